@@ -1,0 +1,1 @@
+"""Circuit-level SPICE co-simulation of analog in-memory computing."""
