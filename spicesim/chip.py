@@ -369,8 +369,8 @@ def _generic_1t1r() -> Chip:
         process=Process(
             name="generic 3.3 V, level 1",
             models=(ModelFile(path="library:generic_models.cir"),),
-            nmos="nmos_generic",
-            pmos="pmos_generic",
+            nmos="nch",
+            pmos="pch",
             supply=3.3,
             min_length=0.35e-6,
             max_width=100e-6,

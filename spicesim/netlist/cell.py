@@ -1,0 +1,120 @@
+"""The memory cell: its subcircuits, and testbenches that trace or sample its current."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from spicesim.chip import Chip
+from spicesim.errors import SpecError
+from spicesim.netlist.netlist import Netlist, build_netlist
+from spicesim.netlist.process import block_text
+from spicesim.units import spice_number
+
+__all__ = ["build_cell", "build_cell_samples", "cell_blocks", "cell_line", "gate_supply"]
+
+
+def cell_blocks(chip: Chip) -> list[str]:
+    """Return the subcircuits that :func:`cell_line` calls."""
+    cell = chip.cell
+    blocks = [block_text("rram" if cell.kappa else "resistor", chip.process)]
+    if cell.kind == "1t1r":
+        text = block_text("cell_1t1r", chip.process)
+        if not cell.kappa:
+            text = text.replace("rram  g={g} kappa={kappa}", "resistor  g={g}")
+        blocks.append(text)
+    return blocks
+
+
+def cell_line(chip: Chip, name: str, word_line: str, bit_line: str, g: float) -> str:
+    """Format the instance of one cell between two nodes; its device has conductance `g` [S].
+
+    Raises
+    ------
+    SpecError
+        If `g` is negative or not finite. A cell with ``g = 0`` is open and gives no line.
+    """
+    if not (np.isfinite(g) and g >= 0):
+        raise SpecError(f"cell {name}: the conductance must be finite and not negative, got {g} S")
+    if g == 0:
+        return f"* x{name} is open"
+    cell = chip.cell
+    kappa = f" kappa={spice_number(cell.kappa)}" if cell.kappa else ""
+    if cell.kind == "1r":
+        return f"x{name} {word_line} {bit_line} {'rram' if cell.kappa else 'resistor'} g={spice_number(g)}{kappa}"
+    return (
+        f"x{name} {word_line} {bit_line} gate 0 cell_1t1r g={spice_number(g)}{kappa}"
+        f" w={spice_number(cell.access_width)} l={spice_number(cell.access_length)}"
+    )
+
+
+def gate_supply(chip: Chip) -> str:
+    """Format the supply of the access transistors' gates; empty for cells without one."""
+    if chip.cell.kind == "1r":
+        return ""
+    return f"* gates of the access transistors, all selected\nvgate gate 0 {spice_number(chip.process.supply)}"
+
+
+def build_cell(chip: Chip, g: float, v_limit: float | None = None) -> Netlist:
+    """Build a testbench that sweeps the voltage across one cell.
+
+    Parameters
+    ----------
+    chip : Chip
+        The chip.
+    g : float
+        Conductance of the device [S].
+    v_limit : float, optional
+        The sweep goes from ``-v_limit`` to ``v_limit`` [V]; by default over twice the DAC's span.
+    """
+    limit = 2 * chip.dac.v_span if v_limit is None else v_limit
+    reference = chip.sense_amplifier.v_reference
+    circuit = [
+        "* the bit line rests at the reference; the word line is swept across it",
+        f"vref bl 0 {spice_number(reference)}",
+        "vcell wl bl 0",
+        cell_line(chip, "cell", "wl", "bl_cell", g),
+        "vsense_0 bl_cell bl 0",
+    ]
+    return build_netlist(
+        chip,
+        f"{chip.cell.kind} cell",
+        [*cell_blocks(chip), gate_supply(chip), "\n".join(circuit)],
+        ["v(wl)", "v(bl)", "i(vsense_0)"],
+        notes=["Current through one memory cell against the voltage across it: i(vsense_0) against v(wl) - v(bl)."],
+        analyses=[f".dc vcell {spice_number(-limit)} {spice_number(limit)} {spice_number(limit / 40)}"],
+    )
+
+
+def build_cell_samples(chip: Chip, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike) -> Netlist:
+    """Build one netlist that holds a cell for every bias point and finds all their currents at once.
+
+    Parameters
+    ----------
+    chip : Chip
+        The chip.
+    g, v, u : array_like of shape (points,)
+        Conductance of the device [S], voltage across the cell [V], and bit-line voltage above the reference [V].
+
+    Returns
+    -------
+    Netlist
+        Probe ``i(vsense_K)`` is the current of point K.
+    """
+    reference = chip.sense_amplifier.v_reference
+    lines: list[str] = []
+    conductances, voltages, bit_lines = (np.asarray(a, dtype=float).ravel() for a in (g, v, u))
+    for k, (g_k, v_k, u_k) in enumerate(zip(conductances, voltages, bit_lines, strict=True)):
+        lines += [
+            f"vw_{k} wl_{k} 0 {spice_number(reference + u_k + v_k)}",
+            cell_line(chip, f"c_{k}", f"wl_{k}", f"bl_{k}", g_k),
+            f"vsense_{k} bl_{k} 0 {spice_number(reference + u_k)}",
+        ]
+    probes: Sequence[str] = [f"i(vsense_{k})" for k in range(len(conductances))]
+    return build_netlist(
+        chip,
+        f"{len(conductances)} bias points of a {chip.cell.kind} cell",
+        [*cell_blocks(chip), gate_supply(chip), "\n".join(lines)],
+        probes,
+        notes=["Every cell stands alone between its word line and its bit line."],
+    )

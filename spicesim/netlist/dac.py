@@ -1,0 +1,129 @@
+"""The word-line driver: an R-2R ladder DAC of any resolution with an output buffer."""
+
+from collections.abc import Sequence
+
+from PySpice.Spice.Netlist import SubCircuit
+
+from spicesim.behavioural.converter import Polarity
+from spicesim.chip import Chip
+from spicesim.netlist.netlist import Netlist, build_netlist
+from spicesim.netlist.process import block_text
+from spicesim.netlist.senseamp import supplies
+from spicesim.units import spice_number
+
+__all__ = ["LadderDac", "build_dac", "code_bits", "dac_blocks", "dac_line", "dac_references"]
+
+
+class LadderDac(SubCircuit):
+    """R-2R ladder with a change-over switch a bit, buffered; a PySpice subcircuit named ``dac``.
+
+    Ports: out, b0 (least significant) .. bN-1, vlo, vhi, vdd, vss. Output: vlo + (vhi - vlo) code / 2^N.
+
+    Parameters
+    ----------
+    chip : Chip
+        Gives resolution and sizes.
+    """
+
+    def __init__(self, chip: Chip) -> None:
+        dac = chip.dac
+        bits = range(dac.bits)
+        super().__init__("dac", "out", *(f"b{k}" for k in bits), "vlo", "vhi", "vdd", "vss")
+        unit, double = spice_number(dac.r_unit), spice_number(2 * dac.r_unit)
+        self.R("end", "n0", "vlo", double)
+        for k in bits:
+            self.R(f"leg{k}", f"n{k}", f"s{k}", double)
+            self.X(
+                f"sw{k}", "switch", f"s{k}", "vlo", "vhi", f"b{k}", "vdd", "vss",
+                w=spice_number(dac.switch_width), l=spice_number(chip.process.min_length),
+            )  # fmt: skip
+            if k:
+                self.R(f"rung{k}", f"n{k - 1}", f"n{k}", unit)
+        self.X(
+            "buffer", "opamp", f"n{dac.bits - 1}", "out", "out", "vdd", "vss",
+            ibias=spice_number(dac.buffer_current), drive=spice_number(dac.buffer_drive),
+        )  # fmt: skip
+
+
+def dac_blocks(chip: Chip) -> list[str]:
+    """Return the subcircuits that :func:`dac_line` calls, the amplifier excepted."""
+    ladder = f"* dac: {chip.dac.bits}-bit R-2R ladder, switches, and an amplifier as buffer\n{LadderDac(chip)}"
+    return [block_text("switch", chip.process), ladder]
+
+
+def dac_references(chip: Chip, polarity: Polarity) -> str:
+    """Format the two reference voltages of all ladders."""
+    reference, span = chip.sense_amplifier.v_reference, chip.dac.v_span
+    low = reference if polarity == "unipolar" else reference - span
+    return (
+        f"* ladder references, {polarity}\n"
+        f"vlo vlo 0 {spice_number(low)}\n"
+        f"vhi vhi 0 {spice_number(reference + span)}"
+    )
+
+
+def code_bits(code: int, bits: int) -> list[str]:
+    """Return the nodes that the bits of a code are tied to, least significant first: ground or the supply."""
+    return ["vdd" if code >> k & 1 else "0" for k in range(bits)]
+
+
+def dac_line(name: str, node_out: str, bit_nodes: Sequence[str]) -> str:
+    """Format the instance of one DAC."""
+    return f"x{name} {node_out} {' '.join(bit_nodes)} vlo vhi vdd 0 dac"
+
+
+def build_dac(
+    chip: Chip,
+    polarity: Polarity = "unipolar",
+    *,
+    i_limit: float = 0.0,
+    load_points: int = 1,
+    code_step: int = 1,
+) -> Netlist:
+    """Build a testbench that sweeps the code, and the load current within each code.
+
+    Parameters
+    ----------
+    chip : Chip
+        The chip.
+    polarity : {"unipolar", "bipolar"}
+        Which references the ladder has.
+    i_limit : float
+        The load current goes from ``-i_limit`` to ``i_limit`` [A].
+    load_points : int
+        Load currents; 1 leaves the DAC unloaded.
+    code_step : int
+        Distance of the codes; 1 takes them all.
+    """
+    bits = chip.dac.bits
+    driver = ["* the code as a voltage, and its bits"]
+    driver += ["vcode code 0 0"]
+    for k in range(bits):
+        scaled, double = f"(v(code)+0.5)/{2**k}", f"(v(code)+0.5)/{2 ** (k + 1)}"
+        driver.append(f"bb{k} b{k} 0 v={spice_number(chip.process.supply)}*(floor({scaled})-2*floor({double}))")
+    circuit = [
+        "* the converter under test; the load draws current out of it",
+        dac_line("dac", "out", [f"b{k}" for k in range(bits)]),
+        "iload out 0 0",
+    ]
+    sweep = f"vcode 0 {2**bits - 1} {code_step}"
+    if load_points > 1:
+        step = 2 * i_limit / (load_points - 1)
+        sweep = f"iload {spice_number(-i_limit)} {spice_number(i_limit + step / 2)} {spice_number(step)} {sweep}"
+    low = chip.sense_amplifier.v_reference - (chip.dac.v_span if polarity == "bipolar" else 0.0)
+    return build_netlist(
+        chip,
+        f"{bits}-bit R-2R DAC, {polarity}",
+        [
+            block_text("opamp", chip.process),
+            *dac_blocks(chip),
+            supplies(chip),
+            dac_references(chip, polarity),
+            "\n".join(driver),
+            "\n".join(circuit),
+        ],
+        ["v(out)", "v(code)", "i(vdd)"],
+        notes=["Output of one word-line driver against its code and its load current."],
+        analyses=[f".dc {sweep}"],
+        nodesets={"out": low},
+    )

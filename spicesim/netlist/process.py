@@ -1,0 +1,50 @@
+"""Transistors of a process in a netlist: model files, and library blocks with the process's device names."""
+
+import re
+from pathlib import Path
+
+from spicesim.chip import Process
+from spicesim.library import library_text
+from spicesim.units import spice_number
+
+__all__ = ["block_text", "model_files", "model_section", "start_up_lines"]
+
+_TRANSISTOR = re.compile(r"^(m\w*)(\s+(?:\S+\s+){4})(nch|pch)(\b.*)$", re.MULTILINE)
+
+
+def model_section(process: Process) -> str:
+    """Format the lines that load the transistor models and set the temperature."""
+    lines = [f"* transistor models: {process.name}"]
+    for model in process.models:
+        path = model.resolve()
+        lines.append(f".lib '{path}' {model.section}" if model.section else f".include '{path}'")
+    lines.append(f".temp {spice_number(process.temperature_c)}")
+    return "\n".join(lines)
+
+
+def model_files(process: Process) -> tuple[Path, ...]:
+    """Find the model files of a process on this machine, each once."""
+    found = [model.resolve() for model in process.models] + [Path(file) for file in process.osdi]
+    return tuple(dict.fromkeys(found))
+
+
+def start_up_lines(process: Process) -> tuple[str, ...]:
+    """Return the lines that ngspice's start-up file needs for this process."""
+    return (*process.spiceinit, *(f"osdi {file}" for file in process.osdi))
+
+
+def block_text(name: str, process: Process) -> str:
+    """Return a library subcircuit with its transistors `nch` and `pch` renamed to those of the process.
+
+    Parameters
+    ----------
+    name : str
+        File name in the library without ``.cir``.
+    process : Process
+        Whose transistors to use; with ``call = "X"`` the ``m`` lines become subcircuit calls.
+    """
+    prefix = "x" if process.call == "X" else ""
+    names = {"nch": process.nmos, "pch": process.pmos}
+    return _TRANSISTOR.sub(
+        lambda found: f"{prefix}{found[1]}{found[2]}{names[found[3]]}{found[4]}", library_text(f"{name}.cir")
+    ).rstrip("\n")
