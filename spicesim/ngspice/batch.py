@@ -1,0 +1,112 @@
+"""Ngspice as a process of its own a simulation: parallel, and stopped when it hangs."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from spicesim.errors import MissingDependencyError, SimulationError, SimulationTimeoutError
+from spicesim.netlist.netlist import Netlist
+from spicesim.ngspice.folder import NETLIST_NAME, RAW_NAME, drop_run_folder, make_run_folder
+from spicesim.ngspice.outcome import Results, find_problem
+from spicesim.ngspice.rawfile import read_raw
+
+__all__ = ["BatchSimulator", "find_ngspice", "ngspice_version"]
+
+
+def find_ngspice(program: str = "ngspice") -> str:
+    """Find the ngspice program.
+
+    Raises
+    ------
+    MissingDependencyError
+        If it is not installed.
+    """
+    found = shutil.which(program)
+    if found is None:
+        raise MissingDependencyError(
+            f"the program {program!r} is not installed; run: apt-get install ngspice libngspice0"
+        )
+    return found
+
+
+@cache
+def ngspice_version(program: str = "ngspice") -> str:
+    """Return the version number that ngspice reports, such as "44.2"."""
+    said = subprocess.run([find_ngspice(program), "--version"], capture_output=True, text=True, timeout=30, check=False)
+    found = re.search(r"ngspice-(\S+)", said.stdout)
+    return found[1] if found else "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchSimulator:
+    """Runs each netlist in a new ngspice process."""
+
+    timeout: float = 300.0
+    """Longest time a run may take [s]."""
+    program: str = "ngspice"
+    """Name or path of the program."""
+
+    def run(self, netlist: Netlist) -> Results:
+        """Simulate a netlist.
+
+        Returns
+        -------
+        tuple of Plot
+            One plot an analysis card, all probes present and finite.
+
+        Raises
+        ------
+        MissingDependencyError
+            If ngspice is not installed.
+        SimulationTimeoutError
+            If it took longer than `timeout`; it and all it started are ended.
+        SimulationError
+            If it failed by the rules of :mod:`spicesim.ngspice.outcome`. The run folder is kept and named.
+        """
+        program = find_ngspice(self.program)
+        folder = make_run_folder(netlist)
+        output = folder / "output.txt"
+        environment = {**os.environ, "HOME": str(folder), "OMP_NUM_THREADS": "1"}
+        with output.open("w", encoding="utf-8") as log:
+            process = subprocess.Popen(
+                [program, "-b", "-r", RAW_NAME, NETLIST_NAME],
+                cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )  # fmt: skip
+            try:
+                status = process.wait(self.timeout)
+            except subprocess.TimeoutExpired:
+                self._end(process)
+                raise SimulationTimeoutError(
+                    f"ngspice did not finish {netlist.title!r} within {self.timeout:g} s and was stopped; "
+                    f"allow more time or look at it: {_rerun(folder)}"
+                ) from None
+            except BaseException:
+                self._end(process)
+                drop_run_folder(folder)
+                raise
+        raw = folder / RAW_NAME
+        plots = read_raw(raw) if raw.is_file() else None
+        problem, results = find_problem(netlist, status, plots, output.read_text(encoding="utf-8", errors="replace"))
+        if problem:
+            raise SimulationError(f"{netlist.title!r} failed: {problem}; rerun: {_rerun(folder)}")
+        drop_run_folder(folder)
+        return results
+
+    @staticmethod
+    def _end(process: subprocess.Popen[bytes]) -> None:
+        """End the process and all it started; killing a wrapper alone would leave ngspice running."""
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        process.wait()
+
+
+def _rerun(folder: Path) -> str:
+    return f"cd {folder} && HOME=. ngspice -b -r {RAW_NAME} {NETLIST_NAME}"

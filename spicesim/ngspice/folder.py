@@ -1,0 +1,51 @@
+"""Run folders: made for a simulation, dropped when it succeeds, kept and named when it fails."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from spicesim.errors import StorageError
+from spicesim.netlist.netlist import Netlist
+
+__all__ = ["NETLIST_NAME", "RAW_NAME", "drop_run_folder", "make_run_folder", "runs_folder"]
+
+NETLIST_NAME = "netlist.cir"
+RAW_NAME = "out.raw"
+
+
+def runs_folder() -> Path:
+    """Return the folder that holds the run folders: ``$SPICESIM_RUNS``, or ``runs`` in the working folder."""
+    return Path(os.environ.get("SPICESIM_RUNS", "runs")).resolve()
+
+
+def make_run_folder(netlist: Netlist) -> Path:
+    """Make a folder with the netlist and a private start-up file.
+
+    The start-up file keeps ngspice to one thread: its OpenMP loops do not help, processes do.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be written.
+    """
+    parent = runs_folder()
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
+        (folder / NETLIST_NAME).write_text(netlist.format(), encoding="utf-8")
+        (folder / ".spiceinit").write_text("\n".join(["set num_threads=1", *netlist.spiceinit, ""]), encoding="utf-8")
+    except OSError as error:
+        raise StorageError(
+            f"cannot write a run folder in {parent}: {error.strerror or error}; free some space or set SPICESIM_RUNS"
+        ) from error
+    return folder
+
+
+def drop_run_folder(folder: Path) -> None:
+    """Remove a run folder, and the folder above it once that is empty."""
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.parent.rmdir()
+    except OSError:
+        pass  # other runs are still in there

@@ -1,0 +1,83 @@
+"""What counts as a successful simulation, and what a failed one is called.
+
+Ngspice's exit status alone is no answer: it is 0 for a netlist without analysis, for a floating node and for a failed
+``.meas``. A run succeeds if the exit status is 0 **and** every expected plot is there with at least one point **and**
+every probe is there and finite **and** nothing was reported that spoils the numbers.
+"""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from spicesim.netlist.netlist import Netlist
+from spicesim.ngspice.rawfile import Plot
+
+__all__ = ["Results", "find_problem"]
+
+Results = tuple[Plot, ...]
+"""The plots of a netlist, in the order of its analysis cards."""
+
+_FATAL = re.compile(
+    r"singular matrix|timestep too small|doanalyses: |simulation\(s\) aborted|no such vector|measure .* failed"
+    r"|meas .* failed|^\s*error\b|fatal error|could not find|unknown (?:subckt|parameter|model)|out of range",
+    re.IGNORECASE | re.MULTILINE,
+)
+_HARMLESS = re.compile(
+    r"^(?:Note:|Warning|Using |Trying|Supplies|Reducing|Reset|Original line|Doing analysis)", re.IGNORECASE
+)
+
+
+def _first_fatal(output: str) -> str:
+    for line in output.splitlines():
+        found = _FATAL.search(line)
+        if found and ("singular" in found[0].lower() or not _HARMLESS.match(line.strip())):
+            return line.strip()
+    return ""
+
+
+def find_problem(netlist: Netlist, exit_status: int, plots: Sequence[Plot] | None, output: str) -> tuple[str, Results]:
+    """Judge a run.
+
+    Parameters
+    ----------
+    netlist : Netlist
+        What was asked.
+    exit_status : int
+        Of the simulator.
+    plots : sequence of Plot or None
+        What came back; None if there was no raw file.
+    output : str
+        All that the simulator printed.
+
+    Returns
+    -------
+    problem : str
+        Empty if the run succeeded, else what went wrong, in one line.
+    results : tuple of Plot
+        The plots asked for; empty if the run failed.
+    """
+    said = _first_fatal(output)
+    because = f" ({said})" if said else ""
+    if exit_status != 0:
+        return f"ngspice ended with status {exit_status}{because}", ()
+    if plots is None:
+        return f"ngspice wrote no results{because}", ()
+    waiting = list(plots)
+    results: list[Plot] = []
+    for name in netlist.plots:
+        plot = next((p for p in waiting if p.name == name), None)
+        if plot is None or plot.points == 0:
+            return f"the analysis {name!r} gave no points{because}", ()
+        waiting.remove(plot)
+        for probe in netlist.probes:
+            vector = plot.vectors.get(probe.lower())
+            if vector is None:
+                return f"probe {probe} did not come back from {name!r}{because}", ()
+            if not np.isfinite(vector).all():
+                return f"probe {probe} is not finite in {name!r}{because}", ()
+        results.append(plot)
+    if said:
+        remedy = "; look for a node without a path to ground" if "singular" in said.lower() else ""
+        return f"ngspice reported: {said}{remedy}", ()
+    return "", tuple(results)
