@@ -4,7 +4,7 @@ Needs ``pip install torch scikit-learn onnx onnxruntime``. Run from the top of t
 
     python scripts/train_digits.py
 
-It writes digits_mlp.onnx, digits_cnn.onnx and digits.npz into spicesim/network/data. Same seed and versions, same files.
+It writes digits_mlp.onnx, digits_cnn.onnx and digits.npz into spicesim/network/data; the seed is fixed.
 """
 
 import argparse
@@ -70,13 +70,14 @@ def train(model, x, y, epochs):
 def export(model, path):
     torch.onnx.export(
         model, (torch.zeros(1, 1, 8, 8),), str(path), dynamo=False, opset_version=17,
-        input_names=["x"], output_names=["logits"], dynamic_axes={"x": {0: "images"}, "logits": {0: "images"}},
+        input_names=["x"], output_names=["logits"],
+        dynamic_axes={"x": {0: "images"}, "logits": {0: "images"}},
     )  # fmt: skip
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=Path("spicesim/network/data"), help="folder to write into")
+    parser.add_argument("--output", type=Path, default=Path("spicesim/network/data"), help="folder to write")
     parser.add_argument("--epochs", type=int, default=300)
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # sums in one order

@@ -1,11 +1,12 @@
 """Weights on arrays: differential pairs of conductances, one tile an array, and the numbers read back.
 
-A weight matrix (outputs, inputs) becomes tiles no larger than the chip's array. Output k of a tile owns the physical
-columns 2k and 2k + 1, which carry its positive and its negative weights; inputs that do not fit one array are split
-evenly over several, whose results are added digitally.
+A weight matrix (outputs, inputs) becomes tiles no larger than the chip's array. Output k of a tile owns the
+physical columns 2k and 2k + 1, which carry its positive and its negative weights; inputs that do not fit one
+array are split evenly over several, whose results are added digitally.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -33,10 +34,10 @@ class MappedTile:
 
 
 def split_evenly(count: int, limit: int) -> list[slice]:
-    """Split ``range(count)`` into the fewest slices of at most `limit`, whose lengths differ by one at most."""
+    """Split ``range(count)`` into the fewest slices of at most `limit`, their lengths equal but for one."""
     pieces = -(-count // limit)
     edges = [count * k // pieces for k in range(pieces + 1)]
-    return [slice(start, stop) for start, stop in zip(edges, edges[1:], strict=False)]
+    return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
 def map_weights(
@@ -68,15 +69,15 @@ def map_weights(
     Notes
     -----
     With s the largest magnitude of the weights w of one output within one tile,
-    ``g_pos = g_low + (g_high - g_low) max(w, 0) / s`` and ``g_neg = g_low + (g_high - g_low) max(-w, 0) / s``.
-    A tile smaller than the array takes the corner nearest to drivers and amplifiers; it is as if the rest were absent.
+    ``g_pos = g_low + (g_high - g_low) max(w, 0) / s``, and g_neg is the same of -w. A tile smaller than the
+    array takes the corner nearest to drivers and amplifiers, as if the rest were absent.
     """
     w = np.asarray(weights, dtype=float)
     if w.ndim != 2 or w.size == 0:
         raise MappingError(f"layer {name}: weights must be a matrix (outputs, inputs), got shape {w.shape}")
     bad = w.size - int(np.isfinite(w).sum())
     if bad:
-        raise MappingError(f"layer {name}: {bad} of {w.size} weights are NaN or infinite; train or export it again")
+        raise MappingError(f"layer {name}: {bad} of {w.size} weights are NaN or infinite; export it again")
     if array.columns < 2:
         raise MappingError(f"layer {name}: a differential pair needs array.columns >= 2, got {array.columns}")
     g_low, g_high = conductance_range
@@ -105,7 +106,9 @@ def _map_tile(w: Floats, rows: slice, outputs: slice, g_low: float, g_high: floa
     )
 
 
-def decode_outputs(volts: npt.ArrayLike, tile: MappedTile, *, r_feedback: float, volts_per_input: float) -> Floats:
+def decode_outputs(
+    volts: npt.ArrayLike, tile: MappedTile, *, r_feedback: float, volts_per_input: float
+) -> Floats:
     """Turn amplifier outputs into the numbers they stand for.
 
     Parameters

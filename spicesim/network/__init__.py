@@ -1,0 +1,17 @@
+"""Networks from ONNX files: matrix products on arrays, all else digital, batches through any engine."""
+
+from spicesim.network.digits import Digits, digits_network, load_digits
+from spicesim.network.inference import Network, compile_network
+from spicesim.network.result import LayerStats, Result, RunStats, SampledMvm
+
+__all__ = [
+    "Digits",
+    "LayerStats",
+    "Network",
+    "Result",
+    "RunStats",
+    "SampledMvm",
+    "compile_network",
+    "digits_network",
+    "load_digits",
+]

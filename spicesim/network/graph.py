@@ -1,0 +1,176 @@
+"""Which nodes of a network are matrix-vector products that arrays can do."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from spicesim.errors import NetworkError
+from spicesim.network.convolution import ConvGeometry
+
+__all__ = ["AnalogNode", "find_analog_nodes"]
+
+Floats = npt.NDArray[np.float64]
+Constants = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AnalogNode:
+    """A product with constant weights: a Gemm, MatMul or Conv node."""
+
+    name: str
+    """Name of the node, or operator and position where the file gives none."""
+    op: str
+    """Its operator."""
+    input: str
+    """Name of the value it multiplies."""
+    output: str
+    """Name of the value it makes."""
+    weights: Floats
+    """Weights, (outputs, inputs)."""
+    bias: Floats | None = None
+    """Bias, (outputs,), added digitally."""
+    geometry: ConvGeometry | None = None
+    """Geometry of a convolution; None for products along the last axis."""
+
+
+def find_analog_nodes(
+    model: onnx.ModelProto, constants: Constants, digital: Collection[str] = ()
+) -> tuple[list[AnalogNode], list[str]]:
+    """Find the nodes that arrays can do.
+
+    Parameters
+    ----------
+    model : ModelProto
+        The network.
+    constants : dict of str to ndarray
+        Values that do not depend on the inputs.
+    digital : collection of str
+        Names of nodes that shall stay digital although arrays could do them.
+
+    Returns
+    -------
+    nodes : list of AnalogNode
+        In topological order.
+    notes : list of str
+        A sentence on every matrix product that stays digital.
+
+    Raises
+    ------
+    NetworkError
+        If a Gemm or Conv is of a kind that arrays cannot do, or `digital` names a node that is not there.
+    """
+    nodes, notes, names = [], [], set[str]()
+    for position, node in enumerate(model.graph.node):
+        name = node.name or f"{node.op_type}_{position}"
+        if name in names:
+            name = f"{name}_{position}"
+        names.add(name)
+        parse = _PARSERS.get(node.op_type)
+        if parse is None or node.domain not in ("", "ai.onnx") or node.output[0] in constants:
+            continue
+        if name in digital:
+            notes.append(f"{node.op_type} {name!r} stays digital, as asked")
+            continue
+        found = parse(name, node, constants)
+        if isinstance(found, AnalogNode):
+            nodes.append(found)
+        else:
+            notes.append(found)
+    unknown = sorted(set(digital) - names)
+    if unknown:
+        raise NetworkError(f"no node {unknown[0]!r} to keep digital; there are: {', '.join(sorted(names))}")
+    return nodes, notes
+
+
+def _parse_gemm(name: str, node: onnx.NodeProto, constants: Constants) -> AnalogNode | str:
+    """Read ``Y = alpha A B + beta C``."""
+    options = _attributes(node)
+    if options.get("transA", 0):
+        _reject(name, node, "transA = 1 multiplies columns", "transpose its input in a node of its own")
+    weights = _constant_weights(name, node, constants)
+    if weights.ndim != 2:
+        _reject(name, node, f"weights of shape {weights.shape} are no matrix", "export it again")
+    weights = weights if options.get("transB", 0) else weights.T
+    bias = None
+    if len(node.input) > 2 and node.input[2]:
+        if node.input[2] not in constants:
+            _reject(name, node, "the bias is computed, not constant", "add it in a node of its own")
+        c = constants[node.input[2]].astype(float) * options.get("beta", 1.0)
+        if c.size not in (1, len(weights)) or (c.ndim == 2 and c.shape[0] != 1):
+            _reject(name, node, f"a bias of shape {c.shape} differs from input to input", "use one a column")
+        bias = np.broadcast_to(c.reshape(-1), len(weights)).copy()
+    return AnalogNode(
+        name=name, op=node.op_type, input=node.input[0], output=node.output[0],
+        weights=weights * options.get("alpha", 1.0), bias=bias,
+    )  # fmt: skip
+
+
+def _parse_matmul(name: str, node: onnx.NodeProto, constants: Constants) -> AnalogNode | str:
+    """Read ``Y = A B``; only a constant matrix B goes on arrays."""
+    left, right = node.input
+    if left in constants:
+        return f"MatMul {name!r} has its constant on the left and stays digital"
+    if right not in constants:
+        return f"MatMul {name!r} multiplies two computed values and stays digital"
+    weights = constants[right]
+    if weights.ndim != 2:
+        return f"MatMul {name!r} has weights of shape {weights.shape}, no matrix, and stays digital"
+    return AnalogNode(
+        name=name, op=node.op_type, input=left, output=node.output[0], weights=weights.T.astype(float)
+    )
+
+
+def _parse_conv(name: str, node: onnx.NodeProto, constants: Constants) -> AnalogNode | str:
+    """Read a two-dimensional convolution."""
+    weights = _constant_weights(name, node, constants)
+    if weights.ndim != 4:
+        _reject(name, node, f"its kernel has {weights.ndim - 2} dimensions, not 2")
+    options = _attributes(node)
+    if options.get("group", 1) != 1:
+        _reject(name, node, f"group = {options['group']}; only group = 1 fits arrays")
+    bias = None
+    if len(node.input) > 2 and node.input[2]:
+        if node.input[2] not in constants:
+            _reject(name, node, "the bias is computed, not constant", "add it in a node of its own")
+        bias = constants[node.input[2]].astype(float)
+    pads = tuple(options.get("pads", (0, 0, 0, 0)))
+    if min(pads) < 0:
+        _reject(name, node, f"pads {pads} are negative", "crop its input in a node of its own")
+    return AnalogNode(
+        name=name, op=node.op_type, input=node.input[0], output=node.output[0],
+        weights=weights.reshape(len(weights), -1), bias=bias,
+        geometry=ConvGeometry(
+            kernel=weights.shape[2:],
+            strides=tuple(options.get("strides", (1, 1))),
+            dilations=tuple(options.get("dilations", (1, 1))),
+            pads=pads,
+            auto_pad=options.get("auto_pad", b"NOTSET").decode(),
+        ),
+    )  # fmt: skip
+
+
+_PARSERS = {"Gemm": _parse_gemm, "MatMul": _parse_matmul, "Conv": _parse_conv}
+
+
+def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    """Return a node's attributes as plain values."""
+    return {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+
+
+def _constant_weights(name: str, node: onnx.NodeProto, constants: Constants) -> npt.NDArray[Any]:
+    """Return the second input of a node, which must be constant."""
+    if node.input[1] not in constants:
+        _reject(name, node, "its weights are computed from the inputs, not constant")
+    return constants[node.input[1]].astype(float)
+
+
+def _reject(name: str, node: onnx.NodeProto, problem: str, remedy: str = "") -> NoReturn:
+    """Raise an error that names node, operator, problem and remedy."""
+    alternative = f"keep it digital with digital=[{name!r}]"
+    raise NetworkError(
+        f"{node.op_type} {name!r}: {problem}; {remedy + ' or ' if remedy else ''}{alternative}"
+    )

@@ -1,0 +1,168 @@
+"""The ONNX model as a file and as a program: loading, constants, and sessions of onnxruntime."""
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+import onnx
+import onnx.inliner
+import onnxruntime
+
+from spicesim.errors import NetworkError
+
+__all__ = ["element_types", "find_constants", "load_model", "make_model", "open_session", "run_session"]
+
+Array = npt.NDArray[Any]
+
+_ELEMENT_TYPES = {
+    "tensor(float)": onnx.TensorProto.FLOAT, "tensor(double)": onnx.TensorProto.DOUBLE,
+    "tensor(float16)": onnx.TensorProto.FLOAT16, "tensor(bool)": onnx.TensorProto.BOOL,
+    "tensor(string)": onnx.TensorProto.STRING,
+    "tensor(int8)": onnx.TensorProto.INT8, "tensor(int16)": onnx.TensorProto.INT16,
+    "tensor(int32)": onnx.TensorProto.INT32, "tensor(int64)": onnx.TensorProto.INT64,
+    "tensor(uint8)": onnx.TensorProto.UINT8, "tensor(uint16)": onnx.TensorProto.UINT16,
+    "tensor(uint32)": onnx.TensorProto.UINT32, "tensor(uint64)": onnx.TensorProto.UINT64,
+}  # fmt: skip
+
+
+def load_model(model: str | Path | onnx.ModelProto) -> onnx.ModelProto:
+    """Load a model, its local functions inlined; a model already in memory is copied.
+
+    Raises
+    ------
+    NetworkError
+        If there is no such file, it is no ONNX model, or it has control flow.
+    """
+    if isinstance(model, onnx.ModelProto):
+        loaded = onnx.ModelProto()
+        loaded.CopyFrom(model)
+    else:
+        path = Path(model)
+        if not path.is_file():
+            raise NetworkError(f"no network {path}; give the path of an ONNX file")
+        try:
+            loaded = onnx.load(path)
+        except Exception as error:  # protobuf's and onnx's errors have no common base
+            raise NetworkError(f"{path} is no ONNX model: {_first_line(error)}; export it again") from None
+    source = "the model" if isinstance(model, onnx.ModelProto) else str(model)
+    if not loaded.graph.node:
+        raise NetworkError(f"{source} is no ONNX model with nodes; export it again")
+    if loaded.functions:
+        loaded = onnx.inliner.inline_local_functions(loaded)
+    for node in loaded.graph.node:
+        if any(a.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for a in node.attribute):
+            raise NetworkError(
+                f"node {node.name or node.output[0]!r}: control flow ({node.op_type}) is not supported; "
+                "export the network with loops unrolled and conditions decided"
+            )
+    return loaded
+
+
+def open_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    """Open a deterministic, single-threaded onnxruntime session.
+
+    Raises
+    ------
+    NetworkError
+        If onnxruntime rejects the model.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.use_deterministic_compute = True
+    options.log_severity_level = 3
+    onnxruntime.disable_telemetry_events()
+    try:
+        return onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # onnxruntime's errors have no common base
+        raise NetworkError(
+            f"onnxruntime cannot load the network: {_first_line(error)}; export it again"
+        ) from None
+
+
+def run_session(
+    session: onnxruntime.InferenceSession, names: Collection[str], values: dict[str, Array]
+) -> dict[str, Array]:
+    """Run a session and return the outputs asked for, by name.
+
+    Raises
+    ------
+    NetworkError
+        If onnxruntime fails, for example because the inputs have a shape that the network cannot reshape.
+    """
+    if not names:
+        return {}  # onnxruntime would take this for all outputs
+    try:
+        return dict(zip(names, session.run(list(names), values), strict=True))
+    except Exception as error:  # onnxruntime's errors have no common base
+        shapes = ", ".join(f"{name} {value.shape}" for name, value in values.items())
+        raise NetworkError(
+            f"onnxruntime failed on {shapes}: {_first_line(error)}; check the shapes of the inputs"
+        ) from None
+
+
+def make_model(
+    like: onnx.ModelProto,
+    nodes: Iterable[onnx.NodeProto],
+    *,
+    inputs: dict[str, int],
+    outputs: Iterable[str],
+    constants: dict[str, Array],
+) -> onnx.ModelProto:
+    """Make a model of some nodes of another.
+
+    Parameters
+    ----------
+    like : ModelProto
+        The model that the nodes come from, for versions.
+    nodes : iterable of NodeProto
+        Nodes in topological order.
+    inputs : dict of str to int
+        Names of inputs and their ONNX element types.
+    outputs : iterable of str
+        Names of outputs; onnxruntime infers their types.
+    constants : dict of str to ndarray
+        All known constants; those that the nodes use become initialisers.
+    """
+    nodes = list(nodes)
+    used = sorted({name for node in nodes for name in node.input if name in constants})
+    graph = onnx.helper.make_graph(
+        nodes,
+        "segment",
+        [onnx.helper.make_tensor_value_info(name, kind, None) for name, kind in inputs.items()],
+        [onnx.ValueInfoProto(name=name) for name in outputs],
+        [onnx.numpy_helper.from_array(constants[name], name) for name in used],
+    )
+    return onnx.helper.make_model(graph, opset_imports=like.opset_import, ir_version=like.ir_version)
+
+
+def element_types(session: onnxruntime.InferenceSession) -> dict[str, int]:
+    """Return the ONNX element types of a session's inputs and outputs, as far as they are tensors."""
+    values = [*session.get_inputs(), *session.get_outputs()]
+    return {value.name: _ELEMENT_TYPES[value.type] for value in values if value.type in _ELEMENT_TYPES}
+
+
+def find_constants(model: onnx.ModelProto) -> dict[str, Array]:
+    """Return every value that is constant: initialisers and all that is computed from them alone."""
+    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    known = set(constants)
+    folded = []
+    for node in model.graph.node:
+        inputs = [name for name in node.input if name]
+        pure = bool(inputs) or node.op_type == "Constant"  # not a generator of random numbers
+        if pure and known.issuperset(inputs) and "Sequence" not in node.op_type:
+            folded.append(node)
+            known.update(name for name in node.output if name)
+    names = [name for node in folded for name in node.output if name]
+    if names:
+        session = open_session(make_model(model, folded, inputs={}, outputs=names, constants=constants))
+        constants.update(run_session(session, names, {}))
+    return constants
+
+
+def _first_line(error: Exception) -> str:
+    """Return the first line of an error's message, shortened."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")

@@ -1,0 +1,136 @@
+"""What a run of a network gives back."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spicesim.behavioural.converter import AdcRange, Codes, Polarity
+from spicesim.engine import Tile
+
+__all__ = ["LayerMeter", "LayerStats", "Result", "RunStats", "SampledMvm"]
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SampledMvm:
+    """One matrix-vector product that a tile did."""
+
+    layer: str
+    """Name of the layer."""
+    tile: Tile
+    """The tile."""
+    adc: AdcRange
+    """The range of its converters."""
+    codes: Codes
+    """DAC codes, (rows,)."""
+    volts: Floats
+    """Amplifier outputs below the reference, as the engine gave them, (columns,) [V]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerStats:
+    """How one layer fared in a run."""
+
+    name: str
+    """Name of the node."""
+    op: str
+    """Its operator."""
+    tiles: int
+    """Arrays it takes."""
+    rows: int
+    """Inputs of its weight matrix: word lines, over all row splits."""
+    columns: int
+    """Bit lines, over all column splits: twice the outputs."""
+    mvms: int
+    """Products of one vector with one tile."""
+    snr_db: float
+    """Power of its digital output, without bias, over that of (analog - digital) for the same inputs [dB]."""
+    adc_clipped: float
+    """Fraction of amplifier outputs beyond the range of the ADC."""
+    dac_clipped: float
+    """Fraction of inputs beyond the range of the DAC."""
+    polarity: Polarity
+    """Coding of the inputs."""
+    input_scale: float
+    """Number that stands for a full DAC span."""
+    r_feedback: float
+    """Feedback resistance of the amplifiers [ohm]."""
+    adc: AdcRange
+    """Range of the converters."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStats:
+    """How a run went."""
+
+    layers: tuple[LayerStats, ...]
+    """Each analog layer, in the order of execution."""
+    images: int
+    """Inputs in the batch."""
+    notes: tuple[str, ...]
+    """Sentences on what the run could not do as one might expect."""
+
+    @property
+    def mvms(self) -> int:
+        """Products of one vector with one tile, over all layers."""
+        return sum(layer.mvms for layer in self.layers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Result:
+    """The outputs of a run and how it went."""
+
+    engine: str
+    """Word for the engine that ran."""
+    outputs: dict[str, npt.NDArray[Any]]
+    """Every output of the network by name, the batch on the first axis."""
+    stats: RunStats
+    """How it went."""
+    samples: tuple[SampledMvm, ...]
+    """A uniform random sample of the products that tiles did."""
+
+    @property
+    def logits(self) -> npt.NDArray[Any]:
+        """The first output."""
+        return next(iter(self.outputs.values()))
+
+
+@dataclass(slots=True)
+class LayerMeter:
+    """Sums that grow while a layer runs."""
+
+    mvms: int = 0
+    """Products of one vector with one tile."""
+    signal: float = 0.0
+    """Sum of squares of the digital output."""
+    error: float = 0.0
+    """Sum of squares of (analog - digital)."""
+    volts: int = 0
+    """Amplifier outputs converted."""
+    volts_clipped: int = 0
+    """Those beyond the ADC range by more than half a step."""
+    inputs: int = 0
+    """Numbers converted by DACs."""
+    inputs_clipped: int = 0
+    """Those beyond the DAC range by more than half a step."""
+
+    @property
+    def snr_db(self) -> float:
+        """Signal over error [dB]; infinite without error, NaN without signal and error."""
+        if self.error == 0:
+            return math.inf if self.signal else math.nan
+        return 10 * math.log10(self.signal / self.error) if self.signal else -math.inf
+
+    @property
+    def adc_clipped(self) -> float:
+        """Fraction of amplifier outputs clipped."""
+        return self.volts_clipped / max(self.volts, 1)
+
+    @property
+    def dac_clipped(self) -> float:
+        """Fraction of inputs clipped."""
+        return self.inputs_clipped / max(self.inputs, 1)

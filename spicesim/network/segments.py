@@ -1,0 +1,130 @@
+"""The network cut into as few digital segments as possible, with analog nodes between them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
+import onnx
+import onnxruntime
+
+from spicesim.errors import NetworkError
+from spicesim.network.graph import AnalogNode
+from spicesim.network.model import element_types, make_model, open_session, run_session
+
+__all__ = ["Program", "Segment", "cut_network"]
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Segment:
+    """A part of the network that onnxruntime computes at once."""
+
+    session: onnxruntime.InferenceSession
+    """The part, ready to run."""
+    inputs: tuple[str, ...]
+    """Values it takes."""
+    outputs: tuple[str, ...]
+    """Values it makes."""
+
+    def run(self, values: dict[str, Array]) -> None:
+        """Compute the outputs from `values` and add them to it."""
+        values.update(run_session(self.session, self.outputs, {name: values[name] for name in self.inputs}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Program:
+    """A network in steps, and the same network whole."""
+
+    steps: tuple[Segment | AnalogNode, ...]
+    """Digital segments and analog nodes, each to be run after the last."""
+    reference: onnxruntime.InferenceSession
+    """The network as onnxruntime runs it; the values that pass between steps are extra outputs."""
+
+
+def cut_network(model: onnx.ModelProto, constants: dict[str, Array], analog: Sequence[AnalogNode]) -> Program:
+    """Cut a network into steps.
+
+    Raises
+    ------
+    NetworkError
+        If onnxruntime rejects the network, or a value between steps is no tensor.
+
+    Notes
+    -----
+    The level of a node counts the turns from analog to digital on the way to it, at their most. Level by
+    level, first the digital nodes in one segment, then the analog ones: no cut has fewer segments.
+    """
+    parts = _sort_by_level(model, constants, analog)
+    wanted = {value.name for value in model.graph.output}
+    for part in parts:
+        wanted.update(_outer_inputs(part, constants))
+    reference = _open_reference(model, wanted)
+    types = element_types(reference)
+    for node in analog:  # what an analog node makes has the type of what it takes
+        types[node.output] = types.get(node.input, onnx.TensorProto.FLOAT)
+
+    steps: list[Segment | AnalogNode] = []
+    for part in parts:
+        if isinstance(part, AnalogNode):
+            steps.append(part)
+            continue
+        inputs = _outer_inputs(part, constants)
+        outputs = [name for node in part for name in node.output if name in wanted]
+        for name in [*inputs, *outputs]:
+            if name not in types:
+                raise NetworkError(
+                    f"value {name!r} is no tensor and cannot pass between analog nodes; export it again"
+                )
+        segment = make_model(
+            model, part, inputs={name: types[name] for name in inputs}, outputs=outputs, constants=constants
+        )
+        steps.append(Segment(session=open_session(segment), inputs=tuple(inputs), outputs=tuple(outputs)))
+    return Program(steps=tuple(steps), reference=reference)
+
+
+def _sort_by_level(
+    model: onnx.ModelProto, constants: dict[str, Array], analog: Sequence[AnalogNode]
+) -> list[list[onnx.NodeProto] | AnalogNode]:
+    """Sort the nodes that are not constant into digital parts and analog nodes, in the order they run."""
+    by_output = {node.output: node for node in analog}
+    levels: dict[str, int] = {}
+    digital: dict[int, list[onnx.NodeProto]] = {}
+    products: dict[int, list[AnalogNode]] = {}
+    for node in model.graph.node:
+        if node.output[0] in constants:
+            continue
+        product = by_output.get(node.output[0])
+        sources = [name for name in node.input if name in levels]
+        turns = [levels[name] + (product is None and name in by_output) for name in sources]
+        level = max(turns, default=0)
+        levels.update((name, level) for name in node.output if name)
+        if product is None:
+            digital.setdefault(level, []).append(node)
+        else:
+            products.setdefault(level, []).append(product)
+    parts: list[list[onnx.NodeProto] | AnalogNode] = []
+    for level in sorted({*digital, *products}):
+        if level in digital:
+            parts.append(digital[level])
+        parts.extend(products.get(level, []))
+    return parts
+
+
+def _outer_inputs(part: list[onnx.NodeProto] | AnalogNode, constants: dict[str, Array]) -> list[str]:
+    """Return the values that a part takes from others, in order of first use."""
+    if isinstance(part, AnalogNode):
+        return [part.input]
+    made = {name for node in part for name in node.output}
+    taken = dict.fromkeys(name for node in part for name in node.input if name)
+    return [name for name in taken if name not in made and name not in constants]
+
+
+def _open_reference(model: onnx.ModelProto, wanted: set[str]) -> onnxruntime.InferenceSession:
+    """Open the whole network, with some of its inner values as extra outputs."""
+    extended = onnx.ModelProto()
+    extended.CopyFrom(model)
+    present = {value.name for value in [*model.graph.output, *model.graph.input]}
+    extended.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(wanted - present))
+    return open_session(extended)
