@@ -1,0 +1,60 @@
+/* The current of a cell and its slope.
+ *
+ * Two forms cover all cells: I = k sinh(kappa V) / kappa, and the polynomial I = sum_ab k_ab V^(a+1) u^b, where V is
+ * the voltage across the cell and u that of its bit-line node. Beyond its limits a cell goes on linearly: Newton may
+ * pass there, a solution may not stay there.
+ */
+#ifndef SPICESIM_CELL_H
+#define SPICESIM_CELL_H
+
+#include "lanes.h"
+
+typedef struct {
+    const REAL *coefficients; /* (rows, columns, v_terms, u_terms) */
+    int v_terms, u_terms;
+    REAL kappa; /* [1/V]; 0 for a polynomial */
+    REAL v_low, v_high, u_low, u_high; /* [V] */
+} cell_model;
+
+INLINE void cell_sinh(REAL g, REAL kappa, lanes v, lanes *current, lanes *slope)
+{
+    lanes x = v * kappa;
+    lanes inside = lanes_clip(x, (REAL)(sizeof(REAL) == 8 ? -300 : -40), (REAL)(sizeof(REAL) == 8 ? 300 : 40));
+    lanes e = lanes_expm1(inside);
+    lanes f = e / (e + 1);
+    lanes cosh_x = 1 + (REAL)0.5 * e * f;
+    *slope = g * cosh_x;
+    *current = (g / kappa) * ((REAL)0.5 * (e + f) + cosh_x * (x - inside));
+}
+
+INLINE void cell_polynomial(const cell_model *cell, const REAL *k, lanes v, lanes u, lanes *current, lanes *slope)
+{
+    lanes inside = lanes_clip(v, cell->v_low, cell->v_high);
+    lanes bias = lanes_clip(u, cell->u_low, cell->u_high);
+    lanes value = {0}, derivative = {0};
+    for (int a = cell->v_terms - 1; a >= 0; a--) {
+        const REAL *row = k + a * cell->u_terms;
+        lanes c = lanes_of(row[cell->u_terms - 1]);
+        for (int b = cell->u_terms - 2; b >= 0; b--)
+            c = c * bias + row[b];
+        derivative = derivative * inside + value;
+        value = value * inside + c;
+    }
+    derivative = derivative * inside + value; /* I = V p(V), so I' = p + V p' */
+    *slope = derivative;
+    *current = value * inside + derivative * (v - inside);
+}
+
+INLINE void cell_evaluate(const cell_model *cell, int64_t index, lanes v, lanes u, lanes *current, lanes *slope)
+{
+    const REAL *k = cell->coefficients + index * cell->v_terms * cell->u_terms;
+    if (cell->kappa > 0)
+        cell_sinh(k[0], cell->kappa, v, current, slope);
+    else if (cell->v_terms == 1 && cell->u_terms == 1) {
+        *current = k[0] * v;
+        *slope = lanes_of(k[0]);
+    } else
+        cell_polynomial(cell, k, v, u, current, slope);
+}
+
+#endif

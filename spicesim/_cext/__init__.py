@@ -1,0 +1,1 @@
+"""Compiled kernels; not for users. Sources and method: the folder cext."""

@@ -1,0 +1,240 @@
+"""Cells: the current through a memory cell, for the array solver, for numpy and for ngspice.
+
+Every cell has the same three faces. ``current`` and ``slope`` evaluate it in numpy; ``kernel`` hands the solver its
+arrays; ``element`` writes it as one line of a netlist. V is the voltage across the cell, word line minus bit line, and
+u the voltage of its bit-line node above the reference, both in volt; g is in siemens.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from spicesim.errors import SpecError
+from spicesim.units import spice_number
+
+__all__ = ["BiasedPolynomial", "Cell", "CellKernel", "Linear", "Polynomial", "Sinh"]
+
+Floats = npt.NDArray[np.float64]
+UNBOUNDED = (-math.inf, math.inf)
+
+
+class CellKernel(NamedTuple):
+    """What the solver sees of an array of cells."""
+
+    coefficients: Floats
+    """k of I = sum k[a, b] V^(a+1) u^b, shape (rows, columns, A, B); for a sinh cell g itself, (rows, columns, 1, 1)."""
+    kappa: float
+    """Steepness of a sinh cell [1/V]; 0 for a polynomial."""
+    v_limits: tuple[float, float]
+    """Voltages across the cell for which it holds [V]."""
+    u_limits: tuple[float, float]
+    """Bit-line voltages for which it holds [V]."""
+
+
+class Cell(Protocol):
+    """A cell law."""
+
+    def current(self, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike = 0.0) -> Floats:
+        """Return the current [A]; g, v, u broadcast."""
+        ...
+
+    def slope(self, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike = 0.0) -> Floats:
+        """Return dI/dV [S] at constant u; g, v, u broadcast."""
+        ...
+
+    def kernel(self, g: Floats) -> CellKernel:
+        """Return the solver's arrays for conductances of shape (rows, columns)."""
+        ...
+
+    def element(self, name: str, plus: str, minus: str, k: Floats, bias: str) -> str:
+        """Return the netlist line of one cell whose kernel coefficients are `k` (A, B).
+
+        `plus` and `minus` are its nodes, `bias` the expression of the bit-line voltage above the reference.
+        """
+        ...
+
+
+def _voltage(plus: str, minus: str) -> str:
+    """Write the voltage between two nodes; ground is no node to ask for."""
+    if plus == minus:
+        return "0"
+    if minus == "0":
+        return f"v({plus})"
+    return f"-v({minus})" if plus == "0" else f"v({plus},{minus})"
+
+
+def _bounded(expression: str, low: float, high: float) -> str:
+    """Bound an expression, because an overflow during ngspice's iteration ends the run."""
+    return f"max({spice_number(low)}, min({spice_number(high)}, {expression}))"
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """A conductance: I = g V."""
+
+    def current(self, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike = 0.0) -> Floats:
+        """Return the current [A]; g, v, u broadcast."""
+        return np.asarray(np.multiply(g, v) + 0.0 * np.asarray(u, dtype=float))
+
+    def slope(self, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike = 0.0) -> Floats:
+        """Return dI/dV [S]; g, v, u broadcast."""
+        return np.asarray(g + 0.0 * np.add(v, u))
+
+    def kernel(self, g: Floats) -> CellKernel:
+        """Return the solver's arrays for conductances of shape (rows, columns)."""
+        return CellKernel(g[:, :, None, None], 0.0, UNBOUNDED, UNBOUNDED)
+
+    def element(self, name: str, plus: str, minus: str, k: Floats, bias: str) -> str:
+        """Return the netlist line of one cell."""
+        return f"r{name} {plus} {minus} {spice_number(1.0 / k[0, 0])}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sinh:
+    """A tunnelling cell: I = g sinh(kappa V) / kappa.
+
+    Raises
+    ------
+    SpecError
+        If `kappa` is not a finite number > 0.
+    """
+
+    kappa: float
+    """Steepness [1/V]."""
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.kappa) and self.kappa > 0):
+            raise SpecError(f"kappa of a sinh cell must be > 0 per volt, got {self.kappa}; use Linear() for 0")
+
+    def current(self, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike = 0.0) -> Floats:
+        """Return the current [A]; g, v, u broadcast."""
+        return np.asarray(g * np.sinh(self.kappa * (np.asarray(v) + 0.0 * np.asarray(u))) / self.kappa)
+
+    def slope(self, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike = 0.0) -> Floats:
+        """Return dI/dV [S]; g, v, u broadcast."""
+        return np.asarray(g * np.cosh(self.kappa * (np.asarray(v) + 0.0 * np.asarray(u))))
+
+    def kernel(self, g: Floats) -> CellKernel:
+        """Return the solver's arrays for conductances of shape (rows, columns)."""
+        return CellKernel(g[:, :, None, None], float(self.kappa), UNBOUNDED, UNBOUNDED)
+
+    def element(self, name: str, plus: str, minus: str, k: Floats, bias: str) -> str:
+        """Return the netlist line of one cell."""
+        argument = _bounded(f"{spice_number(self.kappa)}*{_voltage(plus, minus)}", -40.0, 40.0)
+        return f"b{name} {plus} {minus} i={spice_number(k[0, 0] / self.kappa)}*sinh({argument})"
+
+
+class _PolynomialCell:
+    """What polynomial cells share: all follows from their kernel arrays."""
+
+    __slots__ = ()
+    kernel: Callable[[Floats], CellKernel]
+
+    def _arrays(self, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike) -> tuple[Floats, Floats, Floats]:
+        """Return kernel coefficients (..., A, B), powers of v without the zeroth (..., A) and of u (..., B)."""
+        grid, across, bias = np.broadcast_arrays(*(np.asarray(x, dtype=float) for x in (g, v, u)))
+        flat = self.kernel(grid if grid.ndim == 2 else grid.reshape(1, -1)).coefficients
+        k = flat.reshape(*grid.shape, *flat.shape[-2:])
+        return k, across[..., None] ** np.arange(k.shape[-2] + 1), bias[..., None] ** np.arange(k.shape[-1])
+
+    def current(self, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike = 0.0) -> Floats:
+        """Return the current [A], not bounded to the limits; g, v, u broadcast."""
+        k, v_powers, u_powers = self._arrays(g, v, u)
+        return np.asarray(np.einsum("...ab,...a,...b", k, v_powers[..., 1:], u_powers))
+
+    def slope(self, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike = 0.0) -> Floats:
+        """Return dI/dV [S] at constant u; g, v, u broadcast."""
+        k, v_powers, u_powers = self._arrays(g, v, u)
+        order = np.arange(1, k.shape[-2] + 1)
+        return np.asarray(np.einsum("...ab,a,...a,...b", k, order, v_powers[..., :-1], u_powers))
+
+    def element(self, name: str, plus: str, minus: str, k: Floats, bias: str) -> str:
+        """Return the netlist line of one cell: Horner's scheme in u and V, both bounded."""
+        limits = self.kernel(np.zeros((k.shape[0] and 1, 1))).v_limits, self.kernel(np.zeros((1, 1))).u_limits
+        v_low, v_high = (x if math.isfinite(x) else math.copysign(1e3, x) for x in limits[0])
+        u_low, u_high = (x if math.isfinite(x) else math.copysign(1e3, x) for x in limits[1])
+        v = _bounded(_voltage(plus, minus), v_low, v_high)
+        u = _bounded(bias, u_low, u_high)
+        rows = [_horner([spice_number(c) for c in row], u) for row in k]
+        return f"b{name} {plus} {minus} i={v}*({_horner(rows, v)})"
+
+
+def _horner(terms: list[str], x: str) -> str:
+    """Write a polynomial in the expression x, lowest term first."""
+    text = terms[-1]
+    for term in reversed(terms[:-1]):
+        text = f"{term}+{x}*({text})"
+    return text
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Polynomial(_PolynomialCell):
+    """A polynomial cell: I = g * sum_{a=1..A} k_a V^a.
+
+    Raises
+    ------
+    SpecError
+        If `coefficients` is neither (A,) nor (rows, columns, A), or holds a number that is not finite.
+    """
+
+    coefficients: npt.ArrayLike
+    """k_1, k_2, ..: shape (A,) or one set a cell, (rows, columns, A); k_a in V^(1-a)."""
+
+    def __post_init__(self) -> None:
+        array = np.array(self.coefficients, dtype=float)
+        if array.ndim not in (1, 3) or array.shape[-1] < 1 or not np.isfinite(array).all():
+            raise SpecError(
+                f"polynomial coefficients must be finite, of shape (A,) or (rows, columns, A), got {array.shape}"
+            )
+        object.__setattr__(self, "coefficients", array)
+
+    def kernel(self, g: Floats) -> CellKernel:
+        """Return the solver's arrays for conductances of shape (rows, columns)."""
+        k = np.asarray(self.coefficients, dtype=float)
+        if k.ndim == 3 and k.shape[:2] != g.shape:
+            raise SpecError(f"polynomial coefficients are for an array {k.shape[:2]}, the conductances for {g.shape}")
+        return CellKernel((g[:, :, None] * k)[..., None], 0.0, UNBOUNDED, UNBOUNDED)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BiasedPolynomial(_PolynomialCell):
+    """A calibrated cell: I = g * sum c[a-1, b, c] V^a u^b T_c(x), with x = 2 g / (g + g_reference) - 1.
+
+    a runs from 1 to A, b from 0 to B-1, c from 0 to C-1; T_c is a Chebyshev polynomial.
+
+    Raises
+    ------
+    SpecError
+        If shapes, limits or `g_reference` make no sense.
+    """
+
+    coefficients: npt.ArrayLike
+    """c, shape (A, B, C), in V^(1-a-b)."""
+    g_reference: float
+    """Conductance at which x = 0 [S]."""
+    v_limits: tuple[float, float]
+    """Least and greatest voltage across the cell in the calibration [V]."""
+    u_limits: tuple[float, float]
+    """Least and greatest bit-line voltage in the calibration [V]."""
+
+    def __post_init__(self) -> None:
+        array = np.array(self.coefficients, dtype=float)
+        if array.ndim != 3 or 0 in array.shape or not np.isfinite(array).all():
+            raise SpecError(f"coefficients of a biased cell must be finite, of shape (A, B, C), got {array.shape}")
+        if not (math.isfinite(self.g_reference) and self.g_reference > 0):
+            raise SpecError(f"g_reference must be > 0 S, got {self.g_reference}")
+        for word, (low, high) in {"v_limits": self.v_limits, "u_limits": self.u_limits}.items():
+            if not (math.isfinite(low) and math.isfinite(high) and low <= 0 <= high):
+                raise SpecError(f"{word} must be finite and contain 0 V, got {low}..{high}")
+        object.__setattr__(self, "coefficients", array)
+
+    def kernel(self, g: Floats) -> CellKernel:
+        """Return the solver's arrays for conductances of shape (rows, columns)."""
+        c = np.asarray(self.coefficients, dtype=float)
+        basis = np.polynomial.chebyshev.chebvander(2 * g / (g + self.g_reference) - 1, c.shape[2] - 1)
+        k = np.einsum("ijc,abc->ijab", g[:, :, None] * basis, c)
+        return CellKernel(k, 0.0, self.v_limits, self.u_limits)
