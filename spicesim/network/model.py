@@ -71,7 +71,7 @@ def open_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # errors are raised, not printed
     onnxruntime.disable_telemetry_events()
     try:
         return onnxruntime.InferenceSession(

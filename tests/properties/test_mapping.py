@@ -1,0 +1,57 @@
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from spicesim.chip import Array
+from spicesim.mapping import decode_outputs, map_weights, split_evenly
+
+WEIGHTS = st.tuples(st.integers(1, 12), st.integers(1, 12)).flatmap(
+    lambda shape: arrays(np.float64, shape, elements=st.floats(-1e3, 1e3))
+)
+ARRAYS = st.builds(Array, rows=st.integers(1, 8), columns=st.integers(2, 9))
+RANGES = st.tuples(st.floats(0, 1e-5), st.floats(1e-6, 1e-4)).map(lambda pair: (pair[0], sum(pair)))
+
+
+@settings(deadline=None)
+@given(w=WEIGHTS, array=ARRAYS, g=RANGES, seed=st.integers(0, 99))
+def test_tiles_together_compute_the_matrix_product(w, array, g, seed):
+    x = np.random.default_rng(seed).uniform(-1, 1, (3, w.shape[1]))
+    y = np.zeros((3, w.shape[0]))
+    for tile in map_weights(w, array, g, name="layer"):
+        volts = 2e4 * (0.2 * x[:, tile.rows] @ tile.g)
+        y[:, tile.outputs] += decode_outputs(volts, tile, r_feedback=2e4, volts_per_input=0.2)
+    # a difference of two currents: rounding is relative to them, hence to the largest weight and g_low
+    floor = 1e-12 * np.abs(w).max() * w.shape[1] * (1 + g[0] / (g[1] - g[0]))
+    np.testing.assert_allclose(y, x @ w.T, rtol=1e-9, atol=floor)
+
+
+@settings(deadline=None)
+@given(w=WEIGHTS, array=ARRAYS, g=RANGES)
+def test_conductances_stay_in_range_and_one_of_a_pair_is_lowest(w, array, g):
+    for tile in map_weights(w, array, g, name="layer"):
+        assert tile.g.shape[0] <= array.rows
+        assert tile.g.shape[1] <= array.columns
+        assert tile.g.min() >= g[0]
+        assert tile.g.max() <= g[1]
+        np.testing.assert_array_equal(np.minimum(tile.g[:, 0::2], tile.g[:, 1::2]), g[0])
+
+
+@settings(deadline=None)
+@given(w=WEIGHTS, array=ARRAYS)
+def test_negated_weights_swap_the_columns_of_each_pair(w, array):
+    tiles = map_weights(w, array, (1e-6, 5e-5), name="layer")
+    negated = map_weights(-w, array, (1e-6, 5e-5), name="layer")
+    for tile, other in zip(tiles, negated, strict=True):
+        np.testing.assert_array_equal(tile.g[:, 0::2], other.g[:, 1::2])
+        np.testing.assert_array_equal(tile.g[:, 1::2], other.g[:, 0::2])
+
+
+@settings(deadline=None)
+@given(count=st.integers(1, 5000), limit=st.integers(1, 200))
+def test_a_split_is_even_and_as_coarse_as_can_be(count, limit):
+    lengths = [s.stop - s.start for s in split_evenly(count, limit)]
+    assert sum(lengths) == count
+    assert max(lengths) <= limit
+    assert max(lengths) - min(lengths) <= 1
+    assert len(lengths) == -(-count // limit)

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+
+from spicesim.chip import Array
+from spicesim.errors import MappingError
+from spicesim.mapping import decode_outputs, map_weights, split_evenly
+
+RANGE = (1e-6, 51e-6)
+
+
+def test_positive_and_negative_weights_take_alternate_columns():
+    (tile,) = map_weights([[0.5, -1.0], [2.0, 0.0]], Array(rows=4, columns=4), RANGE, name="fc")
+    np.testing.assert_allclose(tile.g, [[26e-6, 1e-6, 51e-6, 1e-6], [1e-6, 51e-6, 1e-6, 1e-6]], rtol=1e-12)
+    np.testing.assert_allclose(tile.weight_per_siemens, [1 / 50e-6, 2 / 50e-6], rtol=1e-12)
+
+
+def test_inputs_that_do_not_fit_are_split_evenly():
+    tiles = map_weights(np.ones((3, 65)), Array(rows=64, columns=64), RANGE, name="fc")
+    assert [(t.rows.start, t.rows.stop) for t in tiles] == [(0, 32), (32, 65)]
+    assert [t.g.shape for t in tiles] == [(32, 6), (33, 6)]
+
+
+def test_outputs_that_do_not_fit_are_split_evenly():
+    tiles = map_weights(np.ones((5, 2)), Array(rows=2, columns=5), RANGE, name="fc")
+    assert [t.outputs for t in tiles] == [slice(0, 1), slice(1, 3), slice(3, 5)]
+
+
+def test_an_output_without_weights_reads_zero():
+    (tile,) = map_weights([[0.0, 0.0]], Array(rows=2, columns=2), RANGE, name="fc")
+    volts = [1.0, 2.0] @ tile.g
+    np.testing.assert_array_equal(
+        decode_outputs(volts[None], tile, r_feedback=1.0, volts_per_input=1.0), [[0]]
+    )
+
+
+def test_slices_cover_the_range_in_order():
+    slices = split_evenly(10, 4)
+    assert [k for s in slices for k in range(10)[s]] == list(range(10))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite_are_refused_by_layer(bad):
+    with pytest.raises(MappingError, match=r"layer fc7: 1 of 2 weights are NaN or infinite"):
+        map_weights([[bad, 0.0]], Array(rows=2, columns=2), RANGE, name="fc7")
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 2, 2), (0, 4)])
+def test_weights_that_are_no_matrix_are_refused(shape):
+    with pytest.raises(MappingError, match="must be a matrix"):
+        map_weights(np.ones(shape), Array(rows=2, columns=2), RANGE, name="fc")
+
+
+def test_an_array_of_one_column_holds_no_pair():
+    with pytest.raises(MappingError, match=r"array.columns >= 2, got 1"):
+        map_weights([[1.0]], Array(rows=2, columns=1), RANGE, name="fc")
+
+
+@pytest.mark.parametrize("bad", [(2e-6, 1e-6), (-1e-6, 1e-6), (1e-6, 1e-6), (np.nan, 1e-6)])
+def test_an_empty_conductance_range_is_refused(bad):
+    with pytest.raises(MappingError, match="conductance range"):
+        map_weights([[1.0]], Array(rows=2, columns=2), bad, name="fc")
