@@ -1,6 +1,7 @@
 """Loop over groups of vectors; the physics is in the headers, the checks in spicesim.crossbar."""
 
 from cython.parallel cimport prange, threadid
+from libc.math cimport INFINITY
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 
@@ -29,14 +30,14 @@ def solve_batch(
     double tolerance, int newton_limit, int threads,
     double[:, ::1] currents, double[:, ::1] row_currents,  # OUT (batch, columns), (batch, rows)
     double[::1] residual, double[:, ::1] extents,  # OUT (batch,), (batch, 4)
-    int64_t[::1] steps, int64_t[::1] worst,  # OUT (batch,)
+    int64_t[::1] steps, int64_t[:, ::1] worst,  # OUT (batch,), (batch, 3)
     double[:, :, ::1] cell_voltages, double[:, :, ::1] bit_line_voltages,  # OUT (batch, rows, columns) or None
 ):
     """Solve a batch of input vectors; see array_solver.h."""
     cdef array_model m
     cdef batch_arrays b
     cdef int64_t group, groups = (v.shape[0] + LANES - 1) // LANES
-    cdef int t, allocated = 1
+    cdef int t, allocated = 1, biased
     cdef workspace *work
     m.wires.rows = <int>r_word.shape[0]
     m.wires.columns = <int>r_word.shape[1]
@@ -49,6 +50,7 @@ def solve_batch(
     m.cell.u_terms = <int>coefficients.shape[3]
     m.cell.kappa = kappa
     m.cell.v_low, m.cell.v_high, m.cell.u_low, m.cell.u_high = limits
+    biased = m.cell.u_terms > 1 or m.cell.u_low > -INFINITY or m.cell.u_high < INFINITY
     m.drivers = ports(drivers)
     m.senses = ports(senses)
     m.sense_index = &sense_index[0]
@@ -62,7 +64,7 @@ def solve_batch(
     b.residual = &residual[0]
     b.extents = &extents[0, 0]
     b.steps = &steps[0]
-    b.worst = &worst[0]
+    b.worst = &worst[0, 0]
     b.cell_voltages = NULL if cell_voltages is None else &cell_voltages[0, 0, 0]
     b.bit_line_voltages = NULL if bit_line_voltages is None else &bit_line_voltages[0, 0, 0]
     threads = <int>max(1, min(threads, groups))
@@ -70,7 +72,7 @@ def solve_batch(
     if work == NULL:
         raise MemoryError
     for t in range(threads):
-        allocated &= workspace_allocate(&work[t], m.wires.rows, m.wires.columns, m.cell.u_terms > 1)
+        allocated &= workspace_allocate(&work[t], m.wires.rows, m.wires.columns, biased)
     if allocated:
         for group in prange(groups, nogil=True, num_threads=threads, schedule="dynamic"):
             solve_batch_group(&m, &work[threadid()], &b, group)

@@ -13,7 +13,7 @@ typedef struct {
     REAL *residual;              /* OUT (batch,) [A] */
     REAL *extents;               /* OUT (batch, 4): least and greatest V, then u [V] */
     int64_t *steps;              /* OUT (batch,) */
-    int64_t *worst;              /* OUT (batch,): cell of the worst residual where not converged, else -1 */
+    int64_t *worst;              /* OUT (batch, 3): worst cell in residual, V and u; -1 where nothing is wrong */
     REAL *cell_voltages;         /* OUT (batch, rows, columns) [V], or NULL */
     REAL *bit_line_voltages;     /* OUT the same */
 } batch_arrays;
@@ -35,7 +35,7 @@ static void store_bit_lines(const array_model *m, const workspace *w, int l, REA
     }
 }
 
-static int64_t find_worst_cell(const array_model *m, const workspace *w, int l)
+static int64_t find_worst_residual(const array_model *m, const workspace *w, int l)
 {
     int64_t worst = 0;
     REAL greatest = -1;
@@ -44,6 +44,21 @@ static int64_t find_worst_cell(const array_model *m, const workspace *w, int l)
         if (!(error <= greatest)) { /* a NaN is worse than all */
             worst = k;
             greatest = error;
+        }
+    }
+    return worst;
+}
+
+/* The cell farthest outside its limits, or -1. */
+static int64_t find_outside(const array_model *m, const lanes *voltage, int l, REAL low, REAL high)
+{
+    int64_t worst = -1;
+    REAL greatest = 0;
+    for (int64_t k = 0; k < (int64_t)m->wires.rows * m->wires.columns; k++) {
+        REAL beyond = fmax(low - voltage[k][l], voltage[k][l] - high);
+        if (beyond > greatest) {
+            worst = k;
+            greatest = beyond;
         }
     }
     return worst;
@@ -76,7 +91,13 @@ static void solve_batch_group(const array_model *m, workspace *w, const batch_ar
         b->extents[item * 4 + 2] = end.u_min[l];
         b->extents[item * 4 + 3] = end.u_max[l];
         b->steps[item] = steps[l];
-        b->worst[item] = end.residual[l] <= m->tolerance * end.scale[l] ? -1 : find_worst_cell(m, w, l);
+        int64_t *worst = b->worst + item * 3;
+        worst[0] = end.residual[l] <= m->tolerance * end.scale[l] ? -1 : find_worst_residual(m, w, l);
+        worst[1] = worst[2] = -1;
+        if (end.v_min[l] < m->cell.v_low || end.v_max[l] > m->cell.v_high)
+            worst[1] = find_outside(m, w->v, l, m->cell.v_low, m->cell.v_high);
+        if (w->u && (end.u_min[l] < m->cell.u_low || end.u_max[l] > m->cell.u_high))
+            worst[2] = find_outside(m, w->u, l, m->cell.u_low, m->cell.u_high);
         if (b->cell_voltages) {
             for (int64_t k = 0; k < cells; k++)
                 b->cell_voltages[item * cells + k] = w->v[k][l];

@@ -1,8 +1,8 @@
 """Cells: the current through a memory cell, for the array solver, for numpy and for ngspice.
 
-Every cell has the same three faces. ``current`` and ``slope`` evaluate it in numpy; ``kernel`` hands the solver its
-arrays; ``element`` writes it as one line of a netlist. V is the voltage across the cell, word line minus bit line, and
-u the voltage of its bit-line node above the reference, both in volt; g is in siemens.
+Every cell has the same three faces. ``current`` and ``slope`` evaluate it in numpy; ``kernel`` hands the
+solver its arrays; ``element`` writes it as one line of a netlist. V is the voltage across the cell, word line
+minus bit line, and u the voltage of its bit-line node above the reference, both in volt; g is in siemens.
 """
 
 import math
@@ -20,13 +20,15 @@ __all__ = ["BiasedPolynomial", "Cell", "CellKernel", "Linear", "Polynomial", "Si
 
 Floats = npt.NDArray[np.float64]
 UNBOUNDED = (-math.inf, math.inf)
+FAR = 100.0
+"""Bound of voltages in a netlist where a cell has none [V]."""
 
 
 class CellKernel(NamedTuple):
     """What the solver sees of an array of cells."""
 
     coefficients: Floats
-    """k of I = sum k[a, b] V^(a+1) u^b, shape (rows, columns, A, B); for a sinh cell g itself, (rows, columns, 1, 1)."""
+    """k of I = sum k[a, b] V^(a+1) u^b, shape (rows, columns, A, B); for a sinh cell g itself, A = B = 1."""
     kappa: float
     """Steepness of a sinh cell [1/V]; 0 for a polynomial."""
     v_limits: tuple[float, float]
@@ -58,6 +60,12 @@ class Cell(Protocol):
         ...
 
 
+def _floats(g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike) -> tuple[Floats, Floats, Floats]:
+    """Broadcast against each other."""
+    grid, across, bias = np.broadcast_arrays(*(np.asarray(x, dtype=float) for x in (g, v, u)))
+    return grid, across, bias
+
+
 def _voltage(plus: str, minus: str) -> str:
     """Write the voltage between two nodes; ground is no node to ask for."""
     if plus == minus:
@@ -69,6 +77,7 @@ def _voltage(plus: str, minus: str) -> str:
 
 def _bounded(expression: str, low: float, high: float) -> str:
     """Bound an expression, because an overflow during ngspice's iteration ends the run."""
+    low, high = max(low, -FAR), min(high, FAR)
     return f"max({spice_number(low)}, min({spice_number(high)}, {expression}))"
 
 
@@ -78,11 +87,12 @@ class Linear:
 
     def current(self, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike = 0.0) -> Floats:
         """Return the current [A]; g, v, u broadcast."""
-        return np.asarray(np.multiply(g, v) + 0.0 * np.asarray(u, dtype=float))
+        conductance, across, _ = _floats(g, v, u)
+        return conductance * across
 
     def slope(self, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike = 0.0) -> Floats:
         """Return dI/dV [S]; g, v, u broadcast."""
-        return np.asarray(g + 0.0 * np.add(v, u))
+        return _floats(g, v, u)[0]
 
     def kernel(self, g: Floats) -> CellKernel:
         """Return the solver's arrays for conductances of shape (rows, columns)."""
@@ -108,15 +118,19 @@ class Sinh:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.kappa) and self.kappa > 0):
-            raise SpecError(f"kappa of a sinh cell must be > 0 per volt, got {self.kappa}; use Linear() for 0")
+            raise SpecError(
+                f"kappa of a sinh cell must be > 0 per volt, got {self.kappa}; use Linear() for 0"
+            )
 
     def current(self, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike = 0.0) -> Floats:
         """Return the current [A]; g, v, u broadcast."""
-        return np.asarray(g * np.sinh(self.kappa * (np.asarray(v) + 0.0 * np.asarray(u))) / self.kappa)
+        conductance, across, _ = _floats(g, v, u)
+        return conductance * np.sinh(self.kappa * across) / self.kappa
 
     def slope(self, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike = 0.0) -> Floats:
         """Return dI/dV [S]; g, v, u broadcast."""
-        return np.asarray(g * np.cosh(self.kappa * (np.asarray(v) + 0.0 * np.asarray(u))))
+        conductance, across, _ = _floats(g, v, u)
+        return conductance * np.cosh(self.kappa * across)
 
     def kernel(self, g: Floats) -> CellKernel:
         """Return the solver's arrays for conductances of shape (rows, columns)."""
@@ -129,14 +143,24 @@ class Sinh:
 
 
 class _PolynomialCell:
-    """What polynomial cells share: all follows from their kernel arrays."""
+    """What polynomial cells share: all follows from their kernel arrays and limits."""
 
     __slots__ = ()
     kernel: Callable[[Floats], CellKernel]
 
+    @property
+    def v_limits(self) -> tuple[float, float]:
+        """Voltages across the cell for which it holds [V]."""
+        return UNBOUNDED
+
+    @property
+    def u_limits(self) -> tuple[float, float]:
+        """Bit-line voltages for which it holds [V]."""
+        return UNBOUNDED
+
     def _arrays(self, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike) -> tuple[Floats, Floats, Floats]:
-        """Return kernel coefficients (..., A, B), powers of v without the zeroth (..., A) and of u (..., B)."""
-        grid, across, bias = np.broadcast_arrays(*(np.asarray(x, dtype=float) for x in (g, v, u)))
+        """Return coefficients (..., A, B), powers of v from the zeroth (..., A + 1) and of u (..., B)."""
+        grid, across, bias = (np.asarray(x, dtype=float) for x in (g, v, u))
         flat = self.kernel(grid if grid.ndim == 2 else grid.reshape(1, -1)).coefficients
         k = flat.reshape(*grid.shape, *flat.shape[-2:])
         return k, across[..., None] ** np.arange(k.shape[-2] + 1), bias[..., None] ** np.arange(k.shape[-1])
@@ -154,11 +178,8 @@ class _PolynomialCell:
 
     def element(self, name: str, plus: str, minus: str, k: Floats, bias: str) -> str:
         """Return the netlist line of one cell: Horner's scheme in u and V, both bounded."""
-        limits = self.kernel(np.zeros((k.shape[0] and 1, 1))).v_limits, self.kernel(np.zeros((1, 1))).u_limits
-        v_low, v_high = (x if math.isfinite(x) else math.copysign(1e3, x) for x in limits[0])
-        u_low, u_high = (x if math.isfinite(x) else math.copysign(1e3, x) for x in limits[1])
-        v = _bounded(_voltage(plus, minus), v_low, v_high)
-        u = _bounded(bias, u_low, u_high)
+        v = _bounded(_voltage(plus, minus), *self.v_limits)
+        u = _bounded(bias, *self.u_limits)
         rows = [_horner([spice_number(c) for c in row], u) for row in k]
         return f"b{name} {plus} {minus} i={v}*({_horner(rows, v)})"
 
@@ -188,7 +209,7 @@ class Polynomial(_PolynomialCell):
         array = np.array(self.coefficients, dtype=float)
         if array.ndim not in (1, 3) or array.shape[-1] < 1 or not np.isfinite(array).all():
             raise SpecError(
-                f"polynomial coefficients must be finite, of shape (A,) or (rows, columns, A), got {array.shape}"
+                f"polynomial coefficients must be finite, (A,) or (rows, columns, A), got shape {array.shape}"
             )
         object.__setattr__(self, "coefficients", array)
 
@@ -196,8 +217,10 @@ class Polynomial(_PolynomialCell):
         """Return the solver's arrays for conductances of shape (rows, columns)."""
         k = np.asarray(self.coefficients, dtype=float)
         if k.ndim == 3 and k.shape[:2] != g.shape:
-            raise SpecError(f"polynomial coefficients are for an array {k.shape[:2]}, the conductances for {g.shape}")
-        return CellKernel((g[:, :, None] * k)[..., None], 0.0, UNBOUNDED, UNBOUNDED)
+            raise SpecError(
+                f"polynomial coefficients are for an array {k.shape[:2]}, the conductances for {g.shape}"
+            )
+        return CellKernel((g[:, :, None] * k)[..., None], 0.0, self.v_limits, self.u_limits)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -224,7 +247,9 @@ class BiasedPolynomial(_PolynomialCell):
     def __post_init__(self) -> None:
         array = np.array(self.coefficients, dtype=float)
         if array.ndim != 3 or 0 in array.shape or not np.isfinite(array).all():
-            raise SpecError(f"coefficients of a biased cell must be finite, of shape (A, B, C), got {array.shape}")
+            raise SpecError(
+                f"coefficients of a biased cell must be finite, of shape (A, B, C), got {array.shape}"
+            )
         if not (math.isfinite(self.g_reference) and self.g_reference > 0):
             raise SpecError(f"g_reference must be > 0 S, got {self.g_reference}")
         for word, (low, high) in {"v_limits": self.v_limits, "u_limits": self.u_limits}.items():

@@ -1,4 +1,4 @@
-"""The crossbar array: currents, operating points, transfer matrix and netlist of one array of cells with its wires."""
+"""The crossbar array: currents, operating points, transfer matrix and netlist of cells and their wires."""
 
 import functools
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from spicesim.ports import PortTables
 __all__ = ["Crossbar", "Solution"]
 
 Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 
 NEWTON_LIMIT = 100
 
@@ -28,7 +29,7 @@ class Solution:
     """Into the virtual grounds, (batch, columns) [A]."""
     row_currents: Floats
     """Delivered by the drivers, (batch, rows) [A]."""
-    iterations: npt.NDArray[np.int64]
+    iterations: Integers
     """Newton steps, (batch,)."""
     residual: Floats
     """Worst error of Kirchhoff's current law at any cell, (batch,) [A]."""
@@ -48,8 +49,9 @@ class Solution:
 class Crossbar:
     """An array of cells on resistive word and bit lines.
 
-    Word line i is driven at its left: source, `r_driver`, one segment, cell 0, one segment, cell 1, ... Bit line j runs
-    down past the cells of rows 0, 1, ..; below the last row follow one segment, `r_sense` and the virtual ground, 0 V.
+    Word line i is driven at its left: source, `r_driver`, one segment, cell 0, one segment, cell 1, ... Bit
+    line j runs down past the cells of rows 0, 1, ..; below the last row follow one segment, `r_sense` and the
+    virtual ground, 0 V.
 
     Parameters
     ----------
@@ -92,7 +94,9 @@ class Crossbar:
         self.r_sense = _not_negative("r_sense", r_sense, (columns,), "ohm")
         self.cell: Cell = Linear() if cell is None else cell
         kernel = self.cell.kernel(self.g)
-        self._kernel: CellKernel = kernel._replace(coefficients=np.ascontiguousarray(kernel.coefficients, dtype=float))
+        self._kernel: CellKernel = kernel._replace(
+            coefficients=np.ascontiguousarray(kernel.coefficients, dtype=float)
+        )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -141,7 +145,9 @@ class Crossbar:
             If the cells are not linear.
         """
         if not isinstance(self.cell, Linear):
-            raise SpecError(f"a transfer matrix needs linear cells, these are {type(self.cell).__name__}; use solve()")
+            raise SpecError(
+                f"a transfer matrix needs linear cells, these are {type(self.cell).__name__}; use solve()"
+            )
         return self._transfer_matrix
 
     @functools.cached_property
@@ -205,14 +211,16 @@ class Crossbar:
         rows, columns = self.shape
         count = len(batch)
         driver_tables = None if drivers is None else drivers.index(_one_row(driver_index), (count, rows))
-        sense_tables = np.zeros(columns, np.int64) if senses is None else senses.index(sense_index, (columns,))
+        sense_tables = np.zeros(columns, np.int64)
+        if senses is not None:
+            sense_tables = senses.index(sense_index, (columns,))
+        kernel = self._kernel
         currents, row_currents = np.empty((count, columns)), np.empty((count, rows))
         residual, extents = np.empty(count), np.empty((count, 4))
-        steps, worst = np.empty(count, np.int64), np.empty(count, np.int64)
+        steps, worst = np.empty(count, np.int64), np.empty((count, 3), np.int64)
         cell_voltages = np.empty((count, rows, columns)) if fields else None
         bit_line_voltages = np.empty((count, rows, columns)) if fields else None
         if count:
-            kernel = self._kernel
             array_solver.solve_batch(
                 batch, self.r_word_line, self.r_bit_line, self.r_driver, self.r_sense,
                 kernel.coefficients, kernel.kappa, (*kernel.v_limits, *kernel.u_limits),
@@ -220,12 +228,13 @@ class Crossbar:
                 tolerance, NEWTON_LIMIT, threads,
                 currents, row_currents, residual, extents, steps, worst, cell_voltages, bit_line_voltages,
             )  # fmt: skip
-        _check_convergence(worst, residual, steps, columns, tolerance)
+        self._check_convergence(worst[:, 0], residual, steps, tolerance)
         if drivers is not None:
-            _check_port(drivers, row_currents, "driver of row")
+            drivers.check(row_currents, "driver of row")
         if senses is not None:
-            _check_port(senses, currents, "sense amplifier of column")
-        self._check_cells(extents)
+            senses.check(currents, "sense amplifier of column")
+        self._check_limits("voltage across", kernel.v_limits, extents[:, :2], worst[:, 1])
+        self._check_limits("bit-line voltage at", kernel.u_limits, extents[:, 2:], worst[:, 2])
         return Solution(
             currents=currents,
             row_currents=row_currents,
@@ -255,7 +264,9 @@ class Crossbar:
         """
         batch, single = self._inputs(v)
         if not single:
-            raise SpecError(f"a netlist holds one input vector: v must have shape ({self.shape[0]},), got {batch.shape}")
+            raise SpecError(
+                f"a netlist holds one input vector: wanted shape ({self.shape[0]},), got {batch.shape}"
+            )
         return format_array(
             ArrayNetlist(
                 g=self.g,
@@ -274,26 +285,36 @@ class Crossbar:
         array = _numbers("v", v)
         if array.ndim not in (1, 2) or array.shape[-1] != self.shape[0]:
             raise SpecError(
-                f"v must have shape (batch, {self.shape[0]}) or ({self.shape[0]},), one voltage a row, got {array.shape}"
+                f"v must have shape (batch, {self.shape[0]}) or ({self.shape[0]},), got {array.shape}"
             )
         if not np.isfinite(array).all():
             raise SpecError("v must hold finite voltages; look for the NaN or infinity in the input")
         return np.ascontiguousarray(np.atleast_2d(array)), array.ndim == 1
 
-    def _check_cells(self, extents: Floats) -> None:
-        """Refuse solutions outside the limits of the cells; extents as the kernel gives them."""
-        checks = (
-            ("voltage across a cell", self._kernel.v_limits, extents[:, :2]),
-            ("bit-line voltage", self._kernel.u_limits, extents[:, 2:]),
-        )
-        for word, (low, high), reached in checks:
-            outside = (reached[:, 0] < low) | (reached[:, 1] > high)
-            if outside.any():
-                item = int(np.argmax(outside))
-                raise ValidityError(
-                    f"{word} of batch item {item} reaches {reached[item, 0]:.6g}..{reached[item, 1]:.6g} V, outside the "
-                    f"calibrated {low:.6g}..{high:.6g} V; calibrate the cell over a wider box or drive the array less"
-                )
+    def _check_convergence(
+        self, worst: Integers, residual: Floats, steps: Integers, tolerance: float
+    ) -> None:
+        """Refuse results that did not converge; worst: cell of the worst residual, -1 where all is well."""
+        if (worst >= 0).any():
+            item = int(np.argmax(worst >= 0))
+            row, column = divmod(int(worst[item]), self.shape[1])
+            raise ConvergenceError(
+                f"no operating point within tolerance {tolerance:g} for batch item {item} "
+                f"after {steps[item]} Newton steps: residual {residual[item]:.3g} A, "
+                f"worst at the cell of row {row}, column {column} (wl_{row}_{column}, bl_{row}_{column}); "
+                "ask for a larger tolerance, or check port tables and inputs"
+            )
+
+    def _check_limits(self, word: str, limits: tuple[float, float], reached: Floats, cells: Integers) -> None:
+        """Refuse voltages outside the limits of the cells; cells: where, -1 if inside."""
+        if (cells >= 0).any():
+            item = int(np.argmax(cells >= 0))
+            row, column = divmod(int(cells[item]), self.shape[1])
+            raise ValidityError(
+                f"{word} the cell of row {row}, column {column} is outside the calibrated {limits[0]:.6g}.."
+                f"{limits[1]:.6g} V: batch item {item} reaches {reached[item, 0]:.6g}..{reached[item, 1]:.6g} V; "
+                "calibrate the cell over a wider box, or lower inputs or conductances"
+            )
 
 
 def _numbers(name: str, value: npt.ArrayLike) -> Floats:
@@ -336,17 +357,20 @@ def _eliminate(
     """Return the transfer matrix (columns, rows), eliminating along the cheaper axis.
 
     A resistive network is reciprocal: the array seen from its other corner, word lines for bit lines, has the
-    transposed transfer matrix. The work is columns * rows**3, so the longer axis should be that of the columns.
+    transposed transfer matrix. The work is columns * rows**3, so the longer axis should be that of the
+    columns.
     """
     if g.shape[0] > g.shape[1]:
-        turned = (np.ascontiguousarray(x[::-1, ::-1].T) for x in (g, r_bit_line, r_word_line))
-        matrix = _eliminate(*turned, r_sense[::-1].copy(), r_driver[::-1].copy())
+        turned = [np.ascontiguousarray(x[::-1, ::-1].T) for x in (g, r_bit_line, r_word_line)]
+        matrix = _eliminate(turned[0], turned[1], turned[2], r_sense[::-1].copy(), r_driver[::-1].copy())
         return np.ascontiguousarray(matrix[::-1, ::-1].T)
     matrix = np.empty(g.shape[::-1])
     with _blas().limit(limits=1, user_api="blas"):  # more threads make these small blocks slower
         info = transfer_matrix.transfer_matrix(g, r_word_line, r_bit_line, r_driver, r_sense, matrix)
     if info or not np.isfinite(matrix).all():
-        raise SpecError("the numbers of the array overflow: conductance times resistance is beyond double precision")
+        raise SpecError(
+            "the numbers of the array overflow: conductance times resistance is beyond double precision"
+        )
     return matrix
 
 
@@ -354,29 +378,3 @@ def _eliminate(
 def _blas() -> ThreadpoolController:
     """Find the loaded BLAS libraries, once."""
     return ThreadpoolController()
-
-
-def _check_convergence(
-    worst: npt.NDArray[np.int64], residual: Floats, steps: npt.NDArray[np.int64], columns: int, tolerance: float
-) -> None:
-    failed = worst >= 0
-    if failed.any():
-        item = int(np.argmax(failed))
-        row, column = divmod(int(worst[item]), columns)
-        raise ConvergenceError(
-            f"no operating point within tolerance {tolerance:g} for batch item {item} after {steps[item]} Newton steps: "
-            f"residual {residual[item]:.3g} A, worst at the cell of row {row}, column {column}; "
-            "ask for a larger tolerance, or check port tables and inputs"
-        )
-
-
-def _check_port(port: PortTables, current: Floats, place: str) -> None:
-    """Refuse currents outside a table; current (batch, ports)."""
-    low, high = port.limits
-    outside = ~((current >= low) & (current <= high))
-    if outside.any():
-        item, k = (int(x) for x in np.argwhere(outside)[0])
-        raise ValidityError(
-            f"{port.name}, {place} {k}: batch item {item} needs {current[item, k]:.6g} A, outside the calibrated "
-            f"{low:.6g}..{high:.6g} A; calibrate over a wider range, or lower inputs or conductances"
-        )

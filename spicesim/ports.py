@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.interpolate import PchipInterpolator
 
-from spicesim.errors import SpecError
+from spicesim.errors import SpecError, ValidityError
 
 __all__ = ["PortTables"]
 
@@ -19,16 +19,17 @@ Floats = npt.NDArray[np.float64]
 class PortTables:
     """Tables of a port's voltage against its current, on a common uniform grid.
 
-    A *sense* port ends a bit line: the voltage of its terminal, relative to the reference, for the current into the
-    virtual ground. A *driver* port feeds a word line: its droop, the open-circuit voltage minus the voltage under
-    load, for the current it delivers. Both rise with the current. Pieces are cubic and monotone; beyond its ends a
-    table goes on linearly, so that a solver may pass there, but a solution there is a
-    :class:`~spicesim.errors.ValidityError`.
+    A *sense* port ends a bit line: the voltage of its terminal, relative to the reference, for the current
+    into the virtual ground. A *driver* port feeds a word line: its droop, the open-circuit voltage minus the
+    voltage under load, for the current it delivers. Both rise with the current. Pieces are cubic and
+    monotone; beyond its ends a table goes on linearly, so that a solver may pass there, but a solution there
+    is a :class:`~spicesim.errors.ValidityError`.
 
     Raises
     ------
     SpecError
-        If shapes disagree, a number is not finite, the grid does not rise, or a voltage falls with the current.
+        If shapes disagree, a number is not finite, the grid does not rise, or a voltage falls with the
+        current.
     """
 
     name: str
@@ -46,18 +47,26 @@ class PortTables:
         for word in ("values", "slopes"):
             array = np.ascontiguousarray(getattr(self, word), dtype=float)
             if array.ndim != 2 or array.shape[0] < 1 or array.shape[1] < 2:
-                raise SpecError(f"{self.name}: {word} must have shape (tables, points >= 2), got {array.shape}")
+                raise SpecError(
+                    f"{self.name}: {word} must have shape (tables, points >= 2), got {array.shape}"
+                )
             if not np.isfinite(array).all():
                 raise SpecError(f"{self.name}: {word} must be finite numbers")
             object.__setattr__(self, word, array)
         if self.values.shape != self.slopes.shape:
-            raise SpecError(f"{self.name}: values {self.values.shape} and slopes {self.slopes.shape} differ in shape")
+            raise SpecError(
+                f"{self.name}: values {self.values.shape} and slopes {self.slopes.shape} differ in shape"
+            )
         if not (np.isfinite(self.start) and np.isfinite(self.step) and self.step > 0):
-            raise SpecError(f"{self.name}: the grid needs a finite start and a step > 0 A, got {self.start}, {self.step}")
+            raise SpecError(
+                f"{self.name}: the grid needs a finite start and a step > 0 A, got {self.start}, {self.step}"
+            )
         rise = np.diff(self.values, axis=1)
         if (rise < 0).any() or (self.slopes < 0).any():
             table = int(np.argmax((rise < 0).any(axis=1) | (self.slopes < 0).any(axis=1)))
-            raise SpecError(f"{self.name}: the voltage of table {table} falls with rising current; a port must be passive")
+            raise SpecError(
+                f"{self.name}: the voltage of table {table} falls with rising current; a port must be passive"
+            )
 
     @classmethod
     def from_samples(cls, current: npt.ArrayLike, voltage: npt.ArrayLike, *, name: str = "port") -> Self:
@@ -81,7 +90,8 @@ class PortTables:
         values = np.atleast_2d(np.asarray(voltage, dtype=float))
         if grid.ndim != 1 or grid.size < 2 or values.ndim != 2 or values.shape[1] != grid.size:
             raise SpecError(
-                f"{name}: wanted current (points >= 2,) and voltage (tables, points), got {grid.shape} and {values.shape}"
+                f"{name}: wanted current (points >= 2,) and voltage (tables, points), "
+                f"got {grid.shape} and {values.shape}"
             )
         if not (np.isfinite(grid).all() and np.isfinite(values).all()):
             raise SpecError(f"{name}: samples must be finite numbers")
@@ -89,10 +99,14 @@ class PortTables:
         uniform = grid[0] + step * np.arange(grid.size)
         if step <= 0 or np.abs(grid - uniform).max() > 1e-6 * step:
             raise SpecError(f"{name}: the currents must be a uniform, rising grid; resample them")
-        slopes = PchipInterpolator(uniform, values, axis=1).derivative()(uniform) if grid.size > 2 else (
-            np.repeat(np.diff(values, axis=1) / step, 2, axis=1)
+        slopes = (
+            PchipInterpolator(uniform, values, axis=1).derivative()(uniform)
+            if grid.size > 2
+            else (np.repeat(np.diff(values, axis=1) / step, 2, axis=1))
         )
-        return cls(name=name, start=float(grid[0]), step=float(step), values=values, slopes=np.maximum(slopes, 0.0))
+        return cls(
+            name=name, start=float(grid[0]), step=float(step), values=values, slopes=np.maximum(slopes, 0.0)
+        )
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -134,13 +148,43 @@ class PortTables:
         tables = self.values.shape[0]
         if wanted is None:
             if tables > 1:
-                raise SpecError(f"{self.name} has {tables} tables: say which one each port takes, shape {tuple(shape)}")
+                raise SpecError(
+                    f"{self.name} has {tables} tables: say which each port takes, shape {tuple(shape)}"
+                )
             return np.zeros(shape, dtype=np.int64)
         array = np.asarray(wanted)
         if array.dtype.kind not in "iu" or array.shape != tuple(shape):
             raise SpecError(
-                f"{self.name}: table numbers must be integers of shape {tuple(shape)}, got {array.dtype} {array.shape}"
+                f"{self.name}: table numbers must be integers of shape {tuple(shape)}, "
+                f"got {array.dtype} {array.shape}"
             )
         if array.size and (array.min() < 0 or array.max() >= tables):
-            raise SpecError(f"{self.name}: table numbers must lie in 0..{tables - 1}, got {array.min()}..{array.max()}")
+            raise SpecError(
+                f"{self.name}: table numbers must lie in 0..{tables - 1}, got {array.min()}..{array.max()}"
+            )
         return np.ascontiguousarray(array, dtype=np.int64)
+
+    def check(self, current: Floats, place: str) -> None:
+        """Refuse currents outside the tables.
+
+        Parameters
+        ----------
+        current : ndarray of shape (batch, ports)
+            Solved currents [A].
+        place : str
+            What the ports are, for the message.
+
+        Raises
+        ------
+        ValidityError
+            If a current is outside; names the first such port.
+        """
+        low, high = self.limits
+        outside = ~((current >= low) & (current <= high))
+        if outside.any():
+            item, port = (int(x) for x in np.argwhere(outside)[0])
+            raise ValidityError(
+                f"{self.name}, {place} {port}: batch item {item} needs {current[item, port]:.6g} A, "
+                f"outside the calibrated {low:.6g}..{high:.6g} A; "
+                "calibrate over a wider range, or lower inputs or conductances"
+            )

@@ -1,4 +1,4 @@
-"""A plain array as a complete ngspice netlist: sources, wires, cells, 0 V probes at the feet of the bit lines."""
+"""A plain array as a complete ngspice netlist: sources, wires, cells and a 0 V probe at each bit line."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ Floats = npt.NDArray[np.float64]
 HEADER = """\
 * crossbar array, {rows} word lines x {columns} bit lines
 * word line i: source vin_i, driver resistance rdriver_i, segment rwl_i_0, cell 0, segment rwl_i_1, cell 1, ..
-* bit line j: cells 0 .. {last} from the far end down, segments rbl_i_j, rsense_j, probe vsense_j to the virtual ground
-* i(vsense_j) is the current into the virtual ground
-.options klu reltol=1e-9 vntol=1e-13 abstol=1e-17 itl1=500
+* bit line j: cells 0 .. {last} from the far end down, segments rbl_i_j, rsense_j, probe vsense_j to the
+virtual ground * i(vsense_j) is the current into the virtual ground .options klu reltol=1e-9 vntol=1e-13
+abstol=1e-17 itl1=500
 """
 
 
@@ -65,7 +65,9 @@ def _lines(array: ArrayNetlist, v: Floats) -> Iterator[str]:
     yield "\n* cells"
     for i, j in np.argwhere(array.g > 0):
         bit = str(nodes.bit[i, j])
-        yield array.cell.element(f"cell_{i}_{j}", str(nodes.word[i, j]), bit, array.coefficients[i, j], f"v({bit})")
+        yield array.cell.element(
+            f"cell_{i}_{j}", str(nodes.word[i, j]), bit, array.coefficients[i, j], f"v({bit})"
+        )
     yield "\n* feet of the bit lines"
     for j in range(columns):
         if array.r_sense[j] > 0:

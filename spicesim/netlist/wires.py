@@ -1,8 +1,9 @@
 """The wires of an array as netlist text: named nodes at the cells and one resistor a segment.
 
-Word line i has the nodes ``wl_i_0``, ``wl_i_1``, .. from its driver to its far end, bit line j the nodes ``bl_0_j``,
-``bl_1_j``, .. from its far end down to its foot. Segment ``rwl_i_j`` leads into node ``wl_i_j`` from the left,
-``rbl_i_j`` from node ``bl_i_j`` downwards. A segment of 0 ohm is no element: its two ends share one name.
+Word line i has the nodes ``wl_i_0``, ``wl_i_1``, .. from its driver to its far end, bit line j the nodes
+``bl_0_j``, ``bl_1_j``, .. from its far end down to its foot. Segment ``rwl_i_j`` leads into node ``wl_i_j``
+from the left, ``rbl_i_j`` from node ``bl_i_j`` downwards. A segment of 0 ohm is no element: its two ends
+share one name.
 """
 
 from collections.abc import Iterator, Sequence
@@ -66,7 +67,7 @@ def format_wires(
     r_word_line: npt.NDArray[np.floating[Any]], r_bit_line: npt.NDArray[np.floating[Any]], nodes: WireNodes
 ) -> Iterator[str]:
     """Return one resistor line for each segment that is not 0 ohm; arguments as for :func:`name_wires`."""
-    rows, columns = r_word_line.shape
+    rows = len(r_word_line)
     for i, j in np.argwhere(r_word_line > 0):
         left = nodes.word[i, j - 1] if j else nodes.heads[i]
         yield f"rwl_{i}_{j} {left} {nodes.word[i, j]} {spice_number(r_word_line[i, j])}"
