@@ -119,9 +119,7 @@ def _parse_matmul(name: str, node: onnx.NodeProto, constants: Constants) -> Anal
     weights = constants[right]
     if weights.ndim != 2:
         return f"MatMul {name!r} has weights of shape {weights.shape}, no matrix, and stays digital"
-    return AnalogNode(
-        name=name, op=node.op_type, input=left, output=node.output[0], weights=weights.T.astype(float)
-    )
+    return AnalogNode(name=name, op=node.op_type, input=left, output=node.output[0], weights=weights.T.astype(float))
 
 
 def _parse_conv(name: str, node: onnx.NodeProto, constants: Constants) -> AnalogNode | str:
@@ -171,6 +169,4 @@ def _constant_weights(name: str, node: onnx.NodeProto, constants: Constants) -> 
 def _reject(name: str, node: onnx.NodeProto, problem: str, remedy: str = "") -> NoReturn:
     """Raise an error that names node, operator, problem and remedy."""
     alternative = f"keep it digital with digital=[{name!r}]"
-    raise NetworkError(
-        f"{node.op_type} {name!r}: {problem}; {remedy + ' or ' if remedy else ''}{alternative}"
-    )
+    raise NetworkError(f"{node.op_type} {name!r}: {problem}; {remedy + ' or ' if remedy else ''}{alternative}")

@@ -79,8 +79,6 @@ class Network:
         The nodes on arrays, in the order of execution.
     ranges : tuple of LayerRanges or None
         Their settings, once fitted.
-    notes : tuple of str
-        Sentences on products that stay digital, and on how the ranges were fitted.
     """
 
     def __init__(
@@ -106,7 +104,7 @@ class Network:
         self._steps = [layers[step.name] if isinstance(step, AnalogNode) else step for step in program.steps]
         self.layers = tuple(step for step in self._steps if isinstance(step, AnalogLayer))
         self.ranges: tuple[LayerRanges, ...] | None = None
-        self.notes = tuple(notes)
+        self._digital_notes, self._range_notes = notes, list[str]()
         self._prepared: weakref.WeakKeyDictionary[Engine, list[tuple[Any, ...]]] = weakref.WeakKeyDictionary()
 
     def fit_ranges(self, x: Inputs) -> None:
@@ -129,9 +127,7 @@ class Network:
                 low, high = limits[k]
                 limits[k] = min(low, float(value.min())), max(high, float(value.max()))
                 if not np.isfinite(limits[k]).all():
-                    raise NetworkError(
-                        f"the input of {layer.name!r} is NaN or infinite; check weights and data"
-                    )
+                    raise NetworkError(f"the input of {layer.name!r} is NaN or infinite; check weights and data")
                 for vectors in layer.vectors(value):
                     share = FIT_VECTORS / (layer.count(value) * total / _length(chunk))
                     picked = generator.random(len(vectors)) < share
@@ -141,7 +137,18 @@ class Network:
             layer.fit(np.concatenate(vectors), *limit)
             for layer, vectors, limit in zip(self.layers, kept, limits, strict=True)
         )
+        self._range_notes = [
+            f"{layer.node.op} {layer.name!r} drives its rows at {ranges.drive:.3g} of the span, "
+            "since more overdrives the amplifiers even at their smallest r_feedback"
+            for layer, ranges in zip(self.layers, self.ranges, strict=True)
+            if ranges.drive < 1
+        ]
         self._prepared.clear()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on products that stay digital, and on how the ranges were fitted."""
+        return (*self._digital_notes, *self._range_notes)
 
     def tiles(self) -> list[tuple[Tile, ...]]:
         """Return the tiles of every layer.
@@ -269,7 +276,7 @@ class Network:
         batch = self._batch or 1
         count = min(_length(arrays), max(CHUNK // batch, 1) * batch)
         self.fit_ranges({name: array[:count] for name, array in arrays.items()})
-        self.notes += (f"no calibration inputs were given: ranges fitted on the first {count} inputs run",)
+        self._range_notes.append(f"no calibration inputs were given: ranges fitted on the first {count} inputs run")
 
     def _chunks(self, arrays: dict[str, Array], chunk: int | None) -> Iterator[dict[str, Array]]:
         """Cut a batch into chunks; a batch size fixed in the network goes before the caller's."""
@@ -302,9 +309,7 @@ def _sampler(
 
     def observe(k: int, codes: Codes, volts: Floats) -> None:
         def keep(i: int) -> SampledMvm:
-            return SampledMvm(
-                layer=layer, tile=tiles[k], adc=adc, codes=codes[i].copy(), volts=volts[i].copy()
-            )
+            return SampledMvm(layer=layer, tile=tiles[k], adc=adc, codes=codes[i].copy(), volts=volts[i].copy())
 
         reservoir.offer(number + k, len(codes), keep)
 

@@ -56,9 +56,7 @@ def input_specs(session: onnxruntime.InferenceSession) -> tuple[InputSpec, ...]:
     return tuple(specs)
 
 
-def check_inputs(
-    x: npt.ArrayLike | Mapping[str, npt.ArrayLike], specs: tuple[InputSpec, ...]
-) -> dict[str, Array]:
+def check_inputs(x: npt.ArrayLike | Mapping[str, npt.ArrayLike], specs: tuple[InputSpec, ...]) -> dict[str, Array]:
     """Bring a batch into the form that the network wants.
 
     Parameters
@@ -125,7 +123,5 @@ def _check_array(array: Array, spec: InputSpec) -> Array:
         )
     bad = array.size - int(np.isfinite(array).sum())
     if bad:
-        raise NetworkError(
-            f"input {spec.name!r}: {bad} of {array.size} values are NaN or infinite; clean the data"
-        )
+        raise NetworkError(f"input {spec.name!r}: {bad} of {array.size} values are NaN or infinite; clean the data")
     return array.astype(spec.dtype, copy=False)

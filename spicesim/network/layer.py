@@ -56,6 +56,8 @@ class LayerRanges:
     """Feedback resistance of the amplifiers [ohm]."""
     adc: AdcRange
     """Range of the column converters."""
+    drive: float = 1.0
+    """Fraction of the DAC span in use; below 1 where the full span would overdrive the amplifiers."""
 
 
 class AnalogLayer:
@@ -78,9 +80,7 @@ class AnalogLayer:
         self.node = node
         self._calibration = calibration
         self._chip = calibration.chip
-        self.mapped = map_weights(
-            node.weights, self._chip.array, calibration.conductance_range, name=repr(node.name)
-        )
+        self.mapped = map_weights(node.weights, self._chip.array, calibration.conductance_range, name=repr(node.name))
 
     @property
     def name(self) -> str:
@@ -132,7 +132,7 @@ class AnalogLayer:
         -------
         LayerRanges
             The largest feedback resistance whose outputs stay in the amplifier's linear range; if none does,
-            the smallest, and an input scale enlarged (a weaker drive) until they do.
+            the smallest, and a drive weakened until they do.
         """
         chip, adc = self._chip, self._chip.adc
         polarity: Polarity = "unipolar" if low >= 0 else "bipolar"
@@ -156,6 +156,7 @@ class AnalogLayer:
             input_scale=scale * excess,
             r_feedback=r_feedback,
             adc=AdcRange(low=0.0 if polarity == "unipolar" else -volts, high=volts, bits=adc.bits),
+            drive=1 / excess,
         )
 
     def tiles(self, ranges: LayerRanges) -> tuple[Tile, ...]:

@@ -74,13 +74,9 @@ def open_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     options.log_severity_level = 4  # errors are raised, not printed
     onnxruntime.disable_telemetry_events()
     try:
-        return onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no common base
-        raise NetworkError(
-            f"onnxruntime cannot load the network: {_first_line(error)}; export it again"
-        ) from None
+        raise NetworkError(f"onnxruntime cannot load the network: {_first_line(error)}; export it again") from None
 
 
 def run_session(

@@ -74,9 +74,7 @@ def cut_network(model: onnx.ModelProto, constants: dict[str, Array], analog: Seq
         outputs = [name for node in part for name in node.output if name in wanted]
         for name in [*inputs, *outputs]:
             if name not in types:
-                raise NetworkError(
-                    f"value {name!r} is no tensor and cannot pass between analog nodes; export it again"
-                )
+                raise NetworkError(f"value {name!r} is no tensor and cannot pass between analog nodes; export it again")
         segment = make_model(
             model, part, inputs={name: types[name] for name in inputs}, outputs=outputs, constants=constants
         )

@@ -65,9 +65,7 @@ def test_fine_converters_reproduce_onnxruntime(kind):
     assert all(max(layer.adc_clipped, layer.dac_clipped) < 1e-4 for layer in result.stats.layers)
 
 
-@pytest.mark.parametrize(
-    ("kind", "tiles", "products"), [("mlp", [6, 2], [6, 2]), ("cnn", [1, 4, 3], [36, 16, 3])]
-)
+@pytest.mark.parametrize(("kind", "tiles", "products"), [("mlp", [6, 2], [6, 2]), ("cnn", [1, 4, 3], [36, 16, 3])])
 def test_eight_bits_keep_the_accuracy_of_the_digits(kind, tiles, products):
     calibration = FakeCalibration(make_chip())
     network = compile_network(digits_network(kind), calibration, x_calibration=DIGITS.x_calibration)
@@ -170,19 +168,17 @@ def test_a_sample_larger_than_the_work_is_all_of_it():
 def test_without_calibration_inputs_the_first_run_fits_and_says_so():
     network = compile_network(digits_network("mlp"), FINE)
     result = network.run(DIGITS.x, IdealEngine(FINE.chip))
-    assert result.stats.notes == (
-        "no calibration inputs were given: ranges fitted on the first 64 inputs run",
-    )
+    assert result.stats.notes == ("no calibration inputs were given: ranges fitted on the first 64 inputs run",)
     ranges = network.ranges
     network.run(DIGITS.x[100:], IdealEngine(FINE.chip))
     assert network.ranges is ranges
+    network.fit_ranges(DIGITS.x_calibration)
+    assert network.notes == ()
 
 
 def test_each_layer_takes_the_largest_feedback_that_fits_the_swing():
     chip = make_chip(percentile=100)
-    network = compile_network(
-        digits_network("mlp"), FakeCalibration(chip), x_calibration=DIGITS.x_calibration
-    )
+    network = compile_network(digits_network("mlp"), FakeCalibration(chip), x_calibration=DIGITS.x_calibration)
     for ranges in network.ranges:
         assert ranges.adc.high <= 1.2
         larger = [r for r in chip.sense_amplifier.r_feedback if r > ranges.r_feedback]
@@ -195,7 +191,8 @@ def test_a_swing_too_small_for_every_feedback_weakens_the_drive():
     assert_close_to_digital(network, DIGITS.x, tolerance=1e-2)
     assert [r.r_feedback for r in network.ranges] == [5e3, 5e3]
     assert all(r.adc.high == pytest.approx(0.05) for r in network.ranges)
-    assert network.ranges[0].input_scale > 2
+    assert network.ranges[0].drive == pytest.approx(1 / network.ranges[0].input_scale, rel=1e-3)
+    assert "drives its rows at" in network.notes[0]
 
 
 def test_tiles_are_prepared_once_an_engine_and_dropped_with_it():
