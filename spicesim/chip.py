@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import tomlkit
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from spicesim.errors import MissingDependencyError, SpecError
 from spicesim.files import write_text
@@ -34,8 +42,6 @@ __all__ = [
     "preset",
     "save_chip",
 ]
-
-SCHEMA = 1
 
 Quantity = Annotated[float, BeforeValidator(parse_quantity), Field(allow_inf_nan=False)]
 Positive = Annotated[Quantity, Field(gt=0)]
@@ -204,7 +210,7 @@ class Adc(Section):
 class Chip(Section):
     """An analog in-memory-computing chip, whole."""
 
-    schema_version: Literal[1] = SCHEMA
+    schema_version: Literal[1] = 1
     """Version of this file's format."""
     name: str
     """Name of the chip."""
@@ -217,7 +223,10 @@ class Chip(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        low, high = self.sense_amplifier.v_reference - self.dac.v_span, self.sense_amplifier.v_reference + self.dac.v_span
+        low, high = (
+            self.sense_amplifier.v_reference - self.dac.v_span,
+            self.sense_amplifier.v_reference + self.dac.v_span,
+        )
         if low <= 0 or high >= self.process.supply:
             raise ValueError(
                 f"sense_amplifier.v_reference -+ dac.v_span spans {low:g}..{high:g} V and must lie "

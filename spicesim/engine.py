@@ -11,9 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from spicesim.behavioural.converter import Polarity, dac_voltages
+from spicesim.behavioural.tile import BehaviouralTile
+from spicesim.calibration.calibration import Calibration
+from spicesim.calibration.tiles import tile_netlist, tile_outputs
 from spicesim.chip import Chip
+from spicesim.netlist.netlist import Netlist
+from spicesim.ngspice.batch import BatchSimulator
+from spicesim.sampling import run_all
 
-__all__ = ["Engine", "IdealEngine", "Tile"]
+__all__ = ["Engine", "ExactEngine", "IdealEngine", "NgspiceEngine", "PreparedTile", "Tile"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -77,3 +83,96 @@ class IdealEngine:
         """Multiply; see :meth:`Engine.mvm`."""
         v = dac_voltages(codes, self._dac.bits, self._dac.v_span, prepared.polarity)
         return np.asarray(prepared.r_feedback * (v @ prepared.g))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PreparedTile:
+    """A tile programmed on the calibrated chip."""
+
+    tile: Tile
+    """What was wanted."""
+    model: BehaviouralTile
+    """The behavioural tile with its programmed devices."""
+
+
+class ExactEngine:
+    """The calibrated chip: wires, nonlinear cells, drivers and amplifiers solved together.
+
+    Parameters
+    ----------
+    calibration : Calibration
+        Of the chip.
+    wires : bool
+        Whether lines have resistance; without, what wires cost can be told.
+    threads : int
+        Threads to spread a batch over.
+    """
+
+    def __init__(self, calibration: Calibration, *, wires: bool = True, threads: int = 1) -> None:
+        self.name = "exact" if wires else "exact without wires"
+        self._calibration, self._wires, self._threads = calibration, wires, threads
+
+    def prepare(self, tile: Tile) -> PreparedTile:
+        """Program the devices by write-verify and build the behavioural tile."""
+        g = self._calibration.cell.program(tile.g)
+        model = self._calibration.tile(g, tile.polarity, tile.r_feedback, wires=self._wires)
+        return PreparedTile(tile=tile, model=model)
+
+    def mvm(self, prepared: PreparedTile, codes: npt.NDArray[np.integer[Any]]) -> Floats:
+        """Multiply; see :meth:`Engine.mvm`."""
+        return prepared.model.solve(codes, threads=self._threads).v_out
+
+
+class NgspiceEngine:
+    """The tile itself at transistor level in ngspice, one operating point a vector.
+
+    Parameters
+    ----------
+    calibration : Calibration
+        Of the chip; the behavioural tile predicts the first guesses without which ngspice would not converge.
+    simulator : BatchSimulator, optional
+        Gives the time-out.
+    jobs : int, optional
+        Simulations at a time; by default one a processor.
+    progress : str
+        Label of a progress bar; none if empty.
+    """
+
+    name = "ngspice"
+
+    def __init__(
+        self,
+        calibration: Calibration,
+        *,
+        simulator: BatchSimulator | None = None,
+        jobs: int | None = None,
+        progress: str = "",
+    ) -> None:
+        self._calibration, self._simulator, self._jobs, self._progress = (
+            calibration,
+            simulator,
+            jobs,
+            progress,
+        )
+        self._exact = ExactEngine(calibration)
+
+    def prepare(self, tile: Tile) -> PreparedTile:
+        """Program the devices; see :meth:`ExactEngine.prepare`."""
+        return self._exact.prepare(tile)
+
+    def netlists(self, prepared: PreparedTile, codes: npt.NDArray[np.integer[Any]]) -> list[Netlist]:
+        """Build the netlists of the vectors, with their first guesses."""
+        state = prepared.model.solve(codes)
+        chip = self._calibration.chip
+        return [tile_netlist(chip, prepared.model, vector, state, k) for k, vector in enumerate(np.asarray(codes))]
+
+    def mvm(self, prepared: PreparedTile, codes: npt.NDArray[np.integer[Any]]) -> Floats:
+        """Multiply; see :meth:`Engine.mvm`."""
+        found = run_all(
+            self.netlists(prepared, codes),
+            simulator=self._simulator,
+            jobs=self._jobs,
+            progress=self._progress,
+        )
+        chip, columns = self._calibration.chip, prepared.tile.g.shape[1]
+        return np.stack([tile_outputs(chip, results, columns) for results in found])

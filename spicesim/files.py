@@ -20,6 +20,9 @@ def write_bytes(path: str | Path, data: bytes) -> None:
     path = Path(path)
     temporary = ""
     try:
+        if path.exists() and not path.is_file():  # a device or a pipe, such as /dev/stdout, is written as it stands
+            path.write_bytes(data)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         with os.fdopen(handle, "wb") as file:

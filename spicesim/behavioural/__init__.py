@@ -1,0 +1,1 @@
+"""Calibrated models of the blocks, and the tile they make together."""

@@ -49,8 +49,8 @@ def dac_voltages(codes: npt.ArrayLike, bits: int, v_span: float, polarity: Polar
     if array.size and (array.min() < 0 or array.max() >= 2**bits):
         raise SpecError(f"DAC codes must lie in 0..{2**bits - 1}, got {array.min()}..{array.max()}")
     if polarity == "unipolar":
-        return array * (v_span / 2**bits)
-    return (array - 2.0 ** (bits - 1)) * (v_span / 2 ** (bits - 1))
+        return np.asarray(array * (v_span / 2**bits))
+    return np.asarray((array - 2.0 ** (bits - 1)) * (v_span / 2 ** (bits - 1)))
 
 
 def dac_codes(values: npt.ArrayLike, bits: int, scale: npt.ArrayLike, polarity: Polarity) -> Codes:
@@ -82,7 +82,7 @@ def dac_codes(values: npt.ArrayLike, bits: int, scale: npt.ArrayLike, polarity: 
         raise SpecError("cannot convert NaN to a DAC code; look for the layer that made it")
     steps = 2**bits if polarity == "unipolar" else 2 ** (bits - 1)
     zero = 0 if polarity == "unipolar" else 2 ** (bits - 1)
-    return np.clip(np.rint(array / scale * steps) + zero, 0, 2**bits - 1).astype(np.int64)
+    return np.asarray(np.clip(np.rint(array / scale * steps) + zero, 0, 2**bits - 1), dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,13 +103,13 @@ class AdcRange:
     @property
     def lsb(self) -> float:
         """One step [V]."""
-        return (self.high - self.low) / (2**self.bits - 1)
+        return (self.high - self.low) / float(2**self.bits - 1)
 
     def codes(self, volts: npt.ArrayLike) -> Codes:
         """Quantise voltages of any shape."""
         steps = np.rint((np.asarray(volts, dtype=float) - self.low) / self.lsb)
-        return np.clip(steps, 0, 2**self.bits - 1).astype(np.int64)
+        return np.asarray(np.clip(steps, 0, 2**self.bits - 1), dtype=np.int64)
 
     def volts(self, codes: npt.ArrayLike) -> Floats:
         """Return the voltages that codes stand for."""
-        return self.low + np.asarray(codes, dtype=float) * self.lsb
+        return np.asarray(self.low + np.asarray(codes, dtype=float) * self.lsb)

@@ -1,0 +1,1 @@
+"""From a chip description to netlists."""

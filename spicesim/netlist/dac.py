@@ -14,7 +14,7 @@ from spicesim.units import spice_number
 __all__ = ["LadderDac", "build_dac", "code_bits", "dac_blocks", "dac_line", "dac_references"]
 
 
-class LadderDac(SubCircuit):
+class LadderDac(SubCircuit):  # type: ignore[misc]  # PySpice has no types
     """R-2R ladder with a change-over switch a bit, buffered; a PySpice subcircuit named ``dac``.
 
     Ports: out, b0 (least significant) .. bN-1, vlo, vhi, vdd, vss. Output: vlo + (vhi - vlo) code / 2^N.
@@ -55,11 +55,7 @@ def dac_references(chip: Chip, polarity: Polarity) -> str:
     """Format the two reference voltages of all ladders."""
     reference, span = chip.sense_amplifier.v_reference, chip.dac.v_span
     low = reference if polarity == "unipolar" else reference - span
-    return (
-        f"* ladder references, {polarity}\n"
-        f"vlo vlo 0 {spice_number(low)}\n"
-        f"vhi vhi 0 {spice_number(reference + span)}"
-    )
+    return f"* ladder references, {polarity}\nvlo vlo 0 {spice_number(low)}\nvhi vhi 0 {spice_number(reference + span)}"
 
 
 def code_bits(code: int, bits: int) -> list[str]:

@@ -1,5 +1,6 @@
 """Ngspice as a process of its own a simulation: parallel, and stopped when it hangs."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -9,13 +10,16 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from spicesim.errors import MissingDependencyError, SimulationError, SimulationTimeoutError
+from spicesim.errors import MissingDependencyError, SimulationError, SimulationTimeoutError, StorageError
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.folder import NETLIST_NAME, RAW_NAME, drop_run_folder, make_run_folder
 from spicesim.ngspice.outcome import Results, find_problem
 from spicesim.ngspice.rawfile import read_raw
 
 __all__ = ["BatchSimulator", "find_ngspice", "ngspice_version"]
+
+_LEAST_SPACE = 65536
+"""Free bytes below which results cannot be trusted to be whole."""
 
 
 def find_ngspice(program: str = "ngspice") -> str:
@@ -91,7 +95,11 @@ class BatchSimulator:
                 drop_run_folder(folder)
                 raise
         raw = folder / RAW_NAME
-        plots = read_raw(raw) if raw.is_file() else None
+        if shutil.disk_usage(folder).free < _LEAST_SPACE:
+            raise StorageError(
+                f"the disk is full while ngspice writes to {folder}; free some space or set SPICESIM_RUNS"
+            )
+        plots = read_raw(raw) if status == 0 and raw.is_file() else None
         problem, results = find_problem(netlist, status, plots, output.read_text(encoding="utf-8", errors="replace"))
         if problem:
             raise SimulationError(f"{netlist.title!r} failed: {problem}; rerun: {_rerun(folder)}")
@@ -101,10 +109,8 @@ class BatchSimulator:
     @staticmethod
     def _end(process: subprocess.Popen[bytes]) -> None:
         """End the process and all it started; killing a wrapper alone would leave ngspice running."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         process.wait()
 
 

@@ -1,5 +1,6 @@
 """Run folders: made for a simulation, dropped when it succeeds, kept and named when it fails."""
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -45,7 +46,5 @@ def make_run_folder(netlist: Netlist) -> Path:
 def drop_run_folder(folder: Path) -> None:
     """Remove a run folder, and the folder above it once that is empty."""
     shutil.rmtree(folder, ignore_errors=True)
-    try:
+    with contextlib.suppress(OSError):  # other runs may still be in there
         folder.parent.rmdir()
-    except OSError:
-        pass  # other runs are still in there

@@ -20,7 +20,8 @@ Results = tuple[Plot, ...]
 
 _FATAL = re.compile(
     r"singular matrix|timestep too small|doanalyses: |simulation\(s\) aborted|no such vector|measure .* failed"
-    r"|meas .* failed|^\s*error\b|fatal error|could not find|unknown (?:subckt|parameter|model)|out of range",
+    r"|meas .* failed|no \.measure possible|^\s*error\b|fatal error|could not find"
+    r"|unknown (?:subckt|parameter|model)|out of range",
     re.IGNORECASE | re.MULTILINE,
 )
 _HARMLESS = re.compile(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ class Plot:
 
     name: str
     """Ngspice's name, such as "Operating Point"."""
-    vectors: dict[str, npt.NDArray[np.float64] | npt.NDArray[np.complex128]]
+    vectors: dict[str, npt.NDArray[np.inexact[Any]]]
     """One array of shape (points,) a variable, by its lower-case name."""
 
     @property
@@ -58,7 +59,7 @@ def _read_plot(path: Path, data: bytes, header: str, start: int) -> tuple[Plot, 
             fields[key] = value.strip()
     try:
         points, count = int(fields["No. Points"]), int(fields["No. Variables"])
-        dtype = np.dtype("<c16") if "complex" in fields["Flags"] else np.dtype("<f8")
+        dtype: np.dtype[np.inexact[Any]] = np.dtype("<c16" if "complex" in fields["Flags"] else "<f8")
         name = fields["Plotname"]
     except (KeyError, ValueError):
         raise SimulationError(f"{path} has a damaged header") from None

@@ -1,0 +1,96 @@
+"""The calibrated memory cell: a polynomial in its voltage, its bit line's voltage and its conductance."""
+
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import model_validator
+
+from spicesim.behavioural.arrays import FloatArray, Floats, Model
+from spicesim.cells import BiasedPolynomial
+from spicesim.errors import MappingError
+
+__all__ = ["CellModel"]
+
+
+class CellModel(Model):
+    """Current of one cell, I(V, u, g) = g sum_abc c[a-1, b, c] V^a u^b T_c(x), x = 2 g/(g + g_reference) - 1.
+
+    V is the voltage across the cell, u the bit line's voltage above the reference, g the conductance of the device.
+    The variable x makes a cell with a resistor in series, g/(1 + g/g_reference), linear in T.
+    """
+
+    coefficients: FloatArray
+    """c, shape (orders of V, orders of u, orders of x), in powers of volts."""
+    g_reference: float
+    """Scale of g in x, about the conductance of the access transistor [S]."""
+    g_limits: tuple[float, float]
+    """Calibrated device conductances [S]."""
+    v_limits: tuple[float, float]
+    """Calibrated voltages across the cell [V]."""
+    u_limits: tuple[float, float]
+    """Calibrated bit-line voltages above the reference [V]."""
+    v_read: float
+    """Voltage at which write-verify reads the cell [V]."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.coefficients.ndim != 3:
+            raise ValueError(f"coefficients must have three axes, got {self.coefficients.ndim}")
+        return self
+
+    @property
+    def cell(self) -> BiasedPolynomial:
+        """The cell as the crossbar's solver takes it."""
+        return BiasedPolynomial(
+            self.coefficients, g_reference=self.g_reference, v_limits=self.v_limits, u_limits=self.u_limits
+        )
+
+    def current(self, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike = 0.0) -> Floats:
+        """Return the current from word line to bit line, arguments broadcast [A]."""
+        return np.asarray(self.cell.current(np.asarray(g, float), np.asarray(v, float), np.asarray(u, float)))
+
+    def read_conductance(self, g: npt.ArrayLike) -> Floats:
+        """Return the conductance of whole cells, as write-verify reads it, of device conductances `g` [S]."""
+        return self.current(g, self.v_read) / self.v_read
+
+    @property
+    def conductance_range(self) -> tuple[float, float]:
+        """Conductances that a whole cell can take [S]."""
+        low, high = self.read_conductance(self.g_limits)
+        return float(low), float(high)
+
+    def program(self, g_cell: npt.ArrayLike) -> Floats:
+        """Return the device conductances that give cells of conductance `g_cell`: an exact write-verify.
+
+        Parameters
+        ----------
+        g_cell : array_like
+            Wanted conductances of whole cells at the read voltage [S].
+
+        Returns
+        -------
+        ndarray of the same shape
+            Device conductances [S].
+
+        Raises
+        ------
+        MappingError
+            If a conductance is outside :attr:`conductance_range`.
+        """
+        wanted = np.asarray(g_cell, dtype=float)
+        low, high = self.conductance_range
+        slack = 1e-9 * high
+        if wanted.size and not (wanted.min() >= low - slack and wanted.max() <= high + slack):
+            raise MappingError(
+                f"cell conductances must lie in {low:.4g}..{high:.4g} S, got {wanted.min():.4g}..{wanted.max():.4g} S"
+            )
+        g_low, g_high = self.g_limits
+        device = np.clip(wanted, g_low, g_high)
+        for _ in range(60):  # the read conductance rises with g, a little slower: the secant below contracts
+            error = self.read_conductance(device) - wanted
+            if np.abs(error).max(initial=0.0) <= 1e-13 * high:
+                break
+            slope = (self.read_conductance(device * (1 + 1e-6)) - self.read_conductance(device)) / (device * 1e-6)
+            device = np.clip(device - error / slope, 0.5 * g_low, 1.5 * g_high)
+        return np.asarray(np.clip(device, g_low, g_high))

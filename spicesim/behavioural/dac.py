@@ -1,0 +1,53 @@
+"""The calibrated word-line driver: a table of codes and a load curve."""
+
+from typing import Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import model_validator
+from scipy.interpolate import CubicSpline
+
+from spicesim.behavioural.arrays import FloatArray, Floats, Model
+from spicesim.ports import PortTables
+
+__all__ = ["DacModel"]
+
+
+class DacModel(Model):
+    """Voltage of a word line's driver: v(code, i) = v_open[code] - droop(code, i)."""
+
+    polarity: Literal["unipolar", "bipolar"]
+    """Coding it was calibrated for."""
+    v_open: FloatArray
+    """Unloaded output above the reference, one value a code [V]."""
+    knots: tuple[int, ...]
+    """Codes whose load curve was measured."""
+    i_limit: float
+    """The load curves span -i_limit..i_limit evenly; positive out of the driver [A]."""
+    droop: FloatArray
+    """Loss of output voltage under load, shape (knots, currents) [V]."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.droop.ndim != 2 or self.droop.shape[0] != len(self.knots) or self.droop.shape[1] % 2 == 0:
+            raise ValueError("droop must have one row a knot and an odd number of currents")
+        return self
+
+    @property
+    def currents(self) -> Floats:
+        """Load currents of the droop table [A]."""
+        return np.linspace(-self.i_limit, self.i_limit, self.droop.shape[1])
+
+    def droop_of_codes(self) -> Floats:
+        """Interpolate the droop to all codes along the output voltage; shape (codes, currents) [V]."""
+        knots = np.array(self.knots)
+        return np.asarray(CubicSpline(self.v_open[knots], self.droop, axis=0)(self.v_open))
+
+    def ports(self) -> PortTables:
+        """Return the droop as port tables, one a code."""
+        return PortTables.from_samples(self.currents, self.droop_of_codes(), name="word-line driver")
+
+    def volts(self, codes: npt.ArrayLike, currents: npt.ArrayLike) -> Floats:
+        """Return the output above the reference for codes under load currents of the same shape [V]."""
+        index = np.asarray(codes, dtype=np.int64)
+        return np.asarray(self.v_open[index] - self.ports().evaluate(currents, index)[0])

@@ -1,0 +1,76 @@
+"""The calibrated sense amplifier: tables of its input and output voltage against its current."""
+
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import model_validator
+from scipy.interpolate import PchipInterpolator
+
+from spicesim.behavioural.arrays import FloatArray, Floats, Model
+from spicesim.ports import PortTables
+
+__all__ = ["Parameter", "SenseAmplifierModel"]
+
+
+class Parameter(Model):
+    """A fitted number with its uncertainty."""
+
+    value: float
+    """Estimate."""
+    standard_error: float
+    """One standard deviation of the estimate."""
+    unit: str
+    """SI unit."""
+
+
+class SenseAmplifierModel(Model):
+    """A transimpedance amplifier with one feedback resistor, at rest."""
+
+    r_feedback: float
+    """Feedback resistance [ohm]."""
+    i_limit: float
+    """The tables span -i_limit..i_limit evenly; positive into the virtual ground [A]."""
+    v_in: FloatArray
+    """Input (virtual ground) above the reference [V]."""
+    v_out: FloatArray
+    """Output below the reference, positive for positive currents [V]."""
+    parameters: dict[str, Parameter]
+    """Gain, offset, input resistance and rails, fitted in the linear range."""
+    linear_limits: tuple[float, float]
+    """Outputs between which the amplifier is linear to a thousandth of full scale [V]."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.v_in.shape != self.v_out.shape or self.v_in.ndim != 1:
+            raise ValueError("v_in and v_out must be two equally long lists")
+        return self
+
+    @property
+    def currents(self) -> Floats:
+        """Currents of the tables [A]."""
+        return np.linspace(-self.i_limit, self.i_limit, len(self.v_in))
+
+    @property
+    def full_scale(self) -> float:
+        """Swing from the reference to the nearer rail [V]."""
+        return min(-self.parameters["rail_high"].value, self.parameters["rail_low"].value)
+
+    @property
+    def linear_swing(self) -> float:
+        """Largest output of either sign in the linear range [V]."""
+        return min(-self.linear_limits[0], self.linear_limits[1])
+
+    def ports(self) -> PortTables:
+        """Return the input voltage against the current as a port table."""
+        return PortTables.from_samples(self.currents, self.v_in, name="sense amplifier")
+
+    def output(self, currents: npt.ArrayLike) -> Floats:
+        """Return the output below the reference for currents of any shape [V]."""
+        return np.asarray(self._output(np.asarray(currents, dtype=float)))
+
+    @cached_property
+    def _output(self) -> PchipInterpolator:
+        # not monotone: past its rail an output bends back a little, so this is no port table
+        return PchipInterpolator(self.currents, self.v_out)

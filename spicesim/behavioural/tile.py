@@ -1,0 +1,103 @@
+"""The behavioural tile: DAC codes to amplifier outputs, with wires, cells and ports solved together."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spicesim.behavioural.arrays import Floats
+from spicesim.behavioural.cell import CellModel
+from spicesim.behavioural.dac import DacModel
+from spicesim.behavioural.senseamp import SenseAmplifierModel
+from spicesim.chip import Array
+from spicesim.crossbar import Crossbar, Solution
+from spicesim.errors import SpecError
+
+__all__ = ["BehaviouralTile", "TileState"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TileState:
+    """Operating points of a tile, one a code vector; voltages relative to the reference."""
+
+    v_out: Floats
+    """Amplifier outputs below the reference, shape (batch, columns) [V]."""
+    v_in: Floats
+    """Amplifier inputs above the reference, shape (batch, columns) [V]."""
+    v_word_line: Floats
+    """Driver outputs above the reference, shape (batch, rows) [V]."""
+    solution: Solution
+    """Currents, iterations, residual, and fields if asked for."""
+
+
+class BehaviouralTile:
+    """One tile of calibrated blocks.
+
+    Parameters
+    ----------
+    g : array_like of shape (rows, columns)
+        Conductances of the devices [S]; 0 is an open cell.
+    array : Array
+        Gives the wires' resistances.
+    cell, dac, senseamp : CellModel, DacModel, SenseAmplifierModel
+        The calibrated blocks.
+
+    Raises
+    ------
+    SpecError
+        If a conductance is not finite or outside the calibrated range.
+    """
+
+    def __init__(
+        self, g: npt.ArrayLike, *, array: Array, cell: CellModel, dac: DacModel, senseamp: SenseAmplifierModel
+    ) -> None:
+        self.g = np.asarray(g, dtype=float)
+        low, high = cell.g_limits
+        closed = self.g[self.g != 0]
+        if not np.isfinite(self.g).all() or (
+            closed.size and (closed.min() < low * (1 - 1e-9) or closed.max() > high * (1 + 1e-9))
+        ):
+            raise SpecError(
+                f"device conductances must lie in the calibrated {low:g}..{high:g} S, or be 0 for an open cell; "
+                f"got {self.g.min():g}..{self.g.max():g} S"
+            )
+        self.dac, self.senseamp = dac, senseamp
+        self.crossbar = Crossbar(self.g, array.r_word_line, array.r_bit_line, cell=cell.cell)
+        self._drivers, self._senses = dac.ports(), senseamp.ports()
+
+    def solve(self, codes: npt.NDArray[np.integer[Any]], *, fields: bool = False, threads: int = 1) -> TileState:
+        """Find the operating points.
+
+        Parameters
+        ----------
+        codes : ndarray of int, shape (batch, rows)
+            DAC codes.
+        fields : bool
+            Whether the solution shall hold the voltage of every cell.
+        threads : int
+            Threads to spread the batch over.
+
+        Raises
+        ------
+        ValidityError
+            If a solved current or voltage lies outside the calibrated box of a block.
+        ConvergenceError
+            If the solver does not reach its tolerance.
+        """
+        index = np.asarray(codes, dtype=np.int64)
+        if index.ndim != 2 or index.shape[1] != self.g.shape[0]:
+            raise SpecError(f"codes must have shape (batch, {self.g.shape[0]}), got {index.shape}")
+        if index.size and (index.min() < 0 or index.max() >= len(self.dac.v_open)):
+            raise SpecError(f"DAC codes must lie in 0..{len(self.dac.v_open) - 1}, got {index.min()}..{index.max()}")
+        v_open = self.dac.v_open[index]
+        solution = self.crossbar.solve(
+            v_open, drivers=self._drivers, driver_index=index, senses=self._senses,
+            fields=fields, threads=threads,
+        )  # fmt: skip
+        return TileState(
+            v_out=self.senseamp.output(solution.currents),
+            v_in=self._senses.evaluate(solution.currents)[0],
+            v_word_line=v_open - self._drivers.evaluate(solution.row_currents, index)[0],
+            solution=solution,
+        )

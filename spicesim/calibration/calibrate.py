@@ -1,0 +1,94 @@
+"""Calibrate a chip: plan, simulate, fit, check."""
+
+import time
+
+from spicesim.behavioural.converter import POLARITIES, Polarity
+from spicesim.behavioural.dac import DacModel
+from spicesim.behavioural.senseamp import SenseAmplifierModel
+from spicesim.calibration.calibration import Calibration
+from spicesim.calibration.cell import fit_cell, plan_cell
+from spicesim.calibration.dac import fit_dac, plan_dac
+from spicesim.calibration.heldout import HeldOut
+from spicesim.calibration.senseamp import fit_senseamp, plan_senseamp
+from spicesim.calibration.tiles import check_tiles, random_cases
+from spicesim.chip import Chip
+from spicesim.ngspice.batch import BatchSimulator, ngspice_version
+from spicesim.provenance import now, versions
+from spicesim.sampling import run_all
+
+__all__ = ["calibrate"]
+
+
+def calibrate(
+    chip: Chip,
+    *,
+    quick: bool = False,
+    seed: int = 0,
+    jobs: int | None = None,
+    timeout: float = 300.0,
+    progress: bool = False,
+) -> Calibration:
+    """Calibrate the behavioural model of a chip against ngspice.
+
+    Blocks are simulated alone, fitted, and judged on held-out points; then whole tiles at transistor level are
+    compared with the model that the blocks make together.
+
+    Parameters
+    ----------
+    chip : Chip
+        The chip.
+    quick : bool
+        Fewer points and smaller tiles.
+    seed : int
+        Of held-out points and checks.
+    jobs : int, optional
+        Simulations at a time; by default one a processor.
+    timeout : float
+        Longest time one simulation may take [s].
+    progress : bool
+        Whether to show progress on stderr.
+
+    Raises
+    ------
+    SimulationError, MissingDependencyError, StorageError
+        If a simulation cannot be done; what was finished is kept, and the next call goes on from there.
+    """
+    start = time.monotonic()
+    simulator = BatchSimulator(timeout=timeout)
+    cell_plan = plan_cell(chip, quick=quick, seed=seed)
+    dac_plans = {polarity: plan_dac(chip, polarity, quick=quick) for polarity in POLARITIES}
+    sense_plans = [plan_senseamp(chip, r, quick=quick) for r in sorted(chip.sense_amplifier.r_feedback)]
+    groups = [cell_plan.netlists(chip)]
+    groups += [plan.netlists(chip) for plan in dac_plans.values()]
+    groups += [plan.netlists(chip) for plan in sense_plans]
+    netlists = [netlist for group in groups for netlist in group]
+    results = iter(run_all(netlists, simulator=simulator, jobs=jobs, progress="calibrate blocks" if progress else ""))
+    by_block = [[next(results) for _ in group] for group in groups]
+
+    held_out: dict[str, HeldOut] = {}
+    cell, held_out["cell current"] = fit_cell(chip, cell_plan, by_block[0])
+    dacs: dict[Polarity, DacModel] = {}
+    for (polarity, dac_plan), found in zip(dac_plans.items(), by_block[1:3], strict=True):
+        dacs[polarity], held_out[f"DAC output, {polarity}"] = fit_dac(chip, dac_plan, found)
+    senseamps: list[SenseAmplifierModel] = []
+    for sense_plan, found in zip(sense_plans, by_block[3:], strict=True):
+        model, errors = fit_senseamp(chip, sense_plan, found)
+        senseamps.append(model)
+        for side, error in errors.items():
+            held_out[f"TIA {side}, {sense_plan.r_feedback / 1e3:g} kohm"] = error
+
+    calibration = Calibration(
+        chip=chip, quick=quick, seed=seed, created=now(), seconds=0.0, simulations=0,
+        versions=versions(ngspice_version()), cell=cell, dacs=dacs, senseamps=tuple(senseamps), held_out=held_out,
+        checks=(),
+    )  # fmt: skip
+    sizes = [size for size in ((16,) if quick else (16, 32)) if size <= min(chip.array.rows, chip.array.columns)]
+    cases = random_cases(
+        chip, calibration.tile, sizes=sizes or [min(chip.array.rows, chip.array.columns)],
+        random_vectors=2 if quick else 6, seed=seed + 1,
+    )  # fmt: skip
+    checks = check_tiles(chip, cases, simulator=simulator, jobs=jobs, progress="check whole tiles" if progress else "")
+    runs = len(netlists) + sum(len(case.codes) for case in cases)
+    return calibration.model_copy(
+        update={"checks": tuple(checks), "seconds": time.monotonic() - start, "simulations": runs}
+    )

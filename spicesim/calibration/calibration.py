@@ -1,0 +1,176 @@
+"""A chip's calibration: the models of its blocks, how good they are, and where they hold; a JSON file."""
+
+import hashlib
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from spicesim.behavioural.arrays import FloatArray, Model
+from spicesim.behavioural.cell import CellModel
+from spicesim.behavioural.converter import Polarity
+from spicesim.behavioural.dac import DacModel
+from spicesim.behavioural.senseamp import SenseAmplifierModel
+from spicesim.behavioural.tile import BehaviouralTile
+from spicesim.calibration.heldout import HeldOut
+from spicesim.chip import Chip
+from spicesim.errors import CalibrationError
+from spicesim.files import write_text
+
+__all__ = ["Calibration", "TileCheck", "load_calibration"]
+
+
+class TileCheck(Model):
+    """Whole tiles at transistor level against the behavioural tile, on vectors held out from every fit."""
+
+    name: str
+    """What was run, such as "16x16 random"."""
+    rows: int
+    columns: int
+    polarity: Polarity
+    r_feedback: float
+    """Feedback resistance [ohm]."""
+    full_scale: float
+    """Swing to the nearer rail [V]."""
+    pattern: tuple[str, ...]
+    """Kind of each vector, one a simulation."""
+    saturated: tuple[tuple[bool, ...], ...]
+    """Whether the column's amplifier is outside its linear range, shape (vectors, columns)."""
+    measured: FloatArray
+    """Amplifier outputs below the reference in ngspice, shape (vectors, columns) [V]."""
+    predicted: FloatArray
+    """The same of the behavioural tile."""
+
+
+class Calibration(Model):
+    """Calibrated models of all blocks of one chip, with their held-out errors."""
+
+    schema_version: Literal[1] = 1
+    """Version of this file's format."""
+    chip: Chip
+    """The chip, whole."""
+    quick: bool
+    """Whether fewer points were taken."""
+    seed: int
+    """Of the held-out points and the checks."""
+    created: str
+    """When, UTC."""
+    seconds: float
+    """How long it took [s]."""
+    simulations: int
+    """Ngspice runs behind it."""
+    versions: dict[str, str]
+    """Of ngspice and every package with a say."""
+    cell: CellModel
+    dacs: dict[Polarity, DacModel]
+    """Word-line drivers by polarity."""
+    senseamps: tuple[SenseAmplifierModel, ...]
+    """Sense amplifiers, one a feedback resistance, ascending."""
+    held_out: dict[str, HeldOut]
+    """Held-out points by block."""
+    checks: tuple[TileCheck, ...]
+    """Whole tiles against transistor level."""
+
+    @cached_property
+    def hash(self) -> str:
+        """Hash of the models: equal for calibrations that compute equal results."""
+        text = self.model_dump_json(include={"chip", "cell", "dacs", "senseamps"})
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def conductance_range(self) -> tuple[float, float]:
+        """Conductances that a whole cell can take [S]."""
+        return self.cell.conductance_range
+
+    def senseamp(self, r_feedback: float) -> SenseAmplifierModel:
+        """Return the amplifier with that feedback resistance.
+
+        Raises
+        ------
+        CalibrationError
+            If it was not calibrated.
+        """
+        for model in self.senseamps:
+            if abs(model.r_feedback - r_feedback) <= 1e-9 * r_feedback:
+                return model
+        choices = ", ".join(f"{model.r_feedback:g}" for model in self.senseamps)
+        raise CalibrationError(
+            f"no sense amplifier of {r_feedback:g} ohm is calibrated; choose one of {choices} ohm, "
+            "or add it to sense_amplifier.r_feedback and calibrate again"
+        )
+
+    def linear_swing(self, r_feedback: float) -> float:
+        """Return the largest output of either sign in an amplifier's linear range [V]."""
+        return self.senseamp(r_feedback).linear_swing
+
+    def tile(self, g: FloatArray, polarity: Polarity, r_feedback: float, *, wires: bool = True) -> BehaviouralTile:
+        """Build the behavioural tile of devices with conductances `g` (rows, columns) [S].
+
+        Parameters
+        ----------
+        g : ndarray of shape (rows, columns)
+            Conductances of the devices [S].
+        polarity : {"unipolar", "bipolar"}
+            Coding of the inputs.
+        r_feedback : float
+            Feedback resistance [ohm].
+        wires : bool
+            Whether lines have resistance; without, what wires cost can be told.
+        """
+        array = self.chip.array
+        if not wires:
+            array = array.model_copy(update={"r_word_line": 0.0, "r_bit_line": 0.0})
+        return BehaviouralTile(
+            g, array=array, cell=self.cell, dac=self.dacs[polarity], senseamp=self.senseamp(r_feedback)
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write the file, atomically.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be written.
+        """
+        write_text(path, self.model_dump_json(indent=1) + "\n")
+
+    def require_chip(self, chip: Chip, source: str = "the calibration") -> None:
+        """Refuse another chip than the one calibrated.
+
+        Raises
+        ------
+        CalibrationError
+            If the hashes differ.
+        """
+        if chip.hash != self.chip.hash:
+            raise CalibrationError(
+                f"{source} belongs to chip {self.chip.name} (hash {self.chip.hash}), not to {chip.name} "
+                f"(hash {chip.hash}); run: spicesim calibrate CHIP.toml -o {Path(source).name}"
+            )
+
+
+def load_calibration(path: str | Path) -> Calibration:
+    """Read a calibration.
+
+    Raises
+    ------
+    CalibrationError
+        If the file is not there, damaged, of another schema, or no calibration.
+    """
+    path = Path(path)
+    remedy = f"run: spicesim calibrate CHIP.toml -o {path.name}"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise CalibrationError(f"no calibration {path}; {remedy}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise CalibrationError(f"cannot read {path}: {error}; {remedy}") from None
+    try:
+        return Calibration.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise CalibrationError(
+            f"{path} is no calibration of this version or is damaged ({where or 'file'}: {first['msg']}); {remedy}"
+        ) from None

@@ -1,0 +1,42 @@
+"""Held-out points: what a model predicts where it was not fitted, and what ngspice says there."""
+
+import numpy as np
+
+from spicesim.behavioural.arrays import FloatArray, Floats, Model
+
+__all__ = ["HeldOut"]
+
+
+class HeldOut(Model):
+    """Points of a block that took no part in its fit."""
+
+    unit: str
+    """Unit of the quantity."""
+    full_scale: float
+    """What errors are measured against, in that unit."""
+    coordinates: dict[str, FloatArray]
+    """Where the points lie, by name with unit; each of shape (points,)."""
+    measured: FloatArray
+    """Ngspice, shape (points,)."""
+    predicted: FloatArray
+    """The model, shape (points,)."""
+
+    @property
+    def errors(self) -> Floats:
+        """Predicted less measured, as a fraction of full scale."""
+        return np.asarray((self.predicted - self.measured) / self.full_scale)
+
+    @property
+    def max_error(self) -> float:
+        """Largest error, as a fraction of full scale."""
+        return float(np.abs(self.errors).max())
+
+    @property
+    def p99_error(self) -> float:
+        """99th percentile of the errors, as a fraction of full scale."""
+        return float(np.percentile(np.abs(self.errors), 99))
+
+    @property
+    def rms_error(self) -> float:
+        """Root mean square of the errors, as a fraction of full scale."""
+        return float(np.sqrt(np.mean(self.errors**2)))
