@@ -16,10 +16,10 @@ Floats = npt.NDArray[np.float64]
 
 HEADER = """\
 * crossbar array, {rows} word lines x {columns} bit lines
-* word line i: source vin_i, driver resistance rdriver_i, segment rwl_i_0, cell 0, segment rwl_i_1, cell 1, ..
-* bit line j: cells 0 .. {last} from the far end down, segments rbl_i_j, rsense_j, probe vsense_j to the
-virtual ground * i(vsense_j) is the current into the virtual ground .options klu reltol=1e-9 vntol=1e-13
-abstol=1e-17 itl1=500
+* word line i: source vin_i, rdriver_i, segment rwl_i_0, cell 0, segment rwl_i_1, cell 1, ..
+* bit line j: cells 0 .. {last} from the far end down, a segment rbl_i_j below each; rsense_j, vsense_j, ground
+* i(vsense_j) is the current into the virtual ground
+.options klu reltol=1e-9 vntol=1e-13 abstol=1e-17 itl1=500
 """
 
 
