@@ -15,7 +15,7 @@ from spicesim.engine import Engine, Tile
 from spicesim.errors import NetworkError
 from spicesim.network.graph import AnalogNode, find_analog_nodes
 from spicesim.network.inputs import check_inputs, input_specs
-from spicesim.network.layer import AnalogLayer, Calibration, Floats, LayerRanges, Observer
+from spicesim.network.layer import BLOCK, AnalogLayer, Calibration, Floats, LayerRanges, Observer
 from spicesim.network.model import find_constants, load_model, run_session
 from spicesim.network.reservoir import Reservoir
 from spicesim.network.result import LayerMeter, Result, RunStats, SampledMvm
@@ -27,7 +27,7 @@ Array = npt.NDArray[Any]
 Inputs = npt.ArrayLike | Mapping[str, npt.ArrayLike]
 
 CHUNK = 64
-"""Inputs run at once, unless network or caller say otherwise; and those that fit the ranges by default."""
+"""Most inputs run at once, unless network or caller say otherwise; and those that fit ranges by default."""
 FIT_VECTORS = 4096
 """Vectors a layer keeps, about, to fit its ranges."""
 
@@ -126,8 +126,6 @@ class Network:
                 value = values[layer.node.input]
                 low, high = limits[k]
                 limits[k] = min(low, float(value.min())), max(high, float(value.max()))
-                if not np.isfinite(limits[k]).all():
-                    raise NetworkError(f"the input of {layer.name!r} is NaN or infinite; check weights and data")
                 for vectors in layer.vectors(value):
                     share = FIT_VECTORS / (layer.count(value) * total / _length(chunk))
                     picked = generator.random(len(vectors)) < share
@@ -282,7 +280,8 @@ class Network:
         """Cut a batch into chunks; a batch size fixed in the network goes before the caller's."""
         if chunk is not None and chunk < 1:
             raise NetworkError(f"chunk must be at least 1 input, got {chunk}")
-        step = self._batch or chunk or CHUNK
+        numbers = sum(array.size for array in arrays.values()) // _length(arrays)
+        step = self._batch or chunk or max(1, min(CHUNK, BLOCK // numbers))
         for start in range(0, _length(arrays), step):
             yield {name: array[start : start + step] for name, array in arrays.items()}
 

@@ -95,15 +95,19 @@ def check_inputs(x: npt.ArrayLike | Mapping[str, npt.ArrayLike], specs: tuple[In
     unknown = sorted(set(given) - names - DATA_SET_KEYS)
     if unknown:
         raise NetworkError(f"unknown input {unknown[0]!r}; the network has the inputs {wanted}")
-    arrays = {spec.name: _check_array(np.asarray(given[spec.name]), spec) for spec in specs}
+    arrays = {spec.name: _check_array(given[spec.name], spec) for spec in specs}
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         raise NetworkError(f"inputs differ in length: {lengths}; give as many of each")
     return arrays
 
 
-def _check_array(array: Array, spec: InputSpec) -> Array:
+def _check_array(given: npt.ArrayLike, spec: InputSpec) -> Array:
     """Check one input."""
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise NetworkError(f"input {spec.name!r} is no array: {error}; give rows of equal length") from None
     wanted = "(" + ", ".join("any" if size is None else str(size) for size in spec.shape) + ")"
     fits = array.ndim == len(spec.shape) and all(
         size in (None, got) for size, got in zip(spec.shape[1:], array.shape[1:], strict=True)

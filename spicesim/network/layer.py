@@ -93,7 +93,7 @@ class AnalogLayer:
         Raises
         ------
         NetworkError
-            If the inputs have another size than the weights.
+            If the inputs have another size than the weights, or are not finite.
         """
         outputs, rows = self.node.weights.shape
         limit = max(1, BLOCK // max(rows, 2 * outputs))
@@ -105,6 +105,8 @@ class AnalogLayer:
                 f"{self.node.op} {self.name!r}: its input has shape {x.shape}, its weights want {channels} "
                 f"{'channels' if geometry else 'numbers on the last axis'}; export the network again"
             )
+        if not np.isfinite(x).all():
+            raise NetworkError(f"the input of {self.name!r} is NaN or infinite; check weights and data")
         if geometry is not None:
             yield from geometry.patches(x, limit)
             return

@@ -49,6 +49,7 @@ NAN = np.where(np.arange(64).reshape(1, 1, 8, 8) == 5, np.nan, 0)
         (np.zeros((3, 64)), r"input 'x' has shape \(3, 64\), the network wants \(any, 1, 8, 8\)"),
         (np.zeros(()), r"input 'x' has shape \(\)"),
         (np.zeros((0, 1, 8, 8)), "at least one"),
+        ([[1], [1, 2]], "input 'x' is no array"),
         (np.zeros((1, 1, 8, 8), complex), "is of type complex128, the network wants float32"),
         (np.full((1, 1, 8, 8), "0"), "is of type <U1, the network wants float32"),
         (NAN, "input 'x': 1 of 64 values are NaN or infinite"),
@@ -77,9 +78,7 @@ def test_labels_beside_the_inputs_are_passed_over(network):
 
 
 def test_a_float_for_an_integer_input_is_refused():
-    model = make(
-        "g (int64[n,2] k) => (float[n,1] y) { f = Cast<to=1>(k) y = MatMul(f, w) }", w=np.ones((2, 1), "f")
-    )
+    model = make("g (int64[n,2] k) => (float[n,1] y) { f = Cast<to=1>(k) y = MatMul(f, w) }", w=np.ones((2, 1), "f"))
     network = compile_network(model, FakeCalibration())
     with pytest.raises(NetworkError, match="is of type float64, the network wants int64"):
         network.run_digital(np.zeros((1, 2)))
@@ -108,6 +107,9 @@ def test_nan_made_inside_the_network_is_traced_to_its_layer():
     model = make("g (float[n,2] x) => (float[n,1] y) { l = Log(x) y = MatMul(l, w) }", w=np.ones((2, 1), "f"))
     with pytest.raises(NetworkError, match="input of 'MatMul_1' is NaN or infinite"):
         compile_network(model, FakeCalibration(), x_calibration=-np.ones((1, 2)))
+    network = compile_network(model, FakeCalibration(), x_calibration=np.ones((1, 2)))
+    with pytest.raises(NetworkError, match="input of 'MatMul_1' is NaN or infinite"):
+        network.run(np.zeros((1, 2)), IdealEngine(CHIP))
 
 
 def test_a_network_without_products_is_refused():
@@ -158,9 +160,7 @@ def test_an_image_smaller_than_the_kernel_is_refused():
         w=np.ones((1, 1, 3, 3), "f"),
     )
     network = compile_network(model, FakeCalibration(), x_calibration=np.ones((1, 1, 4, 4)))
-    with pytest.raises(
-        NetworkError, match="image of 2x4 pixels is smaller than a convolution's patch of 3x3"
-    ):
+    with pytest.raises(NetworkError, match="image of 2x4 pixels is smaller than a convolution's patch of 3x3"):
         network.run(np.ones((1, 1, 2, 4)), IdealEngine(CHIP))
 
 
