@@ -106,9 +106,7 @@ def _map_tile(w: Floats, rows: slice, outputs: slice, g_low: float, g_high: floa
     )
 
 
-def decode_outputs(
-    volts: npt.ArrayLike, tile: MappedTile, *, r_feedback: float, volts_per_input: float
-) -> Floats:
+def decode_outputs(volts: npt.ArrayLike, tile: MappedTile, *, r_feedback: float, volts_per_input: float) -> Floats:
     """Turn amplifier outputs into the numbers they stand for.
 
     Parameters

@@ -44,6 +44,4 @@ def test_patches_times_kernel_is_the_convolution_of_onnxruntime(geometry, size, 
     height, width = geometry.output_size(*size)
     assert all(len(block) <= max(limit, width) for block in blocks)
     y = (np.concatenate(blocks) @ w.reshape(4, -1).T).reshape(2, height, width, 4).transpose(0, 3, 1, 2)
-    np.testing.assert_allclose(
-        y, convolve(x, w, geometry), rtol=1e-4, atol=1e-5
-    )  # onnxruntime sums in float32
+    np.testing.assert_allclose(y, convolve(x, w, geometry), rtol=1e-4, atol=1e-5)  # onnxruntime sums in float32

@@ -40,9 +40,7 @@ W = np.arange(12, dtype=np.float32).reshape(4, 3)
 
 @pytest.mark.parametrize("trans_b", [0, 1])
 def test_a_gemm_keeps_its_factors_in_weights_and_bias(trans_b):
-    text = (
-        f"g (float[n,4] x) => (float[n,3] y) {{ y = Gemm<alpha=2.0, beta=0.5, transB={trans_b}>(x, w, b) }}"
-    )
+    text = f"g (float[n,4] x) => (float[n,3] y) {{ y = Gemm<alpha=2.0, beta=0.5, transB={trans_b}>(x, w, b) }}"
     (node,), _ = parse(make(text, w=W.T if trans_b else W, b=np.float32([2, 4, 6])))
     np.testing.assert_array_equal(node.weights, 2 * W.T)
     np.testing.assert_array_equal(node.bias, [1, 2, 3])
@@ -91,9 +89,7 @@ def test_a_node_asked_to_stay_digital_does():
 
 
 def test_equal_names_are_told_apart():
-    model = make(
-        "g (float[n,4] x) => (float[n,4] z) { y = MatMul(x, w) z = MatMul(y, w) }", w=np.eye(4, dtype="f")
-    )
+    model = make("g (float[n,4] x) => (float[n,4] z) { y = MatMul(x, w) z = MatMul(y, w) }", w=np.eye(4, dtype="f"))
     for node in model.graph.node:
         node.name = "fc"
     assert [node.name for node in parse(model)[0]] == ["fc", "fc_1"]

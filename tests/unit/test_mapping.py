@@ -28,9 +28,7 @@ def test_outputs_that_do_not_fit_are_split_evenly():
 def test_an_output_without_weights_reads_zero():
     (tile,) = map_weights([[0.0, 0.0]], Array(rows=2, columns=2), RANGE, name="fc")
     volts = [1.0, 2.0] @ tile.g
-    np.testing.assert_array_equal(
-        decode_outputs(volts[None], tile, r_feedback=1.0, volts_per_input=1.0), [[0]]
-    )
+    np.testing.assert_array_equal(decode_outputs(volts[None], tile, r_feedback=1.0, volts_per_input=1.0), [[0]])
 
 
 def test_slices_cover_the_range_in_order():
