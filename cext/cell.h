@@ -18,13 +18,14 @@ typedef struct {
 
 INLINE void cell_sinh(REAL g, REAL kappa, lanes v, lanes *current, lanes *slope)
 {
-    lanes x = v * kappa;
-    lanes inside = lanes_clip(x, (REAL)(sizeof(REAL) == 8 ? -300 : -40), (REAL)(sizeof(REAL) == 8 ? 300 : 40));
+    lanes x = lanes_abs(v) * kappa;
+    lanes inside = lanes_min(x, lanes_of((REAL)(sizeof(REAL) == 8 ? 300 : 40)));
     lanes e = lanes_expm1(inside);
-    lanes f = e / (e + 1);
+    lanes f = e / (e + 1); /* sinh = (e + f) / 2 keeps its digits for small x, too */
     lanes cosh_x = 1 + (REAL)0.5 * e * f;
+    lanes i = (g / kappa) * ((REAL)0.5 * (e + f) + cosh_x * (x - inside));
     *slope = g * cosh_x;
-    *current = (g / kappa) * ((REAL)0.5 * (e + f) + cosh_x * (x - inside));
+    *current = lanes_select(v < 0, -i, i);
 }
 
 INLINE void cell_polynomial(const cell_model *cell, const REAL *k, lanes v, lanes u, lanes *current, lanes *slope)

@@ -101,15 +101,19 @@ def test_ports_agree_with_ngspice(tmp_path, drawn, linear, cubic):
     solution = array.solve(v, senses=table("s", linear, cubic), drivers=table("d", 3.0, 1e8))
     text = re.sub(
         r"^vsense_(\d+) (\S+) 0 dc 0$",
-        lambda m: f"vsense_{m[1]} {m[2]} port_{m[1]} dc 0\n"
-        + source(f"sense_{m[1]}", f"port_{m[1]}", "0", linear, cubic, f"vsense_{m[1]}"),
+        lambda m: (
+            f"vsense_{m[1]} {m[2]} port_{m[1]} dc 0\n"
+            + source(f"sense_{m[1]}", f"port_{m[1]}", "0", linear, cubic, f"vsense_{m[1]}")
+        ),
         array.netlist(v),
         flags=re.MULTILINE,
     )
     text = re.sub(
         r"^vin_(\d+) (\S+) 0 dc (\S+)$",
-        lambda m: f"vin_{m[1]} open_{m[1]} 0 dc {m[3]}\nvdroop_{m[1]} open_{m[1]} droop_{m[1]} dc 0\n"
-        + source(f"droop_{m[1]}", f"droop_{m[1]}", m[2], 3.0, 1e8, f"vdroop_{m[1]}"),
+        lambda m: (
+            f"vin_{m[1]} open_{m[1]} 0 dc {m[3]}\nvdroop_{m[1]} open_{m[1]} droop_{m[1]} dc 0\n"
+            + source(f"droop_{m[1]}", f"droop_{m[1]}", m[2], 3.0, 1e8, f"vdroop_{m[1]}")
+        ),
         text,
         flags=re.MULTILINE,
     )
