@@ -367,7 +367,7 @@ def _gf180_1t1r() -> Chip:
         ),
         array=Array(rows=128, columns=128),
         cell=Cell(g_min=1e-6, g_max=50e-6),
-        sense_amplifier=SenseAmplifier(r_feedback=(5e3, 10e3, 20e3, 40e3)),
+        sense_amplifier=SenseAmplifier(r_feedback=(5e3, 10e3, 20e3, 40e3, 80e3, 160e3)),
     )
 
 
@@ -386,7 +386,7 @@ def _generic_1t1r() -> Chip:
         ),
         array=Array(rows=64, columns=64),
         cell=Cell(g_min=1e-6, g_max=50e-6, access_length=0.35e-6),
-        sense_amplifier=SenseAmplifier(r_feedback=(5e3, 10e3, 20e3, 40e3)),
+        sense_amplifier=SenseAmplifier(r_feedback=(5e3, 10e3, 20e3, 40e3, 80e3, 160e3)),
     )
 
 

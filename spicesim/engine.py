@@ -15,11 +15,12 @@ from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.tiles import tile_netlist, tile_outputs
 from spicesim.chip import Chip
+from spicesim.errors import SpecError
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.batch import BatchSimulator
 from spicesim.sampling import run_all
 
-__all__ = ["Engine", "ExactEngine", "IdealEngine", "NgspiceEngine", "PreparedTile", "Tile"]
+__all__ = ["Engine", "ExactEngine", "IdealEngine", "NgspiceEngine", "PreparedTile", "Tile", "build_engine"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -176,3 +177,45 @@ class NgspiceEngine:
         )
         chip, columns = self._calibration.chip, prepared.tile.g.shape[1]
         return np.stack([tile_outputs(chip, results, columns) for results in found])
+
+
+def build_engine(
+    name: str,
+    calibration: Calibration,
+    *,
+    wires: bool = True,
+    threads: int = 1,
+    simulator: BatchSimulator | None = None,
+    jobs: int | None = None,
+) -> Engine:
+    """Build the engine that users ask for by a word.
+
+    Parameters
+    ----------
+    name : {"ideal", "exact", "ngspice"}
+        The word.
+    calibration : Calibration
+        Of the chip.
+    wires : bool
+        Whether lines have resistance; only "exact" can leave it out.
+    threads : int
+        Threads of "exact".
+    simulator, jobs
+        Time-out and parallelism of "ngspice".
+
+    Raises
+    ------
+    SpecError
+        If there is no such engine, or it cannot do what is asked.
+    """
+    if not wires and name != "exact":
+        raise SpecError(f"only the engine 'exact' can leave out the wires, not {name!r}")
+    if name == "ideal":
+        return IdealEngine(calibration.chip)
+    if name == "exact":
+        return ExactEngine(calibration, wires=wires, threads=threads)
+    if name == "ngspice":
+        return NgspiceEngine(calibration, simulator=simulator, jobs=jobs)
+    if name == "fast":
+        raise SpecError("the engine 'fast' is not there yet; use 'exact', which gives the same numbers more slowly")
+    raise SpecError(f"no engine {name!r}; there are: ideal, exact, ngspice")

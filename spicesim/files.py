@@ -6,7 +6,7 @@ from pathlib import Path
 
 from spicesim.errors import StorageError
 
-__all__ = ["write_bytes", "write_text"]
+__all__ = ["exists", "write_bytes", "write_text"]
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
@@ -42,3 +42,8 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 def write_text(path: str | Path, text: str) -> None:
     """Write a text file atomically, in UTF-8; errors as :func:`write_bytes`."""
     write_bytes(path, text.encode())
+
+
+def exists(path: str | Path) -> bool:
+    """Whether a regular file is there."""
+    return Path(path).is_file()

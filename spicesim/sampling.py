@@ -55,13 +55,14 @@ def _load(path: Path, netlist: Netlist) -> Results | None:
     """Read a kept result; one that is damaged counts as absent."""
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return tuple(
+            plots = tuple(
                 Plot(
                     name=name,
                     vectors={probe: archive[f"{k} {probe}"] for probe in map(str.lower, netlist.probes)},
                 )
                 for k, name in enumerate(netlist.plots)
             )
+            return Results(plots=plots, seconds=float(archive["seconds"]))
     except (OSError, ValueError, KeyError, EOFError):
         return None
     except Exception as error:  # zipfile and zlib raise errors of their own for a cut file
@@ -77,7 +78,7 @@ def _keep(path: Path, netlist: Netlist, results: Results) -> None:
         for k, plot in enumerate(results)
         for probe in map(str.lower, netlist.probes)
     }
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    np.savez_compressed(buffer, allow_pickle=False, seconds=np.array(results.seconds), **arrays)
     write_bytes(path, buffer.getvalue())
 
 

@@ -10,7 +10,7 @@ from spicesim.calibration.cell import fit_cell, plan_cell
 from spicesim.calibration.dac import fit_dac, plan_dac
 from spicesim.calibration.heldout import HeldOut
 from spicesim.calibration.senseamp import fit_senseamp, plan_senseamp
-from spicesim.calibration.tiles import check_tiles, random_cases
+from spicesim.calibration.tiles import build_cases, check_tiles, random_matrices
 from spicesim.chip import Chip
 from spicesim.ngspice.batch import BatchSimulator, ngspice_version
 from spicesim.provenance import now, versions
@@ -82,11 +82,13 @@ def calibrate(
         versions=versions(ngspice_version()), cell=cell, dacs=dacs, senseamps=tuple(senseamps), held_out=held_out,
         checks=(),
     )  # fmt: skip
-    sizes = [size for size in ((16,) if quick else (16, 32)) if size <= min(chip.array.rows, chip.array.columns)]
-    cases = random_cases(
-        chip, calibration.tile, sizes=sizes or [min(chip.array.rows, chip.array.columns)],
-        random_vectors=2 if quick else 6, seed=seed + 1,
-    )  # fmt: skip
+    cases = build_cases(
+        chip,
+        calibration.tile,
+        random_matrices(chip, (16,) if quick else (16, 32), seed),
+        random_vectors=2 if quick else 6,
+        seed=seed,
+    )
     checks = check_tiles(chip, cases, simulator=simulator, jobs=jobs, progress="check whole tiles" if progress else "")
     runs = len(netlists) + sum(len(case.codes) for case in cases)
     return calibration.model_copy(

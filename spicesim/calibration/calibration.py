@@ -5,11 +5,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import ValidationError
 
 from spicesim.behavioural.arrays import FloatArray, Model
 from spicesim.behavioural.cell import CellModel
-from spicesim.behavioural.converter import Polarity
+from spicesim.behavioural.converter import AdcRange, Polarity
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.senseamp import SenseAmplifierModel
 from spicesim.behavioural.tile import BehaviouralTile
@@ -41,6 +43,15 @@ class TileCheck(Model):
     """Amplifier outputs below the reference in ngspice, shape (vectors, columns) [V]."""
     predicted: FloatArray
     """The same of the behavioural tile."""
+
+    def code_differences(self, bits: int) -> npt.NDArray[np.int64]:
+        """Return the codes of `predicted` less those of `measured`, shape (vectors, columns).
+
+        The ADC spans the swing: 0..full scale for unipolar inputs, both signs for bipolar ones.
+        """
+        low = 0.0 if self.polarity == "unipolar" else -self.full_scale
+        adc = AdcRange(low=low, high=self.full_scale, bits=bits)
+        return np.asarray(adc.codes(self.predicted) - adc.codes(self.measured))
 
 
 class Calibration(Model):

@@ -1,12 +1,12 @@
 """Check whole tiles: the behavioural model against transistor level, on matrices and vectors no fit has seen."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from spicesim.behavioural.arrays import Floats
-from spicesim.behavioural.converter import Polarity
+from spicesim.behavioural.converter import POLARITIES, Polarity
 from spicesim.behavioural.senseamp import SenseAmplifierModel
 from spicesim.behavioural.tile import BehaviouralTile, TileState
 from spicesim.calibration.calibration import TileCheck
@@ -18,7 +18,20 @@ from spicesim.ngspice.batch import BatchSimulator
 from spicesim.ngspice.outcome import Results
 from spicesim.sampling import run_all
 
-__all__ = ["TileCase", "check_tiles", "predicted_nodesets", "random_cases", "tile_netlist", "tile_outputs"]
+__all__ = [
+    "TileCase",
+    "build_cases",
+    "check_tiles",
+    "choose_feedback",
+    "predicted_nodesets",
+    "random_matrices",
+    "tile_netlist",
+    "tile_outputs",
+]
+
+
+TileBuilder = Callable[[Floats, Polarity, float], BehaviouralTile]
+"""Conductances of the devices (rows, columns) [S], polarity, feedback resistance [ohm]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -33,15 +46,32 @@ class TileCase:
     """Code vectors by kind, each of shape (rows,)."""
 
 
-def random_cases(
-    chip: Chip,
-    build: Callable[[Floats, Polarity, float], BehaviouralTile],
-    *,
-    sizes: Sequence[int],
-    random_vectors: int,
-    seed: int,
+def choose_feedback(chip: Chip, g: Floats, *, saturating: bool) -> float:
+    """Choose a feedback resistance by the currents of a tile with all inputs at full scale.
+
+    Parameters
+    ----------
+    chip : Chip
+        Gives the choices.
+    g : ndarray of shape (rows, columns)
+        Conductances of the devices [S].
+    saturating : bool
+        If false, the largest that keeps every column off the rails; if true, the smallest with which half of the
+        columns are past them at half of full scale. Where none does, the nearest choice.
+    """
+    choices = sorted(chip.sense_amplifier.r_feedback)
+    reference = chip.sense_amplifier.v_reference
+    swing = min(reference, chip.process.supply - reference)
+    currents = chip.dac.v_span * g.sum(axis=0)
+    if saturating:
+        return next((r for r in choices if 0.5 * float(np.median(currents)) * r > swing), choices[-1])
+    return next((r for r in reversed(choices) if float(currents.max()) * r < 0.85 * swing), choices[0])
+
+
+def build_cases(
+    chip: Chip, build: TileBuilder, matrices: Mapping[str, Floats], *, random_vectors: int, seed: int
 ) -> list[TileCase]:
-    """Draw tiles that cover both polarities, small and large currents.
+    """Build cases of both polarities, with columns that stay linear and with columns that saturate.
 
     Parameters
     ----------
@@ -49,38 +79,35 @@ def random_cases(
         The chip.
     build : callable
         ``build(g, polarity, r_feedback)`` gives a behavioural tile, as :meth:`Calibration.tile`.
-    sizes : sequence of int
-        Rows and columns of the square tiles.
+    matrices : mapping of str to ndarray of shape (rows, columns)
+        Conductances of the devices by name [S].
     random_vectors : int
         Uniform vectors a tile, beside the structured ones.
     seed : int
-        Seed.
-
-    Returns
-    -------
-    list of TileCase
-        For each size and polarity one tile whose columns stay linear, and one where about half of them saturate.
+        Seed of the vectors.
     """
     cases = []
-    choices = sorted(chip.sense_amplifier.r_feedback)
-    swing = min(chip.sense_amplifier.v_reference, chip.process.supply - chip.sense_amplifier.v_reference)
-    for size in sizes:
-        for p, polarity in enumerate(("unipolar", "bipolar")):
-            for k, region in enumerate(("linear", "saturating")):
-                rng = np.random.default_rng([seed, size, p, k])
-                g = random_conductances((size, size), chip.cell.g_min, chip.cell.g_max, rng, 0.25 * chip.cell.g_max)
-                if region == "saturating":  # half of the columns carry far more than the others
-                    g[:, ::2] = random_conductances((size, (size + 1) // 2), chip.cell.g_min, chip.cell.g_max, rng)
-                full = chip.dac.v_span * float(g.sum(axis=0).max())  # all-on current of the worst column
-                fitting = [r for r in choices if full * r < 0.85 * swing]
-                r_feedback = (fitting or choices)[-1 if fitting else 0]
-                if region == "saturating":
-                    over = [r for r in choices if 0.3 * full * r > swing]
-                    r_feedback = (over or choices)[0 if over else -1]
-                tile = build(g, polarity, r_feedback)  # type: ignore[arg-type]
-                codes = code_vectors(size, chip.dac.bits, random_vectors, rng)
-                cases.append(TileCase(name=f"{size}x{size} {polarity} {region}", tile=tile, codes=codes))
+    for m, (name, g) in enumerate(matrices.items()):
+        for p, polarity in enumerate(POLARITIES):
+            for saturating in (False, True):
+                rng = np.random.default_rng([seed, m, p, saturating])
+                tile = build(g, polarity, choose_feedback(chip, g, saturating=saturating))
+                codes = code_vectors(g.shape[0], chip.dac.bits, random_vectors, rng)
+                label = f"{name} {polarity} {'saturating' if saturating else 'linear'}"
+                cases.append(TileCase(name=label, tile=tile, codes=codes))
     return cases
+
+
+def random_matrices(chip: Chip, sizes: Sequence[int], seed: int) -> dict[str, Floats]:
+    """Draw square conductance matrices by name; sizes beyond the chip's array are cut to it."""
+    limit = min(chip.array.rows, chip.array.columns)
+    matrices = {}
+    for size in dict.fromkeys(min(size, limit) for size in sizes):
+        rng = np.random.default_rng([seed, size])
+        matrices[f"{size}x{size} random"] = random_conductances(
+            (size, size), chip.cell.g_min, chip.cell.g_max, rng, 0.25 * chip.cell.g_max
+        )
+    return matrices
 
 
 def predicted_nodesets(state: TileState, vector: int, reference: float) -> dict[str, float]:

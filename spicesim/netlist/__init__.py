@@ -1,1 +1,22 @@
-"""From a chip description to netlists."""
+"""From a chip description to netlists.
+
+Every builder returns a :class:`Netlist`: text that ngspice runs as it stands, or, by :meth:`Netlist.circuit`, a PySpice
+circuit to go on with.
+"""
+
+from spicesim.netlist.cell import build_cell
+from spicesim.netlist.dac import LadderDac, build_dac
+from spicesim.netlist.netlist import Netlist
+from spicesim.netlist.senseamp import build_senseamp
+from spicesim.netlist.tile import build_column, build_crossbar, build_tile
+
+__all__ = [
+    "LadderDac",
+    "Netlist",
+    "build_cell",
+    "build_column",
+    "build_crossbar",
+    "build_dac",
+    "build_senseamp",
+    "build_tile",
+]

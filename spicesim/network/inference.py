@@ -3,7 +3,7 @@
 import weakref
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,8 @@ import onnx
 from tqdm import tqdm
 
 from spicesim.behavioural.converter import AdcRange, Codes
-from spicesim.engine import Engine, Tile
+from spicesim.calibration.calibration import Calibration as WholeCalibration
+from spicesim.engine import Engine, Tile, build_engine
 from spicesim.errors import NetworkError
 from spicesim.network.graph import AnalogNode, find_analog_nodes
 from spicesim.network.inputs import check_inputs, input_specs
@@ -21,7 +22,12 @@ from spicesim.network.reservoir import Reservoir
 from spicesim.network.result import LayerMeter, Result, RunStats, SampledMvm
 from spicesim.network.segments import Segment, cut_network
 
+if TYPE_CHECKING:
+    from spicesim.audit import Audit
+
 __all__ = ["Network", "compile_network"]
+
+Word = Literal["ideal", "exact", "ngspice"]
 
 Array = npt.NDArray[Any]
 Inputs = npt.ArrayLike | Mapping[str, npt.ArrayLike]
@@ -105,6 +111,7 @@ class Network:
         self.layers = tuple(step for step in self._steps if isinstance(step, AnalogLayer))
         self.ranges: tuple[LayerRanges, ...] | None = None
         self._digital_notes, self._range_notes = notes, list[str]()
+        self._calibration, self._engines = calibration, dict[str, Engine]()
         self._prepared: weakref.WeakKeyDictionary[Engine, list[tuple[Any, ...]]] = weakref.WeakKeyDictionary()
 
     def fit_ranges(self, x: Inputs) -> None:
@@ -175,7 +182,7 @@ class Network:
     def run(
         self,
         x: Inputs,
-        engine: Engine,
+        engine: Engine | Word = "exact",
         *,
         sample: int = 0,
         seed: int = 0,
@@ -188,7 +195,7 @@ class Network:
         ----------
         x : array_like or mapping of str to array_like
             Inputs, the batch on the first axis; by name if the network has several.
-        engine : Engine
+        engine : Engine or {"ideal", "exact", "ngspice"}
             What multiplies vectors by tiles.
         sample : int
             Number of tile products to keep, drawn uniformly from all that were done.
@@ -210,6 +217,8 @@ class Network:
             If `x` is not what the network wants.
         """
         arrays = check_inputs(x, self._inputs)
+        if isinstance(engine, str):
+            engine = self._engine(engine)
         if self.ranges is None:
             self._fit_on_first(arrays)
         assert self.ranges is not None
@@ -240,6 +249,38 @@ class Network:
             stats=RunStats(layers=tuple(stats), images=_length(arrays), notes=self.notes),
             samples=reservoir.items(),
         )
+
+    def audit(self, x: Inputs, count: int = 16, *, seed: int = 0, jobs: int | None = None) -> "Audit":
+        """Run a batch at circuit fidelity and do a sample of its products again at transistor level.
+
+        Parameters
+        ----------
+        x : array_like or mapping of str to array_like
+            As for :meth:`run`.
+        count : int
+            Products to do again in ngspice.
+        seed : int
+            Seed of the sample.
+        jobs : int, optional
+            Simulations at a time.
+
+        Raises
+        ------
+        NetworkError
+            If `x` is not what the network wants.
+        SimulationError
+            If a simulation fails.
+        """
+        from spicesim.audit import audit_samples  # it looks at results of this package
+
+        result = self.run(x, "exact", sample=count, seed=seed)
+        return audit_samples(result.samples, _whole(self._calibration), jobs=jobs)
+
+    def _engine(self, word: str) -> Engine:
+        """Return the engine of that word, the same one each time, so that its prepared tiles are kept."""
+        if word not in self._engines:
+            self._engines[word] = build_engine(word, _whole(self._calibration))
+        return self._engines[word]
 
     def run_digital(self, x: Inputs, *, chunk: int | None = None) -> Array:
         """Run a batch through onnxruntime alone.
@@ -284,6 +325,13 @@ class Network:
         step = self._batch or chunk or max(1, min(CHUNK, BLOCK // numbers))
         for start in range(0, _length(arrays), step):
             yield {name: array[start : start + step] for name, array in arrays.items()}
+
+
+def _whole(calibration: Calibration) -> WholeCalibration:
+    """Return a calibration that engines can be built from."""
+    if not isinstance(calibration, WholeCalibration):
+        raise NetworkError("this network was compiled for a stand-in of a calibration; name an engine object to run it")
+    return calibration
 
 
 def _length(arrays: Mapping[str, Array]) -> int:

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -60,7 +61,7 @@ class BatchSimulator:
 
         Returns
         -------
-        tuple of Plot
+        Results
             One plot an analysis card, all probes present and finite.
 
         Raises
@@ -76,6 +77,7 @@ class BatchSimulator:
         folder = make_run_folder(netlist)
         output = folder / "output.txt"
         environment = {**os.environ, "HOME": str(folder), "OMP_NUM_THREADS": "1"}
+        start = time.monotonic()
         with output.open("w", encoding="utf-8") as log:
             process = subprocess.Popen(
                 [program, "-b", "-r", RAW_NAME, NETLIST_NAME],
@@ -94,17 +96,18 @@ class BatchSimulator:
                 self._end(process)
                 drop_run_folder(folder)
                 raise
+        seconds = time.monotonic() - start
         raw = folder / RAW_NAME
         if shutil.disk_usage(folder).free < _LEAST_SPACE:
             raise StorageError(
                 f"the disk is full while ngspice writes to {folder}; free some space or set SPICESIM_RUNS"
             )
         plots = read_raw(raw) if status == 0 and raw.is_file() else None
-        problem, results = find_problem(netlist, status, plots, output.read_text(encoding="utf-8", errors="replace"))
+        problem, found = find_problem(netlist, status, plots, output.read_text(encoding="utf-8", errors="replace"))
         if problem:
             raise SimulationError(f"{netlist.title!r} failed: {problem}; rerun: {_rerun(folder)}")
         drop_run_folder(folder)
-        return results
+        return Results(plots=found, seconds=seconds)
 
     @staticmethod
     def _end(process: subprocess.Popen[bytes]) -> None:

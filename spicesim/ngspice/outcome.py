@@ -6,7 +6,8 @@ every probe is there and finite **and** nothing was reported that spoils the num
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,8 +16,22 @@ from spicesim.ngspice.rawfile import Plot
 
 __all__ = ["Results", "find_problem"]
 
-Results = tuple[Plot, ...]
-"""The plots of a netlist, in the order of its analysis cards."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """What a simulation gave: its plots, in the order of the analysis cards."""
+
+    plots: tuple[Plot, ...]
+    """One a card."""
+    seconds: float
+    """How long the simulator ran [s]."""
+
+    def __iter__(self) -> Iterator[Plot]:
+        return iter(self.plots)
+
+    def __getitem__(self, k: int) -> Plot:
+        return self.plots[k]
+
 
 _FATAL = re.compile(
     r"singular matrix|timestep too small|doanalyses: |simulation\(s\) aborted|no such vector|measure .* failed"
@@ -37,7 +52,9 @@ def _first_fatal(output: str) -> str:
     return ""
 
 
-def find_problem(netlist: Netlist, exit_status: int, plots: Sequence[Plot] | None, output: str) -> tuple[str, Results]:
+def find_problem(
+    netlist: Netlist, exit_status: int, plots: Sequence[Plot] | None, output: str
+) -> tuple[str, tuple[Plot, ...]]:
     """Judge a run.
 
     Parameters
@@ -55,8 +72,8 @@ def find_problem(netlist: Netlist, exit_status: int, plots: Sequence[Plot] | Non
     -------
     problem : str
         Empty if the run succeeded, else what went wrong, in one line.
-    results : tuple of Plot
-        The plots asked for; empty if the run failed.
+    plots : tuple of Plot
+        Those asked for; empty if the run failed.
     """
     said = _first_fatal(output)
     because = f" ({said})" if said else ""

@@ -8,6 +8,7 @@ import ctypes.util
 import logging
 import os
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,7 @@ class SharedSimulator:
         with _lock:
             ngspice = _library()
             said = ""
+            start = time.monotonic()
             try:
                 for line in netlist.spiceinit:
                     ngspice.exec_command(line)
@@ -98,12 +100,12 @@ class SharedSimulator:
                     self._run(ngspice, netlist)
                     said += "\n" + ngspice.said()
                 plots = self._plots(ngspice) if status == 0 else None
-                problem, results = find_problem(netlist, status, plots, said)
+                problem, found = find_problem(netlist, status, plots, said)
                 if problem:
                     folder = make_run_folder(netlist)
                     rerun = f"cd {folder} && HOME=. ngspice -b -r {RAW_NAME} {NETLIST_NAME}"
                     raise SimulationError(f"{netlist.title!r} failed: {problem}; rerun: {rerun}")
-                return results
+                return Results(plots=found, seconds=time.monotonic() - start)
             finally:
                 # without both, every run would leave a third of a megabyte behind
                 ngspice.exec_command("destroy all")

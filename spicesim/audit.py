@@ -1,0 +1,145 @@
+"""Audits: products the behavioural model has done, done again at transistor level in ngspice."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from spicesim.calibration.calibration import Calibration
+from spicesim.calibration.tiles import tile_outputs
+from spicesim.engine import NgspiceEngine, Tile
+from spicesim.errors import SpecError
+from spicesim.netlist.netlist import Netlist
+from spicesim.network.result import SampledMvm
+from spicesim.ngspice.batch import BatchSimulator
+from spicesim.sampling import run_all
+
+__all__ = ["Audit", "audit_samples", "compare_codes"]
+
+Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Audit:
+    """How far sampled products were from ngspice; arrays hold all columns of all products, one after the other."""
+
+    count: int
+    """Products compared."""
+    measured: Floats
+    """Amplifier outputs below the reference in ngspice [V]."""
+    predicted: Floats
+    """The same of the engine that ran the network [V]."""
+    full_scale: Floats
+    """Swing of each output's amplifier to its nearer rail [V]."""
+    lsb: Floats
+    """Step of each output's ADC [V]."""
+    code_differences: Codes
+    """ADC codes of the engine less those of ngspice."""
+    ngspice_seconds: float
+    """Median time of one product in ngspice [s]."""
+    worst: Netlist
+    """The product with the largest error, to open and rerun."""
+
+    @property
+    def errors(self) -> Floats:
+        """Predicted less measured, as a fraction of full scale."""
+        return np.asarray((self.predicted - self.measured) / self.full_scale)
+
+    @property
+    def max_error(self) -> float:
+        """Largest error, as a fraction of full scale."""
+        return float(np.abs(self.errors).max())
+
+    @property
+    def rms_error(self) -> float:
+        """Root mean square of the errors, as a fraction of full scale."""
+        return float(np.sqrt(np.mean(self.errors**2)))
+
+    @property
+    def max_error_lsb(self) -> float:
+        """Largest error in steps of the ADC."""
+        return float(np.abs((self.predicted - self.measured) / self.lsb).max())
+
+    @property
+    def rms_error_lsb(self) -> float:
+        """Root mean square of the errors in steps of the ADC."""
+        return float(np.sqrt(np.mean(((self.predicted - self.measured) / self.lsb) ** 2)))
+
+    @property
+    def codes(self) -> tuple[float, float, float]:
+        """Fractions of ADC codes that are identical, off by one, and worse."""
+        return compare_codes(self.code_differences)
+
+
+def compare_codes(differences: npt.ArrayLike) -> tuple[float, float, float]:
+    """Return the fractions of code differences that are zero, one in size, and larger."""
+    size = np.abs(np.asarray(differences))
+    return float((size == 0).mean()), float((size == 1).mean()), float((size > 1).mean())
+
+
+def audit_samples(
+    samples: Sequence[SampledMvm],
+    calibration: Calibration,
+    *,
+    simulator: BatchSimulator | None = None,
+    jobs: int | None = None,
+    progress: str = "",
+    worst_path: str | Path | None = None,
+) -> Audit:
+    """Do sampled products again, each as a whole tile at transistor level.
+
+    Parameters
+    ----------
+    samples : sequence of SampledMvm
+        What the network did; see the `sample` argument of :meth:`spicesim.network.Network.run`.
+    calibration : Calibration
+        Of the chip that ran it.
+    simulator : BatchSimulator, optional
+        Gives the time-out.
+    jobs : int, optional
+        Simulations at a time.
+    progress : str
+        Label of a progress bar; none if empty.
+    worst_path : str or Path, optional
+        Where to write the netlist with the largest error.
+
+    Raises
+    ------
+    SpecError
+        If there is nothing to audit.
+    SimulationError
+        If a simulation fails.
+    """
+    if not samples:
+        raise SpecError("there is nothing to audit: the run kept no sample; ask for one, such as --audit 16")
+    engine = NgspiceEngine(calibration)
+    tiles: dict[Tile, list[int]] = {}
+    for k, sample in enumerate(samples):
+        tiles.setdefault(sample.tile, []).append(k)
+    netlists: dict[int, Netlist] = {}
+    for tile, members in tiles.items():
+        built = engine.netlists(engine.prepare(tile), np.stack([samples[k].codes for k in members]))
+        netlists.update(zip(members, built, strict=True))
+    ordered = [netlists[k] for k in range(len(samples))]
+    results = run_all(ordered, simulator=simulator, jobs=jobs, progress=progress)
+    measured = [tile_outputs(calibration.chip, r, len(s.volts)) for r, s in zip(results, samples, strict=True)]
+    full_scale = [calibration.senseamp(sample.tile.r_feedback).full_scale for sample in samples]
+    differences = [s.adc.codes(s.volts) - s.adc.codes(m) for s, m in zip(samples, measured, strict=True)]
+    errors = [np.abs(s.volts - m).max() / f for s, m, f in zip(samples, measured, full_scale, strict=True)]
+    worst = ordered[int(np.argmax(errors))]
+    if worst_path is not None:
+        worst.write(worst_path)
+    columns = [len(sample.volts) for sample in samples]
+    return Audit(
+        count=len(samples),
+        measured=np.concatenate(measured),
+        predicted=np.concatenate([sample.volts for sample in samples]),
+        full_scale=np.repeat(full_scale, columns),
+        lsb=np.repeat([sample.adc.lsb for sample in samples], columns),
+        code_differences=np.concatenate(differences),
+        ngspice_seconds=float(np.median([r.seconds for r in results])),
+        worst=worst,
+    )

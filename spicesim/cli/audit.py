@@ -1,0 +1,63 @@
+"""The audit command: a calibration against whole tiles it has not seen."""
+
+import json
+
+import click
+import numpy as np
+
+from spicesim.behavioural.arrays import Floats
+from spicesim.calibration.calibration import Calibration, load_calibration
+from spicesim.calibration.tiles import build_cases, check_tiles, random_matrices
+from spicesim.cli.options import jobs_option, timeout_option
+from spicesim.cli.tables import format_checks
+from spicesim.errors import SpecError
+from spicesim.files import write_text
+from spicesim.network import compile_network, digits_network, load_digits
+from spicesim.ngspice.batch import BatchSimulator
+
+__all__ = ["audit"]
+
+
+@click.command(epilog="example: spicesim audit chip.cal.json --sizes 16,32 --seed 7")
+@click.argument("calibration_path", metavar="CAL.json")
+@click.option("--sizes", metavar="N,N", default="16,32", help="Rows and columns of the square tiles.")
+@click.option("--vectors", metavar="N", type=click.IntRange(0), default=6, help="Random vectors a tile.")
+@click.option("--seed", metavar="S", type=int, default=1, help="Seed of conductances and vectors.")
+@click.option("--json", "json_path", metavar="OUT.json", help="Write all compared voltages.")
+@jobs_option
+@timeout_option
+def audit(
+    calibration_path: str, sizes: str, vectors: int, seed: int, json_path: str | None, jobs: int | None, timeout: float
+) -> None:
+    """Compare a calibration with whole tiles at transistor level.
+
+    Tiles hold random conductances, and those of a trained network; vectors are random and structured; both input
+    codings; columns that stay in the amplifiers' linear range, and columns that saturate.
+    """
+    calibration = load_calibration(calibration_path)
+    try:
+        numbers = [int(word) for word in sizes.split(",")]
+    except ValueError:
+        raise SpecError(f"--sizes takes numbers with commas, such as 16,32; got {sizes!r}") from None
+    if min(numbers) < 2:
+        raise SpecError(f"--sizes must be at least 2, got {min(numbers)}")
+    chip = calibration.chip
+    matrices = random_matrices(chip, numbers, seed) | _trained_matrices(calibration, numbers)
+    cases = build_cases(chip, calibration.tile, matrices, random_vectors=vectors, seed=seed)
+    checks = check_tiles(chip, cases, simulator=BatchSimulator(timeout=timeout), jobs=jobs, progress="audit")
+    click.echo(format_checks(checks))
+    if json_path is not None:
+        write_text(json_path, json.dumps([check.model_dump(mode="json") for check in checks], indent=1) + "\n")
+        click.echo(f"wrote {json_path}")
+
+
+def _trained_matrices(calibration: Calibration, sizes: list[int]) -> dict[str, Floats]:
+    """Return corners of the devices that the shipped digits network programs."""
+    network = compile_network(digits_network("mlp"), calibration, x_calibration=load_digits().x_calibration)
+    largest = max((tile.g for tile in network.tiles()[0]), key=np.size)
+    devices = calibration.cell.program(largest)
+    found = {}
+    for size in sizes:
+        corner = devices[:size, :size]
+        found[f"{corner.shape[0]}x{corner.shape[1]} trained"] = corner
+    return found

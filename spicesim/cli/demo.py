@@ -1,0 +1,139 @@
+"""The demo command: the main job from end to end, on the digits that ship with the package."""
+
+import json
+import time
+from pathlib import Path
+
+import click
+import numpy as np
+
+from spicesim.calibration.calibrate import calibrate
+from spicesim.calibration.calibration import Calibration, load_calibration
+from spicesim.calibration.tiles import tile_netlist
+from spicesim.chip import Chip, load_chip, preset, save_chip
+from spicesim.cli.options import jobs_option
+from spicesim.cli.tables import format_audit, format_checks, format_table
+from spicesim.engine import ExactEngine, IdealEngine
+from spicesim.errors import CalibrationError
+from spicesim.experiment import Experiment, run_experiment
+from spicesim.files import exists, write_text
+from spicesim.netlist import build_cell, build_column, build_crossbar, build_dac, build_senseamp
+from spicesim.network import Network, compile_network, digits_network, load_digits
+from spicesim.network.dataset import Dataset
+
+__all__ = ["demo"]
+
+
+@click.command(epilog="example: spicesim demo --preset generic-1t1r --output demo")
+@click.option("--output", metavar="FOLDER", default="demo", help="Where the files go.")
+@click.option("--preset", "preset_name", metavar="NAME", default="gf180-1t1r", help="Chip, with arrays of 32x32 cells.")
+@click.option("--network", "kind", type=click.Choice(["cnn", "mlp"]), default="cnn", help="Network to run.")
+@click.option(
+    "--audit", "audit_count", metavar="N", type=click.IntRange(1), default=24, help="Products to do in ngspice."
+)
+@click.option("--seed", metavar="S", type=int, default=0, help="Seed of the audit's sample.")
+@jobs_option
+def demo(output: str, preset_name: str, kind: str, audit_count: int, seed: int, jobs: int | None) -> None:
+    """Describe a chip, write its netlists, calibrate it, run a trained network on it, audit that, report.
+
+    FOLDER/chip.toml is kept if it is there: change it and run the demo again to see what the change does.
+    """
+    start = time.monotonic()
+    folder = Path(output)
+    chip = _describe(folder / "chip.toml", preset_name)
+    calibration = _calibrate(chip, folder / "chip.cal.json", jobs)
+    network = compile_network(digits_network("cnn" if kind == "cnn" else "mlp"), calibration)
+    digits = load_digits()
+    dataset = Dataset(inputs={"x": digits.x}, labels=digits.y, calibration_inputs=digits.x_calibration)
+    network.fit_ranges(digits.x_calibration)
+    _write_netlists(calibration, network, folder / "netlists")
+    click.echo(f"3 network  {kind.upper()} on {len(digits.y)} handwritten digits no one trained on")
+    ideal = run_experiment(network, dataset, calibration, IdealEngine(chip), progress=True)
+    no_wires = run_experiment(network, dataset, calibration, ExactEngine(calibration, wires=False), progress=True)
+    circuit = run_experiment(
+        network, dataset, calibration, ExactEngine(calibration), audit=audit_count, seed=seed, jobs=jobs, progress=True
+    )
+    _write_results(folder, kind, network, {"ideal": ideal, "no_wires": no_wires, "circuit": circuit})
+    click.echo(f"\n{_accuracy_table(ideal, no_wires, circuit)}\n")
+    assert circuit.audit is not None
+    click.echo(format_audit(circuit.audit, circuit.product_seconds))
+    click.echo(f"\nopen {folder / 'report.html'}   ({time.monotonic() - start:.0f} s in all)")
+
+
+def _describe(path: Path, preset_name: str) -> Chip:
+    if exists(path):
+        chip = load_chip(path)
+        click.echo(f"1 chip     {path}, kept as it was")
+        return chip
+    chip = preset(preset_name).changed(name=f"{preset_name}-32", array={"rows": 32, "columns": 32})
+    save_chip(chip, path)
+    click.echo(f"1 chip     {path}: {chip.process.name}, {chip.array.rows}x{chip.array.columns} {chip.cell.kind} cells")
+    return chip
+
+
+def _calibrate(chip: Chip, path: Path, jobs: int | None) -> Calibration:
+    """Take a calibration that is there and fits, or make one."""
+    if exists(path):
+        try:
+            calibration = load_calibration(path)
+            calibration.require_chip(chip, str(path))
+        except CalibrationError:
+            pass  # of an earlier chip or version: made anew
+        else:
+            click.echo(f"2 calibrate  {path} is of this chip, kept")
+            return calibration
+    click.echo("2 calibrate  blocks and whole tiles against ngspice")
+    calibration = calibrate(chip, jobs=jobs, progress=True)
+    calibration.save(path)
+    click.echo(
+        f"{format_checks(calibration.checks)}\n  {calibration.simulations} simulations in {calibration.seconds:.0f} s"
+    )
+    return calibration
+
+
+def _write_netlists(calibration: Calibration, network: Network, folder: Path) -> None:
+    """Write one netlist of each kind, of the network's first tile."""
+    chip = calibration.chip
+    tile = network.tiles()[0][0]
+    g = calibration.cell.program(tile.g)
+    codes = np.linspace(0, 2**chip.dac.bits - 1, g.shape[0]).astype(np.int64)
+    v = chip.dac.v_span * codes / 2**chip.dac.bits
+    model = calibration.tile(g, tile.polarity, tile.r_feedback)
+    netlists = {
+        "cell": build_cell(chip, chip.cell.g_max),
+        "column": build_column(chip, g[:, 0], v, tile.r_feedback),
+        "crossbar": build_crossbar(chip, g, v),
+        "senseamp": build_senseamp(chip, tile.r_feedback, 0.6 * chip.process.supply / tile.r_feedback),
+        "dac": build_dac(chip),
+        "tile": tile_netlist(chip, model, codes, model.solve(codes[None, :]), 0),
+    }
+    for name, netlist in netlists.items():
+        netlist.write(folder / f"{name}.cir")
+    click.echo(f"  netlists   {folder}/: {', '.join(netlists)}")
+
+
+def _accuracy_table(ideal: Experiment, no_wires: Experiment, circuit: Experiment) -> str:
+    rows = [
+        ["digital, float32", f"{ideal.digital_accuracy:.4f}", ""],
+        ["quantised, ideal circuit", f"{ideal.accuracy:.4f}", _snr(ideal)],
+        ["circuit, wires ignored", f"{no_wires.accuracy:.4f}", _snr(no_wires)],
+        ["circuit fidelity", f"{circuit.accuracy:.4f}", _snr(circuit)],
+    ]
+    return format_table(["network on the chip", "accuracy", "SNR a layer [dB]"], rows)
+
+
+def _snr(experiment: Experiment) -> str:
+    return " ".join(f"{layer.snr_db:.1f}" for layer in experiment.result.stats.layers)
+
+
+def _write_results(folder: Path, kind: str, network: Network, experiments: dict[str, Experiment]) -> None:
+    from spicesim.report import write_network_report  # drawing takes a second to import
+
+    circuit = experiments["circuit"]
+    document = circuit.document()
+    document["network"] = kind
+    document["variants"] = {name: experiment.document() for name, experiment in experiments.items()}
+    assert circuit.audit is not None
+    circuit.audit.worst.write(folder / "netlists" / "audit_worst.cir")
+    write_text(folder / "result.json", json.dumps(document, indent=1) + "\n")
+    write_network_report(circuit, network, kind, folder / "report.html", experiments)

@@ -1,0 +1,82 @@
+"""The group of commands, and the one place where errors become exit codes."""
+
+import sys
+import traceback
+from typing import Any
+
+import click
+
+from spicesim.cli.audit import audit
+from spicesim.cli.calibrate import calibrate
+from spicesim.cli.demo import demo
+from spicesim.cli.infer import infer
+from spicesim.cli.netlist import netlist
+from spicesim.cli.report import report
+from spicesim.cli.start import doctor, init
+from spicesim.errors import SpiceSimError
+
+__all__ = ["cli", "main"]
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True},
+    epilog="example: spicesim init --preset generic-1t1r -o chip.toml && spicesim calibrate chip.toml --quick",
+)
+@click.version_option(package_name="spicesim")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """Circuit-level SPICE co-simulation of analog in-memory computing.
+
+    One chip description gives netlists, a calibration against ngspice, and networks run at circuit fidelity. Exit
+    status: 0 done, 2 for an error that the user can mend, 1 for a failure of a simulator or of spicesim.
+    """
+
+
+for command in (init, doctor, netlist, calibrate, infer, audit, report, demo):
+    cli.add_command(command)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        Words after the program's name; by default those of the process.
+    """
+    words = sys.argv[1:] if arguments is None else arguments
+    sys.exit(_run(words, debug="--debug" in words))
+
+
+def _run(words: list[str], *, debug: bool) -> int:
+    try:
+        result: Any = cli.main(args=words, prog_name="spicesim", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        hint = f"; see: {context.command_path} --help" if context is not None else ""
+        _say(f"UsageError: {error.format_message().rstrip('.')}{hint}")
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        _say("interrupted; finished simulations are kept, so the same command goes on from there")
+        return 130
+    except SpiceSimError as error:
+        if debug:
+            traceback.print_exc()
+        _say(f"{type(error).__name__}: {error}")
+        return error.exit_code
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except MemoryError:
+        _say("the machine's memory is exhausted; use fewer --jobs or a smaller batch")
+        return 1
+    except Exception as error:  # the last line of defence
+        if debug:
+            traceback.print_exc()
+        _say(f"internal failure, {type(error).__name__}: {error}; run again with 'spicesim --debug ...' and report it")
+        return 1
+
+
+def _say(message: str) -> None:
+    click.echo(" ".join(message.split()), err=True)

@@ -1,0 +1,63 @@
+"""Options and small helpers that several commands share."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+
+from spicesim.chip import Chip, load_chip, preset
+from spicesim.errors import SpecError
+
+__all__ = ["chip_option", "jobs_option", "load_array", "open_chip", "timeout_option", "wants_progress"]
+
+chip_option = click.option(
+    "--chip",
+    "chip_path",
+    metavar="CHIP.toml",
+    help="Chip description; a preset's name works too.  [default: gf180-1t1r]",
+)
+jobs_option = click.option(
+    "--jobs", metavar="N", type=click.IntRange(1), help="Simulations at a time.  [default: one a processor]"
+)
+timeout_option = click.option(
+    "--timeout", metavar="S", type=click.FloatRange(0, min_open=True), default=300.0, help="Longest simulation [s]."
+)
+
+
+def open_chip(path: str | None) -> Chip:
+    """Read a chip description, or take a preset by its name; the default preset if there is no path."""
+    if path is None:
+        return preset("gf180-1t1r")
+    if path.endswith(".toml") or Path(path).exists():
+        return load_chip(path)
+    return preset(path)
+
+
+def load_array(path: str, what: str) -> npt.NDArray[Any]:
+    """Read an array from a .npy or a text file.
+
+    Raises
+    ------
+    SpecError
+        If it cannot be read or holds no numbers.
+    """
+    try:
+        if path.endswith(".npy"):
+            array = np.load(path, allow_pickle=False)
+        else:
+            array = np.loadtxt(path, delimiter="," if path.endswith(".csv") else None)
+    except FileNotFoundError:
+        raise SpecError(f"no file {path} for the {what}; write one with numpy.save") from None
+    except (OSError, ValueError) as error:
+        raise SpecError(f"cannot read the {what} from {path}: {error}; wanted a .npy, .csv or text file") from None
+    if array.dtype.kind not in "fiu":
+        raise SpecError(f"the {what} in {path} are no numbers but {array.dtype}")
+    return np.asarray(array)
+
+
+def wants_progress() -> bool:
+    """Whether someone looks: progress goes to standard error."""
+    return sys.stderr is not None

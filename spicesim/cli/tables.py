@@ -1,0 +1,94 @@
+"""Tables for terminals."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from spicesim.audit import Audit, compare_codes
+from spicesim.calibration.calibration import Calibration, TileCheck
+from spicesim.experiment import Experiment
+
+__all__ = ["format_audit", "format_blocks", "format_checks", "format_layers", "format_table"]
+
+
+def format_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Format a table: the first column to the left, the others to the right."""
+    widths = [max(len(row[k]) for row in [head, *rows]) for k in range(len(head))]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
+        for row in [head, *rows]
+    ]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.5f}"
+
+
+def format_blocks(calibration: Calibration) -> str:
+    """Format the held-out errors of all blocks."""
+    rows = [
+        [name, str(len(h.errors)), *map(_percent, (h.max_error, h.p99_error, h.rms_error))]
+        for name, h in calibration.held_out.items()
+    ]
+    return format_table(["block, held out [% of full scale]", "points", "max", "p99", "rms"], rows)
+
+
+def format_checks(checks: Sequence[TileCheck]) -> str:
+    """Format the comparison of whole tiles with transistor level; codes are of 8 bits over the linear swing."""
+    rows = []
+    for check in checks:
+        errors = np.abs(check.predicted - check.measured) / check.full_scale
+        saturated = np.array(check.saturated)
+        linear = errors[~saturated.any(axis=1)]
+        same, one, worse = compare_codes(check.code_differences(8))
+        rows.append(
+            [
+                check.name,
+                str(len(check.pattern)),
+                f"{100 * saturated.mean():.0f}",
+                _percent(float(linear.max())) if linear.size else "-",
+                _percent(float(errors.max())),
+                _percent(float(np.sqrt(np.mean(errors**2)))),
+                f"{100 * same:.2f}",
+                f"{100 * one:.2f}",
+                f"{100 * worse:.2f}",
+            ]
+        )
+    head = ["tile, in %", "vectors", "saturated", "max linear", "max", "rms", "same code", "off by 1", "worse"]
+    return format_table(head, rows)
+
+
+def format_audit(audit: Audit, behavioural_seconds: float) -> str:
+    """Format an audit."""
+    same, one, worse = audit.codes
+    rows = [
+        ["maximum error", f"{100 * audit.max_error:.5f} % of full scale", f"{audit.max_error_lsb:.4f} LSB"],
+        ["RMS error", f"{100 * audit.rms_error:.5f} % of full scale", f"{audit.rms_error_lsb:.4f} LSB"],
+        ["ADC codes", f"{100 * same:.2f} % identical", f"{100 * one:.2f} % off by one, {100 * worse:.2f} % worse"],
+        [
+            "time a tile product",
+            f"{1e3 * audit.ngspice_seconds:.0f} ms ngspice, {1e6 * behavioural_seconds:.0f} us spicesim",
+            f"{audit.ngspice_seconds / behavioural_seconds:,.0f} times faster",
+        ],
+    ]
+    return format_table([f"audit: {audit.count} products again in ngspice", "", ""], rows)
+
+
+def format_layers(experiment: Experiment) -> str:
+    """Format the layers of a run."""
+    rows = [
+        [
+            s.name,
+            s.op,
+            str(s.tiles),
+            f"{s.rows}x{s.columns}",
+            s.polarity,
+            f"{s.r_feedback:g}",
+            str(s.mvms),
+            f"{s.snr_db:.1f}",
+        ]
+        for s in experiment.result.stats.layers
+    ]
+    head = ["layer", "op", "tiles", "rows x columns", "inputs", "r_feedback", "products", "SNR [dB]"]
+    return format_table(head, rows)

@@ -1,0 +1,180 @@
+"""One run of a network on a chip: its result, its audit, and the document that keeps their numbers."""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spicesim.audit import Audit, audit_samples
+from spicesim.calibration.calibration import Calibration
+from spicesim.engine import Engine
+from spicesim.network import Network, Result
+from spicesim.network.dataset import Dataset
+from spicesim.ngspice.batch import BatchSimulator
+from spicesim.provenance import cpu_name, now
+
+__all__ = ["Experiment", "run_experiment"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Experiment:
+    """What came out of a run."""
+
+    calibration: Calibration
+    """Of the chip."""
+    dataset: Dataset
+    """What was run."""
+    result: Result
+    """Outputs and statistics."""
+    digital: npt.NDArray[Any]
+    """First output of the network, computed digitally."""
+    audit: Audit | None
+    """Its audit, if one was asked for."""
+    seconds: float
+    """Time of the run, preparation, audit and digital run left out [s]."""
+    seed: int
+    """Seed of the audit's sample."""
+
+    @property
+    def accuracy(self) -> float | None:
+        """Fraction of inputs whose largest output is their label; None without labels."""
+        return _accuracy(self.result.logits, self.dataset.labels)
+
+    @property
+    def digital_accuracy(self) -> float | None:
+        """The same of the digital run."""
+        return _accuracy(self.digital, self.dataset.labels)
+
+    @property
+    def product_seconds(self) -> float:
+        """Time of one tile product, converters and the digital remainder included [s]."""
+        return self.seconds / max(1, self.result.stats.mvms)
+
+    def document(self) -> dict[str, Any]:
+        """Return all numbers as plain data, ready for JSON."""
+        stats = self.result.stats
+        layers = [
+            {
+                "name": s.name,
+                "op": s.op,
+                "tiles": s.tiles,
+                "rows": s.rows,
+                "columns": s.columns,
+                "products": s.mvms,
+                "snr_db": s.snr_db if math.isfinite(s.snr_db) else None,
+                "adc_clipped": s.adc_clipped,
+                "dac_clipped": s.dac_clipped,
+                "r_feedback": s.r_feedback,
+            }
+            for s in stats.layers
+        ]
+        chip = self.calibration.chip
+        return {
+            "schema_version": 1,
+            "engine": self.result.engine,
+            "images": stats.images,
+            "accuracy": self.accuracy,
+            "digital_accuracy": self.digital_accuracy,
+            "seconds": self.seconds,
+            "tile_products": stats.mvms,
+            "seconds_per_product": self.product_seconds,
+            "layers": layers,
+            "notes": list(stats.notes),
+            "audit": None if self.audit is None else _audit_document(self.audit),
+            "provenance": {
+                "chip": chip.name,
+                "chip_hash": chip.hash,
+                "calibration_hash": self.calibration.hash,
+                "seed": self.seed,
+                "versions": self.calibration.versions,
+                "cpu": cpu_name(),
+                "created": now(),
+            },
+        }
+
+
+def _accuracy(outputs: npt.NDArray[Any], labels: npt.NDArray[Any] | None) -> float | None:
+    if labels is None or outputs.ndim != 2:
+        return None
+    return float(np.mean(np.argmax(outputs, axis=1) == labels))
+
+
+def _audit_document(audit: Audit) -> dict[str, Any]:
+    identical, off_by_one, worse = audit.codes
+    return {
+        "count": audit.count,
+        "max_error_full_scale": audit.max_error,
+        "rms_error_full_scale": audit.rms_error,
+        "max_error_lsb": audit.max_error_lsb,
+        "rms_error_lsb": audit.rms_error_lsb,
+        "codes_identical": identical,
+        "codes_off_by_one": off_by_one,
+        "codes_worse": worse,
+        "ngspice_seconds_per_product": audit.ngspice_seconds,
+    }
+
+
+def run_experiment(
+    network: Network,
+    dataset: Dataset,
+    calibration: Calibration,
+    engine: Engine,
+    *,
+    audit: int = 0,
+    seed: int = 0,
+    simulator: BatchSimulator | None = None,
+    jobs: int | None = None,
+    progress: bool = False,
+) -> Experiment:
+    """Run a network on a data set, digitally beside it, and audit it.
+
+    Parameters
+    ----------
+    network : Network
+        Compiled for the chip.
+    dataset : Dataset
+        Inputs and labels.
+    calibration : Calibration
+        Of the chip.
+    engine : Engine
+        What multiplies vectors by tiles.
+    audit : int
+        Products to do again in ngspice.
+    seed : int
+        Seed of their sample.
+    simulator, jobs
+        Time-out and parallelism of the audit.
+    progress : bool
+        Whether to show progress on standard error.
+
+    Raises
+    ------
+    NetworkError
+        If the data do not fit the network.
+    SimulationError
+        If a simulation of the audit fails.
+    """
+    if network.ranges is None and dataset.calibration_inputs is not None:
+        network.fit_ranges(dataset.calibration_inputs)
+    if network.ranges is not None:
+        network.prepare(engine)
+    start = time.monotonic()
+    result = network.run(dataset.inputs, engine, sample=audit, seed=seed, progress=progress)
+    seconds = time.monotonic() - start
+    audited = None
+    if audit:
+        audited = audit_samples(
+            result.samples, calibration, simulator=simulator, jobs=jobs, progress="audit" if progress else ""
+        )
+    return Experiment(
+        calibration=calibration,
+        dataset=dataset,
+        result=result,
+        digital=network.run_digital(dataset.inputs),
+        audit=audited,
+        seconds=seconds,
+        seed=seed,
+    )

@@ -1,0 +1,61 @@
+"""Data files: inputs, labels and calibration inputs in one .npz."""
+
+import zipfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spicesim.errors import NetworkError
+
+__all__ = ["Dataset", "load_dataset"]
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Dataset:
+    """What a .npz file holds."""
+
+    inputs: dict[str, Array]
+    """One array for each graph input, by its name, or a sole "x"."""
+    labels: Array | None
+    """Class labels, (batch,), if there are any."""
+    calibration_inputs: Array | None
+    """Typical inputs to fit ranges on, if there are any."""
+
+    def first(self, count: int | None) -> "Dataset":
+        """Keep the first `count` inputs; all if None."""
+        if count is None:
+            return self
+        return replace(
+            self,
+            inputs={name: array[:count] for name, array in self.inputs.items()},
+            labels=None if self.labels is None else self.labels[:count],
+        )
+
+
+def load_dataset(path: str | Path) -> Dataset:
+    """Read a data file.
+
+    Raises
+    ------
+    NetworkError
+        If the file is not there, is no .npz, or has labels that do not fit its inputs.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise NetworkError(f"no data file {path}; write one with numpy.savez(path, x=..., y=...)") from None
+    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        raise NetworkError(f"cannot read {path}: {error}; write it with numpy.savez(path, x=..., y=...)") from None
+    labels, calibration = arrays.pop("y", None), arrays.pop("x_calibration", None)
+    if not arrays:
+        raise NetworkError(f"{path} has no inputs; it must hold 'x', or one array for each graph input")
+    length = len(next(iter(arrays.values())))
+    if labels is not None and labels.shape != (length,):
+        raise NetworkError(f"{path}: y must hold one class for each of the {length} inputs, got shape {labels.shape}")
+    return Dataset(inputs=arrays, labels=labels, calibration_inputs=calibration)
