@@ -24,7 +24,7 @@ LAYERS = [
     ["calibration"],
     ["engine"],
     ["network", "audit", "plots"],
-    ["report"],
+    ["experiment", "report"],
     ["demo", "cli"],
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
