@@ -1,0 +1,34 @@
+"""Figures of calibrations and network runs, without pyplot and its global state."""
+
+from spicesim.plots.blocks import (
+    plot_cell,
+    plot_cell_bias,
+    plot_cell_nonlinearity,
+    plot_dac,
+    plot_dac_load,
+    plot_residuals,
+    plot_senseamp_input,
+    plot_senseamp_output,
+    plot_virtual_ground,
+)
+from spicesim.plots.figure import figure_svg
+from spicesim.plots.network import plot_accuracies, plot_confusion, plot_layer_snr
+from spicesim.plots.tiles import plot_ir_drop, plot_parity
+
+__all__ = [
+    "figure_svg",
+    "plot_accuracies",
+    "plot_cell",
+    "plot_cell_bias",
+    "plot_cell_nonlinearity",
+    "plot_confusion",
+    "plot_dac",
+    "plot_dac_load",
+    "plot_ir_drop",
+    "plot_layer_snr",
+    "plot_parity",
+    "plot_residuals",
+    "plot_senseamp_input",
+    "plot_senseamp_output",
+    "plot_virtual_ground",
+]

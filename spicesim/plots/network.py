@@ -1,0 +1,83 @@
+"""Figures of a network's run: how often it is right, where it errs, and which layer loses precision."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from spicesim.plots.figure import MUTED, SERIES, new_axes, styled
+
+__all__ = ["plot_accuracies", "plot_confusion", "plot_layer_snr"]
+
+_COUNTED = 16
+"""Most classes whose counts are written into a confusion matrix."""
+
+
+def _plot_bars(labels: Sequence[str], values: Sequence[float], texts: Sequence[str], axis: str) -> Figure:
+    figure, (axes,) = new_axes(0.8 + 0.3 * len(labels))
+    places = np.arange(len(labels))
+    axes.barh(places, values, color=SERIES[0], height=0.6)
+    axes.set_yticks(places, labels)
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    for place, value, text in zip(places, values, texts, strict=True):
+        axes.annotate(text, (max(value, 0.0), place), (4, 0), textcoords="offset points", va="center", fontsize=8.5)
+    axes.set_xlabel(axis)
+    axes.margins(x=0.14)
+    return figure
+
+
+@styled
+def plot_accuracies(labels: Sequence[str], accuracies: Sequence[float]) -> Figure:
+    """Plot the share of right answers of several ways to run a network [fractions]."""
+    figure = _plot_bars(labels, [100 * a for a in accuracies], [f"{100 * a:.2f}" for a in accuracies], "accuracy [%]")
+    figure.axes[0].set_xlim(0, 114)
+    figure.axes[0].set_xticks(range(0, 101, 20))
+    return figure
+
+
+@styled
+def plot_layer_snr(names: Sequence[str], snr_db: Sequence[float]) -> Figure:
+    """Plot the signal-to-noise ratio of each layer [dB]; those without error or signal get no bar."""
+    finite = [value if np.isfinite(value) else 0.0 for value in snr_db]
+    texts = ["∞" if value == np.inf else f"{value:.1f}" if np.isfinite(value) else "none" for value in snr_db]
+    return _plot_bars(names, finite, texts, "signal-to-noise ratio [dB]")
+
+
+@styled
+def plot_confusion(counts: npt.ArrayLike, labels: Sequence[str]) -> Figure:
+    """Plot a confusion matrix.
+
+    Parameters
+    ----------
+    counts : array_like of int, shape (classes, classes)
+        Inputs by true class (row) and answer (column).
+    labels : sequence of str
+        Names of the classes.
+    """
+    table = np.asarray(counts)
+    share = table / np.maximum(1, table.sum(axis=1, keepdims=True))
+    figure, (axes,) = new_axes(4.4)
+    image = axes.imshow(100 * share, cmap="Blues", norm=PowerNorm(0.5, 0, 100), interpolation="none")
+    axes.grid(visible=False)
+    if len(labels) <= _COUNTED:
+        axes.set_xticks(range(len(labels)), labels)
+        axes.set_yticks(range(len(labels)), labels)
+        for (row, column), count in np.ndenumerate(table):
+            ink = "#f8f8f8" if share[row, column] > 0.3 else "#101010"
+            if count:
+                axes.text(column, row, f"{count:d}", ha="center", va="center", fontsize=8.5, color=ink)
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(10, integer=True))
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, color=MUTED)
+    axes.set_xlabel("answer")
+    axes.set_ylabel("true class")
+    bar = figure.colorbar(image, ax=axes, label="share of the true class [%]", ticks=[0, 1, 5, 20, 50, 100])
+    bar.outline.set_visible(False)
+    return figure

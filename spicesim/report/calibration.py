@@ -1,0 +1,323 @@
+"""The sections on a calibration: its blocks, their errors, their validity, and whole tiles against ngspice."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from spicesim.audit import compare_codes
+from spicesim.behavioural.converter import AdcRange
+from spicesim.calibration.calibration import Calibration, TileCheck
+from spicesim.calibration.heldout import HeldOut
+from spicesim.plots import (
+    plot_cell,
+    plot_cell_bias,
+    plot_cell_nonlinearity,
+    plot_dac,
+    plot_dac_load,
+    plot_parity,
+    plot_residuals,
+    plot_senseamp_input,
+    plot_senseamp_output,
+    plot_virtual_ground,
+)
+from spicesim.report.numbers import parts_per_million, percent, quantity, uncertain
+from spicesim.report.page import Block, Column, Illustration, Section, Table
+
+__all__ = ["calibration_sections", "code_agreement", "parity_illustration", "worst_check"]
+
+_NAMES = {"gain": "gain / r_feedback", "offset_in": "input offset", "offset_out": "output offset",
+          "r_in": "input resistance", "rail_high": "output at the high rail",
+          "rail_low": "output at the low rail"}  # fmt: skip
+
+
+def calibration_sections(calibration: Calibration) -> tuple[Section, ...]:
+    """Tell how well the blocks and whole tiles were calibrated."""
+    return (
+        _tile_section(calibration),
+        _dac_section(calibration),
+        _cell_section(calibration),
+        _senseamp_section(calibration),
+        _validity_section(calibration),
+    )
+
+
+def code_agreement(check: TileCheck, bits: int) -> tuple[float, float, float]:
+    """Return the fractions of ADC codes identical, off by one and worse, for a range that is the whole swing."""
+    low = 0.0 if check.polarity == "unipolar" else -check.full_scale
+    adc = AdcRange(low=low, high=check.full_scale, bits=bits)
+    return compare_codes(adc.codes(check.predicted) - adc.codes(check.measured))
+
+
+def worst_check(checks: Iterable[TileCheck], *, linear: bool) -> float | None:
+    """Return the largest error of all checks, or of their linear columns, as a fraction of full scale."""
+    found = [np.abs(_errors(check, linear=linear)).max(initial=0.0) for check in checks]
+    return float(max(found)) if found else None
+
+
+def _errors(check: TileCheck, *, linear: bool) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    errors = (check.predicted - check.measured) / check.full_scale
+    return errors[~np.array(check.saturated)] if linear else errors.ravel()
+
+
+def _held_out_table(held_out: dict[str, HeldOut], subject: str) -> Table:
+    rows = tuple(
+        (name, f"{len(points.measured)}", quantity(points.full_scale, points.unit),
+         *map(parts_per_million, (points.max_error, points.p99_error, points.rms_error)))
+        for name, points in held_out.items()
+    )  # fmt: skip
+    columns = [Column(title="quantity", text=True), Column(title="points"), Column(title="full scale")]
+    columns += [Column(title=title, unit="ppm FS") for title in ("largest error", "99th percentile", "RMS")]
+    return Table(
+        caption=f"Errors of {subject} at points that took no part in the fit, in millionths of full scale.",
+        columns=tuple(columns),
+        rows=rows,
+    )
+
+
+def _dac_section(calibration: Calibration) -> Section:
+    held_out: dict[str, HeldOut] = {polarity: calibration.held_out[f"DAC output, {polarity}"] for polarity in calibration.dacs}
+    blocks: list[Block] = [
+        Illustration(
+            title="Output against code, unloaded",
+            caption="Every code in ngspice (points) beside an ideal converter (thin line); the lower panel shows what "
+            "is left of offset, gain error and nonlinearity.",
+            figure=plot_dac(calibration.dacs, calibration.chip.dac.v_span),
+        )
+    ]
+    for polarity, model in calibration.dacs.items():
+        blocks.append(
+            Illustration(
+                title=f"Droop under load, {polarity}",
+                caption="Held-out points of ngspice lie on the model (lines); where the slope, which is the output "
+                "resistance, leaves its plateau, the buffer runs out of compliance.",
+                figure=plot_dac_load(model, held_out[polarity]),
+            )
+        )
+    worst = max(points.max_error for points in held_out.values())
+    blocks.append(
+        Illustration(
+            title="Held-out errors",
+            caption=f"Size of the errors under load; the largest is {parts_per_million(worst)} ppm of the span.",
+            figure=plot_residuals(held_out, "load [A]", label="load current"),
+        )
+    )
+    blocks.append(_held_out_table({f"output, {name}": h for name, h in held_out.items()}, "the drivers"))
+    return Section(
+        anchor="dac",
+        title="Word-line drivers (DAC)",
+        text="The model is a table of unloaded outputs, one a code, less a droop that depends on code and load.",
+        blocks=tuple(blocks),
+    )
+
+
+def _cell_section(calibration: Calibration) -> Section:
+    model, held_out = calibration.cell, calibration.held_out["cell current"]
+    orders = " × ".join(str(count) for count in model.coefficients.shape)  # noqa: RUF001
+    return Section(
+        anchor="cell",
+        title="Memory cell",
+        text=f"The model is a polynomial with {orders} coefficients in the cell's voltage V, the bit line's voltage u "
+        "above the reference, and the conductance g of the device.",
+        blocks=(
+            Illustration(
+                title="Current against voltage at u = 0",
+                caption="Lines are the model at five conductances; points are ngspice at random held-out conductances "
+                "near u = 0 and take their place between the lines by colour.",
+                figure=plot_cell(model, held_out),
+            ),
+            Illustration(
+                title="Departure from a linear device",
+                caption="The access transistor in series bends and lowers the current, the more so the larger the "
+                "device; an ideal device would lie at 1."
+                if calibration.chip.cell.kind == "1t1r"
+                else "A linear device would lie at 1; the bend is the device's own.",
+                figure=plot_cell_nonlinearity(model, held_out),
+            ),
+            Illustration(
+                title="Influence of the bit line's voltage",
+                caption="What the same cell conducts when its bit line leaves the reference, as it does with wires "
+                "and saturated amplifiers.",
+                figure=plot_cell_bias(model),
+            ),
+            Illustration(
+                title="Held-out errors",
+                caption=f"All {len(held_out.measured)} held-out points, over V, u and g; the largest error is "
+                f"{parts_per_million(held_out.max_error)} ppm of {quantity(held_out.full_scale, held_out.unit)}.",
+                figure=plot_residuals({"cell current": held_out}, "v [V]", label="voltage across the cell"),
+            ),
+            _held_out_table({"current": held_out}, "the cell"),
+        ),
+    )
+
+
+def _senseamp_section(calibration: Calibration) -> Section:
+    models = calibration.senseamps
+
+    def points(side: str) -> dict[float, HeldOut]:
+        return {m.r_feedback: calibration.held_out[f"TIA {side}, {m.r_feedback / 1e3:g} kohm"] for m in models}
+
+    sides = {side: points(side) for side in ("output", "input")}
+    named = {
+        f"{side}, {quantity(r, 'ohm')}": (held_out, r) for side, found in sides.items() for r, held_out in found.items()
+    }
+    worst = max(held_out.max_error for held_out, _ in named.values())
+    output = {quantity(r, "ohm"): held_out for r, held_out in sides["output"].items()}
+    scales = {quantity(r, "ohm"): r for r in sides["output"]}
+    names = list(dict.fromkeys(name for model in models for name in model.parameters))
+    rows = tuple(
+        (_NAMES.get(name, name), *(
+            uncertain(m.parameters[name].value, m.parameters[name].standard_error, m.parameters[name].unit)
+            if name in m.parameters else "" for m in models))
+        for name in names
+    )  # fmt: skip
+    return Section(
+        anchor="senseamp",
+        title="Sense amplifiers (TIA)",
+        text="The model is a pair of tables against the current, for the amplifier's input and for its output; "
+        "lines are these tables, points are ngspice at held-out currents.",
+        blocks=(
+            Illustration(
+                title="Output against current",
+                caption="The output follows r_feedback × current until a rail stops it.",  # noqa: RUF001
+                figure=plot_senseamp_output(models, sides["output"]),
+            ),
+            Illustration(
+                title="Input against current",
+                caption="The virtual ground holds while the output can move; beyond a rail the input runs away and "
+                "disturbs the other columns.",
+                figure=plot_senseamp_input(models, sides["input"]),
+            ),
+            Illustration(
+                title="The virtual ground in the linear range",
+                caption="The same input, magnified: its value at zero current is the offset, its slope the input "
+                "resistance.",
+                figure=plot_virtual_ground(models, sides["input"]),
+            ),
+            Illustration(
+                title="Held-out errors of the output",
+                caption=f"Errors peak at the knees where an output meets its rail; the largest of outputs and inputs "
+                f"is {parts_per_million(worst)} ppm of the swing.",
+                figure=plot_residuals(
+                    output, "current [A]", label="current · r_feedback [V]", scales=scales
+                ),
+            ),
+            Table(
+                caption="Parameters of the linear range, each with its standard error; voltages of the input count "
+                "from the reference upwards, those of the output downwards.",
+                columns=(
+                    Column(title="parameter", text=True),
+                    *(Column(title="r_feedback " + quantity(m.r_feedback, "ohm")) for m in models),
+                ),
+                rows=rows,
+            ),
+            _held_out_table({name: held_out for name, (held_out, _) in named.items()}, "the amplifiers"),
+        ),
+    )  # fmt: skip
+
+
+def _validity_section(calibration: Calibration) -> Section:
+    cell = calibration.cell
+    boxes = [
+        ("cell", "voltage across the cell", *cell.v_limits, "V"),
+        ("cell", "bit line above the reference", *cell.u_limits, "V"),
+        ("cell", "device conductance", *cell.g_limits, "S"),
+        ("cell", f"cell conductance at {quantity(cell.v_read, 'V')}", *cell.conductance_range, "S"),
+    ]
+    for polarity, dac in calibration.dacs.items():
+        boxes.append((f"DAC, {polarity}", "load current", -dac.i_limit, dac.i_limit, "A"))
+    for model in calibration.senseamps:
+        name = f"TIA, {quantity(model.r_feedback, 'ohm')}"
+        boxes.append((name, "current into the virtual ground", -model.i_limit, model.i_limit, "A"))
+        boxes.append((name, "output of the linear range, below the reference", *model.linear_limits, "V"))
+    columns = (Column(title="block", text=True), Column(title="quantity", text=True))
+    table = Table(
+        caption="A solution with any current or voltage outside these limits is refused, never extrapolated; the "
+        "linear range alone is no limit, since amplifiers are modelled up to their rails and beyond.",
+        columns=(*columns, Column(title="from"), Column(title="to")),
+        rows=tuple((b, q, quantity(low, unit), quantity(high, unit)) for b, q, low, high, unit in boxes),
+    )
+    return Section(anchor="validity", title="Where the models hold", blocks=(table,))
+
+
+def _tile_section(calibration: Calibration) -> Section:
+    checks, bits = calibration.checks, calibration.chip.adc.bits
+    text = (
+        "Whole tiles, every transistor of them, in ngspice beside the behavioural tile, on conductances and code "
+        "vectors that no fit has seen; full scale is the swing of an amplifier to its nearer rail."
+    )
+    if not checks:
+        return Section(
+            anchor="tiles", title="Whole tiles", text="This calibration was not checked on whole tiles in ngspice."
+        )
+    errors = np.concatenate([_errors(check, linear=False) for check in checks])
+    return Section(
+        anchor="tiles",
+        title="Whole tiles",
+        text=text,
+        blocks=(
+            Table(
+                caption=f"Errors of the amplifier outputs in % of full scale, and ADC codes of {bits} bit over the "
+                "whole swing: from 0 (unipolar) or from its negative (bipolar) to full scale.",
+                columns=(
+                    Column(title="tile", text=True),
+                    Column(title="rows × columns"),  # noqa: RUF001
+                    Column(title="inputs", text=True),
+                    Column(title="r_feedback"),
+                    Column(title="vectors"),
+                    Column(title="saturated outputs"),
+                    Column(title="linear: max", unit="% FS"),
+                    Column(title="RMS", unit="% FS"),
+                    Column(title="all: max", unit="% FS"),
+                    Column(title="RMS", unit="% FS"),
+                    Column(title="identical codes", unit="%"),
+                    Column(title="off by one", unit="%"),
+                    Column(title="worse", unit="%"),
+                ),
+                rows=tuple(_check_row(check, bits) for check in checks),
+            ),
+            parity_illustration(
+                np.concatenate([check.measured.ravel() for check in checks]),
+                np.concatenate([check.predicted.ravel() for check in checks]),
+                np.concatenate([np.full(check.measured.size, check.full_scale) for check in checks]),
+                np.concatenate([np.array(check.saturated).ravel() for check in checks]),
+                caption=f"{errors.size} outputs of all tiles above; the largest error is "
+                f"{percent(float(np.abs(errors).max()))} % of full scale.",
+            ),
+        ),
+    )
+
+
+def _check_row(check: TileCheck, bits: int) -> tuple[str, ...]:
+    linear, every = _errors(check, linear=True), _errors(check, linear=False)
+    sizes = [
+        (percent(float(np.abs(e).max())), percent(float(np.sqrt(np.mean(e**2))))) if e.size else ("none", "none")
+        for e in (linear, every)
+    ]
+    return (
+        check.name,
+        f"{check.rows} × {check.columns}",  # noqa: RUF001
+        check.polarity,
+        quantity(check.r_feedback, "ohm"),
+        f"{len(check.pattern)}",
+        f"{int(np.sum(check.saturated))} of {every.size}",
+        *sizes[0],
+        *sizes[1],
+        *(f"{100 * share:.2f}" for share in code_agreement(check, bits)),
+    )
+
+
+def parity_illustration(
+    measured: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+    predicted: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+    full_scale: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+    saturated: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] | None = None,
+    *,
+    caption: str,
+) -> Illustration:
+    """Show predicted against measured outputs [V] with their residuals."""
+    return Illustration(
+        title="Model against ngspice",
+        caption=caption,
+        figure=plot_parity(measured, predicted, full_scale, saturated),
+        wide=True,
+    )

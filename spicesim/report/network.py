@@ -1,0 +1,265 @@
+"""The run of a network, as its report needs it, and the sections that tell it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spicesim.plots import plot_accuracies, plot_confusion, plot_ir_drop, plot_layer_snr
+from spicesim.report.calibration import parity_illustration
+from spicesim.report.numbers import parts_per_million, percent, quantity
+from spicesim.report.page import Block, Column, Facts, Illustration, Section, Table
+
+__all__ = ["AccuracyRow", "AuditPoints", "IrDropMap", "LayerRow", "NetworkReport", "network_sections"]
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccuracyRow:
+    """One way to run the network."""
+
+    label: str
+    """Such as "digital" or "exact"."""
+    accuracy: float
+    """Fraction of right answers."""
+    note: str = ""
+    """What to know about it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerRow:
+    """How one layer fared; names as in :class:`spicesim.network.result.LayerStats`."""
+
+    name: str
+    """Name of the node."""
+    op: str
+    """Its operator."""
+    tiles: int
+    """Arrays it takes."""
+    rows: int
+    """Word lines, over all its tiles' rows."""
+    columns: int
+    """Bit lines, over all its tiles' columns."""
+    mvms: int
+    """Products of one vector with one tile."""
+    snr_db: float
+    """Signal over error of its output [dB]; infinite without error, NaN without signal and error."""
+    adc_clipped: float
+    """Fraction of amplifier outputs beyond the range of the ADC."""
+    dac_clipped: float
+    """Fraction of inputs beyond the range of the DAC."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AuditPoints:
+    """Products done again in ngspice; arrays hold all columns of all products, or one value for all."""
+
+    count: int
+    """Products compared."""
+    measured: Floats
+    """Amplifier outputs below the reference in ngspice, shape (points,) [V]."""
+    predicted: Floats
+    """The same of the engine that ran the network."""
+    full_scale: Floats | float
+    """Swing of each output's amplifier to its nearer rail [V]."""
+    lsb: Floats | float
+    """Step of each output's ADC [V]."""
+    codes_identical: float
+    """Fraction of ADC codes that agree."""
+    codes_off_by_one: float
+    """Fraction that differ by one."""
+    codes_worse: float
+    """Fraction that differ by more."""
+    ngspice_seconds: float
+    """Time of one product in ngspice [s]."""
+    engine_seconds: float | None = None
+    """Time of one product in the engine that ran the network [s], if known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class IrDropMap:
+    """Where one tile loses its voltage."""
+
+    name: str
+    """Name of the tile."""
+    loss: Floats
+    """Driver voltage less the voltage across the cell, shape (rows, columns) [V]."""
+    input_name: str
+    """What drove it, such as "all inputs at full scale"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class NetworkReport:
+    """The run of a network."""
+
+    model: str
+    """Name of the network."""
+    engine: str
+    """Word for the engine that ran it."""
+    images: int
+    """Inputs in the run."""
+    layers: tuple[LayerRow, ...]
+    """Each analog layer, in the order of execution."""
+    accuracies: tuple[AccuracyRow, ...] = ()
+    """Ways to run it, the one of :attr:`engine` among them; empty if no classes were given."""
+    confusion: npt.NDArray[np.int64] | None = None
+    """Inputs by true class (row) and answer (column)."""
+    class_labels: tuple[str, ...] = ()
+    """Names of the classes; numbers by default."""
+    audit: AuditPoints | None = None
+    """Comparison with ngspice, if one was made."""
+    ir_drop: IrDropMap | None = None
+    """Voltage map of a tile."""
+    notes: tuple[str, ...] = ()
+    """Sentences on what the run could not do as one might expect."""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    """Hashes, seeds and versions, nested as they come."""
+
+    @property
+    def highlights(self) -> tuple[tuple[str, str], ...]:
+        """What to see first."""
+        found = [(f"accuracy, {row.label}", f"{100 * row.accuracy:.2f} %") for row in self.accuracies[:3]]
+        finite = [layer.snr_db for layer in self.layers if math.isfinite(layer.snr_db)]
+        if finite:
+            found.append(("noisiest layer", f"{min(finite):.1f} dB"))
+        if self.audit is not None:
+            error = np.abs(self.audit.predicted - self.audit.measured) / self.audit.full_scale
+            found.append(("largest error against ngspice", f"{percent(float(error.max()))} % FS"))
+            found.append(("identical ADC codes", f"{100 * self.audit.codes_identical:.2f} %"))
+        return tuple(found or [("inputs", f"{self.images}")])
+
+
+def network_sections(report: NetworkReport) -> tuple[Section, ...]:
+    """Tell how a network fared."""
+    found = [_accuracy_section(report)] if report.accuracies or report.confusion is not None else []
+    found.append(_layer_section(report))
+    if report.audit is not None:
+        found.append(_audit_section(report.audit, report.engine))
+    if report.ir_drop is not None:
+        found.append(_ir_drop_section(report.ir_drop))
+    return tuple(found)
+
+
+def _accuracy_section(report: NetworkReport) -> Section:
+    blocks: list[Block] = []
+    if report.accuracies:
+        labels = [row.label for row in report.accuracies]
+        blocks += [
+            Table(
+                caption=f"Share of right answers among {report.images} inputs, one of which is "
+                f"{100 / max(1, report.images):.2g} %.",
+                columns=(
+                    Column(title="run", text=True),
+                    Column(title="accuracy", unit="%"),
+                    Column(title="what it is", text=True),
+                ),
+                rows=tuple((row.label, f"{100 * row.accuracy:.2f}", row.note) for row in report.accuracies),
+            ),
+            Illustration(
+                title="Accuracy",
+                caption="What each step away from ideal arithmetic costs.",
+                figure=plot_accuracies(labels, [row.accuracy for row in report.accuracies]),
+            ),
+        ]
+    if report.confusion is not None:
+        table = np.asarray(report.confusion)
+        names = report.class_labels or tuple(str(k) for k in range(len(table)))
+        wrong = int(table.sum() - np.trace(table))
+        blocks.append(
+            Illustration(
+                title=f"Confusion matrix, {report.engine}",
+                caption=f"Inputs by true class and answer: {wrong} of {int(table.sum())} lie off the diagonal; "
+                "empty squares are 0.",
+                figure=plot_confusion(table, names),
+            )
+        )
+    return Section(anchor="accuracy", title="Accuracy", blocks=tuple(blocks))
+
+
+def _layer_section(report: NetworkReport) -> Section:
+    def snr(value: float) -> str:
+        return f"{value:.1f}" if math.isfinite(value) else {math.inf: "∞"}.get(value, "none")
+
+    layers = report.layers
+    titles = ("tiles", "rows", "columns", "products")
+    columns = [Column(title="layer", text=True), Column(title="operator", text=True)]
+    columns += [Column(title=title) for title in titles] + [Column(title="SNR", unit="dB")]
+    columns += [Column(title="ADC clipped", unit="%"), Column(title="DAC clipped", unit="%")]
+    rows = tuple(
+        (layer.name, layer.op, f"{layer.tiles}", f"{layer.rows}", f"{layer.columns}", f"{layer.mvms}",
+         snr(layer.snr_db), percent(layer.adc_clipped), percent(layer.dac_clipped))
+        for layer in layers
+    )  # fmt: skip
+    return Section(
+        anchor="layers",
+        title="Layers",
+        text=" ".join(note.rstrip(".") + "." for note in report.notes),
+        blocks=(
+            Table(
+                caption="Each analog layer in the order of execution; a product is one input vector through one tile.",
+                columns=tuple(columns),
+                rows=rows,
+            ),
+            Illustration(
+                title="Signal-to-noise ratio of each layer",
+                caption="Power of the digital output over that of (analog less digital), for the same inputs; "
+                "the shortest bar is the layer to mend first.",
+                figure=plot_layer_snr([layer.name for layer in layers], [layer.snr_db for layer in layers]),
+            ),
+        ),
+    )
+
+
+def _audit_section(audit: AuditPoints, engine: str) -> Section:
+    errors = np.asarray(audit.predicted - audit.measured)
+    fraction, steps = errors / audit.full_scale, errors / audit.lsb
+    facts = [
+        ("products compared", f"{audit.count}"),
+        ("outputs compared", f"{errors.size}"),
+        ("largest error", f"{percent(float(np.abs(fraction).max()))} % FS"),
+        ("RMS error", f"{percent(float(np.sqrt(np.mean(fraction**2))))} % FS"),
+        ("largest error", f"{np.abs(steps).max():.2g} LSB"),
+        ("codes identical", f"{100 * audit.codes_identical:.2f} %"),
+        ("codes off by one", f"{100 * audit.codes_off_by_one:.2f} %"),
+        ("codes worse", f"{100 * audit.codes_worse:.2f} %"),
+        ("ngspice, one product", quantity(audit.ngspice_seconds, "s", 3)),
+    ]
+    if audit.engine_seconds is not None:
+        facts.append((f"{engine}, one product", quantity(audit.engine_seconds, "s", 3)))
+        facts.append(("speed-up", f"{audit.ngspice_seconds / audit.engine_seconds:,.0f}"))
+    parity = parity_illustration(
+        audit.measured,
+        audit.predicted,
+        np.broadcast_to(np.asarray(audit.full_scale, dtype=float), errors.shape),
+        caption=f"Every output of the sampled products; errors stay within "
+        f"{parts_per_million(float(np.abs(fraction).max()))} ppm of full scale.",
+    )
+    return Section(
+        anchor="audit",
+        title="Audit in ngspice",
+        text=f"A random sample of the products that the network asked of its tiles, done again at transistor level "
+        f"and compared with the {engine} engine.",
+        blocks=(Facts(items=tuple(facts)), parity),
+    )
+
+
+def _ir_drop_section(drop: IrDropMap) -> Section:
+    loss = np.asarray(drop.loss)
+    row, column = np.unravel_index(int(np.argmax(np.abs(loss))), loss.shape)
+    return Section(
+        anchor="ir-drop",
+        title="Voltage lost in the wires",
+        blocks=(
+            Illustration(
+                title=f"{drop.name}, {drop.input_name}",
+                caption=f"Driver voltage less the voltage across each cell; the loss is largest at row {row}, column "
+                f"{column}: {quantity(float(loss[row, column]), 'V', 3)}.",
+                figure=plot_ir_drop(loss),
+                wide=True,
+            ),
+        ),
+    )
