@@ -31,9 +31,10 @@ typedef struct {
 
 typedef struct {
     lanes *v, *u;             /* unknowns: across the cells, at the bit-line nodes */
-    lanes *current, *d;       /* I(V, u) and its slope */
+    lanes *d;                 /* slopes of the cells */
     lanes *f, *f_u;           /* residuals [V] of v and u; f is the residual of the linear solve, too */
-    lanes *x, *q, *s;         /* step of v, search direction, its image; after the solve s is the step of u */
+    lanes *x, *q;             /* step of v and search direction; after the solve q is the step of u */
+    lanes *image;             /* (1 + L D) q; between the solves the currents of the cells */
     lanes *carried, *rise;    /* (columns,) walking along the bit lines */
     lanes *total, *slope_out; /* (columns,) column currents and port slopes */
     lanes *capacity, *sum;    /* (columns,) preconditioner and sums over a column */
@@ -54,11 +55,11 @@ typedef struct {
 static int workspace_allocate(workspace *w, int rows, int columns, int biased)
 {
     size_t cells = (size_t)rows * columns;
-    lanes **fields[] = {&w->v, &w->current, &w->d, &w->f, &w->x, &w->q, &w->s, &w->u, &w->f_u};
+    lanes **fields[] = {&w->v, &w->d, &w->f, &w->x, &w->q, &w->image, &w->u, &w->f_u};
     lanes **lines[] = {&w->carried, &w->rise, &w->total, &w->slope_out, &w->capacity,
                        &w->sum,     &w->row,  &w->segment, &w->drop};
     lanes **ends[] = {&w->input, &w->delivered, &w->slope_in};
-    size_t count = biased ? 9 : 7;
+    size_t count = biased ? 8 : 6;
     size_t index_size = (size_t)rows * LANES * sizeof(int64_t);
     size_t size = (count * cells + 9 * (size_t)columns + 3 * (size_t)rows) * sizeof(lanes) + index_size;
     w->memory = aligned_alloc(sizeof(lanes), size);
@@ -86,10 +87,10 @@ INLINE void evaluate_cells(const array_model *m, workspace *w, lanes step)
         for (int j = 0; j < columns; j++) {
             int64_t k = (int64_t)i * columns + j;
             lanes slope, v = w->v[k] += step * w->x[k];
-            lanes u = w->u ? (w->u[k] += step * w->s[k]) : (lanes){0};
-            cell_evaluate(&m->cell, k, v, u, &w->current[k], &slope);
+            lanes u = w->u ? (w->u[k] += step * w->q[k]) : (lanes){0};
+            cell_evaluate(&m->cell, k, v, u, &w->image[k], &slope);
             w->d[k] = lanes_max(slope, (lanes){0});
-            w->total[j] += w->current[k];
+            w->total[j] += w->image[k];
         }
 }
 
@@ -122,12 +123,12 @@ INLINE state find_residual(const array_model *m, workspace *w)
     }
     for (int i = rows - 1; i >= 0; i--) {
         const int64_t base = (int64_t)i * columns;
-        lanes in = word_line_currents(columns, w->current + base, w->segment);
+        lanes in = word_line_currents(columns, w->image + base, w->segment);
         lanes head = port_voltage(&m->drivers, w->driver_index + (int64_t)i * LANES, 1, m->wires.r_driver[i], in,
                                   &w->slope_in[i]);
         w->delivered[i] = in;
         top = lanes_max(top, lanes_abs(w->input[i]));
-        drop_of_row(&m->wires, i, w->current + base, w->segment, head - w->input[i], w->carried, w->rise, w->drop);
+        drop_of_row(&m->wires, i, w->image + base, w->segment, head - w->input[i], w->carried, w->rise, w->drop);
         for (int j = 0; j < columns; j++) {
             lanes v = w->v[base + j], d = w->d[base + j];
             lanes f = v + w->drop[j];
@@ -209,7 +210,7 @@ INLINE void solve_step(const array_model *m, workspace *w, lane_mask active, lan
             drop_of_row(&m->wires, i, w->row, w->segment, w->slope_in[i] * in, w->carried, w->rise, w->drop);
             for (int j = 0; j < columns; j++) {
                 lanes s = w->q[base + j] + w->drop[j];
-                w->s[base + j] = s;
+                w->image[base + j] = s;
                 curvature += w->row[j] * s;
             }
         }
@@ -221,7 +222,7 @@ INLINE void solve_step(const array_model *m, workspace *w, lane_mask active, lan
             for (int j = 0; j < columns; j++) {
                 size_t k = (size_t)i * columns + j;
                 w->x[k] += alpha * w->q[k];
-                lanes r = w->f[k] -= alpha * w->s[k];
+                lanes r = w->f[k] -= alpha * w->image[k];
                 lanes dr = w->d[k] * r;
                 w->sum[j] += dr;
                 squares += dr * r;
@@ -233,7 +234,7 @@ INLINE void solve_step(const array_model *m, workspace *w, lane_mask active, lan
     }
 }
 
-/* The step of u that belongs to the step x of v, into s. */
+/* The step of u that belongs to the step x of v, into q. */
 INLINE void find_bias_step(const array_model *m, workspace *w)
 {
     const int rows = m->wires.rows, columns = m->wires.columns;
@@ -248,7 +249,7 @@ INLINE void find_bias_step(const array_model *m, workspace *w)
             size_t k = (size_t)i * columns + j;
             w->rise[j] += m->wires.r_bit[k] * w->carried[j];
             w->carried[j] -= w->d[k] * w->x[k];
-            w->s[k] = w->f_u[k] + w->rise[j];
+            w->q[k] = w->f_u[k] + w->rise[j];
         }
 }
 
@@ -265,7 +266,7 @@ static state solve_group(const array_model *m, workspace *w, int *steps /* (LANE
     memset(w->x, 0, cells * sizeof(lanes));
     if (w->u) {
         memset(w->u, 0, cells * sizeof(lanes));
-        memset(w->s, 0, cells * sizeof(lanes));
+        memset(w->q, 0, cells * sizeof(lanes));
     }
     for (int l = 0; l < LANES; l++)
         steps[l] = 0;
@@ -275,8 +276,9 @@ static state solve_group(const array_model *m, workspace *w, int *steps /* (LANE
     lane_mask active = ~(now.residual <= m->tolerance * now.scale);
     for (int iteration = 0; iteration < m->newton_limit && lanes_any(active); iteration++) {
         lanes fraction = now.residual / now.scale;
-        lanes reduction = lanes_max(lanes_min(fraction, lanes_of((REAL)0.01)), (REAL)0.1 * m->tolerance / fraction);
-        reduction = lanes_min(reduction, lanes_of((REAL)0.1));
+        /* no finer than Newton's own error after this step, nor than the tolerance */
+        lanes reduction = lanes_min(fraction, lanes_of((REAL)0.01));
+        reduction = lanes_max(reduction, lanes_min((REAL)0.1 * m->tolerance / fraction, lanes_of((REAL)0.1)));
         solve_step(m, w, active, reduction);
         if (w->u)
             find_bias_step(m, w);

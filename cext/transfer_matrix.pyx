@@ -2,8 +2,8 @@
 
 from libc.math cimport sqrt
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy, memset
-from scipy.linalg.cython_blas cimport dgemm, dsyrk, dtrsm
+from libc.string cimport memset
+from scipy.linalg.cython_blas cimport dsymm, dsyrk, dtrsm
 from scipy.linalg.cython_lapack cimport dpotrf
 
 
@@ -80,27 +80,24 @@ def transfer_matrix(
                 greatest = max(greatest, resistance)
             if greatest == 0.0:
                 continue
-            for i in range(rows):  # m = 1 + S a S (upper), x = S a (full)
-                for k in range(i, rows):
+            for i in range(rows):  # both triangles of a; x = S a, m = 1 + S a S
+                for k in range(i):
+                    a[i * rows + k] = a[k * rows + i]
+            for i in range(rows):
+                for k in range(rows):
                     x[i * rows + k] = s[i] * a[i * rows + k]
                     m[i * rows + k] = x[i * rows + k] * s[k]
                 m[i * rows + i] += 1.0
-            for i in range(rows):
-                for k in range(i):
-                    x[i * rows + k] = s[i] * a[k * rows + i]
             # LAPACK reads C order as the transpose: our upper triangle is its lower one
             dpotrf(b"L", &rows, m, &rows, &info)
             if info != 0:
                 break
             dtrsm(b"R", b"L", b"T", b"N", &rows, &rows, &one, m, &rows, x, &rows)
             dsyrk(b"L", b"N", &rows, &rows, &minus, x, &rows, &one, a, &rows)
-            for i in range(rows):
-                for k in range(i):
-                    a[i * rows + k] = a[k * rows + i]
             count = columns - j
             for k in range(count):
                 for i in range(rows):
                     scaled[<size_t>k * rows + i] = t[j + k, i] * s[i] * s[i]
-            dgemm(b"N", b"N", &rows, &count, &rows, &minus, a, &rows, scaled, &rows, &one, &t[j, 0], &rows)
+            dsymm(b"L", b"L", &rows, &count, &minus, a, &rows, scaled, &rows, &one, &t[j, 0], &rows)
     free(memory)
     return info
