@@ -31,10 +31,11 @@ typedef struct {
 
 typedef struct {
     lanes *v, *u;             /* unknowns: across the cells, at the bit-line nodes */
-    lanes *d;                 /* slopes of the cells */
-    lanes *f, *f_u;           /* residuals [V] of v and u; f is the residual of the linear solve, too */
-    lanes *x, *q;             /* step of v and search direction; after the solve q is the step of u */
-    lanes *image;             /* (1 + L D) q; between the solves the currents of the cells */
+    lanes *current;           /* of the cells, I(V, u) */
+    packed *d;                /* slopes of the cells */
+    packed *f, *f_u;          /* residuals [V] of v and u; f is the residual of the linear solve, too */
+    packed *x, *q;            /* step of v and search direction; after the solve q is the step of u */
+    packed *image;            /* (1 + L D) q; lies where the currents do, which a solve does not need */
     lanes *carried, *rise;    /* (columns,) walking along the bit lines */
     lanes *total, *slope_out; /* (columns,) column currents and port slopes */
     lanes *capacity, *sum;    /* (columns,) preconditioner and sums over a column */
@@ -54,27 +55,34 @@ typedef struct {
 
 static int workspace_allocate(workspace *w, int rows, int columns, int biased)
 {
-    size_t cells = (size_t)rows * columns;
-    lanes **fields[] = {&w->v, &w->d, &w->f, &w->x, &w->q, &w->image, &w->u, &w->f_u};
+    const size_t cells = (size_t)rows * columns;
+    lanes **wide[] = {&w->v, &w->current, &w->u};
+    packed **narrow[] = {&w->d, &w->f, &w->x, &w->q, &w->f_u};
     lanes **lines[] = {&w->carried, &w->rise, &w->total, &w->slope_out, &w->capacity,
                        &w->sum,     &w->row,  &w->segment, &w->drop};
     lanes **ends[] = {&w->input, &w->delivered, &w->slope_in};
-    size_t count = biased ? 8 : 6;
-    size_t index_size = (size_t)rows * LANES * sizeof(int64_t);
-    size_t size = (count * cells + 9 * (size_t)columns + 3 * (size_t)rows) * sizeof(lanes) + index_size;
+    const size_t wides = biased ? 3 : 2, narrows = biased ? 5 : 4;
+    size_t size = (wides * cells + 9 * (size_t)columns + 3 * (size_t)rows) * sizeof(lanes);
+    size += narrows * cells * sizeof(packed) + (size_t)rows * LANES * sizeof(int64_t);
+    size = (size + sizeof(lanes) - 1) / sizeof(lanes) * sizeof(lanes);
     w->memory = aligned_alloc(sizeof(lanes), size);
     if (!w->memory)
         return 0;
     memset(w->memory, 0, size);
     lanes *next = w->memory;
-    w->u = w->f_u = NULL;
-    for (size_t k = 0; k < count; k++, next += cells)
-        *fields[k] = next;
+    w->u = NULL;
+    w->f_u = NULL;
+    for (size_t k = 0; k < wides; k++, next += cells)
+        *wide[k] = next;
     for (size_t k = 0; k < 9; k++, next += columns)
         *lines[k] = next;
     for (size_t k = 0; k < 3; k++, next += rows)
         *ends[k] = next;
     w->driver_index = (int64_t *)next;
+    packed *more = (packed *)(w->driver_index + (size_t)rows * LANES);
+    for (size_t k = 0; k < narrows; k++, more += cells)
+        *narrow[k] = more;
+    w->image = (packed *)w->current;
     return 1;
 }
 
@@ -86,11 +94,11 @@ INLINE void evaluate_cells(const array_model *m, workspace *w, lanes step)
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < columns; j++) {
             int64_t k = (int64_t)i * columns + j;
-            lanes slope, v = w->v[k] += step * w->x[k];
-            lanes u = w->u ? (w->u[k] += step * w->q[k]) : (lanes){0};
-            cell_evaluate(&m->cell, k, v, u, &w->image[k], &slope);
-            w->d[k] = lanes_max(slope, (lanes){0});
-            w->total[j] += w->image[k];
+            lanes slope, v = w->v[k] += step * unpack(w->x[k]);
+            lanes u = w->u ? (w->u[k] += step * unpack(w->q[k])) : (lanes){0};
+            cell_evaluate(&m->cell, k, v, u, &w->current[k], &slope);
+            w->d[k] = pack_bounded(lanes_max(slope, (lanes){0}));
+            w->total[j] += w->current[k];
         }
 }
 
@@ -123,22 +131,22 @@ INLINE state find_residual(const array_model *m, workspace *w)
     }
     for (int i = rows - 1; i >= 0; i--) {
         const int64_t base = (int64_t)i * columns;
-        lanes in = word_line_currents(columns, w->image + base, w->segment);
+        lanes in = word_line_currents(columns, w->current + base, w->segment);
         lanes head = port_voltage(&m->drivers, w->driver_index + (int64_t)i * LANES, 1, m->wires.r_driver[i], in,
                                   &w->slope_in[i]);
         w->delivered[i] = in;
         top = lanes_max(top, lanes_abs(w->input[i]));
-        drop_of_row(&m->wires, i, w->image + base, w->segment, head - w->input[i], w->carried, w->rise, w->drop);
+        drop_of_row(&m->wires, i, w->current + base, w->segment, head - w->input[i], w->carried, w->rise, w->drop);
         for (int j = 0; j < columns; j++) {
-            lanes v = w->v[base + j], d = w->d[base + j];
+            lanes v = w->v[base + j], d = unpack(w->d[base + j]);
             lanes f = v + w->drop[j];
             lanes error = lanes_abs(f);
             if (w->u) {
                 lanes f_u = w->rise[j] - w->u[base + j];
-                w->f_u[base + j] = f_u;
+                w->f_u[base + j] = pack_bounded(f_u);
                 error += lanes_abs(f_u);
             }
-            w->f[base + j] = -f;
+            w->f[base + j] = pack_bounded(-f);
             worst = lanes_max(worst, d * error);
             merit += d * error * error;
             slope = lanes_max(slope, d);
@@ -167,17 +175,18 @@ INLINE void solve_step(const array_model *m, workspace *w, lane_mask active, lan
     const int rows = m->wires.rows, columns = m->wires.columns;
     const size_t cells = (size_t)rows * columns;
     const lanes zero = {0};
-    memset(w->x, 0, cells * sizeof(lanes));
-    memset(w->q, 0, cells * sizeof(lanes));
+    memset(w->x, 0, cells * sizeof(packed));
+    memset(w->q, 0, cells * sizeof(packed));
     memset(w->sum, 0, columns * sizeof(lanes));
     memset(w->capacity, 0, columns * sizeof(lanes));
     lanes squares = zero;
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < columns; j++) {
             size_t k = (size_t)i * columns + j;
-            lanes r = w->f[k] = lanes_select(active, w->f[k], zero);
-            lanes dr = w->d[k] * r;
-            w->capacity[j] += w->d[k];
+            lanes d = unpack(w->d[k]), r = lanes_select(active, unpack(w->f[k]), zero);
+            lanes dr = d * r;
+            w->f[k] = pack(r);
+            w->capacity[j] += d;
             w->sum[j] += dr;
             squares += dr * r;
         }
@@ -194,9 +203,9 @@ INLINE void solve_step(const array_model *m, workspace *w, lane_mask active, lan
         for (int i = 0; i < rows; i++)
             for (int j = 0; j < columns; j++) {
                 size_t k = (size_t)i * columns + j;
-                lanes q = w->f[k] - w->sum[j] + beta * w->q[k];
+                packed q = pack(unpack(w->f[k]) - w->sum[j] + beta * unpack(w->q[k]));
                 w->q[k] = q;
-                w->carried[j] += w->d[k] * q;
+                w->carried[j] += unpack(w->d[k]) * unpack(q);
             }
         /* s = (1 + L D) q */
         lanes curvature = zero;
@@ -205,12 +214,12 @@ INLINE void solve_step(const array_model *m, workspace *w, lane_mask active, lan
         for (int i = rows - 1; i >= 0; i--) {
             const size_t base = (size_t)i * columns;
             for (int j = 0; j < columns; j++)
-                w->row[j] = w->d[base + j] * w->q[base + j];
+                w->row[j] = unpack(w->d[base + j]) * unpack(w->q[base + j]);
             lanes in = word_line_currents(columns, w->row, w->segment);
             drop_of_row(&m->wires, i, w->row, w->segment, w->slope_in[i] * in, w->carried, w->rise, w->drop);
             for (int j = 0; j < columns; j++) {
-                lanes s = w->q[base + j] + w->drop[j];
-                w->image[base + j] = s;
+                lanes s = unpack(w->q[base + j]) + w->drop[j];
+                w->image[base + j] = pack(s);
                 curvature += w->row[j] * s;
             }
         }
@@ -221,9 +230,10 @@ INLINE void solve_step(const array_model *m, workspace *w, lane_mask active, lan
         for (int i = 0; i < rows; i++)
             for (int j = 0; j < columns; j++) {
                 size_t k = (size_t)i * columns + j;
-                w->x[k] += alpha * w->q[k];
-                lanes r = w->f[k] -= alpha * w->image[k];
-                lanes dr = w->d[k] * r;
+                w->x[k] = pack(unpack(w->x[k]) + alpha * unpack(w->q[k]));
+                lanes r = unpack(w->f[k]) - alpha * unpack(w->image[k]);
+                lanes dr = unpack(w->d[k]) * r;
+                w->f[k] = pack(r);
                 w->sum[j] += dr;
                 squares += dr * r;
             }
@@ -241,15 +251,15 @@ INLINE void find_bias_step(const array_model *m, workspace *w)
     memset(w->carried, 0, columns * sizeof(lanes));
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < columns; j++)
-            w->carried[j] += w->d[(size_t)i * columns + j] * w->x[(size_t)i * columns + j];
+            w->carried[j] += unpack(w->d[(size_t)i * columns + j]) * unpack(w->x[(size_t)i * columns + j]);
     for (int j = 0; j < columns; j++)
         w->rise[j] = w->slope_out[j] * w->carried[j];
     for (int i = rows - 1; i >= 0; i--)
         for (int j = 0; j < columns; j++) {
             size_t k = (size_t)i * columns + j;
             w->rise[j] += m->wires.r_bit[k] * w->carried[j];
-            w->carried[j] -= w->d[k] * w->x[k];
-            w->q[k] = w->f_u[k] + w->rise[j];
+            w->carried[j] -= unpack(w->d[k]) * unpack(w->x[k]);
+            w->q[k] = pack(unpack(w->f_u[k]) + w->rise[j]);
         }
 }
 
@@ -263,10 +273,10 @@ static state solve_group(const array_model *m, workspace *w, int *steps /* (LANE
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < columns; j++)
             w->v[(size_t)i * columns + j] = w->input[i];
-    memset(w->x, 0, cells * sizeof(lanes));
+    memset(w->x, 0, cells * sizeof(packed));
     if (w->u) {
         memset(w->u, 0, cells * sizeof(lanes));
-        memset(w->q, 0, cells * sizeof(lanes));
+        memset(w->q, 0, cells * sizeof(packed));
     }
     for (int l = 0; l < LANES; l++)
         steps[l] = 0;
@@ -276,8 +286,8 @@ static state solve_group(const array_model *m, workspace *w, int *steps /* (LANE
     lane_mask active = ~(now.residual <= m->tolerance * now.scale);
     for (int iteration = 0; iteration < m->newton_limit && lanes_any(active); iteration++) {
         lanes fraction = now.residual / now.scale;
-        /* no finer than Newton's own error after this step, nor than the tolerance */
-        lanes reduction = lanes_min(fraction, lanes_of((REAL)0.01));
+        /* no finer than Newton's own error after this step, nor than the tolerance, nor than packed numbers */
+        lanes reduction = lanes_clip(fraction, (REAL)1e-5, (REAL)0.01);
         reduction = lanes_max(reduction, lanes_min((REAL)0.1 * m->tolerance / fraction, lanes_of((REAL)0.1)));
         solve_step(m, w, active, reduction);
         if (w->u)

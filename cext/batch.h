@@ -29,7 +29,7 @@ static void store_bit_lines(const array_model *m, const workspace *w, int l, REA
         rise += m->wires.r_sense[j] * carried;
         for (int64_t k = (int64_t)(rows - 1) * columns + j; k >= 0; k -= columns) {
             rise += m->wires.r_bit[k] * carried;
-            carried -= w->image[k][l];
+            carried -= w->current[k][l];
             u[k] = rise;
         }
     }

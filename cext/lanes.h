@@ -39,6 +39,9 @@ typedef int32_t lane_integer;
 typedef REAL lanes __attribute__((vector_size(LANES * sizeof(REAL))));
 typedef lane_integer lane_mask __attribute__((vector_size(LANES * sizeof(lane_integer)))); /* -1 true, 0 false */
 
+/* Lanes in memory at half the width, for what only has to steer: slopes, steps, directions. */
+typedef float packed __attribute__((vector_size(LANES * sizeof(float))));
+
 INLINE lanes lanes_of(REAL x)
 {
     return x - (lanes){0};
@@ -75,6 +78,22 @@ INLINE int lanes_any(lane_mask mask)
     for (int l = 0; l < LANES; l++)
         any |= mask[l];
     return any != 0;
+}
+
+INLINE lanes unpack(packed x)
+{
+    return __builtin_convertvector(x, lanes);
+}
+
+INLINE packed pack(lanes x)
+{
+    return __builtin_convertvector(x, packed);
+}
+
+/* The same for numbers that might not fit. */
+INLINE packed pack_bounded(lanes x)
+{
+    return pack(lanes_clip(x, (REAL)-1e30, (REAL)1e30));
 }
 
 /* exp(x) - 1 to the last bits for |x| < 300 (float: 80): x = k ln 2 + r, a Taylor polynomial in r, then 2^k. */
