@@ -55,7 +55,7 @@ def test_driver_resistance_belongs_to_rows_and_sense_resistance_to_columns():
 @pytest.mark.parametrize("solve", [True, False])
 def test_one_cell_is_in_series_with_one_segment_of_each_line(solve):
     array = Crossbar([[1e-4]], r_word_line=3.0, r_bit_line=5.0, r_driver=7.0, r_sense=11.0)
-    current = array.solve([0.2]).currents[0] if solve else array.currents([0.2])
+    current = array.solve([0.2], tolerance=1e-14).currents[0] if solve else array.currents([0.2])
     np.testing.assert_allclose(current, [0.2 / (1e4 + 3 + 5 + 7 + 11)], rtol=1e-12)
 
 
