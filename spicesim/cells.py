@@ -118,9 +118,7 @@ class Sinh:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.kappa) and self.kappa > 0):
-            raise SpecError(
-                f"kappa of a sinh cell must be > 0 per volt, got {self.kappa}; use Linear() for 0"
-            )
+            raise SpecError(f"kappa of a sinh cell must be > 0 per volt, got {self.kappa}; use Linear() for 0")
 
     def current(self, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike = 0.0) -> Floats:
         """Return the current [A]; g, v, u broadcast."""
@@ -217,9 +215,7 @@ class Polynomial(_PolynomialCell):
         """Return the solver's arrays for conductances of shape (rows, columns)."""
         k = np.asarray(self.coefficients, dtype=float)
         if k.ndim == 3 and k.shape[:2] != g.shape:
-            raise SpecError(
-                f"polynomial coefficients are for an array {k.shape[:2]}, the conductances for {g.shape}"
-            )
+            raise SpecError(f"polynomial coefficients are for an array {k.shape[:2]}, the conductances for {g.shape}")
         return CellKernel((g[:, :, None] * k)[..., None], 0.0, self.v_limits, self.u_limits)
 
 
@@ -247,9 +243,7 @@ class BiasedPolynomial(_PolynomialCell):
     def __post_init__(self) -> None:
         array = np.array(self.coefficients, dtype=float)
         if array.ndim != 3 or 0 in array.shape or not np.isfinite(array).all():
-            raise SpecError(
-                f"coefficients of a biased cell must be finite, of shape (A, B, C), got {array.shape}"
-            )
+            raise SpecError(f"coefficients of a biased cell must be finite, of shape (A, B, C), got {array.shape}")
         if not (math.isfinite(self.g_reference) and self.g_reference > 0):
             raise SpecError(f"g_reference must be > 0 S, got {self.g_reference}")
         for word, (low, high) in {"v_limits": self.v_limits, "u_limits": self.u_limits}.items():

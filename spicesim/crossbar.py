@@ -94,9 +94,7 @@ class Crossbar:
         self.r_sense = _not_negative("r_sense", r_sense, (columns,), "ohm")
         self.cell: Cell = Linear() if cell is None else cell
         kernel = self.cell.kernel(self.g)
-        self._kernel: CellKernel = kernel._replace(
-            coefficients=np.ascontiguousarray(kernel.coefficients, dtype=float)
-        )
+        self._kernel: CellKernel = kernel._replace(coefficients=np.ascontiguousarray(kernel.coefficients, dtype=float))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -145,9 +143,7 @@ class Crossbar:
             If the cells are not linear.
         """
         if not isinstance(self.cell, Linear):
-            raise SpecError(
-                f"a transfer matrix needs linear cells, these are {type(self.cell).__name__}; use solve()"
-            )
+            raise SpecError(f"a transfer matrix needs linear cells, these are {type(self.cell).__name__}; use solve()")
         return self._transfer_matrix
 
     @functools.cached_property
@@ -264,9 +260,7 @@ class Crossbar:
         """
         batch, single = self._inputs(v)
         if not single:
-            raise SpecError(
-                f"a netlist holds one input vector: wanted shape ({self.shape[0]},), got {batch.shape}"
-            )
+            raise SpecError(f"a netlist holds one input vector: wanted shape ({self.shape[0]},), got {batch.shape}")
         return format_array(
             ArrayNetlist(
                 g=self.g,
@@ -284,16 +278,12 @@ class Crossbar:
         """Check input voltages; return them as (batch, rows), and whether they were one vector."""
         array = _numbers("v", v)
         if array.ndim not in (1, 2) or array.shape[-1] != self.shape[0]:
-            raise SpecError(
-                f"v must have shape (batch, {self.shape[0]}) or ({self.shape[0]},), got {array.shape}"
-            )
+            raise SpecError(f"v must have shape (batch, {self.shape[0]}) or ({self.shape[0]},), got {array.shape}")
         if not np.isfinite(array).all():
             raise SpecError("v must hold finite voltages; look for the NaN or infinity in the input")
         return np.ascontiguousarray(np.atleast_2d(array)), array.ndim == 1
 
-    def _check_convergence(
-        self, worst: Integers, residual: Floats, steps: Integers, tolerance: float
-    ) -> None:
+    def _check_convergence(self, worst: Integers, residual: Floats, steps: Integers, tolerance: float) -> None:
         """Refuse results that did not converge; worst: cell of the worst residual, -1 where all is well."""
         if (worst >= 0).any():
             item = int(np.argmax(worst >= 0))
@@ -351,9 +341,7 @@ def _raw(port: PortTables | None) -> tuple[Floats | None, Floats | None, float, 
     return (None, None, 0.0, 1.0) if port is None else (port.values, port.slopes, port.start, port.step)
 
 
-def _eliminate(
-    g: Floats, r_word_line: Floats, r_bit_line: Floats, r_driver: Floats, r_sense: Floats
-) -> Floats:
+def _eliminate(g: Floats, r_word_line: Floats, r_bit_line: Floats, r_driver: Floats, r_sense: Floats) -> Floats:
     """Return the transfer matrix (columns, rows), eliminating along the cheaper axis.
 
     A resistive network is reciprocal: the array seen from its other corner, word lines for bit lines, has the
@@ -368,9 +356,7 @@ def _eliminate(
     with _blas().limit(limits=1, user_api="blas"):  # more threads make these small blocks slower
         info = transfer_matrix.transfer_matrix(g, r_word_line, r_bit_line, r_driver, r_sense, matrix)
     if info or not np.isfinite(matrix).all():
-        raise SpecError(
-            "the numbers of the array overflow: conductance times resistance is beyond double precision"
-        )
+        raise SpecError("the numbers of the array overflow: conductance times resistance is beyond double precision")
     return matrix
 
 

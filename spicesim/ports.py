@@ -47,16 +47,12 @@ class PortTables:
         for word in ("values", "slopes"):
             array = np.ascontiguousarray(getattr(self, word), dtype=float)
             if array.ndim != 2 or array.shape[0] < 1 or array.shape[1] < 2:
-                raise SpecError(
-                    f"{self.name}: {word} must have shape (tables, points >= 2), got {array.shape}"
-                )
+                raise SpecError(f"{self.name}: {word} must have shape (tables, points >= 2), got {array.shape}")
             if not np.isfinite(array).all():
                 raise SpecError(f"{self.name}: {word} must be finite numbers")
             object.__setattr__(self, word, array)
         if self.values.shape != self.slopes.shape:
-            raise SpecError(
-                f"{self.name}: values {self.values.shape} and slopes {self.slopes.shape} differ in shape"
-            )
+            raise SpecError(f"{self.name}: values {self.values.shape} and slopes {self.slopes.shape} differ in shape")
         if not (np.isfinite(self.start) and np.isfinite(self.step) and self.step > 0):
             raise SpecError(
                 f"{self.name}: the grid needs a finite start and a step > 0 A, got {self.start}, {self.step}"
@@ -104,9 +100,7 @@ class PortTables:
             if grid.size > 2
             else (np.repeat(np.diff(values, axis=1) / step, 2, axis=1))
         )
-        return cls(
-            name=name, start=float(grid[0]), step=float(step), values=values, slopes=np.maximum(slopes, 0.0)
-        )
+        return cls(name=name, start=float(grid[0]), step=float(step), values=values, slopes=np.maximum(slopes, 0.0))
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -148,20 +142,15 @@ class PortTables:
         tables = self.values.shape[0]
         if wanted is None:
             if tables > 1:
-                raise SpecError(
-                    f"{self.name} has {tables} tables: say which each port takes, shape {tuple(shape)}"
-                )
+                raise SpecError(f"{self.name} has {tables} tables: say which each port takes, shape {tuple(shape)}")
             return np.zeros(shape, dtype=np.int64)
         array = np.asarray(wanted)
         if array.dtype.kind not in "iu" or array.shape != tuple(shape):
             raise SpecError(
-                f"{self.name}: table numbers must be integers of shape {tuple(shape)}, "
-                f"got {array.dtype} {array.shape}"
+                f"{self.name}: table numbers must be integers of shape {tuple(shape)}, got {array.dtype} {array.shape}"
             )
         if array.size and (array.min() < 0 or array.max() >= tables):
-            raise SpecError(
-                f"{self.name}: table numbers must lie in 0..{tables - 1}, got {array.min()}..{array.max()}"
-            )
+            raise SpecError(f"{self.name}: table numbers must lie in 0..{tables - 1}, got {array.min()}..{array.max()}")
         return np.ascontiguousarray(array, dtype=np.int64)
 
     def check(self, current: Floats, place: str) -> None:

@@ -65,9 +65,7 @@ def _lines(array: ArrayNetlist, v: Floats) -> Iterator[str]:
     yield "\n* cells"
     for i, j in np.argwhere(array.g > 0):
         bit = str(nodes.bit[i, j])
-        yield array.cell.element(
-            f"cell_{i}_{j}", str(nodes.word[i, j]), bit, array.coefficients[i, j], f"v({bit})"
-        )
+        yield array.cell.element(f"cell_{i}_{j}", str(nodes.word[i, j]), bit, array.coefficients[i, j], f"v({bit})")
     yield "\n* feet of the bit lines"
     for j in range(columns):
         if array.r_sense[j] > 0:
