@@ -13,7 +13,7 @@ from spicesim.plots.blocks import (
 )
 from spicesim.plots.figure import figure_svg
 from spicesim.plots.network import plot_accuracies, plot_confusion, plot_layer_snr
-from spicesim.plots.tiles import plot_ir_drop, plot_parity
+from spicesim.plots.tiles import plot_error_by_vector, plot_ir_drop, plot_ir_drop_profile, plot_parity
 
 __all__ = [
     "figure_svg",
@@ -24,7 +24,9 @@ __all__ = [
     "plot_confusion",
     "plot_dac",
     "plot_dac_load",
+    "plot_error_by_vector",
     "plot_ir_drop",
+    "plot_ir_drop_profile",
     "plot_layer_snr",
     "plot_parity",
     "plot_residuals",

@@ -13,7 +13,7 @@ from spicesim.behavioural.converter import Polarity, dac_voltages
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.senseamp import SenseAmplifierModel
 from spicesim.calibration.heldout import HeldOut
-from spicesim.plots.figure import MUTED, SERIES, dots, new_axes, prefixed, shades, styled
+from spicesim.plots.figure import MUTED, ORDERED, SERIES, dots, new_axes, prefixed, shades, styled
 
 __all__ = [
     "plot_cell",
@@ -124,7 +124,7 @@ def _chosen_conductances(model: CellModel) -> np.ndarray[tuple[int], np.dtype[np
 def _colour_bar(figure: Figure, axes: Axes, model: CellModel) -> ScalarMappable:
     """Add a colour bar of device conductances."""
     low, high = model.g_limits
-    colours = ScalarMappable(LogNorm(1e6 * low, 1e6 * high), "viridis")
+    colours = ScalarMappable(LogNorm(1e6 * low, 1e6 * high), ORDERED)
     bar = figure.colorbar(colours, ax=axes, label="device conductance [µS]")
     ticks = 1e6 * _chosen_conductances(model)
     bar.set_ticks(list(ticks), labels=[f"{tick:.3g}" for tick in ticks], minor=False)
@@ -143,7 +143,7 @@ def _plot_cell(model: CellModel, held_out: HeldOut, *, relative: bool) -> Figure
         y = i / (g * v) if relative else 1e6 * i
         axes.plot(v, y, color=colours.to_rgba(np.asarray(1e6 * g)), linewidth=0.9)
     coordinates = held_out.coordinates
-    near = np.abs(coordinates["u [V]"]) < 0.03 * model.u_limits[1]
+    near = np.abs(coordinates["u [V]"]) < 0.05 * model.u_limits[1]
     if relative:  # a current near 0 V says little about its ratio to g V
         near &= np.abs(coordinates["v [V]"]) > 0.03 * model.v_limits[1]
     g_near, v_near, i_near = coordinates["g [S]"][near], coordinates["v [V]"][near], held_out.measured[near]
@@ -196,10 +196,10 @@ def plot_residuals(
     label : str
         Its name on the axis, without unit; by default its own.
     scales : mapping of str to float, optional
-        Factors for the coordinate, by label; with them `label` states the unit as well.
+        Factors for the coordinate, by label; the labels then are an ordered series, and `label` states the unit.
     """
     figure, (axes,) = new_axes()
-    colours = SERIES[: len(held_out)] if len(held_out) <= len(SERIES) else shades(len(held_out))
+    colours = SERIES[: len(held_out)] if scales is None else shades(len(held_out))
     name, _, unit = coordinate.rstrip("]").partition(" [")
     every = np.concatenate([points.coordinates[coordinate] for points in held_out.values()])
     factor, unit = prefixed(every, unit) if unit and scales is None else (1.0, unit)

@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib import colormaps, style
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-__all__ = ["INK", "MUTED", "RULE", "SERIES", "dots", "figure_svg", "new_axes", "prefixed", "shades", "styled"]
+__all__ = ["MUTED", "ORDERED", "SERIES", "dots", "figure_svg", "new_axes", "prefixed", "shades", "styled"]
 
 Floats = npt.NDArray[np.float64]
 Parameters = ParamSpec("Parameters")
@@ -23,6 +24,9 @@ Returned = TypeVar("Returned")
 INK, MUTED, RULE = "#1d2125", "#5c656e", "#d9dde1"
 SERIES = ("#2f6f9f", "#c8553d", "#3c8d5a", "#a8741a")
 """Colours of a few series, told apart by the colour-blind too."""
+
+ORDERED = ListedColormap(colormaps["viridis"](np.linspace(0.25, 0.9, 256)), "ordered")
+"""Colours of an ordered series: the middle of viridis, to be seen on white and on black."""
 
 _PAGE_COLOURS = {INK: "ink", MUTED: "muted", RULE: "rule"} | {c: f"series-{k}" for k, c in enumerate(SERIES, 1)}
 """Colours that the page may change, as CSS variables."""
@@ -48,7 +52,6 @@ _STYLE = {
     "legend.frameon": False,
     "legend.labelcolor": INK,
     "lines.linewidth": 1.4,
-    "path.simplify": False,
     "text.color": INK,
     "xtick.color": MUTED,
     "xtick.labelcolor": INK,
@@ -61,6 +64,8 @@ _CLUTTER = re.compile(r' id="[A-Za-z0-9.]+_\d+"|font-family: [^;"]*;? ?|\n *')
 """Group ids, which would repeat on a page; fonts, which are the page's; line breaks."""
 _SIZE = re.compile(r' (?:width|height)="[\d.]+pt"')
 _COORDINATES = re.compile(r'( (?:d|x|y)=")([^"]*)"')
+_USES = re.compile(r"<g([^>]*)>((?:<use [^>]*/>)+)</g>")
+_STYLE_OF_USE = re.compile(r' style="([^"]*)"')
 _LONG_NUMBER = re.compile(r"(\.\d\d)\d+")
 _PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G"}
 
@@ -84,13 +89,13 @@ def new_axes(
     Parameters
     ----------
     height : float
-        Height of the figure [inch]; its width is 5.4.
+        Height of the figure [inch]; its width is 5.
     rows : int
         Number of axes.
     ratios : tuple of float, optional
         Their heights relative to each other.
     """
-    figure = Figure(figsize=(5.4, height), layout="constrained")
+    figure = Figure(figsize=(5.0, height), layout="constrained")
     axes = figure.subplots(rows, 1, sharex=rows > 1, squeeze=False, height_ratios=ratios)[:, 0]
     return figure, list(axes)
 
@@ -117,8 +122,8 @@ def prefixed(values: npt.ArrayLike, unit: str) -> tuple[float, str]:
 
 
 def shades(count: int) -> list[tuple[float, ...]]:
-    """Return ordered colours, dark to light but never pale."""
-    return [tuple(colour) for colour in colormaps["viridis"](np.linspace(0.15, 0.8, count))]
+    """Return ordered colours of :data:`ORDERED`."""
+    return [tuple(colour) for colour in ORDERED(np.linspace(0.0, 0.9, count))]
 
 
 def figure_svg(figure: Figure, *, name: str = "figure", label: str = "") -> str:
@@ -146,7 +151,16 @@ def figure_svg(figure: Figure, *, name: str = "figure", label: str = "") -> str:
     head, body = svg.split(">", 1)
     head = _SIZE.sub("", head) + f' role="img" aria-label="{html.escape(label)}"'
     body = _COORDINATES.sub(lambda m: m[1] + _LONG_NUMBER.sub(r"\1", " ".join(m[2].split())) + '"', body)
-    body = _CLUTTER.sub("", body)
+    body = _USES.sub(_share_style, _CLUTTER.sub("", body))
     for colour, variable in _PAGE_COLOURS.items():
         body = body.replace(colour, f"var(--{variable}, {colour})")
     return f"{head}>{body}"
+
+
+def _share_style(match: re.Match[str]) -> str:
+    """State the style of many equal markers once, in their group."""
+    attributes, uses = match.groups()
+    styles = set(_STYLE_OF_USE.findall(uses))
+    if len(styles) != 1 or "style" in attributes:
+        return match[0]
+    return f'<g{attributes} style="{styles.pop()}">{_STYLE_OF_USE.sub("", uses)}</g>'

@@ -1,12 +1,14 @@
 """Figures of whole tiles: model against transistor level, and where the voltage goes."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from spicesim.plots.figure import MUTED, SERIES, dots, new_axes, prefixed, styled
+from spicesim.plots.figure import MUTED, SERIES, dots, new_axes, prefixed, shades, styled
 
-__all__ = ["plot_ir_drop", "plot_parity"]
+__all__ = ["plot_error_by_vector", "plot_ir_drop", "plot_ir_drop_profile", "plot_parity"]
 
 _DRAWN = 1200
 """Points drawn at most; the largest errors are always among them."""
@@ -69,6 +71,50 @@ def plot_ir_drop(loss: npt.ArrayLike) -> Figure:
     axes.grid(visible=False)
     axes.set_xlabel("bit line (column)")
     axes.set_ylabel("word line (row), driven from the left")
-    bar = figure.colorbar(image, ax=axes, label=f"voltage lost on the way [{unit}]")
+    bar = figure.colorbar(image, ax=axes, label=f"voltage lost [{unit}]")
     bar.outline.set_visible(False)
+    return figure
+
+
+@styled
+def plot_ir_drop_profile(loss: npt.ArrayLike) -> Figure:
+    """Plot the voltage that the cells of a few word lines lack, along the line; `loss` as in :func:`plot_ir_drop`."""
+    drop = np.asarray(loss, dtype=float)
+    figure, (axes,) = new_axes()
+    factor, unit = prefixed(drop, "V")
+    chosen = np.unique(np.linspace(0, len(drop) - 1, 4).round().astype(int))
+    for row, colour in zip(chosen, shades(len(chosen)), strict=True):
+        axes.plot(factor * drop[row], color=colour, marker=".", markersize=3, linewidth=0.9, label=f"{row}")
+    axes.set_xlabel("bit line (column)")
+    axes.set_ylabel(f"voltage lost [{unit}]")
+    figure.legend(loc="outside upper left", ncols=5, title="word line (row)", title_fontsize=8.5, alignment="left")
+    return figure
+
+
+@styled
+def plot_error_by_vector(names: Sequence[str], errors: Sequence[float], saturating: Sequence[bool]) -> Figure:
+    """Plot the largest error of each simulated vector, by the kind of the vector.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Kind of each vector; equal names share a line.
+    errors : sequence of float
+        Its largest error, as a fraction of full scale.
+    saturating : sequence of bool
+        Whether a column of it saturated.
+    """
+    kinds = list(dict.fromkeys(names))
+    figure, (axes,) = new_axes(0.9 + 0.28 * len(kinds))
+    places = np.array([kinds.index(name) for name in names])
+    ppm, flags = 1e6 * np.asarray(errors, dtype=float), np.asarray(saturating, dtype=bool)
+    for flag, colour, label in ((False, SERIES[0], "all columns linear"), (True, SERIES[1], "some saturated")):
+        if (flags == flag).any():
+            dots(axes, ppm[flags == flag], places[flags == flag], colour, label, 6)
+    axes.set_xlim(left=0)
+    axes.set_yticks(range(len(kinds)), kinds)
+    axes.invert_yaxis()
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("largest error of a vector [ppm of full scale]")
+    figure.legend(loc="outside upper left", ncols=2, handletextpad=0.1)
     return figure

@@ -6,7 +6,7 @@ from spicesim.calibration.calibration import Calibration
 from spicesim.report.calibration import calibration_sections, code_agreement, worst_check
 from spicesim.report.chip import chip_section
 from spicesim.report.network import AccuracyRow, AuditPoints, IrDropMap, LayerRow, NetworkReport, network_sections
-from spicesim.report.numbers import percent
+from spicesim.report.numbers import parts_per_million
 from spicesim.report.page import Facts, Page, write_page
 from spicesim.report.provenance import calibration_facts, provenance_section
 
@@ -40,7 +40,7 @@ def write_calibration_report(calibration: Calibration, path: str | Path) -> None
     if calibration.checks:
         for name, linear in (("largest error, linear outputs", True), ("largest error, all outputs", False)):
             worst = worst_check(calibration.checks, linear=linear)
-            facts.append((name, "none" if worst is None else f"{percent(worst)} % FS"))
+            facts.append((name, "none" if worst is None else f"{parts_per_million(worst)} ppm FS"))
         bits = calibration.chip.adc.bits
         least = min(code_agreement(check, bits)[0] for check in calibration.checks)
         facts.append((f"identical {bits}-bit codes, worst tile", f"{100 * least:.2f} %"))

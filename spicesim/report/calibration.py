@@ -14,6 +14,7 @@ from spicesim.plots import (
     plot_cell_nonlinearity,
     plot_dac,
     plot_dac_load,
+    plot_error_by_vector,
     plot_parity,
     plot_residuals,
     plot_senseamp_input,
@@ -75,7 +76,7 @@ def _held_out_table(held_out: dict[str, HeldOut], subject: str) -> Table:
 
 
 def _dac_section(calibration: Calibration) -> Section:
-    held_out: dict[str, HeldOut] = {polarity: calibration.held_out[f"DAC output, {polarity}"] for polarity in calibration.dacs}
+    held_out: dict[str, HeldOut] = {name: calibration.held_out[f"DAC output, {name}"] for name in calibration.dacs}
     blocks: list[Block] = [
         Illustration(
             title="Output against code, unloaded",
@@ -88,8 +89,8 @@ def _dac_section(calibration: Calibration) -> Section:
         blocks.append(
             Illustration(
                 title=f"Droop under load, {polarity}",
-                caption="Held-out points of ngspice lie on the model (lines); where the slope, which is the output "
-                "resistance, leaves its plateau, the buffer runs out of compliance.",
+                caption="Held-out points of ngspice on the model's lines; the slope is the output resistance and would "
+                "soar where the buffer ran out of compliance.",
                 figure=plot_dac_load(model, held_out[polarity]),
             )
         )
@@ -196,7 +197,7 @@ def _senseamp_section(calibration: Calibration) -> Section:
             Illustration(
                 title="Held-out errors of the output",
                 caption=f"Errors peak at the knees where an output meets its rail; the largest of outputs and inputs "
-                f"is {parts_per_million(worst)} ppm of the swing.",
+                f"is {parts_per_million(worst)} ppm of the swing, and those below 0.0001 ppm are drawn there.",
                 figure=plot_residuals(
                     output, "current [A]", label="current · r_feedback [V]", scales=scales
                 ),
@@ -260,7 +261,7 @@ def _tile_section(calibration: Calibration) -> Section:
                 "whole swing: from 0 (unipolar) or from its negative (bipolar) to full scale.",
                 columns=(
                     Column(title="tile", text=True),
-                    Column(title="rows × columns"),  # noqa: RUF001
+                    Column(title="columns", text=True),
                     Column(title="inputs", text=True),
                     Column(title="r_feedback"),
                     Column(title="vectors"),
@@ -270,7 +271,7 @@ def _tile_section(calibration: Calibration) -> Section:
                     Column(title="all: max", unit="% FS"),
                     Column(title="RMS", unit="% FS"),
                     Column(title="identical codes", unit="%"),
-                    Column(title="off by one", unit="%"),
+                    Column(title="off\N{NO-BREAK SPACE}by\N{NO-BREAK SPACE}one", unit="%"),
                     Column(title="worse", unit="%"),
                 ),
                 rows=tuple(_check_row(check, bits) for check in checks),
@@ -283,19 +284,35 @@ def _tile_section(calibration: Calibration) -> Section:
                 caption=f"{errors.size} outputs of all tiles above; the largest error is "
                 f"{percent(float(np.abs(errors).max()))} % of full scale.",
             ),
+            _vector_illustration(checks),
         ),
     )
 
 
+def _vector_illustration(checks: Iterable[TileCheck]) -> Illustration:
+    names, sizes, saturating = [], [], []
+    for check in checks:
+        worst = np.abs(check.predicted - check.measured).max(axis=1) / check.full_scale
+        names += [name.rstrip("0123456789 ") for name in check.pattern]
+        sizes += worst.tolist()
+        saturating += [any(flags) for flags in check.saturated]
+    return Illustration(
+        title="Errors by kind of input vector",
+        caption="One point a simulated vector of the tiles above; structured inputs stand beside random ones.",
+        figure=plot_error_by_vector(names, sizes, saturating),
+    )
+
+
 def _check_row(check: TileCheck, bits: int) -> tuple[str, ...]:
+    told = {f"{check.rows}x{check.columns}", check.polarity}  # by the other columns of the table
     linear, every = _errors(check, linear=True), _errors(check, linear=False)
     sizes = [
         (percent(float(np.abs(e).max())), percent(float(np.sqrt(np.mean(e**2))))) if e.size else ("none", "none")
         for e in (linear, every)
     ]
     return (
-        check.name,
         f"{check.rows} × {check.columns}",  # noqa: RUF001
+        " ".join(word for word in check.name.split() if word not in told) or check.name,
         check.polarity,
         quantity(check.r_feedback, "ohm"),
         f"{len(check.pattern)}",
@@ -319,5 +336,4 @@ def parity_illustration(
         title="Model against ngspice",
         caption=caption,
         figure=plot_parity(measured, predicted, full_scale, saturated),
-        wide=True,
     )

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.plots import plot_accuracies, plot_confusion, plot_ir_drop, plot_layer_snr
+from spicesim.plots import plot_accuracies, plot_confusion, plot_ir_drop, plot_ir_drop_profile, plot_layer_snr
 from spicesim.report.calibration import parity_illustration
 from spicesim.report.numbers import parts_per_million, percent, quantity
-from spicesim.report.page import Block, Column, Facts, Illustration, Section, Table
+from spicesim.report.page import Block, Column, Illustration, Section, Table
 
 __all__ = ["AccuracyRow", "AuditPoints", "IrDropMap", "LayerRow", "NetworkReport", "network_sections"]
 
@@ -128,7 +128,7 @@ class NetworkReport:
             found.append(("noisiest layer", f"{min(finite):.1f} dB"))
         if self.audit is not None:
             error = np.abs(self.audit.predicted - self.audit.measured) / self.audit.full_scale
-            found.append(("largest error against ngspice", f"{percent(float(error.max()))} % FS"))
+            found.append(("largest error in ngspice", f"{parts_per_million(float(error.max()))} ppm FS"))
             found.append(("identical ADC codes", f"{100 * self.audit.codes_identical:.2f} %"))
         return tuple(found or [("inputs", f"{self.images}")])
 
@@ -158,6 +158,7 @@ def _accuracy_section(report: NetworkReport) -> Section:
                     Column(title="what it is", text=True),
                 ),
                 rows=tuple((row.label, f"{100 * row.accuracy:.2f}", row.note) for row in report.accuracies),
+                wide=report.confusion is None,
             ),
             Illustration(
                 title="Accuracy",
@@ -169,13 +170,15 @@ def _accuracy_section(report: NetworkReport) -> Section:
         table = np.asarray(report.confusion)
         names = report.class_labels or tuple(str(k) for k in range(len(table)))
         wrong = int(table.sum() - np.trace(table))
-        blocks.append(
+        blocks.insert(
+            1,
             Illustration(
                 title=f"Confusion matrix, {report.engine}",
                 caption=f"Inputs by true class and answer: {wrong} of {int(table.sum())} lie off the diagonal; "
                 "empty squares are 0.",
                 figure=plot_confusion(table, names),
-            )
+                tall=True,
+            ),
         )
     return Section(anchor="accuracy", title="Accuracy", blocks=tuple(blocks))
 
@@ -222,7 +225,7 @@ def _audit_section(audit: AuditPoints, engine: str) -> Section:
         ("outputs compared", f"{errors.size}"),
         ("largest error", f"{percent(float(np.abs(fraction).max()))} % FS"),
         ("RMS error", f"{percent(float(np.sqrt(np.mean(fraction**2))))} % FS"),
-        ("largest error", f"{np.abs(steps).max():.2g} LSB"),
+        ("largest error in steps of the ADC", f"{np.abs(steps).max():.2g} LSB"),
         ("codes identical", f"{100 * audit.codes_identical:.2f} %"),
         ("codes off by one", f"{100 * audit.codes_off_by_one:.2f} %"),
         ("codes worse", f"{100 * audit.codes_worse:.2f} %"),
@@ -231,6 +234,12 @@ def _audit_section(audit: AuditPoints, engine: str) -> Section:
     if audit.engine_seconds is not None:
         facts.append((f"{engine}, one product", quantity(audit.engine_seconds, "s", 3)))
         facts.append(("speed-up", f"{audit.ngspice_seconds / audit.engine_seconds:,.0f}"))
+    table = Table(
+        caption="Full scale (FS) is the swing of an amplifier to its nearer rail; the LSB is a step of the ADC.",
+        columns=(Column(title="comparison", text=True), Column(title="value")),
+        rows=tuple(facts),
+        wide=False,
+    )
     parity = parity_illustration(
         audit.measured,
         audit.predicted,
@@ -243,7 +252,7 @@ def _audit_section(audit: AuditPoints, engine: str) -> Section:
         title="Audit in ngspice",
         text=f"A random sample of the products that the network asked of its tiles, done again at transistor level "
         f"and compared with the {engine} engine.",
-        blocks=(Facts(items=tuple(facts)), parity),
+        blocks=(table, parity),
     )
 
 
@@ -259,7 +268,12 @@ def _ir_drop_section(drop: IrDropMap) -> Section:
                 caption=f"Driver voltage less the voltage across each cell; the loss is largest at row {row}, column "
                 f"{column}: {quantity(float(loss[row, column]), 'V', 3)}.",
                 figure=plot_ir_drop(loss),
-                wide=True,
+            ),
+            Illustration(
+                title="The same along a few word lines",
+                caption="Row 0 is the farthest from the amplifiers; a slope is voltage lost along the word line, "
+                "the distance between curves mostly voltage lost along the bit lines.",
+                figure=plot_ir_drop_profile(loss),
             ),
         ),
     )

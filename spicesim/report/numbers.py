@@ -4,12 +4,15 @@ import math
 
 from spicesim.units import format_si
 
+_MINUS = "\N{MINUS SIGN}"
+
 __all__ = ["parts_per_million", "percent", "quantity", "uncertain"]
 
 
 def quantity(value: float, unit: str, digits: int = 4) -> str:
     """Format with an SI prefix and the signs that typesetting has: ``20 kΩ``, ``2.56 mA``."""
-    return format_si(value, unit, digits).replace(" u", " µ").replace("ohm", "Ω")
+    rounded = float(f"{value:.{digits}g}")  # 999.98 nS are 1 µS, not 1000 nS
+    return format_si(rounded, unit, digits).replace(" u", " µ").replace("ohm", "Ω").replace("-", _MINUS)
 
 
 def parts_per_million(fraction: float) -> str:
@@ -39,4 +42,4 @@ def uncertain(value: float, error: float, unit: str) -> str:
     name = (prefix + unit).replace("ohm", "Ω") if unit != "1" else ""
     if unit == "1":
         scale, places = 1.0, min(12, max(0, 1 - math.floor(math.log10(error))))
-    return f"{scale * value:.{places}f} ± {scale * error:.{places}f} {name}".rstrip()
+    return f"{scale * value:.{places}f} ± {scale * error:.{places}f} {name}".rstrip().replace("-", _MINUS)

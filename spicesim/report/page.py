@@ -52,8 +52,8 @@ class Illustration:
     """One sentence on what to see."""
     figure: Figure
     """The drawing."""
-    wide: bool = False
-    """Whether it takes the whole width of the page."""
+    tall: bool = False
+    """Whether two lower blocks fit beside it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

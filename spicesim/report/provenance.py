@@ -16,7 +16,7 @@ def calibration_facts(calibration: Calibration) -> Facts:
             ("chip", calibration.chip.name),
             ("chip hash", calibration.chip.hash),
             ("calibration hash", calibration.hash),
-            ("calibrated", calibration.created),
+            ("calibrated", calibration.created[:16].replace("T", " ") + " UTC"),
             ("kind", "quick" if calibration.quick else "full"),
             ("seed", f"{calibration.seed}"),
             ("process", calibration.chip.process.name),

@@ -1,0 +1,200 @@
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from spicesim.calibration.calibrate import calibrate
+from spicesim.calibration.calibration import Calibration
+from spicesim.chip import preset
+from spicesim.errors import StorageError
+from spicesim.report import (
+    AccuracyRow,
+    AuditPoints,
+    IrDropMap,
+    LayerRow,
+    NetworkReport,
+    write_calibration_report,
+    write_network_report,
+)
+from spicesim.report.calibration import code_agreement
+from spicesim.report.numbers import parts_per_million, percent, quantity, uncertain
+
+VOID = {"meta", "link", "br", "img", "hr", "input"}
+
+
+@pytest.fixture(scope="session")
+def calibration() -> Calibration:
+    return calibrate(preset("generic-1t1r").changed(array={"rows": 8, "columns": 8}), quick=True)
+
+
+def network_report(calibration, **changes):
+    check = calibration.checks[0]
+    layer = LayerRow(
+        name="fc <1>", op="Gemm", tiles=2, rows=64, columns=20, mvms=800, snr_db=31.25, adc_clipped=0.0125,
+        dac_clipped=0.0,
+    )  # fmt: skip
+    fields = {
+        "model": "digits & more",
+        "engine": "exact",
+        "images": 400,
+        "layers": (layer,),
+        "accuracies": (
+            AccuracyRow(label="digital", accuracy=0.985),
+            AccuracyRow(label="exact", accuracy=0.9725, note="the calibrated chip"),
+        ),
+        "confusion": np.array([[198, 2], [9, 191]]),
+        "audit": AuditPoints(
+            count=8, measured=check.measured.ravel(), predicted=check.predicted.ravel(), full_scale=check.full_scale,
+            lsb=0.006, codes_identical=0.96875, codes_off_by_one=0.03125, codes_worse=0.0, ngspice_seconds=0.25,
+            engine_seconds=1e-4,
+        ),
+        "ir_drop": IrDropMap(name="fc, tile 0", loss=np.arange(64.0).reshape(8, 8) * 1e-4, input_name="all on"),
+        "notes": ("Softmax stays digital",),
+        "provenance": {"seed": 7, "versions": {"ngspice": "44.2"}},
+    }  # fmt: skip
+    return NetworkReport(**{**fields, **changes})
+
+
+def written(write, *args, folder, name="page.html"):
+    write(*args, folder / name)
+    return (folder / name).read_text(encoding="utf-8")
+
+
+class Outline(HTMLParser):
+    """Collects ids, references and cells, and checks that tags nest."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.ids, self.references, self.cells = [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in VOID:
+            self.open.append(tag)
+        for key, value in attrs:
+            if key == "id":
+                self.ids.append(value)
+            if key in ("src", "href", "xlink:href", "srcset", "action", "data"):
+                self.references.append(value)
+        if tag == "td":
+            self.cells.append("")
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == "td":
+            self.cells[-1] += data
+
+
+def outline(text):
+    parser = Outline()
+    parser.feed(text)
+    assert parser.open == []
+    return parser
+
+
+def test_pages_need_nothing_but_themselves(calibration, tmp_path):
+    for text in (
+        written(write_calibration_report, calibration, folder=tmp_path),
+        written(write_network_report, network_report(calibration), calibration, folder=tmp_path),
+    ):
+        page = outline(text)
+        assert all(reference.startswith(("#", "data:")) for reference in page.references)
+        assert {r[1:] for r in page.references if r.startswith("#")} <= set(page.ids)
+        assert len(page.ids) == len(set(page.ids))
+        assert "<script" not in text
+        assert "@import" not in text
+        assert not re.search(r"url\((?!#)", text)
+
+
+def test_equal_input_gives_equal_bytes(calibration, tmp_path):
+    for write, args in (
+        (write_calibration_report, lambda: (calibration,)),
+        (write_network_report, lambda: (network_report(calibration), calibration)),
+    ):
+        assert written(write, *args(), folder=tmp_path) == written(write, *args(), folder=tmp_path, name="again.html")
+
+
+def test_numbers_on_the_page_are_those_of_the_calibration(calibration, tmp_path):
+    text = written(write_calibration_report, calibration, folder=tmp_path)
+    cells = outline(text).cells
+    numbers = np.array([float(cell) for cell in cells if re.fullmatch(r"\d+(\.\d+)?", cell)])
+    for held_out in calibration.held_out.values():
+        for error in (held_out.max_error, held_out.p99_error, held_out.rms_error):
+            assert np.isclose(numbers, 1e6 * error, rtol=5e-3).any()
+    for check in calibration.checks:
+        worst = 100 * np.abs(check.predicted - check.measured).max() / check.full_scale
+        assert np.isclose(numbers, worst, rtol=5e-3).any()
+        assert f"{100 * code_agreement(check, calibration.chip.adc.bits)[0]:.2f}" in cells
+        assert f"{int(np.sum(check.saturated))} of {check.measured.size}" in cells
+    for model in calibration.senseamps:
+        for parameter in model.parameters.values():
+            assert uncertain(parameter.value, parameter.standard_error, parameter.unit) in cells
+    for words in (calibration.hash, calibration.chip.hash, f"{calibration.simulations}", "quick calibration"):
+        assert words in text
+
+
+def test_calibration_without_checks_says_so(calibration, tmp_path):
+    bare = calibration.model_copy(update={"checks": ()})
+    text = written(write_calibration_report, bare, folder=tmp_path)
+    assert "was not checked on whole tiles" in text
+    assert "identical" not in text
+
+
+def test_network_page_tells_run_and_calibration(calibration, tmp_path):
+    text = written(write_network_report, network_report(calibration), calibration, folder=tmp_path)
+    for words in ("digits &amp; more", "fc &lt;1&gt;", "98.50", "97.25", "31.2", "1.25", "96.88 %", "3.12 %",
+                  "11 of 400 lie off the diagonal", "2,500", "Softmax stays digital.", "versions.ngspice",
+                  "row 7, column 7: 6.3 mV", calibration.hash, "Memory cell", "Sense amplifiers"):  # fmt: skip
+        assert words in text, words
+
+
+@pytest.mark.parametrize("absent", ["accuracies", "confusion", "audit", "ir_drop", "everything"])
+def test_network_page_without_some_of_its_parts(calibration, tmp_path, absent):
+    empty = {"accuracies": (), "confusion": None, "audit": None, "ir_drop": None, "notes": (), "provenance": {}}
+    changes = empty if absent == "everything" else {absent: empty[absent]}
+    text = written(write_network_report, network_report(calibration, **changes), calibration, folder=tmp_path)
+    outline(text)
+    assert ("Audit in ngspice" in text) == (absent not in ("audit", "everything"))
+
+
+def test_layers_without_error_or_signal(calibration, tmp_path):
+    layers = tuple(
+        LayerRow(name=f"l{k}", op="Conv", tiles=1, rows=1, columns=2, mvms=1, snr_db=snr, adc_clipped=0, dac_clipped=0)
+        for k, snr in enumerate((np.inf, np.nan))
+    )
+    text = written(write_network_report, network_report(calibration, layers=layers), calibration, folder=tmp_path)
+    cells = outline(text).cells
+    assert {"∞", "none"} <= set(cells)
+    assert "nan" not in cells
+
+
+def test_page_that_cannot_be_written(calibration, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot write"):
+        write_calibration_report(calibration, tmp_path / "file" / "page.html")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (quantity(999.98e-9, "S"), "1 µS"),
+        (quantity(-0.44, "V"), "\N{MINUS SIGN}440 mV"),
+        (quantity(2e4, "ohm"), "20 kΩ"),
+        (parts_per_million(4.4351e-6), "4.44"),
+        (parts_per_million(0.0), "0"),
+        (percent(1.68e-5), "0.00168"),
+        (uncertain(0.99907179, 5.166e-6, "1"), "0.9990718 ± 0.0000052"),
+        (uncertain(-1.62949e-3, 4.74e-6, "V"), "\N{MINUS SIGN}1.6295 ± 0.0047 mV"),
+        (uncertain(4.641, 0.0258, "ohm"), "4.641 ± 0.026 Ω"),
+        (uncertain(4.641, 0.0, "ohm"), "4.641 Ω"),
+    ],
+)
+def test_numbers_are_formatted_for_people(text, expected):
+    assert text == expected
