@@ -274,7 +274,9 @@ def _validate(data: dict[str, Any], source: str) -> Chip:
 
 def _first_problem(error: ValidationError) -> str:
     """Say the first problem pydantic found, in one line: where, what, wanted."""
-    first, count = error.errors()[0], error.error_count()
+    # an unknown key explains a missing one, when it is misspelt
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+    count = error.error_count()
     where = ".".join(str(part) for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":

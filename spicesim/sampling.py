@@ -5,6 +5,8 @@ import io
 import os
 import re
 import sys
+import zipfile
+import zlib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -54,21 +56,14 @@ def netlist_hash(netlist: Netlist) -> str:
 def _load(path: Path, netlist: Netlist) -> Results | None:
     """Read a kept result; one that is damaged counts as absent."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             plots = tuple(
-                Plot(
-                    name=name,
-                    vectors={probe: archive[f"{k} {probe}"] for probe in map(str.lower, netlist.probes)},
-                )
+                Plot(name=name, vectors={probe: archive[f"{k} {probe}"] for probe in map(str.lower, netlist.probes)})
                 for k, name in enumerate(netlist.plots)
             )
             return Results(plots=plots, seconds=float(archive["seconds"]))
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
-    except Exception as error:  # zipfile and zlib raise errors of their own for a cut file
-        if type(error).__name__ in {"BadZipFile", "error"}:
-            return None
-        raise
 
 
 def _keep(path: Path, netlist: Netlist, results: Results) -> None:

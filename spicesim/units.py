@@ -2,14 +2,15 @@
 
 import math
 import re
+from decimal import Decimal
 
 from spicesim.errors import SpecError
 
 __all__ = ["format_si", "parse_quantity", "spice_number"]
 
-_PREFIXES = {
-    "a": 1e-18, "f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "µ": 1e-6, "μ": 1e-6, "m": 1e-3, "": 1.0,
-    "k": 1e3, "M": 1e6, "Meg": 1e6, "meg": 1e6, "G": 1e9, "T": 1e12,
+_EXPONENTS = {
+    "a": -18, "f": -15, "p": -12, "n": -9, "u": -6, "µ": -6, "μ": -6, "m": -3, "": 0,
+    "k": 3, "M": 6, "Meg": 6, "meg": 6, "G": 9, "T": 12,
 }  # fmt: skip
 _QUANTITY = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(Meg|meg|[afpnuµμmkMGT]?)\s*(\S*)\s*")
 _UNITS = {"", "V", "A", "S", "ohm", "Ω", "F", "H", "s", "Hz", "W", "J", "m"}
@@ -39,7 +40,7 @@ def parse_quantity(value: float | int | str) -> float:
         digits, prefix, unit = match.groups()
         if unit not in _UNITS:
             raise SpecError(f"unknown unit {unit!r} in {value!r}; use one of {', '.join(sorted(_UNITS - {''}))}")
-        number = float(digits) * _PREFIXES[prefix]
+        number = float(Decimal(digits).scaleb(_EXPONENTS[prefix]))  # "50u" is 5e-5 to the last bit
     if not math.isfinite(number):
         raise SpecError(f"expected a finite number, got {value!r}")
     return number
@@ -58,5 +59,5 @@ def format_si(value: float, unit: str = "", digits: int = 4) -> str:
     if value == 0 or not math.isfinite(value):
         return f"{value:g} {unit}".rstrip()
     exponent = min(12, max(-18, 3 * math.floor(math.log10(abs(value)) / 3)))
-    names = {-18: "a", -15: "f", -12: "p", -9: "n", -6: "u", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T"}
+    names = {exponent: prefix for prefix, exponent in _EXPONENTS.items() if prefix not in {"µ", "μ", "Meg", "meg"}}
     return f"{value / 10**exponent:.{digits}g} {names[exponent]}{unit}".rstrip()

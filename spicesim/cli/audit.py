@@ -1,6 +1,7 @@
 """The audit command: a calibration against whole tiles it has not seen."""
 
 import json
+from collections.abc import Sequence
 
 import click
 import numpy as np
@@ -15,7 +16,7 @@ from spicesim.files import write_text
 from spicesim.network import compile_network, digits_network, load_digits
 from spicesim.ngspice.batch import BatchSimulator
 
-__all__ = ["audit"]
+__all__ = ["audit", "trained_matrices"]
 
 
 @click.command(epilog="example: spicesim audit chip.cal.json --sizes 16,32 --seed 7")
@@ -42,7 +43,7 @@ def audit(
     if min(numbers) < 2:
         raise SpecError(f"--sizes must be at least 2, got {min(numbers)}")
     chip = calibration.chip
-    matrices = random_matrices(chip, numbers, seed) | _trained_matrices(calibration, numbers)
+    matrices = random_matrices(chip, numbers, seed) | trained_matrices(calibration, numbers)
     cases = build_cases(chip, calibration.tile, matrices, random_vectors=vectors, seed=seed)
     checks = check_tiles(chip, cases, simulator=BatchSimulator(timeout=timeout), jobs=jobs, progress="audit")
     click.echo(format_checks(checks))
@@ -51,7 +52,7 @@ def audit(
         click.echo(f"wrote {json_path}")
 
 
-def _trained_matrices(calibration: Calibration, sizes: list[int]) -> dict[str, Floats]:
+def trained_matrices(calibration: Calibration, sizes: Sequence[int]) -> dict[str, Floats]:
     """Return corners of the devices that the shipped digits network programs."""
     network = compile_network(digits_network("mlp"), calibration, x_calibration=load_digits().x_calibration)
     largest = max((tile.g for tile in network.tiles()[0]), key=np.size)

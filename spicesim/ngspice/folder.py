@@ -32,8 +32,7 @@ def make_run_folder(netlist: Netlist) -> Path:
     """
     parent = runs_folder()
     try:
-        parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
+        folder = _make_folder(parent)
         (folder / NETLIST_NAME).write_text(netlist.format(), encoding="utf-8")
         (folder / ".spiceinit").write_text("\n".join(["set num_threads=1", *netlist.spiceinit, ""]), encoding="utf-8")
     except OSError as error:
@@ -41,6 +40,16 @@ def make_run_folder(netlist: Netlist) -> Path:
             f"cannot write a run folder in {parent}: {error.strerror or error}; free some space or set SPICESIM_RUNS"
         ) from error
     return folder
+
+
+def _make_folder(parent: Path, tries: int = 20) -> Path:
+    """Make a new folder; another run that ends may drop the empty parent in between."""
+    for _ in range(tries - 1):
+        parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            return Path(tempfile.mkdtemp(prefix="run-", dir=parent))
+    parent.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix="run-", dir=parent))
 
 
 def drop_run_folder(folder: Path) -> None:

@@ -93,8 +93,8 @@ def test_a_converged_run_with_gmin_stepping_is_a_success(simulator):
         (DIVIDER + "\n.meas dc x find v(b) at=7", {"analyses": (".dc v1 0 1 0.5",)}, ""),
         ("v1 a 0 3\nr1 a b 1\nb1 b 0 i=1e-3*sinh(400*v(b))", {}, ""),
     ],
-    ids=["no model", "no subcircuit", "no include", "no probe", "voltage loop", "floating node", "failed meas", "overflow"],
-)  # fmt: skip
+    ids=["no model", "no subcircuit", "no include", "no probe", "voltage loop", "floating node", "no meas", "overflow"],
+)
 def test_failures_are_errors_that_name_a_folder_to_rerun(simulator, body, more, said):
     with pytest.raises(SimulationError) as caught:
         simulator.run(circuit(body, **more))

@@ -1,0 +1,164 @@
+"""Calibrations: good where they say, refused where they must be, the same file back."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from spicesim.calibration.calibrate import calibrate
+from spicesim.calibration.calibration import Calibration, load_calibration
+from spicesim.calibration.cell import fit_cell, plan_cell
+from spicesim.chip import preset
+from spicesim.errors import CalibrationError, MappingError, SpecError, ValidityError
+from spicesim.sampling import run_all
+
+
+def test_held_out_errors_of_all_blocks(gf180_calibration):
+    """As fractions of full scale: of the largest cell, of the DAC's span, of the amplifiers' swing."""
+    for name, held_out in gf180_calibration.held_out.items():
+        assert held_out.max_error < (1e-4 if name == "cell current" else 2e-5), name
+        assert held_out.p99_error <= held_out.max_error
+        assert held_out.rms_error <= held_out.max_error
+
+
+def test_named_amplifier_parameters_are_plausible_and_have_errors(gf180_calibration):
+    for model in gf180_calibration.senseamps:
+        parameters = model.parameters
+        assert parameters["gain"].value == pytest.approx(1, rel=5e-3)
+        assert 0 < parameters["gain"].standard_error < 1e-3
+        assert 0 < parameters["r_in"].value < 30
+        assert abs(parameters["offset_in"].value) < 10e-3
+        assert parameters["rail_high"].value < -1.4
+        assert parameters["rail_low"].value > 1.4
+        assert 1.3 < model.linear_swing < model.full_scale * 1.01
+
+
+def test_a_saved_calibration_is_the_same_when_loaded(generic_calibration, tmp_path):
+    generic_calibration.save(tmp_path / "cal.json")
+    loaded = load_calibration(tmp_path / "cal.json")
+    assert loaded.hash == generic_calibration.hash
+    codes = np.random.default_rng(0).integers(0, 256, (5, 8))
+    g = np.random.default_rng(1).uniform(1e-6, 50e-6, (8, 4))
+    before, after = (c.tile(g, "bipolar", 20e3).solve(codes).v_out for c in (generic_calibration, loaded))
+    np.testing.assert_array_equal(before, after)
+
+
+def test_the_same_seed_gives_the_same_calibration_from_the_cache(generic_calibration):
+    again = calibrate(generic_calibration.chip, quick=True)
+    assert again.hash == generic_calibration.hash
+    for name, held_out in again.held_out.items():
+        np.testing.assert_array_equal(held_out.predicted, generic_calibration.held_out[name].predicted)
+
+
+def test_write_verify_is_exact(gf180_calibration):
+    cell = gf180_calibration.cell
+    low, high = cell.conductance_range
+    wanted = np.linspace(low, high, 50)
+    np.testing.assert_allclose(cell.read_conductance(cell.program(wanted)), wanted, rtol=1e-9)
+    with pytest.raises(MappingError, match="must lie in"):
+        cell.program(1.1 * high)
+
+
+def test_resistive_cells_need_few_orders():
+    chip = preset("generic-1t1r").changed(cell={"kind": "1r", "kappa": 0.0})
+    plan = plan_cell(chip, quick=True)
+    model, held_out = fit_cell(chip, plan, run_all(plan.netlists(chip)))
+    assert model.coefficients.shape == (1, 1, 1)
+    assert held_out.max_error < 1e-8
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda text: text[: len(text) // 2], "damaged"),
+        (lambda text: "{}", "no calibration"),
+        (lambda text: "", "no calibration"),
+        (lambda text: text.replace('"schema_version": 1', '"schema_version": 99', 1), "schema_version"),
+        (lambda text: text.replace('"v_out": [', '"v_out": ["x", ', 1), "v_out"),
+    ],
+    ids=["cut", "empty object", "empty file", "other schema", "a word for a number"],
+)
+def test_damaged_and_foreign_files_are_refused(generic_calibration, tmp_path, damage, said):
+    path = tmp_path / "cal.json"
+    generic_calibration.save(path)
+    path.write_text(damage(path.read_text()))
+    with pytest.raises(CalibrationError, match=said) as caught:
+        load_calibration(path)
+    assert "spicesim calibrate" in str(caught.value)
+
+
+def test_a_file_that_is_not_there_says_how_to_make_one(tmp_path):
+    with pytest.raises(CalibrationError, match="run: spicesim calibrate"):
+        load_calibration(tmp_path / "cal.json")
+
+
+def test_another_chip_is_refused(generic_calibration):
+    other = generic_calibration.chip.changed(cell={"kappa": 2.0})
+    with pytest.raises(CalibrationError, match="belongs to chip"):
+        generic_calibration.require_chip(other)
+    with pytest.raises(CalibrationError, match="choose one of"):
+        generic_calibration.senseamp(12345.0)
+
+
+def test_devices_beyond_the_calibrated_range_are_refused(generic_calibration):
+    for g in (200e-6, 1e-9, np.nan):
+        with pytest.raises(SpecError, match="calibrated"):
+            generic_calibration.tile(np.full((2, 2), g), "unipolar", 20e3)
+
+
+def test_currents_beyond_the_drivers_box_raise_by_name(generic_calibration):
+    """A calibration of narrow arrays does not cover the row currents of wide ones."""
+    wide = np.full((2, 80), 50e-6)
+    tile = generic_calibration.tile(wide, "unipolar", 5e3)
+    with pytest.raises(ValidityError, match=r"word-line driver.*row"):
+        tile.solve(np.full((1, 2), 255))
+
+
+def test_an_interrupted_calibration_goes_on_where_it_was(tmp_path):
+    """Kill the whole process in the middle; what was finished is in the cache, and the result is the same."""
+    environment = {**os.environ, "SPICESIM_CACHE": str(tmp_path / "cache"), "SPICESIM_RUNS": str(tmp_path / "runs")}
+    script = (
+        "import os, signal, spicesim.sampling as s\n"
+        "from spicesim.calibration.calibrate import calibrate\n"
+        "from spicesim.chip import preset\n"
+        "keep, kept = s._keep, []\n"
+        "def keep_and_die(*a):\n"
+        "    keep(*a); kept.append(1)\n"
+        "    if len(kept) == 7: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "s._keep = keep_and_die\n"
+        "calibrate(preset('generic-1t1r').changed(array={'rows': 16, 'columns': 16}), quick=True, jobs=1)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", script], env=environment, check=False, timeout=120)
+    assert killed.returncode == -9
+    kept = list((tmp_path / "cache" / "results").glob("*.npz"))
+    assert len(kept) == 7
+    finish = script.replace("== 7", "== -1") + "print(len(kept))\n"
+    done = subprocess.run(
+        [sys.executable, "-c", finish], env=environment, check=True, timeout=120, capture_output=True, text=True
+    )
+    assert int(done.stdout) == len(list((tmp_path / "cache" / "results").glob("*.npz"))) - 7
+
+
+def test_a_damaged_cache_entry_is_simulated_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("SPICESIM_CACHE", str(tmp_path))
+    chip = preset("generic-1t1r")
+    netlists = plan_cell(chip, quick=True).netlists(chip)
+    first = run_all(netlists)
+    for entry in (tmp_path / "results").glob("*.npz"):
+        entry.write_bytes(entry.read_bytes()[:100])
+    second = run_all(netlists)
+    for a, b in zip(first, second, strict=True):
+        for probe, vector in a[0].vectors.items():
+            np.testing.assert_array_equal(vector, b[0].vectors[probe])
+
+
+def test_the_file_is_json_with_provenance(generic_calibration, tmp_path):
+    generic_calibration.save(tmp_path / "cal.json")
+    document = json.loads((tmp_path / "cal.json").read_text())
+    assert document["chip"]["name"] == "generic-1t1r"
+    assert {"ngspice", "numpy", "spicesim"} <= set(document["versions"])
+    assert document["schema_version"] == 1
+    assert Calibration.model_validate(document).hash == generic_calibration.hash

@@ -1,0 +1,122 @@
+"""The chip description: TOML both ways, validation that says what, where and wanted, a hash of its content."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spicesim.chip import PRESETS, Chip, ModelFile, format_chip, load_chip, preset, save_chip
+from spicesim.errors import MissingDependencyError, SpecError
+from spicesim.units import format_si, parse_quantity, spice_number
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_a_preset_survives_its_file(tmp_path, name):
+    chip = preset(name)
+    save_chip(chip, tmp_path / "chip.toml")
+    assert load_chip(tmp_path / "chip.toml") == chip
+    assert load_chip(tmp_path / "chip.toml").hash == chip.hash
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_every_key_of_a_file_has_a_comment_with_its_unit(name):
+    lines = format_chip(preset(name)).splitlines()
+    keys = [k for k, line in enumerate(lines) if re.match(r"\w+ = ", line)]
+    assert all(lines[k - 1].startswith("# ") for k in keys)
+    quantities = [k for k in keys if re.search(r"= \d[\d.]*e-\d+$", lines[k])]
+    assert all("[" in lines[k - 1] for k in quantities)
+
+
+def test_values_may_be_text_with_units(tmp_path):
+    text = format_chip(preset("generic-1t1r"))
+    written = text.replace("g_max = 5e-05", 'g_max = "50 uS"').replace("r_unit = 20000.0", 'r_unit = "20 kohm"')
+    assert written != text
+    (tmp_path / "chip.toml").write_text(written)
+    assert load_chip(tmp_path / "chip.toml") == preset("generic-1t1r")
+
+
+def test_the_hash_follows_the_content_and_nothing_else():
+    chip = preset("generic-1t1r")
+    assert chip.changed().hash == chip.hash
+    assert chip.changed(cell={"kappa": 1.5}).hash != chip.hash
+    assert len({preset(name).hash for name in PRESETS}) == len(PRESETS)
+
+
+def test_a_chip_is_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        preset("generic-1t1r").array.rows = 5
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"array": {"rows": 0}}, r"array.rows.*greater than or equal to 1.*got 0"),
+        ({"array": {"rows": 2.5}}, r"array.rows"),
+        ({"array": {"r_word_line": -1}}, r"array.r_word_line"),
+        ({"cell": {"g_min": 1e-3}}, r"cell.*g_min must lie below g_max"),
+        ({"cell": {"kind": "2t2r"}}, r"cell.kind.*'1r' or '1t1r'"),
+        ({"cell": {"access_length": 1e-7}}, r"access_length.*min_length"),
+        ({"dac": {"bits": 40}}, r"dac.bits"),
+        ({"dac": {"v_span": 3.0}}, r"within the supply"),
+        ({"sense_amplifier": {"r_feedback": []}}, r"r_feedback"),
+        ({"sense_amplifier": {"r_feedback": [-1.0]}}, r"r_feedback"),
+        ({"process": {"nmos": "bad name"}}, r"process.nmos.*letters"),
+        ({"process": {"models": []}}, r"process.models"),
+        ({"cell": {"colour": 1}}, r"unknown key 'cell.colour'"),
+        ({"cell": {"kappa": "1 furlong"}}, r"cell.kappa.*furlong"),
+        ({"cell": {"kappa": float("nan")}}, r"cell.kappa"),
+    ],
+)
+def test_impossible_values_are_refused_with_where_and_wanted(change, said):
+    with pytest.raises(SpecError, match=said):
+        preset("generic-1t1r").changed(**change)
+
+
+def test_models_that_are_not_there_say_how_to_get_them(tmp_path):
+    with pytest.raises(MissingDependencyError, match="pip install --no-deps no-such-pdk"):
+        ModelFile(path="package:no-such-pdk/a.lib").resolve()
+    with pytest.raises(MissingDependencyError, match="correct its path"):
+        ModelFile(path=str(tmp_path / "a.lib")).resolve()
+    with pytest.raises(SpecError, match="no library file"):
+        ModelFile(path="library:nothing.cir").resolve()
+
+
+def test_relative_model_paths_start_at_the_chips_folder(tmp_path):
+    (tmp_path / "mine.lib").write_text("* models\n")
+    chip = preset("generic-1t1r").changed(process={"models": [{"path": "mine.lib"}]})
+    save_chip(chip, tmp_path / "chip.toml")
+    assert load_chip(tmp_path / "chip.toml").process.models[0].resolve() == tmp_path / "mine.lib"
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_a_number_in_a_netlist_reads_back_as_the_same_double(x):
+    assert float(spice_number(x)) == x
+
+
+@given(st.floats(min_value=1e-15, max_value=1e11))
+def test_numbers_for_people_read_back(x):
+    assert parse_quantity(format_si(x, "V", digits=12)) == pytest.approx(x, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("10u", 1e-5), ("1.5 kohm", 1500.0), ("2M", 2e6), ("1m", 1e-3), ("3 mV", 3e-3), ("-1e-3", -1e-3), (7, 7.0)],
+)
+def test_quantities(text, value):
+    assert parse_quantity(text) == pytest.approx(value, rel=1e-12)
+
+
+@pytest.mark.parametrize("text", ["", "ten", "1 furlong", "1e999", "nan", "m", True, "1uu"])
+def test_what_is_no_quantity(text):
+    with pytest.raises(SpecError):
+        parse_quantity(text)
+
+
+def test_netlists_hold_no_infinity():
+    with pytest.raises(SpecError, match="inf"):
+        spice_number(float("inf"))
+
+
+def test_the_model_of_a_chip_is_public():
+    assert Chip.model_validate(preset("generic-1t1r").model_dump()) == preset("generic-1t1r")
