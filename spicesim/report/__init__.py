@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from spicesim.calibration.calibration import Calibration
-from spicesim.report.calibration import calibration_sections, code_agreement, worst_check
+from spicesim.report.calibration import calibration_sections
 from spicesim.report.chip import chip_section
 from spicesim.report.network import AccuracyRow, AuditPoints, IrDropMap, LayerRow, NetworkReport, network_sections
 from spicesim.report.numbers import parts_per_million
 from spicesim.report.page import Facts, Page, write_page
 from spicesim.report.provenance import calibration_facts, provenance_section
+from spicesim.report.tiles import code_agreement, worst_check
 
 __all__ = [
     "AccuracyRow",
@@ -38,12 +39,12 @@ def write_calibration_report(calibration: Calibration, path: str | Path) -> None
     """
     facts = [("ngspice runs", f"{calibration.simulations}"), ("time", f"{calibration.seconds:.1f} s")]
     if calibration.checks:
-        for name, linear in (("largest error, linear outputs", True), ("largest error, all outputs", False)):
+        for name, linear in (("max error, linear outputs", True), ("max error, all outputs", False)):
             worst = worst_check(calibration.checks, linear=linear)
             facts.append((name, "none" if worst is None else f"{parts_per_million(worst)} ppm FS"))
         bits = calibration.chip.adc.bits
         least = min(code_agreement(check, bits)[0] for check in calibration.checks)
-        facts.append((f"identical {bits}-bit codes, worst tile", f"{100 * least:.2f} %"))
+        facts.append(("identical codes, worst tile", f"{100 * least:.2f} %"))
     page = Page(
         title=calibration.chip.name,
         kind="Calibration against ngspice",

@@ -1,12 +1,6 @@
-"""The sections on a calibration: its blocks, their errors, their validity, and whole tiles against ngspice."""
+"""The sections on a calibration: its blocks, their errors, and their validity."""
 
-from collections.abc import Iterable
-
-import numpy as np
-
-from spicesim.audit import compare_codes
-from spicesim.behavioural.converter import AdcRange
-from spicesim.calibration.calibration import Calibration, TileCheck
+from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.heldout import HeldOut
 from spicesim.plots import (
     plot_cell,
@@ -14,17 +8,16 @@ from spicesim.plots import (
     plot_cell_nonlinearity,
     plot_dac,
     plot_dac_load,
-    plot_error_by_vector,
-    plot_parity,
     plot_residuals,
     plot_senseamp_input,
     plot_senseamp_output,
     plot_virtual_ground,
 )
-from spicesim.report.numbers import parts_per_million, percent, quantity, uncertain
+from spicesim.report.numbers import parts_per_million, quantity, uncertain
 from spicesim.report.page import Block, Column, Illustration, Section, Table
+from spicesim.report.tiles import tile_section
 
-__all__ = ["calibration_sections", "code_agreement", "parity_illustration", "worst_check"]
+__all__ = ["calibration_sections"]
 
 _NAMES = {"gain": "gain / r_feedback", "offset_in": "input offset", "offset_out": "output offset",
           "r_in": "input resistance", "rail_high": "output at the high rail",
@@ -34,30 +27,12 @@ _NAMES = {"gain": "gain / r_feedback", "offset_in": "input offset", "offset_out"
 def calibration_sections(calibration: Calibration) -> tuple[Section, ...]:
     """Tell how well the blocks and whole tiles were calibrated."""
     return (
-        _tile_section(calibration),
+        tile_section(calibration),
         _dac_section(calibration),
         _cell_section(calibration),
         _senseamp_section(calibration),
         _validity_section(calibration),
     )
-
-
-def code_agreement(check: TileCheck, bits: int) -> tuple[float, float, float]:
-    """Return the fractions of ADC codes identical, off by one and worse, for a range that is the whole swing."""
-    low = 0.0 if check.polarity == "unipolar" else -check.full_scale
-    adc = AdcRange(low=low, high=check.full_scale, bits=bits)
-    return compare_codes(adc.codes(check.predicted) - adc.codes(check.measured))
-
-
-def worst_check(checks: Iterable[TileCheck], *, linear: bool) -> float | None:
-    """Return the largest error of all checks, or of their linear columns, as a fraction of full scale."""
-    found = [np.abs(_errors(check, linear=linear)).max(initial=0.0) for check in checks]
-    return float(max(found)) if found else None
-
-
-def _errors(check: TileCheck, *, linear: bool) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    errors = (check.predicted - check.measured) / check.full_scale
-    return errors[~np.array(check.saturated)] if linear else errors.ravel()
 
 
 def _held_out_table(held_out: dict[str, HeldOut], subject: str) -> Table:
@@ -238,102 +213,3 @@ def _validity_section(calibration: Calibration) -> Section:
         rows=tuple((b, q, quantity(low, unit), quantity(high, unit)) for b, q, low, high, unit in boxes),
     )
     return Section(anchor="validity", title="Where the models hold", blocks=(table,))
-
-
-def _tile_section(calibration: Calibration) -> Section:
-    checks, bits = calibration.checks, calibration.chip.adc.bits
-    text = (
-        "Whole tiles, every transistor of them, in ngspice beside the behavioural tile, on conductances and code "
-        "vectors that no fit has seen; full scale is the swing of an amplifier to its nearer rail."
-    )
-    if not checks:
-        return Section(
-            anchor="tiles", title="Whole tiles", text="This calibration was not checked on whole tiles in ngspice."
-        )
-    errors = np.concatenate([_errors(check, linear=False) for check in checks])
-    return Section(
-        anchor="tiles",
-        title="Whole tiles",
-        text=text,
-        blocks=(
-            Table(
-                caption=f"Errors of the amplifier outputs in % of full scale, and ADC codes of {bits} bit over the "
-                "whole swing: from 0 (unipolar) or from its negative (bipolar) to full scale.",
-                columns=(
-                    Column(title="tile", text=True),
-                    Column(title="columns", text=True),
-                    Column(title="inputs", text=True),
-                    Column(title="r_feedback"),
-                    Column(title="vectors"),
-                    Column(title="saturated outputs"),
-                    Column(title="linear: max", unit="% FS"),
-                    Column(title="RMS", unit="% FS"),
-                    Column(title="all: max", unit="% FS"),
-                    Column(title="RMS", unit="% FS"),
-                    Column(title="identical codes", unit="%"),
-                    Column(title="off\N{NO-BREAK SPACE}by\N{NO-BREAK SPACE}one", unit="%"),
-                    Column(title="worse", unit="%"),
-                ),
-                rows=tuple(_check_row(check, bits) for check in checks),
-            ),
-            parity_illustration(
-                np.concatenate([check.measured.ravel() for check in checks]),
-                np.concatenate([check.predicted.ravel() for check in checks]),
-                np.concatenate([np.full(check.measured.size, check.full_scale) for check in checks]),
-                np.concatenate([np.array(check.saturated).ravel() for check in checks]),
-                caption=f"{errors.size} outputs of all tiles above; the largest error is "
-                f"{percent(float(np.abs(errors).max()))} % of full scale.",
-            ),
-            _vector_illustration(checks),
-        ),
-    )
-
-
-def _vector_illustration(checks: Iterable[TileCheck]) -> Illustration:
-    names, sizes, saturating = [], [], []
-    for check in checks:
-        worst = np.abs(check.predicted - check.measured).max(axis=1) / check.full_scale
-        names += [name.rstrip("0123456789 ") for name in check.pattern]
-        sizes += worst.tolist()
-        saturating += [any(flags) for flags in check.saturated]
-    return Illustration(
-        title="Errors by kind of input vector",
-        caption="One point a simulated vector of the tiles above; structured inputs stand beside random ones.",
-        figure=plot_error_by_vector(names, sizes, saturating),
-    )
-
-
-def _check_row(check: TileCheck, bits: int) -> tuple[str, ...]:
-    told = {f"{check.rows}x{check.columns}", check.polarity}  # by the other columns of the table
-    linear, every = _errors(check, linear=True), _errors(check, linear=False)
-    sizes = [
-        (percent(float(np.abs(e).max())), percent(float(np.sqrt(np.mean(e**2))))) if e.size else ("none", "none")
-        for e in (linear, every)
-    ]
-    return (
-        f"{check.rows} × {check.columns}",  # noqa: RUF001
-        " ".join(word for word in check.name.split() if word not in told) or check.name,
-        check.polarity,
-        quantity(check.r_feedback, "ohm"),
-        f"{len(check.pattern)}",
-        f"{int(np.sum(check.saturated))} of {every.size}",
-        *sizes[0],
-        *sizes[1],
-        *(f"{100 * share:.2f}" for share in code_agreement(check, bits)),
-    )
-
-
-def parity_illustration(
-    measured: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-    predicted: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-    full_scale: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-    saturated: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] | None = None,
-    *,
-    caption: str,
-) -> Illustration:
-    """Show predicted against measured outputs [V] with their residuals."""
-    return Illustration(
-        title="Model against ngspice",
-        caption=caption,
-        figure=plot_parity(measured, predicted, full_scale, saturated),
-    )

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from spicesim.plots import plot_accuracies, plot_confusion, plot_ir_drop, plot_ir_drop_profile, plot_layer_snr
-from spicesim.report.calibration import parity_illustration
 from spicesim.report.numbers import parts_per_million, percent, quantity
 from spicesim.report.page import Block, Column, Illustration, Section, Table
+from spicesim.report.tiles import parity_illustration
 
 __all__ = ["AccuracyRow", "AuditPoints", "IrDropMap", "LayerRow", "NetworkReport", "network_sections"]
 
@@ -128,7 +128,7 @@ class NetworkReport:
             found.append(("noisiest layer", f"{min(finite):.1f} dB"))
         if self.audit is not None:
             error = np.abs(self.audit.predicted - self.audit.measured) / self.audit.full_scale
-            found.append(("largest error in ngspice", f"{parts_per_million(float(error.max()))} ppm FS"))
+            found.append(("max error against ngspice", f"{parts_per_million(float(error.max()))} ppm FS"))
             found.append(("identical ADC codes", f"{100 * self.audit.codes_identical:.2f} %"))
         return tuple(found or [("inputs", f"{self.images}")])
 

@@ -4,6 +4,8 @@ import math
 
 from spicesim.units import format_si
 
+_LEAST = 1e-6
+"""Smallest number told apart from nothing."""
 _MINUS = "\N{MINUS SIGN}"
 
 __all__ = ["parts_per_million", "percent", "quantity", "uncertain"]
@@ -16,20 +18,22 @@ def quantity(value: float, unit: str, digits: int = 4) -> str:
 
 
 def parts_per_million(fraction: float) -> str:
-    """Format a fraction in millionths, three digits and no exponent."""
+    """Format a fraction in millionths, three digits and no exponent, to a millionth of them."""
     return _plain(1e6 * fraction)
 
 
 def percent(fraction: float) -> str:
-    """Format a fraction in hundredths, three digits and no exponent."""
+    """Format a fraction in hundredths, three digits and no exponent, to a millionth of them."""
     return _plain(100 * fraction)
 
 
 def _plain(value: float) -> str:
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
+    if abs(value) < _LEAST:
+        return f"< {_LEAST:.6f}"
     places = max(0, 2 - math.floor(math.log10(abs(value)) + 1e-12))
-    return f"{value:.{min(places, 9)}f}"
+    return f"{value:.{min(places, 6)}f}"
 
 
 def uncertain(value: float, error: float, unit: str) -> str:
