@@ -47,7 +47,7 @@ class LadderDac(SubCircuit):  # type: ignore[misc]  # PySpice has no types
 
 def dac_blocks(chip: Chip) -> list[str]:
     """Return the subcircuits that :func:`dac_line` calls, the amplifier excepted."""
-    ladder = f"* dac: {chip.dac.bits}-bit R-2R ladder, switches, and an amplifier as buffer\n{LadderDac(chip)}"
+    ladder = f"* dac: {chip.dac.bits}-bit R-2R ladder, switches, and an amplifier as buffer\n{LadderDac(chip)}".lower()
     return [block_text("switch", chip.process), ladder]
 
 

@@ -13,11 +13,14 @@ _TRANSISTOR = re.compile(r"^(m\w*)(\s+(?:\S+\s+){4})(nch|pch)(\b.*)$", re.MULTIL
 
 
 def model_section(process: Process) -> str:
-    """Format the lines that load the transistor models and set the temperature."""
+    """Format the lines that load the transistor models and set the temperature; cards of the library stand in full."""
     lines = [f"* transistor models: {process.name}"]
     for model in process.models:
         path = model.resolve()
-        lines.append(f".lib '{path}' {model.section}" if model.section else f".include '{path}'")
+        if model.path.startswith("library:"):
+            lines.append(path.read_text(encoding="utf-8").rstrip("\n"))
+        else:
+            lines.append(f".lib '{path}' {model.section}" if model.section else f".include '{path}'")
     lines.append(f".temp {spice_number(process.temperature_c)}")
     return "\n".join(lines)
 

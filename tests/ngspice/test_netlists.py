@@ -124,9 +124,9 @@ def test_the_dac_takes_any_resolution(chip):
 def test_a_planted_ladder_error_shows_in_the_dac(chip):
     """The top leg 1 % too large moves the midpoint step by what the ladder's algebra says."""
     netlist = build_dac(chip)
-    leg = f"Rleg7 n7 s7 {2 * chip.dac.r_unit!r}"
+    leg = f"rleg7 n7 s7 {2 * chip.dac.r_unit!r}"
     assert leg in netlist.body
-    planted = netlist.body.replace(leg, f"Rleg7 n7 s7 {2.02 * chip.dac.r_unit!r}")
+    planted = netlist.body.replace(leg, f"rleg7 n7 s7 {2.02 * chip.dac.r_unit!r}")
     out = run(netlist)["v(out)"]
     wrong = run(type(netlist)(**{f: getattr(netlist, f) for f in netlist.__slots__} | {"body": planted}))["v(out)"]
     # the leg's Thevenin weight falls from 1/2 to 2R/(2R + 2.02R) of the span

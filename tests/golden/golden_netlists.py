@@ -1,0 +1,73 @@
+"""The golden netlists: small circuits of every kind, and the values that ngspice gives for them.
+
+``scripts/refresh_golden`` runs this file to write ``netlists/golden`` anew.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from spicesim.chip import preset
+from spicesim.netlist import (
+    Netlist,
+    build_cell,
+    build_column,
+    build_crossbar,
+    build_dac,
+    build_senseamp,
+    build_tile,
+)
+from spicesim.ngspice.batch import BatchSimulator, ngspice_version
+
+
+def golden_netlists() -> dict[str, Netlist]:
+    """Build them; all numbers are written out, so that no random stream can change them."""
+    g = np.array(
+        [
+            [5e-6, 40e-6, 12e-6, 1e-6],
+            [25e-6, 8e-6, 50e-6, 30e-6],
+            [18e-6, 3e-6, 22e-6, 45e-6],
+            [10e-6, 35e-6, 0.0, 15e-6],
+        ]
+    )
+    codes = np.array([255, 0, 128, 37])
+    netlists = {}
+    for name in ("generic-1t1r", "gf180-1t1r"):
+        chip = preset(name)
+        short = name.split("-")[0]
+        v = chip.dac.v_span * codes / 256
+        netlists |= {
+            f"{short}_cell": build_cell(chip, 50e-6),
+            f"{short}_column": build_column(chip, g[:, 1], v, 40e3),
+            f"{short}_crossbar": build_crossbar(chip, g, v),
+            f"{short}_dac": build_dac(chip.changed(dac={"bits": 4})),
+            f"{short}_senseamp": build_senseamp(chip, 20e3, 100e-6, points=41),
+            f"{short}_tile": build_tile(chip, g, codes, polarity="unipolar", r_feedback=40e3),
+        }
+    return netlists
+
+
+def portable(text: str) -> str:
+    """Take the place of the models on this machine out of a netlist."""
+    return re.sub(r"'[^']*/site-packages/", "'SITE-PACKAGES/", text)
+
+
+def simulate(netlist: Netlist) -> dict[str, list[float]]:
+    """Return every probe's values."""
+    (plot,) = BatchSimulator().run(netlist)
+    return {probe: [float(f"{x:.9e}") for x in plot.vectors[probe]] for probe in netlist.probes}
+
+
+def main(folder: Path) -> None:
+    """Write netlists and values."""
+    for name, netlist in golden_netlists().items():
+        (folder / f"{name}.cir").write_text(portable(netlist.format()))
+        document = {"ngspice": ngspice_version(), "values": simulate(netlist)}
+        (folder / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
