@@ -53,9 +53,12 @@ def dac_blocks(chip: Chip) -> list[str]:
 
 def dac_references(chip: Chip, polarity: Polarity) -> str:
     """Format the two reference voltages of all ladders."""
-    reference, span = chip.sense_amplifier.v_reference, chip.dac.v_span
-    low = reference if polarity == "unipolar" else reference - span
-    return f"* ladder references, {polarity}\nvlo vlo 0 {spice_number(low)}\nvhi vhi 0 {spice_number(reference + span)}"
+    low = 0.0 if polarity == "unipolar" else -chip.dac.v_span
+    return (
+        f"* ladder references above the common one, {polarity}\n"
+        f"vlo vlo vref {spice_number(low)}\n"
+        f"vhi vhi vref {spice_number(chip.dac.v_span)}"
+    )
 
 
 def code_bits(code: int, bits: int) -> list[str]:

@@ -29,7 +29,7 @@ def test_the_text_is_what_it_was(name):
 
 @pytest.mark.parametrize("name", NETLISTS)
 def test_the_operating_point_is_what_it_was(name):
-    """To a millionth; other versions of ngspice may differ in the last digits. Floor: a nanovolt, a tenth picoampere."""
+    """To a millionth; other versions of ngspice differ in the last digits. Floor: 1 nV, 0.1 pA."""
     values = json.loads((GOLDEN / f"{name}.json").read_text())["values"]
     for probe, found in golden_netlists.simulate(NETLISTS[name]).items():
         np.testing.assert_allclose(found, values[probe], rtol=1e-6, atol=1e-9 if probe.startswith("v") else 1e-13)
