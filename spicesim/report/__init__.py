@@ -9,6 +9,7 @@ from spicesim.report.network import AccuracyRow, AuditPoints, IrDropMap, LayerRo
 from spicesim.report.numbers import parts_per_million
 from spicesim.report.page import Facts, Page, write_page
 from spicesim.report.provenance import calibration_facts, provenance_section
+from spicesim.report.run import describe_run
 from spicesim.report.tiles import code_agreement, worst_check
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "IrDropMap",
     "LayerRow",
     "NetworkReport",
+    "describe_run",
     "write_calibration_report",
     "write_network_report",
 ]
@@ -67,7 +69,7 @@ def write_network_report(report: NetworkReport, calibration: Calibration, path: 
     Parameters
     ----------
     report : NetworkReport
-        The run.
+        The run; :func:`describe_run` makes it of an experiment.
     calibration : Calibration
         Of the chip it ran on.
     path : str or Path

@@ -7,13 +7,18 @@ import pytest
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.calibration import Calibration
 from spicesim.chip import preset
+from spicesim.engine import ExactEngine, IdealEngine
 from spicesim.errors import StorageError
+from spicesim.experiment import run_experiment
+from spicesim.network import compile_network, digits_network, load_digits
+from spicesim.network.dataset import Dataset
 from spicesim.report import (
     AccuracyRow,
     AuditPoints,
     IrDropMap,
     LayerRow,
     NetworkReport,
+    describe_run,
     write_calibration_report,
     write_network_report,
 )
@@ -160,6 +165,31 @@ def test_network_page_without_some_of_its_parts(calibration, tmp_path, absent):
     text = written(write_network_report, network_report(calibration, **changes), calibration, folder=tmp_path)
     outline(text)
     assert ("Audit in ngspice" in text) == (absent not in ("audit", "everything"))
+
+
+def test_run_of_a_network_becomes_its_report(calibration, tmp_path):
+    network, digits = compile_network(digits_network("mlp"), calibration), load_digits()
+    network.fit_ranges(digits.x_calibration)
+    dataset = Dataset(inputs={"x": digits.x[:20]}, labels=digits.y[:20], calibration_inputs=None)
+    ideal = run_experiment(network, dataset, calibration, IdealEngine(calibration.chip))
+    exact = run_experiment(network, dataset, calibration, ExactEngine(calibration), audit=2)
+    report = describe_run(exact, "digits", {"ideal circuit": ideal})
+    assert [row.label for row in report.accuracies] == ["digital", "ideal circuit", "exact"]
+    assert [row.accuracy for row in report.accuracies[1:]] == [ideal.accuracy, exact.accuracy]
+    assert np.trace(report.confusion) == round(20 * exact.accuracy)
+    assert report.confusion.sum() == 20
+    assert report.ir_drop.loss.shape == (8, 8)
+    assert np.array_equal(report.audit.measured, exact.audit.measured)
+    text = written(write_network_report, report, calibration, folder=tmp_path)
+    assert f"{100 * exact.accuracy:.2f} %" in text
+
+
+def test_run_without_labels_or_audit_becomes_its_report(calibration, tmp_path):
+    network, digits = compile_network(digits_network("mlp"), calibration), load_digits()
+    dataset = Dataset(inputs={"x": digits.x[:4]}, labels=None, calibration_inputs=digits.x_calibration)
+    report = describe_run(run_experiment(network, dataset, calibration, ExactEngine(calibration)), "digits")
+    assert (report.accuracies, report.confusion, report.audit, report.ir_drop) == ((), None, None, None)
+    outline(written(write_network_report, report, calibration, folder=tmp_path))
 
 
 def test_layers_without_error_or_signal(calibration, tmp_path):
