@@ -47,13 +47,13 @@ def demo(output: str, preset_name: str, kind: str, audit_count: int, seed: int, 
     dataset = Dataset(inputs={"x": digits.x}, labels=digits.y, calibration_inputs=digits.x_calibration)
     network.fit_ranges(digits.x_calibration)
     _write_netlists(calibration, network, folder / "netlists")
-    click.echo(f"3 network  {kind.upper()} on {len(digits.y)} handwritten digits no one trained on")
+    click.echo(f"network    {kind.upper()} on {len(digits.y)} handwritten digits it was not trained on")
     ideal = run_experiment(network, dataset, calibration, IdealEngine(chip), progress=True)
     no_wires = run_experiment(network, dataset, calibration, ExactEngine(calibration, wires=False), progress=True)
     circuit = run_experiment(
         network, dataset, calibration, ExactEngine(calibration), audit=audit_count, seed=seed, jobs=jobs, progress=True
     )
-    _write_results(folder, kind, network, {"ideal": ideal, "no_wires": no_wires, "circuit": circuit})
+    _write_results(folder, kind, {"ideal": ideal, "no_wires": no_wires, "circuit": circuit})
     click.echo(f"\n{_accuracy_table(ideal, no_wires, circuit)}\n")
     assert circuit.audit is not None
     click.echo(format_audit(circuit.audit, circuit.product_seconds))
@@ -63,11 +63,11 @@ def demo(output: str, preset_name: str, kind: str, audit_count: int, seed: int, 
 def _describe(path: Path, preset_name: str) -> Chip:
     if exists(path):
         chip = load_chip(path)
-        click.echo(f"1 chip     {path}, kept as it was")
+        click.echo(f"chip       {path}, kept as it was")
         return chip
     chip = preset(preset_name).changed(name=f"{preset_name}-32", array={"rows": 32, "columns": 32})
     save_chip(chip, path)
-    click.echo(f"1 chip     {path}: {chip.process.name}, {chip.array.rows}x{chip.array.columns} {chip.cell.kind} cells")
+    click.echo(f"chip       {path}: {chip.process.name}, {chip.array.rows}x{chip.array.columns} {chip.cell.kind} cells")
     return chip
 
 
@@ -80,13 +80,13 @@ def _calibrate(chip: Chip, path: Path, jobs: int | None) -> Calibration:
         except CalibrationError:
             pass  # of an earlier chip or version: made anew
         else:
-            click.echo(f"2 calibrate  {path} is of this chip, kept")
+            click.echo(f"calibrate  {path} is of this chip, kept")
             return calibration
-    click.echo("2 calibrate  blocks and whole tiles against ngspice")
+    click.echo("calibrate  blocks against ngspice, then whole tiles:\n")
     calibration = calibrate(chip, jobs=jobs, progress=True)
     calibration.save(path)
     click.echo(
-        f"{format_checks(calibration.checks)}\n  {calibration.simulations} simulations in {calibration.seconds:.0f} s"
+        f"{format_checks(calibration.checks)}\n\n{calibration.simulations} simulations in {calibration.seconds:.0f} s"
     )
     return calibration
 
@@ -109,7 +109,7 @@ def _write_netlists(calibration: Calibration, network: Network, folder: Path) ->
     }
     for name, netlist in netlists.items():
         netlist.write(folder / f"{name}.cir")
-    click.echo(f"  netlists   {folder}/: {', '.join(netlists)}")
+    click.echo(f"netlists   {folder}/: {', '.join(netlists)}")
 
 
 def _accuracy_table(ideal: Experiment, no_wires: Experiment, circuit: Experiment) -> str:
@@ -126,8 +126,8 @@ def _snr(experiment: Experiment) -> str:
     return " ".join(f"{layer.snr_db:.1f}" for layer in experiment.result.stats.layers)
 
 
-def _write_results(folder: Path, kind: str, network: Network, experiments: dict[str, Experiment]) -> None:
-    from spicesim.report import write_network_report  # drawing takes a second to import
+def _write_results(folder: Path, kind: str, experiments: dict[str, Experiment]) -> None:
+    from spicesim.report import describe_run, write_network_report  # drawing takes a second to import
 
     circuit = experiments["circuit"]
     document = circuit.document()
@@ -136,4 +136,6 @@ def _write_results(folder: Path, kind: str, network: Network, experiments: dict[
     assert circuit.audit is not None
     circuit.audit.worst.write(folder / "netlists" / "audit_worst.cir")
     write_text(folder / "result.json", json.dumps(document, indent=1) + "\n")
-    write_network_report(circuit, network, kind, folder / "report.html", experiments)
+    others = {"ideal circuit": experiments["ideal"], "wires ignored": experiments["no_wires"]}
+    run = describe_run(circuit, f"{kind.upper()} on handwritten digits", others)
+    write_network_report(run, circuit.calibration, folder / "report.html")

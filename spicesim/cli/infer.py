@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import click
@@ -101,7 +102,9 @@ def infer(
     if experiment.audit is not None:
         click.echo(f"\n{format_audit(experiment.audit, experiment.product_seconds)}")
     if report_path is not None:
-        write_network_report(experiment, network, model, report_path)
+        from spicesim.report import describe_run, write_network_report  # drawing takes a second to import
+
+        write_network_report(describe_run(experiment, Path(model).stem), calibration, report_path)
         click.echo(f"wrote {report_path}")
 
 

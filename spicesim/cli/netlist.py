@@ -24,7 +24,7 @@ from spicesim.units import parse_quantity
 __all__ = ["netlist"]
 
 
-class Quantity(click.ParamType):
+class Quantity(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic in newer releases of click
     """A number with an optional SI prefix."""
 
     name = "quantity"
