@@ -61,7 +61,7 @@ def plot_ir_drop(loss: npt.ArrayLike) -> Figure:
     Parameters
     ----------
     loss : array_like of shape (rows, columns)
-        Driver voltage less the voltage across the cell [V].
+        Voltage between driver and virtual ground that is not across the cell [V].
     """
     drop = np.asarray(loss, dtype=float)
     rows, columns = drop.shape
@@ -70,7 +70,7 @@ def plot_ir_drop(loss: npt.ArrayLike) -> Figure:
     image = axes.imshow(factor * drop, cmap="viridis", interpolation="none", aspect="auto", origin="upper")
     axes.grid(visible=False)
     axes.set_xlabel("bit line (column)")
-    axes.set_ylabel("word line (row), driven from the left")
+    axes.set_ylabel("word line (row)")
     bar = figure.colorbar(image, ax=axes, label=f"voltage lost [{unit}]")
     bar.outline.set_visible(False)
     return figure

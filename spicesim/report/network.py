@@ -87,7 +87,7 @@ class IrDropMap:
     name: str
     """Name of the tile."""
     loss: Floats
-    """Driver voltage less the voltage across the cell, shape (rows, columns) [V]."""
+    """Voltage between driver and virtual ground that is not across the cell, shape (rows, columns) [V]."""
     input_name: str
     """What drove it, such as "all inputs at full scale"."""
 
@@ -105,7 +105,7 @@ class NetworkReport:
     layers: tuple[LayerRow, ...]
     """Each analog layer, in the order of execution."""
     accuracies: tuple[AccuracyRow, ...] = ()
-    """Ways to run it, the one of :attr:`engine` among them; empty if no classes were given."""
+    """Ways to run it, the digital one first, that of :attr:`engine` last; empty if no classes were given."""
     confusion: npt.NDArray[np.int64] | None = None
     """Inputs by true class (row) and answer (column)."""
     class_labels: tuple[str, ...] = ()
@@ -122,7 +122,8 @@ class NetworkReport:
     @property
     def highlights(self) -> tuple[tuple[str, str], ...]:
         """What to see first."""
-        found = [(f"accuracy, {row.label}", f"{100 * row.accuracy:.2f} %") for row in self.accuracies[:3]]
+        ends = self.accuracies[:1] + self.accuracies[1:][-1:]
+        found = [(f"accuracy, {row.label}", f"{100 * row.accuracy:.2f} %") for row in ends]
         finite = [layer.snr_db for layer in self.layers if math.isfinite(layer.snr_db)]
         if finite:
             found.append(("noisiest layer", f"{min(finite):.1f} dB"))
@@ -265,14 +266,14 @@ def _ir_drop_section(drop: IrDropMap) -> Section:
         blocks=(
             Illustration(
                 title=f"{drop.name}, {drop.input_name}",
-                caption=f"Driver voltage less the voltage across each cell; the loss is largest at row {row}, column "
-                f"{column}: {quantity(float(loss[row, column]), 'V', 3)}.",
+                caption="What wires take of the voltage between driver (left) and virtual ground (below) before each "
+                f"cell; the loss is largest at row {row}, column {column}: {quantity(float(loss[row, column]), 'V', 3)}.",
                 figure=plot_ir_drop(loss),
             ),
             Illustration(
                 title="The same along a few word lines",
-                caption="Row 0 is the farthest from the amplifiers; a slope is voltage lost along the word line, "
-                "the distance between curves mostly voltage lost along the bit lines.",
+                caption="A rise along a curve is lost along its word line; jumps from column to column are bit lines "
+                "that carry more current than others, and row 0 is the farthest from the amplifiers.",
                 figure=plot_ir_drop_profile(loss),
             ),
         ),

@@ -90,9 +90,11 @@ def _audit_points(audit: Audit, engine_seconds: float) -> AuditPoints:
 
 
 def _ir_drop_map(samples: tuple[SampledMvm, ...], calibration: Calibration) -> IrDropMap:
-    """Solve the sampled product with the largest output again and keep its voltages."""
-    sample = max(samples, key=lambda s: float(np.abs(s.volts).max()))
-    state = ExactEngine(calibration).prepare(sample.tile).model.solve(np.asarray(sample.codes)[None, :], fields=True)
-    assert state.solution.cell_voltages is not None
-    loss = state.v_word_line[0][:, None] - state.solution.cell_voltages[0]
-    return IrDropMap(name=sample.tile.name, loss=loss, input_name="the sampled input with the largest output")
+    """Solve the sampled products again and keep the voltages of the one that loses most."""
+    engine, maps = ExactEngine(calibration), []
+    for sample in samples:
+        state = engine.prepare(sample.tile).model.solve(np.asarray(sample.codes)[None, :], fields=True)
+        assert state.solution.cell_voltages is not None
+        loss = state.v_word_line[0][:, None] - state.v_in[0][None, :] - state.solution.cell_voltages[0]
+        maps.append(IrDropMap(name=sample.tile.name, loss=loss, input_name="the sampled input that loses most"))
+    return max(maps, key=lambda found: float(np.abs(found.loss).max()))
