@@ -267,7 +267,7 @@ def _ir_drop_section(drop: IrDropMap) -> Section:
             Illustration(
                 title=f"{drop.name}, {drop.input_name}",
                 caption="What wires take of the voltage between driver (left) and virtual ground (below) before each "
-                f"cell; the loss is largest at row {row}, column {column}: {quantity(float(loss[row, column]), 'V', 3)}.",
+                f"cell; it is largest at row {row}, column {column}: {quantity(float(loss[row, column]), 'V', 3)}.",
                 figure=plot_ir_drop(loss),
             ),
             Illustration(
