@@ -18,6 +18,8 @@ import pytest
         "netlists/library/cell_1t1r.cir",
         "netlists/library/generic_models.cir",
         "netlists/library/opamp.cir",
+        "report/page.css",
+        "report/page.html.jinja",
     ],
 )
 def test_is_shipped(path):
