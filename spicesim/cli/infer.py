@@ -12,7 +12,6 @@ from spicesim.calibration.calibration import load_calibration
 from spicesim.cli.options import jobs_option, open_chip, timeout_option
 from spicesim.cli.tables import format_audit, format_layers
 from spicesim.engine import build_engine
-from spicesim.errors import SpecError
 from spicesim.experiment import run_experiment
 from spicesim.files import write_bytes, write_text
 from spicesim.network import compile_network
@@ -70,8 +69,6 @@ def infer(
         calibration.require_chip(open_chip(chip_path), calibration_path)
     simulator = BatchSimulator(timeout=timeout)
     engine = build_engine(engine_name, calibration, wires=not no_wires, simulator=simulator, jobs=jobs)
-    if report_path is not None and not audit_count:
-        raise SpecError("a report shows the audit; add --audit 16")
     dataset = load_dataset(data).first(images)
     network = compile_network(model, calibration)
     experiment = run_experiment(

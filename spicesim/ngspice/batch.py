@@ -1,5 +1,6 @@
 """Ngspice as a process of its own a simulation: parallel, and stopped when it hangs."""
 
+import atexit
 import contextlib
 import os
 import re
@@ -84,18 +85,21 @@ class BatchSimulator:
                 cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                 start_new_session=True,
             )  # fmt: skip
+            _running.add(process)
             try:
                 status = process.wait(self.timeout)
             except subprocess.TimeoutExpired:
-                self._end(process)
+                _end(process)
                 raise SimulationTimeoutError(
                     f"ngspice did not finish {netlist.title!r} within {self.timeout:g} s and was stopped; "
                     f"allow more time or look at it: {_rerun(folder)}"
                 ) from None
             except BaseException:
-                self._end(process)
+                _end(process)
                 drop_run_folder(folder)
                 raise
+            finally:
+                _running.discard(process)
         seconds = time.monotonic() - start
         raw = folder / RAW_NAME
         if shutil.disk_usage(folder).free < _LEAST_SPACE:
@@ -109,12 +113,23 @@ class BatchSimulator:
         drop_run_folder(folder)
         return Results(plots=found, seconds=seconds)
 
-    @staticmethod
-    def _end(process: subprocess.Popen[bytes]) -> None:
-        """End the process and all it started; killing a wrapper alone would leave ngspice running."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+
+_running: set[subprocess.Popen[bytes]] = set()
+"""Simulations under way, in whichever thread."""
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the process and all it started; killing a wrapper alone would leave ngspice running."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@atexit.register
+def _end_all() -> None:
+    """End what still runs when Python ends: threads that wait for a simulation end without a word."""
+    for process in list(_running):
+        _end(process)
 
 
 def _rerun(folder: Path) -> str:

@@ -209,6 +209,15 @@ def test_a_hanging_ngspice(spicesim, tmp_path):
     )  # fmt: skip
     refused(result, "within 1 s", "was stopped", "allow more time")
     nothing_written(tmp_path, "cal.json")
+    left = [p for p in Path("/proc").glob("[0-9]*/cmdline") if str(stand_in).encode() in _read(p)]
+    assert not left, "a simulation outlived the command"
+
+
+def _read(path):
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""  # ended meanwhile
 
 
 @pytest.fixture
