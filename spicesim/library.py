@@ -9,8 +9,9 @@ __all__ = ["library_names", "library_path", "library_text"]
 
 
 def _folder() -> Path:
-    installed = Path(str(files("spicesim"))) / "netlists" / "library"
-    # an editable install leaves the folder where the repository has it, beside the package
+    # join before turning to a path: in an editable install the package has several folders, and only the join picks one
+    installed = Path(str(files("spicesim").joinpath("netlists", "library")))
+    # without any install the folder is where the repository has it, beside the package
     return installed if installed.is_dir() else Path(str(files("spicesim"))).parent / "netlists" / "library"
 
 

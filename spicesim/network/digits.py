@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 __all__ = ["Digits", "digits_network", "load_digits"]
 
-_DATA = Path(str(resources.files("spicesim"))) / "network" / "data"
+_DATA = Path(str(resources.files("spicesim").joinpath("network", "data")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -89,9 +89,7 @@ def test_network_figures_are_labelled_and_render():
 
 
 def test_equal_data_give_equal_svg():
-    first, second = (
-        [figure_svg(figure, name=name) for name, figure in network_figures().items()] for _ in range(2)
-    )
+    first, second = ([figure_svg(figure, name=name) for name, figure in network_figures().items()] for _ in range(2))
     assert first == second
 
 
