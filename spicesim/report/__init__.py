@@ -5,7 +5,7 @@ from pathlib import Path
 from spicesim.calibration.calibration import Calibration
 from spicesim.report.calibration import calibration_sections
 from spicesim.report.chip import chip_section
-from spicesim.report.network import AccuracyRow, AuditPoints, IrDropMap, LayerRow, NetworkReport, network_sections
+from spicesim.report.network import AccuracyRow, IrDropMap, NetworkReport, network_sections
 from spicesim.report.numbers import parts_per_million
 from spicesim.report.page import Facts, Page, write_page
 from spicesim.report.provenance import calibration_facts, provenance_section
@@ -14,9 +14,7 @@ from spicesim.report.tiles import code_agreement, worst_check
 
 __all__ = [
     "AccuracyRow",
-    "AuditPoints",
     "IrDropMap",
-    "LayerRow",
     "NetworkReport",
     "describe_run",
     "write_calibration_report",

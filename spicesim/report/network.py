@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.audit import Audit
+from spicesim.network.result import LayerStats
 from spicesim.plots import plot_accuracies, plot_confusion, plot_ir_drop, plot_ir_drop_profile, plot_layer_snr
 from spicesim.report.numbers import parts_per_million, percent, quantity
 from spicesim.report.page import Block, Column, Illustration, Section, Table
 from spicesim.report.tiles import parity_illustration
 
-__all__ = ["AccuracyRow", "AuditPoints", "IrDropMap", "LayerRow", "NetworkReport", "network_sections"]
+__all__ = ["AccuracyRow", "IrDropMap", "NetworkReport", "network_sections"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -28,56 +30,6 @@ class AccuracyRow:
     """Fraction of right answers."""
     note: str = ""
     """What to know about it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerRow:
-    """How one layer fared; names as in :class:`spicesim.network.result.LayerStats`."""
-
-    name: str
-    """Name of the node."""
-    op: str
-    """Its operator."""
-    tiles: int
-    """Arrays it takes."""
-    rows: int
-    """Word lines, over all its tiles' rows."""
-    columns: int
-    """Bit lines, over all its tiles' columns."""
-    mvms: int
-    """Products of one vector with one tile."""
-    snr_db: float
-    """Signal over error of its output [dB]; infinite without error, NaN without signal and error."""
-    adc_clipped: float
-    """Fraction of amplifier outputs beyond the range of the ADC."""
-    dac_clipped: float
-    """Fraction of inputs beyond the range of the DAC."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class AuditPoints:
-    """Products done again in ngspice; arrays hold all columns of all products, or one value for all."""
-
-    count: int
-    """Products compared."""
-    measured: Floats
-    """Amplifier outputs below the reference in ngspice, shape (points,) [V]."""
-    predicted: Floats
-    """The same of the engine that ran the network."""
-    full_scale: Floats | float
-    """Swing of each output's amplifier to its nearer rail [V]."""
-    lsb: Floats | float
-    """Step of each output's ADC [V]."""
-    codes_identical: float
-    """Fraction of ADC codes that agree."""
-    codes_off_by_one: float
-    """Fraction that differ by one."""
-    codes_worse: float
-    """Fraction that differ by more."""
-    ngspice_seconds: float
-    """Time of one product in ngspice [s]."""
-    engine_seconds: float | None = None
-    """Time of one product in the engine that ran the network [s], if known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -102,7 +54,7 @@ class NetworkReport:
     """Word for the engine that ran it."""
     images: int
     """Inputs in the run."""
-    layers: tuple[LayerRow, ...]
+    layers: tuple[LayerStats, ...]
     """Each analog layer, in the order of execution."""
     accuracies: tuple[AccuracyRow, ...] = ()
     """Ways to run it, the digital one first, that of :attr:`engine` last; empty if no classes were given."""
@@ -110,8 +62,10 @@ class NetworkReport:
     """Inputs by true class (row) and answer (column)."""
     class_labels: tuple[str, ...] = ()
     """Names of the classes; numbers by default."""
-    audit: AuditPoints | None = None
+    audit: Audit | None = None
     """Comparison with ngspice, if one was made."""
+    product_seconds: float | None = None
+    """Time of one tile product in the engine that ran the network [s], if known."""
     ir_drop: IrDropMap | None = None
     """Voltage map of a tile."""
     notes: tuple[str, ...] = ()
@@ -128,9 +82,8 @@ class NetworkReport:
         if finite:
             found.append(("noisiest layer", f"{min(finite):.1f} dB"))
         if self.audit is not None:
-            error = np.abs(self.audit.predicted - self.audit.measured) / self.audit.full_scale
-            found.append(("max error against ngspice", f"{parts_per_million(float(error.max()))} ppm FS"))
-            found.append(("identical ADC codes", f"{100 * self.audit.codes_identical:.2f} %"))
+            found.append(("max error against ngspice", f"{parts_per_million(self.audit.max_error)} ppm FS"))
+            found.append(("identical ADC codes", f"{100 * self.audit.codes[0]:.2f} %"))
         return tuple(found or [("inputs", f"{self.images}")])
 
 
@@ -139,7 +92,7 @@ def network_sections(report: NetworkReport) -> tuple[Section, ...]:
     found = [_accuracy_section(report)] if report.accuracies or report.confusion is not None else []
     found.append(_layer_section(report))
     if report.audit is not None:
-        found.append(_audit_section(report.audit, report.engine))
+        found.append(_audit_section(report.audit, report.engine, report.product_seconds))
     if report.ir_drop is not None:
         found.append(_ir_drop_section(report.ir_drop))
     return tuple(found)
@@ -218,23 +171,22 @@ def _layer_section(report: NetworkReport) -> Section:
     )
 
 
-def _audit_section(audit: AuditPoints, engine: str) -> Section:
-    errors = np.asarray(audit.predicted - audit.measured)
-    fraction, steps = errors / audit.full_scale, errors / audit.lsb
+def _audit_section(audit: Audit, engine: str, product_seconds: float | None) -> Section:
+    identical, off_by_one, worse = audit.codes
     facts = [
         ("products compared", f"{audit.count}"),
-        ("outputs compared", f"{errors.size}"),
-        ("largest error", f"{percent(float(np.abs(fraction).max()))} % FS"),
-        ("RMS error", f"{percent(float(np.sqrt(np.mean(fraction**2))))} % FS"),
-        ("largest error in steps of the ADC", f"{np.abs(steps).max():.2g} LSB"),
-        ("codes identical", f"{100 * audit.codes_identical:.2f} %"),
-        ("codes off by one", f"{100 * audit.codes_off_by_one:.2f} %"),
-        ("codes worse", f"{100 * audit.codes_worse:.2f} %"),
+        ("outputs compared", f"{audit.measured.size}"),
+        ("largest error", f"{percent(audit.max_error)} % FS"),
+        ("RMS error", f"{percent(audit.rms_error)} % FS"),
+        ("largest error in steps of the ADC", f"{audit.max_error_lsb:.2g} LSB"),
+        ("codes identical", f"{100 * identical:.2f} %"),
+        ("codes off by one", f"{100 * off_by_one:.2f} %"),
+        ("codes worse", f"{100 * worse:.2f} %"),
         ("ngspice, one product", quantity(audit.ngspice_seconds, "s", 3)),
     ]
-    if audit.engine_seconds is not None:
-        facts.append((f"{engine}, one product", quantity(audit.engine_seconds, "s", 3)))
-        facts.append(("speed-up", f"{audit.ngspice_seconds / audit.engine_seconds:,.0f}"))
+    if product_seconds is not None:
+        facts.append((f"{engine}, one product", quantity(product_seconds, "s", 3)))
+        facts.append(("speed-up", f"{audit.ngspice_seconds / product_seconds:,.0f}"))
     table = Table(
         caption="Full scale (FS) is the swing of an amplifier to its nearer rail; the LSB is a step of the ADC.",
         columns=(Column(title="comparison", text=True), Column(title="value")),
@@ -244,9 +196,9 @@ def _audit_section(audit: AuditPoints, engine: str) -> Section:
     parity = parity_illustration(
         audit.measured,
         audit.predicted,
-        np.broadcast_to(np.asarray(audit.full_scale, dtype=float), errors.shape),
+        audit.full_scale,
         caption=f"Every output of the sampled products; errors stay within "
-        f"{parts_per_million(float(np.abs(fraction).max()))} ppm of full scale.",
+        f"{parts_per_million(audit.max_error)} ppm of full scale.",
     )
     return Section(
         anchor="audit",

@@ -5,12 +5,11 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.audit import Audit
 from spicesim.calibration.calibration import Calibration
 from spicesim.engine import ExactEngine
 from spicesim.experiment import Experiment
 from spicesim.network.result import SampledMvm
-from spicesim.report.network import AccuracyRow, AuditPoints, IrDropMap, LayerRow, NetworkReport
+from spicesim.report.network import AccuracyRow, IrDropMap, NetworkReport
 
 __all__ = ["describe_run"]
 
@@ -27,7 +26,7 @@ def describe_run(experiment: Experiment, name: str, others: Mapping[str, Experim
     others : mapping of str to Experiment, optional
         Runs of the same network on the same inputs to compare with, by label.
     """
-    result, audit = experiment.result, experiment.audit
+    result = experiment.result
     runs = {**(others or {}), result.engine: experiment}
     rows = [("digital", experiment.digital_accuracy, "the network itself, in floating point")]
     rows += [(label, run.accuracy, _note(run)) for label, run in runs.items()]
@@ -36,24 +35,19 @@ def describe_run(experiment: Experiment, name: str, others: Mapping[str, Experim
         model=name,
         engine=result.engine,
         images=result.stats.images,
-        layers=tuple(
-            LayerRow(
-                name=s.name, op=s.op, tiles=s.tiles, rows=s.rows, columns=s.columns, mvms=s.mvms, snr_db=s.snr_db,
-                adc_clipped=s.adc_clipped, dac_clipped=s.dac_clipped,
-            )
-            for s in result.stats.layers
-        ),
+        layers=result.stats.layers,
         accuracies=tuple(
             AccuracyRow(label=label, accuracy=accuracy, note=note)
             for label, accuracy, note in rows
             if accuracy is not None
         ),
         confusion=_confusion(experiment),
-        audit=None if audit is None else _audit_points(audit, experiment.product_seconds),
+        audit=experiment.audit,
+        product_seconds=experiment.product_seconds,
         ir_drop=_ir_drop_map(result.samples, experiment.calibration) if result.samples else None,
         notes=result.stats.notes,
         provenance=document["provenance"],
-    )  # fmt: skip
+    )
 
 
 def _note(run: Experiment) -> str:
@@ -78,15 +72,6 @@ def _confusion(experiment: Experiment) -> npt.NDArray[np.int64] | None:
     counts = np.zeros((logits.shape[1],) * 2, dtype=np.int64)
     np.add.at(counts, (true, answers), 1)
     return counts
-
-
-def _audit_points(audit: Audit, engine_seconds: float) -> AuditPoints:
-    identical, off_by_one, worse = audit.codes
-    return AuditPoints(
-        count=audit.count, measured=audit.measured, predicted=audit.predicted, full_scale=audit.full_scale,
-        lsb=audit.lsb, codes_identical=identical, codes_off_by_one=off_by_one, codes_worse=worse,
-        ngspice_seconds=audit.ngspice_seconds, engine_seconds=engine_seconds,
-    )  # fmt: skip
 
 
 def _ir_drop_map(samples: tuple[SampledMvm, ...], calibration: Calibration) -> IrDropMap:

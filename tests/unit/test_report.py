@@ -1,22 +1,25 @@
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
+from spicesim.audit import Audit
+from spicesim.behavioural.converter import AdcRange
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.calibration import Calibration
 from spicesim.chip import preset
 from spicesim.engine import ExactEngine, IdealEngine
 from spicesim.errors import StorageError
 from spicesim.experiment import run_experiment
+from spicesim.netlist import build_cell
 from spicesim.network import compile_network, digits_network, load_digits
 from spicesim.network.dataset import Dataset
+from spicesim.network.result import LayerStats
 from spicesim.report import (
     AccuracyRow,
-    AuditPoints,
     IrDropMap,
-    LayerRow,
     NetworkReport,
     describe_run,
     write_calibration_report,
@@ -24,6 +27,11 @@ from spicesim.report import (
 )
 from spicesim.report.numbers import parts_per_million, percent, quantity, uncertain
 from spicesim.report.tiles import code_agreement
+
+LAYER = LayerStats(
+    name="fc <1>", op="Gemm", tiles=2, rows=64, columns=20, mvms=800, snr_db=31.25, adc_clipped=0.0125,
+    dac_clipped=0.0, polarity="unipolar", input_scale=1.0, r_feedback=2e4, adc=AdcRange(low=0, high=1.5, bits=8),
+)  # fmt: skip
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
@@ -35,25 +43,22 @@ def calibration() -> Calibration:
 
 def network_report(calibration, **changes):
     check = calibration.checks[0]
-    layer = LayerRow(
-        name="fc <1>", op="Gemm", tiles=2, rows=64, columns=20, mvms=800, snr_db=31.25, adc_clipped=0.0125,
-        dac_clipped=0.0,
-    )  # fmt: skip
     fields = {
         "model": "digits & more",
         "engine": "exact",
         "images": 400,
-        "layers": (layer,),
+        "layers": (LAYER,),
         "accuracies": (
             AccuracyRow(label="digital", accuracy=0.985),
             AccuracyRow(label="exact", accuracy=0.9725, note="the calibrated chip"),
         ),
         "confusion": np.array([[198, 2], [9, 191]]),
-        "audit": AuditPoints(
-            count=8, measured=check.measured.ravel(), predicted=check.predicted.ravel(), full_scale=check.full_scale,
-            lsb=0.006, codes_identical=0.96875, codes_off_by_one=0.03125, codes_worse=0.0, ngspice_seconds=0.25,
-            engine_seconds=1e-4,
+        "audit": Audit(
+            count=8, measured=check.measured.ravel(), predicted=check.predicted.ravel(),
+            full_scale=np.full(check.measured.size, check.full_scale), lsb=np.full(check.measured.size, 0.006),
+            code_differences=np.array([0] * 31 + [1]), ngspice_seconds=0.25, worst=build_cell(calibration.chip, 2e-5),
         ),
+        "product_seconds": 1e-4,
         "ir_drop": IrDropMap(name="fc, tile 0", loss=np.arange(64.0).reshape(8, 8) * 1e-4, input_name="all on"),
         "notes": ("Softmax stays digital",),
         "provenance": {"seed": 7, "versions": {"ngspice": "44.2"}},
@@ -193,10 +198,7 @@ def test_run_without_labels_or_audit_becomes_its_report(calibration, tmp_path):
 
 
 def test_layers_without_error_or_signal(calibration, tmp_path):
-    layers = tuple(
-        LayerRow(name=f"l{k}", op="Conv", tiles=1, rows=1, columns=2, mvms=1, snr_db=snr, adc_clipped=0, dac_clipped=0)
-        for k, snr in enumerate((np.inf, np.nan))
-    )
+    layers = tuple(replace(LAYER, name=f"l{k}", snr_db=snr) for k, snr in enumerate((np.inf, np.nan)))
     text = written(write_network_report, network_report(calibration, layers=layers), calibration, folder=tmp_path)
     cells = outline(text).cells
     assert {"∞", "none"} <= set(cells)

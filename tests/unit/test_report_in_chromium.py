@@ -9,7 +9,7 @@ import pytest
 
 from spicesim.calibration.calibrate import calibrate
 from spicesim.chip import preset
-from spicesim.report import IrDropMap, LayerRow, NetworkReport, write_network_report
+from spicesim.report import IrDropMap, NetworkReport, write_network_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -33,12 +33,11 @@ addEventListener("load", () => {
 @pytest.mark.parametrize("width", [1200, 500])
 def test_page_renders_without_errors_or_requests(tmp_path, width):
     calibration = calibrate(preset("generic-1t1r").changed(array={"rows": 8, "columns": 8}), quick=True)
-    layer = LayerRow(name="fc", op="Gemm", tiles=1, rows=8, columns=8, mvms=1, snr_db=30, adc_clipped=0, dac_clipped=0)
     report = NetworkReport(
         model="digits",
         engine="exact",
         images=2,
-        layers=(layer,),
+        layers=(),
         confusion=np.eye(2, dtype=int),
         ir_drop=IrDropMap(name="fc", loss=np.ones((8, 8)), input_name="all on"),
     )
