@@ -4,7 +4,6 @@ import hashlib
 import io
 import os
 import re
-import sys
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -124,7 +123,7 @@ def run_all(
         runs = parallel(joblib.delayed(_run_one)(netlists[k], simulator, paths[k]) for k in todo)
         bar = tqdm(
             zip(todo, runs, strict=True), total=len(netlists), initial=len(netlists) - len(todo), desc=progress,
-            unit="run", disable=not progress, leave=False, mininterval=0.2 if sys.stderr.isatty() else 10,
+            unit="run", disable=None if progress else True, leave=False,
         )  # fmt: skip
         for k, results in bar:
             found[k] = results

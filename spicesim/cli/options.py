@@ -1,6 +1,5 @@
 """Options and small helpers that several commands share."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy.typing as npt
 from spicesim.chip import Chip, load_chip, preset
 from spicesim.errors import SpecError
 
-__all__ = ["chip_option", "jobs_option", "load_array", "open_chip", "timeout_option", "wants_progress"]
+__all__ = ["chip_option", "jobs_option", "load_array", "open_chip", "timeout_option"]
 
 chip_option = click.option(
     "--chip",
@@ -56,8 +55,3 @@ def load_array(path: str, what: str) -> npt.NDArray[Any]:
     if array.dtype.kind not in "fiu":
         raise SpecError(f"the {what} in {path} are no numbers but {array.dtype}")
     return np.asarray(array)
-
-
-def wants_progress() -> bool:
-    """Whether someone looks: progress goes to standard error."""
-    return sys.stderr is not None

@@ -227,7 +227,7 @@ class Network:
         meters = [LayerMeter() for _ in self.layers]
         reservoir = Reservoir[SampledMvm](sample, seed)
         outputs: dict[str, list[Array]] = {name: [] for name in self._output_names}
-        with tqdm(total=_length(arrays), unit="input", disable=not progress, delay=1.0) as bar:
+        with tqdm(total=_length(arrays), unit="input", disable=None if progress else True, delay=1.0) as bar:
             for values in self._chunks(arrays, chunk):
                 size = _length(values)
                 for step in self._steps:
