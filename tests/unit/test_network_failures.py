@@ -186,6 +186,13 @@ def test_an_engine_that_answers_nonsense_is_stopped(network, spoil):
         network.run(DIGITS.x[:1], BrokenEngine(CHIP))
 
 
+class TerminalStandIn(io.StringIO):
+    """Standard error as a terminal: a log file gets no bars."""
+
+    def isatty(self):
+        return True
+
+
 def test_progress_goes_to_standard_error_only_when_asked(network):
     class SlowEngine(IdealEngine):
         def mvm(self, prepared, codes):
@@ -195,7 +202,7 @@ def test_progress_goes_to_standard_error_only_when_asked(network):
     for progress, engine in ((False, IdealEngine(CHIP)), (True, SlowEngine(CHIP))):
         with (
             contextlib.redirect_stdout(io.StringIO()) as out,
-            contextlib.redirect_stderr(io.StringIO()) as err,
+            contextlib.redirect_stderr(TerminalStandIn()) as err,
         ):
             network.run(DIGITS.x[:2], engine, progress=progress, chunk=1)
         assert out.getvalue() == ""
