@@ -18,7 +18,7 @@ LAYERS = [
     ["errors"],
     ["units", "files", "library", "provenance"],
     ["chip"],
-    ["cells", "ports", "crossbar", "mapping", "netlist", "behavioural", "_cext"],
+    ["cells", "ports", "crossbar", "fast", "mapping", "netlist", "behavioural", "_cext"],
     ["ngspice"],
     ["sampling"],
     ["calibration"],
@@ -69,7 +69,7 @@ def test_imports_only_from_layers_above(module):
 
 
 def test_only_the_array_and_the_behavioural_models_import_kernels():
-    assert importers("spicesim._cext") == {"crossbar"} | (importers("spicesim._cext") & {"behavioural"})
+    assert importers("spicesim._cext") == {"crossbar", "fast"} | (importers("spicesim._cext") & {"behavioural"})
 
 
 def test_only_the_simulator_layer_starts_programs():

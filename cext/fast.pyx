@@ -1,0 +1,112 @@
+"""The fast tier: a polynomial in the inputs and a few features of each column, by matrix products; see README.md."""
+
+from cython cimport floating
+from cython.parallel cimport prange, threadid
+from libc.stdint cimport int32_t, int64_t
+from libc.stdlib cimport free, malloc
+from scipy.linalg.cython_blas cimport sgemm
+
+cdef extern from "fast.h" nogil:
+    double fast_powers_of_doubles(int, int, int, const double *, double, double, float *) noexcept
+    double fast_powers_of_floats(int, int, int, const float *, double, double, float *) noexcept
+    void fast_add(int, int, int, const int32_t *, const float *, const float *, const float *, float *) noexcept
+    void fast_add_row(int, int, const float *, float *) noexcept
+    void fast_store_doubles(int64_t, const float *, double *) noexcept
+
+cdef enum:
+    CHUNK = 256  # vectors at a time: their powers stay in the cache, and results do not depend on the threads
+
+
+cdef void multiply(int count, int inner, int columns, int stride, const float *x, const float *w, float *out) noexcept nogil:
+    """Out (count, columns) = the first `inner` columns of x (count, stride), times w (inner, columns)."""
+    cdef float one = 1.0, zero = 0.0
+    sgemm(b"N", b"N", &columns, &count, &inner, &one, <float *>w, &columns, <float *>x, &stride, &zero, out, &columns)
+
+
+cdef void evaluate_chunk(
+    int count, int rows, int columns, int rank, int terms, int highest,
+    const float *x, const float *features, const int32_t *exponents, const int32_t *orders,
+    const float *constants, const float *weights,
+    float *q, float *product, float *total,
+) noexcept nogil:
+    """Fill total (count, columns). The first term is the polynomial in the inputs alone, of order 1 at least."""
+    cdef int t, order
+    if rank:
+        multiply(count, rows, rank * columns, highest * rows, x, features, q)
+    for t in range(terms):
+        order = orders[t]
+        if order:
+            multiply(count, order * rows, columns, highest * rows, x, weights, total if t == 0 else product)
+            weights = weights + <int64_t>order * rows * columns
+        if t == 0:
+            fast_add_row(count, columns, constants, total)
+        else:
+            fast_add(count, columns, rank, exponents + t * rank, constants + t * columns,
+                     product if order else NULL, q, total)
+
+
+def evaluate(
+    const floating[:, ::1] v,  # IN (batch, rows), batch > 0 [V]
+    double centre, double half,  # IN [V]
+    const float[::1] features,  # IN (rows, rank, columns)
+    const int32_t[:, ::1] exponents,  # IN (terms, rank + 1), the last of no meaning
+    const int32_t[::1] orders,  # IN (terms,)
+    const float[:, ::1] constants,  # IN (terms, columns)
+    const float[::1] weights,  # IN (order * rows, columns) for each term
+    int threads,
+    floating[:, ::1] out,  # OUT (batch, columns) [A]
+):
+    """Fill out; return the largest distance of an input from the centre, in halves of the range."""
+    cdef int64_t batch = v.shape[0], first
+    cdef int rows = <int>v.shape[1], columns = <int>out.shape[1], terms = <int>orders.shape[0]
+    cdef int rank = <int>exponents.shape[1] - 1, highest = 1, count, t, chunk
+    cdef int chunks = <int>((batch + CHUNK - 1) // CHUNK)
+    cdef int32_t *powers = NULL
+    cdef size_t size
+    cdef float *memory
+    cdef float *work
+    cdef float *total
+    cdef double *largest
+    for t in range(terms):
+        highest = max(highest, orders[t])
+    threads = max(1, min(threads, chunks))
+    size = <size_t>CHUNK * (highest * <size_t>rows + (rank + 2) * <size_t>columns)
+    memory = <float *>malloc(threads * size * sizeof(float))
+    largest = <double *>malloc(chunks * sizeof(double))
+    powers = <int32_t *>malloc((terms * rank + 1) * sizeof(int32_t))
+    if memory == NULL or largest == NULL or powers == NULL:
+        free(memory)
+        free(largest)
+        free(powers)
+        raise MemoryError
+    for t in range(terms):
+        for count in range(rank):
+            powers[t * rank + count] = exponents[t, count]
+    for chunk in prange(chunks, nogil=True, num_threads=threads, schedule="dynamic"):
+        first = <int64_t>chunk * CHUNK
+        count = <int>min(<int64_t>CHUNK, batch - first)
+        work = memory + threadid() * size
+        if floating is double:
+            largest[chunk] = fast_powers_of_doubles(count, rows, highest, &v[first, 0], centre, half, work)
+        else:
+            largest[chunk] = fast_powers_of_floats(count, rows, highest, &v[first, 0], centre, half, work)
+        if floating is double:
+            total = work + CHUNK * (highest * rows + (rank + 1) * columns)
+        else:
+            total = &out[first, 0]
+        evaluate_chunk(
+            count, rows, columns, rank, terms, highest, work, &features[0] if rank else NULL, powers, &orders[0],
+            &constants[0, 0], &weights[0], work + CHUNK * (highest * rows),
+            work + CHUNK * (highest * rows + rank * columns), total,
+        )
+        if floating is double:
+            fast_store_doubles(<int64_t>count * columns, total, &out[first, 0])
+    reached = 0.0
+    for chunk in range(chunks):
+        reached = largest[chunk] if not largest[chunk] <= reached else reached  # a NaN stays
+        if reached != reached:
+            break
+    free(memory)
+    free(largest)
+    free(powers)
+    return reached

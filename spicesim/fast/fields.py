@@ -1,0 +1,122 @@
+"""Linear fields: how the voltages of an array's cells follow its inputs, and its outputs the currents of its cells."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from spicesim.crossbar import Crossbar
+
+__all__ = ["SHAPES", "LinearFields", "find_fields", "shapes"]
+
+Floats = npt.NDArray[np.float64]
+Singles = npt.NDArray[np.float32]
+
+SHAPES = 6
+"""Smooth functions along a bit line that represent what other inputs do to a cell."""
+PORTION = 64
+"""Fields held at a time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LinearFields:
+    """Fields of an array with linear cells.
+
+    Nearly all that an input does to a cell of another row is to lift its bit line: smooth along the column. The
+    step at the input's own row is kept apart, so that the rest needs few shapes.
+    """
+
+    transfer: Floats
+    """Output currents for 1 V at an input, (columns, rows) [S]."""
+    row_admittance: Floats
+    """Currents of the drivers for 1 V at an input, (rows, rows) [S]."""
+    port_admittance: Floats
+    """Current that leaves the foot of column k into the array for 1 V at the foot of column j, (j, k) [S]."""
+    own_v: Floats
+    """Voltage across cell (i, j) for 1 V at input i, (rows, columns)."""
+    own_u: Floats
+    """Bit-line voltage at cell (i, j) for 1 V at input i, (rows, columns)."""
+    other_v: Floats
+    """Voltages across the cells of column j for 1 V at input i, in shapes, (shapes, columns, rows)."""
+    other_u: Floats
+    """The same of the bit-line voltages."""
+    adjoint: Singles
+    """Current of output j for 1 A from word line to bit line at cell (i, l), (rows, columns j, columns l)."""
+
+
+def shapes(rows: int) -> Floats:
+    """Return orthonormal polynomials along a bit line, (rows, at most SHAPES)."""
+    place = np.linspace(-1.0, 1.0, rows) if rows > 1 else np.zeros(1)
+    basis, _ = np.linalg.qr(np.polynomial.legendre.legvander(place, min(SHAPES, rows) - 1))
+    return np.asarray(basis)
+
+
+def find_fields(array: Crossbar, slopes: Floats, r_sense: Floats, *, tolerance: float, threads: int) -> LinearFields:
+    """Find the fields of the wires of `array` with linear cells.
+
+    Parameters
+    ----------
+    array : Crossbar
+        Gives the wires.
+    slopes : ndarray of shape (rows, columns)
+        Conductances in place of the cells [S].
+    r_sense : ndarray of shape (columns,)
+        Resistances at the feet of the bit lines [ohm].
+    tolerance : float
+        Of the solver.
+    threads : int
+        Threads.
+    """
+    rows, columns = array.shape
+    linear = Crossbar(slopes, array.r_word_line, array.r_bit_line, array.r_driver, r_sense)
+    basis = shapes(rows)
+    own_v, own_u, row_admittance = np.empty((rows, columns)), np.empty((rows, columns)), np.empty((rows, rows))
+    other_v, other_u = np.empty((2, basis.shape[1], columns, rows))
+    for first in range(0, rows, PORTION):
+        part = np.arange(first, min(first + PORTION, rows))
+        solution = linear.solve(np.eye(rows)[part], fields=True, tolerance=tolerance, threads=threads)
+        row_admittance[part] = solution.row_currents
+        for field, own, other in (
+            (solution.cell_voltages, own_v, other_v),
+            (solution.bit_line_voltages, own_u, other_u),
+        ):
+            assert field is not None  # asked for
+            index = np.arange(len(part))
+            own[part] = field[index, part]
+            field[index, part] = 0.0
+            other[:, :, part] = np.tensordot(basis, field, (0, 1)).transpose(0, 2, 1)
+    adjoint, port_admittance = _adjoint(linear, tolerance, threads)
+    return LinearFields(
+        transfer=linear.transfer_matrix(),
+        row_admittance=row_admittance,
+        port_admittance=port_admittance,
+        own_v=own_v,
+        own_u=own_u,
+        other_v=other_v,
+        other_u=other_u,
+        adjoint=adjoint,
+    )
+
+
+def _adjoint(linear: Crossbar, tolerance: float, threads: int) -> tuple[Singles, Floats]:
+    """By reciprocity: the voltages across the cells for 1 V at the foot of a bit line, the word lines grounded.
+
+    Seen from its feet the array is an array again, with bit lines for word lines and last for first.
+    """
+    rows, columns = linear.shape
+    turned = Crossbar(
+        linear.g[::-1, ::-1].T,
+        linear.r_bit_line[::-1, ::-1].T,
+        linear.r_word_line[::-1, ::-1].T,
+        linear.r_sense[::-1],
+        linear.r_driver[::-1],
+    )
+    adjoint = np.empty((rows, columns, columns), np.float32)
+    port_admittance = np.empty((columns, columns))
+    for first in range(0, columns, PORTION):
+        part = np.arange(first, min(first + PORTION, columns))
+        solution = turned.solve(np.eye(columns)[columns - 1 - part], fields=True, tolerance=tolerance, threads=threads)
+        assert solution.cell_voltages is not None  # asked for
+        adjoint[:, part] = solution.cell_voltages[:, ::-1, ::-1].transpose(2, 0, 1)
+        port_admittance[part] = solution.row_currents[:, ::-1]
+    return adjoint, port_admittance

@@ -1,0 +1,121 @@
+"""Forms: output currents as polynomials in the inputs and in a few features of each column."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import ThreadpoolController
+
+from spicesim._cext import fast
+
+__all__ = ["FORMS", "Form", "FormOrders"]
+
+Floats = npt.NDArray[np.float64]
+Singles = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int32]
+BLAS = ThreadpoolController()
+
+
+@dataclass(frozen=True, slots=True)
+class FormOrders:
+    """How far a form goes.
+
+    The current of a column is a sum of terms: a product of its features times a polynomial of each input.
+    """
+
+    rank: int
+    """Features of a column: how far its bit line is lifted, in shapes along the line."""
+    orders: tuple[int, ...]
+    """Order of the polynomials in the inputs with no feature, with one, with two, .."""
+
+    @property
+    def terms(self) -> list[tuple[int, ...]]:
+        """Exponents of the features in each term; beyond the first order only such with the first feature."""
+        if self.rank == 0:
+            return [()]
+        unit = np.eye(self.rank, dtype=int)
+        found = [(0,) * self.rank]
+        if len(self.orders) > 1:
+            found += [tuple(int(e) for e in row) for row in unit]
+        if len(self.orders) > 2:
+            found += [tuple(int(e) for e in unit[0] + row) for row in unit]
+        found += [(degree, *(0,) * (self.rank - 1)) for degree in range(3, len(self.orders))]
+        return found
+
+    @property
+    def cost(self) -> int:
+        """Products of a (batch, rows) by a (rows, columns) matrix."""
+        return self.rank + sum(self.orders[sum(term)] for term in self.terms)
+
+    def __str__(self) -> str:
+        return f"rank {self.rank}, orders {'-'.join(map(str, self.orders))}"
+
+
+FORMS = (
+    FormOrders(0, (1,)),
+    FormOrders(0, (2,)),
+    FormOrders(0, (3,)),
+    FormOrders(1, (2, 1, 0)),
+    FormOrders(1, (3, 1, 0)),
+    FormOrders(1, (3, 2, 0)),
+    FormOrders(1, (4, 2, 1, 0)),
+    FormOrders(2, (4, 2, 0, 0)),
+    FormOrders(2, (4, 2, 1, 0)),
+    FormOrders(2, (5, 3, 2, 0)),
+    FormOrders(3, (6, 4, 2, 0)),
+)
+"""Those that are tried, by their cost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Form:
+    """One form with its numbers, ready to run."""
+
+    shape: FormOrders
+    """How far it goes."""
+    centre: float
+    """Input at which it was expanded [V]."""
+    half: float
+    """Half of the range of the inputs [V]."""
+    features: Singles
+    """Features for inputs in halves of the range, (rows, rank, columns)."""
+    exponents: Integers
+    """Exponents of the features, (terms, rank + 1); the last column is of no meaning."""
+    orders: Integers
+    """Order of the polynomial in the inputs, (terms,)."""
+    constants: Singles
+    """Terms at the centre, (terms, columns) [A]."""
+    weights: Singles
+    """Coefficients of the powers, (order, rows, columns) for each term, in one row [A]."""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of its numbers [byte]."""
+        return self.features.nbytes + self.constants.nbytes + self.weights.nbytes
+
+    def evaluate(self, v: npt.NDArray[np.floating], threads: int = 1) -> tuple[npt.NDArray[np.floating], float]:
+        """Return currents, of the type of `v`, and how far the farthest input lies from the centre.
+
+        Parameters
+        ----------
+        v : ndarray of float64 or float32, shape (batch, rows)
+            Source voltages, contiguous [V].
+        threads : int
+            Threads; the result is the same for any number.
+
+        Returns
+        -------
+        ndarray of shape (batch, columns)
+            Currents into the virtual grounds [A].
+        float
+            Largest distance from the centre, in halves of the range; NaN if an input is.
+        """
+        out = np.empty((len(v), self.constants.shape[1]), v.dtype)
+        if not len(v):
+            return out, 0.0
+        with BLAS.limit(limits=1, user_api="blas"):  # threads work on parts of the batch, and BLAS within them
+            reached = fast.evaluate(
+                v, self.centre, self.half, self.features.reshape(-1), self.exponents, self.orders,
+                self.constants, self.weights, threads, out,
+            )  # fmt: skip
+        return out, reached
