@@ -43,7 +43,9 @@ typedef struct {
     lanes *drop;              /* (columns,) */
     lanes *input, *delivered; /* (rows,) source voltages, driver currents */
     lanes *slope_in;          /* (rows,) */
+    lanes *gate;              /* (rows,) 1 or, where the cells of a row are switched off, 0; used if is_gated */
     int64_t *driver_index;    /* (rows, LANES) */
+    int is_gated;
     void *memory;
 } workspace;
 
@@ -60,9 +62,9 @@ static int workspace_allocate(workspace *w, int rows, int columns, int biased)
     packed **narrow[] = {&w->d, &w->f, &w->x, &w->q, &w->f_u};
     lanes **lines[] = {&w->carried, &w->rise, &w->total, &w->slope_out, &w->capacity,
                        &w->sum,     &w->row,  &w->segment, &w->drop};
-    lanes **ends[] = {&w->input, &w->delivered, &w->slope_in};
+    lanes **ends[] = {&w->input, &w->delivered, &w->slope_in, &w->gate};
     const size_t wides = biased ? 3 : 2, narrows = biased ? 5 : 4;
-    size_t size = (wides * cells + 9 * (size_t)columns + 3 * (size_t)rows) * sizeof(lanes);
+    size_t size = (wides * cells + 9 * (size_t)columns + 4 * (size_t)rows) * sizeof(lanes);
     size += narrows * cells * sizeof(packed) + (size_t)rows * LANES * sizeof(int64_t);
     size = (size + sizeof(lanes) - 1) / sizeof(lanes) * sizeof(lanes);
     w->memory = aligned_alloc(sizeof(lanes), size);
@@ -76,7 +78,7 @@ static int workspace_allocate(workspace *w, int rows, int columns, int biased)
         *wide[k] = next;
     for (size_t k = 0; k < 9; k++, next += columns)
         *lines[k] = next;
-    for (size_t k = 0; k < 3; k++, next += rows)
+    for (size_t k = 0; k < 4; k++, next += rows)
         *ends[k] = next;
     w->driver_index = (int64_t *)next;
     packed *more = (packed *)(w->driver_index + (size_t)rows * LANES);
@@ -97,6 +99,10 @@ INLINE void evaluate_cells(const array_model *m, workspace *w, lanes step)
             lanes slope, v = w->v[k] += step * unpack(w->x[k]);
             lanes u = w->u ? (w->u[k] += step * unpack(w->q[k])) : (lanes){0};
             cell_evaluate(&m->cell, k, v, u, &w->current[k], &slope);
+            if (w->is_gated) {
+                w->current[k] *= w->gate[i];
+                slope *= w->gate[i];
+            }
             w->d[k] = pack_bounded(lanes_max(slope, (lanes){0}));
             w->total[j] += w->current[k];
         }

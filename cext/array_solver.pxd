@@ -38,6 +38,7 @@ cdef extern from "batch.h" nogil:
         int64_t count
         const double *v
         const int64_t *driver_index
+        const double *mask
         double *currents
         double *row_currents
         double *residual

@@ -27,6 +27,7 @@ def solve_batch(
     tuple limits,  # v_low, v_high, u_low, u_high
     tuple drivers, const int64_t[:, ::1] driver_index,  # IN (values, slopes, start, step); (batch, rows) or None
     tuple senses, const int64_t[::1] sense_index,  # IN the same; (columns,)
+    const double[:, ::1] mask,  # IN (batch, rows) 0 or 1, or None
     double tolerance, int newton_limit, int threads,
     double[:, ::1] currents, double[:, ::1] row_currents,  # OUT (batch, columns), (batch, rows)
     double[::1] residual, double[:, ::1] extents,  # OUT (batch,), (batch, 4)
@@ -59,6 +60,9 @@ def solve_batch(
     b.count = v.shape[0]
     b.v = &v[0, 0]
     b.driver_index = NULL if driver_index is None else &driver_index[0, 0]
+    b.mask = NULL
+    if mask is not None:
+        b.mask = &mask[0, 0]
     b.currents = &currents[0, 0]
     b.row_currents = &row_currents[0, 0]
     b.residual = &residual[0]

@@ -8,6 +8,7 @@ typedef struct {
     int64_t count;
     const REAL *v;               /* IN (batch, rows) [V] */
     const int64_t *driver_index; /* IN (batch, rows), or NULL */
+    const REAL *mask;            /* IN (batch, rows) 0 or 1, or NULL */
     REAL *currents;              /* OUT (batch, columns) [A] */
     REAL *row_currents;          /* OUT (batch, rows) [A] */
     REAL *residual;              /* OUT (batch,) [A] */
@@ -71,10 +72,12 @@ static void solve_batch_group(const array_model *m, workspace *w, const batch_ar
     const int64_t cells = (int64_t)rows * columns, first = group * LANES;
     const int filled = b->count - first < LANES ? (int)(b->count - first) : LANES;
     int steps[LANES];
+    w->is_gated = b->mask != NULL;
     for (int l = 0; l < LANES; l++) {
         const int64_t item = first + (l < filled ? l : filled - 1);
         for (int i = 0; i < rows; i++) {
             w->input[i][l] = b->v[item * rows + i];
+            w->gate[i][l] = b->mask ? b->mask[item * rows + i] : 1;
             w->driver_index[i * LANES + l] = b->driver_index ? b->driver_index[item * rows + i] : 0;
         }
     }

@@ -42,9 +42,14 @@ typedef lane_integer lane_mask __attribute__((vector_size(LANES * sizeof(lane_in
 /* Lanes in memory at half the width, for what only has to steer: slopes, steps, directions. */
 typedef float packed __attribute__((vector_size(LANES * sizeof(float))));
 
+/* Written out, because GCC makes a broadcast of this only. */
 INLINE lanes lanes_of(REAL x)
 {
-    return x - (lanes){0};
+#if LANES == 16
+    return (lanes){x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x};
+#else
+    return (lanes){x, x, x, x, x, x, x, x};
+#endif
 }
 
 INLINE lanes lanes_select(lane_mask mask, lanes yes, lanes no)

@@ -1,14 +1,18 @@
 """Cells: the current through a memory cell, for the array solver, for numpy and for ngspice.
 
-Every cell has the same three faces. ``current`` and ``slope`` evaluate it in numpy; ``kernel`` hands the
+Every cell here has the same three faces. ``current`` and ``slope`` evaluate it in numpy; ``kernel`` hands the
 solver its arrays; ``element`` writes it as one line of a netlist. V is the voltage across the cell, word line
 minus bit line, and u the voltage of its bit-line node above the reference, both in volt; g is in siemens.
+
+A cell of your own needs only ``current`` and ``slope``, as :class:`Cell` says: such arrays are solved by nodal
+analysis, which is slower. With a method ``element``, as :class:`KernelCell` says, they have a netlist, too. The
+current must rise with V, and be 0 at g = 0.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +20,10 @@ import numpy.typing as npt
 from spicesim.errors import SpecError
 from spicesim.units import spice_number
 
-__all__ = ["BiasedPolynomial", "Cell", "CellKernel", "Linear", "Polynomial", "Sinh"]
+__all__ = [
+    "BiasedPolynomial", "Cell", "CellKernel", "KernelCell", "Linear", "Polynomial", "Sinh", "bias_slope",
+    "conductance_slope",
+]  # fmt: skip
 
 Floats = npt.NDArray[np.float64]
 UNBOUNDED = (-math.inf, math.inf)
@@ -37,8 +44,13 @@ class CellKernel(NamedTuple):
     """Bit-line voltages for which it holds [V]."""
 
 
+@runtime_checkable
 class Cell(Protocol):
-    """A cell law."""
+    """A cell law, all that nodal analysis needs.
+
+    A method ``bias_slope`` of the same arguments, dI/du [S], speeds the solution up and is needed for gradients
+    if the current depends on u.
+    """
 
     def current(self, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike = 0.0) -> Floats:
         """Return the current [A]; g, v, u broadcast."""
@@ -47,6 +59,11 @@ class Cell(Protocol):
     def slope(self, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike = 0.0) -> Floats:
         """Return dI/dV [S] at constant u; g, v, u broadcast."""
         ...
+
+
+@runtime_checkable
+class KernelCell(Cell, Protocol):
+    """A cell law that the compiled solvers know."""
 
     def kernel(self, g: Floats) -> CellKernel:
         """Return the solver's arrays for conductances of shape (rows, columns)."""
@@ -58,6 +75,23 @@ class Cell(Protocol):
         `plus` and `minus` are its nodes, `bias` the expression of the bit-line voltage above the reference.
         """
         ...
+
+
+def bias_slope(cell: Cell, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike) -> Floats:
+    """Return dI/du [S] at constant V, 0 for a cell that does not say; g, v, u broadcast."""
+    law = getattr(cell, "bias_slope", None)
+    return np.zeros(np.broadcast_shapes(*map(np.shape, (g, v, u)))) if law is None else np.asarray(law(g, v, u))
+
+
+def conductance_slope(cell: Cell, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike) -> Floats:
+    """Return dI/dg [V]; g, v, u broadcast. Differences of fourth order, so good to some 1e-11 of the current / g."""
+    conductance = np.asarray(g, dtype=float)
+    if isinstance(cell, Linear | Sinh):
+        return np.asarray(cell.current(np.ones_like(conductance), v, u))
+    h = 1e-3 * np.where(conductance > 0, conductance, np.abs(conductance).max(initial=0.0) or 1e-6)
+    near = cell.current(conductance + h, v, u) - cell.current(conductance - h, v, u)
+    far = cell.current(conductance + 2 * h, v, u) - cell.current(conductance - 2 * h, v, u)
+    return np.asarray((8 * near - far) / (12 * h))
 
 
 def _floats(g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike) -> tuple[Floats, Floats, Floats]:
@@ -173,6 +207,12 @@ class _PolynomialCell:
         k, v_powers, u_powers = self._arrays(g, v, u)
         order = np.arange(1, k.shape[-2] + 1)
         return np.asarray(np.einsum("...ab,a,...a,...b", k, order, v_powers[..., :-1], u_powers))
+
+    def bias_slope(self, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike = 0.0) -> Floats:
+        """Return dI/du [S] at constant V; g, v, u broadcast."""
+        k, v_powers, u_powers = self._arrays(g, v, u)
+        order = np.arange(1, k.shape[-1])
+        return np.asarray(np.einsum("...ab,b,...a,...b", k[..., 1:], order, v_powers[..., 1:], u_powers[..., :-1]))
 
     def element(self, name: str, plus: str, minus: str, k: Floats, bias: str) -> str:
         """Return the netlist line of one cell: Horner's scheme in u and V, both bounded."""

@@ -18,6 +18,7 @@ def solve_batch(
     driver_index: _Integers | None,
     senses: _Port,
     sense_index: _Integers,
+    mask: _Floats | None,
     tolerance: float,
     newton_limit: int,
     threads: int,

@@ -1,0 +1,231 @@
+/* The operating point of an array by marching: chord Newton, whose linear system one sweep solves directly.
+ *
+ * Were the voltages at the tops of the bit lines known, one could march: at row i the bit-line nodes are known, the
+ * word line is a ladder (two recursions along it), its currents add to those of the bit lines, and Ohm's law gives the
+ * bit-line nodes of row i + 1. What comes out at the feet must fit the terminations: one equation a column, linear if
+ * the cells are. With the slopes D of the cells the same for all vectors, all matrices are shared and found once.
+ *
+ * So one Newton step is one pass over the cells, and one field, the word-line nodes, is all that is kept. Currents and
+ * wires fit each other exactly after each step; what remains wrong is (dI/dV - D) times the step, so the error is
+ * known without another pass. Marching lets rounding errors grow as cosh(N sqrt(g r)): the caller sees to that.
+ */
+#include <string.h>
+
+#include "lanes.h"
+#include "march_model.h"
+
+typedef struct {
+    lanes *word;            /* (rows, columns) */
+    lanes *bit;             /* (rows, columns), or NULL */
+    lanes *u, *carried;    /* (columns,) bit-line nodes of the row; bit-line currents below it */
+    lanes *top, *error;    /* (columns,) unknown; what does not fit at the feet */
+    lanes *change;         /* (columns,) of the unknown */
+    lanes *norton, *offset; /* (columns,) of one row: current to the right of a node for 0 V; current of a cell at 0 V */
+    lanes *delivered, *input; /* (rows,) */
+    lanes *settled;           /* (rows,) what the last change of the unknowns adds to the delivered currents */
+} march_workspace;
+
+static int64_t march_memory(const march_model *m)
+{
+    const int64_t cells = (int64_t)m->rows * m->columns, fields = m->fields ? 2 : 1;
+    return (fields * cells + 7 * (int64_t)m->columns + 3 * (int64_t)m->rows) * (int64_t)sizeof(lanes);
+}
+
+static march_workspace march_workspace_in(void *memory, const march_model *m)
+{
+    march_workspace w;
+    lanes *next = memory;
+    lanes **lines[] = {&w.u, &w.carried, &w.top, &w.error, &w.change, &w.norton, &w.offset};
+    for (size_t k = 0; k < sizeof(lines) / sizeof(*lines); k++, next += m->columns)
+        *lines[k] = next;
+    w.delivered = next;
+    w.input = next + m->rows;
+    w.settled = next + 2 * m->rows;
+    w.word = next + 3 * m->rows;
+    w.bit = NULL;
+    return w;
+}
+
+/* Product of a vector of lanes with a matrix: y[k] = sum_j x[j] a[j][k]. */
+INLINE void march_product(int inner, int outer, const REAL *a, const lanes *x /* IN */, lanes *y /* OUT */)
+{
+    int k = 0;
+    for (; k + 8 <= outer; k += 8) {
+        lanes sum[8] = {{0}};
+        for (int j = 0; j < inner; j++)
+            for (int p = 0; p < 8; p++)
+                sum[p] += a[(int64_t)j * outer + k + p] * x[j];
+        for (int p = 0; p < 8; p++)
+            y[k + p] = sum[p];
+    }
+    for (; k < outer; k++) {
+        lanes sum = {0};
+        for (int j = 0; j < inner; j++)
+            sum += a[(int64_t)j * outer + k] * x[j];
+        y[k] = sum;
+    }
+}
+
+INLINE lanes march_current(const REAL *k, int v_terms, int u_terms, lanes v, lanes u)
+{
+    lanes value = {0};
+    for (int a = v_terms - 1; a >= 0; a--) {
+        const REAL *row = k + a * u_terms;
+        if (u_terms == 1)
+            value = value * v + row[0];
+        else {
+            lanes c = row[u_terms - 1] * u + row[u_terms - 2];
+            for (int b = u_terms - 3; b >= 0; b--)
+                c = c * u + row[b];
+            value = value * v + c;
+        }
+    }
+    return value * v;
+}
+
+typedef struct {
+    lanes step, v_min, v_max, u_min, u_max;
+} march_extent;
+
+/* March down once; u_terms = 0 means linear cells, of conductance m->slope, without a field. */
+INLINE march_extent march_down(const march_model *m, march_workspace *w, int u_terms, lane_mask active)
+{
+    const int rows = m->rows, columns = m->columns, v_terms = m->v_terms;
+    const REAL *coefficients = m->coefficients, *slope = m->slope, *share = m->share, *r_word = m->r_word;
+    const REAL *r_bit = m->r_bit, *r_head = m->r_head, *head = m->head, *tail = m->tail;
+    const REAL *top_u = m->top_u, *top_i = m->top_i;
+    const int64_t stride = (int64_t)v_terms * u_terms;
+    const lanes zero = {0}, infinite = lanes_of(INFINITY);
+    march_extent e = {zero, infinite, -infinite, infinite, -infinite};
+    for (int j = 0; j < columns; j++) {
+        w->u[j] = top_u[j] * w->top[j];
+        w->carried[j] = -top_i[j] * w->top[j];
+    }
+    for (int i = 0; i < rows; i++) {
+        const int64_t base = (int64_t)i * columns;
+        lanes *word = w->word + base;
+        lanes source = w->input[i];
+        lanes sum = tail ? -tail[i] * source : zero;
+        for (int j = columns - 1; j >= 0; j--) {
+            lanes u = w->u[j], c;
+            if (w->bit)
+                w->bit[base + j] = u;
+            if (u_terms) {
+                lanes v = word[j] - u;
+                c = march_current(coefficients + (base + j) * stride, v_terms, u_terms, v, u) - slope[base + j] * word[j];
+                e.v_min = lanes_min(e.v_min, v);
+                e.v_max = lanes_max(e.v_max, v);
+                e.u_min = lanes_min(e.u_min, u);
+                e.u_max = lanes_max(e.u_max, u);
+            } else
+                c = -slope[base + j] * u;
+            w->offset[j] = c;
+            sum = (c + sum) * share[base + j];
+            w->norton[j] = sum;
+        }
+        lanes in = (sum + head[i] * source) * (1 / (1 + r_head[i] * head[i]));
+        lanes node = source - r_head[i] * in;
+        for (int j = 0; j < columns; j++) {
+            node = share[base + j] * node - r_word[base + j] * w->norton[j];
+            w->carried[j] += w->offset[j] + slope[base + j] * node;
+            w->u[j] -= r_bit[base + j] * w->carried[j];
+            if (u_terms) {
+                lanes moved = lanes_abs(node - word[j]);
+                e.step = lanes_max(e.step, moved);
+                word[j] = lanes_select(active, node, word[j]);
+            }
+        }
+        w->delivered[i] = tail ? in + tail[i] * (source - node) : in;
+    }
+    return e;
+}
+
+INLINE march_extent march_step(const march_model *m, march_workspace *w, lane_mask active)
+{
+    switch (m->u_terms) {
+    case 1: return march_down(m, w, 1, active);
+    case 2: return march_down(m, w, 2, active);
+    case 3: return march_down(m, w, 3, active);
+    case 4: return march_down(m, w, 4, active);
+    case 5: return march_down(m, w, 5, active);
+    case 6: return march_down(m, w, 6, active);
+    default: return march_down(m, w, m->u_terms, active);
+    }
+}
+
+static void march_load(const march_model *m, march_workspace *w, int64_t count, int64_t first, const double *v)
+{
+    for (int l = 0; l < LANES; l++) {
+        const int64_t item = first + l < count ? first + l : count - 1;
+        for (int i = 0; i < m->rows; i++)
+            w->input[i][l] = (REAL)v[item * m->rows + i];
+    }
+}
+
+CPU_CLONES
+static void march_solve(const march_model *m, const march_arrays *b, int64_t group, void *memory)
+{
+    march_workspace w = march_workspace_in(memory, m);
+    const int rows = m->rows, columns = m->columns;
+    const int64_t first = group * LANES, cells = (int64_t)rows * columns;
+    const int filled = b->count - first < LANES ? (int)(b->count - first) : LANES;
+    const REAL *r_sense = m->r_sense, *top_i = m->top_i, *profile = m->profile;
+    const lanes zero = {0};
+    march_load(m, &w, b->count, first, b->v);
+    lanes greatest = zero;
+    for (int i = 0; i < rows; i++) {
+        greatest = lanes_max(greatest, lanes_abs(w.input[i]));
+        for (int j = 0; j < columns; j++)
+            w.word[(int64_t)i * columns + j] = profile[(int64_t)i * columns + j] * w.input[i];
+    }
+    march_product(rows, columns, m->guess, w.input, w.top);
+    lane_mask active = zero == zero;
+    for (int step = 1; step <= m->step_limit && lanes_any(active); step++) {
+        march_extent e = march_step(m, &w, active);
+        for (int j = 0; j < columns; j++)
+            w.error[j] = w.u[j] - r_sense[j] * w.carried[j];
+        march_product(columns, columns, m->correction, w.error, w.change);
+        lanes moved = zero, check = zero;
+        for (int j = 0; j < columns; j++) {
+            moved = lanes_max(moved, lanes_abs(w.change[j]));
+            check += w.change[j];
+            w.top[j] = lanes_select(active, w.top[j] + w.change[j], w.top[j]);
+        }
+        moved *= (REAL)m->spread;
+        lanes residual = (REAL)m->defect * (e.step + moved) + (REAL)m->defect_u * moved + 0 * check;
+        lane_mask arrived = active & (residual <= (REAL)m->tolerance * greatest);
+        active &= ~arrived;
+        if (step == m->step_limit)
+            arrived |= active;
+        if (!lanes_any(arrived))
+            continue;
+        march_product(columns, columns, m->response, w.change, w.error);
+        march_product(columns, rows, m->row_response, w.change, w.settled);
+        for (int l = 0; l < filled; l++) {
+            if (!arrived[l])
+                continue;
+            const int64_t item = first + l;
+            for (int j = 0; j < columns; j++) {
+                b->currents[item * columns + j] = (double)(w.carried[j][l] + w.error[j][l]);
+                b->top_currents[item * columns + j] = (double)(top_i[j] * w.top[j][l]);
+            }
+            for (int i = 0; i < rows; i++)
+                b->row_currents[item * rows + i] = (double)(w.delivered[i][l] + w.settled[i][l]);
+            b->residual[item] = (double)residual[l];
+            b->steps[item] = active[l] ? -step : step;
+            const lanes ends[4] = {e.v_min, e.v_max, e.u_min, e.u_max};
+            for (int k = 0; k < 4; k++)
+                b->extents[item * 4 + k] = (double)ends[k][l];
+        }
+    }
+    if (b->word) { /* the nodes of the last unknowns: one more march, row by row, whose currents nobody needs */
+        const lane_mask all = zero == zero;
+        w.bit = w.word + cells;
+        march_step(m, &w, all);
+        for (int l = 0; l < filled; l++)
+            for (int64_t k = 0; k < cells; k++) {
+                b->word[(first + l) * cells + k] = (double)w.word[k][l];
+                b->bit[(first + l) * cells + k] = (double)w.bit[k][l];
+            }
+    }
+}

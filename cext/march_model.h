@@ -1,0 +1,54 @@
+/* What the marching solver is given; pointers are to float or double, as the solver is compiled. */
+#ifndef SPICESIM_MARCH_MODEL_H
+#define SPICESIM_MARCH_MODEL_H
+
+#include <stdint.h>
+
+typedef struct {
+    int rows, columns, v_terms, u_terms, step_limit, fields;
+    const void *coefficients;        /* (rows, columns, v_terms, u_terms) of I = sum k_ab V^(a+1) u^b */
+    const void *slope;               /* (rows, columns) chord slopes D of the cells [S] */
+    const void *share;               /* (rows, columns) of a node's voltage from its left neighbour */
+    const void *r_word, *r_bit;      /* (rows, columns) segments to the left of a node and below it [ohm] */
+    const void *r_head;              /* (rows,) driver resistance [ohm] */
+    const void *head;                /* (rows,) chord admittance from the first node of a row [S] */
+    const void *tail;                /* (rows,) conductance from the last node to the source, or NULL [S] */
+    const void *top_u, *top_i;       /* (columns,) voltage at the top and current from there, a unit of the unknown */
+    const void *r_sense;             /* (columns,) [ohm] */
+    const void *correction;          /* (columns, columns) unknown k a unit of the error at foot j: [j][k] */
+    const void *response;            /* (columns, columns) current of foot k a unit of unknown j: [j][k] */
+    const void *row_response;        /* (columns, rows) current of driver i a unit of unknown j: [j][i] */
+    const void *guess;               /* (rows, columns) unknown k a volt at source i */
+    const void *profile;             /* (rows, columns) word-line voltage a volt at its source, first guess */
+    double defect, defect_u, spread; /* |dI/dV - D| [S], |dI/du| [S], change of V and u a unit of unknown: bounds */
+    double tolerance;                /* of a cell's current, a volt of the greatest input [S] */
+} march_model;
+
+typedef struct {
+    int64_t count;
+    const double *v;      /* IN (batch, rows) [V] */
+    double *currents;     /* OUT (batch, columns) into the feet [A] */
+    double *top_currents; /* OUT (batch, columns) into the tops [A] */
+    double *row_currents; /* OUT (batch, rows) from the sources [A] */
+    double *residual;     /* OUT (batch,) [A] */
+    double *extents;      /* OUT (batch, 4): least and greatest V, then u [V] */
+    int64_t *steps;       /* OUT (batch,); negative: did not arrive */
+    double *word, *bit;   /* OUT (batch, rows, columns) node voltages [V], or NULL */
+} march_arrays;
+
+typedef struct {
+    int64_t count;
+    const double *v;      /* IN (batch, rows) [V] */
+    const double *top;    /* IN (batch, columns) the unknowns, or NULL for 0 */
+    double *feet;         /* OUT (batch, columns) voltages of the feet [V] */
+    double *currents;     /* OUT (batch, columns) into the feet [A] */
+    double *row_currents; /* OUT (batch, rows) from the sources [A] */
+} march_linear_arrays;
+
+int64_t march_group_size_single(void), march_group_size_double(void);
+int64_t march_memory_single(const march_model *m), march_memory_double(const march_model *m);
+void march_solve_single(const march_model *m, const march_arrays *b, int64_t group, void *memory);
+void march_solve_double(const march_model *m, const march_arrays *b, int64_t group, void *memory);
+void march_linear_double(const march_model *m, const march_linear_arrays *b, int64_t group, void *memory);
+
+#endif

@@ -1,0 +1,52 @@
+"""The structures of march_model.h."""
+
+from libc.stdint cimport int64_t
+
+cdef extern from "march_model.h" nogil:
+    ctypedef struct march_model:
+        int rows, columns, v_terms, u_terms, step_limit, fields
+        const void *coefficients
+        const void *slope
+        const void *share
+        const void *r_word
+        const void *r_bit
+        const void *r_head
+        const void *head
+        const void *tail
+        const void *top_u
+        const void *top_i
+        const void *r_sense
+        const void *correction
+        const void *response
+        const void *row_response
+        const void *guess
+        const void *profile
+        double defect, defect_u, spread, tolerance
+
+    ctypedef struct march_arrays:
+        int64_t count
+        const double *v
+        double *currents
+        double *top_currents
+        double *row_currents
+        double *residual
+        double *extents
+        int64_t *steps
+        double *word
+        double *bit
+
+    ctypedef struct march_linear_arrays:
+        int64_t count
+        const double *v
+        const double *top
+        double *feet
+        double *currents
+        double *row_currents
+
+    int64_t march_group_size_single()
+    int64_t march_group_size_double()
+    int64_t march_memory_single(const march_model *m)
+    int64_t march_memory_double(const march_model *m)
+    void march_solve_single(const march_model *m, const march_arrays *b, int64_t group, void *memory)
+    void march_solve_double(const march_model *m, const march_arrays *b, int64_t group, void *memory)
+    void march_linear_double(const march_model *m, const march_linear_arrays *b, int64_t group, void *memory)

@@ -1,0 +1,135 @@
+"""Cells on a box of voltages: as few polynomial terms as an accuracy needs, and one slope for all of the box."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numpy.polynomial import chebyshev, polynomial
+
+from spicesim.cells import CellKernel
+
+__all__ = ["Chords"]
+
+Floats = npt.NDArray[np.float64]
+
+MOST_TERMS = 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Chords:
+    """Polynomials of an array's cells that hold on a box, and their slopes in the middle."""
+
+    coefficients: Floats
+    """k of I = sum k[a, b] V^(a+1) u^b, (rows, columns, A, B)."""
+    slope: Floats
+    """Middle of the slopes that occur, (rows, columns) [S]."""
+    defect: float
+    """Largest distance of a slope from the middle [S]."""
+    defect_u: float
+    """Largest slope with respect to u [S]."""
+    largest: float
+    """Largest slope [S]."""
+    v_limits: tuple[float, float]
+    """Voltages across the cell of the box [V]."""
+    u_limits: tuple[float, float]
+    """Bit-line voltages of the box [V]."""
+
+    @classmethod
+    def fit(
+        cls, kernel: CellKernel, v_limits: tuple[float, float], u_limits: tuple[float, float], accuracy: float
+    ) -> "Chords | None":
+        """Fit cells on a box to an accuracy relative to the largest current; None if the box is too wide for it."""
+        v_limits = max(v_limits[0], kernel.v_limits[0]), min(v_limits[1], kernel.v_limits[1])
+        u_limits = max(u_limits[0], kernel.u_limits[0]), min(u_limits[1], kernel.u_limits[1])
+        k = kernel.coefficients
+        if kernel.kappa:
+            law = _sinh_terms(kernel.kappa, v_limits, accuracy)
+            if law is None:
+                return None
+            k = k * law[:, None]
+        else:
+            k = _economise(k, v_limits, u_limits, accuracy)
+        if not np.isfinite(k).all():
+            return None
+        rows, columns, v_terms, u_terms = k.shape
+        flat = k.reshape(rows * columns, -1)
+        v, u = (x.ravel() for x in np.meshgrid(np.linspace(*v_limits, 9), np.linspace(*u_limits, 3)))
+        orders = np.arange(v_terms)
+        v_powers, u_powers = v[:, None] ** orders, u[:, None] ** np.arange(u_terms)
+        slopes = flat @ (((orders + 1) * v_powers)[:, :, None] * u_powers[:, None, :]).reshape(len(v), -1).T
+        least, most = slopes.min(axis=1), slopes.max(axis=1)
+        if (least < 0).any() or (most > 3 * least).any():
+            return None
+        defect_u = 0.0
+        if u_terms > 1:
+            steps = np.arange(1, u_terms)
+            derivative = u[:, None] ** (steps - 1) * steps
+            lifted = (v_powers * v[:, None])[:, :, None] * np.hstack([np.zeros((len(u), 1)), derivative])[:, None, :]
+            defect_u = float(np.abs(flat @ lifted.reshape(len(v), -1).T).max())
+        return cls(
+            coefficients=k,
+            slope=((least + most) / 2).reshape(rows, columns),
+            defect=float((most - least).max() / 2) * 1.05 + float(np.finfo(float).eps * most.max()),
+            defect_u=defect_u,
+            largest=float(most.max()),
+            v_limits=v_limits,
+            u_limits=u_limits,
+        )
+
+
+def _sinh_terms(kappa: float, v_limits: tuple[float, float], accuracy: float) -> Floats | None:
+    """Return the terms of sinh(kappa V) / (kappa V) on a symmetric box, by even powers of V; None if too many."""
+    reach = max(abs(v_limits[0]), abs(v_limits[1])) * kappa
+    if reach > 4.0:
+        return None
+    for degree in range(0, MOST_TERMS, 2):
+        fit = chebyshev.Chebyshev.interpolate(lambda s: np.sinh(reach * s) / (reach * s), degree + 1, [-1.0, 1.0])
+        probe = np.linspace(0.01, 1.0, 50)
+        error = np.abs(fit(probe) - np.sinh(reach * probe) / (reach * probe)).max()
+        if error <= accuracy:
+            terms = chebyshev.cheb2poly(fit.coef)[: degree + 1] / (reach / kappa) ** np.arange(degree + 1)
+            terms[1::2] = 0.0
+            return np.asarray(terms)
+    return None
+
+
+def _economise(k: Floats, v_limits: tuple[float, float], u_limits: tuple[float, float], accuracy: float) -> Floats:
+    """Drop the last Chebyshev terms that stay below an accuracy; none, if that does not save much."""
+    rows, columns, v_terms, u_terms = k.shape
+    flat = k.reshape(rows * columns, -1)
+    to_v, from_v = _bases(v_limits, v_terms)
+    to_u, from_u = _bases(u_limits, u_terms)
+    terms = np.abs(flat @ np.kron(to_v, to_u).T).max(axis=0).reshape(v_terms, u_terms)
+    allowed = accuracy * np.abs(k[:, :, 0, 0]).max()
+    best = (v_terms, u_terms)
+    for p in range(1, v_terms + 1):
+        for q in range(1, u_terms + 1):
+            dropped = terms[p:].sum() + terms[:p, q:].sum()
+            if dropped <= allowed and p * (q + 1) < best[0] * (best[1] + 1):
+                best = (p, q)
+    p, q = best
+    if p * (q + 1) > 0.8 * v_terms * (u_terms + 1):
+        return k
+    economy = np.kron(from_v[:p, :p] @ to_v[:p], from_u[:q, :q] @ to_u[:q])
+    return np.asarray((flat @ economy.T).reshape(rows, columns, p, q))
+
+
+def _bases(limits: tuple[float, float], terms: int) -> tuple[Floats, Floats]:
+    """Return powers to Chebyshev terms on an interval, and back; columns are what a power or a term becomes."""
+    middle, half = (limits[0] + limits[1]) / 2, max((limits[1] - limits[0]) / 2, 1e-12)
+    to, back = np.zeros((terms, terms)), np.zeros((terms, terms))
+    for n in range(terms):
+        power = polynomial.polypow([middle, half], n)
+        to[: n + 1, n] = chebyshev.poly2cheb(power)
+        term = chebyshev.cheb2poly([0.0] * n + [1.0])
+        back[: n + 1, n] = _substitute(term, -middle / half, 1 / half)
+    return to, back
+
+
+def _substitute(p: npt.NDArray[np.floating[Any]], offset: float, factor: float) -> Floats:
+    """Return the polynomial p(offset + factor x)."""
+    result = np.zeros(1)
+    for c in p[::-1]:
+        result = polynomial.polyadd(polynomial.polymul(result, [offset, factor]), [c])
+    return np.pad(result, (0, max(0, len(p) - len(result))))[: len(p)]

@@ -1,0 +1,118 @@
+"""Arrays of linear cells as matrices: found once, by the fastest way that keeps the digits."""
+
+import functools
+
+import numpy as np
+import numpy.typing as npt
+
+from spicesim._cext import transfer_matrix
+from spicesim.cells import Linear
+from spicesim.crossbar.blas import one_blas_thread
+from spicesim.crossbar.marching import LinearMarch
+from spicesim.crossbar.nodal import NodalArray
+from spicesim.crossbar.wiring import Wiring
+from spicesim.errors import SpecError
+
+__all__ = ["LinearArray"]
+
+Floats = npt.NDArray[np.float64]
+
+MARCH_ERROR = 1e-12
+"""Error from rounding up to which a march is believed."""
+
+
+class LinearArray:
+    """The linear maps of an array.
+
+    Parameters
+    ----------
+    wiring : Wiring
+        Its wires.
+    g : ndarray of shape (rows, columns)
+        Conductances [S].
+    flip : slice
+        Order of the user's columns.
+    """
+
+    def __init__(self, wiring: Wiring, g: Floats, flip: slice) -> None:
+        self._wiring, self._g, self._flip = wiring, g, flip
+
+    @functools.cached_property
+    def _march(self) -> LinearMarch | None:
+        march = LinearMarch.prepare(self._wiring, self._g)
+        return march if march is not None and march.error <= MARCH_ERROR else None
+
+    @functools.cached_property
+    def _nodal_maps(self) -> tuple[Floats, Floats]:
+        return NodalArray(self._wiring, self._g, Linear()).linear_maps()
+
+    @functools.cached_property
+    def transfer(self) -> Floats:
+        """From source voltages to output currents, (columns, rows) [S]."""
+        wiring = self._wiring
+        if self._march is not None:
+            matrix = (self._march.matrix + self._march.guess * self._march.top_i).T
+        elif wiring.right is None and wiring.top is None and wiring.is_finite:
+            matrix = _eliminate(self._g, wiring.word, wiring.bit, wiring.driver, wiring.sense)
+        else:
+            matrix = self._nodal_maps[0].T
+        if not np.isfinite(matrix).all():
+            raise SpecError(
+                "the numbers of the array overflow: conductance times resistance is beyond double precision"
+            )
+        return _frozen(matrix[self._flip])
+
+    @functools.cached_property
+    def input_admittance(self) -> Floats:
+        """From source voltages to the currents of the drivers, (rows, rows) [S]."""
+        return _frozen(self._nodal_maps[1] if self._march is None else self._march.input_matrix)
+
+    @functools.cached_property
+    def output_admittance(self) -> Floats:
+        """Current out of each virtual ground for voltages at them, (columns, columns) [S]."""
+        if self._march is not None:
+            matrix = self._march.correction @ self._march.response
+        else:  # what the sources see of the array turned about, word lines for bit lines
+            wiring = self._wiring
+            turned = Wiring(
+                word=wiring.bit[::-1, ::-1].T,
+                bit=wiring.word[::-1, ::-1].T,
+                driver=wiring.sense[::-1],
+                sense=wiring.driver[::-1],
+                top=None if wiring.right is None else wiring.right[::-1],
+            )
+            matrix = NodalArray(turned, self._g[::-1, ::-1].T, Linear()).linear_maps()[1][::-1, ::-1]
+        return _frozen(matrix[self._flip][:, self._flip])
+
+    def map(self, precision: str) -> npt.NDArray[np.floating]:
+        """Return the transposed transfer matrix, ready for a product."""
+        return self._single_map if precision == "single" else self.transfer.T
+
+    @functools.cached_property
+    def _single_map(self) -> npt.NDArray[np.float32]:
+        return np.ascontiguousarray(self.transfer.T, dtype=np.float32)
+
+
+def _frozen(matrix: Floats) -> Floats:
+    result = np.ascontiguousarray(matrix)
+    result.flags.writeable = False
+    return result
+
+
+def _eliminate(g: Floats, r_word_line: Floats, r_bit_line: Floats, r_driver: Floats, r_sense: Floats) -> Floats:
+    """Return the transfer matrix (columns, rows), eliminating along the cheaper axis.
+
+    A resistive network is reciprocal: the array seen from its other corner, word lines for bit lines, has the
+    transposed transfer matrix. The work is columns * rows**3, so the longer axis should be that of the
+    columns.
+    """
+    if g.shape[0] > g.shape[1]:
+        turned = [np.ascontiguousarray(x[::-1, ::-1].T) for x in (g, r_bit_line, r_word_line)]
+        matrix = _eliminate(turned[0], turned[1], turned[2], r_sense[::-1].copy(), r_driver[::-1].copy())
+        return np.ascontiguousarray(matrix[::-1, ::-1].T)
+    matrix = np.empty(g.shape[::-1])
+    with one_blas_thread():
+        info = transfer_matrix.transfer_matrix(g, r_word_line, r_bit_line, r_driver, r_sense, matrix)
+    if info:
+        matrix[:] = np.nan
+    return matrix

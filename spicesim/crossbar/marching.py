@@ -1,0 +1,207 @@
+"""Arrays solved by marching down their rows: what the compiled march needs, prepared once for many vectors.
+
+With the slope of each cell fixed, an array is linear in the voltages at the tops of its bit lines, the unknowns. One
+march for each unknown and one for each source tells all: the transfer matrix, and the matrices by which a Newton step
+for nonlinear cells is one more march.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from spicesim._cext import marching
+from spicesim.crossbar.blas import one_blas_thread
+from spicesim.crossbar.chords import Chords
+from spicesim.crossbar.wiring import Wiring
+
+__all__ = ["ChordMarch", "LinearMarch", "Marched"]
+
+Floats = npt.NDArray[np.float64]
+Parts = tuple[Any, ...]
+
+SCALE = 1e3
+"""A unit of the unknown where a bit line is sensed at both ends: 1 V behind this resistance [ohm]."""
+GROWTH_LIMIT = 1e10
+"""Beyond this growth from top to foot, rounding leaves too few digits."""
+STEP_LIMIT = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LinearMarch:
+    """An array whose cells have given slopes; responses are per volt at a source or per unit of an unknown."""
+
+    wiring: Wiring
+    slope: Floats
+    """Of the cells, (rows, columns) [S]."""
+    share: Floats
+    """Voltage of a word-line node as a share of its left neighbour's, (rows, columns)."""
+    head: Floats
+    """Admittance seen from the left of the first node, (rows,) [S]."""
+    tail: Floats | None
+    """Conductance from the last node to the source, (rows,) [S]."""
+    top_u: Floats
+    """Voltage at the top, a unit of the unknown, (columns,) [V]."""
+    top_i: Floats
+    """Current out of the top, a unit of the unknown, (columns,) [A]."""
+    feet: Floats
+    """Voltage of foot j, a unit of unknown k, (k, j) [V]."""
+    response: Floats
+    """Current of foot j, a unit of unknown k, (k, j) [A]."""
+    row_response: Floats
+    """Current of driver i, a unit of unknown k, (k, i) [A]."""
+    correction: Floats
+    """Change of unknown k, a volt of misfit at foot j, (j, k)."""
+    guess: Floats
+    """Unknown k, a volt at source i, (rows, columns)."""
+    matrix: Floats
+    """Current of foot j, a volt at source i, (rows, columns) [S]."""
+    input_matrix: Floats
+    """Current of driver i', a volt at source i, (rows, rows) [S]."""
+    error: float
+    """Error of the matrix from rounding, of its largest number."""
+
+    @classmethod
+    def prepare(cls, wiring: Wiring, slope: Floats) -> Self | None:
+        """March for each unknown and each source; None if the numbers grow too much."""
+        rows, columns = wiring.shape
+        ends = (wiring.right, wiring.top)
+        if not wiring.is_finite or any(end is not None and (end <= 0).any() for end in ends):
+            return None
+        tail = None if wiring.right is None else 1 / wiring.right
+        share = np.empty((rows, columns))
+        head = np.zeros(rows) if tail is None else tail.copy()
+        with np.errstate(all="ignore"):
+            for j in reversed(range(columns)):
+                head = head + slope[:, j]
+                share[:, j] = 1 / (1 + wiring.word[:, j] * head)
+                head = head * share[:, j]
+        if wiring.top is None:
+            top_u, top_i = np.ones(columns), np.zeros(columns)
+        else:
+            top_u, top_i = wiring.top / (wiring.top + SCALE), 1 / (wiring.top + SCALE)
+        parts = (slope, share, wiring.word, wiring.bit, wiring.driver, head, tail, top_u, top_i)
+
+        def march(v: Floats, top: Floats | None) -> tuple[Floats, Floats, Floats, Floats]:
+            """Return misfit and voltage of the feet, and the currents of feet and drivers."""
+            feet, currents, inputs = np.empty((len(v), columns)), np.empty((len(v), columns)), np.empty((len(v), rows))
+            marching.march_linear(*parts, v, top, feet, currents, inputs)
+            return feet - wiring.sense * currents, feet, currents, inputs
+
+        with np.errstate(all="ignore"), one_blas_thread():
+            misfit, feet, response, row_response = march(np.zeros((columns, rows)), np.eye(columns))
+            if not np.abs(feet).max() <= GROWTH_LIMIT:
+                return None
+            try:
+                correction = np.asarray(-np.linalg.inv(misfit), dtype=float)
+            except np.linalg.LinAlgError:
+                return None
+            each = np.eye(rows)
+            guess = march(each, None)[0] @ correction
+            misfit, _, matrix, inputs = march(each, guess)  # again, against rounding
+            change = misfit @ correction
+            late = change @ response
+            matrix = matrix + late
+            largest = float(np.abs(matrix).max())
+        if not (np.isfinite(largest) and np.isfinite(inputs).all()):
+            return None
+        return cls(
+            wiring=wiring, slope=slope, share=share, head=head, tail=tail, top_u=top_u, top_i=top_i, feet=feet,
+            response=response, row_response=row_response, correction=correction, guess=guess + change, matrix=matrix,
+            input_matrix=inputs + change @ row_response, error=float(np.abs(late).max()) / largest if largest else 0.0,
+        )  # fmt: skip
+
+    @property
+    def spread(self) -> float:
+        """Bound of the change of any voltage, for a change of all unknowns by up to one unit."""
+        return max(1.0, float(np.abs(self.feet).sum(axis=0).max()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Marched:
+    """What a march found for each input vector; names as in cext/march_model.h."""
+
+    currents: Floats
+    top_currents: Floats
+    row_currents: Floats
+    residual: Floats
+    extents: Floats
+    steps: npt.NDArray[np.int64]
+    word: Floats | None
+    bit: Floats | None
+
+
+class ChordMarch:
+    """Newton with chord slopes, each step one march; see cext/march.h.
+
+    Parameters
+    ----------
+    linear : LinearMarch
+        The array with the cells' chord slopes.
+    chords : Chords
+        The cells.
+    single : bool
+        Whether to calculate in float32, 16 vectors at a time, instead of float64, 8 at a time.
+    """
+
+    def __init__(self, linear: LinearMarch, chords: Chords, single: bool) -> None:
+        self.chords = chords
+        self.spread = linear.spread
+        self._bounds = chords.defect, chords.defect_u, self.spread
+        ones = np.ones((1, linear.slope.shape[0]))
+        start = _parts(linear, linear.slope[:, :, None, None], np.ones(linear.slope.shape), np.float64)
+        calm = _run(start, (0.0, 0.0, 1.0), 1.0, 1, ones, 1, True)  # linear cells, all sources at 1 V
+        assert calm.word is not None
+        self._parts = _parts(linear, chords.coefficients, calm.word[0], np.float32 if single else np.float64)
+
+    def solve(self, v: Floats, tolerance: float, threads: int, fields: bool) -> Marched:
+        """Solve vectors; `steps` is negative, or `extents` outside the chords' box, where that failed."""
+        return _run(self._parts, self._bounds, tolerance * self.chords.largest, STEP_LIMIT, v, threads, fields)
+
+    def is_solved(self, marched: Marched) -> npt.NDArray[np.bool_]:
+        """Tell which vectors arrived within the box in which the chords hold, (batch,)."""
+        low = [self.chords.v_limits[0], self.chords.u_limits[0]]
+        high = [self.chords.v_limits[1], self.chords.u_limits[1]]
+        inside = (marched.extents[:, ::2] >= low) & (marched.extents[:, 1::2] <= high)
+        return np.asarray((marched.steps > 0) & inside.all(axis=1))
+
+
+def _parts(linear: LinearMarch, coefficients: Floats, profile: Floats, dtype: type) -> Parts:
+    """Return the arrays of the kernel in one precision."""
+    wiring = linear.wiring
+    parts = (
+        coefficients, linear.slope, linear.share, wiring.word, wiring.bit, wiring.driver, linear.head, linear.tail,
+        linear.top_u, linear.top_i, wiring.sense, linear.correction, linear.response, linear.row_response,
+        linear.guess, profile,
+    )  # fmt: skip
+    return tuple(None if part is None else np.ascontiguousarray(part, dtype=dtype) for part in parts)
+
+
+def _run(
+    parts: Parts,
+    bounds: tuple[float, float, float],
+    tolerance: float,
+    step_limit: int,
+    v: Floats,
+    threads: int,
+    fields: bool,
+) -> Marched:
+    count = len(v)
+    rows, columns = parts[1].shape
+    out = Marched(
+        currents=np.empty((count, columns)),
+        top_currents=np.empty((count, columns)),
+        row_currents=np.empty((count, rows)),
+        residual=np.empty(count),
+        extents=np.empty((count, 4)),
+        steps=np.empty(count, np.int64),
+        word=np.empty((count, rows, columns)) if fields else None,
+        bit=np.empty((count, rows, columns)) if fields else None,
+    )
+    rest: Parts = (
+        bounds, tolerance, step_limit, threads, v, out.currents, out.top_currents, out.row_currents, out.residual,
+        out.extents, out.steps, out.word, out.bit,
+    )  # fmt: skip
+    marching.march(*parts, *rest)
+    return out

@@ -1,0 +1,208 @@
+"""Arrays by nodal analysis with sparse matrices: slower than the kernels, but for every wiring and every cell.
+
+Unknowns are the voltages of all nodes that no source holds. Segments of 0 ohm make one node of two, broken ones leave
+pieces that only cells connect; pieces that nothing connects are held at 0 V, where they carry no current anyway.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from scipy.sparse import csgraph
+from scipy.sparse.linalg import splu
+
+from spicesim.cells import Cell, bias_slope, conductance_slope
+from spicesim.crossbar.wiring import Wiring
+
+__all__ = ["NodalArray", "NodalPoint"]
+
+Floats = npt.NDArray[np.float64]
+
+NEWTON_LIMIT = 100
+HALVINGS_LIMIT = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class NodalPoint:
+    """One operating point; all of shape (rows, columns)."""
+
+    word: Floats
+    """Word-line nodes [V]."""
+    bit: Floats
+    """Bit-line nodes [V]."""
+    current: Floats
+    """Through the cells [A]."""
+    defect: Floats
+    """What Kirchhoff's current law misses at the cells' nodes [A]."""
+    largest: float
+    """Largest slope of a cell [S]."""
+    steps: int
+    """Newton steps."""
+
+
+class NodalArray:
+    """Cells on wires.
+
+    Parameters
+    ----------
+    wiring : Wiring
+        The wires; segments may be 0 or infinite.
+    g : ndarray of shape (rows, columns)
+        Conductances [S].
+    cell : Cell
+        Law of the cells.
+    """
+
+    def __init__(self, wiring: Wiring, g: Floats, cell: Cell) -> None:
+        rows, columns = wiring.shape
+        self.g, self.cell = g, cell
+        cells = rows * columns
+        self._cells = cells
+        word, bit = np.arange(cells).reshape(rows, columns), np.arange(cells, 2 * cells).reshape(rows, columns)
+        source = 2 * cells + np.arange(rows)
+        ground = np.full(columns, 2 * cells + rows)
+        branches = [
+            (source, word[:, 0], wiring.word[:, 0] + wiring.driver),
+            (word[:, :-1], word[:, 1:], wiring.word[:, 1:]),
+            (bit[:-1], bit[1:], wiring.bit[:-1]),
+            (bit[-1], ground, wiring.bit[-1] + wiring.sense),
+        ]
+        if wiring.right is not None:
+            branches.append((word[:, -1], source, wiring.right))
+        if wiring.top is not None:
+            branches.append((ground, bit[0], wiring.top))
+        one, two, ohm = (np.concatenate([np.ravel(branch[k]) for branch in branches]) for k in range(3))
+        total = 2 * cells + rows + 1
+        short = ohm == 0
+        _, merged = csgraph.connected_components(_links(one[short], two[short], total), directed=False)
+        held = merged[2 * cells :]  # nodes of the sources, then ground
+        free = np.full(merged.max() + 1, -1)
+        free[np.setdiff1d(np.arange(len(free)), held)] = np.arange(len(free) - len(np.unique(held)))
+        number = free[merged]
+        self._place = sparse.csr_array(  # voltages of cell nodes from those of free nodes
+            (np.ones(np.count_nonzero(number >= 0)), (np.flatnonzero(number >= 0), number[number >= 0])),
+            shape=(total, int(free.max()) + 1),
+        )
+        fixed = np.full(len(free), -1)
+        fixed[held[:-1]] = np.arange(rows)
+        column = fixed[merged]
+        self._place_held = sparse.csr_array(
+            (np.ones(np.count_nonzero(column >= 0)), (np.flatnonzero(column >= 0), column[column >= 0])),
+            shape=(total, rows),
+        )
+        conducts = ~short & np.isfinite(ohm)
+        one, two, siemens = one[conducts], two[conducts], 1 / ohm[conducts]
+        laplace = sparse.csr_array(
+            (np.concatenate([siemens, siemens, -siemens, -siemens]),
+             (np.concatenate([one, two, one, two]), np.concatenate([one, two, two, one]))), shape=(total, total),
+        )  # fmt: skip
+        self._wires = (self._place.T @ laplace @ self._place).tocsc()
+        self._sources = (self._place.T @ laplace @ self._place_held).tocsr()
+        incidence = sparse.eye_array(cells, total, format="csr") - sparse.eye_array(cells, total, k=cells, format="csr")
+        self._across, self._across_held = incidence @ self._place, incidence @ self._place_held
+        self._bit = sparse.eye_array(cells, total, k=cells, format="csr") @ self._place
+        self._word = sparse.eye_array(cells, total, format="csr") @ self._place
+        self._word_held = sparse.eye_array(cells, total, format="csr") @ self._place_held
+        self._pinned = self._find_loose(total, one, two, merged, free, held)
+
+    def _find_loose(
+        self, total: int, one: Floats, two: Floats, merged: Floats, free: Floats, held: Floats
+    ) -> sparse.dia_array:
+        """Hold one node of each piece that neither wires nor cells connect to a source or to ground."""
+        closed = np.flatnonzero(self.g.ravel() > 0)
+        ends = (
+            np.concatenate([merged[one], merged[closed]]),
+            np.concatenate([merged[two], merged[closed + self._cells]]),
+        )
+        _, piece = csgraph.connected_components(_links(*ends, len(free)), directed=False)
+        first = np.full(piece.max() + 1, -1)
+        nodes = np.flatnonzero(free >= 0)
+        first[piece[nodes[::-1]]] = nodes[::-1]
+        first[piece[held]] = -1
+        pin = np.zeros(int(free.max()) + 1)
+        pin[free[first[first >= 0]]] = 1.0
+        return sparse.diags_array(pin)
+
+    def solve(self, v: Floats, tolerance: float, mask: Floats | None = None) -> NodalPoint | None:
+        """Find the operating point for sources v (rows,); None without convergence.
+
+        `tolerance` is the largest defect as a fraction of largest slope times largest voltage; `mask` (rows,)
+        is 0 where the cells of a word line are switched off.
+        """
+        shape = self.g.shape
+        x = np.zeros(self._across.shape[1])
+        gate = 1.0 if mask is None else np.repeat(mask, shape[1])
+        drive = self._sources @ v
+        v_held, top = self._across_held @ v, float(np.abs(v).max())
+
+        def evaluate(x: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+            across, rise = self._across @ x + v_held, self._bit @ x
+            at = self.g, across.reshape(shape), rise.reshape(shape)
+            current = gate * np.ravel(self.cell.current(*at))
+            defect = self._wires @ x + drive + self._across.T @ current + self._pinned @ x
+            return current, gate * np.ravel(self.cell.slope(*at)), gate * np.ravel(bias_slope(self.cell, *at)), defect
+
+        with np.errstate(all="ignore"):
+            current, slope, tilt, defect = evaluate(x)
+            for step in range(NEWTON_LIMIT + 1):
+                largest = float(slope.max())
+                worst = float(np.abs(defect).max(initial=0.0))
+                # wires of small resistance lose digits: what rounding leaves is no defect of the cells
+                noise = 8 * np.finfo(float).eps * float(self._wires.diagonal().max(initial=0.0)) * top
+                if worst <= max(tolerance * largest * max(top, float(np.abs(x).max(initial=0.0))), noise):
+                    word, bit = self._word @ x + self._word_held @ v, self._bit @ x
+                    full = np.abs(defect)
+                    spread = np.maximum(abs(self._across) @ full, 0.0)
+                    return NodalPoint(
+                        word=word.reshape(shape), bit=bit.reshape(shape), current=current.reshape(shape),
+                        defect=spread.reshape(shape), largest=largest, steps=step,
+                    )  # fmt: skip
+                if not np.isfinite(worst):
+                    return None
+                change = self._factor(np.maximum(slope, 0.0), tilt).solve(-defect)
+                length = 1.0
+                for _ in range(HALVINGS_LIMIT):
+                    trial = evaluate(x + length * change)
+                    if np.abs(trial[3]).max(initial=0.0) < worst:
+                        break
+                    length /= 2
+                x = x + length * change
+                current, slope, tilt, defect = trial
+        return None
+
+    def pull_back(
+        self, v: Floats, point: NodalPoint, grad_currents: Floats, mask: Floats | None = None
+    ) -> tuple[Floats, Floats]:
+        """Return gradients with respect to v (rows,) and g (rows, columns) of grad_currents @ currents."""
+        shape = self.g.shape
+        gate = 1.0 if mask is None else np.repeat(mask, shape[1])
+        at = self.g, point.word - point.bit, point.bit
+        slope = gate * np.ravel(self.cell.slope(*at))
+        tilt = gate * np.ravel(bias_slope(self.cell, *at))
+        each = np.tile(grad_currents, shape[0])
+        right = self._across.T @ (slope * each) + self._bit.T @ (tilt * each)
+        weight = self._factor(slope, tilt).solve(-right, trans="T")
+        adjoint = each + self._across @ weight
+        grad_v = self._across_held.T @ (slope * adjoint) + self._sources.T @ weight
+        grad_g = gate * adjoint * np.ravel(conductance_slope(self.cell, *at))
+        return grad_v, grad_g.reshape(shape)
+
+    def linear_maps(self) -> tuple[Floats, Floats]:
+        """Return the currents of columns and of rows a volt at source i, (rows, columns) and (rows, rows) [S]."""
+        slope = self.g.ravel()
+        drive = self._sources + self._across.T @ sparse.diags_array(slope) @ self._across_held
+        x = -self._factor(slope, np.zeros_like(slope)).solve(drive.toarray())
+        current = slope[:, None] * (self._across @ x + self._across_held.toarray())
+        each = current.T.reshape(-1, *self.g.shape)
+        return each.sum(axis=1), each.sum(axis=2)
+
+    def _factor(self, slope: Floats, tilt: Floats) -> "splu":
+        change = sparse.diags_array(slope) @ self._across
+        if tilt.any():
+            change = change + sparse.diags_array(tilt) @ self._bit
+        return splu((self._wires + self._across.T @ change + self._pinned).tocsc(), permc_spec="MMD_AT_PLUS_A")
+
+
+def _links(one: Floats, two: Floats, total: int) -> sparse.csr_array:
+    return sparse.csr_array((np.ones(len(one)), (one, two)), shape=(total, total))

@@ -1,0 +1,288 @@
+"""The operating points of an array, by the fastest solver that can find them.
+
+1. Marching with chord slopes (cext/march.h), for many vectors, ideal ports and cells that do not bend much.
+2. Newton with conjugate gradients (cext/array_solver.h), for everything else driven at one end and sensed at one.
+3. Nodal analysis, for broken segments, lines with two ends that marching cannot do, and cells of the user's own.
+
+All stop at the same bound of Kirchhoff's current law, so which one it was shows only below the tolerance.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from spicesim._cext import array_solver
+from spicesim.cells import Cell, CellKernel, KernelCell
+from spicesim.crossbar.chords import Chords
+from spicesim.crossbar.marching import ChordMarch, LinearMarch
+from spicesim.crossbar.nodal import NodalArray
+from spicesim.crossbar.wiring import Wiring
+from spicesim.errors import ConvergenceError, ValidityError
+from spicesim.ports import PortTables
+
+__all__ = ["OperatingPointSolver", "Points", "Precision", "Request"]
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Precision = Literal["single", "double"]
+
+NEWTON_LIMIT = 100
+MARCH_LEAST = 16
+"""Least number of vectors for which preparing a march pays."""
+MARCHES_KEPT = 8
+ROUNDING = {"single": 1.2e-7, "double": 2.3e-15}
+"""Rounding of a march without growth, as a fraction of the largest voltage."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Request:
+    """What is asked of the solver; arguments checked, names as in :meth:`spicesim.crossbar.Crossbar.solve`."""
+
+    v: Floats
+    drivers: PortTables | None = None
+    driver_index: Integers | None = None
+    senses: PortTables | None = None
+    sense_index: Integers | None = None
+    mask: Floats | None = None
+    fields: bool = False
+    tolerance: float
+    precision: Precision = "double"
+    threads: int = 1
+
+
+class Points:
+    """Operating points to be filled in; names as in :class:`~spicesim.crossbar.Solution`, `steps` 0 if not found."""
+
+    def __init__(self, count: int, rows: int, columns: int, fields: bool) -> None:
+        self.currents, self.top_currents = np.empty((count, columns)), np.zeros((count, columns))
+        self.row_currents, self.residual = np.empty((count, rows)), np.empty(count)
+        self.steps = np.zeros(count, np.int64)
+        self.word = np.empty((count, rows, columns)) if fields else None
+        self.bit = np.empty((count, rows, columns)) if fields else None
+
+
+class OperatingPointSolver:
+    """Finds operating points of one array.
+
+    Parameters
+    ----------
+    wiring : Wiring
+        Its wires.
+    g : ndarray of shape (rows, columns)
+        Conductances [S].
+    cell : Cell
+        Law of the cells.
+    is_flipped : bool
+        Whether column 0 is the last of the user's, for messages.
+    """
+
+    def __init__(self, wiring: Wiring, g: Floats, cell: Cell, is_flipped: bool = False) -> None:
+        self.wiring, self.g, self.cell = wiring, g, cell
+        self._is_flipped = is_flipped
+        self._kernel: CellKernel | None = None
+        if isinstance(cell, KernelCell):
+            kernel = cell.kernel(g)
+            self._kernel = kernel._replace(coefficients=np.ascontiguousarray(kernel.coefficients, dtype=float))
+        self._marches: dict[tuple[object, ...], ChordMarch | None] = {}
+        self._nodal: NodalArray | None = None
+
+    @property
+    def kernel(self) -> CellKernel | None:
+        """The cells as the kernels see them; None for a cell of the user's own."""
+        return self._kernel
+
+    @property
+    def nodal(self) -> NodalArray:
+        """The array for nodal analysis."""
+        if self._nodal is None:
+            self._nodal = NodalArray(self.wiring, self.g, self.cell)
+        return self._nodal
+
+    @property
+    def takes_ports(self) -> bool:
+        """Whether port tables are possible: one end a line, no broken segment, a cell that the kernels know."""
+        one_end = self.wiring.right is None and self.wiring.top is None
+        return one_end and self.wiring.is_finite and self._kernel is not None
+
+    def solve(self, request: Request) -> Points:
+        """Find all operating points.
+
+        Raises
+        ------
+        ConvergenceError, ValidityError
+            As :meth:`spicesim.crossbar.Crossbar.solve`.
+        """
+        count = len(request.v)
+        rows, columns = self.g.shape
+        points = Points(count, rows, columns, request.fields)
+        if count >= MARCH_LEAST and request.drivers is None and request.senses is None and request.mask is None:
+            self._march(request, points)
+        left = np.flatnonzero(points.steps == 0)
+        if left.size and self.takes_ports:
+            self._iterate(request, points, left)
+        elif left.size:
+            self._analyse(request, points, left)
+        return points
+
+    def _march(self, request: Request, points: Points) -> None:
+        """Solve what marching can, vectors of about the same range together."""
+        if self._kernel is None:
+            return
+        top = np.abs(request.v).max(axis=1)
+        half_octave = np.ceil(2 * np.log2(np.maximum(top, 1e-6)) - 1e-9).astype(int)
+        negative = np.asarray((request.v < 0).any(axis=1))
+        for octave, sign in sorted({(int(o), bool(s)) for o, s in zip(half_octave, negative, strict=True)}):
+            march = self._prepare_march(2.0 ** (octave / 2), sign, request.tolerance, request.precision)
+            if march is None:
+                continue
+            chosen = np.flatnonzero((half_octave == octave) & (negative == sign))
+            marched = march.solve(request.v[chosen], request.tolerance, request.threads, request.fields)
+            good = march.is_solved(marched)
+            where = chosen[good]
+            points.currents[where] = marched.currents[good] + marched.top_currents[good]
+            points.top_currents[where] = marched.top_currents[good]
+            points.row_currents[where], points.residual[where] = marched.row_currents[good], marched.residual[good]
+            points.steps[where] = marched.steps[good]
+            if request.fields:
+                assert points.word is not None
+                assert points.bit is not None
+                assert marched.word is not None
+                assert marched.bit is not None
+                points.word[where], points.bit[where] = marched.word[good], marched.bit[good]
+
+    def _prepare_march(self, v_max: float, negative: bool, tolerance: float, precision: Precision) -> ChordMarch | None:
+        key = (v_max, negative, tolerance, precision)
+        if key not in self._marches:
+            while len(self._marches) >= MARCHES_KEPT:
+                del self._marches[next(iter(self._marches))]
+            self._marches[key] = self._make_march(v_max, negative, tolerance, precision)
+        return self._marches[key]
+
+    def _make_march(self, v_max: float, negative: bool, tolerance: float, precision: Precision) -> ChordMarch | None:
+        """Prepare a march for inputs up to `v_max`; None where its chords or its rounding are not good enough."""
+        assert self._kernel is not None
+        slopes = self._kernel.coefficients[:, :, 0, 0]
+        drop = (self.wiring.bit * np.cumsum(slopes, axis=0)).sum(axis=0) + self.wiring.sense * slopes.sum(axis=0)
+        rise = min(v_max, 1.1 * v_max * float(drop.max())) if math.isfinite(drop.max()) else v_max
+        v_limits = (-v_max - rise if negative else -rise, v_max + (rise if negative else 0.0))
+        chords = Chords.fit(self._kernel, v_limits, (-rise if negative else 0.0, rise), 0.05 * tolerance)
+        linear = None if chords is None else LinearMarch.prepare(self.wiring, chords.slope)
+        if chords is None or linear is None or ROUNDING[precision] * linear.spread > tolerance:
+            return None
+        return ChordMarch(linear, chords, precision == "single")
+
+    def _iterate(self, request: Request, points: Points, left: Integers) -> None:
+        """Solve vectors `left` by Newton with conjugate gradients."""
+        kernel, (rows, columns) = self._kernel, self.g.shape
+        assert kernel is not None
+        count = left.size
+        whole = count == len(request.v)
+        driver_index, mask = request.driver_index, request.mask
+        if not whole:
+            driver_index = None if driver_index is None else driver_index[left]
+            mask = None if mask is None else mask[left]
+        currents, row_currents = np.empty((count, columns)), np.empty((count, rows))
+        residual, extents = np.empty(count), np.empty((count, 4))
+        steps, worst = np.empty(count, np.int64), np.empty((count, 3), np.int64)
+        across = np.empty((count, rows, columns)) if request.fields else None
+        bit = np.empty((count, rows, columns)) if request.fields else None
+        sense_index = np.zeros(columns, np.int64) if request.sense_index is None else request.sense_index
+        array_solver.solve_batch(
+            request.v if whole else request.v[left],
+            self.wiring.word, self.wiring.bit, self.wiring.driver, self.wiring.sense,
+            kernel.coefficients, kernel.kappa, (*kernel.v_limits, *kernel.u_limits),
+            _raw(request.drivers), driver_index, _raw(request.senses), sense_index, mask,
+            request.tolerance, NEWTON_LIMIT, request.threads,
+            currents, row_currents, residual, extents, steps, worst, across, bit,
+        )  # fmt: skip
+        if (worst[:, 0] >= 0).any():
+            item = int(np.argmax(worst[:, 0] >= 0))
+            self._refuse(request, int(left[item]), int(worst[item, 0]), residual[item], int(steps[item]))
+        if request.drivers is not None:
+            request.drivers.check(row_currents, "driver of row")
+        if request.senses is not None:
+            request.senses.check(currents, "sense amplifier of column")
+        self._check_limits("voltage across", kernel.v_limits, extents[:, :2], worst[:, 1], left)
+        self._check_limits("bit-line voltage at", kernel.u_limits, extents[:, 2:], worst[:, 2], left)
+        points.currents[left], points.row_currents[left] = currents, row_currents
+        points.residual[left], points.steps[left] = residual, steps
+        if request.fields:
+            assert points.word is not None
+            assert points.bit is not None
+            assert across is not None
+            assert bit is not None
+            points.word[left], points.bit[left] = across + bit, bit
+
+    def _analyse(self, request: Request, points: Points, left: Integers) -> None:
+        """Solve vectors `left` one by one by nodal analysis."""
+        for item in left.tolist():
+            mask = None if request.mask is None else request.mask[item]
+            v = request.v[item]
+            point = self.nodal.solve(v, request.tolerance, mask)
+            if point is None:
+                self._refuse(request, item, None, math.nan, NEWTON_LIMIT)
+                return
+            for word, limits, reached in (
+                ("voltage across", "v_limits", point.word - point.bit), ("bit-line voltage at", "u_limits", point.bit)
+            ):  # fmt: skip
+                low, high = getattr(self.cell, limits, (-math.inf, math.inf))
+                beyond = np.maximum(low - reached, reached - high)
+                if self._kernel is not None and beyond.max() > 0:
+                    extent = np.array([[reached.min(), reached.max()]])
+                    worst = np.array([int(beyond.argmax())])
+                    self._check_limits(word, (low, high), extent, worst, np.array([item]))
+            points.currents[item], points.row_currents[item] = point.current.sum(axis=0), point.current.sum(axis=1)
+            points.residual[item], points.steps[item] = point.defect.max(), point.steps
+            if self.wiring.top is not None:
+                points.top_currents[item] = self._top_currents(point.bit, point.current)
+            if request.fields:
+                assert points.word is not None
+                assert points.bit is not None
+                points.word[item], points.bit[item] = point.word, point.bit
+
+    def _top_currents(self, bit: Floats, current: Floats) -> Floats:
+        """Return the currents out of the tops; if there is no resistance there, what does not leave at the foot."""
+        wiring = self.wiring
+        assert wiring.top is not None
+        below = wiring.bit[-1] + wiring.sense
+        with np.errstate(all="ignore"):
+            foot = np.where(below > 0, bit[-1] / below, 0.0)
+            return np.asarray(np.where(wiring.top > 0, bit[0] / wiring.top, current.sum(axis=0) - foot))
+
+    def _refuse(self, request: Request, item: int, cell: int | None, residual: float, steps: int) -> None:
+        place = ""
+        if cell is not None:
+            row, column = self._place(cell)
+            place = (
+                f": residual {residual:.3g} A, worst at the cell of row {row}, column {column} "
+                f"(wl_{row}_{column}, bl_{row}_{column})"
+            )
+        raise ConvergenceError(
+            f"no operating point within tolerance {request.tolerance:g} for batch item {item} "
+            f"after {steps} Newton steps{place}; ask for a larger tolerance, or check port tables and inputs"
+        )
+
+    def _place(self, cell: int) -> tuple[int, int]:
+        row, column = divmod(cell, self.g.shape[1])
+        return row, self.g.shape[1] - 1 - column if self._is_flipped else column
+
+    def _check_limits(
+        self, word: str, limits: tuple[float, float], reached: Floats, cells: Integers, items: Integers
+    ) -> None:
+        """Refuse voltages outside the limits of the cells; cells: where, -1 if inside."""
+        if (cells >= 0).any():
+            k = int(np.argmax(cells >= 0))
+            row, column = self._place(int(cells[k]))
+            raise ValidityError(
+                f"{word} the cell of row {row}, column {column} is outside the calibrated {limits[0]:.6g}.."
+                f"{limits[1]:.6g} V: batch item {items[k]} reaches {reached[k, 0]:.6g}..{reached[k, 1]:.6g} V; "
+                "calibrate the cell over a wider box, or lower inputs or conductances"
+            )
+
+
+def _raw(port: PortTables | None) -> tuple[Floats | None, Floats | None, float, float]:
+    """Return a port's tables as the kernel takes them."""
+    return (None, None, 0.0, 1.0) if port is None else (port.values, port.slopes, port.start, port.step)
