@@ -80,6 +80,7 @@ def calibrate(
     calibration = Calibration(
         chip=chip, quick=quick, seed=seed, created=now(), seconds=0.0, simulations=0,
         versions=versions(ngspice_version()), cell=cell, dacs=dacs, senseamps=tuple(senseamps), held_out=held_out,
+        errors={name: points.summary() for name, points in held_out.items()},
         checks=(),
     )  # fmt: skip
     cases = build_cases(

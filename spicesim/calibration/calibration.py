@@ -15,7 +15,7 @@ from spicesim.behavioural.converter import AdcRange, Polarity
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.senseamp import SenseAmplifierModel
 from spicesim.behavioural.tile import BehaviouralTile
-from spicesim.calibration.heldout import HeldOut
+from spicesim.calibration.heldout import ErrorSummary, HeldOut
 from spicesim.chip import Chip
 from spicesim.errors import CalibrationError
 from spicesim.files import write_text
@@ -78,8 +78,10 @@ class Calibration(Model):
     """Word-line drivers by polarity."""
     senseamps: tuple[SenseAmplifierModel, ...]
     """Sense amplifiers, one a feedback resistance, ascending."""
+    errors: dict[str, ErrorSummary]
+    """Held-out errors by block, in short."""
     held_out: dict[str, HeldOut]
-    """Held-out points by block."""
+    """The points behind them."""
     checks: tuple[TileCheck, ...]
     """Whole tiles against transistor level."""
 

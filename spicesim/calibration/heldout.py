@@ -4,7 +4,20 @@ import numpy as np
 
 from spicesim.behavioural.arrays import FloatArray, Floats, Model
 
-__all__ = ["HeldOut"]
+__all__ = ["ErrorSummary", "HeldOut"]
+
+
+class ErrorSummary(Model):
+    """Errors in short, as fractions of full scale."""
+
+    points: int
+    """Held-out points."""
+    max: float
+    """Largest error."""
+    p99: float
+    """99th percentile."""
+    rms: float
+    """Root mean square."""
 
 
 class HeldOut(Model):
@@ -40,3 +53,7 @@ class HeldOut(Model):
     def rms_error(self) -> float:
         """Root mean square of the errors, as a fraction of full scale."""
         return float(np.sqrt(np.mean(self.errors**2)))
+
+    def summary(self) -> ErrorSummary:
+        """Return the errors in short."""
+        return ErrorSummary(points=len(self.errors), max=self.max_error, p99=self.p99_error, rms=self.rms_error)

@@ -27,10 +27,7 @@ def _percent(fraction: float) -> str:
 
 def format_blocks(calibration: Calibration) -> str:
     """Format the held-out errors of all blocks."""
-    rows = [
-        [name, str(len(h.errors)), *map(_percent, (h.max_error, h.p99_error, h.rms_error))]
-        for name, h in calibration.held_out.items()
-    ]
+    rows = [[name, str(e.points), *map(_percent, (e.max, e.p99, e.rms))] for name, e in calibration.errors.items()]
     return format_table(["block, held out [% of full scale]", "points", "max", "p99", "rms"], rows)
 
 

@@ -18,7 +18,9 @@ from spicesim.sampling import run_all
 
 def test_held_out_errors_of_all_blocks(gf180_calibration):
     """As fractions of full scale: of the largest cell, of the DAC's span, of the amplifiers' swing."""
+    assert gf180_calibration.errors.keys() == gf180_calibration.held_out.keys()
     for name, held_out in gf180_calibration.held_out.items():
+        assert gf180_calibration.errors[name].max == held_out.max_error
         assert held_out.max_error < (1e-4 if name == "cell current" else 2e-5), name
         assert held_out.p99_error <= held_out.max_error
         assert held_out.rms_error <= held_out.max_error
