@@ -6,6 +6,7 @@ All values are SI floats. In a TOML file a value may also be text with a prefix 
 import hashlib
 import importlib.metadata
 import json
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +29,7 @@ from spicesim.library import library_path
 from spicesim.units import parse_quantity
 
 __all__ = [
+    "CORNERS",
     "PRESETS",
     "Adc",
     "Array",
@@ -42,6 +44,9 @@ __all__ = [
     "preset",
     "save_chip",
 ]
+
+CORNERS = ("typical", "ff", "ss", "fs", "sf")
+"""Corners of a process: fast or slow n-channel transistors, then p-channel ones."""
 
 Quantity = Annotated[float, BeforeValidator(parse_quantity), Field(allow_inf_nan=False)]
 Positive = Annotated[Quantity, Field(gt=0)]
@@ -71,6 +76,20 @@ class ModelFile(Section):
     """Where it is: "package:DISTRIBUTION/FILE" (installed by pip), "library:FILE" (shipped with spicesim) or a path."""
     section: str = ""
     """Section of a .lib file; empty for a plain .include."""
+
+    @property
+    def has_corners(self) -> bool:
+        """Whether the file gives other transistors at another corner."""
+        return self.section in CORNERS or self.path.startswith("library:")
+
+    def corner(self, name: str) -> "ModelFile":
+        """Return what to read at a corner instead; a file without corners as it is."""
+        if self.section in CORNERS:
+            return self.model_copy(update={"section": name})
+        if self.path.startswith("library:"):
+            stem = re.sub(rf"(_({'|'.join(CORNERS)}))?\.cir$", "", self.path)
+            return self.model_copy(update={"path": f"{stem}.cir" if name == CORNERS[0] else f"{stem}_{name}.cir"})
+        return self
 
     def resolve(self, folder: Path | None = None) -> Path:
         """Find the file on this machine; relative paths start at `folder`.
@@ -126,6 +145,32 @@ class Process(Section):
     """Extra lines for ngspice's start-up file, such as "set ngbehavior=hsa"."""
     osdi: tuple[str, ...] = ()
     """Compiled Verilog-A models (.osdi files) to load."""
+
+    def corner(self, name: str) -> "Process":
+        """Return this process at another corner.
+
+        A model file read by the section of one corner is read by that of the other; of a file shipped with spicesim,
+        "library:X.cir", the corner's own, "library:X_ss.cir", is taken.
+
+        Raises
+        ------
+        SpecError
+            If there is no such corner, or no model file has one.
+        """
+        if name not in CORNERS:
+            raise SpecError(f"no corner {name!r}; there are: {', '.join(CORNERS)}")
+        models = tuple(model.corner(name) for model in self.models)
+        if not any(model.has_corners for model in self.models):
+            raise SpecError(
+                f"process {self.name!r} has no corners: no model file is read by one of the sections "
+                f"{', '.join(CORNERS)}; choose one with process.models.section"
+            )
+        if models == self.models:
+            return self
+        stem = self.name
+        for known in CORNERS:
+            stem = stem.removesuffix(f", {known}")
+        return self.model_copy(update={"models": models, "name": f"{stem}, {name}"})
 
 
 class Array(Section):
@@ -244,6 +289,21 @@ class Chip(Section):
         """Content hash: equal for equal chips, whatever the file looked like."""
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def at(self, *, corner: str | None = None, temperature_c: float | None = None) -> "Chip":
+        """Return this chip at another corner of its process or another temperature [degree Celsius].
+
+        Raises
+        ------
+        SpecError
+            If the process has no such corner, or the temperature is out of range.
+        """
+        process: dict[str, Any] = {}
+        if corner is not None:
+            process = self.process.corner(corner).model_dump()
+        if temperature_c is not None:
+            process["temperature_c"] = temperature_c
+        return self.changed(process=process) if process else self
 
     def changed(self, **sections: Any) -> "Chip":
         """Return a copy with some keys changed, validated: ``chip.changed(array={"rows": 32})``.

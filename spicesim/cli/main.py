@@ -8,6 +8,7 @@ import click
 
 from spicesim.cli.audit import audit
 from spicesim.cli.calibrate import calibrate
+from spicesim.cli.characterise import characterise
 from spicesim.cli.demo import demo
 from spicesim.cli.infer import infer
 from spicesim.cli.netlist import netlist
@@ -32,7 +33,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (init, doctor, netlist, calibrate, infer, audit, report, demo):
+for command in (init, doctor, netlist, characterise, calibrate, infer, audit, report, demo):
     cli.add_command(command)
 
 

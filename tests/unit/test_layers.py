@@ -23,7 +23,7 @@ LAYERS = [
     ["sampling"],
     ["calibration"],
     ["engine"],
-    ["network", "audit", "plots"],
+    ["network", "audit", "plots", "characterise"],
     ["experiment", "report"],
     ["demo", "cli"],
 ]

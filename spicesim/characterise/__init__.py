@@ -1,0 +1,32 @@
+"""Data sheets of circuit blocks, measured in ngspice."""
+
+from collections.abc import Callable
+
+from spicesim.characterise.bench import Bench, Conditions, run_bench
+from spicesim.characterise.cell import cell_bench
+from spicesim.characterise.dac import dac_bench
+from spicesim.characterise.plot import plot_sheet, write_plot
+from spicesim.characterise.senseamp import senseamp_bench
+from spicesim.characterise.sheet import DataSheet, Entry, Panel, Spread, write_sheet
+from spicesim.chip import Chip
+
+__all__ = [
+    "BLOCKS",
+    "Bench",
+    "Conditions",
+    "DataSheet",
+    "Entry",
+    "Panel",
+    "Spread",
+    "plot_sheet",
+    "run_bench",
+    "write_plot",
+    "write_sheet",
+]
+
+BLOCKS: dict[str, Callable[[Chip], Bench]] = {
+    "dac": dac_bench,
+    "senseamp": senseamp_bench,
+    "cell": cell_bench,
+}
+"""Testbenches by the name of their block."""

@@ -1,0 +1,81 @@
+"""The curves of a data sheet as one figure or page."""
+
+import html
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from spicesim.characterise.sheet import DataSheet
+from spicesim.errors import SpecError
+from spicesim.files import write_text
+from spicesim.plots.figure import SERIES, figure_svg, shades, styled
+
+__all__ = ["plot_sheet", "write_plot"]
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en-GB"><head><meta charset="utf-8"><title>{title}</title>
+<style>
+body {{ max-width: 50em; margin: 2em auto; padding: 0 1em; font: 15px/1.5 system-ui, sans-serif; color: #1d2125 }}
+table {{ border-collapse: collapse; margin: 1em 0 2em }}
+td, th {{ padding: .2em .8em .2em 0; border-bottom: 1px solid #d9dde1; text-align: left }}
+td.number {{ text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }}
+svg {{ width: 100%; height: auto }}
+</style></head><body>
+<h1>{title}</h1>
+<p>{where}</p>
+<table><tr><th>quantity</th><th>value</th><th>with mismatch</th><th>condition</th></tr>
+{rows}
+</table>
+{svg}
+</body></html>
+"""
+
+
+@styled
+def plot_sheet(sheet: DataSheet) -> Figure:
+    """Draw all panels of a data sheet above each other.
+
+    Raises
+    ------
+    SpecError
+        If it has none.
+    """
+    count = len(sheet.panels)
+    if count == 0:
+        raise SpecError(f"the data sheet of {sheet.block!r} has no curves to draw")
+    figure = Figure(figsize=(5.0, 2.6 * count), layout="constrained")
+    for axes, panel in zip(figure.subplots(count, 1, squeeze=False)[:, 0], sheet.panels, strict=True):
+        few = len(panel.curves) <= len(SERIES)
+        colours = SERIES if few else shades(len(panel.curves))
+        for (name, curve), colour in zip(panel.curves.items(), colours, strict=False):
+            axes.plot(panel.x, curve, color=colour, label=name)
+        if panel.logarithmic:
+            axes.set_xscale("log")
+        axes.set_title(panel.title)
+        axes.set_xlabel(panel.x_label)
+        axes.set_ylabel(panel.y_label)
+        if len(panel.curves) > 1:
+            axes.legend()
+    return figure
+
+
+def write_plot(sheet: DataSheet, path: str | Path) -> None:
+    """Write a data sheet with its curves as a page (.html), or its curves alone (.svg)."""
+    svg = figure_svg(plot_sheet(sheet), name=sheet.block, label=sheet.title)
+    if Path(path).suffix == ".svg":
+        write_text(path, f"{svg}\n")
+        return
+    rows = []
+    for entry in sheet.entries:
+        spread = ""
+        if entry.spread:
+            spread = f"{entry.format_value(entry.spread.mean)} ± {entry.format_value(entry.spread.sigma)}"
+        cells = [
+            f"<td>{html.escape(entry.text)}</td>",
+            *(f'<td class="number">{html.escape(text)}</td>' for text in (entry.format_value(entry.value), spread)),
+            f"<td>{html.escape(entry.condition)}</td>",
+        ]
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    where = f"{sheet.process}, {sheet.temperature_c:g} °C, chip {sheet.chip} ({sheet.chip_hash})"
+    page = _PAGE.format(title=html.escape(sheet.title), where=html.escape(where), rows="\n".join(rows), svg=svg)
+    write_text(path, page)

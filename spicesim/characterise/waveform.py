@@ -1,0 +1,85 @@
+"""Numbers from waveforms and frequency responses."""
+
+import numpy as np
+import numpy.typing as npt
+
+from spicesim.errors import ValidityError
+
+__all__ = ["crossing", "integral", "phase_margin", "settling_time", "unity_frequency"]
+
+Floats = npt.NDArray[np.float64]
+
+
+def crossing(x: Floats, y: Floats, level: float, *, after: float = -np.inf, rising: bool | None = None) -> float:
+    """Find where a curve first crosses a level, by linear interpolation.
+
+    Parameters
+    ----------
+    x, y : ndarray of shape (points,)
+        The curve; x rises.
+    level : float
+        The level.
+    after : float
+        Crossings before it do not count.
+    rising : bool, optional
+        Whether to count only crossings upwards (True) or downwards (False).
+
+    Returns
+    -------
+    float
+        NaN if there is none.
+    """
+    above = y > level
+    places = np.flatnonzero(above[1:] != above[:-1])
+    if rising is not None:
+        places = places[above[places + 1] == rising]
+    for k in places:
+        where = x[k] + (level - y[k]) * (x[k + 1] - x[k]) / (y[k + 1] - y[k])
+        if where >= after:
+            return float(where)
+    return float("nan")
+
+
+def settling_time(time: Floats, wave: Floats, start: float, band: float, what: str) -> float:
+    """Return how long after `start` a wave last enters the band around its final value, +-`band`.
+
+    Raises
+    ------
+    ValidityError
+        If it is not long enough in the band to say.
+    """
+    outside = np.flatnonzero(np.abs(wave - wave[-1]) > band)
+    if len(outside) == 0 or time[outside[-1]] <= start:
+        return 0.0
+    k = int(outside[-1])
+    edge = wave[-1] + band * np.sign(wave[k] - wave[-1])
+    settled = float(time[k] + (edge - wave[k]) * (time[k + 1] - time[k]) / (wave[k + 1] - wave[k]))
+    if settled > start + 0.9 * (time[-1] - start):
+        raise ValidityError(
+            f"{what} does not settle within {time[-1] - start:.3g} s; give its amplifier more current or less load"
+        )
+    return settled - start
+
+
+def integral(time: Floats, wave: Floats, start: float, end: float) -> float:
+    """Integrate a wave over part of its time by trapezia."""
+    inner = (time > start) & (time < end)
+    x = np.concatenate([[start], time[inner], [end]])
+    return float(np.trapezoid(np.interp(x, time, wave), x))
+
+
+def unity_frequency(frequency: Floats, gain: npt.NDArray[np.complex128]) -> float:
+    """Return where the size of a falling gain crosses one [Hz]; NaN if it does not."""
+    return float(np.exp(crossing(np.log(frequency), np.log(np.abs(gain)), 0.0, rising=False)))
+
+
+def phase_margin(frequency: Floats, loop_gain: npt.NDArray[np.complex128]) -> float:
+    """Return the phase of a negative feedback's loop gain above -180 degrees, where its size is one [deg].
+
+    The loop gain is positive at low frequencies.
+    """
+    where = unity_frequency(frequency, loop_gain)
+    if not np.isfinite(where):
+        return float("nan")
+    phase = np.unwrap(np.angle(loop_gain))
+    return 180 + float(np.degrees(np.interp(np.log(where), np.log(frequency), phase)))

@@ -1,0 +1,203 @@
+"""Mismatch: transistors that are drawn alike and differ, by the statistics of their foundry.
+
+Draws are made here and not by the simulator, one for each transistor, from the seed and the transistor's path in the
+netlist. So a draw is the same on every machine, and adding a transistor changes no other.
+"""
+
+import dataclasses
+import hashlib
+import math
+import re
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from spicesim.chip import Process
+from spicesim.errors import SpecError
+from spicesim.library import library_path
+from spicesim.netlist.netlist import Netlist
+from spicesim.netlist.subcircuits import individual_subcircuits
+from spicesim.units import parse_quantity, spice_number
+
+__all__ = ["Draw", "Pelgrom", "draw_normal", "read_mismatch", "with_mismatch"]
+
+Draw = Callable[[str], tuple[float, float]]
+"""Standard normal numbers of a device, by its path: of the threshold and of the gain (a resistor uses the first)."""
+
+_MODEL_WITH_INSTANCE_SHIFTS = {8, 14, 49, 54}
+"""Model levels that know delvto and mulu0: BSIM3 and BSIM4."""
+
+_REFERENCE = re.compile(r"^\s*\.(?:include|lib)\s+[\"']([^\"']+)[\"']", re.IGNORECASE | re.MULTILINE)
+_NUMBER = r"[-+]?[\d.]+(?:e[-+]?\d+)?[a-z]*"
+_SIGMA = re.compile(rf"var_(k|vth)\s*=\s*'\s*({_NUMBER})\s*\*\s*par_\1\s*\*\s*({_NUMBER})\s*/\s*p_sqrtarea\s*'", re.I)
+_TRANSISTOR = re.compile(r"^(m\w*)\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s+(.*)$", re.IGNORECASE)
+_RESISTOR = re.compile(r"^(r\w*)\s+(\S+)\s+(\S+)\s+(\{[^}]*\}|\S+)(.*)$", re.IGNORECASE)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Pelgrom:
+    """Mismatch of one kind of transistor: sigma = a / sqrt(m (l - d_length) (w - d_width))."""
+
+    a_threshold: float
+    """Of the threshold voltage [V m]."""
+    a_gain: float
+    """Of the relative gain [m]."""
+    d_length: float
+    """Drawn minus effective length [m]."""
+    d_width: float
+    """Drawn minus effective width [m]."""
+    level: int
+    """Level of the model."""
+
+    def sigma_threshold(self, w: float, l: float, m: float = 1) -> float:  # noqa: E741
+        """Return the standard deviation of one transistor's threshold [V]."""
+        return self.a_threshold / math.sqrt(m * (l - self.d_length) * (w - self.d_width))
+
+
+@cache
+def _model_texts(path: Path, modified: float) -> tuple[str, ...]:
+    """Read a model file and all that it refers to; `modified` keeps the cache honest."""
+    seen: dict[Path, str] = {}
+    waiting = [path]
+    while waiting:
+        file = waiting.pop().resolve()
+        if file in seen or not file.is_file():
+            continue
+        text = file.read_text(encoding="utf-8", errors="replace")
+        seen[file] = text
+        waiting += [file.parent / name for name in sorted(set(_REFERENCE.findall(text)))]
+    return tuple(seen.values())
+
+
+def _texts(process: Process) -> list[str]:
+    texts: list[str] = []
+    for model in process.models:
+        path = model.resolve()
+        texts += _model_texts(path, path.stat().st_mtime)
+        if model.path.startswith("library:"):
+            stem = path.stem.partition("_")[0]
+            texts.append(library_path(f"{stem}_mismatch.cir").read_text(encoding="utf-8"))
+    return texts
+
+
+def read_mismatch(process: Process) -> dict[str, Pelgrom]:
+    """Read the mismatch of a process's transistors from its model files.
+
+    Looked for are the parameters ``par_vth par_k par_l par_w`` and the formulas ``var_vth var_k`` in the subcircuit
+    that has the transistor's name.
+
+    Returns
+    -------
+    dict of str to Pelgrom
+        By the transistor's name.
+
+    Raises
+    ------
+    SpecError
+        If the files hold no such statistics, or the transistors are not called as bare models.
+    """
+    if process.call != "M":
+        raise SpecError(
+            f"mismatch needs transistors that are called as bare models; set process.call = 'M' for {process.name!r}"
+        )
+    texts = _texts(process)
+    return {name: _read_one(process, name, texts) for name in (process.nmos, process.pmos)}
+
+
+def _read_one(process: Process, name: str, texts: list[str]) -> Pelgrom:
+    block = re.compile(rf"^\.subckt\s+{re.escape(name)}\s.*?^\.ends", re.I | re.M | re.S)
+    model = re.compile(rf"^\.model\s+{re.escape(name)}(?:\.\d+)?\s.*?\blevel\s*=\s*(\d+)", re.I | re.M | re.S)
+    level = next((int(found[1]) for text in texts if (found := model.search(text))), None)
+    for text in texts:
+        for found in block.finditer(text):
+            values = {
+                key.lower(): parse_quantity(number)
+                for key, number in re.findall(rf"\b(par_\w+)\s*=\s*({_NUMBER})(?=\s|$)", found[0], re.I)
+            }
+            scales = {
+                kind.lower(): parse_quantity(factor) * parse_quantity(unit)
+                for kind, factor, unit in _SIGMA.findall(found[0])
+            }
+            if level is not None and {"par_vth", "par_k", "par_l", "par_w"} <= set(values) and len(scales) == 2:
+                return Pelgrom(
+                    a_threshold=scales["vth"] * values["par_vth"],
+                    a_gain=scales["k"] * values["par_k"],
+                    d_length=values["par_l"],
+                    d_width=values["par_w"],
+                    level=level,
+                )
+    raise SpecError(
+        f"the model files of process {process.name!r} hold no mismatch of {name!r}: wanted a subcircuit of that name "
+        "with par_vth, par_k, par_l, par_w, var_vth and var_k"
+    )
+
+
+def draw_normal(seed: int, sample: int = 0) -> Draw:
+    """Return the draws of one sample of a seed."""
+
+    def draw(path: str) -> tuple[float, float]:
+        key = hashlib.sha256(f"{seed}/{sample}/{path.lower()}".encode()).digest()
+        first, second = np.random.default_rng(list(key)).standard_normal(2)
+        return float(first), float(second)
+
+    return draw
+
+
+def with_mismatch(netlist: Netlist, process: Process, draw: Draw, *, resistors: float = 0.0) -> Netlist:
+    """Give every transistor of a netlist its own threshold and gain.
+
+    A transistor of ``m`` fingers has their common area. BSIM models take the shifts as ``delvto`` and ``mulu0``; for
+    older ones a source at the gate shifts the threshold, and ``m`` takes the gain.
+
+    Parameters
+    ----------
+    netlist : Netlist
+        What to vary.
+    process : Process
+        Whose transistors it has.
+    draw : callable
+        Standard normal numbers by path, such as :func:`draw_normal` gives.
+    resistors : float
+        Relative standard deviation of every resistor within a subcircuit [1].
+    """
+    statistics = {name.lower(): pelgrom for name, pelgrom in read_mismatch(process).items()}
+
+    def change(home: str, line: str) -> list[str]:
+        transistor = _TRANSISTOR.match(line)
+        if transistor and transistor[6].lower() in statistics:
+            path = f"{home}.{transistor[1]}".lstrip(".").lower()
+            return _shifted(transistor, statistics[transistor[6].lower()], *draw(path))
+        resistor = _RESISTOR.match(line) if resistors and home else None
+        if resistor:
+            name, first, second, value, more = resistor.groups()
+            factor = 1 + resistors * draw(f"{home}.{name}")[0]
+            if factor <= 0:
+                raise SpecError(f"resistors that vary by {resistors:g} of their value can become negative")
+            return [f"{name} {first} {second} {{({value.strip('{}')})*{spice_number(factor)}}}{more}"]
+        return [line]
+
+    body = individual_subcircuits(netlist.body, change)
+    return dataclasses.replace(netlist, body=f"* every transistor has its own mismatch\n{body}")
+
+
+def _shifted(found: re.Match[str], statistics: Pelgrom, threshold: float, gain: float) -> list[str]:
+    name, drain, gate, source, bulk, model, tail = found.groups()
+    given = {k.lower(): v.strip("{}'") for k, v in re.findall(r"(\w+)\s*=\s*(\{[^}]*\}|'[^']*'|\S+)", tail)}
+    if not {"w", "l"} <= set(given):
+        raise SpecError(f"transistor {name!r} has no w and l of its own; mismatch needs its area")
+    fingers = given.get("m", "1")
+    area = (
+        f"({fingers})*(({given['l']})-({spice_number(statistics.d_length)}))"
+        f"*(({given['w']})-({spice_number(statistics.d_width)}))"
+    )
+    shift = f"{spice_number(threshold * statistics.a_threshold)}/sqrt({area})"
+    factor = f"1-({spice_number(gain * statistics.a_gain)})/sqrt({area})"
+    if statistics.level in _MODEL_WITH_INSTANCE_SHIFTS:
+        return [f"{found[0].rstrip()} delvto={{{shift}}} mulu0={{{factor}}}"]
+    others = re.sub(r"\s*\bm\s*=\s*(\{[^}]*\}|'[^']*'|\S+)", "", tail)
+    return [
+        f"vshift_{name} {gate} gate_{name} {{{shift}}}",
+        f"{name} {drain} gate_{name} {source} {bulk} {model} {others} m={{({fingers})*({factor})}}",
+    ]

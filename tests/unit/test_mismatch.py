@@ -1,0 +1,73 @@
+"""Mismatch follows the foundry's formulas, and a draw depends on seed and path alone."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+
+from spicesim.chip import ModelFile, preset
+from spicesim.errors import SpecError
+from spicesim.netlist import build_dac, build_senseamp
+from spicesim.netlist.mismatch import draw_normal, read_mismatch, with_mismatch
+
+
+def test_the_foundrys_coefficients_are_read_from_its_file():
+    found = read_mismatch(preset("gf180-1t1r").process)
+    n, p = found["nfet_03v3"], found["pfet_03v3"]
+    # var_vth = 0.7071 par_vth 1e-6/sqrt((l - 1.5e-7)(w + 1e-7)), par_vth 0.007148 and 0.00666
+    assert n.sigma_threshold(10e-6, 0.6e-6) == pytest.approx(0.7071 * 0.007148 / math.sqrt(0.45 * 10.1), rel=1e-12)
+    assert p.a_threshold == pytest.approx(0.7071 * 0.00666e-6, rel=1e-12)
+    assert n.a_gain == pytest.approx(0.7071 * 0.007008e-6, rel=1e-12)
+    assert n.sigma_threshold(10e-6, 0.6e-6, 4) == pytest.approx(n.sigma_threshold(10e-6, 0.6e-6) / 2)
+
+
+def test_the_generic_process_has_mismatch_too_in_every_corner():
+    process = preset("generic-1t1r").process
+    assert set(read_mismatch(process)) == {"nch", "pch"}
+    assert read_mismatch(process.corner("ss")) == read_mismatch(process)
+
+
+def test_a_model_file_without_statistics_says_so(tmp_path):
+    (tmp_path / "cards.cir").write_text(".model nch nmos level=1\n.model pch pmos level=1\n")
+    process = preset("generic-1t1r").process.model_copy(
+        update={"models": (ModelFile(path=str(tmp_path / "cards.cir")),)}
+    )
+    with pytest.raises(SpecError, match=r"hold no mismatch of 'nch'.*par_vth"):
+        read_mismatch(process)
+
+
+def test_transistors_that_are_subcircuits_are_refused():
+    process = preset("gf180-1t1r").process.model_copy(update={"call": "X"})
+    with pytest.raises(SpecError, match=r"process.call = 'M'"):
+        read_mismatch(process)
+
+
+def test_draws_are_normal_reproducible_and_independent_of_each_other():
+    draw = draw_normal(7)
+    assert draw("xa.m1") == draw_normal(7)("XA.M1")
+    assert draw("xa.m1") != draw("xa.m2")
+    assert draw("xa.m1") != draw_normal(8)("xa.m1")
+    assert draw("xa.m1") != draw_normal(7, 1)("xa.m1")
+    many = np.array([draw(f"x{k}.m1") for k in range(2000)])
+    assert np.abs(many.mean(axis=0)).max() < 4 / math.sqrt(2000)
+    assert np.abs(many.std(axis=0) - 1).max() < 4 / math.sqrt(4000)
+    assert abs(np.corrcoef(many.T)[0, 1]) < 4 / math.sqrt(2000)
+
+
+@pytest.mark.parametrize("name", ["gf180-1t1r", "generic-1t1r"])
+def test_a_transistors_shift_does_not_depend_on_what_else_is_there(name):
+    chip = preset(name)
+    shifted = []
+    for bits in (2, 3):
+        body = with_mismatch(build_dac(chip.changed(dac={"bits": bits})), chip.process, draw_normal(3)).body
+        inside = re.search(r"^\.subckt switch__xdac__xsw0 .*?^\.ends", body, re.MULTILINE | re.DOTALL)
+        shifted.append(inside[0])
+    assert shifted[0] == shifted[1]
+    assert len(re.findall(r"delvto=|vshift_", shifted[0])) == 6
+
+
+def test_without_draws_away_from_zero_nothing_changes():
+    chip = preset("generic-1t1r")
+    body = with_mismatch(build_senseamp(chip, 20e3, 1e-5), chip.process, lambda path: (0.0, 0.0)).body
+    assert "vshift_m1 inn gate_m1 {0.0/sqrt(" in body
