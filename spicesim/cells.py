@@ -5,7 +5,7 @@ solver its arrays; ``element`` writes it as one line of a netlist. V is the volt
 minus bit line, and u the voltage of its bit-line node above the reference, both in volt; g is in siemens.
 
 A cell of your own needs only ``current`` and ``slope``, as :class:`Cell` says: such arrays are solved by nodal
-analysis, which is slower. With a method ``element``, as :class:`KernelCell` says, they have a netlist, too. The
+analysis, which is slower. With a method ``element``, as :class:`NetlistCell` says, they have a netlist, too. The
 current must rise with V, and be 0 at g = 0.
 """
 
@@ -21,7 +21,7 @@ from spicesim.errors import SpecError
 from spicesim.units import spice_number
 
 __all__ = [
-    "BiasedPolynomial", "Cell", "CellKernel", "KernelCell", "Linear", "Polynomial", "Sinh", "bias_slope",
+    "BiasedPolynomial", "Cell", "CellKernel", "KernelCell", "Linear", "NetlistCell", "Polynomial", "Sinh", "bias_slope",
     "conductance_slope",
 ]  # fmt: skip
 
@@ -62,18 +62,23 @@ class Cell(Protocol):
 
 
 @runtime_checkable
-class KernelCell(Cell, Protocol):
+class NetlistCell(Protocol):
+    """A cell law that can be written as an element of a netlist."""
+
+    def element(self, name: str, plus: str, minus: str, k: Floats, bias: str) -> str:
+        """Return the netlist line of one cell whose kernel coefficients are `k` (A, B); without a kernel [[g]].
+
+        `plus` and `minus` are its nodes, `bias` the expression of the bit-line voltage above the reference.
+        """
+        ...
+
+
+@runtime_checkable
+class KernelCell(Cell, NetlistCell, Protocol):
     """A cell law that the compiled solvers know."""
 
     def kernel(self, g: Floats) -> CellKernel:
         """Return the solver's arrays for conductances of shape (rows, columns)."""
-        ...
-
-    def element(self, name: str, plus: str, minus: str, k: Floats, bias: str) -> str:
-        """Return the netlist line of one cell whose kernel coefficients are `k` (A, B).
-
-        `plus` and `minus` are its nodes, `bias` the expression of the bit-line voltage above the reference.
-        """
         ...
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.cells import Cell, KernelCell, Linear, Polynomial
+from spicesim.cells import Cell, KernelCell, Linear, NetlistCell, Polynomial
 from spicesim.crossbar.arguments import as_batch, as_mask, as_numbers, as_options, as_positive
 from spicesim.crossbar.gradient import pull_back
 from spicesim.crossbar.linear import LinearArray
@@ -91,7 +91,7 @@ class Crossbar:
             driver=self.r_driver,
             sense=np.ascontiguousarray(self.r_sense[flip]),
             right=self.r_word_line[:, -1] + self.r_driver if drive == "both" else None,
-            top=self.r_bit_line[0] + self.r_sense if sense == "both" else None,
+            top=(self.r_bit_line[0] + self.r_sense)[flip] if sense == "both" else None,
         )
         self._solver = OperatingPointSolver(
             wiring, np.ascontiguousarray(self.g[:, flip]), self._canonical_cell(), drive == "right"
@@ -378,15 +378,15 @@ class Crossbar:
         batch, single = as_batch(v, self.shape[0])
         if not single:
             raise SpecError(f"a netlist holds one input vector: wanted shape ({self.shape[0]},), got {batch.shape}")
-        if not isinstance(self.cell, KernelCell):
-            raise SpecError(
-                f"cells of {type(self.cell).__name__} have no netlist; give them methods kernel and element"
-            )
+        if not isinstance(self.cell, NetlistCell):
+            raise SpecError(f"cells of {type(self.cell).__name__} have no netlist; give them a method element")
         gate = as_mask(mask, (1, self.shape[0]))
         return format_array(
             ArrayNetlist(
                 g=self.g if gate is None else self.g * gate[0][:, None],
-                coefficients=self.cell.kernel(self.g).coefficients,
+                coefficients=self.cell.kernel(self.g).coefficients
+                if isinstance(self.cell, KernelCell)
+                else self.g[:, :, None, None],
                 cell=self.cell,
                 r_word_line=self.r_word_line,
                 r_bit_line=self.r_bit_line,

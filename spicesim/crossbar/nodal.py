@@ -104,22 +104,20 @@ class NodalArray:
         self._bit = sparse.eye_array(cells, total, k=cells, format="csr") @ self._place
         self._word = sparse.eye_array(cells, total, format="csr") @ self._place
         self._word_held = sparse.eye_array(cells, total, format="csr") @ self._place_held
-        self._pinned = self._find_loose(total, one, two, merged, free, held)
+        self._merged, self._free, self._held, self._links = merged, free, held, (merged[one], merged[two])
+        self._pinned = self._find_loose(1.0)
 
-    def _find_loose(
-        self, total: int, one: Floats, two: Floats, merged: Floats, free: Floats, held: Floats
-    ) -> sparse.dia_array:
-        """Hold one node of each piece that neither wires nor cells connect to a source or to ground."""
-        closed = np.flatnonzero(self.g.ravel() > 0)
-        ends = (
-            np.concatenate([merged[one], merged[closed]]),
-            np.concatenate([merged[two], merged[closed + self._cells]]),
-        )
-        _, piece = csgraph.connected_components(_links(*ends, len(free)), directed=False)
+    def _find_loose(self, gate: Floats | float) -> sparse.dia_array:
+        """Hold one node of each piece that neither wires nor cells that are on connect to a source or to ground."""
+        merged, free = self._merged, self._free
+        closed = np.flatnonzero(gate * self.g.ravel() > 0)
+        one = np.concatenate([self._links[0], merged[closed]])
+        two = np.concatenate([self._links[1], merged[closed + self._cells]])
+        _, piece = csgraph.connected_components(_links(one, two, len(free)), directed=False)
         first = np.full(piece.max() + 1, -1)
         nodes = np.flatnonzero(free >= 0)
         first[piece[nodes[::-1]]] = nodes[::-1]
-        first[piece[held]] = -1
+        first[piece[self._held]] = -1
         pin = np.zeros(int(free.max()) + 1)
         pin[free[first[first >= 0]]] = 1.0
         return sparse.diags_array(pin)
@@ -133,6 +131,7 @@ class NodalArray:
         shape = self.g.shape
         x = np.zeros(self._across.shape[1])
         gate = 1.0 if mask is None else np.repeat(mask, shape[1])
+        pinned = self._pinned if mask is None else self._find_loose(gate)
         drive = self._sources @ v
         v_held, top = self._across_held @ v, float(np.abs(v).max())
 
@@ -140,7 +139,7 @@ class NodalArray:
             across, rise = self._across @ x + v_held, self._bit @ x
             at = self.g, across.reshape(shape), rise.reshape(shape)
             current = gate * np.ravel(self.cell.current(*at))
-            defect = self._wires @ x + drive + self._across.T @ current + self._pinned @ x
+            defect = self._wires @ x + drive + self._across.T @ current + pinned @ x
             return current, gate * np.ravel(self.cell.slope(*at)), gate * np.ravel(bias_slope(self.cell, *at)), defect
 
         with np.errstate(all="ignore"):
@@ -160,7 +159,7 @@ class NodalArray:
                     )  # fmt: skip
                 if not np.isfinite(worst):
                     return None
-                change = self._factor(np.maximum(slope, 0.0), tilt).solve(-defect)
+                change = self._factor(np.maximum(slope, 0.0), tilt, pinned).solve(-defect)
                 length = 1.0
                 for _ in range(HALVINGS_LIMIT):
                     trial = evaluate(x + length * change)
@@ -182,7 +181,8 @@ class NodalArray:
         tilt = gate * np.ravel(bias_slope(self.cell, *at))
         each = np.tile(grad_currents, shape[0])
         right = self._across.T @ (slope * each) + self._bit.T @ (tilt * each)
-        weight = self._factor(slope, tilt).solve(-right, trans="T")
+        pinned = self._pinned if mask is None else self._find_loose(gate)
+        weight = self._factor(slope, tilt, pinned).solve(-right, trans="T")
         adjoint = each + self._across @ weight
         grad_v = self._across_held.T @ (slope * adjoint) + self._sources.T @ weight
         grad_g = gate * adjoint * np.ravel(conductance_slope(self.cell, *at))
@@ -192,16 +192,16 @@ class NodalArray:
         """Return the currents of columns and of rows a volt at source i, (rows, columns) and (rows, rows) [S]."""
         slope = self.g.ravel()
         drive = self._sources + self._across.T @ sparse.diags_array(slope) @ self._across_held
-        x = -self._factor(slope, np.zeros_like(slope)).solve(drive.toarray())
+        x = -self._factor(slope, np.zeros_like(slope), self._pinned).solve(drive.toarray())
         current = slope[:, None] * (self._across @ x + self._across_held.toarray())
         each = current.T.reshape(-1, *self.g.shape)
         return each.sum(axis=1), each.sum(axis=2)
 
-    def _factor(self, slope: Floats, tilt: Floats) -> "splu":
+    def _factor(self, slope: Floats, tilt: Floats, pinned: sparse.dia_array) -> "splu":
         change = sparse.diags_array(slope) @ self._across
         if tilt.any():
             change = change + sparse.diags_array(tilt) @ self._bit
-        return splu((self._wires + self._across.T @ change + self._pinned).tocsc(), permc_spec="MMD_AT_PLUS_A")
+        return splu((self._wires + self._across.T @ change + pinned).tocsc(), permc_spec="MMD_AT_PLUS_A")
 
 
 def _links(one: Floats, two: Floats, total: int) -> sparse.csr_array:

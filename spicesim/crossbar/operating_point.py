@@ -129,7 +129,7 @@ class OperatingPointSolver:
 
     def _march(self, request: Request, points: Points) -> None:
         """Solve what marching can, vectors of about the same range together."""
-        if self._kernel is None:
+        if self._kernel is None or not self.wiring.is_finite:
             return
         top = np.abs(request.v).max(axis=1)
         half_octave = np.ceil(2 * np.log2(np.maximum(top, 1e-6)) - 1e-9).astype(int)

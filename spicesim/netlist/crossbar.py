@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.cells import KernelCell
+from spicesim.cells import NetlistCell
 from spicesim.netlist.wires import format_wires, name_wires
 from spicesim.units import spice_number
 
@@ -42,7 +42,7 @@ class ArrayNetlist:
     """Conductances (rows, columns); 0 is an open cell."""
     coefficients: Floats
     """Kernel coefficients of the cells, (rows, columns, A, B)."""
-    cell: KernelCell
+    cell: NetlistCell
     """Law of the cells."""
     r_word_line: Floats
     """Segments of the word lines (rows, columns)."""
