@@ -1,4 +1,4 @@
-/* Element-wise passes of the fast tier around its matrix products, and the scalar equation of one sensed column. */
+/* Element-wise passes of the fast tier around its matrix products. */
 #ifndef SPICESIM_FAST_H
 #define SPICESIM_FAST_H
 
@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "lanes.h"
-#include "port.h"
 
 /* x = (v - centre) / half and its powers, (count, order, rows); returns the largest |x|, or NaN if one is there. */
 #define FAST_POWERS(NAME, TYPE, BLOCK)                                                                  \

@@ -1,4 +1,4 @@
-"""The fast tier: a polynomial in the inputs and a few features of each column, by matrix products; see README.md."""
+"""The fast tier: polynomials in inputs and features by matrix products, and its ports; see README.md."""
 
 from cython cimport floating
 from cython.parallel cimport prange, threadid
@@ -12,6 +12,22 @@ cdef extern from "fast.h" nogil:
     void fast_add(int, int, int, const int32_t *, const float *, const float *, const float *, float *) noexcept
     void fast_add_row(int, int, const float *, float *) noexcept
     void fast_store_doubles(int64_t, const float *, double *) noexcept
+
+cdef extern from "fast_ports.h" nogil:
+    ctypedef struct port_tables:
+        const double *values
+        const double *slopes
+        int64_t points
+        double start
+        double step
+    ctypedef struct fast_sense:
+        port_tables table
+        double offset
+        double slope
+        double low
+        double high
+    double fast_interpolate(const port_tables *, int64_t, double) noexcept
+    double fast_couple(const fast_sense *, const double *, double, double, double) noexcept
 
 cdef enum:
     CHUNK = 256  # vectors at a time: their powers stay in the cache, and results do not depend on the threads
@@ -110,3 +126,67 @@ def evaluate(
     free(largest)
     free(powers)
     return reached
+
+
+cdef port_tables ports(const double[:, ::1] values, const double[:, ::1] slopes, double start, double step) noexcept:
+    cdef port_tables p
+    p.values = &values[0, 0]
+    p.slopes = &slopes[0, 0]
+    p.points = values.shape[1]
+    p.start = start
+    p.step = step
+    return p
+
+
+def interpolate(
+    const double[:, ::1] values, const double[:, ::1] slopes, double start, double step,  # IN (tables, points)
+    const int64_t[:, ::1] index,  # IN (batch, ports) which table, or None for the first
+    const double[:, ::1] x,  # IN (batch, ports), batch > 0
+    int threads,
+    double[:, ::1] out,  # OUT (batch, ports)
+):
+    """Fill out with the values of tables at x."""
+    cdef port_tables p = ports(values, slopes, start, step)
+    cdef int64_t k, batch = x.shape[0]
+    cdef int j, columns = <int>x.shape[1], indexed = index is not None
+    for k in prange(batch, nogil=True, num_threads=threads, schedule="static"):
+        for j in range(columns):
+            out[k, j] = fast_interpolate(&p, index[k, j] if indexed else 0, x[k, j])
+
+
+def couple(
+    const double[:, ::1] values, const double[:, ::1] slopes, double start, double step,  # IN (1, points)
+    double offset, double resistance,  # IN the linear terminal [V], [ohm]
+    double low, double high,  # IN where the polynomials hold [V]
+    const double[:, ::1] polynomials,  # IN (columns, 3)
+    const float[:, :, ::1] tilts,  # IN (2, batch, columns) to add to the first two coefficients, or None
+    const double[::1] y,  # IN (columns,) [S]
+    const double[:, ::1] wanted,  # IN (batch, columns), batch > 0 [A]
+    int threads,
+    double[:, ::1] current,  # IN a guess, OUT (batch, columns) [A]
+):
+    """Solve each column by itself, coupled to its terminal."""
+    cdef fast_sense sense
+    cdef int64_t k, batch = wanted.shape[0]
+    cdef int columns = <int>wanted.shape[1], tilted = tilts is not None
+    sense.table = ports(values, slopes, start, step)
+    sense.offset = offset
+    sense.slope = resistance
+    sense.low = low
+    sense.high = high
+    for k in prange(batch, nogil=True, num_threads=threads, schedule="static"):
+        couple_row(&sense, columns, &polynomials[0, 0], &tilts[0, k, 0] if tilted else NULL,
+                   &tilts[1, k, 0] if tilted else NULL, &y[0], &wanted[k, 0], &current[k, 0])
+
+
+cdef void couple_row(
+    const fast_sense *sense, int columns, const double *polynomials, const float *first, const float *second,
+    const double *y, const double *wanted, double *current,
+) noexcept nogil:
+    cdef int j
+    cdef double c[3]
+    for j in range(columns):
+        c[0] = polynomials[3 * j] + (first[j] if first != NULL else 0.0)
+        c[1] = polynomials[3 * j + 1] + (second[j] if second != NULL else 0.0)
+        c[2] = polynomials[3 * j + 2]
+        current[j] = fast_couple(sense, c, y[j], wanted[j], current[j])

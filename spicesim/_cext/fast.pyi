@@ -3,6 +3,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+_Floats = npt.NDArray[np.float64]
 _Singles = npt.NDArray[np.float32]
 _Integers = npt.NDArray[np.int32]
 
@@ -18,3 +19,29 @@ def evaluate(
     threads: int,
     out: npt.NDArray[np.floating[Any]],
 ) -> float: ...
+def interpolate(
+    values: _Floats,
+    slopes: _Floats,
+    start: float,
+    step: float,
+    index: npt.NDArray[np.int64] | None,
+    x: _Floats,
+    threads: int,
+    out: _Floats,
+) -> None: ...
+def couple(
+    values: _Floats,
+    slopes: _Floats,
+    start: float,
+    step: float,
+    offset: float,
+    resistance: float,
+    low: float,
+    high: float,
+    polynomials: _Floats,
+    tilts: _Singles | None,
+    y: _Floats,
+    wanted: _Floats,
+    threads: int,
+    current: _Floats,
+) -> None: ...

@@ -16,7 +16,7 @@ __all__ = ["FIELD_BYTES", "MARGIN", "FastCrossbar", "FastSolution"]
 
 Floats = npt.NDArray[np.float64]
 
-MARGIN = 1.5
+MARGIN = 2.0
 """A form is taken if this times its largest held-out error is within the tolerance."""
 FIELD_BYTES = 2**30
 """Arrays whose fields take more memory are solved exactly [byte]."""

@@ -56,7 +56,7 @@ class Expansion:
         reach = 1.5 * (max(high, 0.0) - min(low, 0.0))  # wires cannot take the voltage of a cell beyond
         self._v_limits = max(self._kernel.v_limits[0], -reach), min(self._kernel.v_limits[1], reach)
         self._coefficients = np.ascontiguousarray(np.moveaxis(self._kernel.coefficients, (2, 3), (0, 1)))
-        middle = array.solve(np.full(rows, self.centre), senses=senses, fields=True, threads=threads)
+        middle = array.solve(np.full(rows, self.centre), senses=senses, fields=True, tolerance=1e-10, threads=threads)
         assert middle.cell_voltages is not None  # asked for
         assert middle.bit_line_voltages is not None
         self.currents, self.row_currents = middle.currents[0], middle.row_currents[0]
@@ -66,6 +66,9 @@ class Expansion:
         port = 0.0 if senses is None else senses.evaluate(middle.currents[0])[1]
         self._r_sense, self._origin = array.r_sense + port, self._cells(self.v, self.u)
         self.fields = find_fields(array, self.slope, self._r_sense, tolerance=FIELD_TOLERANCE, threads=threads)
+        plain = array.drive == "left" and array.sense == "bottom"
+        self._followed = plain and all(np.isfinite(r).all() for r in (array.r_word_line, array.r_bit_line))
+        """Whether what currents do to their own voltages is followed along the wires; it is of second order."""
         self._modes = _Modes(self.fields.other_v, self.fields.other_u)
         self._linear = self._linear_part()
         self._remainders: dict[int, tuple[Floats, Singles]] = {}
@@ -135,6 +138,30 @@ class Expansion:
             self._remainders[rank] = nodes, rest
         return self._remainders[rank]
 
+    @property
+    def u_limits(self) -> tuple[float, float]:
+        """Bit-line voltages for which the cells hold [V]."""
+        return self._kernel.u_limits
+
+    @property
+    def port_resistance(self) -> Floats:
+        """Resistance at the foot of each column, linear terminal included, (columns,) [ohm]."""
+        return self._r_sense
+
+    def answer(self, excess: float, x: float) -> Floats:
+        """Return by how much the currents of cells fall when their bit lines rise, (rows, columns) [A].
+
+        Parameters
+        ----------
+        excess : float
+            Rise [V].
+        x : float
+            Inputs, in halves of their range.
+        """
+        v, u = self.v + x * self.half * self.fields.own_v, self.u + x * self.half * self.fields.own_u
+        fallen = self._cells(np.clip(v - excess, *self._kernel.v_limits), np.clip(u + excess, *self.u_limits))
+        return np.asarray(self._cells(v, u) - fallen)
+
     def _beyond(self, v: Floats, u: Floats, x: float, drop: Floats, lift: Floats | float = 0.0) -> Floats:
         """Return the currents beyond the slopes with the own input at x, given what they do themselves [A]."""
         v = np.clip(v + x * self.half * self.fields.own_v - drop - lift, *self._v_limits)
@@ -144,11 +171,15 @@ class Expansion:
 
     def _along_rows(self, n: Floats) -> Floats:
         """Return what currents of cells make drop along word lines [V]."""
+        if not self._followed:
+            return np.zeros_like(n)
         beyond = np.cumsum(n[:, ::-1], axis=1)[:, ::-1]
         return np.cumsum(self.array.r_word_line * beyond, axis=1) + self.array.r_driver[:, None] * beyond[:, :1]
 
     def _along_columns(self, n: Floats) -> Floats:
         """Return by how much currents of cells lift bit lines [V]."""
+        if not self._followed:
+            return np.zeros_like(n)
         above = np.cumsum(n, axis=0)
         lift = np.cumsum((self.array.r_bit_line * above)[::-1], axis=0)[::-1] + self._r_sense * above[-1:]
         return np.asarray(lift)

@@ -68,7 +68,9 @@ def find_fields(array: Crossbar, slopes: Floats, r_sense: Floats, *, tolerance: 
         Threads.
     """
     rows, columns = array.shape
-    linear = Crossbar(slopes, array.r_word_line, array.r_bit_line, array.r_driver, r_sense)
+    linear = Crossbar(
+        slopes, array.r_word_line, array.r_bit_line, array.r_driver, r_sense, drive=array.drive, sense=array.sense
+    )
     basis = shapes(rows)
     own_v, own_u, row_admittance = np.empty((rows, columns)), np.empty((rows, columns)), np.empty((rows, rows))
     other_v, other_u = np.empty((2, basis.shape[1], columns, rows))
@@ -104,19 +106,23 @@ def _adjoint(linear: Crossbar, tolerance: float, threads: int) -> tuple[Singles,
     Seen from its feet the array is an array again, with bit lines for word lines and last for first.
     """
     rows, columns = linear.shape
+    order = slice(None) if linear.drive == "right" else slice(None, None, -1)
     turned = Crossbar(
-        linear.g[::-1, ::-1].T,
-        linear.r_bit_line[::-1, ::-1].T,
-        linear.r_word_line[::-1, ::-1].T,
-        linear.r_sense[::-1],
+        linear.g[::-1, order].T,
+        linear.r_bit_line[::-1, order].T,
+        linear.r_word_line[::-1, order].T,
+        linear.r_sense[order],
         linear.r_driver[::-1],
+        drive="both" if linear.sense == "both" else "left",
+        sense="both" if linear.drive == "both" else "bottom",
     )
     adjoint = np.empty((rows, columns, columns), np.float32)
     port_admittance = np.empty((columns, columns))
+    inputs = np.eye(columns)[order]
     for first in range(0, columns, PORTION):
-        part = np.arange(first, min(first + PORTION, columns))
-        solution = turned.solve(np.eye(columns)[columns - 1 - part], fields=True, tolerance=tolerance, threads=threads)
+        part = slice(first, min(first + PORTION, columns))
+        solution = turned.solve(inputs[part], fields=True, tolerance=tolerance, threads=threads)
         assert solution.cell_voltages is not None  # asked for
-        adjoint[:, part] = solution.cell_voltages[:, ::-1, ::-1].transpose(2, 0, 1)
-        port_admittance[part] = solution.row_currents[:, ::-1]
+        adjoint[:, part] = solution.cell_voltages[:, order, ::-1].transpose(2, 0, 1)
+        port_admittance[part] = solution.row_currents[:, order]
     return adjoint, port_admittance

@@ -58,8 +58,8 @@ def held_out_inputs(rows: int, low: float, high: float, seed: int, random: int =
         np.where(row % 2 == 1, high, off),
         off + (high - off) * ramp,
         off + (high - off) * ramp[::-1],
-        np.where(rng.random(rows) < 0.15, rng.uniform(low, high, rows), off),
-        np.where(rng.random(rows) < 0.5, high, low),
+        *(np.where(rng.random(rows) < share, rng.uniform(low, high, rows), off) for share in (0.15, 0.15, 0.4)),
+        *(np.where(rng.random(rows) < share, high, low) for share in (0.3, 0.5, 0.7)),
         np.full(rows, off),
     ]
     if low < off:

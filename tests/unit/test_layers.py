@@ -22,7 +22,7 @@ LAYERS = [
     ["ngspice"],
     ["sampling"],
     ["calibration"],
-    ["engine"],
+    ["engine", "fast_engine"],
     ["network", "audit", "plots", "characterise"],
     ["experiment", "report"],
     ["demo", "cli"],

@@ -1,0 +1,252 @@
+"""The behavioural tile at the speed of a few matrix products, with its measured error."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.interpolate import PchipInterpolator
+
+from spicesim.behavioural.arrays import Floats
+from spicesim.behavioural.tile import BehaviouralTile
+from spicesim.crossbar import Crossbar
+from spicesim.errors import SpecError, ValidityError
+from spicesim.fast.crossbar import FIELD_BYTES, MARGIN
+from spicesim.fast.expansion import Expansion
+from spicesim.fast.form import FORMS, Form
+from spicesim.fast.ports import SenseCoupling, evaluate_tables, linear_port
+from spicesim.fast.trial import Trial, held_out_inputs, measure
+
+__all__ = ["FastTile", "FastTileState"]
+
+Codes = npt.NDArray[np.int64]
+
+PORTION = 1024
+"""Vectors at a time."""
+SATURATED = 1e-3
+"""Excess of a terminal that is felt by the drivers [V]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FastTileState:
+    """Operating points of a tile, one a code vector; voltages relative to the reference."""
+
+    v_out: Floats
+    """Amplifier outputs below the reference, shape (batch, columns) [V]."""
+    v_in: Floats
+    """Amplifier inputs above the reference, shape (batch, columns) [V]."""
+    v_word_line: Floats
+    """Driver outputs above the reference, shape (batch, rows) [V]."""
+    currents: Floats
+    """Into the virtual grounds, shape (batch, columns) [A]."""
+    row_currents: Floats
+    """Delivered by the drivers, to about a per cent, shape (batch, rows) [A]."""
+    form: str
+    """What computed them, or "exact"."""
+    max_error: float
+    """Largest error of the form on held-out codes, as a fraction of the swing; 0 for "exact"."""
+    rms_error: float
+    """Root of the mean square of the same."""
+
+
+class FastTile:
+    """A behavioural tile whose outputs come from the cheapest form that meets a tolerance.
+
+    Drivers and amplifiers are linear in the forms; what they are beyond that is coupled with the array afterwards, so
+    saturated columns disturb others as they do on the chip. Each form, from the cheapest on, is measured against
+    :meth:`BehaviouralTile.solve` on held-out codes, random and structured; the first is taken with
+    ``MARGIN * max_error <= tolerance``. Where there is none the tile is solved exactly: `form` is then "exact".
+    Held-out codes that leave the calibrated box are left out; if all do, the tile is solved exactly, too.
+
+    Parameters
+    ----------
+    tile : BehaviouralTile
+        The tile.
+    tolerance : float
+        Largest error of an output, as a fraction of the amplifier's swing.
+    seed : int
+        Of the held-out codes.
+    threads : int
+        Threads of the preparation; they do not change the result.
+    """
+
+    def __init__(self, tile: BehaviouralTile, *, tolerance: float = 1e-3, seed: int = 0, threads: int = 1) -> None:
+        if not (np.isfinite(tolerance) and tolerance > 0):
+            raise SpecError(f"tolerance must be a number > 0, got {tolerance}")
+        self.tile, self.tolerance = tile, float(tolerance)
+        self.trials: tuple[Trial, ...] = ()
+        """What was tried, from the cheapest on; the last was taken unless `form` is "exact"."""
+        self._model: _Model | None = None
+        rows, columns = tile.g.shape
+        if 4 * rows * columns**2 > FIELD_BYTES:
+            return
+        codes, exact = _solvable(tile, _held_out_codes(tile, seed), threads)
+        if not len(codes):
+            return
+        try:
+            model = _Model(tile, threads)
+        except ValidityError:  # the middle of the codes leaves the calibrated box
+            return
+        for orders in FORMS:
+            model.form = model.expansion.build(orders)
+            try:
+                found = model.solve(codes, threads)[0]
+            except ValidityError:  # at the very edge of the box
+                found = np.full_like(exact, np.nan)
+            largest, rms = measure(found, exact, tile.senseamp.full_scale)
+            self.trials += (Trial(form=str(orders), cost=orders.cost, max_error=largest, rms_error=rms),)
+            if MARGIN * largest <= self.tolerance:
+                self._model = model
+                model.forget()
+                return
+
+    @property
+    def form(self) -> str:
+        """What computes the outputs: a form by its orders, or "exact"."""
+        return "exact" if self._model is None else str(self._model.form.shape)
+
+    @property
+    def max_error(self) -> float:
+        """Largest error on held-out codes, as a fraction of the swing; 0 for "exact"."""
+        return 0.0 if self._model is None else self.trials[-1].max_error
+
+    @property
+    def rms_error(self) -> float:
+        """Root-mean-square error on held-out codes, as a fraction of the swing; 0 for "exact"."""
+        return 0.0 if self._model is None else self.trials[-1].rms_error
+
+    def solve(self, codes: npt.NDArray[np.integer[Any]], *, threads: int = 1) -> FastTileState:
+        """Find the operating points.
+
+        Parameters
+        ----------
+        codes : ndarray of int, shape (batch, rows)
+            DAC codes.
+        threads : int
+            Threads; the result is the same for any number.
+
+        Raises
+        ------
+        ValidityError
+            If a current or voltage lies outside the calibrated box of a block.
+        ConvergenceError
+            If a solver does not reach its tolerance.
+        """
+        if self._model is None:
+            state = self.tile.solve(codes, threads=threads)
+            parts = (state.v_out, state.v_in, state.v_word_line, state.solution.currents, state.solution.row_currents)
+        else:
+            parts = self._model.solve(_checked(self.tile, codes), threads)
+        return FastTileState(
+            v_out=parts[0],
+            v_in=parts[1],
+            v_word_line=parts[2],
+            currents=parts[3],
+            row_currents=parts[4],
+            form=self.form,
+            max_error=self.max_error,
+            rms_error=self.rms_error,
+        )
+
+
+def _checked(tile: BehaviouralTile, codes: npt.NDArray[np.integer[Any]]) -> Codes:
+    index, last = np.ascontiguousarray(codes, dtype=np.int64), len(tile.dac.v_open) - 1
+    if index.ndim != 2 or index.shape[1] != tile.g.shape[0]:
+        raise SpecError(f"codes must have shape (batch, {tile.g.shape[0]}), got {index.shape}")
+    if index.size and (index.min() < 0 or index.max() > last):
+        raise SpecError(f"DAC codes must lie in 0..{last}, got {index.min()}..{index.max()}")
+    return index
+
+
+def _held_out_codes(tile: BehaviouralTile, seed: int) -> Codes:
+    """Draw code vectors, random and structured; the code of 0 V is off."""
+    top = len(tile.dac.v_open) - 1
+    zero = 0 if tile.dac.polarity == "unipolar" else (top + 1) // 2
+    return np.rint(held_out_inputs(tile.g.shape[0], -zero, top - zero, seed)).astype(np.int64) + zero
+
+
+def _solvable(tile: BehaviouralTile, codes: Codes, threads: int) -> tuple[Codes, Floats]:
+    """Return the code vectors that stay in the calibrated box, with their exact outputs [V]."""
+    try:
+        return codes, tile.solve(codes, threads=threads).v_out
+    except ValidityError:
+        good, outputs = [], []
+        for vector in codes:
+            try:
+                outputs.append(tile.solve(vector[None], threads=threads).v_out[0])
+                good.append(vector)
+            except ValidityError:
+                continue
+        return np.array(good, np.int64).reshape(-1, codes.shape[1]), np.array(outputs).reshape(-1, tile.g.shape[1])
+
+
+class _Model:
+    """A tile's expansion with its ports."""
+
+    form: Form
+
+    def __init__(self, tile: BehaviouralTile, threads: int) -> None:
+        array, dac, amplifier = tile.crossbar, tile.dac, tile.senseamp
+        self._dac, self._drivers, self._senses = dac, dac.ports(), amplifier.ports()
+        low, high = float(dac.v_open.min()), float(dac.v_open.max())
+        reach = min(0.5 * max(abs(low), abs(high)) * float(array.g.sum(axis=1).max()), 0.5 * dac.i_limit)
+        middle = len(dac.v_open) // 2
+        droop = self._drivers.evaluate(np.array([0.0, reach]), middle)[0]
+        self._r_out = float(droop[1] - droop[0]) / reach if reach > 0 else 0.0
+        ends = np.array(amplifier.linear_limits if low < -0.1 * high else (0.0, amplifier.linear_limits[1]))
+        line = linear_port(self._senses, *(float(v) / amplifier.r_feedback for v in ends))
+        loaded = Crossbar(
+            array.g,
+            array.r_word_line,
+            array.r_bit_line,
+            array.r_driver + self._r_out,
+            array.r_sense,
+            array.cell,
+            drive=array.drive,
+            sense=array.sense,
+        )
+        self.expansion = Expansion(loaded, low - 2e-3, high + 2e-3, senses=line, threads=threads)
+        self._coupling = SenseCoupling(self.expansion, self._senses, line)
+        fields = self.expansion.fields
+        self._transfer = fields.transfer.T.copy()
+        self._admittance = np.ascontiguousarray(fields.row_admittance)
+        self._row_currents = self.expansion.row_currents
+        grid = amplifier.currents
+        slopes = PchipInterpolator(grid, amplifier.v_out).derivative()(grid)  # as SenseAmplifierModel.output has it
+        self._output = amplifier.v_out[None].copy(), slopes[None], float(grid[0]), float(grid[1] - grid[0])
+        self._centre = self.expansion.centre
+
+    def forget(self) -> None:
+        """Drop what only the making of forms needs."""
+        del self.expansion
+
+    def solve(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        """Return outputs, inputs, word-line voltages, currents and row currents; see :class:`FastTileState`."""
+        parts = [self._solve(codes[k : k + PORTION], threads) for k in range(0, max(1, len(codes)), PORTION)]
+        joined = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+        return joined[0], joined[1], joined[2], joined[3], joined[4]
+
+    def _solve(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        v_open = self._dac.v_open[codes]
+        delivered = (v_open - self._centre) @ self._admittance + self._row_currents
+        droop = self._droop(codes, delivered, threads)
+        v = v_open - droop + self._r_out * delivered
+        linear = np.asarray(self.form.evaluate(v, threads)[0], dtype=float)
+        currents, excess = self._coupling.solve(linear, v, threads)
+        again = np.abs(excess).max(axis=1, initial=0.0) > SATURATED  # columns at a rail take less from the drivers
+        if again.any():
+            delivered[again] -= excess[again] @ self._transfer.T
+            droop[again] = self._droop(codes[again], delivered[again], threads)
+            change = v_open[again] - droop[again] + self._r_out * delivered[again] - v[again]
+            moved = linear[again] + change @ self._transfer
+            currents[again] = self._coupling.solve(moved, v[again] + change, threads)[0]
+        self._drivers.check(delivered, "driver of row")
+        self._coupling.check(currents)
+        s = self._senses
+        v_out = evaluate_tables(*self._output, currents, threads=threads)
+        v_in = evaluate_tables(s.values, s.slopes, s.start, s.step, currents, threads=threads)
+        return v_out, v_in, v_open - droop, currents, delivered
+
+    def _droop(self, codes: Codes, delivered: Floats, threads: int) -> Floats:
+        d = self._drivers
+        return evaluate_tables(d.values, d.slopes, d.start, d.step, delivered, codes, threads)

@@ -1,0 +1,213 @@
+"""Terminals of the fast tier: sense amplifiers and drivers that are not linear, coupled with the array."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spicesim._cext import fast
+from spicesim.errors import ConvergenceError, ValidityError
+from spicesim.fast.expansion import Expansion
+from spicesim.fast.fields import shapes
+from spicesim.ports import PortTables
+
+__all__ = ["SenseCoupling", "evaluate_tables", "linear_port"]
+
+Floats = npt.NDArray[np.float64]
+
+SWEEPS_LIMIT = 200
+"""Turns of all columns; each shrinks what is left by the share of a column's port that other columns make up."""
+SWEEP_TOLERANCE = 1e-6
+"""Largest change in a turn, as a fraction of the largest current of the terminals' tables."""
+LARGE_EXCESS = 3e-4
+"""Excess from which it matters at which inputs the cells answer it [V]."""
+EXCESS_NODES, INPUT_NODES = 8, 5
+"""Rises of bit lines and inputs at which cells are evaluated."""
+
+
+def evaluate_tables(
+    values: Floats, slopes: Floats, start: float, step: float, x: Floats, index: Any = None, threads: int = 1
+) -> Floats:
+    """Evaluate cubic pieces on a uniform grid, as :class:`PortTables` has them, also where they fall.
+
+    Parameters
+    ----------
+    values, slopes : ndarray of shape (tables, points)
+        At the grid.
+    start, step : float
+        The grid.
+    x : ndarray of shape (batch, ports)
+        Where.
+    index : ndarray of int64, shape (batch, ports), optional
+        Table of each; the first if absent.
+    threads : int
+        Threads.
+    """
+    out = np.empty(x.shape)
+    if len(x):
+        fast.interpolate(values, slopes, start, step, index, np.ascontiguousarray(x), threads, out)
+    return out
+
+
+def linear_port(tables: PortTables, low: float, high: float) -> PortTables:
+    """Return the straight line through a port's first table at two currents [A], as a table that reaches far."""
+    currents = np.array([low, high])
+    voltages = tables.evaluate(currents)[0]
+    slope = max(float(np.diff(voltages)[0]) / (high - low), 0.0)
+    ends = np.array([-1.0, 1.0]) * 100.0 * max(map(abs, tables.limits))
+    line = voltages.mean() + slope * (ends - currents.mean())
+    return PortTables(
+        name=tables.name,
+        start=ends[0],
+        step=ends[1] - ends[0],
+        values=line[None],
+        slopes=np.full((1, 2), slope),
+    )
+
+
+class SenseCoupling:
+    """Sense amplifiers whose input voltage leaves a line, as at the rails.
+
+    With linear terminals the currents are I0. What a terminal's voltage exceeds the line by, e(I), acts back on all
+    columns: ``I = I0 - Y s(e(I))``. Y is the admittance between the feet of the columns, and s weighs large
+    voltages by what the cells of the column, at their inputs, really answer. Each column is solved by itself, and
+    turns of all columns settle the rest.
+
+    Parameters
+    ----------
+    expansion : Expansion
+        Of the array with linear terminals.
+    senses : PortTables
+        The true terminals, of one table.
+    line : PortTables
+        The linear ones.
+    """
+
+    def __init__(self, expansion: Expansion, senses: PortTables, line: PortTables) -> None:
+        self._senses = senses
+        voltage, slope = line.evaluate(0.0)
+        self._offset, self._slope = float(voltage), float(slope)
+        admittance = expansion.fields.port_admittance
+        self._own = np.ascontiguousarray(np.diag(admittance))
+        self._inverse = np.divide(1.0, self._own, out=np.zeros_like(self._own), where=self._own > 0)
+        self._others = (admittance - np.diag(self._own)).T.copy()
+        self._answers = _Answers(expansion, senses)
+        self._centre, self._half = expansion.centre, expansion.half
+        self._u_limits = expansion.u_limits
+        self._lift = _lifts(expansion)
+
+    def solve(self, currents: Floats, v: Floats, threads: int = 1) -> tuple[Floats, Floats]:
+        """Couple the columns with their terminals.
+
+        Parameters
+        ----------
+        currents : ndarray of shape (batch, columns)
+            With linear terminals [A].
+        v : ndarray of shape (batch, rows)
+            Source voltages [V].
+        threads : int
+            Threads; the result is the same for any number.
+
+        Returns
+        -------
+        ndarray of shape (batch, columns)
+            Currents into the terminals [A].
+        ndarray of shape (batch, columns)
+            Effective excess of the terminals' voltages [V].
+
+        Raises
+        ------
+        ConvergenceError
+            If the turns do not settle.
+        """
+        found, excess = currents.copy(), np.zeros_like(currents)
+        if not found.size:
+            return found, excess
+        s, answers = self._senses, self._answers
+        bound = SWEEP_TOLERANCE * max(map(abs, s.limits))
+        active, wanted, guess, tilts = np.arange(len(currents)), currents, currents.copy(), None
+        for turn in range(SWEEPS_LIMIT):
+            fast.couple(
+                s.values, s.slopes, s.start, s.step, self._offset, self._slope, *answers.bounds, answers.polynomials,
+                tilts, self._own, wanted, threads, guess,
+            )  # fmt: skip
+            rise = (wanted - guess) * self._inverse
+            found[active], excess[active] = guess, rise
+            turned = currents[active] - rise @ self._others
+            change = np.abs(turned - wanted).max(axis=1)
+            moving = change > bound
+            if turn == 0 and (large := np.abs(rise).max(axis=1) > LARGE_EXCESS).any():
+                moving |= large
+                tilts = answers.tilts((v[moving] - self._centre) / self._half) * large[moving, None]
+            elif tilts is not None:
+                tilts = np.ascontiguousarray(tilts[:, moving])
+            if not moving.any():
+                return found, excess
+            active, wanted, guess = active[moving], turned[moving], guess[moving]
+        raise ConvergenceError(
+            f"the sense amplifiers do not settle in {SWEEPS_LIMIT} turns: {change.max():.3g} A are left; solve exactly"
+        )
+
+    def check(self, currents: Floats) -> None:
+        """Refuse currents beyond the tables, and bit-line voltages beyond the limits of the cells.
+
+        Raises
+        ------
+        ValidityError
+            Naming the column.
+        """
+        self._senses.check(currents, "sense amplifier of column")
+        foot = evaluate_tables(
+            self._senses.values, self._senses.slopes, self._senses.start, self._senses.step, currents
+        )
+        top = foot + self._lift * currents
+        low, high = self._u_limits
+        outside = (np.minimum(foot, top) < low) | (np.maximum(foot, top) > high)
+        if outside.any():
+            item, column = (int(k) for k in np.argwhere(outside)[0])
+            raise ValidityError(
+                f"the bit line of column {column} is outside the calibrated {low:.6g}..{high:.6g} V: batch item {item} "
+                f"reaches {foot[item, column]:.6g}..{top[item, column]:.6g} V; calibrate the cell over a wider box, "
+                "or lower inputs or conductances"
+            )
+
+
+class _Answers:
+    """What the cells of a column answer to a voltage at its foot, as a polynomial in it and in their inputs.
+
+    It is relative to the linear answer at mid-range: e (c0 + a x + b x^2) + e^2 (c1 + d x) + c2 e^3, the terms in the
+    inputs x summed over rows.
+    """
+
+    def __init__(self, expansion: Expansion, senses: PortTables) -> None:
+        low = max(float(senses.values.min()), expansion.u_limits[0])
+        high = min(float(senses.values.max()), expansion.u_limits[1])
+        low, high = min(low, -1e-3), max(high, 1e-3)
+        self.bounds = low, high
+        """Voltages between which the polynomials were fitted [V]."""
+        rises = np.linspace(low, high, EXCESS_NODES)
+        inputs = np.cos((np.arange(INPUT_NODES) + 0.5) * np.pi / INPUT_NODES)
+        e, x = (grid.ravel() for grid in np.meshgrid(rises, inputs))
+        fit = np.linalg.pinv(np.stack([e, e**2, e**3, e * x, e * x**2, e**2 * x], axis=1))
+        answers = np.stack([expansion.answer(float(rise), float(at)) for rise, at in zip(e, x, strict=True)])
+        weights = np.einsum("ijj->ij", expansion.fields.adjoint).astype(float)
+        linear = (weights * expansion.slope).sum(axis=0)
+        shares = np.divide(weights, linear, out=np.zeros_like(weights), where=linear > 0)
+        cells = np.tensordot(fit, answers, 1) * shares
+        self.polynomials = np.ascontiguousarray(cells[:3].sum(axis=1).T)
+        """Of each column with its inputs at mid-range, (columns, 3)."""
+        self._first = np.concatenate([cells[3], cells[4]]).astype(np.float32)
+        self._second = cells[5].astype(np.float32)
+
+    def tilts(self, x: Floats) -> npt.NDArray[np.float32]:
+        """Return what inputs (batch, rows) add to the first two coefficients, (2, batch, columns)."""
+        single = x.astype(np.float32)
+        return np.stack([np.concatenate([single, single**2], axis=1) @ self._first, single @ self._second])
+
+
+def _lifts(expansion: Expansion) -> Floats:
+    """Return how far above its foot the top of a bit line is lifted a current, all inputs moving alike [ohm]."""
+    f = expansion.fields
+    top = f.own_u[0] + np.einsum("p,pji->j", shapes(f.own_u.shape[0])[0], f.other_u)
+    total = f.transfer.sum(axis=1)
+    return np.asarray(np.divide(top, total, out=np.zeros_like(top), where=total > 0) - expansion.port_resistance)
