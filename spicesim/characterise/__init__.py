@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from spicesim.characterise.bench import Bench, Conditions, run_bench
 from spicesim.characterise.cell import cell_bench
+from spicesim.characterise.comparator import comparator_bench
 from spicesim.characterise.dac import dac_bench
 from spicesim.characterise.plot import plot_sheet, write_plot
 from spicesim.characterise.senseamp import senseamp_bench
@@ -28,5 +29,6 @@ BLOCKS: dict[str, Callable[[Chip], Bench]] = {
     "dac": dac_bench,
     "senseamp": senseamp_bench,
     "cell": cell_bench,
+    "comparator": comparator_bench,
 }
 """Testbenches by the name of their block."""

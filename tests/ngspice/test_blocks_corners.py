@@ -1,0 +1,54 @@
+"""Every block is measured at every corner and temperature.
+
+One hard combination runs by default; set SPICESIM_CORNERS=all for five corners by three temperatures.
+"""
+
+import os
+
+import numpy as np
+import pytest
+
+from spicesim.characterise import BLOCKS, Conditions
+from spicesim.chip import CORNERS, PRESETS, preset
+from spicesim.errors import SpecError
+
+TEMPERATURES = (-40, 27, 125)
+EVERY = [(corner, celsius) for corner in CORNERS for celsius in TEMPERATURES]
+CHOSEN = EVERY if os.environ.get("SPICESIM_CORNERS") == "all" else [("ss", -40)]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+@pytest.mark.parametrize("name", sorted(PRESETS))
+@pytest.mark.parametrize(("corner", "celsius"), CHOSEN)
+def test_a_block_converges_and_is_measured(block, name, corner, celsius):
+    chip = preset(name).at(corner=corner, temperature_c=celsius)
+    sheet = BLOCKS[block](chip).run(chip, Conditions())
+    assert all(np.isfinite(entry.value) for entry in sheet.entries)
+    assert sheet.temperature_c == celsius
+    assert corner == "typical" or sheet.process.endswith(f", {corner}")
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_corners_order_the_speed_of_transistors(name):
+    resistance = {}
+    for corner in CORNERS:
+        chip = preset(name).at(corner=corner)
+        resistance[corner] = BLOCKS["cell"](chip).run(chip, Conditions())["r_access"]
+    assert resistance["ff"] < resistance["typical"] < resistance["ss"]
+    # the access transistor is an n-channel one, of which the first letter speaks
+    assert resistance["fs"] < resistance["typical"] < resistance["sf"]
+
+
+def test_unknown_corners_and_processes_without_corners_say_so():
+    with pytest.raises(SpecError, match=r"no corner 'tt'; there are: typical, ff"):
+        preset("gf180-1t1r").at(corner="tt")
+    chip = preset("gf180-1t1r")
+    bare = chip.changed(process={"models": [{"path": chip.process.models[0].path, "section": "init"}]})
+    with pytest.raises(SpecError, match="has no corners"):
+        bare.at(corner="ss")
+
+
+def test_the_typical_corner_is_the_preset():
+    for name in PRESETS:
+        assert preset(name).at(corner="typical").hash == preset(name).hash
+        assert preset(name).at(corner="ss").at(corner="typical").process.models == preset(name).process.models
