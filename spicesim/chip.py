@@ -25,6 +25,7 @@ from pydantic import (
 
 from spicesim.errors import MissingDependencyError, SpecError
 from spicesim.files import write_text
+from spicesim.geometry import WireGeometry
 from spicesim.library import library_path
 from spicesim.units import parse_quantity
 
@@ -51,6 +52,15 @@ CORNERS = ("typical", "ff", "ss", "fs", "sf")
 Quantity = Annotated[float, BeforeValidator(parse_quantity), Field(allow_inf_nan=False)]
 Positive = Annotated[Quantity, Field(gt=0)]
 NonNegative = Annotated[Quantity, Field(ge=0)]
+
+
+def _wire(of: Callable[[WireGeometry], float]) -> BeforeValidator:
+    """Accept a number, or the table of a wire's geometry."""
+    return BeforeValidator(lambda v: of(WireGeometry.of_table(v)) if isinstance(v, dict) else parse_quantity(v))
+
+
+Resistance = Annotated[float, _wire(lambda wire: wire.resistance), Field(ge=0, allow_inf_nan=False)]
+Capacitance = Annotated[float, _wire(lambda wire: wire.capacitance), Field(ge=0, allow_inf_nan=False)]
 
 
 def _lower_case_word(text: str) -> str:
@@ -180,10 +190,14 @@ class Array(Section):
     """Word lines: inputs of a tile."""
     columns: Annotated[int, Field(ge=1, le=1024)]
     """Bit lines: outputs of a tile."""
-    r_word_line: NonNegative = 1.0
-    """Resistance of one word-line segment, cell to cell [ohm]."""
-    r_bit_line: NonNegative = 1.0
-    """Resistance of one bit-line segment, cell to cell [ohm]."""
+    r_word_line: Resistance = 1.0
+    """Resistance of one word-line segment, cell to cell [ohm]; {width = "27 nm", thickness = .., length = ..} works."""
+    r_bit_line: Resistance = 1.0
+    """Resistance of one bit-line segment, cell to cell [ohm]; a number or a geometry, too."""
+    c_word_line: Capacitance = 0.0
+    """Capacitance of one word-line segment [F]; a geometry needs its height, too. No matter to operating points."""
+    c_bit_line: Capacitance = 0.0
+    """Capacitance of one bit-line segment [F]; as c_word_line."""
 
 
 class Cell(Section):

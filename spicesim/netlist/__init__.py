@@ -7,16 +7,24 @@ circuit to go on with.
 from spicesim.netlist.cell import build_cell
 from spicesim.netlist.dac import LadderDac, build_dac
 from spicesim.netlist.netlist import Netlist
+from spicesim.netlist.parasitics import Parasitics, read_parasitics
+from spicesim.netlist.reader import read_conductances
 from spicesim.netlist.senseamp import build_senseamp
 from spicesim.netlist.tile import build_column, build_crossbar, build_tile
+from spicesim.netlist.trace import format_trace, write_trace
 
 __all__ = [
     "LadderDac",
     "Netlist",
+    "Parasitics",
     "build_cell",
     "build_column",
     "build_crossbar",
     "build_dac",
     "build_senseamp",
     "build_tile",
+    "format_trace",
+    "read_conductances",
+    "read_parasitics",
+    "write_trace",
 ]

@@ -15,19 +15,21 @@ __all__ = ["build_cell", "build_cell_samples", "cell_blocks", "cell_line", "gate
 
 
 def cell_blocks(chip: Chip) -> list[str]:
-    """Return the subcircuits that :func:`cell_line` calls."""
+    """Return the subcircuits that :func:`cell_line` calls, with the chip's cell as their defaults."""
     cell = chip.cell
-    blocks = [block_text("rram" if cell.kappa else "resistor", chip.process)]
+    linear = not cell.kappa
+    blocks = [block_text("resistor", chip.process) if linear else block_text("rram", chip.process, kappa=cell.kappa)]
     if cell.kind == "1t1r":
-        text = block_text("cell_1t1r", chip.process)
-        if not cell.kappa:
-            text = text.replace("rram  g={g} kappa={kappa}", "resistor  g={g}")
-        blocks.append(text)
+        text = block_text("cell_1t1r", chip.process, kappa=cell.kappa, w=cell.access_width, l=cell.access_length)
+        blocks.append(text.replace("rram  g={g} kappa={kappa}", "resistor  g={g}") if linear else text)
     return blocks
 
 
-def cell_line(chip: Chip, name: str, word_line: str, bit_line: str, g: float) -> str:
+def cell_line(chip: Chip, name: str, word_line: str, bit_line: str, g: float, gate: str = "gate") -> str:
     """Format the instance of one cell between two nodes; its device has conductance `g` [S].
+
+    All else is the same for all cells and stands in their subcircuit's defaults, see :func:`cell_blocks`.
+    `gate` is the node of the access transistor's gate, if there is one.
 
     Raises
     ------
@@ -38,14 +40,9 @@ def cell_line(chip: Chip, name: str, word_line: str, bit_line: str, g: float) ->
         raise SpecError(f"cell {name}: the conductance must be finite and not negative, got {g} S")
     if g == 0:
         return f"* x{name} is open"
-    cell = chip.cell
-    kappa = f" kappa={spice_number(cell.kappa)}" if cell.kappa else ""
-    if cell.kind == "1r":
-        return f"x{name} {word_line} {bit_line} {'rram' if cell.kappa else 'resistor'} g={spice_number(g)}{kappa}"
-    return (
-        f"x{name} {word_line} {bit_line} gate 0 cell_1t1r g={spice_number(g)}{kappa}"
-        f" w={spice_number(cell.access_width)} l={spice_number(cell.access_length)}"
-    )
+    if chip.cell.kind == "1r":
+        return f"x{name} {word_line} {bit_line} {'rram' if chip.cell.kappa else 'resistor'} g={spice_number(g)}"
+    return f"x{name} {word_line} {bit_line} {gate} 0 cell_1t1r g={spice_number(g)}"
 
 
 def gate_supply(chip: Chip) -> str:

@@ -11,7 +11,10 @@ from spicesim.files import write_text
 from spicesim.netlist.process import model_files, model_section, start_up_lines
 from spicesim.units import spice_number
 
-__all__ = ["PLOT_NAMES", "Netlist", "build_netlist"]
+__all__ = ["PLOT_NAMES", "RUN_COMMAND", "Netlist", "build_netlist"]
+
+RUN_COMMAND = "ngspice -b -r out.raw THIS_FILE"
+"""How to run a netlist, as its header says."""
 
 PLOT_NAMES = {
     ".op": "Operating Point",
@@ -70,6 +73,7 @@ class Netlist:
         return "\n".join(
             [
                 self.title,
+                f"* run: {RUN_COMMAND}",
                 self.format_circuit(),
                 "\n* analysis",
                 self.options,
@@ -139,7 +143,7 @@ def build_netlist(
     lines = [
         *notes,
         f"chip {chip.name} (hash {chip.hash})",
-        "units: V, A, ohm, S, F, m; run: ngspice -b -r out.raw THIS_FILE",
+        "units: V, A, ohm, S, F, m",
     ]
     head = "\n".join(f"* {line}".rstrip() for line in lines)
     return Netlist(

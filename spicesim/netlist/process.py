@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from spicesim.chip import Process
+from spicesim.errors import SpecError
 from spicesim.library import library_text
 from spicesim.units import spice_number
 
@@ -36,7 +37,7 @@ def start_up_lines(process: Process) -> tuple[str, ...]:
     return (*process.spiceinit, *(f"osdi {file}" for file in process.osdi))
 
 
-def block_text(name: str, process: Process) -> str:
+def block_text(name: str, process: Process, **defaults: float) -> str:
     """Return a library subcircuit with its transistors `nch` and `pch` renamed to those of the process.
 
     Parameters
@@ -45,9 +46,23 @@ def block_text(name: str, process: Process) -> str:
         File name in the library without ``.cir``.
     process : Process
         Whose transistors to use; with ``call = "X"`` the ``m`` lines become subcircuit calls.
+    **defaults : float
+        Defaults of the subcircuit's parameters, to stand in place of the library's.
+
+    Raises
+    ------
+    SpecError
+        If the library has no such file, or the subcircuit no such parameter.
     """
     prefix = "x" if process.call == "X" else ""
     names = {"nch": process.nmos, "pch": process.pmos}
-    return _TRANSISTOR.sub(
+    text = _TRANSISTOR.sub(
         lambda found: f"{prefix}{found[1]}{found[2]}{names[found[3]]}{found[4]}", library_text(f"{name}.cir")
     ).rstrip("\n")
+    for parameter, value in defaults.items():
+        text, count = re.subn(
+            rf"^(\.subckt .*\s{parameter}=)\S+", rf"\g<1>{spice_number(value)}", text, count=1, flags=re.MULTILINE
+        )
+        if not count:
+            raise SpecError(f"subcircuit {name} of the library has no parameter {parameter!r}")
+    return text

@@ -1,6 +1,7 @@
 """Arrays of the chip's cells: a column, a crossbar between ideal sources, and a whole tile at transistor level."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from spicesim.errors import SpecError
 from spicesim.netlist.cell import cell_blocks, cell_line, gate_supply
 from spicesim.netlist.dac import code_bits, dac_blocks, dac_line, dac_references
 from spicesim.netlist.netlist import Netlist, build_netlist
+from spicesim.netlist.parasitics import Parasitics
 from spicesim.netlist.senseamp import senseamp_blocks, senseamp_line, supplies
-from spicesim.netlist.wires import WireNodes, format_wires, name_wires
+from spicesim.netlist.wires import WireNodes
 from spicesim.units import spice_number
 
 __all__ = ["build_column", "build_crossbar", "build_tile"]
@@ -37,17 +39,38 @@ def _vector(values: npt.ArrayLike, rows: int, what: str) -> npt.NDArray[Any]:
     return array
 
 
-def _wires(chip: Chip, rows: int, columns: int, head: str, foot: str) -> tuple[WireNodes, str]:
-    """Name the nodes of an array and format its wires; `head` and `foot` are patterns of the ends' names."""
-    word, bit = (np.full((rows, columns), r) for r in (chip.array.r_word_line, chip.array.r_bit_line))
-    heads, feet = [head.format(i) for i in range(rows)], [foot.format(j) for j in range(columns)]
-    nodes = name_wires(word, bit, heads, feet)
-    return nodes, "\n".join(
-        [
-            "* wire segments: rwl into a cell from the left, rbl from a cell downwards",
-            *format_wires(word, bit, nodes),
-        ]
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wires:
+    """The wires of an array as text, and the nodes at their ends."""
+
+    nodes: WireNodes
+    tails: Sequence[str]
+    """Nodes that drive the far ends of the word lines; empty if none does."""
+    section: str
+
+    @property
+    def driven(self) -> list[tuple[str, str]]:
+        """Suffix of the driver's name, and node, for every driven end of a word line, all heads first."""
+        heads = [(f"_{i}", node) for i, node in enumerate(self.nodes.heads)]
+        return heads + [(f"far_{i}", node) for i, node in enumerate(self.tails)]
+
+
+def _wires(chip: Chip, shape: tuple[int, int], head: str, parasitics: Parasitics | None, both_ends: bool) -> _Wires:
+    """Name the nodes of an array and format its wires; `head` names the ends of word lines, ``foot_J`` bit lines."""
+    rows, columns = shape
+    if parasitics is None:
+        parasitics = Parasitics.of_chip(chip, rows, columns, both_ends=both_ends)
+    if parasitics.r_bit_line.shape != shape:
+        raise SpecError(f"parasitics are for {parasitics.r_bit_line.shape} cells, the conductances are {shape}")
+    if parasitics.both_ends and not parasitics.r_word_line[:, columns].all():
+        raise SpecError("the far end of a word line can only be driven through a segment of more than 0 ohm")
+    nodes = parasitics.name_nodes([f"{head}_{i}" for i in range(rows)], [f"foot_{j}" for j in range(columns)])
+    tails = [f"{head}far_{i}" for i in range(rows)] if parasitics.both_ends else []
+    lines = ["* wire segments: rwl into a cell from the left, rbl from a cell downwards"]
+    if parasitics.parameters:
+        units = {"r": "ohm", "c": "F"}
+        lines += [f".param {k}={spice_number(v)} $ a segment [{units[k[0]]}]" for k, v in parasitics.parameters.items()]
+    return _Wires(nodes=nodes, tails=tails, section="\n".join([*lines, *parasitics.format(nodes, tails)]))
 
 
 def _cells(chip: Chip, g: Floats, wires: WireNodes) -> str:
@@ -60,13 +83,21 @@ def _cells(chip: Chip, g: Floats, wires: WireNodes) -> str:
     return "\n".join(lines)
 
 
-def _sources(v: npt.NDArray[Any], wires: WireNodes) -> str:
+def _sources(v: npt.NDArray[Any], wires: _Wires) -> str:
     lines = ["* word lines, driven by ideal sources above the reference"]
-    lines += [f"vin_{i} {wires.heads[i]} vref {spice_number(float(volts))}" for i, volts in enumerate(v)]
+    twice = [*v, *v]
+    lines += [f"vin{name} {node} vref {spice_number(float(twice[k]))}" for k, (name, node) in enumerate(wires.driven)]
     return "\n".join(lines)
 
 
-def build_crossbar(chip: Chip, g: npt.ArrayLike, v: npt.ArrayLike) -> Netlist:
+def build_crossbar(
+    chip: Chip,
+    g: npt.ArrayLike,
+    v: npt.ArrayLike,
+    *,
+    parasitics: Parasitics | None = None,
+    both_ends: bool = False,
+) -> Netlist:
     """Build an array of the chip's cells between ideal sources and ideal virtual grounds.
 
     Parameters
@@ -77,6 +108,10 @@ def build_crossbar(chip: Chip, g: npt.ArrayLike, v: npt.ArrayLike) -> Netlist:
         Conductances of the devices [S]; 0 is an open cell.
     v : array_like of shape (rows,)
         Word-line voltages above the reference [V].
+    parasitics : Parasitics, optional
+        Resistance and capacitance of every wire segment; by default the chip's numbers.
+    both_ends : bool
+        Drive the word lines from both ends; where `parasitics` are given, they say so.
 
     Returns
     -------
@@ -90,8 +125,8 @@ def build_crossbar(chip: Chip, g: npt.ArrayLike, v: npt.ArrayLike) -> Netlist:
     """
     array = _matrix(g)
     rows, columns = array.shape
-    wires, wire_lines = _wires(chip, rows, columns, "in_{}", "foot_{}")
-    feet = [_SENSE, *(f"vsense_{j} {wires.feet[j]} vref 0" for j in range(columns))]
+    wires = _wires(chip, array.shape, "in", parasitics, both_ends)
+    feet = [_SENSE, *(f"vsense_{j} {wires.nodes.feet[j]} vref 0" for j in range(columns))]
     return build_netlist(
         chip,
         f"{rows}x{columns} crossbar of {chip.cell.kind} cells",
@@ -100,8 +135,8 @@ def build_crossbar(chip: Chip, g: npt.ArrayLike, v: npt.ArrayLike) -> Netlist:
             supplies(chip),
             gate_supply(chip),
             _sources(_vector(v, rows, "voltages"), wires),
-            wire_lines,
-            _cells(chip, array, wires),
+            wires.section,
+            _cells(chip, array, wires.nodes),
             "\n".join(feet),
         ],
         [f"i(vsense_{j})" for j in range(columns)],
@@ -130,7 +165,7 @@ def build_column(chip: Chip, g: npt.ArrayLike, v: npt.ArrayLike, r_feedback: flo
     """
     column = _matrix(np.asarray(g, dtype=float).reshape(-1, 1))
     rows = column.shape[0]
-    wires, wire_lines = _wires(chip, rows, 1, "in_{}", "foot_{}")
+    wires = _wires(chip, column.shape, "in", None, False)
     reference = chip.sense_amplifier.v_reference
     return build_netlist(
         chip,
@@ -141,9 +176,9 @@ def build_column(chip: Chip, g: npt.ArrayLike, v: npt.ArrayLike, r_feedback: flo
             supplies(chip),
             gate_supply(chip),
             _sources(_vector(v, rows, "voltages"), wires),
-            wire_lines,
-            _cells(chip, column, wires),
-            f"{_SENSE}\nvsense_0 {wires.feet[0]} sense_0 0",
+            wires.section,
+            _cells(chip, column, wires.nodes),
+            f"{_SENSE}\nvsense_0 {wires.nodes.feet[0]} sense_0 0",
             f"* sense amplifier\n{senseamp_line(chip, 'senseamp_0', 'sense_0', 'out_0', r_feedback)}",
         ],
         ["v(out_0)", "v(sense_0)", "i(vsense_0)"],
@@ -160,6 +195,8 @@ def build_tile(
     polarity: Polarity,
     r_feedback: float,
     nodesets: Mapping[str, float] | None = None,
+    parasitics: Parasitics | None = None,
+    both_ends: bool = False,
 ) -> Netlist:
     """Build a whole tile at transistor level: a DAC a word line, wires, cells, an amplifier a bit line.
 
@@ -178,6 +215,10 @@ def build_tile(
     nodesets : mapping of str to float, optional
         First guesses; without them ngspice may step for long or fail, see
         :func:`spicesim.calibration.tiles.predicted_nodesets`. Nodes: ``dac_I``, ``sense_J``, ``out_J``.
+    parasitics : Parasitics, optional
+        Resistance and capacitance of every wire segment; by default the chip's numbers.
+    both_ends : bool
+        Drive the word lines from both ends; where `parasitics` are given, they say so.
 
     Raises
     ------
@@ -189,11 +230,12 @@ def build_tile(
     inputs = _vector(codes, rows, "codes")
     if inputs.dtype.kind not in "iu" or inputs.min() < 0 or inputs.max() >= 2**chip.dac.bits:
         raise SpecError(f"codes must be integers in 0..{2**chip.dac.bits - 1}")
-    wires, wire_lines = _wires(chip, rows, columns, "dac_{}", "foot_{}")
+    wires = _wires(chip, array.shape, "dac", parasitics, both_ends)
     drivers = ["* word-line drivers; bits from the least significant, tied to vdd (1) or ground (0)"]
-    for i, code in enumerate(inputs):
-        drivers.append(f"{dac_line(f'dac_{i}', wires.heads[i], code_bits(int(code), chip.dac.bits))} $ code {code}")
-    feet = [_SENSE, *(f"vsense_{j} {wires.feet[j]} sense_{j} 0" for j in range(columns))]
+    twice = [int(code) for code in (*inputs, *inputs)]
+    for code, (name, node) in zip(twice, wires.driven, strict=False):
+        drivers.append(f"{dac_line(f'dac{name}', node, code_bits(code, chip.dac.bits))} $ code {code}")
+    feet = [_SENSE, *(f"vsense_{j} {wires.nodes.feet[j]} sense_{j} 0" for j in range(columns))]
     amplifiers: Sequence[str] = [
         "* sense amplifiers",
         *(senseamp_line(chip, f"senseamp_{j}", f"sense_{j}", f"out_{j}", r_feedback) for j in range(columns)),
@@ -209,8 +251,8 @@ def build_tile(
             dac_references(chip, polarity),
             gate_supply(chip),
             "\n".join(drivers),
-            wire_lines,
-            _cells(chip, array, wires),
+            wires.section,
+            _cells(chip, array, wires.nodes),
             "\n".join(feet),
             "\n".join(amplifiers),
         ],

@@ -16,7 +16,7 @@ MODULES = {
 # A package stands for all its modules; within one layer modules may import each other.
 LAYERS = [
     ["errors"],
-    ["units", "files", "library", "provenance"],
+    ["units", "files", "library", "provenance", "geometry"],
     ["chip"],
     ["cells", "ports", "crossbar", "fast", "mapping", "netlist", "behavioural", "_cext"],
     ["ngspice"],

@@ -1,0 +1,81 @@
+"""Numbers and expressions of a netlist: read as SPICE means them, checked, and cut into words.
+
+Expressions are those that ngspice, Xyce, HSPICE, Spectre and VACASK all know: numbers with a SPICE suffix, parameters,
+``+ - * /``, parentheses, some functions, and in behavioural sources ``v(a)``, ``v(a,b)`` and ``time``.
+"""
+
+import re
+from decimal import Decimal
+
+from spicesim.errors import SpecError
+
+__all__ = ["FUNCTIONS", "plain_number", "read_number", "split_expression"]
+
+FUNCTIONS = frozenset(["abs", "cosh", "exp", "floor", "ln", "max", "min", "sinh", "sqrt", "tanh"])
+"""Functions that an expression may call."""
+
+_SUFFIXES = {"t": 12, "g": 9, "meg": 6, "k": 3, "": 0, "m": -3, "u": -6, "n": -9, "p": -12, "f": -15, "a": -18}
+_NUMBER = re.compile(r"((?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)(meg|[tgkmunpfa]?)(?![a-z0-9_.])", re.IGNORECASE)
+_SIGNED = re.compile(rf"([-+]?){_NUMBER.pattern}", re.IGNORECASE)
+_WORD = re.compile(rf"\s*(?:(?P<number>{_NUMBER.pattern})|(?P<name>[a-z_]\w*)|(?P<sign>[-+*/(),]))", re.IGNORECASE)
+
+
+def read_number(text: str) -> float:
+    """Read a number as SPICE means it: ``5u`` is 5e-6, ``1meg`` is 1e6, ``1m`` and ``1M`` are 1e-3.
+
+    Raises
+    ------
+    SpecError
+        If it is no number.
+    """
+    found = _SIGNED.fullmatch(text.strip())
+    if found is None:
+        raise SpecError(f"expected a number such as 5e-06 or 5u, got {text!r}")
+    return float(Decimal(found[1] + found[2]).scaleb(_SUFFIXES[found[3].lower()]))
+
+
+def plain_number(text: str) -> str:
+    """Write a SPICE number with a suffix as one with an exponent, which every simulator reads alike."""
+    found = _SIGNED.fullmatch(text.strip())
+    if found is None:
+        raise SpecError(f"expected a number such as 5e-06 or 5u, got {text!r}")
+    exponent = _SUFFIXES[found[3].lower()]
+    if not exponent:
+        return found[1] + found[2]
+    return f"{found[1]}{found[2]}e{exponent}" if "e" not in found[2].lower() else repr(read_number(text))
+
+
+def split_expression(text: str) -> list[str]:
+    """Cut an expression into numbers, names, operators; braces and quotes around it or within it are parentheses.
+
+    Raises
+    ------
+    SpecError
+        If it holds what not all simulators know.
+    """
+    text = text.strip()
+    if text[:1] == "'" and text[-1:] == "'":
+        text = text[1:-1]
+    text = text.replace("{", "(").replace("}", ")").strip()
+    words: list[str] = []
+    at = 0
+    while at < len(text.rstrip()):
+        found = _WORD.match(text, at)
+        if found is None:
+            raise SpecError(
+                f"expression {text!r}: {text[at : at + 10]!r} is not known to all simulators; write it anew"
+            )
+        if found["name"] and text[found.end() :].lstrip().startswith("("):
+            name = found["name"].lower()
+            if name == "v":
+                end = text.find(")", found.end())
+                words.append("v" + re.sub(r"\s", "", text[found.end() : end + 1]).lower())
+                at = end + 1
+                continue
+            if name not in FUNCTIONS:
+                raise SpecError(f"expression {text!r}: no function {name!r}; there are {', '.join(sorted(FUNCTIONS))}")
+        words.append(found[0].strip().lower())
+        at = found.end()
+    if words.count("(") != words.count(")") or not words:
+        raise SpecError(f"expression {text!r}: parentheses do not match, or it is empty")
+    return words

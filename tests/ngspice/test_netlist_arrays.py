@@ -1,0 +1,78 @@
+"""Arrays as netlists: large ones are written and solved in time, and their wires obey physics."""
+
+import time
+
+import numpy as np
+import pytest
+
+from spicesim.chip import preset
+from spicesim.crossbar import Crossbar
+from spicesim.netlist import Parasitics, build_crossbar, build_tile
+from spicesim.ngspice.batch import BatchSimulator
+
+LINEAR = preset("generic-1t1r").changed(cell={"kind": "1r", "kappa": 0.0}, dac={"v_span": 1.0})
+
+
+def run(netlist):
+    (plot,) = BatchSimulator(timeout=120).run(netlist)
+    return plot.vectors
+
+
+def test_large_netlists_are_written_in_time(tmp_path):
+    """128x128 cells with access transistors, wires, amplifiers in 2 s; 512x512 linear cells in 10 s."""
+    rng = np.random.default_rng(1)
+    start = time.process_time()
+    g = rng.uniform(1e-6, 50e-6, (128, 128))
+    codes = rng.integers(0, 256, 128)
+    build_tile(preset("generic-1t1r"), g, codes, polarity="unipolar", r_feedback=5e3).write(tmp_path / "tile.cir")
+    middle = time.process_time()
+    g = rng.uniform(1e-6, 50e-6, (512, 512))
+    build_crossbar(LINEAR, g, rng.uniform(0, 0.2, 512)).write(tmp_path / "array.cir")
+    assert middle - start < 2
+    assert time.process_time() - middle < 10
+
+
+def test_wires_of_the_netlist_are_those_of_the_array():
+    g = np.random.default_rng(2).uniform(1e-6, 50e-6, (6, 5))
+    v = np.linspace(0.05, 0.2, 6)
+    chip = LINEAR.changed(array={"r_word_line": 7.0, "r_bit_line": 3.0})
+    found = run(build_crossbar(chip, g, v))
+    expected = Crossbar(g, 7.0, 3.0).currents(v)
+    np.testing.assert_allclose([found[f"i(vsense_{j})"][0] for j in range(5)], expected, rtol=1e-6)
+
+
+def test_driving_both_ends_mirrors():
+    """One cell in the middle of a row of three sees its source through both halves in parallel."""
+    g = np.array([[0.0, 50e-6, 0.0]])
+    chip = LINEAR.changed(array={"r_word_line": 1000.0, "r_bit_line": 0.0})
+    for both_ends, r_wire in ((False, 2000.0), (True, 1000.0)):
+        found = run(build_crossbar(chip, g, [0.2], both_ends=both_ends))
+        assert found["i(vsense_1)"][0] == pytest.approx(0.2 / (1 / 50e-6 + r_wire), rel=1e-6)
+
+
+def test_a_line_charges_with_its_elmore_delay():
+    """Ten segments of 1 kohm and 1 pF with a far cell: the far node's delay is sum(R C) to within the ladder's form."""
+    columns, r, c = 10, 1e3, 1e-12
+    chip = LINEAR.changed(array={"r_word_line": r, "c_word_line": c, "r_bit_line": 0.0})
+    g = np.zeros((1, columns))
+    g[0, -1] = 1e-9
+    netlist = build_crossbar(chip, g, [0.0])
+    body = netlist.body.replace("vin_0 in_0 vref 0.0", "vin_0 in_0 vref pulse(0 1 0 1p 1p 1 2)")
+    assert body != netlist.body
+    fields = {name: getattr(netlist, name) for name in netlist.__slots__}
+    probes = ("v(wl_0_9)", "v(vref)")
+    found = run(type(netlist)(**fields | {"body": body, "probes": probes, "analyses": (".tran 0.2n 400n",)}))
+    rise = 1 - (found["v(wl_0_9)"] - found["v(vref)"])
+    elmore = r * c * columns**2 / 2  # halves at both ends: exactly that of the distributed line
+    assert np.trapezoid(rise, found["time"]) == pytest.approx(elmore, rel=5e-3)
+
+
+def test_extracted_segments_are_those_of_the_array():
+    rng = np.random.default_rng(4)
+    g, v = rng.uniform(1e-6, 50e-6, (4, 3)), np.array([0.1, 0.2, 0.05, 0.15])
+    word, bit = rng.uniform(0, 50, (4, 3)), rng.uniform(0, 50, (4, 3))
+    none = np.zeros((4, 3))
+    wires = Parasitics(r_word_line=word, r_bit_line=bit, c_word_line=none, c_bit_line=none)
+    found = run(build_crossbar(LINEAR, g, v, parasitics=wires))
+    expected = Crossbar(g, word, bit).currents(v)
+    np.testing.assert_allclose([found[f"i(vsense_{j})"][0] for j in range(3)], expected, rtol=1e-6)
