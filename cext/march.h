@@ -13,6 +13,7 @@
 
 #include "lanes.h"
 #include "march_model.h"
+#include "port.h"
 
 typedef struct {
     lanes *word;            /* (rows, columns) */
@@ -22,27 +23,37 @@ typedef struct {
     lanes *change;         /* (columns,) of the unknown */
     lanes *norton, *offset; /* (columns,) of one row: current to the right of a node for 0 V; current of a cell at 0 V */
     lanes *delivered, *input; /* (rows,) */
+    lanes *before, *droop;    /* (rows,) delivered currents of the last step; slope of the droop beyond its chord */
+    int64_t *driver_index;    /* (rows, LANES) */
+    lanes *base, *trial, *port_misfit, *port_slope, *port_step, *root, *scale; /* (columns,) see march_ports.h */
+    lanes *residue, *solution, *direction, *image;
     lanes *settled;           /* (rows,) what the last change of the unknowns adds to the delivered currents */
 } march_workspace;
 
 static int64_t march_memory(const march_model *m)
 {
     const int64_t cells = (int64_t)m->rows * m->columns, fields = m->fields ? 2 : 1;
-    return (fields * cells + 7 * (int64_t)m->columns + 3 * (int64_t)m->rows) * (int64_t)sizeof(lanes);
+    return (fields * cells + 18 * (int64_t)m->columns + 5 * (int64_t)m->rows) * (int64_t)sizeof(lanes) +
+           (int64_t)m->rows * LANES * (int64_t)sizeof(int64_t);
 }
 
 static march_workspace march_workspace_in(void *memory, const march_model *m)
 {
     march_workspace w;
     lanes *next = memory;
-    lanes **lines[] = {&w.u, &w.carried, &w.top, &w.error, &w.change, &w.norton, &w.offset};
+    lanes **lines[] = {&w.u, &w.carried, &w.top, &w.error, &w.change, &w.norton, &w.offset,
+                      &w.base, &w.trial, &w.port_misfit, &w.port_slope, &w.port_step, &w.root, &w.scale,
+                      &w.residue, &w.solution, &w.direction, &w.image};
     for (size_t k = 0; k < sizeof(lines) / sizeof(*lines); k++, next += m->columns)
         *lines[k] = next;
     w.delivered = next;
     w.input = next + m->rows;
     w.settled = next + 2 * m->rows;
-    w.word = next + 3 * m->rows;
+    w.before = next + 3 * m->rows;
+    w.droop = next + 4 * m->rows;
+    w.word = next + 5 * m->rows;
     w.bit = NULL;
+    w.driver_index = (int64_t *)(w.word + (m->fields ? 2 : 1) * (int64_t)m->rows * m->columns);
     return w;
 }
 
@@ -83,6 +94,8 @@ INLINE lanes march_current(const REAL *k, int v_terms, int u_terms, lanes v, lan
     return value * v;
 }
 
+#include "march_ports.h"
+
 typedef struct {
     lanes step, v_min, v_max, u_min, u_max;
 } march_extent;
@@ -105,6 +118,13 @@ INLINE march_extent march_down(const march_model *m, march_workspace *w, int u_t
         const int64_t base = (int64_t)i * columns;
         lanes *word = w->word + base;
         lanes source = w->input[i];
+        if (u_terms && m->driver_values) {
+            const port_tables drivers = {m->driver_values, m->driver_slopes, m->driver_points, (REAL)m->driver_start,
+                                         (REAL)m->driver_step};
+            w->before[i] = w->delivered[i];
+            source -= march_beyond(&drivers, 1, w->driver_index + (int64_t)i * LANES, (REAL)m->driver_chord,
+                                   w->delivered[i], &w->droop[i]);
+        }
         lanes sum = tail ? -tail[i] * source : zero;
         for (int j = columns - 1; j >= 0; j--) {
             lanes u = w->u[j], c;
@@ -153,12 +173,16 @@ INLINE march_extent march_step(const march_model *m, march_workspace *w, lane_ma
     }
 }
 
-static void march_load(const march_model *m, march_workspace *w, int64_t count, int64_t first, const double *v)
+static void march_load(const march_model *m, march_workspace *w, int64_t count, int64_t first, const double *v,
+                       const int64_t *driver_index)
 {
     for (int l = 0; l < LANES; l++) {
         const int64_t item = first + l < count ? first + l : count - 1;
-        for (int i = 0; i < m->rows; i++)
+        for (int i = 0; i < m->rows; i++) {
             w->input[i][l] = (REAL)v[item * m->rows + i];
+            if (driver_index)
+                w->driver_index[i * LANES + l] = driver_index[item * m->rows + i];
+        }
     }
 }
 
@@ -171,7 +195,7 @@ static void march_solve(const march_model *m, const march_arrays *b, int64_t gro
     const int filled = b->count - first < LANES ? (int)(b->count - first) : LANES;
     const REAL *r_sense = m->r_sense, *top_i = m->top_i, *profile = m->profile;
     const lanes zero = {0};
-    march_load(m, &w, b->count, first, b->v);
+    march_load(m, &w, b->count, first, b->v, b->driver_index);
     lanes greatest = zero;
     for (int i = 0; i < rows; i++) {
         greatest = lanes_max(greatest, lanes_abs(w.input[i]));
@@ -179,12 +203,26 @@ static void march_solve(const march_model *m, const march_arrays *b, int64_t gro
             w.word[(int64_t)i * columns + j] = profile[(int64_t)i * columns + j] * w.input[i];
     }
     march_product(rows, columns, m->guess, w.input, w.top);
+    if (m->driver_values)
+        march_product(rows, rows, m->row_guess, w.input, w.delivered);
     lane_mask active = zero == zero;
     for (int step = 1; step <= m->step_limit && lanes_any(active); step++) {
         march_extent e = march_step(m, &w, active);
         for (int j = 0; j < columns; j++)
             w.error[j] = w.u[j] - r_sense[j] * w.carried[j];
+        lanes unfit = zero; /* voltages that the terminations miss */
+        if (m->sense_values)
+            unfit = march_fit_senses(m, &w, greatest * (REAL)(0.05 * m->tolerance / m->largest));
         march_product(columns, columns, m->correction, w.error, w.change);
+        if (m->driver_values) {
+            march_product(columns, rows, m->row_response, w.change, w.settled);
+            lanes droop = zero;
+            for (int i = 0; i < rows; i++) {
+                w.delivered[i] += w.settled[i];
+                droop = lanes_max(droop, lanes_abs(w.droop[i] * (w.delivered[i] - w.before[i])));
+            }
+            unfit += droop;
+        }
         lanes moved = zero, check = zero;
         for (int j = 0; j < columns; j++) {
             moved = lanes_max(moved, lanes_abs(w.change[j]));
@@ -192,7 +230,8 @@ static void march_solve(const march_model *m, const march_arrays *b, int64_t gro
             w.top[j] = lanes_select(active, w.top[j] + w.change[j], w.top[j]);
         }
         moved *= (REAL)m->spread;
-        lanes residual = (REAL)m->defect * (e.step + moved) + (REAL)m->defect_u * moved + 0 * check;
+        lanes residual = (REAL)m->defect * (e.step + moved) + (REAL)m->defect_u * moved + (REAL)m->largest * unfit +
+                         0 * check;
         lane_mask arrived = active & (residual <= (REAL)m->tolerance * greatest);
         active &= ~arrived;
         if (step == m->step_limit)
@@ -200,7 +239,10 @@ static void march_solve(const march_model *m, const march_arrays *b, int64_t gro
         if (!lanes_any(arrived))
             continue;
         march_product(columns, columns, m->response, w.change, w.error);
-        march_product(columns, rows, m->row_response, w.change, w.settled);
+        if (m->driver_values)
+            memset(w.settled, 0, rows * sizeof(lanes));
+        else
+            march_product(columns, rows, m->row_response, w.change, w.settled);
         for (int l = 0; l < filled; l++) {
             if (!arrived[l])
                 continue;

@@ -24,7 +24,7 @@ void march_linear_double(const march_model *m, const march_linear_arrays *b, int
     const int rows = m->rows, columns = m->columns;
     const int64_t first = group * LANES;
     const int filled = b->count - first < LANES ? (int)(b->count - first) : LANES;
-    march_load(m, &w, b->count, first, b->v);
+    march_load(m, &w, b->count, first, b->v, NULL);
     for (int j = 0; j < columns; j++)
         for (int l = 0; l < LANES; l++)
             w.top[j][l] = b->top ? b->top[(first + (l < filled ? l : filled - 1)) * columns + j] : 0;

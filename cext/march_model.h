@@ -20,6 +20,15 @@ typedef struct {
     const void *row_response;        /* (columns, rows) current of driver i a unit of unknown j: [j][i] */
     const void *guess;               /* (rows, columns) unknown k a volt at source i */
     const void *profile;             /* (rows, columns) word-line voltage a volt at its source, first guess */
+    const void *driver_values, *driver_slopes; /* (tables, points) as in port.h, or NULL */
+    const void *sense_values, *sense_slopes;   /* the same */
+    int64_t driver_points, sense_points;
+    double driver_start, driver_step, sense_start, sense_step;
+    const int64_t *sense_index;       /* (columns,) */
+    double driver_chord, sense_chord; /* resistances in r_head and r_sense that stand for the tables [ohm] */
+    const void *admittance;           /* (columns, columns) current of foot k a volt of misfit at foot j [S] */
+    const void *row_guess;            /* (rows, rows) current of driver k a volt at source i [S] */
+    double largest;                   /* slope of a cell [S] */
     double defect, defect_u, spread; /* |dI/dV - D| [S], |dI/du| [S], change of V and u a unit of unknown: bounds */
     double tolerance;                /* of a cell's current, a volt of the greatest input [S] */
 } march_model;
@@ -27,6 +36,7 @@ typedef struct {
 typedef struct {
     int64_t count;
     const double *v;      /* IN (batch, rows) [V] */
+    const int64_t *driver_index; /* IN (batch, rows), or NULL */
     double *currents;     /* OUT (batch, columns) into the feet [A] */
     double *top_currents; /* OUT (batch, columns) into the tops [A] */
     double *row_currents; /* OUT (batch, rows) from the sources [A] */

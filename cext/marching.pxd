@@ -21,11 +21,23 @@ cdef extern from "march_model.h" nogil:
         const void *row_response
         const void *guess
         const void *profile
+        const void *driver_values
+        const void *driver_slopes
+        const void *sense_values
+        const void *sense_slopes
+        int64_t driver_points, sense_points
+        double driver_start, driver_step, sense_start, sense_step
+        const int64_t *sense_index
+        double driver_chord, sense_chord
+        const void *admittance
+        const void *row_guess
+        double largest
         double defect, defect_u, spread, tolerance
 
     ctypedef struct march_arrays:
         int64_t count
         const double *v
+        const int64_t *driver_index
         double *currents
         double *top_currents
         double *row_currents

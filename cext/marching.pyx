@@ -33,6 +33,8 @@ cdef march_model wires_of(
     const real[::1] r_head, const real[::1] head, const real[::1] tail, const real[::1] top_u, const real[::1] top_i,
 ):
     cdef march_model m
+    m.driver_values = m.driver_slopes = m.sense_values = m.sense_slopes = NULL
+    m.driver_points = m.sense_points = 0
     m.rows = <int>slope.shape[0]
     m.columns = <int>slope.shape[1]
     m.fields = 0
@@ -86,7 +88,12 @@ def march(
     const real[:, ::1] correction, const real[:, ::1] response,  # IN (columns, columns)
     const real[:, ::1] row_response,  # IN (columns, rows)
     const real[:, ::1] guess, const real[:, ::1] profile,  # IN (rows, columns)
-    tuple bounds,  # defect, defect_u, spread
+    const real[:, ::1] admittance, const real[:, ::1] row_guess,  # IN (columns, columns), (rows, rows)
+    const real[:, ::1] driver_values, const real[:, ::1] driver_slopes,  # IN (tables, points) or None
+    const real[:, ::1] sense_values, const real[:, ::1] sense_slopes,  # IN (tables, points) or None
+    tuple grids,  # driver start, step, chord, sense start, step, chord
+    tuple bounds,  # defect, defect_u, spread, largest
+    const int64_t[:, ::1] driver_index, const int64_t[::1] sense_index,  # IN (batch, rows), (columns,); or None
     double tolerance, int step_limit, int threads,
     const double[:, ::1] v,  # IN (batch, rows), batch > 0
     double[:, ::1] currents, double[:, ::1] top_currents, double[:, ::1] row_currents,  # OUT (batch, columns or rows)
@@ -109,7 +116,22 @@ def march(
     m.row_response = &row_response[0, 0]
     m.guess = &guess[0, 0]
     m.profile = &profile[0, 0]
-    m.defect, m.defect_u, m.spread = bounds
+    m.admittance = &admittance[0, 0]
+    m.row_guess = &row_guess[0, 0]
+    if driver_values is not None:
+        m.driver_values = &driver_values[0, 0]
+        m.driver_slopes = &driver_slopes[0, 0]
+        m.driver_points = driver_values.shape[1]
+        b.driver_index = &driver_index[0, 0]
+    else:
+        b.driver_index = NULL
+    if sense_values is not None:
+        m.sense_values = &sense_values[0, 0]
+        m.sense_slopes = &sense_slopes[0, 0]
+        m.sense_points = sense_values.shape[1]
+        m.sense_index = &sense_index[0]
+    m.driver_start, m.driver_step, m.driver_chord, m.sense_start, m.sense_step, m.sense_chord = grids
+    m.defect, m.defect_u, m.spread, m.largest = bounds
     m.tolerance = tolerance
     b.count = v.shape[0]
     b.v = &v[0, 0]

@@ -5,7 +5,7 @@ march for each unknown and one for each source tells all: the transfer matrix, a
 for nonlinear cells is one more march.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -15,10 +15,12 @@ from spicesim._cext import marching
 from spicesim.crossbar.blas import one_blas_thread
 from spicesim.crossbar.chords import Chords
 from spicesim.crossbar.wiring import Wiring
+from spicesim.ports import PortTables
 
-__all__ = ["ChordMarch", "LinearMarch", "Marched"]
+__all__ = ["ChordMarch", "LinearMarch", "MarchPorts", "Marched"]
 
 Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 Parts = tuple[Any, ...]
 
 SCALE = 1e3
@@ -132,32 +134,68 @@ class Marched:
     bit: Floats | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MarchPorts:
+    """What ends the lines beyond resistances, and the chord resistances that stand for it in the wiring [ohm]."""
+
+    drivers: PortTables | None = None
+    driver_chord: float = 0.0
+    senses: PortTables | None = None
+    sense_chord: float = 0.0
+    sense_index: Integers | None = None
+    """Table of each column, (columns,)."""
+
+    @classmethod
+    def choose(
+        cls, drivers: PortTables | None, i_max: float, senses: PortTables | None, sense_index: Integers | None
+    ) -> Self:
+        """Choose chords: for drivers the middle up to a current, for senses that of the flat part of the tables."""
+        droop = 0.0
+        if drivers is not None:
+            grid = drivers.start + drivers.step * np.arange(drivers.slopes.shape[1])
+            near = drivers.slopes[:, np.abs(grid) <= max(i_max, drivers.step)]
+            droop = float((near.min() + near.max()) / 2) if near.size else float(np.median(drivers.slopes))
+        flat = 0.0 if senses is None else float(np.quantile(senses.slopes, 0.2))
+        return cls(
+            drivers=drivers, driver_chord=droop, senses=senses, sense_chord=flat,
+            sense_index=sense_index,
+        )  # fmt: skip
+
+    def add_to(self, wiring: Wiring) -> Wiring:
+        """Return a wiring with the chords in it."""
+        return replace(wiring, driver=wiring.driver + self.driver_chord, sense=wiring.sense + self.sense_chord)
+
+
 class ChordMarch:
     """Newton with chord slopes, each step one march; see cext/march.h.
 
     Parameters
     ----------
     linear : LinearMarch
-        The array with the cells' chord slopes.
+        The array with the cells' chord slopes and the ports' chord resistances.
     chords : Chords
         The cells.
+    ports : MarchPorts
+        The ports.
     single : bool
         Whether to calculate in float32, 16 vectors at a time, instead of float64, 8 at a time.
     """
 
-    def __init__(self, linear: LinearMarch, chords: Chords, single: bool) -> None:
-        self.chords = chords
+    def __init__(self, linear: LinearMarch, chords: Chords, ports: MarchPorts, single: bool) -> None:
+        self.chords, self.ports = chords, ports
         self.spread = linear.spread
-        self._bounds = chords.defect, chords.defect_u, self.spread
+        self._bounds = chords.defect, chords.defect_u, self.spread, chords.largest
         ones = np.ones((1, linear.slope.shape[0]))
-        start = _parts(linear, linear.slope[:, :, None, None], np.ones(linear.slope.shape), np.float64)
-        calm = _run(start, (0.0, 0.0, 1.0), 1.0, 1, ones, 1, True)  # linear cells, all sources at 1 V
+        none = MarchPorts()
+        start = _parts(linear, linear.slope[:, :, None, None], np.ones(linear.slope.shape), none, np.float64)
+        calm = _run(start, none, (0.0, 0.0, 1.0, 1.0), 1.0, 1, ones, None, 1, True)  # linear cells, sources at 1 V
         assert calm.word is not None
-        self._parts = _parts(linear, chords.coefficients, calm.word[0], np.float32 if single else np.float64)
+        self._parts = _parts(linear, chords.coefficients, calm.word[0], ports, np.float32 if single else np.float64)
 
-    def solve(self, v: Floats, tolerance: float, threads: int, fields: bool) -> Marched:
+    def solve(self, v: Floats, driver_index: Integers | None, tolerance: float, threads: int, fields: bool) -> Marched:
         """Solve vectors; `steps` is negative, or `extents` outside the chords' box, where that failed."""
-        return _run(self._parts, self._bounds, tolerance * self.chords.largest, STEP_LIMIT, v, threads, fields)
+        current = tolerance * self.chords.largest
+        return _run(self._parts, self.ports, self._bounds, current, STEP_LIMIT, v, driver_index, threads, fields)
 
     def is_solved(self, marched: Marched) -> npt.NDArray[np.bool_]:
         """Tell which vectors arrived within the box in which the chords hold, (batch,)."""
@@ -167,23 +205,34 @@ class ChordMarch:
         return np.asarray((marched.steps > 0) & inside.all(axis=1))
 
 
-def _parts(linear: LinearMarch, coefficients: Floats, profile: Floats, dtype: type) -> Parts:
+def _parts(linear: LinearMarch, coefficients: Floats, profile: Floats, ports: MarchPorts, dtype: type) -> Parts:
     """Return the arrays of the kernel in one precision."""
     wiring = linear.wiring
     parts = (
         coefficients, linear.slope, linear.share, wiring.word, wiring.bit, wiring.driver, linear.head, linear.tail,
         linear.top_u, linear.top_i, wiring.sense, linear.correction, linear.response, linear.row_response,
-        linear.guess, profile,
+        linear.guess, profile, linear.correction @ linear.response, linear.input_matrix,
+        *_tables(ports.drivers), *_tables(ports.senses),
     )  # fmt: skip
     return tuple(None if part is None else np.ascontiguousarray(part, dtype=dtype) for part in parts)
 
 
+def _tables(port: PortTables | None) -> tuple[Floats | None, Floats | None]:
+    return (None, None) if port is None else (port.values, port.slopes)
+
+
+def _grid(port: PortTables | None) -> tuple[float, float]:
+    return (0.0, 1.0) if port is None else (port.start, port.step)
+
+
 def _run(
     parts: Parts,
-    bounds: tuple[float, float, float],
+    ports: MarchPorts,
+    bounds: tuple[float, float, float, float],
     tolerance: float,
     step_limit: int,
     v: Floats,
+    driver_index: Integers | None,
     threads: int,
     fields: bool,
 ) -> Marched:
@@ -199,9 +248,10 @@ def _run(
         word=np.empty((count, rows, columns)) if fields else None,
         bit=np.empty((count, rows, columns)) if fields else None,
     )
+    grids = (*_grid(ports.drivers), ports.driver_chord, *_grid(ports.senses), ports.sense_chord)
     rest: Parts = (
-        bounds, tolerance, step_limit, threads, v, out.currents, out.top_currents, out.row_currents, out.residual,
-        out.extents, out.steps, out.word, out.bit,
+        grids, bounds, driver_index, ports.sense_index, tolerance, step_limit, threads, v, out.currents,
+        out.top_currents, out.row_currents, out.residual, out.extents, out.steps, out.word, out.bit,
     )  # fmt: skip
     marching.march(*parts, *rest)
     return out

@@ -1,6 +1,6 @@
 """The operating points of an array, by the fastest solver that can find them.
 
-1. Marching with chord slopes (cext/march.h), for many vectors, ideal ports and cells that do not bend much.
+1. Marching with chord slopes (cext/march.h), for many vectors and cells that do not bend much.
 2. Newton with conjugate gradients (cext/array_solver.h), for everything else driven at one end and sensed at one.
 3. Nodal analysis, for broken segments, lines with two ends that marching cannot do, and cells of the user's own.
 
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from spicesim._cext import array_solver
 from spicesim.cells import Cell, CellKernel, KernelCell
 from spicesim.crossbar.chords import Chords
-from spicesim.crossbar.marching import ChordMarch, LinearMarch
+from spicesim.crossbar.marching import ChordMarch, LinearMarch, MarchPorts
 from spicesim.crossbar.nodal import NodalArray
 from spicesim.crossbar.wiring import Wiring
 from spicesim.errors import ConvergenceError, ValidityError
@@ -86,7 +86,7 @@ class OperatingPointSolver:
         if isinstance(cell, KernelCell):
             kernel = cell.kernel(g)
             self._kernel = kernel._replace(coefficients=np.ascontiguousarray(kernel.coefficients, dtype=float))
-        self._marches: dict[tuple[object, ...], ChordMarch | None] = {}
+        self._marches: dict[tuple[object, ...], tuple[ChordMarch | None, object, object]] = {}
         self._nodal: NodalArray | None = None
 
     @property
@@ -118,13 +118,17 @@ class OperatingPointSolver:
         count = len(request.v)
         rows, columns = self.g.shape
         points = Points(count, rows, columns, request.fields)
-        if count >= MARCH_LEAST and request.drivers is None and request.senses is None and request.mask is None:
+        if count >= MARCH_LEAST and request.mask is None:
             self._march(request, points)
         left = np.flatnonzero(points.steps == 0)
         if left.size and self.takes_ports:
             self._iterate(request, points, left)
         elif left.size:
             self._analyse(request, points, left)
+        if request.drivers is not None:
+            request.drivers.check(points.row_currents, "driver of row")
+        if request.senses is not None:
+            request.senses.check(points.currents, "sense amplifier of column")
         return points
 
     def _march(self, request: Request, points: Points) -> None:
@@ -135,11 +139,12 @@ class OperatingPointSolver:
         half_octave = np.ceil(2 * np.log2(np.maximum(top, 1e-6)) - 1e-9).astype(int)
         negative = np.asarray((request.v < 0).any(axis=1))
         for octave, sign in sorted({(int(o), bool(s)) for o, s in zip(half_octave, negative, strict=True)}):
-            march = self._prepare_march(2.0 ** (octave / 2), sign, request.tolerance, request.precision)
+            march = self._prepare_march(2.0 ** (octave / 2), sign, request)
             if march is None:
                 continue
             chosen = np.flatnonzero((half_octave == octave) & (negative == sign))
-            marched = march.solve(request.v[chosen], request.tolerance, request.threads, request.fields)
+            index = None if request.driver_index is None else request.driver_index[chosen]
+            marched = march.solve(request.v[chosen], index, request.tolerance, request.threads, request.fields)
             good = march.is_solved(marched)
             where = chosen[good]
             points.currents[where] = marched.currents[good] + marched.top_currents[good]
@@ -153,26 +158,42 @@ class OperatingPointSolver:
                 assert marched.bit is not None
                 points.word[where], points.bit[where] = marched.word[good], marched.bit[good]
 
-    def _prepare_march(self, v_max: float, negative: bool, tolerance: float, precision: Precision) -> ChordMarch | None:
-        key = (v_max, negative, tolerance, precision)
+    def _prepare_march(self, v_max: float, negative: bool, request: Request) -> ChordMarch | None:
+        index = None if request.sense_index is None else request.sense_index.tobytes()
+        ports = id(request.drivers), id(request.senses), index
+        key = (v_max, negative, request.tolerance, request.precision, ports)
         if key not in self._marches:
             while len(self._marches) >= MARCHES_KEPT:
                 del self._marches[next(iter(self._marches))]
-            self._marches[key] = self._make_march(v_max, negative, tolerance, precision)
-        return self._marches[key]
+            # with the ports, so that their ids are not given to others
+            self._marches[key] = self._make_march(v_max, negative, request), request.drivers, request.senses
+        return self._marches[key][0]
 
-    def _make_march(self, v_max: float, negative: bool, tolerance: float, precision: Precision) -> ChordMarch | None:
+    def _make_march(self, v_max: float, negative: bool, request: Request) -> ChordMarch | None:
         """Prepare a march for inputs up to `v_max`; None where its chords or its rounding are not good enough."""
         assert self._kernel is not None
         slopes = self._kernel.coefficients[:, :, 0, 0]
-        drop = (self.wiring.bit * np.cumsum(slopes, axis=0)).sum(axis=0) + self.wiring.sense * slopes.sum(axis=0)
-        rise = min(v_max, 1.1 * v_max * float(drop.max())) if math.isfinite(drop.max()) else v_max
-        v_limits = (-v_max - rise if negative else -rise, v_max + (rise if negative else 0.0))
-        chords = Chords.fit(self._kernel, v_limits, (-rise if negative else 0.0, rise), 0.05 * tolerance)
-        linear = None if chords is None else LinearMarch.prepare(self.wiring, chords.slope)
-        if chords is None or linear is None or ROUNDING[precision] * linear.spread > tolerance:
+        i_max = v_max * float(slopes.sum(axis=1).max())
+        ports = MarchPorts.choose(request.drivers, i_max, request.senses, request.sense_index)
+        wiring = ports.add_to(self.wiring)
+        drop = (wiring.bit * np.cumsum(slopes, axis=0)).sum(axis=0) + wiring.sense * slopes.sum(axis=0)
+        rise = min(v_max, 1.1 * v_max * float(drop.max()))
+        low, high = (-rise if negative else 0.0), rise
+        reach = v_max
+        if request.senses is not None:
+            values = request.senses.values
+            if not negative:  # nor are the currents
+                values = values[:, min(max(0, int(-request.senses.start / request.senses.step)), values.shape[1] - 1) :]
+            low += max(-v_max, min(0.0, float(values.min())))
+            high += min(v_max, max(0.0, float(values.max())))
+        if request.drivers is not None:
+            reach *= 1.05
+        v_limits = (-reach if negative else 0.0) - high, reach - low
+        chords = Chords.fit(self._kernel, v_limits, (low, high), 0.05 * request.tolerance)
+        linear = None if chords is None else LinearMarch.prepare(wiring, chords.slope)
+        if chords is None or linear is None or ROUNDING[request.precision] * linear.spread > request.tolerance:
             return None
-        return ChordMarch(linear, chords, precision == "single")
+        return ChordMarch(linear, chords, ports, request.precision == "single")
 
     def _iterate(self, request: Request, points: Points, left: Integers) -> None:
         """Solve vectors `left` by Newton with conjugate gradients."""
@@ -201,10 +222,6 @@ class OperatingPointSolver:
         if (worst[:, 0] >= 0).any():
             item = int(np.argmax(worst[:, 0] >= 0))
             self._refuse(request, int(left[item]), int(worst[item, 0]), residual[item], int(steps[item]))
-        if request.drivers is not None:
-            request.drivers.check(row_currents, "driver of row")
-        if request.senses is not None:
-            request.senses.check(currents, "sense amplifier of column")
         self._check_limits("voltage across", kernel.v_limits, extents[:, :2], worst[:, 1], left)
         self._check_limits("bit-line voltage at", kernel.u_limits, extents[:, 2:], worst[:, 2], left)
         points.currents[left], points.row_currents[left] = currents, row_currents
