@@ -6,9 +6,12 @@ from spicesim.characterise.bench import Bench, Conditions, run_bench
 from spicesim.characterise.cell import cell_bench
 from spicesim.characterise.comparator import comparator_bench
 from spicesim.characterise.dac import dac_bench
+from spicesim.characterise.integrator import integrator_bench
+from spicesim.characterise.mirror import mirror_bench
 from spicesim.characterise.plot import plot_sheet, write_plot
 from spicesim.characterise.senseamp import senseamp_bench
 from spicesim.characterise.sheet import DataSheet, Entry, Panel, Spread, write_sheet
+from spicesim.characterise.wldriver import wldriver_bench
 from spicesim.chip import Chip
 
 __all__ = [
@@ -30,5 +33,8 @@ BLOCKS: dict[str, Callable[[Chip], Bench]] = {
     "senseamp": senseamp_bench,
     "cell": cell_bench,
     "comparator": comparator_bench,
+    "integrator": integrator_bench,
+    "mirror": mirror_bench,
+    "wldriver": wldriver_bench,
 }
 """Testbenches by the name of their block."""

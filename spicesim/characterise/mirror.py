@@ -1,0 +1,79 @@
+"""Data sheet of the current-mirror readout."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from spicesim.characterise.bench import Bench, Measurement, waves
+from spicesim.characterise.sheet import Panel, entry
+from spicesim.characterise.waveform import crossing, settling_time
+from spicesim.chip import Chip
+from spicesim.netlist.mirror import MirrorSizes, build_mirror, build_mirror_step
+from spicesim.ngspice.outcome import Results
+from spicesim.units import format_si
+
+__all__ = ["mirror_bench"]
+
+_LIMIT = 100e-6
+_COLUMN = 10e3
+
+
+def mirror_bench(chip: Chip, sizes: MirrorSizes | None = None) -> Bench:
+    """Build the testbench of the current-mirror readout: copy, input and output resistance, compliance, settling."""
+    sizes = sizes or MirrorSizes()
+    netlists = {
+        "transfer": build_mirror(chip, _LIMIT, sizes=sizes),
+        "output": build_mirror(chip, _LIMIT / 2, sizes=sizes, output=True, points=331),
+        "step": build_mirror_step(chip, _LIMIT / 4, 3 * _LIMIT / 4, sizes=sizes, r_column=_COLUMN),
+    }
+    reference = chip.sense_amplifier.v_reference
+
+    def measure(results: Mapping[str, Results]) -> Measurement:
+        swept = waves(results["transfer"])
+        i = _LIMIT * np.arange(1, 101) / 100
+        copy = -swept["i(vout)"]
+        ratio = copy / i / sizes.ratio
+        half = len(i) // 2
+        r_in = np.gradient(swept["v(in)"], i)[half]
+        at_output = waves(results["output"])
+        v, out = at_output["v(out)"], -at_output["i(vout)"]
+        conductance = np.gradient(out, v)
+        r_out = 1 / np.interp(reference, v, conductance)
+        line = np.interp(reference, v, out) - (reference - v) / r_out  # how the copy would go on in saturation
+        compliance = crossing(v, out / line, 0.99, rising=True)
+        step = waves(results["step"])
+        settle = settling_time(step["time"], step["i(vout)"], 100e-9, 0.001 * _LIMIT, "the mirror")
+        at = f"at {format_si(_LIMIT / 2, 'A')}"
+        entries = (
+            entry("ratio_error", "error of the copy", 100 * (ratio[half - 1] - 1), "%", f"{at}, out at the reference"),
+            entry("ratio_change", "change of the copy", 100 * np.ptp(ratio[4:]), "%", "5 to 100 uA"),
+            entry("offset", "offset of the virtual ground", swept["v(in)"][half] - reference, "V", at),
+            entry("r_in", "input resistance", r_in, "ohm", at),
+            entry("r_out", "output resistance", r_out, "ohm", at),
+            entry("compliance", "lowest output voltage", compliance, "V", f"copy within 1 %, {at}"),
+            entry("t_settle", "settling", settle, "s", f"0.1 % of full scale, column {format_si(_COLUMN, 'ohm')}"),
+            entry("power", "power of the amplifier", -chip.process.supply * swept["i(vdd)"][half], "W"),
+        )
+        panels = (
+            Panel(
+                title="copy", x=i, x_label="current into the bit line [A]", y_label="error of the copy [%]",
+                curves={"copy": 100 * (ratio - 1)},
+            ),
+            Panel(
+                title="output", x=v, x_label="output voltage [V]", y_label="output current [A]",
+                curves={"copy": out},
+            ),
+            Panel(
+                title="step", x=step["time"], x_label="time [s]", y_label="output current [A]",
+                curves={"copy": -step["i(vout)"]},
+            ),
+        )  # fmt: skip
+        return Measurement(entries=entries, panels=panels)
+
+    return Bench(
+        block="mirror",
+        title=f"current-mirror readout, 1:{sizes.ratio}",
+        netlists=netlists,
+        measure=measure,
+        varied=("transfer",),
+    )

@@ -1,0 +1,171 @@
+"""The switched integrator, a sense amplifier that counts charge, and testbenches of it and of its amplifier."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from spicesim.chip import Chip
+from spicesim.errors import SpecError
+from spicesim.netlist.netlist import Netlist, build_netlist
+from spicesim.netlist.process import block_text
+from spicesim.netlist.senseamp import supplies
+from spicesim.units import format_si, spice_number
+
+__all__ = [
+    "IntegratorSizes",
+    "Window",
+    "build_integrators",
+    "build_ota_response",
+    "integrator_blocks",
+    "integrator_line",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntegratorSizes:
+    """Sizes of an integrator."""
+
+    capacitor: float = 2e-12
+    """Integrating capacitor [F]."""
+    bias_current: float = 20e-6
+    """Bias current of its amplifier [A]."""
+    switch_width: float = 10e-6
+    """Width of the input switch's n-channel transistors [m]."""
+    reset_width: float = 2e-6
+    """Width of the reset switch's transistors [m]."""
+
+    def __post_init__(self) -> None:
+        if not all(np.isfinite(x) and x > 0 for x in (self.capacitor, self.bias_current)):
+            raise SpecError(
+                f"capacitor and bias current must be positive, got {self.capacitor:g} F and {self.bias_current:g} A"
+            )
+        if not all(np.isfinite(x) and x >= 0.3e-6 for x in (self.switch_width, self.reset_width)):
+            raise SpecError("switches of an integrator must be 0.3 um wide or more")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """When an integrator is reset, runs and holds."""
+
+    reset: float = 200e-9
+    """End of the reset, which starts at 0 [s]."""
+    start: float = 300e-9
+    """Start of the window [s]."""
+    length: float = 500e-9
+    """Length of the window [s]."""
+    hold: float = 1000e-9
+    """How long the output is held after it [s]."""
+    edge: float = 1e-9
+    """Rise and fall time of the controls [s]."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.edge < self.reset < self.start - self.edge or not self.length > 2 * self.edge or self.hold <= 0:
+            raise SpecError("an integrator is reset, then runs, then holds: 0 < edge < reset < start, length > 2 edge")
+
+    @property
+    def end(self) -> float:
+        """End of the window [s]."""
+        return self.start + self.length
+
+    def sources(self, high: float) -> list[str]:
+        """Format the sources of the two controls; levels cross half at the times stated."""
+        h, e = spice_number(high), self.edge / 2
+        times = [spice_number(t + d) for t in (self.reset, self.start, self.end) for d in (-e, e)]
+        return [
+            f"vrst rst 0 pwl(0 {h} {times[0]} {h} {times[1]} 0)",
+            f"vrun run 0 pwl(0 0 {times[2]} 0 {times[3]} {h} {times[4]} {h} {times[5]} 0)",
+        ]
+
+
+def integrator_blocks(chip: Chip) -> list[str]:
+    """Return the subcircuits that :func:`integrator_line` calls."""
+    return [block_text(name, chip.process) for name in ("switch", "ota", "integrator")]
+
+
+def integrator_line(chip: Chip, name: str, node_in: str, node_out: str, sizes: IntegratorSizes | None = None) -> str:
+    """Format the instance of one integrator; its controls are ``run`` and ``rst``."""
+    sizes = sizes or IntegratorSizes()
+    return (
+        f"x{name} {node_in} {node_out} vref run rst vdd 0 integrator c={spice_number(sizes.capacitor)}"
+        f" ibias={spice_number(sizes.bias_current)} w={spice_number(sizes.switch_width)}"
+        f" wr={spice_number(sizes.reset_width)} l={spice_number(chip.process.min_length)}"
+    )
+
+
+def build_integrators(
+    chip: Chip,
+    currents: npt.ArrayLike,
+    *,
+    sizes: IntegratorSizes | None = None,
+    window: Window | None = None,
+    c_line: float = 0.5e-12,
+) -> Netlist:
+    """Build a testbench of integrators, each with a constant current of its own.
+
+    Parameters
+    ----------
+    chip : Chip
+        The chip.
+    currents : array_like of shape (integrators,)
+        Currents into their bit lines [A].
+    sizes : IntegratorSizes, optional
+        Of all integrators.
+    window : Window, optional
+        When they are reset, run and hold.
+    c_line : float
+        Capacitance of a bit line [F].
+
+    Returns
+    -------
+    Netlist
+        Probes ``v(out_K)``, ``v(in_K)``, ``i(vdd)``.
+    """
+    window = window or Window()
+    values = np.asarray(currents, dtype=float)
+    if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
+        raise SpecError(f"currents must be finite numbers, one an integrator, got shape {values.shape}")
+    lines = ["* controls, shared", *window.sources(chip.process.supply), "* bit lines"]
+    for k, current in enumerate(values):
+        lines += [
+            f"iin_{k} 0 in_{k} {spice_number(current)}",
+            f"cin_{k} in_{k} 0 {spice_number(c_line)}",
+            integrator_line(chip, f"dut_{k}", f"in_{k}", f"out_{k}", sizes),
+        ]
+    reference = chip.sense_amplifier.v_reference
+    return build_netlist(
+        chip,
+        f"{len(values)} switched integrators",
+        [*integrator_blocks(chip), supplies(chip), "\n".join(lines)],
+        ["time", "i(vdd)", *(f"v({node}_{k})" for k in range(len(values)) for node in ("out", "in"))],
+        notes=[
+            f"Integrators, reset until {format_si(window.reset, 's')}, running from {format_si(window.start, 's')}"
+            f" to {format_si(window.end, 's')}."
+        ],
+        analyses=[f".tran 2n {spice_number(window.end + window.hold)} 0 5n"],
+        nodesets={f"out_{k}": reference for k in range(len(values))},
+    )
+
+
+def build_ota_response(chip: Chip, c_load: float, bias_current: float) -> Netlist:
+    """Build a testbench for the open-loop gain of the integrator's amplifier.
+
+    A resistor that only sets the bias feeds the output back; 1 F keeps signals out of it.
+    """
+    lines = [
+        "vin inp vref dc 0 ac 1",
+        f"xa inp inn out vdd 0 ota ibias={spice_number(bias_current)}",
+        "rbias out inn 1e9",
+        "cbias inn 0 1",
+        f"cload out 0 {spice_number(c_load)}",
+    ]
+    reference = chip.sense_amplifier.v_reference
+    return build_netlist(
+        chip,
+        "folded-cascode amplifier, open loop",
+        [block_text("ota", chip.process), supplies(chip), "\n".join(lines)],
+        ["frequency", "v(out)", "i(vdd)"],
+        notes=["Gain of the amplifier from its inputs to its output."],
+        analyses=[".ac dec 40 1 10g"],
+        nodesets={"out": reference, "inn": reference},
+    )

@@ -1,0 +1,109 @@
+"""The word-line driver for pulses, and a testbench that pulses a row."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spicesim.chip import Chip
+from spicesim.errors import SpecError
+from spicesim.netlist.netlist import Netlist, build_netlist
+from spicesim.netlist.process import block_text
+from spicesim.netlist.senseamp import supplies
+from spicesim.units import format_si, spice_number
+
+__all__ = ["DriverSizes", "build_wldriver", "build_wldriver_load", "wldriver_blocks", "wldriver_line"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverSizes:
+    """Sizes of a word-line driver."""
+
+    width: float = 40e-6
+    """Width of the output switches' n-channel transistors [m]; p-channel ones are 2.5 times wider."""
+    taper: float = 4.0
+    """Ratio of one inverter's width to the one before."""
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.width) and self.taper >= 1 and self.width / self.taper**2 >= 0.3e-6):
+            raise SpecError(
+                f"the first inverter of a driver must be 0.3 um wide or more: width / taper^2 of "
+                f"{self.width:g} m and {self.taper:g} is too little"
+            )
+
+
+def wldriver_blocks(chip: Chip) -> list[str]:
+    """Return the subcircuits that :func:`wldriver_line` calls."""
+    return [block_text("wldriver", chip.process)]
+
+
+def wldriver_line(chip: Chip, name: str, control: str, node_out: str, sizes: DriverSizes | None = None) -> str:
+    """Format the instance of one driver; it puts out node ``vhi`` or ``vlo``."""
+    sizes = sizes or DriverSizes()
+    if 2.5 * sizes.width > chip.process.max_width * (1 + 1e-9):
+        raise SpecError(
+            f"the driver's p-channel switches of {2.5 * sizes.width:g} m are wider than the models cover, "
+            f"{chip.process.max_width:g} m; use several drivers, or a smaller width"
+        )
+    return (
+        f"x{name} {control} {node_out} vhi vlo vdd 0 wldriver w={spice_number(sizes.width)}"
+        f" taper={spice_number(sizes.taper)} l={spice_number(chip.process.min_length)}"
+    )
+
+
+def _levels(chip: Chip) -> str:
+    return f"* read voltages\nvlo vlo vref 0\nvhi vhi vref {spice_number(chip.dac.v_span)}"
+
+
+def build_wldriver(
+    chip: Chip, *, sizes: DriverSizes | None = None, r_load: float = 1e4, c_load: float = 1e-12, width: float = 100e-9
+) -> Netlist:
+    """Build a testbench that sends one pulse into a row.
+
+    Parameters
+    ----------
+    chip : Chip
+        The chip; pulses go from the reference to ``dac.v_span`` above it.
+    sizes : DriverSizes, optional
+        Of the driver.
+    r_load, c_load : float
+        Resistance of the row's cells to the reference [ohm], capacitance of the row [F].
+    width : float
+        Width of the pulse [s].
+    """
+    lines = [
+        "* a pulse, the driver, and its row",
+        f"vctrl ctrl 0 pulse(0 {spice_number(chip.process.supply)} 50n 0.1n 0.1n {spice_number(width)})",
+        wldriver_line(chip, "driver", "ctrl", "out", sizes),
+        f"rload out vref {spice_number(r_load)}",
+        f"cload out 0 {spice_number(c_load)}",
+    ]
+    return build_netlist(
+        chip,
+        "word-line driver, one pulse",
+        [*wldriver_blocks(chip), supplies(chip), _levels(chip), "\n".join(lines)],
+        ["time", "v(ctrl)", "v(out)", "i(vdd)", "i(vhi)"],
+        notes=[f"One pulse of {format_si(width, 's')} into a row of {format_si(r_load, 'ohm')}."],
+        analyses=[f".tran 0.1n {spice_number(100e-9 + 2 * width)} 0 0.5n"],
+    )
+
+
+def build_wldriver_load(chip: Chip, *, sizes: DriverSizes | None = None, i_limit: float = 1e-3) -> Netlist:
+    """Build a testbench of two drivers, one at either level, that sweeps the current out of both [A]."""
+    step = i_limit / 10
+    lines = [
+        "* one driver puts out vhi, the other vlo",
+        wldriver_line(chip, "high", "vdd", "high", sizes),
+        wldriver_line(chip, "low", "0", "low", sizes),
+        "* the same current out of both",
+        "bhigh high 0 i=v(load)",
+        "blow low 0 i=v(load)",
+        "vload load 0 0",
+    ]
+    return build_netlist(
+        chip,
+        "word-line driver, loaded",
+        [*wldriver_blocks(chip), supplies(chip), _levels(chip), "\n".join(lines)],
+        ["v(high)", "v(low)", "v(load)"],
+        notes=["Outputs of a driver against the current out of it; v(load) is that current in A."],
+        analyses=[f".dc vload {spice_number(-i_limit)} {spice_number(i_limit + step / 2)} {spice_number(step)}"],
+    )
