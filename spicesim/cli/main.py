@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from spicesim.cli.audit import audit
+from spicesim.cli.bench import bench
 from spicesim.cli.calibrate import calibrate
 from spicesim.cli.characterise import characterise
 from spicesim.cli.demo import demo
@@ -33,7 +34,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (init, doctor, netlist, characterise, calibrate, infer, audit, report, demo):
+for command in (init, doctor, netlist, characterise, calibrate, infer, audit, report, demo, bench):
     cli.add_command(command)
 
 

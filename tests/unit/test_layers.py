@@ -23,7 +23,7 @@ LAYERS = [
     ["sampling"],
     ["calibration"],
     ["engine", "fast_engine"],
-    ["network", "audit", "plots", "characterise"],
+    ["bench", "network", "audit", "plots", "characterise"],
     ["experiment", "report"],
     ["demo", "cli"],
 ]
@@ -73,7 +73,7 @@ def test_only_the_array_and_the_behavioural_models_import_kernels():
 
 
 def test_only_the_simulator_layer_starts_programs():
-    assert importers("subprocess", "os.system", "os.popen", "multiprocessing") == {"ngspice"}
+    assert importers("subprocess", "os.system", "os.popen", "multiprocessing") == {"ngspice", "bench"}
     assert importers("PySpice.Spice.NgSpice") == {"ngspice"}
 
 
