@@ -4,11 +4,13 @@ from collections.abc import Callable
 
 from spicesim.characterise.bench import Bench, Conditions, run_bench
 from spicesim.characterise.cell import cell_bench
+from spicesim.characterise.charge_dac import charge_dac_bench
 from spicesim.characterise.comparator import comparator_bench
 from spicesim.characterise.dac import dac_bench
 from spicesim.characterise.integrator import integrator_bench
 from spicesim.characterise.mirror import mirror_bench
 from spicesim.characterise.plot import plot_sheet, write_plot
+from spicesim.characterise.sar_adc import sar_adc_bench
 from spicesim.characterise.senseamp import senseamp_bench
 from spicesim.characterise.sheet import DataSheet, Entry, Panel, Spread, write_sheet
 from spicesim.characterise.wldriver import wldriver_bench
@@ -36,5 +38,7 @@ BLOCKS: dict[str, Callable[[Chip], Bench]] = {
     "integrator": integrator_bench,
     "mirror": mirror_bench,
     "wldriver": wldriver_bench,
+    "chargedac": charge_dac_bench,
+    "adc": sar_adc_bench,
 }
 """Testbenches by the name of their block."""

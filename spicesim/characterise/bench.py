@@ -39,7 +39,7 @@ class Bench:
     """Makes numbers of the results."""
     varied: tuple[str, ...] = ()
     """Names of the netlists that are simulated again for each sample of the mismatch."""
-    extra: Callable[[Chip, "Conditions"], Sequence[Entry]] | None = None
+    extra: Callable[[Chip, "Conditions"], Measurement] | None = None
     """Measures what needs simulations one after the other, such as a search."""
 
     def run(self, chip: Chip, conditions: "Conditions") -> DataSheet:
@@ -124,8 +124,10 @@ def run_bench(bench: Bench, chip: Chip, conditions: Conditions) -> DataSheet:
             for k in range(conditions.samples)
         ]
         entries = spread_entries(entries, samples)
+    panels = measured.panels
     if bench.extra is not None:
-        entries += tuple(bench.extra(chip, conditions))
+        more = bench.extra(chip, conditions)
+        entries, panels = entries + more.entries, panels + more.panels
     return DataSheet(
         block=bench.block,
         title=bench.title,
@@ -134,7 +136,7 @@ def run_bench(bench: Bench, chip: Chip, conditions: Conditions) -> DataSheet:
         process=chip.process.name,
         temperature_c=chip.process.temperature_c,
         entries=entries,
-        panels=measured.panels,
+        panels=panels,
         seed=conditions.seed if conditions.samples else None,
         provenance=versions(ngspice_version()),
     )

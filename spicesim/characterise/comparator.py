@@ -70,9 +70,9 @@ def comparator_bench(chip: Chip, sizes: ComparatorSizes | None = None) -> Bench:
         )  # fmt: skip
         return Measurement(entries=entries, panels=(panel,))
 
-    def extra(chip: Chip, conditions: Conditions) -> Sequence[Entry]:
+    def extra(chip: Chip, conditions: Conditions) -> Measurement:
         if not conditions.samples:
-            return ()
+            return Measurement(entries=())
         draws = [draw_normal(conditions.seed, sample) for sample in range(conditions.samples)]
         offsets = find_offsets(chip, draws, conditions, sizes=sizes)
         pelgrom = read_mismatch(chip.process)[chip.process.nmos]
@@ -80,9 +80,10 @@ def comparator_bench(chip: Chip, sizes: ComparatorSizes | None = None) -> Bench:
         spread = Spread(mean=float(offsets.mean()), sigma=float(offsets.std(ddof=1)), samples=len(offsets))
         error = spread.sigma / np.sqrt(2 * (len(offsets) - 1))
         condition = f"sigma +- {1e3 * error:.2g} mV; its pair's threshold alone {1e3 * pair:.3g} mV"
-        return (
-            Entry(key="offset", text="offset", value=float("nan"), unit="V", condition=condition, spread=spread),
+        offset = Entry(
+            key="offset", text="offset", value=float("nan"), unit="V", condition=condition, spread=spread
         )  # fmt: skip
+        return Measurement(entries=(offset,))
 
     return Bench(
         block="comparator",

@@ -1,0 +1,165 @@
+"""Data sheet of the successive-approximation ADC: transitions by bisection, effective bits by a sine, energy."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from spicesim.characterise.bench import Bench, Conditions, Measurement, waves
+from spicesim.characterise.linearity import measure_linearity
+from spicesim.characterise.sheet import Panel, entry
+from spicesim.chip import Chip
+from spicesim.errors import SpecError, ValidityError
+from spicesim.netlist.netlist import Netlist
+from spicesim.netlist.sar_adc import SarSizes, build_sar_adc
+from spicesim.ngspice.outcome import Results
+from spicesim.units import format_si
+
+__all__ = ["effective_bits", "find_transitions", "read_codes", "sar_adc_bench"]
+
+Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
+
+_POINTS, _CYCLES = 64, 7
+_AMPLITUDE = 0.96
+"""Of the sine, relative to half the range."""
+
+
+def read_codes(results: Results, sizes: SarSizes) -> Codes:
+    """Return the code of every conversion of a testbench by :func:`spicesim.netlist.sar_adc.build_sar_adc`.
+
+    Raises
+    ------
+    ValidityError
+        If a bit is neither 0 nor 1: the comparator had not decided.
+    """
+    found = waves(results)
+    count = round(found["time"][-1] / sizes.conversion)
+    ends = (np.arange(count) + 1) * sizes.conversion - 0.2e-9
+    bits = np.array([np.interp(ends, found["time"], found[f"v(q_{k})"]) for k in range(sizes.dac.bits)])
+    if np.abs(bits - np.rint(bits)).max() > 0.1:
+        raise ValidityError("a comparator did not decide within its time; give each bit of the ADC more")
+    return np.asarray((np.rint(bits).astype(np.int64) << np.arange(sizes.dac.bits)[:, None]).sum(axis=0))
+
+
+def effective_bits(codes: npt.ArrayLike, cycles: int, amplitude: float) -> float:
+    """Return the effective number of bits of the codes of a whole number of cycles of a sine.
+
+    Parameters
+    ----------
+    codes : array_like of shape (points,)
+        Codes of equally spaced samples.
+    cycles : int
+        Cycles in them, with no divisor in common with the points.
+    amplitude : float
+        Of the sine, relative to half the range; what it lacks is added.
+    """
+    power = np.abs(np.fft.rfft(np.asarray(codes, dtype=float))[1:]) ** 2
+    signal = power[cycles - 1]
+    ratio = 10 * np.log10(signal / (power.sum() - signal))
+    return float((ratio - 1.76 - 20 * np.log10(amplitude)) / 6.02)
+
+
+def find_transitions(chip: Chip, sizes: SarSizes, conditions: Conditions, rounds: int = 6) -> Floats:
+    """Find the input at which each code begins, by bisection within 2 LSB around the ideal one.
+
+    Returns
+    -------
+    ndarray of shape (2**bits - 1,)
+        Inputs [V], to ``2 / 2**rounds`` LSB.
+
+    Raises
+    ------
+    ValidityError
+        If one lies elsewhere.
+    """
+    codes = np.arange(1, 2**sizes.dac.bits)
+    ideal = chip.sense_amplifier.v_reference - sizes.dac.span / 2 + codes * sizes.lsb
+    low, high = ideal - 2 * sizes.lsb, ideal + 2 * sizes.lsb
+    groups = np.array_split(np.arange(len(codes)), max(1, min(len(codes) // 4, 4)))
+
+    def reached(voltages: Floats, label: str) -> npt.NDArray[np.bool_]:
+        netlists: list[Netlist] = [build_sar_adc(chip, voltages[group], sizes) for group in groups]
+        found = [read_codes(results, sizes) for results in conditions.run(netlists, label)]
+        return np.asarray(np.concatenate(found) >= codes)
+
+    if reached(low, "lower ends").any() or not reached(high, "upper ends").all():
+        raise ValidityError("a code of the ADC begins more than 2 LSB from where it should; check its sizes and times")
+    for k in range(rounds):
+        middle = (low + high) / 2
+        above = reached(middle, f"halving {k + 1} of {rounds}")
+        low, high = np.where(above, low, middle), np.where(above, middle, high)
+    return np.asarray((low + high) / 2)
+
+
+def sar_adc_bench(chip: Chip, sizes: SarSizes | None = None, rounds: int = 6) -> Bench:
+    """Build the testbench of the successive-approximation ADC: INL, DNL, offset, ENOB, energy (half a minute).
+
+    Parameters
+    ----------
+    chip : Chip
+        The chip.
+    sizes : SarSizes, optional
+        Of the ADC.
+    rounds : int
+        Halvings of the search for each code's begin; 6 find it to 1/32 LSB.
+    """
+    sizes = sizes or SarSizes()
+    if rounds < 1:
+        raise SpecError(f"a search needs one halving at least, got {rounds}")
+    reference = chip.sense_amplifier.v_reference
+    angle = 2 * np.pi * _CYCLES * np.arange(_POINTS) / _POINTS + 0.1
+    parts = np.split(reference + _AMPLITUDE * sizes.dac.span / 2 * np.sin(angle), 2)
+    names = [f"sine_{k}" for k in range(len(parts))]
+    netlists = {name: build_sar_adc(chip, part, sizes) for name, part in zip(names, parts, strict=True)}
+
+    def measure(results: Mapping[str, Results]) -> Measurement:
+        codes = np.concatenate([read_codes(results[name], sizes) for name in names])
+        enob = effective_bits(codes, _CYCLES, _AMPLITUDE)
+        energies = []
+        for name in names:
+            found = waves(results[name])
+            half = sizes.dac.span / 2
+            power = -chip.process.supply * found["i(vdd)"] + half * (found["i(v1)"] - found["i(v0)"])
+            energies.append(np.trapezoid(power, found["time"]) / (_POINTS / len(names)))
+        entries = (
+            entry("resolution", "resolution", sizes.dac.bits, "bit"),
+            entry("enob", "effective bits", enob, "bit", f"sine, {_CYCLES} cycles in {_POINTS} points, no noise"),
+            entry("t_conversion", "time a conversion", sizes.conversion, "s", "as clocked"),
+            entry(
+                "energy", "energy a conversion", float(np.mean(energies)), "J",
+                "vdd and references; logic is behavioural, not counted",
+            ),
+        )  # fmt: skip
+        panel = Panel(
+            title="sine", x=np.arange(_POINTS, dtype=float), x_label="conversion", y_label="code",
+            curves={"code": codes.astype(float)},
+        )  # fmt: skip
+        return Measurement(entries=entries, panels=(panel,))
+
+    def extra(chip: Chip, conditions: Conditions) -> Measurement:
+        transitions = find_transitions(chip, sizes, conditions, rounds)
+        first = reference - sizes.dac.span / 2 + sizes.lsb
+        line = measure_linearity(transitions, first, sizes.lsb)
+        resolution = f"to {4 / 2**rounds:.2g} LSB"
+        entries = (
+            entry("lsb", "step (LSB)", line.lsb, "V", f"ideal {format_si(sizes.lsb, 'V')}"),
+            entry("inl", "INL, largest", line.worst_inl, "LSB", f"end points, {resolution}"),
+            entry("dnl", "DNL, largest", line.worst_dnl, "LSB", resolution),
+            entry("offset", "offset", line.offset, "V", "first transition"),
+            entry("gain_error", "gain error", 100 * line.gain_error, "%"),
+        )
+        panel = Panel(
+            title="linearity", x=np.arange(1.0, len(transitions) + 1), x_label="code", y_label="error [LSB]",
+            curves={"INL": line.inl, "DNL": np.append(line.dnl, 0.0)},
+        )  # fmt: skip
+        return Measurement(entries=entries, panels=(panel,))
+
+    return Bench(
+        block="adc",
+        title=f"{sizes.dac.bits}-bit successive-approximation ADC",
+        netlists=netlists,
+        measure=measure,
+        varied=tuple(names),
+        extra=extra,
+    )

@@ -1,0 +1,157 @@
+"""The successive-approximation ADC, and a testbench that converts a sequence of voltages.
+
+Comparator, sampling switch and charge-redistribution DAC are transistors and capacitors. The logic is behavioural:
+sources of time that say which bit is tried, and one capacitor a bit that keeps its decision. Its energy is not counted.
+"""
+
+import dataclasses
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from spicesim.chip import Chip
+from spicesim.errors import SpecError
+from spicesim.netlist.charge_dac import ChargeDacSizes, charge_dac_blocks, charge_references, step_source
+from spicesim.netlist.comparator import ComparatorSizes, comparator_blocks, comparator_line
+from spicesim.netlist.netlist import Netlist, build_netlist
+from spicesim.netlist.senseamp import supplies
+from spicesim.units import format_si, spice_number
+
+__all__ = ["SarSizes", "build_sar_adc"]
+
+_OPTIONS = ".options klu reltol=1e-4 vntol=1e-6 abstol=1e-12"
+"""A twentieth of a step of 25 mV is allowed to the top plate; tighter tolerances take four times as long."""
+
+_STATE = 1e-12
+"""Capacitor that keeps a bit of the logic [F]."""
+_DRIVE = 10e-3
+"""Conductance that sets it [S]; 0.1 ns."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SarSizes:
+    """Sizes and times of a successive-approximation ADC."""
+
+    dac: ChargeDacSizes = field(default_factory=ChargeDacSizes)
+    """Its DAC; the span is the input range, around the chip's reference."""
+    comparator: ComparatorSizes = field(default_factory=lambda: ComparatorSizes(input_width=4e-6, latch_width=2e-6))
+    """Its comparator."""
+    sample: float = 20e-9
+    """Time for sampling [s]."""
+    bit: float = 8e-9
+    """Time for each bit [s]: two thirds for the DAC, one for the comparator."""
+    switch_width: float = 5e-6
+    """Width of the sampling switch's n-channel transistor [m]."""
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.sample) and self.sample >= 2e-9 and self.bit >= 2e-9):
+            raise SpecError("sampling and each bit of an ADC take 2 ns or more")
+
+    @property
+    def conversion(self) -> float:
+        """Time of one conversion [s]."""
+        return self.sample + (self.dac.bits + 0.5) * self.bit
+
+    @property
+    def lsb(self) -> float:
+        """Ideal step [V]."""
+        return float(self.dac.span / 2**self.dac.bits)
+
+
+def _pulse(name: str, high: float, start: float, width: float, period: float, edge: float = 0.1e-9) -> str:
+    """Format a source that is high for `width` from `start` on, in each period; one that starts at 0 begins high."""
+    levels = (0.0, high) if start else (high, 0.0)
+    numbers = (start, edge, edge, width - edge, period) if start else (width, edge, edge, period - width - edge, period)
+    return f"v{name} {name} 0 pulse({' '.join(map(spice_number, (*levels, *numbers)))})"
+
+
+def _logic(chip: Chip, sizes: SarSizes) -> list[str]:
+    """Format the behavioural part: when each bit is tried and decided, and what it is."""
+    supply, bits, period = chip.process.supply, sizes.dac.bits, sizes.conversion
+    lines = [
+        "* logic, behavioural: sample; then from the most significant bit on, try it and keep what the comparator says",
+        _pulse("sample", supply, 0.0, sizes.sample, period),
+        *(
+            _pulse(f"strobe_{k}", supply, sizes.sample + (bits - 1 - k + 2 / 3) * sizes.bit, sizes.bit / 3, period)
+            for k in range(bits)
+        ),
+        f"bclk clk 0 v={'+'.join(f'v(strobe_{k})' for k in range(bits))}",
+        _pulse("clear", 1.0, 0.0, 0.9 * sizes.sample, period),
+        f"bsaid said 0 v=v(outp)/{spice_number(supply)}",
+    ]
+    for k in reversed(range(bits)):
+        first = sizes.sample + (bits - 1 - k) * sizes.bit
+        top = k == bits - 1
+        trial = "" if top else f"+v(try_{k})*(1-v(q_{k}))"
+        lines += [
+            *([] if top else [_pulse(f"try_{k}", 1.0, first, 0.5e-9, period)]),
+            _pulse(f"keep_{k}", 1.0, first + 0.93 * sizes.bit, 0.06 * sizes.bit, period),
+            # sampling with the most significant bit set puts the input range around the reference
+            f"bq_{k} 0 q_{k} i={spice_number(_DRIVE)}*(v(clear)*({int(top)}-v(q_{k})){trial}"
+            f"+v(keep_{k})*(v(said)-v(q_{k})))",
+            f"cq_{k} q_{k} 0 {spice_number(_STATE)}",
+            f"rq_{k} q_{k} 0 1e12",  # for the operating point; a second is far longer than a conversion
+            f"bb{k} b{k} 0 v={spice_number(supply)}*max(0, min(1, v(q_{k})))",
+        ]
+    return lines
+
+
+def build_sar_adc(chip: Chip, voltages: npt.ArrayLike, sizes: SarSizes | None = None) -> Netlist:
+    """Build a testbench that converts voltages one after the other.
+
+    Parameters
+    ----------
+    chip : Chip
+        The chip; the input range is the DAC's span around ``sense_amplifier.v_reference``.
+    voltages : array_like of shape (conversions,)
+        Inputs [V].
+    sizes : SarSizes, optional
+        Of the ADC.
+
+    Returns
+    -------
+    Netlist
+        Probes ``v(q_K)``: bits as 0 or 1, to be read at the end of each conversion; ``v(top)``; supply currents.
+    """
+    sizes = sizes or SarSizes()
+    values = np.asarray(voltages, dtype=float)
+    if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
+        raise SpecError(f"inputs of an ADC must be finite numbers, got shape {values.shape}")
+    supply, period = chip.process.supply, sizes.conversion
+    if values.min() < 0 or values.max() > supply:
+        raise SpecError(f"inputs of an ADC must lie within the supply, 0..{supply:g} V")
+    bits = range(sizes.dac.bits)
+    length = spice_number(chip.process.min_length)
+    times = np.arange(len(values)) * period
+    lines = [
+        "* input, one voltage a conversion",
+        step_source("in", "in", times, values.tolist(), 0.2e-9),
+        "* sampling switch, DAC, comparator",
+        f"xsample in idle top sample vdd 0 switch w={spice_number(sizes.switch_width)} l={length}",
+        "ridle idle in 1e9",
+        f"xdac top {' '.join(f'b{k}' for k in bits)} v0 v1 vdd 0 chargedac",
+        "rlevel vref level 100",
+        comparator_line(chip, "comparator", "top", "level", "clk", "outp", "outn", sizes.comparator),
+        "coutp outp 0 5f",
+        "coutn outn 0 5f",
+        *_logic(chip, sizes),
+    ]
+    netlist = build_netlist(
+        chip,
+        f"{sizes.dac.bits}-bit successive-approximation ADC",
+        [
+            *charge_dac_blocks(chip, sizes.dac),
+            *comparator_blocks(chip),
+            supplies(chip),
+            charge_references(chip, sizes.dac, falling=True),
+            "\n".join(lines),
+        ],
+        ["time", "v(top)", "i(vdd)", "i(v0)", "i(v1)", *(f"v(q_{k})" for k in bits)],
+        notes=[
+            f"One conversion each {format_si(period, 's')}. Comparator, switches and DAC are transistors;",
+            "the logic is behavioural (sources b*, v* below 'logic').",
+        ],
+        analyses=[f".tran 0.5n {spice_number(len(values) * period)} 0 1n"],
+    )
+    return dataclasses.replace(netlist, options=_OPTIONS)
