@@ -68,6 +68,12 @@ class Experiment:
                 "adc_clipped": s.adc_clipped,
                 "dac_clipped": s.dac_clipped,
                 "r_feedback": s.r_feedback,
+                "inputs": s.polarity,
+                "input_scale": s.input_scaling,
+                "adc_range": s.adc_fit,
+                "adc_low": s.adc.low,
+                "adc_high": s.adc.high,
+                "gain": None if s.gain is None else dict(zip(("min", "median", "max"), s.gain, strict=True)),
             }
             for s in stats.layers
         ]

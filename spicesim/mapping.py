@@ -32,6 +32,11 @@ class MappedTile:
     weight_per_siemens: Floats
     """What a difference ``g_pos - g_neg`` stands for, (outputs,) [1/S]."""
 
+    @property
+    def weights(self) -> Floats:
+        """The weights that the conductances stand for, (rows, outputs)."""
+        return np.asarray((self.g[:, 0::2] - self.g[:, 1::2]) * self.weight_per_siemens)
+
 
 def split_evenly(count: int, limit: int) -> list[slice]:
     """Split ``range(count)`` into the fewest slices of at most `limit`, their lengths equal but for one."""
@@ -41,13 +46,13 @@ def split_evenly(count: int, limit: int) -> list[slice]:
 
 
 def map_weights(
-    weights: npt.ArrayLike, array: Array, conductance_range: tuple[float, float], *, name: str
+    weights: npt.ArrayLike, array: Array, conductance_range: tuple[float, float], *, name: str, groups: int = 1
 ) -> tuple[MappedTile, ...]:
     """Map a weight matrix to tiles.
 
     Parameters
     ----------
-    weights : array_like of shape (outputs, inputs)
+    weights : array_like of shape (outputs, inputs of a group)
         Weights.
     array : Array
         The chip's array, which bounds the size of a tile.
@@ -55,11 +60,13 @@ def map_weights(
         Lowest and highest conductance of a whole cell [S].
     name : str
         Name of the layer, for messages.
+    groups : int
+        Equal groups into which outputs and inputs fall, in order; an output has weights for its own group's inputs.
 
     Returns
     -------
     tuple of MappedTile
-        Tiles, row split by row split.
+        Tiles, row split by row split, of one group after the other where a group does not fit one array.
 
     Raises
     ------
@@ -83,16 +90,43 @@ def map_weights(
     g_low, g_high = conductance_range
     if not 0 <= g_low < g_high:
         raise MappingError(f"conductance range must satisfy 0 <= low < high, got {g_low:g}..{g_high:g} S")
-    return tuple(
-        _map_tile(w, rows, outputs, g_low, g_high)
-        for rows in split_evenly(w.shape[1], array.rows)
-        for outputs in split_evenly(w.shape[0], array.columns // 2)
-    )
+    if groups < 1 or w.shape[0] % groups:
+        raise MappingError(f"layer {name}: {w.shape[0]} outputs do not fall into {groups} equal groups")
+    inputs, outputs = w.shape[1], w.shape[0] // groups  # of a group
+    fit = min(array.rows // inputs, array.columns // 2 // outputs)
+    if fit > 1:
+        blocks = [
+            (_scale(own, inputs), _scale(own, outputs), _diagonal(w[_scale(own, outputs)], own.stop - own.start))
+            for own in split_evenly(groups, fit)
+        ]
+    else:
+        blocks = [
+            (_shift(rows, k * inputs), _shift(columns, k * outputs), w[_shift(columns, k * outputs), rows].T)
+            for k in range(groups)
+            for rows in split_evenly(inputs, array.rows)
+            for columns in split_evenly(outputs, array.columns // 2)
+        ]
+    return tuple(_map_tile(part, rows, columns, g_low, g_high) for rows, columns, part in blocks)
 
 
-def _map_tile(w: Floats, rows: slice, outputs: slice, g_low: float, g_high: float) -> MappedTile:
-    """Fill one tile."""
-    part = w[outputs, rows].T
+def _shift(of: slice, by: int) -> slice:
+    return slice(of.start + by, of.stop + by)
+
+
+def _scale(of: slice, by: int) -> slice:
+    return slice(of.start * by, of.stop * by)
+
+
+def _diagonal(w: Floats, groups: int) -> Floats:
+    """Return the matrix (all inputs, all outputs) of grouped weights (all outputs, inputs of a group)."""
+    outputs, inputs = w.shape[0] // groups, w.shape[1]
+    matrix = np.zeros((groups, inputs, groups, outputs))
+    matrix[np.arange(groups), :, np.arange(groups), :] = w.reshape(groups, outputs, inputs).transpose(0, 2, 1)
+    return matrix.reshape(groups * inputs, groups * outputs)
+
+
+def _map_tile(part: Floats, rows: slice, outputs: slice, g_low: float, g_high: float) -> MappedTile:
+    """Fill one tile with weights (rows, outputs)."""
     scale = np.abs(part).max(axis=0)
     scale[scale == 0] = 1.0  # an output without weights stays at g_low
     share = part / scale
@@ -106,7 +140,9 @@ def _map_tile(w: Floats, rows: slice, outputs: slice, g_low: float, g_high: floa
     )
 
 
-def decode_outputs(volts: npt.ArrayLike, tile: MappedTile, *, r_feedback: float, volts_per_input: float) -> Floats:
+def decode_outputs(
+    volts: npt.ArrayLike, tile: MappedTile, *, r_feedback: float, volts_per_input: npt.ArrayLike
+) -> Floats:
     """Turn amplifier outputs into the numbers they stand for.
 
     Parameters
@@ -117,7 +153,7 @@ def decode_outputs(volts: npt.ArrayLike, tile: MappedTile, *, r_feedback: float,
         The tile that made them.
     r_feedback : float
         Feedback resistance of the amplifiers [ohm].
-    volts_per_input : float
+    volts_per_input : float or array_like of shape (batch, 1)
         Word-line voltage that stands for an input of one [V].
 
     Returns
@@ -126,4 +162,6 @@ def decode_outputs(volts: npt.ArrayLike, tile: MappedTile, *, r_feedback: float,
         This tile's share of ``inputs @ weights.T``.
     """
     v = np.asarray(volts, dtype=float)
-    return np.asarray((v[:, 0::2] - v[:, 1::2]) * (tile.weight_per_siemens / (r_feedback * volts_per_input)))
+    return np.asarray(
+        (v[:, 0::2] - v[:, 1::2]) * (tile.weight_per_siemens / (r_feedback * np.asarray(volts_per_input)))
+    )

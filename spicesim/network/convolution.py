@@ -1,4 +1,4 @@
-"""Two-dimensional convolution as matrix-vector products: which patch of an image drives the word lines."""
+"""Convolution as matrix-vector products: which patch of an image drives the word lines."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +28,12 @@ class ConvGeometry:
     """Zeros added at top, left, bottom and right, as in ONNX; unused with `auto_pad`."""
     auto_pad: str = "NOTSET"
     """NOTSET, VALID, SAME_UPPER or SAME_LOWER, as in ONNX."""
+    dimensions: int = 2
+    """Dimensions of what is convolved; lines, of one dimension, are images of height 1."""
+
+    def images(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return a batch (images, channels, [height,] width) as images."""
+        return x if self.dimensions == 2 else x[:, :, None]
 
     @property
     def extent(self) -> tuple[int, int]:
@@ -75,7 +81,7 @@ class ConvGeometry:
         Parameters
         ----------
         x : ndarray of shape (images, channels, height, width)
-            Images.
+            Images, as :meth:`images` returns them.
         limit : int
             Most patches a block holds, though never less than one line of an output image.
 

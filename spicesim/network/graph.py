@@ -30,11 +30,33 @@ class AnalogNode:
     output: str
     """Name of the value it makes."""
     weights: Floats
-    """Weights, (outputs, inputs)."""
+    """Weights, (outputs, inputs); (outputs, inputs of a group) of a grouped convolution."""
     bias: Floats | None = None
     """Bias, (outputs,), added digitally."""
     geometry: ConvGeometry | None = None
     """Geometry of a convolution; None for products along the last axis."""
+    groups: int = 1
+    """Groups of a convolution, which share neither inputs nor outputs."""
+    rank: int = 0
+    """Fewest axes of what a product along the last axis makes."""
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that a product makes."""
+        return int(self.weights.shape[0])
+
+    @property
+    def rows(self) -> int:
+        """Numbers that a product takes."""
+        return int(self.weights.shape[1]) * self.groups
+
+    def multiply(self, vectors: Floats) -> Floats:
+        """Multiply vectors (batch, rows) by the weights, digitally: (batch, outputs)."""
+        if self.groups == 1:
+            return np.asarray(vectors @ self.weights.T)
+        grouped = vectors.reshape(len(vectors), self.groups, -1).swapaxes(0, 1)
+        matrices = self.weights.reshape(self.groups, self.outputs // self.groups, -1).swapaxes(1, 2)
+        return np.asarray((grouped @ matrices).swapaxes(0, 1).reshape(len(vectors), self.outputs))
 
 
 def find_analog_nodes(
@@ -117,35 +139,39 @@ def _parse_matmul(name: str, node: onnx.NodeProto, constants: Constants) -> Anal
     if right not in constants:
         return f"MatMul {name!r} multiplies two computed values and stays digital"
     weights = constants[right]
-    if weights.ndim != 2:
+    if weights.ndim < 2 or weights.size != weights.shape[-2] * weights.shape[-1]:
         return f"MatMul {name!r} has weights of shape {weights.shape}, no matrix, and stays digital"
-    return AnalogNode(name=name, op=node.op_type, input=left, output=node.output[0], weights=weights.T.astype(float))
+    return AnalogNode(
+        name=name, op=node.op_type, input=left, output=node.output[0],
+        weights=weights.reshape(weights.shape[-2:]).T.astype(float), rank=weights.ndim if weights.ndim > 2 else 0,
+    )  # fmt: skip
 
 
 def _parse_conv(name: str, node: onnx.NodeProto, constants: Constants) -> AnalogNode | str:
-    """Read a two-dimensional convolution."""
+    """Read a convolution along one or two dimensions; along one, images are one line high."""
     weights = _constant_weights(name, node, constants)
-    if weights.ndim != 4:
-        _reject(name, node, f"its kernel has {weights.ndim - 2} dimensions, not 2")
+    dimensions = weights.ndim - 2
+    if dimensions not in (1, 2):
+        _reject(name, node, f"its kernel has {dimensions} dimensions, not 1 or 2")
     options = _attributes(node)
-    if options.get("group", 1) != 1:
-        _reject(name, node, f"group = {options['group']}; only group = 1 fits arrays")
     bias = None
     if len(node.input) > 2 and node.input[2]:
         if node.input[2] not in constants:
             _reject(name, node, "the bias is computed, not constant", "add it in a node of its own")
         bias = constants[node.input[2]].astype(float)
-    pads = tuple(options.get("pads", (0, 0, 0, 0)))
+    pads = tuple(options.get("pads", (0, 0) * dimensions))
     if min(pads) < 0:
         _reject(name, node, f"pads {pads} are negative", "crop its input in a node of its own")
+    kernel, ones = weights.shape[2:], (1,) * dimensions
+    strides, dilations = tuple(options.get("strides", ones)), tuple(options.get("dilations", ones))
+    if dimensions == 1:
+        kernel, strides, dilations = (1, *kernel), (1, *strides), (1, *dilations)
+        pads = (0, pads[0], 0, pads[1])
     return AnalogNode(
         name=name, op=node.op_type, input=node.input[0], output=node.output[0],
-        weights=weights.reshape(len(weights), -1), bias=bias,
+        weights=weights.reshape(len(weights), -1), bias=bias, groups=options.get("group", 1),
         geometry=ConvGeometry(
-            kernel=weights.shape[2:],
-            strides=tuple(options.get("strides", (1, 1))),
-            dilations=tuple(options.get("dilations", (1, 1))),
-            pads=pads,
+            kernel=kernel, strides=strides, dilations=dilations, pads=pads, dimensions=dimensions,
             auto_pad=options.get("auto_pad", b"NOTSET").decode(),
         ),
     )  # fmt: skip

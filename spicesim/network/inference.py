@@ -1,7 +1,7 @@
 """A network compiled for a chip: its ranges fitted, its batches run through any engine."""
 
 import weakref
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,28 +14,23 @@ from spicesim.behavioural.converter import AdcRange, Codes
 from spicesim.calibration.calibration import Calibration as WholeCalibration
 from spicesim.engine import Engine, Tile, build_engine
 from spicesim.errors import NetworkError
-from spicesim.network.graph import AnalogNode, find_analog_nodes
-from spicesim.network.inputs import check_inputs, input_specs
-from spicesim.network.layer import BLOCK, AnalogLayer, Calibration, Floats, LayerRanges, Observer
-from spicesim.network.model import find_constants, load_model, run_session
+from spicesim.network.compiled import CompiledNetwork, Inputs, batch_length, check_output
+from spicesim.network.gains import Gains
+from spicesim.network.layer import AnalogLayer, Calibration, Floats, Observer
+from spicesim.network.ranges import AdcFit, InputScale, LayerRanges
 from spicesim.network.reservoir import Reservoir
 from spicesim.network.result import LayerMeter, Result, RunStats, SampledMvm
-from spicesim.network.segments import Segment, cut_network
+from spicesim.network.segments import Segment
+from spicesim.network.tuning import Tuning
 
 if TYPE_CHECKING:
     from spicesim.audit import Audit
 
 __all__ = ["Network", "compile_network"]
 
-Word = Literal["ideal", "exact", "ngspice"]
+Word = Literal["ideal", "fast", "exact", "ngspice"]
 
 Array = npt.NDArray[Any]
-Inputs = npt.ArrayLike | Mapping[str, npt.ArrayLike]
-
-CHUNK = 64
-"""Most inputs run at once, unless network or caller say otherwise; and those that fit ranges by default."""
-FIT_VECTORS = 4096
-"""Vectors a layer keeps, about, to fit its ranges."""
 
 
 def compile_network(
@@ -44,6 +39,8 @@ def compile_network(
     *,
     x_calibration: Inputs | None = None,
     digital: Collection[str] = (),
+    input_scale: InputScale = "static",
+    adc_range: AdcFit = "percentile",
 ) -> "Network":
     """Compile an ONNX network for a chip: products with constant weights to arrays, the rest digital.
 
@@ -57,6 +54,11 @@ def compile_network(
         Typical inputs, to fit the ranges of the converters; without them the first run takes its own.
     digital : collection of str
         Names of nodes that shall stay digital.
+    input_scale : {"static", "vector"}
+        Whether one number of a layer stands for the DACs' full span, or the largest magnitude of each vector.
+    adc_range : {"percentile", "mse"}
+        Whether the converters' ranges cover the chip's percentile of typical outputs, or make the least squared
+        error on them.
 
     Returns
     -------
@@ -66,11 +68,11 @@ def compile_network(
     Raises
     ------
     NetworkError
-        If the network cannot be loaded, or has no or no possible analog nodes.
+        If the network cannot be loaded, or has no or no possible analog nodes; or a word is unknown.
     MappingError
         If a layer's weights cannot be mapped.
     """
-    network = Network(model, calibration, digital=digital)
+    network = Network(model, calibration, digital=digital, input_scale=input_scale, adc_range=adc_range)
     if x_calibration is not None:
         network.fit_ranges(x_calibration)
     return network
@@ -83,77 +85,78 @@ class Network:
     ----------
     layers : tuple of AnalogLayer
         The nodes on arrays, in the order of execution.
-    ranges : tuple of LayerRanges or None
-        Their settings, once fitted.
     """
 
     def __init__(
-        self, model: str | Path | onnx.ModelProto, calibration: Calibration, *, digital: Collection[str] = ()
+        self,
+        model: str | Path | onnx.ModelProto,
+        calibration: Calibration,
+        *,
+        digital: Collection[str] = (),
+        input_scale: InputScale = "static",
+        adc_range: AdcFit = "percentile",
     ) -> None:
-        loaded = load_model(model)
-        constants = find_constants(loaded)
-        fixed = [value.name for value in loaded.graph.output if value.name in constants]
-        if fixed:
-            raise NetworkError(f"output {fixed[0]!r} does not depend on the inputs; remove it")
-        nodes, notes = find_analog_nodes(loaded, constants, digital)
-        if not nodes:
-            raise NetworkError(
-                "the network has no Gemm, MatMul or Conv with constant weights, so nothing for arrays to do; "
-                "export it with its weights"
-            )
-        program = cut_network(loaded, constants, nodes)
-        self._reference = program.reference
-        self._inputs = input_specs(program.reference)
-        self._batch = next((spec.shape[0] for spec in self._inputs if spec.shape[0]), None)
-        self._output_names = [value.name for value in loaded.graph.output]
-        layers = {node.name: AnalogLayer(node, calibration) for node in nodes}
-        self._steps = [layers[step.name] if isinstance(step, AnalogNode) else step for step in program.steps]
-        self.layers = tuple(step for step in self._steps if isinstance(step, AnalogLayer))
-        self.ranges: tuple[LayerRanges, ...] | None = None
-        self._digital_notes, self._range_notes = notes, list[str]()
+        self._compiled = CompiledNetwork(model, calibration, digital=digital)
+        self._tuning = Tuning(self._compiled, input_scale, adc_range)
+        self.layers = self._compiled.layers
         self._calibration, self._engines = calibration, dict[str, Engine]()
         self._prepared: weakref.WeakKeyDictionary[Engine, list[tuple[Any, ...]]] = weakref.WeakKeyDictionary()
 
+    @property
+    def ranges(self) -> tuple[LayerRanges, ...] | None:
+        """Settings of the layers' converters and amplifiers, once fitted."""
+        return self._tuning.ranges
+
+    @property
+    def gains(self) -> tuple[tuple[Gains, ...], ...] | None:
+        """Digital corrections of every layer's tiles, once fitted."""
+        return self._tuning.gains
+
     def fit_ranges(self, x: Inputs) -> None:
-        """Fit the settings of every layer to a batch of typical inputs, run digitally.
+        """Fit the settings of every layer to a batch of typical inputs, run digitally; gains are forgotten.
 
         Raises
         ------
         NetworkError
             If `x` is not what the network wants, or the network makes NaN or infinity of it.
         """
-        arrays = check_inputs(x, self._inputs)
-        total = _length(arrays)
-        kept: list[list[Floats]] = [[] for _ in self.layers]
-        limits = [(np.inf, -np.inf) for _ in self.layers]
-        generator = np.random.default_rng(0)
-        for chunk in self._chunks(arrays, None):
-            values = self._run_reference([layer.node.input for layer in self.layers], chunk)
-            for k, layer in enumerate(self.layers):
-                value = values[layer.node.input]
-                low, high = limits[k]
-                limits[k] = min(low, float(value.min())), max(high, float(value.max()))
-                for vectors in layer.vectors(value):
-                    share = FIT_VECTORS / (layer.count(value) * total / _length(chunk))
-                    picked = generator.random(len(vectors)) < share
-                    picked[0] |= not kept[k]  # a fit needs one vector at least
-                    kept[k].append(vectors[picked])
-        self.ranges = tuple(
-            layer.fit(np.concatenate(vectors), *limit)
-            for layer, vectors, limit in zip(self.layers, kept, limits, strict=True)
-        )
-        self._range_notes = [
-            f"{layer.node.op} {layer.name!r} drives its rows at {ranges.drive:.3g} of the span, "
-            "since more overdrives the amplifiers even at their smallest r_feedback"
-            for layer, ranges in zip(self.layers, self.ranges, strict=True)
-            if ranges.drive < 1
-        ]
+        self._tuning.fit_ranges(x)
         self._prepared.clear()
+
+    def fit_gains(self, x: Inputs, engine: Engine | Word = "exact") -> None:
+        """Fit a digital gain and offset for every output of every tile; later runs apply them, whatever their engine.
+
+        Parameters
+        ----------
+        x : array_like or mapping of str to array_like
+            Typical inputs, run digitally; where they have more vectors, about 256 a layer are taken at random.
+        engine : Engine or {"ideal", "fast", "exact", "ngspice"}
+            The chip on which to fit.
+
+        Raises
+        ------
+        NetworkError
+            If `x` is not what the network wants.
+
+        Notes
+        -----
+        A fit is by least squares on samples that no converter clipped, and its gain stays within
+        :data:`spicesim.network.gains.GAIN_LIMITS`. If no ranges have been fitted, they are, on the same inputs.
+        """
+        if isinstance(engine, str):
+            engine = self._engine(engine)
+        if self.ranges is None:
+            self.fit_ranges(x)
+        self._tuning.fit_gains(x, engine, self.prepare(engine))
+
+    def clear_gains(self) -> None:
+        """Forget gains and offsets."""
+        self._tuning.clear_gains()
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences on products that stay digital, and on how the ranges were fitted."""
-        return (*self._digital_notes, *self._range_notes)
+        """Sentences on products that stay digital, and on how ranges and gains were fitted."""
+        return (*self._compiled.notes, *self._tuning.notes)
 
     def tiles(self) -> list[tuple[Tile, ...]]:
         """Return the tiles of every layer.
@@ -195,7 +198,7 @@ class Network:
         ----------
         x : array_like or mapping of str to array_like
             Inputs, the batch on the first axis; by name if the network has several.
-        engine : Engine or {"ideal", "exact", "ngspice"}
+        engine : Engine or {"ideal", "fast", "exact", "ngspice"}
             What multiplies vectors by tiles.
         sample : int
             Number of tile products to keep, drawn uniformly from all that were done.
@@ -216,37 +219,38 @@ class Network:
         NetworkError
             If `x` is not what the network wants.
         """
-        arrays = check_inputs(x, self._inputs)
+        arrays = self._compiled.check(x)
         if isinstance(engine, str):
             engine = self._engine(engine)
         if self.ranges is None:
-            self._fit_on_first(arrays)
+            self._tuning.fit_ranges_on_first(arrays)
         assert self.ranges is not None
         prepared, tiles = self.prepare(engine), self.tiles()
         numbers = np.cumsum([0, *map(len, tiles)])
         meters = [LayerMeter() for _ in self.layers]
+        gains = self.gains or (None,) * len(self.layers)
         reservoir = Reservoir[SampledMvm](sample, seed)
-        outputs: dict[str, list[Array]] = {name: [] for name in self._output_names}
-        with tqdm(total=_length(arrays), unit="input", disable=None if progress else True, delay=1.0) as bar:
-            for values in self._chunks(arrays, chunk):
-                size = _length(values)
-                for step in self._steps:
+        outputs: dict[str, list[Array]] = {name: [] for name in self._compiled.output_names}
+        with tqdm(total=batch_length(arrays), unit="input", disable=None if progress else True, delay=1.0) as bar:
+            for values in self._compiled.chunks(arrays, chunk):
+                size = batch_length(values)
+                for step in self._compiled.steps:
                     if isinstance(step, Segment):
                         step.run(values)
                         continue
                     k = self.layers.index(step)
                     observe = _sampler(reservoir, step.name, tiles[k], self.ranges[k].adc, int(numbers[k]))
                     values[step.node.output] = step.run(
-                        values[step.node.input], self.ranges[k], engine, prepared[k], meters[k], observe
+                        values[step.node.input], self.ranges[k], engine, prepared[k], meters[k], observe, gains[k]
                     )
                 for name, parts in outputs.items():
-                    parts.append(_check_output(name, values[name], size))
+                    parts.append(check_output(name, values[name], size))
                 bar.update(size)
-        stats = map(AnalogLayer.stats, self.layers, self.ranges, meters)
+        stats = map(AnalogLayer.stats, self.layers, self.ranges, meters, gains)
         return Result(
             engine=engine.name,
             outputs={name: np.concatenate(parts) for name, parts in outputs.items()},
-            stats=RunStats(layers=tuple(stats), images=_length(arrays), notes=self.notes),
+            stats=RunStats(layers=tuple(stats), images=batch_length(arrays), notes=self.notes),
             samples=reservoir.items(),
         )
 
@@ -300,31 +304,7 @@ class Network:
         NetworkError
             If `x` is not what the network wants.
         """
-        name = self._output_names[0]
-        chunks = self._chunks(check_inputs(x, self._inputs), chunk)
-        parts = [_check_output(name, self._run_reference([name], c)[name], _length(c)) for c in chunks]
-        return np.concatenate(parts)
-
-    def _run_reference(self, names: list[str], chunk: dict[str, Array]) -> dict[str, Array]:
-        """Return values of the network by name, inputs among them, as onnxruntime computes them."""
-        wanted = sorted(set(names) - set(chunk))
-        return {**chunk, **run_session(self._reference, wanted, chunk)}
-
-    def _fit_on_first(self, arrays: dict[str, Array]) -> None:
-        """Fit the ranges on the first inputs of a run, and note it."""
-        batch = self._batch or 1
-        count = min(_length(arrays), max(CHUNK // batch, 1) * batch)
-        self.fit_ranges({name: array[:count] for name, array in arrays.items()})
-        self._range_notes.append(f"no calibration inputs were given: ranges fitted on the first {count} inputs run")
-
-    def _chunks(self, arrays: dict[str, Array], chunk: int | None) -> Iterator[dict[str, Array]]:
-        """Cut a batch into chunks; a batch size fixed in the network goes before the caller's."""
-        if chunk is not None and chunk < 1:
-            raise NetworkError(f"chunk must be at least 1 input, got {chunk}")
-        numbers = sum(array.size for array in arrays.values()) // _length(arrays)
-        step = self._batch or chunk or max(1, min(CHUNK, BLOCK // numbers))
-        for start in range(0, _length(arrays), step):
-            yield {name: array[start : start + step] for name, array in arrays.items()}
+        return self._compiled.run_digital(x, chunk)
 
 
 def _whole(calibration: Calibration) -> WholeCalibration:
@@ -332,21 +312,6 @@ def _whole(calibration: Calibration) -> WholeCalibration:
     if not isinstance(calibration, WholeCalibration):
         raise NetworkError("this network was compiled for a stand-in of a calibration; name an engine object to run it")
     return calibration
-
-
-def _length(arrays: Mapping[str, Array]) -> int:
-    """Return the number of inputs in a batch."""
-    return len(next(iter(arrays.values())))
-
-
-def _check_output(name: str, array: Array, size: int) -> Array:
-    """Return an output if its first axis counts the batch."""
-    if array.ndim < 1 or len(array) != size:
-        raise NetworkError(
-            f"output {name!r} has shape {array.shape} for {size} inputs; "
-            "export the network so that the first axis of every output counts the batch"
-        )
-    return array
 
 
 def _sampler(

@@ -2,21 +2,22 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.behavioural.converter import AdcRange, Codes, Polarity, dac_codes
+from spicesim.behavioural.converter import Codes, Polarity
 from spicesim.chip import Chip
 from spicesim.engine import Engine, IdealEngine, Tile
 from spicesim.errors import ConvergenceError, NetworkError
-from spicesim.mapping import decode_outputs, map_weights
+from spicesim.mapping import MappedTile, decode_outputs, map_weights
+from spicesim.network.gains import Gains, fit_tile_gains
 from spicesim.network.graph import AnalogNode
+from spicesim.network.ranges import AdcFit, InputScale, LayerRanges, fit_ranges
 from spicesim.network.result import LayerMeter, LayerStats
 
-__all__ = ["AnalogLayer", "Calibration", "LayerRanges", "Observer"]
+__all__ = ["AnalogLayer", "Calibration", "Observer"]
 
 Floats = npt.NDArray[np.float64]
 Observer = Callable[[int, Codes, Floats], None]
@@ -44,22 +45,6 @@ class Calibration(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerRanges:
-    """The settings of a layer's converters and amplifiers."""
-
-    polarity: Polarity
-    """Coding of the inputs."""
-    input_scale: float
-    """Number that stands for a full DAC span."""
-    r_feedback: float
-    """Feedback resistance of the amplifiers [ohm]."""
-    adc: AdcRange
-    """Range of the column converters."""
-    drive: float = 1.0
-    """Fraction of the DAC span in use; below 1 where the full span would overdrive the amplifiers."""
-
-
 class AnalogLayer:
     """A node of the network on arrays.
 
@@ -80,7 +65,9 @@ class AnalogLayer:
         self.node = node
         self._calibration = calibration
         self._chip = calibration.chip
-        self.mapped = map_weights(node.weights, self._chip.array, calibration.conductance_range, name=repr(node.name))
+        self.mapped = map_weights(
+            node.weights, self._chip.array, calibration.conductance_range, name=repr(node.name), groups=node.groups
+        )
 
     @property
     def name(self) -> str:
@@ -95,12 +82,11 @@ class AnalogLayer:
         NetworkError
             If the inputs have another size than the weights, or are not finite.
         """
-        outputs, rows = self.node.weights.shape
-        limit = max(1, BLOCK // max(rows, 2 * outputs))
-        geometry = self.node.geometry
+        rows, geometry = self.node.rows, self.node.geometry
+        limit = max(1, BLOCK // max(rows, 2 * self.node.outputs))
         channels = rows if geometry is None else rows // math.prod(geometry.kernel)
         axis = -1 if geometry is None else 1
-        if (x.ndim != 4 if geometry else x.ndim < 1) or x.shape[axis] != channels:
+        if (x.ndim != geometry.dimensions + 2 if geometry else x.ndim < 1) or x.shape[axis] != channels:
             raise NetworkError(
                 f"{self.node.op} {self.name!r}: its input has shape {x.shape}, its weights want {channels} "
                 f"{'channels' if geometry else 'numbers on the last axis'}; export the network again"
@@ -108,7 +94,7 @@ class AnalogLayer:
         if not np.isfinite(x).all():
             raise NetworkError(f"the input of {self.name!r} is NaN or infinite; check weights and data")
         if geometry is not None:
-            yield from geometry.patches(x, limit)
+            yield from geometry.patches(geometry.images(x), limit)
             return
         flat = x.reshape(-1, rows)
         for start in range(0, len(flat), limit):
@@ -116,50 +102,45 @@ class AnalogLayer:
 
     def count(self, x: npt.NDArray[Any]) -> int:
         """Return the number of vectors that :meth:`vectors` makes of a batch."""
-        if self.node.geometry is None:
+        geometry = self.node.geometry
+        if geometry is None:
             return math.prod(x.shape[:-1])
-        return len(x) * math.prod(self.node.geometry.output_size(*x.shape[2:]))
+        return len(x) * math.prod(geometry.output_size(*geometry.images(x).shape[2:]))
 
-    def fit(self, vectors: Floats, low: float, high: float) -> LayerRanges:
-        """Choose the settings, by an ideal engine, so that the outputs fit the amplifiers and the converters.
+    def fit(
+        self,
+        vectors: Floats,
+        limits: tuple[float, float],
+        *,
+        scaling: InputScale = "static",
+        adc_fit: AdcFit = "percentile",
+    ) -> LayerRanges:
+        """Choose the settings on typical inputs; see :func:`spicesim.network.ranges.fit_ranges`."""
+        columns = sum(mapped.g.shape[1] for mapped in self.mapped)
+        engine, kept = IdealEngine(self._chip), vectors[: max(64, 4 * BLOCK // columns)]
 
-        Parameters
-        ----------
-        vectors : ndarray of shape (batch, rows)
-            Typical inputs.
-        low, high : float
-            Smallest and largest number among all inputs seen.
+        def multiply(codes: Codes, polarity: Polarity) -> Floats:
+            tiles = self._tiles(polarity, r_feedback=1.0)
+            parts = [engine.mvm(tile, codes[:, m.rows]) for m, tile in zip(self.mapped, tiles, strict=True)]
+            return np.concatenate(parts, axis=1)
 
-        Returns
-        -------
-        LayerRanges
-            The largest feedback resistance whose outputs stay in the amplifier's linear range; if none does,
-            the smallest, and a drive weakened until they do.
-        """
-        chip, adc = self._chip, self._chip.adc
-        polarity: Polarity = "unipolar" if low >= 0 else "bipolar"
-        steps = 2**chip.dac.bits if polarity == "unipolar" else 2 ** (chip.dac.bits - 1)
-        scale = (max(-low, high) or 1.0) * steps / (steps - 1)  # the largest number takes the last code
-        codes = dac_codes(vectors, chip.dac.bits, scale, polarity)
-        engine = IdealEngine(chip)
-        amperes = [
-            np.abs(engine.mvm(tile, codes[:, mapped.rows])).ravel()
-            for mapped, tile in zip(self.mapped, self._tiles(polarity, r_feedback=1.0), strict=True)
-        ]
-        ampere = float(np.percentile(np.concatenate(amperes), adc.percentile))
-        for r_feedback in sorted(chip.sense_amplifier.r_feedback, reverse=True):
-            swing = self._calibration.linear_swing(r_feedback)
-            if ampere * r_feedback <= swing:
-                break
-        excess = max(ampere * r_feedback / swing, 1.0)
-        volts = ampere * r_feedback / excess or swing
-        return LayerRanges(
-            polarity=polarity,
-            input_scale=scale * excess,
-            r_feedback=r_feedback,
-            adc=AdcRange(low=0.0 if polarity == "unipolar" else -volts, high=volts, bits=adc.bits),
-            drive=1 / excess,
-        )
+        swing = self._calibration.linear_swing
+        return fit_ranges(kept, limits, self._chip, swing, multiply, scaling=scaling, adc_fit=adc_fit)
+
+    def fit_gains(
+        self, vectors: Floats, ranges: LayerRanges, engine: Engine, prepared: Sequence[Any]
+    ) -> tuple[Gains, ...]:
+        """Fit a gain and an offset for every output of every tile on typical inputs (batch, rows)."""
+        bits, scales = self._chip.dac.bits, ranges.scales(vectors)
+        codes, overdriven = ranges.codes(vectors, bits), ranges.overdriven(vectors, bits)
+        found = []
+        for k, (mapped, ready) in enumerate(zip(self.mapped, prepared, strict=True)):
+            volts = self._volts(k, np.ascontiguousarray(codes[:, mapped.rows]), engine, ready)
+            clipped = ranges.clipped(volts)
+            usable = ~(clipped[:, 0::2] | clipped[:, 1::2] | overdriven[:, mapped.rows].any(axis=1, keepdims=True))
+            target = vectors[:, mapped.rows] @ mapped.weights
+            found.append(fit_tile_gains(self._decode(volts, mapped, ranges, 1.0), target / scales, usable))
+        return tuple(found)
 
     def tiles(self, ranges: LayerRanges) -> tuple[Tile, ...]:
         """Return the tiles, to be prepared by an engine."""
@@ -179,13 +160,14 @@ class AnalogLayer:
         prepared: Sequence[Any],
         meter: LayerMeter,
         observe: Observer,
+        gains: Sequence[Gains] | None = None,
     ) -> npt.NDArray[Any]:
         """Compute the layer's output.
 
         Parameters
         ----------
         x : ndarray
-            Inputs: (images, channels, height, width) for a convolution, else (..., rows).
+            Inputs: (images, channels, [height,] width) for a convolution, else (..., rows).
         ranges : LayerRanges
             The settings.
         engine : Engine
@@ -196,21 +178,24 @@ class AnalogLayer:
             Sums to add to.
         observe : callable
             Told of every product.
+        gains : sequence of Gains, optional
+            Digital corrections, one a tile.
 
         Returns
         -------
         ndarray of the dtype of `x`
             What the node would make of `x`, up to the errors of the hardware.
         """
-        blocks = [self._multiply(v, ranges, engine, prepared, meter, observe) for v in self.vectors(x)]
+        blocks = [self._multiply(v, ranges, engine, prepared, meter, observe, gains) for v in self.vectors(x)]
         y = np.concatenate(blocks)
         if self.node.bias is not None:
             y += self.node.bias
-        if self.node.geometry is None:
-            y = y.reshape(*x.shape[:-1], y.shape[-1])
+        geometry = self.node.geometry
+        if geometry is None:
+            y = y.reshape((1,) * (self.node.rank - x.ndim) + (*x.shape[:-1], y.shape[-1]))
         else:
-            size = self.node.geometry.output_size(*x.shape[2:])
-            y = y.reshape(len(x), *size, y.shape[-1]).transpose(0, 3, 1, 2)
+            size = geometry.output_size(*geometry.images(x).shape[2:])[-geometry.dimensions :]
+            y = np.moveaxis(y.reshape(len(x), *size, y.shape[-1]), -1, 1)
         return np.ascontiguousarray(y, dtype=x.dtype)
 
     def _multiply(
@@ -221,47 +206,55 @@ class AnalogLayer:
         prepared: Sequence[Any],
         meter: LayerMeter,
         observe: Observer,
+        gains: Sequence[Gains] | None,
     ) -> Floats:
         """Multiply a block of vectors (batch, rows) by the weights: (batch, outputs)."""
-        dac, adc = self._chip.dac, ranges.adc
-        codes = dac_codes(vectors, dac.bits, ranges.input_scale, ranges.polarity)
-        y = np.zeros((len(vectors), len(self.node.weights)))
+        scales, codes = ranges.scales(vectors), ranges.codes(vectors, self._chip.dac.bits)
+        y = np.zeros((len(vectors), self.node.outputs))
         for k, (mapped, ready) in enumerate(zip(self.mapped, prepared, strict=True)):
             part = np.ascontiguousarray(codes[:, mapped.rows])
-            volts = engine.mvm(ready, part)
-            if volts.shape != (len(part), mapped.g.shape[1]) or not np.isfinite(volts).all():
-                raise ConvergenceError(
-                    f"engine {engine.name!r} gave outputs of shape {volts.shape}, not all finite or not "
-                    f"{(len(part), mapped.g.shape[1])}, for tile {self.name}:{k}; try another engine"
-                )
+            volts = self._volts(k, part, engine, ready)
             observe(k, part, volts)
-            y[:, mapped.outputs] += decode_outputs(
-                adc.volts(adc.codes(volts)),
-                mapped,
-                r_feedback=ranges.r_feedback,
-                volts_per_input=dac.v_span / ranges.input_scale,
-            )
+            share = self._decode(volts, mapped, ranges, scales)
+            y[:, mapped.outputs] += share if gains is None else gains[k].apply(share, scales)
             meter.mvms += len(part)
             meter.volts += volts.size
-            middle, reach = (adc.high + adc.low) / 2, (adc.high - adc.low + adc.lsb) / 2
-            meter.volts_clipped += int(np.count_nonzero(np.abs(volts - middle) > reach))
-        digital = vectors @ self.node.weights.T
+            meter.volts_clipped += int(np.count_nonzero(ranges.clipped(volts)))
+        digital = self.node.multiply(vectors)
         meter.signal += float(np.sum(digital**2))
         meter.error += float(np.sum((y - digital) ** 2))
-        lowest, highest = _input_limits(ranges, dac.bits)
         meter.inputs += vectors.size
-        meter.inputs_clipped += int(np.count_nonzero((vectors < lowest) | (vectors > highest)))
+        meter.inputs_clipped += int(np.count_nonzero(ranges.overdriven(vectors, self._chip.dac.bits)))
         return y
 
-    def stats(self, ranges: LayerRanges, meter: LayerMeter) -> LayerStats:
+    def _volts(self, k: int, codes: Codes, engine: Engine, ready: Any) -> Floats:
+        """Return the amplifier outputs of tile `k` [V], checked."""
+        volts, columns = engine.mvm(ready, codes), self.mapped[k].g.shape[1]
+        if volts.shape != (len(codes), columns) or not np.isfinite(volts).all():
+            raise ConvergenceError(
+                f"engine {engine.name!r} gave outputs of shape {volts.shape}, not all finite or not "
+                f"{(len(codes), columns)}, for tile {self.name}:{k}; try another engine"
+            )
+        return volts
+
+    def _decode(self, volts: Floats, mapped: MappedTile, ranges: LayerRanges, scales: npt.ArrayLike) -> Floats:
+        """Convert amplifier outputs to codes, and these to numbers (batch, outputs)."""
+        return decode_outputs(
+            ranges.adc.volts(ranges.adc.codes(volts)),
+            mapped,
+            r_feedback=ranges.r_feedback,
+            volts_per_input=self._chip.dac.v_span / np.asarray(scales),
+        )
+
+    def stats(self, ranges: LayerRanges, meter: LayerMeter, gains: Sequence[Gains] | None = None) -> LayerStats:
         """Return how the layer fared."""
-        outputs, rows = self.node.weights.shape
+        factors = None if gains is None else np.concatenate([own.gain for own in gains])
         return LayerStats(
             name=self.name,
             op=self.node.op,
             tiles=len(self.mapped),
-            rows=rows,
-            columns=2 * outputs,
+            rows=self.node.rows,
+            columns=2 * self.node.outputs,
             mvms=meter.mvms,
             snr_db=meter.snr_db,
             adc_clipped=meter.adc_clipped,
@@ -270,12 +263,7 @@ class AnalogLayer:
             input_scale=ranges.input_scale,
             r_feedback=ranges.r_feedback,
             adc=ranges.adc,
+            input_scaling=ranges.scaling,
+            adc_fit=ranges.adc_fit,
+            gain=None if factors is None else (float(factors.min()), float(np.median(factors)), float(factors.max())),
         )
-
-
-def _input_limits(ranges: LayerRanges, bits: int) -> tuple[float, float]:
-    """Return the smallest and the largest number that the DAC converts within half a step."""
-    steps = 2**bits if ranges.polarity == "unipolar" else 2 ** (bits - 1)
-    step = ranges.input_scale / steps
-    lowest = 0.0 if ranges.polarity == "unipolar" else -ranges.input_scale
-    return lowest - step / 2, ranges.input_scale - step / 2

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from spicesim.behavioural.converter import AdcRange, Codes, Polarity
 from spicesim.engine import Tile
+from spicesim.network.ranges import AdcFit, InputScale
 
 __all__ = ["LayerMeter", "LayerStats", "Result", "RunStats", "SampledMvm"]
 
@@ -56,11 +57,17 @@ class LayerStats:
     polarity: Polarity
     """Coding of the inputs."""
     input_scale: float
-    """Number that stands for a full DAC span."""
+    """Number that stands for a full DAC span; in units of a vector's largest magnitude if each has its own."""
     r_feedback: float
     """Feedback resistance of the amplifiers [ohm]."""
     adc: AdcRange
     """Range of the converters."""
+    input_scaling: InputScale = "static"
+    """Whether the input scale is one of the layer or one of each vector."""
+    adc_fit: AdcFit = "percentile"
+    """How the range of the converters was found."""
+    gain: tuple[float, float, float] | None = None
+    """Smallest, median and largest digital gain of its outputs; None without."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

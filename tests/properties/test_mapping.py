@@ -48,6 +48,21 @@ def test_negated_weights_swap_the_columns_of_each_pair(w, array):
 
 
 @settings(deadline=None)
+@given(
+    groups=st.integers(1, 6), inputs=st.integers(1, 5), outputs=st.integers(1, 4), array=ARRAYS, seed=st.integers(0, 99)
+)
+def test_grouped_tiles_together_compute_each_group_by_itself(groups, inputs, outputs, array, seed):
+    generator = np.random.default_rng(seed)
+    w, x = generator.normal(size=(groups, outputs, inputs)), generator.normal(size=(3, groups, inputs))
+    y = np.zeros((3, groups * outputs))
+    for tile in map_weights(w.reshape(-1, inputs), array, (1e-6, 5e-5), name="layer", groups=groups):
+        assert tile.g.shape[0] <= array.rows
+        assert tile.g.shape[1] <= array.columns
+        y[:, tile.outputs] += x.reshape(3, -1)[:, tile.rows] @ tile.weights
+    np.testing.assert_allclose(y, np.einsum("bgi,goi->bgo", x, w).reshape(3, -1), rtol=1e-9, atol=1e-12)
+
+
+@settings(deadline=None)
 @given(count=st.integers(1, 5000), limit=st.integers(1, 200))
 def test_a_split_is_even_and_as_coarse_as_can_be(count, limit):
     lengths = [s.stop - s.start for s in split_evenly(count, limit)]

@@ -104,12 +104,11 @@ CONV = "g (float[n,2,5,5] x) => (float[n,c,h,k] y) {{ y = Conv<{0}>(x, w) }}"
         ("g (float[4,n] x) => (float[n,3] y) { y = Gemm<transA=1>(x, w) }", W, "Gemm 'Gemm_0': transA = 1"),
         ("g (float[n,4] x, float[4,3] v) => (float[n,3] y) { y = Gemm(x, v) }", W, "weights are computed"),
         ("g (float[n,4] x, float[3] b) => (float[n,3] y) { y = Gemm(x, w, b) }", W, "the bias is computed"),
-        (CONV.format("group=2"), np.ones((2, 1, 3, 3), "f"), "Conv 'Conv_0': group = 2"),
         (CONV.format("pads=[-1,0,0,0]"), np.ones((2, 2, 3, 3), "f"), "are negative"),
         (
-            "g (float[n,2,5] x) => (float[n,c,h] y) { y = Conv(x, w) }",
-            np.ones((2, 2, 3), "f"),
-            "1 dimensions, not 2",
+            "g (float[n,2,5,5,5] x) => (float[n,c,h,k,l] y) { y = Conv(x, w) }",
+            np.ones((2, 2, 3, 3, 3), "f"),
+            "3 dimensions, not 1 or 2",
         ),
     ],
 )
@@ -117,6 +116,18 @@ def test_what_arrays_cannot_do_is_refused_with_node_and_remedy(text, weights, pr
     with pytest.raises(NetworkError, match=problem) as caught:
         parse(make(text, w=weights))
     assert "keep it digital with digital=['" in str(caught.value)
+
+
+def test_a_matrix_with_axes_of_one_before_it_is_a_matrix():
+    (node,), notes = parse(make("g (float[n,t,4] x) => (float[n,t,3] y) { y = MatMul(x, w) }", w=W[None]))
+    np.testing.assert_array_equal(node.weights, W.T)
+    assert notes == []
+
+
+def test_a_stack_of_matrices_stays_digital_and_is_reported():
+    nodes, notes = parse(make("g (float[2,t,4] x) => (float[2,t,3] y) { y = MatMul(x, w) }", w=np.stack([W, W])))
+    assert nodes == []
+    assert "weights of shape (2, 4, 3), no matrix" in notes[0]
 
 
 def test_control_flow_is_refused():

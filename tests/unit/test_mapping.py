@@ -31,6 +31,34 @@ def test_an_output_without_weights_reads_zero():
     np.testing.assert_array_equal(decode_outputs(volts[None], tile, r_feedback=1.0, volts_per_input=1.0), [[0]])
 
 
+def test_groups_that_fit_share_a_tile_on_its_diagonal():
+    w = np.array([[1.0, -2.0], [3.0, 4.0], [5.0, 6.0]])  # three groups of two inputs and one output
+    tiles = map_weights(w, Array(rows=4, columns=8), RANGE, name="conv", groups=3)
+    assert [(t.rows, t.outputs) for t in tiles] == [(slice(0, 2), slice(0, 1)), (slice(2, 6), slice(1, 3))]
+    np.testing.assert_allclose(tiles[1].weights, [[3, 0], [4, 0], [0, 5], [0, 6]], atol=1e-12)
+    assert (tiles[1].g[:2, 2:] == 1e-6).all()
+
+
+def test_a_group_that_does_not_fit_is_split_by_itself():
+    w = np.arange(1.0, 13.0).reshape(4, 3)  # two groups of three inputs and two outputs
+    tiles = map_weights(w, Array(rows=2, columns=4), RANGE, name="conv", groups=2)
+    assert [(t.rows.start, t.rows.stop) for t in tiles] == [(0, 1), (1, 3), (3, 4), (4, 6)]
+    assert [t.outputs.start for t in tiles] == [0, 0, 2, 2]
+    np.testing.assert_allclose(tiles[3].weights, w[2:, 1:].T, rtol=1e-12)
+
+
+def test_outputs_that_do_not_fall_into_groups_are_refused():
+    with pytest.raises(MappingError, match="layer conv: 3 outputs do not fall into 2 equal groups"):
+        map_weights(np.ones((3, 2)), Array(rows=4, columns=4), RANGE, name="conv", groups=2)
+
+
+def test_each_vector_may_have_an_input_scale_of_its_own():
+    (tile,) = map_weights([[1.0]], Array(rows=1, columns=2), RANGE, name="fc")
+    volts = np.array([[0.1], [0.2]]) @ tile.g
+    y = decode_outputs(volts, tile, r_feedback=1.0, volts_per_input=[[0.1], [0.05]])
+    np.testing.assert_allclose(y, [[1], [4]], rtol=1e-12)
+
+
 def test_slices_cover_the_range_in_order():
     slices = split_evenly(10, 4)
     assert [k for s in slices for k in range(10)[s]] == list(range(10))

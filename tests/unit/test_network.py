@@ -92,6 +92,29 @@ def test_a_product_along_the_last_axis_keeps_the_others():
     assert result.stats.mvms == 6 * 3 * 4
 
 
+@pytest.mark.parametrize(("group", "size"), [(1, 32), (2, 32), (6, 32), (6, 8)])
+def test_grouped_and_depthwise_convolutions(group, size):
+    text = f"g (float[n,6,7,5] x) => (float[n,12,p,q] y) {{ y = Conv<group={group}, pads=[1,1,1,1]>(x, w, b) }}"
+    model = make(text, w=weights(12, 6 // group, 3, 3), b=weights(12))
+    calibration = FakeCalibration(make_chip(bits=16, percentile=100, size=size))
+    assert_close_to_digital(compile_network(model, calibration), weights(4, 6, 7, 5, seed=1))
+
+
+@pytest.mark.parametrize("options", ["strides=[1]", "strides=[2], pads=[2,1]", "dilations=[2], group=2", 'auto_pad="SAME_LOWER"'])
+def test_convolutions_along_one_dimension(options):
+    shape = (4, 1, 3) if "group" in options else (4, 2, 3)
+    model = make(f"g (float[n,2,9] x) => (float[n,4,p] y) {{ y = Conv<{options}>(x, w) }}", w=weights(*shape))
+    assert_close_to_digital(compile_network(model, FINE), weights(6, 2, 9, seed=1))
+
+
+@pytest.mark.parametrize("x", [weights(6, 5), weights(6, 3, 5), weights(6, 2, 3, 5)])
+def test_a_matrix_with_axes_of_one_before_it_multiplies_batches(x):
+    axes = ",".join(["n", *map(str, x.shape[1:])])
+    model = make(f"g (float[{axes}] x) => (y) {{ p = MatMul(x, w) y = Reshape(p, s) }}", w=weights(1, 5, 2),
+                 s=np.array([-1, x[0].size // 5 * 2]))  # fmt: skip
+    assert_close_to_digital(compile_network(model, FINE), x)
+
+
 def test_a_residual_network_with_strided_convolutions():
     text = """g (float[n,2,9,8] x) => (float[n,3] y) {
         a = Conv<pads=[1,1,1,1]>(x, w1, b1) r = Relu(a)

@@ -1,0 +1,141 @@
+"""A network taken apart: analog layers, digital segments between them, and the same network whole as a reference."""
+
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from spicesim.errors import NetworkError
+from spicesim.network.activations import Activations, collect_activations
+from spicesim.network.graph import AnalogNode, find_analog_nodes
+from spicesim.network.inputs import check_inputs, input_specs
+from spicesim.network.layer import BLOCK, AnalogLayer, Calibration
+from spicesim.network.model import find_constants, load_model, run_session
+from spicesim.network.segments import cut_network
+
+__all__ = ["CHUNK", "CompiledNetwork", "Inputs", "batch_length", "check_output"]
+
+Array = npt.NDArray[Any]
+Inputs = npt.ArrayLike | Mapping[str, npt.ArrayLike]
+
+CHUNK = 64
+"""Most inputs run at once, unless network or caller say otherwise; and those that fit ranges by default."""
+
+
+class CompiledNetwork:
+    """An ONNX network with its products on arrays; knows nothing of settings and engines.
+
+    Parameters
+    ----------
+    model : str, Path or ModelProto
+        The network.
+    calibration : Calibration
+        The chip.
+    digital : collection of str
+        Names of nodes that shall stay digital.
+
+    Raises
+    ------
+    NetworkError
+        If the network cannot be loaded, or has no or no possible analog nodes.
+    MappingError
+        If a layer's weights cannot be mapped.
+
+    Attributes
+    ----------
+    layers : tuple of AnalogLayer
+        The nodes on arrays, in the order of execution.
+    steps : tuple of AnalogLayer or Segment
+        What to run, each after the last.
+    notes : tuple of str
+        Sentences on products that stay digital.
+    output_names : tuple of str
+        Names of what the network makes.
+    batch : int or None
+        Batch size, if it is fixed in the network.
+    """
+
+    def __init__(
+        self, model: str | Path | onnx.ModelProto, calibration: Calibration, *, digital: Collection[str] = ()
+    ) -> None:
+        loaded = load_model(model)
+        constants = find_constants(loaded)
+        fixed = [value.name for value in loaded.graph.output if value.name in constants]
+        if fixed:
+            raise NetworkError(f"output {fixed[0]!r} does not depend on the inputs; remove it")
+        nodes, notes = find_analog_nodes(loaded, constants, digital)
+        if not nodes:
+            raise NetworkError(
+                "the network has no Gemm, MatMul or Conv with constant weights, so nothing for arrays to do; "
+                "export it with its weights"
+            )
+        program = cut_network(loaded, constants, nodes)
+        self._reference = program.reference
+        self._inputs = input_specs(program.reference)
+        layers = {node.name: AnalogLayer(node, calibration) for node in nodes}
+        self.batch = next((spec.shape[0] for spec in self._inputs if spec.shape[0]), None)
+        self.output_names = tuple(value.name for value in loaded.graph.output)
+        self.steps = tuple(layers[step.name] if isinstance(step, AnalogNode) else step for step in program.steps)
+        self.layers = tuple(step for step in self.steps if isinstance(step, AnalogLayer))
+        self.notes = tuple(notes)
+
+    def check(self, x: Inputs) -> dict[str, Array]:
+        """Bring a batch into the form that the network wants; see :func:`spicesim.network.inputs.check_inputs`."""
+        return check_inputs(x, self._inputs)
+
+    def chunks(self, arrays: dict[str, Array], chunk: int | None = None) -> Iterator[dict[str, Array]]:
+        """Cut a batch into chunks; a batch size fixed in the network goes before the caller's.
+
+        Raises
+        ------
+        NetworkError
+            If a chunk would be empty.
+        """
+        if chunk is not None and chunk < 1:
+            raise NetworkError(f"chunk must be at least 1 input, got {chunk}")
+        numbers = sum(array.size for array in arrays.values()) // batch_length(arrays)
+        step = self.batch or chunk or max(1, min(CHUNK, BLOCK // numbers))
+        for start in range(0, batch_length(arrays), step):
+            yield {name: array[start : start + step] for name, array in arrays.items()}
+
+    def values(self, names: Collection[str], chunk: dict[str, Array]) -> dict[str, Array]:
+        """Return values of the network by name, inputs among them, as onnxruntime computes them."""
+        wanted = sorted(set(names) - set(chunk))
+        return {**chunk, **run_session(self._reference, wanted, chunk)}
+
+    def run_digital(self, x: Inputs, chunk: int | None = None) -> Array:
+        """Return the first output of the network as onnxruntime computes it."""
+        name = self.output_names[0]
+        chunks = self.chunks(self.check(x), chunk)
+        return np.concatenate([check_output(name, self.values([name], c)[name], batch_length(c)) for c in chunks])
+
+    def collect(self, x: Inputs, count: int, *, seed: int = 0) -> list[Activations]:
+        """Collect about `count` vectors that drive each layer, as the digital network makes them."""
+        arrays = self.check(x)
+        names = [layer.node.input for layer in self.layers]
+        chunks = ((batch_length(chunk), self.values(names, chunk)) for chunk in self.chunks(arrays))
+        return collect_activations(self.layers, chunks, batch_length(arrays), count, seed=seed)
+
+
+def batch_length(arrays: Mapping[str, Array]) -> int:
+    """Return the number of inputs in a batch."""
+    return len(next(iter(arrays.values())))
+
+
+def check_output(name: str, array: Array, size: int) -> Array:
+    """Return an output if its first axis counts the batch.
+
+    Raises
+    ------
+    NetworkError
+        If it does not.
+    """
+    if array.ndim < 1 or len(array) != size:
+        raise NetworkError(
+            f"output {name!r} has shape {array.shape} for {size} inputs; "
+            "export the network so that the first axis of every output counts the batch"
+        )
+    return array

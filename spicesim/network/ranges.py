@@ -1,0 +1,152 @@
+"""What a layer's converters and amplifiers are set to, and how that is found on typical inputs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from spicesim.behavioural.converter import AdcRange, Codes, Polarity, dac_codes
+from spicesim.chip import Chip
+
+__all__ = ["AdcFit", "InputScale", "LayerRanges", "fit_ranges", "least_error_range"]
+
+Floats = npt.NDArray[np.float64]
+
+InputScale = Literal["static", "vector"]
+"""static: one number of the layer stands for the DAC's full span; vector: each vector's largest magnitude does."""
+
+AdcFit = Literal["percentile", "mse"]
+"""percentile: the range covers the chip's percentile of typical outputs; mse: its squared error on them is least."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerRanges:
+    """The settings of a layer's converters and amplifiers."""
+
+    polarity: Polarity
+    """Coding of the inputs."""
+    input_scale: float
+    """Number that stands for a full DAC span; of `scaling` "vector" in units of a vector's largest magnitude."""
+    r_feedback: float
+    """Feedback resistance of the amplifiers [ohm]."""
+    adc: AdcRange
+    """Range of the column converters."""
+    drive: float = 1.0
+    """Fraction of the DAC span in use; below 1 where the full span would overdrive the amplifiers."""
+    scaling: InputScale = "static"
+    """Whether the input scale is one of the layer or one of each vector."""
+    adc_fit: AdcFit = "percentile"
+    """How the range of the column converters was found."""
+
+    def scales(self, vectors: Floats) -> Floats:
+        """Return the numbers that stand for a full DAC span, (batch, 1)."""
+        return vector_scales(vectors, self.scaling, self.input_scale)
+
+    def codes(self, vectors: Floats, bits: int) -> Codes:
+        """Return the DAC codes of vectors (batch, rows)."""
+        return dac_codes(vectors, bits, self.scales(vectors), self.polarity)
+
+    def overdriven(self, vectors: Floats, bits: int) -> npt.NDArray[np.bool_]:
+        """Return which numbers of vectors (batch, rows) are beyond the DAC's range by over half a step."""
+        steps = 2**bits if self.polarity == "unipolar" else 2 ** (bits - 1)
+        scales = self.scales(vectors)
+        half = scales / steps / 2
+        lowest = 0.0 if self.polarity == "unipolar" else -scales
+        return np.asarray((vectors < lowest - half) | (vectors > scales - half))
+
+    def clipped(self, volts: Floats) -> npt.NDArray[np.bool_]:
+        """Return which amplifier outputs are beyond the converters' range by over half a step."""
+        middle, reach = (self.adc.high + self.adc.low) / 2, (self.adc.high - self.adc.low + self.adc.lsb) / 2
+        return np.asarray(np.abs(volts - middle) > reach)
+
+
+def vector_scales(vectors: Floats, scaling: InputScale, factor: float) -> Floats:
+    """Return the number for a full DAC span of each vector, (batch, 1); `factor` is that of the layer or relative."""
+    if scaling == "static":
+        return np.full((len(vectors), 1), factor)
+    largest = np.abs(vectors).max(axis=1, keepdims=True, initial=0.0)
+    return np.asarray(np.where(largest > 0, largest, 1.0) * factor)
+
+
+def fit_ranges(
+    vectors: Floats,
+    limits: tuple[float, float],
+    chip: Chip,
+    linear_swing: Callable[[float], float],
+    multiply: Callable[[Codes, Polarity], Floats],
+    *,
+    scaling: InputScale,
+    adc_fit: AdcFit,
+) -> LayerRanges:
+    """Choose the settings, by an ideal circuit, so that the outputs fit the amplifiers and the converters.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (batch, rows)
+        Typical inputs.
+    limits : tuple of float
+        Smallest and largest number among all inputs seen.
+    chip : Chip
+        The chip.
+    linear_swing : callable
+        Largest output of an amplifier in its linear range [V], of its feedback resistance [ohm].
+    multiply : callable
+        Currents of all columns [A], of the DAC codes of vectors and their polarity.
+    scaling : {"static", "vector"}
+        See :data:`InputScale`.
+    adc_fit : {"percentile", "mse"}
+        See :data:`AdcFit`.
+
+    Returns
+    -------
+    LayerRanges
+        The largest feedback resistance whose outputs stay in the amplifier's linear range; if none does,
+        the smallest, and a drive weakened until they do.
+    """
+    low, high = limits
+    polarity: Polarity = "unipolar" if low >= 0 else "bipolar"
+    steps = 2**chip.dac.bits if polarity == "unipolar" else 2 ** (chip.dac.bits - 1)
+    largest = (max(-low, high) or 1.0) if scaling == "static" else 1.0
+    scale = largest * steps / (steps - 1)  # the largest number takes the last code
+    codes = dac_codes(vectors, chip.dac.bits, vector_scales(vectors, scaling, scale), polarity)
+    amperes = np.abs(multiply(codes, polarity)).ravel()
+    if adc_fit == "mse":
+        ampere = least_error_range(amperes, chip.adc.bits, both_signs=polarity == "bipolar")
+    else:
+        ampere = float(np.percentile(amperes, chip.adc.percentile))
+    for r_feedback in sorted(chip.sense_amplifier.r_feedback, reverse=True):
+        swing = linear_swing(r_feedback)
+        if ampere * r_feedback <= swing:
+            break
+    excess = max(ampere * r_feedback / swing, 1.0)
+    volts = ampere * r_feedback / excess or swing
+    return LayerRanges(
+        polarity=polarity,
+        input_scale=scale * excess,
+        r_feedback=r_feedback,
+        adc=AdcRange(low=0.0 if polarity == "unipolar" else -volts, high=volts, bits=chip.adc.bits),
+        drive=1 / excess,
+        scaling=scaling,
+        adc_fit=adc_fit,
+    )
+
+
+def least_error_range(magnitudes: Floats, bits: int, *, both_signs: bool) -> float:
+    """Return the end of a uniform converter's range whose squared error on `magnitudes` is least.
+
+    Notes
+    -----
+    With n magnitudes m up to h and a step q, the error is ``n q^2/12 + sum over m > h of (m - h)^2``. Ends are tried
+    from the largest magnitude down to a 64th of it, 12 an octave.
+    """
+    m = np.sort(magnitudes)
+    if m[-1] == 0:
+        return 0.0
+    ends = m[-1] * 2.0 ** (-np.arange(73) / 12)
+    inside = np.searchsorted(m, ends, side="right")
+    sums = [np.concatenate([np.cumsum(power[::-1])[::-1], [0.0]])[inside] for power in (m, m**2)]
+    beyond = sums[1] - 2 * ends * sums[0] + ends**2 * (len(m) - inside)
+    step = ends * (2 if both_signs else 1) / (2**bits - 1)
+    return float(ends[np.argmin(inside * step**2 / 12 + beyond)])

@@ -1,0 +1,99 @@
+"""The settings of all layers of a network, as fitted on typical inputs, and what is to be said about them."""
+
+from collections.abc import Sequence
+from typing import Any, get_args
+
+from spicesim.engine import Engine
+from spicesim.errors import NetworkError
+from spicesim.network.compiled import CHUNK, CompiledNetwork, Inputs, batch_length
+from spicesim.network.gains import Gains
+from spicesim.network.ranges import AdcFit, InputScale, LayerRanges
+
+__all__ = ["Tuning"]
+
+FIT_VECTORS = 4096
+"""Vectors a layer keeps, about, to fit its ranges."""
+GAIN_VECTORS = 256
+"""Vectors a layer keeps, about, to fit its gains."""
+
+
+class Tuning:
+    """Ranges and gains.
+
+    Parameters
+    ----------
+    compiled : CompiledNetwork
+        The network.
+    input_scale, adc_range : str
+        See :func:`spicesim.network.compile_network`.
+
+    Raises
+    ------
+    NetworkError
+        If a word is unknown.
+
+    Attributes
+    ----------
+    ranges : tuple of LayerRanges or None
+        Settings of the layers, once fitted.
+    gains : tuple of tuple of Gains or None
+        Digital corrections of every layer's tiles, once fitted.
+    """
+
+    def __init__(self, compiled: CompiledNetwork, input_scale: InputScale, adc_range: AdcFit) -> None:
+        for word, wanted in ((input_scale, get_args(InputScale)), (adc_range, get_args(AdcFit))):
+            if word not in wanted:
+                raise NetworkError(f"no setting {word!r}; there are: {', '.join(wanted)}")
+        self._compiled, self._input_scale, self._adc_range = compiled, input_scale, adc_range
+        self.ranges: tuple[LayerRanges, ...] | None = None
+        self.gains: tuple[tuple[Gains, ...], ...] | None = None
+        self._range_notes, self._gain_notes = list[str](), list[str]()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on how ranges and gains were fitted."""
+        return (*self._range_notes, *self._gain_notes)
+
+    def fit_ranges(self, x: Inputs) -> None:
+        """Fit ranges on typical inputs, run digitally; gains are forgotten."""
+        layers = self._compiled.layers
+        self.ranges = tuple(
+            layer.fit(found.vectors, found.limits, scaling=self._input_scale, adc_fit=self._adc_range)
+            for layer, found in zip(layers, self._compiled.collect(x, FIT_VECTORS), strict=True)
+        )
+        self._range_notes = [
+            f"{layer.node.op} {layer.name!r} drives its rows at {ranges.drive:.3g} of the span, "
+            "since more overdrives the amplifiers even at their smallest r_feedback"
+            for layer, ranges in zip(layers, self.ranges, strict=True)
+            if ranges.drive < 1
+        ]
+        self.clear_gains()
+
+    def fit_ranges_on_first(self, x: Inputs) -> None:
+        """Fit ranges on the first inputs of a run, and note it."""
+        arrays = self._compiled.check(x)
+        batch = self._compiled.batch or 1
+        count = min(batch_length(arrays), max(CHUNK // batch, 1) * batch)
+        self.fit_ranges({name: array[:count] for name, array in arrays.items()})
+        self._range_notes.append(f"no calibration inputs were given: ranges fitted on the first {count} inputs run")
+
+    def fit_gains(self, x: Inputs, engine: Engine, prepared: Sequence[tuple[Any, ...]]) -> None:
+        """Fit gains on typical inputs, run digitally, with the tiles as `engine` prepared them."""
+        if self.ranges is None:
+            raise NetworkError("no ranges fitted yet; call fit_ranges with typical inputs first")
+        layers, activations = self._compiled.layers, self._compiled.collect(x, GAIN_VECTORS, seed=1)
+        self.gains = tuple(
+            layer.fit_gains(found.vectors, ranges, engine, ready)
+            for layer, ranges, ready, found in zip(layers, self.ranges, prepared, activations, strict=True)
+        )
+        left_out = [sum(own.left_out for own in tiles) for tiles in self.gains]
+        self._gain_notes = [
+            f"{layer.node.op} {layer.name!r}: {count} outputs of its tiles keep a gain of 1, since too few calibration "
+            "vectors pass their converters unclipped"
+            for layer, count in zip(layers, left_out, strict=True)
+            if count
+        ]
+
+    def clear_gains(self) -> None:
+        """Forget gains and offsets."""
+        self.gains, self._gain_notes = None, []
