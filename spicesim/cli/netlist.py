@@ -1,23 +1,34 @@
 """The netlist command: one sub-command a circuit."""
 
+import io
 from collections.abc import Callable
 from typing import Any
 
 import click
 import numpy as np
+import numpy.typing as npt
 
 from spicesim.behavioural.converter import POLARITIES, Polarity
 from spicesim.chip import Chip
 from spicesim.cli.options import chip_option, load_array, open_chip
 from spicesim.errors import SpecError
+from spicesim.files import write_bytes, write_text
+from spicesim.library import library_names, library_path, library_text
 from spicesim.netlist import (
+    DIALECTS,
     Netlist,
+    Parasitics,
     build_cell,
     build_column,
     build_crossbar,
     build_dac,
     build_senseamp,
     build_tile,
+    format_netlist,
+    read_conductances,
+    read_parasitics,
+    run_command,
+    write_trace,
 )
 from spicesim.units import parse_quantity
 
@@ -34,6 +45,31 @@ class Quantity(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # gene
         return parse_quantity(value)
 
 
+def _print_list(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """Print what can be written, and what the library holds."""
+    if not wanted or context.resilient_parsing:
+        return
+    commands = [(name, command.get_short_help_str(90)) for name, command in netlist.commands.items()]
+    blocks = [(name.removesuffix(".cir"), library_text(name).splitlines()[0]) for name in library_names()]
+    width = max(len(name) for name, _ in commands + blocks)
+    click.echo("circuits, written by: spicesim netlist NAME")
+    for name, text in commands:
+        click.echo(f"  {name:{width}}  {text}")
+    click.echo(f"\nsubcircuits and model cards of the library, in {library_path(library_names()[0]).parent}")
+    for name, text in blocks:
+        click.echo(f"  {name:{width}}  {text.removeprefix(f'* {name}: ')}")
+    context.exit()
+
+
+dialect_option = click.option(
+    "--dialect", type=click.Choice(DIALECTS), default="ngspice", show_default=True, help="Simulator to write for."
+)
+parasitics_option = click.option(
+    "--parasitics",
+    metavar="WIRES.csv",
+    help="Extracted wires: segment, resistance, capacitance.  [default: the chip's]",
+)
+both_ends_option = click.option("--both-ends", is_flag=True, help="Drive the word lines from both ends.")
 output_option = click.option(
     "-o", "--output", metavar="FILE.cir", help="Where to write the netlist.  [default: print it]"
 )
@@ -47,16 +83,34 @@ conductance_option = click.option(
 
 
 @click.group(epilog="example: spicesim netlist dac --chip gf180-1t1r --polarity bipolar -o dac.cir")
+@click.option(
+    "--list",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_list,
+    help="Show what there is, and exit.",
+)
 def netlist() -> None:
-    """Write a complete netlist that ngspice runs as it stands."""
+    """Write a complete netlist that the simulator runs as it stands."""
 
 
-def _finish(result: Netlist, output: str | None) -> None:
+def _finish(result: Netlist, output: str | None, dialect: str, *, cells: bool = False) -> None:
+    """Write or print a netlist; with `cells`, a table of its cells goes beside the file."""
+    text = format_netlist(result, dialect)
     if output is None:
-        click.echo(result.format(), nl=False)
+        click.echo(text, nl=False)
         return
-    result.write(output)
-    click.echo(f"wrote {output}; run: ngspice -b -r out.raw {output}")
+    write_text(output, text)
+    if cells:
+        click.echo(f"wrote {write_trace(output, result)}: every cell and its conductance")
+    click.echo(f"wrote {output}; run: {run_command(dialect).replace('THIS_FILE', output)}")
+
+
+def _wires(path: str | None, g: npt.NDArray[Any]) -> Parasitics | None:
+    if path is None or g.ndim != 2:
+        return None
+    return read_parasitics(path, *g.shape)
 
 
 def _feedback(chip: Chip, wanted: float | None) -> float:
@@ -65,42 +119,42 @@ def _feedback(chip: Chip, wanted: float | None) -> float:
 
 
 def _common(function: Callable[..., None]) -> Callable[..., None]:
-    return chip_option(output_option(function))
+    return chip_option(dialect_option(output_option(function)))
 
 
 @netlist.command(epilog="example: spicesim netlist cell --conductance 20u -o cell.cir")
 @_common
 @click.option("--conductance", "g", type=Quantity(), metavar="G", help="Of the device [S].  [default: g_max]")
-def cell(chip_path: str | None, output: str | None, g: float | None) -> None:
+def cell(chip_path: str | None, output: str | None, dialect: str, g: float | None) -> None:
     """Write one memory cell, its voltage swept."""
     chip = open_chip(chip_path)
-    _finish(build_cell(chip, chip.cell.g_max if g is None else g), output)
+    _finish(build_cell(chip, chip.cell.g_max if g is None else g), output, dialect)
 
 
 @netlist.command(epilog="example: spicesim netlist senseamp --r-feedback 10k -o senseamp.cir")
 @_common
 @feedback_option
-def senseamp(chip_path: str | None, output: str | None, r_feedback: float | None) -> None:
+def senseamp(chip_path: str | None, output: str | None, dialect: str, r_feedback: float | None) -> None:
     """Write one transimpedance amplifier, its current swept from rail to rail."""
     chip = open_chip(chip_path)
     resistance = _feedback(chip, r_feedback)
     if not resistance > 0:
         raise SpecError(f"--r-feedback must be positive, got {resistance:g} ohm")
-    _finish(build_senseamp(chip, resistance, 0.6 * chip.process.supply / resistance), output)
+    _finish(build_senseamp(chip, resistance, 0.6 * chip.process.supply / resistance), output, dialect)
 
 
 @netlist.command(epilog="example: spicesim netlist dac --load 1m -o dac.cir")
 @_common
 @polarity_option
 @click.option("--load", type=Quantity(), metavar="I", help="Sweep the load between -I and I within each code [A].")
-def dac(chip_path: str | None, output: str | None, polarity: Polarity, load: float | None) -> None:
+def dac(chip_path: str | None, output: str | None, dialect: str, polarity: Polarity, load: float | None) -> None:
     """Write one R-2R DAC with its buffer, its code swept."""
     chip = open_chip(chip_path)
     if load is None:
-        _finish(build_dac(chip, polarity), output)
+        _finish(build_dac(chip, polarity), output, dialect)
     else:
         step = 2**chip.dac.bits // 8
-        _finish(build_dac(chip, polarity, i_limit=load, load_points=41, code_step=step), output)
+        _finish(build_dac(chip, polarity, i_limit=load, load_points=41, code_step=step), output, dialect)
 
 
 @netlist.command(epilog="example: spicesim netlist column --conductance g.npy --voltages v.npy -o column.cir")
@@ -109,22 +163,35 @@ def dac(chip_path: str | None, output: str | None, polarity: Polarity, load: flo
 @click.option("--voltages", metavar="V.npy", required=True, help="Word-line voltages, (rows,) [V].")
 @feedback_option
 def column(
-    chip_path: str | None, output: str | None, conductance: str, voltages: str, r_feedback: float | None
+    chip_path: str | None, output: str | None, dialect: str, conductance: str, voltages: str, r_feedback: float | None
 ) -> None:
     """Write one bit line with its cells and its sense amplifier."""
     chip = open_chip(chip_path)
     g = load_array(conductance, "conductances")
-    _finish(build_column(chip, g, load_array(voltages, "voltages"), _feedback(chip, r_feedback)), output)
+    built = build_column(chip, g, load_array(voltages, "voltages"), _feedback(chip, r_feedback))
+    _finish(built, output, dialect, cells=True)
 
 
 @netlist.command(epilog="example: spicesim netlist crossbar --conductance g.npy --voltages v.npy -o xbar.cir")
 @_common
 @conductance_option
 @click.option("--voltages", metavar="V.npy", required=True, help="Word-line voltages above the reference, (rows,) [V].")
-def crossbar(chip_path: str | None, output: str | None, conductance: str, voltages: str) -> None:
+@parasitics_option
+@both_ends_option
+def crossbar(
+    chip_path: str | None,
+    output: str | None,
+    dialect: str,
+    conductance: str,
+    voltages: str,
+    parasitics: str | None,
+    both_ends: bool,
+) -> None:
     """Write an array of cells with its wires, between ideal sources and virtual grounds."""
     chip = open_chip(chip_path)
-    _finish(build_crossbar(chip, load_array(conductance, "conductances"), load_array(voltages, "voltages")), output)
+    g, v = load_array(conductance, "conductances"), load_array(voltages, "voltages")
+    built = build_crossbar(chip, g, v, parasitics=_wires(parasitics, g), both_ends=both_ends)
+    _finish(built, output, dialect, cells=True)
 
 
 @netlist.command(epilog="example: spicesim netlist tile --conductance g.npy --codes codes.npy -o tile.cir")
@@ -133,6 +200,8 @@ def crossbar(chip_path: str | None, output: str | None, conductance: str, voltag
 @click.option("--codes", metavar="CODES.npy", required=True, help="DAC codes, (rows,).")
 @polarity_option
 @feedback_option
+@parasitics_option
+@both_ends_option
 @click.option(
     "--calibration", "calibration_path", metavar="CAL.json",
     help="Predict first guesses of the operating point; large tiles need them.",
@@ -140,26 +209,56 @@ def crossbar(chip_path: str | None, output: str | None, conductance: str, voltag
 def tile(
     chip_path: str | None,
     output: str | None,
+    dialect: str,
     conductance: str,
     codes: str,
     polarity: Polarity,
     r_feedback: float | None,
+    parasitics: str | None,
+    both_ends: bool,
     calibration_path: str | None,
 ) -> None:
-    """Write a whole tile at transistor level: DACs, wires, cells, sense amplifiers."""
+    """Write a whole tile at transistor level: DACs, wires, cells, sense amplifiers.
+
+    Beside the netlist goes FILE.cells.csv, which lists all cells: name, row, column, conductance.
+    """
     g = load_array(conductance, "conductances")
     vector = load_array(codes, "codes")
     vector = vector.astype(np.int64) if np.array_equal(vector, np.rint(vector)) else vector
+    wires = _wires(parasitics, g)
     if calibration_path is None:
-        chip = open_chip(chip_path)
-        _finish(build_tile(chip, g, vector, polarity=polarity, r_feedback=_feedback(chip, r_feedback)), output)
-        return
-    from spicesim.calibration.calibration import load_calibration
-    from spicesim.calibration.tiles import tile_netlist
+        chip, nodesets = open_chip(chip_path), None
+    else:
+        from spicesim.calibration.calibration import load_calibration
+        from spicesim.calibration.tiles import predicted_nodesets
 
-    calibration = load_calibration(calibration_path)
-    if chip_path is not None:
-        calibration.require_chip(open_chip(chip_path), calibration_path)
-    model = calibration.tile(g, polarity, _feedback(calibration.chip, r_feedback))
-    state = model.solve(vector[None, :])
-    _finish(tile_netlist(calibration.chip, model, vector, state, 0), output)
+        calibration = load_calibration(calibration_path)
+        chip = calibration.chip
+        if chip_path is not None:
+            calibration.require_chip(open_chip(chip_path), calibration_path)
+        state = calibration.tile(g, polarity, _feedback(chip, r_feedback)).solve(vector[None, :])
+        nodesets = predicted_nodesets(state, 0, chip.sense_amplifier.v_reference)
+    built = build_tile(
+        chip, g, vector, polarity=polarity, r_feedback=_feedback(chip, r_feedback), nodesets=nodesets,
+        parasitics=wires, both_ends=both_ends,
+    )  # fmt: skip
+    _finish(built, output, dialect, cells=True)
+
+
+@netlist.command(epilog="example: spicesim netlist conductances tile.cir -o g.npy")
+@click.argument("path", metavar="FILE.cir")
+@click.option("-o", "--output", metavar="G.npy", help="Where to write them, .npy or .csv.  [default: print them]")
+def conductances(path: str, output: str | None) -> None:
+    """Read the conductances of a netlist back, after a designer edited it: a column, crossbar or tile."""
+    g = read_conductances(path)
+    if output is None:
+        for row in g:
+            click.echo(",".join(repr(float(value)) for value in row))
+        return
+    buffer = io.BytesIO()
+    if output.endswith(".npy"):
+        np.save(buffer, g)
+    else:
+        np.savetxt(buffer, g, fmt="%.17g", delimiter=",")
+    write_bytes(output, buffer.getvalue())
+    click.echo(f"wrote {output}: {g.shape[0]} x {g.shape[1]} conductances")

@@ -6,6 +6,7 @@ circuit to go on with.
 
 from spicesim.netlist.cell import build_cell
 from spicesim.netlist.dac import LadderDac, build_dac
+from spicesim.netlist.dialects import DIALECTS, format_netlist, run_command
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.parasitics import Parasitics, read_parasitics
 from spicesim.netlist.reader import read_conductances
@@ -14,6 +15,7 @@ from spicesim.netlist.tile import build_column, build_crossbar, build_tile
 from spicesim.netlist.trace import format_trace, write_trace
 
 __all__ = [
+    "DIALECTS",
     "LadderDac",
     "Netlist",
     "Parasitics",
@@ -23,8 +25,10 @@ __all__ = [
     "build_dac",
     "build_senseamp",
     "build_tile",
+    "format_netlist",
     "format_trace",
     "read_conductances",
     "read_parasitics",
+    "run_command",
     "write_trace",
 ]

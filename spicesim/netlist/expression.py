@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from spicesim.errors import SpecError
 
-__all__ = ["FUNCTIONS", "plain_number", "read_number", "split_expression"]
+__all__ = ["FUNCTIONS", "join_expression", "plain_number", "read_number", "split_expression"]
 
 FUNCTIONS = frozenset(["abs", "cosh", "exp", "floor", "ln", "max", "min", "sinh", "sqrt", "tanh"])
 """Functions that an expression may call."""
@@ -54,7 +54,7 @@ def split_expression(text: str) -> list[str]:
         If it holds what not all simulators know.
     """
     text = text.strip()
-    if text[:1] == "'" and text[-1:] == "'":
+    if text[:1] + text[-1:] in ("''", "{}") and "{" not in text[1:]:
         text = text[1:-1]
     text = text.replace("{", "(").replace("}", ")").strip()
     words: list[str] = []
@@ -74,8 +74,21 @@ def split_expression(text: str) -> list[str]:
                 continue
             if name not in FUNCTIONS:
                 raise SpecError(f"expression {text!r}: no function {name!r}; there are {', '.join(sorted(FUNCTIONS))}")
+        if found["sign"] == "*" and words[-1:] == ["*"]:
+            raise SpecError(f"expression {text!r}: write powers as products, dialects differ in **")
         words.append(found[0].strip().lower())
         at = found.end()
     if words.count("(") != words.count(")") or not words:
         raise SpecError(f"expression {text!r}: parentheses do not match, or it is empty")
     return words
+
+
+def join_expression(words: list[str]) -> str:
+    """Put words together again, without parentheses around single ones."""
+    kept: list[str] = []
+    for word in words:
+        kept.append(word)
+        call = len(kept) > 3 and (kept[-4] in FUNCTIONS or kept[-4].startswith("v("))
+        if word == ")" and kept[-3:-2] == ["("] and not call:
+            kept[-3:] = [kept[-2]]
+    return "".join(", " if word == "," else word for word in kept)

@@ -12,6 +12,7 @@ import numpy as np
 
 from spicesim.chip import preset
 from spicesim.netlist import (
+    DIALECTS,
     Netlist,
     build_cell,
     build_column,
@@ -19,6 +20,7 @@ from spicesim.netlist import (
     build_dac,
     build_senseamp,
     build_tile,
+    format_netlist,
 )
 from spicesim.ngspice.batch import BatchSimulator, ngspice_version
 
@@ -50,9 +52,19 @@ def golden_netlists() -> dict[str, Netlist]:
     return netlists
 
 
+def golden_dialects() -> dict[str, str]:
+    """Format them for the other simulators, by file name; VACASK reads no foundry's files."""
+    return {
+        f"{name}.{dialect}": portable(format_netlist(netlist, dialect))
+        for name, netlist in golden_netlists().items()
+        for dialect in DIALECTS[1:]
+        if not (dialect == "vacask" and name.startswith("gf180"))
+    }
+
+
 def portable(text: str) -> str:
     """Take the place of the models on this machine out of a netlist."""
-    return re.sub(r"'[^']*/site-packages/", "'SITE-PACKAGES/", text)
+    return re.sub(r"(['\"])[^'\"]*/site-packages/", r"\1SITE-PACKAGES/", text)
 
 
 def simulate(netlist: Netlist) -> dict[str, list[float]]:
@@ -67,6 +79,9 @@ def main(folder: Path) -> None:
         (folder / f"{name}.cir").write_text(portable(netlist.format()))
         document = {"ngspice": ngspice_version(), "values": simulate(netlist)}
         (folder / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
+    (folder / "dialects").mkdir(exist_ok=True)
+    for name, text in golden_dialects().items():
+        (folder / "dialects" / name).write_text(text)
 
 
 if __name__ == "__main__":

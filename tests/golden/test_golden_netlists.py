@@ -14,6 +14,7 @@ golden_netlists = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(golden_netlists)
 
 NETLISTS = golden_netlists.golden_netlists()
+DIALECTS = golden_netlists.golden_dialects()
 
 
 def test_nothing_is_left_over():
@@ -25,6 +26,15 @@ def test_nothing_is_left_over():
 @pytest.mark.parametrize("name", NETLISTS)
 def test_the_text_is_what_it_was(name):
     assert golden_netlists.portable(NETLISTS[name].format()) == (GOLDEN / f"{name}.cir").read_text()
+
+
+def test_no_dialect_is_left_over():
+    assert {path.name for path in (GOLDEN / "dialects").iterdir()} == set(DIALECTS)
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_the_text_in_another_dialect_is_what_it_was(name):
+    assert DIALECTS[name] == (GOLDEN / "dialects" / name).read_text()
 
 
 @pytest.mark.parametrize("name", NETLISTS)

@@ -1,0 +1,82 @@
+"""The netlist command: dialects, tables of cells, extracted wires, and the way back."""
+
+import csv
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from spicesim.cli.netlist import netlist
+from spicesim.errors import SpecError
+from spicesim.library import library_names
+from spicesim.netlist import DIALECTS, run_command
+
+G = np.array([[1e-5, 0.0, 3e-5], [1 / 7e4, 5e-6, 2e-5]])
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("g.npy", G)
+    np.save("codes.npy", np.array([3, 200]))
+    np.savetxt("v.csv", [0.1, 0.2], delimiter=",")
+
+    def call(*words):
+        result = CliRunner().invoke(netlist, words, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    return call
+
+
+def tile(*words):
+    return ("tile", "--chip", "generic-1t1r", "--conductance", "g.npy", "--codes", "codes.npy", *words)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_tile_is_written_for_every_simulator(run, tmp_path, dialect):
+    said = run(*tile("--dialect", dialect, "-o", "tile.net"))
+    assert run_command(dialect).replace("THIS_FILE", "tile.net") in said
+    assert "xc_1_2" in (tmp_path / "tile.net").read_text()
+    assert (tmp_path / "tile.cells.csv").is_file()
+
+
+@pytest.mark.parametrize("kind", ["tile", "crossbar"])
+def test_conductances_go_out_and_come_back(run, tmp_path, kind):
+    if kind == "tile":
+        run(*tile("-o", "it.cir"))
+    else:
+        run("crossbar", "--chip", "generic-1t1r", "--conductance", "g.npy", "--voltages", "v.csv", "-o", "it.cir")
+    with (tmp_path / "it.cells.csv").open(newline="") as file:
+        cells = [float(line["conductance"]) for line in csv.DictReader(file)]
+    np.testing.assert_array_equal(cells, G.ravel())
+    for back in ("back.npy", "back.csv"):
+        run("conductances", "it.cir", "-o", back)
+    np.testing.assert_array_equal(np.load("back.npy"), G)
+    np.testing.assert_array_equal(np.loadtxt("back.csv", delimiter=","), G)
+    printed = [[float(word) for word in line.split(",")] for line in run("conductances", "it.cir").splitlines()]
+    np.testing.assert_array_equal(printed, G)
+
+
+def test_wires_come_from_a_file(run, tmp_path):
+    names = [f"rwl_{i}_{j}" for i in range(2) for j in range(4)] + [f"rbl_{i}_{j}" for i in range(2) for j in range(3)]
+    lines = ["segment,resistance,capacitance", *(f"{name},{k + 0.5},1e-16" for k, name in enumerate(names))]
+    (tmp_path / "wires.csv").write_text("\n".join(lines) + "\n")
+    text = run(*tile("--parasitics", "wires.csv"))
+    assert "\nrbl_1_2 bl_1_2 foot_2 13.5\n" in text
+    assert "\nxdacfar_1 dacfar_1 " in text
+
+
+def test_both_ends_can_be_driven(run):
+    assert "\nxdacfar_1 dacfar_1 " in run(*tile("--both-ends"))
+
+
+def test_the_list_names_every_circuit_and_every_file_of_the_library(run):
+    words = run("--list").split()
+    assert set(netlist.commands) <= set(words)
+    assert {name.removesuffix(".cir") for name in library_names()} <= set(words)
+
+
+def test_a_simulator_that_cannot_is_named(run):
+    with pytest.raises(SpecError, match="VACASK cannot read section"):
+        run("cell", "--chip", "gf180-1t1r", "--dialect", "vacask")
