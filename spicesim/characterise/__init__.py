@@ -6,6 +6,7 @@ from spicesim.characterise.bench import Bench, Conditions, run_bench
 from spicesim.characterise.cell import cell_bench
 from spicesim.characterise.charge_dac import charge_dac_bench
 from spicesim.characterise.comparator import comparator_bench
+from spicesim.characterise.current_dac import current_dac_bench
 from spicesim.characterise.dac import dac_bench
 from spicesim.characterise.integrator import integrator_bench
 from spicesim.characterise.mirror import mirror_bench
@@ -39,6 +40,7 @@ BLOCKS: dict[str, Callable[[Chip], Bench]] = {
     "mirror": mirror_bench,
     "wldriver": wldriver_bench,
     "chargedac": charge_dac_bench,
+    "currentdac": current_dac_bench,
     "adc": sar_adc_bench,
 }
 """Testbenches by the name of their block."""

@@ -1,0 +1,114 @@
+"""The current-steering DAC of any resolution, and testbenches of it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spicesim.chip import Chip
+from spicesim.errors import SpecError
+from spicesim.netlist.netlist import Netlist, build_netlist
+from spicesim.netlist.process import block_text
+from spicesim.netlist.senseamp import supplies
+from spicesim.units import spice_number
+
+__all__ = ["CurrentDacSizes", "build_current_dac", "build_current_dac_step", "current_dac_blocks"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurrentDacSizes:
+    """Sizes of a current-steering DAC."""
+
+    bits: int = 6
+    """Resolution [bit]."""
+    unit: float = 1e-6
+    """Current of the least significant bit [A]."""
+    source_width: float = 2e-6
+    """Width of a unit's source transistor [m]."""
+    source_length: float = 4e-6
+    """Length of it [m]; long ones match."""
+    length: float = 0.5e-6
+    """Length of the cascodes and switches [m]."""
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.bits <= 10:
+            raise SpecError(f"a current-steering DAC has 2 to 10 bits, got {self.bits}")
+        if not (np.isfinite(self.unit) and 1e-8 <= self.unit <= 1e-4):
+            raise SpecError(f"the unit current must lie in 10 nA .. 100 uA, got {self.unit:g} A")
+        if not all(np.isfinite(x) and x >= 0.28e-6 for x in (self.source_width / 5, self.source_length, self.length)):
+            raise SpecError("sources must be 1.4 um wide or more, and all transistors 0.28 um long or more")
+
+
+def current_dac_blocks(chip: Chip, sizes: CurrentDacSizes) -> list[str]:
+    """Return the DAC's subcircuit ``currentdac`` and those it calls.
+
+    Ports: outp, outn, b0 (least significant) .. bN-1, vdd, vss. outp sinks ``unit`` times the code, outn the rest.
+    """
+    if sizes.length < chip.process.min_length * (1 - 1e-9):
+        raise SpecError(f"a length of {sizes.length:g} m is below the process's {chip.process.min_length:g} m")
+    shared = (
+        f"w={spice_number(sizes.source_width)} wc={spice_number(sizes.source_width)}"
+        f" ls={spice_number(sizes.source_length)} l={spice_number(sizes.length)}"
+    )
+    lines = [
+        f"* currentdac: {sizes.bits}-bit current-steering DAC",
+        "*",
+        "* ports       outp outn, bits from the least significant, vdd vss",
+        f".subckt currentdac outp outn {' '.join(f'b{k}' for k in range(sizes.bits))} vdd vss",
+        f"xbias vb vc vdd vss current_bias i={spice_number(sizes.unit)} parts=8 {shared}",
+        *(
+            f"xbit{k} outp outn b{k} vb vc vdd vss current_cell parts={2**k} {shared}" for k in range(sizes.bits)
+        ),
+        ".ends currentdac",
+    ]  # fmt: skip
+    return [*(block_text(name, chip.process) for name in ("current_cell", "current_bias")), "\n".join(lines)]
+
+
+def _bench(
+    chip: Chip, sizes: CurrentDacSizes, drivers: list[str], loads: list[str], probes: list[str], analysis: str
+) -> Netlist:
+    lines = [
+        *drivers,
+        "* the converter; its outputs sink currents out of their loads",
+        f"xdac outp outn {' '.join(f'b{k}' for k in range(sizes.bits))} vdd 0 currentdac",
+        *loads,
+    ]
+    return build_netlist(
+        chip,
+        f"{sizes.bits}-bit current-steering DAC",
+        [*current_dac_blocks(chip, sizes), supplies(chip), "\n".join(lines)],
+        probes,
+        notes=["Currents of a current-steering DAC into its two outputs."],
+        analyses=[analysis],
+    )
+
+
+def build_current_dac(chip: Chip, sizes: CurrentDacSizes | None = None, *, output: bool = False) -> Netlist:
+    """Build a testbench that sweeps the code, or at full scale the voltage of the outputs from 0 to the supply.
+
+    Returns
+    -------
+    Netlist
+        Probes ``i(voutp)``, ``i(voutn)``, which are minus the currents sunk, ``v(code)``, ``v(outp)``, ``i(vdd)``.
+    """
+    sizes = sizes or CurrentDacSizes()
+    supply, reference = spice_number(chip.process.supply), spice_number(chip.sense_amplifier.v_reference)
+    last = 2**sizes.bits - 1
+    drivers = ["* the code as a voltage, and its bits", f"vcode code 0 {last}"]
+    for k in range(sizes.bits):
+        scaled, double = f"(v(code)+0.5)/{2**k}", f"(v(code)+0.5)/{2 ** (k + 1)}"
+        drivers.append(f"bb{k} b{k} 0 v={supply}*(floor({scaled})-2*floor({double}))")
+    loads = [f"voutp outp 0 {reference}", "voutn outn outp 0"]
+    card = f".dc voutp 0 {supply} {spice_number(chip.process.supply / 330)}" if output else f".dc vcode 0 {last} 1"
+    return _bench(chip, sizes, drivers, loads, ["i(voutp)", "i(voutn)", "v(code)", "v(outp)", "i(vdd)"], card)
+
+
+def build_current_dac_step(chip: Chip, before: int, after: int, sizes: CurrentDacSizes | None = None) -> Netlist:
+    """Build a testbench that steps the code at 10 ns; each output has 1 kohm || 0.1 pF to the reference."""
+    sizes = sizes or CurrentDacSizes()
+    supply = spice_number(chip.process.supply)
+    drivers = ["* the code"]
+    for k in range(sizes.bits):
+        low, high = (supply if code >> k & 1 else "0" for code in (before, after))
+        drivers.append(f"vb{k} b{k} 0 pwl(0 {low} 10n {low} 10.1n {high})")
+    loads = [line for node in ("outp", "outn") for line in (f"r{node} {node} vref 1k", f"c{node} {node} 0 0.1p")]
+    return _bench(chip, sizes, drivers, loads, ["time", "v(outp)", "v(outn)", "i(vdd)"], ".tran 0.05n 60n 0 0.2n")
