@@ -52,14 +52,10 @@ class LinearArray:
         wiring = self._wiring
         if self._march is not None:
             matrix = (self._march.matrix + self._march.guess * self._march.top_i).T
-        elif wiring.right is None and wiring.top is None and wiring.is_finite:
+        elif wiring.right is None and wiring.top is None and wiring.drops_little(self._g):
             matrix = _eliminate(self._g, wiring.word, wiring.bit, wiring.driver, wiring.sense)
         else:
             matrix = self._nodal_maps[0].T
-        if not np.isfinite(matrix).all():
-            raise SpecError(
-                "the numbers of the array overflow: conductance times resistance is beyond double precision"
-            )
         return _frozen(matrix[self._flip])
 
     @functools.cached_property
@@ -90,11 +86,14 @@ class LinearArray:
 
     @functools.cached_property
     def _single_map(self) -> npt.NDArray[np.float32]:
-        return np.ascontiguousarray(self.transfer.T, dtype=np.float32)
+        with np.errstate(over="ignore", under="ignore"):
+            return np.ascontiguousarray(self.transfer.T, dtype=np.float32)
 
 
 def _frozen(matrix: Floats) -> Floats:
     result = np.ascontiguousarray(matrix)
+    if not np.isfinite(result).all():
+        raise SpecError("the numbers of the array overflow: conductance times resistance is beyond double precision")
     result.flags.writeable = False
     return result
 

@@ -69,7 +69,7 @@ class LinearMarch:
         """March for each unknown and each source; None if the numbers grow too much."""
         rows, columns = wiring.shape
         ends = (wiring.right, wiring.top)
-        if not wiring.is_finite or any(end is not None and (end <= 0).any() for end in ends):
+        if not wiring.drops_little(slope) or any(end is not None and (end <= 0).any() for end in ends):
             return None
         tail = None if wiring.right is None else 1 / wiring.right
         share = np.empty((rows, columns))

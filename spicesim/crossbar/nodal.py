@@ -14,6 +14,7 @@ from scipy.sparse.linalg import splu
 
 from spicesim.cells import Cell, bias_slope, conductance_slope
 from spicesim.crossbar.wiring import Wiring
+from spicesim.errors import SpecError
 
 __all__ = ["NodalArray", "NodalPoint"]
 
@@ -201,7 +202,14 @@ class NodalArray:
         change = sparse.diags_array(slope) @ self._across
         if tilt.any():
             change = change + sparse.diags_array(tilt) @ self._bit
-        return splu((self._wires + self._across.T @ change + pinned).tocsc(), permc_spec="MMD_AT_PLUS_A")
+        matrix = (self._wires + self._across.T @ change + pinned).tocsc()
+        try:
+            return splu(matrix, permc_spec="MMD_AT_PLUS_A")
+        except RuntimeError as error:
+            raise SpecError(
+                f"conductances and resistances differ by too much for double precision ({error}); "
+                "make extreme ones 0 or infinite"
+            ) from None
 
 
 def _links(one: Floats, two: Floats, total: int) -> sparse.csr_array:

@@ -191,9 +191,10 @@ class OperatingPointSolver:
         v_limits = (-reach if negative else 0.0) - high, reach - low
         chords = Chords.fit(self._kernel, v_limits, (low, high), 0.05 * request.tolerance)
         linear = None if chords is None else LinearMarch.prepare(wiring, chords.slope)
-        if chords is None or linear is None or ROUNDING[request.precision] * linear.spread > request.tolerance:
+        if chords is None or linear is None or ROUNDING["double"] * linear.spread > request.tolerance:
             return None
-        return ChordMarch(linear, chords, ports, request.precision == "single")
+        single = request.precision == "single" and ROUNDING["single"] * linear.spread <= request.tolerance
+        return ChordMarch(linear, chords, ports, single)
 
     def _iterate(self, request: Request, points: Points, left: Integers) -> None:
         """Solve vectors `left` by Newton with conjugate gradients."""

@@ -9,6 +9,8 @@ __all__ = ["Wiring"]
 
 Floats = npt.NDArray[np.float64]
 
+DROP_LIMIT = 1e6
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Wiring:
@@ -32,6 +34,13 @@ class Wiring:
         """Numbers of word lines and bit lines."""
         rows, columns = self.word.shape
         return rows, columns
+
+    def drops_little(self, g: Floats) -> bool:
+        """Tell whether no resistance is so large that sums of currents lose their digits in it; g (rows, columns)."""
+        parts = (self.word, self.bit, self.driver, self.sense, self.right, self.top)
+        greatest = max(float(part.max()) for part in parts if part is not None)
+        with np.errstate(over="ignore"):
+            return bool(greatest * max(float(g.sum(axis=0).max()), float(g.sum(axis=1).max())) <= DROP_LIMIT)
 
     @property
     def is_finite(self) -> bool:

@@ -1,9 +1,12 @@
 """What a crossbar accepts, what it refuses, and what it says then."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from spicesim.cells import BiasedPolynomial, Linear, Polynomial, Sinh
 from spicesim.crossbar import Crossbar
@@ -35,6 +38,11 @@ V = RNG.uniform(-0.2, 0.2, (11, 5))
         ({"r_sense": np.ones(5)}, "shape"),
         ({"r_sense": -1e-12}, "r_sense"),
         ({"cell": Polynomial(np.ones((2, 2, 3)))}, "polynomial coefficients"),
+        ({"drive": "top"}, "drive must be 'left' or 'right' or 'both'"),
+        ({"sense": "top"}, "sense must be"),
+        ({"drive": "both", "r_word_line": np.ones((5, 4))}, r"shape \(5, 5\)"),
+        ({"sense": "both", "r_bit_line": np.ones((5, 4))}, r"shape \(6, 4\)"),
+        ({"r_driver": math.inf}, "r_driver must be finite"),
     ],
 )
 def test_a_malformed_array_is_refused_by_name(change, word):
@@ -62,6 +70,67 @@ def test_other_options_are_refused():
             array.solve(V, tolerance=tolerance)
     with pytest.raises(SpecError, match="linear cells"):
         Crossbar(G, cell=Sinh(3.0)).transfer_matrix()
+
+
+@pytest.mark.parametrize("mask", [0.5, [1] * 4, [0.5] * 5, np.ones((3, 5)), [math.nan] * 5, ["on"] * 5])
+def test_malformed_masks_are_refused(mask):
+    for call in (Crossbar(G).currents, Crossbar(G).solve):
+        with pytest.raises(SpecError, match="mask must"):
+            call(V, mask=mask)
+
+
+def test_precision_is_a_word():
+    for call in (Crossbar(G).currents, Crossbar(G, cell=Sinh(1.0)).solve):
+        with pytest.raises(SpecError, match="precision must be 'single' or 'double'"):
+            call(V, precision="half")
+
+
+def test_a_row_that_is_off_and_broken_lines_carry_nothing():
+    array = Crossbar(G, 1.0, 1.0, cell=Sinh(2.0))
+    solution = array.solve(np.full(5, 0.1), mask=[1, 1, 0, 1, 1], fields=True)
+    assert solution.row_currents[0, 2] == 0
+    np.testing.assert_array_equal(solution.cell_currents[0, 2], 0.0)
+    r = np.ones((5, 4))
+    r[3, 0] = math.inf
+    broken = Crossbar(G, r, 0.0, cell=Sinh(2.0)).solve(np.full(5, 0.1), fields=True)
+    assert abs(broken.row_currents[0, 3]) < 1e-18
+    r[:] = math.inf
+    np.testing.assert_allclose(Crossbar(G, r, r).currents(V), np.zeros((11, 4)), atol=1e-18)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_any_numbers_give_an_error_or_a_finite_answer(data):
+    """Shapes, types, strides, NaN, infinities, negative numbers, in every argument."""
+    numbers = st.sampled_from([0.0, 1e-5, 1.0, -1.0, 1e-300, 1e300, math.nan, math.inf, -math.inf])
+    types = st.sampled_from([np.float64, np.float32, np.float16, np.int32, np.bool_, object, np.complex64])
+
+    def array(shape):
+        values = data.draw(st.lists(numbers, min_size=1, max_size=6))
+        odd = data.draw(st.sampled_from([shape, shape, shape, shape[::-1], (*shape, 1), (0, *shape[1:])]))
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            whole = np.resize(np.array(values), [2 * n for n in odd]).astype(data.draw(types))
+        return whole[tuple(slice(None, None, 2) for _ in odd)]
+
+    rows, columns = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 4))
+    count = data.draw(st.sampled_from([0, 1, 17]))
+    spoilt = data.draw(st.sampled_from(["g", "r_word_line", "r_bit_line", "r_driver", "r_sense", "v", "mask", "none"]))
+    shapes = {"g": (rows, columns), "r_word_line": (rows, columns), "r_bit_line": (rows, columns),
+              "r_driver": (rows,), "r_sense": (columns,), "v": (count, rows), "mask": (count, rows)}  # fmt: skip
+    values = {name: np.full(shape, 1e-5 if name == "g" else 1.0) for name, shape in shapes.items()}
+    if spoilt != "none":
+        values[spoilt] = array(shapes[spoilt])
+    v, mask = values.pop("v"), values.pop("mask")
+    cell = data.draw(st.sampled_from([Linear(), Sinh(2.0)]))
+    try:
+        crossbar = Crossbar(**values, cell=cell)
+        for precision in ("double", "single"):
+            found = crossbar.currents(v, precision=precision)
+            assert np.isfinite(found).all()
+            assert np.isfinite(crossbar.solve(v, mask=mask, precision=precision, fields=True).cell_voltages).all()
+    except (SpecError, ConvergenceError, ValidityError):
+        pass
 
 
 @pytest.mark.parametrize("cell", [Linear(), Sinh(2.0)])
@@ -147,7 +216,7 @@ def test_an_impossible_tolerance_is_said_not_hidden():
 
 
 def test_overflow_is_refused():
-    with pytest.raises(SpecError, match="overflow"):
+    with pytest.raises(SpecError, match="double precision"):
         Crossbar(np.full((2, 2), 1e200), 1e200, 1e200).transfer_matrix()
     with pytest.raises(ConvergenceError):
         Crossbar([[1e200]], 1e200, 0.0, cell=Sinh(1.0)).solve([1e200])
