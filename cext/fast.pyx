@@ -27,7 +27,8 @@ cdef extern from "fast_ports.h" nogil:
         double low
         double high
     double fast_interpolate(const port_tables *, int64_t, double) noexcept
-    double fast_couple(const fast_sense *, const double *, double, double, double) noexcept
+    void fast_couple_row(const fast_sense *, int, const double *, const float *, const float *, const double *,
+                         const double *, double *) noexcept
 
 cdef enum:
     CHUNK = 256  # vectors at a time: their powers stay in the cache, and results do not depend on the threads
@@ -158,7 +159,7 @@ def couple(
     const double[:, ::1] values, const double[:, ::1] slopes, double start, double step,  # IN (1, points)
     double offset, double resistance,  # IN the linear terminal [V], [ohm]
     double low, double high,  # IN where the polynomials hold [V]
-    const double[:, ::1] polynomials,  # IN (columns, 3)
+    const double[:, ::1] polynomials,  # IN (3, columns)
     const float[:, :, ::1] tilts,  # IN (2, batch, columns) to add to the first two coefficients, or None
     const double[::1] y,  # IN (columns,) [S]
     const double[:, ::1] wanted,  # IN (batch, columns), batch > 0 [A]
@@ -175,18 +176,5 @@ def couple(
     sense.low = low
     sense.high = high
     for k in prange(batch, nogil=True, num_threads=threads, schedule="static"):
-        couple_row(&sense, columns, &polynomials[0, 0], &tilts[0, k, 0] if tilted else NULL,
-                   &tilts[1, k, 0] if tilted else NULL, &y[0], &wanted[k, 0], &current[k, 0])
-
-
-cdef void couple_row(
-    const fast_sense *sense, int columns, const double *polynomials, const float *first, const float *second,
-    const double *y, const double *wanted, double *current,
-) noexcept nogil:
-    cdef int j
-    cdef double c[3]
-    for j in range(columns):
-        c[0] = polynomials[3 * j] + (first[j] if first != NULL else 0.0)
-        c[1] = polynomials[3 * j + 1] + (second[j] if second != NULL else 0.0)
-        c[2] = polynomials[3 * j + 2]
-        current[j] = fast_couple(sense, c, y[j], wanted[j], current[j])
+        fast_couple_row(&sense, columns, &polynomials[0, 0], &tilts[0, k, 0] if tilted else NULL,
+                        &tilts[1, k, 0] if tilted else NULL, &y[0], &wanted[k, 0], &current[k, 0])

@@ -239,7 +239,7 @@ class _Model:
             droop[again] = self._droop(codes[again], delivered[again], threads)
             change = v_open[again] - droop[again] + self._r_out * delivered[again] - v[again]
             moved = linear[again] + change @ self._transfer
-            currents[again] = self._coupling.solve(moved, v[again] + change, threads)[0]
+            currents[again] = self._coupling.solve(moved, v[again] + change, threads, currents[again])[0]
         self._drivers.check(delivered, "driver of row")
         self._coupling.check(currents)
         s = self._senses

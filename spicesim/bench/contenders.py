@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.bench.measurement import Measurement, gemm_seconds, median_seconds, peak_memory
+from spicesim.bench.measurement import GEMM_BATCH, Measurement, matrix_product, median_seconds, peak_memory
 from spicesim.bench.peers import NodalEquations, badcrossbar_currents, ngspice_currents
 from spicesim.bench.work import Work, make_work
 from spicesim.cells import Cell
@@ -55,6 +55,8 @@ class Found:
     """Preparation [s]."""
     vector: float | None = None
     """Time a vector [s]."""
+    gemm: float | None = None
+    """Time a vector of the matrix product, called in turn with it [s]."""
     currents: npt.NDArray[np.floating]
     """Of the first checks [A]."""
     note: str = ""
@@ -70,8 +72,8 @@ def _exact(tolerance: float | None, single: bool) -> Callable[[Work, int], Found
             return work.array.solve(v, tolerance=tolerance, precision=precision).currents  # type: ignore[arg-type]
 
         batch = work.batch[:TIMED]
-        seconds = median_seconds(lambda: solve(batch), repeats=repeats) / TIMED
-        return Found(vector=seconds, currents=solve(work.checks))
+        seconds, gemm = median_seconds(lambda: solve(batch), matrix_product(*work.array.shape), repeats=repeats)
+        return Found(vector=seconds / TIMED, gemm=gemm / GEMM_BATCH, currents=solve(work.checks))
 
     return run
 
@@ -84,10 +86,11 @@ def _fast(tolerance: float) -> Callable[[Work, int], Found]:
             fresh = Crossbar(array.g, array.r_word_line, array.r_bit_line, cell=array.cell)
             return FastCrossbar(fresh, tolerance=tolerance, v_range=work.v_range)
 
-        seconds, fast = median_seconds(prepare, repeats=min(repeats, 3)), prepare()
+        (seconds,), fast = median_seconds(prepare, repeats=min(repeats, 3)), prepare()
         batch = work.batch.astype(np.float32)
-        vector = median_seconds(lambda: fast.currents(batch), repeats=repeats) / len(batch)
-        return Found(prepare=seconds, vector=vector, currents=fast.currents(work.checks), note=fast.form)
+        product = matrix_product(*array.shape)
+        vector, gemm = (t / GEMM_BATCH for t in median_seconds(lambda: fast.currents(batch), product, repeats=repeats))
+        return Found(prepare=seconds, vector=vector, gemm=gemm, currents=fast.currents(work.checks), note=fast.form)
 
     return run
 
@@ -100,25 +103,29 @@ def _transfer_matrix(work: Work, repeats: int) -> Found:
         fresh.transfer_matrix()
         return fresh
 
-    seconds, ready = median_seconds(prepare, repeats=min(repeats, 3)), prepare()
+    (seconds,), ready = median_seconds(prepare, repeats=min(repeats, 3)), prepare()
     batch = work.batch.astype(np.float32)
-    vector = median_seconds(lambda: ready.currents(batch, precision="single"), repeats=repeats) / len(batch)
+
+    def run() -> object:
+        return ready.currents(batch, precision="single")
+
+    vector, gemm = (t / GEMM_BATCH for t in median_seconds(run, matrix_product(*array.shape), repeats=repeats))
     currents = ready.currents(work.checks, precision="single")
-    return Found(prepare=seconds, vector=vector, currents=currents, note="inputs and outputs in float32")
+    return Found(prepare=seconds, vector=vector, gemm=gemm, currents=currents, note="inputs and outputs in float32")
 
 
 def _splu(work: Work, repeats: int) -> Found:
     equations = NodalEquations(work.array)
-    seconds = median_seconds(equations.transfer_matrix, repeats=min(repeats, 3))
+    (seconds,) = median_seconds(equations.transfer_matrix, repeats=min(repeats, 3))
     return Found(prepare=seconds, currents=work.checks @ equations.transfer_matrix().T, note="as a matrix")
 
 
 def _chord(work: Work, repeats: int) -> Found:
     equations, array = NodalEquations(work.array), work.array
     slopes = array.cell.slope(array.g, np.full(array.shape, 0.5 * work.v_range[1]))
-    prepare = median_seconds(lambda: equations.factor(slopes), repeats=min(repeats, 3))
+    (prepare,) = median_seconds(lambda: equations.factor(slopes), repeats=min(repeats, 3))
     factor = equations.factor(slopes)
-    vector = median_seconds(lambda: equations.chord(factor, work.batch[0], 1e-7), repeats=min(repeats, 3))
+    (vector,) = median_seconds(lambda: equations.chord(factor, work.batch[0], 1e-7), repeats=min(repeats, 3))
     currents = np.stack([equations.chord(factor, v, 1e-7) for v in work.checks[:4]])
     return Found(prepare=prepare, vector=vector, currents=currents, note="to 1e-7 V")
 
@@ -138,7 +145,7 @@ def _badcrossbar(work: Work, repeats: int) -> Found | None:
     currents = badcrossbar_currents(work.array, work.checks)
     if currents is None:
         return None
-    seconds = median_seconds(lambda: badcrossbar_currents(work.array, work.checks), repeats=1, least=0.0)
+    (seconds,) = median_seconds(lambda: badcrossbar_currents(work.array, work.checks), repeats=1, least=0.0)
     return Found(vector=seconds / len(work.checks), currents=currents, note=f"batch {len(work.checks)}")
 
 
@@ -175,11 +182,13 @@ def run_contender(number: int, size: int, cell: Cell | None, repeats: int) -> Me
     """
     contender = CONTENDERS[number]
     work = make_work(size, None if contender.linear else cell, bipolar=contender.bipolar)
-    gemm = gemm_seconds(size, size)
     found = contender.run(work, repeats)
     if found is None:
         return None
     own, memory = peak_memory(), peak_memory(children=found.ngspice)
+    gemm = found.gemm
+    if gemm is None:
+        gemm = median_seconds(matrix_product(size, size), repeats=repeats)[0] / GEMM_BATCH
     reference = work.reference(len(found.currents))
     largest, rms = measure(found.currents, reference, float(np.abs(reference).max()))
     return Measurement(

@@ -15,7 +15,7 @@ import numpy as np
 
 from spicesim.crossbar.blas import one_blas_thread
 
-__all__ = ["Measurement", "gemm_seconds", "in_own_process", "median_seconds", "peak_memory"]
+__all__ = ["GEMM_BATCH", "Measurement", "in_own_process", "matrix_product", "median_seconds", "peak_memory"]
 
 GEMM_BATCH = 1000
 """Vectors of the matrix product that is the measure of all."""
@@ -49,24 +49,40 @@ class Measurement:
     """What to know about it."""
 
 
-def median_seconds(function: Callable[[], object], *, repeats: int, least: float = 0.2) -> float:
-    """Return the median time of calls, of which there are `repeats` and as many as fill `least` seconds, up to 200."""
-    times: list[float] = []
+def median_seconds(*functions: Callable[[], object], repeats: int, least: float = 0.2) -> list[float]:
+    """Return the median times of functions called in turn, so that a busy machine is as unfair to all.
+
+    Parameters
+    ----------
+    *functions : callable
+        What to time.
+    repeats : int
+        Least number of calls.
+    least : float
+        Time that the calls of one function shall fill, unless they are 200 [s].
+
+    Returns
+    -------
+    list of float
+        One a function [s].
+    """
+    times: list[list[float]] = [[] for _ in functions]
     with one_blas_thread():
-        while len(times) < repeats or (sum(times) < least and len(times) < 200):
-            start = time.perf_counter()
-            function()
-            times.append(time.perf_counter() - start)
-    return statistics.median(times)
+        while len(times[0]) < repeats or (max(map(sum, times)) < least and len(times[0]) < 200):
+            for function, taken in zip(functions, times, strict=True):
+                start = time.perf_counter()
+                function()
+                taken.append(time.perf_counter() - start)
+    return [statistics.median(taken) for taken in times]
 
 
-def gemm_seconds(rows: int, columns: int) -> float:
-    """Time numpy's float32 matrix product, a vector [s]."""
+def matrix_product(rows: int, columns: int) -> Callable[[], object]:
+    """Return numpy's float32 product of :data:`GEMM_BATCH` vectors with a matrix, ready to call."""
     rng = np.random.default_rng(0)
     v = rng.random((GEMM_BATCH, rows), dtype=np.float32)
     t = rng.random((rows, columns), dtype=np.float32)
     out = np.empty((GEMM_BATCH, columns), np.float32)
-    return median_seconds(lambda: np.matmul(v, t, out=out), repeats=5) / GEMM_BATCH
+    return lambda: np.matmul(v, t, out=out)
 
 
 def peak_memory(*, children: bool = False) -> int:

@@ -107,7 +107,7 @@ def run_network(repeats: int) -> NetworkMeasurement:
             layer.prepare()
         return layers
 
-    prepare, layers = median_seconds(build, repeats=min(repeats, 3)), build()
+    (prepare,), layers = median_seconds(build, repeats=min(repeats, 3)), build()
     first, second = layers
     scale = float(np.maximum(v @ first.ideal, 0).max())
 
@@ -117,7 +117,7 @@ def run_network(repeats: int) -> NetworkMeasurement:
     def ideal() -> npt.NDArray[np.floating]:
         return np.asarray(_hidden(v @ first.ideal, scale) @ second.ideal)
 
-    seconds, ideal_seconds = median_seconds(run, repeats=repeats), median_seconds(ideal, repeats=repeats)
+    seconds, ideal_seconds = median_seconds(run, ideal, repeats=repeats)
     few = v[:2].astype(float)
     exact = second.forward_exactly(_hidden(first.forward_exactly(few), scale))
     error = np.abs(run()[:2] - exact).max() / np.abs(exact).max()

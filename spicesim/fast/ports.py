@@ -96,7 +96,9 @@ class SenseCoupling:
         self._u_limits = expansion.u_limits
         self._lift = _lifts(expansion)
 
-    def solve(self, currents: Floats, v: Floats, threads: int = 1) -> tuple[Floats, Floats]:
+    def solve(
+        self, currents: Floats, v: Floats, threads: int = 1, guess: Floats | None = None
+    ) -> tuple[Floats, Floats]:
         """Couple the columns with their terminals.
 
         Parameters
@@ -107,6 +109,8 @@ class SenseCoupling:
             Source voltages [V].
         threads : int
             Threads; the result is the same for any number.
+        guess : ndarray of shape (batch, columns), optional
+            Currents into the terminals, about; `currents` if absent [A].
 
         Returns
         -------
@@ -125,7 +129,8 @@ class SenseCoupling:
             return found, excess
         s, answers = self._senses, self._answers
         bound = SWEEP_TOLERANCE * max(map(abs, s.limits))
-        active, wanted, guess, tilts = np.arange(len(currents)), currents, currents.copy(), None
+        active, wanted, tilts = np.arange(len(currents)), currents, None
+        guess = (currents if guess is None else guess).copy()
         for turn in range(SWEEPS_LIMIT):
             fast.couple(
                 s.values, s.slopes, s.start, s.step, self._offset, self._slope, *answers.bounds, answers.polynomials,
@@ -194,8 +199,8 @@ class _Answers:
         linear = (weights * expansion.slope).sum(axis=0)
         shares = np.divide(weights, linear, out=np.zeros_like(weights), where=linear > 0)
         cells = np.tensordot(fit, answers, 1) * shares
-        self.polynomials = np.ascontiguousarray(cells[:3].sum(axis=1).T)
-        """Of each column with its inputs at mid-range, (columns, 3)."""
+        self.polynomials = np.ascontiguousarray(cells[:3].sum(axis=1))
+        """Of each column with its inputs at mid-range, (3, columns)."""
         self._first = np.concatenate([cells[3], cells[4]]).astype(np.float32)
         self._second = cells[5].astype(np.float32)
 

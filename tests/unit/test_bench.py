@@ -42,8 +42,9 @@ def test_a_process_of_its_own_returns_what_the_function_returns():
 
 def test_the_median_of_a_few_repeats_is_taken():
     calls = []
-    assert median_seconds(lambda: calls.append(1), repeats=3, least=0.0) < 0.1
-    assert len(calls) == 3
+    one, two = median_seconds(lambda: calls.append(1), lambda: calls.append(2), repeats=3, least=0.0)
+    assert max(one, two) < 0.1
+    assert calls == [1, 2] * 3
 
 
 def test_the_network_agrees_with_exact_solutions():
