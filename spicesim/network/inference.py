@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from spicesim.behavioural.converter import AdcRange, Codes
 from spicesim.calibration.calibration import Calibration as WholeCalibration
+from spicesim.device_engine import DeviceEngine
 from spicesim.engine import Engine, Tile, build_engine
 from spicesim.errors import NetworkError
 from spicesim.network.compiled import CompiledNetwork, Inputs, batch_length, check_output
@@ -149,6 +150,11 @@ class Network:
             self.fit_ranges(x)
         self._tuning.fit_gains(x, engine, self.prepare(engine))
 
+    def fit_on_first(self, x: Inputs) -> dict[str, Array]:
+        """Fit the settings to the first inputs of a batch, for want of others, note it, and return those inputs."""
+        self._prepared.clear()
+        return self._tuning.fit_ranges_on_first(x)
+
     def clear_gains(self) -> None:
         """Forget gains and offsets."""
         self._tuning.clear_gains()
@@ -225,7 +231,14 @@ class Network:
         if self.ranges is None:
             self._tuning.fit_ranges_on_first(arrays)
         assert self.ranges is not None
-        prepared, tiles = self.prepare(engine), self.tiles()
+        prepared, tiles, notes = self.prepare(engine), self.tiles(), self.notes
+        if isinstance(engine, DeviceEngine):
+            tiles = [tuple(ready.tile for ready in layer) for layer in prepared]
+            if engine.outside:
+                notes += (
+                    f"{100 * engine.outside:.2g} % of the cells would leave the calibrated conductances and took "
+                    "the nearest",
+                )
         numbers = np.cumsum([0, *map(len, tiles)])
         meters = [LayerMeter() for _ in self.layers]
         gains = self.gains or (None,) * len(self.layers)
@@ -250,7 +263,7 @@ class Network:
         return Result(
             engine=engine.name,
             outputs={name: np.concatenate(parts) for name, parts in outputs.items()},
-            stats=RunStats(layers=tuple(stats), images=batch_length(arrays), notes=self.notes),
+            stats=RunStats(layers=tuple(stats), images=batch_length(arrays), notes=notes),
             samples=reservoir.items(),
         )
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from spicesim.behavioural.converter import Codes, Polarity
 from spicesim.chip import Chip
+from spicesim.device_engine import DeviceEngine
 from spicesim.engine import Engine, IdealEngine, Tile
 from spicesim.errors import ConvergenceError, NetworkError
 from spicesim.mapping import MappedTile, decode_outputs, map_weights
@@ -135,11 +136,13 @@ class AnalogLayer:
         codes, overdriven = ranges.codes(vectors, bits), ranges.overdriven(vectors, bits)
         found = []
         for k, (mapped, ready) in enumerate(zip(self.mapped, prepared, strict=True)):
-            volts = self._volts(k, np.ascontiguousarray(codes[:, mapped.rows]), engine, ready)
+            part = np.ascontiguousarray(codes[:, mapped.rows])
+            volts, factor = _read(engine, ready, part, self._volts(k, part, engine, ready))
             clipped = ranges.clipped(volts)
             usable = ~(clipped[:, 0::2] | clipped[:, 1::2] | overdriven[:, mapped.rows].any(axis=1, keepdims=True))
             target = vectors[:, mapped.rows] @ mapped.weights
-            found.append(fit_tile_gains(self._decode(volts, mapped, ranges, 1.0), target / scales, usable))
+            share = factor * self._decode(volts, mapped, ranges, 1.0)
+            found.append(fit_tile_gains(share, target / scales, usable))
         return tuple(found)
 
     def tiles(self, ranges: LayerRanges) -> tuple[Tile, ...]:
@@ -215,7 +218,8 @@ class AnalogLayer:
             part = np.ascontiguousarray(codes[:, mapped.rows])
             volts = self._volts(k, part, engine, ready)
             observe(k, part, volts)
-            share = self._decode(volts, mapped, ranges, scales)
+            volts, factor = _read(engine, ready, part, volts)
+            share = factor * self._decode(volts, mapped, ranges, scales)
             y[:, mapped.outputs] += share if gains is None else gains[k].apply(share, scales)
             meter.mvms += len(part)
             meter.volts += volts.size
@@ -267,3 +271,10 @@ class AnalogLayer:
             adc_fit=ranges.adc_fit,
             gain=None if factors is None else (float(factors.min()), float(np.median(factors)), float(factors.max())),
         )
+
+
+def _read(engine: Engine, ready: Any, codes: Codes, volts: Floats) -> tuple[Floats, float]:
+    """Return amplifier outputs as converters see them [V], and the factor that undoes drift digitally."""
+    if not isinstance(engine, DeviceEngine):
+        return volts, 1.0
+    return engine.read(ready, codes, volts), ready.compensation

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, get_args
 
+import numpy.typing as npt
+
 from spicesim.engine import Engine
 from spicesim.errors import NetworkError
 from spicesim.network.compiled import CHUNK, CompiledNetwork, Inputs, batch_length
@@ -69,13 +71,15 @@ class Tuning:
         ]
         self.clear_gains()
 
-    def fit_ranges_on_first(self, x: Inputs) -> None:
-        """Fit ranges on the first inputs of a run, and note it."""
+    def fit_ranges_on_first(self, x: Inputs) -> dict[str, npt.NDArray[Any]]:
+        """Fit ranges on the first inputs of a run, note it, and return those inputs."""
         arrays = self._compiled.check(x)
         batch = self._compiled.batch or 1
         count = min(batch_length(arrays), max(CHUNK // batch, 1) * batch)
-        self.fit_ranges({name: array[:count] for name, array in arrays.items()})
+        first = {name: array[:count] for name, array in arrays.items()}
+        self.fit_ranges(first)
         self._range_notes.append(f"no calibration inputs were given: ranges fitted on the first {count} inputs run")
+        return first
 
     def fit_gains(self, x: Inputs, engine: Engine, prepared: Sequence[tuple[Any, ...]]) -> None:
         """Fit gains on typical inputs, run digitally, with the tiles as `engine` prepared them."""

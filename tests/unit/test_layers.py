@@ -18,13 +18,13 @@ LAYERS = [
     ["errors"],
     ["units", "files", "library", "provenance", "geometry"],
     ["chip"],
-    ["cells", "ports", "crossbar", "fast", "mapping", "netlist", "behavioural", "_cext"],
+    ["cells", "ports", "crossbar", "fast", "mapping", "devices", "device_presets", "netlist", "behavioural", "_cext"],
     ["ngspice"],
     ["sampling"],
     ["calibration"],
-    ["engine", "fast_engine"],
+    ["engine", "fast_engine", "device_engine"],
     ["bench", "network", "audit", "plots", "characterise"],
-    ["experiment", "report"],
+    ["experiment", "study", "report"],
     ["demo", "cli"],
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}

@@ -1,0 +1,115 @@
+"""Real devices around any engine: what the arrays hold is what write-verify, faults and time have made of it."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spicesim.behavioural.converter import dac_voltages
+from spicesim.chip import Chip
+from spicesim.devices import DeviceModel, TileDevices, tile_generator
+from spicesim.engine import Engine, Tile
+
+__all__ = ["DeviceEngine", "PreparedDevices"]
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PreparedDevices:
+    """A tile whose devices are real."""
+
+    tile: Tile
+    """The tile with the conductances that its cells have, reads apart."""
+    ready: Any
+    """What the engine beneath prepared of it."""
+    variance: Floats | None
+    """Of one read of each cell, (rows, columns) [S^2]; None without read noise."""
+    generator: np.random.Generator
+    """Of the read noise."""
+    compensation: float
+    """Factor by which outputs are multiplied digitally against drift."""
+
+
+class DeviceEngine:
+    """An engine on a chip with real devices.
+
+    Read noise is drawn anew for every product: its cells add up to noise of a column's current, of variance
+    ``sum over rows of (V sigma)^2`` with the voltages V of ideal drivers.
+
+    Parameters
+    ----------
+    engine : Engine
+        What multiplies.
+    chip : Chip
+        The chip.
+    model : DeviceModel
+        Statistics of its devices.
+    limits : tuple of float
+        Lowest and highest conductance of a cell [S].
+    seed : int
+        Seed of the chip: the same seed gives the same devices, whatever the time.
+    time : float
+        Time from programming to use [s].
+    compensate : bool
+        Whether a factor for each tile, its total conductance when programmed over that in use, undoes the mean drift:
+        what a chip finds by reading all rows at once (Joshi et al., Nature Commun. 11 (2020) 2473).
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        chip: Chip,
+        model: DeviceModel,
+        limits: tuple[float, float],
+        *,
+        seed: int = 0,
+        time: float = 0.0,
+        compensate: bool = True,
+    ) -> None:
+        self.name = engine.name
+        self.engine, self.model, self.seed, self.time, self.compensate = engine, model, seed, time, compensate
+        self._chip, self._limits = chip, limits
+        self._cells, self._outside = 0, 0.0
+
+    def at(self, time: float) -> "DeviceEngine":
+        """Return the same chip at another time after programming [s]."""
+        return DeviceEngine(
+            self.engine, self._chip, self.model, self._limits, seed=self.seed, time=time, compensate=self.compensate
+        )
+
+    @property
+    def outside(self) -> float:
+        """Fraction of cells that would have left the calibrated conductances and took the nearest."""
+        return self._outside / max(self._cells, 1)
+
+    def prepare(self, tile: Tile) -> PreparedDevices:
+        """Draw the devices of a tile, programmed and aged, and prepare them beneath."""
+        devices = TileDevices(self.model, tile.g, self._limits, seed=self.seed, name=tile.name)
+        first = devices.conductances(0.0)
+        g = devices.conductances(self.time)
+        self._cells += g.size
+        self._outside += devices.outside * g.size
+        noise = devices.read_noise(self.time)
+        aged = replace(tile, g=g)
+        return PreparedDevices(
+            tile=aged,
+            ready=self.engine.prepare(aged),
+            variance=None if noise is None else noise**2,
+            generator=tile_generator(self.seed, tile.name, "read"),
+            compensation=float(first.sum() / g.sum()) if self.compensate else 1.0,
+        )
+
+    def mvm(self, prepared: PreparedDevices, codes: npt.NDArray[np.integer[Any]]) -> Floats:
+        """Multiply without read noise, which :meth:`read` adds; see :meth:`Engine.mvm`."""
+        return self.engine.mvm(prepared.ready, codes)
+
+    def read(self, prepared: PreparedDevices, codes: npt.NDArray[np.integer[Any]], volts: Floats) -> Floats:
+        """Return amplifier outputs with the noise of one read [V]."""
+        if prepared.variance is None:
+            return volts
+        dac, tile = self._chip.dac, prepared.tile
+        v = dac_voltages(codes, dac.bits, dac.v_span, tile.polarity)
+        sigma = tile.r_feedback * np.sqrt(v**2 @ prepared.variance)
+        return np.asarray(volts + sigma * prepared.generator.standard_normal(volts.shape))
