@@ -15,9 +15,12 @@ from spicesim.errors import SpecError
 from spicesim.files import write_bytes, write_text
 from spicesim.library import library_names, library_path, library_text
 from spicesim.netlist import (
+    ARRANGEMENTS,
     DIALECTS,
+    Arrangement,
     Netlist,
     Parasitics,
+    arrange_weights,
     build_cell,
     build_column,
     build_crossbar,
@@ -30,6 +33,7 @@ from spicesim.netlist import (
     run_command,
     write_trace,
 )
+from spicesim.netlist.arrangement import Kind
 from spicesim.units import parse_quantity
 
 __all__ = ["netlist"]
@@ -78,8 +82,43 @@ feedback_option = click.option(
     "--r-feedback", type=Quantity(), metavar="R", help="Feedback resistor [ohm].  [default: the chip's middle one]"
 )
 conductance_option = click.option(
-    "--conductance", metavar="G.npy", required=True, help="Device conductances, (rows, columns) [S]; .npy or .csv."
+    "--conductance", metavar="G.npy", help="Device conductances, (rows, columns) [S]; .npy or .csv."
 )
+gates_option = click.option(
+    "--gates", metavar="V.npy", help="Gate voltages, (rows,) [V]; a gate-driven array.  [default: all at the supply]"
+)
+
+
+def _weights_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that arrange weights instead of taking conductances."""
+    options = [
+        click.option("--weights", metavar="W.npy", help="Signed weights, (outputs, rows), instead of conductances."),
+        click.option(
+            "--columns", "arrangement", type=click.Choice(ARRANGEMENTS), default="differential", show_default=True,
+            help="How columns carry the sign of weights.",
+        ),
+        click.option("--slices", metavar="N", type=click.IntRange(1), default=1, help="Columns a weight takes."),
+        click.option("--cell-bits", metavar="N", type=click.IntRange(1), help="Bits of a cell.  [default: analog]"),
+    ]  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def _load_cells(
+    chip: Chip, conductance: str | None, weights: str | None, arrangement: Kind, slices: int, cell_bits: int | None
+) -> Any:
+    """Read conductances, or weights and arrange them."""
+    if (conductance is None) == (weights is None):
+        raise SpecError("give the cells once: --conductance G.npy or --weights W.npy")
+    if weights is None:
+        return load_array(str(conductance), "conductances")
+    span = (chip.cell.g_min, chip.cell.g_max)
+    return arrange_weights(load_array(weights, "weights"), arrangement, span, slices=slices, bits=cell_bits)
+
+
+def _load_gates(path: str | None) -> npt.NDArray[Any] | None:
+    return None if path is None else load_array(path, "gate voltages")
 
 
 @click.group(epilog="example: spicesim netlist dac --chip gf180-1t1r --polarity bipolar -o dac.cir")
@@ -95,22 +134,22 @@ def netlist() -> None:
     """Write a complete netlist that the simulator runs as it stands."""
 
 
-def _finish(result: Netlist, output: str | None, dialect: str, *, cells: bool = False) -> None:
-    """Write or print a netlist; with `cells`, a table of its cells goes beside the file."""
+def _finish(result: Netlist, output: str | None, dialect: str, cells: Any = None) -> None:
+    """Write or print a netlist; a table of its `cells`, conductances or arranged weights, goes beside the file."""
     text = format_netlist(result, dialect)
     if output is None:
         click.echo(text, nl=False)
         return
     write_text(output, text)
-    if cells:
-        click.echo(f"wrote {write_trace(output, result)}: every cell and its conductance")
+    if cells is not None:
+        mapped = cells if isinstance(cells, Arrangement) else None
+        click.echo(f"wrote {write_trace(output, result, mapped=mapped)}: every cell and its conductance")
     click.echo(f"wrote {output}; run: {run_command(dialect).replace('THIS_FILE', output)}")
 
 
-def _wires(path: str | None, g: npt.NDArray[Any]) -> Parasitics | None:
-    if path is None or g.ndim != 2:
-        return None
-    return read_parasitics(path, *g.shape)
+def _wires(path: str | None, cells: Any) -> Parasitics | None:
+    g = cells.g if isinstance(cells, Arrangement) else cells
+    return None if path is None or g.ndim != 2 else read_parasitics(path, *g.shape)
 
 
 def _feedback(chip: Chip, wanted: float | None) -> float:
@@ -159,7 +198,7 @@ def dac(chip_path: str | None, output: str | None, dialect: str, polarity: Polar
 
 @netlist.command(epilog="example: spicesim netlist column --conductance g.npy --voltages v.npy -o column.cir")
 @_common
-@conductance_option
+@click.option("--conductance", metavar="G.npy", required=True, help="Device conductances, (rows,) [S]; .npy or .csv.")
 @click.option("--voltages", metavar="V.npy", required=True, help="Word-line voltages, (rows,) [V].")
 @feedback_option
 def column(
@@ -169,29 +208,39 @@ def column(
     chip = open_chip(chip_path)
     g = load_array(conductance, "conductances")
     built = build_column(chip, g, load_array(voltages, "voltages"), _feedback(chip, r_feedback))
-    _finish(built, output, dialect, cells=True)
+    _finish(built, output, dialect, g)
 
 
 @netlist.command(epilog="example: spicesim netlist crossbar --conductance g.npy --voltages v.npy -o xbar.cir")
 @_common
 @conductance_option
 @click.option("--voltages", metavar="V.npy", required=True, help="Word-line voltages above the reference, (rows,) [V].")
+@_weights_options
+@gates_option
 @parasitics_option
 @both_ends_option
 def crossbar(
     chip_path: str | None,
     output: str | None,
     dialect: str,
-    conductance: str,
+    conductance: str | None,
+    weights: str | None,
+    arrangement: Kind,
+    slices: int,
+    cell_bits: int | None,
     voltages: str,
+    gates: str | None,
     parasitics: str | None,
     both_ends: bool,
 ) -> None:
     """Write an array of cells with its wires, between ideal sources and virtual grounds."""
     chip = open_chip(chip_path)
-    g, v = load_array(conductance, "conductances"), load_array(voltages, "voltages")
-    built = build_crossbar(chip, g, v, parasitics=_wires(parasitics, g), both_ends=both_ends)
-    _finish(built, output, dialect, cells=True)
+    g = _load_cells(chip, conductance, weights, arrangement, slices, cell_bits)
+    built = build_crossbar(
+        chip, g, load_array(voltages, "voltages"), parasitics=_wires(parasitics, g), both_ends=both_ends,
+        gates=_load_gates(gates),
+    )  # fmt: skip
+    _finish(built, output, dialect, g)
 
 
 @netlist.command(epilog="example: spicesim netlist tile --conductance g.npy --codes codes.npy -o tile.cir")
@@ -200,6 +249,8 @@ def crossbar(
 @click.option("--codes", metavar="CODES.npy", required=True, help="DAC codes, (rows,).")
 @polarity_option
 @feedback_option
+@_weights_options
+@gates_option
 @parasitics_option
 @both_ends_option
 @click.option(
@@ -210,10 +261,15 @@ def tile(
     chip_path: str | None,
     output: str | None,
     dialect: str,
-    conductance: str,
+    conductance: str | None,
+    weights: str | None,
+    arrangement: Kind,
+    slices: int,
+    cell_bits: int | None,
     codes: str,
     polarity: Polarity,
     r_feedback: float | None,
+    gates: str | None,
     parasitics: str | None,
     both_ends: bool,
     calibration_path: str | None,
@@ -222,27 +278,31 @@ def tile(
 
     Beside the netlist goes FILE.cells.csv, which lists all cells: name, row, column, conductance.
     """
-    g = load_array(conductance, "conductances")
     vector = load_array(codes, "codes")
     vector = vector.astype(np.int64) if np.array_equal(vector, np.rint(vector)) else vector
-    wires = _wires(parasitics, g)
-    if calibration_path is None:
-        chip, nodesets = open_chip(chip_path), None
-    else:
+    calibration = None
+    if calibration_path is not None:
         from spicesim.calibration.calibration import load_calibration
-        from spicesim.calibration.tiles import predicted_nodesets
 
         calibration = load_calibration(calibration_path)
-        chip = calibration.chip
         if chip_path is not None:
             calibration.require_chip(open_chip(chip_path), calibration_path)
-        state = calibration.tile(g, polarity, _feedback(chip, r_feedback)).solve(vector[None, :])
+        if gates is not None or both_ends or parasitics is not None:
+            raise SpecError("a calibration predicts tiles as the chip has them; leave --calibration or the other wires")
+    chip = open_chip(chip_path) if calibration is None else calibration.chip
+    g = _load_cells(chip, conductance, weights, arrangement, slices, cell_bits)
+    nodesets = None
+    if calibration is not None:
+        from spicesim.calibration.tiles import predicted_nodesets
+
+        devices = g.g if isinstance(g, Arrangement) else g
+        state = calibration.tile(devices, polarity, _feedback(chip, r_feedback)).solve(vector[None, :])
         nodesets = predicted_nodesets(state, 0, chip.sense_amplifier.v_reference)
     built = build_tile(
         chip, g, vector, polarity=polarity, r_feedback=_feedback(chip, r_feedback), nodesets=nodesets,
-        parasitics=wires, both_ends=both_ends,
+        parasitics=_wires(parasitics, g), both_ends=both_ends, gates=_load_gates(gates),
     )  # fmt: skip
-    _finish(built, output, dialect, cells=True)
+    _finish(built, output, dialect, g)
 
 
 @netlist.command(epilog="example: spicesim netlist conductances tile.cir -o g.npy")

@@ -4,6 +4,7 @@ Every builder returns a :class:`Netlist`: text that ngspice runs as it stands, o
 circuit to go on with.
 """
 
+from spicesim.netlist.arrangement import ARRANGEMENTS, Arrangement, arrange_weights
 from spicesim.netlist.cell import build_cell
 from spicesim.netlist.dac import LadderDac, build_dac
 from spicesim.netlist.dialects import DIALECTS, format_netlist, run_command
@@ -15,10 +16,13 @@ from spicesim.netlist.tile import build_column, build_crossbar, build_tile
 from spicesim.netlist.trace import format_trace, write_trace
 
 __all__ = [
+    "ARRANGEMENTS",
     "DIALECTS",
+    "Arrangement",
     "LadderDac",
     "Netlist",
     "Parasitics",
+    "arrange_weights",
     "build_cell",
     "build_column",
     "build_crossbar",

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from spicesim.behavioural.converter import Polarity
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
+from spicesim.netlist.arrangement import Arrangement
 from spicesim.netlist.cell import cell_blocks, cell_line, gate_supply
 from spicesim.netlist.dac import code_bits, dac_blocks, dac_line, dac_references
 from spicesim.netlist.netlist import Netlist, build_netlist
@@ -73,11 +74,30 @@ def _wires(chip: Chip, shape: tuple[int, int], head: str, parasitics: Parasitics
     return _Wires(nodes=nodes, tails=tails, section="\n".join([*lines, *parasitics.format(nodes, tails)]))
 
 
-def _cells(chip: Chip, g: Floats, wires: WireNodes) -> str:
+def _gates(chip: Chip, gates: npt.ArrayLike | None, rows: int) -> tuple[str, list[str]]:
+    """Format the supplies of the access transistors' gates, and name the gate of each row."""
+    if gates is None:
+        return gate_supply(chip), ["gate"] * rows
+    if chip.cell.kind == "1r":
+        raise SpecError("cells of kind '1r' have no access transistor, and so no gates to drive")
+    lines = ["* gates of the access transistors, one voltage a row"]
+    lines += [f"vgate_{i} gate_{i} 0 {spice_number(float(v))}" for i, v in enumerate(_vector(gates, rows, "gates"))]
+    return "\n".join(lines), [f"gate_{i}" for i in range(rows)]
+
+
+def _feet(wires: _Wires, ends: Sequence[str], arrangement: Arrangement | None) -> str:
+    """Format the probe at the foot of each bit line."""
+    lines = [_SENSE]
+    for j, (foot, end) in enumerate(zip(wires.nodes.feet, ends, strict=True)):
+        lines.append(f"vsense_{j} {foot} {end} 0{f' $ {arrangement.columns[j]}' if arrangement else ''}")
+    return "\n".join(lines)
+
+
+def _cells(chip: Chip, g: Floats, wires: WireNodes, gates: Sequence[str]) -> str:
     lines = [f"* cells ({g.shape[0]} x {g.shape[1]}), xc_ROW_COLUMN"]
     for i, row in enumerate(g):
         lines += [
-            cell_line(chip, f"c_{i}_{j}", wires.word[i, j], wires.bit[i, j], float(value))
+            cell_line(chip, f"c_{i}_{j}", wires.word[i, j], wires.bit[i, j], float(value), gates[i])
             for j, value in enumerate(row)
         ]
     return "\n".join(lines)
@@ -92,11 +112,12 @@ def _sources(v: npt.NDArray[Any], wires: _Wires) -> str:
 
 def build_crossbar(
     chip: Chip,
-    g: npt.ArrayLike,
+    g: npt.ArrayLike | Arrangement,
     v: npt.ArrayLike,
     *,
     parasitics: Parasitics | None = None,
     both_ends: bool = False,
+    gates: npt.ArrayLike | None = None,
 ) -> Netlist:
     """Build an array of the chip's cells between ideal sources and ideal virtual grounds.
 
@@ -104,14 +125,17 @@ def build_crossbar(
     ----------
     chip : Chip
         The chip.
-    g : array_like of shape (rows, columns)
-        Conductances of the devices [S]; 0 is an open cell.
+    g : array_like of shape (rows, columns) or Arrangement
+        Conductances of the devices [S]; 0 is an open cell. Columns of an arrangement carry notes of what they are for.
     v : array_like of shape (rows,)
         Word-line voltages above the reference [V].
     parasitics : Parasitics, optional
         Resistance and capacitance of every wire segment; by default the chip's numbers.
     both_ends : bool
         Drive the word lines from both ends; where `parasitics` are given, they say so.
+    gates : array_like of shape (rows,), optional
+        Gate voltages of the access transistors, row by row [V]: inputs of a gate-driven array. By default all cells
+        are selected.
 
     Returns
     -------
@@ -123,21 +147,22 @@ def build_crossbar(
     SpecError
         If the shapes do not fit or a conductance is impossible.
     """
-    array = _matrix(g)
+    arrangement = g if isinstance(g, Arrangement) else None
+    array = _matrix(g.g if isinstance(g, Arrangement) else g)
     rows, columns = array.shape
     wires = _wires(chip, array.shape, "in", parasitics, both_ends)
-    feet = [_SENSE, *(f"vsense_{j} {wires.nodes.feet[j]} vref 0" for j in range(columns))]
+    gate_lines, gate_nodes = _gates(chip, gates, rows)
     return build_netlist(
         chip,
         f"{rows}x{columns} crossbar of {chip.cell.kind} cells",
         [
             *cell_blocks(chip),
             supplies(chip),
-            gate_supply(chip),
+            gate_lines,
             _sources(_vector(v, rows, "voltages"), wires),
             wires.section,
-            _cells(chip, array, wires.nodes),
-            "\n".join(feet),
+            _cells(chip, array, wires.nodes, gate_nodes),
+            _feet(wires, ["vref"] * columns, arrangement),
         ],
         [f"i(vsense_{j})" for j in range(columns)],
         notes=["Bit-line currents of an array with wire resistance, ideal drivers and ideal virtual grounds."],
@@ -177,7 +202,7 @@ def build_column(chip: Chip, g: npt.ArrayLike, v: npt.ArrayLike, r_feedback: flo
             gate_supply(chip),
             _sources(_vector(v, rows, "voltages"), wires),
             wires.section,
-            _cells(chip, column, wires.nodes),
+            _cells(chip, column, wires.nodes, ["gate"] * rows),
             f"{_SENSE}\nvsense_0 {wires.nodes.feet[0]} sense_0 0",
             f"* sense amplifier\n{senseamp_line(chip, 'senseamp_0', 'sense_0', 'out_0', r_feedback)}",
         ],
@@ -189,7 +214,7 @@ def build_column(chip: Chip, g: npt.ArrayLike, v: npt.ArrayLike, r_feedback: flo
 
 def build_tile(
     chip: Chip,
-    g: npt.ArrayLike,
+    g: npt.ArrayLike | Arrangement,
     codes: npt.ArrayLike,
     *,
     polarity: Polarity,
@@ -197,6 +222,7 @@ def build_tile(
     nodesets: Mapping[str, float] | None = None,
     parasitics: Parasitics | None = None,
     both_ends: bool = False,
+    gates: npt.ArrayLike | None = None,
 ) -> Netlist:
     """Build a whole tile at transistor level: a DAC a word line, wires, cells, an amplifier a bit line.
 
@@ -204,8 +230,8 @@ def build_tile(
     ----------
     chip : Chip
         The chip.
-    g : array_like of shape (rows, columns)
-        Conductances of the devices [S]; 0 is an open cell.
+    g : array_like of shape (rows, columns) or Arrangement
+        Conductances of the devices [S]; 0 is an open cell. Columns of an arrangement carry notes of what they are for.
     codes : array_like of int, shape (rows,)
         DAC codes.
     polarity : {"unipolar", "bipolar"}
@@ -219,13 +245,17 @@ def build_tile(
         Resistance and capacitance of every wire segment; by default the chip's numbers.
     both_ends : bool
         Drive the word lines from both ends; where `parasitics` are given, they say so.
+    gates : array_like of shape (rows,), optional
+        Gate voltages of the access transistors, row by row [V]: inputs of a gate-driven array. By default all cells
+        are selected.
 
     Raises
     ------
     SpecError
         If the shapes do not fit, a code or a conductance is impossible.
     """
-    array = _matrix(g)
+    arrangement = g if isinstance(g, Arrangement) else None
+    array = _matrix(g.g if isinstance(g, Arrangement) else g)
     rows, columns = array.shape
     inputs = _vector(codes, rows, "codes")
     if inputs.dtype.kind not in "iu" or inputs.min() < 0 or inputs.max() >= 2**chip.dac.bits:
@@ -235,7 +265,7 @@ def build_tile(
     twice = [int(code) for code in (*inputs, *inputs)]
     for code, (name, node) in zip(twice, wires.driven, strict=False):
         drivers.append(f"{dac_line(f'dac{name}', node, code_bits(code, chip.dac.bits))} $ code {code}")
-    feet = [_SENSE, *(f"vsense_{j} {wires.nodes.feet[j]} sense_{j} 0" for j in range(columns))]
+    gate_lines, gate_nodes = _gates(chip, gates, rows)
     amplifiers: Sequence[str] = [
         "* sense amplifiers",
         *(senseamp_line(chip, f"senseamp_{j}", f"sense_{j}", f"out_{j}", r_feedback) for j in range(columns)),
@@ -249,11 +279,11 @@ def build_tile(
             *cell_blocks(chip),
             supplies(chip),
             dac_references(chip, polarity),
-            gate_supply(chip),
+            gate_lines,
             "\n".join(drivers),
             wires.section,
-            _cells(chip, array, wires.nodes),
-            "\n".join(feet),
+            _cells(chip, array, wires.nodes, gate_nodes),
+            _feet(wires, [f"sense_{j}" for j in range(columns)], arrangement),
             "\n".join(amplifiers),
         ],
         [f"v(out_{j})" for j in range(columns)] + [f"i(vsense_{j})" for j in range(columns)],

@@ -1,7 +1,8 @@
 """Where the weights went: a table of all cells of a netlist, from instance name to weight.
 
 A CSV, one line a cell. ``instance, row, column, conductance`` [S] are always there; for a tile of a network also
-``layer, output, input`` (the weight's index in the layer's matrix), ``sign`` (+1 or -1) and ``slice``.
+``layer, output, input`` (the weight's index in the layer's matrix), ``sign`` (+1 or -1) and ``slice``. The reference
+column of all outputs has the output ``all``.
 """
 
 import csv
@@ -13,6 +14,7 @@ import numpy as np
 from spicesim.errors import SpecError
 from spicesim.files import write_text
 from spicesim.mapping import MappedTile
+from spicesim.netlist.arrangement import Arrangement
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.reader import find_conductances
 
@@ -27,7 +29,7 @@ def trace_path(netlist_path: str | Path) -> Path:
     return Path(netlist_path).with_suffix(".cells.csv")
 
 
-def format_trace(netlist: Netlist, *, layer: str = "", mapped: MappedTile | None = None) -> str:
+def format_trace(netlist: Netlist, *, layer: str = "", mapped: MappedTile | Arrangement | None = None) -> str:
     """Format the table of a netlist's cells, from what the netlist says.
 
     Parameters
@@ -36,7 +38,7 @@ def format_trace(netlist: Netlist, *, layer: str = "", mapped: MappedTile | None
         A column, crossbar or tile.
     layer : str
         Name of the network's layer.
-    mapped : MappedTile, optional
+    mapped : MappedTile or Arrangement, optional
         The part of the layer's weights that the tile holds.
 
     Raises
@@ -53,16 +55,24 @@ def format_trace(netlist: Netlist, *, layer: str = "", mapped: MappedTile | None
     for i, j in np.ndindex(g.shape):
         line: list[object] = [f"xc_{i}_{j}", i, j, repr(float(g[i, j]))]
         if mapped is not None:
-            output, negative = divmod(j, 2)
-            line += [layer, mapped.outputs.start + output, mapped.rows.start + i, -1 if negative else 1, 0]
+            output, row, sign, digit = _weight(mapped, i, j)
+            line += [layer, "all" if output is None else output, row, sign, digit]
         writer.writerow(line)
     return file.getvalue()
 
 
 def write_trace(
-    netlist_path: str | Path, netlist: Netlist, *, layer: str = "", mapped: MappedTile | None = None
+    netlist_path: str | Path, netlist: Netlist, *, layer: str = "", mapped: MappedTile | Arrangement | None = None
 ) -> Path:
     """Write the table beside a netlist, and return where; arguments as for :func:`format_trace`."""
     path = trace_path(netlist_path)
     write_text(path, format_trace(netlist, layer=layer, mapped=mapped))
     return path
+
+
+def _weight(mapped: MappedTile | Arrangement, i: int, j: int) -> tuple[int | None, int, int, int]:
+    """Return output, input, sign and slice of a cell."""
+    if isinstance(mapped, Arrangement):
+        column = mapped.columns[j]
+        return column.output, i, column.sign, column.slice
+    return mapped.outputs.start + j // 2, mapped.rows.start + i, -1 if j % 2 else 1, 0

@@ -7,7 +7,8 @@ import pytest
 
 from spicesim.chip import preset
 from spicesim.crossbar import Crossbar
-from spicesim.netlist import Parasitics, build_crossbar, build_tile
+from spicesim.errors import SpecError
+from spicesim.netlist import ARRANGEMENTS, Parasitics, arrange_weights, build_crossbar, build_tile
 from spicesim.ngspice.batch import BatchSimulator
 
 LINEAR = preset("generic-1t1r").changed(cell={"kind": "1r", "kappa": 0.0}, dac={"v_span": 1.0})
@@ -76,3 +77,49 @@ def test_extracted_segments_are_those_of_the_array():
     found = run(build_crossbar(LINEAR, g, v, parasitics=wires))
     expected = Crossbar(g, word, bit).currents(v)
     np.testing.assert_allclose([found[f"i(vsense_{j})"][0] for j in range(3)], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ARRANGEMENTS)
+@pytest.mark.parametrize(("slices", "bits"), [(1, None), (1, 4), (3, 2)])
+def test_arranged_weights_multiply(kind, slices, bits):
+    """Without wires the decoded currents of the array are the weights, as programmed, times the voltages."""
+    w = np.random.default_rng(5).normal(size=(3, 4))
+    arranged = arrange_weights(w, kind, (1e-6, 50e-6), slices=slices, bits=bits)
+    v = np.array([0.1, 0.2, 0.0, 0.15])
+    chip = LINEAR.changed(array={"r_word_line": 0.0, "r_bit_line": 0.0})
+    found = run(build_crossbar(chip, arranged, v))
+    currents = [found[f"i(vsense_{j})"][0] for j in range(arranged.g.shape[1])]
+    expected = arranged.weights @ v
+    np.testing.assert_allclose(arranged.decode(currents), expected, rtol=0, atol=1e-6 * np.abs(expected).max())
+
+
+def test_a_gate_driven_array_adds_the_rows_that_are_on():
+    """With the word lines at one voltage, the inputs are gates: off rows give nothing, on rows their own current."""
+    chip = preset("generic-1t1r").changed(array={"r_word_line": 0.0, "r_bit_line": 0.0})
+    g, v = np.array([[10e-6, 40e-6], [20e-6, 5e-6], [50e-6, 1e-6]]), [0.2, 0.2, 0.2]
+    supply = chip.process.supply
+
+    def currents(*on):
+        found = run(build_crossbar(chip, g, v, gates=[supply * bit for bit in on]))
+        return np.array([found[f"i(vsense_{j})"][0] for j in range(2)])
+
+    alone = [currents(*(k == row for k in range(3))) for row in range(3)]
+    np.testing.assert_allclose(currents(1, 0, 1), alone[0] + alone[2], rtol=1e-4)
+    np.testing.assert_allclose(currents(0, 0, 0), 0, atol=1e-11)
+    every = run(build_crossbar(chip, g, v))
+    np.testing.assert_allclose(currents(1, 1, 1), [every[f"i(vsense_{j})"][0] for j in range(2)], rtol=1e-9)
+
+
+def test_cells_without_transistors_have_no_gates():
+    with pytest.raises(SpecError, match="no gates to drive"):
+        build_crossbar(LINEAR, [[1e-5]], [0.1], gates=[3.3])
+
+
+def test_a_gate_driven_tile_reads_the_rows_that_are_on():
+    chip = preset("generic-1t1r").changed(dac={"bits": 4})
+    g = np.full((2, 1), 20e-6)
+    outs = []
+    for gates in ([3.3, 0.0], [3.3, 3.3]):
+        found = run(build_tile(chip, g, [15, 15], polarity="unipolar", r_feedback=40e3, gates=gates))
+        outs.append(chip.sense_amplifier.v_reference - found["v(out_0)"][0])
+    assert outs[1] == pytest.approx(2 * outs[0], rel=0.02)

@@ -80,3 +80,26 @@ def test_the_list_names_every_circuit_and_every_file_of_the_library(run):
 def test_a_simulator_that_cannot_is_named(run):
     with pytest.raises(SpecError, match="VACASK cannot read section"):
         run("cell", "--chip", "gf180-1t1r", "--dialect", "vacask")
+
+
+@pytest.mark.parametrize(("columns", "count"), [("differential", 8), ("reference", 5)])
+def test_weights_are_arranged(run, tmp_path, columns, count):
+    np.save("w.npy", np.array([[0.5, -1.0], [2.0, 0.25]]))
+    words = ("--weights", "w.npy", "--columns", columns, "--slices", "2", "--cell-bits", "2")
+    run("tile", "--chip", "generic-1t1r", "--codes", "codes.npy", *words, "-o", "it.cir")
+    with (tmp_path / "it.cells.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == 2 * count
+    assert {line["slice"] for line in lines} == {"0", "1"}
+    assert "$ output 1, +, slice 1" in (tmp_path / "it.cir").read_text()
+
+
+def test_gates_are_inputs(run):
+    np.save("gates.npy", np.array([0.0, 3.3]))
+    assert "\nvgate_1 gate_1 0 3.3\n" in run(*tile("--gates", "gates.npy"))
+
+
+@pytest.mark.parametrize("words", [(), ("--conductance", "g.npy", "--weights", "g.npy")])
+def test_cells_are_given_once(run, words):
+    with pytest.raises(SpecError, match="give the cells once"):
+        run("crossbar", "--chip", "generic-1t1r", "--voltages", "v.csv", *words)
