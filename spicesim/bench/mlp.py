@@ -51,10 +51,9 @@ class _Layer:
         self.ideal = (span / np.abs(weights).max() * weights).astype(np.float32)
 
     def prepare(self) -> None:
-        """Find the matrices; tiles side by side share their inputs, so that one product serves them all."""
-        self.matrices = [
-            np.concatenate([tile.transfer_matrix() for tile in row]).T.astype(np.float32) for row in self.blocks
-        ]
+        """Find one matrix for all tiles: pairs subtract and rows of tiles add, which is linear, too."""
+        rows = [np.concatenate([tile.transfer_matrix() for tile in row]).T for row in self.blocks]
+        self.matrix = np.concatenate([row[:, 0::2] - row[:, 1::2] for row in rows]).astype(np.float32)
 
     @property
     def tiles(self) -> list[Crossbar]:
@@ -63,25 +62,15 @@ class _Layer:
 
     def forward(self, v: Singles) -> Singles:
         """Return the currents of all pairs [A]."""
-        parts = [v[:, k * TILE_ROWS : (k + 1) * TILE_ROWS] @ t for k, t in enumerate(self.matrices)]
-        return _differences(parts)
+        return np.asarray(v @ self.matrix)
 
     def forward_exactly(self, v: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
         """Do the same by nodal solutions."""
-        return _differences(
-            [
-                np.concatenate([tile.solve(v[:, k * TILE_ROWS : (k + 1) * TILE_ROWS]).currents for tile in row], axis=1)
-                for k, row in enumerate(self.blocks)
-            ]
+        total = sum(
+            np.concatenate([tile.solve(v[:, k * TILE_ROWS : (k + 1) * TILE_ROWS]).currents for tile in row], axis=1)
+            for k, row in enumerate(self.blocks)
         )
-
-
-def _differences(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """Sum over rows of tiles; positive less negative columns."""
-    total = parts[0]
-    for part in parts[1:]:
-        total += part
-    return np.asarray(total[:, 0::2] - total[:, 1::2])
+        return np.asarray(total)[:, 0::2] - np.asarray(total)[:, 1::2]
 
 
 def _hidden(i: npt.NDArray[Any], scale: float) -> npt.NDArray[Any]:
