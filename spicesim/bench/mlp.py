@@ -70,7 +70,7 @@ class _Layer:
             np.concatenate([tile.solve(v[:, k * TILE_ROWS : (k + 1) * TILE_ROWS]).currents for tile in row], axis=1)
             for k, row in enumerate(self.blocks)
         )
-        return np.asarray(total)[:, 0::2] - np.asarray(total)[:, 1::2]
+        return np.asarray(np.asarray(total)[:, 0::2] - np.asarray(total)[:, 1::2])
 
 
 def _hidden(i: npt.NDArray[Any], scale: float) -> npt.NDArray[Any]:
