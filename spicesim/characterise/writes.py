@@ -1,0 +1,92 @@
+"""Data sheets of memory devices with a state: what write pulses do."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from spicesim.characterise.bench import Bench, Measurement, waves
+from spicesim.characterise.sheet import Panel, entry
+from spicesim.characterise.waveform import crossing, integral
+from spicesim.chip import Chip
+from spicesim.netlist.devices import build_device_pulses
+from spicesim.ngspice.outcome import Results
+from spicesim.units import format_si
+
+__all__ = ["ecram_bench", "rram_gap_bench"]
+
+_REST = 50e-9
+
+
+def rram_gap_bench(chip: Chip, v_set: float = 2.0, v_reset: float = -2.2, width: float = 300e-9) -> Bench:
+    """Build the testbench of the filamentary device: times and energies of set and reset, on/off ratio."""
+    r_series = 1e3
+    netlists = {
+        "writes": build_device_pulses(
+            chip, "rram_gap", [(v_set, width), (v_reset, width)], parameters={"g": 5e-6}, r_series=r_series, rest=_REST
+        )
+    }
+
+    def measure(results: Mapping[str, Results]) -> Measurement:
+        found = waves(results["writes"])
+        time, current = found["time"], found["i(vsense)"]
+        starts = _REST, 2 * _REST + width
+        reads = [start - 5e-9 for start in (*starts, starts[1] + width + _REST)]
+        conductance = [float(np.interp(t, time, current) / np.interp(t, time, found["v(p)"])) for t in reads]
+        power = found["v(drive)"] * current
+        energies = [integral(time, power, start, start + width) for start in starts]
+        # a pulse has done its work when the gap has made nine tenths of its way
+        gaps = [float(np.interp(t, time, found["v(state)"])) for t in reads]
+        lasts = [
+            crossing(time, found["v(state)"], 0.1 * gaps[k] + 0.9 * gaps[k + 1], after=starts[k]) - starts[k]
+            for k in (0, 1)
+        ]
+        with_series = f"through {format_si(r_series, 'ohm')}"
+        entries = (
+            entry("g_start", "conductance, start", conductance[0], "S", "0.1 V"),
+            entry("g_on", "conductance after set", conductance[1], "S", f"{v_set:g} V, {format_si(width, 's')}"),
+            entry("g_off", "conductance after reset", conductance[2], "S", f"{v_reset:g} V, {format_si(width, 's')}"),
+            entry("on_off", "on/off ratio", conductance[1] / conductance[2], ""),
+            entry("t_set", "set, nine tenths of the gap's way", lasts[0], "s", with_series),
+            entry("t_reset", "reset, nine tenths of the gap's way", lasts[1], "s", with_series),
+            entry("energy_set", "energy of the set pulse", energies[0], "J", with_series),
+            entry("energy_reset", "energy of the reset pulse", energies[1], "J", with_series),
+        )
+        panels = tuple(
+            Panel(title=name, x=time, x_label="time [s]", y_label=f"{name} [{unit}]", curves={name: curve})
+            for name, unit, curve in (("gap", "nm", found["v(state)"]), ("current", "A", current))
+        )
+        return Measurement(entries=entries, panels=panels)
+
+    return Bench(block="rram_gap", title="filamentary device with its gap as state", netlists=netlists, measure=measure)
+
+
+def ecram_bench(chip: Chip, pulses: int = 8, volts: float = 1.0, width: float = 20e-9) -> Bench:
+    """Build the testbench of the electrochemical device: change a pulse, its symmetry, range, energy."""
+    cell = chip.cell
+    given = {"g": float(np.sqrt(cell.g_min * cell.g_max)), "g_min": cell.g_min, "g_max": cell.g_max, "q_full": 1e-12}
+    train = [(volts, width)] * pulses + [(-volts, width)] * pulses
+    netlists = {"writes": build_device_pulses(chip, "ecram_state", train, parameters=given, rest=20e-9)}
+
+    def measure(results: Mapping[str, Results]) -> Measurement:
+        found = waves(results["writes"])
+        time = found["time"]
+        ends = 20e-9 + (np.arange(2 * pulses + 1) * (width + 20e-9)) - 2e-9
+        g = np.interp(ends, time, found["i(vsense)"] / found["v(p)"])
+        steps = np.diff(g)
+        up, down = steps[:pulses], steps[pulses:]
+        charge = integral(time, np.maximum(-found["i(vdrive)"], 0), 0.0, time[-1]) / pulses
+        energy = integral(time, -found["v(drive)"] * found["i(vdrive)"], 0.0, time[-1]) / (2 * pulses)
+        pulse = f"{volts:g} V, {format_si(width, 's')}"
+        entries = (
+            entry("step", "change of conductance a pulse", up.mean(), "S", pulse),
+            entry("levels", "pulses over the whole range", (cell.g_max - cell.g_min) / up.mean(), "", pulse),
+            entry("linearity", "spread of the steps up", 100 * np.ptp(up) / up.mean(), "%", f"{pulses} pulses"),
+            entry("asymmetry", "steps down against up", 100 * (-down.mean() / up.mean() - 1), "%"),
+            entry("return", "error after as many down", 100 * (g[-1] / g[0] - 1), "%"),
+            entry("charge", "charge a pulse", charge, "C"),
+            entry("energy", "energy a pulse", energy, "J", pulse),
+        )
+        panel = Panel(title="writes", x=time, x_label="time [s]", y_label="state", curves={"x": found["v(state)"]})
+        return Measurement(entries=entries, panels=(panel,))
+
+    return Bench(block="ecram", title="electrochemical device with its state", netlists=netlists, measure=measure)
