@@ -1,6 +1,7 @@
 """How others solve an array: sparse factorisations of the nodal equations, ngspice, badcrossbar."""
 
 import importlib
+import logging
 import re
 from typing import Any
 
@@ -118,10 +119,11 @@ def ngspice_currents(array: Crossbar, v: Floats, simulator: BatchSimulator) -> t
 def badcrossbar_currents(array: Crossbar, v: Floats) -> Floats | None:
     """Solve vectors with badcrossbar, or return None if it is not installed."""
     try:
-        badcrossbar = importlib.import_module("badcrossbar")
+        compute = importlib.import_module("badcrossbar.compute").compute
     except ImportError:
         return None
-    found = badcrossbar.compute(
+    logging.disable(logging.INFO)  # it tells its steps on standard output
+    found = compute(
         v.T,
         1 / array.g,
         r_i_word_line=float(array.r_word_line[0, 0]),
