@@ -71,18 +71,19 @@ class DeviceEngine:
         self.name = engine.name
         self.engine, self.model, self.seed, self.time, self.compensate = engine, model, seed, time, compensate
         self._chip, self._limits = chip, limits
-        self._cells, self._outside = 0, 0.0
-
-    def at(self, time: float) -> "DeviceEngine":
-        """Return the same chip at another time after programming [s]."""
-        return DeviceEngine(
-            self.engine, self._chip, self.model, self._limits, seed=self.seed, time=time, compensate=self.compensate
-        )
+        self._cells, self._outside, self._squares = 0, 0, 0.0
 
     @property
-    def outside(self) -> float:
-        """Fraction of cells that would have left the calibrated conductances and took the nearest."""
-        return self._outside / max(self._cells, 1)
+    def notes(self) -> tuple[str, ...]:
+        """A sentence on cells that would have left the calibrated conductances, if there are any."""
+        if not self._outside:
+            return ()
+        share, rms = self._outside / self._cells, np.sqrt(self._squares / self._outside)
+        return (
+            f"{100 * share:.2g} % of the cells would leave the calibrated conductances, "
+            f"{self._limits[0]:.3g}..{self._limits[1]:.3g} S, by {100 * rms / self._limits[1]:.2g} % of the highest "
+            "(RMS), and took the nearest",
+        )
 
     def prepare(self, tile: Tile) -> PreparedDevices:
         """Draw the devices of a tile, programmed and aged, and prepare them beneath."""
@@ -90,7 +91,8 @@ class DeviceEngine:
         first = devices.conductances(0.0)
         g = devices.conductances(self.time)
         self._cells += g.size
-        self._outside += devices.outside * g.size
+        self._outside += int(np.count_nonzero(devices.outside > 1e-6 * self._limits[1]))
+        self._squares += float(np.sum(devices.outside**2))
         noise = devices.read_noise(self.time)
         aged = replace(tile, g=g)
         return PreparedDevices(

@@ -130,11 +130,6 @@ class DeviceModel:
                 f"{self.stuck_high:g}"
             )
 
-    @property
-    def changes(self) -> bool:
-        """Whether conductances change after programming."""
-        return self.drift is not None or self.relaxation is not None
-
 
 class TileDevices:
     """The devices of one tile, programmed once; the same arguments give the same devices.
@@ -164,8 +159,8 @@ class TileDevices:
         self._drifting = generate("drift").standard_normal(shape)
         draw = generate("stuck").random(shape)
         self._stuck_low, self._stuck_high = draw < model.stuck_low, draw >= 1 - model.stuck_high
-        self.outside = 0.0
-        """Fraction of cells that would have left the limits, as of the last :meth:`conductances`."""
+        self.outside = np.zeros(shape)
+        """How far beyond the limits cells would be, as of the last :meth:`conductances` [S]."""
 
     def _program(self, generator: np.random.Generator) -> Floats:
         x, model = self._target, self.model
@@ -202,7 +197,7 @@ class TileDevices:
             x = x * ((time + model.drift.t_0) / model.drift.t_0) ** -nu
         low, high = self.limits
         g = np.clip(x * high, low, high)
-        self.outside = float(np.mean(np.abs(g - x * high) > 1e-9 * high))
+        self.outside = np.abs(g - x * high)
         g[self._stuck_low], g[self._stuck_high] = low, high
         return np.asarray(g)
 

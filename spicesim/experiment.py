@@ -12,6 +12,7 @@ from spicesim.audit import Audit, audit_samples
 from spicesim.calibration.calibration import Calibration
 from spicesim.engine import Engine
 from spicesim.network import Network, Result
+from spicesim.network.compiled import CHUNK, Inputs
 from spicesim.network.dataset import Dataset
 from spicesim.ngspice.batch import BatchSimulator
 from spicesim.provenance import cpu_name, now
@@ -129,6 +130,7 @@ def run_experiment(
     calibration: Calibration,
     engine: Engine,
     *,
+    gains: Engine | None = None,
     audit: int = 0,
     seed: int = 0,
     simulator: BatchSimulator | None = None,
@@ -147,6 +149,8 @@ def run_experiment(
         Of the chip.
     engine : Engine
         What multiplies vectors by tiles.
+    gains : Engine, optional
+        On which to fit digital gains first, of the calibration inputs or else of the first ones; none by default.
     audit : int
         Products to do again in ngspice.
     seed : int
@@ -163,10 +167,16 @@ def run_experiment(
     SimulationError
         If a simulation of the audit fails.
     """
-    if network.ranges is None and dataset.calibration_inputs is not None:
-        network.fit_ranges(dataset.calibration_inputs)
-    if network.ranges is not None:
-        network.prepare(engine)
+    typical: Inputs | None = dataset.calibration_inputs
+    if network.ranges is None:
+        if typical is None:
+            typical = network.fit_on_first(dataset.inputs)
+        else:
+            network.fit_ranges(typical)
+    network.clear_gains()
+    if gains is not None:
+        network.fit_gains(dataset.first(CHUNK).inputs if typical is None else typical, gains)
+    network.prepare(engine)
     start = time.monotonic()
     result = network.run(dataset.inputs, engine, sample=audit, seed=seed, progress=progress)
     seconds = time.monotonic() - start

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,21 @@ import numpy as np
 from spicesim.calibration.calibration import load_calibration
 from spicesim.cli.options import jobs_option, open_chip, timeout_option
 from spicesim.cli.tables import format_audit, format_layers
-from spicesim.engine import build_engine
+from spicesim.device_presets import DEVICES, device_preset
+from spicesim.devices import DeviceModel
+from spicesim.engine import ExactEngine, build_engine
+from spicesim.errors import SpecError
 from spicesim.experiment import run_experiment
 from spicesim.files import write_bytes, write_text
 from spicesim.network import compile_network
 from spicesim.network.dataset import load_dataset
+from spicesim.network.ranges import AdcFit, InputScale
 from spicesim.ngspice.batch import BatchSimulator
+from spicesim.study import CONFIDENCE, Study, run_study
 
-__all__ = ["infer"]
+__all__ = ["infer", "parse_time"]
+
+_SECONDS = {"": 1.0, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "y": 365.25 * 86400.0}
 
 
 @click.command(
@@ -30,14 +38,35 @@ __all__ = ["infer"]
 @click.option("--calibration", "calibration_path", metavar="CAL.json", default="chip.cal.json", help="Of the chip.")
 @click.option(
     "--engine", "engine_name", metavar="ENGINE", default="exact",
-    help="ideal: converters around a dot product; exact: the calibrated circuit; ngspice: transistor level.",
+    help="ideal: converters around a dot product; exact: the calibrated circuit; fast: the same within .1 % of the "
+    "swing; ngspice: transistor level.",
 )  # fmt: skip
 @click.option("--no-wires", is_flag=True, help="Leave out line resistance (engine exact only).")
+@click.option(
+    "--gain/--no-gain", default=None,
+    help="Correct each output of a tile by a digital gain and offset.  [default: yes, but for the engine ideal]",
+)  # fmt: skip
+@click.option(
+    "--input-scale", type=click.Choice(["static", "vector"]), default="static",
+    help="What drives a DAC to its full span: a number of the layer, or each vector's largest magnitude.",
+)  # fmt: skip
+@click.option(
+    "--adc-range", type=click.Choice(["percentile", "mse"]), default="percentile",
+    help="What ADCs cover: the chip's percentile of typical outputs, or what makes their squared error least.",
+)  # fmt: skip
+@click.option("--device", metavar="NAME", help=f"Real devices: {', '.join(DEVICES)}.  [default: as programmed]")
+@click.option(
+    "--time", "time_text", metavar="TIME", default="0s", help="From programming to use: 30s, 5min, 1h, 1d, 1y."
+)
+@click.option(
+    "--seeds", metavar="N", type=click.IntRange(1), default=1, help="Chips to run, each with its own devices."
+)
+@click.option("--no-drift-compensation", is_flag=True, help="Leave the mean drift of a tile as it is.")
 @click.option("--images", metavar="N", type=click.IntRange(1), help="Take the first N inputs only.")
 @click.option(
     "--audit", "audit_count", metavar="N", type=click.IntRange(0), default=0, help="Products to do in ngspice."
 )
-@click.option("--seed", metavar="S", type=int, default=0, help="Seed of the audit's sample.")
+@click.option("--seed", metavar="S", type=int, default=0, help="Seed of the audit's sample and of the first chip.")
 @click.option("--json", "json_path", metavar="OUT.json", help="Write the numbers.")
 @click.option("--output", metavar="OUT.npz", help="Write every output of the network.")
 @click.option("--report", "report_path", metavar="OUT.html", help="Write a page to look at.")
@@ -50,6 +79,13 @@ def infer(
     calibration_path: str,
     engine_name: str,
     no_wires: bool,
+    gain: bool | None,
+    input_scale: InputScale,
+    adc_range: AdcFit,
+    device: str | None,
+    time_text: str,
+    seeds: int,
+    no_drift_compensation: bool,
     images: int | None,
     audit_count: int,
     seed: int,
@@ -62,36 +98,46 @@ def infer(
     """Run a network on a calibrated chip.
 
     DATA.npz holds `x` (or one array for each graph input, by its name), `y` for accuracy, and `x_calibration` to fit
-    the converters' ranges.
+    the converters' ranges and the digital gains.
     """
+    model_of_devices, time = _devices(device, time_text, seeds)
     calibration = load_calibration(calibration_path)
     if chip_path is not None:
         calibration.require_chip(open_chip(chip_path), calibration_path)
     simulator = BatchSimulator(timeout=timeout)
     engine = build_engine(engine_name, calibration, wires=not no_wires, simulator=simulator, jobs=jobs)
     dataset = load_dataset(data).first(images)
-    network = compile_network(model, calibration)
-    experiment = run_experiment(
-        network,
-        dataset,
-        calibration,
-        engine,
-        audit=audit_count,
-        seed=seed,
-        simulator=simulator,
-        jobs=jobs,
-        progress=True,
-    )
-    document = experiment.document()
+    network = compile_network(model, calibration, input_scale=input_scale, adc_range=adc_range)
+    gains = None
+    if gain or (gain is None and engine_name != "ideal"):  # ngspice would take days: its model is the exact engine
+        gains = ExactEngine(calibration) if engine_name == "ngspice" else engine
+    options: dict[str, Any] = {
+        "gains": gains, "audit": audit_count, "simulator": simulator, "jobs": jobs, "progress": True,
+    }  # fmt: skip
+    study = None
+    if model_of_devices is None:
+        experiment = run_experiment(network, dataset, calibration, engine, seed=seed, **options)
+    else:
+        study = run_study(
+            network, dataset, calibration, engine, model_of_devices, seeds=range(seed, seed + seeds), time=time,
+            compensate=not no_drift_compensation, seed=seed, **options,
+        )  # fmt: skip
+        experiment = study.experiments[0]
+    document = experiment.document() if study is None else study.document()
     if json_path is not None:
         write_text(json_path, json.dumps(document, indent=1) + "\n")
     if output is not None:
         write_bytes(output, _pack(experiment.result.outputs))
     click.echo(format_layers(experiment))
     click.echo()
-    for key, name in (("digital_accuracy", "digital"), ("accuracy", engine.name)):
+    for key, name in (
+        ("digital_accuracy", "digital"),
+        ("accuracy", engine.name if study is None else f"{engine.name}, first chip"),
+    ):
         if document[key] is not None:
             click.echo(f"accuracy, {name}: {document[key]:.4f}")
+    if study is not None:
+        click.echo(_format_study(study))
     stats = experiment.result.stats
     click.echo(f"{stats.images} inputs in {experiment.seconds:.2f} s, {stats.mvms} tile products")
     for note in stats.notes:
@@ -103,6 +149,44 @@ def infer(
 
         write_network_report(describe_run(experiment, Path(model).stem), calibration, report_path)
         click.echo(f"wrote {report_path}")
+
+
+def _devices(name: str | None, time_text: str, seeds: int) -> tuple[DeviceModel | None, float]:
+    """Check what was asked of devices: a model, if any, and a time [s]."""
+    time = parse_time(time_text)
+    if name is not None:
+        return device_preset(name), time
+    if time or seeds > 1:
+        raise SpecError(f"--time and --seeds need devices: add --device with one of {', '.join(DEVICES)}")
+    return None, time
+
+
+def parse_time(text: str) -> float:
+    """Parse a time such as "30s", "5min", "1 h", "1d" or "1y" into seconds.
+
+    Raises
+    ------
+    SpecError
+        If it is none.
+    """
+    match = re.fullmatch(r"\s*(\d+\.?\d*(?:[eE][-+]?\d+)?)\s*([a-z]*)\s*", text)
+    if match is None or match[2] not in _SECONDS:
+        raise SpecError(f"expected a time such as 30s, 5min, 1h, 1d or 1y, got {text!r}")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def _format_study(study: Study) -> str:
+    """Say how the chips fared."""
+    when = f"{study.model.name} devices {study.time:g} s after programming"
+    if study.compensated:
+        when += ", mean drift compensated"
+    if (accuracies := study.accuracies) is None:
+        return f"{len(study.seeds)} chips of {when}: logits off by {100 * study.logit_errors.mean():.1f} % RMS"
+    chips = "chip" if len(study.seeds) == 1 else "chips"
+    text = f"accuracy, {len(study.seeds)} {chips} of {when}: {accuracies.mean():.4f}"
+    if (interval := study.interval) is not None:
+        text += f" in the mean, {CONFIDENCE:.0%} confidence {interval[0]:.4f}..{interval[1]:.4f}"
+    return text
 
 
 def _pack(outputs: dict[str, Any]) -> bytes:

@@ -234,11 +234,7 @@ class Network:
         prepared, tiles, notes = self.prepare(engine), self.tiles(), self.notes
         if isinstance(engine, DeviceEngine):
             tiles = [tuple(ready.tile for ready in layer) for layer in prepared]
-            if engine.outside:
-                notes += (
-                    f"{100 * engine.outside:.2g} % of the cells would leave the calibrated conductances and took "
-                    "the nearest",
-                )
+            notes += engine.notes
         numbers = np.cumsum([0, *map(len, tiles)])
         meters = [LayerMeter() for _ in self.layers]
         gains = self.gains or (None,) * len(self.layers)

@@ -319,8 +319,35 @@ def test_a_calibration_of_another_chip(spicesim, tmp_path, calibration_file, dat
 
 def test_an_engine_that_is_not_there(spicesim, calibration_file, data_file):
     words = ["infer", digits_network("cnn"), data_file, "--engine"]
-    refused(spicesim(*words, "fast"), "fast", "exact")
     refused(spicesim(*words, "slow"), "no engine", "ideal")
+
+
+def test_infer_on_real_devices(spicesim, tmp_path, data_file, calibration_file):
+    words = ["infer", digits_network("mlp"), data_file, "--calibration", calibration_file, "--engine", "fast"]
+    result = spicesim(*words, "--device", "pcm", "--time", "1d", "--seeds", "3", "--json", "out.json")
+    assert result.returncode == 0, result.stderr
+    assert "3 chips of pcm devices 86400 s after programming, mean drift compensated" in result.stdout
+    assert "95% confidence" in result.stdout
+    document = json.loads((tmp_path / "out.json").read_text())
+    low, high = document["device"]["accuracy_interval"]
+    assert 0 <= low <= document["device"]["accuracy_mean"] <= high <= 1
+    assert document["layers"][0]["gain"] is not None
+    refused(spicesim(*words, "--device", "flash"), "no device 'flash'", "pcm")
+    refused(spicesim(*words, "--device", "pcm", "--time", "soon"), "'soon'", "1d")
+    refused(spicesim(*words, "--time", "1d"), "--device")
+
+
+def test_infer_says_which_settings_it_used(spicesim, tmp_path, data_file, calibration_file):
+    words = ["infer", digits_network("mlp"), data_file, "--calibration", calibration_file, "--json", "out.json"]
+    for extra, gain, scale, adc_range in (
+        ((), True, "static", "percentile"),
+        (("--no-gain", "--input-scale", "vector", "--adc-range", "mse"), False, "vector", "mse"),
+        (("--engine", "ideal"), False, "static", "percentile"),
+    ):
+        result = spicesim(*words, *extra)
+        assert result.returncode == 0, result.stderr
+        layer = json.loads((tmp_path / "out.json").read_text())["layers"][0]
+        assert (layer["gain"] is not None, layer["input_scale"], layer["adc_range"]) == (gain, scale, adc_range)
 
 
 def test_words_the_command_line_does_not_know(spicesim):
