@@ -17,6 +17,7 @@ FUNCTIONS = frozenset(["abs", "cosh", "exp", "floor", "ln", "max", "min", "sinh"
 _SUFFIXES = {"t": 12, "g": 9, "meg": 6, "k": 3, "": 0, "m": -3, "u": -6, "n": -9, "p": -12, "f": -15, "a": -18}
 _NUMBER = re.compile(r"((?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)(meg|[tgkmunpfa]?)(?![a-z0-9_.])", re.IGNORECASE)
 _SIGNED = re.compile(rf"([-+]?){_NUMBER.pattern}", re.IGNORECASE)
+_ATOM = re.compile(rf"{_NUMBER.pattern}|[a-z_]\w*", re.IGNORECASE)
 _WORD = re.compile(rf"\s*(?:(?P<number>{_NUMBER.pattern})|(?P<name>[a-z_]\w*)|(?P<sign>[-+*/(),]))", re.IGNORECASE)
 
 
@@ -56,6 +57,8 @@ def split_expression(text: str) -> list[str]:
     text = text.strip()
     if text[:1] + text[-1:] in ("''", "{}") and "{" not in text[1:]:
         text = text[1:-1]
+    if _ATOM.fullmatch(text):  # nearly all are, and there may be 100,000
+        return [text.lower()]
     text = text.replace("{", "(").replace("}", ")").strip()
     words: list[str] = []
     at = 0
