@@ -100,7 +100,9 @@ def test_grouped_and_depthwise_convolutions(group, size):
     assert_close_to_digital(compile_network(model, calibration), weights(4, 6, 7, 5, seed=1))
 
 
-@pytest.mark.parametrize("options", ["strides=[1]", "strides=[2], pads=[2,1]", "dilations=[2], group=2", 'auto_pad="SAME_LOWER"'])
+@pytest.mark.parametrize(
+    "options", ["strides=[1]", "strides=[2], pads=[2,1]", "dilations=[2], group=2", 'auto_pad="SAME_LOWER"']
+)
 def test_convolutions_along_one_dimension(options):
     shape = (4, 1, 3) if "group" in options else (4, 2, 3)
     model = make(f"g (float[n,2,9] x) => (float[n,4,p] y) {{ y = Conv<{options}>(x, w) }}", w=weights(*shape))
