@@ -1,24 +1,25 @@
 """Numbers and expressions of a netlist: read as SPICE means them, checked, and cut into words.
 
 Expressions are those that ngspice, Xyce, HSPICE, Spectre and VACASK all know: numbers with a SPICE suffix, parameters,
-``+ - * /``, parentheses, some functions, and in behavioural sources ``v(a)``, ``v(a,b)`` and ``time``.
+``+ - * / < >``, ``a ? b : c``, parentheses, some functions, and in behavioural sources ``v(a)``, ``v(a,b)`` and ``time``.
 """
 
 import re
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 from spicesim.errors import SpecError
 
-__all__ = ["FUNCTIONS", "join_expression", "plain_number", "read_number", "split_expression"]
+__all__ = ["FUNCTIONS", "join_expression", "plain_number", "read_number", "rewrite_calls", "split_expression"]
 
-FUNCTIONS = frozenset(["abs", "cosh", "exp", "floor", "ln", "max", "min", "sinh", "sqrt", "tanh"])
-"""Functions that an expression may call."""
+FUNCTIONS = frozenset(["abs", "cosh", "exp", "floor", "ln", "max", "min", "pwr", "sinh", "sqrt", "tanh"])
+"""Functions that an expression may call; ``pwr(x, y)`` is ``abs(x)`` to the power of y."""
 
 _SUFFIXES = {"t": 12, "g": 9, "meg": 6, "k": 3, "": 0, "m": -3, "u": -6, "n": -9, "p": -12, "f": -15, "a": -18}
 _NUMBER = re.compile(r"((?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)(meg|[tgkmunpfa]?)(?![a-z0-9_.])", re.IGNORECASE)
 _SIGNED = re.compile(rf"([-+]?){_NUMBER.pattern}", re.IGNORECASE)
 _ATOM = re.compile(rf"{_NUMBER.pattern}|[a-z_]\w*", re.IGNORECASE)
-_WORD = re.compile(rf"\s*(?:(?P<number>{_NUMBER.pattern})|(?P<name>[a-z_]\w*)|(?P<sign>[-+*/(),]))", re.IGNORECASE)
+_WORD = re.compile(rf"\s*(?:(?P<number>{_NUMBER.pattern})|(?P<name>[a-z_]\w*)|(?P<sign>[-+*/(),<>?:]))", re.IGNORECASE)
 
 
 def read_number(text: str) -> float:
@@ -95,3 +96,30 @@ def join_expression(words: list[str]) -> str:
         if word == ")" and kept[-3:-2] == ["("] and not call:
             kept[-3:] = [kept[-2]]
     return "".join(", " if word == "," else word for word in kept)
+
+
+def rewrite_calls(words: list[str], rules: Mapping[str, Callable[..., str]]) -> list[str]:
+    """Write calls anew: a rule takes the rendered arguments of the function that it is for."""
+    written: list[str] = []
+    k = 0
+    while k < len(words):
+        rule = rules.get(words[k])
+        if rule is None:
+            written.append(words[k])
+            k += 1
+            continue
+        arguments: list[list[str]] = [[]]
+        depth = 0
+        k += 1
+        while True:
+            word = words[k]
+            depth += (word == "(") - (word == ")")
+            k += 1
+            if depth == 0:
+                break
+            if depth == 1 and word == ",":
+                arguments.append([])
+            elif not (depth == 1 and word == "(" and arguments == [[]]):
+                arguments[-1].append(word)
+        written.append(rule(*(join_expression(rewrite_calls(argument, rules)) for argument in arguments)))
+    return written

@@ -13,6 +13,7 @@ from spicesim.errors import SpecError
 __all__ = [
     "Comment",
     "Component",
+    "InitialCondition",
     "ModelCard",
     "ModelLibrary",
     "Parameters",
@@ -99,12 +100,31 @@ class Temperature:
     value: str
 
 
-Statement = Comment | Component | SubcircuitStart | SubcircuitEnd | ModelCard | ModelLibrary | Parameters | Temperature
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InitialCondition:
+    """Voltage of a node at the start of a transient."""
+
+    node: str
+    value: str
+
+
+Statement = (
+    Comment
+    | Component
+    | SubcircuitStart
+    | SubcircuitEnd
+    | ModelCard
+    | ModelLibrary
+    | Parameters
+    | Temperature
+    | InitialCondition
+)
 
 _ASSIGNMENT = re.compile(r"(\w+)\s*=\s*(\{[^}]*\}|'[^']*'|[^\s=]+)(?=\s|$)")
 _NAME = re.compile(r"[a-z0-9_.]+")
 _NODES = {"r": 2, "c": 2, "l": 2, "v": 2, "i": 2, "b": 2, "e": 4, "g": 4, "m": 4}
 _WAVE = re.compile(r"\b(pulse|pwl|sin)\s*\(([^()]*)\)")
+_INITIAL = re.compile(r"v\(\s*([\w.]+)\s*\)\s*=\s*(\{[^}]*\}|'[^']*'|\S+)")
 _PATH = re.compile(r"\.(?:include|lib)\s+(?:'([^']+)'|\"([^\"]+)\"|(\S+))\s*(\S*)\s*", re.IGNORECASE)
 
 
@@ -169,9 +189,11 @@ def _card(code: str, note: str) -> Statement:
         names, parameters = _assignments(rest.replace("(", " ").replace(")", " "))
         if len(names) == 2 and names[1] in ("nmos", "pmos"):
             return ModelCard(name=names[0], kind=names[1], parameters=parameters)
+    elif word == ".ic" and (found := _INITIAL.fullmatch(rest.strip())):
+        return InitialCondition(node=found[1], value=found[2])
     elif word == ".temp" and len(rest.split()) == 1:
         return Temperature(value=rest.strip())
-    raise SpecError("not a card that all dialects have; there are .param .subckt .ends .model .include .lib .temp")
+    raise SpecError("not a card that all dialects have; there are .param .subckt .ends .model .include .lib .ic .temp")
 
 
 def _component(code: str, note: str) -> Component:

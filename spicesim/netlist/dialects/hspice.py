@@ -1,13 +1,20 @@
 """HSPICE of Synopsys."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from spicesim.netlist.dialects.dialect import Analysis, Probe, chunks
 from spicesim.netlist.dialects.spice import SpiceDialect, one_point_sweep
-from spicesim.netlist.expression import join_expression, split_expression
+from spicesim.netlist.expression import join_expression, rewrite_calls, split_expression
 from spicesim.netlist.statements import Component, Statement
 
 __all__ = ["Hspice"]
+
+_RULES: dict[str, Callable[..., str]] = {
+    "floor": lambda x: f"(int({x})-(({x})<int({x})?1:0))",
+    "ln": lambda x: f"log({x})",
+    "pwr": lambda x, y: f"pwr(abs({x}), {y})",
+}
+"""Functions that mean something else in HSPICE."""
 
 
 class Hspice(SpiceDialect):
@@ -20,7 +27,7 @@ class Hspice(SpiceDialect):
 
     def words(self, text: str) -> str:
         """Render an expression; ``ln`` is called ``log``, and ``floor`` made of ``int``, which cuts towards 0."""
-        return join_expression(_rename(split_expression(text)))
+        return join_expression(rewrite_calls(split_expression(text), _RULES))
 
     def behavioural(self, part: Component) -> str:
         """Render a behavioural source."""
@@ -49,23 +56,3 @@ class Hspice(SpiceDialect):
             else:
                 lines.append(" ".join([f".{kind}", *analysis.arguments]))
         return [*lines, ".end"]
-
-
-def _rename(words: list[str]) -> list[str]:
-    renamed: list[str] = []
-    k = 0
-    while k < len(words):
-        if words[k] == "floor":
-            depth, end = 0, k + 1
-            while True:
-                depth += (words[end] == "(") - (words[end] == ")")
-                if depth == 0:
-                    break
-                end += 1
-            inner = join_expression(_rename(words[k + 2 : end]))
-            renamed.append(f"(int({inner})-(({inner})<int({inner})?1:0))")
-            k = end + 1
-        else:
-            renamed.append("log" if words[k] == "ln" else words[k])
-            k += 1
-    return renamed

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from spicesim.errors import SpecError
 from spicesim.netlist.dialects.dialect import Analysis, Dialect, Probe, chunks
-from spicesim.netlist.expression import plain_number, split_expression
+from spicesim.netlist.expression import join_expression, plain_number, rewrite_calls, split_expression
 from spicesim.netlist.statements import (
     Component,
+    InitialCondition,
     ModelCard,
     ModelLibrary,
     Parameters,
@@ -50,7 +51,7 @@ class SpectreLike(Dialect):
         for word in split_expression(text):
             if word[0] in "0123456789." and word.endswith(("g", "t", "meg")):
                 text = text.replace(word, plain_number(word))
-        return super().words(text)
+        return join_expression(rewrite_calls(split_expression(text), {"pwr": lambda x, y: f"pow(abs({x}), {y})"}))
 
     @staticmethod
     def master(name: str) -> str:
@@ -143,6 +144,10 @@ class Spectre(SpectreLike):
     def temperature(self, temperature: Temperature) -> list[str]:
         """Render the temperature."""
         return [f"temperature options temp={temperature.value}"]
+
+    def initial_condition(self, condition: InitialCondition) -> str:
+        """Render a voltage at the start of a transient."""
+        return f"ic {condition.node}={self.expression(condition.value)}"
 
     def nodesets(self, nodesets: Mapping[str, float]) -> list[str]:
         """Render first guesses."""

@@ -7,6 +7,7 @@ from spicesim.netlist.dialects.dialect import Dialect
 from spicesim.netlist.expression import plain_number, split_expression
 from spicesim.netlist.statements import (
     Component,
+    InitialCondition,
     ModelCard,
     ModelLibrary,
     Parameters,
@@ -100,6 +101,10 @@ class SpiceDialect(Dialect):
     def temperature(self, temperature: Temperature) -> list[str]:
         """Render the temperature."""
         return [f".temp {temperature.value}"]
+
+    def initial_condition(self, condition: InitialCondition) -> str:
+        """Render a voltage at the start of a transient."""
+        return f".ic v({condition.node})={self.expression(condition.value)}"
 
     def nodesets(self, nodesets: Mapping[str, float]) -> list[str]:
         """Render first guesses."""

@@ -8,6 +8,7 @@ from spicesim.netlist.dialects.dialect import Analysis, Probe, chunks
 from spicesim.netlist.dialects.spectre import SpectreLike
 from spicesim.netlist.statements import (
     Component,
+    InitialCondition,
     ModelCard,
     ModelLibrary,
     Statement,
@@ -88,6 +89,10 @@ class Vacask(SpectreLike):
     def temperature(self, temperature: Temperature) -> list[str]:
         """Return nothing: the temperature belongs to the options."""
         return []
+
+    def initial_condition(self, condition: InitialCondition) -> str:
+        """Refuse: in VACASK they belong to an analysis, and know no nodes of a subcircuit."""
+        raise SpecError(f"VACASK takes no initial condition of {condition.node!r} in the circuit")
 
     def nodesets(self, nodesets: Mapping[str, float]) -> list[str]:
         """Say where they are: they belong to the analysis."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from spicesim.netlist.dialects.dialect import Analysis, Probe, chunks
 from spicesim.netlist.dialects.spice import SpiceDialect, one_point_sweep
+from spicesim.netlist.expression import join_expression, rewrite_calls, split_expression
 from spicesim.netlist.statements import Statement, Temperature
 
 __all__ = ["Xyce"]
@@ -17,6 +18,10 @@ class Xyce(SpiceDialect):
     note_mark = ";"
     quotes = ("{", "}")
     parameter_word = " params:"
+
+    def words(self, text: str) -> str:
+        """Render an expression."""
+        return join_expression(rewrite_calls(split_expression(text), {"pwr": lambda x, y: f"pwr(abs({x}), {y})"}))
 
     def temperature(self, temperature: Temperature) -> list[str]:
         """Render the temperature."""
