@@ -1,7 +1,7 @@
 """Numbers and expressions of a netlist: read as SPICE means them, checked, and cut into words.
 
 Expressions are those that ngspice, Xyce, HSPICE, Spectre and VACASK all know: numbers with a SPICE suffix, parameters,
-``+ - * / < >``, ``a ? b : c``, parentheses, some functions, and in behavioural sources ``v(a)``, ``v(a,b)`` and ``time``.
+``+ - * / < >``, ``a ? b : c``, parentheses, some functions, and in behavioural sources ``v(a)`` and ``v(a,b)``.
 """
 
 import re
