@@ -16,7 +16,7 @@ from spicesim.characterise.sar_adc import sar_adc_bench
 from spicesim.characterise.senseamp import senseamp_bench
 from spicesim.characterise.sheet import DataSheet, Entry, Panel, Spread, write_sheet
 from spicesim.characterise.wldriver import wldriver_bench
-from spicesim.characterise.writes import ecram_bench, rram_gap_bench
+from spicesim.characterise.writes import ecram_bench, pcm_state_bench, rram_gap_bench
 from spicesim.chip import Chip
 
 __all__ = [
@@ -47,6 +47,7 @@ BLOCKS: dict[str, Callable[[Chip], Bench]] = {
     "1s1r": selector_bench,
     "2t2r": differential_bench,
     "pcm": pcm_bench,
+    "pcm_state": pcm_state_bench,
     "ecram": ecram_bench,
     "rram_gap": rram_gap_bench,
 }

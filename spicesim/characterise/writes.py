@@ -1,6 +1,6 @@
 """Data sheets of memory devices with a state: what write pulses do."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,52 +12,78 @@ from spicesim.netlist.devices import build_device_pulses
 from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si
 
-__all__ = ["ecram_bench", "rram_gap_bench"]
+__all__ = ["ecram_bench", "pcm_state_bench", "rram_gap_bench"]
 
 _REST = 50e-9
 
 
 def rram_gap_bench(chip: Chip, v_set: float = 2.0, v_reset: float = -2.2, width: float = 300e-9) -> Bench:
     """Build the testbench of the filamentary device: times and energies of set and reset, on/off ratio."""
+    return _cycle(
+        chip, "rram_gap", "filamentary device with its gap as state", [(v_set, width), (v_reset, width)],
+        {"g": 5e-6}, "gap [nm]",
+    )  # fmt: skip
+
+
+def pcm_state_bench(chip: Chip, v_set: float = 1.2, v_reset: float = 2.0) -> Bench:
+    """Build the testbench of the phase-change device in writes: times and energies of set and reset, on/off ratio."""
+    cell = chip.cell
+    return _cycle(
+        chip, "pcm_state", "phase-change device with its crystalline fraction as state",
+        [(v_set, 200e-9), (v_reset, 50e-9)], {"g": cell.g_min, "g_min": cell.g_min, "g_max": cell.g_max},
+        "crystalline fraction",
+    )  # fmt: skip
+
+
+def _cycle(
+    chip: Chip,
+    device: str,
+    title: str,
+    pulses: Sequence[tuple[float, float]],
+    parameters: Mapping[str, float],
+    state_label: str,
+) -> Bench:
+    """Build a testbench that sets a device of two terminals, resets it, and reads before, between and after."""
     r_series = 1e3
     netlists = {
         "writes": build_device_pulses(
-            chip, "rram_gap", [(v_set, width), (v_reset, width)], parameters={"g": 5e-6}, r_series=r_series, rest=_REST
+            chip, device, pulses, parameters=parameters, r_series=r_series, rest=_REST, step=0.5e-9
         )
     }
+    widths = [width for _, width in pulses]
+    starts = [_REST, 2 * _REST + widths[0]]
+    reads = [start - 5e-9 for start in (*starts, starts[1] + widths[1] + _REST)]
 
     def measure(results: Mapping[str, Results]) -> Measurement:
         found = waves(results["writes"])
-        time, current = found["time"], found["i(vsense)"]
-        starts = _REST, 2 * _REST + width
-        reads = [start - 5e-9 for start in (*starts, starts[1] + width + _REST)]
+        time, current, state = found["time"], found["i(vsense)"], found["v(state)"]
         conductance = [float(np.interp(t, time, current) / np.interp(t, time, found["v(p)"])) for t in reads]
         power = found["v(drive)"] * current
-        energies = [integral(time, power, start, start + width) for start in starts]
-        # a pulse has done its work when the gap has made nine tenths of its way
-        gaps = [float(np.interp(t, time, found["v(state)"])) for t in reads]
+        energies = [integral(time, power, start, start + width) for start, width in zip(starts, widths, strict=True)]
+        # a pulse has done its work when the state has made nine tenths of its way
+        levels = [float(np.interp(t, time, state)) for t in reads]
         lasts = [
-            crossing(time, found["v(state)"], 0.1 * gaps[k] + 0.9 * gaps[k + 1], after=starts[k]) - starts[k]
-            for k in (0, 1)
+            crossing(time, state, 0.1 * levels[k] + 0.9 * levels[k + 1], after=starts[k]) - starts[k] for k in (0, 1)
         ]
-        with_series = f"through {format_si(r_series, 'ohm')}"
+        through = f"through {format_si(r_series, 'ohm')}"
+        told = [f"{volts:g} V, {format_si(width, 's')}" for volts, width in pulses]
         entries = (
             entry("g_start", "conductance, start", conductance[0], "S", "0.1 V"),
-            entry("g_on", "conductance after set", conductance[1], "S", f"{v_set:g} V, {format_si(width, 's')}"),
-            entry("g_off", "conductance after reset", conductance[2], "S", f"{v_reset:g} V, {format_si(width, 's')}"),
+            entry("g_on", "conductance after set", conductance[1], "S", told[0]),
+            entry("g_off", "conductance after reset", conductance[2], "S", told[1]),
             entry("on_off", "on/off ratio", conductance[1] / conductance[2], ""),
-            entry("t_set", "set, nine tenths of the gap's way", lasts[0], "s", with_series),
-            entry("t_reset", "reset, nine tenths of the gap's way", lasts[1], "s", with_series),
-            entry("energy_set", "energy of the set pulse", energies[0], "J", with_series),
-            entry("energy_reset", "energy of the reset pulse", energies[1], "J", with_series),
+            entry("t_set", "set, nine tenths of the way", lasts[0], "s", through),
+            entry("t_reset", "reset, nine tenths of the way", lasts[1], "s", through),
+            entry("energy_set", "energy of the set pulse", energies[0], "J", through),
+            entry("energy_reset", "energy of the reset pulse", energies[1], "J", through),
         )
-        panels = tuple(
-            Panel(title=name, x=time, x_label="time [s]", y_label=f"{name} [{unit}]", curves={name: curve})
-            for name, unit, curve in (("gap", "nm", found["v(state)"]), ("current", "A", current))
+        panels = (
+            Panel(title="state", x=time, x_label="time [s]", y_label=state_label, curves={"state": state}),
+            Panel(title="current", x=time, x_label="time [s]", y_label="current [A]", curves={"current": current}),
         )
         return Measurement(entries=entries, panels=panels)
 
-    return Bench(block="rram_gap", title="filamentary device with its gap as state", netlists=netlists, measure=measure)
+    return Bench(block=device, title=title, netlists=netlists, measure=measure)
 
 
 def ecram_bench(chip: Chip, pulses: int = 8, volts: float = 1.0, width: float = 20e-9) -> Bench:

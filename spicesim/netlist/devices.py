@@ -33,8 +33,8 @@ STATIC_DEVICES: Mapping[str, tuple[str, ...]] = {
 }
 """Read models, with the subcircuits that each calls."""
 
-STATE_DEVICES = ("rram_gap", "ecram_state")
-"""Models with a state, for transients."""
+STATE_DEVICES: Mapping[str, str] = {"rram_gap": "gap", "pcm_state": "x", "ecram_state": "x"}
+"""Models with a state, for transients, and the node that is it."""
 
 
 def device_parameters(device: str) -> tuple[str, ...]:
@@ -111,18 +111,18 @@ def build_device_pulses(
     ----------
     chip : Chip
         Gives temperature and header.
-    device : {"rram_gap", "ecram_state"}
-        ``rram_gap`` is pulsed at its terminal p, through a resistor; ``ecram_state`` at its gate.
+    device : {"rram_gap", "pcm_state", "ecram_state"}
+        The first two are pulsed at their terminal p, through a resistor; ``ecram_state`` at its gate.
     pulses : sequence of (float, float)
         Voltage [V] and width [s] of each.
     parameters : mapping of str to float, optional
-        Of the device.
+        Of the device; its ambient temperature, if it has one, is the chip's unless it is given.
     v_read : float
         Voltage at p between the pulses, ``rest`` before and after each [V].
     rest : float
         Time between pulses [s].
     r_series : float
-        Resistor in series with ``rram_gap``, which limits its current [ohm].
+        Resistor in series with a device of two terminals, which limits its current [ohm].
     step : float
         Longest time step [s].
 
@@ -137,29 +137,23 @@ def build_device_pulses(
     edge = 1e-9
     if not pulses or not np.isfinite(np.array(pulses)).all() or min(widths) < 2 * edge:
         raise SpecError(f"pulses are voltages and widths of {2 * edge:g} s or more, got {list(pulses)}")
-    idle = v_read if device == "rram_gap" else 0.0
+    gated = device == "ecram_state"
+    idle = 0.0 if gated else v_read
     corners, time = [(0.0, idle)], 0.0
     for volts, width in pulses:
         time += rest
         corners += [(time, idle), (time + edge, volts), (time + width - edge, volts), (time + width, idle)]
         time += width
     drive = " ".join(f"{spice_number(t)} {spice_number(v)}" for t, v in corners)
-    values = _values(device, parameters or {})
-    if device == "rram_gap":
-        state = "gap"
-        circuit = [
-            f"vdrive drive 0 pwl({drive})",
-            f"rseries drive p {spice_number(r_series)}",
-            f"xdut p n {device} {values}",
-        ]
-    else:
-        state = "x"
-        circuit = [
-            f"vdrive drive 0 pwl({drive})",
-            f"vp p 0 {spice_number(v_read)}",
-            f"xdut p n drive {device} {values}",
-        ]
-    meters = ["vsense n 0 0", f"estate state 0 xdut.{state} 0 1"]
+    given = dict(parameters or {})
+    if "t_ambient" in device_parameters(device):
+        given.setdefault("t_ambient", chip.process.temperature_c + 273.15)
+    circuit = [
+        f"vdrive drive 0 pwl({drive})",
+        f"vp p 0 {spice_number(v_read)}" if gated else f"rseries drive p {spice_number(r_series)}",
+        f"xdut p n {'drive ' if gated else ''}{device} {_values(device, given)}",
+    ]
+    meters = ["vsense n 0 0", f"estate state 0 xdut.{STATE_DEVICES[device]} 0 1"]
     return build_netlist(
         chip,
         f"{len(pulses)} pulses into {device}",

@@ -6,7 +6,7 @@ from scipy.integrate import solve_ivp
 
 from spicesim.characterise import Conditions, run_bench
 from spicesim.characterise.devices import differential_bench, pcm_bench, selector_bench
-from spicesim.characterise.writes import ecram_bench, rram_gap_bench
+from spicesim.characterise.writes import ecram_bench, pcm_state_bench, rram_gap_bench
 from spicesim.chip import PRESETS, preset
 from spicesim.errors import SpecError
 from spicesim.library import library_text
@@ -90,7 +90,7 @@ def gap_model(drive, conductance, times, r_series, **changed):
     text = library_text("rram_gap.cir")
     assert "gamma0=16 beta=0.8" in text
     i0, gap0, v0, nu, ea, gamma0, beta, a, tox, low, high, r_thermal, ambient = (
-        1e-3, 0.25, 0.25, 1e10, 0.6, 16, 0.8, 0.25, 12, 0.2, 1.7, 2100, 300,
+        1e-3, 0.25, 0.25, 1e10, 0.6, 16, 0.8, 0.25, 12, 0.2, 1.7, 2100, 300.15,
     )  # fmt: skip
     assert len(known) == 14
 
@@ -129,6 +129,56 @@ def test_writes_of_the_gap_model_follow_its_equations():
     expected = gap_model(drive, 5e-6, times, 1e3)
     np.testing.assert_allclose(np.interp(times, found["time"], found["v(state)"]), expected, atol=2e-3)
     assert np.ptp(expected) > 0.2, "the gap moved"
+
+
+def pcm_model(drive, times, r_series, g_min, g_max):
+    """Integrate the phase-change model by its formulas, apart from the simulator."""
+
+    def current(v, x):
+        over = abs(v) - 0.8
+        on = (over + np.sqrt(over**2 + 4e-4)) / 2 / 2e3 - (-0.8 + np.sqrt(0.8**2 + 4e-4)) / 2 / 2e3
+        read = g_min * (g_max / g_min) ** x * 0.4 * np.sinh(np.clip(v / 0.4, -5, 5))
+        return read + np.sign(v) * on
+
+    def rate(time, state):
+        x, volts = state[0], np.interp(time, *drive)
+        first, last = min(0.0, volts), max(0.0, volts)
+        for _ in range(60):
+            v = (first + last) / 2
+            if v + r_series * current(v, x) < volts:
+                first = v
+            else:
+                last = v
+        t = 300.15 + 2e6 * abs(v * current(v, x))
+        crystal = (1 - x) * np.exp(-min(50, ((t - 650) / 80) ** 2)) / 30e-9
+        return [crystal - x * np.clip((t - 880) / 20, 0, 1) / 2e-9]
+
+    return solve_ivp(
+        rate, (0, times[-1]), [0.0], method="LSODA", t_eval=times, rtol=1e-8, atol=1e-10, max_step=0.5e-9
+    ).y[0]
+
+
+def test_writes_of_the_phase_change_model_follow_its_equations():
+    """Set, half a reset and a whole one against an independent integration: the fraction within .003 at any time."""
+    pulses = [(1.2, 100e-9), (1.55, 4e-9), (2.0, 20e-9)]
+    given = {"g": 1e-6, "g_min": 1e-6, "g_max": 50e-6}
+    netlist = build_device_pulses(
+        GENERIC, "pcm_state", pulses, parameters=given, r_series=1e3, rest=10e-9, step=0.1e-9
+    )  # fmt: skip
+    found = run(netlist)
+    times = np.array([9e-9, 30e-9, 60e-9, 119e-9, 121e-9, 123e-9, 133e-9, 136e-9, 140e-9, 159e-9])
+    expected = pcm_model((found["time"], found["v(drive)"]), times, 1e3, 1e-6, 50e-6)
+    np.testing.assert_allclose(np.interp(times, found["time"], found["v(state)"]), expected, atol=3e-3)
+    assert expected.max() > 0.8
+    assert expected[-1] < 0.1
+
+
+def test_a_phase_change_device_is_set_and_reset():
+    sheet = run_bench(pcm_state_bench(GENERIC), GENERIC, Conditions())
+    assert sheet["g_start"] == pytest.approx(GENERIC.cell.g_min, rel=0.15)  # and the knee of the on current
+    assert sheet["g_on"] > 0.8 * GENERIC.cell.g_max
+    assert sheet["on_off"] > 20
+    assert sheet["t_reset"] < sheet["t_set"] < 200e-9
 
 
 def test_the_gap_models_data_sheet_has_two_states():
