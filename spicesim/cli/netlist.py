@@ -10,15 +10,15 @@ import numpy.typing as npt
 
 from spicesim.behavioural.converter import POLARITIES, Polarity
 from spicesim.chip import Chip
-from spicesim.cli.options import chip_option, load_array, open_chip
+from spicesim.cli.netlist_file import file_options, finish
+from spicesim.cli.netlist_network import network
+from spicesim.cli.options import load_array, open_chip
 from spicesim.errors import SpecError
-from spicesim.files import write_bytes, write_text
+from spicesim.files import write_bytes
 from spicesim.library import library_names, library_path, library_text
 from spicesim.netlist import (
     ARRANGEMENTS,
-    DIALECTS,
     Arrangement,
-    Netlist,
     Parasitics,
     arrange_weights,
     build_cell,
@@ -27,11 +27,8 @@ from spicesim.netlist import (
     build_dac,
     build_senseamp,
     build_tile,
-    format_netlist,
     read_conductances,
     read_parasitics,
-    run_command,
-    write_trace,
 )
 from spicesim.netlist.arrangement import Kind
 from spicesim.units import parse_quantity
@@ -65,18 +62,12 @@ def _print_list(context: click.Context, _: click.Parameter, wanted: bool) -> Non
     context.exit()
 
 
-dialect_option = click.option(
-    "--dialect", type=click.Choice(DIALECTS), default="ngspice", show_default=True, help="Simulator to write for."
-)
 parasitics_option = click.option(
     "--parasitics",
     metavar="WIRES.csv",
     help="Extracted wires: segment, resistance, capacitance.  [default: the chip's]",
 )
 both_ends_option = click.option("--both-ends", is_flag=True, help="Drive the word lines from both ends.")
-output_option = click.option(
-    "-o", "--output", metavar="FILE.cir", help="Where to write the netlist.  [default: print it]"
-)
 polarity_option = click.option("--polarity", type=click.Choice(POLARITIES), default="unipolar", help="Input coding.")
 feedback_option = click.option(
     "--r-feedback", type=Quantity(), metavar="R", help="Feedback resistor [ohm].  [default: the chip's middle one]"
@@ -134,19 +125,6 @@ def netlist() -> None:
     """Write a complete netlist that the simulator runs as it stands."""
 
 
-def _finish(result: Netlist, output: str | None, dialect: str, cells: Any = None) -> None:
-    """Write or print a netlist; a table of its `cells`, conductances or arranged weights, goes beside the file."""
-    text = format_netlist(result, dialect)
-    if output is None:
-        click.echo(text, nl=False)
-        return
-    write_text(output, text)
-    if cells is not None:
-        mapped = cells if isinstance(cells, Arrangement) else None
-        click.echo(f"wrote {write_trace(output, result, mapped=mapped)}: every cell and its conductance")
-    click.echo(f"wrote {output}; run: {run_command(dialect).replace('THIS_FILE', output)}")
-
-
 def _wires(path: str | None, cells: Any) -> Parasitics | None:
     g = cells.g if isinstance(cells, Arrangement) else cells
     return None if path is None or g.ndim != 2 else read_parasitics(path, *g.shape)
@@ -157,21 +135,17 @@ def _feedback(chip: Chip, wanted: float | None) -> float:
     return choices[len(choices) // 2] if wanted is None else wanted
 
 
-def _common(function: Callable[..., None]) -> Callable[..., None]:
-    return chip_option(dialect_option(output_option(function)))
-
-
 @netlist.command(epilog="example: spicesim netlist cell --conductance 20u -o cell.cir")
-@_common
+@file_options
 @click.option("--conductance", "g", type=Quantity(), metavar="G", help="Of the device [S].  [default: g_max]")
 def cell(chip_path: str | None, output: str | None, dialect: str, g: float | None) -> None:
     """Write one memory cell, its voltage swept."""
     chip = open_chip(chip_path)
-    _finish(build_cell(chip, chip.cell.g_max if g is None else g), output, dialect)
+    finish(build_cell(chip, chip.cell.g_max if g is None else g), output, dialect)
 
 
 @netlist.command(epilog="example: spicesim netlist senseamp --r-feedback 10k -o senseamp.cir")
-@_common
+@file_options
 @feedback_option
 def senseamp(chip_path: str | None, output: str | None, dialect: str, r_feedback: float | None) -> None:
     """Write one transimpedance amplifier, its current swept from rail to rail."""
@@ -179,25 +153,25 @@ def senseamp(chip_path: str | None, output: str | None, dialect: str, r_feedback
     resistance = _feedback(chip, r_feedback)
     if not resistance > 0:
         raise SpecError(f"--r-feedback must be positive, got {resistance:g} ohm")
-    _finish(build_senseamp(chip, resistance, 0.6 * chip.process.supply / resistance), output, dialect)
+    finish(build_senseamp(chip, resistance, 0.6 * chip.process.supply / resistance), output, dialect)
 
 
 @netlist.command(epilog="example: spicesim netlist dac --load 1m -o dac.cir")
-@_common
+@file_options
 @polarity_option
 @click.option("--load", type=Quantity(), metavar="I", help="Sweep the load between -I and I within each code [A].")
 def dac(chip_path: str | None, output: str | None, dialect: str, polarity: Polarity, load: float | None) -> None:
     """Write one R-2R DAC with its buffer, its code swept."""
     chip = open_chip(chip_path)
     if load is None:
-        _finish(build_dac(chip, polarity), output, dialect)
+        finish(build_dac(chip, polarity), output, dialect)
     else:
         step = 2**chip.dac.bits // 8
-        _finish(build_dac(chip, polarity, i_limit=load, load_points=41, code_step=step), output, dialect)
+        finish(build_dac(chip, polarity, i_limit=load, load_points=41, code_step=step), output, dialect)
 
 
 @netlist.command(epilog="example: spicesim netlist column --conductance g.npy --voltages v.npy -o column.cir")
-@_common
+@file_options
 @click.option("--conductance", metavar="G.npy", required=True, help="Device conductances, (rows,) [S]; .npy or .csv.")
 @click.option("--voltages", metavar="V.npy", required=True, help="Word-line voltages, (rows,) [V].")
 @feedback_option
@@ -208,11 +182,11 @@ def column(
     chip = open_chip(chip_path)
     g = load_array(conductance, "conductances")
     built = build_column(chip, g, load_array(voltages, "voltages"), _feedback(chip, r_feedback))
-    _finish(built, output, dialect, g)
+    finish(built, output, dialect, cells=True)
 
 
 @netlist.command(epilog="example: spicesim netlist crossbar --conductance g.npy --voltages v.npy -o xbar.cir")
-@_common
+@file_options
 @conductance_option
 @click.option("--voltages", metavar="V.npy", required=True, help="Word-line voltages above the reference, (rows,) [V].")
 @_weights_options
@@ -240,11 +214,11 @@ def crossbar(
         chip, g, load_array(voltages, "voltages"), parasitics=_wires(parasitics, g), both_ends=both_ends,
         gates=_load_gates(gates),
     )  # fmt: skip
-    _finish(built, output, dialect, g)
+    finish(built, output, dialect, cells=True, mapped=g if isinstance(g, Arrangement) else None)
 
 
 @netlist.command(epilog="example: spicesim netlist tile --conductance g.npy --codes codes.npy -o tile.cir")
-@_common
+@file_options
 @conductance_option
 @click.option("--codes", metavar="CODES.npy", required=True, help="DAC codes, (rows,).")
 @polarity_option
@@ -302,7 +276,7 @@ def tile(
         chip, g, vector, polarity=polarity, r_feedback=_feedback(chip, r_feedback), nodesets=nodesets,
         parasitics=_wires(parasitics, g), both_ends=both_ends, gates=_load_gates(gates),
     )  # fmt: skip
-    _finish(built, output, dialect, g)
+    finish(built, output, dialect, cells=True, mapped=g if isinstance(g, Arrangement) else None)
 
 
 @netlist.command(epilog="example: spicesim netlist conductances tile.cir -o g.npy")
@@ -322,3 +296,6 @@ def conductances(path: str, output: str | None) -> None:
         np.savetxt(buffer, g, fmt="%.17g", delimiter=",")
     write_bytes(output, buffer.getvalue())
     click.echo(f"wrote {output}: {g.shape[0]} x {g.shape[1]} conductances")
+
+
+netlist.add_command(network)

@@ -1,0 +1,65 @@
+"""The netlist of one tile of a network, and the table from its cells to the network's weights."""
+
+import click
+import numpy as np
+
+from spicesim.calibration.calibration import load_calibration
+from spicesim.cli.netlist_file import dialect_option, finish, output_option
+from spicesim.cli.options import load_array
+from spicesim.engine import NgspiceEngine
+from spicesim.errors import SpecError
+from spicesim.network import compile_network
+from spicesim.network.dataset import load_dataset
+
+__all__ = ["network"]
+
+
+@click.command(
+    epilog="example: spicesim netlist network model.onnx data.npz --calibration chip.cal.json --layer fc1 -o fc1.cir"
+)
+@click.argument("model", metavar="MODEL.onnx")
+@click.argument("data", metavar="DATA.npz")
+@click.option("--calibration", "calibration_path", metavar="CAL.json", required=True, help="The chip, calibrated.")
+@click.option("--layer", metavar="NAME", help="Which layer.  [default: the first]")
+@click.option("--tile", "number", metavar="K", type=click.IntRange(0), default=0, help="Which tile of the layer.")
+@click.option("--codes", metavar="CODES.npy", help="DAC codes, (rows,).  [default: all at half of full scale]")
+@dialect_option
+@output_option
+def network(
+    model: str,
+    data: str,
+    calibration_path: str,
+    layer: str | None,
+    number: int,
+    codes: str | None,
+    dialect: str,
+    output: str | None,
+) -> None:
+    """Write one tile of a network, its devices programmed, with first guesses from the calibration.
+
+    DATA.npz fits the ranges of converters and amplifiers, as in `spicesim infer`. Beside the netlist goes
+    FILE.cells.csv: every cell with its conductance, layer, output, input, sign and slice.
+    """
+    calibration = load_calibration(calibration_path)
+    dataset = load_dataset(data)
+    compiled = compile_network(model, calibration)
+    names = [found.name for found in compiled.layers]
+    name = names[0] if layer is None else layer
+    if name not in names:
+        raise SpecError(f"no analog layer {name!r}; there are: {', '.join(names)}")
+    where = names.index(name)
+    mapped = compiled.layers[where].mapped
+    if number >= len(mapped):
+        raise SpecError(f"layer {name!r} has {len(mapped)} tiles, 0..{len(mapped) - 1}; got --tile {number}")
+    if dataset.calibration_inputs is None:
+        compiled.fit_on_first(dataset.inputs)
+    else:
+        compiled.fit_ranges(dataset.calibration_inputs)
+    engine = NgspiceEngine(calibration)
+    prepared = engine.prepare(compiled.tiles()[where][number])
+    rows = mapped[number].g.shape[0]
+    vector = np.full(rows, 2 ** (calibration.chip.dac.bits - 1)) if codes is None else load_array(codes, "codes")
+    if vector.shape != (rows,) or vector.dtype.kind not in "iu":
+        raise SpecError(f"the codes must be {rows} integers, one a row of the tile; got {vector.dtype} {vector.shape}")
+    (built,) = engine.netlists(prepared, vector[None, :])
+    finish(built, output, dialect, cells=True, layer=name, mapped=mapped[number])
