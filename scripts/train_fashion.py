@@ -121,11 +121,17 @@ def train(model, x, y, epochs):
     return model.eval()
 
 
-def export(model, path):
+def export(model, path, opset, dynamo):
+    """Write an ONNX file whose batch size is free."""
+    if dynamo:
+        torch.onnx.export(
+            model, (torch.zeros(2, 1, 28, 28),), str(path), dynamo=True, opset_version=opset, external_data=False,
+            input_names=["x"], output_names=["logits"], dynamic_shapes=({0: torch.export.Dim("images")},),
+        )  # fmt: skip
+        return
     torch.onnx.export(
-        model, (torch.zeros(1, 1, 28, 28),), str(path), dynamo=False, opset_version=17,
-        input_names=["x"], output_names=["logits"],
-        dynamic_axes={"x": {0: "images"}, "logits": {0: "images"}},
+        model, (torch.zeros(2, 1, 28, 28),), str(path), dynamo=False, opset_version=opset,
+        input_names=["x"], output_names=["logits"], dynamic_axes={"x": {0: "images"}, "logits": {0: "images"}},
     )  # fmt: skip
 
 
@@ -135,6 +141,8 @@ def main():
     parser.add_argument("--images", type=Path, default=IMAGES, help="folder of the four .gz files")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--opset", type=int, default=17)
+    parser.add_argument("--dynamo", action="store_true", help="export by torch.export, not by TorchScript")
     parser.add_argument("--train-images", type=int, help="train on the first N only")
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # sums in one order
@@ -146,7 +154,7 @@ def main():
     for name in arguments.networks:
         torch.manual_seed(SEED)
         model = train(NETWORKS[name](), x, y, arguments.epochs)
-        export(model, arguments.output / f"{name}.onnx")
+        export(model, arguments.output / f"{name}.onnx", arguments.opset, arguments.dynamo)
         with torch.no_grad():
             right = torch.cat([model(torch.from_numpy(part)).argmax(1) for part in np.array_split(x_test, 20)])
         print(f"{name}: accuracy {np.mean(right.numpy() == y_test):.4f} on {len(y_test)} test images", flush=True)

@@ -10,14 +10,14 @@ import numpy.typing as npt
 import onnx
 from tqdm import tqdm
 
-from spicesim.behavioural.converter import AdcRange, Codes
 from spicesim.calibration.calibration import Calibration as WholeCalibration
 from spicesim.device_engine import DeviceEngine
 from spicesim.engine import Engine, Tile, build_engine
 from spicesim.errors import NetworkError
 from spicesim.network.compiled import CompiledNetwork, Inputs, batch_length, check_output
 from spicesim.network.gains import Gains
-from spicesim.network.layer import AnalogLayer, Calibration, Floats, Observer
+from spicesim.network.layer import AnalogLayer, Calibration
+from spicesim.network.products import sample_products
 from spicesim.network.ranges import AdcFit, InputScale, LayerRanges
 from spicesim.network.reservoir import Reservoir
 from spicesim.network.result import LayerMeter, Result, RunStats, SampledMvm
@@ -248,7 +248,7 @@ class Network:
                         step.run(values)
                         continue
                     k = self.layers.index(step)
-                    observe = _sampler(reservoir, step.name, tiles[k], self.ranges[k].adc, int(numbers[k]))
+                    observe = sample_products(reservoir, step.name, tiles[k], self.ranges[k].adc, int(numbers[k]))
                     values[step.node.output] = step.run(
                         values[step.node.input], self.ranges[k], engine, prepared[k], meters[k], observe, gains[k]
                     )
@@ -321,17 +321,3 @@ def _whole(calibration: Calibration) -> WholeCalibration:
     if not isinstance(calibration, WholeCalibration):
         raise NetworkError("this network was compiled for a stand-in of a calibration; name an engine object to run it")
     return calibration
-
-
-def _sampler(
-    reservoir: Reservoir[SampledMvm], layer: str, tiles: tuple[Tile, ...], adc: AdcRange, number: int
-) -> Observer:
-    """Return a function that offers a layer's products, of tiles counted from `number`, to the reservoir."""
-
-    def observe(k: int, codes: Codes, volts: Floats) -> None:
-        def keep(i: int) -> SampledMvm:
-            return SampledMvm(layer=layer, tile=tiles[k], adc=adc, codes=codes[i].copy(), volts=volts[i].copy())
-
-        reservoir.offer(number + k, len(codes), keep)
-
-    return observe

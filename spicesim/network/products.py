@@ -1,0 +1,28 @@
+"""Products that tiles do, as an audit wants them: a sample of all."""
+
+import numpy as np
+import numpy.typing as npt
+
+from spicesim.behavioural.converter import AdcRange, Codes
+from spicesim.engine import Tile
+from spicesim.network.layer import Observer
+from spicesim.network.reservoir import Reservoir
+from spicesim.network.result import SampledMvm
+
+__all__ = ["sample_products"]
+
+Floats = npt.NDArray[np.float64]
+
+
+def sample_products(
+    reservoir: Reservoir[SampledMvm], layer: str, tiles: tuple[Tile, ...], adc: AdcRange, number: int
+) -> Observer:
+    """Return a function that offers a layer's products, of tiles counted from `number`, to the reservoir."""
+
+    def observe(k: int, codes: Codes, volts: Floats) -> None:
+        def keep(i: int) -> SampledMvm:
+            return SampledMvm(layer=layer, tile=tiles[k], adc=adc, codes=codes[i].copy(), volts=volts[i].copy())
+
+        reservoir.offer(number + k, len(codes), keep)
+
+    return observe
