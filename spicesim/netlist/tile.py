@@ -13,6 +13,7 @@ from spicesim.errors import SpecError
 from spicesim.netlist.arrangement import Arrangement
 from spicesim.netlist.cell import cell_blocks, cell_line, gate_supply
 from spicesim.netlist.dac import code_bits, dac_blocks, dac_line, dac_references
+from spicesim.netlist.drawing import CROSSBAR, TILE
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.parasitics import Parasitics
 from spicesim.netlist.senseamp import senseamp_blocks, senseamp_line, supplies
@@ -165,7 +166,10 @@ def build_crossbar(
             _feet(wires, ["vref"] * columns, arrangement),
         ],
         [f"i(vsense_{j})" for j in range(columns)],
-        notes=["Bit-line currents of an array with wire resistance, ideal drivers and ideal virtual grounds."],
+        notes=[
+            "Bit-line currents of an array with wire resistance, ideal drivers and ideal virtual grounds.",
+            *CROSSBAR,
+        ],
     )
 
 
@@ -288,8 +292,8 @@ def build_tile(
         ],
         [f"v(out_{j})" for j in range(columns)] + [f"i(vsense_{j})" for j in range(columns)],
         notes=[
-            "A tile at transistor level. Word line I: DAC xdac_I -> dac_I -> wl_I_0 .. ;",
-            "bit line J: bl_0_J .. -> vsense_J -> sense_J -> amplifier xsenseamp_J -> out_J.",
+            "A tile at transistor level: a DAC a word line, a cell at every crossing, an amplifier a bit line.",
+            *TILE,
         ],
         nodesets=nodesets,
     )

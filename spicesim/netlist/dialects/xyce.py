@@ -14,7 +14,7 @@ class Xyce(SpiceDialect):
     """Xyce 7: expressions in braces, ``params:`` before parameters, ``.print`` for probes."""
 
     name = "xyce"
-    run = "Xyce -r out.raw THIS_FILE"
+    run = "Xyce THIS_FILE"
     note_mark = ";"
     quotes = ("{", "}")
     parameter_word = " params:"
