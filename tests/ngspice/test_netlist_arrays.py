@@ -123,3 +123,13 @@ def test_a_gate_driven_tile_reads_the_rows_that_are_on():
         found = run(build_tile(chip, g, [15, 15], polarity="unipolar", r_feedback=40e3, gates=gates))
         outs.append(chip.sense_amplifier.v_reference - found["v(out_0)"][0])
     assert outs[1] == pytest.approx(2 * outs[0], rel=0.02)
+
+
+def test_both_ends_are_those_of_the_array():
+    rng = np.random.default_rng(6)
+    g, v = rng.uniform(1e-6, 50e-6, (4, 3)), np.array([0.1, 0.2, 0.05, 0.15])
+    word, bit = rng.uniform(1, 50, (4, 4)), rng.uniform(1, 50, (4, 3))
+    wires = Parasitics(r_word_line=word, r_bit_line=bit, c_word_line=0 * word, c_bit_line=0 * bit)
+    found = run(build_crossbar(LINEAR, g, v, parasitics=wires))
+    expected = Crossbar(g, word, bit, drive="both").currents(v)
+    np.testing.assert_allclose([found[f"i(vsense_{j})"][0] for j in range(3)], expected, rtol=1e-6)
