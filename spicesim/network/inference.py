@@ -11,6 +11,7 @@ import onnx
 from tqdm import tqdm
 
 from spicesim.calibration.calibration import Calibration as WholeCalibration
+from spicesim.crossbar.blas import one_blas_thread
 from spicesim.device_engine import DeviceEngine
 from spicesim.engine import Engine, Tile, build_engine
 from spicesim.errors import NetworkError
@@ -185,7 +186,8 @@ class Network:
             If no ranges have been fitted.
         """
         if engine not in self._prepared:
-            self._prepared[engine] = [tuple(map(engine.prepare, tiles)) for tiles in self.tiles()]
+            with one_blas_thread():
+                self._prepared[engine] = [tuple(map(engine.prepare, tiles)) for tiles in self.tiles()]
         return self._prepared[engine]
 
     def run(
@@ -240,7 +242,8 @@ class Network:
         gains = self.gains or (None,) * len(self.layers)
         reservoir = Reservoir[SampledMvm](sample, seed)
         outputs: dict[str, list[Array]] = {name: [] for name in self._compiled.output_names}
-        with tqdm(total=batch_length(arrays), unit="input", disable=None if progress else True, delay=1.0) as bar:
+        total, disable = batch_length(arrays), None if progress else True
+        with one_blas_thread(), tqdm(total=total, unit="input", disable=disable, delay=1.0) as bar:
             for values in self._compiled.chunks(arrays, chunk):
                 size = batch_length(values)
                 for step in self._compiled.steps:

@@ -24,8 +24,10 @@ Floats = npt.NDArray[np.float64]
 Observer = Callable[[int, Codes, Floats], None]
 """Called with the number of a tile, its codes (batch, rows) and its volts (batch, columns) [V]."""
 
-BLOCK = 2**22
-"""Numbers that one block of vectors may hold, as inputs or as outputs; bounds the memory."""
+BLOCK = 2**19
+"""Numbers that one block of vectors may hold, as inputs or as outputs: few enough for a processor's cache."""
+FIT_NUMBERS = 2**24
+"""Column currents to fit ranges on, at most; bounds the memory."""
 
 
 class Calibration(Protocol):
@@ -118,7 +120,7 @@ class AnalogLayer:
     ) -> LayerRanges:
         """Choose the settings on typical inputs; see :func:`spicesim.network.ranges.fit_ranges`."""
         columns = sum(mapped.g.shape[1] for mapped in self.mapped)
-        engine, kept = IdealEngine(self._chip), vectors[: max(64, 4 * BLOCK // columns)]
+        engine, kept = IdealEngine(self._chip), vectors[: max(64, FIT_NUMBERS // columns)]
 
         def multiply(codes: Codes, polarity: Polarity) -> Floats:
             tiles = self._tiles(polarity, r_feedback=1.0)

@@ -5,6 +5,7 @@ from typing import Any, get_args
 
 import numpy.typing as npt
 
+from spicesim.crossbar.blas import one_blas_thread
 from spicesim.engine import Engine
 from spicesim.errors import NetworkError
 from spicesim.network.compiled import CHUNK, CompiledNetwork, Inputs, batch_length
@@ -59,10 +60,11 @@ class Tuning:
     def fit_ranges(self, x: Inputs) -> None:
         """Fit ranges on typical inputs, run digitally; gains are forgotten."""
         layers = self._compiled.layers
-        self.ranges = tuple(
-            layer.fit(found.vectors, found.limits, scaling=self._input_scale, adc_fit=self._adc_range)
-            for layer, found in zip(layers, self._compiled.collect(x, FIT_VECTORS), strict=True)
-        )
+        with one_blas_thread():
+            self.ranges = tuple(
+                layer.fit(found.vectors, found.limits, scaling=self._input_scale, adc_fit=self._adc_range)
+                for layer, found in zip(layers, self._compiled.collect(x, FIT_VECTORS), strict=True)
+            )
         self._range_notes = [
             f"{layer.node.op} {layer.name!r} drives its rows at {ranges.drive:.3g} of the span, "
             "since more overdrives the amplifiers even at their smallest r_feedback"
@@ -86,10 +88,11 @@ class Tuning:
         if self.ranges is None:
             raise NetworkError("no ranges fitted yet; call fit_ranges with typical inputs first")
         layers, activations = self._compiled.layers, self._compiled.collect(x, GAIN_VECTORS, seed=1)
-        self.gains = tuple(
-            layer.fit_gains(found.vectors, ranges, engine, ready)
-            for layer, ranges, ready, found in zip(layers, self.ranges, prepared, activations, strict=True)
-        )
+        with one_blas_thread():
+            self.gains = tuple(
+                layer.fit_gains(found.vectors, ranges, engine, ready)
+                for layer, ranges, ready, found in zip(layers, self.ranges, prepared, activations, strict=True)
+            )
         left_out = [sum(own.left_out for own in tiles) for tiles in self.gains]
         self._gain_notes = [
             f"{layer.node.op} {layer.name!r}: {count} outputs of its tiles keep a gain of 1, since too few calibration "
