@@ -9,7 +9,7 @@ import numpy.typing as npt
 from spicesim.characterise.sheet import DataSheet, Entry, Panel, Spread
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
-from spicesim.netlist.mismatch import draw_normal, with_mismatch
+from spicesim.netlist.mismatch import draw_normal, same_device, with_mismatch
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.batch import BatchSimulator, ngspice_version
 from spicesim.ngspice.outcome import Results
@@ -39,6 +39,8 @@ class Bench:
     """Makes numbers of the results."""
     varied: tuple[str, ...] = ()
     """Names of the netlists that are simulated again for each sample of the mismatch."""
+    one_device: bool = False
+    """Whether blocks ``xdut_0``, ``xdut_1``, .. of a netlist stand for one device at different inputs."""
     extra: Callable[[Chip, "Conditions"], Measurement] | None = None
     """Measures what needs simulations one after the other, such as a search."""
 
@@ -103,6 +105,7 @@ def run_bench(bench: Bench, chip: Chip, conditions: Conditions) -> DataSheet:
     plan = list(bench.netlists.values())
     for sample in range(conditions.samples):
         draw = draw_normal(conditions.seed, sample)
+        draw = same_device(draw) if bench.one_device else draw
         plan += [
             with_mismatch(bench.netlists[name], chip.process, draw, resistors=conditions.resistors)
             for name in bench.varied

@@ -81,4 +81,5 @@ def integrator_bench(chip: Chip, sizes: IntegratorSizes | None = None, window: W
         netlists=netlists,
         measure=measure,
         varied=("charge",),
+        one_device=True,
     )

@@ -3,12 +3,14 @@
 import html
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from spicesim.characterise.sheet import DataSheet
 from spicesim.errors import SpecError
 from spicesim.files import write_text
-from spicesim.plots.figure import SERIES, figure_svg, shades, styled
+from spicesim.plots.figure import SERIES, figure_svg, prefixed, shades, styled
 
 __all__ = ["plot_sheet", "write_plot"]
 
@@ -47,16 +49,27 @@ def plot_sheet(sheet: DataSheet) -> Figure:
     for axes, panel in zip(figure.subplots(count, 1, squeeze=False)[:, 0], sheet.panels, strict=True):
         few = len(panel.curves) <= len(SERIES)
         colours = SERIES if few else shades(len(panel.curves))
+        x, x_label = (1.0, panel.x_label) if panel.logarithmic else _prefix(panel.x, panel.x_label)
+        y, y_label = _prefix(np.concatenate(list(panel.curves.values())), panel.y_label)
         for (name, curve), colour in zip(panel.curves.items(), colours, strict=False):
-            axes.plot(panel.x, curve, color=colour, label=name)
+            axes.plot(x * panel.x, y * curve, color=colour, label=name)
         if panel.logarithmic:
             axes.set_xscale("log")
         axes.set_title(panel.title)
-        axes.set_xlabel(panel.x_label)
-        axes.set_ylabel(panel.y_label)
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(y_label)
         if len(panel.curves) > 1:
             axes.legend()
     return figure
+
+
+def _prefix(values: npt.NDArray[np.float64], label: str) -> tuple[float, str]:
+    """Choose an SI prefix for an axis whose label ends in an SI unit; other axes stay as they are."""
+    name, _, unit = label.rstrip("]").partition(" [")
+    if unit not in {"A", "V", "s"}:
+        return 1.0, label
+    factor, prefixed_unit = prefixed(values, unit)
+    return factor, f"{name} [{prefixed_unit}]"
 
 
 def write_plot(sheet: DataSheet, path: str | Path) -> None:
@@ -77,5 +90,7 @@ def write_plot(sheet: DataSheet, path: str | Path) -> None:
         ]
         rows.append(f"<tr>{''.join(cells)}</tr>")
     where = f"{sheet.process}, {sheet.temperature_c:g} °C, chip {sheet.chip} ({sheet.chip_hash})"
+    count = next((found.spread.samples for found in sheet.entries if found.spread), 0)
+    where += f", {count} samples of mismatch, seed {sheet.seed}" if count else ""
     page = _PAGE.format(title=html.escape(sheet.title), where=html.escape(where), rows="\n".join(rows), svg=svg)
     write_text(path, page)

@@ -21,7 +21,7 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.subcircuits import individual_subcircuits
 from spicesim.units import parse_quantity, spice_number
 
-__all__ = ["Draw", "Pelgrom", "draw_normal", "read_mismatch", "with_mismatch"]
+__all__ = ["Draw", "Pelgrom", "draw_normal", "read_mismatch", "same_device", "with_mismatch"]
 
 Draw = Callable[[str], tuple[float, float]]
 """Standard normal numbers of a device, by its path: of the threshold and of the gain (a resistor uses the first)."""
@@ -145,6 +145,11 @@ def draw_normal(seed: int, sample: int = 0) -> Draw:
     return draw
 
 
+def same_device(draw: Draw) -> Draw:
+    """Return draws by which ``xdut_0``, ``xdut_1``, .. are one and the same device ``xdut`` at different inputs."""
+    return lambda path: draw(re.sub(r"^(\w+?)_\d+(?=\.)", r"\1", path))
+
+
 def with_mismatch(netlist: Netlist, process: Process, draw: Draw, *, resistors: float = 0.0) -> Netlist:
     """Give every transistor of a netlist its own threshold and gain.
 
@@ -179,7 +184,10 @@ def with_mismatch(netlist: Netlist, process: Process, draw: Draw, *, resistors: 
         return [line]
 
     body = individual_subcircuits(netlist.body, change)
-    return dataclasses.replace(netlist, body=f"* every transistor has its own mismatch\n{body}")
+    options = netlist.options
+    if any(pelgrom.level not in _MODEL_WITH_INSTANCE_SHIFTS for pelgrom in statistics.values()):
+        options = options.replace(" klu", "")  # KLU loses its pivots among so many sources, and the time step with them
+    return dataclasses.replace(netlist, body=f"* every transistor has its own mismatch\n{body}", options=options)
 
 
 def _shifted(found: re.Match[str], statistics: Pelgrom, threshold: float, gain: float) -> list[str]:

@@ -17,7 +17,8 @@ from spicesim.netlist.sar_adc import SarSizes
 
 TEMPERATURES = (-40, 27, 125)
 EVERY = [(corner, celsius) for corner in CORNERS for celsius in TEMPERATURES]
-CHOSEN = EVERY if os.environ.get("SPICESIM_CORNERS") == "all" else [("ss", -40)]
+ALL = os.environ.get("SPICESIM_CORNERS") == "all"
+CHOSEN = EVERY if ALL else [("ss", -40)]
 
 BENCHES = BLOCKS | {"adc": lambda chip: sar_adc_bench(chip, SarSizes(dac=ChargeDacSizes(bits=3)), rounds=1)}
 """The ADC with few bits: the same circuit in a fraction of the time."""
@@ -32,6 +33,17 @@ def test_a_block_converges_and_is_measured(block, name, corner, celsius):
     assert all(np.isfinite(entry.value) for entry in sheet.entries)
     assert sheet.temperature_c == celsius
     assert corner == "typical" or sheet.process.endswith(f", {corner}")
+
+
+@pytest.mark.parametrize("block", BENCHES if ALL else sorted(set(BENCHES) - {"adc"}))
+@pytest.mark.parametrize("name", sorted(PRESETS) if ALL else ["generic-1t1r"])
+def test_a_block_is_measured_with_mismatch(block, name):
+    chip = preset(name)
+    bench = BENCHES[block](chip)
+    sheet = bench.run(chip, Conditions(samples=2, seed=11))
+    spreads = [entry.spread for entry in sheet.entries if entry.spread]
+    assert all(np.isfinite([spread.mean, spread.sigma]).all() for spread in spreads)
+    assert spreads or not (bench.varied or bench.extra)
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))

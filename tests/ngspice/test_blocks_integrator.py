@@ -34,6 +34,14 @@ def test_its_data_sheet_is_that_of_an_integrator(chip):
     assert 60 < sheet["phase_margin"] < 90
 
 
+def test_mismatch_moves_levels_and_leaves_the_line_straight():
+    """All currents of a sample are integrated by the same device."""
+    chip = preset("generic-1t1r")
+    sheet = run_bench(integrator_bench(chip), chip, Conditions(samples=3, seed=1))
+    assert sheet.entry("reset_level").spread.sigma > 0.2e-3
+    assert sheet.entry("nonlinearity").spread.mean < 0.02
+
+
 def test_charge_is_current_by_time_whatever_their_share(chip):
     """The same charge in twice the time gives the same output; twice the capacitor halves it."""
 

@@ -9,7 +9,7 @@ import pytest
 from spicesim.chip import ModelFile, preset
 from spicesim.errors import SpecError
 from spicesim.netlist import build_dac, build_senseamp
-from spicesim.netlist.mismatch import draw_normal, read_mismatch, with_mismatch
+from spicesim.netlist.mismatch import draw_normal, read_mismatch, same_device, with_mismatch
 
 
 def test_the_foundrys_coefficients_are_read_from_its_file():
@@ -71,3 +71,10 @@ def test_without_draws_away_from_zero_nothing_changes():
     chip = preset("generic-1t1r")
     body = with_mismatch(build_senseamp(chip, 20e3, 1e-5), chip.process, lambda path: (0.0, 0.0)).body
     assert "vshift_m1 inn gate_m1 {0.0/sqrt(" in body
+
+
+def test_copies_of_one_device_share_its_draws():
+    draw = draw_normal(4)
+    same = same_device(draw)
+    assert same("xdut_0.xa.m1") == same("xdut_17.xa.m1") == draw("xdut.xa.m1")
+    assert same("xother.m_1") == draw("xother.m_1")
