@@ -106,6 +106,16 @@ def test_the_senseamps_bandwidth_noise_and_loop_agree_with_each_other(chip, sens
     assert supply - 0.15 < sheet["swing_high"] < supply
 
 
+def test_a_designer_sees_what_more_bias_current_buys(chip, senseamp_sheet):
+    """Twice the current: twice the power, and the bandwidth of a transconductance between its root and itself."""
+    faster = chip.changed(sense_amplifier={"bias_current": 2 * chip.sense_amplifier.bias_current})
+    sheet = run_bench(senseamp_bench(faster), faster, Conditions())
+    assert sheet.chip_hash != senseamp_sheet.chip_hash
+    assert sheet["power"] / senseamp_sheet["power"] == pytest.approx(2, rel=0.1)
+    assert 1.2 < sheet["bandwidth"] / senseamp_sheet["bandwidth"] < 2.1
+    assert sheet["t_settle"] < senseamp_sheet["t_settle"]
+
+
 def test_a_planted_shift_of_the_input_pair_is_the_offset(chip):
     """Shifting the threshold of m2 alone by d moves the offset of the virtual ground by d."""
     sigma = read_mismatch(chip.process)[chip.process.nmos].sigma_threshold(10e-6, 0.6e-6, 2)
