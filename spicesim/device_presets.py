@@ -13,14 +13,16 @@ __all__ = ["DEVICES", "device_preset"]
 Floats = npt.NDArray[np.float64]
 
 
-def _constant_noise(x: Floats, time: float, *, sigma: float) -> Floats:
+def _constant_noise(wanted: Floats, x: Floats, time: float, *, sigma: float) -> Floats:
     return np.full_like(x, sigma)
 
 
-def _flicker_noise(x: Floats, time: float, *, factor: float, power: float, most: float, t_read: float) -> Floats:
-    """1/f noise of a read t after programming: ``x min(factor/x^power, most) sqrt(ln((t + t_read)/(2 t_read)))``."""
-    share = np.minimum(factor / np.maximum(x, 1e-7) ** power, most)
-    return np.asarray(x * share * np.sqrt(np.log((max(time, t_read) + t_read) / (2 * t_read))))
+def _flicker_noise(
+    wanted: Floats, x: Floats, time: float, *, factor: float, power: float, most: float, t_0: float, t_read: float
+) -> Floats:
+    """1/f noise of a read: ``x min(factor/wanted^power, most) sqrt(ln((time + t_0 + t_read)/(2 t_read)))``."""
+    share = np.minimum(factor / np.maximum(wanted, 1e-7) ** power, most)
+    return np.asarray(x * share * np.sqrt(np.log((time + t_0 + t_read) / (2 * t_read))))
 
 
 _STUCK_LOW, _STUCK_HIGH = 1e-3 * 9.04 / 10.79, 1e-3 * 1.75 / 10.79
@@ -69,7 +71,7 @@ DEVICES = {
         name="pcm",
         programming=_over(25, 0.26348, 1.9650, -1.1731),
         drift=PowerDrift(t_0=20.0, mean=(-0.0155, 0.0244, 0.049, 0.1), spread=(-0.0125, -0.0059, 0.008, 0.045)),
-        read=partial(_flicker_noise, factor=0.0088, power=0.65, most=0.2, t_read=250e-9),
+        read=partial(_flicker_noise, factor=0.0088, power=0.65, most=0.2, t_0=20.0, t_read=250e-9),
         stuck_low=_STUCK_LOW,
         stuck_high=_STUCK_HIGH,
         sources=(

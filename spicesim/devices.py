@@ -17,8 +17,8 @@ from spicesim.errors import SpecError
 __all__ = ["DeviceModel", "PowerDrift", "PulsedWrite", "Relaxation", "TileDevices", "tile_generator"]
 
 Floats = npt.NDArray[np.float64]
-Share = Callable[[Floats, float], Floats]
-"""A standard deviation over g_max, of g/g_max and the time since programming [s]."""
+ReadNoise = Callable[[Floats, Floats, float], Floats]
+"""A standard deviation over g_max: of the wanted g/g_max, of g/g_max as it is, and of the time since programming [s]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +114,7 @@ class DeviceModel:
     """Deviation by time."""
     drift: PowerDrift | None = None
     """Drift by time."""
-    read: Share | None = None
+    read: ReadNoise | None = None
     """Standard deviation of one read of a cell."""
     stuck_low: float = 0.0
     """Fraction of cells stuck at the lowest conductance."""
@@ -205,7 +205,8 @@ class TileDevices:
         """Return the standard deviation of one read of each cell, (rows, columns) [S]; None without noise."""
         if self.model.read is None:
             return None
-        return self.model.read(self.conductances(time) / self.limits[1], time) * self.limits[1]
+        high = self.limits[1]
+        return self.model.read(self._target, self.conductances(time) / high, time) * high
 
 
 def tile_generator(seed: int, tile: str, purpose: str) -> np.random.Generator:
