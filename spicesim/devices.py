@@ -18,7 +18,7 @@ __all__ = ["DeviceModel", "PowerDrift", "PulsedWrite", "Relaxation", "TileDevice
 
 Floats = npt.NDArray[np.float64]
 ReadNoise = Callable[[Floats, Floats, float], Floats]
-"""A standard deviation over g_max: of the wanted g/g_max, of g/g_max as it is, and of the time since programming [s]."""
+"""A standard deviation over g_max, of three: the wanted g/g_max, g/g_max as it is, the time since programming [s]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
