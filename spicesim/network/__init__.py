@@ -1,7 +1,8 @@
 """Networks from ONNX files: matrix products on arrays, all else digital, batches through any engine."""
 
+from spicesim.network.compilation import compile_network
 from spicesim.network.digits import Digits, digits_network, load_digits
-from spicesim.network.inference import Network, compile_network
+from spicesim.network.inference import Network
 from spicesim.network.result import LayerStats, Result, RunStats, SampledMvm
 
 __all__ = [

@@ -28,60 +28,15 @@ from spicesim.network.tuning import Tuning
 if TYPE_CHECKING:
     from spicesim.audit import Audit
 
-__all__ = ["Network", "compile_network"]
+__all__ = ["Network"]
 
 Word = Literal["ideal", "fast", "exact", "ngspice"]
 
 Array = npt.NDArray[Any]
 
 
-def compile_network(
-    model: str | Path | onnx.ModelProto,
-    calibration: Calibration,
-    *,
-    x_calibration: Inputs | None = None,
-    digital: Collection[str] = (),
-    input_scale: InputScale = "static",
-    adc_range: AdcFit = "percentile",
-) -> "Network":
-    """Compile an ONNX network for a chip: products with constant weights to arrays, the rest digital.
-
-    Parameters
-    ----------
-    model : str, Path or ModelProto
-        The network.
-    calibration : Calibration
-        The chip, calibrated.
-    x_calibration : array_like or mapping of str to array_like, optional
-        Typical inputs, to fit the ranges of the converters; without them the first run takes its own.
-    digital : collection of str
-        Names of nodes that shall stay digital.
-    input_scale : {"static", "vector"}
-        Whether one number of a layer stands for the DACs' full span, or the largest magnitude of each vector.
-    adc_range : {"percentile", "mse"}
-        Whether the converters' ranges cover the chip's percentile of typical outputs, or make the least squared
-        error on them.
-
-    Returns
-    -------
-    Network
-        The network, ready to run.
-
-    Raises
-    ------
-    NetworkError
-        If the network cannot be loaded, or has no or no possible analog nodes; or a word is unknown.
-    MappingError
-        If a layer's weights cannot be mapped.
-    """
-    network = Network(model, calibration, digital=digital, input_scale=input_scale, adc_range=adc_range)
-    if x_calibration is not None:
-        network.fit_ranges(x_calibration)
-    return network
-
-
 class Network:
-    """A network on a chip; made by :func:`compile_network`.
+    """A network on a chip; made by :func:`spicesim.network.compile_network`.
 
     Attributes
     ----------

@@ -1,0 +1,58 @@
+"""From an ONNX file and a calibrated chip to a network that runs on it."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+import onnx
+
+from spicesim.network.compiled import Inputs
+from spicesim.network.inference import Network
+from spicesim.network.layer import Calibration
+from spicesim.network.ranges import AdcFit, InputScale
+
+__all__ = ["compile_network"]
+
+
+def compile_network(
+    model: str | Path | onnx.ModelProto,
+    calibration: Calibration,
+    *,
+    x_calibration: Inputs | None = None,
+    digital: Collection[str] = (),
+    input_scale: InputScale = "static",
+    adc_range: AdcFit = "percentile",
+) -> Network:
+    """Compile an ONNX network for a chip: products with constant weights to arrays, the rest digital.
+
+    Parameters
+    ----------
+    model : str, Path or ModelProto
+        The network.
+    calibration : Calibration
+        The chip, calibrated.
+    x_calibration : array_like or mapping of str to array_like, optional
+        Typical inputs, to fit the ranges of the converters; without them the first run takes its own.
+    digital : collection of str
+        Names of nodes that shall stay digital.
+    input_scale : {"static", "vector"}
+        Whether one number of a layer stands for the DACs' full span, or the largest magnitude of each vector.
+    adc_range : {"percentile", "mse"}
+        Whether the converters' ranges cover the chip's percentile of typical outputs, or make the least squared
+        error on them.
+
+    Returns
+    -------
+    Network
+        The network, ready to run.
+
+    Raises
+    ------
+    NetworkError
+        If the network cannot be loaded, or has no or no possible analog nodes; or a word is unknown.
+    MappingError
+        If a layer's weights cannot be mapped.
+    """
+    network = Network(model, calibration, digital=digital, input_scale=input_scale, adc_range=adc_range)
+    if x_calibration is not None:
+        network.fit_ranges(x_calibration)
+    return network
