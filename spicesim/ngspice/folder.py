@@ -45,8 +45,9 @@ def make_run_folder(netlist: Netlist) -> Path:
 def _make_folder(parent: Path, tries: int = 20) -> Path:
     """Make a new folder; another run that ends may drop the empty parent in between."""
     for _ in range(tries - 1):
-        parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
+        # mkdir, too, can find the parent there and then gone
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
+            parent.mkdir(parents=True, exist_ok=True)
             return Path(tempfile.mkdtemp(prefix="run-", dir=parent))
     parent.mkdir(parents=True, exist_ok=True)
     return Path(tempfile.mkdtemp(prefix="run-", dir=parent))
