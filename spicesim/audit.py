@@ -11,12 +11,13 @@ from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.tiles import tile_outputs
 from spicesim.engine import NgspiceEngine, Tile
 from spicesim.errors import SpecError
+from spicesim.metrics import compare_codes, largest, rms
 from spicesim.netlist.netlist import Netlist
 from spicesim.network.result import SampledMvm
 from spicesim.ngspice.batch import BatchSimulator
 from spicesim.sampling import run_all
 
-__all__ = ["Audit", "audit_samples", "compare_codes"]
+__all__ = ["Audit", "audit_samples"]
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -51,33 +52,27 @@ class Audit:
     @property
     def max_error(self) -> float:
         """Largest error, as a fraction of full scale."""
-        return float(np.abs(self.errors).max())
+        return largest(self.errors)
 
     @property
     def rms_error(self) -> float:
         """Root mean square of the errors, as a fraction of full scale."""
-        return float(np.sqrt(np.mean(self.errors**2)))
+        return rms(self.errors)
 
     @property
     def max_error_lsb(self) -> float:
         """Largest error in steps of the ADC."""
-        return float(np.abs((self.predicted - self.measured) / self.lsb).max())
+        return largest((self.predicted - self.measured) / self.lsb)
 
     @property
     def rms_error_lsb(self) -> float:
         """Root mean square of the errors in steps of the ADC."""
-        return float(np.sqrt(np.mean(((self.predicted - self.measured) / self.lsb) ** 2)))
+        return rms((self.predicted - self.measured) / self.lsb)
 
     @property
     def codes(self) -> tuple[float, float, float]:
         """Fractions of ADC codes that are identical, off by one, and worse."""
         return compare_codes(self.code_differences)
-
-
-def compare_codes(differences: npt.ArrayLike) -> tuple[float, float, float]:
-    """Return the fractions of code differences that are zero, one in size, and larger."""
-    size = np.abs(np.asarray(differences))
-    return float((size == 0).mean()), float((size == 1).mean()), float((size > 1).mean())
 
 
 def audit_samples(

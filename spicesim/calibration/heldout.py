@@ -3,6 +3,7 @@
 import numpy as np
 
 from spicesim.behavioural.arrays import FloatArray, Floats, Model
+from spicesim.metrics import largest, percentile, rms
 
 __all__ = ["ErrorSummary", "HeldOut"]
 
@@ -42,17 +43,17 @@ class HeldOut(Model):
     @property
     def max_error(self) -> float:
         """Largest error, as a fraction of full scale."""
-        return float(np.abs(self.errors).max())
+        return largest(self.errors)
 
     @property
     def p99_error(self) -> float:
         """99th percentile of the errors, as a fraction of full scale."""
-        return float(np.percentile(np.abs(self.errors), 99))
+        return percentile(self.errors, 99)
 
     @property
     def rms_error(self) -> float:
         """Root mean square of the errors, as a fraction of full scale."""
-        return float(np.sqrt(np.mean(self.errors**2)))
+        return rms(self.errors)
 
     def summary(self) -> ErrorSummary:
         """Return the errors in short."""

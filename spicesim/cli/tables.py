@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spicesim.audit import Audit, compare_codes
+from spicesim.audit import Audit
 from spicesim.calibration.calibration import Calibration, TileCheck
 from spicesim.experiment import Experiment
+from spicesim.metrics import compare_codes
 
 __all__ = ["format_audit", "format_blocks", "format_checks", "format_layers", "format_table"]
 

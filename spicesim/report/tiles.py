@@ -5,10 +5,10 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.audit import compare_codes
 from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.converter import AdcRange
 from spicesim.calibration.calibration import Calibration, TileCheck
+from spicesim.metrics import compare_codes
 from spicesim.plots import plot_error_by_vector, plot_parity
 from spicesim.report.numbers import percent, quantity
 from spicesim.report.page import Column, Illustration, Section, Table
