@@ -40,7 +40,7 @@ def calibrate_once(name: str, size: int, folder: Path) -> Calibration:
     chip = preset(name).changed(array={"rows": size, "columns": size})
     with (folder / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return calibrate(chip, quick=True)
+        return calibrate(chip, quick=True, aspects=())
 
 
 @pytest.fixture(scope="session")

@@ -1,27 +1,35 @@
 """Calibrate a chip: plan, simulate, fit, check."""
 
 import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from spicesim.behavioural.converter import POLARITIES, Polarity
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.senseamp import SenseAmplifierModel
 from spicesim.calibration.calibration import Calibration
+from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.cell import fit_cell, plan_cell
 from spicesim.calibration.dac import fit_dac, plan_dac
 from spicesim.calibration.heldout import HeldOut
 from spicesim.calibration.senseamp import fit_senseamp, plan_senseamp
 from spicesim.calibration.tiles import build_cases, check_tiles, random_matrices
 from spicesim.chip import Chip
+from spicesim.errors import SpecError
 from spicesim.ngspice.batch import BatchSimulator, ngspice_version
 from spicesim.provenance import now, versions
-from spicesim.sampling import run_all
 
-__all__ = ["calibrate"]
+__all__ = ["ASPECTS", "calibrate"]
+
+ASPECTS: dict[str, Callable[[Calibration, Campaign], Any]] = {}
+"""What can be calibrated beyond operating points, in this order: the field of :class:`Calibration` it fills, and how
+its model is found from what there is so far."""
 
 
 def calibrate(
     chip: Chip,
     *,
+    aspects: Sequence[str] | None = None,
     quick: bool = False,
     seed: int = 0,
     jobs: int | None = None,
@@ -37,6 +45,8 @@ def calibrate(
     ----------
     chip : Chip
         The chip.
+    aspects : sequence of str, optional
+        Of :data:`ASPECTS`, what to calibrate beyond operating points; by default all.
     quick : bool
         Fewer points and smaller tiles.
     seed : int
@@ -54,15 +64,27 @@ def calibrate(
         If a simulation cannot be done; what was finished is kept, and the next call goes on from there.
     """
     start = time.monotonic()
-    simulator = BatchSimulator(timeout=timeout)
+    wanted = list(ASPECTS) if aspects is None else list(aspects)
+    unknown = [name for name in wanted if name not in ASPECTS]
+    if unknown:
+        raise SpecError(f"no aspect {unknown[0]!r} of a calibration; there are: {', '.join(ASPECTS) or 'none'}")
+    campaign = Campaign(quick=quick, seed=seed, simulator=BatchSimulator(timeout=timeout), jobs=jobs, progress=progress)
+    calibration = _calibrate_statics(chip, campaign)
+    for name in (name for name in ASPECTS if name in wanted):
+        calibration = calibration.model_copy(update={name: ASPECTS[name](calibration, campaign)})
+    return calibration.model_copy(update={"seconds": time.monotonic() - start, "simulations": campaign.simulations})
+
+
+def _calibrate_statics(chip: Chip, campaign: Campaign) -> Calibration:
+    """Calibrate operating points: cell, DAC and sense amplifier, checked on whole tiles."""
+    quick, seed = campaign.quick, campaign.seed
     cell_plan = plan_cell(chip, quick=quick, seed=seed)
     dac_plans = {polarity: plan_dac(chip, polarity, quick=quick) for polarity in POLARITIES}
     sense_plans = [plan_senseamp(chip, r, quick=quick) for r in sorted(chip.sense_amplifier.r_feedback)]
     groups = [cell_plan.netlists(chip)]
     groups += [plan.netlists(chip) for plan in dac_plans.values()]
     groups += [plan.netlists(chip) for plan in sense_plans]
-    netlists = [netlist for group in groups for netlist in group]
-    results = iter(run_all(netlists, simulator=simulator, jobs=jobs, progress="calibrate blocks" if progress else ""))
+    results = iter(campaign.run([netlist for group in groups for netlist in group], "calibrate blocks"))
     by_block = [[next(results) for _ in group] for group in groups]
 
     held_out: dict[str, HeldOut] = {}
@@ -90,8 +112,9 @@ def calibrate(
         random_vectors=2 if quick else 6,
         seed=seed,
     )
-    checks = check_tiles(chip, cases, simulator=simulator, jobs=jobs, progress="check whole tiles" if progress else "")
-    runs = len(netlists) + sum(len(case.codes) for case in cases)
-    return calibration.model_copy(
-        update={"checks": tuple(checks), "seconds": time.monotonic() - start, "simulations": runs}
-    )
+    checks = check_tiles(
+        chip, cases, simulator=campaign.simulator, jobs=campaign.jobs,
+        progress="check whole tiles" if campaign.progress else "",
+    )  # fmt: skip
+    campaign.simulations += sum(len(case.codes) for case in cases)
+    return calibration.model_copy(update={"checks": tuple(checks)})

@@ -88,7 +88,8 @@ class Calibration(Model):
     @cached_property
     def hash(self) -> str:
         """Hash of the models: equal for calibrations that compute equal results."""
-        text = self.model_dump_json(include={"chip", "cell", "dacs", "senseamps"})
+        about = {"quick", "seed", "created", "seconds", "simulations", "versions", "errors", "held_out", "checks"}
+        text = self.model_dump_json(exclude=about, exclude_none=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property

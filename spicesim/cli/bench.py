@@ -35,7 +35,7 @@ def bench(
     if not chosen or min(chosen) < 1 or max(chosen) > 1024:
         raise click.BadParameter(f"sizes must lie in 1..1024, got {sizes}", param_hint="--sizes")
     if calibration is None:
-        model = calibrate(open_chip(None), quick=True, progress=True)
+        model = calibrate(open_chip(None), aspects=(), quick=True, progress=True)
     else:
         model = load_calibration(calibration)
     result = run_benchmark(

@@ -83,7 +83,7 @@ def _calibrate(chip: Chip, path: Path, jobs: int | None) -> Calibration:
             click.echo(f"calibrate  {path} is of this chip, kept")
             return calibration
     click.echo("calibrate  blocks against ngspice, then whole tiles:\n")
-    calibration = calibrate(chip, jobs=jobs, progress=True)
+    calibration = calibrate(chip, aspects=(), jobs=jobs, progress=True)
     calibration.save(path)
     click.echo(
         f"{format_checks(calibration.checks)}\n\n{calibration.simulations} simulations in {calibration.seconds:.0f} s"

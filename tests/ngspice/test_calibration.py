@@ -49,7 +49,7 @@ def test_a_saved_calibration_is_the_same_when_loaded(generic_calibration, tmp_pa
 
 
 def test_the_same_seed_gives_the_same_calibration_from_the_cache(generic_calibration):
-    again = calibrate(generic_calibration.chip, quick=True)
+    again = calibrate(generic_calibration.chip, quick=True, aspects=())
     assert again.hash == generic_calibration.hash
     for name, held_out in again.held_out.items():
         np.testing.assert_array_equal(held_out.predicted, generic_calibration.held_out[name].predicted)
@@ -131,7 +131,7 @@ def test_an_interrupted_calibration_goes_on_where_it_was(tmp_path):
         "    keep(*a); kept.append(1)\n"
         "    if len(kept) == 7: os.kill(os.getpid(), signal.SIGKILL)\n"
         "s._keep = keep_and_die\n"
-        "calibrate(preset('generic-1t1r').changed(array={'rows': 16, 'columns': 16}), quick=True, jobs=1)\n"
+        "calibrate(preset('generic-1t1r').changed(array={'rows': 16, 'columns': 16}), quick=True, jobs=1, aspects=())\n"
     )
     killed = subprocess.run([sys.executable, "-c", script], env=environment, check=False, timeout=120)
     assert killed.returncode == -9

@@ -32,7 +32,7 @@ from spicesim.plots.figure import prefixed
 
 @pytest.fixture(scope="session")
 def calibration() -> Calibration:
-    return calibrate(preset("generic-1t1r").changed(array={"rows": 8, "columns": 8}), quick=True)
+    return calibrate(preset("generic-1t1r").changed(array={"rows": 8, "columns": 8}), quick=True, aspects=())
 
 
 def block_figures(calibration):

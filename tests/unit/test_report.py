@@ -38,7 +38,7 @@ VOID = {"meta", "link", "br", "img", "hr", "input"}
 
 @pytest.fixture(scope="session")
 def calibration() -> Calibration:
-    return calibrate(preset("generic-1t1r").changed(array={"rows": 8, "columns": 8}), quick=True)
+    return calibrate(preset("generic-1t1r").changed(array={"rows": 8, "columns": 8}), quick=True, aspects=())
 
 
 def network_report(calibration, **changes):

@@ -32,7 +32,7 @@ addEventListener("load", () => {
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: the page is looked at in a browser")
 @pytest.mark.parametrize("width", [1200, 500])
 def test_page_renders_without_errors_or_requests(tmp_path, width):
-    calibration = calibrate(preset("generic-1t1r").changed(array={"rows": 8, "columns": 8}), quick=True)
+    calibration = calibrate(preset("generic-1t1r").changed(array={"rows": 8, "columns": 8}), quick=True, aspects=())
     report = NetworkReport(
         model="digits",
         engine="exact",
