@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.bound import SampleBound, share_interval
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.tiles import tile_outputs
 from spicesim.engine import NgspiceEngine, Tile
@@ -25,10 +26,17 @@ Codes = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Audit:
-    """How far sampled products were from ngspice; arrays hold all columns of all products, one after the other."""
+    """How far sampled products were from ngspice; arrays hold all columns of all products, one after the other.
+
+    The products are a uniform random sample of those that the network did, so they bound the others, whatever the
+    distribution: see :attr:`bound` and :attr:`other_codes`. What was drawn are products, not outputs: outputs of one
+    product share its tile and its vector, and do not count as independent.
+    """
 
     count: int
     """Products compared."""
+    sizes: tuple[int, ...]
+    """Outputs of each."""
     measured: Floats
     """Amplifier outputs below the reference in ngspice [V]."""
     predicted: Floats
@@ -58,6 +66,33 @@ class Audit:
     def rms_error(self) -> float:
         """Root mean square of the errors, as a fraction of full scale."""
         return rms(self.errors)
+
+    @property
+    def product_errors(self) -> Floats:
+        """Largest error of each product, as a fraction of full scale, (count,)."""
+        return np.array([np.abs(part).max() for part in np.split(self.errors, np.cumsum(self.sizes)[:-1])])
+
+    @property
+    def quantiles(self) -> dict[str, float]:
+        """Median, 90th and 99th percentile and maximum of the outputs' errors, as fractions of full scale."""
+        sizes = np.abs(self.errors)
+        return {name: float(np.quantile(sizes, q)) for name, q in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))} | {
+            "max": self.max_error
+        }
+
+    @property
+    def bound(self) -> SampleBound:
+        """What :attr:`product_errors` say of all products that the network did."""
+        return SampleBound.of(self.product_errors)
+
+    @property
+    def other_codes(self) -> tuple[float, float]:
+        """Confidence interval of the share of all products with any ADC code other than ngspice's.
+
+        Its upper end also bounds the chance that a random code of a random product differs.
+        """
+        parts = np.split(self.code_differences, np.cumsum(self.sizes)[:-1])
+        return share_interval(sum(bool(part.any()) for part in parts), self.count)
 
     @property
     def max_error_lsb(self) -> float:
@@ -130,6 +165,7 @@ def audit_samples(
     columns = [len(sample.volts) for sample in samples]
     return Audit(
         count=len(samples),
+        sizes=tuple(columns),
         measured=np.concatenate(measured),
         predicted=np.concatenate([sample.volts for sample in samples]),
         full_scale=np.repeat(full_scale, columns),

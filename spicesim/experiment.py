@@ -3,6 +3,7 @@
 import math
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -111,8 +112,10 @@ def _accuracy(outputs: npt.NDArray[Any], labels: npt.NDArray[Any] | None) -> flo
 
 def _audit_document(audit: Audit) -> dict[str, Any]:
     identical, off_by_one, worse = audit.codes
+    bound = audit.bound
     return {
         "count": audit.count,
+        "outputs": int(audit.measured.size),
         "max_error_full_scale": audit.max_error,
         "rms_error_full_scale": audit.rms_error,
         "max_error_lsb": audit.max_error_lsb,
@@ -120,6 +123,13 @@ def _audit_document(audit: Audit) -> dict[str, Any]:
         "codes_identical": identical,
         "codes_off_by_one": off_by_one,
         "codes_worse": worse,
+        "error_quantiles_full_scale": audit.quantiles,
+        "bound": {
+            "max_error_full_scale": bound.limit,
+            "share_of_products_above": bound.share,
+            "share_of_products_with_other_codes": list(audit.other_codes),
+            "confidence": bound.confidence,
+        },
         "ngspice_seconds_per_product": audit.ngspice_seconds,
     }
 
@@ -136,6 +146,7 @@ def run_experiment(
     simulator: BatchSimulator | None = None,
     jobs: int | None = None,
     progress: bool = False,
+    worst_path: str | Path | None = None,
 ) -> Experiment:
     """Run a network on a data set, digitally beside it, and audit it.
 
@@ -159,6 +170,8 @@ def run_experiment(
         Time-out and parallelism of the audit.
     progress : bool
         Whether to show progress on standard error.
+    worst_path : str or Path, optional
+        Where to write the netlist of the audited product with the largest error.
 
     Raises
     ------
@@ -183,8 +196,9 @@ def run_experiment(
     audited = None
     if audit:
         audited = audit_samples(
-            result.samples, calibration, simulator=simulator, jobs=jobs, progress="audit" if progress else ""
-        )
+            result.samples, calibration, simulator=simulator, jobs=jobs, progress="audit" if progress else "",
+            worst_path=worst_path,
+        )  # fmt: skip
     return Experiment(
         calibration=calibration,
         dataset=dataset,

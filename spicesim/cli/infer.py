@@ -66,6 +66,7 @@ _SECONDS = {"": 1.0, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "y": 365.
 @click.option(
     "--audit", "audit_count", metavar="N", type=click.IntRange(0), default=0, help="Products to do in ngspice."
 )
+@click.option("--worst", "worst_path", metavar="WORST.cir", help="Write the audited product with the largest error.")
 @click.option("--seed", metavar="S", type=int, default=0, help="Seed of the audit's sample and of the first chip.")
 @click.option("--json", "json_path", metavar="OUT.json", help="Write the numbers.")
 @click.option("--output", metavar="OUT.npz", help="Write every output of the network.")
@@ -88,6 +89,7 @@ def infer(
     no_drift_compensation: bool,
     images: int | None,
     audit_count: int,
+    worst_path: str | None,
     seed: int,
     json_path: str | None,
     output: str | None,
@@ -101,6 +103,8 @@ def infer(
     the converters' ranges and the digital gains.
     """
     model_of_devices, time = _devices(device, time_text, seeds)
+    if worst_path is not None and not audit_count:
+        raise SpecError("--worst needs an audit: add --audit 16")
     calibration = load_calibration(calibration_path)
     if chip_path is not None:
         calibration.require_chip(open_chip(chip_path), calibration_path)
@@ -113,6 +117,7 @@ def infer(
         gains = ExactEngine(calibration) if engine_name == "ngspice" else engine
     options: dict[str, Any] = {
         "gains": gains, "audit": audit_count, "simulator": simulator, "jobs": jobs, "progress": True,
+        "worst_path": worst_path,
     }  # fmt: skip
     study = None
     if model_of_devices is None:

@@ -60,10 +60,16 @@ def format_checks(checks: Sequence[TileCheck]) -> str:
 def format_audit(audit: Audit, behavioural_seconds: float) -> str:
     """Format an audit."""
     same, one, worse = audit.codes
+    bound, other = audit.bound, audit.other_codes
     rows = [
         ["maximum error", f"{100 * audit.max_error:.5f} % of full scale", f"{audit.max_error_lsb:.4f} LSB"],
         ["RMS error", f"{100 * audit.rms_error:.5f} % of full scale", f"{audit.rms_error_lsb:.4f} LSB"],
         ["ADC codes", f"{100 * same:.2f} % identical", f"{100 * one:.2f} % off by one, {100 * worse:.2f} % worse"],
+        [
+            f"all products, {bound.confidence:.0%} confidence",
+            f"at most {100 * bound.share:.2g} % above {100 * bound.limit:.5f} %",
+            f"at most {100 * other[1]:.2g} % with another code",
+        ],
         [
             "time a tile product",
             f"{1e3 * audit.ngspice_seconds:.0f} ms ngspice, {1e6 * behavioural_seconds:.0f} us spicesim",

@@ -12,7 +12,7 @@ from spicesim.plots.blocks import (
     plot_virtual_ground,
 )
 from spicesim.plots.figure import figure_svg
-from spicesim.plots.network import plot_accuracies, plot_confusion, plot_layer_snr
+from spicesim.plots.network import plot_accuracies, plot_confusion, plot_error_distribution, plot_layer_snr
 from spicesim.plots.tiles import plot_error_by_vector, plot_ir_drop, plot_ir_drop_profile, plot_parity
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "plot_dac",
     "plot_dac_load",
     "plot_error_by_vector",
+    "plot_error_distribution",
     "plot_ir_drop",
     "plot_ir_drop_profile",
     "plot_layer_snr",

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from spicesim.plots.figure import MUTED, SERIES, new_axes, styled
 
-__all__ = ["plot_accuracies", "plot_confusion", "plot_layer_snr"]
+__all__ = ["plot_accuracies", "plot_confusion", "plot_error_distribution", "plot_layer_snr"]
 
 _COUNTED = 16
 """Most classes whose counts are written into a confusion matrix."""
@@ -80,4 +80,27 @@ def plot_confusion(counts: npt.ArrayLike, labels: Sequence[str]) -> Figure:
     axes.set_ylabel("true class")
     bar = figure.colorbar(image, ax=axes, label="share of the true class [%]", ticks=[0, 1, 5, 20, 50, 100])
     bar.outline.set_visible(False)
+    return figure
+
+
+@styled
+def plot_error_distribution(errors: npt.ArrayLike, product_errors: npt.ArrayLike) -> Figure:
+    """Plot which share of outputs, and of products by their largest error, lies below an error.
+
+    Parameters
+    ----------
+    errors : array_like of shape (outputs,)
+        Errors, as fractions of full scale.
+    product_errors : array_like of shape (products,)
+        Largest error of each product, as fractions of full scale.
+    """
+    figure, (axes,) = new_axes()
+    for values, colour, label in ((errors, SERIES[0], "outputs"), (product_errors, SERIES[1], "products")):
+        sizes = np.maximum(np.sort(np.abs(np.asarray(values, dtype=float))) * 1e6, 1e-3)
+        axes.step(sizes, 100 * np.arange(1, len(sizes) + 1) / len(sizes), where="post", color=colour, label=label)
+    axes.set_xscale("log")
+    axes.set_ylim(0, 102)
+    axes.set_xlabel("size of the error [ppm of full scale]")
+    axes.set_ylabel("share below [%]")
+    axes.legend(loc="upper left")
     return figure

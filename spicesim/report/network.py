@@ -10,7 +10,14 @@ import numpy.typing as npt
 
 from spicesim.audit import Audit
 from spicesim.network.result import LayerStats
-from spicesim.plots import plot_accuracies, plot_confusion, plot_ir_drop, plot_ir_drop_profile, plot_layer_snr
+from spicesim.plots import (
+    plot_accuracies,
+    plot_confusion,
+    plot_error_distribution,
+    plot_ir_drop,
+    plot_ir_drop_profile,
+    plot_layer_snr,
+)
 from spicesim.report.numbers import parts_per_million, percent, quantity
 from spicesim.report.page import Block, Column, Illustration, Section, Table
 from spicesim.report.tiles import parity_illustration
@@ -173,22 +180,29 @@ def _layer_section(report: NetworkReport) -> Section:
 
 def _audit_section(audit: Audit, engine: str, product_seconds: float | None) -> Section:
     identical, off_by_one, worse = audit.codes
+    bound, other = audit.bound, audit.other_codes
     facts = [
         ("products compared", f"{audit.count}"),
         ("outputs compared", f"{audit.measured.size}"),
         ("largest error", f"{percent(audit.max_error)} % FS"),
+        ("median error", f"{percent(audit.quantiles['p50'])} % FS"),
+        ("99th percentile", f"{percent(audit.quantiles['p99'])} % FS"),
         ("RMS error", f"{percent(audit.rms_error)} % FS"),
         ("largest error in steps of the ADC", f"{audit.max_error_lsb:.2g} LSB"),
         ("codes identical", f"{100 * identical:.2f} %"),
         ("codes off by one", f"{100 * off_by_one:.2f} %"),
         ("codes worse", f"{100 * worse:.2f} %"),
+        ("all products: those with a larger error", f"≤ {100 * bound.share:.2g} %"),
+        ("all products: those with another code", f"≤ {100 * other[1]:.2g} %"),
         ("ngspice, one product", quantity(audit.ngspice_seconds, "s", 3)),
     ]
     if product_seconds is not None:
         facts.append((f"{engine}, one product", quantity(product_seconds, "s", 3)))
         facts.append(("speed-up", f"{audit.ngspice_seconds / product_seconds:,.0f}"))
     table = Table(
-        caption="Full scale (FS) is the swing of an amplifier to its nearer rail; the LSB is a step of the ADC.",
+        caption="Full scale (FS) is the swing of an amplifier to its nearer rail; the LSB is a step of the ADC. "
+        f"What is said of all products holds with {bound.confidence:.0%} confidence for all that this run did, as the "
+        "sample was drawn from them at random; it assumes nothing of how errors are distributed.",
         columns=(Column(title="comparison", text=True), Column(title="value")),
         rows=tuple(facts),
         wide=False,
@@ -200,12 +214,17 @@ def _audit_section(audit: Audit, engine: str, product_seconds: float | None) -> 
         caption=f"Every output of the sampled products; errors stay within "
         f"{parts_per_million(audit.max_error)} ppm of full scale.",
     )
+    distribution = Illustration(
+        title="Distribution of the errors",
+        caption="Share of outputs, and of products by their largest error, that err less.",
+        figure=plot_error_distribution(audit.errors, audit.product_errors),
+    )
     return Section(
         anchor="audit",
         title="Audit in ngspice",
         text=f"A random sample of the products that the network asked of its tiles, done again at transistor level "
         f"and compared with the {engine} engine.",
-        blocks=(table, parity),
+        blocks=(table, parity, distribution),
     )
 
 

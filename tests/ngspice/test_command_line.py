@@ -107,7 +107,7 @@ def test_calibrate_infer_audit_report(spicesim, tmp_path, data_file):
     assert "16x16 random" in result.stdout
     result = spicesim(
         "infer", digits_network("mlp"), data_file, "--chip", "chip.toml", "--calibration", "cal.json",
-        "--audit", "3", "--json", "out.json", "--output", "out.npz", "--report", "out.html",
+        "--audit", "3", "--worst", "worst.cir", "--json", "out.json", "--output", "out.npz", "--report", "out.html",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     document = json.loads((tmp_path / "out.json").read_text())
@@ -118,7 +118,9 @@ def test_calibrate_infer_audit_report(spicesim, tmp_path, data_file):
     assert all({"name", "tiles", "snr_db"} <= set(layer) for layer in document["layers"])
     audit = document["audit"]
     assert audit["count"] == 3
-    assert audit["max_error_full_scale"] < 5e-4
+    assert audit["max_error_full_scale"] == audit["bound"]["max_error_full_scale"] < 5e-4
+    assert 1 - (1 - audit["bound"]["share_of_products_above"]) ** 3 == pytest.approx(audit["bound"]["confidence"])
+    assert ".end" in (tmp_path / "worst.cir").read_text()
     assert audit["codes_identical"] + audit["codes_off_by_one"] + audit["codes_worse"] == pytest.approx(1)
     assert document["provenance"]["chip_hash"] == load_chip(tmp_path / "chip.toml").hash
     assert np.load(tmp_path / "out.npz")[np.load(tmp_path / "out.npz").files[0]].shape == (20, 10)

@@ -16,8 +16,8 @@ MODULES = {
 # A package stands for all its modules; within one layer modules may import each other.
 LAYERS = [
     ["errors"],
-    ["units", "files", "library", "provenance", "geometry", "metrics"],
-    ["chip"],
+    ["units", "files", "library", "provenance", "geometry", "metrics", "bound"],
+    ["section", "process", "chip"],
     ["cells", "ports", "crossbar", "fast", "mapping", "devices", "device_presets", "netlist", "behavioural", "_cext"],
     ["ngspice"],
     ["sampling"],

@@ -1,0 +1,115 @@
+"""What a random sample says about all: bounds with a confidence, whatever the distribution."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import beta, binom
+
+from spicesim.errors import SpecError
+
+__all__ = ["CONFIDENCE", "SampleBound", "exceeding_share", "share_interval"]
+
+CONFIDENCE = 0.95
+"""Of all bounds, unless another is asked for."""
+
+
+def exceeding_share(count: int, confidence: float = CONFIDENCE) -> float:
+    """Return the largest share of a population that lies above the largest of `count` random members.
+
+    Parameters
+    ----------
+    count : int
+        Members drawn.
+    confidence : float
+        Probability with which the bound holds.
+
+    Returns
+    -------
+    float
+        p with ``1 - (1 - p)**count = confidence``.
+
+    Raises
+    ------
+    SpecError
+        If nothing was drawn, or the confidence is not within 0..1.
+
+    Notes
+    -----
+    Were more than p above, a sample would have missed them all with probability below ``(1 - p)**count``. Nothing is
+    assumed of the distribution (S. S. Wilks, Ann. Math. Statist. 12 (1941) 91).
+    """
+    _check(count, confidence)
+    return float(-np.expm1(np.log1p(-confidence) / count))
+
+
+def share_interval(hits: int, count: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Return the interval of a share of which `hits` out of `count` were seen (Clopper and Pearson, 1934).
+
+    Parameters
+    ----------
+    hits, count : int
+        Members with the property, and all drawn.
+    confidence : float
+        Least probability with which the interval holds the share; half of the rest on either side, all of it on one
+        side where the interval touches 0 or 1.
+
+    Raises
+    ------
+    SpecError
+        If nothing was drawn, more hit than were drawn, or the confidence is not within 0..1.
+    """
+    _check(count, confidence)
+    if not 0 <= hits <= count:
+        raise SpecError(f"hits must lie in 0..{count}, got {hits}")
+    if hits == 0:
+        return 0.0, exceeding_share(count, confidence)
+    if hits == count:
+        return 1 - exceeding_share(count, confidence), 1.0
+    tail = (1 - confidence) / 2
+    return float(beta.ppf(tail, hits, count - hits + 1)), float(beta.ppf(1 - tail, hits + 1, count - hits))
+
+
+def _check(count: int, confidence: float) -> None:
+    if count < 1:
+        raise SpecError(f"a bound needs a sample of 1 at least, got {count}")
+    if not 0 < confidence < 1:
+        raise SpecError(f"confidence must lie between 0 and 1, got {confidence:g}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleBound:
+    """With `confidence`, at most `share` of all members of a population lie above `limit`."""
+
+    limit: float
+    """The largest value of the sample."""
+    share: float
+    """Largest share of the population above it."""
+    confidence: float
+    """Probability that a sample gives a bound that holds."""
+    count: int
+    """Members in the sample."""
+
+    @classmethod
+    def of(cls, values: npt.ArrayLike, confidence: float = CONFIDENCE) -> "SampleBound":
+        """Return the bound that random members of a population give.
+
+        Parameters
+        ----------
+        values : array_like of shape (count,)
+            Values of the members.
+        confidence : float
+            Probability with which the bound shall hold.
+        """
+        array = np.asarray(values, dtype=float).ravel()
+        share = exceeding_share(array.size, confidence)
+        return cls(limit=float(array.max()), share=share, confidence=confidence, count=array.size)
+
+    def probability(self, values: npt.ArrayLike) -> float:
+        """Return how likely it is that a second sample has as many members above the limit, were the bound just true.
+
+        A probability near 0 speaks against the bound; one of 1, when none is above, says that it held.
+        """
+        array = np.asarray(values, dtype=float).ravel()
+        above = int(np.count_nonzero(array > self.limit))
+        return float(binom.sf(above - 1, array.size, self.share))
