@@ -1,7 +1,7 @@
 """A network compiled for a chip: its ranges fitted, its batches run through any engine."""
 
 import weakref
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -110,6 +110,20 @@ class Network:
         """Fit the settings to the first inputs of a batch, for want of others, note it, and return those inputs."""
         self._prepared.clear()
         return self._tuning.fit_ranges_on_first(x)
+
+    def use_ranges(self, ranges: Sequence[LayerRanges]) -> None:
+        """Take settings of the layers from elsewhere, such as another network of the same file; gains are forgotten.
+
+        Raises
+        ------
+        NetworkError
+            If there are not as many as layers.
+        """
+        if len(ranges) != len(self.layers):
+            raise NetworkError(f"the network has {len(self.layers)} layers on arrays, got ranges for {len(ranges)}")
+        self._tuning.ranges = tuple(ranges)
+        self._tuning.clear_gains()
+        self._prepared.clear()
 
     def clear_gains(self) -> None:
         """Forget gains and offsets."""
