@@ -9,6 +9,7 @@ __all__ = [
     "MappingError",
     "MissingDependencyError",
     "NetworkError",
+    "SimulationConvergenceError",
     "SimulationError",
     "SimulationTimeoutError",
     "SpecError",
@@ -43,6 +44,10 @@ class SimulationTimeoutError(SimulationError):
     """Ngspice was stopped because it ran longer than allowed."""
 
     exit_code = 2
+
+
+class SimulationConvergenceError(SimulationError):
+    """Ngspice found no solution, or crashed looking for one."""
 
 
 class ConvergenceError(SpiceSimError, ArithmeticError):

@@ -12,14 +12,22 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from spicesim.errors import MissingDependencyError, SimulationError, SimulationTimeoutError, StorageError
+from spicesim.errors import (
+    MissingDependencyError,
+    SimulationConvergenceError,
+    SimulationError,
+    SimulationTimeoutError,
+    StorageError,
+)
 from spicesim.netlist.netlist import Netlist
-from spicesim.ngspice.folder import NETLIST_NAME, RAW_NAME, drop_run_folder, make_run_folder
-from spicesim.ngspice.outcome import Results, find_problem
+from spicesim.ngspice.aids import climb
+from spicesim.ngspice.folder import NETLIST_NAME, RAW_NAME, drop_run_folder, make_run_folder, rerun
+from spicesim.ngspice.outcome import Results, failed_to_converge, find_problem
 from spicesim.ngspice.rawfile import read_raw
 
 __all__ = ["BatchSimulator", "find_ngspice", "ngspice_version"]
 
+_OUTPUT_NAME = "output.txt"
 _LEAST_SPACE = 65536
 """Free bytes below which results cannot be trusted to be whole."""
 
@@ -63,7 +71,7 @@ class BatchSimulator:
         Returns
         -------
         Results
-            One plot an analysis card, all probes present and finite.
+            One plot an analysis card, all probes present and finite; with the aid that it took to converge.
 
         Raises
         ------
@@ -71,35 +79,23 @@ class BatchSimulator:
             If ngspice is not installed.
         SimulationTimeoutError
             If it took longer than `timeout`; it and all it started are ended.
+        SimulationConvergenceError
+            If it did not converge, with none of :data:`spicesim.ngspice.aids.AIDS`. The run folder is kept and named.
         SimulationError
-            If it failed by the rules of :mod:`spicesim.ngspice.outcome`. The run folder is kept and named.
+            If it failed otherwise by the rules of :mod:`spicesim.ngspice.outcome`, or was killed, twice. The run
+            folder is kept and named.
         """
-        program = find_ngspice(self.program)
+        deadline = time.monotonic() + self.timeout
+        return climb(netlist, lambda circuit: self._attempt(circuit, deadline))
+
+    def _attempt(self, netlist: Netlist, deadline: float) -> Results:
+        """Simulate a netlist as it stands."""
+        command = [*_die_with_parent(), find_ngspice(self.program), "-b", "-r", RAW_NAME, NETLIST_NAME]
         folder = make_run_folder(netlist)
-        output = folder / "output.txt"
-        environment = {**os.environ, "HOME": str(folder), "OMP_NUM_THREADS": "1"}
         start = time.monotonic()
-        with output.open("w", encoding="utf-8") as log:
-            process = subprocess.Popen(
-                [program, "-b", "-r", RAW_NAME, NETLIST_NAME],
-                cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )  # fmt: skip
-            _running.add(process)
-            try:
-                status = process.wait(self.timeout)
-            except subprocess.TimeoutExpired:
-                _end(process)
-                raise SimulationTimeoutError(
-                    f"ngspice did not finish {netlist.title!r} within {self.timeout:g} s and was stopped; "
-                    f"allow more time or look at it: {_rerun(folder)}"
-                ) from None
-            except BaseException:
-                _end(process)
-                drop_run_folder(folder)
-                raise
-            finally:
-                _running.discard(process)
+        status = self._execute(command, netlist, folder, deadline)
+        if status < 0:  # by the kernel short of memory, or by someone's hand: not the circuit's fault
+            status = self._execute(command, netlist, folder, deadline)
         seconds = time.monotonic() - start
         raw = folder / RAW_NAME
         if shutil.disk_usage(folder).free < _LEAST_SPACE:
@@ -107,11 +103,51 @@ class BatchSimulator:
                 f"the disk is full while ngspice writes to {folder}; free some space or set SPICESIM_RUNS"
             )
         plots = read_raw(raw) if status == 0 and raw.is_file() else None
-        problem, found = find_problem(netlist, status, plots, output.read_text(encoding="utf-8", errors="replace"))
+        output = (folder / _OUTPUT_NAME).read_text(encoding="utf-8", errors="replace")
+        problem, found = find_problem(netlist, status, plots, output)
         if problem:
-            raise SimulationError(f"{netlist.title!r} failed: {problem}; rerun: {_rerun(folder)}")
+            kind = SimulationConvergenceError if failed_to_converge(status, output) else SimulationError
+            raise kind(f"{netlist.title!r} failed: {problem}{rerun(folder)}")
         drop_run_folder(folder)
         return Results(plots=found, seconds=seconds)
+
+    def _execute(self, command: list[str], netlist: Netlist, folder: Path, deadline: float) -> int:
+        """Run ngspice in its folder; return its exit status, negative if a signal ended it."""
+        environment = {**os.environ, "HOME": str(folder), "OMP_NUM_THREADS": "1"}
+        with (folder / _OUTPUT_NAME).open("w", encoding="utf-8") as log:
+            process = subprocess.Popen(
+                command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )  # fmt: skip
+            _running.add(process)
+            try:
+                return process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                _end(process)
+                raise SimulationTimeoutError(
+                    f"ngspice did not finish {netlist.title!r} within {self.timeout:g} s and was stopped; "
+                    f"allow more time or look at it{rerun(folder)}"
+                ) from None
+            except BaseException:
+                _end(process)
+                drop_run_folder(folder)
+                raise
+            finally:
+                _running.discard(process)
+
+
+@cache
+def _die_with_parent() -> tuple[str, ...]:
+    """Return the command that has a program killed when this process dies, even by ``kill -9``; empty without it.
+
+    Setting this between fork and exec in Python can hang a process with threads.
+    """
+    command = ("setpriv", "--pdeathsig", "KILL", "--")
+    try:
+        subprocess.run([*command, "true"], check=True, capture_output=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    return command
 
 
 _running: set[subprocess.Popen[bytes]] = set()
@@ -130,7 +166,3 @@ def _end_all() -> None:
     """End what still runs when Python ends: threads that wait for a simulation end without a word."""
     for process in list(_running):
         _end(process)
-
-
-def _rerun(folder: Path) -> str:
-    return f"cd {folder} && HOME=. ngspice -b -r {RAW_NAME} {NETLIST_NAME}"

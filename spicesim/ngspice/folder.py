@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import shutil
 import tempfile
 from pathlib import Path
@@ -9,10 +10,12 @@ from pathlib import Path
 from spicesim.errors import StorageError
 from spicesim.netlist.netlist import Netlist
 
-__all__ = ["NETLIST_NAME", "RAW_NAME", "drop_run_folder", "make_run_folder", "runs_folder"]
+__all__ = ["NETLIST_NAME", "RAW_NAME", "RERUN", "drop_run_folder", "make_run_folder", "rerun", "runs_folder"]
 
 NETLIST_NAME = "netlist.cir"
 RAW_NAME = "out.raw"
+RERUN = "; rerun: "
+"""What stands before the command that repeats a failed run."""
 
 
 def runs_folder() -> Path:
@@ -58,3 +61,8 @@ def drop_run_folder(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     with contextlib.suppress(OSError):  # other runs may still be in there
         folder.parent.rmdir()
+
+
+def rerun(folder: Path) -> str:
+    """Return the end of a message on a failed run: how to repeat it by hand."""
+    return f"{RERUN}cd {shlex.quote(str(folder))} && HOME=. ngspice -b -r {RAW_NAME} {NETLIST_NAME}"

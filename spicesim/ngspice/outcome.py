@@ -6,6 +6,7 @@ every probe is there and finite **and** nothing was reported that spoils the num
 """
 
 import re
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ import numpy as np
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.rawfile import Plot
 
-__all__ = ["Results", "find_problem"]
+__all__ = ["Results", "failed_to_converge", "find_problem"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,8 @@ class Results:
     """One a card."""
     seconds: float
     """How long the simulator ran [s]."""
+    aid: str = ""
+    """What it took to converge, of :data:`spicesim.ngspice.aids.AIDS`; empty for the netlist as it was written."""
 
     def __iter__(self) -> Iterator[Plot]:
         return iter(self.plots)
@@ -39,6 +42,10 @@ _FATAL = re.compile(
     r"|unknown (?:subckt|parameter|model)|out of range",
     re.IGNORECASE | re.MULTILINE,
 )
+_STUCK = re.compile(
+    r"timestep too small|doanalyses: |no convergence|iteration limit|dc solution failed|out of range", re.IGNORECASE
+)
+_CRASHES = {-signal.SIGSEGV, -signal.SIGFPE, -signal.SIGABRT, -signal.SIGBUS}
 _HARMLESS = re.compile(
     r"^(?:Note:|Warning|Using |Trying|Supplies|Reducing|Reset|Original line|Doing analysis)", re.IGNORECASE
 )
@@ -50,6 +57,14 @@ def _first_fatal(output: str) -> str:
         if found and ("singular" in found[0].lower() or not _HARMLESS.match(line.strip())):
             return line.strip()
     return ""
+
+
+def failed_to_converge(exit_status: int, output: str) -> bool:
+    """Whether a failed run may go well with another way to the solution.
+
+    A circuit that is wrong, such as one with a floating node, is none of them: an aid would only hide that.
+    """
+    return exit_status in _CRASHES or bool(_STUCK.search(output))
 
 
 def find_problem(
@@ -77,7 +92,9 @@ def find_problem(
     """
     said = _first_fatal(output)
     because = f" ({said})" if said else ""
-    if exit_status != 0:
+    if exit_status < 0:
+        return f"ngspice was killed by signal {-exit_status} ({signal.strsignal(-exit_status)}){because}", ()
+    if exit_status > 0:
         return f"ngspice ended with status {exit_status}{because}", ()
     if plots is None:
         return f"ngspice wrote no results{because}", ()

@@ -13,10 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from spicesim.errors import MissingDependencyError, SimulationError, SimulationTimeoutError
+from spicesim.errors import (
+    MissingDependencyError,
+    SimulationConvergenceError,
+    SimulationError,
+    SimulationTimeoutError,
+)
 from spicesim.netlist.netlist import Netlist
-from spicesim.ngspice.folder import NETLIST_NAME, RAW_NAME, make_run_folder
-from spicesim.ngspice.outcome import Results, find_problem
+from spicesim.ngspice.aids import climb
+from spicesim.ngspice.folder import make_run_folder, rerun
+from spicesim.ngspice.outcome import Results, failed_to_converge, find_problem
 from spicesim.ngspice.rawfile import Plot
 
 __all__ = ["SharedSimulator"]
@@ -87,6 +93,9 @@ class SharedSimulator:
 
     def run(self, netlist: Netlist) -> Results:
         """Simulate a netlist; results and errors as :meth:`spicesim.ngspice.batch.BatchSimulator.run`."""
+        return climb(netlist, self._attempt)
+
+    def _attempt(self, netlist: Netlist) -> Results:
         with _lock:
             ngspice = _library()
             said = ""
@@ -102,9 +111,8 @@ class SharedSimulator:
                 plots = self._plots(ngspice) if status == 0 else None
                 problem, found = find_problem(netlist, status, plots, said)
                 if problem:
-                    folder = make_run_folder(netlist)
-                    rerun = f"cd {folder} && HOME=. ngspice -b -r {RAW_NAME} {NETLIST_NAME}"
-                    raise SimulationError(f"{netlist.title!r} failed: {problem}; rerun: {rerun}")
+                    kind = SimulationConvergenceError if failed_to_converge(status, said) else SimulationError
+                    raise kind(f"{netlist.title!r} failed: {problem}{rerun(make_run_folder(netlist))}")
                 return Results(plots=found, seconds=time.monotonic() - start)
             finally:
                 # without both, every run would leave a third of a megabyte behind

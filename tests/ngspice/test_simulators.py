@@ -13,6 +13,7 @@ import pytest
 
 from spicesim.errors import (
     MissingDependencyError,
+    SimulationConvergenceError,
     SimulationError,
     SimulationTimeoutError,
     SpecError,
@@ -20,6 +21,7 @@ from spicesim.errors import (
 )
 from spicesim.library import library_text
 from spicesim.netlist.netlist import Netlist
+from spicesim.ngspice.aids import AIDS, climb
 from spicesim.ngspice.batch import BatchSimulator, find_ngspice, ngspice_version
 from spicesim.ngspice.outcome import find_problem
 from spicesim.ngspice.rawfile import Plot, read_raw
@@ -91,9 +93,8 @@ def test_a_converged_run_with_gmin_stepping_is_a_success(simulator):
         ("v1 b 0 1\nv2 b 0 2", {}, ""),
         (DIVIDER + "\nc1 c 0 1p\nc2 c b 1p", {"probes": ("v(c)",)}, "singular"),
         (DIVIDER + "\n.meas dc x find v(b) at=7", {"analyses": (".dc v1 0 1 0.5",)}, ""),
-        ("v1 a 0 3\nr1 a b 1\nb1 b 0 i=1e-3*sinh(400*v(b))", {}, ""),
     ],
-    ids=["no model", "no subcircuit", "no include", "no probe", "voltage loop", "floating node", "no meas", "overflow"],
+    ids=["no model", "no subcircuit", "no include", "no probe", "voltage loop", "floating node", "no meas"],
 )
 def test_failures_are_errors_that_name_a_folder_to_rerun(simulator, body, more, said):
     with pytest.raises(SimulationError) as caught:
@@ -111,6 +112,61 @@ def test_failures_are_errors_that_name_a_folder_to_rerun(simulator, body, more, 
         timeout=60,
     )
     assert again.returncode in (0, 1)
+
+
+STEEP = circuit("v1 a 0 3\nr1 a b 1\nb1 b 0 i=1e-3*sinh(400*v(b))")
+"""Overflows on ngspice's own way to the solution."""
+ENDLESS = circuit("v1 a 0 1\nb1 b 0 v=tanh(100*(v(a)-v(c)))*5\nb2 c 0 v=tanh(100*(v(b)-0.1))*5\nr1 b 0 1")
+"""Its iteration goes round in a circle."""
+
+
+def test_a_circuit_that_does_not_converge_is_helped_and_says_how(simulator, tmp_path):
+    results = simulator.run(STEEP)
+    assert results.aid == "gmin stepping"
+    (v,) = results[0].vectors["v(b)"]
+    assert (3 - v) / 1 == pytest.approx(1e-3 * np.sinh(400 * v), rel=1e-6)
+    assert not (tmp_path / "runs").exists(), "folders of failed attempts are dropped when another succeeds"
+
+
+def test_a_circuit_that_converges_needs_no_aid(simulator):
+    assert simulator.run(circuit(DIVIDER)).aid == ""
+
+
+def test_what_no_aid_helps_is_an_error_with_all_that_was_tried(simulator, tmp_path):
+    with pytest.raises(SimulationConvergenceError, match=r"tried in vain: .*gmin stepping.*rerun: cd"):
+        simulator.run(ENDLESS)
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert (folder / "netlist.cir").read_text() == ENDLESS.format(), "what is kept is the netlist as it was written"
+
+
+def test_aids_change_the_way_and_never_the_circuit():
+    netlist = circuit(DIVIDER, nodesets={"b": 1.0})
+    tried = []
+
+    def attempt(changed):
+        tried.append(changed)
+        raise SimulationConvergenceError("no; rerun: cd nowhere && ngspice")
+
+    with pytest.raises(SimulationConvergenceError):
+        climb(netlist, attempt)
+    assert len(tried) == len({t.format() for t in tried}) == len(AIDS) + 1
+    assert {(t.body, t.analyses, t.probes) for t in tried} == {(netlist.body, netlist.analyses, netlist.probes)}
+    tolerances = netlist.options.removeprefix(".options klu ")
+    assert all(tolerances in t.options for t in tried)
+
+
+def test_a_circuit_that_is_wrong_gets_no_aid():
+    """An aid would hide a node without a path to ground."""
+    tried = []
+
+    def attempt(netlist):
+        tried.append(netlist)
+        return BatchSimulator()._attempt(netlist, time.monotonic() + 60)
+
+    for body in ("v1 a 0 1\nm1 b a 0 0 missing w=1u l=1u", DIVIDER + "\nc1 c 0 1p\nc2 c b 1p"):
+        with pytest.raises(SimulationError):
+            climb(circuit(body), attempt)
+    assert len(tried) == 2
 
 
 def test_a_transient_that_stops_early_is_no_success(simulator):
@@ -140,25 +196,63 @@ def test_a_hanging_ngspice_is_stopped(kind):
     np.testing.assert_allclose(plot.vectors["v(b)"], [1.5], rtol=1e-12)
 
 
-def test_a_wrapper_that_hangs_leaves_no_process_behind(tmp_path):
-    wrapper = tmp_path / "hanging_ngspice_stand_in"
-    pid_file = tmp_path / "pid"
-    wrapper.write_text(f"#!/bin/sh\nsleep 600 &\necho $! > {pid_file}\nwait\n")
-    wrapper.chmod(wrapper.stat().st_mode | stat.S_IXUSR)
-    with pytest.raises(SimulationTimeoutError):
-        BatchSimulator(timeout=1.0, program=str(wrapper)).run(circuit(DIVIDER))
-    pid = int(pid_file.read_text())
+def stand_in(folder, script):
+    """Write a program that takes the place of ngspice."""
+    path = folder / "stand_in"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+def gone(pid):
+    """Whether a process ends within ten seconds."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         try:
-            os.kill(pid, 0)
-            if "Z" in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]:
-                return
+            if Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z":
+                return True
         except (ProcessLookupError, FileNotFoundError):
-            return
+            return True
         time.sleep(0.05)
     os.kill(pid, signal.SIGKILL)
-    pytest.fail("the wrapper's child survived")
+    return False
+
+
+def test_a_killed_ngspice_is_run_again(tmp_path):
+    program = stand_in(tmp_path, f"[ -e {tmp_path}/once ] || {{ touch {tmp_path}/once; kill -9 $$; }}\nexec ngspice $@")
+    (plot,) = BatchSimulator(program=program).run(circuit(DIVIDER))
+    np.testing.assert_allclose(plot.vectors["v(b)"], [1.5], rtol=1e-12)
+
+
+def test_an_ngspice_that_is_killed_again_is_an_error(tmp_path):
+    program = stand_in(tmp_path, f"echo run >>{tmp_path}/runs.txt; kill -9 $$")
+    with pytest.raises(SimulationError, match=r"killed by signal 9 \(Killed\); rerun: cd"):
+        BatchSimulator(program=program).run(circuit(DIVIDER))
+    assert (tmp_path / "runs.txt").read_text().split() == ["run", "run"]
+
+
+def test_ngspice_dies_with_a_parent_that_is_killed(tmp_path):
+    program = stand_in(tmp_path, f"echo $$ >{tmp_path}/pid.part; mv {tmp_path}/pid.part {tmp_path}/pid; exec sleep 600")
+    python = (
+        "from spicesim.ngspice.batch import BatchSimulator\n"
+        "from spicesim.netlist.netlist import Netlist\n"
+        f"BatchSimulator(program={program!r}).run(Netlist(title='t', body={DIVIDER!r}, probes=('v(b)',)))"
+    )
+    parent = subprocess.Popen([sys.executable, "-P", "-c", python])
+    while not (tmp_path / "pid").exists():
+        assert parent.poll() is None
+        time.sleep(0.02)
+    parent.kill()
+    parent.wait()
+    assert gone(int((tmp_path / "pid").read_text())), "ngspice outlived its parent"
+
+
+def test_a_wrapper_that_hangs_leaves_no_process_behind(tmp_path):
+    pid_file = tmp_path / "pid"
+    program = stand_in(tmp_path, f"sleep 600 &\necho $! > {pid_file}\nwait")
+    with pytest.raises(SimulationTimeoutError):
+        BatchSimulator(timeout=1.0, program=program).run(circuit(DIVIDER))
+    assert gone(int(pid_file.read_text())), "the wrapper's child survived"
 
 
 def test_a_missing_program_says_how_to_get_it():
@@ -198,6 +292,7 @@ def test_rule_of_success_needs_finite_probes():
     assert "no points" in find_problem(netlist, 0, [], "")[0]
     assert "wrote no results" in find_problem(netlist, 0, None, "")[0]
     assert "status 1" in find_problem(netlist, 1, [plot], "")[0]
+    assert "killed by signal 9" in find_problem(netlist, -9, None, "")[0]
 
 
 def test_a_netlist_without_probe_or_with_an_unknown_analysis_is_refused():
