@@ -17,6 +17,7 @@ from spicesim.netlist.drawing import CROSSBAR, TILE
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.parasitics import Parasitics
 from spicesim.netlist.senseamp import senseamp_blocks, senseamp_line, supplies
+from spicesim.netlist.step import CodeStep
 from spicesim.netlist.wires import WireNodes
 from spicesim.units import spice_number
 
@@ -227,6 +228,7 @@ def build_tile(
     parasitics: Parasitics | None = None,
     both_ends: bool = False,
     gates: npt.ArrayLike | None = None,
+    step: CodeStep | None = None,
 ) -> Netlist:
     """Build a whole tile at transistor level: a DAC a word line, wires, cells, an amplifier a bit line.
 
@@ -252,6 +254,8 @@ def build_tile(
     gates : array_like of shape (rows,), optional
         Gate voltages of the access transistors, row by row [V]: inputs of a gate-driven array. By default all cells
         are selected.
+    step : CodeStep, optional
+        A transient from `codes` to others, in place of the operating point; the supplies' currents are probed, too.
 
     Raises
     ------
@@ -267,8 +271,12 @@ def build_tile(
     wires = _wires(chip, array.shape, "dac", parasitics, both_ends)
     drivers = ["* word-line drivers; bits from the least significant, tied to vdd (1) or ground (0)"]
     twice = [int(code) for code in (*inputs, *inputs)]
-    for code, (name, node) in zip(twice, wires.driven, strict=False):
-        drivers.append(f"{dac_line(f'dac{name}', node, code_bits(code, chip.dac.bits))} $ code {code}")
+    for k, (code, (name, node)) in enumerate(zip(twice, wires.driven, strict=False)):
+        tied = step.nodes(k % rows, code, chip.dac.bits) if step else code_bits(code, chip.dac.bits)
+        drivers.append(f"{dac_line(f'dac{name}', node, tied)} $ code {code}")
+    if step:
+        drivers.append(step.sources(chip.process.supply))
+    supply_currents = ["vdd", "vref", "vlo", "vhi", "vrise", "vfall"]
     gate_lines, gate_nodes = _gates(chip, gates, rows)
     amplifiers: Sequence[str] = [
         "* sense amplifiers",
@@ -290,10 +298,15 @@ def build_tile(
             _feet(wires, [f"sense_{j}" for j in range(columns)], arrangement),
             "\n".join(amplifiers),
         ],
-        [f"v(out_{j})" for j in range(columns)] + [f"i(vsense_{j})" for j in range(columns)],
+        [
+            *(f"v(out_{j})" for j in range(columns)),
+            *(f"i(vsense_{j})" for j in range(columns)),
+            *(["time", *(f"i({source})" for source in supply_currents)] if step else []),
+        ],
         notes=[
             "A tile at transistor level: a DAC a word line, a cell at every crossing, an amplifier a bit line.",
             *TILE,
         ],
+        analyses=[step.analysis if step else ".op"],
         nodesets=nodesets,
     )
