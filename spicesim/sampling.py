@@ -1,12 +1,20 @@
-"""Many simulations: in parallel, each result kept, so that work stopped half-way goes on where it was."""
+"""Many simulations: in parallel, each result kept, so that work stopped half-way goes on where it was.
 
+On one machine threads drive them: the worker proper is the ngspice process that each starts, so a pool of Python
+processes around it would only cost memory and start-up time. Any backend of joblib gives the same results bit for bit:
+``with joblib.parallel_config(backend="loky")``, or :func:`use_scheduler` for a cluster.
+"""
+
+import contextlib
 import hashlib
 import io
 import os
 import re
+import socket
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from functools import cache
 from pathlib import Path
 
@@ -14,14 +22,19 @@ import joblib
 import numpy as np
 from tqdm import tqdm
 
-from spicesim.errors import StorageError
+from spicesim.errors import MissingDependencyError, SimulationError, SimulationTimeoutError, SpecError, StorageError
 from spicesim.files import write_bytes
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.batch import BatchSimulator, ngspice_version
 from spicesim.ngspice.outcome import Results
 from spicesim.ngspice.rawfile import Plot
 
-__all__ = ["cache_folder", "netlist_hash", "run_all"]
+__all__ = ["cache_folder", "find_kept", "netlist_hash", "run_all", "run_each", "use_scheduler"]
+
+_HOPELESS = 8
+"""Failures after which a campaign is given up if fewer runs went well: the rest would most likely fail, too."""
+_POOLS = 3
+"""Times that a pool of processes is made anew after one of them was killed."""
 
 
 def cache_folder() -> Path:
@@ -52,6 +65,10 @@ def netlist_hash(netlist: Netlist) -> str:
     return digest.hexdigest()[:32]
 
 
+def _path(digest: str) -> Path:
+    return cache_folder() / "results" / f"{digest}.npz"
+
+
 def _load(path: Path, netlist: Netlist) -> Results | None:
     """Read a kept result; one that is damaged counts as absent."""
     try:
@@ -60,7 +77,8 @@ def _load(path: Path, netlist: Netlist) -> Results | None:
                 Plot(name=name, vectors={probe: archive[f"{k} {probe}"] for probe in map(str.lower, netlist.probes)})
                 for k, name in enumerate(netlist.plots)
             )
-            return Results(plots=plots, seconds=float(archive["seconds"]))
+            aid = str(archive["aid"]) if "aid" in archive.files else ""
+            return Results(plots=plots, seconds=float(archive["seconds"]), aid=aid)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
 
@@ -72,14 +90,159 @@ def _keep(path: Path, netlist: Netlist, results: Results) -> None:
         for k, plot in enumerate(results)
         for probe in map(str.lower, netlist.probes)
     }
+    if results.aid:
+        arrays["aid"] = np.array(results.aid)
     np.savez_compressed(buffer, allow_pickle=False, seconds=np.array(results.seconds), **arrays)
     write_bytes(path, buffer.getvalue())
 
 
-def _run_one(netlist: Netlist, simulator: BatchSimulator, path: Path) -> Results:
-    results = simulator.run(netlist)
-    _keep(path, netlist, results)
-    return results
+def find_kept(netlist: Netlist) -> Results | None:
+    """Return the result of a netlist simulated before, None if there is none."""
+    return _load(_path(netlist_hash(netlist)), netlist)
+
+
+@contextlib.contextmanager
+def use_scheduler(address: str | None) -> Iterator[None]:
+    """Have all simulations in this block done by the workers of a Dask cluster.
+
+    Workers need this package, the same ngspice and the same model files; results come back here and are kept here. A
+    simulation whose worker is lost is done again by another.
+
+    Parameters
+    ----------
+    address : str or None
+        Of the scheduler, such as "tcp://host:8786"; None leaves all as it is.
+
+    Raises
+    ------
+    MissingDependencyError
+        If Dask is not installed.
+    SpecError
+        If no scheduler answers, or it has no worker.
+    """
+    if address is None:
+        yield
+        return
+    try:
+        from distributed import Client
+    except ImportError:
+        raise MissingDependencyError("Dask is not installed; run: pip install 'spicesim[dask]'") from None
+    try:
+        client = Client(address, timeout=10, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise SpecError(f"no Dask scheduler answers at {address} ({error}); start one with: dask scheduler") from None
+    with client:
+        if not client.scheduler_info()["workers"]:
+            raise SpecError(f"the scheduler {address} has no workers; start some with: dask worker {address}")
+        with joblib.parallel_config(backend="dask", client=client):
+            yield
+
+
+def _home() -> tuple[str, int]:
+    """Return which process this is, among those of several machines."""
+    return socket.gethostname(), os.getpid()
+
+
+def _run_one(
+    k: int, netlist: Netlist, simulator: BatchSimulator, digest: str, home: tuple[str, int]
+) -> tuple[int, Results | SimulationError]:
+    """Simulate, here or in a worker; a failure is a result, too."""
+    if _home() != home and _hash_here(netlist) != digest:
+        raise MissingDependencyError(
+            f"{socket.gethostname()} has another ngspice or other model files than {home[0]}, so its results would "
+            "differ; install the same on both"
+        )
+    try:
+        return k, simulator.run(netlist)
+    except SimulationError as error:
+        if socket.gethostname() == home[0]:
+            return k, error
+        return k, type(error)(f"on {socket.gethostname()}: {error}")
+
+
+def _hash_here(netlist: Netlist) -> str:
+    try:
+        return netlist_hash(netlist)
+    except OSError:  # a model file is not there
+        return ""
+
+
+def run_each(
+    netlists: Sequence[Netlist],
+    *,
+    simulator: BatchSimulator | None = None,
+    jobs: int | None = None,
+    progress: str = "",
+) -> list[Results | SimulationError]:
+    """Simulate netlists in parallel, taking from the cache what was simulated before; a failure stops no other run.
+
+    Parameters
+    ----------
+    netlists : sequence of Netlist
+        What to simulate.
+    simulator : BatchSimulator, optional
+        Gives the time-out and the program.
+    jobs : int, optional
+        Simulations at a time; by default one a processor. A cluster does as many as it has threads.
+    progress : str
+        Label of a progress bar with rate and remaining time; none if empty.
+
+    Returns
+    -------
+    list of Results or SimulationError
+        In the order of `netlists`; each error names its run folder.
+
+    Raises
+    ------
+    SimulationError
+        If eight runs failed and fewer went well: then the rest is not tried.
+    MissingDependencyError, StorageError
+        As :class:`spicesim.ngspice.batch.BatchSimulator`; results finished before are kept.
+    """
+    simulator = simulator or BatchSimulator()
+    digests = [netlist_hash(netlist) for netlist in netlists]
+    paths = [_path(digest) for digest in digests]
+    found: dict[int, Results | SimulationError] = {}
+    for k, netlist in enumerate(netlists):
+        if (results := _load(paths[k], netlist)) is not None:
+            found[k] = results
+    if len(found) == len(netlists):
+        return list(found.values())
+    _check_writable(cache_folder() / "results")
+    bar = tqdm(
+        total=len(netlists), initial=len(found), desc=progress, unit="run", disable=None if progress else True,
+        leave=False,
+    )  # fmt: skip
+    todo = [k for k in range(len(netlists)) if k not in found]
+    # unordered, and one by one: nothing that is finished waits for another before it is kept
+    parallel = joblib.Parallel(
+        n_jobs=jobs or os.cpu_count() or 1, prefer="threads", return_as="generator_unordered", batch_size=1
+    )
+    failed = 0
+    with bar:
+        for again in range(_POOLS + 1):
+            tasks = (
+                joblib.delayed(_run_one)(k, netlists[k], simulator, digests[k], _home()) for k in todo if k not in found
+            )
+            try:
+                with contextlib.closing(parallel(tasks)) as runs:
+                    for k, outcome in runs:
+                        found[k] = outcome
+                        bar.update()
+                        if isinstance(outcome, Results):
+                            _keep(paths[k], netlists[k], outcome)
+                            continue
+                        failed += 1
+                        if failed >= _HOPELESS and 2 * failed > sum(k in found for k in todo):
+                            raise _summary([found[k] for k in todo if k in found], len(netlists), "gave up, as ")
+                break
+            except BrokenProcessPool as error:  # a worker process was killed
+                if again == _POOLS:
+                    raise SimulationError(
+                        f"worker processes were killed {_POOLS + 1} times ({error}); finished simulations are kept; "
+                        "use fewer --jobs"
+                    ) from None
+    return [found[k] for k in range(len(netlists))]
 
 
 def run_all(
@@ -89,18 +252,7 @@ def run_all(
     jobs: int | None = None,
     progress: str = "",
 ) -> list[Results]:
-    """Simulate netlists in parallel, taking from the cache what was simulated before.
-
-    Parameters
-    ----------
-    netlists : sequence of Netlist
-        What to simulate.
-    simulator : BatchSimulator, optional
-        Gives the time-out and the program.
-    jobs : int, optional
-        Simulations at a time; by default one a processor.
-    progress : str
-        Label of a progress bar with the remaining time; none if empty.
+    """Simulate netlists as :func:`run_each`, where every result is needed.
 
     Returns
     -------
@@ -109,25 +261,27 @@ def run_all(
 
     Raises
     ------
-    SimulationError, MissingDependencyError, StorageError
-        As :class:`spicesim.ngspice.batch.BatchSimulator`; results finished before are kept.
+    SimulationError
+        If any run failed, after all others were done and kept; the message lists the failures.
+    MissingDependencyError, StorageError
+        As :func:`run_each`.
     """
-    simulator = simulator or BatchSimulator()
-    folder = cache_folder() / "results"
-    paths = [folder / f"{netlist_hash(netlist)}.npz" for netlist in netlists]
-    found = [_load(path, netlist) for path, netlist in zip(paths, netlists, strict=True)]
-    todo = [k for k, results in enumerate(found) if results is None]
-    if todo:
-        _check_writable(folder)
-        parallel = joblib.Parallel(n_jobs=jobs or os.cpu_count() or 1, prefer="threads", return_as="generator")
-        runs = parallel(joblib.delayed(_run_one)(netlists[k], simulator, paths[k]) for k in todo)
-        bar = tqdm(
-            zip(todo, runs, strict=True), total=len(netlists), initial=len(netlists) - len(todo), desc=progress,
-            unit="run", disable=None if progress else True, leave=False,
-        )  # fmt: skip
-        for k, results in bar:
-            found[k] = results
-    return [results for results in found if results is not None]
+    outcomes = run_each(netlists, simulator=simulator, jobs=jobs, progress=progress)
+    results = [outcome for outcome in outcomes if isinstance(outcome, Results)]
+    if len(results) < len(outcomes):
+        raise _summary(outcomes, len(netlists))
+    return results
+
+
+def _summary(outcomes: Sequence[Results | SimulationError], count: int, lead: str = "") -> SimulationError:
+    """Put failures into one error: a time-out if all are, else a failed simulation."""
+    errors = [outcome for outcome in outcomes if isinstance(outcome, SimulationError)]
+    if len(errors) == 1:
+        return errors[0]
+    kind = SimulationTimeoutError if all(isinstance(e, SimulationTimeoutError) for e in errors) else SimulationError
+    shown = "; ".join(f"({n}) {error}" for n, error in enumerate(errors[:_HOPELESS], 1))
+    more = f"; and {len(errors) - _HOPELESS} more" if len(errors) > _HOPELESS else ""
+    return kind(f"{lead}{len(errors)} of {count} simulations failed, what was finished is kept: {shown}{more}")
 
 
 def _check_writable(folder: Path) -> None:

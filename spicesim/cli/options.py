@@ -10,7 +10,7 @@ import numpy.typing as npt
 from spicesim.chip import Chip, load_chip, preset
 from spicesim.errors import SpecError
 
-__all__ = ["chip_option", "jobs_option", "load_array", "open_chip", "timeout_option"]
+__all__ = ["chip_option", "jobs_option", "load_array", "open_chip", "scheduler_option", "timeout_option"]
 
 chip_option = click.option(
     "--chip",
@@ -20,6 +20,9 @@ chip_option = click.option(
 )
 jobs_option = click.option(
     "--jobs", metavar="N", type=click.IntRange(1), help="Simulations at a time.  [default: one a processor]"
+)
+scheduler_option = click.option(
+    "--scheduler", metavar="URL", help="Simulate on the workers of this Dask scheduler, such as tcp://host:8786."
 )
 timeout_option = click.option(
     "--timeout", metavar="S", type=click.FloatRange(0, min_open=True), default=300.0, help="Longest simulation [s]."

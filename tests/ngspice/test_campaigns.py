@@ -1,0 +1,245 @@
+"""Many simulations: on threads, processes and a cluster alike, and whatever is killed, nothing is lost."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+
+import joblib
+import numpy as np
+import pytest
+from joblib.externals.loky import reusable_executor
+
+from spicesim import sampling
+from spicesim.errors import MissingDependencyError, SimulationError, SimulationTimeoutError, SpecError
+from spicesim.netlist.netlist import Netlist
+from spicesim.ngspice.batch import BatchSimulator
+from spicesim.ngspice.outcome import Results
+from spicesim.sampling import cache_folder, find_kept, run_all, run_each, use_scheduler
+
+WRONG = Netlist(title="wrong", body="v1 a 0 1\nx1 a b missing\nr1 b 0 1", probes=("v(b)",))
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path, monkeypatch):
+    monkeypatch.setenv("SPICESIM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("SPICESIM_RUNS", str(tmp_path / "runs"))
+
+
+def filters(count, points=200):
+    """Low-pass filters, each with another resistor."""
+    return [
+        Netlist(
+            title=f"filter {k}",
+            body=f"v1 a 0 sin(0 1 1meg)\nr1 a b {k + 1}k\nc1 b 0 1n",
+            analyses=(f".tran 1n {points}n 0 1n",),
+            probes=("v(b)",),
+        )
+        for k in range(count)
+    ]
+
+
+def kept():
+    return sorted(path.name for path in (cache_folder() / "results").glob("*.npz"))
+
+
+def same(a, b):
+    """Whether two lists of results agree to the last bit."""
+    return all((x[0].vectors["v(b)"] == y[0].vectors["v(b)"]).all() for x, y in zip(a, b, strict=True))
+
+
+def simulated_elsewhere(netlists, tmp_path, monkeypatch):
+    """What threads find, with a cache of their own."""
+    with monkeypatch.context() as patch:
+        patch.setenv("SPICESIM_CACHE", str(tmp_path / "other"))
+        return run_all(netlists, jobs=2)
+
+
+def test_one_at_a_time_finds_the_same(tmp_path, monkeypatch):
+    netlists = filters(4)
+    assert same(run_all(netlists, jobs=1), simulated_elsewhere(netlists, tmp_path, monkeypatch))
+
+
+def test_one_failure_stops_no_other_run():
+    netlists = [*filters(2), WRONG, *filters(4)[2:]]
+    outcomes = run_each(netlists, jobs=2)
+    assert [isinstance(outcome, Results) for outcome in outcomes] == [True, True, False, True, True]
+    assert len(kept()) == 4
+    with pytest.raises(SimulationError, match=r"'wrong' failed.*rerun: cd"):
+        run_all(netlists)
+
+
+def test_several_failures_are_listed_each_with_its_rerun_command():
+    with pytest.raises(SimulationError, match="2 of 4 simulations failed, what was finished is kept") as caught:
+        run_all([*filters(2), WRONG, WRONG])
+    assert str(caught.value).count("rerun: cd") == 2
+    assert len(kept()) == 2
+
+
+def test_a_campaign_in_which_all_fails_is_given_up():
+    with pytest.raises(SimulationError, match="gave up, as 8 of 100 simulations failed"):
+        run_all([WRONG] * 100, jobs=1)
+
+
+def test_timeouts_stay_timeouts():
+    endless = filters(2, points=10**9)
+    with pytest.raises(SimulationTimeoutError, match="2 of 2 .*within 0.5 s"):
+        run_all(endless, simulator=BatchSimulator(timeout=0.5))
+
+
+def test_a_truncated_cache_entry_is_simulated_again():
+    netlists = filters(3)
+    first = run_all(netlists)
+    for length, name in zip((0, 100, -10), kept(), strict=True):
+        path = cache_folder() / "results" / name
+        path.write_bytes(path.read_bytes()[:length])
+    assert find_kept(netlists[0]) is None
+    assert same(run_all(netlists), first)
+    assert find_kept(netlists[0]) is not None
+
+
+def test_the_cache_remembers_the_aid():
+    steep = Netlist(title="steep", body="v1 a 0 3\nr1 a b 1\nb1 b 0 i=1e-3*sinh(400*v(b))", probes=("v(b)",))
+    assert [run_all([steep])[0].aid for _ in range(2)] == ["gmin stepping"] * 2
+    assert find_kept(steep).aid == "gmin stepping"
+
+
+def kill_after(monkeypatch, count, pid):
+    """Kill a process once so many results are kept; return the list of those."""
+    keep, done = sampling._keep, []
+
+    def keep_and_kill(path, netlist, results):
+        keep(path, netlist, results)
+        done.append(path)
+        if len(done) == count:
+            os.kill(pid(), signal.SIGKILL)
+
+    monkeypatch.setattr(sampling, "_keep", keep_and_kill)
+    return done
+
+
+def test_processes_find_the_same_even_if_one_is_killed(tmp_path, monkeypatch):
+    netlists = filters(12)
+    expected = simulated_elsewhere(netlists, tmp_path, monkeypatch)
+    done = kill_after(monkeypatch, 2, lambda: next(iter(reusable_executor._executor._processes)))
+    with joblib.parallel_config(backend="loky"):
+        assert same(run_all(netlists, jobs=2), expected)
+    assert len(set(done)) == len(kept()) == 12
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """A Dask scheduler and two workers on loopback, each a process of its own."""
+    where = {"cwd": tmp_path, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    python = [sys.executable, "-P", "-m"]
+    file = tmp_path / "scheduler.json"
+    processes = [
+        subprocess.Popen(
+            [*python, "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
+             "--scheduler-file", file], **where,
+        )
+    ]  # fmt: skip
+    processes += [
+        subprocess.Popen(
+            [*python, "distributed.cli.dask_worker", "--scheduler-file", file, "--nthreads", "1", "--no-nanny",
+             "--no-dashboard"],
+            # a worker has no access to the cache of the parent
+            env={**os.environ, "SPICESIM_CACHE": "/dev/null/none"}, **where,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    import distributed
+
+    deadline = time.monotonic() + 60
+    while not (file.exists() and file.read_text().endswith("}")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    with distributed.Client(scheduler_file=str(file), set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=60)
+        address = client.scheduler.address
+    yield address, processes[1:]
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def test_a_cluster_finds_the_same_even_if_it_loses_a_worker(tmp_path, monkeypatch, cluster):
+    address, workers = cluster
+    netlists = [*filters(10, points=20000), WRONG]
+    expected = simulated_elsewhere(netlists[:-1], tmp_path, monkeypatch)
+    done = kill_after(monkeypatch, 3, lambda: workers[0].pid)
+    with use_scheduler(address):
+        outcomes = run_each(netlists)
+    assert workers[0].wait(10) == -signal.SIGKILL
+    assert workers[1].poll() is None
+    assert same(outcomes[:-1], expected)
+    assert isinstance(outcomes[-1], SimulationError)
+    assert len(done) == len(kept()) == 10
+
+
+def test_a_scheduler_that_is_not_there_is_a_clear_error(monkeypatch):
+    with pytest.raises(SpecError, match="dask scheduler"), use_scheduler("nonsense"):
+        pass
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(MissingDependencyError, match="pip install"), use_scheduler("tcp://127.0.0.1:1"):
+        pass
+
+
+def test_two_campaigns_share_a_cache_at_once():
+    python = (
+        "from tests_netlists import *\n"
+        "from spicesim.sampling import run_all\n"
+        "print(sum(float(abs(r[0].vectors['v(b)']).sum()) for r in run_all(filters(8))))"
+    )
+    folder = cache_folder().parent
+    (folder / "tests_netlists.py").write_text(
+        "from spicesim.netlist.netlist import Netlist\n"
+        f"NETLISTS = {[(n.title, n.body, n.analyses, n.probes) for n in filters(8)]!r}\n"
+        "def filters(count):\n"
+        "    return [Netlist(title=t, body=b, analyses=a, probes=p) for t, b, a, p in NETLISTS[:count]]\n"
+    )
+    both = [
+        subprocess.Popen([sys.executable, "-c", python], cwd=folder, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = {process.communicate(timeout=60)[0] for process in both}
+    assert [process.returncode for process in both] == [0, 0]
+    assert said == {f"{sum(float(abs(r[0].vectors['v(b)']).sum()) for r in run_all(filters(8)))}\n"}
+    assert len(kept()) == 8
+
+
+def test_a_killed_parent_loses_nothing_finished_and_leaves_no_simulation(tmp_path):
+    """Ngspice is slow for the fifth run; the parent is killed in it."""
+    program = tmp_path / "slow_ngspice"
+    program.write_text(
+        f'#!/bin/sh\ngrep -q "filter 4" netlist.cir && echo $$ >{tmp_path}/pid && exec sleep 600\nexec ngspice "$@"\n'
+    )
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    python = (
+        "import sys; from spicesim.netlist.netlist import Netlist\n"
+        "from spicesim.ngspice.batch import BatchSimulator\n"
+        "from spicesim.sampling import run_all\n"
+        f"netlists = [Netlist(title=t, body=b, analyses=a, probes=p) for t, b, a, p in "
+        f"{[(n.title, n.body, n.analyses, n.probes) for n in filters(6)]!r}]\n"
+        f"run_all(netlists, simulator=BatchSimulator(program={str(program)!r}), jobs=1)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", python])
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        assert parent.poll() is None
+        time.sleep(0.02)
+    parent.kill()
+    parent.wait()
+    assert len(kept()) == 4
+    slow = int((tmp_path / "pid").read_text())
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and os.path.exists(f"/proc/{slow}"):  # noqa: PTH110
+        time.sleep(0.02)
+    assert not os.path.exists(f"/proc/{slow}"), "ngspice outlived its parent"  # noqa: PTH110
+    before = {name: (cache_folder() / "results" / name).stat().st_mtime_ns for name in kept()}
+    results = run_all(filters(6))
+    assert all(np.isfinite(r[0].vectors["v(b)"]).all() for r in results)
+    after = {name: (cache_folder() / "results" / name).stat().st_mtime_ns for name in kept()}
+    assert len(after) == 6
+    assert {name: after[name] for name in before} == before, "what was finished is not simulated again"
