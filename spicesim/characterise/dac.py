@@ -58,7 +58,7 @@ def build_dac_step(
         chip,
         f"{chip.dac.bits}-bit R-2R DAC, code {before} to {after}, {polarity}",
         [
-            block_text("opamp", chip.process),
+            block_text("opamp", chip),
             *dac_blocks(chip),
             supplies(chip),
             dac_references(chip, polarity),

@@ -18,9 +18,9 @@ def cell_blocks(chip: Chip) -> list[str]:
     """Return the subcircuits that :func:`cell_line` calls, with the chip's cell as their defaults."""
     cell = chip.cell
     linear = not cell.kappa
-    blocks = [block_text("resistor", chip.process) if linear else block_text("rram", chip.process, kappa=cell.kappa)]
+    blocks = [block_text("resistor", chip) if linear else block_text("rram", chip, kappa=cell.kappa)]
     if cell.kind == "1t1r":
-        text = block_text("cell_1t1r", chip.process, kappa=cell.kappa, w=cell.access_width, l=cell.access_length)
+        text = block_text("cell_1t1r", chip, kappa=cell.kappa, w=cell.access_width, l=cell.access_length)
         blocks.append(text.replace("rram  g={g} kappa={kappa}", "resistor  g={g}") if linear else text)
     return blocks
 

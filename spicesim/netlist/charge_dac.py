@@ -83,7 +83,7 @@ def charge_dac_blocks(chip: Chip, sizes: ChargeDacSizes) -> list[str]:
             f"c{k} top s{k} {spice_number(capacitor)}",
             f"xsw{k} s{k} v0 v1 b{k} vdd vss switch w={spice_number(width)} l={length}",
         ]
-    return [block_text("switch", chip.process), "\n".join([*lines, ".ends chargedac"])]
+    return [block_text("switch", chip), "\n".join([*lines, ".ends chargedac"])]
 
 
 def charge_references(chip: Chip, sizes: ChargeDacSizes, *, falling: bool = False) -> str:

@@ -64,7 +64,7 @@ class Clock:
 
 def comparator_blocks(chip: Chip) -> list[str]:
     """Return the subcircuits that :func:`comparator_line` calls."""
-    return [block_text("comparator", chip.process)]
+    return [block_text("comparator", chip)]
 
 
 def comparator_line(

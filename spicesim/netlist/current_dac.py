@@ -60,7 +60,7 @@ def current_dac_blocks(chip: Chip, sizes: CurrentDacSizes) -> list[str]:
         ),
         ".ends currentdac",
     ]  # fmt: skip
-    return [*(block_text(name, chip.process) for name in ("current_cell", "current_bias")), "\n".join(lines)]
+    return [*(block_text(name, chip) for name in ("current_cell", "current_bias")), "\n".join(lines)]
 
 
 def _bench(

@@ -6,12 +6,16 @@ from PySpice.Spice.Netlist import SubCircuit
 
 from spicesim.behavioural.converter import Polarity
 from spicesim.chip import Chip
+from spicesim.errors import SpecError
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.process import block_text
 from spicesim.netlist.senseamp import supplies
 from spicesim.units import spice_number
 
-__all__ = ["LadderDac", "build_dac", "code_bits", "dac_blocks", "dac_line", "dac_references"]
+__all__ = ["MOST_BITS", "LadderDac", "build_dac", "code_bits", "dac_blocks", "dac_line", "dac_references"]
+
+MOST_BITS = 12
+"""Finest ladder: beyond, its own mismatch is larger than a step, and a calibration would sweep every code."""
 
 
 class LadderDac(SubCircuit):  # type: ignore[misc]  # PySpice has no types
@@ -23,10 +27,20 @@ class LadderDac(SubCircuit):  # type: ignore[misc]  # PySpice has no types
     ----------
     chip : Chip
         Gives resolution and sizes.
+
+    Raises
+    ------
+    SpecError
+        If it is to be finer than :data:`MOST_BITS`.
     """
 
     def __init__(self, chip: Chip) -> None:
         dac = chip.dac
+        if dac.bits > MOST_BITS:
+            raise SpecError(
+                f"an R-2R ladder has at most {MOST_BITS} bits, got dac.bits = {dac.bits}; "
+                "set fewer, or run the network on the engine ideal, which needs no calibration"
+            )
         bits = range(dac.bits)
         super().__init__("dac", "out", *(f"b{k}" for k in bits), "vlo", "vhi", "vdd", "vss")
         unit, double = spice_number(dac.r_unit), spice_number(2 * dac.r_unit)
@@ -48,7 +62,7 @@ class LadderDac(SubCircuit):  # type: ignore[misc]  # PySpice has no types
 def dac_blocks(chip: Chip) -> list[str]:
     """Return the subcircuits that :func:`dac_line` calls, the amplifier excepted."""
     ladder = f"* dac: {chip.dac.bits}-bit R-2R ladder, switches, and an amplifier as buffer\n{LadderDac(chip)}".lower()
-    return [block_text("switch", chip.process), ladder]
+    return [block_text("switch", chip), ladder]
 
 
 def dac_references(chip: Chip, polarity: Polarity) -> str:
@@ -114,7 +128,7 @@ def build_dac(
         chip,
         f"{bits}-bit R-2R DAC, {polarity}",
         [
-            block_text("opamp", chip.process),
+            block_text("opamp", chip),
             *dac_blocks(chip),
             supplies(chip),
             dac_references(chip, polarity),

@@ -8,7 +8,6 @@ import numpy.typing as npt
 
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
-from spicesim.library import library_text
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.process import block_text
 from spicesim.netlist.subcircuits import split_subcircuits
@@ -37,15 +36,15 @@ STATE_DEVICES: Mapping[str, str] = {"rram_gap": "gap", "pcm_state": "x", "ecram_
 """Models with a state, for transients, and the node that is it."""
 
 
-def device_parameters(device: str) -> tuple[str, ...]:
+def device_parameters(chip: Chip, device: str) -> tuple[str, ...]:
     """Return the names of a device's parameters, from its file."""
-    known, _ = split_subcircuits(library_text(f"{device}.cir"))
+    known, _ = split_subcircuits(chip.library_text(f"{device}.cir"))
     return tuple(re.findall(r"(\w+)=", known[device].head))
 
 
-def _values(device: str, given: Mapping[str, float]) -> str:
+def _values(chip: Chip, device: str, given: Mapping[str, float]) -> str:
     """Format parameters of an instance."""
-    known = device_parameters(device)
+    known = device_parameters(chip, device)
     unknown = sorted(set(given) - set(known))
     if unknown:
         raise SpecError(f"{device} has no parameter {unknown[0]!r}; it has: {', '.join(known)}")
@@ -82,12 +81,12 @@ def build_device_sweep(
     third = " 0" if device == "ecram" else ""
     lines = ["* the voltage, and a device with a meter for each set of parameters", "vp p 0 0"]
     for k, given in enumerate(parameters):
-        lines += [f"xdut_{k} p n_{k}{third} {device} {_values(device, given)}", f"vsense_{k} n_{k} 0 0"]
+        lines += [f"xdut_{k} p n_{k}{third} {device} {_values(chip, device, given)}", f"vsense_{k} n_{k} 0 0"]
     step = 2 * v_limit / (points - 1)
     return build_netlist(
         chip,
         f"{len(parameters)} devices {device}",
-        [*(library_text(f"{name}.cir") for name in (*STATIC_DEVICES[device], device)), "\n".join(lines)],
+        [*(chip.library_text(f"{name}.cir") for name in (*STATIC_DEVICES[device], device)), "\n".join(lines)],
         ["v(p)", *(f"i(vsense_{k})" for k in range(len(parameters)))],
         notes=[f"Current of memory devices ({device}) against the voltage across them."],
         analyses=[f".dc vp {spice_number(-v_limit)} {spice_number(v_limit + step / 2)} {spice_number(step)}"],
@@ -146,19 +145,19 @@ def build_device_pulses(
         time += width
     drive = " ".join(f"{spice_number(t)} {spice_number(v)}" for t, v in corners)
     given = dict(parameters or {})
-    if "t_ambient" in device_parameters(device):
+    if "t_ambient" in device_parameters(chip, device):
         given.setdefault("t_ambient", chip.process.temperature_c + 273.15)
     circuit = [
         f"vdrive drive 0 pwl({drive})",
         f"vp p 0 {spice_number(v_read)}" if gated else f"rseries drive p {spice_number(r_series)}",
-        f"xdut p n {'drive ' if gated else ''}{device} {_values(device, given)}",
+        f"xdut p n {'drive ' if gated else ''}{device} {_values(chip, device, given)}",
     ]
     meters = ["vsense n 0 0", f"estate state 0 xdut.{STATE_DEVICES[device]} 0 1"]
     return build_netlist(
         chip,
         f"{len(pulses)} pulses into {device}",
         [
-            library_text(f"{device}.cir"),
+            chip.library_text(f"{device}.cir"),
             "\n".join(["* pulses, the device, its meter, its state", *circuit, *meters]),
         ],
         ["time", "v(p)", "v(drive)", "v(state)", "i(vsense)", "i(vdrive)"],
@@ -207,7 +206,7 @@ def build_differential_cells(chip: Chip, g_pos: npt.ArrayLike, g_neg: npt.ArrayL
     return build_netlist(
         chip,
         f"{len(positive)} differential cells",
-        [library_text("rram.cir").rstrip("\n"), block_text("cell_2t2r", chip.process), "\n".join(lines)],
+        [chip.library_text("rram.cir").rstrip("\n"), block_text("cell_2t2r", chip), "\n".join(lines)],
         ["v(wl)", "v(vref)", *(f"i({name}_{k})" for k in range(len(positive)) for name in ("vpos", "vneg"))],
         notes=["Currents of 2T2R cells against the voltage of their word line."],
         analyses=[f".dc vwl {spice_number(-v_limit)} {spice_number(v_limit)} {spice_number(v_limit / 40)}"],

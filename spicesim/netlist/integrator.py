@@ -80,7 +80,7 @@ class Window:
 
 def integrator_blocks(chip: Chip) -> list[str]:
     """Return the subcircuits that :func:`integrator_line` calls."""
-    return [block_text(name, chip.process) for name in ("switch", "ota", "integrator")]
+    return [block_text(name, chip) for name in ("switch", "ota", "integrator")]
 
 
 def integrator_line(chip: Chip, name: str, node_in: str, node_out: str, sizes: IntegratorSizes | None = None) -> str:
@@ -163,7 +163,7 @@ def build_ota_response(chip: Chip, c_load: float, bias_current: float) -> Netlis
     return build_netlist(
         chip,
         "folded-cascode amplifier, open loop",
-        [block_text("ota", chip.process), supplies(chip), "\n".join(lines)],
+        [block_text("ota", chip), supplies(chip), "\n".join(lines)],
         ["frequency", "v(out)", "i(vdd)"],
         notes=["Gain of the amplifier from its inputs to its output."],
         analyses=[".ac dec 40 1 10g"],

@@ -39,7 +39,7 @@ class MirrorSizes:
 
 def mirror_blocks(chip: Chip) -> list[str]:
     """Return the subcircuits that :func:`mirror_line` calls."""
-    return [block_text(name, chip.process) for name in ("ota", "mirror")]
+    return [block_text(name, chip) for name in ("ota", "mirror")]
 
 
 def mirror_line(chip: Chip, name: str, node_in: str, node_out: str, sizes: MirrorSizes | None = None) -> str:

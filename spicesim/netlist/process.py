@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from spicesim.chip import Process
+from spicesim.chip import Chip, Process
 from spicesim.errors import SpecError
-from spicesim.library import library_text
+from spicesim.netlist.subcircuits import join_lines
 from spicesim.units import spice_number
 
 __all__ = ["block_text", "model_files", "model_section", "start_up_lines"]
@@ -37,15 +37,15 @@ def start_up_lines(process: Process) -> tuple[str, ...]:
     return (*process.spiceinit, *(f"osdi {file}" for file in process.osdi))
 
 
-def block_text(name: str, process: Process, **defaults: float) -> str:
-    """Return a library subcircuit with its transistors `nch` and `pch` renamed to those of the process.
+def block_text(name: str, chip: Chip, **defaults: float) -> str:
+    """Return a subcircuit of the chip's library with its transistors `nch` and `pch` renamed to those of the process.
 
     Parameters
     ----------
     name : str
         File name in the library without ``.cir``.
-    process : Process
-        Whose transistors to use; with ``call = "X"`` the ``m`` lines become subcircuit calls.
+    chip : Chip
+        Whose library and transistors to use; with ``process.call = "X"`` the ``m`` lines become subcircuit calls.
     **defaults : float
         Defaults of the subcircuit's parameters, to stand in place of the library's.
 
@@ -54,11 +54,14 @@ def block_text(name: str, process: Process, **defaults: float) -> str:
     SpecError
         If the library has no such file, or the subcircuit no such parameter.
     """
+    process = chip.process
     prefix = "x" if process.call == "X" else ""
     names = {"nch": process.nmos, "pch": process.pmos}
     text = _TRANSISTOR.sub(
-        lambda found: f"{prefix}{found[1]}{found[2]}{names[found[3]]}{found[4]}", library_text(f"{name}.cir")
+        lambda found: f"{prefix}{found[1]}{found[2]}{names[found[3]]}{found[4]}", chip.library_text(f"{name}.cir")
     ).rstrip("\n")
+    if defaults:
+        text = "\n".join(join_lines(text))
     for parameter, value in defaults.items():
         text, count = re.subn(
             rf"^(\.subckt .*\s{parameter}=)\S+", rf"\g<1>{spice_number(value)}", text, count=1, flags=re.MULTILINE

@@ -10,7 +10,7 @@ __all__ = ["build_senseamp", "senseamp_blocks", "senseamp_line", "supplies"]
 
 def senseamp_blocks(chip: Chip) -> list[str]:
     """Return the subcircuits that :func:`senseamp_line` calls."""
-    return [block_text("opamp", chip.process), block_text("tia", chip.process)]
+    return [block_text("opamp", chip), block_text("tia", chip)]
 
 
 def senseamp_line(chip: Chip, name: str, node_in: str, node_out: str, r_feedback: float) -> str:

@@ -33,7 +33,7 @@ class DriverSizes:
 
 def wldriver_blocks(chip: Chip) -> list[str]:
     """Return the subcircuits that :func:`wldriver_line` calls."""
-    return [block_text("wldriver", chip.process)]
+    return [block_text("wldriver", chip)]
 
 
 def wldriver_line(chip: Chip, name: str, control: str, node_out: str, sizes: DriverSizes | None = None) -> str:

