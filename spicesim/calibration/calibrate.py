@@ -11,6 +11,7 @@ from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.cell import fit_cell, plan_cell
 from spicesim.calibration.dac import fit_dac, plan_dac
+from spicesim.calibration.energy import calibrate_energy
 from spicesim.calibration.heldout import HeldOut
 from spicesim.calibration.senseamp import fit_senseamp, plan_senseamp
 from spicesim.calibration.tiles import build_cases, check_tiles, random_matrices
@@ -21,7 +22,9 @@ from spicesim.provenance import now, versions
 
 __all__ = ["ASPECTS", "calibrate"]
 
-ASPECTS: dict[str, Callable[[Calibration, Campaign], Any]] = {}
+ASPECTS: dict[str, Callable[[Calibration, Campaign], Any]] = {
+    "energy": calibrate_energy,
+}
 """What can be calibrated beyond operating points, in this order: the field of :class:`Calibration` it fills, and how
 its model is found from what there is so far."""
 

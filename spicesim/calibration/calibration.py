@@ -13,6 +13,7 @@ from spicesim.behavioural.arrays import FloatArray, Model
 from spicesim.behavioural.cell import CellModel
 from spicesim.behavioural.converter import AdcRange, Polarity
 from spicesim.behavioural.dac import DacModel
+from spicesim.behavioural.energy import EnergyModel
 from spicesim.behavioural.senseamp import SenseAmplifierModel
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.calibration.heldout import ErrorSummary, HeldOut
@@ -84,6 +85,8 @@ class Calibration(Model):
     """The points behind them."""
     checks: tuple[TileCheck, ...]
     """Whole tiles against transistor level."""
+    energy: EnergyModel | None = None
+    """What blocks draw from their supplies."""
 
     @cached_property
     def hash(self) -> str:
@@ -117,6 +120,20 @@ class Calibration(Model):
     def linear_swing(self, r_feedback: float) -> float:
         """Return the largest output of either sign in an amplifier's linear range [V]."""
         return self.senseamp(r_feedback).linear_swing
+
+    def require_energy(self) -> EnergyModel:
+        """Return the energies of the blocks.
+
+        Raises
+        ------
+        CalibrationError
+            If they were not calibrated.
+        """
+        if self.energy is None:
+            raise CalibrationError(
+                "the calibration has no energies; run: spicesim calibrate CHIP.toml -o chip.cal.json --aspects energy"
+            )
+        return self.energy
 
     def tile(self, g: FloatArray, polarity: Polarity, r_feedback: float, *, wires: bool = True) -> BehaviouralTile:
         """Build the behavioural tile of devices with conductances `g` (rows, columns) [S].

@@ -1,0 +1,223 @@
+"""What the blocks of a tile draw from their supplies: at rest, for each change of code, for each conversion."""
+
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import model_validator
+from scipy.interpolate import PchipInterpolator
+
+from spicesim.behavioural.arrays import FloatArray, Floats, Model
+from spicesim.behavioural.converter import Polarity
+from spicesim.behavioural.tile import BehaviouralTile, TileState
+from spicesim.errors import CalibrationError, SpecError
+
+__all__ = ["AdcEnergy", "AmplifierEnergy", "DacEnergy", "EnergyModel"]
+
+Codes = npt.NDArray[np.integer[Any]]
+
+
+class DacEnergy(Model):
+    """A word-line driver with one coding."""
+
+    power_open: FloatArray
+    """Drawn from all its sources without load, one value a code [W]."""
+    knots: tuple[int, ...]
+    """Codes at which the load was varied."""
+    i_limit: float
+    """The loads span -i_limit..i_limit evenly; positive out of the driver [A]."""
+    power_loaded: FloatArray
+    """Drawn more than without load, shape (knots, currents) [W]."""
+    rise: FloatArray
+    """Drawn for a bit that rises beyond the power at rest, one value a bit from the least significant [J]."""
+    fall: FloatArray
+    """The same for a bit that falls [J]."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.power_loaded.ndim != 2 or self.power_loaded.shape[0] != len(self.knots):
+            raise ValueError("power_loaded must have one row a knot")
+        if self.rise.shape != self.fall.shape or len(self.power_open) != 2 ** len(self.rise):
+            raise ValueError("rise and fall need one value a bit")
+        return self
+
+    def power(self, codes: Codes, currents: Floats) -> Floats:
+        """Return what a driver draws from all its sources at rest, its load included.
+
+        Parameters
+        ----------
+        codes : ndarray of int
+            Codes.
+        currents : ndarray of the same shape
+            Load currents [A].
+
+        Returns
+        -------
+        ndarray of the same shape
+            Power [W].
+        """
+        grid = np.linspace(-self.i_limit, self.i_limit, self.power_loaded.shape[1])
+        at_knots = PchipInterpolator(grid, self.power_loaded, axis=1)(currents)  # (knots, *shape)
+        right = np.clip(np.searchsorted(self.knots, codes, side="right"), 1, len(self.knots) - 1)
+        left_code, right_code = np.take(self.knots, right - 1), np.take(self.knots, right)
+        share = (codes - left_code) / (right_code - left_code)
+        left = np.take_along_axis(at_knots, (right - 1)[None], axis=0)[0]
+        return np.asarray(
+            self.power_open[codes] + left + share * (np.take_along_axis(at_knots, right[None], axis=0)[0] - left)
+        )
+
+    def switching(self, codes: Codes, before: Codes | None = None) -> Floats:
+        """Return what a change of code draws beyond the power at rest [J].
+
+        Parameters
+        ----------
+        codes : ndarray of int
+            Codes after the change.
+        before : ndarray of int, optional
+            Codes before; by default any code is equally probable, and the mean is returned.
+        """
+        energy = np.zeros(np.shape(codes))
+        for k, (rise, fall) in enumerate(zip(self.rise, self.fall, strict=True)):
+            after = codes >> k & 1
+            changed = 0.5 if before is None else (before >> k & 1) != after
+            energy += changed * np.where(after == 1, rise, fall)
+        return energy
+
+
+class AmplifierEnergy(Model):
+    """A sense amplifier with one feedback resistor."""
+
+    r_feedback: float
+    """Feedback resistance [ohm]."""
+    i_limit: float
+    """The currents span -i_limit..i_limit evenly; positive into the virtual ground [A]."""
+    power: FloatArray
+    """Drawn from the supply, one value a current [W]."""
+    charge: float
+    """Drawn from the supply for a swing of the output, either way, beyond the power at rest [J/V]."""
+
+    def at(self, currents: Floats) -> Floats:
+        """Return the power at currents of any shape [W]."""
+        grid = np.linspace(-self.i_limit, self.i_limit, len(self.power))
+        return np.asarray(PchipInterpolator(grid, self.power)(currents))
+
+
+class AdcEnergy(Model):
+    """The converter of a column: charge redistribution, successive approximation; its logic is not counted."""
+
+    bits: int
+    """Resolution [bit]."""
+    energy: float
+    """A conversion, from supply and references [J]."""
+    time: float
+    """A conversion [s]."""
+    inputs: int
+    """Voltages, spread over the range, that `energy` is the mean of."""
+
+
+class EnergyModel(Model):
+    """Energy of a tile, block by block.
+
+    Every source of a tile belongs to one block: drivers have supply, references and bits, amplifiers the supply. So
+    the sum over blocks is the supplies' energy. What the array dissipates comes through the drivers; the solver's
+    currents say how much, and it is shown apart.
+    """
+
+    v_reference: float
+    """The reference that voltages of a state are relative to [V]."""
+    dacs: dict[Polarity, DacEnergy]
+    """Drivers by polarity."""
+    amplifiers: tuple[AmplifierEnergy, ...]
+    """Sense amplifiers, one a feedback resistance."""
+    adc: AdcEnergy | None
+    """Converter of a column; None if it is finer than any there is a netlist of."""
+
+    def amplifier(self, r_feedback: float) -> AmplifierEnergy:
+        """Return the amplifier with that feedback resistance.
+
+        Raises
+        ------
+        CalibrationError
+            If it was not calibrated.
+        """
+        for model in self.amplifiers:
+            if abs(model.r_feedback - r_feedback) <= 1e-9 * r_feedback:
+                return model
+        raise CalibrationError(
+            f"no energy of a sense amplifier of {r_feedback:g} ohm is calibrated; "
+            "add it to sense_amplifier.r_feedback and calibrate again"
+        )
+
+    def tile_power(self, tile: BehaviouralTile, codes: Codes, state: TileState) -> dict[str, Floats]:
+        """Return what the blocks of a tile dissipate at rest.
+
+        Parameters
+        ----------
+        tile : BehaviouralTile
+            The tile.
+        codes : ndarray of int, shape (batch, rows)
+            DAC codes.
+        state : TileState
+            What ``tile.solve(codes)`` returned.
+
+        Returns
+        -------
+        dict of ndarray of shape (batch,)
+            "dac", "array" (cells and wires) and "amplifier"; their sum is what the supplies deliver [W].
+        """
+        solution = state.solution
+        drawn = self.dacs[tile.dac.polarity].power(np.asarray(codes), solution.row_currents).sum(axis=1)
+        into_rows = ((self.v_reference + state.v_word_line) * solution.row_currents).sum(axis=1)
+        into_columns = ((self.v_reference + state.v_in) * solution.currents).sum(axis=1)
+        amplifiers = self.amplifier(tile.senseamp.r_feedback).at(solution.currents).sum(axis=1)
+        return {"dac": drawn - into_rows, "array": into_rows - into_columns, "amplifier": amplifiers + into_columns}
+
+    def tile_energy(
+        self,
+        tile: BehaviouralTile,
+        codes: Codes,
+        state: TileState,
+        t_read: float,
+        *,
+        before: tuple[Codes, TileState] | None = None,
+        conversions: int | None = None,
+    ) -> dict[str, Floats]:
+        """Return the energy of one product: a change of code, a read, and the conversion of every column.
+
+        Parameters
+        ----------
+        tile, codes, state
+            As for :meth:`tile_power`.
+        t_read : float
+            Time from the change of code to the sample [s].
+        before : tuple of codes and TileState, optional
+            What was before; by default random codes, and outputs at the reference.
+        conversions : int, optional
+            Conversions a product; by default one a column.
+
+        Returns
+        -------
+        dict of ndarray of shape (batch,)
+            "dac", "array", "amplifier" and "adc" [J].
+
+        Raises
+        ------
+        SpecError
+            If `t_read` is no positive time.
+        CalibrationError
+            If conversions are asked for and the ADC is not calibrated.
+        """
+        if not (np.isfinite(t_read) and t_read > 0):
+            raise SpecError(f"t_read must be a time > 0 s, got {t_read}")
+        energy = {name: power * t_read for name, power in self.tile_power(tile, codes, state).items()}
+        codes_before, v_before = (None, 0.0) if before is None else (np.asarray(before[0]), before[1].v_out)
+        energy["dac"] = energy["dac"] + self.dacs[tile.dac.polarity].switching(np.asarray(codes), codes_before).sum(1)
+        swing = np.abs(state.v_out - v_before).sum(axis=1)
+        energy["amplifier"] = energy["amplifier"] + self.amplifier(tile.senseamp.r_feedback).charge * swing
+        columns = tile.g.shape[1] if conversions is None else conversions
+        if columns and self.adc is None:
+            raise CalibrationError(
+                "no energy of so fine an ADC is calibrated; set adc.bits to 10 or less, or ask with conversions=0"
+            )
+        energy["adc"] = np.full(len(swing), columns * self.adc.energy if self.adc else 0.0)
+        return energy

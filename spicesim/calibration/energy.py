@@ -1,0 +1,160 @@
+"""Calibrate what the blocks draw from their supplies: from sweeps at rest, steps of codes and currents, conversions."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from spicesim.behavioural.arrays import Floats
+from spicesim.behavioural.converter import POLARITIES, Polarity
+from spicesim.behavioural.energy import AdcEnergy, AmplifierEnergy, DacEnergy, EnergyModel
+from spicesim.calibration.calibration import Calibration
+from spicesim.calibration.campaign import Campaign
+from spicesim.chip import Chip
+from spicesim.netlist.charge_dac import ChargeDacSizes
+from spicesim.netlist.dac import build_dac
+from spicesim.netlist.netlist import Netlist
+from spicesim.netlist.sar_adc import SarSizes, build_sar_adc
+from spicesim.netlist.senseamp import build_senseamp
+from spicesim.netlist.step_benches import build_current_steps, build_dac_steps
+from spicesim.ngspice.outcome import Results
+
+__all__ = ["calibrate_energy", "supply_power"]
+
+MOST_ADC_BITS = 10
+"""Finest converter there is a netlist of."""
+_LOADS, _KNOTS = 129, 3
+_CONVERSIONS = 3
+_START = 1e-9
+"""Time of the steps [s]."""
+
+
+def calibrate_energy(calibration: Calibration, campaign: Campaign) -> EnergyModel:
+    """Find the energies of all blocks of a chip."""
+    chip = calibration.chip
+    r_feedback = [model.r_feedback for model in calibration.senseamps]
+    bits = range(chip.dac.bits)
+    toggles = [(0, 1 << k) for k in bits] + [(1 << k, 0) for k in bits]
+    limit = {r: calibration.senseamp(r).i_limit for r in r_feedback}
+    swings = {r: 0.5 * calibration.linear_swing(r) / r for r in r_feedback}
+    sizes = _adc_sizes(calibration)
+    netlists: dict[str, Netlist] = {}
+    for polarity in POLARITIES:
+        load = {"i_limit": calibration.dacs[polarity].i_limit, "load_points": _LOADS}
+        step = max(1, (2**chip.dac.bits - 1) // (_KNOTS - 1))
+        netlists[f"open {polarity}"] = _with_references(build_dac(chip, polarity))
+        netlists[f"loaded {polarity}"] = _with_references(build_dac(chip, polarity, code_step=step, **load))  # type: ignore[arg-type]
+        netlists[f"toggles {polarity}"] = build_dac_steps(chip, polarity, toggles, stop=60e-9)
+    for r in r_feedback:
+        points = 2 * math.ceil(limit[r] * r / 5e-3) + 1
+        netlists[f"rest {r}"] = build_senseamp(chip, r, limit[r], points)
+        netlists[f"swing {r}"] = build_current_steps(chip, r, [(0.0, swings[r]), (swings[r], 0.0)], stop=0.5e-6)
+    if sizes is not None:
+        netlists["adc"] = build_sar_adc(chip, _adc_inputs(chip, sizes), sizes)
+    results = dict(zip(netlists, campaign.run(list(netlists.values()), "calibrate energy"), strict=True))
+    return EnergyModel(
+        v_reference=chip.sense_amplifier.v_reference,
+        dacs={polarity: _dac(calibration, polarity, results) for polarity in POLARITIES},
+        amplifiers=tuple(
+            AmplifierEnergy(
+                r_feedback=r,
+                i_limit=limit[r],
+                power=-chip.process.supply * _real(results[f"rest {r}"], "i(vdd)"),
+                charge=_swing_charge(chip, results[f"swing {r}"]),
+            )
+            for r in r_feedback
+        ),
+        adc=None if sizes is None else _adc(chip, sizes, results["adc"]),
+    )
+
+
+def supply_power(results: Results, sources: dict[str, Floats | float]) -> Floats:
+    """Return what sources deliver at each point of an analysis [W].
+
+    Parameters
+    ----------
+    results : Results
+        With the current of every source.
+    sources : dict of str to ndarray or float
+        Voltage of each source by name [V].
+    """
+    parts = [-np.asarray(volts) * _real(results, f"i({name})") for name, volts in sources.items()]
+    return np.asarray(np.sum(parts, axis=0))
+
+
+def _real(results: Results, probe: str) -> Floats:
+    return np.asarray(results[0].vectors[probe].real, dtype=float)
+
+
+def _with_references(netlist: Netlist) -> Netlist:
+    return dataclasses.replace(netlist, probes=(*netlist.probes, "i(vref)", "i(vlo)", "i(vhi)"))
+
+
+def _dac_sources(chip: Chip, polarity: Polarity) -> dict[str, Floats | float]:
+    low = 0.0 if polarity == "unipolar" else -chip.dac.v_span
+    return {"vdd": chip.process.supply, "vref": chip.sense_amplifier.v_reference, "vlo": low, "vhi": chip.dac.v_span}
+
+
+def _dac(calibration: Calibration, polarity: Polarity, results: dict[str, Results]) -> DacEnergy:
+    chip = calibration.chip
+    sources = _dac_sources(chip, polarity)
+    open_power = supply_power(results[f"open {polarity}"], sources)
+    codes = np.rint(_real(results[f"loaded {polarity}"], "v(code)")).astype(int)
+    knots = np.unique(codes)
+    loaded = supply_power(results[f"loaded {polarity}"], sources).reshape(len(knots), _LOADS)
+    steps = results[f"toggles {polarity}"]
+    toggles = [_step_energy(chip, polarity, steps, k) for k in range(2 * chip.dac.bits)]
+    return DacEnergy(
+        power_open=open_power,
+        knots=tuple(int(code) for code in knots),
+        i_limit=calibration.dacs[polarity].i_limit,
+        power_loaded=loaded - loaded[:, _LOADS // 2, None],
+        rise=np.array(toggles[: chip.dac.bits]),
+        fall=np.array(toggles[chip.dac.bits :]),
+    )
+
+
+def _beyond_rest(time: Floats, power: Floats) -> float:
+    """Return the energy beyond the power at rest, which changes with the step from the first to the last value [J]."""
+    at_rest = power[0] * _START + power[-1] * (time[-1] - _START)
+    return float(np.trapezoid(power, time) - at_rest)
+
+
+def _step_energy(chip: Chip, polarity: Polarity, results: Results, k: int) -> float:
+    time, supply, reference = _real(results, "time"), chip.process.supply, chip.sense_amplifier.v_reference
+    low = reference - (chip.dac.v_span if polarity == "bipolar" else 0.0)
+    edge = np.clip((time - _START) / 0.1e-9 + 0.5, 0.0, 1.0) * supply
+    sources: dict[str, Floats | float] = {
+        f"vdd_{k}": supply, f"vlo_{k}": low, f"vhi_{k}": reference + chip.dac.v_span,
+        f"vrise_{k}": edge, f"vfall_{k}": supply - edge,
+    }  # fmt: skip
+    return _beyond_rest(time, supply_power(results, sources))
+
+
+def _swing_charge(chip: Chip, results: Results) -> float:
+    """Return the energy of a swing, the mean of both directions [J/V]."""
+    time = _real(results, "time")
+    energies = [_beyond_rest(time, supply_power(results, {f"vdd_{k}": chip.process.supply})) for k in range(2)]
+    v_out = _real(results, "v(out_0)")
+    return float(np.mean(energies) / abs(v_out[-1] - v_out[0]))
+
+
+def _adc_sizes(calibration: Calibration) -> SarSizes | None:
+    bits = calibration.chip.adc.bits
+    if bits > MOST_ADC_BITS:
+        return None
+    widest = max(model.full_scale for model in calibration.senseamps)
+    return SarSizes(dac=ChargeDacSizes(bits=bits, span=min(2 * widest, 0.5 * calibration.chip.process.supply)))
+
+
+def _adc_inputs(chip: Chip, sizes: SarSizes) -> Floats:
+    return np.asarray(chip.sense_amplifier.v_reference + sizes.dac.span * np.linspace(-0.4, 0.4, _CONVERSIONS))
+
+
+def _adc(chip: Chip, sizes: SarSizes, results: Results) -> AdcEnergy:
+    half = sizes.dac.span / 2
+    reference = chip.sense_amplifier.v_reference
+    # the references lie around the common one, which carries what they draw
+    power = supply_power(results, {"vdd": chip.process.supply, "v0": reference + half, "v1": reference - half})
+    energy = float(np.trapezoid(power, _real(results, "time"))) / _CONVERSIONS
+    return AdcEnergy(bits=sizes.dac.bits, energy=energy, time=sizes.conversion, inputs=_CONVERSIONS)
