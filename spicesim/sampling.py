@@ -119,6 +119,8 @@ def use_scheduler(address: str | None) -> Iterator[None]:
         If Dask is not installed.
     SpecError
         If no scheduler answers, or it has no worker.
+    SimulationError
+        If the scheduler is lost; what was finished is kept.
     """
     if address is None:
         yield
@@ -134,8 +136,16 @@ def use_scheduler(address: str | None) -> Iterator[None]:
     with client:
         if not client.scheduler_info()["workers"]:
             raise SpecError(f"the scheduler {address} has no workers; start some with: dask worker {address}")
-        with joblib.parallel_config(backend="dask", client=client):
-            yield
+        try:
+            with joblib.parallel_config(backend="dask", client=client):
+                yield
+        except Exception as error:
+            if not type(error).__module__.startswith("distributed"):
+                raise
+            raise SimulationError(
+                f"the Dask scheduler {address} was lost or gave up ({error}); finished simulations are kept, so the "
+                "same command goes on from there"
+            ) from error
 
 
 def _home() -> tuple[str, int]:

@@ -85,7 +85,7 @@ def test_a_campaign_in_which_all_fails_is_given_up():
 
 def test_timeouts_stay_timeouts():
     endless = filters(2, points=10**9)
-    with pytest.raises(SimulationTimeoutError, match="2 of 2 .*within 0.5 s"):
+    with pytest.raises(SimulationTimeoutError, match=r"2 of 2 .*within 0\.5 s"):
         run_all(endless, simulator=BatchSimulator(timeout=0.5))
 
 
@@ -213,9 +213,8 @@ def test_two_campaigns_share_a_cache_at_once():
 def test_a_killed_parent_loses_nothing_finished_and_leaves_no_simulation(tmp_path):
     """Ngspice is slow for the fifth run; the parent is killed in it."""
     program = tmp_path / "slow_ngspice"
-    program.write_text(
-        f'#!/bin/sh\ngrep -q "filter 4" netlist.cir && echo $$ >{tmp_path}/pid && exec sleep 600\nexec ngspice "$@"\n'
-    )
+    slow = f'grep -q "filter 4" netlist.cir && echo $$ >{tmp_path}/pid && exec sleep 600'
+    program.write_text(f'#!/bin/sh\n{slow}\nexec ngspice "$@"\n')
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     python = (
         "import sys; from spicesim.netlist.netlist import Netlist\n"
