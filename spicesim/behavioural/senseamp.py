@@ -9,20 +9,11 @@ from pydantic import model_validator
 from scipy.interpolate import PchipInterpolator
 
 from spicesim.behavioural.arrays import FloatArray, Floats, Model
+from spicesim.behavioural.parameter import Parameter
+from spicesim.behavioural.tables import CubicTables
 from spicesim.ports import PortTables
 
-__all__ = ["Parameter", "SenseAmplifierModel"]
-
-
-class Parameter(Model):
-    """A fitted number with its uncertainty."""
-
-    value: float
-    """Estimate."""
-    standard_error: float
-    """One standard deviation of the estimate."""
-    unit: str
-    """SI unit."""
+__all__ = ["SenseAmplifierModel"]
 
 
 class SenseAmplifierModel(Model):
@@ -69,6 +60,10 @@ class SenseAmplifierModel(Model):
     def output(self, currents: npt.ArrayLike) -> Floats:
         """Return the output below the reference for currents of any shape [V]."""
         return np.asarray(self._output(np.asarray(currents, dtype=float)))
+
+    def output_tables(self) -> CubicTables:
+        """Return the output against the current as a table, as :meth:`output` has it."""
+        return CubicTables.of(self.currents, self.v_out[None])
 
     @cached_property
     def _output(self) -> PchipInterpolator:

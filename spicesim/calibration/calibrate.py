@@ -13,6 +13,7 @@ from spicesim.calibration.cell import fit_cell, plan_cell
 from spicesim.calibration.dac import fit_dac, plan_dac
 from spicesim.calibration.energy import calibrate_energy
 from spicesim.calibration.heldout import HeldOut
+from spicesim.calibration.parameters import fit_sheet
 from spicesim.calibration.senseamp import fit_senseamp, plan_senseamp
 from spicesim.calibration.tiles import build_cases, check_tiles, random_matrices
 from spicesim.chip import Chip
@@ -23,6 +24,7 @@ from spicesim.provenance import now, versions
 __all__ = ["ASPECTS", "calibrate"]
 
 ASPECTS: dict[str, Callable[[Calibration, Campaign], Any]] = {
+    "parameters": fit_sheet,
     "energy": calibrate_energy,
 }
 """What can be calibrated beyond operating points, in this order: the field of :class:`Calibration` it fills, and how
@@ -75,7 +77,12 @@ def calibrate(
     calibration = _calibrate_statics(chip, campaign)
     for name in (name for name in ASPECTS if name in wanted):
         calibration = calibration.model_copy(update={name: ASPECTS[name](calibration, campaign)})
-    return calibration.model_copy(update={"seconds": time.monotonic() - start, "simulations": campaign.simulations})
+    return calibration.model_copy(
+        update={
+            "seconds": time.monotonic() - start, "simulations": campaign.simulations, "costs": campaign.costs,
+            "aids": dict(campaign.aids), "failures": tuple(campaign.failures),
+        }
+    )  # fmt: skip
 
 
 def _calibrate_statics(chip: Chip, campaign: Campaign) -> Calibration:
@@ -115,9 +122,5 @@ def _calibrate_statics(chip: Chip, campaign: Campaign) -> Calibration:
         random_vectors=2 if quick else 6,
         seed=seed,
     )
-    checks = check_tiles(
-        chip, cases, simulator=campaign.simulator, jobs=campaign.jobs,
-        progress="check whole tiles" if campaign.progress else "",
-    )  # fmt: skip
-    campaign.simulations += sum(len(case.codes) for case in cases)
+    checks = check_tiles(chip, cases, campaign)
     return calibration.model_copy(update={"checks": tuple(checks)})

@@ -16,6 +16,7 @@ from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.energy import EnergyModel
 from spicesim.behavioural.senseamp import SenseAmplifierModel
 from spicesim.behavioural.tile import BehaviouralTile
+from spicesim.calibration.fit import Fit
 from spicesim.calibration.heldout import ErrorSummary, HeldOut
 from spicesim.chip import Chip
 from spicesim.errors import CalibrationError
@@ -85,6 +86,8 @@ class Calibration(Model):
     """The points behind them."""
     checks: tuple[TileCheck, ...]
     """Whole tiles against transistor level."""
+    parameters: dict[str, Fit] | None = None
+    """Data sheet: physical parameters of the blocks with their intervals; it computes nothing."""
     energy: EnergyModel | None = None
     """What blocks draw from their supplies."""
 
@@ -92,6 +95,7 @@ class Calibration(Model):
     def hash(self) -> str:
         """Hash of the models: equal for calibrations that compute equal results."""
         about = {"quick", "seed", "created", "seconds", "simulations", "versions", "errors", "held_out", "checks"}
+        about |= {"parameters"}
         text = self.model_dump_json(exclude=about, exclude_none=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

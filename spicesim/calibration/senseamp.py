@@ -6,14 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from spicesim.behavioural.arrays import Floats
-from spicesim.behavioural.senseamp import Parameter, SenseAmplifierModel
+from spicesim.behavioural.parameter import Parameter
+from spicesim.behavioural.senseamp import SenseAmplifierModel
 from spicesim.calibration.heldout import HeldOut
 from spicesim.chip import Chip
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.senseamp import build_senseamp
 from spicesim.ngspice.outcome import Results
 
-__all__ = ["SenseAmplifierPlan", "fit_senseamp", "plan_senseamp"]
+__all__ = ["SenseAmplifierPlan", "fit_senseamp", "linear_range", "plan_senseamp"]
 
 _LINEAR = 1e-3
 """Departure from a straight line that ends the linear range, as a fraction of the swing."""
@@ -111,18 +112,32 @@ def _line(x: Floats, y: Floats) -> tuple[float, float, float, float]:
     return float(solution[0]), float(solution[1]) / scale, float(errors[0]), float(errors[1]) / scale
 
 
-def _parameters(
-    i: Floats, v_in: Floats, v_out: Floats, r_feedback: float
-) -> tuple[dict[str, Parameter], tuple[float, float]]:
-    rail_high, rail_low = float(v_out.min()), float(v_out.max())
-    swing = min(-rail_high, rail_low)
+def linear_range(i: Floats, v_out: Floats) -> slice:
+    """Find the points of a sweep around zero current where the output follows a straight line.
+
+    Parameters
+    ----------
+    i : ndarray of shape (points,)
+        Currents, ascending [A].
+    v_out : ndarray of shape (points,)
+        Outputs below the reference [V].
+    """
+    swing = min(-float(v_out.min()), float(v_out.max()))
     inner = np.abs(v_out) < 0.5 * swing
     offset, slope, _, _ = _line(i[inner], v_out[inner])
     straight = np.abs(v_out - offset - slope * i) < _LINEAR * swing
     middle = int(np.argmin(np.abs(i)))
-    first = middle - int(np.argmin(straight[middle::-1])) + 1
-    last = middle + int(np.argmin(straight[middle:])) - 1
-    linear = slice(first, last + 1)
+    before, behind = ~straight[middle::-1], ~straight[middle:]
+    first = middle - int(np.argmax(before)) + 1 if before.any() else 0
+    last = middle + int(np.argmax(behind)) - 1 if behind.any() else len(i) - 1
+    return slice(first, last + 1)
+
+
+def _parameters(
+    i: Floats, v_in: Floats, v_out: Floats, r_feedback: float
+) -> tuple[dict[str, Parameter], tuple[float, float]]:
+    linear = linear_range(i, v_out)
+    first, last = linear.start, linear.stop - 1
     offset, slope, offset_error, slope_error = _line(i[linear], v_out[linear])
     v_zero, r_in, v_zero_error, r_in_error = _line(i[linear], v_in[linear])
     # a rail is read where the output hardly moves any more; its scatter there is its uncertainty
