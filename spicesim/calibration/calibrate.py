@@ -77,7 +77,12 @@ def calibrate(
     calibration = _calibrate_statics(chip, campaign)
     for name in (name for name in ASPECTS if name in wanted):
         calibration = calibration.model_copy(update={name: ASPECTS[name](calibration, campaign)})
-    return calibration.model_copy(update={"seconds": time.monotonic() - start, "simulations": campaign.simulations})
+    return calibration.model_copy(
+        update={
+            "seconds": time.monotonic() - start, "simulations": campaign.simulations, "costs": campaign.costs,
+            "aids": dict(campaign.aids), "failures": tuple(campaign.failures),
+        }
+    )  # fmt: skip
 
 
 def _calibrate_statics(chip: Chip, campaign: Campaign) -> Calibration:
@@ -117,9 +122,5 @@ def _calibrate_statics(chip: Chip, campaign: Campaign) -> Calibration:
         random_vectors=2 if quick else 6,
         seed=seed,
     )
-    checks = check_tiles(
-        chip, cases, simulator=campaign.simulator, jobs=campaign.jobs,
-        progress="check whole tiles" if campaign.progress else "",
-    )  # fmt: skip
-    campaign.simulations += sum(len(case.codes) for case in cases)
+    checks = check_tiles(chip, cases, campaign)
     return calibration.model_copy(update={"checks": tuple(checks)})

@@ -1,13 +1,14 @@
 """A chip's calibration: the models of its blocks, how good they are, and where they hold; a JSON file."""
 
 import hashlib
+import json
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from spicesim.behavioural.arrays import FloatArray, Model
 from spicesim.behavioural.cell import CellModel
@@ -59,7 +60,7 @@ class TileCheck(Model):
 class Calibration(Model):
     """Calibrated models of all blocks of one chip, with their held-out errors."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     """Version of this file's format."""
     chip: Chip
     """The chip, whole."""
@@ -86,6 +87,12 @@ class Calibration(Model):
     """The points behind them."""
     checks: tuple[TileCheck, ...]
     """Whole tiles against transistor level."""
+    costs: dict[str, Cost] = Field(default_factory=dict)
+    """What was simulated, step by step."""
+    aids: dict[str, int] = Field(default_factory=dict)
+    """Simulations that converged only with an aid, by its name; see :data:`spicesim.ngspice.aids.AIDS`."""
+    failures: tuple[str, ...] = ()
+    """Simulations that failed and were done without, each with its rerun command. None is behind a fit."""
     parameters: dict[str, Fit] | None = None
     """Data sheet: physical parameters of the blocks with their intervals; it computes nothing."""
     energy: EnergyModel | None = None
@@ -95,7 +102,7 @@ class Calibration(Model):
     def hash(self) -> str:
         """Hash of the models: equal for calibrations that compute equal results."""
         about = {"quick", "seed", "created", "seconds", "simulations", "versions", "errors", "held_out", "checks"}
-        about |= {"parameters"}
+        about |= {"parameters", "costs", "aids", "failures"}
         text = self.model_dump_json(exclude=about, exclude_none=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -202,10 +209,30 @@ def load_calibration(path: str | Path) -> Calibration:
     except (OSError, UnicodeDecodeError) as error:
         raise CalibrationError(f"cannot read {path}: {error}; {remedy}") from None
     try:
-        return Calibration.model_validate_json(text)
+        return Calibration.model_validate(_upgrade(json.loads(text), path))
+    except json.JSONDecodeError as error:
+        raise CalibrationError(f"{path} is no calibration or is damaged ({error}); {remedy}") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise CalibrationError(
             f"{path} is no calibration of this version or is damaged ({where or 'file'}: {first['msg']}); {remedy}"
         ) from None
+
+
+_NEWEST = 2
+
+
+def _upgrade(document: Any, path: Path) -> Any:
+    """Bring a document of an older schema to the newest one.
+
+    Version 1 knew neither costs, aids and failures nor a plan; what is there has the same meaning.
+    """
+    if not isinstance(document, dict) or not isinstance(version := document.get("schema_version"), int):
+        return document
+    if version > _NEWEST:
+        raise CalibrationError(
+            f"{path} has schema_version {version}, and this spicesim reads up to {_NEWEST}; install a newer one, or "
+            f"run: spicesim calibrate CHIP.toml -o {path.name}"
+        )
+    return {**document, "schema_version": _NEWEST} if version == 1 else document
