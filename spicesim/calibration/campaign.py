@@ -1,19 +1,34 @@
-"""A calibration's simulations: how they are run, and how many there were."""
+"""A calibration's simulations: how they are run, how many there were, what they cost, and which failed."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from spicesim.behavioural.arrays import Model
+from spicesim.errors import SimulationError
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.batch import BatchSimulator
 from spicesim.ngspice.outcome import Results
-from spicesim.sampling import run_all
+from spicesim.sampling import run_all, run_each
 
-__all__ = ["Campaign"]
+__all__ = ["Campaign", "Cost"]
+
+_TOLERATED = 0.1
+"""Fraction of runs that may fail where a result more or less does not matter."""
+
+
+class Cost(Model):
+    """What one step of a calibration took."""
+
+    simulations: int
+    """Ngspice runs."""
+    seconds: float
+    """Time of all of them, one after the other, when they were done [s]."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Campaign:
-    """How the simulations of a calibration run; it counts them."""
+    """How the simulations of a calibration run; it keeps the accounts."""
 
     quick: bool = False
     """Whether to take fewer points."""
@@ -25,8 +40,17 @@ class Campaign:
     """Simulations at a time; by default one a processor."""
     progress: bool = False
     """Whether to show progress on stderr."""
-    simulations: int = 0
-    """Runs so far."""
+    costs: dict[str, Cost] = field(default_factory=dict)
+    """By label, what was run."""
+    aids: Counter[str] = field(default_factory=Counter)
+    """Runs that converged only with an aid, by its name."""
+    failures: list[str] = field(default_factory=list)
+    """Runs that failed and were done without; each with its rerun command."""
+
+    @property
+    def simulations(self) -> int:
+        """Runs so far."""
+        return sum(cost.simulations for cost in self.costs.values())
 
     def run(self, netlists: Sequence[Netlist], label: str) -> list[Results]:
         """Simulate, taking from the cache what was simulated before.
@@ -36,13 +60,51 @@ class Campaign:
         netlists : sequence of Netlist
             What to simulate.
         label : str
-            Of the progress bar.
+            Of the progress bar and the accounts.
 
         Returns
         -------
         list of Results
             In the order of `netlists`.
+
+        Raises
+        ------
+        SimulationError
+            If any failed, after all others were done and kept: a fit needs every one of them.
         """
         results = run_all(netlists, simulator=self.simulator, jobs=self.jobs, progress=label if self.progress else "")
-        self.simulations += len(netlists)
+        self._book(results, label)
         return results
+
+    def try_run(self, netlists: Sequence[Netlist], label: str) -> list[Results | None]:
+        """Simulate as :meth:`run`, where a result more or less does not matter: checks, draws of a distribution.
+
+        Returns
+        -------
+        list of Results or None
+            In the order of `netlists`; None for a run that failed, which is then among the `failures`.
+
+        Raises
+        ------
+        SimulationError
+            If more than a tenth failed.
+        """
+        outcomes = run_each(netlists, simulator=self.simulator, jobs=self.jobs, progress=label if self.progress else "")
+        failures = [f"{label}: {outcome}" for outcome in outcomes if isinstance(outcome, SimulationError)]
+        if len(failures) > _TOLERATED * len(netlists):
+            raise SimulationError(
+                f"{len(failures)} of {len(netlists)} simulations failed, more than a tenth; "
+                f"what was finished is kept: {'; '.join(failures[:8])}"
+            )
+        results = [None if isinstance(outcome, SimulationError) else outcome for outcome in outcomes]
+        self._book([result for result in results if result is not None], label)
+        self.failures += failures
+        return results
+
+    def _book(self, results: Sequence[Results], label: str) -> None:
+        before = self.costs.get(label, Cost(simulations=0, seconds=0.0))
+        self.costs[label] = Cost(
+            simulations=before.simulations + len(results),
+            seconds=before.seconds + sum(result.seconds for result in results),
+        )
+        self.aids.update(result.aid for result in results if result.aid)

@@ -10,13 +10,13 @@ from spicesim.behavioural.converter import POLARITIES, Polarity
 from spicesim.behavioural.senseamp import SenseAmplifierModel
 from spicesim.behavioural.tile import BehaviouralTile, TileState
 from spicesim.calibration.calibration import TileCheck
+from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.patterns import Codes, code_vectors, random_conductances
 from spicesim.chip import Chip
+from spicesim.errors import SimulationError
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.tile import build_tile
-from spicesim.ngspice.batch import BatchSimulator
 from spicesim.ngspice.outcome import Results
-from spicesim.sampling import run_all
 
 __all__ = [
     "TileCase",
@@ -147,44 +147,45 @@ def _saturated(amplifier: SenseAmplifierModel, v_out: Floats) -> Floats:
 
 
 def check_tiles(
-    chip: Chip,
-    cases: Sequence[TileCase],
-    *,
-    simulator: BatchSimulator | None = None,
-    jobs: int | None = None,
-    progress: str = "",
+    chip: Chip, cases: Sequence[TileCase], campaign: Campaign | None = None, label: str = "check whole tiles"
 ) -> list[TileCheck]:
     """Run every vector of every case in ngspice and beside it in the behavioural tile.
+
+    A vector whose simulation fails is left out, and listed in the campaign's failures.
 
     Raises
     ------
     SimulationError
-        If a run fails.
+        If more than a tenth of the runs fail, or all of a case.
     """
+    campaign = campaign or Campaign()
     states = [case.tile.solve(np.stack(list(case.codes.values()))) for case in cases]
     netlists = [
         tile_netlist(chip, case.tile, codes, state, k)
         for case, state in zip(cases, states, strict=True)
         for k, codes in enumerate(case.codes.values())
     ]
-    results = iter(run_all(netlists, simulator=simulator, jobs=jobs, progress=progress))
+    results = iter(campaign.try_run(netlists, label))
     checks = []
     for case, state in zip(cases, states, strict=True):
-        rows, columns = case.tile.g.shape
-        measured = np.stack([tile_outputs(chip, next(results), columns) for _ in case.codes])
+        columns = case.tile.g.shape[1]
+        found = {k: result for k, result in enumerate([next(results) for _ in case.codes]) if result is not None}
+        if not found:
+            raise SimulationError(f"no vector of the tile {case.name!r} could be simulated: {campaign.failures[-1]}")
+        measured = np.stack([tile_outputs(chip, result, columns) for result in found.values()])
         saturated = _saturated(case.tile.senseamp, measured)
         checks.append(
             TileCheck(
                 name=case.name,
-                rows=rows,
+                rows=case.tile.g.shape[0],
                 columns=columns,
                 polarity=case.tile.dac.polarity,
                 r_feedback=case.tile.senseamp.r_feedback,
                 full_scale=case.tile.senseamp.full_scale,
-                pattern=tuple(case.codes),
+                pattern=tuple(kind for k, kind in enumerate(case.codes) if k in found),
                 saturated=tuple(tuple(bool(flag) for flag in row) for row in saturated),
                 measured=measured,
-                predicted=state.v_out,
+                predicted=state.v_out[list(found)],
             )
         )
     return checks

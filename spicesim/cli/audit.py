@@ -8,6 +8,7 @@ import numpy as np
 
 from spicesim.behavioural.arrays import Floats
 from spicesim.calibration.calibration import Calibration, load_calibration
+from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.tiles import build_cases, check_tiles, random_matrices
 from spicesim.cli.options import jobs_option, timeout_option
 from spicesim.cli.tables import format_checks
@@ -45,8 +46,11 @@ def audit(
     chip = calibration.chip
     matrices = random_matrices(chip, numbers, seed) | trained_matrices(calibration, numbers)
     cases = build_cases(chip, calibration.tile, matrices, random_vectors=vectors, seed=seed)
-    checks = check_tiles(chip, cases, simulator=BatchSimulator(timeout=timeout), jobs=jobs, progress="audit")
+    campaign = Campaign(simulator=BatchSimulator(timeout=timeout), jobs=jobs, progress=True)
+    checks = check_tiles(chip, cases, campaign, "audit")
     click.echo(format_checks(checks))
+    for failure in campaign.failures:
+        click.echo(f"left out, as it failed: {failure}")
     if json_path is not None:
         write_text(json_path, json.dumps([check.model_dump(mode="json") for check in checks], indent=1) + "\n")
         click.echo(f"wrote {json_path}")

@@ -4,15 +4,18 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.calibration import Calibration, load_calibration
+from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.cell import fit_cell, plan_cell
+from spicesim.calibration.tiles import build_cases, check_tiles, random_matrices, tile_netlist
 from spicesim.chip import preset
-from spicesim.errors import CalibrationError, MappingError, SpecError, ValidityError
+from spicesim.errors import CalibrationError, MappingError, SimulationError, SpecError, ValidityError
 from spicesim.sampling import run_all
 
 
@@ -78,7 +81,7 @@ def test_resistive_cells_need_few_orders():
         (lambda text: text[: len(text) // 2], "damaged"),
         (lambda text: "{}", "no calibration"),
         (lambda text: "", "no calibration"),
-        (lambda text: text.replace('"schema_version": 1', '"schema_version": 99', 1), "schema_version"),
+        (lambda text: text.replace('"schema_version": 2', '"schema_version": 99', 1), "reads up to 2"),
         (lambda text: text.replace('"v_out": [', '"v_out": ["x", ', 1), "v_out"),
     ],
     ids=["cut", "empty object", "empty file", "other schema", "a word for a number"],
@@ -90,6 +93,51 @@ def test_damaged_and_foreign_files_are_refused(generic_calibration, tmp_path, da
     with pytest.raises(CalibrationError, match=said) as caught:
         load_calibration(path)
     assert "spicesim calibrate" in str(caught.value)
+
+
+def test_a_file_of_version_1_is_upgraded(generic_calibration, tmp_path):
+    """Version 1 had no costs, aids and failures; its models are the same."""
+    old = json.loads(generic_calibration.model_dump_json(exclude_none=True))
+    for name in ("costs", "aids", "failures"):
+        del old[name]
+    (tmp_path / "old.json").write_text(json.dumps({**old, "schema_version": 1}))
+    new = load_calibration(tmp_path / "old.json")
+    assert (new.schema_version, new.failures, new.hash) == (2, (), generic_calibration.hash)
+    (tmp_path / "old.json").write_text(json.dumps({**old, "schema_version": 1, "cells": []}))
+    with pytest.raises(CalibrationError, match="cells"):
+        load_calibration(tmp_path / "old.json")
+
+
+def test_a_failed_check_is_left_out_and_said(generic_calibration, monkeypatch):
+    """One vector in eleven; a tenth is the limit."""
+    chip = generic_calibration.chip
+    matrices = random_matrices(chip, (4,), 0)
+    cases = build_cases(chip, generic_calibration.tile, matrices, random_vectors=6, seed=0)[:2]
+    broken = 1
+
+    def break_netlist(*arguments):
+        nonlocal broken
+        netlist = tile_netlist(*arguments)
+        broken -= 1
+        return netlist if broken < 0 else replace(netlist, body="x1 a 0 missing")
+
+    monkeypatch.setattr("spicesim.calibration.tiles.tile_netlist", break_netlist)
+    campaign = Campaign()
+    checks = check_tiles(chip, cases, campaign)
+    assert len(checks[0].pattern) == len(cases[0].codes) - 1 == len(checks[0].measured) == len(checks[0].predicted)
+    assert "rerun: cd" in campaign.failures[0]
+    assert len(campaign.failures) == 1
+    broken = 5
+    with pytest.raises(SimulationError, match="more than a tenth"):
+        check_tiles(chip, cases, Campaign())
+
+
+def test_a_fit_refuses_to_do_without_a_simulation(monkeypatch):
+    netlists = [
+        replace(n, body="x1 a 0 missing") for n in plan_cell(preset("generic-1t1r")).netlists(preset("generic-1t1r"))
+    ]
+    with pytest.raises(SimulationError, match="rerun: cd"):
+        Campaign().run(netlists, "broken")
 
 
 def test_a_file_that_is_not_there_says_how_to_make_one(tmp_path):
@@ -162,5 +210,6 @@ def test_the_file_is_json_with_provenance(generic_calibration, tmp_path):
     document = json.loads((tmp_path / "cal.json").read_text())
     assert document["chip"]["name"] == "generic-1t1r"
     assert {"ngspice", "numpy", "spicesim"} <= set(document["versions"])
-    assert document["schema_version"] == 1
+    assert document["schema_version"] == 2
+    assert sum(cost["simulations"] for cost in document["costs"].values()) == document["simulations"]
     assert Calibration.model_validate(document).hash == generic_calibration.hash
