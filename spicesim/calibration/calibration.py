@@ -18,6 +18,7 @@ from spicesim.behavioural.energy import EnergyModel
 from spicesim.behavioural.senseamp import SenseAmplifierModel
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.calibration.fit import Fit
+from spicesim.calibration.campaign import Cost
 from spicesim.calibration.heldout import ErrorSummary, HeldOut
 from spicesim.chip import Chip
 from spicesim.errors import CalibrationError
