@@ -12,12 +12,19 @@ from spicesim.plots.blocks import (
     plot_virtual_ground,
 )
 from spicesim.plots.figure import figure_svg
-from spicesim.plots.network import plot_accuracies, plot_confusion, plot_error_distribution, plot_layer_snr
+from spicesim.plots.network import (
+    plot_accuracies,
+    plot_budget,
+    plot_confusion,
+    plot_error_distribution,
+    plot_layer_snr,
+)
 from spicesim.plots.tiles import plot_error_by_vector, plot_ir_drop, plot_ir_drop_profile, plot_parity
 
 __all__ = [
     "figure_svg",
     "plot_accuracies",
+    "plot_budget",
     "plot_cell",
     "plot_cell_bias",
     "plot_cell_nonlinearity",

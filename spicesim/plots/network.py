@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from spicesim.plots.figure import MUTED, SERIES, new_axes, styled
 
-__all__ = ["plot_accuracies", "plot_confusion", "plot_error_distribution", "plot_layer_snr"]
+__all__ = ["plot_accuracies", "plot_budget", "plot_confusion", "plot_error_distribution", "plot_layer_snr"]
 
 _COUNTED = 16
 """Most classes whose counts are written into a confusion matrix."""
@@ -103,4 +103,41 @@ def plot_error_distribution(errors: npt.ArrayLike, product_errors: npt.ArrayLike
     axes.set_xlabel("size of the error [ppm of full scale]")
     axes.set_ylabel("share below [%]")
     axes.legend(loc="upper left")
+    return figure
+
+
+@styled
+def plot_budget(
+    names: Sequence[str], alone: npt.ArrayLike, without: npt.ArrayLike, total: tuple[float, float, float]
+) -> Figure:
+    """Plot the error budget of a network, as shares of the whole error's power.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Parts of the budget.
+    alone : array_like of shape (parts, 3)
+        Power of each part with the ends of its interval.
+    without : array_like of shape (parts, 3)
+        What the power loses without it; NaN where that has no meaning.
+    total : tuple of float
+        Power of the whole with the ends of its interval.
+    """
+    figure, (axes,) = new_axes(1.0 + 0.34 * (len(names) + 1))
+    places = np.arange(len(names) + 1)
+    unit = 100 / total[0] if total[0] > 0 else 0.0
+    series = (
+        ("each alone", SERIES[0], "o", -0.13, np.vstack([np.asarray(alone, dtype=float), total])),
+        ("lost without it", SERIES[1], "s", 0.13, np.vstack([np.asarray(without, dtype=float), [np.nan] * 3])),
+    )
+    axes.axvline(0, color=MUTED, linewidth=0.7)
+    for label, colour, marker, shift, values in series:
+        shares = unit * values
+        axes.hlines(places + shift, shares[:, 1], shares[:, 2], color=colour, linewidth=1.2)
+        axes.plot(shares[:, 0], places + shift, marker, color=colour, markersize=4.5, label=label)
+    axes.set_yticks(places, [*names, "whole chip"])
+    axes.invert_yaxis()
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("power of the error of the first output [% of the whole chip's]")
+    figure.legend(loc="outside upper left", ncols=2, handletextpad=0.1)
     return figure

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from spicesim.budget import Budget
 from spicesim.calibration.calibration import Calibration
+from spicesim.report.budget import budget_section
 from spicesim.report.calibration import calibration_sections
 from spicesim.report.chip import chip_section
 from spicesim.report.network import AccuracyRow, IrDropMap, NetworkReport, network_sections
@@ -17,6 +19,7 @@ __all__ = [
     "IrDropMap",
     "NetworkReport",
     "describe_run",
+    "write_budget_report",
     "write_calibration_report",
     "write_network_report",
 ]
@@ -90,5 +93,34 @@ def write_network_report(report: NetworkReport, calibration: Calibration, path: 
             chip_section(calibration.chip),
             provenance_section(calibration.versions, report.provenance),
         ),
+    )
+    write_page(page, path)
+
+
+def write_budget_report(budget: Budget, calibration: Calibration, model: str, path: str | Path) -> None:
+    """Write the page of an error budget.
+
+    Parameters
+    ----------
+    budget : Budget
+        The budget.
+    calibration : Calibration
+        Of the chip.
+    model : str
+        Name of the network.
+    path : str or Path
+        Where to write the page.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be written.
+    """
+    page = Page(
+        title=model,
+        kind="Error budget of a network on an analog chip",
+        text=f"{len(budget.digital)} inputs through {model} on {calibration.chip.name}.",
+        facts=(calibration_facts(calibration),),
+        sections=(budget_section(budget), chip_section(calibration.chip), provenance_section(calibration.versions)),
     )
     write_page(page, path)

@@ -9,6 +9,7 @@ from spicesim.calibration.calibration import Calibration
 from spicesim.engine import ExactEngine
 from spicesim.experiment import Experiment
 from spicesim.network.result import SampledMvm
+from spicesim.network.uncalibrated import calibrated
 from spicesim.report.network import AccuracyRow, IrDropMap, NetworkReport
 
 __all__ = ["describe_run"]
@@ -44,7 +45,7 @@ def describe_run(experiment: Experiment, name: str, others: Mapping[str, Experim
         confusion=_confusion(experiment),
         audit=experiment.audit,
         product_seconds=experiment.product_seconds,
-        ir_drop=_ir_drop_map(result.samples, experiment.calibration) if result.samples else None,
+        ir_drop=_ir_drop_map(result.samples, calibrated(experiment.calibration)) if result.samples else None,
         notes=result.stats.notes,
         provenance=document["provenance"],
     )

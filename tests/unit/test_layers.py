@@ -22,9 +22,9 @@ LAYERS = [
     ["ngspice"],
     ["sampling"],
     ["calibration"],
-    ["engine", "fast_engine", "device_engine"],
+    ["engine", "fast_engine", "device_engine", "ablation"],
     ["bench", "network", "audit", "plots", "characterise"],
-    ["experiment", "study", "report"],
+    ["experiment", "study", "budget", "report"],
     ["demo", "cli"],
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}

@@ -1,0 +1,329 @@
+"""Which imperfection of a chip costs a network how much: each alone, each taken away, and whether they add up."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from spicesim.ablation import DEVICE, SOURCES, ablate_calibration, ablate_device, device_sources
+from spicesim.calibration.calibration import Calibration
+from spicesim.device_engine import DeviceEngine
+from spicesim.devices import DeviceModel
+from spicesim.engine import Engine, build_engine
+from spicesim.errors import SpecError
+from spicesim.network import Network, compile_network
+from spicesim.network.compiled import CHUNK, Inputs
+from spicesim.network.dataset import Dataset
+
+__all__ = ["CONFIDENCE", "Budget", "Estimate", "Variant", "run_budget"]
+
+Floats = npt.NDArray[np.float64]
+
+CONFIDENCE = 0.95
+"""Of the intervals."""
+RESAMPLES = 1000
+"""Of the bootstrap."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A number with the interval in which it lies."""
+
+    value: float
+    """As found."""
+    low: float
+    """Lower end of the interval."""
+    high: float
+    """Upper end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Variant:
+    """The network on a chip with some imperfections."""
+
+    sources: tuple[str, ...]
+    """Those it has."""
+    errors: Floats
+    """First output less the digital one, (chips, inputs, numbers)."""
+    snr_db: tuple[float, ...]
+    """Of each layer, for the inputs it got, all chips together [dB]."""
+    cosine: float
+    """Mean cosine between first output and digital one."""
+    accuracy: float | None
+    """Fraction of right answers, mean of the chips; None without labels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Budget:
+    """The error budget of a network on a chip.
+
+    All powers are mean squares over those of the digital output. With f the error of a chip without any imperfection,
+    a_i that of a chip with one alone, less f, and e that of the real chip: the powers of f and all a_i, the
+    correlation, which is that of their sum less the sum of theirs, and the interaction, which is what e has beyond
+    their sum, make the power of e. Sources that do not depend on each other have no correlation; systematic ones, such
+    as wires and amplifiers, have. An interaction other than 0 says that sources change each other's effect.
+    """
+
+    layers: tuple[str, ...]
+    """Names."""
+    sources: tuple[str, ...]
+    """What the real chip has."""
+    digital: Floats
+    """First output computed digitally, (inputs, numbers)."""
+    none: Variant
+    """Without any imperfection but the ranges of the converters and 12 and 16 bits."""
+    whole: Variant
+    """The real chip."""
+    alone: dict[str, Variant]
+    """With one imperfection alone, by its name."""
+    without: dict[str, Variant]
+    """With all but one, by its name."""
+    chips: int
+    """Chips run with random devices."""
+    seed: int
+    """Of the first, and of the bootstrap."""
+
+    def _powers(self, rows: npt.NDArray[np.int64], chips: npt.NDArray[np.int64]) -> dict[str, float]:
+        """Return all powers of some inputs and chips, each with the multiplicity it has there."""
+        scale = float(np.mean(self.digital[rows] ** 2))
+
+        def take(variant: Variant) -> Floats:
+            errors = variant.errors[:, rows]
+            return errors if len(errors) == 1 else errors[chips]
+
+        def power(errors: Floats) -> float:
+            return float(np.mean(errors**2)) / scale
+
+        floor, whole = take(self.none), take(self.whole)
+        shares = {name: take(variant) - floor for name, variant in self.alone.items()}
+        powers = {name: power(share) for name, share in shares.items()}
+        total, added = power(whole), power(floor + sum(shares.values()))
+        parts = power(floor) + sum(powers.values())
+        found = {f"alone {name}": value for name, value in powers.items()}
+        found |= {f"without {name}": total - power(take(variant)) for name, variant in self.without.items()}
+        return found | {
+            "floor": power(floor),
+            "correlation": added - parts,
+            "interaction": total - added,
+            "remainder": total - parts,
+            "total": total,
+        }
+
+    def estimates(self) -> dict[str, Estimate]:
+        """Return powers with bootstrap intervals over inputs and chips.
+
+        Returns
+        -------
+        dict of str to Estimate
+            "floor", "alone X" of each source, "correlation" and "interaction" add up to "total"; "remainder" is the
+            sum of the last two, "without X" what the total loses if X is taken away.
+        """
+        count = len(self.digital)
+        generator = np.random.default_rng(self.seed)
+        value = self._powers(np.arange(count), np.arange(self.chips))
+        draws = [
+            self._powers(generator.integers(count, size=count), generator.integers(self.chips, size=self.chips))
+            for _ in range(RESAMPLES)
+        ]
+        tail = 50 * (1 - CONFIDENCE)
+        ends = {name: np.percentile([draw[name] for draw in draws], [tail, 100 - tail]) for name in value}
+        return {
+            name: Estimate(value=value[name], low=float(ends[name][0]), high=float(ends[name][1])) for name in value
+        }
+
+    def document(self) -> dict[str, Any]:
+        """Return all numbers as plain data, ready for JSON."""
+        estimates = self.estimates()
+
+        def plain(key: str) -> dict[str, float]:
+            found = estimates[key]
+            return {"power": found.value, "low": found.low, "high": found.high}
+
+        def describe(variant: Variant) -> dict[str, Any]:
+            snr = {n: s if math.isfinite(s) else None for n, s in zip(self.layers, variant.snr_db, strict=True)}
+            return {"accuracy": variant.accuracy, "cosine": variant.cosine, "snr_db": snr}
+
+        return {
+            "confidence": CONFIDENCE,
+            "inputs": len(self.digital),
+            "chips": self.chips,
+            "seed": self.seed,
+            "total": plain("total") | describe(self.whole),
+            "floor": plain("floor") | describe(self.none),
+            "sources": [
+                {
+                    "name": name,
+                    "meaning": SOURCES[name],
+                    "alone": plain(f"alone {name}") | describe(self.alone[name]),
+                    "taken_away": plain(f"without {name}") | describe(self.without[name]),
+                }
+                for name in self.sources
+            ],
+            "correlation": plain("correlation"),
+            "interaction": plain("interaction"),
+            "remainder": plain("remainder"),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Bench:
+    """What all variants share."""
+
+    network: Network
+    model: Any
+    options: dict[str, Any]
+    dataset: Dataset
+    calibration: Calibration
+    digital: Floats
+    engine: str
+    device: DeviceModel | None
+    time: float
+    seeds: Sequence[int]
+    gains: bool
+
+    def run(self, sources: tuple[str, ...]) -> Variant:
+        """Run the network on chips that have these imperfections."""
+        calibration = ablate_calibration(self.calibration, sources)
+        network = compile_network(self.model, calibration, **self.options)
+        assert self.network.ranges is not None
+        bits = calibration.chip.adc.bits
+        network.use_ranges([replace(own, adc=replace(own.adc, bits=bits)) for own in self.network.ranges])
+        engine = build_engine(self.engine, calibration)
+        device = None if self.device is None else ablate_device(self.device, self.time, sources)
+        typical: Inputs | None = self.dataset.calibration_inputs
+        if typical is None:
+            typical = self.dataset.first(CHUNK).inputs
+        errors, logits, signal, noise = [], [], np.zeros(len(network.layers)), np.zeros(len(network.layers))
+        for seed in self.seeds if device is not None else self.seeds[:1]:
+            chip, start = self._chips(engine, calibration, device, seed, drifts="drift" in sources)
+            if self.gains:
+                network.fit_gains(typical, start)
+            result = network.run(self.dataset.inputs, chip)
+            found = _flat(result.logits)
+            logits.append(result.logits)
+            errors.append(found - self.digital)
+            ratios = np.array([10 ** (-layer.snr_db / 10) for layer in result.stats.layers])
+            signal, noise = signal + 1, noise + ratios
+        outputs = np.stack(errors) + self.digital
+        lengths = np.linalg.norm(outputs, axis=2) * np.linalg.norm(self.digital, axis=1)
+        cosines = np.sum(outputs * self.digital, axis=2) / np.where(lengths > 0, lengths, 1.0)
+        labels, accuracy = self.dataset.labels, None
+        if labels is not None and logits[0].ndim == 2:
+            accuracy = float(np.mean([np.argmax(own, axis=1) == labels for own in logits]))
+        with np.errstate(divide="ignore"):
+            snr = -10 * np.log10(noise / signal)
+        return Variant(
+            sources=sources, errors=np.stack(errors), snr_db=tuple(map(float, snr)), cosine=float(cosines.mean()),
+            accuracy=accuracy,
+        )  # fmt: skip
+
+    def _chips(
+        self, engine: Engine, calibration: Calibration, device: DeviceModel | None, seed: int, *, drifts: bool
+    ) -> tuple[Engine, Engine]:
+        """Return the chip when used, and right after programming, when gains are fitted."""
+        if device is None:
+            return engine, engine
+        limits, time = calibration.conductance_range, self.time if drifts else 0.0
+        compensate = device.drift is not None
+        chip = DeviceEngine(engine, calibration.chip, device, limits, seed=seed, time=time, compensate=compensate)
+        if time == 0:
+            return chip, chip
+        return chip, DeviceEngine(engine, calibration.chip, device, limits, seed=seed, time=0.0, compensate=compensate)
+
+
+def _flat(outputs: npt.NDArray[Any]) -> Floats:
+    return np.asarray(outputs, dtype=float).reshape(len(outputs), -1)
+
+
+def run_budget(
+    model: Any,
+    dataset: Dataset,
+    calibration: Calibration,
+    *,
+    engine: str = "fast",
+    device: DeviceModel | None = None,
+    time: float = 0.0,
+    seeds: Sequence[int] = (0,),
+    gains: bool = True,
+    sources: Sequence[str] | None = None,
+    progress: bool = False,
+    **options: Any,
+) -> Budget:
+    """Run a network on a chip with all, none, each alone and all but each of the chip's imperfections.
+
+    Parameters
+    ----------
+    model : str, Path or ModelProto
+        The network.
+    dataset : Dataset
+        Inputs; labels and calibration inputs if there are any.
+    calibration : Calibration
+        Of the chip.
+    engine : {"fast", "exact"}
+        What multiplies.
+    device : DeviceModel, optional
+        Statistics of real devices.
+    time : float
+        Time from programming to use [s].
+    seeds : sequence of int
+        One a chip of real devices.
+    gains : bool
+        Whether each of the chips gets digital gains of its own.
+    sources : sequence of str, optional
+        Of :data:`spicesim.ablation.SOURCES`, those that the chip has; by default all that it can have.
+    progress : bool
+        Whether to show progress on standard error.
+    **options
+        As for :func:`spicesim.network.compile_network`; not the calibration inputs, which are of the data set.
+
+    Returns
+    -------
+    Budget
+        With as many runs as twice the sources and two, times the chips where devices are random.
+
+    Raises
+    ------
+    SpecError
+        If the engine has no imperfections to take away, there is no seed, or the chip cannot have a source.
+    NetworkError
+        If the data do not fit the network.
+    """
+    if engine not in ("fast", "exact"):
+        raise SpecError(f"a budget takes imperfections from the engine 'fast' or 'exact', not {engine!r}")
+    if not seeds:
+        raise SpecError("a budget needs one seed at least")
+    network = compile_network(model, calibration, **options)
+    if dataset.calibration_inputs is None:
+        network.fit_on_first(dataset.inputs)
+    else:
+        network.fit_ranges(dataset.calibration_inputs)
+    digital = _flat(network.run_digital(dataset.inputs))
+    bench = _Bench(
+        network=network, model=model, options=options, dataset=dataset, calibration=calibration, digital=digital,
+        engine=engine, device=device, time=time, seeds=tuple(seeds), gains=gains,
+    )  # fmt: skip
+    own = () if device is None else device_sources(device, time)
+    possible = tuple(name for name in SOURCES if name not in DEVICE or name in own)
+    if strange := [name for name in sources or () if name not in possible]:
+        raise SpecError(f"this chip has no imperfection {strange[0]!r}; it has: {', '.join(possible)}")
+    sources = tuple(name for name in possible if sources is None or name in sources)
+    wanted = {"none": (), "whole": sources}
+    wanted |= {f"alone {name}": (name,) for name in sources}
+    wanted |= {f"without {name}": tuple(other for other in sources if other != name) for name in sources}
+    disable = None if progress else True
+    found = {key: bench.run(kept) for key, kept in tqdm(wanted.items(), unit="variant", disable=disable)}
+    return Budget(
+        layers=tuple(layer.name for layer in network.layers),
+        sources=sources,
+        digital=digital,
+        none=found["none"],
+        whole=found["whole"],
+        alone={name: found[f"alone {name}"] for name in sources},
+        without={name: found[f"without {name}"] for name in sources},
+        chips=len(seeds) if device is not None else 1,
+        seed=seeds[0],
+    )

@@ -1,0 +1,99 @@
+"""The explain command: which imperfection of a chip costs a network how much."""
+
+import json
+from pathlib import Path
+
+import click
+
+from spicesim.budget import CONFIDENCE, Budget, run_budget
+from spicesim.calibration.calibration import load_calibration
+from spicesim.cli.infer import parse_time
+from spicesim.cli.tables import format_table
+from spicesim.device_presets import DEVICES, device_preset
+from spicesim.errors import SpecError
+from spicesim.files import write_text
+from spicesim.network.dataset import load_dataset
+from spicesim.network.ranges import AdcFit, InputScale
+
+__all__ = ["explain", "format_budget"]
+
+
+@click.command(
+    epilog="example: spicesim explain model.onnx data.npz --calibration chip.cal.json --device typical --json out.json"
+)
+@click.argument("model", metavar="MODEL.onnx")
+@click.argument("data", metavar="DATA.npz")
+@click.option("--calibration", "calibration_path", metavar="CAL.json", default="chip.cal.json", help="Of the chip.")
+@click.option("--engine", type=click.Choice(["fast", "exact"]), default="fast", help="What multiplies.")
+@click.option("--gain/--no-gain", default=True, help="Give each chip digital gains of its own.")
+@click.option("--input-scale", type=click.Choice(["static", "vector"]), default="static", help="As for infer.")
+@click.option("--adc-range", type=click.Choice(["percentile", "mse"]), default="percentile", help="As for infer.")
+@click.option("--device", metavar="NAME", help=f"Real devices: {', '.join(DEVICES)}.  [default: as programmed]")
+@click.option("--time", "time_text", metavar="TIME", default="0s", help="From programming to use: 30s, 1h, 1d, 1y.")
+@click.option("--seeds", metavar="N", type=click.IntRange(1), default=1, help="Chips to run, each with own devices.")
+@click.option("--images", metavar="N", type=click.IntRange(2), default=200, help="Take the first N inputs only.")
+@click.option("--seed", metavar="S", type=int, default=0, help="Seed of the first chip and of the bootstrap.")
+@click.option("--json", "json_path", metavar="OUT.json", help="Write the numbers.")
+@click.option("--report", "report_path", metavar="OUT.html", help="Write a page to look at.")
+def explain(
+    model: str,
+    data: str,
+    calibration_path: str,
+    engine: str,
+    gain: bool,
+    input_scale: InputScale,
+    adc_range: AdcFit,
+    device: str | None,
+    time_text: str,
+    seeds: int,
+    images: int,
+    seed: int,
+    json_path: str | None,
+    report_path: str | None,
+) -> None:
+    """Tell what each imperfection of a chip costs a network.
+
+    The network runs on chips that have none of the imperfections, each alone, all but each, and all; errors are those
+    of its first output against the digital one.
+    """
+    time = parse_time(time_text)
+    if device is None and (time or seeds > 1):
+        raise SpecError(f"--time and --seeds need devices: add --device with one of {', '.join(DEVICES)}")
+    calibration = load_calibration(calibration_path)
+    budget = run_budget(
+        model, load_dataset(data).first(images), calibration, engine=engine, time=time,
+        device=None if device is None else device_preset(device), seeds=range(seed, seed + seeds), gains=gain,
+        progress=True, input_scale=input_scale, adc_range=adc_range,
+    )  # fmt: skip
+    click.echo(format_budget(budget))
+    if json_path is not None:
+        write_text(json_path, json.dumps(budget.document(), indent=1) + "\n")
+    if report_path is not None:
+        from spicesim.report import write_budget_report  # drawing takes a second to import
+
+        write_budget_report(budget, calibration, Path(model).stem, report_path)
+        click.echo(f"wrote {report_path}")
+
+
+def format_budget(budget: Budget) -> str:
+    """Format an error budget."""
+    estimates = budget.estimates()
+
+    def row(name: str, key: str) -> list[str]:
+        found = estimates[key]
+        lost = estimates.get(key.replace("alone", "without")) if key.startswith("alone") else None
+        variant = {"floor": budget.none, "total": budget.whole}.get(key, budget.alone.get(name))
+        return [
+            name,
+            f"{100 * found.value:.4f}",
+            f"{100 * found.low:.4f}..{100 * found.high:.4f}",
+            "-" if lost is None else f"{100 * lost.value:.4f}",
+            "-" if variant is None else f"{variant.cosine:.5f}",
+            "-" if variant is None or variant.accuracy is None else f"{variant.accuracy:.4f}",
+            "-" if variant is None else " ".join(f"{snr:.1f}" for snr in variant.snr_db),
+        ]
+
+    rows = [row("none", "floor"), *(row(name, f"alone {name}") for name in budget.sources)]
+    rows += [row("correlation", "correlation"), row("interaction", "interaction"), row("whole chip", "total")]
+    head = ["error power [% of the output's]", "alone", f"{CONFIDENCE:.0%} interval", "lost without it", "cosine"]
+    return format_table([*head, "accuracy", "SNR a layer [dB]"], rows)

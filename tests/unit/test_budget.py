@@ -1,0 +1,130 @@
+"""What each imperfection of a chip costs a network, and that the costs add up."""
+
+import html
+import json
+
+import numpy as np
+import pytest
+
+from spicesim.ablation import CIRCUIT, SOURCES, ablate_calibration, ablate_device, device_sources
+from spicesim.behavioural.converter import dac_voltages
+from spicesim.budget import run_budget
+from spicesim.cli.explain import format_budget
+from spicesim.device_presets import DEVICES
+from spicesim.devices import TileDevices
+from spicesim.engine import ExactEngine, Tile
+from spicesim.errors import SpecError
+from spicesim.network import digits_network, load_digits
+from spicesim.network.dataset import Dataset
+from spicesim.report import write_budget_report
+
+DIGITS = load_digits()
+DATA = Dataset(inputs={"x": DIGITS.x[:40]}, labels=DIGITS.y[:40], calibration_inputs=DIGITS.x_calibration[:64])
+
+
+@pytest.fixture(scope="module")
+def tile(generic_calibration):
+    g = np.random.default_rng(0).uniform(*generic_calibration.conductance_range, (12, 8))
+    return Tile(name="t", g=g, polarity="bipolar", r_feedback=20e3)
+
+
+def multiply(calibration, tile, codes):
+    engine = ExactEngine(calibration)
+    return engine.mvm(engine.prepare(tile), codes)
+
+
+def test_chip_without_any_imperfection_is_a_dot_product(generic_calibration, tile):
+    codes = np.random.default_rng(1).integers(0, 2**12, (5, 12))
+    ideal = tile.r_feedback * dac_voltages(codes, 12, generic_calibration.chip.dac.v_span, tile.polarity) @ tile.g
+    np.testing.assert_allclose(
+        multiply(ablate_calibration(generic_calibration, ()), tile, codes), ideal, atol=1e-6 * np.abs(ideal).max()
+    )
+
+
+def test_chip_with_all_imperfections_is_the_chip(generic_calibration, tile):
+    codes = np.random.default_rng(2).integers(0, 2**8, (5, 12))
+    again = multiply(ablate_calibration(generic_calibration, CIRCUIT), tile, codes)
+    assert np.array_equal(again, multiply(generic_calibration, tile, codes))
+
+
+def test_finer_codes_of_a_real_driver_mean_the_same_voltages(generic_calibration, tile):
+    codes = np.random.default_rng(3).integers(0, 2**8, (5, 12))
+    fine = multiply(
+        ablate_calibration(generic_calibration, [n for n in CIRCUIT if n != "input bits"]), tile, 16 * codes
+    )
+    coarse = multiply(generic_calibration, tile, codes)
+    np.testing.assert_allclose(fine, coarse, atol=1e-6 * np.abs(coarse).max())
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_parts_of_a_device_have_the_variances_of_the_whole(name):
+    model, limits, time = DEVICES[name], (1e-6, 40e-6), 3600.0
+    g = np.full((200, 200), 20e-6)
+    sources = device_sources(model, time)
+    assert ("drift" in sources) == (name in ("rram", "pcm"))
+
+    def draw(kept):
+        devices = ablate_device(model, time, kept)
+        used = time if "drift" in kept else 0.0
+        return TileDevices(devices, g, limits, seed=1, name="t").conductances(used)
+
+    lasting = [n for n in sources if n != "read noise"]
+    parts = {n: draw([n]) for n in lasting}
+    shrunk = dict.fromkeys(lasting, 1.0)
+    if "drift" in lasting:  # what was there before drifts along
+        shrunk = {n: 1.0 if n == "drift" else float(parts["drift"].mean() / g.mean()) for n in lasting}
+    added = np.sqrt(sum((shrunk[n] * part.std()) ** 2 for n, part in parts.items()))
+    assert draw(lasting).std() == pytest.approx(added, rel=0.02)
+
+
+def test_devices_without_anything_are_none_and_strangers_are_refused(generic_calibration):
+    assert ablate_device(DEVICES["pcm"], 0.0, ["drift", "wires"]) is None
+    with pytest.raises(SpecError, match="no imperfection 'luck'; there are: input bits"):
+        ablate_calibration(generic_calibration, ["luck"])
+    with pytest.raises(SpecError, match="this chip has no imperfection 'drift'"):
+        run_budget(digits_network("mlp"), DATA, generic_calibration, sources=["drift"])
+    with pytest.raises(SpecError, match="not 'ideal'"):
+        run_budget(digits_network("mlp"), DATA, generic_calibration, engine="ideal")
+
+
+@pytest.fixture(scope="module")
+def random_budget(generic_calibration):
+    return run_budget(
+        digits_network("mlp"), DATA, generic_calibration, engine="exact", device=DEVICES["typical"], seeds=range(3),
+        gains=False, sources=["output bits", "programming", "read noise"],
+    )  # fmt: skip
+
+
+def test_sources_that_do_not_depend_on_each_other_add_up_within_the_interval(random_budget):
+    estimates = random_budget.estimates()
+    assert estimates["remainder"].low <= 0 <= estimates["remainder"].high
+    assert abs(estimates["remainder"].value) < 0.2 * estimates["total"].value
+    for name in random_budget.sources:
+        assert estimates[f"alone {name}"].low > 0
+        without = estimates[f"without {name}"]
+        assert without.low <= estimates[f"alone {name}"].value <= without.high
+
+
+def test_budget_balances_and_is_told_in_numbers_and_on_a_page(random_budget, generic_calibration, tmp_path):
+    document = json.loads(json.dumps(random_budget.document()))
+    parts = [source["alone"]["power"] for source in document["sources"]]
+    parts += [document[name]["power"] for name in ("floor", "correlation", "interaction")]
+    assert sum(parts) == pytest.approx(document["total"]["power"], rel=1e-9)
+    assert document["floor"]["cosine"] > document["total"]["cosine"]
+    assert "read noise" in format_budget(random_budget)
+    write_budget_report(random_budget, generic_calibration, "digits", tmp_path / "page.html")
+    text = html.unescape((tmp_path / "page.html").read_text())
+    assert all(SOURCES[name] in text for name in random_budget.sources)
+    assert f"{random_budget.whole.cosine:.5f}" in text
+
+
+def test_more_wire_costs_more(generic_calibration):
+    powers = []
+    for r in (1.0, 4.0):
+        chip = generic_calibration.chip.changed(array={"r_word_line": r, "r_bit_line": r})
+        calibration = generic_calibration.model_copy(update={"chip": chip})
+        budget = run_budget(
+            digits_network("mlp"), DATA, calibration, engine="exact", gains=False, sources=["wires"]
+        )  # fmt: skip
+        powers.append(budget.estimates()["alone wires"])
+    assert powers[1].low > powers[0].high
