@@ -15,6 +15,7 @@ from spicesim.engine import Engine
 from spicesim.network import Network, Result
 from spicesim.network.compiled import CHUNK, Inputs
 from spicesim.network.dataset import Dataset
+from spicesim.network.uncalibrated import UncalibratedChip, calibrated
 from spicesim.ngspice.batch import BatchSimulator
 from spicesim.provenance import cpu_name, now
 
@@ -25,8 +26,8 @@ __all__ = ["Experiment", "run_experiment"]
 class Experiment:
     """What came out of a run."""
 
-    calibration: Calibration
-    """Of the chip."""
+    calibration: Calibration | UncalibratedChip
+    """Of the chip, or the chip itself where nobody calibrated it."""
     dataset: Dataset
     """What was run."""
     result: Result
@@ -137,7 +138,7 @@ def _audit_document(audit: Audit) -> dict[str, Any]:
 def run_experiment(
     network: Network,
     dataset: Dataset,
-    calibration: Calibration,
+    calibration: Calibration | UncalibratedChip,
     engine: Engine,
     *,
     gains: Engine | None = None,
@@ -156,7 +157,7 @@ def run_experiment(
         Compiled for the chip.
     dataset : Dataset
         Inputs and labels.
-    calibration : Calibration
+    calibration : Calibration or UncalibratedChip
         Of the chip.
     engine : Engine
         What multiplies vectors by tiles.
@@ -176,7 +177,7 @@ def run_experiment(
     Raises
     ------
     NetworkError
-        If the data do not fit the network.
+        If the data do not fit the network, or an audit is asked for of a chip that nobody calibrated.
     SimulationError
         If a simulation of the audit fails.
     """
@@ -196,8 +197,8 @@ def run_experiment(
     audited = None
     if audit:
         audited = audit_samples(
-            result.samples, calibration, simulator=simulator, jobs=jobs, progress="audit" if progress else "",
-            worst_path=worst_path,
+            result.samples, calibrated(calibration), simulator=simulator, jobs=jobs,
+            progress="audit" if progress else "", worst_path=worst_path,
         )  # fmt: skip
     return Experiment(
         calibration=calibration,

@@ -16,6 +16,7 @@ from spicesim.errors import SpecError
 from spicesim.experiment import Experiment, run_experiment
 from spicesim.network import Network
 from spicesim.network.dataset import Dataset
+from spicesim.network.uncalibrated import UncalibratedChip
 
 __all__ = ["CONFIDENCE", "Study", "run_study"]
 
@@ -86,7 +87,7 @@ class Study:
 def run_study(
     network: Network,
     dataset: Dataset,
-    calibration: Calibration,
+    calibration: Calibration | UncalibratedChip,
     engine: Engine,
     model: DeviceModel,
     *,

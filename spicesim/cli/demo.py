@@ -20,6 +20,7 @@ from spicesim.files import exists, write_text
 from spicesim.netlist import build_cell, build_column, build_crossbar, build_dac, build_senseamp
 from spicesim.network import Network, compile_network, digits_network, load_digits
 from spicesim.network.dataset import Dataset
+from spicesim.network.uncalibrated import calibrated
 
 __all__ = ["demo"]
 
@@ -138,4 +139,4 @@ def _write_results(folder: Path, kind: str, experiments: dict[str, Experiment]) 
     write_text(folder / "result.json", json.dumps(document, indent=1) + "\n")
     others = {"ideal circuit": experiments["ideal"], "wires ignored": experiments["no_wires"]}
     run = describe_run(circuit, f"{kind.upper()} on handwritten digits", others)
-    write_network_report(run, circuit.calibration, folder / "report.html")
+    write_network_report(run, calibrated(circuit.calibration), folder / "report.html")

@@ -9,18 +9,19 @@ from typing import Any
 import click
 import numpy as np
 
-from spicesim.calibration.calibration import load_calibration
+from spicesim.calibration.calibration import Calibration, load_calibration
 from spicesim.cli.options import jobs_option, open_chip, timeout_option
 from spicesim.cli.tables import format_audit, format_layers
 from spicesim.device_presets import DEVICES, device_preset
 from spicesim.devices import DeviceModel
-from spicesim.engine import ExactEngine, build_engine
+from spicesim.engine import Engine, ExactEngine, IdealEngine, build_engine
 from spicesim.errors import SpecError
 from spicesim.experiment import run_experiment
 from spicesim.files import write_bytes, write_text
 from spicesim.network import compile_network
 from spicesim.network.dataset import load_dataset
 from spicesim.network.ranges import AdcFit, InputScale
+from spicesim.network.uncalibrated import UncalibratedChip, calibrated
 from spicesim.ngspice.batch import BatchSimulator
 from spicesim.study import CONFIDENCE, Study, run_study
 
@@ -34,8 +35,11 @@ _SECONDS = {"": 1.0, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "y": 365.
 )
 @click.argument("model", metavar="MODEL.onnx")
 @click.argument("data", metavar="DATA.npz")
-@click.option("--chip", "chip_path", metavar="CHIP.toml", help="Refuse a calibration of another chip than this.")
-@click.option("--calibration", "calibration_path", metavar="CAL.json", default="chip.cal.json", help="Of the chip.")
+@click.option(
+    "--chip", "chip_path", metavar="CHIP.toml",
+    help="Refuse a calibration of another chip than this; alone, it is enough for the engine ideal.",
+)  # fmt: skip
+@click.option("--calibration", "calibration_path", metavar="CAL.json", help="Of the chip.  [default: chip.cal.json]")
 @click.option(
     "--engine", "engine_name", metavar="ENGINE", default="exact",
     help="ideal: converters around a dot product; exact: the calibrated circuit; fast: the same within .1 % of the "
@@ -77,7 +81,7 @@ def infer(
     model: str,
     data: str,
     chip_path: str | None,
-    calibration_path: str,
+    calibration_path: str | None,
     engine_name: str,
     no_wires: bool,
     gain: bool | None,
@@ -105,16 +109,27 @@ def infer(
     model_of_devices, time = _devices(device, time_text, seeds)
     if worst_path is not None and not audit_count:
         raise SpecError("--worst needs an audit: add --audit 16")
-    calibration = load_calibration(calibration_path)
-    if chip_path is not None:
-        calibration.require_chip(open_chip(chip_path), calibration_path)
+    calibration: Calibration | UncalibratedChip
+    if engine_name == "ideal" and chip_path is not None and calibration_path is None:
+        calibration = UncalibratedChip(open_chip(chip_path))
+        if audit_count or report_path is not None:
+            calibrated(calibration)
+    else:
+        calibration_path = calibration_path or "chip.cal.json"
+        calibration = load_calibration(calibration_path)
+        if chip_path is not None:
+            calibration.require_chip(open_chip(chip_path), calibration_path)
     simulator = BatchSimulator(timeout=timeout)
-    engine = build_engine(engine_name, calibration, wires=not no_wires, simulator=simulator, jobs=jobs)
+    engine: Engine
+    if engine_name == "ideal" and not no_wires:
+        engine = IdealEngine(calibration.chip)
+    else:
+        engine = build_engine(engine_name, calibrated(calibration), wires=not no_wires, simulator=simulator, jobs=jobs)
     dataset = load_dataset(data).first(images)
     network = compile_network(model, calibration, input_scale=input_scale, adc_range=adc_range)
     gains = None
     if gain or (gain is None and engine_name != "ideal"):  # ngspice would take days: its model is the exact engine
-        gains = ExactEngine(calibration) if engine_name == "ngspice" else engine
+        gains = ExactEngine(calibrated(calibration)) if engine_name == "ngspice" else engine
     options: dict[str, Any] = {
         "gains": gains, "audit": audit_count, "simulator": simulator, "jobs": jobs, "progress": True,
         "worst_path": worst_path,
@@ -152,7 +167,7 @@ def infer(
     if report_path is not None:
         from spicesim.report import describe_run, write_network_report  # drawing takes a second to import
 
-        write_network_report(describe_run(experiment, Path(model).stem), calibration, report_path)
+        write_network_report(describe_run(experiment, Path(model).stem), calibrated(calibration), report_path)
         click.echo(f"wrote {report_path}")
 
 

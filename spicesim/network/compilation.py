@@ -5,17 +5,19 @@ from pathlib import Path
 
 import onnx
 
+from spicesim.chip import Chip
 from spicesim.network.compiled import Inputs
 from spicesim.network.inference import Network
 from spicesim.network.layer import Calibration
 from spicesim.network.ranges import AdcFit, InputScale
+from spicesim.network.uncalibrated import UncalibratedChip
 
 __all__ = ["compile_network"]
 
 
 def compile_network(
     model: str | Path | onnx.ModelProto,
-    calibration: Calibration,
+    calibration: Calibration | Chip,
     *,
     x_calibration: Inputs | None = None,
     digital: Collection[str] = (),
@@ -28,8 +30,8 @@ def compile_network(
     ----------
     model : str, Path or ModelProto
         The network.
-    calibration : Calibration
-        The chip, calibrated.
+    calibration : Calibration or Chip
+        The chip, calibrated; as it is, it can run on the engine ideal only.
     x_calibration : array_like or mapping of str to array_like, optional
         Typical inputs, to fit the ranges of the converters; without them the first run takes its own.
     digital : collection of str
@@ -52,6 +54,8 @@ def compile_network(
     MappingError
         If a layer's weights cannot be mapped.
     """
+    if isinstance(calibration, Chip):
+        calibration = UncalibratedChip(calibration)
     network = Network(model, calibration, digital=digital, input_scale=input_scale, adc_range=adc_range)
     if x_calibration is not None:
         network.fit_ranges(x_calibration)

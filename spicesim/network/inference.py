@@ -10,10 +10,9 @@ import numpy.typing as npt
 import onnx
 from tqdm import tqdm
 
-from spicesim.calibration.calibration import Calibration as WholeCalibration
 from spicesim.crossbar.blas import one_blas_thread
 from spicesim.device_engine import DeviceEngine
-from spicesim.engine import Engine, Tile, build_engine
+from spicesim.engine import Engine, IdealEngine, Tile, build_engine
 from spicesim.errors import NetworkError
 from spicesim.network.compiled import CompiledNetwork, Inputs, batch_length, check_output
 from spicesim.network.gains import Gains
@@ -24,6 +23,7 @@ from spicesim.network.reservoir import Reservoir
 from spicesim.network.result import LayerMeter, Result, RunStats, SampledMvm
 from spicesim.network.segments import Segment
 from spicesim.network.tuning import Tuning
+from spicesim.network.uncalibrated import calibrated
 
 if TYPE_CHECKING:
     from spicesim.audit import Audit
@@ -259,12 +259,15 @@ class Network:
         from spicesim.audit import audit_samples  # it looks at results of this package
 
         result = self.run(x, "exact", sample=count, seed=seed)
-        return audit_samples(result.samples, _whole(self._calibration), jobs=jobs)
+        return audit_samples(result.samples, calibrated(self._calibration), jobs=jobs)
 
     def _engine(self, word: str) -> Engine:
         """Return the engine of that word, the same one each time, so that its prepared tiles are kept."""
         if word not in self._engines:
-            self._engines[word] = build_engine(word, _whole(self._calibration))
+            chip = self._calibration.chip
+            self._engines[word] = (
+                IdealEngine(chip) if word == "ideal" else build_engine(word, calibrated(self._calibration))
+            )
         return self._engines[word]
 
     def run_digital(self, x: Inputs, *, chunk: int | None = None) -> Array:
@@ -286,10 +289,3 @@ class Network:
             If `x` is not what the network wants.
         """
         return self._compiled.run_digital(x, chunk)
-
-
-def _whole(calibration: Calibration) -> WholeCalibration:
-    """Return a calibration that engines can be built from."""
-    if not isinstance(calibration, WholeCalibration):
-        raise NetworkError("this network was compiled for a stand-in of a calibration; name an engine object to run it")
-    return calibration

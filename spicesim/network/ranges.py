@@ -20,6 +20,11 @@ InputScale = Literal["static", "vector"]
 AdcFit = Literal["percentile", "mse"]
 """percentile: the range covers the chip's percentile of typical outputs; mse: its squared error on them is least."""
 
+MANY_BITS = 12
+"""A converter of more bits can spare a part of one: it covers more than typical numbers need, so that none clips."""
+DAC_HEADROOM, ADC_HEADROOM = 1.5, 1.25
+"""What it covers over the largest typical number."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerRanges:
@@ -108,11 +113,14 @@ def fit_ranges(
     low, high = limits
     polarity: Polarity = "unipolar" if low >= 0 else "bipolar"
     steps = 2**chip.dac.bits if polarity == "unipolar" else 2 ** (chip.dac.bits - 1)
-    largest = (max(-low, high) or 1.0) if scaling == "static" else 1.0
+    spare = DAC_HEADROOM if chip.dac.bits > MANY_BITS else 1.0
+    largest = spare * (max(-low, high) or 1.0) if scaling == "static" else 1.0
     scale = largest * steps / (steps - 1)  # the largest number takes the last code
     codes = dac_codes(vectors, chip.dac.bits, vector_scales(vectors, scaling, scale), polarity)
     amperes = np.abs(multiply(codes, polarity)).ravel()
-    if adc_fit == "mse":
+    if chip.adc.bits > MANY_BITS:
+        ampere = ADC_HEADROOM * float(amperes.max(initial=0.0))
+    elif adc_fit == "mse":
         ampere = least_error_range(amperes, chip.adc.bits, both_signs=polarity == "bipolar")
     else:
         ampere = float(np.percentile(amperes, chip.adc.percentile))

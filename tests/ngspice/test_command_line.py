@@ -12,7 +12,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from spicesim.chip import load_chip
+from spicesim.chip import format_chip, load_chip, preset
 from spicesim.network import digits_network, load_digits
 
 
@@ -263,6 +263,19 @@ def test_a_result_that_cannot_be_written_keeps_the_old_one(spicesim, tmp_path, c
     words = ["infer", digits_network("mlp"), data_file, "--calibration", calibration_file]
     refused(spicesim(*words, "--json", "/dev/full"), "cannot write /dev/full", "free some space")
     refused(spicesim(*words, "--json", "chip.cal.json/out.json"), "cannot write")
+
+
+def test_the_engine_ideal_needs_no_calibration(spicesim, tmp_path, data_file):
+    (tmp_path / "chip.toml").write_text(format_chip(preset("gf180-1t1r").changed(dac={"bits": 16}, adc={"bits": 16})))
+    words = ["infer", digits_network("mlp"), data_file, "--engine", "ideal", "--chip", "chip.toml"]
+    result = spicesim(*words, "--json", "out.json")
+    assert result.returncode == 0, result.stderr
+    out = json.loads((tmp_path / "out.json").read_text())
+    assert out["accuracy"] == out["digital_accuracy"]
+    assert all(layer["snr_db"] > 60 for layer in out["layers"])
+    refused(spicesim(*words, "--audit", "2"), "without a calibration", "spicesim calibrate")
+    refused(spicesim("calibrate", "chip.toml", "-o", "no.json"), "at most 12 bits", "engine ideal")
+    nothing_written(tmp_path, "no.json")
 
 
 def test_nan_weights(spicesim, tmp_path, calibration_file, data_file):
