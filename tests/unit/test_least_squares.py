@@ -228,6 +228,7 @@ def test_a_rail_out_of_reach_is_named():
     i = np.linspace(-2e-4, 2e-4, 401)
     rails = fit_rails(i, np.clip(2e4 * i, -1.6, 1.7), r_feedback=2e4)
     assert rails.values == {"rail_low": pytest.approx(1.7), "rail_high": pytest.approx(-1.6)}
+    i = np.linspace(-8e-5, 2e-4, 281)
     assert set(fit_rails(i, np.minimum(2e4 * i, 1.7), r_feedback=2e4).unidentifiable) == {"rail_high"}
     with pytest.raises(CalibrationError, match="reaches no rail"):
         fit_rails(i, 1e3 * i, r_feedback=1e3)

@@ -1,0 +1,105 @@
+"""The fit command: parameters from measurements on silicon."""
+
+import click
+
+from spicesim.calibration.calibration import load_calibration
+from spicesim.calibration.fit import Fit
+from spicesim.calibration.silicon import SiliconFit, fit_measurements, read_measurements
+from spicesim.calibration.wires import WIRES
+from spicesim.cells import Cell, Sinh
+from spicesim.cli.options import load_array
+from spicesim.cli.tables import format_table
+from spicesim.files import write_text
+from spicesim.units import parse_quantity
+
+__all__ = ["fit", "format_fits"]
+
+
+@click.command(
+    epilog="example: spicesim fit array.csv --conductance g.npy --find r_word_line,r_bit_line,r_driver -o fit.json"
+)
+@click.argument("table", metavar="TABLE.csv")
+@click.option("--conductance", metavar="G", help="Of an array's devices, (rows, columns) [S], .npy or .csv.")
+@click.option("--calibration", metavar="CAL.json", help="Take the law of an array's cells from there.")
+@click.option("--kappa", metavar="K", type=float, help="Or let them follow g sinh(K v)/K [1/V].  [default: linear]")
+@click.option("--find", metavar="LIST", default="r_word_line,r_bit_line", help=f"Of an array: {', '.join(WIRES)}.")
+@click.option("--given", metavar="LIST", default="", help="Known ones, such as r_driver=50,r_sense=1.2k; others are 0.")
+@click.option(
+    "--loss",
+    type=click.Choice(["linear", "soft_l1", "huber"]),
+    default="linear",
+    help="What to minimise; all but linear forgive outliers.",
+)
+@click.option("-o", "--output", metavar="FIT.json", help="Write everything, with residuals and covariance.")
+def fit(
+    table: str,
+    conductance: str | None,
+    calibration: str | None,
+    kappa: float | None,
+    find: str,
+    given: str,
+    loss: str,
+    output: str | None,
+) -> None:
+    """Fit circuit parameters, with 95 % intervals, to a table of measurements in place of ngspice.
+
+    The first line of TABLE.csv names the columns, each with its unit (V, A, S or ohm, with a prefix if you like); they
+    tell what was measured:
+
+    \b
+    array     v_0_V, v_1_V .. one a row; i_0_A, i_1_A .. one a column; a line is a vector.
+              Voltages of the sources above the virtual ground, currents into it; a current may be empty.
+    senseamp  current_A, v_out_V, v_reference_V, optionally v_in_V; voltages to ground.
+    dac       code, v_out_V, v_reference_V, optionally load_A, drawn from the output.
+    cell      g_S, v_V, current_A, with an access transistor also u_V, the bit line above the reference.
+
+    Empty lines and lines that start with # are skipped. What the data do not determine is named, with the reason.
+    """  # noqa: D301  # click wants the control character
+    if calibration is not None and kappa is not None:
+        raise click.UsageError("--calibration and --kappa both give the cells' law; choose one")
+    cell: Cell | None = None
+    if calibration is not None:
+        cell = load_calibration(calibration).cell.cell
+    elif kappa is not None:
+        cell = Sinh(kappa)
+    fits = fit_measurements(
+        read_measurements(table),
+        conductances=None if conductance is None else load_array(conductance, "conductances"),
+        cell=cell,
+        wanted=[name.strip() for name in find.split(",") if name.strip()],
+        known=_parse_given(given),
+        loss=loss,  # type: ignore[arg-type]  # one of click's choices
+    )
+    click.echo(format_fits(fits))
+    if output is not None:
+        write_text(output, SiliconFit.of(table, fits).model_dump_json(indent=1) + "\n")
+        click.echo(f"\nwrote {output}")
+
+
+def _parse_given(text: str) -> dict[str, float]:
+    known = {}
+    for part in filter(None, (word.strip() for word in text.split(","))):
+        name, equals, value = part.partition("=")
+        if not equals:
+            raise click.BadParameter(f"wanted name=value, got {part!r}", param_hint="--given")
+        known[name.strip()] = parse_quantity(value)
+    return known
+
+
+def format_fits(fits: dict[str, Fit]) -> str:
+    """Format parameters with their intervals, what is not determined, and warnings."""
+    rows, notes = [], []
+    for block, found in fits.items():
+        for name, p in found.parameters.items():
+            low, high = p.interval or (p.value, p.value)
+            unit = "" if p.unit == "1" else p.unit
+            rows.append([f"{block}: {name}", f"{p.value:.8g}", f"{p.standard_error:.2g}", f"{low:.8g}", f"{high:.8g}"])
+            rows[-1].append(unit)
+        notes += [f"{block}: {name} is not determined: {reason}" for name, reason in found.unidentifiable.items()]
+        notes += [f"{block}: {warning}" for warning in found.warnings]
+        form = f", {found.form}" if found.form else ""
+        notes.append(
+            f"{block}{form}: {len(found.residuals)} data, RMS residual {found.rms:.3g} {found.unit}, loss {found.loss}"
+        )
+    head = ["parameter", "value", "standard error", "95 % from", "to", "unit"]
+    return "\n".join([format_table(head, rows), "", *notes])
