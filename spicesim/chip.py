@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 import tomlkit
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from spicesim.blocks import ChargeDac, Comparator, CurrentDac, Integrator, Mirror, SarAdc, WordLineDriver
 from spicesim.errors import SpecError
 from spicesim.files import write_text
 from spicesim.geometry import WireGeometry
@@ -149,6 +150,10 @@ def _read_library(value: Any) -> Any:
     return {"path": value, "files": tuple(read_replacements(value).items())} if isinstance(value, str) else value
 
 
+_ALONE = ("comparator", "integrator", "mirror", "word_line_driver", "current_dac", "charge_dac", "sar_adc")
+"""Sections of the blocks that are not in the tile."""
+
+
 class Chip(Section):
     """An analog in-memory-computing chip, whole."""
 
@@ -164,6 +169,13 @@ class Chip(Section):
     dac: Dac = Dac()
     sense_amplifier: SenseAmplifier = SenseAmplifier()
     adc: Adc = Adc()
+    comparator: Comparator = Comparator()
+    integrator: Integrator = Integrator()
+    mirror: Mirror = Mirror()
+    word_line_driver: WordLineDriver = WordLineDriver()
+    current_dac: CurrentDac = CurrentDac()
+    charge_dac: ChargeDac = ChargeDac()
+    sar_adc: SarAdc = SarAdc()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -186,12 +198,15 @@ class Chip(Section):
     @property
     def hash(self) -> str:
         """Content hash: equal for equal chips, whatever the file looked like and wherever its library lies."""
-        content = self.model_dump(mode="json")
-        del content["library"]
+        content = self.model_dump(mode="json", exclude={"library", *self._as_drawn()})
         if self.library is not None and self.library.files:
             content["library"] = dict(self.library.files)
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def _as_drawn(self) -> list[str]:
+        """List the blocks outside the tile that have their sizes by default, which neither files nor hashes mention."""
+        return [name for name in _ALONE if getattr(self, name) == type(self).model_fields[name].default]
 
     def library_text(self, name: str) -> str:
         """Return one file of the library, such as "opamp.cir": the chip's own version, or else the shipped one."""
@@ -290,6 +305,8 @@ def format_chip(chip: Chip) -> str:
     for name, field in Chip.model_fields.items():
         value = getattr(chip, name)
         value = value.path if isinstance(value, Library) else value
+        if name in chip._as_drawn():
+            continue
         if isinstance(value, Section):
             document.add(tomlkit.nl())
             document.add(tomlkit.comment((type(value).__doc__ or "").splitlines()[0]))
@@ -300,13 +317,32 @@ def format_chip(chip: Chip) -> str:
             document.add(tomlkit.comment(f'{name} = "my_{name}"'))
         else:
             document.add(name, tomlkit.item(value))
-    return tomlkit.dumps(document)
+    return tomlkit.dumps(document) + _format_blocks(chip)
 
 
-def _format_section(section: Section) -> tomlkit.items.Table:
+def _format_blocks(chip: Chip) -> str:
+    """Format the blocks that have their sizes by default, as comments to be uncommented."""
+    lines = [
+        "",
+        "# Blocks outside the tile (spicesim characterise) have the sizes below; uncomment what you change.",
+    ]
+    for name in chip._as_drawn():
+        block = getattr(chip, name)
+        lines += ["", f"# {(type(block).__doc__ or '').splitlines()[0]}"]
+        table = tomlkit.document()
+        table.add(name, _format_section(block, short=True))
+        lines += [f"# {line}" for line in tomlkit.dumps(table).splitlines() if line]
+    return "\n".join([*lines, ""]) if len(lines) > 2 else ""
+
+
+def _format_section(section: Section, short: bool = False) -> tomlkit.items.Table:
+    """Format a table, with comments above its keys or, in short, behind them."""
     table = tomlkit.table()
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
+        if isinstance(value, Section):
+            table.add(name, _format_section(value, short))
+            continue
         if isinstance(value, tuple):
             array = tomlkit.array()
             for entry in value:
@@ -317,6 +353,9 @@ def _format_section(section: Section) -> tomlkit.items.Table:
                 else:
                     array.append(entry)
             value = array.multiline(len(value) > 0 and isinstance(section, Process))
+        if short:
+            table.add(name, tomlkit.item(value).comment(field.description or ""))
+            continue
         table.add(tomlkit.comment(field.description or ""))
         table.add(name, value)
     return table

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from spicesim.blocks import ChargeDac
 from spicesim.characterise.bench import Bench, Measurement, waves
 from spicesim.characterise.linearity import measure_linearity
 from spicesim.characterise.sheet import Panel, entry
 from spicesim.characterise.waveform import integral, settling_time
 from spicesim.chip import Chip
-from spicesim.netlist.charge_dac import ChargeDacSizes, build_charge_dac
+from spicesim.netlist.charge_dac import build_charge_dac
 from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si
 
@@ -18,9 +19,9 @@ __all__ = ["charge_dac_bench"]
 _SLOT = 40e-9
 
 
-def charge_dac_bench(chip: Chip, sizes: ChargeDacSizes | None = None) -> Bench:
+def charge_dac_bench(chip: Chip, sizes: ChargeDac | None = None) -> Bench:
     """Build the testbench of the charge-redistribution DAC: INL, DNL, pedestal, settling, energy."""
-    sizes = sizes or ChargeDacSizes()
+    sizes = sizes or chip.charge_dac
     count = 2**sizes.bits
     netlists = {"codes": build_charge_dac(chip, np.arange(count), sizes, slot=_SLOT)}
     ideal = sizes.span / count

@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.blocks import Comparator
 from spicesim.characterise.bench import Bench, Conditions, Measurement, waves
 from spicesim.characterise.sheet import Entry, Panel, Spread, entry
 from spicesim.characterise.waveform import crossing, integral
 from spicesim.chip import Chip
 from spicesim.errors import ValidityError
-from spicesim.netlist.comparator import Clock, ComparatorSizes, build_comparators
+from spicesim.netlist.comparator import Clock, build_comparators
 from spicesim.netlist.mismatch import Draw, draw_normal, read_mismatch, with_mismatch
 from spicesim.ngspice.outcome import Results
 
@@ -27,9 +28,9 @@ _TRIES = 9
 """Halvings of the searched range: to 1/512 of it."""
 
 
-def comparator_bench(chip: Chip, sizes: ComparatorSizes | None = None) -> Bench:
+def comparator_bench(chip: Chip, sizes: Comparator | None = None) -> Bench:
     """Build the testbench of the StrongARM comparator: delay, kickback, energy, offset (with --samples)."""
-    sizes = sizes or ComparatorSizes()
+    sizes = sizes or chip.comparator
     two = Clock(cycles=2, step=50e-12)
     netlists = {
         "delay": build_comparators(chip, _OVERDRIVES, sizes=sizes),
@@ -110,7 +111,7 @@ def find_offsets(
     draws: Sequence[Draw],
     conditions: Conditions,
     *,
-    sizes: ComparatorSizes | None = None,
+    sizes: Comparator | None = None,
     limit: float | None = None,
 ) -> Floats:
     """Find the input difference at which each sample of a comparator changes its mind, by bisection.
@@ -125,7 +126,7 @@ def find_offsets(
         Mismatch of each sample, by the paths of ``xdut``.
     conditions : Conditions
         Time-out and jobs.
-    sizes : ComparatorSizes, optional
+    sizes : Comparator, optional
         Of the comparator.
     limit : float, optional
         Searched are offsets within ``-limit..limit`` [V]; by default eight times the sigma of the input pair.
@@ -140,7 +141,7 @@ def find_offsets(
     ValidityError
         If one lies outside the range.
     """
-    used = sizes or ComparatorSizes()
+    used = sizes or chip.comparator
     if limit is None:
         pelgrom = read_mismatch(chip.process)[chip.process.nmos]
         limit = 8 * float(np.sqrt(2)) * pelgrom.sigma_threshold(used.input_width, chip.process.min_length)

@@ -4,21 +4,22 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from spicesim.blocks import CurrentDac
 from spicesim.characterise.bench import Bench, Measurement, waves
 from spicesim.characterise.linearity import measure_linearity
 from spicesim.characterise.sheet import Panel, entry
 from spicesim.characterise.waveform import crossing, settling_time
 from spicesim.chip import Chip
-from spicesim.netlist.current_dac import CurrentDacSizes, build_current_dac, build_current_dac_step
+from spicesim.netlist.current_dac import build_current_dac, build_current_dac_step
 from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si
 
 __all__ = ["current_dac_bench"]
 
 
-def current_dac_bench(chip: Chip, sizes: CurrentDacSizes | None = None) -> Bench:
+def current_dac_bench(chip: Chip, sizes: CurrentDac | None = None) -> Bench:
     """Build the testbench of the current-steering DAC: INL, DNL, output resistance, compliance, settling, power."""
-    sizes = sizes or CurrentDacSizes()
+    sizes = sizes or chip.current_dac
     last, half = 2**sizes.bits - 1, 2 ** (sizes.bits - 1)
     netlists = {
         "codes": build_current_dac(chip, sizes),

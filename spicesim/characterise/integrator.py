@@ -4,11 +4,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from spicesim.blocks import Integrator
 from spicesim.characterise.bench import Bench, Measurement, waves
 from spicesim.characterise.sheet import Panel, entry
 from spicesim.characterise.waveform import phase_margin, settling_time, unity_frequency
 from spicesim.chip import Chip
-from spicesim.netlist.integrator import IntegratorSizes, Window, build_integrators, build_ota_response
+from spicesim.netlist.integrator import Window, build_integrators, build_ota_response
 from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si
 
@@ -18,9 +19,9 @@ _SWING = 0.9
 """Largest change of the output [V]."""
 
 
-def integrator_bench(chip: Chip, sizes: IntegratorSizes | None = None, window: Window | None = None) -> Bench:
+def integrator_bench(chip: Chip, sizes: Integrator | None = None, window: Window | None = None) -> Bench:
     """Build the testbench of the switched integrator: capacitor, pedestal, linearity, droop, gain, power."""
-    sizes, window = sizes or IntegratorSizes(), window or Window()
+    sizes, window = sizes or chip.integrator, window or Window()
     currents = np.linspace(-1, 1, 9) * _SWING * sizes.capacitor / window.length
     netlists = {
         "charge": build_integrators(chip, currents, sizes=sizes, window=window),

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from spicesim.blocks import Mirror
 from spicesim.characterise.bench import Bench, Measurement, waves
 from spicesim.characterise.sheet import Panel, entry
 from spicesim.characterise.waveform import crossing, settling_time
 from spicesim.chip import Chip
-from spicesim.netlist.mirror import MirrorSizes, build_mirror, build_mirror_step
+from spicesim.netlist.mirror import build_mirror, build_mirror_step
 from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si
 
@@ -18,9 +19,9 @@ _LIMIT = 100e-6
 _COLUMN = 10e3
 
 
-def mirror_bench(chip: Chip, sizes: MirrorSizes | None = None) -> Bench:
+def mirror_bench(chip: Chip, sizes: Mirror | None = None) -> Bench:
     """Build the testbench of the current-mirror readout: copy, input and output resistance, compliance, settling."""
-    sizes = sizes or MirrorSizes()
+    sizes = sizes or chip.mirror
     netlists = {
         "transfer": build_mirror(chip, _LIMIT, sizes=sizes),
         "output": build_mirror(chip, _LIMIT / 2, sizes=sizes, output=True, points=331),

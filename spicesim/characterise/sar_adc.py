@@ -5,13 +5,14 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.blocks import SarAdc
 from spicesim.characterise.bench import Bench, Conditions, Measurement, waves
 from spicesim.characterise.linearity import measure_linearity
 from spicesim.characterise.sheet import Panel, entry
 from spicesim.chip import Chip
 from spicesim.errors import SpecError, ValidityError
 from spicesim.netlist.netlist import Netlist
-from spicesim.netlist.sar_adc import SarSizes, build_sar_adc
+from spicesim.netlist.sar_adc import build_sar_adc
 from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si
 
@@ -25,7 +26,7 @@ _AMPLITUDE = 0.96
 """Of the sine, relative to half the range."""
 
 
-def read_codes(results: Results, sizes: SarSizes) -> Codes:
+def read_codes(results: Results, sizes: SarAdc) -> Codes:
     """Return the code of every conversion of a testbench by :func:`spicesim.netlist.sar_adc.build_sar_adc`.
 
     Raises
@@ -60,7 +61,7 @@ def effective_bits(codes: npt.ArrayLike, cycles: int, amplitude: float) -> float
     return float((ratio - 1.76 - 20 * np.log10(amplitude)) / 6.02)
 
 
-def find_transitions(chip: Chip, sizes: SarSizes, conditions: Conditions, rounds: int = 6) -> Floats:
+def find_transitions(chip: Chip, sizes: SarAdc, conditions: Conditions, rounds: int = 6) -> Floats:
     """Find the input at which each code begins, by bisection within 2 LSB around the ideal one.
 
     Returns
@@ -92,19 +93,19 @@ def find_transitions(chip: Chip, sizes: SarSizes, conditions: Conditions, rounds
     return np.asarray((low + high) / 2)
 
 
-def sar_adc_bench(chip: Chip, sizes: SarSizes | None = None, rounds: int = 6) -> Bench:
+def sar_adc_bench(chip: Chip, sizes: SarAdc | None = None, rounds: int = 6) -> Bench:
     """Build the testbench of the successive-approximation ADC: INL, DNL, offset, ENOB, energy (half a minute).
 
     Parameters
     ----------
     chip : Chip
         The chip.
-    sizes : SarSizes, optional
+    sizes : SarAdc, optional
         Of the ADC.
     rounds : int
         Halvings of the search for each code's begin; 6 find it to 1/32 LSB.
     """
-    sizes = sizes or SarSizes()
+    sizes = sizes or chip.sar_adc
     if rounds < 1:
         raise SpecError(f"a search needs one halving at least, got {rounds}")
     reference = chip.sense_amplifier.v_reference

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from spicesim.blocks import WordLineDriver
 from spicesim.characterise.bench import Bench, Measurement, waves
 from spicesim.characterise.sheet import Panel, entry
 from spicesim.characterise.waveform import crossing, integral
 from spicesim.chip import Chip
-from spicesim.netlist.wldriver import DriverSizes, build_wldriver, build_wldriver_load
+from spicesim.netlist.wldriver import build_wldriver, build_wldriver_load
 from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si
 
@@ -17,7 +18,7 @@ __all__ = ["wldriver_bench"]
 _WIDTH, _EDGE, _CAPACITANCE = 100e-9, 50.05e-9, 1e-12
 
 
-def wldriver_bench(chip: Chip, sizes: DriverSizes | None = None) -> Bench:
+def wldriver_bench(chip: Chip, sizes: WordLineDriver | None = None) -> Bench:
     """Build the testbench of the word-line driver: resistance at both levels, delay, edges, energy a pulse."""
     row = 1 / (chip.array.columns * chip.cell.g_max / 2)
     netlists = {

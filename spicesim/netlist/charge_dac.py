@@ -2,11 +2,11 @@
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.blocks import ChargeDac
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
 from spicesim.netlist.netlist import Netlist, build_netlist
@@ -15,7 +15,6 @@ from spicesim.netlist.senseamp import supplies
 from spicesim.units import format_si, spice_number
 
 __all__ = [
-    "ChargeDacSizes",
     "build_charge_dac",
     "charge_dac_blocks",
     "charge_references",
@@ -27,42 +26,7 @@ _OPTIONS = ".options klu reltol=1e-5 vntol=1e-7 abstol=1e-13"
 """Twenty microvolts of a top plate at 2 V, in a third of the time that the tightest tolerances take."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChargeDacSizes:
-    """Sizes of a charge-redistribution DAC."""
-
-    bits: int = 6
-    """Resolution [bit]."""
-    unit: float = 20e-15
-    """Unit capacitor, of the least significant bit [F]."""
-    span: float = 1.6
-    """Difference of the two references, which lie around the chip's reference [V]."""
-    switch_width: float = 4e-6
-    """Width of the n-channel transistors of the largest bit's switch [m]; the others have a quarter of it at least."""
-    errors: tuple[float, ...] = ()
-    """Relative errors of the bits' capacitors, least significant first [1]; empty for none."""
-
-    def __post_init__(self) -> None:
-        if not 2 <= self.bits <= 10:
-            raise SpecError(f"a charge-redistribution DAC has 2 to 10 bits, got {self.bits}")
-        if not all(np.isfinite(x) and x > 0 for x in (self.unit, self.span, self.switch_width)):
-            raise SpecError("unit capacitor, span and switch width must be positive")
-        if self.errors and (len(self.errors) != self.bits or min(self.errors) <= -1):
-            raise SpecError(f"wanted one error above -1 for each of {self.bits} capacitors, got {self.errors}")
-
-    @property
-    def capacitors(self) -> npt.NDArray[np.float64]:
-        """Capacitor of each bit, least significant first [F]."""
-        errors = np.array(self.errors or (0.0,) * self.bits)
-        return np.asarray(self.unit * 2.0 ** np.arange(self.bits) * (1 + errors))
-
-    @property
-    def total(self) -> float:
-        """All capacitors with the one that closes the array [F]."""
-        return float(self.capacitors.sum() + self.unit)
-
-
-def charge_dac_blocks(chip: Chip, sizes: ChargeDacSizes) -> list[str]:
+def charge_dac_blocks(chip: Chip, sizes: ChargeDac) -> list[str]:
     """Return the DAC's subcircuit ``chargedac`` and those it calls.
 
     Ports: top, b0 (least significant) .. bN-1, v0, v1, vdd, vss. A bit puts its bottom plate at v1, else it is at v0.
@@ -86,7 +50,7 @@ def charge_dac_blocks(chip: Chip, sizes: ChargeDacSizes) -> list[str]:
     return [block_text("switch", chip), "\n".join([*lines, ".ends chargedac"])]
 
 
-def charge_references(chip: Chip, sizes: ChargeDacSizes, *, falling: bool = False) -> str:
+def charge_references(chip: Chip, sizes: ChargeDac, *, falling: bool = False) -> str:
     """Format the sources of v0 and v1; `falling` exchanges them, so that a bit lowers the top plate."""
     half = sizes.span / 2 * (-1 if falling else 1)
     return (
@@ -107,7 +71,7 @@ def step_source(name: str, node: str, times: npt.ArrayLike, levels: Sequence[flo
 
 
 def build_charge_dac(
-    chip: Chip, codes: npt.ArrayLike, sizes: ChargeDacSizes | None = None, *, slot: float = 40e-9
+    chip: Chip, codes: npt.ArrayLike, sizes: ChargeDac | None = None, *, slot: float = 40e-9
 ) -> Netlist:
     """Build a testbench that shows a sequence of codes to the DAC, each after a reset of the top plate.
 
@@ -120,7 +84,7 @@ def build_charge_dac(
         The chip.
     codes : array_like of int, shape (codes,)
         The codes.
-    sizes : ChargeDacSizes, optional
+    sizes : ChargeDac, optional
         Of the DAC.
     slot : float
         Time a code [s]; the output is to be read at its end.
@@ -130,7 +94,7 @@ def build_charge_dac(
     Netlist
         Probe ``v(top)``.
     """
-    sizes = sizes or ChargeDacSizes()
+    sizes = sizes or chip.charge_dac
     values = np.asarray(codes)
     if values.ndim != 1 or not len(values) or values.dtype.kind not in "iu":
         raise SpecError(f"codes must be a sequence of integers, got {values.dtype} of shape {values.shape}")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.blocks import Comparator
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
 from spicesim.netlist.netlist import Netlist, build_netlist
@@ -12,24 +13,7 @@ from spicesim.netlist.process import block_text
 from spicesim.netlist.senseamp import supplies
 from spicesim.units import spice_number
 
-__all__ = ["Clock", "ComparatorSizes", "build_comparators", "comparator_blocks", "comparator_line"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComparatorSizes:
-    """Sizes of a comparator; gates are as short as the process allows."""
-
-    input_width: float = 8e-6
-    """Width of each transistor of the input pair [m]."""
-    latch_width: float = 4e-6
-    """Width of the latch's transistors [m]."""
-    reset_width: float = 3e-6
-    """Width of the transistors that reset it [m]."""
-
-    def __post_init__(self) -> None:
-        widths = (self.input_width, self.latch_width, self.reset_width)
-        if not all(np.isfinite(width) and width >= 0.3e-6 for width in widths):
-            raise SpecError(f"transistors of a comparator must be 0.3 um wide or more, got {widths} m")
+__all__ = ["Clock", "build_comparators", "comparator_blocks", "comparator_line"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +52,10 @@ def comparator_blocks(chip: Chip) -> list[str]:
 
 
 def comparator_line(
-    chip: Chip, name: str, inp: str, inn: str, clock: str, outp: str, outn: str, sizes: ComparatorSizes | None = None
+    chip: Chip, name: str, inp: str, inn: str, clock: str, outp: str, outn: str, sizes: Comparator | None = None
 ) -> str:
     """Format the instance of one comparator."""
-    sizes = sizes or ComparatorSizes()
+    sizes = sizes or chip.comparator
     return (
         f"x{name} {inp} {inn} {clock} {outp} {outn} vdd 0 comparator"
         f" w={spice_number(sizes.input_width)} l={spice_number(chip.process.min_length)}"
@@ -83,7 +67,7 @@ def build_comparators(
     chip: Chip,
     differences: npt.ArrayLike,
     *,
-    sizes: ComparatorSizes | None = None,
+    sizes: Comparator | None = None,
     clock: Clock | None = None,
     r_source: float = 0.0,
     common: float | None = None,
@@ -96,7 +80,7 @@ def build_comparators(
         The chip.
     differences : array_like of shape (comparators,)
         Input differences [V]; half of it at either input.
-    sizes : ComparatorSizes, optional
+    sizes : Comparator, optional
         Of all comparators.
     clock : Clock, optional
         By default one decision.

@@ -1,9 +1,6 @@
 """The current-steering DAC of any resolution, and testbenches of it."""
 
-from dataclasses import dataclass
-
-import numpy as np
-
+from spicesim.blocks import CurrentDac
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
 from spicesim.netlist.netlist import Netlist, build_netlist
@@ -11,34 +8,10 @@ from spicesim.netlist.process import block_text
 from spicesim.netlist.senseamp import supplies
 from spicesim.units import spice_number
 
-__all__ = ["CurrentDacSizes", "build_current_dac", "build_current_dac_step", "current_dac_blocks"]
+__all__ = ["build_current_dac", "build_current_dac_step", "current_dac_blocks"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CurrentDacSizes:
-    """Sizes of a current-steering DAC."""
-
-    bits: int = 6
-    """Resolution [bit]."""
-    unit: float = 1e-6
-    """Current of the least significant bit [A]."""
-    source_width: float = 2e-6
-    """Width of a unit's source transistor [m]."""
-    source_length: float = 4e-6
-    """Length of it [m]; long ones match."""
-    length: float = 0.5e-6
-    """Length of the cascodes and switches [m]."""
-
-    def __post_init__(self) -> None:
-        if not 2 <= self.bits <= 10:
-            raise SpecError(f"a current-steering DAC has 2 to 10 bits, got {self.bits}")
-        if not (np.isfinite(self.unit) and 1e-8 <= self.unit <= 1e-4):
-            raise SpecError(f"the unit current must lie in 10 nA .. 100 uA, got {self.unit:g} A")
-        if not all(np.isfinite(x) and x >= 0.28e-6 for x in (self.source_width / 5, self.source_length, self.length)):
-            raise SpecError("sources must be 1.4 um wide or more, and all transistors 0.28 um long or more")
-
-
-def current_dac_blocks(chip: Chip, sizes: CurrentDacSizes) -> list[str]:
+def current_dac_blocks(chip: Chip, sizes: CurrentDac) -> list[str]:
     """Return the DAC's subcircuit ``currentdac`` and those it calls.
 
     Ports: outp, outn, b0 (least significant) .. bN-1, vdd, vss. outp sinks ``unit`` times the code, outn the rest.
@@ -64,7 +37,7 @@ def current_dac_blocks(chip: Chip, sizes: CurrentDacSizes) -> list[str]:
 
 
 def _bench(
-    chip: Chip, sizes: CurrentDacSizes, drivers: list[str], loads: list[str], probes: list[str], analysis: str
+    chip: Chip, sizes: CurrentDac, drivers: list[str], loads: list[str], probes: list[str], analysis: str
 ) -> Netlist:
     lines = [
         *drivers,
@@ -82,7 +55,7 @@ def _bench(
     )
 
 
-def build_current_dac(chip: Chip, sizes: CurrentDacSizes | None = None, *, output: bool = False) -> Netlist:
+def build_current_dac(chip: Chip, sizes: CurrentDac | None = None, *, output: bool = False) -> Netlist:
     """Build a testbench that sweeps the code, or at full scale the voltage of the outputs from 0 to the supply.
 
     Returns
@@ -90,7 +63,7 @@ def build_current_dac(chip: Chip, sizes: CurrentDacSizes | None = None, *, outpu
     Netlist
         Probes ``i(voutp)``, ``i(voutn)``, which are minus the currents sunk, ``v(code)``, ``v(outp)``, ``i(vdd)``.
     """
-    sizes = sizes or CurrentDacSizes()
+    sizes = sizes or chip.current_dac
     supply, reference = spice_number(chip.process.supply), spice_number(chip.sense_amplifier.v_reference)
     last = 2**sizes.bits - 1
     drivers = ["* the code as a voltage, and its bits", f"vcode code 0 {last}"]
@@ -102,9 +75,9 @@ def build_current_dac(chip: Chip, sizes: CurrentDacSizes | None = None, *, outpu
     return _bench(chip, sizes, drivers, loads, ["i(voutp)", "i(voutn)", "v(code)", "v(outp)", "i(vdd)"], card)
 
 
-def build_current_dac_step(chip: Chip, before: int, after: int, sizes: CurrentDacSizes | None = None) -> Netlist:
+def build_current_dac_step(chip: Chip, before: int, after: int, sizes: CurrentDac | None = None) -> Netlist:
     """Build a testbench that steps the code at 10 ns; each output has 1 kohm || 0.1 pF to the reference."""
-    sizes = sizes or CurrentDacSizes()
+    sizes = sizes or chip.current_dac
     supply = spice_number(chip.process.supply)
     drivers = ["* the code"]
     for k in range(sizes.bits):

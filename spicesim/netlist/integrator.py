@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.blocks import Integrator
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
 from spicesim.netlist.netlist import Netlist, build_netlist
@@ -13,35 +14,12 @@ from spicesim.netlist.senseamp import supplies
 from spicesim.units import format_si, spice_number
 
 __all__ = [
-    "IntegratorSizes",
     "Window",
     "build_integrators",
     "build_ota_response",
     "integrator_blocks",
     "integrator_line",
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IntegratorSizes:
-    """Sizes of an integrator."""
-
-    capacitor: float = 2e-12
-    """Integrating capacitor [F]."""
-    bias_current: float = 20e-6
-    """Bias current of its amplifier [A]."""
-    switch_width: float = 10e-6
-    """Width of the input switch's n-channel transistors [m]."""
-    reset_width: float = 2e-6
-    """Width of the reset switch's transistors [m]."""
-
-    def __post_init__(self) -> None:
-        if not all(np.isfinite(x) and x > 0 for x in (self.capacitor, self.bias_current)):
-            raise SpecError(
-                f"capacitor and bias current must be positive, got {self.capacitor:g} F and {self.bias_current:g} A"
-            )
-        if not all(np.isfinite(x) and x >= 0.3e-6 for x in (self.switch_width, self.reset_width)):
-            raise SpecError("switches of an integrator must be 0.3 um wide or more")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +61,9 @@ def integrator_blocks(chip: Chip) -> list[str]:
     return [block_text(name, chip) for name in ("switch", "ota", "integrator")]
 
 
-def integrator_line(chip: Chip, name: str, node_in: str, node_out: str, sizes: IntegratorSizes | None = None) -> str:
+def integrator_line(chip: Chip, name: str, node_in: str, node_out: str, sizes: Integrator | None = None) -> str:
     """Format the instance of one integrator; its controls are ``run`` and ``rst``."""
-    sizes = sizes or IntegratorSizes()
+    sizes = sizes or chip.integrator
     return (
         f"x{name} {node_in} {node_out} vref run rst vdd 0 integrator c={spice_number(sizes.capacitor)}"
         f" ibias={spice_number(sizes.bias_current)} w={spice_number(sizes.switch_width)}"
@@ -97,7 +75,7 @@ def build_integrators(
     chip: Chip,
     currents: npt.ArrayLike,
     *,
-    sizes: IntegratorSizes | None = None,
+    sizes: Integrator | None = None,
     window: Window | None = None,
     c_line: float = 0.5e-12,
 ) -> Netlist:
@@ -109,7 +87,7 @@ def build_integrators(
         The chip.
     currents : array_like of shape (integrators,)
         Currents into their bit lines [A].
-    sizes : IntegratorSizes, optional
+    sizes : Integrator, optional
         Of all integrators.
     window : Window, optional
         When they are reset, run and hold.

@@ -1,9 +1,8 @@
 """The current-mirror readout of a bit line, and testbenches of it."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from spicesim.blocks import Mirror
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
 from spicesim.netlist.netlist import Netlist, build_netlist
@@ -11,30 +10,7 @@ from spicesim.netlist.process import block_text
 from spicesim.netlist.senseamp import supplies
 from spicesim.units import format_si, spice_number
 
-__all__ = ["MirrorSizes", "build_mirror", "build_mirror_step", "mirror_blocks", "mirror_line"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MirrorSizes:
-    """Sizes of a current mirror."""
-
-    ratio: int = 1
-    """Current copied for one into the bit line."""
-    width: float = 20e-6
-    """Width of the input transistor and of each of the `ratio` at the output [m]."""
-    length: float = 1e-6
-    """Their length [m]."""
-    bias_current: float = 20e-6
-    """Bias current of the amplifier [A]."""
-    capacitor: float = 2e-12
-    """Compensation capacitor [F]."""
-
-    def __post_init__(self) -> None:
-        if self.ratio < 1:
-            raise SpecError(f"a mirror copies its current once or more, got a ratio of {self.ratio}")
-        values = (self.width, self.length, self.bias_current, self.capacitor)
-        if not all(np.isfinite(value) and value > 0 for value in values):
-            raise SpecError("width, length, bias current and capacitor of a mirror must be positive")
+__all__ = ["build_mirror", "build_mirror_step", "mirror_blocks", "mirror_line"]
 
 
 def mirror_blocks(chip: Chip) -> list[str]:
@@ -42,9 +18,9 @@ def mirror_blocks(chip: Chip) -> list[str]:
     return [block_text(name, chip) for name in ("ota", "mirror")]
 
 
-def mirror_line(chip: Chip, name: str, node_in: str, node_out: str, sizes: MirrorSizes | None = None) -> str:
+def mirror_line(chip: Chip, name: str, node_in: str, node_out: str, sizes: Mirror | None = None) -> str:
     """Format the instance of one mirror."""
-    sizes = sizes or MirrorSizes()
+    sizes = sizes or chip.mirror
     if sizes.length < chip.process.min_length * (1 - 1e-9):
         raise SpecError(f"a mirror's length of {sizes.length:g} m is below the process's {chip.process.min_length:g} m")
     return (
@@ -54,7 +30,7 @@ def mirror_line(chip: Chip, name: str, node_in: str, node_out: str, sizes: Mirro
 
 
 def _bench(
-    chip: Chip, sizes: MirrorSizes | None, source: str, r_column: float, analyses: list[str], probes: list[str]
+    chip: Chip, sizes: Mirror | None, source: str, r_column: float, analyses: list[str], probes: list[str]
 ) -> Netlist:
     lines = [
         "* a column of cells and a current into it; the output is held, and measured",
@@ -79,7 +55,7 @@ def build_mirror(
     chip: Chip,
     i_limit: float,
     *,
-    sizes: MirrorSizes | None = None,
+    sizes: Mirror | None = None,
     output: bool = False,
     r_column: float = 1e6,
     points: int = 101,
@@ -92,7 +68,7 @@ def build_mirror(
         The chip.
     i_limit : float
         Largest current into the bit line [A].
-    sizes : MirrorSizes, optional
+    sizes : Mirror, optional
         Of the mirror.
     output : bool
         Whether to sweep the output's voltage from 0 to the supply instead.
@@ -114,7 +90,7 @@ def build_mirror(
 
 
 def build_mirror_step(
-    chip: Chip, before: float, after: float, *, sizes: MirrorSizes | None = None, r_column: float = 1e4
+    chip: Chip, before: float, after: float, *, sizes: Mirror | None = None, r_column: float = 1e4
 ) -> Netlist:
     """Build a testbench that steps the current at 100 ns; arguments as for :func:`build_mirror`, currents [A]."""
     source = f"pwl(0 {spice_number(before)} 100n {spice_number(before)} 100.5n {spice_number(after)})"

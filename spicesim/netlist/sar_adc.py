@@ -5,20 +5,20 @@ sources of time that say which bit is tried, and one capacitor a bit that keeps 
 """
 
 import dataclasses
-from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.blocks import SarAdc
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
-from spicesim.netlist.charge_dac import ChargeDacSizes, charge_dac_blocks, charge_references, step_source
-from spicesim.netlist.comparator import ComparatorSizes, comparator_blocks, comparator_line
+from spicesim.netlist.charge_dac import charge_dac_blocks, charge_references, step_source
+from spicesim.netlist.comparator import comparator_blocks, comparator_line
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.senseamp import supplies
 from spicesim.units import format_si, spice_number
 
-__all__ = ["SarSizes", "build_sar_adc"]
+__all__ = ["build_sar_adc"]
 
 _OPTIONS = ".options klu reltol=1e-4 vntol=1e-6 abstol=1e-12"
 """A twentieth of a step of 25 mV is allowed to the top plate; tighter tolerances take four times as long."""
@@ -29,36 +29,6 @@ _DRIVE = 10e-3
 """Conductance that sets it [S]; 0.1 ns."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SarSizes:
-    """Sizes and times of a successive-approximation ADC."""
-
-    dac: ChargeDacSizes = field(default_factory=ChargeDacSizes)
-    """Its DAC; the span is the input range, around the chip's reference."""
-    comparator: ComparatorSizes = field(default_factory=lambda: ComparatorSizes(input_width=4e-6, latch_width=2e-6))
-    """Its comparator."""
-    sample: float = 20e-9
-    """Time for sampling [s]."""
-    bit: float = 8e-9
-    """Time for each bit [s]: two thirds for the DAC, one for the comparator."""
-    switch_width: float = 5e-6
-    """Width of the sampling switch's n-channel transistor [m]."""
-
-    def __post_init__(self) -> None:
-        if not (np.isfinite(self.sample) and self.sample >= 2e-9 and self.bit >= 2e-9):
-            raise SpecError("sampling and each bit of an ADC take 2 ns or more")
-
-    @property
-    def conversion(self) -> float:
-        """Time of one conversion [s]."""
-        return self.sample + (self.dac.bits + 0.5) * self.bit
-
-    @property
-    def lsb(self) -> float:
-        """Ideal step [V]."""
-        return float(self.dac.span / 2**self.dac.bits)
-
-
 def _pulse(name: str, high: float, start: float, width: float, period: float, edge: float = 0.1e-9) -> str:
     """Format a source that is high for `width` from `start` on, in each period; one that starts at 0 begins high."""
     levels = (0.0, high) if start else (high, 0.0)
@@ -66,7 +36,7 @@ def _pulse(name: str, high: float, start: float, width: float, period: float, ed
     return f"v{name} {name} 0 pulse({' '.join(map(spice_number, (*levels, *numbers)))})"
 
 
-def _logic(chip: Chip, sizes: SarSizes) -> list[str]:
+def _logic(chip: Chip, sizes: SarAdc) -> list[str]:
     """Format the behavioural part: when each bit is tried and decided, and what it is."""
     supply, bits, period = chip.process.supply, sizes.dac.bits, sizes.conversion
     lines = [
@@ -97,7 +67,7 @@ def _logic(chip: Chip, sizes: SarSizes) -> list[str]:
     return lines
 
 
-def build_sar_adc(chip: Chip, voltages: npt.ArrayLike, sizes: SarSizes | None = None) -> Netlist:
+def build_sar_adc(chip: Chip, voltages: npt.ArrayLike, sizes: SarAdc | None = None) -> Netlist:
     """Build a testbench that converts voltages one after the other.
 
     Parameters
@@ -106,7 +76,7 @@ def build_sar_adc(chip: Chip, voltages: npt.ArrayLike, sizes: SarSizes | None = 
         The chip; the input range is the DAC's span around ``sense_amplifier.v_reference``.
     voltages : array_like of shape (conversions,)
         Inputs [V].
-    sizes : SarSizes, optional
+    sizes : SarAdc, optional
         Of the ADC.
 
     Returns
@@ -114,7 +84,7 @@ def build_sar_adc(chip: Chip, voltages: npt.ArrayLike, sizes: SarSizes | None = 
     Netlist
         Probes ``v(q_K)``: bits as 0 or 1, to be read at the end of each conversion; ``v(top)``; supply currents.
     """
-    sizes = sizes or SarSizes()
+    sizes = sizes or chip.sar_adc
     values = np.asarray(voltages, dtype=float)
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
         raise SpecError(f"inputs of an ADC must be finite numbers, got shape {values.shape}")

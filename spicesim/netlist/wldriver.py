@@ -1,9 +1,6 @@
 """The word-line driver for pulses, and a testbench that pulses a row."""
 
-from dataclasses import dataclass
-
-import numpy as np
-
+from spicesim.blocks import WordLineDriver
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
 from spicesim.netlist.netlist import Netlist, build_netlist
@@ -11,24 +8,7 @@ from spicesim.netlist.process import block_text
 from spicesim.netlist.senseamp import supplies
 from spicesim.units import format_si, spice_number
 
-__all__ = ["DriverSizes", "build_wldriver", "build_wldriver_load", "wldriver_blocks", "wldriver_line"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DriverSizes:
-    """Sizes of a word-line driver."""
-
-    width: float = 40e-6
-    """Width of the output switches' n-channel transistors [m]; p-channel ones are 2.5 times wider."""
-    taper: float = 4.0
-    """Ratio of one inverter's width to the one before."""
-
-    def __post_init__(self) -> None:
-        if not (np.isfinite(self.width) and self.taper >= 1 and self.width / self.taper**2 >= 0.3e-6):
-            raise SpecError(
-                f"the first inverter of a driver must be 0.3 um wide or more: width / taper^2 of "
-                f"{self.width:g} m and {self.taper:g} is too little"
-            )
+__all__ = ["build_wldriver", "build_wldriver_load", "wldriver_blocks", "wldriver_line"]
 
 
 def wldriver_blocks(chip: Chip) -> list[str]:
@@ -36,9 +16,9 @@ def wldriver_blocks(chip: Chip) -> list[str]:
     return [block_text("wldriver", chip)]
 
 
-def wldriver_line(chip: Chip, name: str, control: str, node_out: str, sizes: DriverSizes | None = None) -> str:
+def wldriver_line(chip: Chip, name: str, control: str, node_out: str, sizes: WordLineDriver | None = None) -> str:
     """Format the instance of one driver; it puts out node ``vhi`` or ``vlo``."""
-    sizes = sizes or DriverSizes()
+    sizes = sizes or chip.word_line_driver
     if 2.5 * sizes.width > chip.process.max_width * (1 + 1e-9):
         raise SpecError(
             f"the driver's p-channel switches of {2.5 * sizes.width:g} m are wider than the models cover, "
@@ -55,7 +35,12 @@ def _levels(chip: Chip) -> str:
 
 
 def build_wldriver(
-    chip: Chip, *, sizes: DriverSizes | None = None, r_load: float = 1e4, c_load: float = 1e-12, width: float = 100e-9
+    chip: Chip,
+    *,
+    sizes: WordLineDriver | None = None,
+    r_load: float = 1e4,
+    c_load: float = 1e-12,
+    width: float = 100e-9,
 ) -> Netlist:
     """Build a testbench that sends one pulse into a row.
 
@@ -63,7 +48,7 @@ def build_wldriver(
     ----------
     chip : Chip
         The chip; pulses go from the reference to ``dac.v_span`` above it.
-    sizes : DriverSizes, optional
+    sizes : WordLineDriver, optional
         Of the driver.
     r_load, c_load : float
         Resistance of the row's cells to the reference [ohm], capacitance of the row [F].
@@ -87,7 +72,7 @@ def build_wldriver(
     )
 
 
-def build_wldriver_load(chip: Chip, *, sizes: DriverSizes | None = None, i_limit: float = 1e-3) -> Netlist:
+def build_wldriver_load(chip: Chip, *, sizes: WordLineDriver | None = None, i_limit: float = 1e-3) -> Netlist:
     """Build a testbench of two drivers, one at either level, that sweeps the current out of both [A]."""
     step = i_limit / 10
     lines = [

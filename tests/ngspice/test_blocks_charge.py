@@ -3,17 +3,18 @@
 import numpy as np
 import pytest
 
+from spicesim.blocks import ChargeDac, SarAdc
 from spicesim.characterise import Conditions, run_bench
 from spicesim.characterise.charge_dac import charge_dac_bench
 from spicesim.characterise.sar_adc import effective_bits, find_transitions, read_codes, sar_adc_bench
 from spicesim.chip import PRESETS, preset
 from spicesim.errors import SpecError
-from spicesim.netlist.charge_dac import ChargeDacSizes, build_charge_dac
-from spicesim.netlist.sar_adc import SarSizes, build_sar_adc
+from spicesim.netlist.charge_dac import build_charge_dac
+from spicesim.netlist.sar_adc import build_sar_adc
 from spicesim.ngspice.batch import BatchSimulator
 
 GENERIC = preset("generic-1t1r")
-THREE = SarSizes(dac=ChargeDacSizes(bits=3, unit=160e-15))
+THREE = SarAdc(dac=ChargeDac(bits=3, unit=160e-15))
 
 
 @pytest.fixture(params=sorted(PRESETS))
@@ -37,7 +38,7 @@ def test_the_dac_is_linear_but_for_its_switches(chip):
 def test_planted_capacitor_errors_come_out_in_the_inl():
     """The charge of each capacitor is shared by all: INL by charge conservation within 0.01 LSB."""
     errors = (0.0, 0.0, -0.03, 0.0, 0.05)
-    planted, clean = ChargeDacSizes(bits=5, errors=errors), ChargeDacSizes(bits=5)
+    planted, clean = ChargeDac(bits=5, errors=errors), ChargeDac(bits=5)
     weights = planted.capacitors / planted.total
     codes = np.arange(32)
     levels = ((codes[:, None] >> np.arange(5) & 1) * weights).sum(axis=1)
@@ -58,7 +59,7 @@ def test_a_planted_capacitor_error_moves_the_adcs_transitions():
     """The largest capacitor 8 % too large: transitions move by charge conservation, within 0.07 LSB."""
     found = {}
     for error in (0.0, 0.08):
-        sizes = SarSizes(dac=ChargeDacSizes(bits=3, unit=160e-15, errors=(0.0, 0.0, error)))
+        sizes = SarAdc(dac=ChargeDac(bits=3, unit=160e-15, errors=(0.0, 0.0, error)))
         transitions = find_transitions(GENERIC, sizes, Conditions(), rounds=6)
         weights = sizes.dac.capacitors / sizes.dac.total
         codes = np.arange(1, 8)
@@ -89,13 +90,13 @@ def test_ideal_codes_of_a_sine_have_all_their_bits(bits):
 @pytest.mark.parametrize(
     ("build", "said"),
     [
-        (lambda: ChargeDacSizes(bits=1), "2 to 10 bits"),
-        (lambda: ChargeDacSizes(unit=0.0), "positive"),
-        (lambda: ChargeDacSizes(errors=(0.1,)), "one error"),
+        (lambda: GENERIC.changed(charge_dac={"bits": 1}), r"charge_dac.bits.*equal to"),
+        (lambda: GENERIC.changed(charge_dac={"unit": 0.0}), r"charge_dac.unit.*greater than 0"),
+        (lambda: GENERIC.changed(charge_dac={"errors": (0.1,)}), "wanted one for each of 6"),
         (lambda: build_charge_dac(GENERIC, [64]), r"0\.\.63"),
         (lambda: build_charge_dac(GENERIC, [0.5]), "integers"),
-        (lambda: build_charge_dac(GENERIC, [0], ChargeDacSizes(span=5.0)), "supply"),
-        (lambda: SarSizes(bit=1e-9), "2 ns"),
+        (lambda: build_charge_dac(GENERIC, [0], ChargeDac(span=5.0)), "supply"),
+        (lambda: GENERIC.changed(sar_adc={"bit": 1e-9}), r"sar_adc.bit.*2 ns or more"),
         (lambda: build_sar_adc(GENERIC, [4.0]), "within the supply"),
         (lambda: build_sar_adc(GENERIC, []), "finite"),
         (lambda: sar_adc_bench(GENERIC, rounds=0), "halving"),

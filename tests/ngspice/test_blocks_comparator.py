@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from spicesim.blocks import Comparator
 from spicesim.characterise import Conditions, run_bench
 from spicesim.characterise.comparator import comparator_bench, find_offsets, sample_draws
 from spicesim.chip import PRESETS, preset
 from spicesim.errors import SpecError, ValidityError
-from spicesim.netlist.comparator import Clock, ComparatorSizes, build_comparators
+from spicesim.netlist.comparator import Clock, build_comparators
 from spicesim.netlist.mismatch import draw_normal, read_mismatch
 from spicesim.ngspice.batch import BatchSimulator
 
@@ -63,7 +64,7 @@ def test_the_offset_is_the_planted_mismatch_of_the_pair(chip):
     In BSIM4 a larger threshold also lowers the mobility, which adds some per cent at this overdrive.
     """
     samples = 12
-    sizes = ComparatorSizes()
+    sizes = Comparator()
     sigma = read_mismatch(chip.process)[chip.process.nmos].sigma_threshold(sizes.input_width, chip.process.min_length)
 
     def planted(sample):
@@ -116,5 +117,5 @@ def test_impossible_inputs_are_refused(differences):
 
 
 def test_impossible_sizes_are_refused():
-    with pytest.raises(SpecError, match="um wide"):
-        ComparatorSizes(latch_width=0.0)
+    with pytest.raises(SpecError, match=r"comparator.latch_width.*300 nm or more"):
+        preset("generic-1t1r").changed(comparator={"latch_width": 0.0})

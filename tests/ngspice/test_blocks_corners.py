@@ -8,19 +8,18 @@ import os
 import numpy as np
 import pytest
 
+from spicesim.blocks import ChargeDac, SarAdc
 from spicesim.characterise import BLOCKS, Conditions
 from spicesim.characterise.sar_adc import sar_adc_bench
 from spicesim.chip import CORNERS, PRESETS, preset
 from spicesim.errors import SpecError
-from spicesim.netlist.charge_dac import ChargeDacSizes
-from spicesim.netlist.sar_adc import SarSizes
 
 TEMPERATURES = (-40, 27, 125)
 EVERY = [(corner, celsius) for corner in CORNERS for celsius in TEMPERATURES]
 ALL = os.environ.get("SPICESIM_CORNERS") == "all"
 CHOSEN = EVERY if ALL else [("ss", -40)]
 
-BENCHES = BLOCKS | {"adc": lambda chip: sar_adc_bench(chip, SarSizes(dac=ChargeDacSizes(bits=3)), rounds=1)}
+BENCHES = BLOCKS | {"adc": lambda chip: sar_adc_bench(chip, SarAdc(dac=ChargeDac(bits=3)), rounds=1)}
 """The ADC with few bits: the same circuit in a fraction of the time."""
 
 

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from spicesim.blocks import CurrentDac
 from spicesim.characterise import Conditions, run_bench
 from spicesim.characterise.current_dac import current_dac_bench
 from spicesim.chip import PRESETS, preset
 from spicesim.errors import SpecError
-from spicesim.netlist.current_dac import CurrentDacSizes, build_current_dac
+from spicesim.netlist.current_dac import build_current_dac
 from spicesim.netlist.mismatch import read_mismatch, with_mismatch
 from spicesim.ngspice.batch import BatchSimulator
 
@@ -44,7 +45,7 @@ def test_what_one_output_does_not_sink_the_other_does():
 
 def test_a_planted_threshold_shift_comes_out_in_the_inl():
     """The largest bit's source shifted by 3 sigma: square law for its current, and INL within 0.01 LSB."""
-    sizes = CurrentDacSizes()
+    sizes = CurrentDac()
     shift = 3 * read_mismatch(GENERIC.process)["nch"].sigma_threshold(2e-6, 4e-6, 32)
     netlist = build_current_dac(GENERIC, sizes)
     planted = with_mismatch(netlist, GENERIC.process, lambda path: (3.0 if path == "xdac.xbit5.m1" else 0.0, 0.0))
@@ -70,10 +71,10 @@ def test_mismatch_spreads_the_inl(chip):
 @pytest.mark.parametrize(
     ("build", "said"),
     [
-        (lambda: CurrentDacSizes(bits=12), "2 to 10 bits"),
-        (lambda: CurrentDacSizes(unit=1.0), "unit current"),
-        (lambda: CurrentDacSizes(source_width=1e-6), "1.4 um"),
-        (lambda: build_current_dac(GENERIC, CurrentDacSizes(length=0.3e-6)), "below the process"),
+        (lambda: GENERIC.changed(current_dac={"bits": 12}), r"current_dac.bits.*equal to"),
+        (lambda: GENERIC.changed(current_dac={"unit": 1.0}), r"current_dac.unit.*0.0001"),
+        (lambda: GENERIC.changed(current_dac={"source_width": 1e-6}), r"current_dac.source_width.*1.4 um or more"),
+        (lambda: build_current_dac(GENERIC, CurrentDac(length=0.3e-6)), "below the process"),
     ],
 )
 def test_impossible_converters_are_refused(build, said):

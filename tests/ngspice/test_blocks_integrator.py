@@ -5,11 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
+from spicesim.blocks import Integrator
 from spicesim.characterise import Conditions, run_bench
 from spicesim.characterise.integrator import integrator_bench
 from spicesim.chip import PRESETS, preset
 from spicesim.errors import SpecError
-from spicesim.netlist.integrator import IntegratorSizes, Window, build_integrators
+from spicesim.netlist.integrator import Window, build_integrators
 from spicesim.ngspice.batch import BatchSimulator
 
 
@@ -51,9 +52,9 @@ def test_charge_is_current_by_time_whatever_their_share(chip):
         rest, moved = (np.interp(at, found["time"], found[f"v(out_{k})"]) for k in (0, 1))
         return moved - rest
 
-    one = change(2e-6, Window(length=400e-9, hold=200e-9), IntegratorSizes())
-    slow = change(1e-6, Window(length=800e-9, hold=200e-9), IntegratorSizes())
-    large = change(2e-6, Window(length=400e-9, hold=200e-9), IntegratorSizes(capacitor=4e-12))
+    one = change(2e-6, Window(length=400e-9, hold=200e-9), Integrator())
+    slow = change(1e-6, Window(length=800e-9, hold=200e-9), Integrator())
+    large = change(2e-6, Window(length=400e-9, hold=200e-9), Integrator(capacitor=4e-12))
     assert one == pytest.approx(-2e-6 * 400e-9 / 2e-12, rel=0.01)
     assert slow == pytest.approx(one, rel=5e-3)  # the switch opens and closes within its edges
     assert large == pytest.approx(one / 2, rel=5e-3)
@@ -77,8 +78,8 @@ def test_outside_the_window_the_current_flows_into_the_reference(chip):
 @pytest.mark.parametrize(
     ("build", "said"),
     [
-        (lambda c: IntegratorSizes(capacitor=0.0), "positive"),
-        (lambda c: IntegratorSizes(reset_width=1e-9), "um wide"),
+        (lambda c: c.changed(integrator={"capacitor": 0.0}), r"integrator.capacitor.*greater than 0"),
+        (lambda c: c.changed(integrator={"reset_width": 1e-9}), r"integrator.reset_width.*300 nm or more"),
         (lambda c: Window(start=100e-9), "reset, then runs"),
         (lambda c: build_integrators(c, []), "currents"),
         (lambda c: build_integrators(c, [np.nan]), "currents"),

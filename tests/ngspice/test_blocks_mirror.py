@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from spicesim.blocks import Mirror
 from spicesim.characterise import Conditions, run_bench
 from spicesim.characterise.mirror import mirror_bench
 from spicesim.chip import PRESETS, preset
 from spicesim.errors import SpecError
-from spicesim.netlist.mirror import MirrorSizes, build_mirror, build_mirror_step
+from spicesim.netlist.mirror import build_mirror, build_mirror_step
 from spicesim.netlist.mismatch import read_mismatch, with_mismatch
 from spicesim.ngspice.batch import BatchSimulator
 
@@ -26,7 +27,7 @@ def run(netlist):
 
 @pytest.mark.parametrize("ratio", [1, 3])
 def test_it_copies_the_current_and_holds_the_bit_line(chip, ratio):
-    found = run(build_mirror(chip, 100e-6, sizes=MirrorSizes(ratio=ratio), points=21))
+    found = run(build_mirror(chip, 100e-6, sizes=Mirror(ratio=ratio), points=21))
     i = np.linspace(5e-6, 100e-6, 20)
     # with the output at the reference both transistors have the same voltages
     np.testing.assert_allclose(-found["i(vout)"], ratio * i, rtol=2e-4)
@@ -68,10 +69,10 @@ def test_it_settles_with_any_column(chip):
 @pytest.mark.parametrize(
     ("build", "said"),
     [
-        (lambda c: MirrorSizes(ratio=0), "once or more"),
-        (lambda c: MirrorSizes(width=-1.0), "positive"),
+        (lambda c: c.changed(mirror={"ratio": 0}), r"mirror.ratio.*greater than or equal to 1"),
+        (lambda c: c.changed(mirror={"width": -1.0}), r"mirror.width.*greater than 0"),
         (lambda c: build_mirror(c, 0.0), "positive"),
-        (lambda c: build_mirror(c, 1e-6, sizes=MirrorSizes(length=0.1e-6)), "below the process"),
+        (lambda c: build_mirror(c, 1e-6, sizes=Mirror(length=0.1e-6)), "below the process"),
     ],
 )
 def test_impossible_mirrors_are_refused(build, said):

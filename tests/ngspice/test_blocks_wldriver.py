@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
+from spicesim.blocks import WordLineDriver
 from spicesim.characterise import Conditions, run_bench
 from spicesim.characterise.waveform import crossing
 from spicesim.characterise.wldriver import wldriver_bench
 from spicesim.chip import PRESETS, preset
 from spicesim.errors import SpecError
-from spicesim.netlist.wldriver import DriverSizes, build_wldriver
+from spicesim.netlist.wldriver import build_wldriver
 from spicesim.ngspice.batch import BatchSimulator
 
 GENERIC = preset("generic-1t1r")
@@ -57,6 +58,6 @@ def test_a_large_row_rises_as_one_pole():
 
 def test_impossible_drivers_are_refused():
     with pytest.raises(SpecError, match="first inverter"):
-        DriverSizes(width=2e-6, taper=4)
+        GENERIC.changed(word_line_driver={"width": 2e-6})
     with pytest.raises(SpecError, match=r"wider than the models cover.*several drivers"):
-        build_wldriver(GENERIC, sizes=DriverSizes(width=60e-6))
+        build_wldriver(GENERIC, sizes=WordLineDriver(width=60e-6))

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spicesim.characterise import BLOCKS
 from spicesim.chip import PRESETS, Chip, ModelFile, format_chip, load_chip, preset, save_chip
 from spicesim.errors import MissingDependencyError, SpecError
 from spicesim.units import format_si, parse_quantity, spice_number
@@ -34,6 +35,38 @@ def test_values_may_be_text_with_units(tmp_path):
     assert written != text
     (tmp_path / "chip.toml").write_text(written)
     assert load_chip(tmp_path / "chip.toml") == preset("generic-1t1r")
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_blocks_outside_the_tile_stand_in_a_file_as_comments_to_be_uncommented(tmp_path, name):
+    head, _, blocks = format_chip(preset(name)).partition("# Blocks outside the tile")
+    lines = [line.removeprefix("# ") for line in blocks.splitlines() if re.match(r"# (\[|\w+ = )", line)]
+    assert len(lines) > 30
+    path = tmp_path / "chip.toml"
+    path.write_text("\n".join([head, *lines]))
+    assert load_chip(path) == preset(name)
+    assert load_chip(path).hash == preset(name).hash
+    path.write_text(path.read_text().replace("latch_width = 4e-06", 'latch_width = "5 um"'))
+    changed = load_chip(path)
+    assert changed.comparator.latch_width == 5e-6
+    assert changed.hash != preset(name).hash
+    save_chip(changed, path)
+    assert load_chip(path) == changed
+    assert "\n[comparator]" in path.read_text()
+
+
+def test_sizes_of_a_chip_reach_its_netlists():
+    chip = preset("generic-1t1r").changed(
+        comparator={"input_width": 7.7e-6}, integrator={"capacitor": 3.3e-12}, mirror={"width": 11e-6},
+        word_line_driver={"width": 31e-6}, current_dac={"bits": 4}, charge_dac={"unit": 33e-15},
+        sar_adc={"dac": {"bits": 3}, "comparator": {"input_width": 6.6e-6}},
+    )  # fmt: skip
+    said = {
+        "comparator": "w=7.7e-06", "integrator": "c=3.3e-12", "mirror": "w=1.1e-05", "wldriver": "w=3.1e-05",
+        "currentdac": "4-bit", "chargedac": "3.3e-14", "adc": "w=6.6e-06",
+    }  # fmt: skip
+    for block, text in said.items():
+        assert any(text in netlist.format() for netlist in BLOCKS[block](chip).netlists.values()), block
 
 
 def test_the_hash_follows_the_content_and_nothing_else():

@@ -17,14 +17,14 @@ MODULES = {
 LAYERS = [
     ["errors"],
     ["units", "files", "library", "provenance", "geometry", "metrics", "bound"],
-    ["section", "process", "chip"],
+    ["section", "process", "blocks", "chip"],
     ["cells", "ports", "crossbar", "fast", "mapping", "devices", "device_presets", "netlist", "behavioural", "_cext"],
     ["ngspice"],
     ["sampling"],
     ["calibration"],
-    ["engine", "fast_engine", "device_engine", "ablation"],
+    ["engine", "fast_engine", "device_engine", "transfer_engine", "ablation"],
     ["bench", "network", "audit", "plots", "characterise"],
-    ["experiment", "study", "budget", "report"],
+    ["experiment", "study", "budget", "report", "torch"],
     ["demo", "cli"],
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}

@@ -1,0 +1,176 @@
+"""Sizes of the blocks that are not in the tile: other readouts, drivers and converters."""
+
+from typing import Annotated, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import AfterValidator, Field, model_validator
+
+from spicesim.section import Positive, Quantity, Section
+from spicesim.units import format_si
+
+__all__ = [
+    "ChargeDac",
+    "Comparator",
+    "CurrentDac",
+    "Integrator",
+    "Mirror",
+    "SarAdc",
+    "SarComparator",
+    "WordLineDriver",
+]
+
+
+def _at_least(least: float, unit: str) -> AfterValidator:
+    """Accept values from `least` on, and say so with a prefix."""
+
+    def check(value: float) -> float:
+        if value < least:
+            raise ValueError(f"must be {format_si(least, unit)} or more")
+        return value
+
+    return AfterValidator(check)
+
+
+Width = Annotated[Quantity, _at_least(0.3e-6, "m")]
+Length = Annotated[Quantity, _at_least(0.28e-6, "m")]
+Bits = Annotated[int, Field(ge=2, le=10)]
+Duration = Annotated[Quantity, _at_least(2e-9, "s")]
+
+
+class Comparator(Section):
+    """StrongARM comparator; gates are as short as the process allows."""
+
+    input_width: Width = 8e-6
+    """Width of each transistor of the input pair [m]."""
+    latch_width: Width = 4e-6
+    """Width of the latch's transistors [m]."""
+    reset_width: Width = 3e-6
+    """Width of the transistors that reset it [m]."""
+
+
+class Integrator(Section):
+    """Switched integrator around a folded-cascode amplifier."""
+
+    capacitor: Positive = 2e-12
+    """Integrating capacitor [F]."""
+    bias_current: Positive = 20e-6
+    """Bias current of its amplifier [A]."""
+    switch_width: Width = 10e-6
+    """Width of the input switch's n-channel transistors [m]."""
+    reset_width: Width = 2e-6
+    """Width of the reset switch's transistors [m]."""
+
+
+class Mirror(Section):
+    """Current-mirror readout of a bit line."""
+
+    ratio: Annotated[int, Field(ge=1)] = 1
+    """Current copied for one into the bit line."""
+    width: Positive = 20e-6
+    """Width of the input transistor and of each of the `ratio` at the output [m]."""
+    length: Positive = 1e-6
+    """Their length [m]."""
+    bias_current: Positive = 20e-6
+    """Bias current of the amplifier [A]."""
+    capacitor: Positive = 2e-12
+    """Compensation capacitor [F]."""
+
+
+class WordLineDriver(Section):
+    """Word-line driver for pulses."""
+
+    width: Positive = 40e-6
+    """Width of the output switches' n-channel transistors [m]; p-channel ones are 2.5 times wider."""
+    taper: Annotated[Quantity, Field(ge=1)] = 4.0
+    """Ratio of one inverter's width to the one before."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.width / self.taper**2 < 0.3e-6:
+            raise ValueError(
+                f"the first inverter of a driver must be 0.3 um wide or more: width / taper^2 of "
+                f"{self.width:g} m and {self.taper:g} is too little"
+            )
+        return self
+
+
+class CurrentDac(Section):
+    """Current-steering DAC."""
+
+    bits: Bits = 6
+    """Resolution [bit]."""
+    unit: Annotated[Quantity, Field(ge=1e-8, le=1e-4)] = 1e-6
+    """Current of the least significant bit [A]."""
+    source_width: Annotated[Quantity, _at_least(1.4e-6, "m")] = 2e-6
+    """Width of a unit's source transistor [m]."""
+    source_length: Length = 4e-6
+    """Length of it [m]; long ones match."""
+    length: Length = 0.5e-6
+    """Length of the cascodes and switches [m]."""
+
+
+class ChargeDac(Section):
+    """Charge-redistribution DAC."""
+
+    bits: Bits = 6
+    """Resolution [bit]."""
+    unit: Positive = 20e-15
+    """Unit capacitor, of the least significant bit [F]."""
+    span: Positive = 1.6
+    """Difference of the two references, which lie around the chip's reference [V]."""
+    switch_width: Positive = 4e-6
+    """Width of the n-channel transistors of the largest bit's switch [m]; the others have a quarter of it at least."""
+    errors: tuple[Annotated[Quantity, Field(gt=-1)], ...] = ()
+    """Relative errors of the bits' capacitors, least significant first [1]; empty for none."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.errors and len(self.errors) != self.bits:
+            raise ValueError(f"errors: wanted one for each of {self.bits} capacitors, got {len(self.errors)}")
+        return self
+
+    @property
+    def capacitors(self) -> npt.NDArray[np.float64]:
+        """Capacitor of each bit, least significant first [F]."""
+        errors = np.array(self.errors or (0.0,) * self.bits)
+        return np.asarray(self.unit * 2.0 ** np.arange(self.bits) * (1 + errors))
+
+    @property
+    def total(self) -> float:
+        """All capacitors with the one that closes the array [F]."""
+        return float(self.capacitors.sum() + self.unit)
+
+
+class SarComparator(Comparator):
+    """Comparator of the ADC, smaller than the one alone so that it loads the DAC less."""
+
+    input_width: Width = 4e-6
+    """Width of each transistor of the input pair [m]."""
+    latch_width: Width = 2e-6
+    """Width of the latch's transistors [m]."""
+
+
+class SarAdc(Section):
+    """Successive-approximation ADC."""
+
+    sample: Duration = 20e-9
+    """Time for sampling [s]."""
+    bit: Duration = 8e-9
+    """Time for each bit [s]: two thirds for the DAC, one for the comparator."""
+    switch_width: Width = 5e-6
+    """Width of the sampling switch's n-channel transistor [m]."""
+    dac: ChargeDac = ChargeDac()
+    """Its DAC; the span is the input range, around the chip's reference."""
+    comparator: SarComparator = SarComparator()
+    """Its comparator."""
+
+    @property
+    def conversion(self) -> float:
+        """Time of one conversion [s]."""
+        return self.sample + (self.dac.bits + 0.5) * self.bit
+
+    @property
+    def lsb(self) -> float:
+        """Ideal step [V]."""
+        return float(self.dac.span / 2**self.dac.bits)
