@@ -15,6 +15,7 @@ from spicesim.calibration.energy import calibrate_energy
 from spicesim.calibration.heldout import HeldOut
 from spicesim.calibration.parameters import fit_sheet
 from spicesim.calibration.senseamp import fit_senseamp, plan_senseamp
+from spicesim.calibration.settling import calibrate_settling
 from spicesim.calibration.tiles import build_cases, check_tiles, random_matrices
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
@@ -26,6 +27,7 @@ __all__ = ["ASPECTS", "calibrate"]
 ASPECTS: dict[str, Callable[[Calibration, Campaign], Any]] = {
     "parameters": fit_sheet,
     "energy": calibrate_energy,
+    "settling": calibrate_settling,
 }
 """What can be calibrated beyond operating points, in this order: the field of :class:`Calibration` it fills, and how
 its model is found from what there is so far."""

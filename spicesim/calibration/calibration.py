@@ -16,7 +16,9 @@ from spicesim.behavioural.converter import AdcRange, Polarity
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.energy import EnergyModel
 from spicesim.behavioural.senseamp import SenseAmplifierModel
+from spicesim.behavioural.settling import SettlingModel
 from spicesim.behavioural.tile import BehaviouralTile
+from spicesim.behavioural.transient import TileTransient
 from spicesim.calibration.fit import Fit
 from spicesim.calibration.campaign import Cost
 from spicesim.calibration.heldout import ErrorSummary, HeldOut
@@ -98,6 +100,8 @@ class Calibration(Model):
     """Data sheet: physical parameters of the blocks with their intervals; it computes nothing."""
     energy: EnergyModel | None = None
     """What blocks draw from their supplies."""
+    settling: SettlingModel | None = None
+    """How drivers and amplifiers settle."""
 
     @cached_property
     def hash(self) -> str:
@@ -167,6 +171,22 @@ class Calibration(Model):
         return BehaviouralTile(
             g, array=array, cell=self.cell, dac=self.dacs[polarity], senseamp=self.senseamp(r_feedback)
         )
+
+    def transient(self, g: FloatArray, polarity: Polarity, r_feedback: float) -> TileTransient:
+        """Build a tile that is followed in time; arguments as for :meth:`tile`.
+
+        Raises
+        ------
+        CalibrationError
+            If the settling was not calibrated.
+        ValidityError
+            If a line's own time constant is too long for the model.
+        """
+        if self.settling is None:
+            raise CalibrationError(
+                "the calibration has no settling; run: spicesim calibrate CHIP.toml -o chip.cal.json --aspects settling"
+            )
+        return TileTransient(self.tile(g, polarity, r_feedback), self.settling)
 
     def save(self, path: str | Path) -> None:
         """Write the file, atomically.

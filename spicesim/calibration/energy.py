@@ -8,14 +8,15 @@ import numpy as np
 from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.converter import POLARITIES, Polarity
 from spicesim.behavioural.energy import AdcEnergy, AmplifierEnergy, DacEnergy, EnergyModel
+from spicesim.blocks import SarAdc
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.chip import Chip
-from spicesim.netlist.charge_dac import ChargeDacSizes
 from spicesim.netlist.dac import build_dac
 from spicesim.netlist.netlist import Netlist
-from spicesim.netlist.sar_adc import SarSizes, build_sar_adc
+from spicesim.netlist.sar_adc import build_sar_adc
 from spicesim.netlist.senseamp import build_senseamp
+from spicesim.netlist.step import STEP_TIME
 from spicesim.netlist.step_benches import build_current_steps, build_dac_steps
 from spicesim.ngspice.outcome import Results
 
@@ -25,8 +26,6 @@ MOST_ADC_BITS = 10
 """Finest converter there is a netlist of."""
 _LOADS, _KNOTS = 129, 3
 _CONVERSIONS = 3
-_START = 1e-9
-"""Time of the steps [s]."""
 
 
 def calibrate_energy(calibration: Calibration, campaign: Campaign) -> EnergyModel:
@@ -116,14 +115,14 @@ def _dac(calibration: Calibration, polarity: Polarity, results: dict[str, Result
 
 def _beyond_rest(time: Floats, power: Floats) -> float:
     """Return the energy beyond the power at rest, which changes with the step from the first to the last value [J]."""
-    at_rest = power[0] * _START + power[-1] * (time[-1] - _START)
+    at_rest = power[0] * STEP_TIME + power[-1] * (time[-1] - STEP_TIME)
     return float(np.trapezoid(power, time) - at_rest)
 
 
 def _step_energy(chip: Chip, polarity: Polarity, results: Results, k: int) -> float:
     time, supply, reference = _real(results, "time"), chip.process.supply, chip.sense_amplifier.v_reference
     low = reference - (chip.dac.v_span if polarity == "bipolar" else 0.0)
-    edge = np.clip((time - _START) / 0.1e-9 + 0.5, 0.0, 1.0) * supply
+    edge = np.clip((time - STEP_TIME) / 0.1e-9 + 0.5, 0.0, 1.0) * supply
     sources: dict[str, Floats | float] = {
         f"vdd_{k}": supply, f"vlo_{k}": low, f"vhi_{k}": reference + chip.dac.v_span,
         f"vrise_{k}": edge, f"vfall_{k}": supply - edge,
@@ -139,19 +138,21 @@ def _swing_charge(chip: Chip, results: Results) -> float:
     return float(np.mean(energies) / abs(v_out[-1] - v_out[0]))
 
 
-def _adc_sizes(calibration: Calibration) -> SarSizes | None:
+def _adc_sizes(calibration: Calibration) -> SarAdc | None:
     bits = calibration.chip.adc.bits
     if bits > MOST_ADC_BITS:
         return None
     widest = max(model.full_scale for model in calibration.senseamps)
-    return SarSizes(dac=ChargeDacSizes(bits=bits, span=min(2 * widest, 0.5 * calibration.chip.process.supply)))
+    sizes = calibration.chip.sar_adc
+    span = min(2 * widest, 0.5 * calibration.chip.process.supply)
+    return sizes.model_copy(update={"dac": sizes.dac.model_copy(update={"bits": bits, "span": span, "errors": ()})})
 
 
-def _adc_inputs(chip: Chip, sizes: SarSizes) -> Floats:
+def _adc_inputs(chip: Chip, sizes: SarAdc) -> Floats:
     return np.asarray(chip.sense_amplifier.v_reference + sizes.dac.span * np.linspace(-0.4, 0.4, _CONVERSIONS))
 
 
-def _adc(chip: Chip, sizes: SarSizes, results: Results) -> AdcEnergy:
+def _adc(chip: Chip, sizes: SarAdc, results: Results) -> AdcEnergy:
     half = sizes.dac.span / 2
     reference = chip.sense_amplifier.v_reference
     # the references lie around the common one, which carries what they draw

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from spicesim.errors import SpecError
 from spicesim.units import spice_number
 
-__all__ = ["CodeStep"]
+__all__ = ["STEP_TIME", "CodeStep"]
+
+STEP_TIME = 1e-9
+"""When codes and currents step [s]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +26,7 @@ class CodeStep:
     """Codes after the step, one a DAC; those before are the DACs' own."""
     stop: float
     """How long to watch after the step [s]."""
-    start: float = 1e-9
+    start: float = STEP_TIME
     """Time of the step: the middle of its edges [s]."""
     edge: float = 0.1e-9
     """Rise and fall time of the bits [s]."""

@@ -1,0 +1,131 @@
+"""Hold the settling model out against whole tiles in ngspice's ``.tran``."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spicesim.behavioural.arrays import Floats
+from spicesim.behavioural.converter import POLARITIES
+from spicesim.behavioural.settling import SettlingCheck, SettlingModel
+from spicesim.behavioural.tile import BehaviouralTile
+from spicesim.behavioural.transient import TileTransient
+from spicesim.calibration.calibration import Calibration
+from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.patterns import Codes, code_vectors, random_conductances
+from spicesim.calibration.tiles import choose_feedback, predicted_nodesets
+from spicesim.chip import Chip
+from spicesim.metrics import largest, rms
+from spicesim.netlist.netlist import Netlist
+from spicesim.netlist.step import STEP_TIME, CodeStep
+from spicesim.netlist.tile import build_tile
+from spicesim.ngspice.outcome import Results
+
+__all__ = ["StepCase", "build_step_cases", "check_steps", "compare_step", "step_netlists", "step_outputs"]
+
+BAND = 2e-3
+"""What counts as settled, as a fraction of full scale."""
+_WATCHED = 1.5
+"""How long to watch, in settling times."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StepCase:
+    """One programmed tile and changes of its codes."""
+
+    name: str
+    """For the table."""
+    tile: BehaviouralTile
+    """The tile."""
+    changes: dict[str, tuple[Codes, Codes]]
+    """Codes before and after, each of shape (rows,), by name."""
+
+
+def build_step_cases(calibration: Calibration, size: int, seed: int, changes: int | None = None) -> list[StepCase]:
+    """Build cases of both polarities, with columns that stay linear and with columns that saturate.
+
+    Parameters
+    ----------
+    calibration : Calibration
+        Gives the tiles.
+    size : int
+        Rows and columns; more than the chip has are cut to it.
+    seed : int
+        Of conductances and codes.
+    changes : int, optional
+        Changes of codes a case, structured and random ones in turn; by default all six.
+    """
+    chip = calibration.chip
+    rows, columns = min(size, chip.array.rows), min(size, chip.array.columns)
+    cases = []
+    for polarity in POLARITIES:
+        for saturating in (False, True):
+            rng = np.random.default_rng([seed, polarity == "bipolar", saturating])
+            g = random_conductances((rows, columns), chip.cell.g_min, chip.cell.g_max, rng, 0.25 * chip.cell.g_max)
+            tile = calibration.tile(g, polarity, choose_feedback(chip, g, saturating=saturating))
+            codes = code_vectors(rows, chip.dac.bits, 2, rng)
+            codes["zero"] = np.full(rows, 0 if polarity == "unipolar" else 2 ** (chip.dac.bits - 1))
+            pairs = [
+                ("random 0", "random 1"), ("all on", "zero"), ("zero", "all on"), ("ramp up", "ramp down"),
+                ("near half on", "far half on"), ("sparse", "random 0"),
+            ]  # fmt: skip
+            name = f"{rows}x{columns} {polarity} {'saturating' if saturating else 'linear'}"
+            chosen = {f"{b} after {a}": (codes[a], codes[b]) for a, b in pairs[:changes]}
+            cases.append(StepCase(name=name, tile=tile, changes=chosen))
+    return cases
+
+
+def step_netlists(chip: Chip, case: StepCase, stop: float) -> list[Netlist]:
+    """Build the transients of a case at transistor level, `stop` seconds long."""
+    before = np.stack([a for a, _ in case.changes.values()])
+    state = case.tile.solve(before)
+    return [
+        build_tile(
+            chip, case.tile.g, before[k], polarity=case.tile.dac.polarity, r_feedback=case.tile.senseamp.r_feedback,
+            nodesets=predicted_nodesets(state, k, chip.sense_amplifier.v_reference),
+            step=CodeStep(after=after.tolist(), stop=stop),
+        )
+        for k, (_, after) in enumerate(case.changes.values())
+    ]  # fmt: skip
+
+
+def step_outputs(chip: Chip, results: Results, times: Floats, columns: int) -> Floats:
+    """Return the outputs of a transient at times after the step, shape (times, columns) [V]."""
+    vectors = results[0].vectors
+    time = vectors["time"].real - STEP_TIME
+    waves = [np.interp(times, time, vectors[f"v(out_{j})"].real) for j in range(columns)]
+    return np.asarray(chip.sense_amplifier.v_reference - np.stack(waves, axis=1))
+
+
+def compare_step(name: str, times: Floats, measured: Floats, predicted: Floats, full_scale: float) -> SettlingCheck:
+    """Compare outputs of one change, shape (times, columns) [V], by the share of the settling time that has gone."""
+    moving = (np.abs(measured - measured[-1]) > BAND * full_scale).any(axis=1)
+    settled = int(np.flatnonzero(moving)[-1]) + 1 if moving.any() else 0
+    t_settle = float(times[settled])
+    errors = (predicted - measured) / full_scale
+    early, late = (errors[np.searchsorted(times, share * t_settle) :] for share in (0.2, 0.75))
+    return SettlingCheck(
+        name=name, t_settle=t_settle, max_early=largest(early), rms_early=rms(early), max_late=largest(late),
+        max_settled=largest(errors[settled:]),
+    )  # fmt: skip
+
+
+def check_steps(
+    calibration: Calibration, model: SettlingModel, campaign: Campaign, cases: list[StepCase]
+) -> tuple[SettlingCheck, ...]:
+    """Run every change of every case in ngspice and in the model."""
+    chip, netlists, parts = calibration.chip, [], []
+    for case in cases:
+        transient = TileTransient(case.tile, model)
+        before, after = (np.stack(side) for side in zip(*case.changes.values(), strict=True))
+        stop = _WATCHED * float(transient.t_settle(before, after, band=BAND).max())
+        times = stop * np.arange(1, 151) / 151
+        parts.append((times, transient.outputs(before, after, times)))
+        netlists += step_netlists(chip, case, stop)
+    results = iter(campaign.run(netlists, "check settling"))
+    checks = []
+    for case, (times, predicted) in zip(cases, parts, strict=True):
+        for k, change in enumerate(case.changes):
+            measured = step_outputs(chip, next(results), times, case.tile.g.shape[1])
+            name = f"{case.name}, {change}"
+            checks.append(compare_step(name, times, measured, predicted[k], case.tile.senseamp.full_scale))
+    return tuple(checks)

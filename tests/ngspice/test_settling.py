@@ -1,0 +1,141 @@
+"""The settling model, against transients of whole tiles at transistor level."""
+
+import os
+
+import numpy as np
+import pytest
+
+from spicesim.behavioural.settling import SettlingModel
+from spicesim.behavioural.transient import TileTransient
+from spicesim.calibration.calibrate import calibrate
+from spicesim.calibration.calibration import Calibration
+from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.patterns import random_conductances
+from spicesim.calibration.transients import build_step_cases, check_steps
+from spicesim.chip import preset
+from spicesim.errors import CalibrationError, SpecError, ValidityError
+
+SIZE = 6
+
+
+@pytest.fixture(scope="module")
+def calibration(isolation):
+    chip = preset("generic-1t1r").changed(
+        array={"rows": SIZE, "columns": SIZE}, sense_amplifier={"r_feedback": (20e3, 160e3)}, dac={"bits": 5}
+    )
+    return calibrate(chip, quick=True, aspects=("settling",))
+
+
+@pytest.fixture(scope="module")
+def transient(calibration):
+    chip = calibration.chip
+    g = random_conductances((SIZE, SIZE), chip.cell.g_min, chip.cell.g_max, np.random.default_rng(5))
+    return calibration.transient(g, "unipolar", 160e3)
+
+
+BEFORE, AFTER = np.array([[31, 30, 31, 0, 5, 9], [0] * SIZE]), np.array([[2, 0, 17, 9, 31, 3], [31] * SIZE])
+
+
+def require_promise(checks):
+    for check in checks:
+        assert check.t_settle > 10e-9, check
+        assert check.max_early <= 0.025, check
+        assert check.rms_early <= 0.008, check
+        assert check.max_late <= 0.003, check
+        assert check.max_settled <= 0.0015, check
+
+
+def test_held_out_tiles_follow_ngspice_into_and_out_of_the_rails(calibration):
+    checks = calibration.settling.checks
+    assert {check.name.split(",")[0].split(" ", 1)[1] for check in checks} == {
+        "unipolar linear", "unipolar saturating", "bipolar linear", "bipolar saturating",
+    }  # fmt: skip
+    require_promise(checks)
+
+
+def test_a_tile_rests_before_and_long_after_where_the_operating_point_is(transient):
+    v = transient.outputs(BEFORE, AFTER, [0.0, 5e-6])
+    np.testing.assert_allclose(v[:, 0], transient.tile.solve(BEFORE).v_out, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(v[:, 1], transient.tile.solve(AFTER).v_out, rtol=1e-5, atol=1e-5)
+
+
+def test_times_asked_for_do_not_change_the_course(transient):
+    fine = transient.outputs(BEFORE, AFTER, np.arange(1, 101) * 2e-9)
+    coarse = transient.outputs(BEFORE, AFTER, np.arange(1, 5) * 50e-9)
+    np.testing.assert_allclose(coarse, fine[:, 24::25], atol=5e-4 * transient.tile.senseamp.full_scale)
+
+
+def test_changes_do_not_know_of_each_other(transient):
+    times = [10e-9, 50e-9, 100e-9]
+    together = transient.outputs(BEFORE, AFTER, times)
+    alone = transient.outputs(BEFORE[1:], AFTER[1:], times)
+    np.testing.assert_allclose(together[1:], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_outputs_stay_in_their_band_from_the_settling_time_on(transient):
+    band = 5e-3
+    t_settle = transient.t_settle(BEFORE, AFTER, band=band)
+    assert t_settle.shape == (2, SIZE)
+    times = np.linspace(1e-9, 1.5 * t_settle.max(), 300)
+    end = transient.tile.solve(AFTER).v_out[:, None]
+    outside = np.abs(transient.outputs(BEFORE, AFTER, times) - end) > band * transient.tile.senseamp.full_scale
+    for k in range(2):
+        for j in range(SIZE):
+            moving = times[outside[k, :, j]]
+            assert (moving.max() if moving.size else 0.0) == pytest.approx(t_settle[k, j], abs=2 * times[1])
+
+
+def test_a_wider_band_and_an_unchanged_code_settle_sooner(transient):
+    assert (transient.t_settle(BEFORE, AFTER, band=2e-2) <= transient.t_settle(BEFORE, AFTER, band=2e-3)).all()
+    assert (transient.t_settle(BEFORE, BEFORE) == 0).all()
+
+
+def test_line_capacitance_slows_the_outputs(transient):
+    model = transient.model
+    slower = model.model_copy(update={"c_bit_line": model.c_bit_line + 100e-15})
+    t_slower, t_settle = (
+        np.median(each.t_settle(BEFORE[1:], AFTER[1:])) for each in (TileTransient(transient.tile, slower), transient)
+    )
+    assert t_slower > 1.02 * t_settle
+
+
+def test_lines_that_are_no_lumped_capacitance_are_refused(transient):
+    long = transient.model.model_copy(update={"c_word_line": 1e-9})
+    with pytest.raises(ValidityError, match="a word line of 6 cells has a time constant"):
+        TileTransient(transient.tile, long)
+
+
+@pytest.mark.parametrize("times", [[], [-1e-9], [2e-9, 1e-9], [np.nan]])
+def test_times_that_make_no_sense_are_refused(transient, times):
+    with pytest.raises(SpecError, match="times must"):
+        transient.outputs(BEFORE, AFTER, times)
+
+
+def test_shapes_and_bands_that_make_no_sense_are_refused(transient):
+    with pytest.raises(SpecError, match="one shape"):
+        transient.outputs(BEFORE, AFTER[:1], [1e-9])
+    with pytest.raises(SpecError, match="band must be"):
+        transient.t_settle(BEFORE, AFTER, band=0.0)
+
+
+def test_settling_must_have_been_calibrated(generic_calibration):
+    with pytest.raises(CalibrationError, match="--aspects settling"):
+        generic_calibration.transient(np.full((2, 2), 1e-5), "unipolar", 20e3)
+
+
+def test_the_model_survives_its_file(calibration, transient):
+    loaded = Calibration.model_validate_json(calibration.model_dump_json()).settling
+    assert isinstance(loaded, SettlingModel)
+    again = TileTransient(transient.tile, loaded).outputs(BEFORE, AFTER, [30e-9])
+    np.testing.assert_array_equal(again, transient.outputs(BEFORE, AFTER, [30e-9]))
+
+
+@pytest.mark.skipif("SPICESIM_HEAVY" not in os.environ, reason="minutes; set SPICESIM_HEAVY=1")
+def test_gf180_tiles_of_16_by_16_follow_ngspice(gf180_calibration):
+    """24 transients of 16x16 tiles, structured and random, in and out of the rails: a quarter of an hour on a core."""
+    campaign = Campaign()
+    model = calibrate(gf180_calibration.chip, quick=True, aspects=("settling",)).settling
+    require_promise(model.checks)
+    checks = check_steps(gf180_calibration, model, campaign, build_step_cases(gf180_calibration, 16, 11))
+    assert len(checks) == 24
+    require_promise(checks)
