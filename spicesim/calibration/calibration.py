@@ -19,10 +19,11 @@ from spicesim.behavioural.senseamp import SenseAmplifierModel
 from spicesim.behavioural.settling import SettlingModel
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.behavioural.transient import TileTransient
-from spicesim.calibration.fit import Fit
 from spicesim.calibration.campaign import Cost
 from spicesim.calibration.heldout import ErrorSummary, HeldOut
+from spicesim.calibration.fit import Fit
 from spicesim.chip import Chip
+from spicesim.calibration.plan import PlanSummary
 from spicesim.errors import CalibrationError
 from spicesim.files import write_text
 
@@ -91,6 +92,8 @@ class Calibration(Model):
     checks: tuple[TileCheck, ...]
     """Whole tiles against transistor level."""
     costs: dict[str, Cost] = Field(default_factory=dict)
+    plan: PlanSummary | None = None
+    """What was planned for the blocks, and refined."""
     """What was simulated, step by step."""
     aids: dict[str, int] = Field(default_factory=dict)
     """Simulations that converged only with an aid, by its name; see :data:`spicesim.ngspice.aids.AIDS`."""
@@ -107,7 +110,7 @@ class Calibration(Model):
     def hash(self) -> str:
         """Hash of the models: equal for calibrations that compute equal results."""
         about = {"quick", "seed", "created", "seconds", "simulations", "versions", "errors", "held_out", "checks"}
-        about |= {"parameters", "costs", "aids", "failures"}
+        about |= {"parameters", "plan", "costs", "aids", "failures"}
         text = self.model_dump_json(exclude=about, exclude_none=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
