@@ -4,25 +4,20 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from spicesim.behavioural.converter import POLARITIES, Polarity
-from spicesim.behavioural.dac import DacModel
-from spicesim.behavioural.senseamp import SenseAmplifierModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.cell import fit_cell, plan_cell
-from spicesim.calibration.dac import fit_dac, plan_dac
 from spicesim.calibration.energy import calibrate_energy
-from spicesim.calibration.heldout import HeldOut
 from spicesim.calibration.parameters import fit_sheet
-from spicesim.calibration.senseamp import fit_senseamp, plan_senseamp
+from spicesim.calibration.plan import Plan, PlanSummary, plan_calibration, summarise
 from spicesim.calibration.settling import calibrate_settling
+from spicesim.calibration.statics import fit_blocks
 from spicesim.calibration.tiles import build_cases, check_tiles, random_matrices
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
 from spicesim.ngspice.batch import BatchSimulator, ngspice_version
 from spicesim.provenance import now, versions
 
-__all__ = ["ASPECTS", "calibrate"]
+__all__ = ["ASPECTS", "calibrate", "run_plan", "wanted_aspects"]
 
 ASPECTS: dict[str, Callable[[Calibration, Campaign], Any]] = {
     "parameters": fit_sheet,
@@ -39,6 +34,8 @@ def calibrate(
     aspects: Sequence[str] | None = None,
     quick: bool = False,
     seed: int = 0,
+    error: float | None = None,
+    budget: int = 500,
     jobs: int | None = None,
     timeout: float = 300.0,
     progress: bool = False,
@@ -58,6 +55,11 @@ def calibrate(
         Fewer points and smaller tiles.
     seed : int
         Of held-out points and checks.
+    error : float, optional
+        Wanted largest validation error of every block, as a fraction of full scale; blocks are refined until they meet
+        it. By default no block is refined.
+    budget : int
+        Simulations of blocks, refinements included, at most.
     jobs : int, optional
         Simulations at a time; by default one a processor.
     timeout : float
@@ -70,14 +72,19 @@ def calibrate(
     SimulationError, MissingDependencyError, StorageError
         If a simulation cannot be done; what was finished is kept, and the next call goes on from there.
     """
+    plan = plan_calibration(chip, aspects=aspects, quick=quick, seed=seed, error=error, budget=budget)
+    return run_plan(plan, jobs=jobs, timeout=timeout, progress=progress)
+
+
+def run_plan(plan: Plan, *, jobs: int | None = None, timeout: float = 300.0, progress: bool = False) -> Calibration:
+    """Calibrate as planned; parameters and errors as :func:`calibrate`."""
     start = time.monotonic()
-    wanted = list(ASPECTS) if aspects is None else list(aspects)
-    unknown = [name for name in wanted if name not in ASPECTS]
-    if unknown:
-        raise SpecError(f"no aspect {unknown[0]!r} of a calibration; there are: {', '.join(ASPECTS) or 'none'}")
-    campaign = Campaign(quick=quick, seed=seed, simulator=BatchSimulator(timeout=timeout), jobs=jobs, progress=progress)
-    calibration = _calibrate_statics(chip, campaign)
-    for name in (name for name in ASPECTS if name in wanted):
+    wanted = wanted_aspects(plan)
+    campaign = Campaign(
+        quick=plan.quick, seed=plan.seed, simulator=BatchSimulator(timeout=timeout), jobs=jobs, progress=progress
+    )
+    calibration = _calibrate_statics(plan, campaign)
+    for name in wanted:
         calibration = calibration.model_copy(update={name: ASPECTS[name](calibration, campaign)})
     return calibration.model_copy(
         update={
@@ -87,42 +94,40 @@ def calibrate(
     )  # fmt: skip
 
 
-def _calibrate_statics(chip: Chip, campaign: Campaign) -> Calibration:
+def wanted_aspects(plan: Plan) -> list[str]:
+    """Return the aspects that a plan asks for, in the order in which they are calibrated.
+
+    Raises
+    ------
+    SpecError
+        If there is no such aspect.
+    """
+    wanted = list(ASPECTS) if plan.aspects is None else plan.aspects
+    unknown = [name for name in wanted if name not in ASPECTS]
+    if unknown:
+        raise SpecError(f"no aspect {unknown[0]!r} of a calibration; there are: {', '.join(ASPECTS) or 'none'}")
+    return [name for name in ASPECTS if name in wanted]
+
+
+def _calibrate_statics(plan: Plan, campaign: Campaign) -> Calibration:
     """Calibrate operating points: cell, DAC and sense amplifier, checked on whole tiles."""
-    quick, seed = campaign.quick, campaign.seed
-    cell_plan = plan_cell(chip, quick=quick, seed=seed)
-    dac_plans = {polarity: plan_dac(chip, polarity, quick=quick) for polarity in POLARITIES}
-    sense_plans = [plan_senseamp(chip, r, quick=quick) for r in sorted(chip.sense_amplifier.r_feedback)]
-    groups = [cell_plan.netlists(chip)]
-    groups += [plan.netlists(chip) for plan in dac_plans.values()]
-    groups += [plan.netlists(chip) for plan in sense_plans]
-    results = iter(campaign.run([netlist for group in groups for netlist in group], "calibrate blocks"))
-    by_block = [[next(results) for _ in group] for group in groups]
-
-    held_out: dict[str, HeldOut] = {}
-    cell, held_out["cell current"] = fit_cell(chip, cell_plan, by_block[0])
-    dacs: dict[Polarity, DacModel] = {}
-    for (polarity, dac_plan), found in zip(dac_plans.items(), by_block[1:3], strict=True):
-        dacs[polarity], held_out[f"DAC output, {polarity}"] = fit_dac(chip, dac_plan, found)
-    senseamps: list[SenseAmplifierModel] = []
-    for sense_plan, found in zip(sense_plans, by_block[3:], strict=True):
-        model, errors = fit_senseamp(chip, sense_plan, found)
-        senseamps.append(model)
-        for side, error in errors.items():
-            held_out[f"TIA {side}, {sense_plan.r_feedback / 1e3:g} kohm"] = error
-
+    chip = plan.chip
+    blocks = fit_blocks(plan, campaign)
+    held_out = {name: points for judged in blocks.judged.values() for name, points in judged.test.items()}
     calibration = Calibration(
-        chip=chip, quick=quick, seed=seed, created=now(), seconds=0.0, simulations=0,
-        versions=versions(ngspice_version()), cell=cell, dacs=dacs, senseamps=tuple(senseamps), held_out=held_out,
+        chip=chip, quick=plan.quick, seed=plan.seed, created=now(), seconds=0.0, simulations=0,
+        versions=versions(ngspice_version()),
+        cell=blocks.judged[plan.cell.name].model,
+        dacs={polarity: blocks.judged[dac.name].model for polarity, dac in plan.dacs.items()},
+        senseamps=tuple(blocks.judged[senseamp.name].model for senseamp in plan.senseamps),
+        held_out=held_out,
         errors={name: points.summary() for name, points in held_out.items()},
         checks=(),
+        plan=PlanSummary(
+            error=plan.error, budget=plan.budget, designs=summarise(chip, blocks.plans),
+            validation={name: judged.error for name, judged in blocks.judged.items()}, rounds=blocks.rounds,
+        ),
     )  # fmt: skip
-    cases = build_cases(
-        chip,
-        calibration.tile,
-        random_matrices(chip, (16,) if quick else (16, 32), seed),
-        random_vectors=2 if quick else 6,
-        seed=seed,
-    )
-    checks = check_tiles(chip, cases, campaign)
-    return calibration.model_copy(update={"checks": tuple(checks)})
+    matrices = random_matrices(chip, plan.tiles.sizes, plan.seed)
+    cases = build_cases(chip, calibration.tile, matrices, random_vectors=plan.tiles.random_vectors, seed=plan.seed)
+    return calibration.model_copy(update={"checks": tuple(check_tiles(chip, cases, campaign))})

@@ -1,19 +1,24 @@
 """Calibrate the memory cell: plan its bias points, fit the polynomial, take the simplest form that is good enough."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from typing import Self
 
 import numpy as np
 from numpy.polynomial import chebyshev
+from pydantic import model_validator
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.behavioural.arrays import FloatArray, Floats, Model
 from spicesim.behavioural.cell import CellModel
+from spicesim.calibration.block import BlockPlan, Judged
+from spicesim.calibration.designs import Filling, chebyshev_grid, fill, near
 from spicesim.calibration.heldout import HeldOut
 from spicesim.chip import Chip
+from spicesim.crossbar.blas import one_blas_thread
 from spicesim.netlist.cell import build_cell_samples
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.outcome import Results
 
-__all__ = ["CellPlan", "fit_cell", "plan_cell"]
+__all__ = ["BiasPoints", "CellPlan", "fit_cell", "plan_cell"]
 
 _FORMS = (
     (1, 1, 1),
@@ -30,35 +35,133 @@ _FORMS = (
 """Orders in V, u and x, from simple to rich."""
 
 _TARGET = 4e-5
-"""Held-out error at which a simpler form is preferred, as a fraction of the largest cell's full scale. A column adds
+"""Validation error at which a simpler form is preferred, as a fraction of the largest cell's full scale. A column adds
 the errors of its cells, which differ in sign."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CellPlan:
-    """Bias points to simulate: Chebyshev nodes for the fit, random ones held out."""
+_BOXES, _POINTS, _WIDTH = 8, 32, 0.15
+"""A refinement: boxes around the worst points, points a box, and its width as a fraction of the ranges."""
 
-    fit: tuple[Floats, Floats, Floats]
-    """g [S], V [V], u [V] of the fitted points."""
-    held_out: tuple[Floats, Floats, Floats]
-    """The same of the held-out points."""
+
+class BiasPoints(Model):
+    """Bias points of single cells."""
+
+    g: FloatArray
+    """Conductances of the devices, shape (points,) [S]."""
+    v: FloatArray
+    """Voltages across the cells [V]."""
+    u: FloatArray
+    """Bit-line voltages off the reference [V]."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.g.shape == self.v.shape == self.u.shape or self.g.ndim != 1:
+            raise ValueError("g, v and u must be three equally long lists")
+        return self
+
+    def __len__(self) -> int:
+        return len(self.g)
+
+    def rows(self) -> set[tuple[float, float, float]]:
+        """Return the points as a set."""
+        return set(zip(self.g.tolist(), self.v.tolist(), self.u.tolist(), strict=True))
+
+    def netlist(self, chip: Chip) -> Netlist:
+        """Build the simulation of all points."""
+        return build_cell_samples(chip, self.g, self.v, self.u)
+
+
+class CellPlan(BlockPlan):
+    """Bias points to simulate."""
+
+    fits: tuple[BiasPoints, ...]
+    """Points of the fit: the first design, and what refinements added."""
+    validation: BiasPoints
+    """Points that decide on the polynomial's form and on refinements."""
+    test: BiasPoints
+    """Points that decide nothing."""
+    kind: str
+    """First design of the fit."""
+    g_limits: tuple[float, float]
+    """Conductances [S]."""
     v_limit: float
     """Largest voltage across a cell [V]."""
     u_limit: float
     """Largest bit-line voltage off the reference [V]."""
+    target: float = _TARGET
+    """Error at which the simplest form is taken, as a fraction of full scale."""
+    seed: int = 0
+    """Of the points that refinements add."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        fitted = set().union(*(points.rows() for points in self.fits))
+        validation, test = self.validation.rows(), self.test.rows()
+        if fitted & validation or fitted & test or validation & test:
+            raise ValueError("the points of fit, validation and test must be disjoint")
+        return self
+
+    @property
+    def name(self) -> str:
+        """Name of the block."""
+        return "cell"
+
+    @property
+    def design(self) -> str:
+        """The design of the fitted points, in words."""
+        more = f", refined {len(self.fits) - 1} times" if len(self.fits) > 1 else ""
+        return f"{self.kind} in g, v, u{more}"
+
+    def points(self) -> dict[str, int]:
+        """Count the points of "fit", "validation" and "test"."""
+        return {"fit": sum(map(len, self.fits)), "validation": len(self.validation), "test": len(self.test)}
 
     def netlists(self, chip: Chip) -> list[Netlist]:
-        """Build the two simulations."""
-        return [build_cell_samples(chip, *self.fit), build_cell_samples(chip, *self.held_out)]
+        """Build the simulations: of the fit, one a refinement and one more; of validation; of the test."""
+        return [points.netlist(chip) for points in (*self.fits, self.validation, self.test)]
+
+    def probe(self, chip: Chip, points: int) -> Netlist:
+        """Build a small simulation of the same kind, to measure what a point costs."""
+        every = slice(None, None, max(1, len(self.test) // points))
+        return build_cell_samples(chip, self.test.g[every], self.test.v[every], self.test.u[every])
+
+    def fit(self, chip: Chip, results: Sequence[Results]) -> Judged:
+        """Fit the model to the results of the netlists."""
+        return fit_cell(chip, self, results)
+
+    def refined(self, judged: Judged) -> Self:
+        """Add points around those where the model errs most."""
+        (held_out,) = judged.validation.values()
+        worst = np.argsort(-np.abs(held_out.errors))[:_BOXES]
+        low, high = np.log(self.g_limits[0]), np.log(self.g_limits[1])
+        centres = np.stack(
+            [
+                (np.log(self.validation.g[worst]) - low) / (high - low),
+                self.validation.v[worst] / (2 * self.v_limit) + 0.5,
+                self.validation.u[worst] / (2 * self.u_limit) + 0.5,
+            ],
+            axis=1,
+        )
+        added = self._at(near(centres, _POINTS, _WIDTH, [self.seed, len(self.fits)]))
+        return self.model_copy(update={"fits": (*self.fits, added)})
+
+    def _at(self, unit: Floats) -> BiasPoints:
+        return _bias_points(unit, self.g_limits, self.v_limit, self.u_limit)
 
 
-def _chebyshev_nodes(low: float, high: float, count: int) -> Floats:
-    """Chebyshev nodes of an interval, stretched so that the outermost ones are its ends."""
-    angles = np.pi * (np.arange(count) + 0.5) / count
-    return np.asarray((low + high) / 2 + (high - low) / 2 * np.cos(angles) / np.cos(angles[0]))
+def _bias_points(unit: Floats, g_limits: tuple[float, float], v_limit: float, u_limit: float) -> BiasPoints:
+    """Place points of the unit cube in the box; the conductance goes by its logarithm."""
+    low, high = np.log(g_limits[0]), np.log(g_limits[1])
+    return BiasPoints(
+        g=np.clip(np.exp(low + (high - low) * unit[:, 0]), *g_limits),
+        v=v_limit * (2 * unit[:, 1] - 1),
+        u=u_limit * (2 * unit[:, 2] - 1),
+    )
 
 
-def plan_cell(chip: Chip, *, quick: bool = False, seed: int = 0) -> CellPlan:
+def plan_cell(
+    chip: Chip, *, quick: bool = False, seed: int = 0, error: float | None = None, filling: Filling | None = None
+) -> CellPlan:
     """Plan the bias points of a chip's cell.
 
     The voltages are those that a tile can produce: a saturated amplifier lets its bit line go as far as the word lines
@@ -71,28 +174,29 @@ def plan_cell(chip: Chip, *, quick: bool = False, seed: int = 0) -> CellPlan:
     quick : bool
         Fewer points.
     seed : int
-        Of the held-out points.
+        Of the points outside the fit.
+    error : float, optional
+        Wanted validation error, as a fraction of full scale; without, forms are richer only where that pays.
+    filling : {"sobol", "latin hypercube"}, optional
+        Design of the fit in place of Chebyshev nodes.
     """
     v_limit, u_limit = 2.2 * chip.dac.v_span, 1.15 * chip.dac.v_span
-    g_low, g_high = chip.cell.g_min, chip.cell.g_max
+    g_limits = (chip.cell.g_min, chip.cell.g_max)
     counts = (6, 12, 7) if quick else (8, 16, 9)
-    grid = np.meshgrid(
-        np.exp(_chebyshev_nodes(np.log(g_low), np.log(g_high), counts[0])),
-        _chebyshev_nodes(-v_limit, v_limit, counts[1]),
-        _chebyshev_nodes(-u_limit, u_limit, counts[2]),
-        indexing="ij",
-    )
+    unit = chebyshev_grid(counts) if filling is None else fill(filling, int(np.prod(counts)), 3, [seed, 3])
     rng = np.random.default_rng([seed, 1])
     points = 400 if quick else 1000
+    g_random = np.exp(rng.uniform(np.log(g_limits[0]), np.log(g_limits[1]), points))
     return CellPlan(
-        fit=(grid[0].ravel(), grid[1].ravel(), grid[2].ravel()),
-        held_out=(
-            np.exp(rng.uniform(np.log(g_low), np.log(g_high), points)),
-            rng.uniform(-v_limit, v_limit, points),
-            rng.uniform(-u_limit, u_limit, points),
-        ),
+        fits=(_bias_points(unit, g_limits, v_limit, u_limit),),
+        validation=_bias_points(fill("sobol", points, 3, [seed, 2]), g_limits, v_limit, u_limit),
+        test=BiasPoints(g=g_random, v=rng.uniform(-v_limit, v_limit, points), u=rng.uniform(-u_limit, u_limit, points)),
+        kind=f"Chebyshev grid {counts[0]} x {counts[1]} x {counts[2]}" if filling is None else filling,
+        g_limits=g_limits,
         v_limit=v_limit,
         u_limit=u_limit,
+        target=_TARGET if error is None else min(error, _TARGET),
+        seed=seed,
     )
 
 
@@ -111,7 +215,7 @@ def _series_conductance(g: Floats, v: Floats, u: Floats, current: Floats) -> flo
     return device * whole / (device - whole) if whole < 0.999 * device else 100 * device
 
 
-def fit_cell(chip: Chip, plan: CellPlan, results: list[Results]) -> tuple[CellModel, HeldOut]:
+def fit_cell(chip: Chip, plan: CellPlan, results: Sequence[Results]) -> Judged:
     """Fit the cell polynomial by linear least squares on currents relative to each cell's own full scale.
 
     Parameters
@@ -120,22 +224,22 @@ def fit_cell(chip: Chip, plan: CellPlan, results: list[Results]) -> tuple[CellMo
         The chip.
     plan : CellPlan
         The points.
-    results : list of Results
+    results : sequence of Results
         Of the plan's netlists.
 
     Returns
     -------
-    model : CellModel
-        The simplest form whose held-out error meets the target, or the best.
-    held_out : HeldOut
-        Its errors; full scale is the current of the largest cell at the DAC's span.
+    Judged
+        The simplest form whose validation error meets the plan's target, or the best; full scale is the current of the
+        largest cell at the DAC's span.
     """
-    (g, v, u), measured = plan.fit, _currents(results[0])
+    *fitted, expected, tested = (_currents(result) for result in results)
+    g, v, u = (np.concatenate([getattr(points, axis) for points in plan.fits]) for axis in "gvu")
+    measured = np.concatenate(fitted)
     reference = _series_conductance(g, v, u, measured)
     full_scale = chip.cell.g_max * chip.dac.v_span
-    expected = _currents(results[1])
-    best: tuple[float, CellModel, Floats] | None = None
-    for orders in _FORMS:
+
+    def attempt(orders: tuple[int, ...]) -> tuple[float, CellModel]:
         # columns scaled to the box, so that the normal equations are well conditioned
         scale = plan.v_limit ** np.arange(1, orders[0] + 1)[:, None] * plan.u_limit ** np.arange(orders[1])[None, :]
         x = 2 * g / (g + reference) - 1
@@ -149,24 +253,49 @@ def fit_cell(chip: Chip, plan: CellPlan, results: list[Results]) -> tuple[CellMo
         model = CellModel(
             coefficients=solution / scale[:, :, None],
             g_reference=reference,
-            g_limits=(chip.cell.g_min, chip.cell.g_max),
+            g_limits=plan.g_limits,
             v_limits=(-plan.v_limit, plan.v_limit),
             u_limits=(-plan.u_limit, plan.u_limit),
             v_read=chip.cell.v_read,
         )
-        predicted = model.current(*plan.held_out)
-        error = float(np.abs(predicted - expected).max() / full_scale)
-        if best is None or error < best[0]:
-            best = (error, model, predicted)
-        if error < _TARGET:
-            break
+        predicted = model.current(plan.validation.g, plan.validation.v, plan.validation.u)
+        return float(np.abs(predicted - expected).max() / full_scale), model
+
+    with one_blas_thread():
+        model = _simplest(attempt, plan.target, len(g) // 2)
+
+    def compare(points: BiasPoints, found: Floats) -> dict[str, HeldOut]:
+        held_out = HeldOut(
+            unit="A",
+            full_scale=full_scale,
+            coordinates={"g [S]": points.g, "v [V]": points.v, "u [V]": points.u},
+            measured=found,
+            predicted=model.current(points.g, points.v, points.u),
+        )
+        return {"cell current": held_out}
+
+    return Judged(model=model, validation=compare(plan.validation, expected), test=compare(plan.test, tested))
+
+
+def _simplest(attempt: Callable[[tuple[int, ...]], tuple[float, CellModel]], target: float, most: int) -> CellModel:
+    """Return the simplest model that meets the target, or the best with at most so many coefficients."""
+    best: tuple[float, CellModel] | None = None
+    for orders in _FORMS:
+        found = attempt(orders)
+        if best is None or found[0] < best[0]:
+            best = found
+        if best[0] < target:
+            return best[1]
     assert best is not None
-    g_held, v_held, u_held = plan.held_out
-    held_out = HeldOut(
-        unit="A",
-        full_scale=full_scale,
-        coordinates={"g [S]": g_held, "v [V]": v_held, "u [V]": u_held},
-        measured=expected,
-        predicted=best[2],
-    )
-    return best[1], held_out
+    while target < _TARGET:  # asked for more than what pays: more orders in the axis where that helps most
+        shape = best[1].coefficients.shape
+        # two, too, as a nearly odd curve gains nothing from an even power
+        richer = [tuple(n + more * (k == axis) for k, n in enumerate(shape)) for axis in range(3) for more in (1, 2)]
+        candidates = [attempt(orders) for orders in richer if np.prod(orders) <= most]
+        found = min(candidates, key=lambda candidate: candidate[0], default=best)
+        if found[0] > 0.97 * best[0]:
+            break
+        best = found
+        if best[0] < target:
+            break
+    return best[1]

@@ -1,44 +1,95 @@
 """Calibrate the sense amplifier: tables fine enough for its knees, and named parameters of its linear range."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
+from pydantic import model_validator
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.behavioural.arrays import Floats, Model
 from spicesim.behavioural.parameter import Parameter
 from spicesim.behavioural.senseamp import SenseAmplifierModel
+from spicesim.calibration.block import BlockPlan, Judged
 from spicesim.calibration.heldout import HeldOut
 from spicesim.chip import Chip
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.senseamp import build_senseamp
 from spicesim.ngspice.outcome import Results
 
-__all__ = ["SenseAmplifierPlan", "fit_senseamp", "linear_range", "plan_senseamp"]
+__all__ = ["CurrentSweep", "SenseAmplifierPlan", "fit_senseamp", "linear_range", "plan_senseamp"]
 
 _LINEAR = 1e-3
 """Departure from a straight line that ends the linear range, as a fraction of the swing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SenseAmplifierPlan:
+class CurrentSweep(Model):
+    """Currents into one amplifier, evenly from -i_limit to i_limit."""
+
+    i_limit: float
+    """Largest current [A]."""
+    points: int
+    """Currents, odd."""
+
+    def currents(self) -> Floats:
+        """Return the currents [A]."""
+        return np.linspace(-self.i_limit, self.i_limit, self.points)
+
+
+class SenseAmplifierPlan(BlockPlan):
     """Sweeps of one amplifier with one feedback resistor."""
 
     r_feedback: float
     """Feedback resistance [ohm]."""
-    i_limit: float
-    """Largest current [A]."""
-    points: int
-    """Currents of the tables, odd."""
-    held_out_points: int
-    """Currents of the held-out sweep."""
+    table: CurrentSweep
+    """Of the fit."""
+    validation: CurrentSweep
+    """Decides on refinements."""
+    test: CurrentSweep
+    """Decides nothing."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        # all sweeps go through zero, where any table of an odd number of currents has a point
+        fitted, validation, test = (
+            set(sweep.currents().tolist()) - {0.0} for sweep in (self.table, self.validation, self.test)
+        )
+        if fitted & validation or fitted & test or validation & test:
+            raise ValueError("the points of fit, validation and test must be disjoint")
+        return self
+
+    @property
+    def name(self) -> str:
+        """Name of the block."""
+        return f"TIA, {self.r_feedback / 1e3:g} kohm"
+
+    @property
+    def design(self) -> str:
+        """The design of the fitted points, in words."""
+        step = 2 * self.table.i_limit / (self.table.points - 1)
+        return f"currents every {step * self.r_feedback * 1e3:.3g} mV / r_feedback"
+
+    def points(self) -> dict[str, int]:
+        """Count the points of "fit", "validation" and "test"."""
+        return {"fit": self.table.points, "validation": self.validation.points, "test": self.test.points}
 
     def netlists(self, chip: Chip) -> list[Netlist]:
-        """Build the two simulations."""
-        return [
-            build_senseamp(chip, self.r_feedback, self.i_limit, self.points),
-            build_senseamp(chip, self.r_feedback, 0.993 * self.i_limit, self.held_out_points),
-        ]
+        """Build the simulations: of the tables, of validation, of the test."""
+        sweeps = (self.table, self.validation, self.test)
+        return [build_senseamp(chip, self.r_feedback, sweep.i_limit, sweep.points) for sweep in sweeps]
+
+    def probe(self, chip: Chip, points: int) -> Netlist:
+        """Build a small simulation of the same kind, to measure what a point costs."""
+        return build_senseamp(chip, self.r_feedback, self.table.i_limit, 2 * (points // 2) + 1)
+
+    def fit(self, chip: Chip, results: Sequence[Results]) -> Judged:
+        """Fit the model to the results of the netlists."""
+        return fit_senseamp(chip, self, results)
+
+    def refined(self, judged: Judged) -> Self:
+        """Halve the steps of the tables, which are uniform because a solver must find its place in them at once."""
+        table = self.table.model_copy(update={"points": 2 * self.table.points - 1})
+        return self.model_copy(update={"table": table})
 
 
 def plan_senseamp(chip: Chip, r_feedback: float, *, quick: bool = False) -> SenseAmplifierPlan:
@@ -51,55 +102,57 @@ def plan_senseamp(chip: Chip, r_feedback: float, *, quick: bool = False) -> Sens
     swing = max(reference, supply - reference) + 1.5 * chip.dac.v_span
     step = 2e-3 if quick else 1e-3
     half = math.ceil(swing / step)
+    i_limit = half * step / r_feedback
     return SenseAmplifierPlan(
         r_feedback=r_feedback,
-        i_limit=half * step / r_feedback,
-        points=2 * half + 1,
-        held_out_points=2 * (half // 7) + 1,
+        table=CurrentSweep(i_limit=i_limit, points=2 * half + 1),
+        validation=CurrentSweep(i_limit=0.987 * i_limit, points=2 * (half // 8) + 1),
+        test=CurrentSweep(i_limit=0.993 * i_limit, points=2 * (half // 7) + 1),
     )
 
 
-def fit_senseamp(
-    chip: Chip, plan: SenseAmplifierPlan, results: list[Results]
-) -> tuple[SenseAmplifierModel, dict[str, HeldOut]]:
+def fit_senseamp(chip: Chip, plan: SenseAmplifierPlan, results: Sequence[Results]) -> Judged:
     """Build the amplifier's tables and fit its named parameters.
 
     Returns
     -------
-    model : SenseAmplifierModel
-        Tables and parameters.
-    held_out : dict of HeldOut
-        Errors of "input" and "output" at other currents; full scale is the swing to the nearer rail.
+    Judged
+        Tables and parameters; errors of input and output at other currents, full scale is the swing to the nearer
+        rail.
     """
     reference = chip.sense_amplifier.v_reference
-    i, v_in, v_out = _sweep(plan.i_limit, plan.points, results[0], reference)
+    i, v_in, v_out = _sweep(plan.table, results[0], reference)
     parameters, limits = _parameters(i, v_in, v_out, plan.r_feedback)
     model = SenseAmplifierModel(
-        r_feedback=plan.r_feedback, i_limit=plan.i_limit, v_in=v_in, v_out=v_out, parameters=parameters,
+        r_feedback=plan.r_feedback, i_limit=plan.table.i_limit, v_in=v_in, v_out=v_out, parameters=parameters,
         linear_limits=limits,
     )  # fmt: skip
-    i_held, in_held, out_held = _sweep(0.993 * plan.i_limit, plan.held_out_points, results[1], reference)
 
-    def compare(measured: Floats, predicted: Floats) -> HeldOut:
-        return HeldOut(
-            unit="V",
-            full_scale=model.full_scale,
-            coordinates={"current [A]": i_held},
-            measured=measured,
-            predicted=predicted,
-        )
+    def compare(sweep: CurrentSweep, found: Results) -> dict[str, HeldOut]:
+        current, measured_in, measured_out = _sweep(sweep, found, reference)
+        sides = {
+            "input": (measured_in, model.ports().evaluate(current)[0]),
+            "output": (measured_out, model.output(current)),
+        }
+        return {
+            f"TIA {side}, {plan.r_feedback / 1e3:g} kohm": HeldOut(
+                unit="V",
+                full_scale=model.full_scale,
+                coordinates={"current [A]": current},
+                measured=measured,
+                predicted=predicted,
+            )
+            for side, (measured, predicted) in sides.items()
+        }
 
-    return model, {
-        "input": compare(in_held, model.ports().evaluate(i_held)[0]),
-        "output": compare(out_held, model.output(i_held)),
-    }
+    return Judged(model=model, validation=compare(plan.validation, results[1]), test=compare(plan.test, results[2]))
 
 
-def _sweep(i_limit: float, points: int, results: Results, reference: float) -> tuple[Floats, Floats, Floats]:
+def _sweep(sweep: CurrentSweep, results: Results, reference: float) -> tuple[Floats, Floats, Floats]:
     vectors = results[0].vectors
     v_in = np.asarray(vectors["v(sense)"].real - reference)
     v_out = np.asarray(reference - vectors["v(out)"].real)
-    return np.linspace(-i_limit, i_limit, points), v_in, v_out
+    return sweep.currents(), v_in, v_out
 
 
 def _line(x: Floats, y: Floats) -> tuple[float, float, float, float]:

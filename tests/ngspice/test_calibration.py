@@ -12,7 +12,7 @@ import pytest
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.calibration import Calibration, load_calibration
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.cell import fit_cell, plan_cell
+from spicesim.calibration.cell import plan_cell
 from spicesim.calibration.tiles import build_cases, check_tiles, random_matrices, tile_netlist
 from spicesim.chip import preset
 from spicesim.errors import CalibrationError, MappingError, SimulationError, SpecError, ValidityError
@@ -70,9 +70,9 @@ def test_write_verify_is_exact(gf180_calibration):
 def test_resistive_cells_need_few_orders():
     chip = preset("generic-1t1r").changed(cell={"kind": "1r", "kappa": 0.0})
     plan = plan_cell(chip, quick=True)
-    model, held_out = fit_cell(chip, plan, run_all(plan.netlists(chip)))
-    assert model.coefficients.shape == (1, 1, 1)
-    assert held_out.max_error < 1e-8
+    judged = plan.fit(chip, run_all(plan.netlists(chip)))
+    assert judged.model.coefficients.shape == (1, 1, 1)
+    assert judged.test["cell current"].max_error < 1e-8
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_damaged_and_foreign_files_are_refused(generic_calibration, tmp_path, da
 def test_a_file_of_version_1_is_upgraded(generic_calibration, tmp_path):
     """Version 1 had no costs, aids and failures; its models are the same."""
     old = json.loads(generic_calibration.model_dump_json(exclude_none=True))
-    for name in ("costs", "aids", "failures"):
+    for name in ("costs", "aids", "failures", "plan"):
         del old[name]
     (tmp_path / "old.json").write_text(json.dumps({**old, "schema_version": 1}))
     new = load_calibration(tmp_path / "old.json")

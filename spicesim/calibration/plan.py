@@ -1,0 +1,195 @@
+"""The plan of a calibration: every point it will simulate, before it does; a file that can be read, kept and run."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from spicesim.behavioural.arrays import Model
+from spicesim.behavioural.converter import POLARITIES, Polarity
+from spicesim.calibration.block import BlockPlan
+from spicesim.calibration.cell import CellPlan, plan_cell
+from spicesim.calibration.dac import DacPlan, plan_dac
+from spicesim.calibration.designs import Filling
+from spicesim.calibration.senseamp import SenseAmplifierPlan, plan_senseamp
+from spicesim.chip import Chip
+from spicesim.errors import SpecError
+from spicesim.files import write_text
+
+__all__ = ["DesignSummary", "Plan", "PlanSummary", "Round", "TilePlan", "load_plan", "plan_calibration", "summarise"]
+
+
+class DesignSummary(Model):
+    """A block's plan in short."""
+
+    design: str
+    """Design of the fitted points, in words."""
+    points: dict[str, int]
+    """How many of "fit", "validation" and "test"."""
+    simulations: int
+    """Ngspice runs."""
+
+
+class Round(Model):
+    """One refinement of one block."""
+
+    block: str
+    """Which."""
+    error: float
+    """Largest validation error before, as a fraction of full scale."""
+    error_after: float
+    """The same after."""
+    points: int
+    """Fitted points after."""
+    simulations: int
+    """New ngspice runs."""
+
+
+class PlanSummary(Model):
+    """What was planned for the blocks and what became of it, in short."""
+
+    error: float | None
+    """Asked validation error, as a fraction of full scale."""
+    budget: int
+    """Simulations allowed."""
+    designs: dict[str, DesignSummary]
+    """By block, after all refinements."""
+    validation: dict[str, float]
+    """By block, the largest validation error, as a fraction of full scale."""
+    rounds: tuple[Round, ...]
+    """Refinements, in their order."""
+
+    @property
+    def missed(self) -> dict[str, float]:
+        """Blocks that miss the asked error, with theirs."""
+        if self.error is None:
+            return {}
+        return {name: error for name, error in self.validation.items() if error > self.error}
+
+
+class TilePlan(Model):
+    """Whole tiles to check."""
+
+    sizes: tuple[int, ...]
+    """Rows and columns."""
+    random_vectors: int
+    """Random vectors a tile, beside the structured ones."""
+
+
+class Plan(Model):
+    """What a calibration simulates of blocks, and how whole tiles are checked."""
+
+    plan_version: Literal[1] = 1
+    """Version of this file's format."""
+    chip: Chip
+    """The chip, whole."""
+    quick: bool
+    """Whether fewer points are taken."""
+    seed: int
+    """Of validation and test points and of the checks."""
+    aspects: tuple[str, ...] | None = None
+    """What to calibrate beyond operating points; all if None."""
+    error: float | None = Field(default=None, gt=0)
+    """Wanted largest validation error, as a fraction of full scale; blocks are refined until they meet it."""
+    budget: int = Field(default=500, gt=0)
+    """Simulations of blocks, refinements included, at most."""
+    cell: CellPlan
+    dacs: dict[Polarity, DacPlan]
+    """Word-line drivers by polarity."""
+    senseamps: tuple[SenseAmplifierPlan, ...]
+    """Sense amplifiers, one a feedback resistance, ascending."""
+    tiles: TilePlan
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if {plan.r_feedback for plan in self.senseamps} != set(self.chip.sense_amplifier.r_feedback):
+            raise ValueError("senseamps must be those of the chip, one a feedback resistance")
+        if set(self.dacs) != set(POLARITIES):
+            raise ValueError(f"dacs must be {' and '.join(POLARITIES)}")
+        return self
+
+    @property
+    def blocks(self) -> dict[str, BlockPlan]:
+        """All blocks' plans by name."""
+        return {plan.name: plan for plan in (self.cell, *self.dacs.values(), *self.senseamps)}
+
+    def save(self, path: str | Path) -> None:
+        """Write the file, atomically.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be written.
+        """
+        write_text(path, self.model_dump_json(indent=1) + "\n")
+
+
+def summarise(chip: Chip, blocks: Mapping[str, BlockPlan]) -> dict[str, DesignSummary]:
+    """Return the plans of blocks in short."""
+    return {
+        name: DesignSummary(design=plan.design, points=plan.points(), simulations=len(plan.netlists(chip)))
+        for name, plan in blocks.items()
+    }
+
+
+def plan_calibration(
+    chip: Chip,
+    *,
+    aspects: Sequence[str] | None = None,
+    quick: bool = False,
+    seed: int = 0,
+    error: float | None = None,
+    budget: int = 500,
+    filling: Filling | None = None,
+) -> Plan:
+    """Plan a calibration.
+
+    Parameters
+    ----------
+    chip : Chip
+        The chip.
+    aspects : sequence of str, optional
+        What to calibrate beyond operating points; by default all.
+    quick : bool
+        Fewer points and smaller tiles.
+    seed : int
+        Of validation and test points and of the checks.
+    error : float, optional
+        Wanted largest validation error, as a fraction of full scale.
+    budget : int
+        Simulations of blocks, refinements included, at most.
+    filling : {"sobol", "latin hypercube"}, optional
+        Design of the cell's bias points in place of Chebyshev nodes.
+    """
+    return Plan(
+        chip=chip,
+        quick=quick,
+        seed=seed,
+        aspects=None if aspects is None else tuple(aspects),
+        error=error,
+        budget=budget,
+        cell=plan_cell(chip, quick=quick, seed=seed, error=error, filling=filling),
+        dacs={polarity: plan_dac(chip, polarity, quick=quick) for polarity in POLARITIES},
+        senseamps=tuple(plan_senseamp(chip, r, quick=quick) for r in sorted(chip.sense_amplifier.r_feedback)),
+        tiles=TilePlan(sizes=(16,) if quick else (16, 32), random_vectors=2 if quick else 6),
+    )
+
+
+def load_plan(path: str | Path) -> Plan:
+    """Read a plan.
+
+    Raises
+    ------
+    SpecError
+        If the file is not there, damaged, or no plan.
+    """
+    remedy = f"make one with: spicesim calibrate CHIP.toml --dry-run --plan {Path(path).name}"
+    try:
+        return Plan.model_validate_json(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"cannot read the plan {path}: {error}; {remedy}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SpecError(f"{path} is no plan ({where or 'file'}: {first['msg']}); {remedy}") from None
