@@ -30,6 +30,25 @@ cdef extern from "fast_ports.h" nogil:
     void fast_couple_row(const fast_sense *, int, const double *, const float *, const float *, const double *,
                          const double *, double *) noexcept
 
+cdef extern from "fast_cells.h" nogil:
+    ctypedef struct fast_cells:
+        int rows, columns, v_terms, u_terms, followed
+        double kappa
+        double v_low, v_high, u_low, u_high
+        const double *coefficients
+        const double *slope
+        const double *bias_slope
+        const double *origin
+        const double *v
+        const double *u
+        const double *own_v
+        const double *own_u
+        const double *r_word
+        const double *r_driver
+    void fast_cells_row(const fast_cells *, int, const double *, const double *, double *) noexcept
+    void fast_beyond_row(const fast_cells *, int, const double *, const double *, double, int, const float *,
+                         double *, float *) noexcept
+
 cdef enum:
     CHUNK = 256  # vectors at a time: their powers stay in the cache, and results do not depend on the threads
 
@@ -178,3 +197,59 @@ def couple(
     for k in prange(batch, nogil=True, num_threads=threads, schedule="static"):
         fast_couple_row(&sense, columns, &polynomials[0, 0], &tilts[0, k, 0] if tilted else NULL,
                         &tilts[1, k, 0] if tilted else NULL, &y[0], &wanted[k, 0], &current[k, 0])
+
+
+def cells(
+    const double[:, :, :, ::1] coefficients, double kappa,  # IN (rows, v_terms, u_terms, columns)
+    const double[:, ::1] v, const double[:, ::1] u,  # IN (rows, columns) [V]
+    double[:, ::1] out,  # OUT (rows, columns) [A]
+):
+    """Fill out with the currents of cells."""
+    cdef fast_cells c
+    cdef int i
+    c.rows, c.v_terms = <int>coefficients.shape[0], <int>coefficients.shape[1]
+    c.u_terms, c.columns = <int>coefficients.shape[2], <int>coefficients.shape[3]
+    c.kappa = kappa
+    c.coefficients = &coefficients[0, 0, 0, 0]
+    with nogil:
+        for i in range(c.rows):
+            fast_cells_row(&c, i, &v[i, 0], &u[i, 0], &out[i, 0])
+
+
+def beyond(
+    const double[:, :, :, ::1] coefficients, double kappa,  # IN (rows, v_terms, u_terms, columns)
+    tuple limits,  # IN of V and u, low and high [V]
+    const double[:, :, ::1] parts,  # IN (7, rows, columns): slope, slope in u, origin; V, u there; own V and u
+    const double[:, ::1] r_word, const double[::1] r_driver,  # IN (rows, columns), (rows,); or None
+    const double[:, ::1] v, const double[:, ::1] u,  # IN (rows, columns) without the own input [V]
+    const double[::1] x,  # IN (count,) own inputs [V]
+    const float[:, ::1] start,  # IN (rows, columns) currents beyond the slopes, to begin with; or None
+    int turns, int threads,
+    float[:, :, ::1] out,  # OUT (count, rows, columns) [A]
+):
+    """Fill out with what cells carry beyond their slopes, given what they make drop along their word line."""
+    cdef fast_cells c
+    cdef int i, k, count = <int>x.shape[0]
+    cdef const float *begin = NULL
+    cdef double *memory
+    c.rows, c.v_terms = <int>coefficients.shape[0], <int>coefficients.shape[1]
+    c.u_terms, c.columns = <int>coefficients.shape[2], <int>coefficients.shape[3]
+    c.kappa = kappa
+    c.v_low, c.v_high, c.u_low, c.u_high = limits
+    c.coefficients = &coefficients[0, 0, 0, 0]
+    c.slope, c.bias_slope, c.origin = &parts[0, 0, 0], &parts[1, 0, 0], &parts[2, 0, 0]
+    c.v, c.u, c.own_v, c.own_u = &parts[3, 0, 0], &parts[4, 0, 0], &parts[5, 0, 0], &parts[6, 0, 0]
+    c.followed = r_word is not None
+    c.r_word = &r_word[0, 0] if c.followed else NULL
+    c.r_driver = &r_driver[0] if c.followed else NULL
+    if start is not None:
+        begin = &start[0, 0]
+    threads = max(1, min(threads, c.rows))
+    memory = <double *>malloc(threads * 2 * <size_t>c.columns * sizeof(double))
+    if memory == NULL:
+        raise MemoryError
+    for i in prange(c.rows, nogil=True, num_threads=threads, schedule="static"):
+        for k in range(count):
+            fast_beyond_row(&c, i, &v[i, 0], &u[i, 0], x[k], turns, begin,
+                            memory + threadid() * 2 * <int64_t>c.columns, &out[k, i, 0])
+    free(memory)

@@ -28,6 +28,8 @@ typedef struct {
     lanes *base, *trial, *port_misfit, *port_slope, *port_step, *root, *scale; /* (columns,) see march_ports.h */
     lanes *residue, *solution, *direction, *image;
     lanes *settled;           /* (rows,) what the last change of the unknowns adds to the delivered currents */
+    const march_linear_arrays *linear; /* where linear cells leave their voltages, or NULL */
+    int64_t first;                     /* vector in the first lane */
 } march_workspace;
 
 static int64_t march_memory(const march_model *m)
@@ -53,6 +55,8 @@ static march_workspace march_workspace_in(void *memory, const march_model *m)
     w.droop = next + 4 * m->rows;
     w.word = next + 5 * m->rows;
     w.bit = NULL;
+    w.linear = NULL;
+    w.first = 0;
     w.driver_index = (int64_t *)(w.word + (m->fields ? 2 : 1) * (int64_t)m->rows * m->columns);
     return w;
 }
@@ -99,6 +103,18 @@ INLINE lanes march_current(const REAL *k, int v_terms, int u_terms, lanes v, lan
 typedef struct {
     lanes step, v_min, v_max, u_min, u_max;
 } march_extent;
+
+/* Leave a lane of each vector in a field whose last axis is the vectors. */
+INLINE void march_leave(const march_linear_arrays *b, float *field, int64_t first, int64_t row, int64_t column, lanes x)
+{
+    const packed narrow = pack(x);
+    float *place = field + row * b->row_stride + column * b->column_stride + first;
+    if (b->count - first >= LANES)
+        memcpy(place, &narrow, sizeof(narrow));
+    else
+        for (int l = 0; l < b->count - first; l++)
+            place[l] = narrow[l];
+}
 
 /* March down once; u_terms = 0 means linear cells, of conductance m->slope, without a field. */
 INLINE march_extent march_down(const march_model *m, march_workspace *w, int u_terms, lane_mask active)
@@ -147,6 +163,12 @@ INLINE march_extent march_down(const march_model *m, march_workspace *w, int u_t
         lanes node = source - r_head[i] * in;
         for (int j = 0; j < columns; j++) {
             node = share[base + j] * node - r_word[base + j] * w->norton[j];
+            if (!u_terms && w->linear) {
+                if (w->linear->across)
+                    march_leave(w->linear, w->linear->across, w->first, i, j, node - w->u[j]);
+                if (w->linear->bit)
+                    march_leave(w->linear, w->linear->bit, w->first, i, j, w->u[j]);
+            }
             w->carried[j] += w->offset[j] + slope[base + j] * node;
             w->u[j] -= r_bit[base + j] * w->carried[j];
             if (u_terms) {

@@ -28,7 +28,11 @@ void march_linear_double(const march_model *m, const march_linear_arrays *b, int
     for (int j = 0; j < columns; j++)
         for (int l = 0; l < LANES; l++)
             w.top[j][l] = b->top ? b->top[(first + (l < filled ? l : filled - 1)) * columns + j] : 0;
+    w.linear = b->across || b->bit ? b : NULL;
+    w.first = first;
     march_down(m, &w, 0, (lane_mask){0});
+    if (!b->feet)
+        return;
     for (int l = 0; l < filled; l++) {
         for (int j = 0; j < columns; j++) {
             b->feet[(first + l) * columns + j] = w.u[j][l];

@@ -50,9 +50,11 @@ typedef struct {
     int64_t count;
     const double *v;      /* IN (batch, rows) [V] */
     const double *top;    /* IN (batch, columns) the unknowns, or NULL for 0 */
-    double *feet;         /* OUT (batch, columns) voltages of the feet [V] */
+    double *feet;         /* OUT (batch, columns) voltages of the feet [V], or NULL for none of the three */
     double *currents;     /* OUT (batch, columns) into the feet [A] */
     double *row_currents; /* OUT (batch, rows) from the sources [A] */
+    float *across, *bit;  /* OUT (rows, columns, batch) voltages across the cells and of bit-line nodes [V], or NULL */
+    int64_t row_stride, column_stride; /* of these two */
 } march_linear_arrays;
 
 int64_t march_group_size_single(void), march_group_size_double(void);

@@ -54,6 +54,9 @@ cdef extern from "march_model.h" nogil:
         double *feet
         double *currents
         double *row_currents
+        float *across
+        float *bit
+        int64_t row_stride, column_stride
 
     int64_t march_group_size_single()
     int64_t march_group_size_double()

@@ -71,12 +71,43 @@ def march_linear(
     b.top = NULL
     if top is not None:
         b.top = &top[0, 0]
+    b.across = b.bit = NULL
+    b.row_stride = b.column_stride = 0
     b.feet = &feet[0, 0]
     b.currents = &currents[0, 0]
     b.row_currents = &row_currents[0, 0]
     with nogil:
         for group in range(groups):
             march_linear_double(&m, &b, group, memory.start)
+
+
+def march_fields(
+    const double[:, ::1] slope, const double[:, ::1] share,  # IN (rows, columns)
+    const double[:, ::1] r_word, const double[:, ::1] r_bit,  # IN (rows, columns)
+    const double[::1] r_head, const double[::1] head, const double[::1] tail,  # IN (rows,); tail may be None
+    const double[::1] top_u, const double[::1] top_i,  # IN (columns,)
+    const double[:, ::1] v, const double[:, ::1] top,  # IN (batch, rows), (batch, columns), batch > 0
+    int threads,
+    float[:, :, :] across, float[:, :, :] bit,  # OUT (rows, columns, batch), the last axis dense; bit may be None
+):
+    """March linear cells from the right unknowns and leave the voltages of all cells; see march_model.h."""
+    cdef march_model m = wires_of[double](slope, share, r_word, r_bit, r_head, head, tail, top_u, top_i)
+    cdef march_linear_arrays b
+    cdef int64_t group, lanes = march_group_size_double(), groups = (v.shape[0] + lanes - 1) // lanes, size
+    threads = <int>max(1, min(threads, groups))
+    cdef Memory memory = Memory(march_memory_double(&m), threads)
+    cdef char *start = memory.start
+    size = memory.size
+    b.count = v.shape[0]
+    b.v = &v[0, 0]
+    b.top = &top[0, 0]
+    b.feet = b.currents = b.row_currents = NULL
+    b.across = &across[0, 0, 0]
+    b.bit = NULL if bit is None else &bit[0, 0, 0]
+    b.row_stride = across.strides[0] // <int64_t>sizeof(float)
+    b.column_stride = across.strides[1] // <int64_t>sizeof(float)
+    for group in prange(groups, nogil=True, num_threads=threads, schedule="static"):
+        march_linear_double(&m, &b, group, start + size * threadid())
 
 
 def march(

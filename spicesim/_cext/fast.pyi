@@ -45,3 +45,19 @@ def couple(
     threads: int,
     current: _Floats,
 ) -> None: ...
+def cells(coefficients: _Floats, kappa: float, v: _Floats, u: _Floats, out: _Floats) -> None: ...
+def beyond(
+    coefficients: _Floats,
+    kappa: float,
+    limits: tuple[float, float, float, float],
+    parts: _Floats,
+    r_word: _Floats | None,
+    r_driver: _Floats | None,
+    v: _Floats,
+    u: _Floats,
+    x: _Floats,
+    start: _Singles | None,
+    turns: int,
+    threads: int,
+    out: _Singles,
+) -> None: ...

@@ -21,6 +21,22 @@ def march_linear(
     currents: _Floats,
     row_currents: _Floats,
 ) -> None: ...
+def march_fields(
+    slope: _Floats,
+    share: _Floats,
+    r_word: _Floats,
+    r_bit: _Floats,
+    r_head: _Floats,
+    head: _Floats,
+    tail: _Floats | None,
+    top_u: _Floats,
+    top_i: _Floats,
+    v: _Floats,
+    top: _Floats,
+    threads: int,
+    across: npt.NDArray[np.float32],
+    bit: npt.NDArray[np.float32] | None,
+) -> None: ...
 def march(
     coefficients: _Reals,
     slope: _Reals,

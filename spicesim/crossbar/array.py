@@ -20,6 +20,10 @@ from spicesim.ports import PortTables
 __all__ = ["Crossbar"]
 
 Floats = npt.NDArray[np.float64]
+Singles = npt.NDArray[np.float32]
+
+FIELDS_AT_ONCE = 64
+"""Vectors whose voltages are held in double precision."""
 
 
 class Crossbar:
@@ -186,6 +190,51 @@ class Crossbar:
         if self.sense == "both":
             raise SpecError('the output admittance needs one ground a bit line: sense="bottom"')
         return self._linear.output_admittance
+
+    def fill_voltages(self, v: Floats, across: Singles, bit: Singles | None = None, threads: int = 1) -> Floats:
+        """Fill in the voltages of an array of linear cells, in single precision and with the batch last.
+
+        Parameters
+        ----------
+        v : ndarray of shape (batch, rows)
+            Source voltages [V].
+        across : ndarray of float32, shape (rows, columns, batch)
+            Takes the voltages across the cells [V]; a view will do if its last axis is dense.
+        bit : ndarray of float32, shape (rows, columns, batch), optional
+            Takes the voltages of the bit-line nodes [V]; of the strides of `across`.
+        threads : int
+            Threads; the result is the same for any number.
+
+        Returns
+        -------
+        ndarray of shape (batch, rows)
+            Currents of the drivers [A].
+
+        Raises
+        ------
+        SpecError
+            If the cells are not linear, or what is to be filled has another shape.
+        """
+        shape = (*self.shape, len(v))
+        for name, field in (("across", across), ("bit", bit)):
+            if field is not None and (field.shape != shape or (field.strides[-1] != 4 and shape[-1] > 1)):
+                raise SpecError(f"{name} must have shape {shape} with a dense last axis, got {field.shape}")
+        if bit is not None and bit.strides != across.strides:
+            raise SpecError("bit must have the strides of across; make both at once")
+        marched = self._linear.fill_voltages(v, across, bit, threads)
+        if marched is not None:
+            return marched
+        row_currents = np.empty(v.shape)
+        for first in range(0, len(v), FIELDS_AT_ONCE):
+            part = slice(first, first + FIELDS_AT_ONCE)
+            solution = self.solve(v[part], fields=True, tolerance=1e-8, threads=threads)
+            assert solution.cell_voltages is not None  # asked for
+            assert solution.bit_line_voltages is not None
+            row_currents[part] = solution.row_currents
+            across[..., part] = solution.cell_voltages.transpose(1, 2, 0)
+            if bit is not None:
+                bit[..., part] = solution.bit_line_voltages.transpose(1, 2, 0)
+        return row_currents
 
     @functools.cached_property
     def _linear(self) -> LinearArray:

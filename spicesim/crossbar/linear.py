@@ -16,9 +16,14 @@ from spicesim.errors import SpecError
 __all__ = ["LinearArray"]
 
 Floats = npt.NDArray[np.float64]
+Singles = npt.NDArray[np.float32]
 
 MARCH_ERROR = 1e-12
 """Error from rounding up to which a march is believed."""
+FIELD_ERROR = 1e-8
+"""The same where only voltages in single precision are wanted."""
+ROUNDING = 2.3e-15
+"""Rounding of a march without growth, as a fraction of the largest voltage."""
 
 
 class LinearArray:
@@ -38,9 +43,24 @@ class LinearArray:
         self._wiring, self._g, self._flip = wiring, g, flip
 
     @functools.cached_property
+    def _any_march(self) -> LinearMarch | None:
+        return LinearMarch.prepare(self._wiring, self._g) if self._wiring.is_finite else None
+
+    @property
     def _march(self) -> LinearMarch | None:
-        march = LinearMarch.prepare(self._wiring, self._g)
+        march = self._any_march
         return march if march is not None and march.error <= MARCH_ERROR else None
+
+    def fill_voltages(self, v: Floats, across: Singles, bit: Singles | None, threads: int) -> Floats | None:
+        """March for voltages across cells and of bit-line nodes, (rows, columns, batch); return the drivers' currents.
+
+        None if marching would lose too many digits.
+        """
+        march = self._any_march
+        if march is None or march.error > FIELD_ERROR or ROUNDING * march.spread > FIELD_ERROR:
+            return None
+        march.fill_voltages(v, across[:, self._flip], None if bit is None else bit[:, self._flip], threads)
+        return np.asarray(v @ march.input_matrix)
 
     @functools.cached_property
     def _nodal_maps(self) -> tuple[Floats, Floats]:

@@ -20,6 +20,7 @@ from spicesim.ports import PortTables
 __all__ = ["ChordMarch", "LinearMarch", "MarchPorts", "Marched"]
 
 Floats = npt.NDArray[np.float64]
+Singles = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
 Parts = tuple[Any, ...]
 
@@ -112,6 +113,14 @@ class LinearMarch:
             wiring=wiring, slope=slope, share=share, head=head, tail=tail, top_u=top_u, top_i=top_i, feet=feet,
             response=response, row_response=row_response, correction=correction, guess=guess + change, matrix=matrix,
             input_matrix=inputs + change @ row_response, error=float(np.abs(late).max()) / largest if largest else 0.0,
+        )  # fmt: skip
+
+    def fill_voltages(self, v: Floats, across: Singles, bit: Singles | None, threads: int) -> None:
+        """Fill in voltages across the cells and of bit-line nodes (rows, columns, batch) for sources v [V]."""
+        wiring, sources = self.wiring, np.ascontiguousarray(v)
+        marching.march_fields(
+            self.slope, self.share, wiring.word, wiring.bit, wiring.driver, self.head, self.tail, self.top_u,
+            self.top_i, sources, sources @ self.guess, threads, across, bit,
         )  # fmt: skip
 
     @property

@@ -5,8 +5,10 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from spicesim._cext import fast
 from spicesim.cells import CellKernel
 from spicesim.crossbar import Crossbar
+from spicesim.crossbar.blas import one_blas_thread
 from spicesim.errors import SpecError
 from spicesim.fast.fields import find_fields, shapes
 from spicesim.fast.form import Form, FormOrders
@@ -17,8 +19,6 @@ __all__ = ["Expansion"]
 Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
 
-FIELD_TOLERANCE = 1e-8
-"""Of linear fields; they carry only what is left beyond the exact linear part."""
 U_STEP = 1e-4
 """Step of bit-line voltages for slopes [V]."""
 TURNS = 2
@@ -55,7 +55,7 @@ class Expansion:
         self._kernel = _require_kernel(array)
         reach = 1.5 * (max(high, 0.0) - min(low, 0.0))  # wires cannot take the voltage of a cell beyond
         self._v_limits = max(self._kernel.v_limits[0], -reach), min(self._kernel.v_limits[1], reach)
-        self._coefficients = np.ascontiguousarray(np.moveaxis(self._kernel.coefficients, (2, 3), (0, 1)))
+        self._coefficients = np.ascontiguousarray(np.moveaxis(self._kernel.coefficients, 1, 3))
         middle = array.solve(np.full(rows, self.centre), senses=senses, fields=True, tolerance=1e-10, threads=threads)
         assert middle.cell_voltages is not None  # asked for
         assert middle.bit_line_voltages is not None
@@ -65,28 +65,22 @@ class Expansion:
         self.bias_slope = (self._cells(self.v, self.u + U_STEP) - self._cells(self.v, self.u - U_STEP)) / (2 * U_STEP)
         port = 0.0 if senses is None else senses.evaluate(middle.currents[0])[1]
         self._r_sense, self._origin = array.r_sense + port, self._cells(self.v, self.u)
-        self.fields = find_fields(array, self.slope, self._r_sense, tolerance=FIELD_TOLERANCE, threads=threads)
+        self.fields = find_fields(array, self.slope, self._r_sense, threads=threads)
         plain = array.drive == "left" and array.sense == "bottom"
         self._followed = plain and all(np.isfinite(r).all() for r in (array.r_word_line, array.r_bit_line))
         """Whether what currents do to their own voltages is followed along the wires; it is of second order."""
-        self._modes = _Modes(self.fields.other_v, self.fields.other_u)
+        self._parts = np.stack(
+            [self.slope, self.bias_slope, self._origin, self.v, self.u, self.fields.own_v, self.fields.own_u]
+        )
+        self._modes, self._threads = _Modes(self.fields.other_v, self.fields.other_u), threads
         self._linear = self._linear_part()
-        self._remainders: dict[int, tuple[Floats, Singles]] = {}
+        self._remainders: dict[tuple[float, ...], Singles] = {}
 
     def _cells(self, v: Floats, u: Floats) -> Floats:
         """Return the currents of the cells, held at their limits beyond these; v, u (rows, columns) [A]."""
-        kernel = self._kernel
+        kernel, current = self._kernel, np.empty(v.shape)
         v, u = np.clip(v, *kernel.v_limits), np.clip(u, *kernel.u_limits)
-        if kernel.kappa > 0:
-            return np.asarray(self._coefficients[0, 0] * np.sinh(kernel.kappa * v) / kernel.kappa)
-        current = np.zeros_like(v)
-        for row in self._coefficients[::-1]:  # Horner's scheme in V, and within it in u
-            value = row[-1].copy()
-            for k in row[-2::-1]:
-                value *= u
-                value += k
-            current += value
-            current *= v
+        fast.cells(self._coefficients, kernel.kappa, v, u, current)
         return current
 
     def _linear_part(self) -> Floats:
@@ -97,46 +91,38 @@ class Expansion:
         f = self.fields
         linear = f.transfer.T.copy()
         if self.bias_slope.any():
-            weighted = f.adjoint * self.bias_slope[:, None, :].astype(np.float32)  # (i, j, l)
-            linear += np.einsum("ijl,il->ij", weighted, f.own_u, optimize=True)
-            rows, columns = self.array.shape
-            along = shapes(rows).T @ weighted.reshape(rows, -1)  # (shapes, j l)
-            along = along.reshape(-1, columns, columns).transpose(1, 0, 2).reshape(columns, -1)
-            linear += (along @ f.other_u.reshape(-1, rows)).T
+            rows = len(linear)
+            own = (self.bias_slope * f.own_u).astype(np.float32)
+            linear += np.matmul(own[:, None], f.adjoint.transpose(1, 0, 2))[:, 0]  # over l
+            weights = (shapes(rows)[:, :, None] * self.bias_slope[:, None]).astype(np.float32)  # (i, shapes, l)
+            along = np.matmul(weights.transpose(2, 1, 0), f.adjoint)  # (l, shapes, j)
+            linear += f.other_u.transpose(1, 0, 2).reshape(-1, rows).T @ along.reshape(-1, linear.shape[1])
         return np.asarray(linear * self.half)
 
-    def _remainder(self, rank: int) -> tuple[Floats, Singles]:
-        """Evaluate the cells beyond their slopes at nodes of the inputs and features.
+    def _remainder(self, rank: int) -> list[Singles]:
+        """Evaluate the cells beyond their slopes at nodes of the inputs, for each corner of the features.
 
         Returns
         -------
-        ndarray of shape (nodes, 1 + rank)
-            Input and features at each node, both in their ranges.
-        ndarray of shape (nodes, rows, columns)
-            Remaining currents [A].
+        list of ndarray, shape (INPUT_NODES, rows, columns)
+            Remaining currents at :func:`_input_nodes` [A], one for each of :func:`_corners`.
         """
-        if rank not in self._remainders:
-            nodes = _nodes(rank)
-            rest = np.empty((len(nodes), *self.array.shape), np.float32)
-            v_shapes, u_shapes, _ = self._modes.features(rank, self.half)
-            screen = self._screen(v_shapes, u_shapes)
-            for first in range(0, len(nodes), INPUT_NODES):
-                q = nodes[first, 1:]
-                v, u = self.v + np.tensordot(q, v_shapes, 1), self.u + np.tensordot(q, u_shapes, 1)
+        v_shapes, u_shapes, _ = self._modes.features(rank, self.half)
+        screen, found = self._screen(v_shapes, u_shapes), []
+        for corner in _corners(rank):
+            key = (float(rank > 0), *(float(q) for q in np.trim_zeros(corner, "b")))
+            if key not in self._remainders:
+                v, u = self.v + np.tensordot(corner, v_shapes, 1), self.u + np.tensordot(corner, u_shapes, 1)
                 if rank:
-                    n = np.zeros_like(v)
-                    lift = n
-                    for _ in range(TURNS):
-                        n = self._beyond(v, u, q[0], self._along_rows(n), lift)
-                        lift = screen * self._along_columns(n)
+                    at, n = corner[:1] * self.half, self._beyond(v, u, corner[:1] * self.half, 1)
+                    for _ in range(TURNS - 1):
+                        lift = screen * self._along_columns(n[0])
+                        n = self._beyond(v - lift, u + lift, at, 1, n[0])
+                    lift = screen * self._along_columns(n[0])
                     v, u = v - lift, u + lift
-                for k in range(first, first + INPUT_NODES):
-                    n = np.zeros_like(v)
-                    for _ in range(TURNS):
-                        n = self._beyond(v, u, nodes[k, 0], self._along_rows(n))
-                    rest[k] = n
-            self._remainders[rank] = nodes, rest
-        return self._remainders[rank]
+                self._remainders[key] = self._beyond(v, u, _input_nodes() * self.half, TURNS)
+            found.append(self._remainders[key])
+        return found
 
     @property
     def u_limits(self) -> tuple[float, float]:
@@ -162,25 +148,40 @@ class Expansion:
         fallen = self._cells(np.clip(v - excess, *self._kernel.v_limits), np.clip(u + excess, *self.u_limits))
         return np.asarray(self._cells(v, u) - fallen)
 
-    def _beyond(self, v: Floats, u: Floats, x: float, drop: Floats, lift: Floats | float = 0.0) -> Floats:
-        """Return the currents beyond the slopes with the own input at x, given what they do themselves [A]."""
-        v = np.clip(v + x * self.half * self.fields.own_v - drop - lift, *self._v_limits)
-        u = np.clip(u + x * self.half * self.fields.own_u + lift, *self._kernel.u_limits)
-        linear = self.slope * (v - self.v) + self.bias_slope * (u - self.u)
-        return np.asarray(self._cells(v, u) - self._origin - linear)
+    def _beyond(self, v: Floats, u: Floats, x: Floats, turns: int, start: Singles | None = None) -> Singles:
+        """Return the currents beyond the slopes with the own input at x [V], given what they drop along their rows.
 
-    def _along_rows(self, n: Floats) -> Floats:
-        """Return what currents of cells make drop along word lines [V]."""
-        if not self._followed:
-            return np.zeros_like(n)
-        beyond = np.cumsum(n[:, ::-1], axis=1)[:, ::-1]
-        return np.cumsum(self.array.r_word_line * beyond, axis=1) + self.array.r_driver[:, None] * beyond[:, :1]
+        Parameters
+        ----------
+        v, u : ndarray of shape (rows, columns)
+            Voltages but for the own input [V].
+        x : ndarray of shape (count,)
+            Own inputs, from mid-range [V].
+        turns : int
+            Turns, each with the drop of the currents of the one before.
+        start : ndarray of shape (rows, columns), optional
+            Currents for the first turn; none if absent [A].
 
-    def _along_columns(self, n: Floats) -> Floats:
+        Returns
+        -------
+        ndarray of float32, shape (count, rows, columns)
+            Currents [A].
+        """
+        r_word = np.ascontiguousarray(self.array.r_word_line) if self._followed else None
+        r_driver = self.array.r_driver if self._followed else None
+        out = np.empty((len(x), *v.shape), np.float32)
+        limits = (*self._v_limits, *self._kernel.u_limits)
+        fast.beyond(
+            self._coefficients, self._kernel.kappa, limits, self._parts, r_word, r_driver, v, u, x, start, turns,
+            self._threads, out,
+        )  # fmt: skip
+        return out
+
+    def _along_columns(self, n: npt.NDArray[np.floating]) -> Floats:
         """Return by how much currents of cells lift bit lines [V]."""
         if not self._followed:
-            return np.zeros_like(n)
-        above = np.cumsum(n, axis=0)
+            return np.zeros(n.shape)
+        above = np.cumsum(n, axis=0, dtype=float)
         lift = np.cumsum((self.array.r_bit_line * above)[::-1], axis=0)[::-1] + self._r_sense * above[-1:]
         return np.asarray(lift)
 
@@ -193,19 +194,23 @@ class Expansion:
     def build(self, shape: FormOrders) -> Form:
         """Compute the numbers of a form."""
         rows, columns = self.array.shape
-        nodes, rest = self._remainder(shape.rank)
         terms = shape.terms
         orders = [shape.orders[sum(term)] for term in terms]
+        corners, inputs = _corners(shape.rank), _input_nodes()[:, None]
         basis = np.concatenate(
             [
-                np.prod(nodes[:, 1:] ** np.array(term), axis=1)[:, None] * nodes[:, :1] ** np.arange(order + 1)
+                np.kron(np.prod(corners ** np.array(term), axis=1)[:, None], inputs ** np.arange(order + 1))
                 for term, order in zip(terms, orders, strict=True)
             ],
             axis=1,
         )
-        fit = np.linalg.pinv(basis).astype(np.float32)
-        cells = (fit @ rest.reshape(len(nodes), -1)).reshape(-1, rows, columns)  # (coefficients, i, l)
-        outputs = np.matmul(self.fields.adjoint, cells.transpose(1, 2, 0)).transpose(2, 0, 1)  # (.., i, j)
+        fit = np.linalg.pinv(basis).astype(np.float32).reshape(-1, len(corners), INPUT_NODES)
+        cells = np.zeros((len(fit), rows * columns), np.float32)
+        with one_blas_thread():
+            for k, rest in enumerate(self._remainder(shape.rank)):
+                cells += fit[:, k] @ rest.reshape(INPUT_NODES, -1)
+            by_row = cells.reshape(-1, rows, columns).transpose(1, 0, 2)
+            outputs = np.matmul(by_row, self.fields.adjoint.transpose(1, 0, 2)).transpose(1, 0, 2)  # (.., i, j)
         constants, weights, first = np.empty((len(terms), columns)), [], 0
         for t, order in enumerate(orders):
             constants[t] = outputs[first].sum(axis=0, dtype=float)
@@ -269,16 +274,19 @@ class _Modes:
 
 
 @cache
-def _nodes(rank: int) -> Floats:
-    """Choose nodes (count, 1 + rank) in [-1, 1]: Chebyshev's in the input and the first feature, corners for others."""
-    points = np.cos((np.arange(INPUT_NODES) + 0.5) * np.pi / INPUT_NODES)
-    corners = [np.zeros(rank)]
-    if rank:
-        corners = [q * np.eye(rank)[0] for q in np.cos((np.arange(5) + 0.5) * np.pi / 5)]
-    corners += [
-        first * np.eye(rank)[0] + second * np.eye(rank)[r]
-        for r in range(1, rank)
-        for first in (-0.7, 0.7)
-        for second in (-0.7, 0.7)
+def _input_nodes() -> Floats:
+    """Return Chebyshev's nodes in [-1, 1], (INPUT_NODES,)."""
+    return np.asarray(np.cos((np.arange(INPUT_NODES) + 0.5) * np.pi / INPUT_NODES))
+
+
+@cache
+def _corners(rank: int) -> Floats:
+    """Choose features (count, rank) in [-1, 1]: Chebyshev's nodes in the first, corners with it for each other."""
+    if not rank:
+        return np.zeros((1, 0))
+    unit = np.eye(rank)
+    found = [q * unit[0] for q in np.cos((np.arange(5) + 0.5) * np.pi / 5)]
+    found += [
+        first * unit[0] + second * unit[r] for r in range(1, rank) for first in (-0.7, 0.7) for second in (-0.7, 0.7)
     ]
-    return np.array([(x, *corner) for corner in corners for x in points])
+    return np.array(found)

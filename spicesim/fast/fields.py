@@ -41,7 +41,7 @@ class LinearFields:
     other_u: Floats
     """The same of the bit-line voltages."""
     adjoint: Singles
-    """Current of output j for 1 A from word line to bit line at cell (i, l), (rows, columns j, columns l)."""
+    """Current of output j for 1 A from word line to bit line at cell (i, l), (columns l, rows, columns j)."""
 
 
 def shapes(rows: int) -> Floats:
@@ -51,7 +51,7 @@ def shapes(rows: int) -> Floats:
     return np.asarray(basis)
 
 
-def find_fields(array: Crossbar, slopes: Floats, r_sense: Floats, *, tolerance: float, threads: int) -> LinearFields:
+def find_fields(array: Crossbar, slopes: Floats, r_sense: Floats, *, threads: int) -> LinearFields:
     """Find the fields of the wires of `array` with linear cells.
 
     Parameters
@@ -62,8 +62,6 @@ def find_fields(array: Crossbar, slopes: Floats, r_sense: Floats, *, tolerance: 
         Conductances in place of the cells [S].
     r_sense : ndarray of shape (columns,)
         Resistances at the feet of the bit lines [ohm].
-    tolerance : float
-        Of the solver.
     threads : int
         Threads.
     """
@@ -71,23 +69,19 @@ def find_fields(array: Crossbar, slopes: Floats, r_sense: Floats, *, tolerance: 
     linear = Crossbar(
         slopes, array.r_word_line, array.r_bit_line, array.r_driver, r_sense, drive=array.drive, sense=array.sense
     )
-    basis = shapes(rows)
+    basis = shapes(rows).T.astype(np.float32)
     own_v, own_u, row_admittance = np.empty((rows, columns)), np.empty((rows, columns)), np.empty((rows, rows))
-    other_v, other_u = np.empty((2, basis.shape[1], columns, rows))
+    other_v, other_u = np.empty((2, len(basis), columns, rows))
     for first in range(0, rows, PORTION):
         part = np.arange(first, min(first + PORTION, rows))
-        solution = linear.solve(np.eye(rows)[part], fields=True, tolerance=tolerance, threads=threads)
-        row_admittance[part] = solution.row_currents
-        for field, own, other in (
-            (solution.cell_voltages, own_v, other_v),
-            (solution.bit_line_voltages, own_u, other_u),
-        ):
-            assert field is not None  # asked for
-            index = np.arange(len(part))
-            own[part] = field[index, part]
-            field[index, part] = 0.0
-            other[:, :, part] = np.tensordot(basis, field, (0, 1)).transpose(0, 2, 1)
-    adjoint, port_admittance = _adjoint(linear, tolerance, threads)
+        across, bit = np.empty((2, rows, columns, len(part)), np.float32)
+        row_admittance[part] = linear.fill_voltages(np.eye(rows)[part], across, bit, threads)
+        index = np.arange(len(part))
+        for field, own, other in ((across, own_v, other_v), (bit, own_u, other_u)):
+            own[part] = field[part, :, index]
+            field[part, :, index] = 0.0
+            other[:, :, part] = (basis @ field.reshape(rows, -1)).reshape(len(basis), columns, -1)
+    adjoint, port_admittance = _adjoint(linear, threads)
     return LinearFields(
         transfer=linear.transfer_matrix(),
         row_admittance=row_admittance,
@@ -100,7 +94,7 @@ def find_fields(array: Crossbar, slopes: Floats, r_sense: Floats, *, tolerance: 
     )
 
 
-def _adjoint(linear: Crossbar, tolerance: float, threads: int) -> tuple[Singles, Floats]:
+def _adjoint(linear: Crossbar, threads: int) -> tuple[Singles, Floats]:
     """By reciprocity: the voltages across the cells for 1 V at the foot of a bit line, the word lines grounded.
 
     Seen from its feet the array is an array again, with bit lines for word lines and last for first.
@@ -116,13 +110,6 @@ def _adjoint(linear: Crossbar, tolerance: float, threads: int) -> tuple[Singles,
         drive="both" if linear.sense == "both" else "left",
         sense="both" if linear.drive == "both" else "bottom",
     )
-    adjoint = np.empty((rows, columns, columns), np.float32)
-    port_admittance = np.empty((columns, columns))
-    inputs = np.eye(columns)[order]
-    for first in range(0, columns, PORTION):
-        part = slice(first, min(first + PORTION, columns))
-        solution = turned.solve(inputs[part], fields=True, tolerance=tolerance, threads=threads)
-        assert solution.cell_voltages is not None  # asked for
-        adjoint[:, part] = solution.cell_voltages[:, order, ::-1].transpose(2, 0, 1)
-        port_admittance[part] = solution.row_currents[:, order]
-    return adjoint, port_admittance
+    adjoint = np.empty((columns, rows, columns), np.float32)
+    currents = turned.fill_voltages(np.eye(columns)[order], adjoint[order, ::-1], threads=threads)
+    return adjoint, currents[:, order]

@@ -195,7 +195,7 @@ class _Answers:
         e, x = (grid.ravel() for grid in np.meshgrid(rises, inputs))
         fit = np.linalg.pinv(np.stack([e, e**2, e**3, e * x, e * x**2, e**2 * x], axis=1))
         answers = np.stack([expansion.answer(float(rise), float(at)) for rise, at in zip(e, x, strict=True)])
-        weights = np.einsum("ijj->ij", expansion.fields.adjoint).astype(float)
+        weights = np.einsum("jij->ij", expansion.fields.adjoint).astype(float)
         linear = (weights * expansion.slope).sum(axis=0)
         shares = np.divide(weights, linear, out=np.zeros_like(weights), where=linear > 0)
         cells = np.tensordot(fit, answers, 1) * shares

@@ -173,3 +173,38 @@ def test_a_thousand_rows_and_columns_are_solved():
     ideal = Sinh(2.0).current(g, 0.1).sum(axis=0)
     assert (solution.currents[0] < ideal).all()
     assert (solution.currents[0] > 0.8 * ideal).all()
+
+
+@pytest.mark.parametrize("drive", ["left", "right", "both"])
+@pytest.mark.parametrize("sense", ["bottom", "both"])
+@pytest.mark.parametrize("case", ["marched", "growing", "broken"])
+def test_voltages_with_the_batch_last_are_those_of_the_solver(drive, sense, case):
+    rng = np.random.default_rng(1)
+    rows, columns = 11, 13
+    word, bit = (rows, columns + (drive == "both")), (rows + (sense == "both"), columns)
+    top = 1e5 if case == "growing" else 5.0
+    r_word, r_bit = rng.uniform(1.0, top, word), rng.uniform(1.0, top, bit)
+    if case == "broken":
+        r_word[3, 4] = r_bit[5, 6] = np.inf
+    g, driver, foot = rng.uniform(1e-6, 1e-4, (rows, columns)), rng.uniform(1, 9, rows), rng.uniform(1, 9, columns)
+    array = Crossbar(g, r_word, r_bit, driver, foot, drive=drive, sense=sense)
+    v = rng.uniform(-0.2, 0.2, (19, rows))
+    whole = np.zeros((columns, rows, 19), np.float32)  # filled through a view, turned about
+    across, bits = np.zeros((2, rows, columns, 19), np.float32)
+    rows_of_view = array.fill_voltages(v, whole[::-1].transpose(1, 0, 2))
+    row_currents = array.fill_voltages(v, across, bits, threads=2)
+    solution = array.solve(v, fields=True)
+    np.testing.assert_allclose(across.transpose(2, 0, 1), solution.cell_voltages, rtol=0, atol=1e-7)  # single precision
+    np.testing.assert_allclose(bits.transpose(2, 0, 1), solution.bit_line_voltages, rtol=0, atol=1e-7)
+    np.testing.assert_array_equal(whole[::-1].transpose(1, 0, 2), across)
+    np.testing.assert_allclose(row_currents, solution.row_currents, rtol=1e-6, atol=1e-9 * solution.row_currents.max())
+    np.testing.assert_array_equal(row_currents, rows_of_view)
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 4), (2, 3, 5), (2, 3, 8)])
+def test_voltages_go_into_arrays_of_their_shape_only(shape):
+    array, field = Crossbar(np.full((2, 3), 1e-5), 1.0, 1.0), np.zeros(shape, np.float32)
+    with pytest.raises(SpecError, match="dense last axis"):
+        array.fill_voltages(np.zeros((4, 2)), field[..., ::2] if shape[-1] == 8 else field)
+    with pytest.raises(SpecError, match="strides"):
+        array.fill_voltages(np.zeros((4, 2)), np.zeros((2, 3, 4), np.float32), np.zeros((2, 3, 8), np.float32)[..., :4])
