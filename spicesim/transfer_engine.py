@@ -1,0 +1,82 @@
+"""The engine "transfer": the calibrated chip as one matrix a tile, cheap enough to be made anew for every batch."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spicesim.behavioural.dac import DacModel
+from spicesim.behavioural.senseamp import SenseAmplifierModel
+from spicesim.calibration.calibration import Calibration
+from spicesim.crossbar import Crossbar
+from spicesim.engine import Tile
+
+__all__ = ["PreparedTransfer", "TransferEngine"]
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PreparedTransfer:
+    """A tile as a linear map between its calibrated converters."""
+
+    tile: Tile
+    """What was wanted."""
+    transfer: Floats
+    """Currents for voltages of the sources, wires and linear ports included, (columns, rows) [S]."""
+    v_open: Floats
+    """Voltages of the drivers above the amplifiers' inputs at rest, one a code [V]."""
+    senseamp: SenseAmplifierModel
+    """The amplifiers, whose output table is kept whole."""
+
+
+class TransferEngine:
+    """Wires exactly, cells as resistors, drivers and amplifiers with the resistances of their linear range.
+
+    What it leaves out, next to :class:`spicesim.engine.ExactEngine`: the nonlinearity of cells and of drivers, and
+    what saturated columns do to others.
+
+    Parameters
+    ----------
+    calibration : Calibration
+        Of the chip.
+    """
+
+    name = "transfer"
+
+    def __init__(self, calibration: Calibration) -> None:
+        self._calibration = calibration
+
+    def prepare(self, tile: Tile) -> PreparedTransfer:
+        """Extract the linear map of a tile."""
+        calibration, array = self._calibration, self._calibration.chip.array
+        dac, senseamp = calibration.dacs[tile.polarity], calibration.senseamp(tile.r_feedback)
+        reach = 0.5 * float(np.abs(dac.v_open).max()) * float(tile.g.sum(axis=1).max())
+        r_driver = _driver_resistance(dac, min(reach, 0.5 * dac.i_limit))
+        offset, r_sense = _input_line(senseamp)
+        crossbar = Crossbar(tile.g, array.r_word_line, array.r_bit_line, r_driver, r_sense)
+        return PreparedTransfer(
+            tile=tile, transfer=crossbar.transfer_matrix(), v_open=dac.v_open - offset, senseamp=senseamp
+        )
+
+    def mvm(self, prepared: PreparedTransfer, codes: npt.NDArray[np.integer[Any]]) -> Floats:
+        """Multiply; see :meth:`spicesim.engine.Engine.mvm`."""
+        return prepared.senseamp.output(prepared.v_open[codes] @ prepared.transfer.T)
+
+
+def _driver_resistance(dac: DacModel, reach: float) -> float:
+    """Return the slope of a driver's droop between no load and `reach` [A], in the middle of its codes [ohm]."""
+    if reach <= 0:
+        return 0.0
+    droop = dac.ports().evaluate(np.array([0.0, reach]), len(dac.v_open) // 2)[0]
+    return max(float(droop[1] - droop[0]) / reach, 0.0)
+
+
+def _input_line(senseamp: SenseAmplifierModel) -> tuple[float, float]:
+    """Return offset [V] and resistance [ohm] of an amplifier's input in its linear range."""
+    low, high = (limit / senseamp.r_feedback for limit in senseamp.linear_limits)
+    grid = senseamp.currents
+    inside = (grid >= low) & (grid <= high)
+    slope, offset = np.polyfit(grid[inside], senseamp.v_in[inside], 1)
+    return float(offset), max(float(slope), 0.0)
