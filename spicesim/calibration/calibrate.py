@@ -7,6 +7,7 @@ from typing import Any
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.energy import calibrate_energy
+from spicesim.calibration.noise import calibrate_noise
 from spicesim.calibration.parameters import fit_sheet
 from spicesim.calibration.plan import Plan, PlanSummary, plan_calibration, summarise
 from spicesim.calibration.settling import calibrate_settling
@@ -23,6 +24,7 @@ ASPECTS: dict[str, Callable[[Calibration, Campaign], Any]] = {
     "parameters": fit_sheet,
     "energy": calibrate_energy,
     "settling": calibrate_settling,
+    "noise": calibrate_noise,
 }
 """What can be calibrated beyond operating points, in this order: the field of :class:`Calibration` it fills, and how
 its model is found from what there is so far."""

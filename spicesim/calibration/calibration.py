@@ -15,6 +15,7 @@ from spicesim.behavioural.cell import CellModel
 from spicesim.behavioural.converter import AdcRange, Polarity
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.energy import EnergyModel
+from spicesim.behavioural.noise import NoiseModel
 from spicesim.behavioural.senseamp import SenseAmplifierModel
 from spicesim.behavioural.settling import SettlingModel
 from spicesim.behavioural.tile import BehaviouralTile
@@ -105,6 +106,8 @@ class Calibration(Model):
     """What blocks draw from their supplies."""
     settling: SettlingModel | None = None
     """How drivers and amplifiers settle."""
+    noise: NoiseModel | None = None
+    """Noise of outputs."""
 
     @cached_property
     def hash(self) -> str:
@@ -139,6 +142,20 @@ class Calibration(Model):
     def linear_swing(self, r_feedback: float) -> float:
         """Return the largest output of either sign in an amplifier's linear range [V]."""
         return self.senseamp(r_feedback).linear_swing
+
+    def require_noise(self) -> NoiseModel:
+        """Return the noise of outputs.
+
+        Raises
+        ------
+        CalibrationError
+            If it was not calibrated.
+        """
+        if self.noise is None:
+            raise CalibrationError(
+                "the calibration has no noise; run: spicesim calibrate CHIP.toml -o chip.cal.json --aspects noise"
+            )
+        return self.noise
 
     def require_energy(self) -> EnergyModel:
         """Return the energies of the blocks.

@@ -7,12 +7,12 @@ import numpy as np
 import numpy.typing as npt
 
 from spicesim.characterise.bench import Bench, Measurement, waves
-from spicesim.characterise.noise import build_noise
 from spicesim.characterise.sheet import Panel, entry
 from spicesim.characterise.waveform import crossing, phase_margin, settling_time, unity_frequency
 from spicesim.chip import Chip
 from spicesim.errors import SpecError, ValidityError
 from spicesim.netlist.netlist import Netlist, build_netlist
+from spicesim.netlist.noise import build_noise
 from spicesim.netlist.senseamp import build_senseamp, senseamp_blocks, senseamp_line, supplies
 from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si, spice_number

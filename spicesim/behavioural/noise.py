@@ -1,0 +1,132 @@
+"""Noise of a tile's outputs: amplifier, feedback resistor, cells and drivers, as one sigma an output."""
+
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import model_validator
+from scipy.interpolate import PchipInterpolator
+
+from spicesim.behavioural.arrays import FloatArray, Floats, Model
+from spicesim.errors import CalibrationError, SpecError, ValidityError
+
+__all__ = ["AmplifierNoise", "NoiseModel"]
+
+
+class AmplifierNoise(Model):
+    """A sense amplifier with one feedback resistor, below columns of any conductance."""
+
+    r_feedback: float
+    """Feedback resistance [ohm]."""
+    conductances: FloatArray
+    """Ascending total conductances of a column, from 0 [S]."""
+    variance: FloatArray
+    """Of the output by the amplifier, its feedback resistor and the thermal noise of the column, one value a
+    conductance [V^2]."""
+    driver_variance: FloatArray
+    """Of the output by the drivers, for 1 S^2 of the sum of the squares of the column's cells [V^2/S^2]."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not len(self.conductances) == len(self.variance) == len(self.driver_variance):
+            raise ValueError("variances need one value a conductance")
+        return self
+
+    def __call__(self, total: Floats, squares: Floats) -> Floats:
+        """Return the variance of outputs by total, and sum of squares, of their columns' conductances [V^2]."""
+        own, driver = (PchipInterpolator(self.conductances, y)(total) for y in (self.variance, self.driver_variance))
+        return np.asarray(own + driver * squares)
+
+
+class NoiseModel(Model):
+    """Noise of sampled outputs, thermal and flicker, integrated from :attr:`f_low` on.
+
+    Noise is that of a column in its linear range; at a rail it is smaller. Devices' own read noise is not in it, see
+    :mod:`spicesim.devices`.
+    """
+
+    f_low: float
+    """What is slower counts as drift [Hz]."""
+    temperature_c: float
+    """Temperature [degree Celsius]."""
+    amplifiers: tuple[AmplifierNoise, ...]
+    """One a feedback resistance."""
+    max_error: float
+    """Largest relative error of a sigma at conductances between those of the tables [1]."""
+
+    def amplifier(self, r_feedback: float) -> AmplifierNoise:
+        """Return the amplifier with that feedback resistance.
+
+        Raises
+        ------
+        CalibrationError
+            If it was not calibrated.
+        """
+        for model in self.amplifiers:
+            if abs(model.r_feedback - r_feedback) <= 1e-9 * r_feedback:
+                return model
+        raise CalibrationError(
+            f"no noise of a sense amplifier of {r_feedback:g} ohm is calibrated; "
+            "add it to sense_amplifier.r_feedback and calibrate again"
+        )
+
+    def sigma(
+        self, g_column_total: npt.ArrayLike, r_feedback: float, *, g_squares: npt.ArrayLike | None = None
+    ) -> Floats:
+        """Return the standard deviation of outputs.
+
+        Parameters
+        ----------
+        g_column_total : array_like
+            Sum of the conductances of an output's cells [S].
+        r_feedback : float
+            Feedback resistance [ohm].
+        g_squares : array_like of the same shape, optional
+            Sum of their squares, for the noise of the drivers; without, drivers are noiseless [S^2].
+
+        Returns
+        -------
+        ndarray of the same shape
+            Sigma of one sample [V].
+
+        Raises
+        ------
+        SpecError
+            If a conductance is negative or not finite.
+        ValidityError
+            If a column has more conductance than was calibrated.
+        CalibrationError
+            If that feedback resistance was not calibrated.
+        """
+        total = np.asarray(g_column_total, dtype=float)
+        squares = np.zeros_like(total) if g_squares is None else np.asarray(g_squares, dtype=float)
+        if not (
+            np.isfinite(total).all() and np.isfinite(squares).all() and (total >= 0).all() and (squares >= 0).all()
+        ):
+            raise SpecError("conductances of columns must be finite and not negative")
+        amplifier = self.amplifier(r_feedback)
+        limit = float(amplifier.conductances[-1])
+        if total.size and total.max() > limit * (1 + 1e-9):
+            raise ValidityError(
+                f"a column of {total.max():.4g} S has more than the calibrated {limit:.4g} S; use smaller tiles or "
+                "calibrate a chip of more rows"
+            )
+        return np.sqrt(amplifier(np.minimum(total, limit), squares))
+
+    def tile_sigma(self, g: npt.ArrayLike, r_feedback: float) -> Floats:
+        """Return the standard deviation of every output of a tile, drivers included.
+
+        Parameters
+        ----------
+        g : array_like of shape (rows, columns)
+            Conductances of whole cells [S].
+        r_feedback : float
+            Feedback resistance [ohm].
+
+        Returns
+        -------
+        ndarray of shape (columns,)
+            Sigma of one sample [V]; errors as :meth:`sigma`.
+        """
+        cells = np.asarray(g, dtype=float)
+        return self.sigma(cells.sum(axis=0), r_feedback, g_squares=(cells**2).sum(axis=0))

@@ -1,0 +1,67 @@
+"""Calibrate the noise of outputs from ``.noise`` of amplifiers below columns and of a driver."""
+
+import numpy as np
+from scipy.interpolate import PchipInterpolator
+
+from spicesim.behavioural.arrays import Floats
+from spicesim.behavioural.noise import AmplifierNoise, NoiseModel
+from spicesim.calibration.calibration import Calibration
+from spicesim.calibration.campaign import Campaign
+from spicesim.metrics import largest
+from spicesim.netlist.noise import NOISE_BAND, build_driver_noise, build_senseamp_noise
+from spicesim.ngspice.outcome import Results
+
+__all__ = ["calibrate_noise", "integrate_noise"]
+
+_HELD_OUT = 2
+"""Conductances of the held-out check, of each amplifier."""
+
+
+def calibrate_noise(calibration: Calibration, campaign: Campaign) -> NoiseModel:
+    """Find the noise of all sense amplifiers below columns of any conductance."""
+    chip = calibration.chip
+    g_high = chip.array.rows * calibration.conductance_range[1]
+    points = 5 if campaign.quick else 8
+    conductances = np.concatenate([[0.0], g_high * 2.0 ** np.arange(1.0 - points, 1.0)])
+    rng = np.random.default_rng([campaign.seed, 7])
+    held = np.sort(g_high * rng.uniform(0.02, 1.0, _HELD_OUT))
+    r_feedback = [model.r_feedback for model in calibration.senseamps]
+    capacitance = chip.array.rows * chip.array.c_bit_line
+    netlists = [build_driver_noise(chip, 2 ** (chip.dac.bits - 1))]
+    netlists += [
+        build_senseamp_noise(chip, r, float(g), capacitance) for r in r_feedback for g in (*conductances, *held)
+    ]
+    driver, *found = campaign.run(netlists, "calibrate noise")
+    count = len(conductances)
+    amplifiers, errors = [], []
+    for k, r in enumerate(r_feedback):
+        mine = found[k * (count + _HELD_OUT) : (k + 1) * (count + _HELD_OUT)]
+        model = AmplifierNoise(
+            r_feedback=r,
+            conductances=conductances,
+            variance=np.array([integrate_noise(results) for results in mine[:count]]),
+            driver_variance=np.array([_through(driver, results) for results in mine[:count]]),
+        )
+        amplifiers.append(model)
+        truth = np.sqrt([integrate_noise(results) for results in mine[count:]])
+        errors.append(np.sqrt(model(held, np.zeros_like(held))) / truth - 1)
+    return NoiseModel(
+        f_low=NOISE_BAND[0], temperature_c=chip.process.temperature_c, amplifiers=tuple(amplifiers),
+        max_error=largest(np.concatenate(errors)),
+    )  # fmt: skip
+
+
+def integrate_noise(results: Results, weights: Floats | float = 1.0) -> float:
+    """Integrate the output noise of a simulation, its power density times `weights`, over all frequencies [V^2]."""
+    vectors = results[0].vectors
+    frequency = np.asarray(vectors["frequency"].real, dtype=float)
+    return float(np.trapezoid(weights * np.asarray(vectors["onoise_spectrum"].real) ** 2, frequency))
+
+
+def _through(driver: Results, amplifier: Results) -> float:
+    """Return the output's variance by a driver's noise through a conductance of 1 S [V^2/S^2]."""
+    vectors = amplifier[0].vectors
+    impedance = np.asarray(vectors["onoise_spectrum"].real / vectors["inoise_spectrum"].real, dtype=float)
+    frequency = np.asarray(driver[0].vectors["frequency"].real, dtype=float)
+    weights = PchipInterpolator(np.log(np.asarray(vectors["frequency"].real)), impedance**2)(np.log(frequency))
+    return integrate_noise(driver, weights)

@@ -1,0 +1,94 @@
+"""Noise of outputs, against whole tiles and against what physics says of a resistor and a capacitor."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from spicesim.behavioural.noise import NoiseModel
+from spicesim.calibration.calibrate import calibrate
+from spicesim.calibration.calibration import Calibration
+from spicesim.calibration.noise import integrate_noise
+from spicesim.calibration.patterns import random_conductances
+from spicesim.calibration.tiles import predicted_nodesets
+from spicesim.chip import preset
+from spicesim.errors import CalibrationError, SpecError, ValidityError
+from spicesim.netlist.netlist import Netlist
+from spicesim.netlist.noise import build_noise
+from spicesim.netlist.tile import build_tile
+from spicesim.sampling import run_all
+
+SIZE = 5
+BOLTZMANN, KELVIN = 1.380649e-23, 300.15
+
+
+@pytest.fixture(scope="module")
+def calibration(isolation):
+    # the nonlinear device is a source without noise of its own; linear ones are resistors
+    chip = preset("generic-1t1r").changed(
+        array={"rows": SIZE, "columns": SIZE}, cell={"kappa": 0.0}, dac={"bits": 5},
+        sense_amplifier={"r_feedback": (20e3, 160e3)},
+    )  # fmt: skip
+    return calibrate(chip, quick=True, aspects=("noise",))
+
+
+@pytest.fixture(scope="module")
+def noise(calibration):
+    return calibration.require_noise()
+
+
+def test_a_resistor_and_a_capacitor_have_the_noise_of_their_temperature():
+    g, c = 1e-4, 1e-12
+    circuit = f"i1 0 out dc 0 ac 1\nr1 out 0 {1 / g!r}\nc1 out 0 {c!r}\n.temp 27"
+    response = Netlist(title="rc", body=circuit, analyses=(".ac dec 20 1k 10g",), probes=("v(out)",))
+    (results,) = run_all([build_noise(response, "out", "i1")])
+    assert integrate_noise(results) == pytest.approx(BOLTZMANN * KELVIN / c, rel=0.01)
+    density = results[0].vectors["inoise_spectrum"].real[0] ** 2
+    assert density == pytest.approx(4 * BOLTZMANN * KELVIN * g, rel=1e-3)
+
+
+@pytest.mark.parametrize("r_feedback", [20e3, 160e3])
+def test_sigma_of_a_tile_is_that_of_its_transistors(calibration, noise, r_feedback):
+    chip = calibration.chip
+    g = random_conductances((SIZE, SIZE), chip.cell.g_min, chip.cell.g_max, np.random.default_rng(2))
+    codes = np.full((1, SIZE), 1)
+    state = calibration.tile(g, "unipolar", r_feedback).solve(codes)
+    guesses = predicted_nodesets(state, 0, chip.sense_amplifier.v_reference)
+    tile = build_tile(chip, g, codes[0], polarity="unipolar", r_feedback=r_feedback, nodesets=guesses)
+    netlists = []
+    for j in range(2):
+        shaken = f"{tile.body}\n\niprobe 0 sense_{j} dc 0 ac 1"
+        netlists.append(
+            build_noise(dataclasses.replace(tile, body=shaken, analyses=(".ac dec 10 1k 10g",)), f"out_{j}", "iprobe")
+        )
+    measured = np.sqrt([integrate_noise(results) for results in run_all(netlists)])
+    cells = calibration.cell.read_conductance(g)
+    np.testing.assert_allclose(noise.tile_sigma(cells, r_feedback)[:2], measured, rtol=0.03)
+    assert (noise.sigma(cells.sum(axis=0), r_feedback)[:2] < 0.97 * measured).all(), "drivers must count"
+
+
+def test_sigma_between_calibrated_conductances_holds(noise):
+    assert 0 < noise.max_error < 0.03
+
+
+def test_more_conductance_and_more_gain_are_noisier(noise):
+    total = np.linspace(0.0, 2e-4, 9)
+    assert (np.diff(noise.sigma(total, 20e3)) > 0).all()
+    assert (noise.sigma(total, 160e3) > noise.sigma(total, 20e3)).all()
+
+
+def test_noise_outside_what_was_calibrated_is_refused(noise, generic_calibration):
+    with pytest.raises(ValidityError, match="smaller tiles"):
+        noise.sigma([1.0], 20e3)
+    with pytest.raises(SpecError, match="not negative"):
+        noise.sigma([-1e-6], 20e3)
+    with pytest.raises(CalibrationError, match="calibrate again"):
+        noise.sigma([1e-6], 21e3)
+    with pytest.raises(CalibrationError, match="--aspects noise"):
+        generic_calibration.require_noise()
+
+
+def test_noise_survives_its_file(calibration, noise):
+    loaded = Calibration.model_validate_json(calibration.model_dump_json()).noise
+    assert isinstance(loaded, NoiseModel)
+    assert loaded.model_dump_json() == noise.model_dump_json()
