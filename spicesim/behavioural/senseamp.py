@@ -10,6 +10,7 @@ from scipy.interpolate import PchipInterpolator
 
 from spicesim.behavioural.arrays import FloatArray, Floats, Model
 from spicesim.behavioural.parameter import Parameter
+from spicesim.behavioural.tables import CubicTables
 from spicesim.ports import PortTables
 
 __all__ = ["SenseAmplifierModel"]
@@ -55,10 +56,6 @@ class SenseAmplifierModel(Model):
     def ports(self) -> PortTables:
         """Return the input voltage against the current as a port table."""
         return PortTables.from_samples(self.currents, self.v_in, name="sense amplifier")
-
-    def output(self, currents: npt.ArrayLike) -> Floats:
-        """Return the output below the reference for currents of any shape [V]."""
-        return np.asarray(self._output(np.asarray(currents, dtype=float)))
 
     def output(self, currents: npt.ArrayLike) -> Floats:
         """Return the output below the reference for currents of any shape [V]."""

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.cell import CellModel
 from spicesim.behavioural.dac import DacModel
+from spicesim.behavioural.mismatch import TileInstance
 from spicesim.behavioural.senseamp import SenseAmplifierModel
 from spicesim.chip import Array
 from spicesim.crossbar import Crossbar, Solution
@@ -42,6 +43,8 @@ class BehaviouralTile:
         Gives the wires' resistances.
     cell, dac, senseamp : CellModel, DacModel, SenseAmplifierModel
         The calibrated blocks.
+    instance : TileInstance, optional
+        What each block of this tile is beyond the calibrated one.
 
     Raises
     ------
@@ -50,7 +53,14 @@ class BehaviouralTile:
     """
 
     def __init__(
-        self, g: npt.ArrayLike, *, array: Array, cell: CellModel, dac: DacModel, senseamp: SenseAmplifierModel
+        self,
+        g: npt.ArrayLike,
+        *,
+        array: Array,
+        cell: CellModel,
+        dac: DacModel,
+        senseamp: SenseAmplifierModel,
+        instance: TileInstance | None = None,
     ) -> None:
         self.g = np.asarray(g, dtype=float)
         low, high = cell.g_limits
@@ -63,8 +73,30 @@ class BehaviouralTile:
                 f"got {self.g.min():g}..{self.g.max():g} S"
             )
         self.dac, self.senseamp = dac, senseamp
-        self.crossbar = Crossbar(self.g, array.r_word_line, array.r_bit_line, cell=cell.cell)
-        self._drivers, self._senses = dac.ports(), senseamp.ports()
+        effective = self.g if instance is None else instance.conductances(self.g)
+        self.crossbar = Crossbar(effective, array.r_word_line, array.r_bit_line, cell=cell.cell)
+        self.drivers = dac.ports()
+        """Droop of the drivers, a table a code."""
+        columns = self.g.shape[1]
+        if instance is None:
+            v_open = dac.v_open[None]
+            self.senses, self.outputs = senseamp.ports(), senseamp.output_tables()
+        else:
+            v_open = dac.v_open + instance.drivers.v_open(instance.driver_parameters)
+            v_in, self.outputs = instance.amplifiers.tables(senseamp, instance.amplifier_parameters)
+            self.senses = v_in.ports("sense amplifier")
+        self.v_open = np.broadcast_to(v_open, (len(self.g), v_open.shape[1]))
+        """Unloaded voltage of each driver at each code, shape (rows, codes) [V]."""
+        self.sense_index = np.arange(columns) if instance else np.zeros(columns, dtype=np.int64)
+        """Table of :attr:`senses` and :attr:`outputs` that each column takes."""
+
+    def open_voltages(self, codes: npt.NDArray[np.int64]) -> Floats:
+        """Return the unloaded voltages of the drivers for codes (batch, rows) [V]."""
+        return np.asarray(self.v_open[np.arange(len(self.g)), codes])
+
+    def output(self, currents: Floats, threads: int = 1) -> Floats:
+        """Return the outputs below the reference for currents (batch, columns) into the amplifiers [V]."""
+        return self.outputs.evaluate(currents, self.sense_index, threads)
 
     def solve(self, codes: npt.NDArray[np.integer[Any]], *, fields: bool = False, threads: int = 1) -> TileState:
         """Find the operating points.
@@ -90,14 +122,14 @@ class BehaviouralTile:
             raise SpecError(f"codes must have shape (batch, {self.g.shape[0]}), got {index.shape}")
         if index.size and (index.min() < 0 or index.max() >= len(self.dac.v_open)):
             raise SpecError(f"DAC codes must lie in 0..{len(self.dac.v_open) - 1}, got {index.min()}..{index.max()}")
-        v_open = self.dac.v_open[index]
+        v_open = self.open_voltages(index)
         solution = self.crossbar.solve(
-            v_open, drivers=self._drivers, driver_index=index, senses=self._senses,
+            v_open, drivers=self.drivers, driver_index=index, senses=self.senses, sense_index=self.sense_index,
             fields=fields, threads=threads,
         )  # fmt: skip
         return TileState(
-            v_out=self.senseamp.output(solution.currents),
-            v_in=self._senses.evaluate(solution.currents)[0],
-            v_word_line=v_open - self._drivers.evaluate(solution.row_currents, index)[0],
+            v_out=self.output(solution.currents, threads),
+            v_in=self.senses.evaluate(solution.currents, self.sense_index)[0],
+            v_word_line=v_open - self.drivers.evaluate(solution.row_currents, index)[0],
             solution=solution,
         )

@@ -15,16 +15,17 @@ from spicesim.behavioural.cell import CellModel
 from spicesim.behavioural.converter import AdcRange, Polarity
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.energy import EnergyModel
+from spicesim.behavioural.mismatch import MismatchModel, TileInstance
 from spicesim.behavioural.noise import NoiseModel
 from spicesim.behavioural.senseamp import SenseAmplifierModel
 from spicesim.behavioural.settling import SettlingModel
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.behavioural.transient import TileTransient
 from spicesim.calibration.campaign import Cost
-from spicesim.calibration.heldout import ErrorSummary, HeldOut
 from spicesim.calibration.fit import Fit
-from spicesim.chip import Chip
+from spicesim.calibration.heldout import ErrorSummary, HeldOut
 from spicesim.calibration.plan import PlanSummary
+from spicesim.chip import Chip
 from spicesim.errors import CalibrationError
 from spicesim.files import write_text
 
@@ -92,9 +93,9 @@ class Calibration(Model):
     """The points behind them."""
     checks: tuple[TileCheck, ...]
     """Whole tiles against transistor level."""
-    costs: dict[str, Cost] = Field(default_factory=dict)
     plan: PlanSummary | None = None
     """What was planned for the blocks, and refined."""
+    costs: dict[str, Cost] = Field(default_factory=dict)
     """What was simulated, step by step."""
     aids: dict[str, int] = Field(default_factory=dict)
     """Simulations that converged only with an aid, by its name; see :data:`spicesim.ngspice.aids.AIDS`."""
@@ -108,6 +109,8 @@ class Calibration(Model):
     """How drivers and amplifiers settle."""
     noise: NoiseModel | None = None
     """Noise of outputs."""
+    mismatch: MismatchModel | None = None
+    """How blocks of one kind differ from each other."""
 
     @cached_property
     def hash(self) -> str:
@@ -171,7 +174,24 @@ class Calibration(Model):
             )
         return self.energy
 
-    def tile(self, g: FloatArray, polarity: Polarity, r_feedback: float, *, wires: bool = True) -> BehaviouralTile:
+    def require_mismatch(self) -> MismatchModel:
+        """Return the mismatch.
+
+        Raises
+        ------
+        CalibrationError
+            If it was not calibrated.
+        """
+        if self.mismatch is None:
+            raise CalibrationError(
+                "the calibration has no mismatch; run: spicesim calibrate CHIP.toml -o chip.cal.json --aspects mismatch"
+            )
+        return self.mismatch
+
+    def tile(
+        self, g: FloatArray, polarity: Polarity, r_feedback: float, *, wires: bool = True,
+        instance: TileInstance | None = None,
+    ) -> BehaviouralTile:  # fmt: skip
         """Build the behavioural tile of devices with conductances `g` (rows, columns) [S].
 
         Parameters
@@ -184,13 +204,16 @@ class Calibration(Model):
             Feedback resistance [ohm].
         wires : bool
             Whether lines have resistance; without, what wires cost can be told.
+        instance : TileInstance, optional
+            What each block of the tile is beyond the calibrated one; see :meth:`MismatchModel.draw`.
         """
         array = self.chip.array
         if not wires:
             array = array.model_copy(update={"r_word_line": 0.0, "r_bit_line": 0.0})
         return BehaviouralTile(
-            g, array=array, cell=self.cell, dac=self.dacs[polarity], senseamp=self.senseamp(r_feedback)
-        )
+            g, array=array, cell=self.cell, dac=self.dacs[polarity], senseamp=self.senseamp(r_feedback),
+            instance=instance,
+        )  # fmt: skip
 
     def transient(self, g: FloatArray, polarity: Polarity, r_feedback: float) -> TileTransient:
         """Build a tile that is followed in time; arguments as for :meth:`tile`.

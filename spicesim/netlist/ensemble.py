@@ -1,0 +1,135 @@
+"""Many instances of a block in one netlist, named as in a tile, so that each is the device that the tile has there."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from spicesim.behavioural.converter import Polarity
+from spicesim.chip import Chip
+from spicesim.netlist.cell import cell_blocks, cell_line, gate_supply
+from spicesim.netlist.dac import dac_blocks, dac_line, dac_references
+from spicesim.netlist.netlist import Netlist, build_netlist
+from spicesim.netlist.senseamp import senseamp_blocks, senseamp_line, supplies
+from spicesim.units import spice_number
+
+__all__ = ["build_cells", "build_dacs", "build_senseamps"]
+
+
+def build_dacs(chip: Chip, polarity: Polarity, indices: Sequence[int], codes: Sequence[int]) -> Netlist:
+    """Build unloaded word-line drivers that take the same codes.
+
+    Parameters
+    ----------
+    chip : Chip
+        The chip.
+    polarity : {"unipolar", "bipolar"}
+        Which references the ladders have.
+    indices : sequence of int
+        Word lines whose drivers they are.
+    codes : sequence of int
+        Evenly spaced codes.
+
+    Returns
+    -------
+    Netlist
+        Probes ``v(dac_I)``, one value a code.
+    """
+    bits, supply = range(chip.dac.bits), chip.process.supply
+    lines = ["* the code as a voltage, and its bits", "vcode code 0 0"]
+    for k in bits:
+        scaled, double = f"(v(code)+0.5)/{2**k}", f"(v(code)+0.5)/{2 ** (k + 1)}"
+        lines.append(f"bb{k} b{k} 0 v={spice_number(supply)}*(floor({scaled})-2*floor({double}))")
+    nodes = [f"b{k}" for k in bits]
+    lines += ["* drivers", *(dac_line(f"dac_{i}", f"dac_{i}", nodes) for i in indices)]
+    low = chip.sense_amplifier.v_reference - (chip.dac.v_span if polarity == "bipolar" else 0.0)
+    return build_netlist(
+        chip,
+        f"{len(indices)} DACs, {polarity}",
+        [*senseamp_blocks(chip), *dac_blocks(chip), supplies(chip), dac_references(chip, polarity),
+         "\n".join(lines)],
+        [f"v(dac_{i})" for i in indices],
+        notes=["Unloaded outputs of many word-line drivers at the same codes."],
+        analyses=[f".dc vcode {codes[0]} {codes[-1]} {codes[1] - codes[0]}"],
+        nodesets={f"dac_{i}": low for i in indices},
+    )  # fmt: skip
+
+
+def build_senseamps(
+    chip: Chip, r_feedback: float, indices: Sequence[int], gains: npt.ArrayLike, currents: npt.ArrayLike
+) -> Netlist:
+    """Build sense amplifiers that take the same currents, each divided by a gain of its own.
+
+    Parameters
+    ----------
+    chip : Chip
+        The chip.
+    r_feedback : float
+        Feedback resistance [ohm].
+    indices : sequence of int
+        Bit lines whose amplifiers they are.
+    gains : array_like of shape (amplifiers,)
+        What the current of each is divided by [1].
+    currents : array_like of shape (points,)
+        Rising currents, with any spacing [A].
+
+    Returns
+    -------
+    Netlist
+        Probes ``v(sense_J)`` and ``v(out_J)``, one value a current.
+    """
+    reference, grid = chip.sense_amplifier.v_reference, np.asarray(currents, dtype=float)
+    scale = float(np.abs(grid).max())
+    table = ", ".join(f"{k}, {spice_number(i / scale)}" for k, i in enumerate(grid))
+    lines = ["* the current, relative to its largest, at each index", "vindex index 0 0"]
+    lines.append(f"bdrive drive 0 v=pwl(v(index), {table})")
+    for j, gain in zip(indices, np.asarray(gains, dtype=float), strict=True):
+        lines.append(f"gin_{j} 0 sense_{j} drive 0 {spice_number(scale / gain)}")
+        lines.append(senseamp_line(chip, f"senseamp_{j}", f"sense_{j}", f"out_{j}", r_feedback))
+    probes = [f"v({name}_{j})" for j in indices for name in ("sense", "out")]
+    high = chip.process.supply - 0.05  # the sweep starts with the outputs at the upper rail
+    nodesets = {f"sense_{j}": reference for j in indices} | {f"out_{j}": high for j in indices}
+    return build_netlist(
+        chip,
+        f"{len(indices)} transimpedance amplifiers, {r_feedback:g} ohm",
+        [*senseamp_blocks(chip), supplies(chip), "\n".join(lines)],
+        probes,
+        notes=["Inputs and outputs of many sense amplifiers at the same currents, each divided by its own gain."],
+        analyses=[f".dc vindex 0 {len(grid) - 1} 1"],
+        nodesets=nodesets,
+    )
+
+
+def build_cells(chip: Chip, rows: Sequence[int], columns: int, g: float, v: float) -> Netlist:
+    """Build an array's cells one by one, all with the same device and the same voltage, bit lines at the reference.
+
+    Parameters
+    ----------
+    chip : Chip
+        The chip.
+    rows : sequence of int
+        Word lines whose cells they are.
+    columns : int
+        Cells of each.
+    g : float
+        Conductance of the devices [S].
+    v : float
+        Voltage across the cells [V].
+
+    Returns
+    -------
+    Netlist
+        Probes ``i(vsense_I_J)``.
+    """
+    reference = chip.sense_amplifier.v_reference
+    cells = [f"{i}_{j}" for i in rows for j in range(columns)]
+    lines = [f"vref bl 0 {spice_number(reference)}", f"vwl wl 0 {spice_number(reference + v)}"]
+    for name in cells:
+        lines += [cell_line(chip, f"c_{name}", "wl", f"bl_{name}", g), f"vsense_{name} bl_{name} bl 0"]
+    return build_netlist(
+        chip,
+        f"{len(rows)}x{columns} {chip.cell.kind} cells",
+        [*cell_blocks(chip), gate_supply(chip), "\n".join(lines)],
+        [f"i(vsense_{name})" for name in cells],
+        notes=["Currents of many cells at the same voltage."],
+    )
