@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.interpolate import PchipInterpolator
 
 from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.tile import BehaviouralTile
@@ -187,8 +186,8 @@ class _Model:
 
     def __init__(self, tile: BehaviouralTile, threads: int) -> None:
         array, dac, amplifier = tile.crossbar, tile.dac, tile.senseamp
-        self._dac, self._drivers, self._senses = dac, dac.ports(), amplifier.ports()
-        low, high = float(dac.v_open.min()), float(dac.v_open.max())
+        self._tile, self._drivers, self._senses = tile, tile.drivers, tile.senses
+        low, high = float(tile.v_open.min()), float(tile.v_open.max())
         reach = min(0.5 * max(abs(low), abs(high)) * float(array.g.sum(axis=1).max()), 0.5 * dac.i_limit)
         middle = len(dac.v_open) // 2
         droop = self._drivers.evaluate(np.array([0.0, reach]), middle)[0]
@@ -211,9 +210,6 @@ class _Model:
         self._transfer = fields.transfer.T.copy()
         self._admittance = np.ascontiguousarray(fields.row_admittance)
         self._row_currents = self.expansion.row_currents
-        grid = amplifier.currents
-        slopes = PchipInterpolator(grid, amplifier.v_out).derivative()(grid)  # as SenseAmplifierModel.output has it
-        self._output = amplifier.v_out[None].copy(), slopes[None], float(grid[0]), float(grid[1] - grid[0])
         self._centre = self.expansion.centre
 
     def forget(self) -> None:
@@ -227,7 +223,7 @@ class _Model:
         return joined[0], joined[1], joined[2], joined[3], joined[4]
 
     def _solve(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-        v_open = self._dac.v_open[codes]
+        v_open = self._tile.open_voltages(codes)
         delivered = (v_open - self._centre) @ self._admittance + self._row_currents
         droop = self._droop(codes, delivered, threads)
         v = v_open - droop + self._r_out * delivered
@@ -242,9 +238,7 @@ class _Model:
             currents[again] = self._coupling.solve(moved, v[again] + change, threads, currents[again])[0]
         self._drivers.check(delivered, "driver of row")
         self._coupling.check(currents)
-        s = self._senses
-        v_out = evaluate_tables(*self._output, currents, threads=threads)
-        v_in = evaluate_tables(s.values, s.slopes, s.start, s.step, currents, threads=threads)
+        v_out, v_in = self._tile.output(currents, threads), self._tile.input(currents, threads)
         return v_out, v_in, v_open - droop, currents, delivered
 
     def _droop(self, codes: Codes, delivered: Floats, threads: int) -> Floats:

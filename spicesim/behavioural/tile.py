@@ -14,6 +14,7 @@ from spicesim.behavioural.senseamp import SenseAmplifierModel
 from spicesim.chip import Array
 from spicesim.crossbar import Crossbar, Solution
 from spicesim.errors import SpecError
+from spicesim.fast.ports import evaluate_tables
 
 __all__ = ["BehaviouralTile", "TileState"]
 
@@ -98,6 +99,12 @@ class BehaviouralTile:
         """Return the outputs below the reference for currents (batch, columns) into the amplifiers [V]."""
         return self.outputs.evaluate(currents, self.sense_index, threads)
 
+    def input(self, currents: Floats, threads: int = 1) -> Floats:
+        """Return the inputs above the reference for currents (batch, columns) into the amplifiers [V]."""
+        s = self.senses
+        index = np.ascontiguousarray(np.broadcast_to(self.sense_index, currents.shape), dtype=np.int64)
+        return evaluate_tables(s.values, s.slopes, s.start, s.step, currents, index, threads)
+
     def solve(self, codes: npt.NDArray[np.integer[Any]], *, fields: bool = False, threads: int = 1) -> TileState:
         """Find the operating points.
 
@@ -129,7 +136,7 @@ class BehaviouralTile:
         )  # fmt: skip
         return TileState(
             v_out=self.output(solution.currents, threads),
-            v_in=self.senses.evaluate(solution.currents, self.sense_index)[0],
+            v_in=self.input(solution.currents, threads),
             v_word_line=v_open - self.drivers.evaluate(solution.row_currents, index)[0],
             solution=solution,
         )

@@ -42,7 +42,7 @@ class Expansion:
     low, high : float
         Range of the inputs [V].
     senses : PortTables, optional
-        Linear terminations of the columns, of one table.
+        Linear terminations of the columns, of one table or one a column.
     threads : int
         Threads of the exact solver.
     """
@@ -56,14 +56,19 @@ class Expansion:
         reach = 1.5 * (max(high, 0.0) - min(low, 0.0))  # wires cannot take the voltage of a cell beyond
         self._v_limits = max(self._kernel.v_limits[0], -reach), min(self._kernel.v_limits[1], reach)
         self._coefficients = np.ascontiguousarray(np.moveaxis(self._kernel.coefficients, 1, 3))
-        middle = array.solve(np.full(rows, self.centre), senses=senses, fields=True, tolerance=1e-10, threads=threads)
+        single = senses is None or len(senses.values) == 1
+        index = np.zeros(array.shape[1], np.int64) if single else np.arange(array.shape[1])
+        middle = array.solve(
+            np.full(rows, self.centre), senses=senses, sense_index=None if senses is None else index, fields=True,
+            tolerance=1e-10, threads=threads,
+        )  # fmt: skip
         assert middle.cell_voltages is not None  # asked for
         assert middle.bit_line_voltages is not None
         self.currents, self.row_currents = middle.currents[0], middle.row_currents[0]
         self.v, self.u = middle.cell_voltages[0], middle.bit_line_voltages[0]
         self.slope = np.maximum(array.cell.slope(array.g, self.v, self.u), 0.0)
         self.bias_slope = (self._cells(self.v, self.u + U_STEP) - self._cells(self.v, self.u - U_STEP)) / (2 * U_STEP)
-        port = 0.0 if senses is None else senses.evaluate(middle.currents[0])[1]
+        port = 0.0 if senses is None else senses.evaluate(middle.currents[0], index)[1]
         self._r_sense, self._origin = array.r_sense + port, self._cells(self.v, self.u)
         self.fields = find_fields(array, self.slope, self._r_sense, threads=threads)
         plain = array.drive == "left" and array.sense == "bottom"

@@ -14,6 +14,7 @@ from spicesim.ports import PortTables
 __all__ = ["SenseCoupling", "evaluate_tables", "linear_port"]
 
 Floats = npt.NDArray[np.float64]
+Singles = npt.NDArray[np.float32]
 
 SWEEPS_LIMIT = 200
 """Turns of all columns; each shrinks what is left by the share of a column's port that other columns make up."""
@@ -50,18 +51,18 @@ def evaluate_tables(
 
 
 def linear_port(tables: PortTables, low: float, high: float) -> PortTables:
-    """Return the straight line through a port's first table at two currents [A], as a table that reaches far."""
+    """Return the straight lines through a port's tables at two currents [A], as tables that reach far."""
     currents = np.array([low, high])
-    voltages = tables.evaluate(currents)[0]
-    slope = max(float(np.diff(voltages)[0]) / (high - low), 0.0)
+    voltages = tables.evaluate(currents, np.arange(len(tables.values))[:, None])[0]
+    slope = np.maximum(np.diff(voltages) / (high - low), 0.0)
     ends = np.array([-1.0, 1.0]) * 100.0 * max(map(abs, tables.limits))
-    line = voltages.mean() + slope * (ends - currents.mean())
+    line = voltages.mean(axis=1, keepdims=True) + slope * (ends - currents.mean())
     return PortTables(
         name=tables.name,
         start=ends[0],
         step=ends[1] - ends[0],
-        values=line[None],
-        slopes=np.full((1, 2), slope),
+        values=line,
+        slopes=np.repeat(slope, 2, axis=1),
     )
 
 
@@ -78,15 +79,15 @@ class SenseCoupling:
     expansion : Expansion
         Of the array with linear terminals.
     senses : PortTables
-        The true terminals, of one table.
+        The true terminals, of one table or one a column.
     line : PortTables
         The linear ones.
     """
 
     def __init__(self, expansion: Expansion, senses: PortTables, line: PortTables) -> None:
         self._senses = senses
-        voltage, slope = line.evaluate(0.0)
-        self._offset, self._slope = float(voltage), float(slope)
+        each = np.arange(len(senses.values))
+        self._offsets, self._slopes = line.evaluate(np.zeros(len(each)), each)
         admittance = expansion.fields.port_admittance
         self._own = np.ascontiguousarray(np.diag(admittance))
         self._inverse = np.divide(1.0, self._own, out=np.zeros_like(self._own), where=self._own > 0)
@@ -132,10 +133,7 @@ class SenseCoupling:
         active, wanted, tilts = np.arange(len(currents)), currents, None
         guess = (currents if guess is None else guess).copy()
         for turn in range(SWEEPS_LIMIT):
-            fast.couple(
-                s.values, s.slopes, s.start, s.step, self._offset, self._slope, *answers.bounds, answers.polynomials,
-                tilts, self._own, wanted, threads, guess,
-            )  # fmt: skip
+            self._couple(tilts, wanted, threads, guess)
             rise = (wanted - guess) * self._inverse
             found[active], excess[active] = guess, rise
             turned = currents[active] - rise @ self._others
@@ -153,6 +151,26 @@ class SenseCoupling:
             f"the sense amplifiers do not settle in {SWEEPS_LIMIT} turns: {change.max():.3g} A are left; solve exactly"
         )
 
+    def _couple(self, tilts: Singles | None, wanted: Floats, threads: int, guess: Floats) -> None:
+        """Solve each column by itself, all others as they are; `guess` (batch, columns) is a guess, then the answer."""
+        s, answers = self._senses, self._answers
+        if len(s.values) == 1:
+            fast.couple(
+                s.values, s.slopes, s.start, s.step, self._offsets[0], self._slopes[0], *answers.bounds,
+                answers.polynomials, tilts, self._own, wanted, threads, guess,
+            )  # fmt: skip
+            return
+        batch = len(wanted)
+        for j in range(wanted.shape[1]):  # a column's vectors share its table, and stand where columns stand above
+            found = np.ascontiguousarray(guess[None, :, j])
+            fast.couple(
+                s.values[j : j + 1], s.slopes[j : j + 1], s.start, s.step, self._offsets[j], self._slopes[j],
+                *answers.bounds, np.repeat(answers.polynomials[:, j : j + 1], batch, axis=1),
+                None if tilts is None else np.ascontiguousarray(tilts[:, None, :, j]), np.full(batch, self._own[j]),
+                np.ascontiguousarray(wanted[None, :, j]), 1, found,
+            )  # fmt: skip
+            guess[:, j] = found[0]
+
     def check(self, currents: Floats) -> None:
         """Refuse currents beyond the tables, and bit-line voltages beyond the limits of the cells.
 
@@ -162,9 +180,9 @@ class SenseCoupling:
             Naming the column.
         """
         self._senses.check(currents, "sense amplifier of column")
-        foot = evaluate_tables(
-            self._senses.values, self._senses.slopes, self._senses.start, self._senses.step, currents
-        )
+        s = self._senses
+        index = None if len(s.values) == 1 else _each_its_own(currents)
+        foot = evaluate_tables(s.values, s.slopes, s.start, s.step, currents, index)
         top = foot + self._lift * currents
         low, high = self._u_limits
         outside = (np.minimum(foot, top) < low) | (np.maximum(foot, top) > high)
@@ -175,6 +193,11 @@ class SenseCoupling:
                 f"reaches {foot[item, column]:.6g}..{top[item, column]:.6g} V; calibrate the cell over a wider box, "
                 "or lower inputs or conductances"
             )
+
+
+def _each_its_own(x: Floats) -> npt.NDArray[np.int64]:
+    """Return the index by which every column of x (batch, columns) takes the table of its number."""
+    return np.ascontiguousarray(np.broadcast_to(np.arange(x.shape[1]), x.shape), dtype=np.int64)
 
 
 class _Answers:
