@@ -289,13 +289,21 @@ def load_chip(path: str | Path) -> Chip:
         raise SpecError(f"cannot read chip description {path}: {error}") from None
     except tomllib.TOMLDecodeError as error:
         raise SpecError(f"{path} is not valid TOML: {error}") from None
-    for model in data.get("process", {}).get("models", []) if isinstance(data.get("process"), dict) else []:
-        # a relative path is meant from the file's own folder, wherever the command runs
-        if isinstance(model, dict) and isinstance(model.get("path"), str) and ":" not in model["path"]:
-            model["path"] = str((path.parent / model["path"]).resolve())
-    if isinstance(data.get("library"), str):
-        data["library"] = str((path.parent / data["library"]).resolve())
+    _resolve_paths(data, path.parent)
     return _validate(data, str(path))
+
+
+def _resolve_paths(data: dict[str, Any], folder: Path) -> None:
+    """Let relative paths start at the description's own folder, wherever the command runs; misfits are found later."""
+    process = data.get("process", {})
+    if isinstance(process, dict):
+        for model in process.get("models", []):
+            if isinstance(model, dict) and isinstance(model.get("path"), str) and ":" not in model["path"]:
+                model["path"] = str((folder / model["path"]).resolve())
+        if isinstance(process.get("osdi"), list) and all(isinstance(file, str) for file in process["osdi"]):
+            process["osdi"] = [str((folder / file).resolve()) for file in process["osdi"]]
+    if isinstance(data.get("library"), str):
+        data["library"] = str((folder / data["library"]).resolve())
 
 
 def format_chip(chip: Chip) -> str:

@@ -92,7 +92,24 @@ class Process(Section):
     spiceinit: tuple[str, ...] = ()
     """Extra lines for ngspice's start-up file, such as "set ngbehavior=hsa"."""
     osdi: tuple[str, ...] = ()
-    """Compiled Verilog-A models (.osdi files) to load."""
+    """Compiled Verilog-A models to load, paths of .osdi files; openvaf-r makes them of .va files."""
+
+    @property
+    def osdi_files(self) -> tuple[Path, ...]:
+        """The compiled Verilog-A models.
+
+        Raises
+        ------
+        MissingDependencyError
+            If one is not there.
+        """
+        found = tuple(Path(file) for file in self.osdi)
+        for file in found:
+            if not file.is_file():
+                raise MissingDependencyError(
+                    f"process.osdi: no file {file}; correct its path, or make it with: openvaf-r {file.stem}.va"
+                )
+        return found
 
     def corner(self, name: str) -> "Process":
         """Return this process at another corner.

@@ -28,13 +28,13 @@ def model_section(process: Process) -> str:
 
 def model_files(process: Process) -> tuple[Path, ...]:
     """Find the model files of a process on this machine, each once."""
-    found = [model.resolve() for model in process.models] + [Path(file) for file in process.osdi]
+    found = [model.resolve() for model in process.models] + list(process.osdi_files)
     return tuple(dict.fromkeys(found))
 
 
 def start_up_lines(process: Process) -> tuple[str, ...]:
     """Return the lines that ngspice's start-up file needs for this process."""
-    return (*process.spiceinit, *(f"osdi {file}" for file in process.osdi))
+    return (*process.spiceinit, *(f"osdi {file.resolve()}" for file in process.osdi_files))
 
 
 def block_text(name: str, chip: Chip, **defaults: float) -> str:
