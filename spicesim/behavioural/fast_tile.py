@@ -185,15 +185,15 @@ class _Model:
     form: Form
 
     def __init__(self, tile: BehaviouralTile, threads: int) -> None:
-        array, dac, amplifier = tile.crossbar, tile.dac, tile.senseamp
+        array, dac = tile.crossbar, tile.dac
         self._tile, self._drivers, self._senses = tile, tile.drivers, tile.senses
         low, high = float(tile.v_open.min()), float(tile.v_open.max())
         reach = min(0.5 * max(abs(low), abs(high)) * float(array.g.sum(axis=1).max()), 0.5 * dac.i_limit)
         middle = len(dac.v_open) // 2
         droop = self._drivers.evaluate(np.array([0.0, reach]), middle)[0]
         self._r_out = float(droop[1] - droop[0]) / reach if reach > 0 else 0.0
-        ends = np.array(amplifier.linear_limits if low < -0.1 * high else (0.0, amplifier.linear_limits[1]))
-        line = linear_port(self._senses, *(float(v) / amplifier.r_feedback for v in ends))
+        first, last = tile.linear_currents
+        line = linear_port(self._senses, first if low < -0.1 * high else 0.0, last)
         loaded = Crossbar(
             array.g,
             array.r_word_line,

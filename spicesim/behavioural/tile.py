@@ -79,6 +79,9 @@ class BehaviouralTile:
         self.drivers = dac.ports()
         """Droop of the drivers, a table a code."""
         columns = self.g.shape[1]
+        largest = 1.0 if instance is None else max(1.0, float(instance.amplifier_parameters[:, 0].max()))
+        self.linear_currents = tuple(v / (senseamp.r_feedback * largest) for v in senseamp.linear_limits)
+        """Currents between which all amplifiers are linear [A]."""
         if instance is None:
             v_open = dac.v_open[None]
             self.senses, self.outputs = senseamp.ports(), senseamp.output_tables()
