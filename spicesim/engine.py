@@ -107,16 +107,36 @@ class ExactEngine:
         Whether lines have resistance; without, what wires cost can be told.
     threads : int
         Threads to spread a batch over.
+    mismatch_seed : int, optional
+        Of the chip whose blocks to draw, those of a tile by its name; by default all blocks are nominal.
+
+    Raises
+    ------
+    CalibrationError
+        If mismatch is asked for and was not calibrated.
     """
 
-    def __init__(self, calibration: Calibration, *, wires: bool = True, threads: int = 1) -> None:
+    def __init__(
+        self, calibration: Calibration, *, wires: bool = True, threads: int = 1, mismatch_seed: int | None = None
+    ) -> None:
         self.name = "exact" if wires else "exact without wires"
         self._calibration, self._wires, self._threads = calibration, wires, threads
+        self._mismatch = None if mismatch_seed is None else calibration.require_mismatch()
+        self._seed = mismatch_seed
 
     def prepare(self, tile: Tile) -> PreparedTile:
-        """Program the devices by write-verify and build the behavioural tile."""
-        g = self._calibration.cell.program(tile.g)
-        model = self._calibration.tile(g, tile.polarity, tile.r_feedback, wires=self._wires)
+        """Program the devices by write-verify and build the behavioural tile.
+
+        Write-verify reads whole cells, so it makes up for what their transistors differ by, as far as devices go.
+        """
+        g, instance = self._calibration.cell.program(tile.g), None
+        if self._mismatch is not None and self._seed is not None:
+            rows, columns = tile.g.shape
+            instance = self._mismatch.draw(
+                rows, columns, polarity=tile.polarity, r_feedback=tile.r_feedback, seed=self._seed, name=tile.name
+            )
+            g = instance.compensated(g, self._calibration.cell.g_limits)
+        model = self._calibration.tile(g, tile.polarity, tile.r_feedback, wires=self._wires, instance=instance)
         return PreparedTile(tile=tile, model=model)
 
     def mvm(self, prepared: PreparedTile, codes: npt.NDArray[np.integer[Any]]) -> Floats:
@@ -187,6 +207,7 @@ def build_engine(
     threads: int = 1,
     simulator: BatchSimulator | None = None,
     jobs: int | None = None,
+    mismatch_seed: int | None = None,
 ) -> Engine:
     """Build the engine that users ask for by a word.
 
@@ -202,22 +223,26 @@ def build_engine(
         Threads of "fast" and "exact".
     simulator, jobs
         Time-out and parallelism of "ngspice".
+    mismatch_seed : int, optional
+        Of the chip whose blocks "exact" and "fast" draw; by default all are nominal.
 
     Raises
     ------
     SpecError
         If there is no such engine, or it cannot do what is asked.
     """
+    if mismatch_seed is not None and name not in ("exact", "fast"):
+        raise SpecError(f"only the engines 'exact' and 'fast' draw mismatch, not {name!r}; leave the seed out")
     if not wires and name != "exact":
         raise SpecError(f"only the engine 'exact' can leave out the wires, not {name!r}")
     if name == "ideal":
         return IdealEngine(calibration.chip)
     if name == "exact":
-        return ExactEngine(calibration, wires=wires, threads=threads)
+        return ExactEngine(calibration, wires=wires, threads=threads, mismatch_seed=mismatch_seed)
     if name == "ngspice":
         return NgspiceEngine(calibration, simulator=simulator, jobs=jobs)
     if name == "fast":
         from spicesim.fast_engine import FastEngine  # it builds on the engines here
 
-        return FastEngine(calibration, threads=threads)
+        return FastEngine(calibration, threads=threads, mismatch_seed=mismatch_seed)
     raise SpecError(f"no engine {name!r}; there are: ideal, fast, exact, ngspice")

@@ -40,12 +40,22 @@ class FastEngine:
         Of the codes on which forms are measured.
     threads : int
         Threads to spread a batch over.
+    mismatch_seed : int, optional
+        As :class:`~spicesim.engine.ExactEngine`.
     """
 
     name = "fast"
 
-    def __init__(self, calibration: Calibration, *, tolerance: float = 1e-3, seed: int = 0, threads: int = 1) -> None:
-        self._exact = ExactEngine(calibration, threads=threads)
+    def __init__(
+        self,
+        calibration: Calibration,
+        *,
+        tolerance: float = 1e-3,
+        seed: int = 0,
+        threads: int = 1,
+        mismatch_seed: int | None = None,
+    ) -> None:
+        self._exact = ExactEngine(calibration, threads=threads, mismatch_seed=mismatch_seed)
         self._tolerance, self._seed, self._threads = tolerance, seed, threads
 
     def prepare(self, tile: Tile) -> PreparedFastTile:
