@@ -1,5 +1,6 @@
 """Real devices around any engine: what the arrays hold is what write-verify, faults and time have made of it."""
 
+import threading
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -72,6 +73,7 @@ class DeviceEngine:
         self.engine, self.model, self.seed, self.time, self.compensate = engine, model, seed, time, compensate
         self._chip, self._limits = chip, limits
         self._cells, self._outside, self._squares = 0, 0, 0.0
+        self._lock = threading.Lock()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -90,9 +92,10 @@ class DeviceEngine:
         devices = TileDevices(self.model, tile.g, self._limits, seed=self.seed, name=tile.name)
         first = devices.conductances(0.0)
         g = devices.conductances(self.time)
-        self._cells += g.size
-        self._outside += int(np.count_nonzero(devices.outside > 1e-6 * self._limits[1]))
-        self._squares += float(np.sum(devices.outside**2))
+        with self._lock:  # tiles are prepared in several threads
+            self._cells += g.size
+            self._outside += int(np.count_nonzero(devices.outside > 1e-6 * self._limits[1]))
+            self._squares += float(np.sum(devices.outside**2))
         noise = devices.read_noise(self.time)
         aged = replace(tile, g=g)
         return PreparedDevices(

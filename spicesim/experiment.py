@@ -190,7 +190,7 @@ def run_experiment(
     network.clear_gains()
     if gains is not None:
         network.fit_gains(dataset.first(CHUNK).inputs if typical is None else typical, gains)
-    network.prepare(engine)
+    network.prepare(engine, progress=progress)
     start = time.monotonic()
     result = network.run(dataset.inputs, engine, sample=audit, seed=seed, progress=progress)
     seconds = time.monotonic() - start

@@ -10,6 +10,7 @@ import click
 import numpy as np
 
 from spicesim.calibration.calibration import Calibration, load_calibration
+from spicesim.cli.engines import mix_engines
 from spicesim.cli.options import jobs_option, open_chip, timeout_option
 from spicesim.cli.tables import format_audit, format_layers
 from spicesim.device_presets import DEVICES, device_preset
@@ -45,6 +46,13 @@ _SECONDS = {"": 1.0, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "y": 365.
     help="ideal: converters around a dot product; exact: the calibrated circuit; fast: the same within .1 % of the "
     "swing; ngspice: transistor level.",
 )  # fmt: skip
+@click.option(
+    "--engine-for", metavar="LAYER[:TILE]=ENGINE", multiple=True,
+    help="Another engine for a layer or a tile, such as layer3:tile2=exact, counted from 0 or by name; repeatable.",
+)  # fmt: skip
+@click.option(
+    "--ngspice", "ngspice_for", metavar="LAYER[:TILE]", multiple=True, help="The same as LAYER[:TILE]=ngspice."
+)
 @click.option("--no-wires", is_flag=True, help="Leave out line resistance (engine exact only).")
 @click.option(
     "--gain/--no-gain", default=None,
@@ -83,6 +91,8 @@ def infer(
     chip_path: str | None,
     calibration_path: str | None,
     engine_name: str,
+    engine_for: tuple[str, ...],
+    ngspice_for: tuple[str, ...],
     no_wires: bool,
     gain: bool | None,
     input_scale: InputScale,
@@ -130,6 +140,11 @@ def infer(
     gains = None
     if gain or (gain is None and engine_name != "ideal"):  # ngspice would take days: its model is the exact engine
         gains = ExactEngine(calibrated(calibration)) if engine_name == "ngspice" else engine
+
+    def build_other(word: str) -> Engine:
+        return build_engine(word, calibrated(calibration), simulator=simulator, jobs=jobs)
+
+    engine = mix_engines(network, engine, build_other, engine_for, ngspice_for)
     options: dict[str, Any] = {
         "gains": gains, "audit": audit_count, "simulator": simulator, "jobs": jobs, "progress": True,
         "worst_path": worst_path,

@@ -17,6 +17,7 @@ from spicesim.errors import NetworkError
 from spicesim.network.compiled import CompiledNetwork, Inputs, batch_length, check_output
 from spicesim.network.gains import Gains
 from spicesim.network.layer import AnalogLayer, Calibration
+from spicesim.network.preparation import prepare_tiles
 from spicesim.network.products import sample_products
 from spicesim.network.ranges import AdcFit, InputScale, LayerRanges
 from spicesim.network.reservoir import Reservoir
@@ -146,8 +147,45 @@ class Network:
             raise NetworkError("no ranges fitted yet; call fit_ranges with typical inputs first")
         return [layer.tiles(ranges) for layer, ranges in zip(self.layers, self.ranges, strict=True)]
 
-    def prepare(self, engine: Engine) -> list[tuple[Any, ...]]:
+    def select(self, words: str) -> tuple[str, ...]:
+        """Return the names of a layer's tiles, or of one, as :class:`spicesim.mixed_engine.MixedEngine` wants them.
+
+        Parameters
+        ----------
+        words : str
+            A layer by its name, or "layer3" by its number from 0; then, if not all of its tiles, ":tile2" or ":2".
+
+        Raises
+        ------
+        NetworkError
+            If there is no such layer or tile.
+        """
+        by_word = {f"layer{k}": layer for k, layer in enumerate(self.layers)}
+        by_word.update((layer.name, layer) for layer in self.layers)
+        name, _, rest = words.rpartition(":") if words not in by_word else (words, "", "")
+        if name not in by_word:
+            known = ", ".join(f"{k} {layer.name!r}" for k, layer in enumerate(self.layers[:12]))
+            raise NetworkError(f"no layer or tile {words!r}; write layerN:tileM, or its name; layers are: {known}")
+        layer = by_word[name]
+        tiles = [f"{layer.name}:{k}" for k in range(len(layer.mapped))]
+        if not rest:
+            return tuple(tiles)
+        number = rest.removeprefix("tile")
+        if not number.isdecimal() or int(number) >= len(tiles):
+            raise NetworkError(f"no tile {words!r}; layer {layer.name!r} has tile0..tile{len(tiles) - 1}")
+        return (tiles[int(number)],)
+
+    def prepare(self, engine: Engine, *, jobs: int | None = None, progress: bool = False) -> list[tuple[Any, ...]]:
         """Return the tiles of every layer as `engine` prepares them, once an engine and fit.
+
+        Parameters
+        ----------
+        engine : Engine
+            The engine.
+        jobs : int, optional
+            Tiles at a time; by default one a processor.
+        progress : bool
+            Show progress on standard error, if the work takes over a second.
 
         Raises
         ------
@@ -155,8 +193,7 @@ class Network:
             If no ranges have been fitted.
         """
         if engine not in self._prepared:
-            with one_blas_thread():
-                self._prepared[engine] = [tuple(map(engine.prepare, tiles)) for tiles in self.tiles()]
+            self._prepared[engine] = prepare_tiles(engine, self.tiles(), jobs=jobs, progress=progress)
         return self._prepared[engine]
 
     def run(
@@ -202,7 +239,7 @@ class Network:
         if self.ranges is None:
             self._tuning.fit_ranges_on_first(arrays)
         assert self.ranges is not None
-        prepared, tiles, notes = self.prepare(engine), self.tiles(), self.notes
+        prepared, tiles, notes = self.prepare(engine, progress=progress), self.tiles(), self.notes
         if isinstance(engine, DeviceEngine):
             tiles = [tuple(ready.tile for ready in layer) for layer in prepared]
             notes += engine.notes

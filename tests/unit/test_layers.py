@@ -22,7 +22,7 @@ LAYERS = [
     ["ngspice"],
     ["sampling"],
     ["calibration"],
-    ["engine", "fast_engine", "device_engine", "transfer_engine", "ablation"],
+    ["engine", "fast_engine", "device_engine", "mixed_engine", "transfer_engine", "ablation"],
     ["bench", "network", "audit", "plots", "characterise"],
     ["experiment", "study", "budget", "report", "torch"],
     ["demo", "cli"],

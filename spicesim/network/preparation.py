@@ -1,0 +1,54 @@
+"""Tiles prepared for an engine, several at a time."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from tqdm import tqdm
+
+from spicesim.crossbar.blas import one_blas_thread
+from spicesim.engine import Engine, Tile
+
+__all__ = ["prepare_tiles"]
+
+
+def prepare_tiles(
+    engine: Engine, tiles: Sequence[Sequence[Tile]], *, jobs: int | None = None, progress: bool = False
+) -> list[tuple[Any, ...]]:
+    """Prepare the tiles of every layer.
+
+    Parameters
+    ----------
+    engine : Engine
+        What shall multiply; its ``prepare`` is called from several threads.
+    tiles : sequence of sequences of Tile
+        Tiles, layer by layer.
+    jobs : int, optional
+        Tiles at a time; by default one a processor. A tile's work space is the only memory beyond the results.
+    progress : bool
+        Show progress on standard error, if the work takes over a second.
+
+    Returns
+    -------
+    list of tuple
+        What the engine made of them, layer by layer.
+    """
+    flat = [tile for layer in tiles for tile in layer]
+    workers = min(jobs or len(os.sched_getaffinity(0)), len(flat))
+    disable = None if progress else True
+    with (
+        one_blas_thread(),
+        ThreadPoolExecutor(workers) as pool,
+        tqdm(total=len(flat), unit="tile", desc="preparing", disable=disable, delay=1.0) as bar,
+    ):
+        try:
+            found = []
+            for ready in pool.map(engine.prepare, flat):
+                found.append(ready)
+                bar.update()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # else the other tiles would be prepared for nothing
+            raise
+    ready = iter(found)
+    return [tuple(next(ready) for _ in layer) for layer in tiles]
