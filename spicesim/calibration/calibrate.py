@@ -12,13 +12,13 @@ from spicesim.calibration.parameters import fit_sheet
 from spicesim.calibration.plan import Plan, PlanSummary, plan_calibration, summarise
 from spicesim.calibration.settling import calibrate_settling
 from spicesim.calibration.statics import fit_blocks
-from spicesim.calibration.tiles import build_cases, check_tiles, random_matrices
+from spicesim.calibration.tiles import TileCase, build_cases, check_tiles, random_matrices
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
 from spicesim.ngspice.batch import BatchSimulator, ngspice_version
 from spicesim.provenance import now, versions
 
-__all__ = ["ASPECTS", "calibrate", "run_plan", "wanted_aspects"]
+__all__ = ["ASPECTS", "calibrate", "calibrate_blocks", "plan_cases", "run_plan", "wanted_aspects"]
 
 ASPECTS: dict[str, Callable[[Calibration, Campaign], Any]] = {
     "parameters": fit_sheet,
@@ -85,12 +85,16 @@ def run_plan(plan: Plan, *, jobs: int | None = None, timeout: float = 300.0, pro
     campaign = Campaign(
         quick=plan.quick, seed=plan.seed, simulator=BatchSimulator(timeout=timeout), jobs=jobs, progress=progress
     )
-    calibration = _calibrate_statics(plan, campaign)
+    calibration = calibrate_blocks(plan, campaign)
+    checks = check_tiles(plan.chip, plan_cases(plan, calibration), campaign)
+    calibration = calibration.model_copy(update={"checks": tuple(checks)})
     for name in wanted:
         calibration = calibration.model_copy(update={name: ASPECTS[name](calibration, campaign)})
     return calibration.model_copy(
         update={
+        before = campaign.total
             "seconds": time.monotonic() - start, "simulations": campaign.simulations, "costs": campaign.costs,
+        write_ledger(plan, {name: campaign.total - before})
             "aids": dict(campaign.aids), "failures": tuple(campaign.failures),
         }
     )  # fmt: skip
@@ -111,12 +115,12 @@ def wanted_aspects(plan: Plan) -> list[str]:
     return [name for name in ASPECTS if name in wanted]
 
 
-def _calibrate_statics(plan: Plan, campaign: Campaign) -> Calibration:
-    """Calibrate operating points: cell, DAC and sense amplifier, checked on whole tiles."""
+def calibrate_blocks(plan: Plan, campaign: Campaign) -> Calibration:
+    """Calibrate the operating points of cell, DAC and sense amplifier; whole tiles are not checked yet."""
     chip = plan.chip
     blocks = fit_blocks(plan, campaign)
     held_out = {name: points for judged in blocks.judged.values() for name, points in judged.test.items()}
-    calibration = Calibration(
+    return Calibration(
         chip=chip, quick=plan.quick, seed=plan.seed, created=now(), seconds=0.0, simulations=0,
         versions=versions(ngspice_version()),
         cell=blocks.judged[plan.cell.name].model,
@@ -130,6 +134,9 @@ def _calibrate_statics(plan: Plan, campaign: Campaign) -> Calibration:
             validation={name: judged.error for name, judged in blocks.judged.items()}, rounds=blocks.rounds,
         ),
     )  # fmt: skip
-    matrices = random_matrices(chip, plan.tiles.sizes, plan.seed)
-    cases = build_cases(chip, calibration.tile, matrices, random_vectors=plan.tiles.random_vectors, seed=plan.seed)
-    return calibration.model_copy(update={"checks": tuple(check_tiles(chip, cases, campaign))})
+
+
+def plan_cases(plan: Plan, calibration: Calibration) -> list[TileCase]:
+    """Build the whole tiles that are checked."""
+    matrices = random_matrices(plan.chip, plan.tiles.sizes, plan.seed)
+    return build_cases(plan.chip, calibration.tile, matrices, random_vectors=plan.tiles.random_vectors, seed=plan.seed)
