@@ -44,13 +44,19 @@ class BlockPlan(Model):
     def design(self) -> str:
         """The design of the fitted points, in words."""
 
+    @property
     @abstractmethod
+    def sizes(self) -> tuple[int, ...]:
+        """Points of each simulation: of the fit, one or more; of validation; of the test."""
+
     def points(self) -> dict[str, int]:
         """Count the points of "fit", "validation" and "test"."""
+        *fit, validation, test = self.sizes
+        return {"fit": sum(fit), "validation": validation, "test": test}
 
     @abstractmethod
     def netlists(self, chip: Chip) -> list[Netlist]:
-        """Build the simulations."""
+        """Build the simulations, in the order of `sizes`."""
 
     @abstractmethod
     def probe(self, chip: Chip, points: int) -> Netlist:

@@ -25,6 +25,9 @@ class Cost(Model):
     seconds: float
     """Time of all of them, one after the other, when they were done [s]."""
 
+    def __sub__(self, other: "Cost") -> "Cost":
+        return Cost(simulations=self.simulations - other.simulations, seconds=self.seconds - other.seconds)
+
 
 @dataclass(slots=True, kw_only=True)
 class Campaign:
@@ -51,6 +54,11 @@ class Campaign:
     def simulations(self) -> int:
         """Runs so far."""
         return sum(cost.simulations for cost in self.costs.values())
+
+    @property
+    def total(self) -> Cost:
+        """All of `costs` together."""
+        return Cost(simulations=self.simulations, seconds=sum(cost.seconds for cost in self.costs.values()))
 
     def run(self, netlists: Sequence[Netlist], label: str) -> list[Results]:
         """Simulate, taking from the cache what was simulated before.

@@ -112,9 +112,10 @@ class CellPlan(BlockPlan):
         more = f", refined {len(self.fits) - 1} times" if len(self.fits) > 1 else ""
         return f"{self.kind} in g, v, u{more}"
 
-    def points(self) -> dict[str, int]:
-        """Count the points of "fit", "validation" and "test"."""
-        return {"fit": sum(map(len, self.fits)), "validation": len(self.validation), "test": len(self.test)}
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Points of each simulation."""
+        return tuple(map(len, (*self.fits, self.validation, self.test)))
 
     def netlists(self, chip: Chip) -> list[Netlist]:
         """Build the simulations: of the fit, one a refinement and one more; of validation; of the test."""

@@ -79,13 +79,11 @@ class DacPlan(BlockPlan):
         codes = self.top // self.load.code_step + 1
         return f"all codes unloaded; {codes} codes x {self.load.points} loads"
 
-    def points(self) -> dict[str, int]:
-        """Count the points of "fit", "validation" and "test"."""
-
-        def count(sweep: LoadSweep) -> int:
-            return (self.top // sweep.code_step + 1) * sweep.points
-
-        return {"fit": self.top + 1 + count(self.load), "validation": count(self.validation), "test": count(self.test)}
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Points of each simulation."""
+        sweeps = (self.load, self.validation, self.test)
+        return self.top + 1, *((self.top // sweep.code_step + 1) * sweep.points for sweep in sweeps)
 
     def netlists(self, chip: Chip) -> list[Netlist]:
         """Build the simulations: unloaded, loaded, of validation, of the test."""

@@ -69,9 +69,10 @@ class SenseAmplifierPlan(BlockPlan):
         step = 2 * self.table.i_limit / (self.table.points - 1)
         return f"currents every {step * self.r_feedback * 1e3:.3g} mV / r_feedback"
 
-    def points(self) -> dict[str, int]:
-        """Count the points of "fit", "validation" and "test"."""
-        return {"fit": self.table.points, "validation": self.validation.points, "test": self.test.points}
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Points of each simulation."""
+        return self.table.points, self.validation.points, self.test.points
 
     def netlists(self, chip: Chip) -> list[Netlist]:
         """Build the simulations: of the tables, of validation, of the test."""

@@ -21,10 +21,12 @@ from spicesim.ngspice.outcome import Results
 __all__ = [
     "TileCase",
     "build_cases",
+    "case_netlists",
     "check_tiles",
     "choose_feedback",
     "predicted_nodesets",
     "random_matrices",
+    "solve_cases",
     "tile_netlist",
     "tile_outputs",
 ]
@@ -146,6 +148,20 @@ def _saturated(amplifier: SenseAmplifierModel, v_out: Floats) -> Floats:
     return np.asarray((v_out < low) | (v_out > high))
 
 
+def solve_cases(cases: Sequence[TileCase]) -> list[TileState]:
+    """Solve all vectors of every case in its behavioural tile."""
+    return [case.tile.solve(np.stack(list(case.codes.values()))) for case in cases]
+
+
+def case_netlists(chip: Chip, cases: Sequence[TileCase], states: Sequence[TileState]) -> list[Netlist]:
+    """Build the netlists of all vectors of every case, case by case."""
+    return [
+        tile_netlist(chip, case.tile, codes, state, k)
+        for case, state in zip(cases, states, strict=True)
+        for k, codes in enumerate(case.codes.values())
+    ]
+
+
 def check_tiles(
     chip: Chip, cases: Sequence[TileCase], campaign: Campaign | None = None, label: str = "check whole tiles"
 ) -> list[TileCheck]:
@@ -159,13 +175,8 @@ def check_tiles(
         If more than a tenth of the runs fail, or all of a case.
     """
     campaign = campaign or Campaign()
-    states = [case.tile.solve(np.stack(list(case.codes.values()))) for case in cases]
-    netlists = [
-        tile_netlist(chip, case.tile, codes, state, k)
-        for case, state in zip(cases, states, strict=True)
-        for k, codes in enumerate(case.codes.values())
-    ]
-    results = iter(campaign.try_run(netlists, label))
+    states = solve_cases(cases)
+    results = iter(campaign.try_run(case_netlists(chip, cases, states), label))
     checks = []
     for case, state in zip(cases, states, strict=True):
         columns = case.tile.g.shape[1]

@@ -2,45 +2,119 @@
 
 import click
 
-from spicesim.calibration.calibrate import calibrate as run_calibration
-from spicesim.cli.options import jobs_option, open_chip, timeout_option
+from spicesim.calibration.calibrate import run_plan, wanted_aspects
+from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.estimate import estimate
+from spicesim.calibration.plan import Plan, load_plan, plan_calibration
+from spicesim.cli.options import jobs_option, open_chip, scheduler_option, timeout_option
+from spicesim.cli.plan_tables import format_estimate, format_plan, format_troubles
 from spicesim.cli.tables import format_blocks, format_checks
+from spicesim.errors import SpecError
+from spicesim.ngspice.batch import BatchSimulator
+from spicesim.sampling import use_scheduler
 
 __all__ = ["calibrate"]
 
 
 @click.command(epilog="example: spicesim calibrate chip.toml --quick -o chip.cal.json")
-@click.argument("chip_path", metavar="CHIP.toml")
+@click.argument("chip_path", metavar="[CHIP.toml]", required=False)
 @click.option("-o", "--output", metavar="CAL.json", default="chip.cal.json", help="Where to write the calibration.")
 @click.option(
     "--aspects", metavar="LIST", help="What to calibrate beyond operating points, such as mismatch,noise; default all."
 )
 @click.option("--quick", is_flag=True, help="Fewer points and smaller tiles; the errors are stated all the same.")
 @click.option("--seed", metavar="S", type=int, default=0, help="Seed of held-out points and checks.")
+@click.option(
+    "--error",
+    metavar="E",
+    type=click.FloatRange(0, min_open=True),
+    help="Refine blocks until their largest validation error is below this, as a fraction of full scale.",
+)
+@click.option(
+    "--budget",
+    metavar="N",
+    type=click.IntRange(1),
+    default=500,
+    help="Simulations of blocks, refinements included, at most.",
+)
+@click.option(
+    "--design",
+    type=click.Choice(["chebyshev", "sobol", "latin hypercube"]),
+    default="chebyshev",
+    help="Where the cell is fitted.",
+)
+@click.option("--dry-run", is_flag=True, help="Show the plan and what it will cost, and run no more than probes.")
+@click.option("--plan", "plan_path", metavar="PLAN.json", help="Run this plan; with --dry-run, write it.")
 @jobs_option
 @timeout_option
+@scheduler_option
 def calibrate(
-    chip_path: str, output: str, aspects: str | None, quick: bool, seed: int, jobs: int | None, timeout: float
+    chip_path: str | None,
+    output: str,
+    aspects: str | None,
+    quick: bool,
+    seed: int,
+    error: float | None,
+    budget: int,
+    design: str,
+    dry_run: bool,
+    plan_path: str | None,
+    jobs: int | None,
+    timeout: float,
+    scheduler: str | None,
 ) -> None:
     """Calibrate the behavioural model of a chip against ngspice, and check whole tiles.
 
     Simulations are kept: the same command, run again or after an interruption, goes on where it was.
-    """
-    chip = open_chip(chip_path)
-    calibration = run_calibration(
-        chip,
-        aspects=None if aspects is None else [name.strip() for name in aspects.split(",") if name.strip()],
-        quick=quick,
-        seed=seed,
-        jobs=jobs,
-        timeout=timeout,
-        progress=True,
-    )
+    """  # fmt: skip
+    if chip_path is not None and plan_path is not None and not dry_run:
+        raise SpecError(f"the plan settles {chip_path} already; leave it out, or make another plan with --dry-run")
+    if chip_path is not None:
+        plan = plan_calibration(
+            open_chip(chip_path),
+            aspects=None if aspects is None else [name.strip() for name in aspects.split(",") if name.strip()],
+            quick=quick,
+            seed=seed,
+            error=error,
+            budget=budget,
+            filling=None if design == "chebyshev" else design,  # type: ignore[arg-type]  # one of the choices
+        )
+    elif plan_path is not None:
+        _refuse_other_options()
+        plan = load_plan(plan_path)
+    else:
+        raise SpecError("nothing to calibrate; give CHIP.toml, or --plan PLAN.json")
+    wanted_aspects(plan)
+    with use_scheduler(scheduler):
+        if dry_run:
+            _show(plan, Campaign(simulator=BatchSimulator(timeout=timeout), jobs=jobs, progress=True))
+            if chip_path is not None and plan_path is not None:
+                plan.save(plan_path)
+                click.echo(f"wrote {plan_path}; run it with: spicesim calibrate --plan {plan_path} -o {output}")
+            return
+        calibration = run_plan(plan, jobs=jobs, timeout=timeout, progress=True)
     calibration.save(output)
     click.echo(format_blocks(calibration))
     click.echo()
     click.echo(format_checks(calibration.checks))
+    if troubles := format_troubles(calibration):
+        click.echo(f"\n{troubles}")
     click.echo(
         f"\nwrote {output}: {calibration.simulations} simulations in {calibration.seconds:.1f} s; "
         f"look at it with: spicesim report {output}"
     )
+
+
+def _refuse_other_options() -> None:
+    """Refuse what a plan has settled already."""
+    context = click.get_current_context()
+    for name in ("aspects", "quick", "seed", "error", "budget", "design"):
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise SpecError(f"the plan settles --{name} already; leave it out, or make another plan with --dry-run")
+
+
+def _show(plan: Plan, campaign: Campaign) -> None:
+    cost = estimate(plan, campaign)
+    click.echo(format_plan(plan))
+    click.echo()
+    click.echo(format_estimate(cost))
