@@ -1,0 +1,182 @@
+"""Silicon area of blocks, from what their netlists hold: gates, resistors, capacitors, times what a layout adds."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from spicesim.chip import Chip
+from spicesim.errors import SpecError
+from spicesim.netlist.dac import dac_blocks, dac_line
+from spicesim.netlist.expression import read_number, split_expression
+from spicesim.netlist.sar_adc import build_sar_adc
+from spicesim.netlist.senseamp import senseamp_blocks, senseamp_line
+from spicesim.netlist.statements import Component, SubcircuitEnd, SubcircuitStart, parse_statements
+
+__all__ = ["Areas", "Layout", "block_areas", "find_area"]
+
+_CALLS = {"abs": abs, "exp": math.exp, "floor": math.floor, "ln": math.log, "max": max, "min": min, "sqrt": math.sqrt}
+MOST_ADC_BITS = 10
+"""Finest converter there is a netlist of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """What turns devices into area. The defaults are assumptions for a 180 nm process, to be replaced by one's own.
+
+    Raises
+    ------
+    SpecError
+        If a number is not positive, or the overhead below 1.
+    """
+
+    overhead: float = 3.0
+    """Area of a placed and routed block over the sum of its gates, resistors and capacitors."""
+    r_sheet: float = 350.0
+    """Sheet resistance of the resistors' film [ohm]."""
+    resistor_width: float = 1e-6
+    """Width of a resistor [m]."""
+    c_density: float = 2e-3
+    """Capacitance by area [F/m^2]; 2 fF/um^2."""
+    cell_margin: tuple[float, float] = (0.6e-6, 0.9e-6)
+    """What a cell takes beyond width and length of its access transistor, which stands for a 1R cell, too [m]."""
+
+    def __post_init__(self) -> None:
+        numbers = (self.r_sheet, self.resistor_width, self.c_density, *self.cell_margin)
+        if not (all(0 < number < math.inf for number in numbers) and 1 <= self.overhead < math.inf):
+            raise SpecError(f"a layout needs positive numbers and an overhead of 1 or more, got {self}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Areas:
+    """Areas of the blocks of a tile."""
+
+    cell: float
+    """One cell [m^2]."""
+    dac: float
+    """One word-line driver [m^2]."""
+    amplifier: float
+    """One sense amplifier, with its largest feedback resistor [m^2]."""
+    adc: float | None
+    """One converter, its logic left out [m^2]; None if it is finer than any there is a netlist of."""
+
+    def tile(self, rows: int, columns: int, adcs: int) -> dict[str, float]:
+        """Return the area of a tile by block [m^2].
+
+        Raises
+        ------
+        SpecError
+            If there are converters of unknown area.
+        """
+        if adcs and self.adc is None:
+            raise SpecError("no area of so fine an ADC is known; set adc.bits to 10 or less")
+        return {
+            "array": rows * columns * self.cell,
+            "dac": rows * self.dac,
+            "amplifier": columns * self.amplifier,
+            "adc": adcs * (self.adc or 0.0),
+        }
+
+
+def find_area(text: str, chip: Chip, layout: Layout, *, instances: tuple[str, ...]) -> float:
+    """Return the area of some instances at the top of a netlist [m^2].
+
+    Parameters
+    ----------
+    text : str
+        The netlist's body: subcircuits, and the lines that call them.
+    chip : Chip
+        Whose transistors it has.
+    layout : Layout
+        What devices take.
+    instances : tuple of str
+        Names of the calls to count, such as "xdac".
+
+    Raises
+    ------
+    SpecError
+        If an instance is not there, or a size cannot be read.
+    """
+    bodies: dict[str, tuple[SubcircuitStart, list[Component]]] = {}
+    top: list[Component] = []
+    inside: list[Component] = top
+    for statement in parse_statements(text):
+        if isinstance(statement, SubcircuitStart):
+            inside = []
+            bodies[statement.name] = (statement, inside)
+        elif isinstance(statement, SubcircuitEnd):
+            inside = top
+        elif isinstance(statement, Component):
+            inside.append(statement)
+    transistors = (chip.process.nmos, chip.process.pmos)
+
+    def measure(part: Component, scope: Mapping[str, float]) -> float:
+        values = {name: _evaluate(value, scope) for name, value in part.parameters.items() if part.kind in "mxrc"}
+        if part.kind == "m" or part.master in transistors:
+            if not {"w", "l"} <= set(values):
+                raise SpecError(f"transistor {part.name!r} has no w and l of its own; its area needs them")
+            return values["w"] * values["l"] * values.get("m", 1.0)
+        if part.kind == "r":
+            return values["value"] / layout.r_sheet * layout.resistor_width**2
+        if part.kind == "c":
+            return values["value"] / layout.c_density
+        if part.kind != "x":
+            return 0.0
+        if part.master not in bodies:
+            raise SpecError(f"{part.name!r} calls {part.master!r}, which is not in the netlist")
+        start, parts = bodies[part.master]
+        own: dict[str, float] = {}
+        for name, default in start.parameters.items():
+            own[name] = values[name] if name in values else _evaluate(default, own)
+        return values.get("m", 1.0) * sum(measure(child, own) for child in parts)
+
+    found = {part.name: part for part in top}
+    missing = [name for name in instances if name not in found]
+    if missing:
+        raise SpecError(f"the netlist has no instance {missing[0]!r}; there are: {', '.join(found)}")
+    return layout.overhead * sum(measure(found[name], {}) for name in instances)
+
+
+def _evaluate(text: str, scope: Mapping[str, float]) -> float:
+    """Compute an expression of numbers and parameters."""
+    words = split_expression(text)
+    unknown = [w for w in words if w[0].isalpha() and w not in scope and w not in _CALLS]
+    if unknown or "?" in words:
+        raise SpecError(f"cannot compute {text!r}: no parameter {(unknown or ['?'])[0]!r}")
+    python = [repr(read_number(word)) if word[0].isdigit() or word[0] == "." else word for word in words]
+    # words are numbers, operators and known names only: nothing else can run
+    return float(eval(" ".join(python), {"__builtins__": {}}, {**_CALLS, **scope}))
+
+
+def block_areas(chip: Chip, layout: Layout | None = None) -> Areas:
+    """Return the areas of the blocks of a chip's tiles.
+
+    Parameters
+    ----------
+    chip : Chip
+        The chip.
+    layout : Layout, optional
+        What devices take.
+
+    Notes
+    -----
+    A block's area is ``overhead * (sum of W L of its transistors + resistors + capacitors)``, of the netlist that is
+    simulated; a resistor R takes ``R/r_sheet`` squares of its width, a capacitor C takes ``C/c_density``. A cell takes
+    its access transistor and a margin around. Control logic is not counted.
+    """
+    layout = layout or Layout()
+    bits = [f"b{k}" for k in range(chip.dac.bits)]
+    dac = "\n".join([*senseamp_blocks(chip), *dac_blocks(chip), dac_line("dac", "out", bits)])
+    amplifier = senseamp_line(chip, "tia", "in", "out", max(chip.sense_amplifier.r_feedback))
+    tia = "\n".join([*senseamp_blocks(chip), amplifier])
+    adc = None
+    if chip.adc.bits <= MOST_ADC_BITS:
+        sizes = chip.sar_adc
+        sizes = sizes.model_copy(update={"dac": sizes.dac.model_copy(update={"bits": chip.adc.bits, "errors": ()})})
+        body = build_sar_adc(chip, [chip.sense_amplifier.v_reference], sizes).body
+        adc = find_area(body, chip, layout, instances=("xsample", "xdac", "xcomparator"))
+    return Areas(
+        cell=(chip.cell.access_width + layout.cell_margin[0]) * (chip.cell.access_length + layout.cell_margin[1]),
+        dac=find_area(dac, chip, layout, instances=("xdac",)),
+        amplifier=find_area(tia, chip, layout, instances=("xtia",)),
+        adc=adc,
+    )
