@@ -22,8 +22,9 @@ NEWTON_TOLERANCE = 1e-6
 """Largest last change of a voltage [V]."""
 LARGEST_CHANGE = 0.5
 """Of a voltage in one iteration [V]."""
-LINE_DELAY_LIMIT = 2e-9
-"""Longest RC time of a line that the lumped model is believed for [s]."""
+LINE_DELAY_LIMIT = 0.5e-9
+"""Longest RC time of a line that the lumped model is believed for [s]: of full scale .13 ns cost .04 %, .64 ns .26 %,
+in 16x16 tiles at transistor level from 75 % of settling on."""
 LEAST_WAY = 1e-3
 """Way of an output that tells how much of it has gone [V]; of a shorter one the drivers tell."""
 FIRST_WINDOW, LONGEST_WINDOW, WINDOW_POINTS = 0.3e-6, 10e-6, 201

@@ -26,7 +26,7 @@ _FREQUENCY = 1e6
 """Of small signals [Hz]: low enough for capacitances, high enough to see them."""
 _HIGH = (100e6, 300e6)
 """Frequencies at which the resistors in series with the compensation show [Hz]."""
-_LOADS = (0.0, 0.05, 0.25, 1.0)
+_LOADS = (0.0, 0.05, 0.25, 1.0, 2.0)
 """Loads of the drivers, as a fraction of a row of cells of half the largest conductance."""
 _STEPS = (1.0, 0.5, 0.25, 0.05)
 """Steps of the drivers, either way, as a fraction of all they can make."""

@@ -8,7 +8,7 @@ from spicesim.calibration.estimate import estimate
 from spicesim.calibration.plan import Plan, load_plan, plan_calibration
 from spicesim.cli.options import jobs_option, open_chip, scheduler_option, timeout_option
 from spicesim.cli.plan_tables import format_estimate, format_plan, format_troubles
-from spicesim.cli.tables import format_blocks, format_checks
+from spicesim.cli.tables import format_aspects, format_blocks, format_checks
 from spicesim.errors import SpecError
 from spicesim.ngspice.batch import BatchSimulator
 from spicesim.sampling import use_scheduler
@@ -97,6 +97,8 @@ def calibrate(
     click.echo(format_blocks(calibration))
     click.echo()
     click.echo(format_checks(calibration.checks))
+    if found := format_aspects(calibration):
+        click.echo(f"\n{found}")
     if troubles := format_troubles(calibration):
         click.echo(f"\n{troubles}")
     click.echo(

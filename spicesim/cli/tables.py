@@ -9,7 +9,7 @@ from spicesim.calibration.calibration import Calibration, TileCheck
 from spicesim.experiment import Experiment
 from spicesim.metrics import compare_codes
 
-__all__ = ["format_audit", "format_blocks", "format_checks", "format_layers", "format_table"]
+__all__ = ["format_aspects", "format_audit", "format_blocks", "format_checks", "format_layers", "format_table"]
 
 
 def format_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -54,6 +54,39 @@ def format_checks(checks: Sequence[TileCheck]) -> str:
             ]
         )
     head = ["tile, in %", "vectors", "saturated", "max linear", "max", "rms", "same code", "off by 1", "worse"]
+    return format_table(head, rows)
+
+
+def format_aspects(calibration: Calibration) -> str:
+    """Format what was calibrated beyond operating points: settling, noise, energy; empty if nothing was."""
+    parts = []
+    if calibration.settling is not None:
+        rows = [
+            [check.name, f"{1e9 * check.t_settle:.0f}"]
+            + [f"{100 * x:.3f}" for x in (check.max_early, check.rms_early, check.max_late, check.max_settled)]
+            for check in calibration.settling.checks
+        ]
+        head = ["change of codes, held out [%]", "t_settle [ns]", "max > 20 %", "rms > 20 %", "max > 75 %", "settled"]
+        parts.append(format_table(head, rows))
+    if calibration.noise is not None or calibration.energy is not None:
+        parts.append(_format_amplifiers(calibration))
+    if calibration.energy is not None and (adc := calibration.energy.adc) is not None:
+        parts.append(f"ADC, {adc.bits} bit: {1e12 * adc.energy:.3g} pJ and {1e9 * adc.time:.3g} ns a conversion")
+    return "\n\n".join(parts)
+
+
+def _format_amplifiers(calibration: Calibration) -> str:
+    """Format noise and power of the sense amplifiers at rest."""
+    head, rows = ["sense amplifier"], [[f"{model.r_feedback / 1e3:g} kohm"] for model in calibration.senseamps]
+    if calibration.noise is not None:
+        cells = calibration.chip.array.rows * 0.25 * calibration.conductance_range[1]
+        head += [f"noise [uV], column of {1e6 * cells:.4g} uS"]
+        for row, model in zip(rows, calibration.senseamps, strict=True):
+            row.append(f"{1e6 * float(calibration.noise.sigma(cells, model.r_feedback)):.1f}")
+    if calibration.energy is not None:
+        head += ["power at rest [mW]"]
+        for row, model in zip(rows, calibration.senseamps, strict=True):
+            row.append(f"{1e3 * float(calibration.energy.amplifier(model.r_feedback).at(np.zeros(1))[0]):.4f}")
     return format_table(head, rows)
 
 
