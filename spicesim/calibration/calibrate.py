@@ -7,6 +7,7 @@ from typing import Any
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.energy import calibrate_energy
+from spicesim.calibration.ledger import write_ledger
 from spicesim.calibration.noise import calibrate_noise
 from spicesim.calibration.parameters import fit_sheet
 from spicesim.calibration.plan import Plan, PlanSummary, plan_calibration, summarise
@@ -89,12 +90,12 @@ def run_plan(plan: Plan, *, jobs: int | None = None, timeout: float = 300.0, pro
     checks = check_tiles(plan.chip, plan_cases(plan, calibration), campaign)
     calibration = calibration.model_copy(update={"checks": tuple(checks)})
     for name in wanted:
+        before = campaign.total
         calibration = calibration.model_copy(update={name: ASPECTS[name](calibration, campaign)})
+        write_ledger(plan, {name: campaign.total - before})
     return calibration.model_copy(
         update={
-        before = campaign.total
             "seconds": time.monotonic() - start, "simulations": campaign.simulations, "costs": campaign.costs,
-        write_ledger(plan, {name: campaign.total - before})
             "aids": dict(campaign.aids), "failures": tuple(campaign.failures),
         }
     )  # fmt: skip
