@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.behavioural.converter import Polarity, dac_voltages
+from spicesim.behavioural.converter import AdcRange, Polarity, dac_voltages
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.tiles import tile_netlist, tile_outputs
@@ -37,6 +37,8 @@ class Tile:
     """Coding of the inputs."""
     r_feedback: float
     """Feedback resistance of the sense amplifiers [ohm]."""
+    adc: AdcRange | None = None
+    """Range of the converters that read it, if they are known; engines may err where these cannot see it."""
 
 
 class Engine(Protocol):
@@ -207,6 +209,7 @@ def build_engine(
     threads: int = 1,
     simulator: BatchSimulator | None = None,
     jobs: int | None = None,
+    tolerance: float | None = None,
     mismatch_seed: int | None = None,
 ) -> Engine:
     """Build the engine that users ask for by a word.
@@ -223,6 +226,8 @@ def build_engine(
         Threads of "fast" and "exact".
     simulator, jobs
         Time-out and parallelism of "ngspice".
+    tolerance : float, optional
+        Of "fast": largest error of an output as a fraction of its converter's range.
     mismatch_seed : int, optional
         Of the chip whose blocks "exact" and "fast" draw; by default all are nominal.
 
@@ -235,6 +240,8 @@ def build_engine(
         raise SpecError(f"only the engines 'exact' and 'fast' draw mismatch, not {name!r}; leave the seed out")
     if not wires and name != "exact":
         raise SpecError(f"only the engine 'exact' can leave out the wires, not {name!r}")
+    if tolerance is not None and name != "fast":
+        raise SpecError(f"only the engine 'fast' takes a tolerance, not {name!r}; leave it out")
     if name == "ideal":
         return IdealEngine(calibration.chip)
     if name == "exact":
@@ -244,5 +251,5 @@ def build_engine(
     if name == "fast":
         from spicesim.fast_engine import FastEngine  # it builds on the engines here
 
-        return FastEngine(calibration, threads=threads, mismatch_seed=mismatch_seed)
+        return FastEngine(calibration, tolerance=tolerance, threads=threads, mismatch_seed=mismatch_seed)
     raise SpecError(f"no engine {name!r}; there are: ideal, fast, exact, ngspice")

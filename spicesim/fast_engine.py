@@ -25,6 +25,12 @@ class PreparedFastTile:
     """The behavioural tile with its form; ``model.tile`` is the exact one."""
 
 
+STEP_SHARE = 0.1
+"""Default tolerance, in steps of the converters."""
+TOLERANCE_LIMIT = 1e-3
+"""Largest default tolerance, for converters of few bits."""
+
+
 class FastEngine:
     """Wires, nonlinear cells, drivers and amplifiers within a tolerance; see :class:`FastTile`.
 
@@ -34,8 +40,9 @@ class FastEngine:
     ----------
     calibration : Calibration
         Of the chip.
-    tolerance : float
-        Largest error of an output, as a fraction of the amplifier's swing.
+    tolerance : float, optional
+        Largest error of an output, as a fraction of the range of the tile's converters; of the amplifier's swing where
+        a tile has none. By default a tenth of a converter's step, but at most .1 %.
     seed : int
         Of the codes on which forms are measured.
     threads : int
@@ -50,18 +57,20 @@ class FastEngine:
         self,
         calibration: Calibration,
         *,
-        tolerance: float = 1e-3,
+        tolerance: float | None = None,
         seed: int = 0,
         threads: int = 1,
         mismatch_seed: int | None = None,
     ) -> None:
         self._exact = ExactEngine(calibration, threads=threads, mismatch_seed=mismatch_seed)
-        self._tolerance, self._seed, self._threads = tolerance, seed, threads
+        if tolerance is None:
+            tolerance = min(STEP_SHARE / (2**calibration.chip.adc.bits - 1), TOLERANCE_LIMIT)
+        self.tolerance, self._seed, self._threads = tolerance, seed, threads
 
     def prepare(self, tile: Tile) -> PreparedFastTile:
         """Program the devices by write-verify, expand the tile and measure its forms."""
         exact = self._exact.prepare(tile).model
-        model = FastTile(exact, tolerance=self._tolerance, seed=self._seed, threads=self._threads)
+        model = FastTile(exact, tolerance=self.tolerance, adc=tile.adc, seed=self._seed, threads=self._threads)
         return PreparedFastTile(tile=tile, model=model)
 
     def mvm(self, prepared: PreparedFastTile, codes: npt.NDArray[np.integer[Any]]) -> Floats:

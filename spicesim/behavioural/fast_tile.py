@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spicesim.behavioural.arrays import Floats
+from spicesim.behavioural.converter import AdcRange
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.crossbar import Crossbar
 from spicesim.errors import SpecError, ValidityError
@@ -22,6 +23,12 @@ Codes = npt.NDArray[np.int64]
 
 PORTION = 1024
 """Vectors at a time."""
+TILE_FORMS = FORMS[5:]
+"""Forms that are tried, by their cost; cheaper ones would save less than a tenth of what the amplifiers take."""
+RMS_SHARE = 0.05
+"""Largest root-mean-square error of a form that is taken, as a share of the tolerance."""
+BEYOND = 1e-3
+"""Largest error of an output that its converter clips, as a fraction of the swing."""
 SATURATED = 1e-3
 """Excess of a terminal that is felt by the drivers [V]."""
 
@@ -43,7 +50,7 @@ class FastTileState:
     form: str
     """What computed them, or "exact"."""
     max_error: float
-    """Largest error of the form on held-out codes, as a fraction of the swing; 0 for "exact"."""
+    """Largest error of the form on held-out codes, as a fraction of the range or the swing; 0 for "exact"."""
     rms_error: float
     """Root of the mean square of the same."""
 
@@ -54,22 +61,36 @@ class FastTile:
     Drivers and amplifiers are linear in the forms; what they are beyond that is coupled with the array afterwards, so
     saturated columns disturb others as they do on the chip. Each form, from the cheapest on, is measured against
     :meth:`BehaviouralTile.solve` on held-out codes, random and structured; the first is taken with
-    ``MARGIN * max_error <= tolerance``. Where there is none the tile is solved exactly: `form` is then "exact".
-    Held-out codes that leave the calibrated box are left out; if all do, the tile is solved exactly, too.
+    ``MARGIN * max_error <= tolerance`` and ``rms_error <= RMS_SHARE * tolerance``. Where there is none the tile is
+    solved exactly: `form` is then "exact". Held-out codes that leave the calibrated box are left out; if all do, the
+    tile is solved exactly, too.
+
+    Errors count as converters see them: of a range `adc` they are fractions, and what it clips is no error, though
+    even there outputs may err by no more than ``BEYOND`` of the swing. Without it they are fractions of the swing.
 
     Parameters
     ----------
     tile : BehaviouralTile
         The tile.
     tolerance : float
-        Largest error of an output, as a fraction of the amplifier's swing.
+        Largest error of an output, as a fraction of the converters' range, or of the amplifier's swing.
+    adc : AdcRange, optional
+        Range of the converters.
     seed : int
         Of the held-out codes.
     threads : int
         Threads of the preparation; they do not change the result.
     """
 
-    def __init__(self, tile: BehaviouralTile, *, tolerance: float = 1e-3, seed: int = 0, threads: int = 1) -> None:
+    def __init__(
+        self,
+        tile: BehaviouralTile,
+        *,
+        tolerance: float = 1e-3,
+        adc: AdcRange | None = None,
+        seed: int = 0,
+        threads: int = 1,
+    ) -> None:
         if not (np.isfinite(tolerance) and tolerance > 0):
             raise SpecError(f"tolerance must be a number > 0, got {tolerance}")
         self.tile, self.tolerance = tile, float(tolerance)
@@ -86,15 +107,20 @@ class FastTile:
             model = _Model(tile, threads)
         except ValidityError:  # the middle of the codes leaves the calibrated box
             return
-        for orders in FORMS:
+        for orders in TILE_FORMS:
             model.form = model.expansion.build(orders)
             try:
                 found = model.solve(codes, threads)[0]
             except ValidityError:  # at the very edge of the box
                 found = np.full_like(exact, np.nan)
-            largest, rms = measure(found, exact, tile.senseamp.full_scale)
+            swing = tile.senseamp.full_scale
+            largest, rms = measure(found, exact, swing)
+            beyond = largest
+            if adc is not None:
+                largest, rms = measure(_seen(adc, found), _seen(adc, exact), adc.high - adc.low)
             self.trials += (Trial(form=str(orders), cost=orders.cost, max_error=largest, rms_error=rms),)
-            if MARGIN * largest <= self.tolerance:
+            fits = MARGIN * largest <= self.tolerance and rms <= RMS_SHARE * self.tolerance
+            if fits and (adc is None or beyond <= BEYOND):
                 self._model = model
                 model.forget()
                 return
@@ -106,12 +132,12 @@ class FastTile:
 
     @property
     def max_error(self) -> float:
-        """Largest error on held-out codes, as a fraction of the swing; 0 for "exact"."""
+        """Largest error on held-out codes, as a fraction of the range or the swing; 0 for "exact"."""
         return 0.0 if self._model is None else self.trials[-1].max_error
 
     @property
     def rms_error(self) -> float:
-        """Root-mean-square error on held-out codes, as a fraction of the swing; 0 for "exact"."""
+        """Root-mean-square error on held-out codes, as a fraction of the range or the swing; 0 for "exact"."""
         return 0.0 if self._model is None else self.trials[-1].rms_error
 
     def solve(self, codes: npt.NDArray[np.integer[Any]], *, threads: int = 1) -> FastTileState:
@@ -146,6 +172,11 @@ class FastTile:
             max_error=self.max_error,
             rms_error=self.rms_error,
         )
+
+
+def _seen(adc: AdcRange, volts: Floats) -> Floats:
+    """Return what converters of infinite resolution would make of amplifier outputs [V]."""
+    return np.clip(volts, adc.low - 0.5 * adc.lsb, adc.high + 0.5 * adc.lsb)
 
 
 def _checked(tile: BehaviouralTile, codes: npt.NDArray[np.integer[Any]]) -> Codes:

@@ -43,8 +43,13 @@ _SECONDS = {"": 1.0, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "y": 365.
 @click.option("--calibration", "calibration_path", metavar="CAL.json", help="Of the chip.  [default: chip.cal.json]")
 @click.option(
     "--engine", "engine_name", metavar="ENGINE", default="exact",
-    help="ideal: converters around a dot product; exact: the calibrated circuit; fast: the same within .1 % of the "
-    "swing; ngspice: transistor level.",
+    help="ideal: converters around a dot product; exact: the calibrated circuit; fast: the same within "
+    "--tolerance; ngspice: transistor level.",
+)  # fmt: skip
+@click.option(
+    "--tolerance", metavar="T", type=click.FloatRange(0, min_open=True),
+    help="Engine fast: largest error of an output, as a fraction of its ADC's range.  "
+    "[default: a tenth of the ADC's step, at most 1e-3]",
 )  # fmt: skip
 @click.option(
     "--engine-for", metavar="LAYER[:TILE]=ENGINE", multiple=True,
@@ -91,6 +96,7 @@ def infer(
     chip_path: str | None,
     calibration_path: str | None,
     engine_name: str,
+    tolerance: float | None,
     engine_for: tuple[str, ...],
     ngspice_for: tuple[str, ...],
     no_wires: bool,
@@ -131,10 +137,13 @@ def infer(
             calibration.require_chip(open_chip(chip_path), calibration_path)
     simulator = BatchSimulator(timeout=timeout)
     engine: Engine
-    if engine_name == "ideal" and not no_wires:
+    if engine_name == "ideal" and not no_wires and tolerance is None:
         engine = IdealEngine(calibration.chip)
     else:
-        engine = build_engine(engine_name, calibrated(calibration), wires=not no_wires, simulator=simulator, jobs=jobs)
+        engine = build_engine(
+            engine_name, calibrated(calibration), wires=not no_wires, simulator=simulator, jobs=jobs,
+            tolerance=tolerance,
+        )  # fmt: skip
     dataset = load_dataset(data).first(images)
     network = compile_network(model, calibration, input_scale=input_scale, adc_range=adc_range)
     gains = None

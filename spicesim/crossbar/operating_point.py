@@ -81,7 +81,7 @@ class OperatingPointSolver:
 
     def __init__(self, wiring: Wiring, g: Floats, cell: Cell, is_flipped: bool = False) -> None:
         self.wiring, self.g, self.cell = wiring, g, cell
-        self._is_flipped = is_flipped
+        self._is_flipped, self._is_finite = is_flipped, wiring.is_finite
         self._kernel: CellKernel | None = None
         if isinstance(cell, KernelCell):
             kernel = cell.kernel(g)
@@ -105,7 +105,7 @@ class OperatingPointSolver:
     def takes_ports(self) -> bool:
         """Whether port tables are possible: one end a line, no broken segment, a cell that the kernels know."""
         one_end = self.wiring.right is None and self.wiring.top is None
-        return one_end and self.wiring.is_finite and self._kernel is not None
+        return one_end and self._is_finite and self._kernel is not None
 
     def solve(self, request: Request) -> Points:
         """Find all operating points.
@@ -133,22 +133,28 @@ class OperatingPointSolver:
 
     def _march(self, request: Request, points: Points) -> None:
         """Solve what marching can, vectors of about the same range together."""
-        if self._kernel is None or not self.wiring.is_finite:
+        if self._kernel is None or not self._is_finite:
             return
-        top = np.abs(request.v).max(axis=1)
-        half_octave = np.ceil(2 * np.log2(np.maximum(top, 1e-6)) - 1e-9).astype(int)
-        negative = np.asarray((request.v < 0).any(axis=1))
-        for octave, sign in sorted({(int(o), bool(s)) for o, s in zip(half_octave, negative, strict=True)}):
-            march = self._prepare_march(2.0 ** (octave / 2), sign, request)
+        for chosen, v_max, negative in _groups(request.v):
+            march = self._prepare_march(v_max, negative, request)
             if march is None:
                 continue
-            chosen = np.flatnonzero((half_octave == octave) & (negative == sign))
-            index = None if request.driver_index is None else request.driver_index[chosen]
-            marched = march.solve(request.v[chosen], index, request.tolerance, request.threads, request.fields)
+            whole = chosen.size == len(request.v)
+            index = request.driver_index
+            if index is not None and not whole:
+                index = index[chosen]
+            v = request.v if whole else request.v[chosen]
+            marched = march.solve(v, index, request.tolerance, request.threads, request.fields)
             good = march.is_solved(marched)
+            if self.wiring.top is not None:
+                marched.currents[:] += marched.top_currents
+            if whole and good.all():  # copies would cost as much as a tenth of a second thread's work
+                points.currents, points.top_currents = marched.currents, marched.top_currents
+                points.row_currents, points.residual = marched.row_currents, marched.residual
+                points.steps, points.word, points.bit = marched.steps, marched.word, marched.bit
+                return
             where = chosen[good]
-            points.currents[where] = marched.currents[good] + marched.top_currents[good]
-            points.top_currents[where] = marched.top_currents[good]
+            points.currents[where], points.top_currents[where] = marched.currents[good], marched.top_currents[good]
             points.row_currents[where], points.residual[where] = marched.row_currents[good], marched.residual[good]
             points.steps[where] = marched.steps[good]
             if request.fields:
@@ -299,6 +305,28 @@ class OperatingPointSolver:
                 f"{limits[1]:.6g} V: batch item {items[k]} reaches {reached[k, 0]:.6g}..{reached[k, 1]:.6g} V; "
                 "calibrate the cell over a wider box, or lower inputs or conductances"
             )
+
+
+def _groups(v: Floats) -> list[tuple[Integers, float, bool]]:
+    """Group vectors (batch, rows) by their range: which ones, their largest voltage at most, whether any is negative.
+
+    One preparation serves a group. The half octaves with few vectors go with the largest, whose range holds theirs.
+    """
+    greatest, least = v.max(axis=1), v.min(axis=1)
+    top = np.maximum(greatest, -least)
+    half_octave = np.ceil(2 * np.log2(np.maximum(top, 1e-6)) - 1e-9).astype(int)
+    kind = 2 * half_octave + (least < 0)
+    numbers, index, counts = np.unique(kind, return_inverse=True, return_counts=True)
+    groups = [(np.flatnonzero(index == k), int(numbers[k])) for k in np.flatnonzero(counts >= MARCH_LEAST)]
+    few = np.flatnonzero(counts[index] < MARCH_LEAST)
+    if few.size:
+        needed = 2 * int(half_octave[few].max()) + int((least[few] < 0).any())
+        home = [k for k, (_, n) in enumerate(groups) if n // 2 >= needed // 2 and n % 2 >= needed % 2]
+        if home:
+            groups[home[0]] = np.sort(np.concatenate([groups[home[0]][0], few])), groups[home[0]][1]
+        else:
+            groups.append((few, needed))
+    return [(chosen, 2.0 ** (number // 2 / 2), bool(number % 2)) for chosen, number in groups]
 
 
 def _raw(port: PortTables | None) -> tuple[Floats | None, Floats | None, float, float]:

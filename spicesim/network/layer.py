@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.behavioural.converter import Codes, Polarity
+from spicesim.behavioural.converter import AdcRange, Codes, Polarity
 from spicesim.chip import Chip
 from spicesim.device_engine import DeviceEngine
 from spicesim.engine import Engine, IdealEngine, Tile
@@ -149,11 +149,11 @@ class AnalogLayer:
 
     def tiles(self, ranges: LayerRanges) -> tuple[Tile, ...]:
         """Return the tiles, to be prepared by an engine."""
-        return self._tiles(ranges.polarity, ranges.r_feedback)
+        return self._tiles(ranges.polarity, ranges.r_feedback, ranges.adc)
 
-    def _tiles(self, polarity: Polarity, r_feedback: float) -> tuple[Tile, ...]:
+    def _tiles(self, polarity: Polarity, r_feedback: float, adc: AdcRange | None = None) -> tuple[Tile, ...]:
         return tuple(
-            Tile(name=f"{self.name}:{k}", g=mapped.g, polarity=polarity, r_feedback=r_feedback)
+            Tile(name=f"{self.name}:{k}", g=mapped.g, polarity=polarity, r_feedback=r_feedback, adc=adc)
             for k, mapped in enumerate(self.mapped)
         )
 

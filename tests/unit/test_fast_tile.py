@@ -52,7 +52,7 @@ def test_outputs_equal_the_exact_tile_within_the_tolerance(gf180_calibration, po
 def test_a_saturated_column_disturbs_the_others_as_in_the_exact_tile(gf180_calibration):
     """Without the coupling between columns the others would be off by far more than the tolerance."""
     g = conductances(gf180_calibration, (32, 24))
-    g[:, :12] = gf180_calibration.cell.g_limits[1]
+    g[:, :12] = gf180_calibration.chip.cell.g_max
     exact = gf180_calibration.tile(g, "unipolar", choose_feedback(gf180_calibration.chip, g, saturating=True))
     codes = np.full((1, 32), 200)
     reference = exact.solve(codes)
