@@ -73,6 +73,8 @@ class Cell(Section):
 
     kind: Literal["1r", "1t1r"] = "1t1r"
     """1r: the resistive device alone; 1t1r: in series with an access transistor on the bit-line side."""
+    device: Literal["rram", "pcm", "ecram"] = "rram"
+    """Device: rram or pcm, alike at read voltages and drifting by --device of a run; or ecram, which is linear."""
     g_min: Positive
     """Lowest device conductance [S]."""
     g_max: Positive
@@ -90,6 +92,8 @@ class Cell(Section):
     def _check(self) -> Self:
         if self.g_min >= self.g_max:
             raise ValueError(f"g_min must lie below g_max, got {self.g_min:g} S and {self.g_max:g} S")
+        if self.device == "ecram" and self.kappa:
+            raise ValueError(f"an ecram device is linear; set kappa = 0, got {self.kappa:g} 1/V")
         return self
 
 
@@ -199,6 +203,8 @@ class Chip(Section):
     def hash(self) -> str:
         """Content hash: equal for equal chips, whatever the file looked like and wherever its library lies."""
         content = self.model_dump(mode="json", exclude={"library", *self._as_drawn()})
+        if self.cell.device == "rram":
+            del content["cell"]["device"]
         if self.library is not None and self.library.files:
             content["library"] = dict(self.library.files)
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))

@@ -1,5 +1,6 @@
 """The memory cell: its subcircuits, and testbenches that trace or sample its current."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,15 +15,47 @@ from spicesim.units import spice_number
 __all__ = ["build_cell", "build_cell_samples", "cell_blocks", "cell_line", "gate_supply"]
 
 
-def cell_blocks(chip: Chip) -> list[str]:
-    """Return the subcircuits that :func:`cell_line` calls, with the chip's cell as their defaults."""
+_DEVICES = ("resistor", "rram", "pcm", "ecram", "selector")
+"""Blocks that a cell's subcircuit may call."""
+
+_PLACE = re.compile(r"^(xd\s+\S+\s+\S+)\s+rram\s+g=\{g\}\s+kappa=\{kappa\}", re.MULTILINE)
+"""Where the library's cell calls its device."""
+
+
+def _device_call(chip: Chip, g: str, kappa: str = "") -> str:
+    """Format what stands behind the two nodes of the chip's device; its nonlinearity is a default unless given."""
     cell = chip.cell
-    linear = not cell.kappa
-    blocks = [block_text("resistor", chip) if linear else block_text("rram", chip, kappa=cell.kappa)]
+    if cell.device == "ecram":
+        return f"0 ecram g={g}"
+    if not cell.kappa:
+        return f"resistor g={g}"
+    own = {"rram": f" kappa={{{kappa}}}", "pcm": f" v0={{1/{kappa}}}"}[cell.device] if kappa else ""
+    return f"{cell.device} g={g}{own}"
+
+
+def cell_blocks(chip: Chip) -> list[str]:
+    """Return the subcircuits that :func:`cell_line` calls, with the chip's cell as their defaults.
+
+    Raises
+    ------
+    SpecError
+        If the chip's own version of the cell has no place for the device that the chip wants.
+    """
+    cell = chip.cell
+    text = f"xd p n {_device_call(chip, '{g}')}"
     if cell.kind == "1t1r":
         text = block_text("cell_1t1r", chip, kappa=cell.kappa, w=cell.access_width, l=cell.access_length)
-        blocks.append(text.replace("rram  g={g} kappa={kappa}", "resistor  g={g}") if linear else text)
-    return blocks
+        if cell.device != "rram" or not cell.kappa:
+            text, count = _PLACE.subn(rf"\1  {_device_call(chip, '{g}', 'kappa')}", text)
+            if not count:
+                raise SpecError(
+                    f"cell_1t1r.cir in the chip's library has no line 'xd .. rram g={{g}} kappa={{kappa}}' for the "
+                    f"device {cell.device!r}; write it, or set cell.device = 'rram' and a positive kappa"
+                )
+    called = [name for name in _DEVICES if re.search(rf"^x.*\s{name}\b", text, re.MULTILINE)]
+    defaults = {"rram": {"kappa": cell.kappa}, "pcm": {"v0": 1 / cell.kappa}} if cell.kappa else {}
+    blocks = [block_text(name, chip, **defaults.get(name, {})) for name in called]
+    return [*blocks, text] if cell.kind == "1t1r" else blocks
 
 
 def cell_line(chip: Chip, name: str, word_line: str, bit_line: str, g: float, gate: str = "gate") -> str:
@@ -41,7 +74,7 @@ def cell_line(chip: Chip, name: str, word_line: str, bit_line: str, g: float, ga
     if g == 0:
         return f"* x{name} is open"
     if chip.cell.kind == "1r":
-        return f"x{name} {word_line} {bit_line} {'rram' if chip.cell.kappa else 'resistor'} g={spice_number(g)}"
+        return f"x{name} {word_line} {bit_line} {_device_call(chip, spice_number(g))}"
     return f"x{name} {word_line} {bit_line} {gate} 0 cell_1t1r g={spice_number(g)}"
 
 
