@@ -228,11 +228,11 @@ class _Bench:
         if device is None:
             return engine, engine
         limits, time = calibration.conductance_range, self.time if drifts else 0.0
-        compensate = device.drift is not None
-        chip = DeviceEngine(engine, calibration.chip, device, limits, seed=seed, time=time, compensate=compensate)
+        options: dict[str, Any] = {"compensate": device.drift is not None, "box": calibration.conductance_limits}
+        chip = DeviceEngine(engine, calibration.chip, device, limits, seed=seed, time=time, **options)
         if time == 0:
             return chip, chip
-        return chip, DeviceEngine(engine, calibration.chip, device, limits, seed=seed, time=0.0, compensate=compensate)
+        return chip, DeviceEngine(engine, calibration.chip, device, limits, seed=seed, time=0.0, **options)
 
 
 def _flat(outputs: npt.NDArray[Any]) -> Floats:

@@ -48,7 +48,7 @@ class DeviceEngine:
     model : DeviceModel
         Statistics of its devices.
     limits : tuple of float
-        Lowest and highest conductance of a cell [S].
+        Lowest and highest conductance wanted of a cell [S].
     seed : int
         Seed of the chip: the same seed gives the same devices, whatever the time.
     time : float
@@ -56,6 +56,8 @@ class DeviceEngine:
     compensate : bool
         Whether a factor for each tile, its total conductance when programmed over that in use, undoes the mean drift:
         what a chip finds by reading all rows at once (Joshi et al., Nature Commun. 11 (2020) 2473).
+    box : tuple of float, optional
+        Lowest and highest conductance that is calibrated [S], which a cell cannot leave; by default the limits.
     """
 
     def __init__(
@@ -68,10 +70,11 @@ class DeviceEngine:
         seed: int = 0,
         time: float = 0.0,
         compensate: bool = True,
+        box: tuple[float, float] | None = None,
     ) -> None:
         self.name = engine.name
         self.engine, self.model, self.seed, self.time, self.compensate = engine, model, seed, time, compensate
-        self._chip, self._limits = chip, limits
+        self._chip, self._limits, self._box = chip, limits, limits if box is None else box
         self._cells, self._outside, self._squares = 0, 0, 0.0
         self._lock = threading.Lock()
 
@@ -83,13 +86,13 @@ class DeviceEngine:
         share, rms = self._outside / self._cells, np.sqrt(self._squares / self._outside)
         return (
             f"{100 * share:.2g} % of the cells would leave the calibrated conductances, "
-            f"{self._limits[0]:.3g}..{self._limits[1]:.3g} S, by {100 * rms / self._limits[1]:.2g} % of the highest "
+            f"{self._box[0]:.3g}..{self._box[1]:.3g} S, by {100 * rms / self._limits[1]:.2g} % of the highest "
             "(RMS), and took the nearest",
         )
 
     def prepare(self, tile: Tile) -> PreparedDevices:
         """Draw the devices of a tile, programmed and aged, and prepare them beneath."""
-        devices = TileDevices(self.model, tile.g, self._limits, seed=self.seed, name=tile.name)
+        devices = TileDevices(self.model, tile.g, self._limits, seed=self.seed, name=tile.name, box=self._box)
         first = devices.conductances(0.0)
         g = devices.conductances(self.time)
         with self._lock:  # tiles are prepared in several threads

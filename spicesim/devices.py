@@ -141,17 +141,27 @@ class TileDevices:
     g : array_like of shape (rows, columns)
         Conductances wanted [S].
     limits : tuple of float
-        Lowest and highest conductance of a cell [S]; beyond them cells take the nearest, see :attr:`outside`.
+        Lowest and highest conductance wanted of a cell [S], at which stuck ones are.
     seed : int
         Seed of the chip.
     name : str
         Name of the tile; each has devices of its own.
+    box : tuple of float, optional
+        Lowest and highest conductance that a cell may have [S]; beyond them cells take the nearest, see
+        :attr:`outside`. By default the limits.
     """
 
     def __init__(
-        self, model: DeviceModel, g: npt.ArrayLike, limits: tuple[float, float], *, seed: int, name: str
+        self,
+        model: DeviceModel,
+        g: npt.ArrayLike,
+        limits: tuple[float, float],
+        *,
+        seed: int,
+        name: str,
+        box: tuple[float, float] | None = None,
     ) -> None:
-        self.model, self.limits = model, limits
+        self.model, self.limits, self.box = model, limits, limits if box is None else box
         self._target = np.asarray(g, dtype=float) / limits[1]
         generate, shape = partial(tile_generator, seed, name), self._target.shape
         self._relaxed = generate("relaxation").standard_normal(shape)
@@ -160,7 +170,7 @@ class TileDevices:
         draw = generate("stuck").random(shape)
         self._stuck_low, self._stuck_high = draw < model.stuck_low, draw >= 1 - model.stuck_high
         self.outside = np.zeros(shape)
-        """How far beyond the limits cells would be, as of the last :meth:`conductances` [S]."""
+        """How far beyond the box cells would be, as of the last :meth:`conductances` [S]."""
 
     def _program(self, generator: np.random.Generator) -> Floats:
         x, model = self._target, self.model
@@ -196,7 +206,7 @@ class TileDevices:
             nu = model.drift.exponents(self._target, self._drifting)
             x = x * ((time + model.drift.t_0) / model.drift.t_0) ** -nu
         low, high = self.limits
-        g = np.clip(x * high, low, high)
+        g = np.clip(x * high, *self.box)
         self.outside = np.abs(g - x * high)
         g[self._stuck_low], g[self._stuck_high] = low, high
         return np.asarray(g)

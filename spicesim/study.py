@@ -124,11 +124,14 @@ def run_study(
     if not seeds:
         raise SpecError("a study needs one seed at least")
     limits, audit = calibration.conductance_range, options.pop("audit", 0)
+    box = calibration.conductance_limits
     compensate = compensate and model.drift is not None
     runs: list[Experiment] = []
     for seed in seeds:
-        chip = DeviceEngine(engine, calibration.chip, model, limits, seed=seed, time=time, compensate=compensate)
-        start = None if gains is None else DeviceEngine(gains, calibration.chip, model, limits, seed=seed)
+        chip = DeviceEngine(
+            engine, calibration.chip, model, limits, seed=seed, time=time, compensate=compensate, box=box
+        )
+        start = None if gains is None else DeviceEngine(gains, calibration.chip, model, limits, seed=seed, box=box)
         if gains is engine and time == 0:
             start = chip  # prepared once
         runs.append(

@@ -34,6 +34,10 @@ _FORMS = (
 )
 """Orders in V, u and x, from simple to rich."""
 
+BELOW, ABOVE = 1 / 3, 1.2
+"""How far devices are calibrated beyond the conductances that are programmed: write-verify, noise and drift miss them,
+and a box no wider would cut off one side of their errors only."""
+
 _TARGET = 4e-5
 """Validation error at which a simpler form is preferred, as a fraction of the largest cell's full scale. A column adds
 the errors of its cells, which differ in sign."""
@@ -182,7 +186,7 @@ def plan_cell(
         Design of the fit in place of Chebyshev nodes.
     """
     v_limit, u_limit = 2.2 * chip.dac.v_span, 1.15 * chip.dac.v_span
-    g_limits = (chip.cell.g_min, chip.cell.g_max)
+    g_limits = (chip.cell.g_min * BELOW, chip.cell.g_max * ABOVE)
     counts = (6, 12, 7) if quick else (8, 16, 9)
     unit = chebyshev_grid(counts) if filling is None else fill(filling, int(np.prod(counts)), 3, [seed, 3])
     rng = np.random.default_rng([seed, 1])

@@ -1,6 +1,7 @@
 """A chip that nobody has calibrated: as much as the ideal engine needs to know."""
 
 import hashlib
+import math
 
 from spicesim.calibration.calibration import Calibration
 from spicesim.chip import Chip
@@ -28,6 +29,11 @@ class UncalibratedChip:
     def conductance_range(self) -> tuple[float, float]:
         """Conductances of a device, the access transistor left out [S]."""
         return self.chip.cell.g_min, self.chip.cell.g_max
+
+    @property
+    def conductance_limits(self) -> tuple[float, float]:
+        """Conductances that a device may have [S]: any that is not negative."""
+        return 0.0, math.inf
 
     def linear_swing(self, r_feedback: float) -> float:
         """Return the distance of the reference from the nearer rail [V]."""

@@ -110,7 +110,7 @@ def multiply(node: AnalogNode, x: Array, ranges: LayerRanges, chip: TrainingChip
     if chip.device is not None:
         engine = DeviceEngine(
             chip.engine, chip.calibration.chip, chip.device, limits, seed=seed, time=chip.time,
-            compensate=chip.device.drift is not None,
+            compensate=chip.device.drift is not None, box=chip.calibration.conductance_limits,
         )  # fmt: skip
     with one_blas_thread():
         prepared = tuple(map(engine.prepare, layer.tiles(ranges)))

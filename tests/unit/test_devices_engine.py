@@ -26,6 +26,7 @@ DAY = 86400.0
 class FakeCalibration:
     chip: Chip = CHIP
     conductance_range: tuple[float, float] = LIMITS
+    conductance_limits: tuple[float, float] = LIMITS
     hash: str = "0" * 16
     versions: tuple[str, ...] = ()
 
