@@ -6,8 +6,10 @@ from typing import Any
 
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.climate import calibrate_climate
 from spicesim.calibration.energy import calibrate_energy
 from spicesim.calibration.ledger import write_ledger
+from spicesim.calibration.mismatch import calibrate_mismatch
 from spicesim.calibration.noise import calibrate_noise
 from spicesim.calibration.parameters import fit_sheet
 from spicesim.calibration.plan import Plan, PlanSummary, plan_calibration, summarise
@@ -26,6 +28,8 @@ ASPECTS: dict[str, Callable[[Calibration, Campaign], Any]] = {
     "energy": calibrate_energy,
     "settling": calibrate_settling,
     "noise": calibrate_noise,
+    "mismatch": calibrate_mismatch,
+    "climate": calibrate_climate,
 }
 """What can be calibrated beyond operating points, in this order: the field of :class:`Calibration` it fills, and how
 its model is found from what there is so far."""

@@ -9,9 +9,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, ValidationError
+from scipy.interpolate import PchipInterpolator
 
 from spicesim.behavioural.arrays import FloatArray, Model
 from spicesim.behavioural.cell import CellModel
+from spicesim.behavioural.climate import ClimateModel, Condition
 from spicesim.behavioural.converter import AdcRange, Polarity
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.energy import EnergyModel
@@ -25,6 +27,7 @@ from spicesim.calibration.campaign import Cost
 from spicesim.calibration.fit import Fit
 from spicesim.calibration.heldout import ErrorSummary, HeldOut
 from spicesim.calibration.plan import PlanSummary
+from spicesim.calibration.senseamp import named_parameters
 from spicesim.chip import Chip
 from spicesim.errors import CalibrationError
 from spicesim.files import write_text
@@ -111,6 +114,8 @@ class Calibration(Model):
     """Noise of outputs."""
     mismatch: MismatchModel | None = None
     """How blocks of one kind differ from each other."""
+    climate: ClimateModel | None = None
+    """What other temperatures and corners make of the blocks."""
 
     @cached_property
     def hash(self) -> str:
@@ -122,7 +127,14 @@ class Calibration(Model):
 
     @property
     def conductance_range(self) -> tuple[float, float]:
-        """Conductances that a whole cell can take [S]."""
+        """Conductances that whole cells are programmed to [S]."""
+        cell = self.chip.cell
+        low, high = self.cell.read_conductance((cell.g_min, cell.g_max))
+        return float(low), float(high)
+
+    @property
+    def conductance_limits(self) -> tuple[float, float]:
+        """Conductances of whole cells that are calibrated [S]: some more, as devices miss what is wanted."""
         return self.cell.conductance_range
 
     def senseamp(self, r_feedback: float) -> SenseAmplifierModel:
@@ -173,6 +185,51 @@ class Calibration(Model):
                 "the calibration has no energies; run: spicesim calibrate CHIP.toml -o chip.cal.json --aspects energy"
             )
         return self.energy
+
+    def at(self, *, corner: str | None = None, temperature_c: float | None = None) -> "Calibration":
+        """Return the calibration of the same chip at another corner or temperature [degree Celsius].
+
+        It holds operating points only: aspects were calibrated at the chip's own condition.
+
+        Raises
+        ------
+        CalibrationError
+            If the climate was not calibrated, or not there.
+        """
+        if self.climate is None:
+            raise CalibrationError(
+                "the calibration has no climate; run: spicesim calibrate CHIP.toml -o chip.cal.json --aspects climate"
+            )
+        if (corner is None) == (temperature_c is None):
+            raise CalibrationError(
+                "name a corner or a temperature: corners are calibrated at the chip's own temperature; "
+                "for both, calibrate the chip that Chip.at returns"
+            )
+        condition = self.climate.at_corner(corner) if corner else self.climate.at_temperature(temperature_c or 0.0)
+        none = {name: None for name, field in type(self).model_fields.items() if field.default is None}
+        kept = {name: getattr(self, name) for name in type(self).model_fields}  # without the hash of this one
+        return self.model_construct(
+            **kept
+            | none
+            | {
+                "chip": self.chip.at(corner=corner, temperature_c=temperature_c),
+                "cell": self.cell.model_copy(update={"coefficients": self.cell.coefficients + condition.cell}),
+                "dacs": {polarity: condition.dacs[polarity].apply(dac) for polarity, dac in self.dacs.items()},
+                "senseamps": tuple(self._senseamp_at(k, condition) for k in range(len(self.senseamps))),
+                "errors": {},
+                "held_out": {},
+                "checks": (),
+            }
+        )
+
+    def _senseamp_at(self, k: int, condition: Condition) -> SenseAmplifierModel:
+        assert self.climate is not None
+        nominal = self.senseamps[k]
+        change = PchipInterpolator(self.climate.sense_currents[k], condition.senseamps[k], axis=1)(nominal.currents)
+        v_in, v_out = nominal.v_in + change[0], nominal.v_out + change[1]
+        parameters, limits = named_parameters(nominal.currents, v_in, v_out, nominal.r_feedback)
+        update = {"v_in": v_in, "v_out": v_out, "parameters": parameters, "linear_limits": limits}
+        return SenseAmplifierModel.model_validate(nominal.model_copy(update=update).model_dump())
 
     def require_mismatch(self) -> MismatchModel:
         """Return the mismatch.

@@ -17,7 +17,7 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.senseamp import build_senseamp
 from spicesim.ngspice.outcome import Results
 
-__all__ = ["CurrentSweep", "SenseAmplifierPlan", "fit_senseamp", "linear_range", "plan_senseamp"]
+__all__ = ["CurrentSweep", "SenseAmplifierPlan", "fit_senseamp", "linear_range", "named_parameters", "plan_senseamp"]
 
 _LINEAR = 1e-3
 """Departure from a straight line that ends the linear range, as a fraction of the swing."""
@@ -123,7 +123,7 @@ def fit_senseamp(chip: Chip, plan: SenseAmplifierPlan, results: Sequence[Results
     """
     reference = chip.sense_amplifier.v_reference
     i, v_in, v_out = _sweep(plan.table, results[0], reference)
-    parameters, limits = _parameters(i, v_in, v_out, plan.r_feedback)
+    parameters, limits = named_parameters(i, v_in, v_out, plan.r_feedback)
     model = SenseAmplifierModel(
         r_feedback=plan.r_feedback, i_limit=plan.table.i_limit, v_in=v_in, v_out=v_out, parameters=parameters,
         linear_limits=limits,
@@ -187,9 +187,10 @@ def linear_range(i: Floats, v_out: Floats) -> slice:
     return slice(first, last + 1)
 
 
-def _parameters(
+def named_parameters(
     i: Floats, v_in: Floats, v_out: Floats, r_feedback: float
 ) -> tuple[dict[str, Parameter], tuple[float, float]]:
+    """Fit the named parameters to tables, and find the outputs that end the linear range [V]."""
     linear = linear_range(i, v_out)
     first, last = linear.start, linear.stop - 1
     offset, slope, offset_error, slope_error = _line(i[linear], v_out[linear])

@@ -1,0 +1,132 @@
+"""Climate: what other temperatures and process corners make of a chip's blocks."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.interpolate import CubicSpline, PchipInterpolator
+
+from spicesim.behavioural.arrays import FloatArray, Floats, Model
+from spicesim.behavioural.converter import Polarity
+from spicesim.behavioural.dac import DacModel
+from spicesim.errors import CalibrationError
+
+__all__ = ["ClimateModel", "Condition", "DacChange", "lagrange_weights"]
+
+
+def lagrange_weights(nodes: Sequence[float], x: float) -> Floats:
+    """Return the weights of values at nodes in the polynomial through them, at x."""
+    points = np.asarray(nodes, dtype=float)
+    weights = np.ones(len(points))
+    for k, node in enumerate(points):
+        others = np.delete(points, k)
+        weights[k] = np.prod((x - others) / (node - others))
+    return weights
+
+
+class DacChange(Model):
+    """What a condition adds to a word-line driver."""
+
+    v_open: FloatArray
+    """To the unloaded voltages, one value a code [V]."""
+    knots: tuple[int, ...]
+    """Codes whose load curve was taken."""
+    droop: FloatArray
+    """To the droop at evenly spaced currents up to the driver's limit, shape (knots, currents) [V]."""
+
+    def apply(self, dac: DacModel) -> DacModel:
+        """Return the driver under this condition."""
+        currents = np.linspace(-dac.i_limit, dac.i_limit, self.droop.shape[1])
+        fine = PchipInterpolator(currents, self.droop, axis=1)(dac.currents)
+        level = dac.v_open[np.array(self.knots)]
+        change = CubicSpline(level, fine, axis=0)(dac.v_open[np.array(dac.knots)])
+        return dac.model_copy(update={"v_open": dac.v_open + self.v_open, "droop": dac.droop + change})
+
+
+class Condition(Model):
+    """What one condition adds to the numbers of all blocks of a chip."""
+
+    cell: FloatArray
+    """To the coefficients of the cell."""
+    dacs: dict[Polarity, DacChange]
+    """To the drivers."""
+    senseamps: tuple[FloatArray, ...]
+    """To the input's and the output's table of each amplifier, each of shape (2, points) [V]."""
+
+
+class ClimateModel(Model):
+    """Blocks at some temperatures and corners, on grids that do not depend on these.
+
+    Between temperatures every number follows the polynomial through those that were calibrated, the chip's own
+    included. Corners are as they are, at the chip's own temperature.
+    """
+
+    temperature_c: float
+    """The chip's own temperature [degree Celsius]."""
+    temperatures_c: tuple[float, ...]
+    """The others that were calibrated [degree Celsius]."""
+    temperatures: tuple[Condition, ...]
+    """What they add."""
+    corners: dict[str, Condition]
+    """What other corners of the process add, by name."""
+    sense_currents: tuple[FloatArray, ...]
+    """Currents of the amplifiers' changes, for each amplifier, of shape (points,) [A]."""
+    held_out_c: tuple[float, ...]
+    """Temperatures that took part in no fit, at which whole tiles were compared with ngspice [degree Celsius]."""
+    held_out_errors: tuple[float, ...]
+    """Largest error of an output at each, as a fraction of full scale."""
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Least and greatest temperature [degree Celsius]."""
+        every = (self.temperature_c, *self.temperatures_c)
+        return min(every), max(every)
+
+    def at_temperature(self, temperature_c: float) -> Condition:
+        """Return what a temperature adds.
+
+        Raises
+        ------
+        CalibrationError
+            If it is outside the calibrated ones.
+        """
+        low, high = self.limits
+        if not low <= temperature_c <= high:
+            raise CalibrationError(
+                f"temperatures of {low:g}..{high:g} C are calibrated, got {temperature_c:g} C; "
+                "set process.temperature_c to it and calibrate again"
+            )
+        weights = lagrange_weights((self.temperature_c, *self.temperatures_c), temperature_c)[1:]
+        first = self.temperatures[0]
+
+        def mix(arrays: Sequence[Floats]) -> Floats:
+            return np.asarray(np.tensordot(weights, np.stack(arrays), 1))
+
+        return Condition(
+            cell=mix([condition.cell for condition in self.temperatures]),
+            dacs={
+                polarity: DacChange(
+                    v_open=mix([condition.dacs[polarity].v_open for condition in self.temperatures]),
+                    knots=dac.knots,
+                    droop=mix([condition.dacs[polarity].droop for condition in self.temperatures]),
+                )
+                for polarity, dac in first.dacs.items()
+            },
+            senseamps=tuple(
+                mix([condition.senseamps[k] for condition in self.temperatures]) for k in range(len(first.senseamps))
+            ),
+        )
+
+    def at_corner(self, corner: str) -> Condition:
+        """Return what a corner adds.
+
+        Raises
+        ------
+        CalibrationError
+            If it was not calibrated.
+        """
+        if corner not in self.corners:
+            raise CalibrationError(
+                f"no corner {corner!r} beside the chip's own is calibrated, only: {', '.join(self.corners) or 'none'}; "
+                "choose it with process.models and calibrate again"
+            )
+        return self.corners[corner]
