@@ -18,6 +18,8 @@ from spicesim.plots.network import (
     plot_confusion,
     plot_error_distribution,
     plot_layer_snr,
+    plot_shares,
+    plot_tile_map,
 )
 from spicesim.plots.tiles import plot_error_by_vector, plot_ir_drop, plot_ir_drop_profile, plot_parity
 
@@ -40,5 +42,7 @@ __all__ = [
     "plot_residuals",
     "plot_senseamp_input",
     "plot_senseamp_output",
+    "plot_shares",
+    "plot_tile_map",
     "plot_virtual_ground",
 ]

@@ -6,11 +6,20 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from spicesim.plots.figure import MUTED, SERIES, new_axes, styled
+from spicesim.plots.figure import MUTED, SERIES, new_axes, shades, styled
 
-__all__ = ["plot_accuracies", "plot_budget", "plot_confusion", "plot_error_distribution", "plot_layer_snr"]
+__all__ = [
+    "plot_accuracies",
+    "plot_budget",
+    "plot_confusion",
+    "plot_error_distribution",
+    "plot_layer_snr",
+    "plot_shares",
+    "plot_tile_map",
+]
 
 _COUNTED = 16
 """Most classes whose counts are written into a confusion matrix."""
@@ -140,4 +149,74 @@ def plot_budget(
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("power of the error of the first output [% of the whole chip's]")
     figure.legend(loc="outside upper left", ncols=2, handletextpad=0.1)
+    return figure
+
+
+@styled
+def plot_shares(names: Sequence[str], parts: Sequence[str], values: npt.ArrayLike, axis: str) -> Figure:
+    """Plot what sums consist of: one bar a name, in pieces.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the bars.
+    parts : sequence of str
+        Of the pieces.
+    values : array_like of shape (names, parts)
+        Sizes of the pieces, as percentages of all bars together.
+    axis : str
+        What the axis shows.
+    """
+    figure, (axes,) = new_axes(1.0 + 0.3 * len(names))
+    places, start = np.arange(len(names)), np.zeros(len(names))
+    for k, (part, piece) in enumerate(zip(parts, np.asarray(values, dtype=float).T, strict=True)):
+        axes.barh(places, piece, left=start, color=SERIES[k % len(SERIES)], height=0.6, label=part)
+        start = start + piece
+    axes.set_yticks(places, names)
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel(axis)
+    figure.legend(loc="outside upper left", ncols=len(parts))
+    return figure
+
+
+@styled
+def plot_tile_map(layers: npt.ArrayLike, used: npt.ArrayLike, array: tuple[int, int], names: Sequence[str]) -> Figure:
+    """Plot which part of each array a layer takes.
+
+    Parameters
+    ----------
+    layers : array_like of int, shape (tiles,)
+        Layer of each tile.
+    used : array_like of int, shape (tiles, 2)
+        Rows and columns that it takes.
+    array : tuple of int
+        Rows and columns of an array.
+    names : sequence of str
+        Of the layers.
+    """
+    numbers, sizes = np.asarray(layers), np.asarray(used, dtype=float) / np.asarray(array)
+    across = min(len(numbers), max(8, round(np.sqrt(2 * len(numbers)))))
+    down = -(-len(numbers) // across)
+    # named layers on the page are few; many share a range of colours
+    few = len(names) <= len(SERIES) + 4
+    colours = (*SERIES, *shades(4)) if few else shades(len(names))
+    figure, (axes,) = new_axes(min(6.0, max(1.2, 0.5 + 4.6 * down / across)))
+    for tile, (number, (rows, columns)) in enumerate(zip(numbers, sizes, strict=True)):
+        x, y = tile % across, tile // across
+        axes.add_patch(Rectangle((x + 0.05, y + 0.05), 0.9, 0.9, facecolor="none", edgecolor=MUTED, linewidth=0.5))
+        # drivers stand at the left and amplifiers below: that corner is taken first
+        axes.add_patch(
+            Rectangle(
+                (x + 0.05, y + 0.95 - 0.9 * rows), 0.9 * columns, 0.9 * rows, facecolor=colours[number], alpha=0.85
+            )
+        )
+    axes.set_xlim(0, across)
+    axes.set_ylim(down, 0)
+    axes.set_aspect("equal")
+    axes.set_axis_off()
+    if few:
+        handles = [Rectangle((0, 0), 1, 1, facecolor=colours[k]) for k in range(len(names))]
+        figure.legend(handles, list(names), loc="outside upper left", ncols=min(5, len(names)))
     return figure

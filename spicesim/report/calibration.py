@@ -13,8 +13,10 @@ from spicesim.plots import (
     plot_senseamp_output,
     plot_virtual_ground,
 )
+from spicesim.report.cost import cost_section
 from spicesim.report.numbers import parts_per_million, quantity, uncertain
 from spicesim.report.page import Block, Column, Illustration, Section, Table
+from spicesim.report.parameters import parameters_section
 from spicesim.report.tiles import tile_section
 
 __all__ = ["calibration_sections"]
@@ -31,7 +33,9 @@ def calibration_sections(calibration: Calibration) -> tuple[Section, ...]:
         _dac_section(calibration),
         _cell_section(calibration),
         _senseamp_section(calibration),
+        parameters_section(calibration),
         _validity_section(calibration),
+        cost_section(calibration),
     )
 
 
@@ -146,6 +150,19 @@ def _senseamp_section(calibration: Calibration) -> Section:
             if name in m.parameters else "" for m in models))
         for name in names
     )  # fmt: skip
+    linear: list[Block] = []
+    if calibration.parameters is None:  # they say the same, and more
+        linear.append(
+            Table(
+                caption="Parameters of the linear range, each with its standard error; voltages of the input count "
+                "from the reference upwards, those of the output downwards.",
+                columns=(
+                    Column(title="parameter", text=True),
+                    *(Column(title="r_feedback " + quantity(m.r_feedback, "ohm")) for m in models),
+                ),
+                rows=rows,
+            )
+        )
     return Section(
         anchor="senseamp",
         title="Sense amplifiers (TIA)",
@@ -177,15 +194,7 @@ def _senseamp_section(calibration: Calibration) -> Section:
                     output, "current [A]", label="current · r_feedback [V]", scales=scales
                 ),
             ),
-            Table(
-                caption="Parameters of the linear range, each with its standard error; voltages of the input count "
-                "from the reference upwards, those of the output downwards.",
-                columns=(
-                    Column(title="parameter", text=True),
-                    *(Column(title="r_feedback " + quantity(m.r_feedback, "ohm")) for m in models),
-                ),
-                rows=rows,
-            ),
+            *linear,
             _held_out_table({name: held_out for name, (held_out, _) in named.items()}, "the amplifiers"),
         ),
     )  # fmt: skip

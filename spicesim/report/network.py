@@ -9,6 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from spicesim.audit import Audit
+from spicesim.bound import CONFIDENCE
+from spicesim.budget import Budget
+from spicesim.footprint import Footprint
 from spicesim.network.result import LayerStats
 from spicesim.plots import (
     plot_accuracies,
@@ -17,12 +20,18 @@ from spicesim.plots import (
     plot_ir_drop,
     plot_ir_drop_profile,
     plot_layer_snr,
+    plot_tile_map,
 )
+from spicesim.report.budget import budget_section
+from spicesim.report.footprint import footprint_section
 from spicesim.report.numbers import parts_per_million, percent, quantity
 from spicesim.report.page import Block, Column, Illustration, Section, Table
 from spicesim.report.tiles import parity_illustration
 
-__all__ = ["AccuracyRow", "IrDropMap", "NetworkReport", "network_sections"]
+__all__ = ["AccuracyRow", "IrDropMap", "NetworkReport", "TileUse", "network_sections"]
+
+MOST_TILES = 400
+"""Tiles that a map shows; more could not be told apart."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -37,6 +46,8 @@ class AccuracyRow:
     """Fraction of right answers."""
     note: str = ""
     """What to know about it."""
+    interval: tuple[float, float] | None = None
+    """In which the accuracy lies with the confidence of :data:`spicesim.bound.CONFIDENCE`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -49,6 +60,18 @@ class IrDropMap:
     """Voltage between driver and virtual ground that is not across the cell, shape (rows, columns) [V]."""
     input_name: str
     """What drove it, such as "all inputs at full scale"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TileUse:
+    """What one array holds."""
+
+    layer: str
+    """Name of the layer."""
+    rows: int
+    """Word lines it takes."""
+    columns: int
+    """Bit lines it takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,8 +96,16 @@ class NetworkReport:
     """Comparison with ngspice, if one was made."""
     product_seconds: float | None = None
     """Time of one tile product in the engine that ran the network [s], if known."""
-    ir_drop: IrDropMap | None = None
-    """Voltage map of a tile."""
+    ir_drops: tuple[IrDropMap, ...] = ()
+    """Voltage maps of tiles."""
+    tiles: tuple[TileUse, ...] = ()
+    """All tiles, layer by layer."""
+    array: tuple[int, int] = (0, 0)
+    """Rows and columns of an array."""
+    budget: Budget | None = None
+    """What costs how much, if that was asked for."""
+    footprint: Footprint | None = None
+    """Energy, time and area, if they were asked for."""
     notes: tuple[str, ...] = ()
     """Sentences on what the run could not do as one might expect."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -85,23 +116,34 @@ class NetworkReport:
         """What to see first."""
         ends = self.accuracies[:1] + self.accuracies[1:][-1:]
         found = [(f"accuracy, {row.label}", f"{100 * row.accuracy:.2f} %") for row in ends]
+        if ends and (interval := ends[-1].interval) is not None:
+            found.append((f"{CONFIDENCE:.0%} interval", f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f} %"))
         finite = [layer.snr_db for layer in self.layers if math.isfinite(layer.snr_db)]
         if finite:
             found.append(("noisiest layer", f"{min(finite):.1f} dB"))
         if self.audit is not None:
             found.append(("max error against ngspice", f"{parts_per_million(self.audit.max_error)} ppm FS"))
             found.append(("identical ADC codes", f"{100 * self.audit.codes[0]:.2f} %"))
+        if self.footprint is not None:
+            found.append(("energy, an inference", quantity(self.footprint.total_energy, "J", 3)))
+            found.append(("operations for energy", f"{self.footprint.tops_per_watt:.3g} TOPS/W"))
         return tuple(found or [("inputs", f"{self.images}")])
 
 
 def network_sections(report: NetworkReport) -> tuple[Section, ...]:
     """Tell how a network fared."""
     found = [_accuracy_section(report)] if report.accuracies or report.confusion is not None else []
+    if report.budget is not None:
+        found.append(budget_section(report.budget))
     found.append(_layer_section(report))
+    if report.tiles:
+        found.append(_tile_section(report))
+    if report.ir_drops:
+        found.append(_ir_drop_section(report.ir_drops))
     if report.audit is not None:
         found.append(_audit_section(report.audit, report.engine, report.product_seconds))
-    if report.ir_drop is not None:
-        found.append(_ir_drop_section(report.ir_drop))
+    if report.footprint is not None:
+        found.append(footprint_section(report.footprint))
     return tuple(found)
 
 
@@ -116,9 +158,18 @@ def _accuracy_section(report: NetworkReport) -> Section:
                 columns=(
                     Column(title="run", text=True),
                     Column(title="accuracy", unit="%"),
+                    Column(title=f"{CONFIDENCE:.0%} interval", unit="%"),
                     Column(title="what it is", text=True),
                 ),
-                rows=tuple((row.label, f"{100 * row.accuracy:.2f}", row.note) for row in report.accuracies),
+                rows=tuple(
+                    (
+                        row.label,
+                        f"{100 * row.accuracy:.2f}",
+                        "" if row.interval is None else " to ".join(f"{100 * end:.2f}" for end in row.interval),
+                        row.note,
+                    )
+                    for row in report.accuracies
+                ),
                 wide=report.confusion is None,
             ),
             Illustration(
@@ -228,24 +279,72 @@ def _audit_section(audit: Audit, engine: str, product_seconds: float | None) -> 
     )
 
 
-def _ir_drop_section(drop: IrDropMap) -> Section:
-    loss = np.asarray(drop.loss)
-    row, column = np.unravel_index(int(np.argmax(np.abs(loss))), loss.shape)
+def _tile_section(report: NetworkReport) -> Section:
+    names = list(dict.fromkeys(tile.layer for tile in report.tiles))
+    cells = report.array[0] * report.array[1]
+    columns = [Column(title="layer", text=True), Column(title="tiles"), Column(title="rows x columns", text=True)]
+    columns += [Column(title="cells used"), Column(title="of the arrays", unit="%")]
+
+    def row(name: str, tiles: list[TileUse]) -> tuple[str, ...]:
+        sizes = dict.fromkeys(f"{tile.rows}x{tile.columns}" for tile in tiles)
+        used = sum(tile.rows * tile.columns for tile in tiles)
+        shown = ", ".join(sizes) if len(sizes) <= 3 else f"{next(iter(sizes))} and {len(sizes) - 1} others"
+        return name, f"{len(tiles)}", shown, f"{used:,}", percent(used / (cells * len(tiles)))
+
+    rows = [row(name, [tile for tile in report.tiles if tile.layer == name]) for name in names]
+    everything = row("network", list(report.tiles))
+    rows.append((everything[0], everything[1], "", *everything[3:]))
+    shown = report.tiles[:MOST_TILES]
+    first = "" if len(shown) == len(report.tiles) else f" The first {len(shown)} of {len(report.tiles)} are shown."
     return Section(
-        anchor="ir-drop",
-        title="Voltage lost in the wires",
+        anchor="tiles-map",
+        title="Tiles",
         blocks=(
             Illustration(
-                title=f"{drop.name}, {drop.input_name}",
-                caption="What wires take of the voltage between driver (left) and virtual ground (below) before each "
-                f"cell; it is largest at row {row}, column {column}: {quantity(float(loss[row, column]), 'V', 3)}.",
-                figure=plot_ir_drop(loss),
+                title="Which layer sits on which tile",
+                caption=f"Each frame is an array of {report.array[0]} rows and {report.array[1]} columns, with drivers "
+                f"at its left and amplifiers below; layers take the corner nearest to both.{first}",
+                figure=plot_tile_map(
+                    [names.index(tile.layer) for tile in shown],
+                    [(tile.rows, tile.columns) for tile in shown],
+                    report.array,
+                    names,
+                ),
             ),
-            Illustration(
-                title="The same along a few word lines",
-                caption="A rise along a curve is lost along its word line; jumps from column to column are bit lines "
-                "that carry more current than others, and row 0 is the farthest from the amplifiers.",
-                figure=plot_ir_drop_profile(loss),
+            Table(
+                caption="Cells that weights take, of all those of the layer's arrays.",
+                columns=tuple(columns),
+                rows=tuple(rows),
+                wide=False,
             ),
         ),
     )
+
+
+def _ir_drop_section(drops: tuple[IrDropMap, ...]) -> Section:
+    def largest(drop: IrDropMap) -> tuple[int, int, float]:
+        loss = np.asarray(drop.loss)
+        row, column = np.unravel_index(int(np.argmax(np.abs(loss))), loss.shape)
+        return int(row), int(column), float(loss[row, column])
+
+    worst = max(drops, key=lambda drop: abs(largest(drop)[2]))
+    blocks: list[Block] = []
+    for drop in drops:
+        row, column, loss = largest(drop)
+        blocks.append(
+            Illustration(
+                title=f"{drop.name}, {drop.input_name}",
+                caption="What wires take of the voltage between driver (left) and virtual ground (below) before each "
+                f"cell; it is largest at row {row}, column {column}: {quantity(loss, 'V', 3)}.",
+                figure=plot_ir_drop(drop.loss),
+            )
+        )
+    blocks.append(
+        Illustration(
+            title=f"{worst.name}, along a few word lines",
+            caption="A rise along a curve is lost along its word line; jumps from column to column are bit lines "
+            "that carry more current than others, and row 0 is the farthest from the amplifiers.",
+            figure=plot_ir_drop_profile(worst.loss),
+        )
+    )
+    return Section(anchor="ir-drop", title="Voltage lost in the wires", blocks=tuple(blocks))

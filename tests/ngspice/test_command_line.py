@@ -76,7 +76,9 @@ def test_init_writes_a_chip_that_loads(spicesim, tmp_path):
     refused(spicesim("init", "--preset", "nothing"), "no preset", "generic-1t1r")
 
 
-@pytest.mark.parametrize("command", ["init", "doctor", "netlist", "calibrate", "fit", "infer", "audit", "report", "demo"])
+@pytest.mark.parametrize(
+    "command", ["init", "doctor", "netlist", "calibrate", "fit", "infer", "audit", "report", "demo"]
+)
 def test_every_command_has_help_with_an_example(spicesim, command):
     result = spicesim(command, "--help")
     assert result.returncode == 0

@@ -21,6 +21,7 @@ from spicesim.report import (
     AccuracyRow,
     IrDropMap,
     NetworkReport,
+    TileUse,
     describe_run,
     write_calibration_report,
     write_network_report,
@@ -60,7 +61,9 @@ def network_report(calibration, **changes):
             code_differences=np.array([0] * 31 + [1]), ngspice_seconds=0.25, worst=build_cell(calibration.chip, 2e-5),
         ),
         "product_seconds": 1e-4,
-        "ir_drop": IrDropMap(name="fc, tile 0", loss=np.arange(64.0).reshape(8, 8) * 1e-4, input_name="all on"),
+        "ir_drops": (IrDropMap(name="fc, tile 0", loss=np.arange(64.0).reshape(8, 8) * 1e-4, input_name="all on"),),
+        "tiles": (TileUse(layer="fc <1>", rows=8, columns=4), TileUse(layer="fc <1>", rows=4, columns=8)),
+        "array": (8, 8),
         "notes": ("Softmax stays digital",),
         "provenance": {"seed": 7, "versions": {"ngspice": "44.2"}},
     }  # fmt: skip
@@ -160,13 +163,22 @@ def test_network_page_tells_run_and_calibration(calibration, tmp_path):
     text = written(write_network_report, network_report(calibration), calibration, folder=tmp_path)
     for words in ("digits &amp; more", "fc &lt;1&gt;", "98.50", "97.25", "31.2", "1.25", "96.88 %", "3.12 %",
                   "11 of 400 lie off the diagonal", "2,500", "Softmax stays digital.", "versions.ngspice",
-                  "row 7, column 7: 6.3 mV", calibration.hash, "Memory cell", "Sense amplifiers"):  # fmt: skip
+                  "row 7, column 7: 6.3 mV", "8x4, 4x8", "50.0", calibration.hash, "Memory cell",
+                  "Sense amplifiers"):  # fmt: skip
         assert words in text, words
 
 
-@pytest.mark.parametrize("absent", ["accuracies", "confusion", "audit", "ir_drop", "everything"])
+@pytest.mark.parametrize("absent", ["accuracies", "confusion", "audit", "ir_drops", "tiles", "everything"])
 def test_network_page_without_some_of_its_parts(calibration, tmp_path, absent):
-    empty = {"accuracies": (), "confusion": None, "audit": None, "ir_drop": None, "notes": (), "provenance": {}}
+    empty = {
+        "accuracies": (),
+        "confusion": None,
+        "audit": None,
+        "ir_drops": (),
+        "tiles": (),
+        "notes": (),
+        "provenance": {},
+    }
     changes = empty if absent == "everything" else {absent: empty[absent]}
     text = written(write_network_report, network_report(calibration, **changes), calibration, folder=tmp_path)
     outline(text)
@@ -179,12 +191,14 @@ def test_run_of_a_network_becomes_its_report(calibration, tmp_path):
     dataset = Dataset(inputs={"x": digits.x[:20]}, labels=digits.y[:20], calibration_inputs=None)
     ideal = run_experiment(network, dataset, calibration, IdealEngine(calibration.chip))
     exact = run_experiment(network, dataset, calibration, ExactEngine(calibration), audit=2)
-    report = describe_run(exact, "digits", {"ideal circuit": ideal})
+    report = describe_run(exact, "digits", {"ideal circuit": ideal}, network=network)
     assert [row.label for row in report.accuracies] == ["digital", "ideal circuit", "exact"]
     assert [row.accuracy for row in report.accuracies[1:]] == [ideal.accuracy, exact.accuracy]
     assert np.trace(report.confusion) == round(20 * exact.accuracy)
     assert report.confusion.sum() == 20
-    assert report.ir_drop.loss.shape == (8, 8)
+    assert {drop.loss.shape for drop in report.ir_drops} <= {(8, 8), (8, 4)}
+    assert report.ir_drops
+    assert len(report.tiles) == sum(layer.tiles for layer in exact.result.stats.layers)
     assert np.array_equal(report.audit.measured, exact.audit.measured)
     text = written(write_network_report, report, calibration, folder=tmp_path)
     assert f"{100 * exact.accuracy:.2f} %" in text
@@ -194,7 +208,7 @@ def test_run_without_labels_or_audit_becomes_its_report(calibration, tmp_path):
     network, digits = compile_network(digits_network("mlp"), calibration), load_digits()
     dataset = Dataset(inputs={"x": digits.x[:4]}, labels=None, calibration_inputs=digits.x_calibration)
     report = describe_run(run_experiment(network, dataset, calibration, ExactEngine(calibration)), "digits")
-    assert (report.accuracies, report.confusion, report.audit, report.ir_drop) == ((), None, None, None)
+    assert (report.accuracies, report.confusion, report.audit, report.ir_drops) == ((), None, None, ())
     outline(written(write_network_report, report, calibration, folder=tmp_path))
 
 

@@ -7,10 +7,32 @@ from html import unescape
 import numpy as np
 import pytest
 
+from spicesim.budget import Budget, Variant
 from spicesim.calibration.calibrate import calibrate
 from spicesim.chip import preset
-from spicesim.report import IrDropMap, NetworkReport, write_network_report
+from spicesim.footprint import BLOCKS, Footprint, LayerFootprint
+from spicesim.report import IrDropMap, NetworkReport, TileUse, write_network_report
 
+
+def variant(error):
+    return Variant(sources=(), errors=np.full((1, 2, 3), error), snr_db=(30.0,), cosine=0.999, accuracy=0.5)
+
+
+BUDGET = Budget(
+    layers=("fc",), sources=("wires", "read noise"), digital=np.ones((2, 3)), none=variant(0.0), whole=variant(0.2),
+    alone={"wires": variant(0.1), "read noise": variant(0.12)},
+    without={"wires": variant(0.12), "read noise": variant(0.1)}, chips=1, seed=0,
+)  # fmt: skip
+FOOTPRINT = Footprint(
+    layers=tuple(
+        LayerFootprint(
+            name=f"layer {k}", tiles=2, vectors=1.0, products=2.0, macs=64.0, energy=dict.fromkeys(BLOCKS, 1e-9),
+            standard_error=1e-12, sampled=4, t_product=3e-7, area=dict.fromkeys(BLOCKS, 1e-8),
+        )
+        for k in range(3)
+    ),
+    t_read=2e-7, columns_per_adc=1,
+)  # fmt: skip
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 PROBE = """
@@ -39,7 +61,11 @@ def test_page_renders_without_errors_or_requests(tmp_path, width):
         images=2,
         layers=(),
         confusion=np.eye(2, dtype=int),
-        ir_drop=IrDropMap(name="fc", loss=np.ones((8, 8)), input_name="all on"),
+        ir_drops=(IrDropMap(name="fc", loss=np.ones((8, 8)), input_name="all on"),),
+        tiles=tuple(TileUse(layer=f"layer {k % 3}", rows=8 - k, columns=4) for k in range(6)),
+        array=(8, 8),
+        budget=BUDGET,
+        footprint=FOOTPRINT,
     )
     path = tmp_path / "page.html"
     write_network_report(report, calibration, path)

@@ -1,0 +1,85 @@
+"""The section on what a network takes: energy, time and area."""
+
+import numpy as np
+
+from spicesim.footprint import BLOCKS, Footprint
+from spicesim.plots import plot_shares
+from spicesim.report.numbers import percent, quantity
+from spicesim.report.page import Column, Facts, Illustration, Section, Table
+
+__all__ = ["footprint_section"]
+
+_METHOD = (
+    "A sample of the products is solved on the calibrated chip; blocks draw their solved power from the change of "
+    "codes until the last column is converted, {read} and {shared}; then tiles draw nothing. Digital work, control and buses "
+    "are not counted; areas are those of the blocks' devices times the overhead of a layout, an assumption."
+)
+
+
+def _square(area: float) -> str:
+    """Format an area [m^2]."""
+    return f"{1e6 * area:.3g} mm²"
+
+
+def footprint_section(found: Footprint) -> Section:
+    """Tell the energy, time and area of an inference."""
+    shared = "one ADC a column" if found.columns_per_adc == 1 else f"an ADC for {found.columns_per_adc} columns"
+    total, area = found.total_energy, found.area
+    error = f" ± {quantity(found.standard_error, 'J', 2)}" if found.standard_error else ""
+    facts = Facts(
+        items=(
+            ("energy, an inference", quantity(total, "J", 3) + error),
+            ("energy, a MAC", quantity(found.energy_per_mac, "J", 3)),
+            ("operations for energy", f"{found.tops_per_watt:.3g} TOPS/W"),
+            ("latency, layer after layer", quantity(found.latency, "s", 3)),
+            ("interval, pipelined", quantity(found.interval, "s", 3)),
+            ("throughput, pipelined", f"{found.tops:.3g} TOPS"),
+            ("area of all tiles", _square(sum(area.values()))),
+            ("MACs, an inference", f"{found.macs:,.0f}"),
+        )
+    )
+    columns = [Column(title="layer", text=True), Column(title="vectors"), Column(title="energy")]
+    columns += [Column(title=block, unit="%") for block in BLOCKS]
+    columns += [Column(title="a MAC"), Column(title="latency"), Column(title="area")]
+    rows = [
+        (
+            layer.name, f"{layer.vectors:g}", quantity(layer.total_energy, "J", 3),
+            *(percent(layer.energy[block] / layer.total_energy) for block in BLOCKS),
+            quantity(layer.total_energy / layer.macs, "J", 3), quantity(layer.latency, "s", 3),
+            _square(sum(layer.area.values())),
+        )
+        for layer in found.layers
+    ]  # fmt: skip
+    rows.append(
+        (
+            "network", "", quantity(total, "J", 3), *(percent(found.energy[block] / total) for block in BLOCKS),
+            quantity(found.energy_per_mac, "J", 3), quantity(found.latency, "s", 3), _square(sum(area.values())),
+        )
+    )  # fmt: skip
+    shares = np.array([[100 * layer.energy[block] / total for block in BLOCKS] for layer in found.layers])
+    whole = sum(area.values())
+    areas = np.array([[100 * layer.area[block] / whole for block in BLOCKS] for layer in found.layers])
+    names = [layer.name for layer in found.layers]
+    return Section(
+        anchor="footprint",
+        title="Energy, time and area",
+        text=_METHOD.format(read=f"{quantity(found.t_read, 's', 3)} to the sample", shared=shared),
+        blocks=(
+            facts,
+            Table(
+                caption="An inference by layer; the parts of an energy by block in % of the layer's.",
+                columns=tuple(columns),
+                rows=tuple(rows),
+            ),
+            Illustration(
+                title="Energy by layer and block",
+                caption="Of an inference; the bars add up to 100 %.",
+                figure=plot_shares(names, BLOCKS, shares, "share of the energy [%]"),
+            ),
+            Illustration(
+                title="Area by layer and block",
+                caption="Of all tiles; the bars add up to 100 %.",
+                figure=plot_shares(names, BLOCKS, areas, "share of the area [%]"),
+            ),
+        ),
+    )
