@@ -11,8 +11,8 @@ __all__ = ["footprint_section"]
 
 _METHOD = (
     "A sample of the products is solved on the calibrated chip; blocks draw their solved power from the change of "
-    "codes until the last column is converted, {read} and {shared}; then tiles draw nothing. Digital work, control and buses "
-    "are not counted; areas are those of the blocks' devices times the overhead of a layout, an assumption."
+    "codes until the last column is converted, {read} and {shared}; then tiles draw nothing. Digital work, control "
+    "and buses are not counted; areas are those of the blocks' devices times the overhead of a layout, an assumption."
 )
 
 
