@@ -86,7 +86,8 @@ class FastCrossbar:
         self.array, self.tolerance, self.v_range = array, float(tolerance), (low, high)
         rows, columns = array.shape
         inputs = held_out_inputs(rows, low, high, seed)
-        exact = array.solve(inputs, tolerance=self._solver_tolerance, threads=threads).currents
+        truth = float(np.clip(1e-3 * self.tolerance, 1e-11, 1e-6))
+        exact = array.solve(inputs, tolerance=truth, threads=threads).currents
         self.full_scale = float(np.abs(exact).max())
         """Largest column current over the held-out inputs [A]."""
         self.trials: tuple[Trial, ...] = ()
@@ -102,10 +103,6 @@ class FastCrossbar:
             if MARGIN * largest <= self.tolerance:
                 self._form = form
                 return
-
-    @property
-    def _solver_tolerance(self) -> float:
-        return float(np.clip(1e-3 * self.tolerance, 1e-11, 1e-6))
 
     @property
     def form(self) -> str:
@@ -164,7 +161,8 @@ class FastCrossbar:
         batch = np.atleast_2d(given)
         if self._form is None:
             self._check(batch, float(np.abs(batch - self._centre).max(initial=0.0)) / self._half)
-            found = self.array.solve(batch, tolerance=self._solver_tolerance, threads=threads).currents
+            tolerance = float(np.clip(1e-2 * self.tolerance, 1e-11, 3e-6))
+            found = self.array.solve(batch, tolerance=tolerance, precision="single", threads=threads).currents
             out: npt.NDArray[np.floating] = found.astype(given.dtype)
         else:
             out, reached = self._form.evaluate(batch, threads)
