@@ -11,6 +11,7 @@ from spicesim.behavioural.converter import dac_voltages
 from spicesim.chip import Chip
 from spicesim.devices import DeviceModel, TileDevices, tile_generator
 from spicesim.engine import Engine, Tile
+from spicesim.noisy_engine import NoisyEngine
 
 __all__ = ["DeviceEngine", "PreparedDevices"]
 
@@ -114,7 +115,9 @@ class DeviceEngine:
         return self.engine.mvm(prepared.ready, codes)
 
     def read(self, prepared: PreparedDevices, codes: npt.NDArray[np.integer[Any]], volts: Floats) -> Floats:
-        """Return amplifier outputs with the noise of one read [V]."""
+        """Return amplifier outputs with the noise of one read, that of circuits included if the engine has it [V]."""
+        if isinstance(self.engine, NoisyEngine):
+            volts = self.engine.read(prepared.ready, volts)
         if prepared.variance is None:
             return volts
         dac, tile = self._chip.dac, prepared.tile

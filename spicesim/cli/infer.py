@@ -24,6 +24,7 @@ from spicesim.network.dataset import load_dataset
 from spicesim.network.ranges import AdcFit, InputScale
 from spicesim.network.uncalibrated import UncalibratedChip, calibrated
 from spicesim.ngspice.batch import BatchSimulator
+from spicesim.noisy_engine import NoisyEngine
 from spicesim.study import CONFIDENCE, Study, run_study
 
 __all__ = ["infer", "parse_time"]
@@ -79,12 +80,15 @@ _SECONDS = {"": 1.0, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "y": 365.
     "--seeds", metavar="N", type=click.IntRange(1), default=1, help="Chips to run, each with its own devices."
 )
 @click.option("--no-drift-compensation", is_flag=True, help="Leave the mean drift of a tile as it is.")
+@click.option("--noise", is_flag=True, help="Give every output the calibrated noise of circuits, drawn by --seed.")
 @click.option("--images", metavar="N", type=click.IntRange(1), help="Take the first N inputs only.")
 @click.option(
     "--audit", "audit_count", metavar="N", type=click.IntRange(0), default=0, help="Products to do in ngspice."
 )
 @click.option("--worst", "worst_path", metavar="WORST.cir", help="Write the audited product with the largest error.")
-@click.option("--seed", metavar="S", type=int, default=0, help="Seed of the audit's sample and of the first chip.")
+@click.option(
+    "--seed", metavar="S", type=int, default=0, help="Seed of the audit's sample, of noise and of the first chip."
+)
 @click.option("--json", "json_path", metavar="OUT.json", help="Write the numbers.")
 @click.option("--output", metavar="OUT.npz", help="Write every output of the network.")
 @click.option("--report", "report_path", metavar="OUT.html", help="Write a page to look at.")
@@ -107,6 +111,7 @@ def infer(
     time_text: str,
     seeds: int,
     no_drift_compensation: bool,
+    noise: bool,
     images: int | None,
     audit_count: int,
     worst_path: str | None,
@@ -154,6 +159,8 @@ def infer(
         return build_engine(word, calibrated(calibration), simulator=simulator, jobs=jobs)
 
     engine = mix_engines(network, engine, build_other, engine_for, ngspice_for)
+    if noise:
+        engine = NoisyEngine(engine, calibrated(calibration).require_noise(), seed=seed)
     options: dict[str, Any] = {
         "gains": gains, "audit": audit_count, "simulator": simulator, "jobs": jobs, "progress": True,
         "worst_path": worst_path,

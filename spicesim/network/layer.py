@@ -17,6 +17,7 @@ from spicesim.network.gains import Gains, fit_tile_gains
 from spicesim.network.graph import AnalogNode
 from spicesim.network.ranges import AdcFit, InputScale, LayerRanges, fit_ranges
 from spicesim.network.result import LayerMeter, LayerStats
+from spicesim.noisy_engine import NoisyEngine
 
 __all__ = ["AnalogLayer", "Calibration", "Observer"]
 
@@ -277,6 +278,8 @@ class AnalogLayer:
 
 def _read(engine: Engine, ready: Any, codes: Codes, volts: Floats) -> tuple[Floats, float]:
     """Return amplifier outputs as converters see them [V], and the factor that undoes drift digitally."""
+    if isinstance(engine, NoisyEngine):
+        return engine.read(ready, volts), 1.0
     if not isinstance(engine, DeviceEngine):
         return volts, 1.0
     return engine.read(ready, codes, volts), ready.compensation

@@ -22,7 +22,7 @@ LAYERS = [
     ["ngspice"],
     ["sampling"],
     ["calibration"],
-    ["engine", "fast_engine", "device_engine", "mixed_engine", "transfer_engine", "ablation"],
+    ["engine", "fast_engine", "device_engine", "noisy_engine", "mixed_engine", "transfer_engine", "ablation"],
     ["bench", "network", "audit", "plots", "characterise"],
     ["experiment", "study", "budget", "footprint", "report", "torch"],
     ["demo", "cli"],
