@@ -7,10 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from spicesim.bench.measurement import GEMM_BATCH, Measurement, matrix_product, median_seconds, peak_memory
-from spicesim.bench.peers import NodalEquations, badcrossbar_currents, ngspice_currents
+from spicesim.bench.peers import NodalEquations, badcrossbar_currents, import_peer, ngspice_currents
 from spicesim.bench.work import Work, make_work
 from spicesim.cells import Cell
 from spicesim.crossbar import Crossbar
+from spicesim.crossbar.operating_point import Precision
 from spicesim.fast.crossbar import FastCrossbar
 from spicesim.fast.trial import measure
 from spicesim.ngspice.batch import BatchSimulator
@@ -45,6 +46,10 @@ class Contender:
     """Solves the work with a number of repeats; None if it is not installed."""
     bipolar: bool = False
     """Inputs of both signs."""
+    threads: int = 1
+    """Threads; a machine with fewer processors leaves it out."""
+    install: str = ""
+    """How to install what it needs, if it may be absent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,20 +70,31 @@ class Found:
     """Whether the memory is that of ngspice."""
 
 
-def _exact(tolerance: float | None, single: bool) -> Callable[[Work, int], Found]:
-    def run(work: Work, repeats: int) -> Found:
-        def solve(v: Floats) -> Floats:
-            precision = "single" if single else "double"
-            return work.array.solve(v, tolerance=tolerance, precision=precision).currents  # type: ignore[arg-type]
+def _timed(
+    work: Work, repeats: int, run: Callable[[int], object], vectors: int, threads: int
+) -> tuple[float, float, str]:
+    """Time a way that takes a number of threads: a vector, a vector of the matrix product, and the gain by threads."""
+    product = matrix_product(*work.array.shape)
+    if threads == 1:
+        seconds, gemm = median_seconds(lambda: run(1), product, repeats=repeats)
+        return seconds / vectors, gemm / GEMM_BATCH, ""
+    one, seconds, gemm = median_seconds(lambda: run(1), lambda: run(threads), product, repeats=repeats)
+    return seconds / vectors, gemm / GEMM_BATCH, f"{one / seconds:.2f} times as fast as one thread"
 
-        batch = work.batch[:TIMED]
-        seconds, gemm = median_seconds(lambda: solve(batch), matrix_product(*work.array.shape), repeats=repeats)
-        return Found(vector=seconds / TIMED, gemm=gemm / GEMM_BATCH, currents=solve(work.checks))
+
+def _exact(precision: Precision, threads: int = 1) -> Callable[[Work, int], Found]:
+    def run(work: Work, repeats: int) -> Found:
+        def solve(v: Floats, threads: int) -> Floats:
+            return work.array.solve(v, precision=precision, threads=threads).currents
+
+        batch = work.batch[: TIMED * threads]
+        vector, gemm, note = _timed(work, repeats, lambda n: solve(batch, n), len(batch), threads)
+        return Found(vector=vector, gemm=gemm, currents=solve(work.checks, threads), note=note)
 
     return run
 
 
-def _fast(tolerance: float) -> Callable[[Work, int], Found]:
+def _fast(tolerance: float, threads: int = 1) -> Callable[[Work, int], Found]:
     def run(work: Work, repeats: int) -> Found:
         array = work.array
 
@@ -88,9 +104,9 @@ def _fast(tolerance: float) -> Callable[[Work, int], Found]:
 
         (seconds,), fast = median_seconds(prepare, repeats=min(repeats, 3)), prepare()
         batch = work.batch.astype(np.float32)
-        product = matrix_product(*array.shape)
-        vector, gemm = (t / GEMM_BATCH for t in median_seconds(lambda: fast.currents(batch), product, repeats=repeats))
-        return Found(prepare=seconds, vector=vector, gemm=gemm, currents=fast.currents(work.checks), note=fast.form)
+        vector, gemm, note = _timed(work, repeats, lambda n: fast.currents(batch, n), len(batch), threads)
+        currents = fast.currents(work.checks, threads)
+        return Found(prepare=seconds, vector=vector, gemm=gemm, currents=currents, note=note or fast.form)
 
     return run
 
@@ -120,14 +136,19 @@ def _splu(work: Work, repeats: int) -> Found:
     return Found(prepare=seconds, currents=work.checks @ equations.transfer_matrix().T, note="as a matrix")
 
 
-def _chord(work: Work, repeats: int) -> Found:
-    equations, array = NodalEquations(work.array), work.array
-    slopes = array.cell.slope(array.g, np.full(array.shape, 0.5 * work.v_range[1]))
-    (prepare,) = median_seconds(lambda: equations.factor(slopes), repeats=min(repeats, 3))
-    factor = equations.factor(slopes)
-    (vector,) = median_seconds(lambda: equations.chord(factor, work.batch[0], 1e-7), repeats=min(repeats, 3))
-    currents = np.stack([equations.chord(factor, v, 1e-7) for v in work.checks[:4]])
-    return Found(prepare=prepare, vector=vector, currents=currents, note="to 1e-7 V")
+def _chord(cholmod: bool) -> Callable[[Work, int], Found | None]:
+    def run(work: Work, repeats: int) -> Found | None:
+        if cholmod and import_peer("cvxopt.cholmod") is None:
+            return None
+        equations, array = NodalEquations(work.array), work.array
+        factorise = equations.factor_cholmod if cholmod else equations.factor
+        slopes = array.cell.slope(array.g, np.full(array.shape, 0.5 * work.v_range[1]))
+        (prepare,), factor = median_seconds(lambda: factorise(slopes), repeats=min(repeats, 3)), factorise(slopes)
+        (vector,) = median_seconds(lambda: equations.chord(factor, work.batch[0], 1e-7), repeats=min(repeats, 3))
+        currents = np.stack([equations.chord(factor, v, 1e-7) for v in work.checks[:4]])
+        return Found(prepare=prepare, vector=vector, currents=currents, note="to 1e-7 V")
+
+    return run
 
 
 def _ngspice(vectors: int) -> Callable[[Work, int], Found]:
@@ -152,14 +173,29 @@ def _badcrossbar(work: Work, repeats: int) -> Found | None:
 CONTENDERS = (
     Contender(name="spicesim, transfer matrix", linear=True, largest=1024, run=_transfer_matrix),
     Contender(name="scipy splu and a solve a row", linear=True, largest=256, run=_splu),
-    Contender(name="badcrossbar", linear=True, largest=128, run=_badcrossbar),
+    Contender(
+        name="badcrossbar",
+        linear=True,
+        largest=128,
+        run=_badcrossbar,
+        install="pip install pathvalidate sigfig && pip install --no-deps badcrossbar",
+    ),
     Contender(name="ngspice .op", linear=True, largest=128, run=_ngspice(1)),
     Contender(name="spicesim fast, cheap", linear=False, largest=512, run=_fast(CHEAP)),
+    Contender(name="spicesim fast, cheap, 2 threads", linear=False, largest=512, run=_fast(CHEAP, 2), threads=2),
     Contender(name="spicesim fast, fine", linear=False, largest=512, run=_fast(FINE)),
     Contender(name="spicesim fast, fine", linear=False, largest=512, run=_fast(FINE), bipolar=True),
-    Contender(name="spicesim exact, single", linear=False, largest=512, run=_exact(None, single=True)),
-    Contender(name="spicesim exact, 1e-11", linear=False, largest=512, run=_exact(None, single=False)),
-    Contender(name="chord Newton on splu", linear=False, largest=256, run=_chord),
+    Contender(name="spicesim exact, single", linear=False, largest=512, run=_exact("single")),
+    Contender(name="spicesim exact, single, 2 threads", linear=False, largest=512, run=_exact("single", 2), threads=2),
+    Contender(name="spicesim exact, 1e-11", linear=False, largest=512, run=_exact("double")),
+    Contender(name="chord Newton on splu", linear=False, largest=256, run=_chord(cholmod=False)),
+    Contender(
+        name="chord Newton on CHOLMOD",
+        linear=False,
+        largest=256,
+        run=_chord(cholmod=True),
+        install="pip install cvxopt",
+    ),
     Contender(name="ngspice .dc, 8 vectors", linear=False, largest=128, run=_ngspice(NGSPICE_VECTORS)),
     Contender(name="ngspice .op", linear=False, largest=128, run=_ngspice(1)),
 )

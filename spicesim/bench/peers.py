@@ -1,8 +1,11 @@
 """How others solve an array: sparse factorisations of the nodal equations, ngspice, badcrossbar."""
 
+import functools
 import importlib
 import logging
 import re
+import warnings
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,13 +19,23 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.batch import BatchSimulator
 from spicesim.units import spice_number
 
-__all__ = ["NodalEquations", "badcrossbar_currents", "ngspice_currents"]
+__all__ = ["NodalEquations", "badcrossbar_currents", "import_peer", "ngspice_currents"]
 
 Floats = npt.NDArray[np.float64]
 
 
+@functools.cache
+def import_peer(name: str) -> ModuleType | None:
+    """Import a module of a package that need not be installed, without its warnings; None if it is not."""
+    try:
+        with warnings.catch_warnings(record=True):  # not a filter: badcrossbar sets one that shows all
+            return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
 class NodalEquations:
-    """The nodal equations of an array with wires of more than 0 ohm, for scipy's sparse solvers.
+    """The nodal equations of an array with wires of more than 0 ohm, for sparse solvers.
 
     Nodes 0 .. rows*columns-1 lie on the word lines, the others on the bit lines.
     """
@@ -46,13 +59,19 @@ class NodalEquations:
         )
         self._heads, self._feet = nodes[:, 0], bit[-1]
 
-    def factor(self, slopes: Floats) -> Any:
-        """Factorise with cells of given slopes (rows, columns) [S]."""
+    def _matrix(self, slopes: Floats) -> Any:
         word, bit = self._cells
-        cells = _branches(word, bit, slopes.ravel(), self._wires.shape[0])
+        return (self._wires + _branches(word, bit, slopes.ravel(), self._wires.shape[0])).tocsc()
+
+    def factor(self, slopes: Floats) -> Any:
+        """Factorise by scipy's splu with cells of given slopes (rows, columns) [S]."""
         return scipy.sparse.linalg.splu(
-            (self._wires + cells).tocsc(), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}
+            self._matrix(slopes), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}
         )
+
+    def factor_cholmod(self, slopes: Floats) -> Any:
+        """Do the same by CHOLMOD, as cvxopt brings it; it must be installed."""
+        return _Cholmod(self._matrix(slopes))
 
     def transfer_matrix(self) -> Floats:
         """One factorisation and one solve a row, (columns, rows) [S]."""
@@ -78,6 +97,26 @@ class NodalEquations:
             if np.abs(step).max() <= tolerance:
                 return np.asarray(self._foot * nodes[self._feet])
         raise ConvergenceError(f"chord Newton does not converge in {limit} steps; lower the inputs")
+
+
+class _Cholmod:
+    """A factorisation of a symmetric matrix, with the method of scipy's."""
+
+    def __init__(self, matrix: Any) -> None:
+        cvxopt, cholmod = import_peer("cvxopt"), import_peer("cvxopt.cholmod")
+        assert cvxopt is not None
+        assert cholmod is not None
+        self._cholmod, self._column = cholmod, cvxopt.matrix
+        lower = scipy.sparse.tril(matrix).tocoo()
+        a = cvxopt.spmatrix(*(cvxopt.matrix(x) for x in (lower.data, lower.row, lower.col)), lower.shape)
+        self._factor = self._cholmod.symbolic(a)
+        self._cholmod.numeric(a, self._factor)
+
+    def solve(self, right: Floats) -> Floats:
+        """Solve for one right side (nodes,)."""
+        x = self._column(right)
+        self._cholmod.solve(self._factor, x)
+        return np.asarray(x)[:, 0]
 
 
 def _branches(start: npt.NDArray[Any], end: npt.NDArray[Any], g: Floats, size: int) -> Any:
@@ -118,12 +157,11 @@ def ngspice_currents(array: Crossbar, v: Floats, simulator: BatchSimulator) -> t
 
 def badcrossbar_currents(array: Crossbar, v: Floats) -> Floats | None:
     """Solve vectors with badcrossbar, or return None if it is not installed."""
-    try:
-        compute = importlib.import_module("badcrossbar.compute").compute
-    except ImportError:
+    badcrossbar = import_peer("badcrossbar.compute")
+    if badcrossbar is None:
         return None
-    logging.disable(logging.INFO)  # it tells its steps on standard output
-    found = compute(
+    logging.getLogger("badcrossbar").setLevel(logging.WARNING)  # it tells its steps on standard output
+    found = badcrossbar.compute(
         v.T,
         1 / array.g,
         r_i_word_line=float(array.r_word_line[0, 0]),
