@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spicesim.audit import Audit, audit_samples
+from spicesim.bound import share_interval
 from spicesim.calibration.calibration import Calibration
 from spicesim.engine import Engine
 from spicesim.network import Network, Result
@@ -20,6 +21,9 @@ from spicesim.ngspice.batch import BatchSimulator
 from spicesim.provenance import cpu_name, now
 
 __all__ = ["Experiment", "run_experiment"]
+
+MAPPED = 32
+"""Products to keep of a run without an audit, for maps of voltages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -50,6 +54,11 @@ class Experiment:
     def digital_accuracy(self) -> float | None:
         """The same of the digital run."""
         return _accuracy(self.digital, self.dataset.labels)
+
+    def interval(self, accuracy: float) -> tuple[float, float]:
+        """Return the interval of an accuracy, the inputs being a sample of all there could be."""
+        images = self.result.stats.images
+        return share_interval(round(accuracy * images), images)
 
     @property
     def product_seconds(self) -> float:
@@ -86,6 +95,7 @@ class Experiment:
             "engine": self.result.engine,
             "images": stats.images,
             "accuracy": self.accuracy,
+            "accuracy_interval": None if self.accuracy is None else self.interval(self.accuracy),
             "digital_accuracy": self.digital_accuracy,
             "seconds": self.seconds,
             "tile_products": stats.mvms,
@@ -192,7 +202,7 @@ def run_experiment(
         network.fit_gains(dataset.first(CHUNK).inputs if typical is None else typical, gains)
     network.prepare(engine, progress=progress)
     start = time.monotonic()
-    result = network.run(dataset.inputs, engine, sample=audit, seed=seed, progress=progress)
+    result = network.run(dataset.inputs, engine, sample=audit or MAPPED, seed=seed, progress=progress)
     seconds = time.monotonic() - start
     audited = None
     if audit:

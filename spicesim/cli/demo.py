@@ -17,6 +17,7 @@ from spicesim.engine import ExactEngine, IdealEngine
 from spicesim.errors import CalibrationError
 from spicesim.experiment import Experiment, run_experiment
 from spicesim.files import exists, write_text
+from spicesim.findings import Findings, gather_findings
 from spicesim.netlist import build_cell, build_column, build_crossbar, build_dac, build_senseamp
 from spicesim.network import Network, compile_network, digits_network, load_digits
 from spicesim.network.dataset import Dataset
@@ -54,7 +55,8 @@ def demo(output: str, preset_name: str, kind: str, audit_count: int, seed: int, 
     circuit = run_experiment(
         network, dataset, calibration, ExactEngine(calibration), audit=audit_count, seed=seed, jobs=jobs, progress=True
     )
-    _write_results(folder, kind, {"ideal": ideal, "no_wires": no_wires, "circuit": circuit})
+    findings = gather_findings(network, circuit)
+    _write_results(folder, kind, {"ideal": ideal, "no_wires": no_wires, "circuit": circuit}, findings)
     click.echo(f"\n{_accuracy_table(ideal, no_wires, circuit)}\n")
     assert circuit.audit is not None
     click.echo(format_audit(circuit.audit, circuit.product_seconds))
@@ -127,16 +129,16 @@ def _snr(experiment: Experiment) -> str:
     return " ".join(f"{layer.snr_db:.1f}" for layer in experiment.result.stats.layers)
 
 
-def _write_results(folder: Path, kind: str, experiments: dict[str, Experiment]) -> None:
+def _write_results(folder: Path, kind: str, experiments: dict[str, Experiment], findings: Findings) -> None:
     from spicesim.report import describe_run, write_network_report  # drawing takes a second to import
 
     circuit = experiments["circuit"]
-    document = circuit.document()
+    document = circuit.document() | findings.document()
     document["network"] = kind
     document["variants"] = {name: experiment.document() for name, experiment in experiments.items()}
     assert circuit.audit is not None
     circuit.audit.worst.write(folder / "netlists" / "audit_worst.cir")
     write_text(folder / "result.json", json.dumps(document, indent=1) + "\n")
     others = {"ideal circuit": experiments["ideal"], "wires ignored": experiments["no_wires"]}
-    run = describe_run(circuit, f"{kind.upper()} on handwritten digits", others)
+    run = describe_run(circuit, f"{kind.upper()} on handwritten digits", others, findings=findings)
     write_network_report(run, calibrated(circuit.calibration), folder / "report.html")

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import click
 
-from spicesim.budget import CONFIDENCE, Budget, run_budget
+from spicesim.budget import run_budget
 from spicesim.calibration.calibration import load_calibration
 from spicesim.cli.infer import parse_time
-from spicesim.cli.tables import format_table
+from spicesim.cli.tables import format_budget
 from spicesim.device_presets import DEVICES, device_preset
 from spicesim.errors import SpecError
 from spicesim.files import write_text
 from spicesim.network.dataset import load_dataset
 from spicesim.network.ranges import AdcFit, InputScale
 
-__all__ = ["explain", "format_budget"]
+__all__ = ["explain"]
 
 
 @click.command(
@@ -73,27 +73,3 @@ def explain(
 
         write_budget_report(budget, calibration, Path(model).stem, report_path)
         click.echo(f"wrote {report_path}")
-
-
-def format_budget(budget: Budget) -> str:
-    """Format an error budget."""
-    estimates = budget.estimates()
-
-    def row(name: str, key: str) -> list[str]:
-        found = estimates[key]
-        lost = estimates.get(key.replace("alone", "without")) if key.startswith("alone") else None
-        variant = {"floor": budget.none, "total": budget.whole}.get(key, budget.alone.get(name))
-        return [
-            name,
-            f"{100 * found.value:.4f}",
-            f"{100 * found.low:.4f}..{100 * found.high:.4f}",
-            "-" if lost is None else f"{100 * lost.value:.4f}",
-            "-" if variant is None else f"{variant.cosine:.5f}",
-            "-" if variant is None or variant.accuracy is None else f"{variant.accuracy:.4f}",
-            "-" if variant is None else " ".join(f"{snr:.1f}" for snr in variant.snr_db),
-        ]
-
-    rows = [row("none", "floor"), *(row(name, f"alone {name}") for name in budget.sources)]
-    rows += [row("correlation", "correlation"), row("interaction", "interaction"), row("whole chip", "total")]
-    head = ["error power [% of the output's]", "alone", f"{CONFIDENCE:.0%} interval", "lost without it", "cosine"]
-    return format_table([*head, "accuracy", "SNR a layer [dB]"], rows)

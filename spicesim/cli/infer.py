@@ -11,6 +11,7 @@ import numpy as np
 
 from spicesim.calibration.calibration import Calibration, load_calibration
 from spicesim.cli.engines import mix_engines
+from spicesim.cli.findings import find_more, findings_options, format_findings
 from spicesim.cli.options import jobs_option, open_chip, timeout_option
 from spicesim.cli.tables import format_audit, format_layers
 from spicesim.device_presets import DEVICES, device_preset
@@ -86,6 +87,7 @@ _SECONDS = {"": 1.0, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "y": 365.
     "--audit", "audit_count", metavar="N", type=click.IntRange(0), default=0, help="Products to do in ngspice."
 )
 @click.option("--worst", "worst_path", metavar="WORST.cir", help="Write the audited product with the largest error.")
+@findings_options
 @click.option(
     "--seed", metavar="S", type=int, default=0, help="Seed of the audit's sample, of noise and of the first chip."
 )
@@ -115,6 +117,10 @@ def infer(
     images: int | None,
     audit_count: int,
     worst_path: str | None,
+    explain_count: int | None,
+    energy: bool,
+    t_read_text: str | None,
+    columns_per_adc: int,
     seed: int,
     json_path: str | None,
     output: str | None,
@@ -174,7 +180,16 @@ def infer(
             compensate=not no_drift_compensation, seed=seed, **options,
         )  # fmt: skip
         experiment = study.experiments[0]
-    document = experiment.document() if study is None else study.document()
+    findings = find_more(
+        network, experiment, model, explain_count=explain_count, energy=energy, t_read_text=t_read_text,
+        columns_per_adc=columns_per_adc,
+        budget_options={
+            "engine": "exact" if engine_name in ("exact", "ngspice") else "fast", "device": model_of_devices,
+            "time": time, "seeds": range(seed, seed + seeds), "gains": gains is not None,
+            "input_scale": input_scale, "adc_range": adc_range,
+        },
+    )  # fmt: skip
+    document = (experiment.document() if study is None else study.document()) | findings.document()
     if json_path is not None:
         write_text(json_path, json.dumps(document, indent=1) + "\n")
     if output is not None:
@@ -195,10 +210,13 @@ def infer(
         click.echo(f"note: {note}")
     if experiment.audit is not None:
         click.echo(f"\n{format_audit(experiment.audit, experiment.product_seconds)}")
+    if more := format_findings(findings):
+        click.echo(f"\n{more}")
     if report_path is not None:
         from spicesim.report import describe_run, write_network_report  # drawing takes a second to import
 
-        write_network_report(describe_run(experiment, Path(model).stem), calibrated(calibration), report_path)
+        run = describe_run(experiment, Path(model).stem, study=study, findings=findings)
+        write_network_report(run, calibrated(calibration), report_path)
         click.echo(f"wrote {report_path}")
 
 

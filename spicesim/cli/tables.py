@@ -5,11 +5,23 @@ from collections.abc import Sequence
 import numpy as np
 
 from spicesim.audit import Audit
+from spicesim.budget import CONFIDENCE, Budget
 from spicesim.calibration.calibration import Calibration, TileCheck
 from spicesim.experiment import Experiment
+from spicesim.footprint import BLOCKS, Footprint, LayerFootprint
 from spicesim.metrics import compare_codes
+from spicesim.units import format_si
 
-__all__ = ["format_aspects", "format_audit", "format_blocks", "format_checks", "format_layers", "format_table"]
+__all__ = [
+    "format_aspects",
+    "format_audit",
+    "format_blocks",
+    "format_budget",
+    "format_checks",
+    "format_footprint",
+    "format_layers",
+    "format_table",
+]
 
 
 def format_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -129,3 +141,46 @@ def format_layers(experiment: Experiment) -> str:
     ]
     head = ["layer", "op", "tiles", "rows x columns", "inputs", "r_feedback", "products", "SNR [dB]"]
     return format_table(head, rows)
+
+
+def format_budget(budget: Budget) -> str:
+    """Format an error budget."""
+    estimates = budget.estimates()
+
+    def row(name: str, key: str) -> list[str]:
+        found = estimates[key]
+        lost = estimates.get(key.replace("alone", "without")) if key.startswith("alone") else None
+        variant = {"floor": budget.none, "total": budget.whole}.get(key, budget.alone.get(name))
+        return [
+            name,
+            f"{100 * found.value:.4f}",
+            f"{100 * found.low:.4f}..{100 * found.high:.4f}",
+            "-" if lost is None else f"{100 * lost.value:.4f}",
+            "-" if variant is None else f"{variant.cosine:.5f}",
+            "-" if variant is None or variant.accuracy is None else f"{variant.accuracy:.4f}",
+            "-" if variant is None else " ".join(f"{snr:.1f}" for snr in variant.snr_db),
+        ]
+
+    rows = [row("none", "floor"), *(row(name, f"alone {name}") for name in budget.sources)]
+    rows += [row("correlation", "correlation"), row("interaction", "interaction"), row("whole chip", "total")]
+    head = ["error power [% of the output's]", "alone", f"{CONFIDENCE:.0%} interval", "lost without it", "cosine"]
+    return format_table([*head, "accuracy", "SNR a layer [dB]"], rows)
+
+
+def format_footprint(found: Footprint) -> str:
+    """Format energy, time and area of a network."""
+
+    def row(name: str, part: LayerFootprint | Footprint) -> list[str]:
+        energies = [format_si(part.energy[block], "J", 3) for block in BLOCKS]
+        per_mac = format_si(part.total_energy / part.macs, "J", 3)
+        area = f"{1e6 * sum(part.area.values()):.3g} mm2"
+        return [name, *energies, format_si(part.total_energy, "J", 3), per_mac, format_si(part.latency, "s", 3), area]
+
+    head = ["energy, time, area an inference", *BLOCKS, "sum", "a MAC", "latency", "area"]
+    table = format_table(head, [*(row(layer.name, layer) for layer in found.layers), row("network", found)])
+    return (
+        f"{table}\n{found.tops_per_watt:.3g} TOPS/W, {format_si(found.energy_per_mac, 'J', 3)} a MAC; sampled "
+        f"{format_si(found.t_read, 's', 3)} after the change of codes\n"
+        f"{format_si(found.latency, 's', 3)} an inference layer after layer, {format_si(found.interval, 's', 3)} "
+        f"between inferences pipelined: {found.tops:.3g} TOPS"
+    )

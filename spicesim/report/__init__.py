@@ -7,7 +7,7 @@ from spicesim.calibration.calibration import Calibration
 from spicesim.report.budget import budget_section
 from spicesim.report.calibration import calibration_sections
 from spicesim.report.chip import chip_section
-from spicesim.report.network import AccuracyRow, IrDropMap, NetworkReport, TileUse, network_sections
+from spicesim.report.network import AccuracyRow, NetworkReport, network_sections
 from spicesim.report.numbers import parts_per_million
 from spicesim.report.page import Facts, Page, write_page
 from spicesim.report.provenance import calibration_facts, provenance_section
@@ -16,9 +16,7 @@ from spicesim.report.tiles import code_agreement, worst_check
 
 __all__ = [
     "AccuracyRow",
-    "IrDropMap",
     "NetworkReport",
-    "TileUse",
     "describe_run",
     "write_budget_report",
     "write_calibration_report",

@@ -10,8 +10,7 @@ import numpy.typing as npt
 
 from spicesim.audit import Audit
 from spicesim.bound import CONFIDENCE
-from spicesim.budget import Budget
-from spicesim.footprint import Footprint
+from spicesim.findings import Findings, IrDropMap, TileUse
 from spicesim.network.result import LayerStats
 from spicesim.plots import (
     plot_accuracies,
@@ -28,12 +27,10 @@ from spicesim.report.numbers import parts_per_million, percent, quantity
 from spicesim.report.page import Block, Column, Illustration, Section, Table
 from spicesim.report.tiles import parity_illustration
 
-__all__ = ["AccuracyRow", "IrDropMap", "NetworkReport", "TileUse", "network_sections"]
+__all__ = ["AccuracyRow", "NetworkReport", "network_sections"]
 
 MOST_TILES = 400
 """Tiles that a map shows; more could not be told apart."""
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,30 +45,6 @@ class AccuracyRow:
     """What to know about it."""
     interval: tuple[float, float] | None = None
     """In which the accuracy lies with the confidence of :data:`spicesim.bound.CONFIDENCE`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class IrDropMap:
-    """Where one tile loses its voltage."""
-
-    name: str
-    """Name of the tile."""
-    loss: Floats
-    """Voltage between driver and virtual ground that is not across the cell, shape (rows, columns) [V]."""
-    input_name: str
-    """What drove it, such as "all inputs at full scale"."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TileUse:
-    """What one array holds."""
-
-    layer: str
-    """Name of the layer."""
-    rows: int
-    """Word lines it takes."""
-    columns: int
-    """Bit lines it takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -96,16 +69,8 @@ class NetworkReport:
     """Comparison with ngspice, if one was made."""
     product_seconds: float | None = None
     """Time of one tile product in the engine that ran the network [s], if known."""
-    ir_drops: tuple[IrDropMap, ...] = ()
-    """Voltage maps of tiles."""
-    tiles: tuple[TileUse, ...] = ()
-    """All tiles, layer by layer."""
-    array: tuple[int, int] = (0, 0)
-    """Rows and columns of an array."""
-    budget: Budget | None = None
-    """What costs how much, if that was asked for."""
-    footprint: Footprint | None = None
-    """Energy, time and area, if they were asked for."""
+    findings: Findings = field(default_factory=Findings)
+    """Tiles, voltage maps, budget and footprint."""
     notes: tuple[str, ...] = ()
     """Sentences on what the run could not do as one might expect."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -124,26 +89,27 @@ class NetworkReport:
         if self.audit is not None:
             found.append(("max error against ngspice", f"{parts_per_million(self.audit.max_error)} ppm FS"))
             found.append(("identical ADC codes", f"{100 * self.audit.codes[0]:.2f} %"))
-        if self.footprint is not None:
-            found.append(("energy, an inference", quantity(self.footprint.total_energy, "J", 3)))
-            found.append(("operations for energy", f"{self.footprint.tops_per_watt:.3g} TOPS/W"))
+        if (footprint := self.findings.footprint) is not None:
+            found.append(("energy, an inference", quantity(footprint.total_energy, "J", 3)))
+            found.append(("operations for energy", f"{footprint.tops_per_watt:.3g} TOPS/W"))
         return tuple(found or [("inputs", f"{self.images}")])
 
 
 def network_sections(report: NetworkReport) -> tuple[Section, ...]:
     """Tell how a network fared."""
     found = [_accuracy_section(report)] if report.accuracies or report.confusion is not None else []
-    if report.budget is not None:
-        found.append(budget_section(report.budget))
+    findings = report.findings
+    if findings.budget is not None:
+        found.append(budget_section(findings.budget))
     found.append(_layer_section(report))
-    if report.tiles:
-        found.append(_tile_section(report))
-    if report.ir_drops:
-        found.append(_ir_drop_section(report.ir_drops))
+    if findings.tiles:
+        found.append(_tile_section(findings))
+    if findings.ir_drops:
+        found.append(_ir_drop_section(findings.ir_drops))
     if report.audit is not None:
         found.append(_audit_section(report.audit, report.engine, report.product_seconds))
-    if report.footprint is not None:
-        found.append(footprint_section(report.footprint))
+    if findings.footprint is not None:
+        found.append(footprint_section(findings.footprint))
     return tuple(found)
 
 
@@ -279,9 +245,9 @@ def _audit_section(audit: Audit, engine: str, product_seconds: float | None) -> 
     )
 
 
-def _tile_section(report: NetworkReport) -> Section:
-    names = list(dict.fromkeys(tile.layer for tile in report.tiles))
-    cells = report.array[0] * report.array[1]
+def _tile_section(found: Findings) -> Section:
+    names = list(dict.fromkeys(tile.layer for tile in found.tiles))
+    cells = found.array[0] * found.array[1]
     columns = [Column(title="layer", text=True), Column(title="tiles"), Column(title="rows x columns", text=True)]
     columns += [Column(title="cells used"), Column(title="of the arrays", unit="%")]
 
@@ -291,23 +257,23 @@ def _tile_section(report: NetworkReport) -> Section:
         shown = ", ".join(sizes) if len(sizes) <= 3 else f"{next(iter(sizes))} and {len(sizes) - 1} others"
         return name, f"{len(tiles)}", shown, f"{used:,}", percent(used / (cells * len(tiles)))
 
-    rows = [row(name, [tile for tile in report.tiles if tile.layer == name]) for name in names]
-    everything = row("network", list(report.tiles))
+    rows = [row(name, [tile for tile in found.tiles if tile.layer == name]) for name in names]
+    everything = row("network", list(found.tiles))
     rows.append((everything[0], everything[1], "", *everything[3:]))
-    shown = report.tiles[:MOST_TILES]
-    first = "" if len(shown) == len(report.tiles) else f" The first {len(shown)} of {len(report.tiles)} are shown."
+    shown = found.tiles[:MOST_TILES]
+    first = "" if len(shown) == len(found.tiles) else f" The first {len(shown)} of {len(found.tiles)} are shown."
     return Section(
         anchor="tiles-map",
         title="Tiles",
         blocks=(
             Illustration(
                 title="Which layer sits on which tile",
-                caption=f"Each frame is an array of {report.array[0]} rows and {report.array[1]} columns, with drivers "
+                caption=f"Each frame is an array of {found.array[0]} rows and {found.array[1]} columns, with drivers "
                 f"at its left and amplifiers below; layers take the corner nearest to both.{first}",
                 figure=plot_tile_map(
                     [names.index(tile.layer) for tile in shown],
                     [(tile.rows, tile.columns) for tile in shown],
-                    report.array,
+                    found.array,
                     names,
                 ),
             ),
@@ -322,15 +288,10 @@ def _tile_section(report: NetworkReport) -> Section:
 
 
 def _ir_drop_section(drops: tuple[IrDropMap, ...]) -> Section:
-    def largest(drop: IrDropMap) -> tuple[int, int, float]:
-        loss = np.asarray(drop.loss)
-        row, column = np.unravel_index(int(np.argmax(np.abs(loss))), loss.shape)
-        return int(row), int(column), float(loss[row, column])
-
-    worst = max(drops, key=lambda drop: abs(largest(drop)[2]))
+    worst = max(drops, key=lambda drop: abs(drop.worst[2]))
     blocks: list[Block] = []
     for drop in drops:
-        row, column, loss = largest(drop)
+        row, column, loss = drop.worst
         blocks.append(
             Illustration(
                 title=f"{drop.name}, {drop.input_name}",

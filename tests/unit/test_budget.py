@@ -9,7 +9,7 @@ import pytest
 from spicesim.ablation import CIRCUIT, SOURCES, ablate_calibration, ablate_device, device_sources
 from spicesim.behavioural.converter import dac_voltages
 from spicesim.budget import run_budget
-from spicesim.cli.explain import format_budget
+from spicesim.cli.tables import format_budget
 from spicesim.device_presets import DEVICES
 from spicesim.devices import TileDevices
 from spicesim.engine import ExactEngine, Tile

@@ -24,7 +24,7 @@ LAYERS = [
     ["calibration"],
     ["engine", "fast_engine", "device_engine", "noisy_engine", "mixed_engine", "transfer_engine", "ablation"],
     ["bench", "network", "audit", "plots", "characterise"],
-    ["experiment", "study", "budget", "footprint", "report", "torch"],
+    ["experiment", "study", "budget", "footprint", "findings", "report", "torch"],
     ["demo", "cli"],
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}

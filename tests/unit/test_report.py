@@ -1,3 +1,4 @@
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -13,15 +14,14 @@ from spicesim.chip import preset
 from spicesim.engine import ExactEngine, IdealEngine
 from spicesim.errors import StorageError
 from spicesim.experiment import run_experiment
+from spicesim.findings import Findings, IrDropMap, TileUse, gather_findings
 from spicesim.netlist import build_cell
 from spicesim.network import compile_network, digits_network, load_digits
 from spicesim.network.dataset import Dataset
 from spicesim.network.result import LayerStats
 from spicesim.report import (
     AccuracyRow,
-    IrDropMap,
     NetworkReport,
-    TileUse,
     describe_run,
     write_calibration_report,
     write_network_report,
@@ -61,9 +61,11 @@ def network_report(calibration, **changes):
             code_differences=np.array([0] * 31 + [1]), ngspice_seconds=0.25, worst=build_cell(calibration.chip, 2e-5),
         ),
         "product_seconds": 1e-4,
-        "ir_drops": (IrDropMap(name="fc, tile 0", loss=np.arange(64.0).reshape(8, 8) * 1e-4, input_name="all on"),),
-        "tiles": (TileUse(layer="fc <1>", rows=8, columns=4), TileUse(layer="fc <1>", rows=4, columns=8)),
-        "array": (8, 8),
+        "findings": Findings(
+            ir_drops=(IrDropMap(name="fc, tile 0", loss=np.arange(64.0).reshape(8, 8) * 1e-4, input_name="all on"),),
+            tiles=(TileUse(layer="fc <1>", rows=8, columns=4), TileUse(layer="fc <1>", rows=4, columns=8)),
+            array=(8, 8),
+        ),
         "notes": ("Softmax stays digital",),
         "provenance": {"seed": 7, "versions": {"ngspice": "44.2"}},
     }  # fmt: skip
@@ -168,14 +170,13 @@ def test_network_page_tells_run_and_calibration(calibration, tmp_path):
         assert words in text, words
 
 
-@pytest.mark.parametrize("absent", ["accuracies", "confusion", "audit", "ir_drops", "tiles", "everything"])
+@pytest.mark.parametrize("absent", ["accuracies", "confusion", "audit", "findings", "everything"])
 def test_network_page_without_some_of_its_parts(calibration, tmp_path, absent):
     empty = {
         "accuracies": (),
         "confusion": None,
         "audit": None,
-        "ir_drops": (),
-        "tiles": (),
+        "findings": Findings(),
         "notes": (),
         "provenance": {},
     }
@@ -191,14 +192,20 @@ def test_run_of_a_network_becomes_its_report(calibration, tmp_path):
     dataset = Dataset(inputs={"x": digits.x[:20]}, labels=digits.y[:20], calibration_inputs=None)
     ideal = run_experiment(network, dataset, calibration, IdealEngine(calibration.chip))
     exact = run_experiment(network, dataset, calibration, ExactEngine(calibration), audit=2)
-    report = describe_run(exact, "digits", {"ideal circuit": ideal}, network=network)
+    findings = gather_findings(network, exact)
+    report = describe_run(exact, "digits", {"ideal circuit": ideal}, findings=findings)
     assert [row.label for row in report.accuracies] == ["digital", "ideal circuit", "exact"]
     assert [row.accuracy for row in report.accuracies[1:]] == [ideal.accuracy, exact.accuracy]
     assert np.trace(report.confusion) == round(20 * exact.accuracy)
     assert report.confusion.sum() == 20
-    assert {drop.loss.shape for drop in report.ir_drops} <= {(8, 8), (8, 4)}
-    assert report.ir_drops
-    assert len(report.tiles) == sum(layer.tiles for layer in exact.result.stats.layers)
+    assert {drop.loss.shape for drop in findings.ir_drops} <= {(8, 8), (8, 4)}
+    assert findings.ir_drops
+    assert len(findings.tiles) == sum(layer.tiles for layer in exact.result.stats.layers)
+    document = json.loads(json.dumps(findings.document()))
+    assert [drop["max_loss"] for drop in document["ir_drops"]] == [np.max(drop.loss) for drop in findings.ir_drops]
+    assert {use["layer"] for use in document["tiles"]} == {layer.name for layer in network.layers}
+    low, high = exact.document()["accuracy_interval"]
+    assert low < exact.accuracy <= high
     assert np.array_equal(report.audit.measured, exact.audit.measured)
     text = written(write_network_report, report, calibration, folder=tmp_path)
     assert f"{100 * exact.accuracy:.2f} %" in text
@@ -207,8 +214,11 @@ def test_run_of_a_network_becomes_its_report(calibration, tmp_path):
 def test_run_without_labels_or_audit_becomes_its_report(calibration, tmp_path):
     network, digits = compile_network(digits_network("mlp"), calibration), load_digits()
     dataset = Dataset(inputs={"x": digits.x[:4]}, labels=None, calibration_inputs=digits.x_calibration)
-    report = describe_run(run_experiment(network, dataset, calibration, ExactEngine(calibration)), "digits")
-    assert (report.accuracies, report.confusion, report.audit, report.ir_drops) == ((), None, None, ())
+    experiment = run_experiment(network, dataset, calibration, ExactEngine(calibration))
+    report = describe_run(experiment, "digits", findings=gather_findings(network, experiment))
+    assert (report.accuracies, report.confusion, report.audit) == ((), None, None)
+    assert report.findings.ir_drops, "voltages are mapped without an audit, too"
+    assert experiment.document()["accuracy_interval"] is None
     outline(written(write_network_report, report, calibration, folder=tmp_path))
 
 

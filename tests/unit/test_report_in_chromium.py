@@ -10,8 +10,9 @@ import pytest
 from spicesim.budget import Budget, Variant
 from spicesim.calibration.calibrate import calibrate
 from spicesim.chip import preset
+from spicesim.findings import Findings, IrDropMap, TileUse
 from spicesim.footprint import BLOCKS, Footprint, LayerFootprint
-from spicesim.report import IrDropMap, NetworkReport, TileUse, write_network_report
+from spicesim.report import NetworkReport, write_network_report
 
 
 def variant(error):
@@ -61,11 +62,13 @@ def test_page_renders_without_errors_or_requests(tmp_path, width):
         images=2,
         layers=(),
         confusion=np.eye(2, dtype=int),
-        ir_drops=(IrDropMap(name="fc", loss=np.ones((8, 8)), input_name="all on"),),
-        tiles=tuple(TileUse(layer=f"layer {k % 3}", rows=8 - k, columns=4) for k in range(6)),
-        array=(8, 8),
-        budget=BUDGET,
-        footprint=FOOTPRINT,
+        findings=Findings(
+            ir_drops=(IrDropMap(name="fc", loss=np.ones((8, 8)), input_name="all on"),),
+            tiles=tuple(TileUse(layer=f"layer {k % 3}", rows=8 - k, columns=4) for k in range(6)),
+            array=(8, 8),
+            budget=BUDGET,
+            footprint=FOOTPRINT,
+        ),
     )
     path = tmp_path / "page.html"
     write_network_report(report, calibration, path)
