@@ -71,8 +71,8 @@ class Array(Section):
 class Cell(Section):
     """The memory cell."""
 
-    kind: Literal["1r", "1t1r"] = "1t1r"
-    """1r: the resistive device alone; 1t1r: in series with an access transistor on the bit-line side."""
+    kind: Literal["1r", "1t1r", "1s1r", "2t2r"] = "1t1r"
+    """1r: device alone; 1t1r: and access transistor; 1s1r: and selector; 2t2r: a pair of 1t1r on two bit lines."""
     device: Literal["rram", "pcm", "ecram"] = "rram"
     """Device: rram or pcm, alike at read voltages and drifting by --device of a run; or ecram, which is linear."""
     g_min: Positive
@@ -87,6 +87,15 @@ class Cell(Section):
     """Width of the access transistor [m]."""
     access_length: Positive = 0.28e-6
     """Length of the access transistor [m]."""
+    selector_current: Positive = 1e-12
+    """Current scale i0 of the selector of a 1s1r cell, i = i0 sinh(v/v0) [A]."""
+    selector_voltage: Positive = 45e-3
+    """Voltage v0 of its exponential [V]."""
+
+    @property
+    def has_gate(self) -> bool:
+        """Whether there is an access transistor."""
+        return self.kind in ("1t1r", "2t2r")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -192,11 +201,19 @@ class Chip(Section):
                 f"sense_amplifier.v_reference -+ dac.v_span spans {low:g}..{high:g} V and must lie "
                 f"within the supply, 0..{self.process.supply:g} V"
             )
-        if self.cell.kind == "1t1r" and self.cell.access_length < self.process.min_length * (1 - 1e-9):
+        if self.cell.has_gate and self.cell.access_length < self.process.min_length * (1 - 1e-9):
             raise ValueError(
                 f"cell.access_length = {self.cell.access_length:g} m is below process.min_length "
                 f"= {self.process.min_length:g} m"
             )
+        own = dict(self.library.files) if self.library else {}
+        if self.cell.device == "rram" and "rram.cir" not in own and self.cell.kappa * self.dac.v_span > 1.5:
+            raise ValueError(
+                f"cell.kappa * dac.v_span = {self.cell.kappa * self.dac.v_span:g} exceeds 1.5, the end of the law in "
+                f"rram.cir; lower one, or give a library with a device of your own"
+            )
+        if self.cell.kind == "2t2r" and self.array.columns % 2:
+            raise ValueError(f"a 2t2r cell takes two columns; make array.columns even, got {self.array.columns}")
         return self
 
     @property
@@ -205,6 +222,8 @@ class Chip(Section):
         content = self.model_dump(mode="json", exclude={"library", *self._as_drawn()})
         if self.cell.device == "rram":
             del content["cell"]["device"]
+        if self.cell.kind != "1s1r":
+            del content["cell"]["selector_current"], content["cell"]["selector_voltage"]
         if self.library is not None and self.library.files:
             content["library"] = dict(self.library.files)
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))

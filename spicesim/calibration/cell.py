@@ -14,6 +14,7 @@ from spicesim.calibration.designs import Filling, chebyshev_grid, fill, near
 from spicesim.calibration.heldout import HeldOut
 from spicesim.chip import Chip
 from spicesim.crossbar.blas import one_blas_thread
+from spicesim.errors import SpecError
 from spicesim.netlist.cell import build_cell_samples
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.outcome import Results
@@ -184,7 +185,18 @@ def plan_cell(
         Wanted validation error, as a fraction of full scale; without, forms are richer only where that pays.
     filling : {"sobol", "latin hypercube"}, optional
         Design of the fit in place of Chebyshev nodes.
+
+    Raises
+    ------
+    SpecError
+        If the cell is of a kind that there are netlists of only.
     """
+    if chip.cell.kind in ("1s1r", "2t2r"):
+        remedy = {
+            "1s1r": "its exponential needs other forms; calibrate 1r or 1t1r cells",
+            "2t2r": "calibrate 1t1r cells in differential columns, the same but for a wire segment between the two",
+        }[chip.cell.kind]
+        raise SpecError(f"cells of kind {chip.cell.kind!r} have netlists and data sheets, but no calibration: {remedy}")
     v_limit, u_limit = 2.2 * chip.dac.v_span, 1.15 * chip.dac.v_span
     g_limits = (chip.cell.g_min * BELOW, chip.cell.g_max * ABOVE)
     counts = (6, 12, 7) if quick else (8, 16, 9)

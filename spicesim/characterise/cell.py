@@ -7,6 +7,7 @@ import numpy as np
 from spicesim.characterise.bench import Bench, Measurement, waves
 from spicesim.characterise.sheet import Entry, Panel, entry
 from spicesim.chip import Chip
+from spicesim.errors import SpecError
 from spicesim.netlist.cell import build_cell
 from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si
@@ -15,8 +16,16 @@ __all__ = ["cell_bench"]
 
 
 def cell_bench(chip: Chip) -> Bench:
-    """Build the testbench of the memory cell: conductance, nonlinearity, on/off ratio, access transistor."""
+    """Build the testbench of the memory cell: conductance, nonlinearity, on/off ratio, access transistor.
+
+    Raises
+    ------
+    SpecError
+        If the cell is of a kind that has a data sheet of its own.
+    """
     cell = chip.cell
+    if cell.kind in ("1s1r", "2t2r"):
+        raise SpecError(f"the chip's cell has a data sheet of its own; run: spicesim characterise {cell.kind}")
     devices = {
         "min": cell.g_min,
         "mid": float(np.sqrt(cell.g_min * cell.g_max)),

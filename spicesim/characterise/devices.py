@@ -45,7 +45,8 @@ def pcm_bench(chip: Chip, nu: float = 0.05) -> Bench:
 def selector_bench(chip: Chip, v_select: float = 1.5) -> Bench:
     """Build the testbench of the 1S1R cell: current when selected, half selected, at a third; on/off ratio."""
     cell = chip.cell
-    given = [{"g": g, "kappa": max(cell.kappa, 1e-6)} for g in (cell.g_max, cell.g_min)]
+    i0, v0 = cell.selector_current, cell.selector_voltage
+    given = [{"g": g, "kappa": max(cell.kappa, 1e-6), "i0": i0, "v0": v0} for g in (cell.g_max, cell.g_min)]
     netlists = {"sweep": build_device_sweep(chip, "cell_1s1r", given, v_select, 301)}
 
     def measure(results: Mapping[str, Results]) -> Measurement:
@@ -57,14 +58,15 @@ def selector_bench(chip: Chip, v_select: float = 1.5) -> Bench:
         def at(volts: float) -> float:
             return float(np.exp(np.interp(volts, v[positive], np.log(on[positive]))))
 
-        low = (on > 3e-11) & (on < 1e-8) & positive
+        span = (30 * i0, 1e4 * i0)
+        low = (on > span[0]) & (on < span[1]) & positive
         decade = float(np.log(10) / np.polyfit(v[low], np.log(on[low]), 1)[0])
         entries = (
             entry("i_select", "current, selected", at(v_select), "A", f"{v_select:g} V, {format_si(cell.g_max, 'S')}"),
             entry("i_half", "current, half selected", at(v_select / 2), "A", f"{v_select / 2:g} V"),
             entry("half_select_ratio", "selected over half selected", at(v_select) / at(v_select / 2), ""),
             entry("third_ratio", "selected over a third", at(v_select) / at(v_select / 3), ""),
-            entry("slope", "voltage a decade", decade, "V", "30 pA to 10 nA"),
+            entry("slope", "voltage a decade", decade, "V", " to ".join(format_si(i, "A") for i in span)),
             entry("v_on", "voltage at 1 uA", float(np.interp(1e-6, on[positive], v[positive])), "V"),
             entry("on_off", "on/off ratio", at(v_select) / off[-1], "", f"of devices {cell.g_max / cell.g_min:g}"),
         )  # fmt: skip

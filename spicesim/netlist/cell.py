@@ -12,14 +12,14 @@ from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.process import block_text
 from spicesim.units import spice_number
 
-__all__ = ["build_cell", "build_cell_samples", "cell_blocks", "cell_line", "gate_supply"]
+__all__ = ["build_cell", "build_cell_samples", "cell_blocks", "cell_line", "gate_supply", "pair_line"]
 
 
 _DEVICES = ("resistor", "rram", "pcm", "ecram", "selector")
 """Blocks that a cell's subcircuit may call."""
 
-_PLACE = re.compile(r"^(xd\s+\S+\s+\S+)\s+rram\s+g=\{g\}\s+kappa=\{kappa\}", re.MULTILINE)
-"""Where the library's cell calls its device."""
+_PLACE = re.compile(r"^(x[dpn]\s+\S+\s+\S+)\s+rram\s+g=(\{g[pn]?\})\s+kappa=\{kappa\}", re.MULTILINE)
+"""Where the library's cells call their devices."""
 
 
 def _device_call(chip: Chip, g: str, kappa: str = "") -> str:
@@ -33,8 +33,10 @@ def _device_call(chip: Chip, g: str, kappa: str = "") -> str:
     return f"{cell.device} g={g}{own}"
 
 
-def cell_blocks(chip: Chip) -> list[str]:
+def cell_blocks(chip: Chip, kind: str | None = None) -> list[str]:
     """Return the subcircuits that :func:`cell_line` calls, with the chip's cell as their defaults.
+
+    `kind` asks for cells of another kind, made of the chip's devices and transistors.
 
     Raises
     ------
@@ -42,20 +44,25 @@ def cell_blocks(chip: Chip) -> list[str]:
         If the chip's own version of the cell has no place for the device that the chip wants.
     """
     cell = chip.cell
+    kind = kind or cell.kind
+    name = f"cell_{kind}"
     text = f"xd p n {_device_call(chip, '{g}')}"
-    if cell.kind == "1t1r":
-        text = block_text("cell_1t1r", chip, kappa=cell.kappa, w=cell.access_width, l=cell.access_length)
+    if kind != "1r":
+        sizes = {"w": cell.access_width, "l": cell.access_length}
+        if kind == "1s1r":
+            sizes = {"i0": cell.selector_current, "v0": cell.selector_voltage}
+        text = block_text(name, chip, kappa=cell.kappa, **sizes)
         if cell.device != "rram" or not cell.kappa:
-            text, count = _PLACE.subn(rf"\1  {_device_call(chip, '{g}', 'kappa')}", text)
+            text, count = _PLACE.subn(lambda found: f"{found[1]}  {_device_call(chip, found[2], 'kappa')}", text)
             if not count:
                 raise SpecError(
-                    f"cell_1t1r.cir in the chip's library has no line 'xd .. rram g={{g}} kappa={{kappa}}' for the "
+                    f"{name}.cir in the chip's library has no line 'xd .. rram g={{g}} kappa={{kappa}}' for the "
                     f"device {cell.device!r}; write it, or set cell.device = 'rram' and a positive kappa"
                 )
-    called = [name for name in _DEVICES if re.search(rf"^x.*\s{name}\b", text, re.MULTILINE)]
+    called = [device for device in _DEVICES if re.search(rf"^x.*\s{device}\b", text, re.MULTILINE)]
     defaults = {"rram": {"kappa": cell.kappa}, "pcm": {"v0": 1 / cell.kappa}} if cell.kappa else {}
-    blocks = [block_text(name, chip, **defaults.get(name, {})) for name in called]
-    return [*blocks, text] if cell.kind == "1t1r" else blocks
+    blocks = [block_text(device, chip, **defaults.get(device, {})) for device in called]
+    return blocks if kind == "1r" else [*blocks, text]
 
 
 def cell_line(chip: Chip, name: str, word_line: str, bit_line: str, g: float, gate: str = "gate") -> str:
@@ -69,18 +76,44 @@ def cell_line(chip: Chip, name: str, word_line: str, bit_line: str, g: float, ga
     SpecError
         If `g` is negative or not finite. A cell with ``g = 0`` is open and gives no line.
     """
-    if not (np.isfinite(g) and g >= 0):
-        raise SpecError(f"cell {name}: the conductance must be finite and not negative, got {g} S")
+    _require_possible(name, g)
     if g == 0:
         return f"* x{name} is open"
     if chip.cell.kind == "1r":
         return f"x{name} {word_line} {bit_line} {_device_call(chip, spice_number(g))}"
+    if chip.cell.kind == "1s1r":
+        return f"x{name} {word_line} {bit_line} cell_1s1r g={spice_number(g)}"
     return f"x{name} {word_line} {bit_line} {gate} 0 cell_1t1r g={spice_number(g)}"
+
+
+def _require_possible(name: str, g: float) -> None:
+    if not (np.isfinite(g) and g >= 0):
+        raise SpecError(f"cell {name}: the conductance must be finite and not negative, got {g} S")
+
+
+def pair_line(
+    name: str, word_line: str, bit_lines: tuple[str, str], pair: tuple[float, float], gate: str = "gate"
+) -> str:
+    """Format the instance of one differential cell between a word line and two bit lines.
+
+    Raises
+    ------
+    SpecError
+        If a conductance of the `pair` [S] is negative or not finite, or only one of them is open.
+    """
+    for g in pair:
+        _require_possible(name, g)
+    if not any(pair):
+        return f"* x{name} is open"
+    if not all(pair):
+        raise SpecError(f"cell {name}: one device of a 2t2r cell cannot be open alone; open both, or make it g_min")
+    gp, gn = (spice_number(g) for g in pair)
+    return f"x{name} {word_line} {bit_lines[0]} {bit_lines[1]} {gate} 0 cell_2t2r gp={gp} gn={gn}"
 
 
 def gate_supply(chip: Chip) -> str:
     """Format the supply of the access transistors' gates; empty for cells without one."""
-    if chip.cell.kind == "1r":
+    if not chip.cell.has_gate:
         return ""
     return f"* gates of the access transistors, all selected\nvgate gate 0 {spice_number(chip.process.supply)}"
 
@@ -93,24 +126,36 @@ def build_cell(chip: Chip, g: float, v_limit: float | None = None) -> Netlist:
     chip : Chip
         The chip.
     g : float
-        Conductance of the device [S].
+        Conductance of the device [S]; of a differential cell that of the positive one, the other having ``g_min``.
     v_limit : float, optional
         The sweep goes from ``-v_limit`` to ``v_limit`` [V]; by default over twice the DAC's span.
+
+    Returns
+    -------
+    Netlist
+        Probes ``v(wl)``, ``v(bl)``, ``i(vsense_0)`` and, of a differential cell, ``i(vsense_1)``.
     """
     limit = 2 * chip.dac.v_span if v_limit is None else v_limit
     reference = chip.sense_amplifier.v_reference
+    paired = chip.cell.kind == "2t2r"
+    instance = (
+        pair_line("cell", "wl", ("bl_cell", "bln_cell"), (g, chip.cell.g_min))
+        if paired
+        else cell_line(chip, "cell", "wl", "bl_cell", g)
+    )
     circuit = [
-        "* the bit line rests at the reference; the word line is swept across it",
+        f"* the bit line{'s rest' if paired else ' rests'} at the reference; the word line is swept across it",
         f"vref bl 0 {spice_number(reference)}",
         "vcell wl bl 0",
-        cell_line(chip, "cell", "wl", "bl_cell", g),
+        instance,
         "vsense_0 bl_cell bl 0",
+        *(["vsense_1 bln_cell bl 0"] if paired else []),
     ]
     return build_netlist(
         chip,
         f"{chip.cell.kind} cell",
         [*cell_blocks(chip), gate_supply(chip), "\n".join(circuit)],
-        ["v(wl)", "v(bl)", "i(vsense_0)"],
+        ["v(wl)", "v(bl)", "i(vsense_0)", *(["i(vsense_1)"] if paired else [])],
         notes=["Current through one memory cell against the voltage across it: i(vsense_0) against v(wl) - v(bl)."],
         analyses=[f".dc vcell {spice_number(-limit)} {spice_number(limit)} {spice_number(limit / 40)}"],
     )

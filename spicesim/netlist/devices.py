@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
+from spicesim.netlist.cell import cell_blocks, pair_line
 from spicesim.netlist.netlist import Netlist, build_netlist
-from spicesim.netlist.process import block_text
 from spicesim.netlist.subcircuits import split_subcircuits
 from spicesim.units import spice_number
 
@@ -188,7 +188,6 @@ def build_differential_cells(chip: Chip, g_pos: npt.ArrayLike, g_neg: npt.ArrayL
         raise SpecError(f"cells need two conductances each, got shapes {positive.shape} and {negative.shape}")
     if not (np.isfinite([positive, negative]).all() and min(positive.min(), negative.min()) > 0):
         raise SpecError("the conductances of a differential cell must be positive")
-    cell = chip.cell
     lines = [
         "* word line, gates, and two bit lines for each cell",
         f"vref vref 0 {spice_number(chip.sense_amplifier.v_reference)}",
@@ -197,16 +196,14 @@ def build_differential_cells(chip: Chip, g_pos: npt.ArrayLike, g_neg: npt.ArrayL
     ]
     for k, (g_p, g_n) in enumerate(zip(positive, negative, strict=True)):
         lines += [
-            f"xdut_{k} wl blp_{k} bln_{k} gate 0 cell_2t2r gp={spice_number(g_p)} gn={spice_number(g_n)}"
-            f" kappa={spice_number(cell.kappa or 1e-6)} w={spice_number(cell.access_width)}"
-            f" l={spice_number(cell.access_length)}",
+            pair_line(f"dut_{k}", "wl", (f"blp_{k}", f"bln_{k}"), (float(g_p), float(g_n))),
             f"vpos_{k} blp_{k} vref 0",
             f"vneg_{k} bln_{k} vref 0",
         ]
     return build_netlist(
         chip,
         f"{len(positive)} differential cells",
-        [chip.library_text("rram.cir").rstrip("\n"), block_text("cell_2t2r", chip), "\n".join(lines)],
+        [*cell_blocks(chip, "2t2r"), "\n".join(lines)],
         ["v(wl)", "v(vref)", *(f"i({name}_{k})" for k in range(len(positive)) for name in ("vpos", "vneg"))],
         notes=["Currents of 2T2R cells against the voltage of their word line."],
         analyses=[f".dc vwl {spice_number(-v_limit)} {spice_number(v_limit)} {spice_number(v_limit / 40)}"],

@@ -1,6 +1,6 @@
 """Drawings of arrays for the heads of netlists, with the names of nodes and elements."""
 
-__all__ = ["CROSSBAR", "TILE"]
+__all__ = ["CROSSBAR", "PAIRED", "TILE"]
 
 TILE = (
     "",
@@ -33,3 +33,6 @@ CROSSBAR = (
     "",
 )
 """An array between ideal sources and virtual grounds, line by line."""
+
+PAIRED = ("differential cells: xc_I_K lies between wl_I_2K and the bit lines of columns 2K (gp) and 2K + 1 (gn)",)
+"""What a drawing needs for cells of two columns."""

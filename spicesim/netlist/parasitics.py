@@ -46,13 +46,15 @@ class Parasitics:
 
     @classmethod
     def of_chip(cls, chip: Chip, rows: int, columns: int, *, both_ends: bool = False) -> Self:
-        """Take the chip's numbers for all segments."""
-        word, bit = (rows, columns + both_ends), (rows, columns)
+        """Take the chip's numbers for all segments; the two devices of a differential cell share a word-line node."""
+        word, bit = np.ones((rows, columns + both_ends)), (rows, columns)
         array = chip.array
+        if chip.cell.kind == "2t2r":
+            word[:, 1:columns:2] = 0
         return cls(
-            r_word_line=np.full(word, array.r_word_line),
+            r_word_line=array.r_word_line * word,
             r_bit_line=np.full(bit, array.r_bit_line),
-            c_word_line=np.full(word, array.c_word_line),
+            c_word_line=array.c_word_line * word,
             c_bit_line=np.full(bit, array.c_bit_line),
             parameters={
                 name: value

@@ -10,12 +10,14 @@ import numpy.typing as npt
 from spicesim.errors import SpecError
 from spicesim.netlist.expression import read_number
 
-__all__ = ["find_conductances", "read_conductances"]
+__all__ = ["PAIRS", "find_conductances", "read_conductances"]
 
-_CELLS = re.compile(r"\* cells \((\d+) x (\d+)\)")
+PAIRS = ", two devices each"
+"""What a netlist says behind the size of an array of differential cells."""
+
+_CELLS = re.compile(rf"\* cells \((\d+) x (\d+)\)({PAIRS})?")
 _CELL = re.compile(r"xc_(\d+)_(\d+)\s", re.IGNORECASE)
 _OPEN = re.compile(r"\*\s*xc_(\d+)_(\d+) is open", re.IGNORECASE)
-_G = re.compile(r"\sg\s*=\s*(\S+)", re.IGNORECASE)
 
 
 def read_conductances(path: str | Path) -> npt.NDArray[np.float64]:
@@ -30,7 +32,8 @@ def read_conductances(path: str | Path) -> npt.NDArray[np.float64]:
     Returns
     -------
     ndarray of shape (rows, columns)
-        Conductances [S]; 0 where the cell is open.
+        Conductances [S]; 0 where the cell is open. Of differential cells, ``gp`` and ``gn`` lie in columns next to each
+        other.
 
     Raises
     ------
@@ -51,33 +54,35 @@ def find_conductances(text: str, source: str) -> npt.NDArray[np.float64]:
     if size is None:
         raise SpecError(f"{source}: no line '* cells (ROWS x COLUMNS)'; is it a column, crossbar or tile of spicesim?")
     rows, columns = int(size[1]), int(size[2])
+    names = ("gp", "gn") if size[3] else ("g",)
     g = np.full((rows, columns), np.nan)
     for number, line in lines:
         cell, is_open = _CELL.match(line), _OPEN.match(line)
         found = cell or is_open
         if found is None:
             continue
-        i, j = int(found[1]), int(found[2])
-        where = f"{source}, line {number}: cell xc_{i}_{j}"
+        i, j = int(found[1]), int(found[2]) * len(names)
+        where = f"{source}, line {number}: cell xc_{i}_{found[2]}"
         if i >= rows or j >= columns:
             raise SpecError(f"{where} lies outside of the {rows} x {columns} cells that the file announces")
         if not np.isnan(g[i, j]):
             raise SpecError(f"{where} is there twice; remove one")
-        g[i, j] = 0.0 if is_open else _conductance(line, where)
+        for k, name in enumerate(names):
+            g[i, j + k] = 0.0 if is_open else _conductance(line, name, where)
     missing = np.argwhere(np.isnan(g))
     if len(missing):
-        i, j = missing[0]
+        i, j = missing[0] // (1, len(names))
         raise SpecError(
-            f"{source}: no cell xc_{i}_{j} (nor {len(missing) - 1} more); "
+            f"{source}: no cell xc_{i}_{j} (nor {len(missing) // len(names) - 1} more); "
             f"where one shall be open write '* xc_{i}_{j} is open'"
         )
     return g
 
 
-def _conductance(line: str, where: str) -> float:
-    found = _G.search(line.split("$")[0])
+def _conductance(line: str, name: str, where: str) -> float:
+    found = re.search(rf"\s{name}\s*=\s*(\S+)", line.split("$")[0], re.IGNORECASE)
     if found is None:
-        raise SpecError(f"{where} has no g=; write its conductance in siemens")
+        raise SpecError(f"{where} has no {name}=; write its conductance in siemens")
     try:
         value = read_number(found[1])
     except SpecError as error:

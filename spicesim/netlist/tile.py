@@ -11,11 +11,12 @@ from spicesim.behavioural.converter import Polarity
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
 from spicesim.netlist.arrangement import Arrangement
-from spicesim.netlist.cell import cell_blocks, cell_line, gate_supply
+from spicesim.netlist.cell import cell_blocks, cell_line, gate_supply, pair_line
 from spicesim.netlist.dac import code_bits, dac_blocks, dac_line, dac_references
-from spicesim.netlist.drawing import CROSSBAR, TILE
+from spicesim.netlist.drawing import CROSSBAR, PAIRED, TILE
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.parasitics import Parasitics
+from spicesim.netlist.reader import PAIRS
 from spicesim.netlist.senseamp import senseamp_blocks, senseamp_line, supplies
 from spicesim.netlist.step import CodeStep
 from spicesim.netlist.wires import WireNodes
@@ -58,7 +59,14 @@ class _Wires:
         return heads + [(f"far_{i}", node) for i, node in enumerate(self.tails)]
 
 
-def _wires(chip: Chip, shape: tuple[int, int], head: str, parasitics: Parasitics | None, both_ends: bool) -> _Wires:
+def _wires(
+    chip: Chip,
+    shape: tuple[int, int],
+    head: str,
+    parasitics: Parasitics | None = None,
+    both_ends: bool = False,
+    arrangement: Arrangement | None = None,
+) -> _Wires:
     """Name the nodes of an array and format its wires; `head` names the ends of word lines, ``foot_J`` bit lines."""
     rows, columns = shape
     if parasitics is None:
@@ -67,6 +75,8 @@ def _wires(chip: Chip, shape: tuple[int, int], head: str, parasitics: Parasitics
         raise SpecError(f"parasitics are for {parasitics.r_bit_line.shape} cells, the conductances are {shape}")
     if parasitics.both_ends and not parasitics.r_word_line[:, columns].all():
         raise SpecError("the far end of a word line can only be driven through a segment of more than 0 ohm")
+    if chip.cell.kind == "2t2r":
+        _require_pairs(parasitics, arrangement)
     nodes = parasitics.name_nodes([f"{head}_{i}" for i in range(rows)], [f"foot_{j}" for j in range(columns)])
     tails = [f"{head}far_{i}" for i in range(rows)] if parasitics.both_ends else []
     lines = ["* wire segments: rwl into a cell from the left, rbl from a cell downwards"]
@@ -80,8 +90,8 @@ def _gates(chip: Chip, gates: npt.ArrayLike | None, rows: int) -> tuple[str, lis
     """Format the supplies of the access transistors' gates, and name the gate of each row."""
     if gates is None:
         return gate_supply(chip), ["gate"] * rows
-    if chip.cell.kind == "1r":
-        raise SpecError("cells of kind '1r' have no access transistor, and so no gates to drive")
+    if not chip.cell.has_gate:
+        raise SpecError(f"cells of kind {chip.cell.kind!r} have no access transistor, and so no gates to drive")
     lines = ["* gates of the access transistors, one voltage a row"]
     lines += [f"vgate_{i} gate_{i} 0 {spice_number(float(v))}" for i, v in enumerate(_vector(gates, rows, "gates"))]
     return "\n".join(lines), [f"gate_{i}" for i in range(rows)]
@@ -96,13 +106,41 @@ def _feet(wires: _Wires, ends: Sequence[str], arrangement: Arrangement | None) -
 
 
 def _cells(chip: Chip, g: Floats, wires: WireNodes, gates: Sequence[str]) -> str:
-    lines = [f"* cells ({g.shape[0]} x {g.shape[1]}), xc_ROW_COLUMN"]
+    size = f"{g.shape[0]} x {g.shape[1]}"
+    if chip.cell.kind == "2t2r":
+        lines = [f"* cells ({size}){PAIRS}: xc_ROW_PAIR has gp in column 2 PAIR and gn in the next"]
+        lines += [
+            pair_line(
+                f"c_{i}_{j // 2}",
+                wires.word[i, j],
+                (wires.bit[i, j], wires.bit[i, j + 1]),
+                (float(row[j]), float(row[j + 1])),
+                gates[i],
+            )
+            for i, row in enumerate(g)
+            for j in range(0, len(row), 2)
+        ]
+        return "\n".join(lines)
+    lines = [f"* cells ({size}), xc_ROW_COLUMN"]
     for i, row in enumerate(g):
         lines += [
             cell_line(chip, f"c_{i}_{j}", wires.word[i, j], wires.bit[i, j], float(value), gates[i])
             for j, value in enumerate(row)
         ]
     return "\n".join(lines)
+
+
+def _require_pairs(wires: Parasitics, arrangement: Arrangement | None) -> None:
+    """Refuse what cells of two bit lines cannot be."""
+    columns = wires.r_bit_line.shape[1]
+    if arrangement is not None and any(column.sign != (-1) ** j for j, column in enumerate(arrangement.columns)):
+        raise SpecError("weights on 2t2r cells need differential columns; a reference column needs cells of one device")
+    if columns % 2:
+        raise SpecError(f"a 2t2r cell takes two columns, a positive and a negative one; got {columns} columns")
+    inside = wires.r_word_line[:, 1:columns:2] + wires.c_word_line[:, 1:columns:2]
+    if inside.any():
+        i, k = np.argwhere(inside)[0]
+        raise SpecError(f"segment rwl_{i}_{2 * k + 1} lies within a 2t2r cell; wanted 0 ohm and 0 F there")
 
 
 def _sources(v: npt.NDArray[Any], wires: _Wires) -> str:
@@ -152,7 +190,7 @@ def build_crossbar(
     arrangement = g if isinstance(g, Arrangement) else None
     array = _matrix(g.g if isinstance(g, Arrangement) else g)
     rows, columns = array.shape
-    wires = _wires(chip, array.shape, "in", parasitics, both_ends)
+    wires = _wires(chip, array.shape, "in", parasitics, both_ends, arrangement)
     gate_lines, gate_nodes = _gates(chip, gates, rows)
     return build_netlist(
         chip,
@@ -170,6 +208,7 @@ def build_crossbar(
         notes=[
             "Bit-line currents of an array with wire resistance, ideal drivers and ideal virtual grounds.",
             *CROSSBAR,
+            *(PAIRED if chip.cell.kind == "2t2r" else ()),
         ],
     )
 
@@ -195,7 +234,7 @@ def build_column(chip: Chip, g: npt.ArrayLike, v: npt.ArrayLike, r_feedback: flo
     """
     column = _matrix(np.asarray(g, dtype=float).reshape(-1, 1))
     rows = column.shape[0]
-    wires = _wires(chip, column.shape, "in", None, False)
+    wires = _wires(chip, column.shape, "in")
     reference = chip.sense_amplifier.v_reference
     return build_netlist(
         chip,
@@ -268,7 +307,7 @@ def build_tile(
     inputs = _vector(codes, rows, "codes")
     if inputs.dtype.kind not in "iu" or inputs.min() < 0 or inputs.max() >= 2**chip.dac.bits:
         raise SpecError(f"codes must be integers in 0..{2**chip.dac.bits - 1}")
-    wires = _wires(chip, array.shape, "dac", parasitics, both_ends)
+    wires = _wires(chip, array.shape, "dac", parasitics, both_ends, arrangement)
     drivers = ["* word-line drivers; bits from the least significant, tied to vdd (1) or ground (0)"]
     twice = [int(code) for code in (*inputs, *inputs)]
     for k, (code, (name, node)) in enumerate(zip(twice, wires.driven, strict=False)):
@@ -306,6 +345,7 @@ def build_tile(
         notes=[
             "A tile at transistor level: a DAC a word line, a cell at every crossing, an amplifier a bit line.",
             *TILE,
+            *(PAIRED if chip.cell.kind == "2t2r" else ()),
         ],
         analyses=[step.analysis if step else ".op"],
         nodesets=nodesets,

@@ -2,7 +2,8 @@
 
 A CSV, one line a cell. ``instance, row, column, conductance`` [S] are always there; for a tile of a network also
 ``layer, output, input`` (the weight's index in the layer's matrix), ``sign`` (+1 or -1) and ``slice``. The reference
-column of all outputs has the output ``all``.
+column of all outputs has the output ``all``. The instance of one of the two devices of a differential cell is its path,
+``xc_0_3.xp`` or ``xc_0_3.xn``.
 """
 
 import csv
@@ -16,7 +17,7 @@ from spicesim.files import write_text
 from spicesim.mapping import MappedTile
 from spicesim.netlist.arrangement import Arrangement
 from spicesim.netlist.netlist import Netlist
-from spicesim.netlist.reader import find_conductances
+from spicesim.netlist.reader import PAIRS, find_conductances
 
 __all__ = ["format_trace", "trace_path", "write_trace"]
 
@@ -49,11 +50,13 @@ def format_trace(netlist: Netlist, *, layer: str = "", mapped: MappedTile | Arra
     g = find_conductances(netlist.body, repr(netlist.title))
     if mapped is not None and mapped.g.shape != g.shape:
         raise SpecError(f"the netlist has {g.shape[0]} x {g.shape[1]} cells, the mapped tile {mapped.g.shape}")
+    paired = f"){PAIRS}:" in netlist.body
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(_CELL if mapped is None else _CELL + _WEIGHT)
     for i, j in np.ndindex(g.shape):
-        line: list[object] = [f"xc_{i}_{j}", i, j, repr(float(g[i, j]))]
+        name = f"xc_{i}_{j // 2}.x{'pn'[j % 2]}" if paired else f"xc_{i}_{j}"
+        line: list[object] = [name, i, j, repr(float(g[i, j]))]
         if mapped is not None:
             output, row, sign, digit = _weight(mapped, i, j)
             line += [layer, "all" if output is None else output, row, sign, digit]

@@ -49,7 +49,14 @@ def golden_netlists() -> dict[str, Netlist]:
             f"{short}_senseamp": build_senseamp(chip, 20e3, 100e-6, points=41),
             f"{short}_tile": build_tile(chip, g, codes, polarity="unipolar", r_feedback=40e3),
         }
-    return netlists
+    chip = preset("generic-1t1r")
+    selectors = chip.changed(cell={"kind": "1s1r"}, dac={"v_span": 1.5})
+    pairs = chip.changed(cell={"kind": "2t2r"})
+    g = np.where(g == 0, 20e-6, g)  # no device of a differential cell is open alone
+    return netlists | {
+        "generic_1s1r": build_crossbar(selectors, g, selectors.dac.v_span * codes / 256),
+        "generic_2t2r": build_crossbar(pairs, g, pairs.dac.v_span * codes / 256),
+    }
 
 
 def golden_dialects() -> dict[str, str]:

@@ -81,17 +81,25 @@ def test_resistive_arrays(kappa, tmp_path):
     assert_equal(build_crossbar(chip, G, V), tmp_path)
 
 
+@pytest.mark.parametrize("device", ["rram", "pcm", "ecram"])
+def test_arrays_with_selectors(device, tmp_path):
+    cell = {"kind": "1s1r", "device": device, "kappa": 0.0 if device == "ecram" else 1.0}
+    chip = LEVEL_1.changed(cell=cell, dac={"v_span": 1.5}, array={"r_word_line": 12.0, "r_bit_line": 7.0})
+    assert_equal(build_crossbar(chip, G, 7 * V), tmp_path)
+
+
 def test_level_1_transistors_that_conduct_forwards(tmp_path):
     """VACASK's level 1 takes the body effect of a reversed transistor from the wrong side, so no switches here."""
     assert_equal(build_crossbar(LEVEL_1, G, V), tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["cell", "column", "crossbar", "senseamp", "dac", "loaded dac", "tile"])
+@pytest.mark.parametrize("kind", ["cell", "column", "crossbar", "2t2r", "senseamp", "dac", "loaded dac", "tile"])
 def test_bsim4_transistors(kind, bsim4, tmp_path):
     netlist = {
         "cell": lambda: build_cell(bsim4, 50e-6),
         "column": lambda: build_column(bsim4, G[:, 0], V, 40e3),
         "crossbar": lambda: build_crossbar(bsim4, G, V, both_ends=True),
+        "2t2r": lambda: build_crossbar(bsim4.changed(cell={"kind": "2t2r"}), np.repeat(G + 1e-6, 2, axis=1), V),
         "senseamp": lambda: build_senseamp(bsim4, 20e3, 100e-6, points=41),
         "dac": lambda: build_dac(bsim4),
         "loaded dac": lambda: build_dac(bsim4, i_limit=1e-4, load_points=3, code_step=5),

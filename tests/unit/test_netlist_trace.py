@@ -13,7 +13,16 @@ from hypothesis.extra import numpy as arrays
 from spicesim.chip import Array, preset
 from spicesim.errors import SpecError
 from spicesim.mapping import map_weights
-from spicesim.netlist import build_column, build_crossbar, build_tile, format_trace, read_conductances, write_trace
+from spicesim.netlist import (
+    Parasitics,
+    arrange_weights,
+    build_column,
+    build_crossbar,
+    build_tile,
+    format_trace,
+    read_conductances,
+    write_trace,
+)
 from spicesim.netlist.reader import find_conductances
 
 CHIP = preset("generic-1t1r")
@@ -102,3 +111,75 @@ def test_a_table_of_another_size_is_refused():
     (mapped,) = map_weights(np.ones((1, 2)), Array(rows=4, columns=6), (1e-6, 5e-5), name="fc")
     with pytest.raises(SpecError, match="mapped tile"):
         format_trace(tile(np.full((1, 1), 1e-5)), layer="fc", mapped=mapped)
+
+
+PAIRS = CHIP.changed(cell={"kind": "2t2r"})
+
+
+@settings(deadline=None, max_examples=30)
+@given(arrays.arrays(float, st.tuples(st.integers(1, 4), st.just(4)), elements=st.floats(1e-12, 1.0)))
+def test_pairs_come_back_to_the_last_bit(g):
+    g[0, 2:] = 0
+    text = build_crossbar(PAIRS, g, np.zeros(len(g))).format()
+    np.testing.assert_array_equal(find_conductances(text, "it"), g)
+
+
+def test_an_edited_pair_is_read_as_spice_means_it(tmp_path):
+    text = build_crossbar(PAIRS, np.full((1, 4), 1e-5), [0.1]).format()
+    text = text.replace("gp=1e-05 gn=1e-05", "gn=3u gp = 20u $ swapped", 1)
+    (tmp_path / "edited.cir").write_text(text)
+    np.testing.assert_array_equal(read_conductances(tmp_path / "edited.cir"), [[20e-6, 3e-6, 1e-5, 1e-5]])
+    for edit, said in ((("gn=3u", ""), "has no gn="), (("xc_0_1 ", "xc_0_2 "), "outside"), (("gp =", "g ="), "no gp=")):
+        with pytest.raises(SpecError, match=said):
+            find_conductances(text.replace(*edit), "it")
+
+
+@pytest.mark.parametrize("kind", ["1t1r", "1s1r", "2t2r"])
+@pytest.mark.parametrize(
+    ("columns", "slices", "bits"), [("differential", 1, None), ("differential", 2, 2), ("reference", 2, 2)]
+)
+def test_edited_weights_are_imported_again(kind, columns, slices, bits):
+    """From netlist and table alone come the weights that a designer made of them by halving a cell's conductance."""
+    w = np.array([[1.0, -0.5, 0.25], [-0.75, 0.125, 0.6]])
+    arranged = arrange_weights(w, columns, (1e-6, 50e-6), slices=slices, bits=bits)
+    chip = CHIP.changed(cell={"kind": kind})
+    if kind == "2t2r" and columns == "reference":
+        with pytest.raises(SpecError, match="need differential columns"):
+            build_crossbar(chip, arranged, np.zeros(3))
+        return
+    netlist = build_crossbar(chip, arranged, np.zeros(3))
+    name, key = ("xc_1_0", "gp") if kind == "2t2r" else ("xc_1_0", "g")
+    edited = re.sub(rf"^({name} .*\b{key}=)\S+", r"\g<1>2.5u", netlist.body, flags=re.MULTILINE)
+    g = find_conductances(edited, "it")
+    expected = arranged.g.copy()
+    expected[1, 0] = 2.5e-6
+    np.testing.assert_array_equal(g, expected)
+    lines = list(csv.DictReader(io.StringIO(format_trace(netlist, layer="fc", mapped=arranged))))
+    assert len({line["instance"] for line in lines}) == len(lines) == g.size
+    for line in lines:
+        column = arranged.columns[int(line["column"])]
+        assert (line["output"], line["sign"]) == (
+            "all" if column.output is None else str(column.output),
+            str(column.sign),
+        )
+        assert float(line["conductance"]) == arranged.g[int(line["row"]), int(line["column"])]
+
+
+@pytest.mark.parametrize(
+    ("g", "said"),
+    [
+        (np.full((1, 3), 1e-5), "takes two columns"),
+        (np.array([[1e-5, 0.0]]), "cannot be open alone"),
+        (np.array([[1e-5, -1.0]]), "not negative"),
+    ],
+)
+def test_impossible_pairs_are_refused(g, said):
+    with pytest.raises(SpecError, match=said):
+        build_crossbar(PAIRS, g, [0.1])
+
+
+def test_a_wire_within_a_pair_is_refused():
+    one = np.ones((1, 2))
+    wires = Parasitics(r_word_line=one, r_bit_line=one, c_word_line=0 * one, c_bit_line=0 * one)
+    with pytest.raises(SpecError, match="rwl_0_1 lies within a 2t2r cell"):
+        build_crossbar(PAIRS, [[1e-5, 1e-5]], [0.1], parasitics=wires)
