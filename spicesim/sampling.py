@@ -29,7 +29,7 @@ from spicesim.ngspice.batch import BatchSimulator, ngspice_version
 from spicesim.ngspice.outcome import Results
 from spicesim.ngspice.rawfile import Plot
 
-__all__ = ["cache_folder", "find_kept", "netlist_hash", "run_all", "run_each", "use_scheduler"]
+__all__ = ["cache_folder", "find_kept", "model_hash", "netlist_hash", "run_all", "run_each", "use_scheduler"]
 
 _HOPELESS = 8
 """Failures after which a campaign is given up if fewer runs went well: the rest would most likely fail, too."""
@@ -51,15 +51,20 @@ def _file_hash(path: Path, modified: float) -> str:
     for name in sorted(set(re.findall(rb"^\s*\.(?:include|lib)\s+[\"']([^\"']+)[\"']", data, re.I | re.M))):
         other = path.parent / name.decode(errors="replace")
         if other != path and other.is_file():
-            digest.update(_file_hash(other, other.stat().st_mtime).encode())
+            digest.update(model_hash(other).encode())
     return digest.hexdigest()
+
+
+def model_hash(path: Path) -> str:
+    """Hash a model file with all that it includes."""
+    return _file_hash(path, path.stat().st_mtime)
 
 
 def netlist_hash(netlist: Netlist) -> str:
     """Hash all that decides a result: the circuit, the models' content, and ngspice's version."""
     digest = hashlib.sha256(netlist.format().encode())
     for path in netlist.models:
-        digest.update(_file_hash(path, path.stat().st_mtime).encode())
+        digest.update(model_hash(path).encode())
     digest.update("\n".join(netlist.spiceinit).encode())
     digest.update(ngspice_version().encode())
     return digest.hexdigest()[:32]

@@ -18,8 +18,10 @@ from spicesim.calibration.statics import fit_blocks
 from spicesim.calibration.tiles import TileCase, build_cases, check_tiles, random_matrices
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
+from spicesim.netlist.process import model_files
 from spicesim.ngspice.batch import BatchSimulator, ngspice_version
 from spicesim.provenance import now, versions
+from spicesim.sampling import model_hash
 
 __all__ = ["ASPECTS", "calibrate", "calibrate_blocks", "plan_cases", "run_plan", "wanted_aspects"]
 
@@ -124,10 +126,11 @@ def calibrate_blocks(plan: Plan, campaign: Campaign) -> Calibration:
     """Calibrate the operating points of cell, DAC and sense amplifier; whole tiles are not checked yet."""
     chip = plan.chip
     blocks = fit_blocks(plan, campaign)
+    models = {f"models in {path.name}": model_hash(path)[:16] for path in model_files(chip.process)}
     held_out = {name: points for judged in blocks.judged.values() for name, points in judged.test.items()}
     return Calibration(
         chip=chip, quick=plan.quick, seed=plan.seed, created=now(), seconds=0.0, simulations=0,
-        versions=versions(ngspice_version()),
+        versions=versions(ngspice_version()) | models,
         cell=blocks.judged[plan.cell.name].model,
         dacs={polarity: blocks.judged[dac.name].model for polarity, dac in plan.dacs.items()},
         senseamps=tuple(blocks.judged[senseamp.name].model for senseamp in plan.senseamps),

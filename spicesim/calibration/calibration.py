@@ -289,14 +289,17 @@ class Calibration(Model):
         return TileTransient(self.tile(g, polarity, r_feedback), self.settling)
 
     def save(self, path: str | Path) -> None:
-        """Write the file, atomically.
+        """Write the file, atomically: first a checksum and the hashes, then all fields.
 
         Raises
         ------
         StorageError
             If it cannot be written.
         """
-        write_text(path, self.model_dump_json(indent=1) + "\n")
+        body = self.model_dump_json(indent=1)
+        head = {"checksum": _checksum(json.loads(body)), "chip_hash": self.chip.hash, "calibration_hash": self.hash}
+        lines = [f" {json.dumps(name)}: {json.dumps(value)}," for name, value in head.items()]
+        write_text(path, "\n".join(["{", *lines, body.removeprefix("{\n"), ""]))
 
     def require_chip(self, chip: Chip, source: str = "the calibration") -> None:
         """Refuse another chip than the one calibrated.
@@ -319,7 +322,7 @@ def load_calibration(path: str | Path) -> Calibration:
     Raises
     ------
     CalibrationError
-        If the file is not there, damaged, of another schema, or no calibration.
+        If the file is not there, damaged or edited, of another schema, or no calibration.
     """
     path = Path(path)
     remedy = f"run: spicesim calibrate CHIP.toml -o {path.name}"
@@ -330,7 +333,9 @@ def load_calibration(path: str | Path) -> Calibration:
     except (OSError, UnicodeDecodeError) as error:
         raise CalibrationError(f"cannot read {path}: {error}; {remedy}") from None
     try:
-        return Calibration.model_validate(_upgrade(json.loads(text), path))
+        document = _upgrade(json.loads(text), path)
+        head = {name: document.pop(name, None) for name in _HEAD} if isinstance(document, dict) else {}
+        calibration = Calibration.model_validate(document)
     except json.JSONDecodeError as error:
         raise CalibrationError(f"{path} is no calibration or is damaged ({error}); {remedy}") from None
     except ValidationError as error:
@@ -339,9 +344,22 @@ def load_calibration(path: str | Path) -> Calibration:
         raise CalibrationError(
             f"{path} is no calibration of this version or is damaged ({where or 'file'}: {first['msg']}); {remedy}"
         ) from None
+    if head["checksum"] is not None and head["checksum"] != _checksum(document):
+        raise CalibrationError(
+            f"{path} was edited or damaged after it was written, its content does not match its checksum; restore it, "
+            f"or {remedy}"
+        )
+    return calibration
 
 
 _NEWEST = 2
+_HEAD = ("checksum", "chip_hash", "calibration_hash")
+"""What a file has beyond the fields; files written before have none of it."""
+
+
+def _checksum(document: Any) -> str:
+    """Hash the content of a file, however it is laid out."""
+    return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _upgrade(document: Any, path: Path) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from spicesim.calibration.calibrate import calibrate
-from spicesim.calibration.calibration import Calibration, load_calibration
+from spicesim.calibration.calibration import load_calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.cell import plan_cell
 from spicesim.calibration.tiles import build_cases, check_tiles, random_matrices, tile_netlist
@@ -83,9 +83,16 @@ def test_resistive_cells_need_few_orders():
         (lambda text: "", "no calibration"),
         (lambda text: text.replace('"schema_version": 2', '"schema_version": 99', 1), "reads up to 2"),
         (lambda text: text.replace('"v_out": [', '"v_out": ["x", ', 1), "v_out"),
+        (lambda text: text.replace('"seed": 0', '"seed": 1', 1), "checksum"),
+        (lambda text: '{"layers": [], "accuracy": 0.9}', "no calibration"),
+        (lambda text: "[1, 2, 3]", "no calibration"),
+        (lambda text: "\x93NUMPY\x01", "no calibration"),
     ],
-    ids=["cut", "empty object", "empty file", "other schema", "a word for a number"],
-)
+    ids=[
+        "cut", "empty object", "empty file", "other schema", "a word for a number", "a number edited",
+        "another JSON file", "a list", "a binary file",
+    ],
+)  # fmt: skip
 def test_damaged_and_foreign_files_are_refused(generic_calibration, tmp_path, damage, said):
     path = tmp_path / "cal.json"
     generic_calibration.save(path)
@@ -209,7 +216,13 @@ def test_the_file_is_json_with_provenance(generic_calibration, tmp_path):
     generic_calibration.save(tmp_path / "cal.json")
     document = json.loads((tmp_path / "cal.json").read_text())
     assert document["chip"]["name"] == "generic-1t1r"
-    assert {"ngspice", "numpy", "spicesim"} <= set(document["versions"])
+    assert {"ngspice", "numpy", "spicesim", "models in generic_models.cir"} <= set(document["versions"])
     assert document["schema_version"] == 2
+    chip = generic_calibration.chip
+    assert (document["chip_hash"], document["calibration_hash"]) == (chip.hash, generic_calibration.hash)
+    assert document["cell"]["v_limits"][1] > 0, "the box in which it holds"
+    assert {"points", "max", "p99", "rms"} == set(document["errors"]["cell current"])
     assert sum(cost["simulations"] for cost in document["costs"].values()) == document["simulations"]
-    assert Calibration.model_validate(document).hash == generic_calibration.hash
+    assert load_calibration(tmp_path / "cal.json").hash == generic_calibration.hash
+    (tmp_path / "compact.json").write_text(json.dumps(document))
+    assert load_calibration(tmp_path / "compact.json").hash == generic_calibration.hash, "layout is no content"
