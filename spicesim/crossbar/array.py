@@ -6,10 +6,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.cells import Cell, KernelCell, Linear, NetlistCell, Polynomial
+from spicesim.cells import Cell, KernelCell, Linear, NetlistCell
 from spicesim.crossbar.arguments import as_batch, as_mask, as_numbers, as_options, as_positive
 from spicesim.crossbar.gradient import pull_back
 from spicesim.crossbar.linear import LinearArray
+from spicesim.crossbar.mirror import mirror
 from spicesim.crossbar.operating_point import OperatingPointSolver, Points, Precision, Request
 from spicesim.crossbar.solution import Details, Solution
 from spicesim.crossbar.wiring import Wiring
@@ -98,15 +99,11 @@ class Crossbar:
             top=(self.r_bit_line[0] + self.r_sense)[flip] if sense == "both" else None,
         )
         self._solver = OperatingPointSolver(
-            wiring, np.ascontiguousarray(self.g[:, flip]), self._canonical_cell(), drive == "right"
+            wiring,
+            np.ascontiguousarray(self.g[:, flip]),
+            mirror(self.cell) if drive == "right" else self.cell,
+            drive == "right",
         )
-
-    def _canonical_cell(self) -> Cell:
-        """Return the cell with coefficients a cell, if it has any, in the order of the solver's columns."""
-        if self.drive == "right" and isinstance(self.cell, Polynomial):
-            k = np.asarray(self.cell.coefficients, dtype=float)
-            return Polynomial(k[:, ::-1]) if k.ndim == 3 else self.cell
-        return self.cell
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from spicesim.cells import bias_slope, conductance_slope
-from spicesim.crossbar.nodal import NodalPoint
 from spicesim.crossbar.operating_point import OperatingPointSolver, Points, Request
 from spicesim.crossbar.wiring import Wiring
 from spicesim.errors import ConvergenceError
@@ -52,15 +51,12 @@ def _pull_back_nodes(
     solver: OperatingPointSolver, request: Request, points: Points, grad_currents: Floats
 ) -> tuple[Floats, Floats]:
     grad_v, grad_g = np.empty_like(request.v), np.zeros(solver.g.shape)
-    for item, v in enumerate(request.v):
+    for item in range(len(request.v)):
         assert points.word is not None
         assert points.bit is not None
-        point = NodalPoint(
-            word=points.word[item], bit=points.bit[item], current=points.word[item], defect=points.word[item],
-            largest=0.0, steps=0,
-        )  # fmt: skip
-        mask = None if request.mask is None else request.mask[item]
-        grad_v[item], one = solver.nodal.pull_back(v, point, grad_currents[item], mask)
+        bit, mask = points.bit[item], None if request.mask is None else request.mask[item]
+        across = points.word[item] - bit
+        grad_v[item], one = solver.nodal.pull_back(across, bit, grad_currents[item], mask)
         grad_g += one
     return grad_v, grad_g
 

@@ -22,6 +22,10 @@ Floats = npt.NDArray[np.float64]
 
 NEWTON_LIMIT = 100
 HALVINGS_LIMIT = 30
+SLOW = 0.3
+"""A step with an old factorisation that leaves more than this of the defect is not taken."""
+SOURCES_AT_ONCE = 64
+"""Sources whose voltages are held at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,10 +40,10 @@ class NodalPoint:
     """Through the cells [A]."""
     defect: Floats
     """What Kirchhoff's current law misses at the cells' nodes [A]."""
-    largest: float
-    """Largest slope of a cell [S]."""
     steps: int
     """Newton steps."""
+    is_solved: bool
+    """Whether the defect is within the tolerance."""
 
 
 class NodalArray:
@@ -103,10 +107,9 @@ class NodalArray:
         incidence = sparse.eye_array(cells, total, format="csr") - sparse.eye_array(cells, total, k=cells, format="csr")
         self._across, self._across_held = incidence @ self._place, incidence @ self._place_held
         self._bit = sparse.eye_array(cells, total, k=cells, format="csr") @ self._place
-        self._word = sparse.eye_array(cells, total, format="csr") @ self._place
-        self._word_held = sparse.eye_array(cells, total, format="csr") @ self._place_held
         self._merged, self._free, self._held, self._links = merged, free, held, (merged[one], merged[two])
         self._pinned = self._find_loose(1.0)
+        self._calm: tuple[bytes, splu] | None = None
 
     def _find_loose(self, gate: Floats | float) -> sparse.dia_array:
         """Hold one node of each piece that neither wires nor cells that are on connect to a source or to ground."""
@@ -123,8 +126,8 @@ class NodalArray:
         pin[free[first[first >= 0]]] = 1.0
         return sparse.diags_array(pin)
 
-    def solve(self, v: Floats, tolerance: float, mask: Floats | None = None) -> NodalPoint | None:
-        """Find the operating point for sources v (rows,); None without convergence.
+    def solve(self, v: Floats, tolerance: float, mask: Floats | None = None) -> NodalPoint:
+        """Find the operating point for sources v (rows,).
 
         `tolerance` is the largest defect as a fraction of largest slope times largest voltage; `mask` (rows,)
         is 0 where the cells of a word line are switched off.
@@ -135,49 +138,67 @@ class NodalArray:
         pinned = self._pinned if mask is None else self._find_loose(gate)
         drive = self._sources @ v
         v_held, top = self._across_held @ v, float(np.abs(v).max())
+        # wires of small resistance lose digits: what rounding leaves is no defect of the cells
+        noise = 8 * np.finfo(float).eps * float(self._wires.diagonal().max(initial=0.0)) * top
 
-        def evaluate(x: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+        def evaluate(x: Floats) -> tuple[Floats, Floats, Floats]:
             across, rise = self._across @ x + v_held, self._bit @ x
             at = self.g, across.reshape(shape), rise.reshape(shape)
             current = gate * np.ravel(self.cell.current(*at))
             defect = self._wires @ x + drive + self._across.T @ current + pinned @ x
-            return current, gate * np.ravel(self.cell.slope(*at)), gate * np.ravel(bias_slope(self.cell, *at)), defect
+            return current, gate * np.ravel(self.cell.slope(*at)), defect
 
         with np.errstate(all="ignore"):
-            current, slope, tilt, defect = evaluate(x)
+            current, slope, defect = evaluate(x)
+            factor, is_fresh = self._calm_factor(gate, pinned), False
             for step in range(NEWTON_LIMIT + 1):
-                largest = float(slope.max())
                 worst = float(np.abs(defect).max(initial=0.0))
-                # wires of small resistance lose digits: what rounding leaves is no defect of the cells
-                noise = 8 * np.finfo(float).eps * float(self._wires.diagonal().max(initial=0.0)) * top
-                if worst <= max(tolerance * largest * max(top, float(np.abs(x).max(initial=0.0))), noise):
-                    word, bit = self._word @ x + self._word_held @ v, self._bit @ x
-                    full = np.abs(defect)
-                    spread = np.maximum(abs(self._across) @ full, 0.0)
-                    return NodalPoint(
-                        word=word.reshape(shape), bit=bit.reshape(shape), current=current.reshape(shape),
-                        defect=spread.reshape(shape), largest=largest, steps=step,
-                    )  # fmt: skip
-                if not np.isfinite(worst):
-                    return None
-                change = self._factor(np.maximum(slope, 0.0), tilt, pinned).solve(-defect)
+                scale = float(slope.max()) * max(top, float(np.abs(x).max(initial=0.0)))
+                is_solved = worst <= max(tolerance * scale, noise)
+                if is_solved or step == NEWTON_LIMIT or not np.isfinite(worst):
+                    break
+                change = factor.solve(-defect)
                 length = 1.0
                 for _ in range(HALVINGS_LIMIT):
                     trial = evaluate(x + length * change)
-                    if np.abs(trial[3]).max(initial=0.0) < worst:
+                    after = float(np.abs(trial[2]).max(initial=0.0))
+                    if after < worst or not is_fresh:
                         break
                     length /= 2
-                x = x + length * change
-                current, slope, tilt, defect = trial
-        return None
+                if is_fresh or after <= SLOW * worst:
+                    x, (current, slope, defect), is_fresh = x + length * change, trial, False
+                else:
+                    tilt = gate * np.ravel(bias_slope(self.cell, self.g, *self._cell_voltages(x, v)))
+                    factor, is_fresh = self._factor(np.maximum(slope, 0.0), tilt, pinned), True
+        across, bit = self._cell_voltages(x, v)
+        return NodalPoint(
+            word=across + bit, bit=bit, current=current.reshape(shape),
+            defect=(abs(self._across) @ np.abs(defect)).reshape(shape), steps=step, is_solved=is_solved,
+        )  # fmt: skip
+
+    def _cell_voltages(self, x: Floats, v: Floats) -> tuple[Floats, Floats]:
+        """Return voltages across the cells and of their bit-line nodes, (rows, columns)."""
+        across, bit = self._across @ x + self._across_held @ v, self._bit @ x
+        return across.reshape(self.g.shape), bit.reshape(self.g.shape)
+
+    def _calm_factor(self, gate: Floats | float, pinned: sparse.dia_array) -> "splu":
+        """Factorise with all cells at 0 V, where u does not matter; kept for the next vector of the same gates."""
+        key = np.asarray(gate).tobytes()
+        if self._calm is None or self._calm[0] != key:
+            slope = gate * np.ravel(self.cell.slope(self.g, np.zeros(self.g.shape), np.zeros(self.g.shape)))
+            self._calm = key, self._factor(np.maximum(slope, 0.0), np.zeros_like(slope), pinned)
+        return self._calm[1]
 
     def pull_back(
-        self, v: Floats, point: NodalPoint, grad_currents: Floats, mask: Floats | None = None
+        self, across: Floats, bit: Floats, grad_currents: Floats, mask: Floats | None = None
     ) -> tuple[Floats, Floats]:
-        """Return gradients with respect to v (rows,) and g (rows, columns) of grad_currents @ currents."""
+        """Return gradients with respect to v (rows,) and g (rows, columns) of grad_currents @ currents.
+
+        `across` and `bit` are the voltages of the operating point, (rows, columns).
+        """
         shape = self.g.shape
         gate = 1.0 if mask is None else np.repeat(mask, shape[1])
-        at = self.g, point.word - point.bit, point.bit
+        at = self.g, across, bit
         slope = gate * np.ravel(self.cell.slope(*at))
         tilt = gate * np.ravel(bias_slope(self.cell, *at))
         each = np.tile(grad_currents, shape[0])
@@ -191,12 +212,17 @@ class NodalArray:
 
     def linear_maps(self) -> tuple[Floats, Floats]:
         """Return the currents of columns and of rows a volt at source i, (rows, columns) and (rows, rows) [S]."""
-        slope = self.g.ravel()
-        drive = self._sources + self._across.T @ sparse.diags_array(slope) @ self._across_held
-        x = -self._factor(slope, np.zeros_like(slope), self._pinned).solve(drive.toarray())
-        current = slope[:, None] * (self._across @ x + self._across_held.toarray())
-        each = current.T.reshape(-1, *self.g.shape)
-        return each.sum(axis=1), each.sum(axis=2)
+        slope, (rows, columns) = self.g.ravel(), self.g.shape
+        drive = (self._sources + self._across.T @ sparse.diags_array(slope) @ self._across_held).tocsc()
+        factor, held = self._factor(slope, np.zeros_like(slope), self._pinned), self._across_held.tocsc()
+        out, inputs = np.empty((rows, columns)), np.empty((rows, rows))
+        for first in range(0, rows, SOURCES_AT_ONCE):
+            part = slice(first, first + SOURCES_AT_ONCE)
+            x = -factor.solve(drive[:, part].toarray())
+            current = slope[:, None] * (self._across @ x + held[:, part].toarray())
+            each = current.reshape(rows, columns, -1)
+            out[part], inputs[part] = each.sum(axis=0).T, each.sum(axis=1).T
+        return out, inputs
 
     def _factor(self, slope: Floats, tilt: Floats, pinned: sparse.dia_array) -> "splu":
         change = sparse.diags_array(slope) @ self._across

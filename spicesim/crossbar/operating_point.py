@@ -7,7 +7,6 @@
 All stop at the same bound of Kirchhoff's current law, so which one it was shows only below the tolerance.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -118,7 +117,8 @@ class OperatingPointSolver:
         count = len(request.v)
         rows, columns = self.g.shape
         points = Points(count, rows, columns, request.fields)
-        if count >= MARCH_LEAST and request.mask is None:
+        # nodal analysis, where nothing else is left, costs more than preparing a march
+        if request.mask is None and (count >= MARCH_LEAST or not self.takes_ports):
             self._march(request, points)
         left = np.flatnonzero(points.steps == 0)
         if left.size and self.takes_ports:
@@ -246,15 +246,16 @@ class OperatingPointSolver:
             mask = None if request.mask is None else request.mask[item]
             v = request.v[item]
             point = self.nodal.solve(v, request.tolerance, mask)
-            if point is None:
-                self._refuse(request, item, None, math.nan, NEWTON_LIMIT)
-                return
-            for word, limits, reached in (
-                ("voltage across", "v_limits", point.word - point.bit), ("bit-line voltage at", "u_limits", point.bit)
+            if not point.is_solved:
+                cell = int(point.defect.argmax())  # the first that is no number, if there is one
+                self._refuse(request, item, cell, float(point.defect.flat[cell]), point.steps)
+            kernel = self._kernel
+            for word, (low, high), reached in () if kernel is None else (
+                ("voltage across", kernel.v_limits, point.word - point.bit),
+                ("bit-line voltage at", kernel.u_limits, point.bit),
             ):  # fmt: skip
-                low, high = getattr(self.cell, limits, (-math.inf, math.inf))
                 beyond = np.maximum(low - reached, reached - high)
-                if self._kernel is not None and beyond.max() > 0:
+                if beyond.max() > 0:
                     extent = np.array([[reached.min(), reached.max()]])
                     worst = np.array([int(beyond.argmax())])
                     self._check_limits(word, (low, high), extent, worst, np.array([item]))
@@ -276,17 +277,12 @@ class OperatingPointSolver:
             foot = np.where(below > 0, bit[-1] / below, 0.0)
             return np.asarray(np.where(wiring.top > 0, bit[0] / wiring.top, current.sum(axis=0) - foot))
 
-    def _refuse(self, request: Request, item: int, cell: int | None, residual: float, steps: int) -> None:
-        place = ""
-        if cell is not None:
-            row, column = self._place(cell)
-            place = (
-                f": residual {residual:.3g} A, worst at the cell of row {row}, column {column} "
-                f"(wl_{row}_{column}, bl_{row}_{column})"
-            )
+    def _refuse(self, request: Request, item: int, cell: int, residual: float, steps: int) -> None:
+        row, column = self._place(cell)
         raise ConvergenceError(
-            f"no operating point within tolerance {request.tolerance:g} for batch item {item} "
-            f"after {steps} Newton steps{place}; ask for a larger tolerance, or check port tables and inputs"
+            f"no operating point within tolerance {request.tolerance:g} for batch item {item} after {steps} Newton "
+            f"steps: residual {residual:.3g} A, worst at the cell of row {row}, column {column} "
+            f"(wl_{row}_{column}, bl_{row}_{column}); ask for a larger tolerance, or check port tables and inputs"
         )
 
     def _place(self, cell: int) -> tuple[int, int]:

@@ -1,5 +1,10 @@
 """The solvers behind a crossbar agree with each other, whichever is chosen."""
 
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -72,6 +77,53 @@ def test_a_result_is_the_same_for_any_number_of_threads():
     for precision in ("double", "single"):
         one = array.solve(v, precision=precision)
         np.testing.assert_array_equal(array.solve(v, precision=precision, threads=3).currents, one.currents)
+
+
+def test_threads_of_python_may_share_an_array_and_run_at_the_same_time():
+    array = Crossbar(RNG.uniform(1e-6, 1e-4, (48, 40)), 3.0, 2.0, cell=Sinh(3.0))
+    batches = [RNG.uniform(-top, top, (300, 48)) for top in np.linspace(0.02, 0.3, 12)]
+    expected = [Crossbar(array.g, 3.0, 2.0, cell=Sinh(3.0)).solve(v).currents for v in batches]
+    with ThreadPoolExecutor(4) as pool:
+        for mine, theirs in zip(pool.map(lambda v: array.solve(v).currents, batches), expected, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("cell", [Linear(), Sinh(3.0), Sinh(9.0)], ids=["field", "march", "conjugate gradients"])
+def test_kernels_release_the_interpreter(cell):
+    """Another thread counts on while one call of a kernel is under way."""
+    count = 1000 if cell == Sinh(9.0) else 4000
+    array, v = Crossbar(RNG.uniform(1e-6, 1e-4, (64, 64)), 3.0, 2.0, cell=cell), RNG.uniform(0.0, 0.5, (count, 64))
+    field = np.zeros((64, 64, len(v)), np.float32)
+    call = (lambda: array.fill_voltages(v, field)) if isinstance(cell, Linear) else (lambda: array.solve(v))
+    ticks = 0
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(call)
+        while not done.done():
+            time.sleep(1e-3)
+            ticks += 1
+    assert ticks > 10
+
+
+def test_memory_does_not_grow_with_the_batch_beyond_inputs_and_outputs():
+    """By marching in both precisions and by conjugate gradients."""
+    script = """
+import resource
+import numpy as np
+from spicesim.cells import Sinh
+from spicesim.crossbar import Crossbar
+
+v = np.random.default_rng(1).uniform(0, 0.3, (20_000, 32))
+for kappa, precision in ((2.0, "double"), (2.0, "single"), (12.0, "double")):
+    array = Crossbar(np.random.default_rng(0).uniform(1e-6, 1e-4, (32, 32)), 1.0, 1.0, cell=Sinh(kappa))
+    array.solve(v[:100], precision=precision)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    array.solve(v, precision=precision)
+    print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
+    grown = [int(number) for number in done.stdout.split()]
+    assert len(grown) == 3
+    assert max(grown) < 2 * 20_000 * 3 * 32 * 8  # the voltages of all cells would take ten times as much
 
 
 def test_cells_that_bend_too_much_for_chords_are_solved_all_the_same():
@@ -148,6 +200,46 @@ def test_a_cell_of_ones_own_needs_two_methods():
         Crossbar(g, cell=object())
 
 
+@pytest.mark.parametrize("kernel", [False, True])
+def test_cells_with_numbers_of_their_own_keep_them_when_driven_from_the_right(kernel):
+    k = RNG.uniform(0.5, 2.0, (4, 6, 3))
+    polynomial = Polynomial(k)
+
+    class Own:
+        def current(self, g, v, u=0.0):
+            return polynomial.current(np.broadcast_to(g, k.shape[:2]), v, u)
+
+        def slope(self, g, v, u=0.0):
+            return polynomial.slope(np.broadcast_to(g, k.shape[:2]), v, u)
+
+    g, v = RNG.uniform(1e-6, 1e-4, (4, 6)), RNG.uniform(0, 0.3, (3, 4))
+    right = Crossbar(g, 9.0, 4.0, cell=polynomial if kernel else Own(), drive="right").solve(v, fields=True)
+    mirrored = Crossbar(g[:, ::-1], 9.0, 4.0, cell=Polynomial(k[:, ::-1])).solve(v, fields=True)
+    np.testing.assert_allclose(right.currents, mirrored.currents[:, ::-1], rtol=1e-9)
+    np.testing.assert_allclose(right.cell_currents, mirrored.cell_currents[..., ::-1], rtol=1e-8)
+
+
+@pytest.mark.parametrize("options", [{"drive": "both"}, {"sense": "both"}, {"drive": "right", "sense": "both"}])
+def test_few_vectors_many_vectors_and_nodal_analysis_agree_for_lines_with_two_ends(options):
+    array = Crossbar(RNG.uniform(1e-6, 1e-4, (9, 7)), 20.0, 15.0, 2.0, 3.0, cell=BIASED, **options)
+    v = RNG.uniform(-0.2, 0.2, (20, 9))
+    many = array.solve(v)
+    few, nodal = array.solve(v[:3]), array.solve(v[:3], mask=np.ones(9))
+    for found in (few, nodal):
+        np.testing.assert_allclose(found.currents, many.currents[:3], rtol=0, atol=1e-10 * np.abs(many.currents).max())
+
+
+def test_nodal_analysis_falls_back_on_newton_where_cells_bend():
+    r = np.full((10, 8), 10.0)
+    r[4, 3] = np.inf
+    g = RNG.uniform(1e-6, 1e-4, (10, 8))
+    mild, steep = (Crossbar(g, r, 10.0, cell=Sinh(k)).solve(np.full(10, 0.6), fields=True) for k in (1.0, 12.0))
+    for kappa, found in ((1.0, mild), (12.0, steep)):
+        current = Sinh(kappa).current(g, found.cell_voltages)
+        np.testing.assert_allclose(current.sum(axis=(1, 2)), found.currents.sum(axis=1), rtol=1e-9)
+        assert found.iterations[0] < 40
+
+
 def test_a_cell_without_a_solution_is_refused():
     class Falling:
         def current(self, g, v, u=0.0):
@@ -156,8 +248,11 @@ def test_a_cell_without_a_solution_is_refused():
         def slope(self, g, v, u=0.0):
             return g * np.ones_like(v)
 
-    with pytest.raises(ConvergenceError, match="batch item 1"):
-        Crossbar([[1e-5]], 1.0, 1.0, cell=Falling()).solve([[0.01], [0.2]])
+    for drive, order, worst in (("left", 1, 0), ("right", -1, 2)):
+        r = np.array([[1.0, 1.0, 1.0], [1.0, 1e9, 1.0]])[:, ::order]
+        array = Crossbar(np.full((2, 3), 1e-5), r, 1.0, cell=Falling(), drive=drive)
+        with pytest.raises(ConvergenceError, match=f"batch item 1 .* worst at the cell of row 1, column {worst}"):
+            array.solve([[0.01, 0.01], [0.01, 0.2]])
 
 
 def test_limits_of_cells_hold_for_every_wiring():
