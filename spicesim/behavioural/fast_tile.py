@@ -28,7 +28,7 @@ TILE_FORMS = FORMS[5:]
 RMS_SHARE = 0.05
 """Largest root-mean-square error of a form that is taken, as a share of the tolerance."""
 BEYOND = 1e-3
-"""Largest error of an output that its converter clips, as a fraction of the swing."""
+"""Largest error of an output that its converter clips, as a fraction of the swing; the tolerance, if that is more."""
 SATURATED = 1e-3
 """Excess of a terminal that is felt by the drivers [V]."""
 
@@ -66,7 +66,8 @@ class FastTile:
     tile is solved exactly, too.
 
     Errors count as converters see them: of a range `adc` they are fractions, and what it clips is no error, though
-    even there outputs may err by no more than ``BEYOND`` of the swing. Without it they are fractions of the swing.
+    even there outputs may err by no more than ``BEYOND`` or the tolerance, of the swing. Without it all errors are
+    fractions of the swing.
 
     Parameters
     ----------
@@ -120,7 +121,7 @@ class FastTile:
                 largest, rms = measure(_seen(adc, found), _seen(adc, exact), adc.high - adc.low)
             self.trials += (Trial(form=str(orders), cost=orders.cost, max_error=largest, rms_error=rms),)
             fits = MARGIN * largest <= self.tolerance and rms <= RMS_SHARE * self.tolerance
-            if fits and (adc is None or beyond <= BEYOND):
+            if fits and (adc is None or beyond <= max(BEYOND, self.tolerance)):
                 self._model = model
                 model.forget()
                 return

@@ -139,19 +139,18 @@ class Expansion:
         """Resistance at the foot of each column, linear terminal included, (columns,) [ohm]."""
         return self._r_sense
 
-    def answer(self, excess: float, x: float) -> Floats:
-        """Return by how much the currents of cells fall when their bit lines rise, (rows, columns) [A].
+    def answers(self, rises: Floats, x: float) -> Floats:
+        """Return by how much the currents of cells fall when their bit lines rise, (rises, rows, columns) [A].
 
         Parameters
         ----------
-        excess : float
-            Rise [V].
+        rises : ndarray of shape (rises,)
+            Rises [V].
         x : float
             Inputs, in halves of their range.
         """
         v, u = self.v + x * self.half * self.fields.own_v, self.u + x * self.half * self.fields.own_u
-        fallen = self._cells(np.clip(v - excess, *self._kernel.v_limits), np.clip(u + excess, *self.u_limits))
-        return np.asarray(self._cells(v, u) - fallen)
+        return self._cells(v, u) - np.stack([self._cells(v - rise, u + rise) for rise in rises])
 
     def _beyond(self, v: Floats, u: Floats, x: Floats, turns: int, start: Singles | None = None) -> Singles:
         """Return the currents beyond the slopes with the own input at x [V], given what they drop along their rows.

@@ -215,9 +215,9 @@ class _Answers:
         """Voltages between which the polynomials were fitted [V]."""
         rises = np.linspace(low, high, EXCESS_NODES)
         inputs = np.cos((np.arange(INPUT_NODES) + 0.5) * np.pi / INPUT_NODES)
-        e, x = (grid.ravel() for grid in np.meshgrid(rises, inputs))
+        x, e = (grid.ravel() for grid in np.meshgrid(inputs, rises, indexing="ij"))
         fit = np.linalg.pinv(np.stack([e, e**2, e**3, e * x, e * x**2, e**2 * x], axis=1))
-        answers = np.stack([expansion.answer(float(rise), float(at)) for rise, at in zip(e, x, strict=True)])
+        answers = np.concatenate([expansion.answers(rises, float(at)) for at in inputs])
         weights = np.einsum("jij->ij", expansion.fields.adjoint).astype(float)
         linear = (weights * expansion.slope).sum(axis=0)
         shares = np.divide(weights, linear, out=np.zeros_like(weights), where=linear > 0)
