@@ -81,6 +81,14 @@ _SECONDS = {"": 1.0, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "y": 365.
     "--seeds", metavar="N", type=click.IntRange(1), default=1, help="Chips to run, each with its own devices."
 )
 @click.option("--no-drift-compensation", is_flag=True, help="Leave the mean drift of a tile as it is.")
+@click.option(
+    "--temperature", metavar="C", type=float, help="Another temperature than the chip's own, programming included [C]."
+)
+@click.option("--corner", metavar="NAME", help="Another corner of the process: tt, ff, ss, fs or sf.")
+@click.option(
+    "--mismatch", "mismatch_seed", metavar="S", type=click.IntRange(0),
+    help="Draw every block of chip S from the calibrated mismatch (engines exact and fast).",
+)  # fmt: skip
 @click.option("--noise", is_flag=True, help="Give every output the calibrated noise of circuits, drawn by --seed.")
 @click.option("--images", metavar="N", type=click.IntRange(1), help="Take the first N inputs only.")
 @click.option(
@@ -113,6 +121,9 @@ def infer(
     time_text: str,
     seeds: int,
     no_drift_compensation: bool,
+    temperature: float | None,
+    corner: str | None,
+    mismatch_seed: int | None,
     noise: bool,
     images: int | None,
     audit_count: int,
@@ -136,6 +147,14 @@ def infer(
     model_of_devices, time = _devices(device, time_text, seeds)
     if worst_path is not None and not audit_count:
         raise SpecError("--worst needs an audit: add --audit 16")
+    if mismatch_seed is not None and audit_count:
+        raise SpecError("an audit simulates blocks without mismatch; leave out --mismatch, or use: spicesim audit")
+    elsewhere = temperature is not None or corner is not None
+    if elsewhere and (noise or energy or mismatch_seed is not None):
+        raise SpecError(
+            "noise, energy and mismatch are calibrated at the chip's own condition; leave out --temperature and "
+            "--corner, or set them in CHIP.toml under process and calibrate again"
+        )
     calibration: Calibration | UncalibratedChip
     if engine_name == "ideal" and chip_path is not None and calibration_path is None:
         calibration = UncalibratedChip(open_chip(chip_path))
@@ -146,14 +165,17 @@ def infer(
         calibration = load_calibration(calibration_path)
         if chip_path is not None:
             calibration.require_chip(open_chip(chip_path), calibration_path)
+    own = calibration
+    if elsewhere:
+        calibration = calibrated(calibration).at(corner=corner, temperature_c=temperature)
     simulator = BatchSimulator(timeout=timeout)
     engine: Engine
-    if engine_name == "ideal" and not no_wires and tolerance is None:
+    if engine_name == "ideal" and not no_wires and tolerance is None and mismatch_seed is None:
         engine = IdealEngine(calibration.chip)
     else:
         engine = build_engine(
             engine_name, calibrated(calibration), wires=not no_wires, simulator=simulator, jobs=jobs,
-            tolerance=tolerance,
+            tolerance=tolerance, mismatch_seed=mismatch_seed,
         )  # fmt: skip
     dataset = load_dataset(data).first(images)
     network = compile_network(model, calibration, input_scale=input_scale, adc_range=adc_range)
@@ -162,7 +184,9 @@ def infer(
         gains = ExactEngine(calibrated(calibration)) if engine_name == "ngspice" else engine
 
     def build_other(word: str) -> Engine:
-        return build_engine(word, calibrated(calibration), simulator=simulator, jobs=jobs)
+        return build_engine(
+            word, calibrated(calibration), simulator=simulator, jobs=jobs, mismatch_seed=mismatch_seed
+        )  # fmt: skip
 
     engine = mix_engines(network, engine, build_other, engine_for, ngspice_for)
     if noise:
@@ -216,7 +240,7 @@ def infer(
         from spicesim.report import describe_run, write_network_report  # drawing takes a second to import
 
         run = describe_run(experiment, Path(model).stem, study=study, findings=findings)
-        write_network_report(run, calibrated(calibration), report_path)
+        write_network_report(run, calibrated(own), report_path)
         click.echo(f"wrote {report_path}")
 
 
