@@ -296,7 +296,7 @@ def _footprint(
     spread = float(total.std(ddof=1)) if len(total) > 1 else 0.0
     every = len(total) == stats.mvms
     return LayerFootprint(
-        name=stats.name, tiles=len(tiles), vectors=vectors, products=products, macs=weights * vectors,
+        name=stats.name, tiles=len(tiles), vectors=vectors, products=products, macs=weights * vectors / stats.pulses,
         energy={block: products * float(own.mean()) for block, own in energies.items()},
         standard_error=0.0 if every else products * spread / math.sqrt(len(total)),
         sampled=len(total), t_product=t_product, area=area,

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spicesim.errors import SpecError
+from spicesim.mapping import split_digits
 
 __all__ = ["ARRANGEMENTS", "Arrangement", "Column", "Kind", "arrange_weights"]
 
@@ -111,7 +112,7 @@ def arrange_weights(
     columns: list[Column] = []
     g: list[Floats] = []
     factors: list[tuple[int, float]] = []
-    digits = {sign: _digits(part, base, slices, quantised=bits is not None) for sign, part in parts.items()}
+    digits = {sign: [part] if bits is None else split_digits(part, bits, slices) for sign, part in parts.items()}
     largest = 1 if bits is None else base - 1
     for k in range(len(w)):
         for s in range(slices):
@@ -127,11 +128,3 @@ def arrange_weights(
         g.append(np.full(w.shape[1], (low + high) / 2))
         decoder[-1] = -decoder.sum(axis=0)
     return Arrangement(g=np.stack(g, axis=1), columns=tuple(columns), decoder=decoder)
-
-
-def _digits(part: Floats, base: int, slices: int, *, quantised: bool) -> list[Floats]:
-    """Write numbers 0..1 in `base`, the least significant digit first."""
-    if not quantised:
-        return [part]
-    whole = np.rint(part * (base**slices - 1)).astype(np.int64)
-    return [(whole // base**s % base).astype(float) for s in range(slices)]

@@ -78,4 +78,5 @@ def _weight(mapped: MappedTile | Arrangement, i: int, j: int) -> tuple[int | Non
     if isinstance(mapped, Arrangement):
         column = mapped.columns[j]
         return column.output, i, column.sign, column.slice
-    return mapped.outputs.start + j // 2, mapped.rows.start + i, -1 if j % 2 else 1, 0
+    output, sign, digit = mapped.whose(j)
+    return output, mapped.rows.start + i, sign, digit

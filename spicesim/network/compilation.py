@@ -6,6 +6,7 @@ from pathlib import Path
 import onnx
 
 from spicesim.chip import Chip
+from spicesim.mapping import DEFAULT_OPTIONS, MappingOptions
 from spicesim.network.compiled import Inputs
 from spicesim.network.inference import Network
 from spicesim.network.layer import Calibration
@@ -23,6 +24,9 @@ def compile_network(
     digital: Collection[str] = (),
     input_scale: InputScale = "static",
     adc_range: AdcFit = "percentile",
+    input_digit: int | None = None,
+    mapping: MappingOptions = DEFAULT_OPTIONS,
+    max_tiles: int | None = None,
 ) -> Network:
     """Compile an ONNX network for a chip: products with constant weights to arrays, the rest digital.
 
@@ -41,6 +45,12 @@ def compile_network(
     adc_range : {"percentile", "mse"}
         Whether the converters' ranges cover the chip's percentile of typical outputs, or make the least squared
         error on them.
+    input_digit : int, optional
+        Bits of an input's magnitude that are driven at a time, 1 for bit-serial inputs; by default all.
+    mapping : MappingOptions
+        How weights become conductances.
+    max_tiles : int, optional
+        Tiles that the chip has; by default as many as it takes.
 
     Returns
     -------
@@ -52,11 +62,14 @@ def compile_network(
     NetworkError
         If the network cannot be loaded, or has no or no possible analog nodes; or a word is unknown.
     MappingError
-        If a layer's weights cannot be mapped.
+        If a layer's weights cannot be mapped, or take more tiles than there are.
     """
     if isinstance(calibration, Chip):
         calibration = UncalibratedChip(calibration)
-    network = Network(model, calibration, digital=digital, input_scale=input_scale, adc_range=adc_range)
+    network = Network(
+        model, calibration, digital=digital, input_scale=input_scale, adc_range=adc_range, input_digit=input_digit,
+        mapping=mapping, max_tiles=max_tiles,
+    )  # fmt: skip
     if x_calibration is not None:
         network.fit_ranges(x_calibration)
     return network

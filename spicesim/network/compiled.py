@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from spicesim.errors import NetworkError
+from spicesim.errors import MappingError, NetworkError
+from spicesim.mapping import DEFAULT_OPTIONS, MappingOptions
 from spicesim.network.activations import Activations, collect_activations
 from spicesim.network.graph import AnalogNode, find_analog_nodes
 from spicesim.network.inputs import check_inputs, input_specs
@@ -36,13 +37,17 @@ class CompiledNetwork:
         The chip.
     digital : collection of str
         Names of nodes that shall stay digital.
+    mapping : MappingOptions
+        How weights become conductances.
+    max_tiles : int, optional
+        Tiles that the chip has.
 
     Raises
     ------
     NetworkError
         If the network cannot be loaded, or has no or no possible analog nodes.
     MappingError
-        If a layer's weights cannot be mapped.
+        If a layer's weights cannot be mapped, or take more tiles than there are.
 
     Attributes
     ----------
@@ -56,10 +61,18 @@ class CompiledNetwork:
         Names of what the network makes.
     batch : int or None
         Batch size, if it is fixed in the network.
+    dac_bits : int
+        Bits of the chip's DACs.
     """
 
     def __init__(
-        self, model: str | Path | onnx.ModelProto, calibration: Calibration, *, digital: Collection[str] = ()
+        self,
+        model: str | Path | onnx.ModelProto,
+        calibration: Calibration,
+        *,
+        digital: Collection[str] = (),
+        mapping: MappingOptions = DEFAULT_OPTIONS,
+        max_tiles: int | None = None,
     ) -> None:
         loaded = load_model(model)
         constants = find_constants(loaded)
@@ -75,8 +88,17 @@ class CompiledNetwork:
         program = cut_network(loaded, constants, nodes)
         self._reference = program.reference
         self._inputs = input_specs(program.reference)
-        layers = {node.name: AnalogLayer(node, calibration) for node in nodes}
+        layers = {node.name: AnalogLayer(node, calibration, mapping) for node in nodes}
+        count = sum(len(layer.mapped) for layer in layers.values())
+        if max_tiles is not None and count > max_tiles:
+            most = max(layers.values(), key=lambda layer: len(layer.mapped))
+            array = calibration.chip.array
+            raise MappingError(
+                f"the network takes {count} tiles of {array.rows}x{array.columns}, allowed are {max_tiles}; allow more "
+                f"or keep layers digital: {most.name!r} takes {len(most.mapped)}"
+            )
         self.batch = next((spec.shape[0] for spec in self._inputs if spec.shape[0]), None)
+        self.dac_bits = calibration.chip.dac.bits
         self.output_names = tuple(value.name for value in loaded.graph.output)
         self.steps = tuple(layers[step.name] if isinstance(step, AnalogNode) else step for step in program.steps)
         self.layers = tuple(step for step in self.steps if isinstance(step, AnalogLayer))

@@ -14,6 +14,7 @@ from spicesim.crossbar.blas import one_blas_thread
 from spicesim.device_engine import DeviceEngine
 from spicesim.engine import Engine, IdealEngine, Tile, build_engine
 from spicesim.errors import NetworkError
+from spicesim.mapping import DEFAULT_OPTIONS, MappingOptions
 from spicesim.network.compiled import CompiledNetwork, Inputs, batch_length, check_output
 from spicesim.network.gains import Gains
 from spicesim.network.layer import AnalogLayer, Calibration
@@ -53,9 +54,12 @@ class Network:
         digital: Collection[str] = (),
         input_scale: InputScale = "static",
         adc_range: AdcFit = "percentile",
+        input_digit: int | None = None,
+        mapping: MappingOptions = DEFAULT_OPTIONS,
+        max_tiles: int | None = None,
     ) -> None:
-        self._compiled = CompiledNetwork(model, calibration, digital=digital)
-        self._tuning = Tuning(self._compiled, input_scale, adc_range)
+        self._compiled = CompiledNetwork(model, calibration, digital=digital, mapping=mapping, max_tiles=max_tiles)
+        self._tuning = Tuning(self._compiled, input_scale, adc_range, input_digit)
         self.layers = self._compiled.layers
         self._calibration, self._engines = calibration, dict[str, Engine]()
         self._prepared: weakref.WeakKeyDictionary[Engine, list[tuple[Any, ...]]] = weakref.WeakKeyDictionary()

@@ -7,14 +7,15 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.behavioural.converter import AdcRange, Codes, Polarity
+from spicesim.behavioural.converter import AdcRange, Codes, Polarity, dac_voltages
 from spicesim.chip import Chip
 from spicesim.device_engine import DeviceEngine
 from spicesim.engine import Engine, IdealEngine, Tile
 from spicesim.errors import ConvergenceError, NetworkError
-from spicesim.mapping import MappedTile, decode_outputs, map_weights
+from spicesim.mapping import DEFAULT_OPTIONS, MappedTile, MappingOptions, decode_outputs, map_weights
 from spicesim.network.gains import Gains, fit_tile_gains
 from spicesim.network.graph import AnalogNode
+from spicesim.network.pulses import Pulses
 from spicesim.network.ranges import AdcFit, InputScale, LayerRanges, fit_ranges
 from spicesim.network.result import LayerMeter, LayerStats
 from spicesim.noisy_engine import NoisyEngine
@@ -58,6 +59,8 @@ class AnalogLayer:
         The node.
     calibration : Calibration
         The chip.
+    options : MappingOptions
+        How weights become conductances.
 
     Raises
     ------
@@ -65,18 +68,24 @@ class AnalogLayer:
         If the weights cannot be mapped.
     """
 
-    def __init__(self, node: AnalogNode, calibration: Calibration) -> None:
+    def __init__(self, node: AnalogNode, calibration: Calibration, options: MappingOptions = DEFAULT_OPTIONS) -> None:
         self.node = node
-        self._calibration = calibration
+        self._calibration, self._options = calibration, options
         self._chip = calibration.chip
         self.mapped = map_weights(
-            node.weights, self._chip.array, calibration.conductance_range, name=repr(node.name), groups=node.groups
-        )
+            node.weights, self._chip.array, calibration.conductance_range, name=repr(node.name), groups=node.groups,
+            options=options,
+        )  # fmt: skip
 
     @property
     def name(self) -> str:
         """Name of the node."""
         return self.node.name
+
+    @property
+    def columns(self) -> int:
+        """Bit lines of all outputs, over all column splits; reference columns left out."""
+        return self._options.columns * self.node.outputs
 
     def vectors(self, x: npt.NDArray[Any]) -> Iterator[Floats]:
         """Cut a batch of inputs into blocks of vectors (batch, rows); the block size is bounded.
@@ -87,7 +96,7 @@ class AnalogLayer:
             If the inputs have another size than the weights, or are not finite.
         """
         rows, geometry = self.node.rows, self.node.geometry
-        limit = max(1, BLOCK // max(rows, 2 * self.node.outputs))
+        limit = max(1, BLOCK // max(rows, self.columns))
         channels = rows if geometry is None else rows // math.prod(geometry.kernel)
         axis = -1 if geometry is None else 1
         if (x.ndim != geometry.dimensions + 2 if geometry else x.ndim < 1) or x.shape[axis] != channels:
@@ -118,18 +127,25 @@ class AnalogLayer:
         *,
         scaling: InputScale = "static",
         adc_fit: AdcFit = "percentile",
+        input_digit: int | None = None,
     ) -> LayerRanges:
         """Choose the settings on typical inputs; see :func:`spicesim.network.ranges.fit_ranges`."""
-        columns = sum(mapped.g.shape[1] for mapped in self.mapped)
+        columns, bits = sum(mapped.g.shape[1] for mapped in self.mapped), self._chip.dac.bits
         engine, kept = IdealEngine(self._chip), vectors[: max(64, FIT_NUMBERS // columns)]
 
-        def multiply(codes: Codes, polarity: Polarity) -> Floats:
+        def multiply(codes: Codes, polarity: Polarity, pulses: Pulses) -> Floats:
             tiles = self._tiles(polarity, r_feedback=1.0)
-            parts = [engine.mvm(tile, codes[:, m.rows]) for m, tile in zip(self.mapped, tiles, strict=True)]
+            parts = [
+                engine.mvm(tile, plane[:, m.rows])
+                for _, plane in pulses.planes(codes, bits, polarity)
+                for m, tile in zip(self.mapped, tiles, strict=True)
+            ]
             return np.concatenate(parts, axis=1)
 
         swing = self._calibration.linear_swing
-        return fit_ranges(kept, limits, self._chip, swing, multiply, scaling=scaling, adc_fit=adc_fit)
+        return fit_ranges(
+            kept, limits, self._chip, swing, multiply, scaling=scaling, adc_fit=adc_fit, input_digit=input_digit
+        )
 
     def fit_gains(
         self, vectors: Floats, ranges: LayerRanges, engine: Engine, prepared: Sequence[Any]
@@ -139,12 +155,14 @@ class AnalogLayer:
         codes, overdriven = ranges.codes(vectors, bits), ranges.overdriven(vectors, bits)
         found = []
         for k, (mapped, ready) in enumerate(zip(self.mapped, prepared, strict=True)):
-            part = np.ascontiguousarray(codes[:, mapped.rows])
-            volts, factor = _read(engine, ready, part, self._volts(k, part, engine, ready))
-            clipped = ranges.clipped(volts)
-            usable = ~(clipped[:, 0::2] | clipped[:, 1::2] | overdriven[:, mapped.rows].any(axis=1, keepdims=True))
+            share = np.zeros((len(vectors), len(mapped.weight_per_siemens)))
+            usable = np.repeat(~overdriven[:, mapped.rows].any(axis=1, keepdims=True), share.shape[1], axis=1)
+            for weight, plane in ranges.pulses.planes(codes[:, mapped.rows], bits, ranges.polarity):
+                plane = np.ascontiguousarray(plane)
+                volts, factor = _read(engine, ready, plane, self._volts(k, plane, engine, ready))
+                usable &= ~mapped.any_column(ranges.clipped(volts))
+                share += self._decode(volts, weight * factor, plane, mapped, ranges, 1.0)
             target = vectors[:, mapped.rows] @ mapped.weights
-            share = factor * self._decode(volts, mapped, ranges, 1.0)
             found.append(fit_tile_gains(share, target / scales, usable))
         return tuple(found)
 
@@ -218,15 +236,17 @@ class AnalogLayer:
         scales, codes = ranges.scales(vectors), ranges.codes(vectors, self._chip.dac.bits)
         y = np.zeros((len(vectors), self.node.outputs))
         for k, (mapped, ready) in enumerate(zip(self.mapped, prepared, strict=True)):
-            part = np.ascontiguousarray(codes[:, mapped.rows])
-            volts = self._volts(k, part, engine, ready)
-            observe(k, part, volts)
-            volts, factor = _read(engine, ready, part, volts)
-            share = factor * self._decode(volts, mapped, ranges, scales)
+            share = np.zeros((len(vectors), len(mapped.weight_per_siemens)))
+            for weight, plane in ranges.pulses.planes(codes[:, mapped.rows], self._chip.dac.bits, ranges.polarity):
+                plane = np.ascontiguousarray(plane)
+                volts = self._volts(k, plane, engine, ready)
+                observe(k, plane, volts)
+                volts, factor = _read(engine, ready, plane, volts)
+                share += self._decode(volts, weight * factor, plane, mapped, ranges, scales)
+                meter.mvms += len(plane)
+                meter.volts += volts.size
+                meter.volts_clipped += int(np.count_nonzero(ranges.clipped(volts)))
             y[:, mapped.outputs] += share if gains is None else gains[k].apply(share, scales)
-            meter.mvms += len(part)
-            meter.volts += volts.size
-            meter.volts_clipped += int(np.count_nonzero(ranges.clipped(volts)))
         digital = self.node.multiply(vectors)
         meter.signal += float(np.sum(digital**2))
         meter.error += float(np.sum((y - digital) ** 2))
@@ -244,13 +264,18 @@ class AnalogLayer:
             )
         return volts
 
-    def _decode(self, volts: Floats, mapped: MappedTile, ranges: LayerRanges, scales: npt.ArrayLike) -> Floats:
-        """Convert amplifier outputs to codes, and these to numbers (batch, outputs)."""
+    def _decode(
+        self, volts: Floats, factor: float, codes: Codes, mapped: MappedTile, ranges: LayerRanges, scales: npt.ArrayLike
+    ) -> Floats:
+        """Convert amplifier outputs to codes, and these to numbers, times the factor: (batch, outputs)."""
+        dac, digital_reference = self._chip.dac, mapped.reference and not mapped.reference_column
+        seen = ranges.adc.volts(ranges.adc.codes(volts))
         return decode_outputs(
-            ranges.adc.volts(ranges.adc.codes(volts)),
+            seen if factor == 1 else factor * seen,
             mapped,
             r_feedback=ranges.r_feedback,
-            volts_per_input=self._chip.dac.v_span / np.asarray(scales),
+            volts_per_input=dac.v_span / np.asarray(scales),
+            volts_in=dac_voltages(codes, dac.bits, dac.v_span, ranges.polarity) if digital_reference else None,
         )
 
     def stats(self, ranges: LayerRanges, meter: LayerMeter, gains: Sequence[Gains] | None = None) -> LayerStats:
@@ -261,7 +286,8 @@ class AnalogLayer:
             op=self.node.op,
             tiles=len(self.mapped),
             rows=self.node.rows,
-            columns=2 * self.node.outputs,
+            columns=self.columns,
+            pulses=ranges.pulses.count(self._chip.dac.bits, ranges.polarity),
             mvms=meter.mvms,
             snr_db=meter.snr_db,
             adc_clipped=meter.adc_clipped,

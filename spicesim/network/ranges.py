@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from spicesim.behavioural.converter import AdcRange, Codes, Polarity, dac_codes
 from spicesim.chip import Chip
+from spicesim.network.pulses import AT_ONCE, Pulses
 
 __all__ = ["AdcFit", "InputScale", "LayerRanges", "fit_ranges", "least_error_range"]
 
@@ -44,6 +45,8 @@ class LayerRanges:
     """Whether the input scale is one of the layer or one of each vector."""
     adc_fit: AdcFit = "percentile"
     """How the range of the column converters was found."""
+    pulses: Pulses = AT_ONCE
+    """How inputs are driven."""
 
     def scales(self, vectors: Floats) -> Floats:
         """Return the numbers that stand for a full DAC span, (batch, 1)."""
@@ -80,10 +83,11 @@ def fit_ranges(
     limits: tuple[float, float],
     chip: Chip,
     linear_swing: Callable[[float], float],
-    multiply: Callable[[Codes, Polarity], Floats],
+    multiply: Callable[[Codes, Polarity, Pulses], Floats],
     *,
     scaling: InputScale,
     adc_fit: AdcFit,
+    input_digit: int | None = None,
 ) -> LayerRanges:
     """Choose the settings, by an ideal circuit, so that the outputs fit the amplifiers and the converters.
 
@@ -98,11 +102,13 @@ def fit_ranges(
     linear_swing : callable
         Largest output of an amplifier in its linear range [V], of its feedback resistance [ohm].
     multiply : callable
-        Currents of all columns [A], of the DAC codes of vectors and their polarity.
+        Currents of all columns [A], of the DAC codes of vectors, their polarity and how they are driven.
     scaling : {"static", "vector"}
         See :data:`InputScale`.
     adc_fit : {"percentile", "mse"}
         See :data:`AdcFit`.
+    input_digit : int, optional
+        Bits of an input that are driven at a time; by default all.
 
     Returns
     -------
@@ -117,7 +123,8 @@ def fit_ranges(
     largest = spare * (max(-low, high) or 1.0) if scaling == "static" else 1.0
     scale = largest * steps / (steps - 1)  # the largest number takes the last code
     codes = dac_codes(vectors, chip.dac.bits, vector_scales(vectors, scaling, scale), polarity)
-    amperes = np.abs(multiply(codes, polarity)).ravel()
+    pulses = Pulses.largest(input_digit, chip.dac.bits, polarity)
+    amperes = np.abs(multiply(codes, polarity, pulses)).ravel()
     if chip.adc.bits > MANY_BITS:
         ampere = ADC_HEADROOM * float(amperes.max(initial=0.0))
     elif adc_fit == "mse":
@@ -129,15 +136,18 @@ def fit_ranges(
         if ampere * r_feedback <= swing:
             break
     excess = max(ampere * r_feedback / swing, 1.0)
+    if pulses.digit is not None:
+        pulses, excess = pulses.weakened(excess)
     volts = ampere * r_feedback / excess or swing
     return LayerRanges(
         polarity=polarity,
-        input_scale=scale * excess,
+        input_scale=scale * (excess if pulses.digit is None else 1.0),
         r_feedback=r_feedback,
         adc=AdcRange(low=0.0 if polarity == "unipolar" else -volts, high=volts, bits=chip.adc.bits),
         drive=1 / excess,
         scaling=scaling,
         adc_fit=adc_fit,
+        pulses=pulses,
     )
 
 

@@ -45,7 +45,7 @@ class LayerStats:
     rows: int
     """Inputs of its weight matrix: word lines, over all row splits."""
     columns: int
-    """Bit lines, over all column splits: twice the outputs."""
+    """Bit lines, over all column splits: by default twice the outputs."""
     mvms: int
     """Products of one vector with one tile."""
     snr_db: float
@@ -66,6 +66,8 @@ class LayerStats:
     """Whether the input scale is one of the layer or one of each vector."""
     adc_fit: AdcFit = "percentile"
     """How the range of the converters was found."""
+    pulses: int = 1
+    """Pulses in which an input is driven, each a product of its own."""
     gain: tuple[float, float, float] | None = None
     """Smallest, median and largest digital gain of its outputs; None without."""
 

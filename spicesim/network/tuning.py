@@ -27,13 +27,13 @@ class Tuning:
     ----------
     compiled : CompiledNetwork
         The network.
-    input_scale, adc_range : str
+    input_scale, adc_range, input_digit
         See :func:`spicesim.network.compile_network`.
 
     Raises
     ------
     NetworkError
-        If a word is unknown.
+        If a word is unknown, or a digit has more bits than an input's magnitude.
 
     Attributes
     ----------
@@ -43,11 +43,18 @@ class Tuning:
         Digital corrections of every layer's tiles, once fitted.
     """
 
-    def __init__(self, compiled: CompiledNetwork, input_scale: InputScale, adc_range: AdcFit) -> None:
+    def __init__(
+        self, compiled: CompiledNetwork, input_scale: InputScale, adc_range: AdcFit, input_digit: int | None = None
+    ) -> None:
         for word, wanted in ((input_scale, get_args(InputScale)), (adc_range, get_args(AdcFit))):
             if word not in wanted:
                 raise NetworkError(f"no setting {word!r}; there are: {', '.join(wanted)}")
-        self._compiled, self._input_scale, self._adc_range = compiled, input_scale, adc_range
+        if input_digit is not None and not 1 <= input_digit < compiled.dac_bits:
+            raise NetworkError(
+                f"digits of inputs must have 1..{compiled.dac_bits - 1} bits, one fewer than the DAC, got {input_digit}"
+            )
+        self._compiled = compiled
+        self._settings: dict[str, Any] = {"scaling": input_scale, "adc_fit": adc_range, "input_digit": input_digit}
         self.ranges: tuple[LayerRanges, ...] | None = None
         self.gains: tuple[tuple[Gains, ...], ...] | None = None
         self._range_notes, self._gain_notes = list[str](), list[str]()
@@ -62,7 +69,7 @@ class Tuning:
         layers = self._compiled.layers
         with one_blas_thread():
             self.ranges = tuple(
-                layer.fit(found.vectors, found.limits, scaling=self._input_scale, adc_fit=self._adc_range)
+                layer.fit(found.vectors, found.limits, **self._settings)
                 for layer, found in zip(layers, self._compiled.collect(x, FIT_VECTORS), strict=True)
             )
         self._range_notes = [

@@ -1,10 +1,12 @@
+from typing import get_args
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from spicesim.chip import Array
-from spicesim.mapping import decode_outputs, map_weights, split_evenly
+from spicesim.mapping import MappingOptions, Signs, WeightScale, decode_outputs, map_weights, split_evenly
 
 WEIGHTS = st.tuples(st.integers(1, 12), st.integers(1, 12)).flatmap(
     lambda shape: arrays(np.float64, shape, elements=st.floats(-1e3, 1e3))
@@ -70,3 +72,43 @@ def test_a_split_is_even_and_as_coarse_as_can_be(count, limit):
     assert max(lengths) <= limit
     assert max(lengths) - min(lengths) <= 1
     assert len(lengths) == -(-count // limit)
+
+
+OPTIONS = st.builds(
+    MappingOptions,
+    signs=st.sampled_from(get_args(Signs)),
+    scale=st.sampled_from(get_args(WeightScale)),
+    slices=st.just(1),
+) | st.builds(
+    MappingOptions,
+    signs=st.sampled_from(get_args(Signs)),
+    scale=st.sampled_from(get_args(WeightScale)),
+    slices=st.integers(1, 3),
+    cell_bits=st.integers(4, 8),
+)
+
+
+@settings(deadline=None)
+@given(
+    w=WEIGHTS, rows=st.integers(1, 8), columns=st.integers(6, 15), g=RANGES, options=OPTIONS, seed=st.integers(0, 99)
+)
+def test_however_mapped_tiles_compute_the_matrix_product_as_far_as_their_cells_resolve(
+    w, rows, columns, g, options, seed
+):
+    x = np.random.default_rng(seed).uniform(-1, 1, (3, w.shape[1]))
+    y = np.zeros((3, w.shape[0]))
+    for tile in map_weights(w, Array(rows=rows, columns=columns), g, name="layer", options=options):
+        assert tile.g.shape[1] <= columns
+        assert tile.g.min() >= g[0]
+        assert tile.g.max() <= g[1]
+        volts_in = 0.2 * x[:, tile.rows]
+        y[:, tile.outputs] += decode_outputs(
+            2e4 * volts_in @ tile.g, tile, r_feedback=2e4, volts_per_input=0.2, volts_in=volts_in
+        )
+        owners = [tile.whose(j) for j in range(tile.g.shape[1])]
+        assert sum(owner is None for owner, _, _ in owners) == (options.signs == "reference")
+        assert {owner for owner, _, _ in owners} - {None} == set(range(tile.outputs.start, tile.outputs.stop))
+        assert max(place for _, _, place in owners) == options.slices - 1
+    largest, low = max(np.abs(w).max(), 1) * w.shape[1], 1 + g[0] / (g[1] - g[0])
+    step = 0.0 if options.cell_bits is None else 2 / (2 ** (options.cell_bits * options.slices) - 1)
+    np.testing.assert_allclose(y, x @ w.T, rtol=1e-9, atol=largest * (step / 2 + 1e-11 * low))
