@@ -30,6 +30,8 @@ __all__ = ["BatchSimulator", "find_ngspice", "ngspice_version"]
 _OUTPUT_NAME = "output.txt"
 _LEAST_SPACE = 65536
 """Free bytes below which results cannot be trusted to be whole."""
+_CANNOT_WRITE = "rawfile write error"
+"""What ngspice says on a full disk; another run may have freed some by the time it is asked."""
 
 
 def find_ngspice(program: str = "ngspice") -> str:
@@ -77,6 +79,8 @@ class BatchSimulator:
         ------
         MissingDependencyError
             If ngspice is not installed.
+        StorageError
+            If the disk is full.
         SimulationTimeoutError
             If it took longer than `timeout`; it and all it started are ended.
         SimulationConvergenceError
@@ -98,12 +102,11 @@ class BatchSimulator:
             status = self._execute(command, netlist, folder, deadline)
         seconds = time.monotonic() - start
         raw = folder / RAW_NAME
-        if shutil.disk_usage(folder).free < _LEAST_SPACE:
-            raise StorageError(
-                f"the disk is full while ngspice writes to {folder}; free some space or set SPICESIM_RUNS"
-            )
-        plots = read_raw(raw) if status == 0 and raw.is_file() else None
         output = (folder / _OUTPUT_NAME).read_text(encoding="utf-8", errors="replace")
+        if _CANNOT_WRITE in output or shutil.disk_usage(folder).free < _LEAST_SPACE:
+            drop_run_folder(folder)
+            raise _no_space(folder)
+        plots = read_raw(raw) if status == 0 and raw.is_file() else None
         problem, found = find_problem(netlist, status, plots, output)
         if problem:
             kind = SimulationConvergenceError if failed_to_converge(status, output) else SimulationError
@@ -114,7 +117,12 @@ class BatchSimulator:
     def _execute(self, command: list[str], netlist: Netlist, folder: Path, deadline: float) -> int:
         """Run ngspice in its folder; return its exit status, negative if a signal ended it."""
         environment = {**os.environ, "HOME": str(folder), "OMP_NUM_THREADS": "1"}
-        with (folder / _OUTPUT_NAME).open("w", encoding="utf-8") as log:
+        try:
+            log = (folder / _OUTPUT_NAME).open("w", encoding="utf-8")
+        except OSError as error:
+            drop_run_folder(folder)
+            raise _no_space(folder) from error
+        with log:
             process = subprocess.Popen(
                 command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -134,6 +142,13 @@ class BatchSimulator:
                 raise
             finally:
                 _running.discard(process)
+
+
+def _no_space(folder: Path) -> StorageError:
+    return StorageError(
+        f"the disk was full while ngspice wrote to {folder.parent}; what was finished is kept; free some space or set "
+        "SPICESIM_RUNS"
+    )
 
 
 @cache

@@ -1,6 +1,10 @@
 """Many simulations: on threads, processes and a cluster alike, and whatever is killed, nothing is lost."""
 
+import errno
+import io
 import os
+import re
+import shutil
 import signal
 import stat
 import subprocess
@@ -13,7 +17,7 @@ import pytest
 from joblib.externals.loky import reusable_executor
 
 from spicesim import sampling
-from spicesim.errors import MissingDependencyError, SimulationError, SimulationTimeoutError, SpecError
+from spicesim.errors import MissingDependencyError, SimulationError, SimulationTimeoutError, SpecError, StorageError
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.batch import BatchSimulator
 from spicesim.ngspice.outcome import Results
@@ -104,6 +108,79 @@ def test_the_cache_remembers_the_aid():
     steep = Netlist(title="steep", body="v1 a 0 3\nr1 a b 1\nb1 b 0 i=1e-3*sinh(400*v(b))", probes=("v(b)",))
     assert [run_all([steep])[0].aid for _ in range(2)] == ["gmin stepping"] * 2
     assert find_kept(steep).aid == "gmin stepping"
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    """Put a script in the place of ngspice that does something else for the netlist "filter 2"."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    real = shutil.which("ngspice")
+
+    def put(script):
+        program = folder / "ngspice"
+        program.write_text(f'#!/bin/sh\n[ -f netlist.cir ] && grep -q "filter 2" netlist.cir && {script}\n'
+                           f'exec {real} "$@"\n')  # fmt: skip
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    return put
+
+
+def test_a_hanging_ngspice_is_given_up_and_all_others_are_kept(stand_in, tmp_path):
+    stand_in(f"echo $$ >{tmp_path}/pid && exec sleep 600")
+    with pytest.raises(SimulationTimeoutError, match=r"'filter 2' within 2 s and was stopped.*; rerun: cd"):
+        run_all(filters(5), simulator=BatchSimulator(timeout=2.0), jobs=2)
+    assert len(kept()) == 4
+    assert not os.path.exists(f"/proc/{(tmp_path / 'pid').read_text().strip()}")  # noqa: PTH110
+
+
+def test_an_ngspice_that_is_killed_again_and_again_is_named_and_all_others_are_kept(stand_in):
+    stand_in("kill -9 $$")
+    with pytest.raises(SimulationError, match=r"'filter 2' failed: ngspice was killed by signal 9.*; rerun: cd"):
+        run_all(filters(5), jobs=2)
+    assert len(kept()) == 4
+
+
+def test_a_disk_that_is_full_for_ngspice_is_said_and_what_was_finished_is_kept(stand_in, tmp_path, monkeypatch):
+    """Its raw file is /dev/full, where every write finds no space."""
+    netlists = filters(5)
+    stand_in("ln -s /dev/full out.raw")
+    with pytest.raises(StorageError, match=r"disk was full.*is kept; free some space or set SPICESIM_RUNS"):
+        run_all(netlists, jobs=1)
+    assert len(kept()) == 2
+    assert not (tmp_path / "runs").exists(), "a failed run keeps no space that is needed"
+    (tmp_path / "bin" / "ngspice").unlink()
+    assert same(run_all(netlists), simulated_elsewhere(netlists, tmp_path, monkeypatch))
+
+
+def test_a_disk_that_is_full_for_the_cache_is_said_and_what_was_finished_is_kept(tmp_path, monkeypatch):
+    netlists, synced = filters(5), []
+
+    def no_space(handle):
+        synced.append(handle)
+        if len(synced) == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", no_space)
+        with pytest.raises(StorageError, match=r"cannot write .*results.*: No space left on device; free some space"):
+            run_all(netlists, jobs=1)
+    assert [path.name for path in sorted((cache_folder() / "results").iterdir())] == kept(), "no half-written files"
+    assert len(kept()) == 2
+    assert same(run_all(netlists), simulated_elsewhere(netlists, tmp_path, monkeypatch))
+
+
+def test_progress_shows_rate_and_remaining_time(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    run_all(filters(4), jobs=1, progress="probe")
+    shown = terminal.getvalue().split("\r")
+    assert any(re.search(r"probe: .*[1-3]/4 \[\d\d:\d\d<\d\d:\d\d, .*run", line) for line in shown), shown
 
 
 def kill_after(monkeypatch, count, pid):
