@@ -25,6 +25,12 @@ class AmplifierNoise(Model):
     conductance [V^2]."""
     driver_variance: FloatArray
     """Of the output by the drivers, for 1 S^2 of the sum of the squares of the column's cells [V^2/S^2]."""
+    spectrum_conductance: float = 0.0
+    """Total conductance of the column that the spectrum is of [S]."""
+    frequencies: FloatArray = np.empty(0)
+    """Where the spectrum is known [Hz]."""
+    density: FloatArray = np.empty(0)
+    """Spectral density of the output's noise, drivers left out [V/sqrt(Hz)]."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

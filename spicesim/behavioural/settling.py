@@ -16,6 +16,9 @@ from spicesim.behavioural.arrays import FloatArray, Floats, Model
 
 __all__ = ["AmplifierStages", "DriverShapes", "FineTable", "SettlingCheck", "SettlingModel"]
 
+_NOTHING = np.empty(0)
+"""Of a check that kept no courses."""
+
 FINE = 10e-3
 """Grid to which tables of inner nodes are refined; between its points they are linear [V]."""
 FINE_INPUT = 2e-3
@@ -209,6 +212,20 @@ class SettlingCheck(Model):
     """Largest error from 75 % of `t_settle` on."""
     max_settled: float
     """Largest error from `t_settle` on."""
+    times: FloatArray = _NOTHING
+    """Times after the change [s]."""
+    columns: tuple[int, ...] = ()
+    """Columns whose courses are kept: that with the largest early error, and those that go farthest up and down."""
+    measured: FloatArray = _NOTHING
+    """Their outputs below the reference in ngspice, shape (times, columns) [V]."""
+    predicted: FloatArray = _NOTHING
+    """The same of the model."""
+    full_scale: float | None = None
+    """Swing of an output to the nearer rail [V]."""
+    energy: float | None = None
+    """What all supplies delivered from the change to the last of `times` [J]."""
+    energy_error: float | None = None
+    """Relative error of the energy model's sum over blocks; None if energies are not calibrated."""
 
 
 class SettlingModel(Model):

@@ -20,7 +20,7 @@ from spicesim.netlist.step import STEP_TIME
 from spicesim.netlist.step_benches import build_current_steps, build_dac_steps
 from spicesim.ngspice.outcome import Results
 
-__all__ = ["calibrate_energy", "supply_power"]
+__all__ = ["calibrate_energy", "step_sources", "supply_power", "tile_sources"]
 
 MOST_ADC_BITS = 10
 """Finest converter there is a netlist of."""
@@ -89,14 +89,21 @@ def _with_references(netlist: Netlist) -> Netlist:
     return dataclasses.replace(netlist, probes=(*netlist.probes, "i(vref)", "i(vlo)", "i(vhi)"))
 
 
-def _dac_sources(chip: Chip, polarity: Polarity) -> dict[str, Floats | float]:
+def step_sources(chip: Chip, time: Floats) -> dict[str, Floats | float]:
+    """Return the voltages at some times of the sources that make bits rise and fall, by name [V]."""
+    rise = np.clip((time - STEP_TIME) / 0.1e-9 + 0.5, 0.0, 1.0) * chip.process.supply
+    return {"vrise": rise, "vfall": chip.process.supply - rise}
+
+
+def tile_sources(chip: Chip, polarity: Polarity) -> dict[str, Floats | float]:
+    """Return the voltages of the sources of a tile, or of a driver alone, by name [V]."""
     low = 0.0 if polarity == "unipolar" else -chip.dac.v_span
     return {"vdd": chip.process.supply, "vref": chip.sense_amplifier.v_reference, "vlo": low, "vhi": chip.dac.v_span}
 
 
 def _dac(calibration: Calibration, polarity: Polarity, results: dict[str, Results]) -> DacEnergy:
     chip = calibration.chip
-    sources = _dac_sources(chip, polarity)
+    sources = tile_sources(chip, polarity)
     open_power = supply_power(results[f"open {polarity}"], sources)
     codes = np.rint(_real(results[f"loaded {polarity}"], "v(code)")).astype(int)
     knots = np.unique(codes)
@@ -122,11 +129,10 @@ def _beyond_rest(time: Floats, power: Floats) -> float:
 def _step_energy(chip: Chip, polarity: Polarity, results: Results, k: int) -> float:
     time, supply, reference = _real(results, "time"), chip.process.supply, chip.sense_amplifier.v_reference
     low = reference - (chip.dac.v_span if polarity == "bipolar" else 0.0)
-    edge = np.clip((time - STEP_TIME) / 0.1e-9 + 0.5, 0.0, 1.0) * supply
     sources: dict[str, Floats | float] = {
         f"vdd_{k}": supply, f"vlo_{k}": low, f"vhi_{k}": reference + chip.dac.v_span,
-        f"vrise_{k}": edge, f"vfall_{k}": supply - edge,
     }  # fmt: skip
+    sources |= {f"{name}_{k}": volts for name, volts in step_sources(chip, time).items()}
     return _beyond_rest(time, supply_power(results, sources))
 
 

@@ -33,6 +33,7 @@ def calibrate_noise(calibration: Calibration, campaign: Campaign) -> NoiseModel:
     ]
     driver, *found = campaign.run(netlists, "calibrate noise")
     count = len(conductances)
+    quarter = count - 3
     amplifiers, errors = [], []
     for k, r in enumerate(r_feedback):
         mine = found[k * (count + _HELD_OUT) : (k + 1) * (count + _HELD_OUT)]
@@ -41,6 +42,8 @@ def calibrate_noise(calibration: Calibration, campaign: Campaign) -> NoiseModel:
             conductances=conductances,
             variance=np.array([integrate_noise(results) for results in mine[:count]]),
             driver_variance=np.array([_through(driver, results) for results in mine[:count]]),
+            spectrum_conductance=float(conductances[quarter]),
+            **_spectrum(mine[quarter]),
         )
         amplifiers.append(model)
         truth = np.sqrt([integrate_noise(results) for results in mine[count:]])
@@ -56,6 +59,14 @@ def integrate_noise(results: Results, weights: Floats | float = 1.0) -> float:
     vectors = results[0].vectors
     frequency = np.asarray(vectors["frequency"].real, dtype=float)
     return float(np.trapezoid(weights * np.asarray(vectors["onoise_spectrum"].real) ** 2, frequency))
+
+
+def _spectrum(results: Results) -> dict[str, Floats]:
+    """Return a few points a decade of a spectrum; the model file need not hold more."""
+    frequency, density = (
+        np.asarray(results[0].vectors[name].real, dtype=float)[::4] for name in ("frequency", "onoise_spectrum")
+    )
+    return {"frequencies": frequency, "density": density}
 
 
 def _through(driver: Results, amplifier: Results) -> float:

@@ -6,12 +6,13 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from spicesim.behavioural.arrays import Floats
-from spicesim.behavioural.converter import POLARITIES
+from spicesim.behavioural.converter import POLARITIES, Polarity
 from spicesim.behavioural.settling import SettlingCheck, SettlingModel
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.behavioural.transient import TileTransient
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.energy import step_sources, supply_power, tile_sources
 from spicesim.calibration.patterns import Codes, code_vectors, random_conductances
 from spicesim.calibration.tiles import choose_feedback, predicted_nodesets
 from spicesim.chip import Chip
@@ -21,7 +22,15 @@ from spicesim.netlist.step import STEP_TIME, CodeStep
 from spicesim.netlist.tile import build_tile
 from spicesim.ngspice.outcome import Results
 
-__all__ = ["StepCase", "build_step_cases", "check_steps", "compare_step", "step_netlists", "step_outputs"]
+__all__ = [
+    "StepCase",
+    "build_step_cases",
+    "check_steps",
+    "compare_step",
+    "step_energy",
+    "step_netlists",
+    "step_outputs",
+]
 
 BAND = 2e-3
 """What counts as settled, as a fraction of full scale."""
@@ -106,29 +115,55 @@ def compare_step(name: str, times: Floats, measured: Floats, predicted: Floats, 
     t_settle = float(times[settled])
     errors = (predicted - measured) / full_scale
     early, late = (errors[np.searchsorted(times, share * t_settle) :] for share in (0.2, 0.75))
+    way = measured[-1] - measured[0]
+    worst = int(np.argmax(np.abs(early).max(axis=0)))
+    columns = tuple(dict.fromkeys((worst, int(np.argmax(way)), int(np.argmin(way)))))
+    kept = np.round(np.stack([measured[:, columns], predicted[:, columns]]), 7)
     return SettlingCheck(
         name=name, t_settle=t_settle, max_early=largest(early), rms_early=rms(early), max_late=largest(late),
-        max_settled=largest(errors[settled:]),
+        max_settled=largest(errors[settled:]), times=times, columns=columns, measured=kept[0], predicted=kept[1],
+        full_scale=full_scale,
     )  # fmt: skip
+
+
+def step_energy(chip: Chip, results: Results, polarity: Polarity) -> float:
+    """Integrate what all sources of a tile deliver in a transient, from the change of codes on [J]."""
+    time = np.asarray(results[0].vectors["time"].real, dtype=float)
+    power = supply_power(results, tile_sources(chip, polarity) | step_sources(chip, time))
+    return float(np.trapezoid(power, time) - power[0] * STEP_TIME)
 
 
 def check_steps(
     calibration: Calibration, model: SettlingModel, campaign: Campaign, cases: list[StepCase]
 ) -> tuple[SettlingCheck, ...]:
-    """Run every change of every case in ngspice and in the model."""
+    """Run every change of every case in ngspice and in the model; energies, too, if they are calibrated."""
     chip, netlists, parts = calibration.chip, [], []
     for case in cases:
         transient = TileTransient(case.tile, model)
         before, after = (np.stack(side) for side in zip(*case.changes.values(), strict=True))
         stop = _WATCHED * float(transient.t_settle(before, after, band=BAND).max())
         times = stop * np.arange(1, 151) / 151
-        parts.append((times, transient.outputs(before, after, times)))
+        parts.append((times, transient.outputs(before, after, times), _energies(calibration, case, stop)))
         netlists += step_netlists(chip, case, stop)
     results = iter(campaign.run(netlists, "check settling"))
     checks = []
-    for case, (times, predicted) in zip(cases, parts, strict=True):
+    for case, (times, predicted, energies) in zip(cases, parts, strict=True):
         for k, change in enumerate(case.changes):
-            measured = step_outputs(chip, next(results), times, case.tile.g.shape[1])
-            name = f"{case.name}, {change}"
-            checks.append(compare_step(name, times, measured, predicted[k], case.tile.senseamp.full_scale))
+            found = next(results)
+            measured = step_outputs(chip, found, times, case.tile.g.shape[1])
+            check = compare_step(f"{case.name}, {change}", times, measured, predicted[k], case.tile.senseamp.full_scale)
+            energy = step_energy(chip, found, case.tile.dac.polarity)
+            error = None if energies is None else float(energies[k] / energy - 1)
+            checks.append(check.model_copy(update={"energy": energy, "energy_error": error}))
     return tuple(checks)
+
+
+def _energies(calibration: Calibration, case: StepCase, stop: float) -> Floats | None:
+    """Return what the blocks of a tile draw together in `stop` seconds from each change on [J]."""
+    if calibration.energy is None:
+        return None
+    before, after = (np.stack(side) for side in zip(*case.changes.values(), strict=True))
+    parts = calibration.energy.tile_energy(
+        case.tile, after, case.tile.solve(after), stop, before=(before, case.tile.solve(before)), conversions=0
+    )
+    return np.asarray(np.sum(list(parts.values()), axis=0))

@@ -14,6 +14,7 @@ from spicesim.plots import (
     plot_virtual_ground,
 )
 from spicesim.report.cost import cost_section
+from spicesim.report.dynamics import dynamics_sections
 from spicesim.report.numbers import parts_per_million, quantity, uncertain
 from spicesim.report.page import Block, Column, Illustration, Section, Table
 from spicesim.report.parameters import parameters_section
@@ -33,6 +34,7 @@ def calibration_sections(calibration: Calibration) -> tuple[Section, ...]:
         _dac_section(calibration),
         _cell_section(calibration),
         _senseamp_section(calibration),
+        *dynamics_sections(calibration),
         parameters_section(calibration),
         _validity_section(calibration),
         cost_section(calibration),

@@ -14,6 +14,8 @@ from spicesim.calibration.patterns import random_conductances
 from spicesim.calibration.transients import build_step_cases, check_steps
 from spicesim.chip import preset
 from spicesim.errors import CalibrationError, SpecError, ValidityError
+from spicesim.report import write_calibration_report
+from spicesim.report.numbers import percent
 
 SIZE = 6
 
@@ -23,7 +25,7 @@ def calibration(isolation):
     chip = preset("generic-1t1r").changed(
         array={"rows": SIZE, "columns": SIZE}, sense_amplifier={"r_feedback": (20e3, 160e3)}, dac={"bits": 5}
     )
-    return calibrate(chip, quick=True, aspects=("settling",))
+    return calibrate(chip, quick=True, aspects=("energy", "noise", "settling"))
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +53,27 @@ def test_held_out_tiles_follow_ngspice_into_and_out_of_the_rails(calibration):
         "unipolar linear", "unipolar saturating", "bipolar linear", "bipolar saturating",
     }  # fmt: skip
     require_promise(checks)
+
+
+def test_supplies_deliver_in_the_same_runs_what_the_energies_of_the_blocks_add_up_to(calibration):
+    for check in calibration.settling.checks:
+        assert check.energy > 0
+        assert abs(check.energy_error) < 0.02, check.name
+
+
+def test_courses_that_are_kept_are_those_of_the_errors(calibration):
+    for check in calibration.settling.checks:
+        errors = np.abs(check.predicted - check.measured)[check.times >= 0.2 * check.t_settle] / check.full_scale
+        assert errors.max() == pytest.approx(check.max_early, abs=1e-6)
+
+
+def test_a_calibrations_page_shows_settling_noise_and_energy(calibration, tmp_path):
+    write_calibration_report(calibration, tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert all(f'<section id="{name}">' in text for name in ("settling", "noise", "energy"))
+    for check in calibration.settling.checks:
+        numbers = (check.max_early, check.rms_early, check.max_late, check.max_settled)
+        assert all(f">{percent(number)}</td>" in text for number in numbers)
 
 
 def test_a_tile_rests_before_and_long_after_where_the_operating_point_is(transient):

@@ -1,0 +1,204 @@
+"""The sections on time, noise and energy of a calibration: what its blocks do beyond operating points."""
+
+import numpy as np
+
+from spicesim.behavioural.energy import EnergyModel
+from spicesim.behavioural.noise import NoiseModel
+from spicesim.behavioural.settling import SettlingCheck, SettlingModel
+from spicesim.calibration.calibration import Calibration
+from spicesim.plots.dynamics import (
+    plot_driver_steps,
+    plot_noise_sigma,
+    plot_noise_spectrum,
+    plot_power,
+    plot_settling,
+)
+from spicesim.report.numbers import percent, quantity
+from spicesim.report.page import Block, Column, Illustration, Section, Table
+
+__all__ = ["dynamics_sections"]
+
+
+def dynamics_sections(calibration: Calibration) -> tuple[Section, ...]:
+    """Tell how the blocks settle, how noisy they are and what they draw; nothing of what was not calibrated."""
+    sections = []
+    if calibration.settling is not None:
+        sections.append(_settling_section(calibration.settling))
+    if calibration.noise is not None:
+        sections.append(_noise_section(calibration, calibration.noise))
+    if calibration.energy is not None:
+        sections.append(_energy_section(calibration, calibration.energy))
+    return tuple(sections)
+
+
+def _settling_section(model: SettlingModel) -> Section:
+    blocks: list[Block] = []
+    if model.checks:
+        errors = ("max from 20 %", "RMS from 20 %", "max from 75 %", "max from settling on")
+        blocks.append(
+            Table(
+                caption="Whole tiles in ngspice's .tran after a change of all codes, beside the model; shares are "
+                "those of the settling time, after which all outputs stay within 0.2 % of full scale of their ends.",
+                columns=(
+                    Column(title="tile", text=True), Column(title="change of codes", text=True),
+                    Column(title="settling time"), *(Column(title=title, unit="% FS") for title in errors),
+                ),
+                rows=tuple(
+                    (*_names(check), quantity(check.t_settle, "s", 3),
+                     *map(percent, (check.max_early, check.rms_early, check.max_late, check.max_settled)))
+                    for check in model.checks
+                ),
+            )
+        )  # fmt: skip
+        blocks += [_step_illustration(check) for check in _examples(model.checks)]
+    blocks.append(
+        Illustration(
+            title="Word-line drivers after a change of code",
+            caption="Steps of one driver without load in ngspice; between these, and with cells and wires as a load, "
+            "the model takes shares of the way.",
+            figure=plot_driver_steps(model.driver),
+        )
+    )
+    return Section(
+        anchor="settling",
+        title="Settling",
+        text="Drivers follow the calibrated shapes of their steps, the array is a static map with its capacitance "
+        "lumped at both ends, and every amplifier is two stages with four states, so that an output that leaves a rail "
+        "first waits until the nodes within the amplifier have come back.",
+        blocks=tuple(blocks),
+    )
+
+
+def _names(check: SettlingCheck) -> tuple[str, str]:
+    tile, _, change = check.name.partition(", ")
+    return tile, change
+
+
+def _examples(checks: tuple[SettlingCheck, ...]) -> list[SettlingCheck]:
+    """Return the check with the largest late error and the slowest one, if their courses were kept."""
+    kept = [check for check in checks if check.columns]
+    chosen = [max(kept, key=lambda check: check.max_late), max(kept, key=lambda check: check.t_settle)] if kept else []
+    return chosen[:1] if len(chosen) == 2 and chosen[0] is chosen[1] else chosen
+
+
+def _step_illustration(check: SettlingCheck) -> Illustration:
+    tile, change = _names(check)
+    return Illustration(
+        title=f"{change[:1].upper()}{change[1:]}",
+        caption=f"{tile}: ngspice (points) and the model (lines), in the column with the largest error and those "
+        "that move the farthest; the broken line is the settling time.",
+        figure=plot_settling(check),
+    )
+
+
+def _noise_section(calibration: Calibration, noise: NoiseModel) -> Section:
+    chip = calibration.chip
+    rows, whole = chip.array.rows, float(noise.amplifiers[0].conductances[-1])
+    columns = [Column(title="r_feedback")]
+    totals = {"a quarter of the cells' largest conductance": 0.25 * whole, "all of it": whole}
+    for title in totals:
+        columns += [Column(title=f"{title}: amplifier and cells", unit="µV"), Column(title="drivers", unit="µV"),
+                    Column(title="all", unit="µV"), Column(title="all", unit="LSB")]  # fmt: skip
+    cells = []
+    for model in noise.amplifiers:
+        r, row = model.r_feedback, [quantity(model.r_feedback, "ohm")]
+        lsb = calibration.senseamp(r).full_scale / 2**chip.adc.bits
+        for total in totals.values():
+            own = float(noise.sigma(total, r))
+            every = float(noise.sigma(total, r, g_squares=total**2 / rows))
+            row += [f"{1e6 * s:.1f}" for s in (own, np.sqrt(every**2 - own**2), every)] + [f"{every / lsb:.4f}"]
+        cells.append(tuple(row))
+    blocks: list[Block] = [
+        Table(
+            caption=f"Sigma of a sample below a column of {rows} equal cells, in all and by source; an LSB is that of "
+            f"{chip.adc.bits} bit over the swing to a rail.",
+            columns=tuple(columns),
+            rows=tuple(cells),
+        ),
+        Illustration(
+            title="Sigma against the column's conductance",
+            caption="The more a column conducts, the more of the amplifier's own noise reaches its output.",
+            figure=plot_noise_sigma(noise, rows),
+        ),
+    ]
+    if all(model.frequencies.size for model in noise.amplifiers):
+        blocks.append(
+            Illustration(
+                title="Spectrum of the output noise",
+                caption=f"Below a column of {quantity(noise.amplifiers[0].spectrum_conductance, 'S', 3)}, in ngspice; "
+                "dotted lines are the thermal noise of the feedback resistors alone.",
+                figure=plot_noise_spectrum(noise),
+            )
+        )
+    return Section(
+        anchor="noise",
+        title="Noise",
+        text=f"Thermal and flicker noise at {noise.temperature_c:g} °C of amplifier, feedback resistor, cells and "
+        f"drivers, integrated from {quantity(noise.f_low, 'Hz')} on: what is slower counts as drift. Sigma at held-out "
+        f"conductances is right within {percent(noise.max_error)} %. Read noise of devices is no part of it.",
+        blocks=tuple(blocks),
+    )
+
+
+def _energy_section(calibration: Calibration, energy: EnergyModel) -> Section:
+    rows = []
+    for polarity, dac in energy.dacs.items():
+        codes = np.arange(len(dac.power_open))
+        power, switching = (
+            quantity(float(dac.power_open.mean()), "W"),
+            quantity(float(dac.switching(codes).mean()), "J"),
+        )
+        rows.append((f"word-line driver, {polarity}", "mean of all codes, no load", power, f"{switching} a code"))
+    for amplifier in energy.amplifiers:
+        power = quantity(float(amplifier.at(np.zeros(1))[0]), "W")
+        charge = f"{quantity(amplifier.charge, 'J')} a volt"
+        rows.append((f"sense amplifier, {quantity(amplifier.r_feedback, 'ohm')}", "no current", power, charge))
+    if (adc := energy.adc) is not None:
+        rows.append((f"ADC, {adc.bits} bit", f"{quantity(adc.time, 's')} a conversion", "",
+                     f"{quantity(adc.energy, 'J')} a conversion"))  # fmt: skip
+    blocks: list[Block] = [
+        Table(
+            caption="What blocks draw from all their supplies: at rest, and beyond it for each change.",
+            columns=(Column(title="block", text=True), Column(title="condition", text=True),
+                     Column(title="power at rest"), Column(title="for a change")),
+            rows=tuple(rows),
+            wide=False,
+        ),
+    ]  # fmt: skip
+    if balance := [
+        check for check in _checks(calibration) if check.energy is not None and check.energy_error is not None
+    ]:
+        blocks.append(
+            Table(
+                caption="The sum over blocks beside the charge that the supplies of whole tiles delivered, in the "
+                "transients of the settling check.",
+                columns=(
+                    Column(title="tile", text=True), Column(title="change of codes", text=True), Column(title="time"),
+                    Column(title="supplies"), Column(title="error of the sum", unit="%"),
+                ),
+                rows=tuple(
+                    (*_names(check), quantity(float(check.times[-1]), "s", 3), quantity(check.energy or 0.0, "J"),
+                     f"{100 * (check.energy_error or 0.0):+.3f}".replace("-", "\N{MINUS SIGN}"))
+                    for check in balance
+                ),
+                wide=False,
+            )
+        )  # fmt: skip
+    blocks.append(
+        Illustration(
+            title="Power of a sense amplifier against its current",
+            caption="At rest; beyond a rail the output stage gives what it can.",
+            figure=plot_power(energy.amplifiers),
+        )
+    )
+    return Section(
+        anchor="energy",
+        title="Energy",
+        text="Every source of a tile belongs to one block, so the sum over blocks is what the supplies deliver; what "
+        "the array dissipates comes through the drivers.",
+        blocks=tuple(blocks),
+    )
+
+
+def _checks(calibration: Calibration) -> tuple[SettlingCheck, ...]:
+    return () if calibration.settling is None else calibration.settling.checks
