@@ -4,19 +4,19 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
+from scipy.interpolate import PchipInterpolator
 
+from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.cell import CellModel
 from spicesim.behavioural.converter import dac_voltages
 from spicesim.behavioural.dac import DacModel
+from spicesim.behavioural.mismatch import DacMismatch, MismatchModel, SenseAmplifierMismatch
 from spicesim.behavioural.senseamp import SenseAmplifierModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.devices import DeviceModel, Relaxation
 from spicesim.errors import SpecError
 
-__all__ = ["CIRCUIT", "DEVICE", "SOURCES", "ablate_calibration", "ablate_device", "device_sources"]
-
-Floats = npt.NDArray[np.float64]
+__all__ = ["CIRCUIT", "DEVICE", "RANDOM", "SOURCES", "ablate_calibration", "ablate_device", "device_sources"]
 
 CIRCUIT = {
     "input bits": "the DACs' steps",
@@ -28,6 +28,12 @@ CIRCUIT = {
 }
 """Imperfections of the circuit, by name."""
 
+RANDOM = {
+    "mismatch": "differences of drivers, amplifiers and access transistors from chip to chip and block to block",
+    "circuit noise": "noise of amplifiers, resistors, cells and drivers in each sample",
+}
+"""Imperfections of the circuit that are drawn by seed, by name."""
+
 DEVICE = {
     "programming": "what write-verify leaves",
     "faults": "stuck cells",
@@ -36,7 +42,7 @@ DEVICE = {
 }
 """Imperfections of real devices, by name."""
 
-SOURCES = CIRCUIT | DEVICE
+SOURCES = CIRCUIT | RANDOM | DEVICE
 """All imperfections that can be taken away."""
 
 FINE_DAC, FINE_ADC = 12, 16
@@ -58,7 +64,8 @@ def ablate_calibration(calibration: Calibration, sources: Collection[str]) -> Ca
     Returns
     -------
     Calibration
-        With the same range of conductances. Converters without steps have 12 and 16 bits, so codes differ.
+        With the same range of conductances, and the mismatch of the blocks that it has. Converters without steps have
+        12 and 16 bits, so codes differ.
 
     Raises
     ------
@@ -83,7 +90,12 @@ def ablate_calibration(calibration: Calibration, sources: Collection[str]) -> Ca
         if "amplifiers" in sources
         else tuple(map(_ideal_senseamp, calibration.senseamps)),
     }
-    return calibration.model_copy(update=changes | models)
+    changed = calibration.model_copy(update=changes | models)
+    if calibration.mismatch is None:
+        return changed
+    return changed.model_copy(
+        update={"mismatch": _carry_over(calibration.mismatch, changed, dac_bits - chip.dac.bits, sources)}
+    )
 
 
 def _check(sources: Collection[str]) -> None:
@@ -109,6 +121,40 @@ def _ideal_dac(model: DacModel, bits: int, v_span: float) -> DacModel:
         polarity=model.polarity, v_open=v_open, knots=(0, 2**bits - 1), i_limit=REACH * model.i_limit,
         droop=np.zeros((2, 3)),
     )  # fmt: skip
+
+
+class _FineDacMismatch(DacMismatch):
+    """The same drivers with more codes, evenly between those they have."""
+
+    finer: int
+    """Bits more."""
+
+    def v_open(self, parameters: Floats) -> Floats:
+        coarse = DacMismatch.v_open(self, parameters)
+        step = 2**self.finer
+        codes, fine = np.arange(coarse.shape[1]), np.arange(step * coarse.shape[1]) / step
+        return np.stack([np.interp(fine, codes, own) for own in coarse])
+
+
+def _carry_over(mismatch: MismatchModel, changed: Calibration, finer: int, sources: Collection[str]) -> MismatchModel:
+    """Let the blocks of a changed chip differ as those of the real one; seeds draw the same."""
+    dacs, senseamps = mismatch.dacs, mismatch.senseamps
+    if finer:
+        dacs = {
+            polarity: _FineDacMismatch(parameters=model.parameters, residual=model.residual, finer=finer)
+            for polarity, model in dacs.items()
+        }
+    if "amplifiers" not in sources:
+        senseamps = tuple(_widen(model, changed.senseamp(model.r_feedback)) for model in senseamps)
+    return mismatch.model_copy(update={"dacs": dacs, "senseamps": senseamps})
+
+
+def _widen(mismatch: SenseAmplifierMismatch, ideal: SenseAmplifierModel) -> SenseAmplifierMismatch:
+    """Let amplifiers without rails differ as real ones do in the middle of their range, whatever the current."""
+    reach = 0.5 * float(np.abs(mismatch.currents).max())
+    known = np.clip(ideal.currents, -reach, reach)
+    components = PchipInterpolator(mismatch.currents, mismatch.components, axis=2)(known)
+    return mismatch.model_copy(update={"currents": ideal.currents, "components": components})
 
 
 def _linear_cell(model: CellModel) -> CellModel:

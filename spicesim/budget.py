@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import norm
+from scipy.stats import t as student
 from tqdm import tqdm
 
-from spicesim.ablation import DEVICE, SOURCES, ablate_calibration, ablate_device, device_sources
+from spicesim.ablation import CIRCUIT, SOURCES, ablate_calibration, ablate_device, device_sources
 from spicesim.calibration.calibration import Calibration
 from spicesim.device_engine import DeviceEngine
 from spicesim.devices import DeviceModel
@@ -18,6 +20,7 @@ from spicesim.errors import SpecError
 from spicesim.network import Network, compile_network
 from spicesim.network.compiled import CHUNK, Inputs
 from spicesim.network.dataset import Dataset
+from spicesim.noisy_engine import NoisyEngine
 
 __all__ = ["CONFIDENCE", "Budget", "Estimate", "Variant", "run_budget"]
 
@@ -27,6 +30,8 @@ CONFIDENCE = 0.95
 """Of the intervals."""
 RESAMPLES = 1000
 """Of the bootstrap."""
+_SUMS = ("floor", "total")
+"""Powers of a whole chip, which are never negative."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +88,7 @@ class Budget:
     without: dict[str, Variant]
     """With all but one, by its name."""
     chips: int
-    """Chips run with random devices."""
+    """Chips run, if anything in them is random."""
     seed: int
     """Of the first, and of the bootstrap."""
 
@@ -114,7 +119,10 @@ class Budget:
         }
 
     def estimates(self) -> dict[str, Estimate]:
-        """Return powers with bootstrap intervals over inputs and chips.
+        """Return powers with intervals over inputs and chips.
+
+        Inputs and chips are resampled apart (bootstrap), and their reaches add as squares; that of the chips is
+        widened by what Student's distribution of so few has beyond the normal one.
 
         Returns
         -------
@@ -122,18 +130,34 @@ class Budget:
             "floor", "alone X" of each source, "correlation" and "interaction" add up to "total"; "remainder" is the
             sum of the last two, "without X" what the total loses if X is taken away.
         """
-        count = len(self.digital)
         generator = np.random.default_rng(self.seed)
-        value = self._powers(np.arange(count), np.arange(self.chips))
-        draws = [
-            self._powers(generator.integers(count, size=count), generator.integers(self.chips, size=self.chips))
-            for _ in range(RESAMPLES)
-        ]
+        inputs, chips = np.arange(len(self.digital)), np.arange(self.chips)
+
+        def resample(of: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+            return of[generator.integers(len(of), size=len(of))]
+
+        value = self._powers(inputs, chips)
+        reach = self._reach(value, [self._powers(resample(inputs), chips) for _ in range(RESAMPLES)])
+        if self.chips > 1:  # so few that their own spread is hardly known
+            few = math.sqrt(self.chips / (self.chips - 1))
+            few *= student.ppf(0.5 + CONFIDENCE / 2, self.chips - 1) / norm.ppf(0.5 + CONFIDENCE / 2)
+            drawn = self._reach(value, [self._powers(inputs, resample(chips)) for _ in range(RESAMPLES)])
+            reach = {name: np.hypot(reach[name], few * drawn[name]) for name in value}
+        return {
+            name: Estimate(
+                value=found,
+                low=max(found - float(reach[name][0]), 0.0 if name in _SUMS or "alone" in name else -math.inf),
+                high=found + float(reach[name][1]),
+            )
+            for name, found in value.items()
+        }
+
+    @staticmethod
+    def _reach(value: dict[str, float], draws: list[dict[str, float]]) -> dict[str, Floats]:
+        """Return how far the ends of the intervals are below and above the values."""
         tail = 50 * (1 - CONFIDENCE)
         ends = {name: np.percentile([draw[name] for draw in draws], [tail, 100 - tail]) for name in value}
-        return {
-            name: Estimate(value=value[name], low=float(ends[name][0]), high=float(ends[name][1])) for name in value
-        }
+        return {name: np.maximum((ends[name] - found) * (-1, 1), 0.0) for name, found in value.items()}
 
     def document(self) -> dict[str, Any]:
         """Return all numbers as plain data, ready for JSON."""
@@ -192,13 +216,14 @@ class _Bench:
         assert self.network.ranges is not None
         bits = calibration.chip.adc.bits
         network.use_ranges([replace(own, adc=replace(own.adc, bits=bits)) for own in self.network.ranges])
-        engine = build_engine(self.engine, calibration)
+        random = [name for name in sources if name not in CIRCUIT]
         device = None if self.device is None else ablate_device(self.device, self.time, sources)
         typical: Inputs | None = self.dataset.calibration_inputs
         if typical is None:
             typical = self.dataset.first(CHUNK).inputs
         errors, logits, signal, noise = [], [], np.zeros(len(network.layers)), np.zeros(len(network.layers))
-        for seed in self.seeds if device is not None else self.seeds[:1]:
+        for seed in self.seeds if random else self.seeds[:1]:
+            engine = self._circuit(calibration, sources, seed)
             chip, start = self._chips(engine, calibration, device, seed, drifts="drift" in sources)
             if self.gains:
                 network.fit_gains(typical, start)
@@ -220,6 +245,13 @@ class _Bench:
             sources=sources, errors=np.stack(errors), snr_db=tuple(map(float, snr)), cosine=float(cosines.mean()),
             accuracy=accuracy,
         )  # fmt: skip
+
+    def _circuit(self, calibration: Calibration, sources: tuple[str, ...], seed: int) -> Engine:
+        """Return what multiplies on the chip of a seed, its devices left out."""
+        engine = build_engine(self.engine, calibration, mismatch_seed=seed if "mismatch" in sources else None)
+        if "circuit noise" in sources:
+            engine = NoisyEngine(engine, calibration.require_noise(), seed=seed)
+        return engine
 
     def _chips(
         self, engine: Engine, calibration: Calibration, device: DeviceModel | None, seed: int, *, drifts: bool
@@ -248,6 +280,8 @@ def run_budget(
     device: DeviceModel | None = None,
     time: float = 0.0,
     seeds: Sequence[int] = (0,),
+    mismatch: bool = False,
+    noise: bool = False,
     gains: bool = True,
     sources: Sequence[str] | None = None,
     progress: bool = False,
@@ -270,7 +304,9 @@ def run_budget(
     time : float
         Time from programming to use [s].
     seeds : sequence of int
-        One a chip of real devices.
+        One a chip, if anything in it is random.
+    mismatch, noise : bool
+        Whether the chip's blocks differ, and its outputs are noisy, as calibrated.
     gains : bool
         Whether each of the chips gets digital gains of its own.
     sources : sequence of str, optional
@@ -283,7 +319,7 @@ def run_budget(
     Returns
     -------
     Budget
-        With as many runs as twice the sources and two, times the chips where devices are random.
+        With as many runs as twice the sources and two, times the chips where there is anything random.
 
     Raises
     ------
@@ -291,7 +327,13 @@ def run_budget(
         If the engine has no imperfections to take away, there is no seed, or the chip cannot have a source.
     NetworkError
         If the data do not fit the network.
+    CalibrationError
+        If mismatch or noise are asked for and were not calibrated.
     """
+    if mismatch:
+        calibration.require_mismatch()
+    if noise:
+        calibration.require_noise()
     if engine not in ("fast", "exact"):
         raise SpecError(f"a budget takes imperfections from the engine 'fast' or 'exact', not {engine!r}")
     if not seeds:
@@ -307,7 +349,8 @@ def run_budget(
         engine=engine, device=device, time=time, seeds=tuple(seeds), gains=gains,
     )  # fmt: skip
     own = () if device is None else device_sources(device, time)
-    possible = tuple(name for name in SOURCES if name not in DEVICE or name in own)
+    has = {*CIRCUIT, *own, *(["mismatch"] if mismatch else []), *(["circuit noise"] if noise else [])}
+    possible = tuple(name for name in SOURCES if name in has)
     if strange := [name for name in sources or () if name not in possible]:
         raise SpecError(f"this chip has no imperfection {strange[0]!r}; it has: {', '.join(possible)}")
     sources = tuple(name for name in possible if sources is None or name in sources)
@@ -324,6 +367,6 @@ def run_budget(
         whole=found["whole"],
         alone={name: found[f"alone {name}"] for name in sources},
         without={name: found[f"without {name}"] for name in sources},
-        chips=len(seeds) if device is not None else 1,
+        chips=len(seeds) if set(sources) - set(CIRCUIT) else 1,
         seed=seeds[0],
     )

@@ -30,7 +30,12 @@ __all__ = ["explain"]
 @click.option("--adc-range", type=click.Choice(["percentile", "mse"]), default="percentile", help="As for infer.")
 @click.option("--device", metavar="NAME", help=f"Real devices: {', '.join(DEVICES)}.  [default: as programmed]")
 @click.option("--time", "time_text", metavar="TIME", default="0s", help="From programming to use: 30s, 1h, 1d, 1y.")
-@click.option("--seeds", metavar="N", type=click.IntRange(1), default=1, help="Chips to run, each with own devices.")
+@click.option("--mismatch", is_flag=True, help="Draw every block of each chip from the calibrated mismatch.")
+@click.option("--noise", is_flag=True, help="Draw the calibrated noise of circuits for every sample.")
+@click.option(
+    "--seeds", metavar="N", type=click.IntRange(1), default=1,
+    help="Chips to run, each with own devices, blocks and noise.",
+)  # fmt: skip
 @click.option("--images", metavar="N", type=click.IntRange(2), default=200, help="Take the first N inputs only.")
 @click.option("--seed", metavar="S", type=int, default=0, help="Seed of the first chip and of the bootstrap.")
 @click.option("--json", "json_path", metavar="OUT.json", help="Write the numbers.")
@@ -45,6 +50,8 @@ def explain(
     adc_range: AdcFit,
     device: str | None,
     time_text: str,
+    mismatch: bool,
+    noise: bool,
     seeds: int,
     images: int,
     seed: int,
@@ -54,16 +61,19 @@ def explain(
     """Tell what each imperfection of a chip costs a network.
 
     The network runs on chips that have none of the imperfections, each alone, all but each, and all; errors are those
-    of its first output against the digital one.
+    of its first output against the digital one. What is random is drawn anew for each of --seeds chips, and intervals
+    hold over inputs and chips; the parts add up to the whole chip, as correlation and interaction are shown, too.
     """
     time = parse_time(time_text)
-    if device is None and (time or seeds > 1):
-        raise SpecError(f"--time and --seeds need devices: add --device with one of {', '.join(DEVICES)}")
+    if device is None and time:
+        raise SpecError(f"--time needs devices: add --device with one of {', '.join(DEVICES)}")
+    if seeds > 1 and device is None and not (mismatch or noise):
+        raise SpecError("--seeds needs something that differs from chip to chip: add --device, --mismatch or --noise")
     calibration = load_calibration(calibration_path)
     budget = run_budget(
         model, load_dataset(data).first(images), calibration, engine=engine, time=time,
         device=None if device is None else device_preset(device), seeds=range(seed, seed + seeds), gains=gain,
-        progress=True, input_scale=input_scale, adc_range=adc_range,
+        mismatch=mismatch, noise=noise, progress=True, input_scale=input_scale, adc_range=adc_range,
     )  # fmt: skip
     click.echo(format_budget(budget))
     if json_path is not None:

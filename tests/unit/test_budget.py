@@ -8,18 +8,53 @@ import pytest
 
 from spicesim.ablation import CIRCUIT, SOURCES, ablate_calibration, ablate_device, device_sources
 from spicesim.behavioural.converter import dac_voltages
+from spicesim.behavioural.mismatch import DacMismatch, Gaussian, MismatchModel, SenseAmplifierMismatch
+from spicesim.behavioural.noise import AmplifierNoise, NoiseModel
 from spicesim.budget import run_budget
 from spicesim.cli.tables import format_budget
 from spicesim.device_presets import DEVICES
 from spicesim.devices import TileDevices
 from spicesim.engine import ExactEngine, Tile
-from spicesim.errors import SpecError
+from spicesim.errors import CalibrationError, SpecError
 from spicesim.network import digits_network, load_digits
 from spicesim.network.dataset import Dataset
 from spicesim.report import write_budget_report
 
 DIGITS = load_digits()
 DATA = Dataset(inputs={"x": DIGITS.x[:40]}, labels=DIGITS.y[:40], calibration_inputs=DIGITS.x_calibration[:64])
+
+
+def gaussian(names, mean, sigma):
+    return Gaussian(names=names, mean=np.array(mean), covariance=np.diag(np.square(sigma)), draws=100)
+
+
+@pytest.fixture(scope="module")
+def random_calibration(generic_calibration):
+    """Blocks that differ, outputs that are noisy, by distributions made up."""
+    bits, amplifiers = generic_calibration.chip.dac.bits, generic_calibration.senseamps
+    names = ("offset", *(f"bit {k}" for k in range(bits)))
+    drivers = DacMismatch(parameters=gaussian(names, [0.0] * (bits + 1), [5e-4] * (bits + 1)), residual=0.0)
+    mismatch = MismatchModel(
+        resistors=0.01, dacs={"unipolar": drivers, "bipolar": drivers}, cell=gaussian(("r",), [0.0], [1e-3]),
+        senseamps=tuple(
+            SenseAmplifierMismatch(
+                r_feedback=m.r_feedback, currents=m.currents, components=np.ones((1, 2, len(m.currents))),
+                parameters=gaussian(("gain", "offset"), [1.0, 0.0], [0.01, 1e-3]), residual=0.0,
+            )
+            for m in amplifiers
+        ),
+    )  # fmt: skip
+    noise = NoiseModel(
+        f_low=1e3, temperature_c=27.0, max_error=0.0,
+        amplifiers=tuple(
+            AmplifierNoise(
+                r_feedback=m.r_feedback, conductances=np.array([0.0, 1e-2]), variance=np.full(2, 9e-6),
+                driver_variance=np.zeros(2),
+            )
+            for m in amplifiers
+        ),
+    )  # fmt: skip
+    return generic_calibration.model_copy(update={"mismatch": mismatch, "noise": noise})
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +91,28 @@ def test_finer_codes_of_a_real_driver_mean_the_same_voltages(generic_calibration
     np.testing.assert_allclose(fine, coarse, atol=1e-6 * np.abs(coarse).max())
 
 
+@pytest.mark.parametrize("kept", [(), ("input bits",)])
+def test_mismatch_alone_is_a_dot_product_of_blocks_that_differ(random_calibration, tile, kept):
+    calibration = ablate_calibration(random_calibration, ["mismatch", *kept])
+    bits = calibration.chip.dac.bits
+    finer = bits - random_calibration.chip.dac.bits
+    codes = np.random.default_rng(4).integers(0, 2**8, (5, 12)) << finer
+    engine = ExactEngine(calibration, mismatch_seed=3)
+    found = engine.mvm(engine.prepare(tile), codes)
+    blocks = random_calibration.mismatch.draw(12, 8, polarity="bipolar", r_feedback=tile.r_feedback, seed=3, name="t")
+    gain, offset = blocks.amplifier_parameters.T
+    added = blocks.drivers.v_open(blocks.driver_parameters)[np.arange(12), codes >> finer]
+    v = dac_voltages(codes, bits, calibration.chip.dac.v_span, "bipolar") + added
+    wanted = tile.r_feedback * gain * (v @ tile.g - offset * tile.g.sum(axis=0)) + offset
+    np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())
+
+
+def test_what_is_asked_for_must_be_calibrated(generic_calibration):
+    for option in ("mismatch", "noise"):
+        with pytest.raises(CalibrationError, match=f"calibration has no {option}"):
+            run_budget(digits_network("mlp"), DATA, generic_calibration, **{option: True})
+
+
 @pytest.mark.parametrize("name", DEVICES)
 def test_parts_of_a_device_have_the_variances_of_the_whole(name):
     model, limits, time = DEVICES[name], (1e-6, 40e-6), 3600.0
@@ -88,10 +145,11 @@ def test_devices_without_anything_are_none_and_strangers_are_refused(generic_cal
 
 
 @pytest.fixture(scope="module")
-def random_budget(generic_calibration):
+def random_budget(random_calibration):
     return run_budget(
-        digits_network("mlp"), DATA, generic_calibration, engine="exact", device=DEVICES["typical"], seeds=range(3),
-        gains=False, sources=["output bits", "programming", "read noise"],
+        digits_network("mlp"), DATA, random_calibration, engine="exact", device=DEVICES["typical"], seeds=range(5),
+        gains=False, mismatch=True, noise=True,
+        sources=["output bits", "mismatch", "circuit noise", "programming", "read noise"],
     )  # fmt: skip
 
 
