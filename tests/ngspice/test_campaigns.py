@@ -1,5 +1,6 @@
 """Many simulations: on threads, processes and a cluster alike, and whatever is killed, nothing is lost."""
 
+import contextlib
 import errno
 import io
 import os
@@ -17,6 +18,9 @@ import pytest
 from joblib.externals.loky import reusable_executor
 
 from spicesim import sampling
+from spicesim.calibration.calibrate import calibrate
+from spicesim.calibration.calibration import load_calibration
+from spicesim.chip import preset, save_chip
 from spicesim.errors import MissingDependencyError, SimulationError, SimulationTimeoutError, SpecError, StorageError
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.batch import BatchSimulator
@@ -254,6 +258,44 @@ def test_a_cluster_finds_the_same_even_if_it_loses_a_worker(tmp_path, monkeypatc
     assert same(outcomes[:-1], expected)
     assert isinstance(outcomes[-1], SimulationError)
     assert len(done) == len(kept()) == 10
+
+
+def numbers(calibration):
+    """All that a calibration computes and says, without when and how long."""
+    return calibration.model_dump_json(exclude={"created", "seconds", "costs"})
+
+
+def test_a_calibration_is_the_same_on_threads_on_processes_and_on_a_cluster_that_loses_a_worker(
+    tmp_path, monkeypatch, cluster
+):
+    address, workers = cluster
+    chip = preset("generic-1t1r").changed(array={"rows": 4, "columns": 4})
+    found = []
+    for name in ("threads", "loky", "dask"):
+        with monkeypatch.context() as patch:
+            patch.setenv("SPICESIM_CACHE", str(tmp_path / name))
+            done = kill_after(patch, 10, lambda: workers[0].pid) if name == "dask" else []
+            with (
+                use_scheduler(address if name == "dask" else None),
+                joblib.parallel_config(backend="loky") if name == "loky" else contextlib.nullcontext(),
+            ):
+                found.append(calibrate(chip, quick=True, aspects=(), jobs=2))
+    assert workers[0].wait(10) == -signal.SIGKILL
+    assert len(done) == found[2].simulations
+    assert len({numbers(calibration) for calibration in found}) == 1
+
+
+def test_two_calibrations_in_one_folder_at_once_give_the_same_file(tmp_path):
+    save_chip(preset("generic-1t1r").changed(array={"rows": 4, "columns": 4}), tmp_path / "chip.toml")
+    command = [sys.executable, "-P", "-m", "spicesim", "calibrate", "chip.toml", "--quick", "--aspects", "", "--jobs=1"]
+    told = {"cwd": tmp_path, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    names = "chip.cal.json", "chip.cal.json", "other.cal.json"
+    three = [subprocess.Popen([*command, "-o", name], **told) for name in names]
+    said = [process.communicate(timeout=300)[0] for process in three]
+    assert [process.returncode for process in three] == [0, 0, 0], said
+    first, second = (load_calibration(tmp_path / f"{name}.cal.json") for name in ("chip", "other"))
+    assert numbers(first) == numbers(second)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "chip.cal.json", "chip.toml", "other.cal.json"]
 
 
 def test_a_scheduler_that_is_not_there_is_a_clear_error(monkeypatch):
