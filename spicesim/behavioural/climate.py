@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from pydantic import Field
 from scipy.interpolate import CubicSpline, PchipInterpolator
 
 from spicesim.behavioural.arrays import FloatArray, Floats, Model
@@ -74,6 +75,8 @@ class ClimateModel(Model):
     """Temperatures that took part in no fit, at which whole tiles were compared with ngspice [degree Celsius]."""
     held_out_errors: tuple[float, ...]
     """Largest error of an output at each, as a fraction of full scale."""
+    corner_errors: dict[str, float] = Field(default_factory=dict)
+    """The same at each corner, whose blocks were simulated but not its tiles."""
 
     @property
     def limits(self) -> tuple[float, float]:

@@ -17,6 +17,7 @@ from spicesim.calibration.mismatch import table_points
 from spicesim.calibration.patterns import code_vectors, random_conductances
 from spicesim.calibration.tiles import choose_feedback, tile_netlist, tile_outputs
 from spicesim.chip import CORNERS, Chip
+from spicesim.metrics import largest
 from spicesim.netlist.dac import build_dac
 from spicesim.netlist.ensemble import build_senseamps
 from spicesim.netlist.netlist import Netlist
@@ -118,7 +119,7 @@ def _cell_change(cell: CellModel, g: Floats, v: Floats, u: Floats, currents: Flo
 def calibrate_climate(calibration: Calibration, campaign: Campaign) -> ClimateModel:
     """Calibrate a chip's blocks at five temperatures, its own among them, and at the corners of its process.
 
-    Whole tiles at temperatures between these tell how good the interpolation is.
+    Whole tiles tell how good that is: at temperatures between these, where it is interpolated, and at the corners.
     """
     chip, blocks = calibration.chip, _Blocks(calibration, campaign.quick)
     own = chip.process.temperature_c
@@ -143,10 +144,17 @@ def calibrate_climate(calibration: Calibration, campaign: Campaign) -> ClimateMo
     )
     whole = calibration.model_copy(update={"climate": model})
     size = min(8 if campaign.quick else 16, chip.array.rows, chip.array.columns)
-    errors = [
-        float(np.abs(tile_errors(whole.at(temperature_c=t), campaign, size=size, random=1)).max()) for t in held_out
-    ]
-    return model.model_copy(update={"held_out_c": held_out, "held_out_errors": tuple(errors)})
+
+    def error(at: Calibration) -> float:
+        return largest(tile_errors(at, campaign, size=size, random=1))
+
+    return model.model_copy(
+        update={
+            "held_out_c": held_out,
+            "held_out_errors": tuple(error(whole.at(temperature_c=t)) for t in held_out),
+            "corner_errors": {corner: error(whole.at(corner=corner)) for corner in corners},
+        }
+    )
 
 
 def _corners(chip: Chip) -> tuple[str, ...]:

@@ -1,15 +1,17 @@
 """Figures of fits: whether residuals are noise, and which estimates hang together."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 from scipy.stats import norm
 
+from spicesim.behavioural.arrays import Floats
+from spicesim.behavioural.mismatch import Gaussian
 from spicesim.calibration.fit import Fit
 from spicesim.plots.figure import MUTED, SERIES, dots, new_axes, shades, styled
 
-__all__ = ["plot_correlation", "plot_quantiles"]
+__all__ = ["plot_correlation", "plot_joint", "plot_quantiles"]
 
 _COUNTED = 12
 """Most parameters whose correlations are written into the matrix."""
@@ -46,7 +48,17 @@ def plot_quantiles(fits: Mapping[str, Fit]) -> Figure:
 @styled
 def plot_correlation(fit: Fit) -> Figure:
     """Plot how the estimates of one fit are correlated."""
-    names, correlation = list(fit.parameters), fit.correlation
+    return _plot_matrix(list(fit.parameters), fit.correlation, "estimate of")
+
+
+@styled
+def plot_joint(distribution: Gaussian) -> Figure:
+    """Plot how the parameters of drawn blocks are correlated."""
+    names = [name.partition(" [")[0].replace("weight of ", "") for name in distribution.names]
+    return _plot_matrix(names, distribution.correlation, "")
+
+
+def _plot_matrix(names: Sequence[str], correlation: Floats, label: str) -> Figure:
     figure, (axes,) = new_axes(max(2.4, min(4.4, 1.2 + 0.32 * len(names))))
     image = axes.imshow(correlation, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="none")
     axes.grid(visible=False)
@@ -62,5 +74,5 @@ def plot_correlation(fit: Fit) -> Figure:
     else:
         bar = figure.colorbar(image, ax=axes, ticks=[-1, -0.5, 0, 0.5, 1], label="correlation")
         bar.outline.set_visible(False)
-    axes.set_xlabel("estimate of")
+    axes.set_xlabel(label)
     return figure

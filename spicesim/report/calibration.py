@@ -19,6 +19,7 @@ from spicesim.report.numbers import parts_per_million, quantity, uncertain
 from spicesim.report.page import Block, Column, Illustration, Section, Table
 from spicesim.report.parameters import parameters_section
 from spicesim.report.tiles import tile_section
+from spicesim.report.variation import variation_sections
 
 __all__ = ["calibration_sections"]
 
@@ -35,6 +36,7 @@ def calibration_sections(calibration: Calibration) -> tuple[Section, ...]:
         _cell_section(calibration),
         _senseamp_section(calibration),
         *dynamics_sections(calibration),
+        *variation_sections(calibration),
         parameters_section(calibration),
         _validity_section(calibration),
         cost_section(calibration),

@@ -1,0 +1,176 @@
+"""The sections on mismatch and climate: how blocks of one kind differ, and what temperatures and corners change."""
+
+import numpy as np
+
+from spicesim.behavioural.climate import ClimateModel
+from spicesim.behavioural.mismatch import MismatchModel, SenseAmplifierMismatch
+from spicesim.calibration.calibration import Calibration
+from spicesim.plots.fits import plot_joint
+from spicesim.plots.variation import plot_amplifier_spread, plot_climate_errors, plot_driver_spread, plot_temperatures
+from spicesim.report.numbers import parts_per_million, percent, quantity
+from spicesim.report.page import Block, Column, Illustration, Section, Table
+
+__all__ = ["variation_sections"]
+
+
+def variation_sections(calibration: Calibration) -> tuple[Section, ...]:
+    """Tell how chips and conditions differ; nothing of what was not calibrated."""
+    sections = []
+    if calibration.mismatch is not None:
+        sections.append(_mismatch_section(calibration.mismatch))
+    if calibration.climate is not None:
+        sections.append(_climate_section(calibration, calibration.climate))
+    return tuple(sections)
+
+
+def _mismatch_section(model: MismatchModel) -> Section:
+    amplifier = model.senseamps[len(model.senseamps) // 2]
+    blocks: list[Block] = [
+        _spread_table(model),
+        Illustration(
+            title="Drivers of one design",
+            caption="Standard deviation of the unloaded output less the driver's own offset, by code: the weights of "
+            "the bits that are on.",
+            figure=plot_driver_spread(model),
+        ),
+        Illustration(
+            title="Amplifiers of one design",
+            caption="Standard deviation of the input: the offset between the rails, and where the rails lie beyond.",
+            figure=plot_amplifier_spread(model),
+        ),
+    ]
+    joints = {f"driver, {name}": dac.parameters for name, dac in model.dacs.items()}
+    joints[f"amplifier, {quantity(amplifier.r_feedback, 'ohm')}"] = amplifier.parameters
+    blocks += [
+        Illustration(
+            title=f"Correlation between the parameters of a {name}",
+            caption="Over drawn blocks; a draw of a chip keeps these correlations.",
+            figure=plot_joint(joint),
+        )
+        for name, joint in joints.items()
+    ]
+    return Section(
+        anchor="mismatch",
+        title="Mismatch",
+        text="Blocks with every transistor drawn by its foundry's statistics, and every resistor from a Gaussian of "
+        f"{percent(model.resistors)} %, were simulated and described by a few parameters each; their joint Gaussian "
+        "distributions give a chip for every seed, as infer --mismatch does.",
+        blocks=tuple(blocks),
+    )
+
+
+def _spread_table(model: MismatchModel) -> Table:
+    rows = []
+    for polarity, dac in model.dacs.items():
+        offset, weight = (quantity(float(dac.parameters.sigma[k]), "V", 3) for k in (0, -1))
+        what = "offset; weight of the most significant bit"
+        rows.append(
+            (
+                f"driver, {polarity}",
+                what,
+                f"{offset}; {weight}",
+                f"{dac.parameters.draws}",
+                quantity(dac.residual, "V", 3),
+            )
+        )
+    for kind in model.senseamps:
+        resistance, offset = percent(float(kind.parameters.sigma[0])), quantity(_offset_sigma(kind), "V", 3)
+        rows.append(
+            (
+                f"amplifier, {quantity(kind.r_feedback, 'ohm')}",
+                "feedback resistance; input offset",
+                f"{resistance} %; {offset}",
+                f"{kind.parameters.draws}",
+                quantity(kind.residual, "V", 3),
+            )
+        )
+    resistance = quantity(float(model.cell.sigma[0]), "ohm", 3)
+    rows.append(("cell", "resistance in series", resistance, f"{model.cell.draws}", ""))
+    columns = (Column(title="block", text=True), Column(title="parameter", text=True))
+    return Table(
+        caption="Standard deviations, the drawn blocks behind them, and the largest error that the parameters of a "
+        "block leave in drivers and amplifiers that took no part in the fit.",
+        columns=(
+            *columns, Column(title="standard deviation"), Column(title="draws"), Column(title="largest error left")
+        ),
+        rows=tuple(rows),
+    )  # fmt: skip
+
+
+def _offset_sigma(kind: SenseAmplifierMismatch) -> float:
+    """Return the standard deviation of an amplifier's input at no current [V]."""
+    at_zero = np.array([np.interp(0.0, kind.currents, component[0]) for component in kind.components])
+    return float(np.sqrt(at_zero @ kind.parameters.covariance[1:, 1:] @ at_zero))
+
+
+def _read_outs(calibration: Calibration) -> dict[str, float]:
+    """Return a few quantities that a condition changes."""
+    cell, dac = calibration.chip.cell, calibration.dacs["unipolar"]
+    return {
+        f"cell, device of {quantity(cell.g_max, 'S', 3)}": float(calibration.cell.current(cell.g_max, cell.v_read)),
+        f"cell, device of {quantity(cell.g_min, 'S', 3)}": float(calibration.cell.current(cell.g_min, cell.v_read)),
+        "driver, full scale": float(dac.v_open[-1] - dac.v_open[0]),
+        "amplifier, swing to its low rail": float(calibration.senseamps[0].v_out.max()),
+    }
+
+
+def _climate_section(calibration: Calibration, model: ClimateModel) -> Section:
+    own = _read_outs(calibration)
+    temperatures = np.linspace(*model.limits, 34)
+    found = [_read_outs(calibration.at(temperature_c=float(t))) for t in temperatures]
+    courses = {name: np.array([at[name] / value - 1 for at in found]) for name, value in own.items()}
+    nodes = np.sort((model.temperature_c, *model.temperatures_c))
+    blocks: list[Block] = [
+        Illustration(
+            title="What temperature changes",
+            caption="Relative to the chip's own temperature; dots are calibrated temperatures, lines the polynomial "
+            "through them, by which every number of every block is interpolated.",
+            figure=plot_temperatures(temperatures, courses, nodes),
+        )
+    ]
+    if model.held_out_errors:
+        blocks.append(
+            Illustration(
+                title="Largest errors of whole tiles",
+                caption="Both codings, linear and saturating columns, in ngspice beside the model; dashed lines are "
+                "calibrated temperatures, and no tile was part of any fit.",
+                figure=plot_climate_errors(model),
+            )
+        )
+        where = [
+            (f"{t:g} °C".replace("-", "\N{MINUS SIGN}"), e)
+            for t, e in zip(model.held_out_c, model.held_out_errors, strict=True)
+        ]
+        where += [(f"corner {name}", e) for name, e in model.corner_errors.items()]
+        blocks.append(
+            Table(
+                caption="The same in numbers.",
+                columns=(Column(title="condition", text=True), Column(title="largest error", unit="ppm FS")),
+                rows=tuple((name, parts_per_million(error)) for name, error in where),
+                wide=False,
+            )
+        )
+    if model.corners:
+        at = {name: _read_outs(calibration.at(corner=name)) for name in model.corners}
+        blocks.append(
+            Table(
+                caption="What corners of the process change, relative to the chip's own.",
+                columns=(Column(title="quantity", text=True), *(Column(title=name, unit="%") for name in at)),
+                rows=tuple(
+                    (name, *(f"{100 * (found[name] / value - 1):+.2f}".replace("-", "\N{MINUS SIGN}")
+                             for found in at.values()))
+                    for name, value in own.items()
+                ),
+                wide=False,
+            )
+        )  # fmt: skip
+    low, high = model.limits
+    return Section(
+        anchor="climate",
+        title="Temperature and corners",
+        text=f"The blocks again at {len(model.temperatures_c)} temperatures beside the chip's own "
+        f"{model.temperature_c:g} °C, and at the corners of the process. The calibration of the chip at any "
+        f"temperature from {quantity(low, '')} to {quantity(high, '')} °C follows, as infer --temperature and "
+        "--corner use it.",
+        blocks=tuple(blocks),
+    )

@@ -1,0 +1,116 @@
+"""Temperatures that were never simulated, and corners, come out as ngspice says."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from spicesim.calibration.calibration import load_calibration
+from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.climate import calibrate_climate, choose_temperatures, tile_errors
+from spicesim.cli.main import cli
+from spicesim.errors import CalibrationError
+from spicesim.network import digits_network, load_digits
+from spicesim.report import write_calibration_report
+from spicesim.report.numbers import parts_per_million
+
+SMALL = 2e-4
+"""Largest error, as a fraction of full scale."""
+
+
+@pytest.fixture(scope="module")
+def calibration(gf180_calibration):
+    """GF180MCU with blocks at four temperatures beside its own, and four corners."""
+    return gf180_calibration.model_copy(update={"climate": calibrate_climate(gf180_calibration, Campaign(quick=True))})
+
+
+@pytest.fixture(scope="module")
+def calibration_file(calibration, tmp_path_factory):
+    path = tmp_path_factory.mktemp("climate") / "chip.cal.json"
+    calibration.save(path)
+    return path
+
+
+def test_five_temperatures_reach_from_minus_40_to_125_degrees():
+    temperatures = choose_temperatures(27.0)
+    assert len(temperatures) == 4
+    assert (temperatures[0], temperatures[-1]) == (-40.0, 125.0)
+    assert 27.0 not in temperatures
+
+
+def test_tiles_between_the_calibrated_temperatures_are_right_to_a_fiftieth_of_a_percent(calibration):
+    climate = calibration.climate
+    assert len(climate.held_out_c) == 4
+    assert not set(climate.held_out_c) & {climate.temperature_c, *climate.temperatures_c}
+    assert max(climate.held_out_errors) <= SMALL
+
+
+@pytest.mark.parametrize("temperature", [-33.0, 71.0])
+def test_larger_tiles_at_temperatures_never_simulated_are_as_good(calibration, temperature):
+    errors = tile_errors(calibration.at(temperature_c=temperature), Campaign(), size=16, random=1, seed=9)
+    assert errors.shape == (4, 7, 16)
+    assert np.abs(errors).max() <= SMALL
+
+
+def test_every_corner_converges_and_is_as_good(calibration):
+    assert set(calibration.climate.corner_errors) == set(calibration.climate.corners) == {"ff", "ss", "fs", "sf"}
+    assert max(calibration.climate.corner_errors.values()) <= SMALL
+
+
+def test_conditions_matter(calibration):
+    g, codes = np.full((8, 8), 2e-5), np.full((1, 8), 200)
+    own = calibration.tile(g, "unipolar", 5e3).solve(codes).v_out
+    for other in (calibration.at(temperature_c=125.0), calibration.at(corner="ss")):
+        volts = other.tile(g, "unipolar", 5e3).solve(codes).v_out
+        assert np.abs(volts - own).max() > 10 * SMALL * own.max()
+
+
+def test_the_chips_own_temperature_changes_nothing(calibration):
+    own = calibration.at(temperature_c=calibration.chip.process.temperature_c)
+    assert own.chip == calibration.chip
+    np.testing.assert_array_equal(own.cell.coefficients, calibration.cell.coefficients)
+    np.testing.assert_array_equal(own.senseamps[0].v_out, calibration.senseamps[0].v_out)
+
+
+def test_a_condition_that_was_not_calibrated_is_refused(calibration, gf180_calibration):
+    for options, said in (
+        ({"temperature_c": 126.0}, r"-40\.\.125 C"),
+        ({"corner": "tt"}, "ff, ss, fs, sf"),
+        ({"corner": "ss", "temperature_c": 0.0}, "a corner or a temperature"),
+        ({}, "a corner or a temperature"),
+    ):
+        with pytest.raises(CalibrationError, match=said):
+            calibration.at(**options)
+    with pytest.raises(CalibrationError, match="--aspects climate"):
+        gf180_calibration.at(temperature_c=50.0)
+
+
+def test_a_climate_survives_its_file(calibration, calibration_file):
+    loaded = load_calibration(calibration_file)
+    assert loaded.hash == calibration.hash
+    assert loaded.at(temperature_c=60.0).hash == calibration.at(temperature_c=60.0).hash
+
+
+def test_temperatures_and_corners_are_on_the_page(calibration, tmp_path):
+    write_calibration_report(calibration, tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    section = re.search(r'<section id="climate">.*?</section>', text, re.DOTALL)[0]
+    for error in (*calibration.climate.held_out_errors, *calibration.climate.corner_errors.values()):
+        assert parts_per_million(error) in section
+    assert section.count("<figure") == 2
+
+
+@pytest.mark.parametrize("condition", [("--temperature", "85"), ("--corner", "ss")], ids=["hot", "slow"])
+def test_a_network_runs_elsewhere_and_its_audit_agrees(calibration_file, calibration, tmp_path, condition):
+    digits = load_digits()
+    np.savez(tmp_path / "data.npz", x=digits.x[:20], y=digits.y[:20], x_calibration=digits.x_calibration)
+    words = ["infer", str(digits_network("mlp")), str(tmp_path / "data.npz"), "--calibration", str(calibration_file)]
+    words += [*condition, "--audit", "2", "--json", str(tmp_path / "out.json")]
+    found = CliRunner().invoke(cli, words, catch_exceptions=False)
+    assert found.exit_code == 0, found.output
+    document = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert document["provenance"]["chip_hash"] != calibration.chip.hash
+    assert document["audit"]["max_error_full_scale"] <= SMALL
+    assert document["accuracy"] >= 0.9
