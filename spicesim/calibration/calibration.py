@@ -172,6 +172,20 @@ class Calibration(Model):
             )
         return self.noise
 
+    def require_settling(self) -> SettlingModel:
+        """Return how drivers and amplifiers settle.
+
+        Raises
+        ------
+        CalibrationError
+            If it was not calibrated.
+        """
+        if self.settling is None:
+            raise CalibrationError(
+                "the calibration has no settling; run: spicesim calibrate CHIP.toml -o chip.cal.json --aspects settling"
+            )
+        return self.settling
+
     def require_energy(self) -> EnergyModel:
         """Return the energies of the blocks.
 
@@ -282,11 +296,7 @@ class Calibration(Model):
         ValidityError
             If a line's own time constant is too long for the model.
         """
-        if self.settling is None:
-            raise CalibrationError(
-                "the calibration has no settling; run: spicesim calibrate CHIP.toml -o chip.cal.json --aspects settling"
-            )
-        return TileTransient(self.tile(g, polarity, r_feedback), self.settling)
+        return TileTransient(self.tile(g, polarity, r_feedback), self.require_settling())
 
     def save(self, path: str | Path) -> None:
         """Write the file, atomically: first a checksum and the hashes, then all fields.

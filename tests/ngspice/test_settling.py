@@ -1,21 +1,20 @@
 """The settling model, against transients of whole tiles at transistor level."""
 
-import os
-
 import numpy as np
 import pytest
 
+from spicesim import sampled_engine
 from spicesim.behavioural.settling import SettlingModel
 from spicesim.behavioural.transient import TileTransient
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.calibration import Calibration
-from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.patterns import random_conductances
-from spicesim.calibration.transients import build_step_cases, check_steps
 from spicesim.chip import preset
+from spicesim.engine import ExactEngine, Tile
 from spicesim.errors import CalibrationError, SpecError, ValidityError
 from spicesim.report import write_calibration_report
 from spicesim.report.numbers import percent
+from spicesim.sampled_engine import SampledEngine
 
 SIZE = 6
 
@@ -33,6 +32,12 @@ def transient(calibration):
     chip = calibration.chip
     g = random_conductances((SIZE, SIZE), chip.cell.g_min, chip.cell.g_max, np.random.default_rng(5))
     return calibration.transient(g, "unipolar", 160e3)
+
+
+@pytest.fixture
+def tile(calibration):
+    g = np.random.default_rng(6).uniform(*calibration.conductance_range, (SIZE, SIZE))
+    return Tile(name="fc:0", g=g, polarity="unipolar", r_feedback=160e3)
 
 
 BEFORE, AFTER = np.array([[31, 30, 31, 0, 5, 9], [0] * SIZE]), np.array([[2, 0, 17, 9, 31, 3], [31] * SIZE])
@@ -153,12 +158,26 @@ def test_the_model_survives_its_file(calibration, transient):
     np.testing.assert_array_equal(again, transient.outputs(BEFORE, AFTER, [30e-9]))
 
 
-@pytest.mark.skipif("SPICESIM_HEAVY" not in os.environ, reason="minutes; set SPICESIM_HEAVY=1")
-def test_gf180_tiles_of_16_by_16_follow_ngspice(gf180_calibration):
-    """24 transients of 16x16 tiles, structured and random, in and out of the rails: a quarter of an hour on a core."""
-    campaign = Campaign()
-    model = calibrate(gf180_calibration.chip, quick=True, aspects=("settling",)).settling
-    require_promise(model.checks)
-    checks = check_steps(gf180_calibration, model, campaign, build_step_cases(gf180_calibration, 16, 11))
-    assert len(checks) == 24
-    require_promise(checks)
+def test_an_engine_that_samples_late_is_exact_and_one_that_samples_early_is_not(calibration, tile):
+    late, early, exact = SampledEngine(calibration, 5e-6), SampledEngine(calibration, 30e-9), ExactEngine(calibration)
+    settled = exact.mvm(exact.prepare(tile), AFTER)
+    np.testing.assert_allclose(late.mvm(late.prepare(tile), AFTER), settled, rtol=1e-5, atol=1e-5)
+    prepared = early.prepare(tile)
+    sampled = early.mvm(prepared, AFTER)
+    np.testing.assert_array_equal(sampled, prepared.transient.outputs(np.zeros_like(AFTER), AFTER, [30e-9])[:, 0])
+    assert np.abs(sampled - settled).max() > 0.1
+
+
+def test_early_samples_do_not_know_of_each_other(calibration, tile, monkeypatch):
+    engine = SampledEngine(calibration, 50e-9)
+    prepared = engine.prepare(tile)
+    together = engine.mvm(prepared, AFTER)
+    monkeypatch.setattr(sampled_engine, "_AT_ONCE", 1)
+    np.testing.assert_allclose(engine.mvm(prepared, AFTER), together, rtol=1e-4, atol=1e-5)
+
+
+def test_samples_at_no_time_or_of_what_was_not_calibrated_are_refused(calibration, generic_calibration):
+    with pytest.raises(SpecError, match="t_read must be"):
+        SampledEngine(calibration, 0.0)
+    with pytest.raises(CalibrationError, match="--aspects settling"):
+        SampledEngine(generic_calibration, 50e-9)

@@ -22,11 +22,14 @@ LAYERS = [
     ["ngspice"],
     ["sampling"],
     ["calibration"],
-    ["engine", "fast_engine", "device_engine", "noisy_engine", "mixed_engine", "transfer_engine", "ablation"],
+    [
+        "engine", "fast_engine", "device_engine", "noisy_engine", "sampled_engine", "mixed_engine", "transfer_engine",
+        "ablation",
+    ],
     ["bench", "network", "audit", "plots", "characterise"],
     ["experiment", "study", "budget", "footprint", "findings", "report", "torch"],
     ["demo", "cli"],
-]
+]  # fmt: skip
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 FACE = {"__init__", "__main__"}  # the public names and the start of the command line see everything
 
