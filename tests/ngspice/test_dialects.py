@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spicesim.characterise import BLOCKS
+from spicesim.characterise.waveform import crossing
 from spicesim.chip import preset
 from spicesim.netlist import (
     build_cell,
@@ -18,6 +20,7 @@ from spicesim.netlist import (
     build_tile,
     format_netlist,
 )
+from spicesim.netlist.comparator import Clock
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.batch import BatchSimulator
 
@@ -48,7 +51,9 @@ def read_ascii(path: Path) -> dict[str, np.ndarray]:
     """Read a raw file of VACASK with one plot."""
     header, _, values = path.read_text().partition("Values:\n")
     names = [line.split()[1] for line in header.partition("\nVariables:")[2].splitlines() if line.strip()]
-    table = np.array(values.split(), dtype=float).reshape(-1, len(names) + 1)
+    kind = complex if "Flags: complex" in header else float
+    words = [kind(*map(float, word.split(","))) if "," in word else kind(word) for word in values.split()]
+    table = np.array(words).reshape(-1, len(names) + 1)
     return dict(zip(names, table[:, 1:].T, strict=True))
 
 
@@ -138,3 +143,41 @@ def test_a_transient(tmp_path):
     found = run_vacask(dataclasses.replace(netlist, probes=("v(wl_0_2)",)), tmp_path, also=("time",))
     ours = np.interp(found["time"], plot.vectors["time"], plot.vectors["v(wl_0_2)"])
     np.testing.assert_allclose(found["v(wl_0_2)"], ours, rtol=0, atol=1e-3)
+
+
+def run_along(netlist, axis: str, folder: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Simulate over time or frequency; ours at the points that VACASK chose, and theirs."""
+    (plot,) = BatchSimulator(timeout=120).run(netlist)
+    probes = tuple(probe for probe in netlist.probes if probe != axis)
+    theirs = run_vacask(dataclasses.replace(netlist, probes=probes), folder, also=(axis,))
+    at = np.real(theirs[axis])
+    return {p: np.interp(at, np.real(plot.vectors[axis]), plot.vectors[p]) for p in probes}, theirs
+
+
+@pytest.mark.parametrize("name", ["ac", "loop"])
+def test_small_signals_of_the_amplifier(name, bsim4, tmp_path):
+    ours, theirs = run_along(BLOCKS["senseamp"](bsim4).netlists[name], "frequency", tmp_path)
+    for probe, values in ours.items():
+        np.testing.assert_allclose(theirs[probe], values, rtol=0, atol=1e-6 * np.abs(values).max(), err_msg=probe)
+
+
+def test_a_comparator_decides_alike_and_as_fast(bsim4, tmp_path):
+    """Crossings of half the supply within a hundredth of the delay at any overdrive."""
+    netlist = BLOCKS["comparator"](bsim4).netlists["delay"]
+    ours, theirs = run_along(netlist, "time", tmp_path)
+    supply, time = bsim4.process.supply, theirs["time"]
+    outputs = [probe for probe in ours if probe.startswith("v(outp_")]
+    assert len(outputs) > 4
+    edge = Clock().start
+    for probe in outputs:
+        first, second = (crossing(time, v[probe], supply / 2, after=edge) - edge for v in (ours, theirs))
+        assert second == pytest.approx(first, rel=0.01)
+        assert theirs[probe][-1] == pytest.approx(ours[probe][-1], abs=1e-3 * supply)
+
+
+def test_a_dac_settles_alike(bsim4, tmp_path):
+    """Both choose their own time steps: within two hundredths of the step on the way, a thousandth at its end."""
+    ours, theirs = run_along(BLOCKS["dac"](bsim4).netlists["full_step"], "time", tmp_path)
+    step = np.ptp(ours["v(out)"])
+    np.testing.assert_allclose(theirs["v(out)"], ours["v(out)"], rtol=0, atol=0.02 * step)
+    assert theirs["v(out)"][-1] == pytest.approx(ours["v(out)"][-1], abs=1e-3 * step)

@@ -49,6 +49,15 @@ def test_a_header_has_a_drawing(name):
     assert re.search(r"[─│┬┴┐└]|──", header(name)[1])
 
 
+@pytest.mark.parametrize("name", BLOCK_FILES)
+def test_expressions_mean_the_same_with_and_without_braces(name):
+    """ngspice puts the text of ``{a*b}`` into a behavioural source as it is, so ``x/{a*b}`` would be ``x/a*b``."""
+    sources = "\n".join(line for line in join_lines(library_text(name)) if line.startswith("b"))
+    assert not re.search(r"/ *\{[^}]*[-+*/]", sources)
+    outside = re.sub(r"\([^()]*\)", "", " ".join(re.findall(r"\{([^}]*)\}", sources)))
+    assert not re.search(r"\w *[-+]", re.sub(r"\de-", "", outside))
+
+
 @pytest.mark.parametrize("block", BLOCKS)
 def test_every_block_has_its_data_sheet_in_the_catalogue(block):
     assert f"| `{block}` |" in CATALOGUE.split("## What the blocks measure")[1]

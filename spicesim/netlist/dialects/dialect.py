@@ -25,6 +25,8 @@ from spicesim.netlist.statements import (
 __all__ = ["Analysis", "Dialect", "Probe", "chunks"]
 
 _PROBE = re.compile(r"([vi])\(([\w.]+)(?:,\s*([\w.]+))?\)", re.IGNORECASE)
+_AXES = ("time", "frequency")
+"""Probes that every simulator writes unasked."""
 _LENGTHS = {"op": (0,), "dc": (4, 8), "tran": (2, 3, 4, 5), "ac": (4,)}
 _OPTIONS = {"klu": "klu", "reltol": "reltol", "vntol": "vntol", "abstol": "abstol"}
 
@@ -84,7 +86,7 @@ class Dialect(ABC):
         if netlist.nodesets:
             lines += ["", f"{self.mark} first guess of the operating point", *self.nodesets(netlist.nodesets)]
         analyses = [_split_analysis(card) for card in netlist.analyses]
-        probes = [_split_probe(probe) for probe in netlist.probes]
+        probes = [_split_probe(probe) for probe in netlist.probes if probe not in _AXES]
         lines += ["", f"{self.mark} analysis"]
         lines += self.analyses(statements, analyses, probes, netlist.nodesets, _split_options(netlist.options))
         return "\n".join([*lines, ""])

