@@ -46,7 +46,8 @@ class FastCrossbar:
     the cheapest on, is measured against the exact solution on random and structured inputs that took no part in its
     making; the first is taken with ``MARGIN * max_error <= tolerance``. Where there is none, where the
     fields would take more than ``FIELD_BYTES`` of memory, or where the cells have no kernel, the array is solved
-    exactly: `form` is then "exact".
+    exactly: `form` is then "exact". Lines driven or sensed at other ends and broken segments are in the forms as in
+    the array; gates are not: vectors with a mask are solved exactly.
 
     Parameters
     ----------
@@ -124,7 +125,9 @@ class FastCrossbar:
         """Root-mean-square error on held-out inputs, as a fraction of full scale; 0 for "exact"."""
         return 0.0 if self._form is None else self.trials[-1].rms_error
 
-    def currents(self, v: npt.ArrayLike, threads: int = 1) -> npt.NDArray[np.floating]:
+    def currents(
+        self, v: npt.ArrayLike, threads: int = 1, *, mask: npt.ArrayLike | None = None
+    ) -> npt.NDArray[np.floating]:
         """Compute the currents into the virtual grounds.
 
         Parameters
@@ -133,6 +136,8 @@ class FastCrossbar:
             Source voltages within `v_range` [V]. float32 gives float32; all else is computed from float64.
         threads : int
             Threads; the result is the same for any number.
+        mask : array_like of shape (batch, rows) or (rows,), optional
+            As :meth:`Crossbar.solve`; with it the array is solved exactly.
 
         Returns
         -------
@@ -159,24 +164,26 @@ class FastCrossbar:
         if given.ndim not in (1, 2) or given.shape[-1] != rows:
             raise SpecError(f"v must have shape (batch, {rows}) or ({rows},), got {given.shape}")
         batch = np.atleast_2d(given)
-        if self._form is None:
+        if self._form is None or mask is not None:
             self._check(batch, float(np.abs(batch - self._centre).max(initial=0.0)) / self._half)
             tolerance = float(np.clip(1e-2 * self.tolerance, 1e-11, 3e-6))
-            found = self.array.solve(batch, tolerance=tolerance, precision="single", threads=threads).currents
+            found = self.array.solve(
+                batch, mask=mask, tolerance=tolerance, precision="single", threads=threads
+            ).currents
             out: npt.NDArray[np.floating] = found.astype(given.dtype)
         else:
             out, reached = self._form.evaluate(batch, threads)
             self._check(batch, reached)
         return out[0] if given.ndim == 1 else out
 
-    def solve(self, v: npt.ArrayLike, threads: int = 1) -> FastSolution:
+    def solve(self, v: npt.ArrayLike, threads: int = 1, *, mask: npt.ArrayLike | None = None) -> FastSolution:
         """Compute the currents, with the form and its measured error; see :meth:`currents`."""
-        currents = np.atleast_2d(self.currents(v, threads))
+        currents, is_exact = np.atleast_2d(self.currents(v, threads, mask=mask)), mask is not None
         return FastSolution(
             currents=currents,
-            form=self.form,
-            max_error=self.max_error,
-            rms_error=self.rms_error,
+            form="exact" if is_exact else self.form,
+            max_error=0.0 if is_exact else self.max_error,
+            rms_error=0.0 if is_exact else self.rms_error,
             full_scale=self.full_scale,
         )
 

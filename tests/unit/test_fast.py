@@ -60,6 +60,44 @@ def test_fields_beyond_the_memory_allowed_mean_exact(monkeypatch):
     assert (fast.form, fast.trials) == ("exact", ())
 
 
+@pytest.mark.parametrize("drive", ["left", "right", "both"])
+@pytest.mark.parametrize("sense", ["bottom", "both"])
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_ends_and_breaks_are_in_the_forms(drive, sense, is_broken):
+    rng, (rows, columns) = np.random.default_rng(3), (14, 11)
+    r_word = rng.uniform(5.0, 20.0, (rows, columns + (drive == "both")))
+    r_bit = rng.uniform(5.0, 20.0, (rows + (sense == "both"), columns))
+    if is_broken:
+        r_word[3, 5] = r_word[9, 2] = r_bit[6, 4] = np.inf
+    exact = Crossbar(
+        rng.uniform(1e-6, 1e-4, (rows, columns)), r_word, r_bit, 2.0, 3.0, drive=drive, sense=sense,
+        cell=Polynomial(rng.uniform([0.9, -0.1, 0.2], [1.1, 0.1, 0.6], (rows, columns, 3))),
+    )  # fmt: skip
+    fresh = held_out_inputs(rows, 0.0, 0.2, seed=9)
+    reference = exact.solve(fresh).currents
+    for tolerance in (2e-3, 1e-7):  # the second is beyond single precision, and solved exactly
+        fast = FastCrossbar(exact, tolerance=tolerance)
+        assert (fast.form == "exact") == (tolerance == 1e-7)
+        assert measure(fast.currents(fresh), reference, fast.full_scale)[0] <= tolerance
+    assert np.abs(reference - Crossbar(exact.g, cell=exact.cell).solve(fresh).currents).max() > 0.01 * fast.full_scale
+
+
+@pytest.mark.parametrize("cell", [Linear(), Sinh(3.0)])
+def test_gates_that_are_off_mean_exact(cell):
+    exact = array(cell)
+    fast = FastCrossbar(exact, tolerance=1e-3)
+    rng = np.random.default_rng(4)
+    v, mask = rng.uniform(0, 0.2, (20, 24)), rng.random((20, 24)) < 0.6
+    found = fast.solve(v, mask=mask)
+    assert (found.form, found.max_error, found.rms_error) == ("exact", 0.0, 0.0)
+    reference = exact.solve(v, mask=mask).currents
+    np.testing.assert_allclose(found.currents, reference, rtol=0, atol=1e-5 * fast.full_scale)
+    np.testing.assert_array_equal(fast.currents(v[0], mask=mask[0]), fast.currents(v[:1], mask=mask[:1])[0])
+    assert fast.solve(v).form == fast.form != "exact"
+    with pytest.raises(SpecError, match="mask must"):
+        fast.currents(v, mask=mask[:, 1:])
+
+
 def test_the_result_tells_its_form_and_its_measured_error():
     fast = FastCrossbar(array(Sinh(3.0)), tolerance=1e-3)
     result = fast.solve(np.full(24, 0.1))
