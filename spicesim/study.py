@@ -1,6 +1,6 @@
 """The same run on several chips whose devices differ: accuracy with a confidence interval."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,7 +88,7 @@ def run_study(
     network: Network,
     dataset: Dataset,
     calibration: Calibration | UncalibratedChip,
-    engine: Engine,
+    engine: Engine | Callable[[int], tuple[Engine, Engine | None]],
     model: DeviceModel,
     *,
     seeds: Sequence[int],
@@ -102,7 +102,8 @@ def run_study(
     Parameters
     ----------
     network, dataset, calibration, engine
-        As for :func:`spicesim.experiment.run_experiment`; `engine` multiplies what the devices hold.
+        As for :func:`spicesim.experiment.run_experiment`; `engine` multiplies what the devices hold, on all chips,
+        or, if it is a function, makes of a chip's seed what multiplies on it, and `gains` of that chip.
     model : DeviceModel
         Statistics of the devices.
     seeds : sequence of int
@@ -127,12 +128,14 @@ def run_study(
     box = calibration.conductance_limits
     compensate = compensate and model.drift is not None
     runs: list[Experiment] = []
+    chips = engine if callable(engine) else lambda _: (engine, gains)
     for seed in seeds:
+        circuit, fitted = chips(seed)
         chip = DeviceEngine(
-            engine, calibration.chip, model, limits, seed=seed, time=time, compensate=compensate, box=box
+            circuit, calibration.chip, model, limits, seed=seed, time=time, compensate=compensate, box=box
         )
-        start = None if gains is None else DeviceEngine(gains, calibration.chip, model, limits, seed=seed, box=box)
-        if gains is engine and time == 0:
+        start = None if fitted is None else DeviceEngine(fitted, calibration.chip, model, limits, seed=seed, box=box)
+        if fitted is circuit and time == 0:
             start = chip  # prepared once
         runs.append(
             run_experiment(network, dataset, calibration, chip, gains=start, audit=0 if runs else audit, **options)

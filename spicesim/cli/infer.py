@@ -12,6 +12,7 @@ import numpy as np
 from spicesim.calibration.calibration import Calibration, load_calibration
 from spicesim.cli.engines import mix_engines
 from spicesim.cli.findings import find_more, findings_options, format_findings
+from spicesim.cli.mapping_options import mapping_options
 from spicesim.cli.options import jobs_option, open_chip, timeout_option
 from spicesim.cli.tables import format_audit, format_layers
 from spicesim.device_presets import DEVICES, device_preset
@@ -22,7 +23,6 @@ from spicesim.experiment import run_experiment
 from spicesim.files import write_bytes, write_text
 from spicesim.network import compile_network
 from spicesim.network.dataset import load_dataset
-from spicesim.network.ranges import AdcFit, InputScale
 from spicesim.network.uncalibrated import UncalibratedChip, calibrated
 from spicesim.ngspice.batch import BatchSimulator
 from spicesim.noisy_engine import NoisyEngine
@@ -65,21 +65,15 @@ _SECONDS = {"": 1.0, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "y": 365.
     "--gain/--no-gain", default=None,
     help="Correct each output of a tile by a digital gain and offset.  [default: yes, but for the engine ideal]",
 )  # fmt: skip
-@click.option(
-    "--input-scale", type=click.Choice(["static", "vector"]), default="static",
-    help="What drives a DAC to its full span: a number of the layer, or each vector's largest magnitude.",
-)  # fmt: skip
-@click.option(
-    "--adc-range", type=click.Choice(["percentile", "mse"]), default="percentile",
-    help="What ADCs cover: the chip's percentile of typical outputs, or what makes their squared error least.",
-)  # fmt: skip
+@mapping_options
 @click.option("--device", metavar="NAME", help=f"Real devices: {', '.join(DEVICES)}.  [default: as programmed]")
 @click.option(
     "--time", "time_text", metavar="TIME", default="0s", help="From programming to use: 30s, 5min, 1h, 1d, 1y."
 )
 @click.option(
-    "--seeds", metavar="N", type=click.IntRange(1), default=1, help="Chips to run, each with its own devices."
-)
+    "--seeds", metavar="N", type=click.IntRange(1), default=1,
+    help="Chips to run, each with its own devices, mismatch and noise, as far as asked for.",
+)  # fmt: skip
 @click.option("--no-drift-compensation", is_flag=True, help="Leave the mean drift of a tile as it is.")
 @click.option(
     "--temperature", metavar="C", type=float, help="Another temperature than the chip's own, programming included [C]."
@@ -87,7 +81,8 @@ _SECONDS = {"": 1.0, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "y": 365.
 @click.option("--corner", metavar="NAME", help="Another corner of the process: tt, ff, ss, fs or sf.")
 @click.option(
     "--mismatch", "mismatch_seed", metavar="S", type=click.IntRange(0),
-    help="Draw every block of chip S from the calibrated mismatch (engines exact and fast).",
+    help="Draw every block of chip S from the calibrated mismatch, of S + 1 for the next of --seeds (engines exact "
+    "and fast).",
 )  # fmt: skip
 @click.option("--noise", is_flag=True, help="Give every output the calibrated noise of circuits, drawn by --seed.")
 @click.option("--images", metavar="N", type=click.IntRange(1), help="Take the first N inputs only.")
@@ -115,8 +110,7 @@ def infer(
     ngspice_for: tuple[str, ...],
     no_wires: bool,
     gain: bool | None,
-    input_scale: InputScale,
-    adc_range: AdcFit,
+    mapping: dict[str, Any],
     device: str | None,
     time_text: str,
     seeds: int,
@@ -144,7 +138,7 @@ def infer(
     DATA.npz holds `x` (or one array for each graph input, by its name), `y` for accuracy, and `x_calibration` to fit
     the converters' ranges and the digital gains.
     """
-    model_of_devices, time = _devices(device, time_text, seeds)
+    model_of_devices, time = _devices(device, time_text, seeds, drawn=noise or mismatch_seed is not None)
     if worst_path is not None and not audit_count:
         raise SpecError("--worst needs an audit: add --audit 16")
     if mismatch_seed is not None and audit_count:
@@ -169,38 +163,42 @@ def infer(
     if elsewhere:
         calibration = calibrated(calibration).at(corner=corner, temperature_c=temperature)
     simulator = BatchSimulator(timeout=timeout)
-    engine: Engine
-    if engine_name == "ideal" and not no_wires and tolerance is None and mismatch_seed is None:
-        engine = IdealEngine(calibration.chip)
-    else:
-        engine = build_engine(
-            engine_name, calibrated(calibration), wires=not no_wires, simulator=simulator, jobs=jobs,
-            tolerance=tolerance, mismatch_seed=mismatch_seed,
-        )  # fmt: skip
     dataset = load_dataset(data).first(images)
-    network = compile_network(model, calibration, input_scale=input_scale, adc_range=adc_range)
-    gains = None
-    if gain or (gain is None and engine_name != "ideal"):  # ngspice would take days: its model is the exact engine
-        gains = ExactEngine(calibrated(calibration)) if engine_name == "ngspice" else engine
+    network = compile_network(model, calibration, **mapping)
 
-    def build_other(word: str) -> Engine:
-        return build_engine(
-            word, calibrated(calibration), simulator=simulator, jobs=jobs, mismatch_seed=mismatch_seed
-        )  # fmt: skip
+    asked = ({"wires": False} if no_wires else {}) | ({} if tolerance is None else {"tolerance": tolerance})
+    corrected = engine_name != "ideal" if gain is None else gain
 
-    engine = mix_engines(network, engine, build_other, engine_for, ngspice_for)
-    if noise:
-        engine = NoisyEngine(engine, calibrated(calibration).require_noise(), seed=seed)
+    def build_chip(chip_seed: int) -> tuple[Engine, Engine | None]:
+        """Build what multiplies on the chip of a seed, and what its gains are fitted on."""
+        drawn = None if mismatch_seed is None else mismatch_seed + chip_seed - seed
+
+        def build(word: str, **settings: Any) -> Engine:
+            if word == "ideal" and drawn is None and not settings:
+                return IdealEngine(calibration.chip)
+            settings = {"simulator": simulator, "jobs": jobs, "mismatch_seed": drawn, **settings}
+            return build_engine(word, calibrated(calibration), **settings)
+
+        engine = build(engine_name, **asked)
+        fitted = None
+        if corrected:  # ngspice would take days: its model is the exact engine
+            fitted = ExactEngine(calibrated(calibration)) if engine_name == "ngspice" else engine
+        engine = mix_engines(network, engine, build, engine_for, ngspice_for)
+        if noise:
+            engine = NoisyEngine(engine, calibrated(calibration).require_noise(), seed=chip_seed)
+        return engine, fitted
+
     options: dict[str, Any] = {
-        "gains": gains, "audit": audit_count, "simulator": simulator, "jobs": jobs, "progress": True,
+        "audit": audit_count, "simulator": simulator, "jobs": jobs, "progress": True,
         "worst_path": worst_path,
     }  # fmt: skip
     study = None
     if model_of_devices is None:
-        experiment = run_experiment(network, dataset, calibration, engine, seed=seed, **options)
+        engine, gains = build_chip(seed)
+        experiment = run_experiment(network, dataset, calibration, engine, gains=gains, seed=seed, **options)
     else:
         study = run_study(
-            network, dataset, calibration, engine, model_of_devices, seeds=range(seed, seed + seeds), time=time,
+            network, dataset, calibration, build_chip, model_of_devices, seeds=range(seed, seed + seeds), time=time,
             compensate=not no_drift_compensation, seed=seed, **options,
         )  # fmt: skip
         experiment = study.experiments[0]
@@ -209,8 +207,8 @@ def infer(
         columns_per_adc=columns_per_adc,
         budget_options={
             "engine": "exact" if engine_name in ("exact", "ngspice") else "fast", "device": model_of_devices,
-            "time": time, "seeds": range(seed, seed + seeds), "gains": gains is not None,
-            "input_scale": input_scale, "adc_range": adc_range,
+            "time": time, "seeds": range(seed, seed + seeds), "gains": corrected, "noise": noise,
+            "mismatch": mismatch_seed is not None, **mapping,
         },
     )  # fmt: skip
     document = (experiment.document() if study is None else study.document()) | findings.document()
@@ -222,7 +220,7 @@ def infer(
     click.echo()
     for key, name in (
         ("digital_accuracy", "digital"),
-        ("accuracy", engine.name if study is None else f"{engine.name}, first chip"),
+        ("accuracy", experiment.result.engine + ("" if study is None else ", first chip")),
     ):
         if document[key] is not None:
             click.echo(f"accuracy, {name}: {document[key]:.4f}")
@@ -244,11 +242,13 @@ def infer(
         click.echo(f"wrote {report_path}")
 
 
-def _devices(name: str | None, time_text: str, seeds: int) -> tuple[DeviceModel | None, float]:
-    """Check what was asked of devices: a model, if any, and a time [s]."""
+def _devices(name: str | None, time_text: str, seeds: int, *, drawn: bool) -> tuple[DeviceModel | None, float]:
+    """Check what was asked of devices: a model, if any, and a time [s]; `drawn` if chips differ in other things."""
     time = parse_time(time_text)
     if name is not None:
         return device_preset(name), time
+    if seeds > 1 and drawn and not time:
+        return DeviceModel(name="perfect"), time
     if time or seeds > 1:
         raise SpecError(f"--time and --seeds need devices: add --device with one of {', '.join(DEVICES)}")
     return None, time

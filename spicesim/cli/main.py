@@ -14,6 +14,7 @@ from spicesim.cli.demo import demo
 from spicesim.cli.explain import explain
 from spicesim.cli.fit import fit
 from spicesim.cli.infer import infer
+from spicesim.cli.map import map_network
 from spicesim.cli.netlist import netlist
 from spicesim.cli.report import report
 from spicesim.cli.start import doctor, init
@@ -36,7 +37,9 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (init, doctor, netlist, characterise, calibrate, fit, infer, explain, audit, report, demo, bench):
+for command in (
+    init, doctor, netlist, characterise, calibrate, fit, map_network, infer, explain, audit, report, demo, bench,
+):  # fmt: skip
     cli.add_command(command)
 
 

@@ -161,7 +161,7 @@ class AnalogLayer:
                 plane = np.ascontiguousarray(plane)
                 volts, factor = _read(engine, ready, plane, self._volts(k, plane, engine, ready))
                 usable &= ~mapped.any_column(ranges.clipped(volts))
-                share += self._decode(volts, weight * factor, plane, mapped, ranges, 1.0)
+                share += weight * self._decode(volts, factor, plane, mapped, ranges, 1.0)
             target = vectors[:, mapped.rows] @ mapped.weights
             found.append(fit_tile_gains(share, target / scales, usable))
         return tuple(found)
@@ -242,7 +242,7 @@ class AnalogLayer:
                 volts = self._volts(k, plane, engine, ready)
                 observe(k, plane, volts)
                 volts, factor = _read(engine, ready, plane, volts)
-                share += self._decode(volts, weight * factor, plane, mapped, ranges, scales)
+                share += weight * self._decode(volts, factor, plane, mapped, ranges, scales)
                 meter.mvms += len(plane)
                 meter.volts += volts.size
                 meter.volts_clipped += int(np.count_nonzero(ranges.clipped(volts)))
@@ -267,7 +267,7 @@ class AnalogLayer:
     def _decode(
         self, volts: Floats, factor: float, codes: Codes, mapped: MappedTile, ranges: LayerRanges, scales: npt.ArrayLike
     ) -> Floats:
-        """Convert amplifier outputs to codes, and these to numbers, times the factor: (batch, outputs)."""
+        """Convert amplifier outputs to codes, and these, times the factor, to numbers (batch, outputs)."""
         dac, digital_reference = self._chip.dac, mapped.reference and not mapped.reference_column
         seen = ranges.adc.volts(ranges.adc.codes(volts))
         return decode_outputs(

@@ -27,6 +27,7 @@ WAYS = {
     "slices with an offset": {"mapping": MappingOptions(signs="offset", slices=2, cell_bits=8)},
     "serial inputs": {"input_digit": 1},
     "inputs of four bits at a time": {"input_digit": 4},
+    "serial inputs with an offset": {"mapping": MappingOptions(signs="offset"), "input_digit": 1},
     "serial inputs, sliced weights, a reference, an input scale a vector": {
         "mapping": MappingOptions(signs="reference", slices=2, cell_bits=8), "input_digit": 1, "input_scale": "vector",
     },
