@@ -28,15 +28,29 @@ class AmplifierNoise(Model):
     spectrum_conductance: float = 0.0
     """Total conductance of the column that the spectrum is of [S]."""
     frequencies: FloatArray = np.empty(0)
-    """Where the spectrum is known [Hz]."""
+    """Ascending frequencies of what follows [Hz]."""
     density: FloatArray = np.empty(0)
     """Spectral density of the output's noise, drivers left out [V/sqrt(Hz)]."""
+    below: FloatArray = np.empty((0, 0))
+    """The part of `variance` below each frequency, shape (conductances, frequencies) [V^2]."""
+    driver_below: FloatArray = np.empty((0, 0))
+    """The part of `driver_variance` below each frequency, shape (conductances, frequencies) [V^2/S^2]."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if not len(self.conductances) == len(self.variance) == len(self.driver_variance):
             raise ValueError("variances need one value a conductance")
         return self
+
+    def without(self, low: float, high: float) -> Self:
+        """Return the same amplifier without its noise between two frequencies [Hz]."""
+        ends = np.log([low, high])
+        own, driver = (
+            np.diff(PchipInterpolator(np.log(self.frequencies), part, axis=1)(ends), axis=1)[:, 0]
+            for part in (self.below, self.driver_below)
+        )
+        update = {"variance": self.variance - own, "driver_variance": self.driver_variance - driver}
+        return self.model_copy(update=update)
 
     def __call__(self, total: Floats, squares: Floats) -> Floats:
         """Return the variance of outputs by total, and sum of squares, of their columns' conductances [V^2]."""
@@ -59,6 +73,34 @@ class NoiseModel(Model):
     """One a feedback resistance."""
     max_error: float
     """Largest relative error of a sigma at conductances between those of the tables [1]."""
+
+    def above(self, f_low: float) -> Self:
+        """Return the noise that is left on a chip that zeroes its outputs at `f_low` and so undoes what is slower.
+
+        Flicker noise makes most of a sigma that is integrated from :attr:`f_low` on. Zeroing right before each read, as
+        long as the read takes, leaves what is above the inverse of that time.
+
+        Parameters
+        ----------
+        f_low : float
+            The new lower limit, within the frequencies that were calibrated [Hz].
+
+        Raises
+        ------
+        CalibrationError
+            If the calibration has no spectra: it is of an older version.
+        SpecError
+            If the limit is below this one's or above all frequencies.
+        """
+        if any(model.frequencies.size == 0 for model in self.amplifiers):
+            raise CalibrationError(
+                "the calibration has no spectra of noise; run: spicesim calibrate CHIP.toml -o chip.cal.json"
+            )
+        highest = float(self.amplifiers[0].frequencies[-1])
+        if not self.f_low <= f_low < highest:
+            raise SpecError(f"noise is known from {self.f_low:g} to {highest:g} Hz, got a lower limit of {f_low:g} Hz")
+        kept = tuple(model.without(self.f_low, f_low) for model in self.amplifiers)
+        return self.model_copy(update={"f_low": f_low, "amplifiers": kept})
 
     def amplifier(self, r_feedback: float) -> AmplifierNoise:
         """Return the amplifier with that feedback resistance.

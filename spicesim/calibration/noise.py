@@ -1,6 +1,7 @@
 """Calibrate the noise of outputs from ``.noise`` of amplifiers below columns and of a driver."""
 
 import numpy as np
+from scipy.integrate import cumulative_trapezoid
 from scipy.interpolate import PchipInterpolator
 
 from spicesim.behavioural.arrays import Floats
@@ -13,6 +14,8 @@ from spicesim.ngspice.outcome import Results
 
 __all__ = ["calibrate_noise", "integrate_noise"]
 
+_KEPT = 4
+"""Of so many points of a spectrum one is kept."""
 _HELD_OUT = 2
 """Conductances of the held-out check, of each amplifier."""
 
@@ -33,7 +36,7 @@ def calibrate_noise(calibration: Calibration, campaign: Campaign) -> NoiseModel:
     ]
     driver, *found = campaign.run(netlists, "calibrate noise")
     count = len(conductances)
-    quarter = count - 3
+    quarter = max(0, count - 3)
     amplifiers, errors = [], []
     for k, r in enumerate(r_feedback):
         mine = found[k * (count + _HELD_OUT) : (k + 1) * (count + _HELD_OUT)]
@@ -41,9 +44,12 @@ def calibrate_noise(calibration: Calibration, campaign: Campaign) -> NoiseModel:
             r_feedback=r,
             conductances=conductances,
             variance=np.array([integrate_noise(results) for results in mine[:count]]),
-            driver_variance=np.array([_through(driver, results) for results in mine[:count]]),
+            driver_variance=np.array([integrate_noise(driver, _through(driver, results)) for results in mine[:count]]),
             spectrum_conductance=float(conductances[quarter]),
-            **_spectrum(mine[quarter]),
+            frequencies=_real(driver, "frequency")[::_KEPT],
+            density=_real(mine[quarter], "onoise_spectrum")[::_KEPT],
+            below=np.stack([_below(results) for results in mine[:count]]),
+            driver_below=np.stack([_below(driver, _through(driver, results)) for results in mine[:count]]),
         )
         amplifiers.append(model)
         truth = np.sqrt([integrate_noise(results) for results in mine[count:]])
@@ -56,23 +62,22 @@ def calibrate_noise(calibration: Calibration, campaign: Campaign) -> NoiseModel:
 
 def integrate_noise(results: Results, weights: Floats | float = 1.0) -> float:
     """Integrate the output noise of a simulation, its power density times `weights`, over all frequencies [V^2]."""
-    vectors = results[0].vectors
-    frequency = np.asarray(vectors["frequency"].real, dtype=float)
-    return float(np.trapezoid(weights * np.asarray(vectors["onoise_spectrum"].real) ** 2, frequency))
+    density = weights * _real(results, "onoise_spectrum") ** 2
+    return float(np.trapezoid(density, _real(results, "frequency")))
 
 
-def _spectrum(results: Results) -> dict[str, Floats]:
-    """Return a few points a decade of a spectrum; the model file need not hold more."""
-    frequency, density = (
-        np.asarray(results[0].vectors[name].real, dtype=float)[::4] for name in ("frequency", "onoise_spectrum")
-    )
-    return {"frequencies": frequency, "density": density}
+def _below(results: Results, weights: Floats | float = 1.0) -> Floats:
+    """Return the same integral up to every frequency that is kept [V^2]."""
+    density = weights * _real(results, "onoise_spectrum") ** 2
+    return np.asarray(cumulative_trapezoid(density, _real(results, "frequency"), initial=0.0)[::_KEPT])
 
 
-def _through(driver: Results, amplifier: Results) -> float:
-    """Return the output's variance by a driver's noise through a conductance of 1 S [V^2/S^2]."""
-    vectors = amplifier[0].vectors
-    impedance = np.asarray(vectors["onoise_spectrum"].real / vectors["inoise_spectrum"].real, dtype=float)
-    frequency = np.asarray(driver[0].vectors["frequency"].real, dtype=float)
-    weights = PchipInterpolator(np.log(np.asarray(vectors["frequency"].real)), impedance**2)(np.log(frequency))
-    return integrate_noise(driver, weights)
+def _through(driver: Results, amplifier: Results) -> Floats:
+    """Return the output's power for that of a driver, through a conductance of 1 S, by the driver's frequencies."""
+    impedance = _real(amplifier, "onoise_spectrum") / _real(amplifier, "inoise_spectrum")
+    along = np.log(_real(amplifier, "frequency"))
+    return np.asarray(PchipInterpolator(along, impedance**2)(np.log(_real(driver, "frequency"))))
+
+
+def _real(results: Results, name: str) -> Floats:
+    return np.asarray(results[0].vectors[name].real, dtype=float)

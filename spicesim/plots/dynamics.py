@@ -12,6 +12,7 @@ from spicesim.plots.figure import MUTED, SERIES, dots, new_axes, prefixed, shade
 
 __all__ = ["plot_driver_steps", "plot_noise_sigma", "plot_noise_spectrum", "plot_power", "plot_settling"]
 
+_LEGEND = {"title_fontsize": 8.5, "alignment": "left", "handlelength": 1.2, "columnspacing": 1.0}
 BOLTZMANN, ZERO_CELSIUS = 1.380649e-23, 273.15
 
 
@@ -48,11 +49,16 @@ def plot_driver_steps(shapes: DriverShapes) -> Figure:
     factor, unit = prefixed(shapes.times, "s")
     for step, colour, share in zip(shapes.steps, shades(len(shapes.steps)), shapes.shares[0], strict=True):
         left = np.abs(step * (1 - share))
-        axes.plot(factor * shapes.times, 1e3 * np.maximum(left, 1e-6), color=colour, label=f"{1e3 * step:+.3g} mV")
+        axes.plot(
+            factor * shapes.times,
+            1e3 * np.maximum(left, 1e-6),
+            color=colour,
+            label=f"{1e3 * step:+.3g} mV".replace("-", "\N{MINUS SIGN}"),
+        )
     axes.set_yscale("log")
     axes.set_xlabel(f"time after the change of code [{unit}]")
     axes.set_ylabel("distance from the end [mV]")
-    figure.legend(loc="outside upper left", ncols=4, title="step", title_fontsize=8.5, alignment="left")
+    figure.legend(loc="outside upper left", ncols=4, title="step", **_LEGEND)
     return figure
 
 
@@ -71,7 +77,7 @@ def plot_noise_spectrum(noise: NoiseModel) -> Figure:
     axes.set_ylim(bottom=0.3)
     axes.set_xlabel("frequency [Hz]")
     axes.set_ylabel("output noise [nV/√Hz]")
-    figure.legend(loc="outside upper left", ncols=6, title="r_feedback", title_fontsize=8.5, alignment="left")
+    figure.legend(loc="outside upper left", ncols=6, title="r_feedback", **_LEGEND)
     return figure
 
 
@@ -87,7 +93,7 @@ def plot_noise_sigma(noise: NoiseModel, rows: int) -> Figure:
     axes.set_ylim(bottom=0)
     axes.set_xlabel("conductance of the column [mS]")
     axes.set_ylabel("sigma of a sample [mV]")
-    figure.legend(loc="outside upper left", ncols=6, title="r_feedback", title_fontsize=8.5, alignment="left")
+    figure.legend(loc="outside upper left", ncols=6, title="r_feedback", **_LEGEND)
     return figure
 
 
@@ -103,5 +109,5 @@ def plot_power(amplifiers: Sequence[AmplifierEnergy]) -> Figure:
     axes.set_ylim(bottom=0)
     axes.set_xlabel("current · r_feedback [V]")
     axes.set_ylabel(f"power [{unit}]")
-    figure.legend(loc="outside upper left", ncols=6, title="r_feedback", title_fontsize=8.5, alignment="left")
+    figure.legend(loc="outside upper left", ncols=6, title="r_feedback", **_LEGEND)
     return figure

@@ -75,9 +75,9 @@ def _names(check: SettlingCheck) -> tuple[str, str]:
 
 
 def _examples(checks: tuple[SettlingCheck, ...]) -> list[SettlingCheck]:
-    """Return the check with the largest late error and the slowest one, if their courses were kept."""
+    """Return the check with the largest error and the slowest one, if their courses were kept."""
     kept = [check for check in checks if check.columns]
-    chosen = [max(kept, key=lambda check: check.max_late), max(kept, key=lambda check: check.t_settle)] if kept else []
+    chosen = [max(kept, key=lambda check: check.max_early), max(kept, key=lambda check: check.t_settle)] if kept else []
     return chosen[:1] if len(chosen) == 2 and chosen[0] is chosen[1] else chosen
 
 
@@ -165,6 +165,13 @@ def _energy_section(calibration: Calibration, energy: EnergyModel) -> Section:
             wide=False,
         ),
     ]  # fmt: skip
+    blocks.append(
+        Illustration(
+            title="Power of a sense amplifier against its current",
+            caption="At rest; beyond a rail the output stage gives what it can.",
+            figure=plot_power(energy.amplifiers),
+        )
+    )
     if balance := [
         check for check in _checks(calibration) if check.energy is not None and check.energy_error is not None
     ]:
@@ -181,16 +188,8 @@ def _energy_section(calibration: Calibration, energy: EnergyModel) -> Section:
                      f"{100 * (check.energy_error or 0.0):+.3f}".replace("-", "\N{MINUS SIGN}"))
                     for check in balance
                 ),
-                wide=False,
             )
         )  # fmt: skip
-    blocks.append(
-        Illustration(
-            title="Power of a sense amplifier against its current",
-            caption="At rest; beyond a rail the output stage gives what it can.",
-            figure=plot_power(energy.amplifiers),
-        )
-    )
     return Section(
         anchor="energy",
         title="Energy",

@@ -61,9 +61,12 @@ def test_sigma_of_a_tile_is_that_of_its_transistors(calibration, noise, r_feedba
         netlists.append(
             build_noise(dataclasses.replace(tile, body=shaken, analyses=(".ac dec 10 1k 10g",)), f"out_{j}", "iprobe")
         )
-    measured = np.sqrt([integrate_noise(results) for results in run_all(netlists)])
+    found = run_all(netlists)
+    measured = np.sqrt([integrate_noise(results) for results in found])
     cells = calibration.cell.read_conductance(g)
     np.testing.assert_allclose(noise.tile_sigma(cells, r_feedback)[:2], measured, rtol=0.03)
+    fast = [integrate_noise(results, results[0].vectors["frequency"].real >= 0.99e6) for results in found]
+    np.testing.assert_allclose(noise.above(1e6).tile_sigma(cells, r_feedback)[:2], np.sqrt(fast), rtol=0.03)
     assert (noise.sigma(cells.sum(axis=0), r_feedback)[:2] < 0.97 * measured).all(), "drivers must count"
 
 
@@ -75,6 +78,21 @@ def test_more_conductance_and_more_gain_are_noisier(noise):
     total = np.linspace(0.0, 2e-4, 9)
     assert (np.diff(noise.sigma(total, 20e3)) > 0).all()
     assert (noise.sigma(total, 160e3) > noise.sigma(total, 20e3)).all()
+
+
+def test_zeroing_more_often_leaves_less_noise_however_it_is_asked_for(noise):
+    sigma = [float(noise.above(f).sigma(1e-4, 160e3, g_squares=1e-9)) for f in (1e3, 1e4, 1e5, 1e6, 1e7)]
+    assert sigma[0] == pytest.approx(float(noise.sigma(1e-4, 160e3, g_squares=1e-9)))
+    assert (np.diff(sigma) < 0).all()
+    twice = noise.above(1e4).above(1e6)
+    assert twice.f_low == 1e6
+    assert float(twice.sigma(1e-4, 160e3, g_squares=1e-9)) == pytest.approx(sigma[3])
+
+
+@pytest.mark.parametrize("f_low", [0.0, 1e2, 1e10, np.nan])
+def test_noise_above_what_was_not_calibrated_is_refused(noise, f_low):
+    with pytest.raises(SpecError, match="noise is known from 1000 to"):
+        noise.above(f_low)
 
 
 def test_noise_outside_what_was_calibrated_is_refused(noise, generic_calibration):
