@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from spicesim.behavioural.converter import POLARITIES, Polarity
 from spicesim.chip import Chip
+from spicesim.cli.netlist_blocks import BLOCK_COMMANDS
 from spicesim.cli.netlist_file import file_options, finish
 from spicesim.cli.netlist_network import network
 from spicesim.cli.options import load_array, open_chip
@@ -50,14 +51,23 @@ def _print_list(context: click.Context, _: click.Parameter, wanted: bool) -> Non
     """Print what can be written, and what the library holds."""
     if not wanted or context.resilient_parsing:
         return
-    commands = [(name, command.get_short_help_str(90)) for name, command in netlist.commands.items()]
-    blocks = [(name.removesuffix(".cir"), library_text(name).splitlines()[0]) for name in library_names()]
-    width = max(len(name) for name, _ in commands + blocks)
-    click.echo("circuits, written by: spicesim netlist NAME")
-    for name, text in commands:
-        click.echo(f"  {name:{width}}  {text}")
-    click.echo(f"\nsubcircuits and model cards of the library, in {library_path(library_names()[0]).parent}")
-    for name, text in blocks:
+    blocks = {command.name: command for command in BLOCK_COMMANDS}
+    groups = {
+        "circuits, written by: spicesim netlist NAME": netlist.commands.keys() - blocks.keys() - {"conductances"},
+        "testbenches, written by: spicesim netlist NAME, run and measured by: spicesim characterise NAME": blocks,
+    }
+    files = [(name.removesuffix(".cir"), library_text(name).splitlines()[0]) for name in library_names()]
+    width = max(len(name) for name in [*netlist.commands, *dict(files)])
+    for title, names in groups.items():
+        click.echo(title)
+        for name, command in netlist.commands.items():
+            if name in names:
+                text = command.get_short_help_str(120).removeprefix("Write ").removeprefix("a testbench of the ")
+                click.echo(f"  {name:{width}}  {text.rstrip('.')}")
+        click.echo()
+    click.echo("the way back, from an edited netlist: spicesim netlist conductances FILE.cir\n")
+    click.echo(f"subcircuits and model cards of the library, in {library_path(library_names()[0]).parent}")
+    for name, text in files:
         click.echo(f"  {name:{width}}  {text.removeprefix(f'* {name}: ')}")
     context.exit()
 
@@ -283,7 +293,7 @@ def tile(
 @click.argument("path", metavar="FILE.cir")
 @click.option("-o", "--output", metavar="G.npy", help="Where to write them, .npy or .csv.  [default: print them]")
 def conductances(path: str, output: str | None) -> None:
-    """Read the conductances of a netlist back, after a designer edited it: a column, crossbar or tile."""
+    """Read the conductances of an edited column, crossbar or tile."""
     g = read_conductances(path)
     if output is None:
         for row in g:
@@ -298,4 +308,5 @@ def conductances(path: str, output: str | None) -> None:
     click.echo(f"wrote {output}: {g.shape[0]} x {g.shape[1]} conductances")
 
 
-netlist.add_command(network)
+for command in (network, *BLOCK_COMMANDS):
+    netlist.add_command(command)

@@ -35,8 +35,9 @@ def network(
     dialect: str,
     output: str | None,
 ) -> None:
-    """Write one tile of a network, its devices programmed, with first guesses from the calibration.
+    """Write one tile of a network, its devices programmed.
 
+    First guesses of its operating point come from the calibration.
     DATA.npz fits the ranges of converters and amplifiers, as in `spicesim infer`. Beside the netlist goes
     FILE.cells.csv: every cell with its conductance, layer, output, input, sign and slice.
     """

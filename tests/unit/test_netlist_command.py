@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from spicesim.characterise import BLOCKS
+from spicesim.chip import preset
 from spicesim.cli.netlist import netlist
 from spicesim.errors import SpecError
 from spicesim.library import library_names
@@ -103,3 +105,14 @@ def test_gates_are_inputs(run):
 def test_cells_are_given_once(run, words):
     with pytest.raises(SpecError, match="give the cells once"):
         run("crossbar", "--chip", "generic-1t1r", "--voltages", "v.csv", *words)
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block not in ("cell", "senseamp", "dac")])
+def test_every_block_of_a_data_sheet_is_written(run, tmp_path, block):
+    benches = BLOCKS[block](preset("generic-1t1r")).netlists
+    for name in benches:
+        run(block, "--chip", "generic-1t1r", "--bench", name, "-o", "it.cir")
+        assert (tmp_path / "it.cir").read_text() == benches[name].format()
+    assert run(block, "--chip", "generic-1t1r") == next(iter(benches.values())).format()
+    with pytest.raises(SpecError, match=f"{block} has no testbench 'nothing'; there are: {next(iter(benches))}"):
+        run(block, "--chip", "generic-1t1r", "--bench", "nothing")
