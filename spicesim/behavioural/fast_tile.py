@@ -247,6 +247,7 @@ class _Model:
     def forget(self) -> None:
         """Drop what only the making of forms needs."""
         del self.expansion
+        self._tile.forget()
 
     def solve(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
         """Return outputs, inputs, word-line voltages, currents and row currents; see :class:`FastTileState`."""

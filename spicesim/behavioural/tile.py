@@ -1,6 +1,7 @@
 """The behavioural tile: DAC codes to amplifier outputs, with wires, cells and ports solved together."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -74,8 +75,9 @@ class BehaviouralTile:
                 f"got {self.g.min():g}..{self.g.max():g} S"
             )
         self.dac, self.senseamp = dac, senseamp
-        effective = self.g if instance is None else instance.conductances(self.g)
-        self.crossbar = Crossbar(effective, array.r_word_line, array.r_bit_line, cell=cell.cell)
+        self._effective = self.g if instance is None else instance.conductances(self.g)
+        self._array, self._cell = array, cell
+        _ = self.crossbar  # refuses what is no array
         self.drivers = dac.ports()
         """Droop of the drivers, a table a code."""
         columns = self.g.shape[1]
@@ -93,6 +95,15 @@ class BehaviouralTile:
         """Unloaded voltage of each driver at each code, shape (rows, codes) [V]."""
         self.sense_index = np.arange(columns) if instance else np.zeros(columns, dtype=np.int64)
         """Table of :attr:`senses` and :attr:`outputs` that each column takes."""
+
+    @cached_property
+    def crossbar(self) -> Crossbar:
+        """The cells with their wires."""
+        return Crossbar(self._effective, self._array.r_word_line, self._array.r_bit_line, cell=self._cell.cell)
+
+    def forget(self) -> None:
+        """Drop what the solver keeps, many times the conductances; it is found again when a solution is asked for."""
+        self.__dict__.pop("crossbar", None)
 
     def open_voltages(self, codes: npt.NDArray[np.int64]) -> Floats:
         """Return the unloaded voltages of the drivers for codes (batch, rows) [V]."""

@@ -1,5 +1,8 @@
 """Fast tiles: the exact tile's outputs within the tolerance, with drivers, amplifiers and rails."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -114,6 +117,17 @@ def test_currents_beyond_the_calibrated_tables_are_refused_by_name(plain, gf180_
     for tile in (narrow, fast):
         with pytest.raises(ValidityError, match="sense amplifier of column"):
             tile.solve(np.full((1, 32), 255))
+
+
+def test_a_tile_with_a_form_keeps_nothing_of_the_exact_solver_and_can_still_solve(gf180_calibration):
+    exact, codes = tile_of(gf180_calibration, "bipolar", saturating=False), np.full((1, 32), 200)
+    before = exact.solve(codes).v_out
+    solver = weakref.ref(exact.crossbar)
+    fast = FastTile(exact, tolerance=1e-2)
+    assert fast.form != "exact"
+    gc.collect()
+    assert solver() is None
+    np.testing.assert_array_equal(fast.tile.solve(codes).v_out, before)
 
 
 @pytest.mark.parametrize("codes", [np.zeros((2, 31), int), np.full((1, 32), 256), np.full((1, 32), -1)])
