@@ -6,9 +6,10 @@ import pytest
 from spicesim.calibration.laws import fit_amplifier, fit_driver
 from spicesim.calibration.patterns import random_conductances
 from spicesim.calibration.silicon import fit_measurements, read_measurements
-from spicesim.calibration.wires import fit_wires
+from spicesim.calibration.wires import WIRES, fit_wires
 from spicesim.cells import Sinh
 from spicesim.chip import preset
+from spicesim.crossbar import Crossbar
 from spicesim.netlist import build_crossbar
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.senseamp import build_senseamp
@@ -63,6 +64,30 @@ def test_wires_lie_in_the_intervals_of_noisy_tables(arrays, tmp_path):
         inside += [p.interval[0] <= truth[name] <= p.interval[1] for name, p in fit.parameters.items()]
     assert len(inside) >= 12
     assert sum(inside) >= 0.85 * len(inside)
+
+
+def five_resistances(seed):
+    """Return an array with five hidden resistances, its inputs, and ngspice's netlists."""
+    rng = np.random.default_rng(seed)
+    truth = {
+        name: float(rng.uniform(low, 10 * low))
+        for name, low in zip(list(WIRES)[:5], (0.5, 0.5, 5.0, 5.0, 50.0), strict=True)
+    }
+    g, v = rng.uniform(1e-6, 5e-5, (8, 8)), rng.uniform(0, 0.2, (5, 8))
+    array = Crossbar(g / (1 + truth["r_contact"] * g), *list(truth.values())[:4])
+    bodies = [array.netlist(vector).partition("\n.op\n")[0].partition("\n.options")[2] for vector in v]
+    probes = tuple(f"i(vsense_{j})" for j in range(8))
+    return truth, g, v, [Netlist(title="array", body=f"*{body}", probes=probes) for body in bodies]
+
+
+def test_drivers_senses_and_contacts_come_back_with_the_wires():
+    cases = [five_resistances(seed) for seed in SEEDS]
+    results = iter(run_all([netlist for case in cases for netlist in case[3]]))
+    for truth, g, v, netlists in cases:
+        vectors = [next(results)[0].vectors for _ in netlists]
+        currents = np.array([[point[f"i(vsense_{j})"][0].real for j in range(8)] for point in vectors])
+        fit = fit_wires(g, v, currents, wanted=tuple(truth))
+        assert fit.values == pytest.approx(truth, rel=1e-3)
 
 
 @pytest.fixture(scope="module")
