@@ -54,6 +54,22 @@ def test_gradients_agree_with_differences(kind, drive, sense):
     assert (grad_v * dv).sum() == pytest.approx(difference(lambda x: value(g, x), v, dv), rel=1e-6)
 
 
+@pytest.mark.parametrize("kind", sorted(CELLS))
+def test_gradients_and_power_hold_where_segments_are_broken(kind):
+    g, options, v, weights, rng = case(kind)
+    options["r_word_line"][2, 3] = options["r_bit_line"][4, 1] = np.inf
+    grad_v, grad_g = Crossbar(g, **options).vjp(v, weights)
+    dg, dv = rng.normal(size=g.shape) * g * 1e-3, rng.normal(size=v.shape) * 1e-4
+
+    def value(g, v):
+        return (Crossbar(g, **options).solve(v, tolerance=1e-13).currents * weights).sum()
+
+    assert (grad_g * dg).sum() == pytest.approx(difference(lambda x: value(x, v), g, dg), rel=1e-6)
+    assert (grad_v * dv).sum() == pytest.approx(difference(lambda x: value(g, x), v, dv), rel=1e-6)
+    power = Crossbar(g, **options).solve(np.abs(v), fields=True).power
+    np.testing.assert_allclose(power.lost, power.sources, rtol=1e-9)
+
+
 def test_gradients_respect_the_mask_and_one_vector_stays_one():
     g, options, v, weights, _ = case("sinh")
     array = Crossbar(g, **options)
