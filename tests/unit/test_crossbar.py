@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from spicesim.cells import BiasedPolynomial, Linear, Polynomial, Sinh
 from spicesim.crossbar import Crossbar
 from spicesim.errors import ConvergenceError, SpecError, ValidityError
+from spicesim.fast.crossbar import FastCrossbar
 from spicesim.ports import PortTables
 
 RNG = np.random.default_rng(7)
@@ -115,20 +116,25 @@ def test_any_numbers_give_an_error_or_a_finite_answer(data):
 
     rows, columns = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 4))
     count = data.draw(st.sampled_from([0, 1, 17]))
-    spoilt = data.draw(st.sampled_from(["g", "r_word_line", "r_bit_line", "r_driver", "r_sense", "v", "mask", "none"]))
-    shapes = {"g": (rows, columns), "r_word_line": (rows, columns), "r_bit_line": (rows, columns),
-              "r_driver": (rows,), "r_sense": (columns,), "v": (count, rows), "mask": (count, rows)}  # fmt: skip
-    values = {name: np.full(shape, 1e-5 if name == "g" else 1.0) for name, shape in shapes.items()}
+    ends = {"drive": data.draw(st.sampled_from(["left", "right", "both"])),
+            "sense": data.draw(st.sampled_from(["bottom", "both"]))}  # fmt: skip
+    shapes = {"g": (rows, columns), "r_word_line": (rows, columns + (ends["drive"] == "both")),
+              "r_bit_line": (rows + (ends["sense"] == "both"), columns), "r_driver": (rows,), "r_sense": (columns,),
+              "v": (count, rows), "mask": (count, rows), "gradient": (count, columns)}  # fmt: skip
+    spoilt = data.draw(st.sampled_from([*shapes, "none"]))
+    values = {name: np.full(shape, {"g": 1e-5, "v": 0.1}.get(name, 1.0)) for name, shape in shapes.items()}
     if spoilt != "none":
         values[spoilt] = array(shapes[spoilt])
-    v, mask = values.pop("v"), values.pop("mask")
+    v, mask, gradient = (values.pop(name) for name in ("v", "mask", "gradient"))
     cell = data.draw(st.sampled_from([Linear(), Sinh(2.0)]))
     try:
-        crossbar = Crossbar(**values, cell=cell)
+        crossbar = Crossbar(**values, **ends, cell=cell)
         for precision in ("double", "single"):
             found = crossbar.currents(v, precision=precision)
             assert np.isfinite(found).all()
             assert np.isfinite(crossbar.solve(v, mask=mask, precision=precision, fields=True).cell_voltages).all()
+        assert all(np.isfinite(part).all() for part in crossbar.vjp(v, gradient, mask=mask))
+        assert np.isfinite(FastCrossbar(crossbar, tolerance=1e-2).currents(v)).all()
     except (SpecError, ConvergenceError, ValidityError):
         pass
 
