@@ -4,11 +4,12 @@ Method. A random sample of the products that the network does is solved on the c
 rest (drivers, array, amplifiers) comes from the solved currents and the blocks' calibrated supply power; it flows from
 the change of codes until the last column is converted, ``t_read + columns_per_adc * t_conversion``. To it come the
 energy of the change of codes and outputs, and of every conversion. A layer's energy is the mean over its products times
-their number; the sum over blocks is what the supplies deliver. Tiles that wait draw nothing. All tiles of a layer work
-at a time, one vector after the other; layers do so one after the other (serial latency), or each on the next input
-(pipelined: the slowest layer is the interval between inputs). Areas are sums over the blocks' devices times a layout's
-overhead. Digital work, control and buses are not counted. An operation is a multiplication or an addition of a weight
-that the network has, two a MAC, whatever array the mapping leaves empty.
+their number; the sum over blocks is what the supplies deliver. Tiles that wait, and rows and columns without weights,
+draw nothing. All tiles of a layer work at a time, one vector after the other; layers do so one after the other (serial
+latency), or each on the next input (pipelined: the slowest layer is the interval between inputs). Areas are sums over
+the blocks' devices times a layout's overhead, of whole arrays, whatever part of them has weights. Digital work, control
+and buses are not counted. An operation is a multiplication or an addition of a weight that the network has, two a MAC,
+whatever array the mapping leaves empty.
 """
 
 import math
@@ -31,8 +32,8 @@ from spicesim.network.result import LayerStats, SampledMvm
 
 __all__ = ["BLOCKS", "Footprint", "LayerFootprint", "estimate_footprint"]
 
-BLOCKS = ("dac", "array", "amplifier", "adc")
-"""Blocks of a tile."""
+BLOCKS = {"dac": "drivers", "array": "array", "amplifier": "amplifiers", "adc": "converters"}
+"""Blocks of a tile, each with the word for it."""
 PAIRS = 4
 """Changes of codes a layer whose settling is watched."""
 
@@ -232,12 +233,20 @@ def estimate_footprint(
     if model.adc is None:
         raise CalibrationError("no energy of so fine an ADC is calibrated; set adc.bits to 10 or less")
     t_product = t_read + columns_per_adc * model.adc.time
-    layers = []
+    layers, array = [], (calibration.chip.array.rows, calibration.chip.array.columns)
     for layer, stats, tiles in zip(network.layers, result.stats.layers, network.tiles(), strict=True):
         energies = _energies(by_layer[layer.name], model, exact, t_product)
         layers.append(
             _footprint(
-                stats, layer.node.weights.size, tiles, energies, result.stats.images, t_product, areas, columns_per_adc
+                stats,
+                layer.node.weights.size,
+                tiles,
+                energies,
+                result.stats.images,
+                t_product,
+                areas,
+                array,
+                columns_per_adc,
             )
         )
     return Footprint(layers=tuple(layers), t_read=t_read, columns_per_adc=columns_per_adc)
@@ -284,15 +293,15 @@ def _footprint(
     images: int,
     t_product: float,
     areas: Areas,
+    array: tuple[int, int],
     columns_per_adc: int,
 ) -> LayerFootprint:
     products, total = stats.mvms / images, sum(energies.values(), np.zeros(1))
     vectors = products / len(tiles)
     area = dict.fromkeys(BLOCKS, 0.0)
-    for tile in tiles:
-        rows, columns = tile.g.shape
-        for block, own in areas.tile(rows, columns, -(-columns // columns_per_adc)).items():
-            area[block] += own
+    rows, columns = array
+    for block, own in areas.tile(rows, columns, -(-columns // columns_per_adc)).items():
+        area[block] = len(tiles) * own
     spread = float(total.std(ddof=1)) if len(total) > 1 else 0.0
     every = len(total) == stats.mvms
     return LayerFootprint(

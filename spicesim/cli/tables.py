@@ -7,9 +7,10 @@ import numpy as np
 from spicesim.audit import Audit
 from spicesim.budget import CONFIDENCE, Budget
 from spicesim.calibration.calibration import Calibration, TileCheck
+from spicesim.calibration.mismatch_check import MismatchCheck
 from spicesim.experiment import Experiment
 from spicesim.footprint import BLOCKS, Footprint, LayerFootprint
-from spicesim.metrics import compare_codes
+from spicesim.metrics import compare_codes, largest, rms
 from spicesim.units import format_si
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "format_checks",
     "format_footprint",
     "format_layers",
+    "format_mismatch",
     "format_table",
 ]
 
@@ -67,6 +69,32 @@ def format_checks(checks: Sequence[TileCheck]) -> str:
         )
     head = ["tile, in %", "vectors", "saturated", "max linear", "max", "rms", "same code", "off by 1", "worse"]
     return format_table(head, rows)
+
+
+def format_mismatch(checks: Sequence[MismatchCheck]) -> str:
+    """Format the comparison of drawn chips with transistor level, one by one and as a distribution."""
+    rows = []
+    for check in checks:
+        ratios = check.sigma_ratios
+        rows.append(
+            [
+                check.name,
+                str(len(check.measured)),
+                _percent(float(np.abs(check.nominal - check.measured).max()) / check.full_scale),
+                _percent(largest(check.errors)),
+                _percent(rms(check.errors)),
+                f"{ratios.mean():.3f}",
+                f"{rms((ratios - 1) / check.sigma_error):.2f}",
+                f"{np.mean(check.p_values > 0.01):.3f}",
+            ]
+        )
+    head = ["tile, in %", "chips", "nominal max", "max", "rms", "sigma ratio", "its error", "KS p > .01"]
+    about = (
+        "nominal: without mismatch. max, rms: from a few parameters of each block, found in the block alone.\n"
+        "sigma ratio: of the statistics alone over ngspice, mean of all columns; its error: RMS over the columns of\n"
+        "its distance to 1, in standard errors. KS p: share of the columns."
+    )
+    return f"{format_table(head, rows)}\n{about}"
 
 
 def format_aspects(calibration: Calibration) -> str:
@@ -161,7 +189,7 @@ def format_budget(budget: Budget) -> str:
             "-" if variant is None else " ".join(f"{snr:.1f}" for snr in variant.snr_db),
         ]
 
-    rows = [row("none", "floor"), *(row(name, f"alone {name}") for name in budget.sources)]
+    rows = [row("clipping", "floor"), *(row(name, f"alone {name}") for name in budget.sources)]
     rows += [row("correlation", "correlation"), row("interaction", "interaction"), row("whole chip", "total")]
     head = ["error power [% of the output's]", "alone", f"{CONFIDENCE:.0%} interval", "lost without it", "cosine"]
     return format_table([*head, "accuracy", "SNR a layer [dB]"], rows)
@@ -176,7 +204,7 @@ def format_footprint(found: Footprint) -> str:
         area = f"{1e6 * sum(part.area.values()):.3g} mm2"
         return [name, *energies, format_si(part.total_energy, "J", 3), per_mac, format_si(part.latency, "s", 3), area]
 
-    head = ["energy, time, area an inference", *BLOCKS, "sum", "a MAC", "latency", "area"]
+    head = ["energy, time, area an inference", *BLOCKS.values(), "sum", "a MAC", "latency", "area"]
     table = format_table(head, [*(row(layer.name, layer) for layer in found.layers), row("network", found)])
     return (
         f"{table}\n{found.tops_per_watt:.3g} TOPS/W, {format_si(found.energy_per_mac, 'J', 3)} a MAC; sampled "

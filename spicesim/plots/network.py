@@ -25,7 +25,9 @@ _COUNTED = 16
 """Most classes whose counts are written into a confusion matrix."""
 
 
-def _plot_bars(labels: Sequence[str], values: Sequence[float], texts: Sequence[str], axis: str) -> Figure:
+def _plot_bars(
+    labels: Sequence[str], values: Sequence[float], texts: Sequence[str], axis: str, ends: Sequence[float] | None = None
+) -> Figure:
     figure, (axes,) = new_axes(0.8 + 0.3 * len(labels))
     places = np.arange(len(labels))
     axes.barh(places, values, color=SERIES[0], height=0.6)
@@ -33,17 +35,25 @@ def _plot_bars(labels: Sequence[str], values: Sequence[float], texts: Sequence[s
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
-    for place, value, text in zip(places, values, texts, strict=True):
-        axes.annotate(text, (max(value, 0.0), place), (4, 0), textcoords="offset points", va="center", fontsize=8.5)
+    for place, end, text in zip(places, ends or values, texts, strict=True):
+        axes.annotate(text, (max(end, 0.0), place), (4, 0), textcoords="offset points", va="center", fontsize=8.5)
     axes.set_xlabel(axis)
     axes.margins(x=0.14)
     return figure
 
 
 @styled
-def plot_accuracies(labels: Sequence[str], accuracies: Sequence[float]) -> Figure:
-    """Plot the share of right answers of several ways to run a network [fractions]."""
-    figure = _plot_bars(labels, [100 * a for a in accuracies], [f"{100 * a:.2f}" for a in accuracies], "accuracy [%]")
+def plot_accuracies(
+    labels: Sequence[str], accuracies: Sequence[float], intervals: Sequence[tuple[float, float] | None] = ()
+) -> Figure:
+    """Plot the share of right answers of several ways to run a network, with intervals if there are any [fractions]."""
+    intervals = intervals or [None] * len(labels)
+    ends = [100 * (a if i is None else i[1]) for a, i in zip(accuracies, intervals, strict=True)]
+    texts = [f"{100 * a:.2f}" for a in accuracies]
+    figure = _plot_bars(labels, [100 * a for a in accuracies], texts, "accuracy [%]", ends)
+    for place, interval in enumerate(intervals):
+        if interval is not None:
+            figure.axes[0].plot([100 * end for end in interval], [place, place], color=SERIES[1], linewidth=1.5)
     figure.axes[0].set_xlim(0, 114)
     figure.axes[0].set_xticks(range(0, 101, 20))
     return figure

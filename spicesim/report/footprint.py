@@ -10,9 +10,14 @@ from spicesim.report.page import Column, Facts, Illustration, Section, Table
 __all__ = ["footprint_section"]
 
 _METHOD = (
-    "A sample of the products is solved on the calibrated chip; blocks draw their solved power from the change of "
-    "codes until the last column is converted, {read} and {shared}; then tiles draw nothing. Digital work, control "
-    "and buses are not counted; areas are those of the blocks' devices times the overhead of a layout, an assumption."
+    "How it is found: {sampled:,} of the products that typical inputs ask for, drawn at random, are solved on the "
+    "calibrated chip. A product takes the solved power of its blocks from the change of codes until the last column is "
+    "converted ({read} to the sample, then {conversions} a conversion, {shared}), and what the change of codes and "
+    "the conversions draw; a layer takes the mean of its products times their number. The sum over blocks is what the "
+    "supplies deliver. What waits or has no weights draws nothing. All tiles of a layer work at a time, vector after "
+    "vector; layers one after the other (latency), or each on another input (pipelined: the slowest layer is the "
+    "interval). A MAC of the network, not of the array, is two operations. Areas are the blocks' devices, times the "
+    "overhead of a layout that is assumed, of whole arrays. Digital work, control and buses are not counted."
 )
 
 
@@ -39,7 +44,7 @@ def footprint_section(found: Footprint) -> Section:
         )
     )
     columns = [Column(title="layer", text=True), Column(title="vectors"), Column(title="energy")]
-    columns += [Column(title=block, unit="%") for block in BLOCKS]
+    columns += [Column(title=word, unit="%") for word in BLOCKS.values()]
     columns += [Column(title="a MAC"), Column(title="latency"), Column(title="area")]
     rows = [
         (
@@ -63,7 +68,12 @@ def footprint_section(found: Footprint) -> Section:
     return Section(
         anchor="footprint",
         title="Energy, time and area",
-        text=_METHOD.format(read=f"{quantity(found.t_read, 's', 3)} to the sample", shared=shared),
+        text=_METHOD.format(
+            sampled=sum(layer.sampled for layer in found.layers),
+            read=quantity(found.t_read, "s", 3),
+            shared=shared,
+            conversions=quantity((found.layers[0].t_product - found.t_read) / found.columns_per_adc, "s", 3),
+        ),
         blocks=(
             facts,
             Table(
@@ -74,12 +84,12 @@ def footprint_section(found: Footprint) -> Section:
             Illustration(
                 title="Energy by layer and block",
                 caption="Of an inference; the bars add up to 100 %.",
-                figure=plot_shares(names, BLOCKS, shares, "share of the energy [%]"),
+                figure=plot_shares(names, list(BLOCKS.values()), shares, "share of the energy [%]"),
             ),
             Illustration(
                 title="Area by layer and block",
                 caption="Of all tiles; the bars add up to 100 %.",
-                figure=plot_shares(names, BLOCKS, areas, "share of the area [%]"),
+                figure=plot_shares(names, list(BLOCKS.values()), areas, "share of the area [%]"),
             ),
         ),
     )

@@ -140,8 +140,10 @@ def _accuracy_section(report: NetworkReport) -> Section:
             ),
             Illustration(
                 title="Accuracy",
-                caption="What each step away from ideal arithmetic costs.",
-                figure=plot_accuracies(labels, [row.accuracy for row in report.accuracies]),
+                caption="What each step away from ideal arithmetic costs; thin lines are the intervals.",
+                figure=plot_accuracies(
+                    labels, [row.accuracy for row in report.accuracies], [row.interval for row in report.accuracies]
+                ),
             ),
         ]
     if report.confusion is not None:
@@ -240,7 +242,7 @@ def _audit_section(audit: Audit, engine: str, product_seconds: float | None) -> 
         anchor="audit",
         title="Audit in ngspice",
         text=f"A random sample of the products that the network asked of its tiles, done again at transistor level "
-        f"and compared with the {engine} engine.",
+        f"and compared with the engine {engine}.",
         blocks=(table, parity, distribution),
     )
 

@@ -33,7 +33,7 @@ def _plain(value: float) -> str:
     if abs(value) < _LEAST:
         return f"< {_LEAST:.6f}"
     places = max(0, 2 - math.floor(math.log10(abs(value)) + 1e-12))
-    return f"{value:.{min(places, 6)}f}"
+    return f"{value:.{min(places, 6)}f}".replace("-", _MINUS)
 
 
 def uncertain(value: float, error: float, unit: str) -> str:

@@ -37,7 +37,8 @@ def describe_run(
         What more is known of it.
     """
     result = experiment.result
-    runs = {**(others or {}), result.engine: experiment}
+    several = study is not None and len(study.seeds) > 1
+    runs = {**(others or {}), f"{result.engine}, first chip" if several else result.engine: experiment}
     rows = [("digital", experiment.digital_accuracy, "the network itself, in floating point")]
     rows += [(label, run.accuracy, _note(run)) for label, run in runs.items()]
     accuracies = [
@@ -77,7 +78,9 @@ def _note(run: Experiment) -> str:
         "exact without wires": "the calibrated chip, had its lines no resistance",
         "ngspice": "whole tiles at transistor level",
     }
-    return notes.get(run.result.engine, "")
+    base, _, more = run.result.engine.partition(" with ")
+    note = notes.get(base, "")
+    return f"{note}; with {more}" if note and more else note
 
 
 def _confusion(experiment: Experiment) -> npt.NDArray[np.int64] | None:

@@ -55,9 +55,10 @@ def test_energy_time_and_area_are_those_told_by_hand(chip, shared):
         vector = (rows * P_DAC + columns * P_AMPLIFIER) * t_product + columns * E_ADC
         assert layer.total_energy == pytest.approx(layer.vectors * vector, rel=1e-9)
         assert layer.latency == pytest.approx(layer.vectors * t_product)
-        assert layer.area["dac"] == pytest.approx(rows * areas.dac)
-        adcs = sum(math.ceil(tile.g.shape[1] / shared) for tile in tiles)
-        assert layer.area["adc"] == pytest.approx(adcs * areas.adc)
+        array = chip.chip.array
+        assert layer.area["dac"] == pytest.approx(len(tiles) * array.rows * areas.dac)
+        assert layer.area["array"] == pytest.approx(len(tiles) * array.rows * array.columns * areas.cell)
+        assert layer.area["adc"] == pytest.approx(len(tiles) * math.ceil(array.columns / shared) * areas.adc)
     assert [layer.vectors for layer in found.layers] == [36, 4, 1]
 
 
