@@ -86,7 +86,7 @@ class Process(Section):
     min_length: Positive
     """Shortest drawn gate length [m]."""
     max_width: Positive
-    """Widest finger that the models cover [m]; wider transistors are split into equal fingers."""
+    """Widest transistor that the models cover [m]; a wider one is refused, m= of them in parallel are not."""
     temperature_c: Annotated[Quantity, Field(ge=-60, le=175)] = 27.0
     """Temperature [degree Celsius]."""
     spiceinit: tuple[str, ...] = ()

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
 from spicesim.netlist.dac import dac_blocks, dac_line
-from spicesim.netlist.expression import read_number, split_expression
+from spicesim.netlist.expression import evaluate_expression
 from spicesim.netlist.sar_adc import build_sar_adc
 from spicesim.netlist.senseamp import senseamp_blocks, senseamp_line
 from spicesim.netlist.statements import Component, SubcircuitEnd, SubcircuitStart, parse_statements
 
 __all__ = ["Areas", "Layout", "block_areas", "find_area"]
 
-_CALLS = {"abs": abs, "exp": math.exp, "floor": math.floor, "ln": math.log, "max": max, "min": min, "sqrt": math.sqrt}
 MOST_ADC_BITS = 10
 """Finest converter there is a netlist of."""
 
@@ -110,7 +109,9 @@ def find_area(text: str, chip: Chip, layout: Layout, *, instances: tuple[str, ..
     transistors = (chip.process.nmos, chip.process.pmos)
 
     def measure(part: Component, scope: Mapping[str, float]) -> float:
-        values = {name: _evaluate(value, scope) for name, value in part.parameters.items() if part.kind in "mxrc"}
+        values = {
+            name: evaluate_expression(value, scope) for name, value in part.parameters.items() if part.kind in "mxrc"
+        }
         if part.kind == "m" or part.master in transistors:
             if not {"w", "l"} <= set(values):
                 raise SpecError(f"transistor {part.name!r} has no w and l of its own; its area needs them")
@@ -126,7 +127,7 @@ def find_area(text: str, chip: Chip, layout: Layout, *, instances: tuple[str, ..
         start, parts = bodies[part.master]
         own: dict[str, float] = {}
         for name, default in start.parameters.items():
-            own[name] = values[name] if name in values else _evaluate(default, own)
+            own[name] = values[name] if name in values else evaluate_expression(default, own)
         return values.get("m", 1.0) * sum(measure(child, own) for child in parts)
 
     found = {part.name: part for part in top}
@@ -134,17 +135,6 @@ def find_area(text: str, chip: Chip, layout: Layout, *, instances: tuple[str, ..
     if missing:
         raise SpecError(f"the netlist has no instance {missing[0]!r}; there are: {', '.join(found)}")
     return layout.overhead * sum(measure(found[name], {}) for name in instances)
-
-
-def _evaluate(text: str, scope: Mapping[str, float]) -> float:
-    """Compute an expression of numbers and parameters."""
-    words = split_expression(text)
-    unknown = [w for w in words if w[0].isalpha() and w not in scope and w not in _CALLS]
-    if unknown or "?" in words:
-        raise SpecError(f"cannot compute {text!r}: no parameter {(unknown or ['?'])[0]!r}")
-    python = [repr(read_number(word)) if word[0].isdigit() or word[0] == "." else word for word in words]
-    # words are numbers, operators and known names only: nothing else can run
-    return float(eval(" ".join(python), {"__builtins__": {}}, {**_CALLS, **scope}))
 
 
 def block_areas(chip: Chip, layout: Layout | None = None) -> Areas:

@@ -4,17 +4,27 @@ Expressions are those that ngspice, Xyce, HSPICE, Spectre and VACASK all know: n
 ``+ - * / < >``, ``a ? b : c``, parentheses, some functions, and in behavioural sources ``v(a)`` and ``v(a,b)``.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 from spicesim.errors import SpecError
 
-__all__ = ["FUNCTIONS", "join_expression", "plain_number", "read_number", "rewrite_calls", "split_expression"]
+__all__ = [
+    "FUNCTIONS",
+    "evaluate_expression",
+    "join_expression",
+    "plain_number",
+    "read_number",
+    "rewrite_calls",
+    "split_expression",
+]
 
 FUNCTIONS = frozenset(["abs", "cosh", "exp", "floor", "ln", "max", "min", "pwr", "sinh", "sqrt", "tanh"])
 """Functions that an expression may call; ``pwr(x, y)`` is ``abs(x)`` to the power of y."""
 
+_CALLS = {"abs": abs, "exp": math.exp, "floor": math.floor, "ln": math.log, "max": max, "min": min, "sqrt": math.sqrt}
 _SUFFIXES = {"t": 12, "g": 9, "meg": 6, "k": 3, "": 0, "m": -3, "u": -6, "n": -9, "p": -12, "f": -15, "a": -18}
 _NUMBER = re.compile(r"((?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)(meg|[tgkmunpfa]?)(?![a-z0-9_.])", re.IGNORECASE)
 _SIGNED = re.compile(rf"([-+]?){_NUMBER.pattern}", re.IGNORECASE)
@@ -85,6 +95,23 @@ def split_expression(text: str) -> list[str]:
     if words.count("(") != words.count(")") or not words:
         raise SpecError(f"expression {text!r}: parentheses do not match, or it is empty")
     return words
+
+
+def evaluate_expression(text: str, scope: Mapping[str, float]) -> float:
+    """Compute an expression of numbers and the parameters in `scope`.
+
+    Raises
+    ------
+    SpecError
+        If it names a parameter that is not there, or something that depends on voltages.
+    """
+    words = split_expression(text)
+    unknown = [w for w in words if w[0].isalpha() and w not in scope and w not in _CALLS]
+    if unknown or "?" in words:
+        raise SpecError(f"cannot compute {text!r}: no parameter {(unknown or ['?'])[0]!r}")
+    python = [repr(read_number(word)) if word[0].isdigit() or word[0] == "." else word for word in words]
+    # words are numbers, operators and known names only: nothing else can run
+    return float(eval(" ".join(python), {"__builtins__": {}}, {**_CALLS, **scope}))
 
 
 def join_expression(words: list[str]) -> str:

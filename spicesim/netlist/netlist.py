@@ -9,6 +9,7 @@ from spicesim.chip import Chip
 from spicesim.errors import SpecError
 from spicesim.files import write_text
 from spicesim.netlist.process import model_files, model_section, start_up_lines
+from spicesim.netlist.sizes import require_sizes
 from spicesim.units import spice_number
 
 __all__ = ["PLOT_NAMES", "RUN_COMMAND", "Netlist", "build_netlist"]
@@ -138,8 +139,14 @@ def build_netlist(
         Analysis cards.
     nodesets : mapping of str to float, optional
         First guesses of node voltages [V].
+
+    Raises
+    ------
+    SpecError
+        If a transistor is wider or shorter than the process allows, or :class:`Netlist` says so.
     """
     process = chip.process
+    require_sizes(process, sections)
     lines = [
         *notes,
         f"chip {chip.name} (hash {chip.hash})",

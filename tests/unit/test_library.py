@@ -110,3 +110,48 @@ def test_text_that_is_no_text_is_refused(tmp_path):
     (tmp_path / "opamp.cir").write_bytes(b"\xff\xfe")
     with pytest.raises(SpecError, match=r"cannot read .*opamp\.cir"):
         CHIP.changed(library=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "m1   d1    inn  tail  vss  nch  w=10u",
+            "m1   d1    inn  tail  vss  nch  w=150u",
+            "m1 of opamp is 150 um wide.*m= of",
+        ),
+        ("nch  w=10u l=0.6u m=2\nm2", "nch  w={30u*drive*4} l=0.6u m=2\nm2", "m1 of opamp is (120|480) um wide"),
+        (
+            "nch  w=10u l=0.6u m=2\nm2",
+            "nch  w=10u\n+ l=0.1u m=2 $ short\nm2",
+            "m1 of opamp has a gate of 100 nm.*min_length",
+        ),
+    ],
+    ids=["wide", "by a parameter", "short"],
+)
+def test_transistors_beyond_the_models_are_named_with_a_remedy(tmp_path, old, new, said):
+    chip = own(tmp_path, opamp=SHIPPED.replace(old, new, 1))
+    for build in (
+        lambda: build_senseamp(chip, 20e3, 1e-4),
+        lambda: build_tile(chip, [[1e-5]], [3], polarity="unipolar", r_feedback=2e4),
+    ):
+        with pytest.raises(SpecError, match=said) as caught:
+            build()
+        assert "\n" not in str(caught.value)
+
+
+def test_sizes_that_an_instance_gives_count_and_not_the_defaults():
+    wide = CHIP.changed(cell={"access_width": 200e-6})
+    with pytest.raises(
+        SpecError, match=r"m1 of cell_1t1r is 200 um wide, and the models of generic 3.3 V.*cover 100 um"
+    ):
+        build_tile(wide, [[1e-5]], [3], polarity="unipolar", r_feedback=2e4)
+    with pytest.raises(SpecError, match="m4 of switch is 125 um wide"):
+        build_dac(CHIP.changed(dac={"switch_width": 50e-6}))
+    build_dac(CHIP.changed(process={"max_width": 50e-6}))  # 2.5 times 20 um
+
+
+def test_transistors_that_are_subcircuits_are_checked_too():
+    process = {"call": "X", "nmos": "fet_n", "pmos": "fet_p", "max_width": 30e-6}
+    with pytest.raises(SpecError, match=r"xm\d+ of opamp is 40 um wide"):
+        build_senseamp(CHIP.changed(process=process), 20e3, 1e-4)
