@@ -26,7 +26,9 @@ from spicesim.network.dataset import load_dataset
 from spicesim.network.uncalibrated import UncalibratedChip, calibrated
 from spicesim.ngspice.batch import BatchSimulator
 from spicesim.noisy_engine import NoisyEngine
+from spicesim.sampled_engine import SampledEngine
 from spicesim.study import CONFIDENCE, Study, run_study
+from spicesim.units import parse_quantity
 
 __all__ = ["infer", "parse_time"]
 
@@ -85,6 +87,10 @@ _SECONDS = {"": 1.0, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "y": 365.
     "and fast).",
 )  # fmt: skip
 @click.option("--noise", is_flag=True, help="Give every output the calibrated noise of circuits, drawn by --seed.")
+@click.option(
+    "--early", is_flag=True,
+    help="Sample outputs --t-read after drivers leave 0 V, settled or not (engine exact; about 1 ms an output).",
+)  # fmt: skip
 @click.option("--images", metavar="N", type=click.IntRange(1), help="Take the first N inputs only.")
 @click.option(
     "--audit", "audit_count", metavar="N", type=click.IntRange(0), default=0, help="Products to do in ngspice."
@@ -119,6 +125,7 @@ def infer(
     corner: str | None,
     mismatch_seed: int | None,
     noise: bool,
+    early: bool,
     images: int | None,
     audit_count: int,
     worst_path: str | None,
@@ -144,6 +151,14 @@ def infer(
     if mismatch_seed is not None and audit_count:
         raise SpecError("an audit simulates blocks without mismatch; leave out --mismatch, or use: spicesim audit")
     elsewhere = temperature is not None or corner is not None
+    if early and (t_read_text is None or engine_name != "exact"):
+        raise SpecError("--early needs a time, such as --t-read 50ns, and the engine exact")
+    if early and (audit_count or no_wires or elsewhere or mismatch_seed is not None):
+        raise SpecError(
+            "what is sampled early is the calibrated chip itself: leave out --audit, --no-wires, --temperature, "
+            "--corner and --mismatch"
+        )
+    t_early = parse_quantity(t_read_text) if early and t_read_text is not None else None
     if elsewhere and (noise or energy or mismatch_seed is not None):
         raise SpecError(
             "noise, energy and mismatch are calibrated at the chip's own condition; leave out --temperature and "
@@ -180,6 +195,8 @@ def infer(
             return build_engine(word, calibrated(calibration), **settings)
 
         engine = build(engine_name, **asked)
+        if t_early is not None:
+            engine = SampledEngine(calibrated(calibration), t_early)
         fitted = None
         if corrected:  # ngspice would take days: its model is the exact engine
             fitted = ExactEngine(calibrated(calibration)) if engine_name == "ngspice" else engine

@@ -1,6 +1,9 @@
 """The settling model, against transients of whole tiles at transistor level."""
 
+import json
+
 import numpy as np
+import onnx
 import pytest
 
 from spicesim import sampled_engine
@@ -10,6 +13,7 @@ from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.patterns import random_conductances
 from spicesim.chip import preset
+from spicesim.cli.infer import infer
 from spicesim.engine import ExactEngine, Tile
 from spicesim.errors import CalibrationError, SpecError, ValidityError
 from spicesim.report import write_calibration_report
@@ -174,6 +178,33 @@ def test_early_samples_do_not_know_of_each_other(calibration, tile, monkeypatch)
     together = engine.mvm(prepared, AFTER)
     monkeypatch.setattr(sampled_engine, "_AT_ONCE", 1)
     np.testing.assert_allclose(engine.mvm(prepared, AFTER), together, rtol=1e-4, atol=1e-5)
+
+
+def test_a_network_sampled_before_it_settles_errs_more(calibration, tmp_path):
+    calibration.save(tmp_path / "chip.cal.json")
+    rng = np.random.default_rng(0)
+    weights = onnx.numpy_helper.from_array(rng.standard_normal((4, 3)).astype(np.float32), "w")
+    x, y = (
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", size])
+        for name, size in (("x", 4), ("y", 3))
+    )
+    graph = onnx.helper.make_graph([onnx.helper.make_node("MatMul", ["x", "w"], ["y"])], "g", [x], [y], [weights])
+    opset = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=9), tmp_path / "net.onnx")
+    np.savez(tmp_path / "data.npz", x=rng.random((8, 4)).astype(np.float32))
+    command = [tmp_path / "net.onnx", tmp_path / "data.npz", "--calibration", tmp_path / "chip.cal.json", "--no-gain"]
+    command = [str(word) for word in (*command, "--json", tmp_path / "out.json")]
+    snr = []
+    for options in ([], ["--early", "--t-read", "5us"], ["--early", "--t-read", "10ns"]):
+        infer.main([*command, *options], standalone_mode=False)
+        document = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+        snr.append(document["layers"][0]["snr_db"])
+    assert document["engine"] == "exact at 10 ns"
+    assert snr[1] == pytest.approx(snr[0], abs=0.1)
+    assert snr[2] < snr[0] - 3
+    for options in (["--early"], ["--early", "--t-read", "10ns", "--audit", "2"]):
+        with pytest.raises(SpecError, match="early"):
+            infer.main([*command, *options], standalone_mode=False)
 
 
 def test_samples_at_no_time_or_of_what_was_not_calibrated_are_refused(calibration, generic_calibration):
