@@ -1,5 +1,7 @@
 """What a sample of products says of all."""
 
+import subprocess
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from spicesim.bound import SampleBound, exceeding_share, share_interval
 from spicesim.engine import ExactEngine
 from spicesim.errors import SpecError
 from spicesim.network import compile_network, digits_network, load_digits
+from spicesim.ngspice.rawfile import read_raw
 
 
 @pytest.mark.parametrize("draw", ["uniform", "exponential", "standard_cauchy"])
@@ -46,19 +49,29 @@ def test_sample_of_nothing_bounds_nothing():
         SampleBound.of([])
 
 
-def test_bound_stated_by_an_audit_holds_on_a_second_sample(generic_calibration, tmp_path):
-    digits = load_digits()
-    network = compile_network(digits_network("mlp"), generic_calibration, x_calibration=digits.x_calibration)
-    engine = ExactEngine(generic_calibration)
-    first, second = (
-        audit_samples(
-            network.run(digits.x[:50], engine, sample=12, seed=seed).samples,
-            generic_calibration,
-            worst_path=tmp_path / f"{seed}.cir",
-        )
-        for seed in (1, 2)
-    )
-    assert first.bound.limit == first.max_error == first.product_errors.max() < 5e-4
+def test_bound_stated_by_an_audit_holds_on_a_second_sample(generic_calibration):
+    first, second = (audit_digits(generic_calibration, seed) for seed in (1, 2))
+    assert first.bound.limit == first.max_error == first.product_errors.max() < 2e-3
+    assert second.max_error < 2e-3
     assert first.bound.probability(second.product_errors) > 0.01
     assert first.other_codes[1] >= np.mean(second.code_differences != 0)
-    assert ".op" in (tmp_path / "1.cir").read_text()
+
+
+def test_worst_product_is_a_netlist_that_gives_the_same_voltages_again(generic_calibration, tmp_path):
+    audit = audit_digits(generic_calibration, 3, count=2, worst_path=tmp_path / "worst.cir")
+    command = ["ngspice", "-b", "-r", "out.raw", "worst.cir"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    voltages = read_raw(tmp_path / "out.raw")[0].vectors
+    k = int(np.argmax(audit.product_errors))
+    outputs = np.split(audit.measured, np.cumsum(audit.sizes)[:-1])[k]
+    again = [float(voltages[f"v(out_{j})"][0]) for j in range(len(outputs))]
+    reference = generic_calibration.chip.sense_amplifier.v_reference
+    np.testing.assert_allclose(reference - np.array(again), outputs, rtol=1e-9, atol=1e-12)
+
+
+def audit_digits(calibration, seed, count=12, **options):
+    """Audit a convolutional network on 50 images of digits."""
+    digits = load_digits()
+    network = compile_network(digits_network("cnn"), calibration, x_calibration=digits.x_calibration)
+    samples = network.run(digits.x[:50], ExactEngine(calibration), sample=count, seed=seed).samples
+    return audit_samples(samples, calibration, **options)

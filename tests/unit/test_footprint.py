@@ -76,6 +76,20 @@ def test_sums_balance(chip):
     assert all(document["energy"][block] > 0 for block in BLOCKS)
 
 
+@pytest.mark.parametrize("polarity", ["unipolar", "bipolar"])
+def test_power_of_an_array_is_that_of_its_cells_and_wires_and_with_its_drivers_that_of_the_sources(chip, polarity):
+    generator = np.random.default_rng(5)
+    g = generator.uniform(*chip.cell.g_limits, (16, 12))
+    tile = chip.tile(g, polarity, 20e3)
+    codes = generator.integers(0, 2**chip.chip.dac.bits, (6, 16))
+    state = tile.solve(codes, fields=True)
+    power = state.solution.power
+    array = power.cells + power.word_lines + power.bit_lines
+    np.testing.assert_allclose(chip.energy.tile_power(tile, codes, state)["array"], array, rtol=1e-6)
+    np.testing.assert_allclose(array + power.drivers + power.senses, power.sources, rtol=1e-6)
+    assert (power.word_lines > 0).all()
+
+
 def test_sample_tells_of_all_products_within_its_error(chip):
     _, every = footprint(chip)
     _, sampled = footprint(chip, products=60)
