@@ -136,7 +136,11 @@ def step_energy(chip: Chip, results: Results, polarity: Polarity) -> float:
 def check_steps(
     calibration: Calibration, model: SettlingModel, campaign: Campaign, cases: list[StepCase]
 ) -> tuple[SettlingCheck, ...]:
-    """Run every change of every case in ngspice and in the model; energies, too, if they are calibrated."""
+    """Run every change of every case in ngspice and in the model; energies, too, if they are calibrated.
+
+    A calibration makes some of these checks itself. For more of them, on other tiles, some minutes of a processor:
+    ``check_steps(calibration, calibration.require_settling(), Campaign(), build_step_cases(calibration, 16, seed))``.
+    """
     chip, netlists, parts = calibration.chip, [], []
     for case in cases:
         transient = TileTransient(case.tile, model)
