@@ -30,6 +30,8 @@ class WireGeometry:
     ``a = lambda R / (w (1 - R))``: grains are as wide as the wire, and the first term is that of a thin wire, as in
     W. Steinhoegl et al., J. Appl. Phys. 97 (2005) 023706.
 
+    Width 27 nm and thickness 22 nm, all else by default, give 9.2416 ohm at a length of 108 nm, 11.552 ohm at 135 nm.
+
     The capacitance is that of T. Sakurai, K. Tamaru, IEEE Trans. Electron Devices 30 (1983) 183, for a wire between
     two neighbours over a plane.
     """

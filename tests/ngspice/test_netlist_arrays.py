@@ -1,5 +1,8 @@
 """Arrays as netlists: large ones are written and solved in time, and their wires obey physics."""
 
+import dataclasses
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -31,6 +34,38 @@ def test_large_netlists_are_written_in_time(tmp_path):
     build_crossbar(LINEAR, g, rng.uniform(0, 0.2, 512)).write(tmp_path / "array.cir")
     assert middle - start < 2
     assert time.process_time() - middle < 10
+
+
+def test_a_large_tile_is_written_in_200_megabytes(tmp_path):
+    """Of the whole process, imports included."""
+    program = (
+        "import numpy as np; from spicesim.chip import preset; from spicesim.netlist import build_tile;"
+        "g = np.random.default_rng(1).uniform(1e-6, 50e-6, (128, 128));"
+        "tile = build_tile(preset('generic-1t1r'), g, np.arange(128), polarity='unipolar', r_feedback=5e3);"
+        "tile.write('tile.cir'); print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert int(ran.stdout) * 1024 < 200e6
+
+
+def test_capacitance_of_bit_lines_and_geometry_reach_a_transient():
+    """A cell that charges the far end of its bit line through the wire's own RC: Elmore, by the geometry's numbers."""
+    wire = {"width": "27 nm", "thickness": "22 nm", "length": "20 um", "height": "40 nm", "pitch": "54 nm"}
+    chip = LINEAR.changed(array={"r_word_line": 0.0, "r_bit_line": wire, "c_bit_line": wire})
+    rows, r, c = 10, chip.array.r_bit_line, chip.array.c_bit_line
+    g = np.zeros((rows, 1))
+    g[0] = 1e-12  # nothing but a name for the far node
+    netlist = build_crossbar(chip, g, np.zeros(rows))
+    # the virtual ground steps, so the line charges from its foot
+    body = netlist.body.replace("vsense_0 foot_0 vref 0", "vsense_0 foot_0 vref pulse(0 1 0 1p 1p 1 2)")
+    assert body != netlist.body
+    elmore = r * c * rows**2 / 2
+    netlist = dataclasses.replace(
+        netlist, body=body, probes=("v(bl_0_0)", "v(vref)", "time"), analyses=(f".tran {elmore / 200} {10 * elmore}",)
+    )
+    found = run(netlist)
+    rise = 1 - (found["v(bl_0_0)"] - found["v(vref)"])
+    assert np.trapezoid(rise, found["time"]) == pytest.approx(elmore, rel=1e-2)
 
 
 def test_wires_of_the_netlist_are_those_of_the_array():

@@ -18,6 +18,7 @@ def test_a_thin_wire_has_the_published_resistance():
 
 def test_resistance_is_proportional_to_length():
     assert WireGeometry(**NINE_NM, length=135e-9).resistance == pytest.approx(9.24157 * 135 / 108, rel=1e-5)
+    assert WireGeometry(**NINE_NM, length=135e-9).resistance == pytest.approx(11.552, abs=5e-4)
 
 
 def test_without_size_effect_it_is_the_bulk():
