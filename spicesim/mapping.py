@@ -51,6 +51,8 @@ class MappingOptions:
     """Columns over which the digits of a weight are spread; more than 1 need `cell_bits`."""
     cell_bits: int | None = None
     """Bits of a cell, whose conductance then takes 2^bits equidistant levels; by default it takes any."""
+    predistort: bool = False
+    """Whether conductances make up for what wires take; only networks do that, and then no cell keeps to levels."""
 
     def __post_init__(self) -> None:
         for word, wanted in ((self.signs, get_args(Signs)), (self.scale, get_args(WeightScale))):
@@ -66,6 +68,10 @@ class MappingOptions:
         ):
             raise MappingError(
                 f"slices need the bits of a cell, 24 bits in all at most; got {self.slices} slices of {bits} bits"
+            )
+        if self.predistort and bits is not None:
+            raise MappingError(
+                "cells of a few levels cannot make up for the wires; leave out predistort or the cell's bits"
             )
 
     @property

@@ -38,6 +38,7 @@ _OPTIONS = (
     ),
     click.option("--slices", metavar="N", type=int, default=1, help="Columns over which a weight's digits are spread."),
     click.option("--cell-bits", metavar="BITS", type=int, help="Levels of a cell, 2^BITS.  [default: any conductance]"),
+    click.option("--predistort", is_flag=True, help="Program conductances that make up for what the wires take."),
     click.option("--max-tiles", metavar="N", type=click.IntRange(1), help="Refuse a network that takes more tiles."),
     click.option("--digital", metavar="NODE", multiple=True, help="Keep a node of the network digital; repeatable."),
 )  # fmt: skip
@@ -49,11 +50,12 @@ def mapping_options(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def collect(
         *, input_scale: InputScale, input_digit: int | None, adc_range: AdcFit, signs: Signs, weight_scale: WeightScale,
-        weight_clip: float, slices: int, cell_bits: int | None, max_tiles: int | None, digital: tuple[str, ...],
-        **others: Any,
+        weight_clip: float, slices: int, cell_bits: int | None, predistort: bool, max_tiles: int | None,
+        digital: tuple[str, ...], **others: Any,
     ) -> None:  # fmt: skip
         weights = MappingOptions(
-            signs=signs, scale=weight_scale, clip=weight_clip, slices=slices, cell_bits=cell_bits
+            signs=signs, scale=weight_scale, clip=weight_clip, slices=slices, cell_bits=cell_bits,
+            predistort=predistort,
         )  # fmt: skip
         command(
             mapping={

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.behavioural.converter import AdcRange, Codes, Polarity, dac_voltages
+from spicesim.behavioural.converter import Codes, Polarity, dac_voltages
 from spicesim.chip import Chip
 from spicesim.device_engine import DeviceEngine
 from spicesim.engine import Engine, IdealEngine, Tile
@@ -15,6 +15,7 @@ from spicesim.errors import ConvergenceError, NetworkError
 from spicesim.mapping import DEFAULT_OPTIONS, MappedTile, MappingOptions, decode_outputs, map_weights
 from spicesim.network.gains import Gains, fit_tile_gains
 from spicesim.network.graph import AnalogNode
+from spicesim.network.predistortion import predistort
 from spicesim.network.pulses import Pulses
 from spicesim.network.ranges import AdcFit, InputScale, LayerRanges, fit_ranges
 from spicesim.network.result import LayerMeter, LayerStats
@@ -76,6 +77,11 @@ class AnalogLayer:
             node.weights, self._chip.array, calibration.conductance_range, name=repr(node.name), groups=node.groups,
             options=options,
         )  # fmt: skip
+        self.programmed = self.mapped
+        if options.predistort:
+            self.programmed = tuple(
+                predistort(mapped, self._chip.array, calibration.conductance_range) for mapped in self.mapped
+            )
 
     @property
     def name(self) -> str:
@@ -134,11 +140,10 @@ class AnalogLayer:
         engine, kept = IdealEngine(self._chip), vectors[: max(64, FIT_NUMBERS // columns)]
 
         def multiply(codes: Codes, polarity: Polarity, pulses: Pulses) -> Floats:
-            tiles = self._tiles(polarity, r_feedback=1.0)
             parts = [
-                engine.mvm(tile, plane[:, m.rows])
+                engine.mvm(Tile(name="", g=m.g, polarity=polarity, r_feedback=1.0), plane[:, m.rows])
                 for _, plane in pulses.planes(codes, bits, polarity)
-                for m, tile in zip(self.mapped, tiles, strict=True)
+                for m in self.mapped
             ]
             return np.concatenate(parts, axis=1)
 
@@ -161,19 +166,18 @@ class AnalogLayer:
                 plane = np.ascontiguousarray(plane)
                 volts, factor = _read(engine, ready, plane, self._volts(k, plane, engine, ready))
                 usable &= ~mapped.any_column(ranges.clipped(volts))
-                share += weight * self._decode(volts, factor, plane, mapped, ranges, 1.0)
+                share += weight * self._decode(volts, factor, plane, self.programmed[k], ranges, 1.0)
             target = vectors[:, mapped.rows] @ mapped.weights
             found.append(fit_tile_gains(share, target / scales, usable))
         return tuple(found)
 
     def tiles(self, ranges: LayerRanges) -> tuple[Tile, ...]:
         """Return the tiles, to be prepared by an engine."""
-        return self._tiles(ranges.polarity, ranges.r_feedback, ranges.adc)
-
-    def _tiles(self, polarity: Polarity, r_feedback: float, adc: AdcRange | None = None) -> tuple[Tile, ...]:
         return tuple(
-            Tile(name=f"{self.name}:{k}", g=mapped.g, polarity=polarity, r_feedback=r_feedback, adc=adc)
-            for k, mapped in enumerate(self.mapped)
+            Tile(
+                name=f"{self.name}:{k}", g=own.g, polarity=ranges.polarity, r_feedback=ranges.r_feedback, adc=ranges.adc
+            )
+            for k, own in enumerate(self.programmed)
         )
 
     def run(
@@ -242,7 +246,7 @@ class AnalogLayer:
                 volts = self._volts(k, plane, engine, ready)
                 observe(k, plane, volts)
                 volts, factor = _read(engine, ready, plane, volts)
-                share += weight * self._decode(volts, factor, plane, mapped, ranges, scales)
+                share += weight * self._decode(volts, factor, plane, self.programmed[k], ranges, scales)
                 meter.mvms += len(plane)
                 meter.volts += volts.size
                 meter.volts_clipped += int(np.count_nonzero(ranges.clipped(volts)))

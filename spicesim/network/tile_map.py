@@ -55,7 +55,7 @@ def place_tiles(network: Network) -> tuple[TilePlace, ...]:
     """Return what every tile holds, in the order of execution."""
     places: list[TilePlace] = []
     for layer in network.layers:
-        for k, mapped in enumerate(layer.mapped):
+        for k, mapped in enumerate(layer.programmed):
             places.append(
                 TilePlace(
                     number=len(places),
@@ -100,7 +100,7 @@ def format_cells(network: Network) -> str:
     writer.writerow(HEAD)
     number = 0
     for layer in network.layers:
-        for mapped in layer.mapped:
+        for mapped in layer.programmed:
             owners = [mapped.whose(j) for j in range(mapped.g.shape[1])]
             for i, j in np.ndindex(mapped.g.shape):
                 output, sign, digit = owners[j]

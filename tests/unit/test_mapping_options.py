@@ -7,10 +7,12 @@ import onnx
 import pytest
 
 from spicesim.chip import Array, Chip, preset
+from spicesim.crossbar import Crossbar
 from spicesim.engine import ExactEngine, IdealEngine
 from spicesim.errors import MappingError, NetworkError
 from spicesim.mapping import MappingOptions, decode_outputs, map_weights
 from spicesim.network import compile_network, digits_network, load_digits
+from spicesim.network.predistortion import predistort
 from spicesim.network.pulses import AT_ONCE, Pulses
 
 RANGE = (1e-6, 51e-6)
@@ -143,6 +145,31 @@ def test_pulses_are_weakened_where_amplifiers_would_be_overdriven():
     assert ranges.adc.high <= 1e-3 * (1 + 1e-9)
     logits, wanted = network.run(DIGITS.x[:50], IdealEngine(FINE)).logits, network.run_digital(DIGITS.x[:50])
     np.testing.assert_array_equal(logits.argmax(axis=1), wanted.argmax(axis=1))
+
+
+@pytest.mark.parametrize("signs", ["differential", "reference", "offset"])
+def test_predistorted_conductances_make_up_for_the_wires(signs):
+    array = Array(rows=64, columns=63, r_word_line=4.0, r_bit_line=4.0)
+    w = np.random.default_rng(0).normal(size=(30, 64))
+    (wanted,) = map_weights(w, array, RANGE, name="fc", options=MappingOptions(signs=signs))
+    found = predistort(wanted, array, RANGE)
+    assert RANGE[0] <= found.g.min()
+    assert found.g.max() <= RANGE[1] * (1 + 1e-12)
+
+    def error(tile):
+        transfer = Crossbar(tile.g, r_word_line=4.0, r_bit_line=4.0).transfer_matrix()
+        x = np.eye(64)
+        y = decode_outputs(x @ transfer.T, tile, r_feedback=1.0, volts_per_input=1.0, volts_in=x)
+        return np.abs(y - w.T).max() / np.abs(w).max()
+
+    assert error(wanted) > 0.1
+    # with a reference the smallest conductances cannot shrink as the others do
+    assert error(found) < (1e-3 if signs == "differential" else 0.5 * error(wanted))
+
+
+def test_cells_of_a_few_levels_are_not_predistorted():
+    with pytest.raises(MappingError, match="leave out predistort or the cell's bits"):
+        MappingOptions(predistort=True, cell_bits=4)
 
 
 @pytest.mark.parametrize("digit", [0, 16])

@@ -1,0 +1,69 @@
+"""Conductances that make up beforehand for what the wires of an array take."""
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from spicesim.chip import Array
+from spicesim.crossbar import Crossbar
+from spicesim.mapping import MappedTile
+
+__all__ = ["predistort"]
+
+Floats = npt.NDArray[np.float64]
+
+ROUNDS = 5
+"""Corrections; each leaves about a tenth of the error."""
+
+
+def predistort(mapped: MappedTile, array: Array, conductance_range: tuple[float, float]) -> MappedTile:
+    """Return the tile with conductances whose array, wires included, does what the tile's would do without wires.
+
+    Parameters
+    ----------
+    mapped : MappedTile
+        What is wanted.
+    array : Array
+        The chip's array, for the resistance of its wires.
+    conductance_range : tuple of float
+        Lowest and highest conductance of a whole cell [S].
+
+    Notes
+    -----
+    With linear cells an array is its transfer matrix T, less than its conductances by what a cell's voltage lacks. The
+    larger conductance of a pair, or every one where there is a reference, is multiplied by what T lacks there, again
+    and again. The largest cannot grow, so all others shrink: the signal falls by a factor, of each output or, with a
+    reference, of the tile, by which the decoding grows.
+    """
+    low, high = conductance_range
+    wanted, g = mapped.g, mapped.g.copy()
+    count, outputs = len(mapped.factors), len(mapped.weight_per_siemens)
+    paired = not mapped.reference
+    # the column that each is told from: the other of its pair
+    other = np.arange(wanted.shape[1]) ^ 1
+    smaller = wanted <= wanted[:, other] if paired else np.zeros(wanted.shape, bool)
+    owner = np.minimum(np.arange(wanted.shape[1]) // count, outputs - 1)
+    factor = np.ones(outputs)
+    for _ in range(ROUNDS):
+        transfer = _transfer(g, array)
+        if paired:
+            aim = np.where(smaller, transfer, transfer[:, other] + factor[owner] * (wanted - wanted[:, other]))
+        else:
+            aim = factor[owner] * wanted
+        g = g * np.where(transfer > 0, aim / np.where(transfer > 0, transfer, 1.0), 1.0)
+        excess = np.maximum(np.maximum.reduceat(g.max(axis=0), count * np.arange(outputs)) / high, 1.0)
+        factor /= excess if paired else excess.max()
+        g = np.clip(g, low, high)
+    return replace(
+        mapped,
+        g=g,
+        weight_per_siemens=mapped.weight_per_siemens / factor,
+        reference=mapped.reference * float(factor[0]),
+    )
+
+
+def _transfer(g: Floats, array: Array) -> Floats:
+    """Return what the array makes of each input, (rows, columns) [S]."""
+    crossbar = Crossbar(g, r_word_line=array.r_word_line, r_bit_line=array.r_bit_line)
+    return np.asarray(crossbar.transfer_matrix().T)
