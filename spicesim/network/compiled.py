@@ -82,8 +82,8 @@ class CompiledNetwork:
         nodes, notes = find_analog_nodes(loaded, constants, digital)
         if not nodes:
             raise NetworkError(
-                "the network has no Gemm, MatMul or Conv with constant weights, so nothing for arrays to do; "
-                "export it with its weights"
+                "the network has no Gemm, MatMul, Einsum or Conv with constant weights, so nothing for arrays to do; "
+                + (notes[0] if notes else "export it with its weights")
             )
         program = cut_network(loaded, constants, nodes)
         self._reference = program.reference

@@ -1,6 +1,7 @@
 """Which nodes of a network are matrix-vector products that arrays can do."""
 
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -9,6 +10,7 @@ import numpy.typing as npt
 import onnx
 
 from spicesim.errors import NetworkError
+from spicesim.network.contraction import Contraction, contract_matmul, parse_einsum
 from spicesim.network.convolution import ConvGeometry
 
 __all__ = ["AnalogNode", "find_analog_nodes"]
@@ -19,7 +21,7 @@ Constants = dict[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AnalogNode:
-    """A product with constant weights: a Gemm, MatMul or Conv node."""
+    """A product with constant weights: a Gemm, MatMul, Einsum or Conv node."""
 
     name: str
     """Name of the node, or operator and position where the file gives none."""
@@ -30,13 +32,15 @@ class AnalogNode:
     output: str
     """Name of the value it makes."""
     weights: Floats
-    """Weights, (outputs, inputs); (outputs, inputs of a group) of a grouped convolution."""
+    """Weights, (outputs, inputs); (outputs, inputs of a group) where there are groups."""
     bias: Floats | None = None
     """Bias, (outputs,), added digitally."""
     geometry: ConvGeometry | None = None
-    """Geometry of a convolution; None for products along the last axis."""
+    """Geometry of a convolution; None for other products."""
+    contraction: Contraction | None = None
+    """Axes of a product that is neither a convolution nor along the last axis."""
     groups: int = 1
-    """Groups of a convolution, which share neither inputs nor outputs."""
+    """Groups of a convolution or matrices of a stack, which share neither inputs nor outputs."""
     rank: int = 0
     """Fewest axes of what a product along the last axis makes."""
 
@@ -57,6 +61,54 @@ class AnalogNode:
         grouped = vectors.reshape(len(vectors), self.groups, -1).swapaxes(0, 1)
         matrices = self.weights.reshape(self.groups, self.outputs // self.groups, -1).swapaxes(1, 2)
         return np.asarray((grouped @ matrices).swapaxes(0, 1).reshape(len(vectors), self.outputs))
+
+    def vectors(self, x: npt.NDArray[Any], limit: int) -> Iterator[Floats]:
+        """Cut inputs into blocks of vectors (batch, rows) of about `limit` at most.
+
+        Raises
+        ------
+        NetworkError
+            If the inputs have another size than the weights, or are not finite.
+        """
+        geometry, contraction, flat = self.geometry, self.contraction, None
+        if contraction is not None:
+            wanted, flat = contraction.description, contraction.arrange(x)
+        elif geometry is not None:
+            channels = self.rows // math.prod(geometry.kernel)
+            wanted = f"{channels} channels"
+            flat = x if x.ndim == geometry.dimensions + 2 and x.shape[1] == channels else None
+        else:
+            wanted = f"{self.rows} numbers on the last axis"
+            flat = x.reshape(-1, self.rows) if x.ndim and x.shape[-1] == self.rows else None
+        if flat is None:
+            raise NetworkError(
+                f"{self.op} {self.name!r}: its input has shape {x.shape}, its weights want {wanted}; "
+                "export the network again"
+            )
+        if not np.isfinite(x).all():
+            raise NetworkError(f"the input of {self.name!r} is NaN or infinite; check weights and data")
+        if geometry is not None:
+            yield from geometry.patches(geometry.images(x), limit)
+            return
+        for start in range(0, len(flat), limit):
+            yield flat[start : start + limit].astype(float)
+
+    def count(self, x: npt.NDArray[Any]) -> int:
+        """Return the number of vectors that :meth:`vectors` makes of inputs."""
+        if self.contraction is not None:
+            return self.contraction.count(x.shape)
+        if self.geometry is None:
+            return math.prod(x.shape[:-1])
+        return len(x) * math.prod(self.geometry.output_size(*self.geometry.images(x).shape[2:]))
+
+    def restore(self, y: Floats, x: npt.NDArray[Any]) -> Floats:
+        """Return products (batch, outputs) in the shape of the node's output, for inputs `x`."""
+        if self.contraction is not None:
+            return self.contraction.restore(y, x.shape)
+        if self.geometry is None:
+            return y.reshape((1,) * (self.rank - x.ndim) + (*x.shape[:-1], y.shape[-1]))
+        size = self.geometry.output_size(*self.geometry.images(x).shape[2:])[-self.geometry.dimensions :]
+        return np.moveaxis(y.reshape(len(x), *size, y.shape[-1]), -1, 1)
 
 
 def find_analog_nodes(
@@ -91,8 +143,12 @@ def find_analog_nodes(
         if name in names:
             name = f"{name}_{position}"
         names.add(name)
+        if node.domain not in ("", "ai.onnx") or node.output[0] in constants:
+            continue
         parse = _PARSERS.get(node.op_type)
-        if parse is None or node.domain not in ("", "ai.onnx") or node.output[0] in constants:
+        if parse is None:
+            if node.op_type in _ALWAYS_DIGITAL:
+                notes.append(f"{node.op_type} {name!r} stays digital: arrays do Gemm, MatMul, Einsum and Conv only")
             continue
         if name in digital:
             notes.append(f"{node.op_type} {name!r} stays digital, as asked")
@@ -111,12 +167,16 @@ def find_analog_nodes(
 def _parse_gemm(name: str, node: onnx.NodeProto, constants: Constants) -> AnalogNode | str:
     """Read ``Y = alpha A B + beta C``."""
     options = _attributes(node)
-    if options.get("transA", 0):
-        _reject(name, node, "transA = 1 multiplies columns", "transpose its input in a node of its own")
-    weights = _constant_weights(name, node, constants)
+    if node.input[1] not in constants:
+        return f"Gemm {name!r} multiplies computed values and stays digital"
+    weights = constants[node.input[1]].astype(float)
     if weights.ndim != 2:
         _reject(name, node, f"weights of shape {weights.shape} are no matrix", "export it again")
     weights = weights if options.get("transB", 0) else weights.T
+    contraction = None
+    if options.get("transA", 0):
+        sizes = {"x": weights.shape[1], "y": weights.shape[0]}
+        contraction = Contraction(value="xb", result="by", groups="", inputs="x", outputs="y", sizes=sizes)
     bias = None
     if len(node.input) > 2 and node.input[2]:
         if node.input[2] not in constants:
@@ -127,29 +187,54 @@ def _parse_gemm(name: str, node: onnx.NodeProto, constants: Constants) -> Analog
         bias = np.broadcast_to(c.reshape(-1), len(weights)).copy()
     return AnalogNode(
         name=name, op=node.op_type, input=node.input[0], output=node.output[0],
-        weights=weights * options.get("alpha", 1.0), bias=bias,
+        weights=weights * options.get("alpha", 1.0), bias=bias, contraction=contraction,
     )  # fmt: skip
 
 
 def _parse_matmul(name: str, node: onnx.NodeProto, constants: Constants) -> AnalogNode | str:
-    """Read ``Y = A B``; only a constant matrix B goes on arrays."""
-    left, right = node.input
-    if left in constants:
-        return f"MatMul {name!r} has its constant on the left and stays digital"
-    if right not in constants:
+    """Read ``Y = A B``, of which one is constant: a matrix, or a stack of them."""
+    position = next((k for k in (1, 0) if node.input[k] in constants), None)
+    if position is None:
         return f"MatMul {name!r} multiplies two computed values and stays digital"
-    weights = constants[right]
-    if weights.ndim < 2 or weights.size != weights.shape[-2] * weights.shape[-1]:
+    weights = constants[node.input[position]].astype(float)
+    if weights.ndim < 2:
         return f"MatMul {name!r} has weights of shape {weights.shape}, no matrix, and stays digital"
+    if position == 1 and weights.size == weights.shape[-2] * weights.shape[-1]:
+        return AnalogNode(
+            name=name, op=node.op_type, input=node.input[0], output=node.output[0],
+            weights=weights.reshape(weights.shape[-2:]).T, rank=weights.ndim if weights.ndim > 2 else 0,
+        )  # fmt: skip
+    return _contract(name, node, position, weights, *contract_matmul(weights.shape, left=position == 0))
+
+
+def _parse_einsum(name: str, node: onnx.NodeProto, constants: Constants) -> AnalogNode | str:
+    """Read a sum of products of two operands, one of them constant."""
+    equation = _attributes(node)["equation"].decode()
+    position = next((k for k, operand in enumerate(node.input) if operand in constants), None)
+    if position is None:
+        return f"Einsum {name!r} multiplies computed values and stays digital"
+    weights = constants[node.input[position]].astype(float)
+    found = parse_einsum(equation, position, weights.shape)
+    if found is None:
+        return f"Einsum {name!r}, {equation!r}, is no product of vectors by a matrix and stays digital"
+    return _contract(name, node, position, weights, *found)
+
+
+def _contract(
+    name: str, node: onnx.NodeProto, position: int, weights: Floats, contraction: Contraction, axes: str
+) -> AnalogNode:
+    """Make the node of a contraction with weights whose axes are named."""
     return AnalogNode(
-        name=name, op=node.op_type, input=left, output=node.output[0],
-        weights=weights.reshape(weights.shape[-2:]).T.astype(float), rank=weights.ndim if weights.ndim > 2 else 0,
+        name=name, op=node.op_type, input=node.input[1 - position], output=node.output[0],
+        weights=contraction.arrange_weights(weights, axes), contraction=contraction, groups=contraction.group_count,
     )  # fmt: skip
 
 
 def _parse_conv(name: str, node: onnx.NodeProto, constants: Constants) -> AnalogNode | str:
     """Read a convolution along one or two dimensions; along one, images are one line high."""
-    weights = _constant_weights(name, node, constants)
+    if node.input[1] not in constants:
+        return f"Conv {name!r} multiplies computed values and stays digital"
+    weights = constants[node.input[1]].astype(float)
     dimensions = weights.ndim - 2
     if dimensions not in (1, 2):
         _reject(name, node, f"its kernel has {dimensions} dimensions, not 1 or 2")
@@ -177,19 +262,16 @@ def _parse_conv(name: str, node: onnx.NodeProto, constants: Constants) -> Analog
     )  # fmt: skip
 
 
-_PARSERS = {"Gemm": _parse_gemm, "MatMul": _parse_matmul, "Conv": _parse_conv}
+_PARSERS = {"Gemm": _parse_gemm, "MatMul": _parse_matmul, "Einsum": _parse_einsum, "Conv": _parse_conv}
+_ALWAYS_DIGITAL = frozenset({
+    "ConvTranspose", "DeformConv", "LSTM", "GRU", "RNN", "ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul",
+})  # fmt: skip
+"""Operators that multiply by weights, too."""
 
 
 def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
     """Return a node's attributes as plain values."""
     return {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
-
-
-def _constant_weights(name: str, node: onnx.NodeProto, constants: Constants) -> npt.NDArray[Any]:
-    """Return the second input of a node, which must be constant."""
-    if node.input[1] not in constants:
-        _reject(name, node, "its weights are computed from the inputs, not constant")
-    return constants[node.input[1]].astype(float)
 
 
 def _reject(name: str, node: onnx.NodeProto, problem: str, remedy: str = "") -> NoReturn:

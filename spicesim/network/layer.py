@@ -1,6 +1,5 @@
 """One analog layer: numbers to DAC codes, tiles, ADC codes, and numbers again."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
@@ -11,7 +10,7 @@ from spicesim.behavioural.converter import Codes, Polarity, dac_voltages
 from spicesim.chip import Chip
 from spicesim.device_engine import DeviceEngine
 from spicesim.engine import Engine, IdealEngine, Tile
-from spicesim.errors import ConvergenceError, NetworkError
+from spicesim.errors import ConvergenceError
 from spicesim.mapping import DEFAULT_OPTIONS, MappedTile, MappingOptions, decode_outputs, map_weights
 from spicesim.network.gains import Gains, fit_tile_gains
 from spicesim.network.graph import AnalogNode
@@ -101,30 +100,11 @@ class AnalogLayer:
         NetworkError
             If the inputs have another size than the weights, or are not finite.
         """
-        rows, geometry = self.node.rows, self.node.geometry
-        limit = max(1, BLOCK // max(rows, self.columns))
-        channels = rows if geometry is None else rows // math.prod(geometry.kernel)
-        axis = -1 if geometry is None else 1
-        if (x.ndim != geometry.dimensions + 2 if geometry else x.ndim < 1) or x.shape[axis] != channels:
-            raise NetworkError(
-                f"{self.node.op} {self.name!r}: its input has shape {x.shape}, its weights want {channels} "
-                f"{'channels' if geometry else 'numbers on the last axis'}; export the network again"
-            )
-        if not np.isfinite(x).all():
-            raise NetworkError(f"the input of {self.name!r} is NaN or infinite; check weights and data")
-        if geometry is not None:
-            yield from geometry.patches(geometry.images(x), limit)
-            return
-        flat = x.reshape(-1, rows)
-        for start in range(0, len(flat), limit):
-            yield flat[start : start + limit].astype(float)
+        yield from self.node.vectors(x, max(1, BLOCK // max(self.node.rows, self.columns)))
 
     def count(self, x: npt.NDArray[Any]) -> int:
         """Return the number of vectors that :meth:`vectors` makes of a batch."""
-        geometry = self.node.geometry
-        if geometry is None:
-            return math.prod(x.shape[:-1])
-        return len(x) * math.prod(geometry.output_size(*geometry.images(x).shape[2:]))
+        return self.node.count(x)
 
     def fit(
         self,
@@ -218,13 +198,7 @@ class AnalogLayer:
         y = np.concatenate(blocks)
         if self.node.bias is not None:
             y += self.node.bias
-        geometry = self.node.geometry
-        if geometry is None:
-            y = y.reshape((1,) * (self.node.rank - x.ndim) + (*x.shape[:-1], y.shape[-1]))
-        else:
-            size = geometry.output_size(*geometry.images(x).shape[2:])[-geometry.dimensions :]
-            y = np.moveaxis(y.reshape(len(x), *size, y.shape[-1]), -1, 1)
-        return np.ascontiguousarray(y, dtype=x.dtype)
+        return np.ascontiguousarray(self.node.restore(y, x), dtype=x.dtype)
 
     def _multiply(
         self,
