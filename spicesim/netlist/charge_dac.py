@@ -9,6 +9,7 @@ import numpy.typing as npt
 from spicesim.blocks import ChargeDac
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
+from spicesim.netlist.drawing import draw_charge_dac
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.process import block_text
 from spicesim.netlist.senseamp import supplies
@@ -36,7 +37,7 @@ def charge_dac_blocks(chip: Chip, sizes: ChargeDac) -> list[str]:
     length = spice_number(chip.process.min_length)
     lines = [
         f"* chargedac: {sizes.bits}-bit charge-redistribution DAC",
-        "*",
+        *draw_charge_dac(sizes.bits),
         "* ports       top, bits from the least significant, v0 v1 (bottom plate of a bit that is 0, 1), vdd vss",
         f".subckt chargedac top {' '.join(f'b{k}' for k in range(sizes.bits))} v0 v1 vdd vss",
         f"cend top v0 {spice_number(sizes.unit)}",

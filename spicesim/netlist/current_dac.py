@@ -3,6 +3,7 @@
 from spicesim.blocks import CurrentDac
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
+from spicesim.netlist.drawing import draw_current_dac
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.process import block_text
 from spicesim.netlist.senseamp import supplies
@@ -24,7 +25,7 @@ def current_dac_blocks(chip: Chip, sizes: CurrentDac) -> list[str]:
     )
     lines = [
         f"* currentdac: {sizes.bits}-bit current-steering DAC",
-        "*",
+        *draw_current_dac(sizes.bits),
         "* ports       outp outn, bits from the least significant, vdd vss",
         f".subckt currentdac outp outn {' '.join(f'b{k}' for k in range(sizes.bits))} vdd vss",
         f"xbias vb vc vdd vss current_bias i={spice_number(sizes.unit)} parts=8 {shared}",

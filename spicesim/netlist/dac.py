@@ -7,6 +7,7 @@ from PySpice.Spice.Netlist import SubCircuit
 from spicesim.behavioural.converter import Polarity
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
+from spicesim.netlist.drawing import draw_ladder
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.process import block_text
 from spicesim.netlist.senseamp import supplies
@@ -61,8 +62,9 @@ class LadderDac(SubCircuit):  # type: ignore[misc]  # PySpice has no types
 
 def dac_blocks(chip: Chip) -> list[str]:
     """Return the subcircuits that :func:`dac_line` calls, the amplifier excepted."""
-    ladder = f"* dac: {chip.dac.bits}-bit R-2R ladder, switches, and an amplifier as buffer\n{LadderDac(chip)}".lower()
-    return [block_text("switch", chip), ladder]
+    bits = chip.dac.bits
+    head = [f"* dac: {bits}-bit R-2R ladder, switches, and an amplifier as buffer", *draw_ladder(bits)]
+    return [block_text("switch", chip), "\n".join([*head, str(LadderDac(chip)).lower()])]
 
 
 def dac_references(chip: Chip, polarity: Polarity) -> str:

@@ -1,6 +1,6 @@
 """Drawings of arrays for the heads of netlists, with the names of nodes and elements."""
 
-__all__ = ["CROSSBAR", "PAIRED", "TILE"]
+__all__ = ["CROSSBAR", "PAIRED", "TILE", "draw_charge_dac", "draw_current_dac", "draw_ladder"]
 
 TILE = (
     "",
@@ -36,3 +36,45 @@ CROSSBAR = (
 
 PAIRED = ("differential cells: xc_I_K lies between wl_I_2K and the bit lines of columns 2K (gp) and 2K + 1 (gn)",)
 """What a drawing needs for cells of two columns."""
+
+
+def draw_ladder(bits: int) -> list[str]:
+    """Draw the R-2R ladder of a DAC, as comment lines."""
+    last = bits - 1
+    return [
+        "*",
+        f"*        vlo ──[rend]── n0 ──[rrung1]── n1 ── .. ──[rrung{last}]── n{last} ── xbuffer ── out",
+        f"*                       │               │                   {' ' * len(str(last))}   │",
+        f"*                    [rleg0]         [rleg1]                {' ' * len(str(last))}[rleg{last}]",
+        f"*                      xsw0            xsw1                 {' ' * len(str(last))} xsw{last}",
+        "*                  vlo (b0 low) or vhi (b0 high), and so on",
+        "*",
+        "* The rungs are r, the legs and the end 2 r; the amplifier follows the ladder's last node.",
+        "*",
+        "* ports       out, bits from the least significant, vlo vhi vdd vss",
+    ]
+
+
+def draw_charge_dac(bits: int) -> list[str]:
+    """Draw the capacitors of a charge-redistribution DAC, as comment lines."""
+    last = bits - 1
+    return [
+        "*",
+        "*        top ──┬────────┬────────┬─── .. ───┐",
+        f"*             cend      c0       c1         c{last}",
+        f"*              │       xsw0     xsw1       xsw{last}",
+        "*              v0       v0 (bit low) or v1 (bit high)",
+        "*",
+    ]
+
+
+def draw_current_dac(bits: int) -> list[str]:
+    """Draw the cells of a current-steering DAC, as comment lines."""
+    last = bits - 1
+    return [
+        "*",
+        "*        outp ──┬────────┬─── .. ───┐",
+        f"*             xbit0    xbit1      xbit{last}     sinks of 1, 2, .. {2**last} parts, gates vb vc by xbias",
+        "*        outn ──┴────────┴─── .. ───┘",
+        "*",
+    ]
