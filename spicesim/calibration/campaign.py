@@ -23,7 +23,7 @@ class Cost(Model):
     simulations: int
     """Ngspice runs."""
     seconds: float
-    """Time of all of them, one after the other, when they were done [s]."""
+    """Processor time of all of them, when they were done [s]."""
 
     def __sub__(self, other: "Cost") -> "Cost":
         return Cost(simulations=self.simulations - other.simulations, seconds=self.seconds - other.seconds)

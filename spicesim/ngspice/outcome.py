@@ -25,7 +25,7 @@ class Results:
     plots: tuple[Plot, ...]
     """One a card."""
     seconds: float
-    """How long the simulator ran [s]."""
+    """Processor time of the simulator [s]; in process, time that went by."""
     aid: str = ""
     """What it took to converge, of :data:`spicesim.ngspice.aids.AIDS`; empty for the netlist as it was written."""
 

@@ -22,8 +22,7 @@ def cost_section(calibration: Calibration) -> Section:
         columns = (Column(title="step", text=True), Column(title="simulations"), Column(title="time", unit="s"))
         blocks.append(
             Table(
-                caption="Time of the simulations one after the other, when they were done; those found in the cache "
-                "count as when they were made.",
+                caption="Processor time of the simulations; those found in the cache count as when they were made.",
                 columns=columns,
                 rows=tuple((n, f"{c.simulations}", f"{c.seconds:.1f}") for n, c in calibration.costs.items()),
                 wide=False,
