@@ -9,9 +9,10 @@ import numpy as np
 from spicesim.behavioural.arrays import Floats
 from spicesim.calibration.calibration import Calibration, load_calibration
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.mismatch_check import check_mismatch
 from spicesim.calibration.tiles import build_cases, check_tiles, random_matrices
 from spicesim.cli.options import jobs_option, timeout_option
-from spicesim.cli.tables import format_checks
+from spicesim.cli.tables import format_checks, format_mismatch
 from spicesim.errors import SpecError
 from spicesim.files import write_text
 from spicesim.network import compile_network, digits_network, load_digits
@@ -24,12 +25,23 @@ __all__ = ["audit", "trained_matrices"]
 @click.argument("calibration_path", metavar="CAL.json")
 @click.option("--sizes", metavar="N,N", default="16,32", help="Rows and columns of the square tiles.")
 @click.option("--vectors", metavar="N", type=click.IntRange(0), default=6, help="Random vectors a tile.")
+@click.option(
+    "--mismatch", "draws", metavar="N", type=click.IntRange(2),
+    help="Instead, draw every transistor and resistor of N chips, and compare a tile of the least size on each.",
+)  # fmt: skip
 @click.option("--seed", metavar="S", type=int, default=1, help="Seed of conductances and vectors.")
 @click.option("--json", "json_path", metavar="OUT.json", help="Write all compared voltages.")
 @jobs_option
 @timeout_option
 def audit(
-    calibration_path: str, sizes: str, vectors: int, seed: int, json_path: str | None, jobs: int | None, timeout: float
+    calibration_path: str,
+    sizes: str,
+    vectors: int,
+    draws: int | None,
+    seed: int,
+    json_path: str | None,
+    jobs: int | None,
+    timeout: float,
 ) -> None:
     """Compare a calibration with whole tiles at transistor level.
 
@@ -43,16 +55,31 @@ def audit(
         raise SpecError(f"--sizes takes numbers with commas, such as 16,32; got {sizes!r}") from None
     if min(numbers) < 2:
         raise SpecError(f"--sizes must be at least 2, got {min(numbers)}")
+    campaign = Campaign(seed=seed, simulator=BatchSimulator(timeout=timeout), jobs=jobs, progress=True)
+    if draws is not None:
+        _audit_mismatch(calibration, campaign, draws, min(numbers), json_path)
+        return
     chip = calibration.chip
     matrices = random_matrices(chip, numbers, seed) | trained_matrices(calibration, numbers)
     cases = build_cases(chip, calibration.tile, matrices, random_vectors=vectors, seed=seed)
-    campaign = Campaign(simulator=BatchSimulator(timeout=timeout), jobs=jobs, progress=True)
     checks = check_tiles(chip, cases, campaign, "audit")
     click.echo(format_checks(checks))
     for failure in campaign.failures:
         click.echo(f"left out, as it failed: {failure}")
     if json_path is not None:
         write_text(json_path, json.dumps([check.model_dump(mode="json") for check in checks], indent=1) + "\n")
+        click.echo(f"wrote {json_path}")
+
+
+def _audit_mismatch(calibration: Calibration, campaign: Campaign, draws: int, size: int, json_path: str | None) -> None:
+    """Compare drawn chips, in columns that stay linear and in columns that saturate."""
+    checks = [
+        check_mismatch(calibration, campaign, draws=draws, size=size, saturating=saturating)
+        for saturating in (False, True)
+    ]
+    click.echo(format_mismatch(checks))
+    if json_path is not None:
+        write_text(json_path, json.dumps([check.document() for check in checks], indent=1) + "\n")
         click.echo(f"wrote {json_path}")
 
 

@@ -1,0 +1,148 @@
+"""Check mismatch: whole tiles in which every transistor and resistor is drawn, one by one and as a distribution."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import kstest
+
+from spicesim.behavioural.arrays import Floats
+from spicesim.behavioural.converter import Polarity
+from spicesim.calibration.calibration import Calibration
+from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.mismatch import chip_draw, find_instance, with_chip_mismatch
+from spicesim.calibration.patterns import code_vectors, random_conductances
+from spicesim.calibration.tiles import choose_feedback, tile_netlist, tile_outputs
+from spicesim.errors import SpecError
+
+__all__ = ["MismatchCheck", "check_mismatch"]
+
+STATISTICAL_DRAWS = 1000
+"""Tiles drawn from the statistics alone, which take a solve each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MismatchCheck:
+    """One programmed tile on many drawn chips, for one code vector and more."""
+
+    name: str
+    """What was run."""
+    full_scale: float
+    """Swing to the nearer rail [V]."""
+    measured: Floats
+    """Outputs below the reference in ngspice, shape (draws, vectors, columns) [V]."""
+    predicted: Floats
+    """The same from a few parameters of each block, found by simulating the block alone."""
+    nominal: Floats
+    """The same without mismatch, shape (vectors, columns)."""
+    drawn: Floats
+    """The same of chips drawn from the statistics alone, shape (more draws, vectors, columns)."""
+    statistics: int
+    """Instances of each amplifier behind the statistics."""
+
+    @property
+    def errors(self) -> Floats:
+        """Predicted less measured, instance by instance, as fractions of full scale."""
+        return np.asarray((self.predicted - self.measured) / self.full_scale)
+
+    @property
+    def sigma_ratios(self) -> Floats:
+        """Standard deviations of the statistics' outputs over those of ngspice, shape (vectors, columns) [1]."""
+        return np.asarray(self.drawn.std(axis=0, ddof=1) / self.measured.std(axis=0, ddof=1))
+
+    @property
+    def sigma_error(self) -> float:
+        """Relative standard error of one such ratio, of the draws in ngspice and of those behind the statistics [1]."""
+        return float(np.sqrt(0.5 / (len(self.measured) - 1) + 0.5 / (self.statistics - 1)))
+
+    @property
+    def p_values(self) -> Floats:
+        """Kolmogorov-Smirnov p, that both are of one distribution, shape (vectors, columns)."""
+        vectors, columns = self.nominal.shape
+        return np.array([
+            [kstest(self.measured[:, k, j], self.drawn[:, k, j]).pvalue for j in range(columns)]
+            for k in range(vectors)
+        ])  # fmt: skip
+
+    def document(self) -> dict[str, Any]:
+        """Return all numbers but the drawn outputs as plain data, ready for JSON."""
+        arrays = {name: getattr(self, name).tolist() for name in ("measured", "predicted", "nominal")}
+        return {
+            "name": self.name, "full_scale": self.full_scale, "sigma_ratios": self.sigma_ratios.tolist(),
+            "sigma_error": self.sigma_error, "p_values": self.p_values.tolist(), **arrays,
+        }  # fmt: skip
+
+
+def check_mismatch(
+    calibration: Calibration,
+    campaign: Campaign,
+    *,
+    draws: int = 60,
+    size: int = 16,
+    polarity: Polarity = "unipolar",
+    saturating: bool = False,
+    vectors: tuple[str, ...] = ("random 0", "near half on"),
+) -> MismatchCheck:
+    """Run one programmed tile on many drawn chips in ngspice, and beside it in the behavioural tile.
+
+    Parameters
+    ----------
+    calibration : Calibration
+        With its mismatch.
+    campaign : Campaign
+        Runs the simulations; its seed is that of the chips, of the conductances and of the vectors.
+    draws : int
+        Chips.
+    size : int
+        Rows and columns, at most those of the chip.
+    polarity : {"unipolar", "bipolar"}
+        Coding of the inputs.
+    saturating : bool
+        Whether half of the columns are past their rails at half of full scale.
+    vectors : tuple of str
+        Code vectors, by the names of :func:`spicesim.calibration.patterns.code_vectors`.
+
+    Raises
+    ------
+    SpecError
+        If there are too few draws to compare.
+    CalibrationError
+        If the calibration has no mismatch.
+    """
+    if draws < 2:
+        raise SpecError(f"mismatch is checked on 2 chips or more, got {draws}")
+    chip, model = calibration.chip, calibration.require_mismatch()
+    size = min(size, chip.array.rows, chip.array.columns)
+    rng = np.random.default_rng([campaign.seed, size, saturating, polarity == "bipolar"])
+    g = random_conductances((size, size), chip.cell.g_min, chip.cell.g_max, rng, 0.25 * chip.cell.g_max)
+    r = choose_feedback(chip, g, saturating=saturating)
+    chosen = code_vectors(size, chip.dac.bits, 1, rng)
+    codes = np.stack([chosen[name] for name in vectors])
+    netlists, predicted = [], []
+    for k in range(draws):
+        draw = chip_draw(campaign.seed, k)
+        instance = find_instance(
+            calibration, size, size, polarity=polarity, r_feedback=r, draw=draw, campaign=campaign
+        )  # fmt: skip
+        tile = calibration.tile(g, polarity, r, instance=instance)
+        state = tile.solve(codes)
+        predicted.append(state.v_out)
+        plain = [tile_netlist(chip, tile, vector, state, n) for n, vector in enumerate(codes)]
+        netlists += [with_chip_mismatch(netlist, calibration, draw) for netlist in plain]
+    results = campaign.run(netlists, "check mismatch")
+    measured = np.stack([tile_outputs(chip, found, size) for found in results]).reshape(draws, len(codes), size)
+
+    def outputs(seed: int) -> Floats:
+        instance = model.draw(size, size, polarity=polarity, r_feedback=r, seed=seed, name="check")
+        return calibration.tile(g, polarity, r, instance=instance).solve(codes).v_out
+
+    nominal = calibration.tile(g, polarity, r)
+    return MismatchCheck(
+        name=f"{size}x{size} {polarity} {'saturating' if saturating else 'linear'}",
+        full_scale=nominal.senseamp.full_scale,
+        measured=measured,
+        predicted=np.stack(predicted),
+        nominal=nominal.solve(codes).v_out,
+        drawn=np.stack([outputs(seed) for seed in range(STATISTICAL_DRAWS)]),
+        statistics=model.senseamp(r).parameters.draws,
+    )

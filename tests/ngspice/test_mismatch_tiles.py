@@ -1,0 +1,128 @@
+"""Chips with every transistor and resistor drawn: predicted one by one, and by their statistics."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from spicesim.calibration.calibration import load_calibration
+from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.mismatch import calibrate_mismatch
+from spicesim.calibration.mismatch_check import check_mismatch
+from spicesim.cli.main import cli
+from spicesim.engine import ExactEngine, Tile
+from spicesim.errors import CalibrationError, SpecError
+from spicesim.network import digits_network, load_digits
+from spicesim.report import write_calibration_report
+
+DRAWS = 3
+
+
+@pytest.fixture(scope="module")
+def calibration(gf180_calibration):
+    """GF180MCU with the distributions of its blocks."""
+    return gf180_calibration.model_copy(
+        update={"mismatch": calibrate_mismatch(gf180_calibration, Campaign(quick=True))}
+    )
+
+
+@pytest.fixture(scope="module")
+def calibration_file(calibration, tmp_path_factory):
+    path = tmp_path_factory.mktemp("mismatch") / "chip.cal.json"
+    calibration.save(path)
+    return path
+
+
+@pytest.mark.parametrize(("saturating", "limit"), [(False, 3e-4), (True, 2e-3)], ids=["linear", "saturating"])
+def test_drawn_chips_are_predicted_from_a_few_parameters_of_each_block(calibration, saturating, limit):
+    check = check_mismatch(calibration, Campaign(seed=5), draws=DRAWS, saturating=saturating)
+    assert check.measured.shape == (DRAWS, 2, 16)
+    assert np.abs(check.errors).max() <= limit
+    spread = np.abs(check.nominal - check.measured).max() / check.full_scale
+    assert spread > 20 * np.abs(check.errors).max()
+    assert check.drawn.std(axis=0).min() > 0
+    distance = np.abs(check.measured - check.drawn.mean(axis=0)) / check.drawn.std(axis=0)
+    assert distance.max() < 5  # of 96 outputs, some of them skewed where they clip
+    assert (check.p_values > 1e-3).all()
+
+
+def test_few_parameters_leave_little_of_blocks_that_took_no_part(calibration):
+    model = calibration.mismatch
+    for polarity, dac in model.dacs.items():
+        assert dac.residual < 1e-5 * calibration.chip.dac.v_span, polarity
+    for amplifier in model.senseamps:
+        assert len(amplifier.parameters.names) <= 6
+        assert amplifier.residual < 3e-4 * calibration.senseamp(amplifier.r_feedback).full_scale
+
+
+def test_feedback_resistors_spread_as_planted(calibration):
+    model = calibration.mismatch
+    for amplifier in model.senseamps:
+        gain = amplifier.parameters
+        assert gain.sigma[0] == pytest.approx(model.resistors, rel=4 / np.sqrt(2 * gain.draws))
+        assert gain.mean[0] == pytest.approx(1, abs=4 * model.resistors / np.sqrt(gain.draws))
+
+
+def test_a_seed_is_a_chip_and_a_name_a_tile(calibration):
+    model, options = calibration.mismatch, {"polarity": "unipolar", "r_feedback": 20e3}
+    first, again, chip, tile = (
+        model.draw(4, 3, seed=seed, name=name, **options)
+        for seed, name in ((1, "layer:0"), (1, "layer:0"), (2, "layer:0"), (1, "layer:1"))
+    )
+    np.testing.assert_array_equal(first.r_cell, again.r_cell)
+    for other in (chip, tile):
+        assert not np.array_equal(first.amplifier_parameters, other.amplifier_parameters)
+    many = model.draw(4, 4000, seed=3, **options).amplifier_parameters
+    joint = model.senseamp(20e3).parameters
+    np.testing.assert_allclose(many.std(axis=0), joint.sigma, rtol=0.06)
+    np.testing.assert_allclose(np.corrcoef(many.T), joint.correlation, atol=0.08)
+
+
+def test_engines_draw_chips_and_need_the_statistics(calibration, gf180_calibration):
+    g = np.full((8, 4), 2e-5)
+    tile, codes = Tile(name="t", g=g, polarity="unipolar", r_feedback=20e3), np.full((2, 8), 90)
+    engines = [ExactEngine(calibration, mismatch_seed=seed) for seed in (None, 1, 1, 2)]
+    nominal, one, same, two = (engine.mvm(engine.prepare(tile), codes) for engine in engines)
+    np.testing.assert_array_equal(one, same)
+    for volts in (one, two):
+        assert 1e-3 < np.abs(volts / nominal - 1).max() < 0.2
+    with pytest.raises(CalibrationError, match="--aspects mismatch"):
+        ExactEngine(gf180_calibration, mismatch_seed=1)
+    with pytest.raises(SpecError, match="2 chips or more"):
+        check_mismatch(calibration, Campaign(), draws=1)
+
+
+def test_a_network_runs_on_a_drawn_chip(calibration_file, tmp_path):
+    digits, outputs = load_digits(), []
+    np.savez(tmp_path / "data.npz", x=digits.x[:20], y=digits.y[:20], x_calibration=digits.x_calibration)
+    words = ["infer", str(digits_network("mlp")), str(tmp_path / "data.npz"), "--calibration", str(calibration_file)]
+    for seed in (1, 2):
+        more = ["--mismatch", str(seed), "--json", str(tmp_path / "o.json"), "--output", str(tmp_path / "o.npz")]
+        found = CliRunner().invoke(cli, words + more, catch_exceptions=False)
+        assert found.exit_code == 0, found.output
+        assert json.loads((tmp_path / "o.json").read_text(encoding="utf-8"))["accuracy"] >= 0.9
+        with np.load(tmp_path / "o.npz") as arrays:
+            outputs.append(next(iter(arrays.values())))
+    assert not np.array_equal(*outputs)
+
+
+def test_audits_of_drawn_chips_tell_both_comparisons(calibration_file, tmp_path):
+    words = ["audit", str(calibration_file), "--mismatch", "2", "--sizes", "4", "--json", str(tmp_path / "a.json")]
+    found = CliRunner().invoke(cli, words, catch_exceptions=False)
+    assert found.exit_code == 0, found.output
+    for word in ("4x4 unipolar linear", "4x4 unipolar saturating", "sigma ratio", "KS p"):
+        assert word in found.output
+    for check in json.loads((tmp_path / "a.json").read_text(encoding="utf-8")):
+        assert np.shape(check["measured"]) == np.shape(check["predicted"]) == (2, 2, 4)
+
+
+def test_distributions_survive_their_file_and_are_on_the_page(calibration, calibration_file, tmp_path):
+    loaded = load_calibration(calibration_file)
+    assert loaded.hash == calibration.hash
+    write_calibration_report(loaded, tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    section = re.search(r'<section id="mismatch">.*?</section>', text, re.DOTALL)[0]
+    assert section.count("<figure") == 5
+    assert section.count("amplifier, ") >= len(calibration.senseamps)
