@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spicesim.network.layer import AnalogLayer
+from spicesim.network.node import AnalogNode
 
 __all__ = ["Activations", "collect_activations"]
 
@@ -26,7 +27,7 @@ class Activations:
 
 def collect_activations(
     layers: Sequence[AnalogLayer],
-    chunks: Iterable[tuple[int, Mapping[str, npt.NDArray[Any]]]],
+    chunks: Iterable[tuple[int, Mapping[AnalogNode, npt.NDArray[Any]]]],
     total: int,
     count: int,
     *,
@@ -38,8 +39,8 @@ def collect_activations(
     ----------
     layers : sequence of AnalogLayer
         The layers.
-    chunks : iterable of (int, mapping of str to ndarray)
-        Chunks of inputs: how many, and the values that drive the layers, by name.
+    chunks : iterable of (int, mapping of AnalogNode to ndarray)
+        Chunks of inputs: how many, and the values that drive the layers, by node.
     total : int
         Inputs in all chunks.
     count : int
@@ -52,7 +53,7 @@ def collect_activations(
     generator = np.random.default_rng(seed)
     for size, values in chunks:
         for k, layer in enumerate(layers):
-            value = values[layer.node.input]
+            value = values[layer.node]
             low, high = limits[k]
             limits[k] = min(low, float(value.min())), max(high, float(value.max()))
             for vectors in layer.vectors(value):

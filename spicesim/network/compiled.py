@@ -11,11 +11,13 @@ import onnx
 from spicesim.errors import MappingError, NetworkError
 from spicesim.mapping import DEFAULT_OPTIONS, MappingOptions
 from spicesim.network.activations import Activations, collect_activations
-from spicesim.network.graph import AnalogNode, find_analog_nodes
+from spicesim.network.graph import find_analog_nodes
 from spicesim.network.inputs import check_inputs, input_specs
 from spicesim.network.layer import BLOCK, AnalogLayer, Calibration
 from spicesim.network.model import find_constants, load_model, run_session
-from spicesim.network.segments import cut_network
+from spicesim.network.node import AnalogNode
+from spicesim.network.recurrence import Recurrence
+from spicesim.network.segments import Segment, cut_network
 
 __all__ = ["CHUNK", "CompiledNetwork", "Inputs", "batch_length", "check_output"]
 
@@ -53,7 +55,7 @@ class CompiledNetwork:
     ----------
     layers : tuple of AnalogLayer
         The nodes on arrays, in the order of execution.
-    steps : tuple of AnalogLayer or Segment
+    steps : tuple of Segment, AnalogNode or Recurrence
         What to run, each after the last.
     notes : tuple of str
         Sentences on products that stay digital.
@@ -82,26 +84,34 @@ class CompiledNetwork:
         nodes, notes = find_analog_nodes(loaded, constants, digital)
         if not nodes:
             raise NetworkError(
-                "the network has no Gemm, MatMul, Einsum or Conv with constant weights, so nothing for arrays to do; "
-                + (notes[0] if notes else "export it with its weights")
+                "the network has no Gemm, MatMul, Einsum, Conv, LSTM, GRU or RNN with constant weights, "
+                "so nothing for arrays to do; " + (notes[0] if notes else "export it with its weights")
             )
         program = cut_network(loaded, constants, nodes)
         self._reference = program.reference
         self._inputs = input_specs(program.reference)
-        layers = {node.name: AnalogLayer(node, calibration, mapping) for node in nodes}
-        count = sum(len(layer.mapped) for layer in layers.values())
+        self.steps = program.steps
+        self._analog = [step for step in program.steps if not isinstance(step, Segment)]
+        free = {spec.name for spec in self._inputs if spec.shape[0] is None}
+        for step in self._analog:
+            if isinstance(step, Recurrence) and step.takes[0] in free:
+                raise NetworkError(
+                    f"{step.op} {step.name!r}: the first axis of input {step.takes[0]!r} is time, not the batch; "
+                    "export the network with the batch first, or with sequences of fixed length"
+                )
+        layers = {node: AnalogLayer(node, calibration, mapping) for step in self._analog for node in step.products}
+        self.layers = tuple(layers.values())
+        count = sum(len(layer.mapped) for layer in self.layers)
         if max_tiles is not None and count > max_tiles:
-            most = max(layers.values(), key=lambda layer: len(layer.mapped))
-            array = calibration.chip.array
+            taken = {step.name: sum(len(layers[node].mapped) for node in step.products) for step in self._analog}
+            most, array = max(taken, key=taken.__getitem__), calibration.chip.array
             raise MappingError(
                 f"the network takes {count} tiles of {array.rows}x{array.columns}, allowed are {max_tiles}; allow more "
-                f"or keep layers digital: {most.name!r} takes {len(most.mapped)}"
+                f"or keep layers digital: {most!r} takes {taken[most]}"
             )
         self.batch = next((spec.shape[0] for spec in self._inputs if spec.shape[0]), None)
         self.dac_bits = calibration.chip.dac.bits
         self.output_names = tuple(value.name for value in loaded.graph.output)
-        self.steps = tuple(layers[step.name] if isinstance(step, AnalogNode) else step for step in program.steps)
-        self.layers = tuple(step for step in self.steps if isinstance(step, AnalogLayer))
         self.notes = tuple(notes)
 
     def check(self, x: Inputs) -> dict[str, Array]:
@@ -137,9 +147,13 @@ class CompiledNetwork:
     def collect(self, x: Inputs, count: int, *, seed: int = 0) -> list[Activations]:
         """Collect about `count` vectors that drive each layer, as the digital network makes them."""
         arrays = self.check(x)
-        names = [layer.node.input for layer in self.layers]
-        chunks = ((batch_length(chunk), self.values(names, chunk)) for chunk in self.chunks(arrays))
+        chunks = ((batch_length(chunk), self._trace(chunk)) for chunk in self.chunks(arrays))
         return collect_activations(self.layers, chunks, batch_length(arrays), count, seed=seed)
+
+    def _trace(self, chunk: dict[str, Array]) -> dict[AnalogNode, Array]:
+        """Return what drives each product in the digital network."""
+        values = self.values({name for step in self._analog for name in step.takes}, chunk)
+        return {node: value for step in self._analog for node, value in step.trace(values).items()}
 
 
 def batch_length(arrays: Mapping[str, Array]) -> int:

@@ -1,8 +1,6 @@
 """Which nodes of a network are matrix-vector products that arrays can do."""
 
-import math
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
 from typing import Any, NoReturn
 
 import numpy as np
@@ -12,108 +10,19 @@ import onnx
 from spicesim.errors import NetworkError
 from spicesim.network.contraction import Contraction, contract_matmul, parse_einsum
 from spicesim.network.convolution import ConvGeometry
+from spicesim.network.model import node_attributes
+from spicesim.network.node import AnalogNode
+from spicesim.network.recurrence import AnalogStep, parse_recurrence
 
-__all__ = ["AnalogNode", "find_analog_nodes"]
+__all__ = ["find_analog_nodes"]
 
 Floats = npt.NDArray[np.float64]
 Constants = dict[str, npt.NDArray[Any]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class AnalogNode:
-    """A product with constant weights: a Gemm, MatMul, Einsum or Conv node."""
-
-    name: str
-    """Name of the node, or operator and position where the file gives none."""
-    op: str
-    """Its operator."""
-    input: str
-    """Name of the value it multiplies."""
-    output: str
-    """Name of the value it makes."""
-    weights: Floats
-    """Weights, (outputs, inputs); (outputs, inputs of a group) where there are groups."""
-    bias: Floats | None = None
-    """Bias, (outputs,), added digitally."""
-    geometry: ConvGeometry | None = None
-    """Geometry of a convolution; None for other products."""
-    contraction: Contraction | None = None
-    """Axes of a product that is neither a convolution nor along the last axis."""
-    groups: int = 1
-    """Groups of a convolution or matrices of a stack, which share neither inputs nor outputs."""
-    rank: int = 0
-    """Fewest axes of what a product along the last axis makes."""
-
-    @property
-    def outputs(self) -> int:
-        """Numbers that a product makes."""
-        return int(self.weights.shape[0])
-
-    @property
-    def rows(self) -> int:
-        """Numbers that a product takes."""
-        return int(self.weights.shape[1]) * self.groups
-
-    def multiply(self, vectors: Floats) -> Floats:
-        """Multiply vectors (batch, rows) by the weights, digitally: (batch, outputs)."""
-        if self.groups == 1:
-            return np.asarray(vectors @ self.weights.T)
-        grouped = vectors.reshape(len(vectors), self.groups, -1).swapaxes(0, 1)
-        matrices = self.weights.reshape(self.groups, self.outputs // self.groups, -1).swapaxes(1, 2)
-        return np.asarray((grouped @ matrices).swapaxes(0, 1).reshape(len(vectors), self.outputs))
-
-    def vectors(self, x: npt.NDArray[Any], limit: int) -> Iterator[Floats]:
-        """Cut inputs into blocks of vectors (batch, rows) of about `limit` at most.
-
-        Raises
-        ------
-        NetworkError
-            If the inputs have another size than the weights, or are not finite.
-        """
-        geometry, contraction, flat = self.geometry, self.contraction, None
-        if contraction is not None:
-            wanted, flat = contraction.description, contraction.arrange(x)
-        elif geometry is not None:
-            channels = self.rows // math.prod(geometry.kernel)
-            wanted = f"{channels} channels"
-            flat = x if x.ndim == geometry.dimensions + 2 and x.shape[1] == channels else None
-        else:
-            wanted = f"{self.rows} numbers on the last axis"
-            flat = x.reshape(-1, self.rows) if x.ndim and x.shape[-1] == self.rows else None
-        if flat is None:
-            raise NetworkError(
-                f"{self.op} {self.name!r}: its input has shape {x.shape}, its weights want {wanted}; "
-                "export the network again"
-            )
-        if not np.isfinite(x).all():
-            raise NetworkError(f"the input of {self.name!r} is NaN or infinite; check weights and data")
-        if geometry is not None:
-            yield from geometry.patches(geometry.images(x), limit)
-            return
-        for start in range(0, len(flat), limit):
-            yield flat[start : start + limit].astype(float)
-
-    def count(self, x: npt.NDArray[Any]) -> int:
-        """Return the number of vectors that :meth:`vectors` makes of inputs."""
-        if self.contraction is not None:
-            return self.contraction.count(x.shape)
-        if self.geometry is None:
-            return math.prod(x.shape[:-1])
-        return len(x) * math.prod(self.geometry.output_size(*self.geometry.images(x).shape[2:]))
-
-    def restore(self, y: Floats, x: npt.NDArray[Any]) -> Floats:
-        """Return products (batch, outputs) in the shape of the node's output, for inputs `x`."""
-        if self.contraction is not None:
-            return self.contraction.restore(y, x.shape)
-        if self.geometry is None:
-            return y.reshape((1,) * (self.rank - x.ndim) + (*x.shape[:-1], y.shape[-1]))
-        size = self.geometry.output_size(*self.geometry.images(x).shape[2:])[-self.geometry.dimensions :]
-        return np.moveaxis(y.reshape(len(x), *size, y.shape[-1]), -1, 1)
-
-
 def find_analog_nodes(
     model: onnx.ModelProto, constants: Constants, digital: Collection[str] = ()
-) -> tuple[list[AnalogNode], list[str]]:
+) -> tuple[list[AnalogStep], list[str]]:
     """Find the nodes that arrays can do.
 
     Parameters
@@ -127,7 +36,7 @@ def find_analog_nodes(
 
     Returns
     -------
-    nodes : list of AnalogNode
+    nodes : list of AnalogNode or Recurrence
         In topological order.
     notes : list of str
         A sentence on every matrix product that stays digital.
@@ -137,7 +46,7 @@ def find_analog_nodes(
     NetworkError
         If a Gemm or Conv is of a kind that arrays cannot do, or `digital` names a node that is not there.
     """
-    nodes, notes, names = [], [], set[str]()
+    nodes, notes, names = list[AnalogStep](), list[str](), set[str]()
     for position, node in enumerate(model.graph.node):
         name = node.name or f"{node.op_type}_{position}"
         if name in names:
@@ -148,16 +57,16 @@ def find_analog_nodes(
         parse = _PARSERS.get(node.op_type)
         if parse is None:
             if node.op_type in _ALWAYS_DIGITAL:
-                notes.append(f"{node.op_type} {name!r} stays digital: arrays do Gemm, MatMul, Einsum and Conv only")
+                notes.append(f"{node.op_type} {name!r} stays digital: arrays do {', '.join(_PARSERS)} only")
             continue
         if name in digital:
             notes.append(f"{node.op_type} {name!r} stays digital, as asked")
             continue
         found = parse(name, node, constants)
-        if isinstance(found, AnalogNode):
-            nodes.append(found)
-        else:
+        if isinstance(found, str):
             notes.append(found)
+        else:
+            nodes.append(found)
     unknown = sorted(set(digital) - names)
     if unknown:
         raise NetworkError(f"no node {unknown[0]!r} to keep digital; there are: {', '.join(sorted(names))}")
@@ -166,7 +75,7 @@ def find_analog_nodes(
 
 def _parse_gemm(name: str, node: onnx.NodeProto, constants: Constants) -> AnalogNode | str:
     """Read ``Y = alpha A B + beta C``."""
-    options = _attributes(node)
+    options = node_attributes(node)
     if node.input[1] not in constants:
         return f"Gemm {name!r} multiplies computed values and stays digital"
     weights = constants[node.input[1]].astype(float)
@@ -209,7 +118,7 @@ def _parse_matmul(name: str, node: onnx.NodeProto, constants: Constants) -> Anal
 
 def _parse_einsum(name: str, node: onnx.NodeProto, constants: Constants) -> AnalogNode | str:
     """Read a sum of products of two operands, one of them constant."""
-    equation = _attributes(node)["equation"].decode()
+    equation = node_attributes(node)["equation"].decode()
     position = next((k for k, operand in enumerate(node.input) if operand in constants), None)
     if position is None:
         return f"Einsum {name!r} multiplies computed values and stays digital"
@@ -238,7 +147,7 @@ def _parse_conv(name: str, node: onnx.NodeProto, constants: Constants) -> Analog
     dimensions = weights.ndim - 2
     if dimensions not in (1, 2):
         _reject(name, node, f"its kernel has {dimensions} dimensions, not 1 or 2")
-    options = _attributes(node)
+    options = node_attributes(node)
     bias = None
     if len(node.input) > 2 and node.input[2]:
         if node.input[2] not in constants:
@@ -262,16 +171,14 @@ def _parse_conv(name: str, node: onnx.NodeProto, constants: Constants) -> Analog
     )  # fmt: skip
 
 
-_PARSERS = {"Gemm": _parse_gemm, "MatMul": _parse_matmul, "Einsum": _parse_einsum, "Conv": _parse_conv}
+_PARSERS: dict[str, Callable[[str, onnx.NodeProto, Constants], AnalogStep | str]] = {
+    "Gemm": _parse_gemm, "MatMul": _parse_matmul, "Einsum": _parse_einsum, "Conv": _parse_conv,
+    "LSTM": parse_recurrence, "GRU": parse_recurrence, "RNN": parse_recurrence,
+}  # fmt: skip
 _ALWAYS_DIGITAL = frozenset({
-    "ConvTranspose", "DeformConv", "LSTM", "GRU", "RNN", "ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul",
+    "ConvTranspose", "DeformConv", "ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul",
 })  # fmt: skip
 """Operators that multiply by weights, too."""
-
-
-def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    """Return a node's attributes as plain values."""
-    return {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
 def _reject(name: str, node: onnx.NodeProto, problem: str, remedy: str = "") -> NoReturn:

@@ -18,6 +18,7 @@ from spicesim.mapping import DEFAULT_OPTIONS, MappingOptions
 from spicesim.network.compiled import CompiledNetwork, Inputs, batch_length, check_output
 from spicesim.network.gains import Gains
 from spicesim.network.layer import AnalogLayer, Calibration
+from spicesim.network.node import AnalogNode
 from spicesim.network.preparation import prepare_tiles
 from spicesim.network.products import sample_products
 from spicesim.network.ranges import AdcFit, InputScale, LayerRanges
@@ -243,6 +244,7 @@ class Network:
         if self.ranges is None:
             self._tuning.fit_ranges_on_first(arrays)
         assert self.ranges is not None
+        ranges = self.ranges
         prepared, tiles, notes = self.prepare(engine, progress=progress), self.tiles(), self.notes
         if isinstance(engine, DeviceEngine):
             tiles = [tuple(ready.tile for ready in layer) for layer in prepared]
@@ -252,6 +254,13 @@ class Network:
         gains = self.gains or (None,) * len(self.layers)
         reservoir = Reservoir[SampledMvm](sample, seed)
         outputs: dict[str, list[Array]] = {name: [] for name in self._compiled.output_names}
+        places = {layer.node: k for k, layer in enumerate(self.layers)}
+
+        def multiply(node: AnalogNode, x: Array) -> Array:
+            k = places[node]
+            observe = sample_products(reservoir, node.name, tiles[k], ranges[k].adc, int(numbers[k]))
+            return self.layers[k].run(x, ranges[k], engine, prepared[k], meters[k], observe, gains[k])
+
         total, disable = batch_length(arrays), None if progress else True
         with one_blas_thread(), tqdm(total=total, unit="input", disable=disable, delay=1.0) as bar:
             for values in self._compiled.chunks(arrays, chunk):
@@ -259,16 +268,12 @@ class Network:
                 for step in self._compiled.steps:
                     if isinstance(step, Segment):
                         step.run(values)
-                        continue
-                    k = self.layers.index(step)
-                    observe = sample_products(reservoir, step.name, tiles[k], self.ranges[k].adc, int(numbers[k]))
-                    values[step.node.output] = step.run(
-                        values[step.node.input], self.ranges[k], engine, prepared[k], meters[k], observe, gains[k]
-                    )
+                    else:
+                        step.run(values, multiply)
                 for name, parts in outputs.items():
                     parts.append(check_output(name, values[name], size))
                 bar.update(size)
-        stats = map(AnalogLayer.stats, self.layers, self.ranges, meters, gains)
+        stats = map(AnalogLayer.stats, self.layers, ranges, meters, gains)
         return Result(
             engine=engine.name,
             outputs={name: np.concatenate(parts) for name, parts in outputs.items()},

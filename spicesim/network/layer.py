@@ -13,7 +13,7 @@ from spicesim.engine import Engine, IdealEngine, Tile
 from spicesim.errors import ConvergenceError
 from spicesim.mapping import DEFAULT_OPTIONS, MappedTile, MappingOptions, decode_outputs, map_weights
 from spicesim.network.gains import Gains, fit_tile_gains
-from spicesim.network.graph import AnalogNode
+from spicesim.network.node import AnalogNode
 from spicesim.network.predistortion import predistort
 from spicesim.network.pulses import Pulses
 from spicesim.network.ranges import AdcFit, InputScale, LayerRanges, fit_ranges
@@ -195,10 +195,7 @@ class AnalogLayer:
             What the node would make of `x`, up to the errors of the hardware.
         """
         blocks = [self._multiply(v, ranges, engine, prepared, meter, observe, gains) for v in self.vectors(x)]
-        y = np.concatenate(blocks)
-        if self.node.bias is not None:
-            y += self.node.bias
-        return np.ascontiguousarray(self.node.restore(y, x), dtype=x.dtype)
+        return self.node.finish(np.concatenate(blocks), x)
 
     def _multiply(
         self,

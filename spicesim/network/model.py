@@ -10,8 +10,17 @@ import onnx.inliner
 import onnxruntime
 
 from spicesim.errors import NetworkError
+from spicesim.network.layout import put_time_first
 
-__all__ = ["element_types", "find_constants", "load_model", "make_model", "open_session", "run_session"]
+__all__ = [
+    "element_types",
+    "find_constants",
+    "load_model",
+    "make_model",
+    "node_attributes",
+    "open_session",
+    "run_session",
+]
 
 Array = npt.NDArray[Any]
 
@@ -27,7 +36,7 @@ _ELEMENT_TYPES = {
 
 
 def load_model(model: str | Path | onnx.ModelProto) -> onnx.ModelProto:
-    """Load a model, its local functions inlined; a model already in memory is copied.
+    """Load a model, its local functions inlined, its recurrent nodes time first; one already in memory is copied.
 
     Raises
     ------
@@ -56,6 +65,7 @@ def load_model(model: str | Path | onnx.ModelProto) -> onnx.ModelProto:
                 f"node {node.name or node.output[0]!r}: control flow ({node.op_type}) is not supported; "
                 "export the network with loops unrolled and conditions decided"
             )
+    put_time_first(loaded)
     return loaded
 
 
@@ -157,6 +167,11 @@ def find_constants(model: onnx.ModelProto) -> dict[str, Array]:
         session = open_session(make_model(model, folded, inputs={}, outputs=names, constants=constants))
         constants.update(run_session(session, names, {}))
     return constants
+
+
+def node_attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    """Return a node's attributes as plain values."""
+    return {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
 def _first_line(error: Exception) -> str:

@@ -9,8 +9,8 @@ import onnx
 import onnxruntime
 
 from spicesim.errors import NetworkError
-from spicesim.network.graph import AnalogNode
 from spicesim.network.model import element_types, make_model, open_session, run_session
+from spicesim.network.recurrence import AnalogStep
 
 __all__ = ["Program", "Segment", "cut_network"]
 
@@ -37,13 +37,13 @@ class Segment:
 class Program:
     """A network in steps, and the same network whole."""
 
-    steps: tuple[Segment | AnalogNode, ...]
+    steps: tuple[Segment | AnalogStep, ...]
     """Digital segments and analog nodes, each to be run after the last."""
     reference: onnxruntime.InferenceSession
     """The network as onnxruntime runs it; the values that pass between steps are extra outputs."""
 
 
-def cut_network(model: onnx.ModelProto, constants: dict[str, Array], analog: Sequence[AnalogNode]) -> Program:
+def cut_network(model: onnx.ModelProto, constants: dict[str, Array], analog: Sequence[AnalogStep]) -> Program:
     """Cut a network into steps.
 
     Raises
@@ -63,11 +63,11 @@ def cut_network(model: onnx.ModelProto, constants: dict[str, Array], analog: Seq
     reference = _open_reference(model, wanted)
     types = element_types(reference)
     for node in analog:  # what an analog node makes has the type of what it takes
-        types[node.output] = types.get(node.input, onnx.TensorProto.FLOAT)
+        types.update(dict.fromkeys(node.makes, types.get(node.takes[0], onnx.TensorProto.FLOAT)))
 
-    steps: list[Segment | AnalogNode] = []
+    steps: list[Segment | AnalogStep] = []
     for part in parts:
-        if isinstance(part, AnalogNode):
+        if not isinstance(part, list):
             steps.append(part)
             continue
         inputs = _outer_inputs(part, constants)
@@ -83,17 +83,17 @@ def cut_network(model: onnx.ModelProto, constants: dict[str, Array], analog: Seq
 
 
 def _sort_by_level(
-    model: onnx.ModelProto, constants: dict[str, Array], analog: Sequence[AnalogNode]
-) -> list[list[onnx.NodeProto] | AnalogNode]:
+    model: onnx.ModelProto, constants: dict[str, Array], analog: Sequence[AnalogStep]
+) -> list[list[onnx.NodeProto] | AnalogStep]:
     """Sort the nodes that are not constant into digital parts and analog nodes, in the order they run."""
-    by_output = {node.output: node for node in analog}
+    by_output = {name: node for node in analog for name in node.makes}
     levels: dict[str, int] = {}
     digital: dict[int, list[onnx.NodeProto]] = {}
-    products: dict[int, list[AnalogNode]] = {}
+    products: dict[int, list[AnalogStep]] = {}
     for node in model.graph.node:
         if node.output[0] in constants:
             continue
-        product = by_output.get(node.output[0])
+        product = next((by_output[name] for name in node.output if name in by_output), None)
         sources = [name for name in node.input if name in levels]
         turns = [levels[name] + (product is None and name in by_output) for name in sources]
         level = max(turns, default=0)
@@ -102,7 +102,7 @@ def _sort_by_level(
             digital.setdefault(level, []).append(node)
         else:
             products.setdefault(level, []).append(product)
-    parts: list[list[onnx.NodeProto] | AnalogNode] = []
+    parts: list[list[onnx.NodeProto] | AnalogStep] = []
     for level in sorted({*digital, *products}):
         if level in digital:
             parts.append(digital[level])
@@ -110,10 +110,10 @@ def _sort_by_level(
     return parts
 
 
-def _outer_inputs(part: list[onnx.NodeProto] | AnalogNode, constants: dict[str, Array]) -> list[str]:
+def _outer_inputs(part: list[onnx.NodeProto] | AnalogStep, constants: dict[str, Array]) -> list[str]:
     """Return the values that a part takes from others, in order of first use."""
-    if isinstance(part, AnalogNode):
-        return [part.input]
+    if not isinstance(part, list):
+        return list(part.takes)
     made = {name for node in part for name in node.output}
     taken = dict.fromkeys(name for node in part for name in node.input if name)
     return [name for name in taken if name not in made and name not in constants]

@@ -13,7 +13,7 @@ from torch import nn
 
 from spicesim.errors import SpecError
 from spicesim.network.convolution import ConvGeometry
-from spicesim.network.graph import AnalogNode
+from spicesim.network.node import AnalogNode
 from spicesim.network.ranges import LayerRanges
 from spicesim.torch.product import Product, TrainingChip, fit_product, multiply
 

@@ -11,8 +11,8 @@ from spicesim.crossbar.blas import one_blas_thread
 from spicesim.device_engine import DeviceEngine, PreparedDevices
 from spicesim.devices import DeviceModel
 from spicesim.engine import Engine
-from spicesim.network.graph import AnalogNode
 from spicesim.network.layer import AnalogLayer
+from spicesim.network.node import AnalogNode
 from spicesim.network.ranges import AdcFit, InputScale, LayerRanges
 from spicesim.network.result import LayerMeter
 from spicesim.transfer_engine import PreparedTransfer, TransferEngine

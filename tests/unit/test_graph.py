@@ -76,7 +76,7 @@ def test_quantised_weights_are_dequantised():
         ('y = Einsum<equation="ij,kj->k">(x, w)', "'ij,kj->k', is no product of vectors by a matrix and stays digital"),
         ("y = MatMul(x, b)", "MatMul 'MatMul_0' has weights of shape (2,), no matrix, and stays digital"),
         ("y = ConvTranspose(x, w)", "ConvTranspose 'ConvTranspose_0' stays digital: arrays do Gemm, MatMul, Einsum"),
-        ("y = LSTM(x, w, w)", "LSTM 'LSTM_0' stays digital"),
+        ("y = LSTM(x, w, w)", "LSTM 'LSTM_0' has weights of shapes (2, 2) and (2, 2) and stays digital"),
     ],
 )
 def test_other_products_stay_digital_and_are_reported(operation, note):

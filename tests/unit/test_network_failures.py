@@ -209,29 +209,6 @@ def test_progress_goes_to_standard_error_only_when_asked(network):
         assert ("input" in err.getvalue()) is progress
 
 
-@pytest.mark.parametrize("op", ["LSTM", "GRU", "RNN"])
-def test_recurrent_layers_stay_digital_and_are_named(op):
-    gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[op]
-    generator = np.random.default_rng(0)
-    w, r, p = (
-        generator.normal(size=shape).astype(np.float32) for shape in ((1, gates * 4, 3), (1, gates * 4, 4), (4, 2))
-    )
-    model = make(
-        f"g (float[n,s,3] x) => (float[n,s,1,2] y) {{ h, last = {op}<hidden_size=4,layout=0>(t, w, r) "
-        "m = MatMul(h, p) y = Transpose<perm=[2,0,1,3]>(m) }",
-        w=w, r=r, p=p,
-    )  # fmt: skip
-    model.graph.node.insert(0, onnx.helper.make_node("Transpose", ["x"], ["t"], perm=[1, 0, 2]))
-    network = compile_network(model, FakeCalibration())
-    assert [layer.node.op for layer in network.layers] == ["MatMul"]
-    assert len([note for note in network.notes if f"{op} " in note and "stays digital: arrays do" in note]) == 1
-    x = generator.normal(size=(5, 7, 3)).astype(np.float32)
-    fine = CHIP.changed(dac={"bits": 16}, adc={"bits": 16})
-    network = compile_network(model, FakeCalibration(fine), x_calibration=x)
-    wanted = network.run_digital(x)
-    np.testing.assert_allclose(network.run(x, IdealEngine(fine)).logits, wanted, atol=1e-3 * np.abs(wanted).max())
-
-
 @pytest.mark.parametrize(
     ("text", "weights", "message"),
     [
@@ -247,9 +224,9 @@ def test_an_operator_that_arrays_cannot_do_is_refused_with_a_way_out(text, weigh
     assert "keep it digital with digital=[" in str(caught.value)
 
 
-def test_only_recurrent_layers_leave_nothing_for_arrays():
+def test_a_recurrent_layer_that_stays_digital_leaves_nothing_for_arrays():
     generator = np.random.default_rng(0)
     w, r = (generator.normal(size=shape).astype(np.float32) for shape in ((1, 16, 3), (1, 16, 4)))
-    model = make("g (float[s,n,3] x) => (float[s,1,n,4] h) { h, last = LSTM<hidden_size=4>(x, w, r) }", w=w, r=r)
-    with pytest.raises(NetworkError, match=r"nothing for arrays to do; LSTM 'LSTM_0' stays digital: arrays do"):
-        compile_network(model, FakeCalibration())
+    text = "g (float[s,n,3] x) => (float[s,1,n,4] h) { h, last = LSTM<hidden_size=4, clip=1.0>(x, w, r) }"
+    with pytest.raises(NetworkError, match=r"nothing for arrays to do; LSTM 'LSTM_0' clips its gates and stays"):
+        compile_network(make(text, w=w, r=r), FakeCalibration())
