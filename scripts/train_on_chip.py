@@ -24,7 +24,7 @@ from train_fashion import CALIBRATION, IMAGES, SEED, build_lenet, export, read_i
 
 import spicesim
 from spicesim.devices import DeviceModel
-from spicesim.fast_engine import FastEngine
+from spicesim.engine import FastEngine
 from spicesim.network.dataset import load_dataset
 from spicesim.study import run_study
 from spicesim.torch import TrainingChip, make_analog, make_digital

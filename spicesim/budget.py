@@ -13,14 +13,12 @@ from tqdm import tqdm
 
 from spicesim.ablation import CIRCUIT, SOURCES, ablate_calibration, ablate_device, device_sources
 from spicesim.calibration.calibration import Calibration
-from spicesim.device_engine import DeviceEngine
 from spicesim.devices import DeviceModel
-from spicesim.engine import Engine, build_engine
+from spicesim.engine import DeviceEngine, Engine, NoisyEngine, build_engine
 from spicesim.errors import SpecError
 from spicesim.network import Network, compile_network
 from spicesim.network.compiled import CHUNK, Inputs
 from spicesim.network.dataset import Dataset
-from spicesim.noisy_engine import NoisyEngine
 
 __all__ = ["CONFIDENCE", "Budget", "Estimate", "Variant", "run_budget"]
 

@@ -9,9 +9,8 @@ import numpy.typing as npt
 from scipy.stats import t as student
 
 from spicesim.calibration.calibration import Calibration
-from spicesim.device_engine import DeviceEngine
 from spicesim.devices import DeviceModel
-from spicesim.engine import Engine
+from spicesim.engine import DeviceEngine, Engine
 from spicesim.errors import SpecError
 from spicesim.experiment import Experiment, run_experiment
 from spicesim.network import Network

@@ -17,9 +17,8 @@ import numpy as np
 from scipy.stats import spearmanr
 
 import spicesim
-from spicesim.device_engine import DeviceEngine
 from spicesim.device_presets import device_preset
-from spicesim.fast_engine import FastEngine
+from spicesim.engine import DeviceEngine, FastEngine
 
 TOLERANCE = 3e-3
 """Largest error of an output, of its converter's range: .8 of a step, at inputs that are wilder than any in use."""

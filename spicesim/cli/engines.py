@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from spicesim.engine import Engine
+from spicesim.engine import Engine, MixedEngine
 from spicesim.errors import SpecError
-from spicesim.mixed_engine import MixedEngine
 from spicesim.network import Network
 
 __all__ = ["mix_engines"]

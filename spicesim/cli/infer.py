@@ -17,7 +17,7 @@ from spicesim.cli.options import jobs_option, open_chip, timeout_option
 from spicesim.cli.tables import format_audit, format_layers
 from spicesim.device_presets import DEVICES, device_preset
 from spicesim.devices import DeviceModel
-from spicesim.engine import Engine, ExactEngine, IdealEngine, build_engine
+from spicesim.engine import Engine, ExactEngine, IdealEngine, NoisyEngine, SampledEngine, build_engine
 from spicesim.errors import SpecError
 from spicesim.experiment import run_experiment
 from spicesim.files import write_bytes, write_text
@@ -25,8 +25,6 @@ from spicesim.network import compile_network
 from spicesim.network.dataset import load_dataset
 from spicesim.network.uncalibrated import UncalibratedChip, calibrated
 from spicesim.ngspice.batch import BatchSimulator
-from spicesim.noisy_engine import NoisyEngine
-from spicesim.sampled_engine import SampledEngine
 from spicesim.study import CONFIDENCE, Study, run_study
 from spicesim.units import parse_quantity
 

@@ -11,8 +11,7 @@ import onnx
 from tqdm import tqdm
 
 from spicesim.crossbar.blas import one_blas_thread
-from spicesim.device_engine import DeviceEngine
-from spicesim.engine import Engine, IdealEngine, Tile, build_engine
+from spicesim.engine import DeviceEngine, Engine, IdealEngine, Tile, build_engine
 from spicesim.errors import NetworkError
 from spicesim.mapping import DEFAULT_OPTIONS, MappingOptions
 from spicesim.network.compiled import CompiledNetwork, Inputs, batch_length, check_output
@@ -153,7 +152,7 @@ class Network:
         return [layer.tiles(ranges) for layer, ranges in zip(self.layers, self.ranges, strict=True)]
 
     def select(self, words: str) -> tuple[str, ...]:
-        """Return the names of a layer's tiles, or of one, as :class:`spicesim.mixed_engine.MixedEngine` wants them.
+        """Return the names of a layer's tiles, or of one, as :class:`spicesim.engine.mixed.MixedEngine` wants them.
 
         Parameters
         ----------

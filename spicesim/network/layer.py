@@ -8,8 +8,7 @@ import numpy.typing as npt
 
 from spicesim.behavioural.converter import Codes, Polarity, dac_voltages
 from spicesim.chip import Chip
-from spicesim.device_engine import DeviceEngine
-from spicesim.engine import Engine, IdealEngine, Tile
+from spicesim.engine import DeviceEngine, Engine, IdealEngine, NoisyEngine, Tile
 from spicesim.errors import ConvergenceError
 from spicesim.mapping import DEFAULT_OPTIONS, MappedTile, MappingOptions, decode_outputs, map_weights
 from spicesim.network.gains import Gains, fit_tile_gains
@@ -18,7 +17,6 @@ from spicesim.network.predistortion import predistort
 from spicesim.network.pulses import Pulses
 from spicesim.network.ranges import AdcFit, InputScale, LayerRanges, fit_ranges
 from spicesim.network.result import LayerMeter, LayerStats
-from spicesim.noisy_engine import NoisyEngine
 
 __all__ = ["AnalogLayer", "Calibration", "Observer"]
 

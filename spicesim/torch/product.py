@@ -8,14 +8,12 @@ import numpy.typing as npt
 
 from spicesim.calibration.calibration import Calibration
 from spicesim.crossbar.blas import one_blas_thread
-from spicesim.device_engine import DeviceEngine, PreparedDevices
 from spicesim.devices import DeviceModel
-from spicesim.engine import Engine
+from spicesim.engine import DeviceEngine, Engine, PreparedDevices, PreparedTransfer, TransferEngine
 from spicesim.network.layer import AnalogLayer
 from spicesim.network.node import AnalogNode
 from spicesim.network.ranges import AdcFit, InputScale, LayerRanges
 from spicesim.network.result import LayerMeter
-from spicesim.transfer_engine import PreparedTransfer, TransferEngine
 
 __all__ = ["Product", "TrainingChip", "fit_product", "multiply"]
 

@@ -6,7 +6,6 @@ import numpy as np
 import onnx
 import pytest
 
-from spicesim import sampled_engine
 from spicesim.behavioural.settling import SettlingModel
 from spicesim.behavioural.transient import TileTransient
 from spicesim.calibration.calibrate import calibrate
@@ -14,11 +13,10 @@ from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.patterns import random_conductances
 from spicesim.chip import preset
 from spicesim.cli.infer import infer
-from spicesim.engine import ExactEngine, Tile
+from spicesim.engine import ExactEngine, SampledEngine, Tile, sampled
 from spicesim.errors import CalibrationError, SpecError, ValidityError
 from spicesim.report import write_calibration_report
 from spicesim.report.numbers import percent
-from spicesim.sampled_engine import SampledEngine
 
 SIZE = 6
 
@@ -176,7 +174,7 @@ def test_early_samples_do_not_know_of_each_other(calibration, tile, monkeypatch)
     engine = SampledEngine(calibration, 50e-9)
     prepared = engine.prepare(tile)
     together = engine.mvm(prepared, AFTER)
-    monkeypatch.setattr(sampled_engine, "_AT_ONCE", 1)
+    monkeypatch.setattr(sampled, "_AT_ONCE", 1)
     np.testing.assert_allclose(engine.mvm(prepared, AFTER), together, rtol=1e-4, atol=1e-5)
 
 

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from spicesim.chip import Chip, preset
-from spicesim.device_engine import DeviceEngine
 from spicesim.device_presets import device_preset
 from spicesim.devices import DeviceModel
-from spicesim.engine import IdealEngine, Tile
+from spicesim.engine import DeviceEngine, IdealEngine, Tile
 from spicesim.errors import SpecError
 from spicesim.network import compile_network, digits_network, load_digits
 from spicesim.network.dataset import Dataset

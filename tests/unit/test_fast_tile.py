@@ -10,10 +10,9 @@ from spicesim.behavioural.fast_tile import FastTile
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.calibration.patterns import code_vectors, random_conductances
 from spicesim.calibration.tiles import choose_feedback
-from spicesim.engine import Tile
+from spicesim.engine import FastEngine, Tile
 from spicesim.errors import SpecError, ValidityError
 from spicesim.fast.crossbar import MARGIN
-from spicesim.fast_engine import FastEngine
 
 TOLERANCE = 5e-4
 

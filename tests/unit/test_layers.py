@@ -22,10 +22,7 @@ LAYERS = [
     ["ngspice"],
     ["sampling"],
     ["calibration"],
-    [
-        "engine", "fast_engine", "device_engine", "noisy_engine", "sampled_engine", "mixed_engine", "transfer_engine",
-        "ablation",
-    ],
+    ["engine", "ablation"],
     ["bench", "network", "audit", "plots", "characterise"],
     ["experiment", "study", "budget", "footprint", "findings", "report", "torch"],
     ["demo", "cli"],

@@ -5,9 +5,8 @@ import pytest
 
 from spicesim.chip import preset
 from spicesim.cli.engines import mix_engines
-from spicesim.device_engine import DeviceEngine
 from spicesim.device_presets import device_preset
-from spicesim.engine import IdealEngine
+from spicesim.engine import DeviceEngine, IdealEngine
 from spicesim.errors import NetworkError, SpecError
 from spicesim.network import compile_network, digits_network, load_digits
 

@@ -5,13 +5,11 @@ import pytest
 
 from spicesim.behavioural.noise import AmplifierNoise, NoiseModel
 from spicesim.chip import preset
-from spicesim.device_engine import DeviceEngine
 from spicesim.device_presets import device_preset
-from spicesim.engine import IdealEngine, Tile
+from spicesim.engine import DeviceEngine, IdealEngine, NoisyEngine, Tile
 from spicesim.errors import ValidityError
 from spicesim.network import compile_network, digits_network, load_digits
 from spicesim.network.uncalibrated import UncalibratedChip
-from spicesim.noisy_engine import NoisyEngine
 
 CHIP = preset("gf180-1t1r").changed(array={"rows": 64, "columns": 64}, dac={"bits": 10}, adc={"bits": 12})
 LIMITS = (1e-6, 45e-6)

@@ -5,10 +5,8 @@ import pytest
 
 from spicesim.ablation import ablate_calibration
 from spicesim.device_presets import device_preset
-from spicesim.engine import ExactEngine, Tile
+from spicesim.engine import ExactEngine, FastEngine, Tile, TransferEngine
 from spicesim.errors import SpecError
-from spicesim.fast_engine import FastEngine
-from spicesim.transfer_engine import TransferEngine
 
 
 def test_transfer_engine_is_the_chip_within_a_quarter_per_cent_of_the_swing(gf180_calibration):

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.engine import Engine, Tile
+from spicesim.behavioural.arrays import Floats
+from spicesim.engine.protocol import Engine, Tile
 
 __all__ = ["MixedEngine", "PreparedMixed"]
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.fast_tile import FastTile
 from spicesim.calibration.calibration import Calibration
-from spicesim.engine import ExactEngine, Tile
+from spicesim.engine.exact import ExactEngine
+from spicesim.engine.protocol import Tile
 
 __all__ = ["FastEngine", "PreparedFastTile"]
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

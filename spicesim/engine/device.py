@@ -7,15 +7,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.converter import dac_voltages
 from spicesim.chip import Chip
 from spicesim.devices import DeviceModel, TileDevices, tile_generator
-from spicesim.engine import Engine, Tile
-from spicesim.noisy_engine import NoisyEngine
+from spicesim.engine.noisy import NoisyEngine
+from spicesim.engine.protocol import Engine, Tile
 
 __all__ = ["DeviceEngine", "PreparedDevices"]
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.noise import NoiseModel
 from spicesim.devices import tile_generator
-from spicesim.engine import Engine, Tile
+from spicesim.engine.protocol import Engine, Tile
 
 __all__ = ["NoisyEngine", "PreparedNoise"]
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,7 +31,7 @@ class NoisyEngine:
     """An engine whose outputs have the noise of amplifiers, feedback resistors, cells and drivers.
 
     Every sample is drawn anew. Products themselves stay free of it, so that an audit compares the model with ngspice
-    and not with a draw. It goes beneath a :class:`spicesim.device_engine.DeviceEngine`, whose devices it then sees.
+    and not with a draw. It goes beneath a :class:`spicesim.engine.device.DeviceEngine`, whose devices it then sees.
 
     Parameters
     ----------

@@ -6,15 +6,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.senseamp import SenseAmplifierModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.crossbar import Crossbar
-from spicesim.engine import Tile
+from spicesim.engine.protocol import Tile
 
 __all__ = ["PreparedTransfer", "TransferEngine"]
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.transient import TileTransient
 from spicesim.calibration.calibration import Calibration
-from spicesim.engine import Tile
+from spicesim.engine.protocol import Tile
 from spicesim.errors import SpecError
 
 __all__ = ["PreparedTransient", "SampledEngine"]
 
-Floats = npt.NDArray[np.float64]
 
 _AT_ONCE = 2048
 """Outputs followed at a time: few enough for a processor's cache."""

@@ -1,0 +1,72 @@
+"""Tiles of the calibrated chip, each product solved exactly."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spicesim.behavioural.arrays import Floats
+from spicesim.behavioural.tile import BehaviouralTile
+from spicesim.calibration.calibration import Calibration
+from spicesim.engine.protocol import Tile
+
+__all__ = ["ExactEngine", "PreparedTile"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PreparedTile:
+    """A tile programmed on the calibrated chip."""
+
+    tile: Tile
+    """What was wanted."""
+    model: BehaviouralTile
+    """The behavioural tile with its programmed devices."""
+
+
+class ExactEngine:
+    """The calibrated chip: wires, nonlinear cells, drivers and amplifiers solved together.
+
+    Parameters
+    ----------
+    calibration : Calibration
+        Of the chip.
+    wires : bool
+        Whether lines have resistance; without, what wires cost can be told.
+    threads : int
+        Threads to spread a batch over.
+    mismatch_seed : int, optional
+        Of the chip whose blocks to draw, those of a tile by its name; by default all blocks are nominal.
+
+    Raises
+    ------
+    CalibrationError
+        If mismatch is asked for and was not calibrated.
+    """
+
+    def __init__(
+        self, calibration: Calibration, *, wires: bool = True, threads: int = 1, mismatch_seed: int | None = None
+    ) -> None:
+        self.name = "exact" if wires else "exact without wires"
+        self._calibration, self._wires, self._threads = calibration, wires, threads
+        self._mismatch = None if mismatch_seed is None else calibration.require_mismatch()
+        self._seed = mismatch_seed
+
+    def prepare(self, tile: Tile) -> PreparedTile:
+        """Program the devices by write-verify and build the behavioural tile.
+
+        Write-verify reads whole cells, so it makes up for what their transistors differ by, as far as devices go.
+        """
+        g, instance = self._calibration.cell.program(tile.g), None
+        if self._mismatch is not None and self._seed is not None:
+            rows, columns = tile.g.shape
+            instance = self._mismatch.draw(
+                rows, columns, polarity=tile.polarity, r_feedback=tile.r_feedback, seed=self._seed, name=tile.name
+            )
+            g = instance.compensated(g, self._calibration.cell.g_limits)
+        model = self._calibration.tile(g, tile.polarity, tile.r_feedback, wires=self._wires, instance=instance)
+        return PreparedTile(tile=tile, model=model)
+
+    def mvm(self, prepared: PreparedTile, codes: npt.NDArray[np.integer[Any]]) -> Floats:
+        """Multiply; see :meth:`Engine.mvm`."""
+        return prepared.model.solve(codes, threads=self._threads).v_out
