@@ -7,6 +7,7 @@
 #ifndef SPICESIM_MARCH_PORTS_H
 #define SPICESIM_MARCH_PORTS_H
 
+#include "march_workspace.h"
 #include "port.h"
 
 enum { PORT_STEPS = 40, PORT_ITERATIONS = 40, PORT_HALVINGS = 12 };

@@ -9,6 +9,7 @@ from scipy.interpolate import PchipInterpolator
 
 from spicesim.behavioural.arrays import FloatArray, Floats, Model
 from spicesim.behavioural.converter import Polarity
+from spicesim.behavioural.feedback import find_amplifier
 from spicesim.behavioural.tile import BehaviouralTile, TileState
 from spicesim.errors import CalibrationError, SpecError
 
@@ -140,13 +141,7 @@ class EnergyModel(Model):
         CalibrationError
             If it was not calibrated.
         """
-        for model in self.amplifiers:
-            if abs(model.r_feedback - r_feedback) <= 1e-9 * r_feedback:
-                return model
-        raise CalibrationError(
-            f"no energy of a sense amplifier of {r_feedback:g} ohm is calibrated; "
-            "add it to sense_amplifier.r_feedback and calibrate again"
-        )
+        return find_amplifier(self.amplifiers, r_feedback, "energy of a sense amplifier")
 
     def tile_power(self, tile: BehaviouralTile, codes: Codes, state: TileState) -> dict[str, Floats]:
         """Return what the blocks of a tile dissipate at rest.

@@ -11,9 +11,9 @@ from scipy.interpolate import PchipInterpolator
 
 from spicesim.behavioural.arrays import FloatArray, Floats, Model
 from spicesim.behavioural.converter import Polarity
+from spicesim.behavioural.feedback import find_amplifier
 from spicesim.behavioural.senseamp import SenseAmplifierModel
 from spicesim.behavioural.tables import CubicTables
-from spicesim.errors import CalibrationError
 
 __all__ = ["DacMismatch", "Gaussian", "MismatchModel", "SenseAmplifierMismatch", "TileInstance", "code_basis"]
 
@@ -178,10 +178,7 @@ class MismatchModel(Model):
         CalibrationError
             If their mismatch was not calibrated.
         """
-        for model in self.senseamps:
-            if abs(model.r_feedback - r_feedback) <= 1e-9 * r_feedback:
-                return model
-        raise CalibrationError(f"the mismatch of amplifiers of {r_feedback:g} ohm is not calibrated; calibrate again")
+        return find_amplifier(self.senseamps, r_feedback, "mismatch of a sense amplifier")
 
     def draw(
         self, rows: int, columns: int, *, polarity: Polarity, r_feedback: float, seed: int, name: str = ""

@@ -8,6 +8,7 @@ from pydantic import model_validator
 from scipy.interpolate import PchipInterpolator
 
 from spicesim.behavioural.arrays import FloatArray, Floats, Model
+from spicesim.behavioural.feedback import find_amplifier
 from spicesim.errors import CalibrationError, SpecError, ValidityError
 
 __all__ = ["AmplifierNoise", "NoiseModel"]
@@ -110,13 +111,7 @@ class NoiseModel(Model):
         CalibrationError
             If it was not calibrated.
         """
-        for model in self.amplifiers:
-            if abs(model.r_feedback - r_feedback) <= 1e-9 * r_feedback:
-                return model
-        raise CalibrationError(
-            f"no noise of a sense amplifier of {r_feedback:g} ohm is calibrated; "
-            "add it to sense_amplifier.r_feedback and calibrate again"
-        )
+        return find_amplifier(self.amplifiers, r_feedback, "noise of a sense amplifier")
 
     def sigma(
         self, g_column_total: npt.ArrayLike, r_feedback: float, *, g_squares: npt.ArrayLike | None = None

@@ -17,6 +17,7 @@ from spicesim.behavioural.climate import ClimateModel, Condition
 from spicesim.behavioural.converter import AdcRange, Polarity
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.energy import EnergyModel
+from spicesim.behavioural.feedback import find_amplifier
 from spicesim.behavioural.mismatch import MismatchModel, TileInstance
 from spicesim.behavioural.noise import NoiseModel
 from spicesim.behavioural.senseamp import SenseAmplifierModel
@@ -145,14 +146,7 @@ class Calibration(Model):
         CalibrationError
             If it was not calibrated.
         """
-        for model in self.senseamps:
-            if abs(model.r_feedback - r_feedback) <= 1e-9 * r_feedback:
-                return model
-        choices = ", ".join(f"{model.r_feedback:g}" for model in self.senseamps)
-        raise CalibrationError(
-            f"no sense amplifier of {r_feedback:g} ohm is calibrated; choose one of {choices} ohm, "
-            "or add it to sense_amplifier.r_feedback and calibrate again"
-        )
+        return find_amplifier(self.senseamps, r_feedback, "sense amplifier")
 
     def linear_swing(self, r_feedback: float) -> float:
         """Return the largest output of either sign in an amplifier's linear range [V]."""
