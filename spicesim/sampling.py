@@ -11,6 +11,7 @@ import io
 import os
 import re
 import socket
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -240,7 +241,7 @@ def run_each(
                 joblib.delayed(_run_one)(k, netlists[k], simulator, digests[k], _home()) for k in todo if k not in found
             )
             try:
-                with contextlib.closing(parallel(tasks)) as runs:
+                with _giving_up_quietly(), contextlib.closing(parallel(tasks)) as runs:
                     for k, outcome in runs:
                         found[k] = outcome
                         bar.update()
@@ -258,6 +259,14 @@ def run_each(
                         "use fewer --jobs"
                     ) from None
     return [found[k] for k in range(len(netlists))]
+
+
+@contextlib.contextmanager
+def _giving_up_quietly() -> Iterator[None]:
+    """Have joblib not warn of tasks that an error here leaves undone; the error says so."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"\d+ tasks (which|have)", UserWarning)
+        yield
 
 
 def run_all(

@@ -234,7 +234,8 @@ class Calibration(Model):
         assert self.climate is not None
         nominal = self.senseamps[k]
         change = PchipInterpolator(self.climate.sense_currents[k], condition.senseamps[k], axis=1)(nominal.currents)
-        v_in, v_out = nominal.v_in + change[0], nominal.v_out + change[1]
+        # changes between their points are interpolated, which may bend an input back by less than a microvolt
+        v_in, v_out = np.maximum.accumulate(nominal.v_in + change[0]), nominal.v_out + change[1]
         parameters, limits = named_parameters(nominal.currents, v_in, v_out, nominal.r_feedback)
         update = {"v_in": v_in, "v_out": v_out, "parameters": parameters, "linear_limits": limits}
         return SenseAmplifierModel.model_validate(nominal.model_copy(update=update).model_dump())

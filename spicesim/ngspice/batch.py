@@ -102,7 +102,7 @@ class BatchSimulator:
             status, seconds = self._execute(command, netlist, folder, deadline)
         raw = folder / RAW_NAME
         output = (folder / _OUTPUT_NAME).read_text(encoding="utf-8", errors="replace")
-        if _CANNOT_WRITE in output or shutil.disk_usage(folder).free < _LEAST_SPACE:
+        if status == -signal.SIGXFSZ or _CANNOT_WRITE in output or shutil.disk_usage(folder).free < _LEAST_SPACE:
             drop_run_folder(folder)
             raise _no_space(folder)
         plots = read_raw(raw) if status == 0 and raw.is_file() else None
