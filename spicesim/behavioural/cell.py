@@ -4,6 +4,7 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+from numpy.polynomial import chebyshev
 from pydantic import model_validator
 
 from spicesim.behavioural.arrays import FloatArray, Floats, Model
@@ -52,7 +53,10 @@ class CellModel(Model):
 
     def read_conductance(self, g: npt.ArrayLike) -> Floats:
         """Return the conductance of whole cells, as write-verify reads it, of device conductances `g` [S]."""
-        return self.current(g, self.v_read) / self.v_read
+        device = np.asarray(g, dtype=float)
+        powers = self.v_read ** np.arange(self.coefficients.shape[0])
+        series = powers @ self.coefficients[:, 0]  # of the current over g and V, at u = 0
+        return np.asarray(device * chebyshev.chebval(2 * device / (device + self.g_reference) - 1, series))
 
     @property
     def conductance_range(self) -> tuple[float, float]:

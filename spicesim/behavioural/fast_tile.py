@@ -1,7 +1,7 @@
 """The behavioural tile at the speed of a few matrix products, with its measured error."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.converter import AdcRange
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.crossbar import Crossbar
+from spicesim.crossbar.operating_point import Precision
 from spicesim.errors import SpecError, ValidityError
 from spicesim.fast.crossbar import FIELD_BYTES, MARGIN
 from spicesim.fast.expansion import Expansion
@@ -101,7 +102,7 @@ class FastTile:
         rows, columns = tile.g.shape
         if 4 * rows * columns**2 > FIELD_BYTES:
             return
-        codes, exact = _solvable(tile, _held_out_codes(tile, seed), threads)
+        codes, exact = _solvable(tile, _held_out_codes(tile, seed), _truth(self.tolerance), threads)
         if not len(codes):
             return
         try:
@@ -159,7 +160,7 @@ class FastTile:
             If a solver does not reach its tolerance.
         """
         if self._model is None:
-            state = self.tile.solve(codes, threads=threads)
+            state = self.tile.solve(codes, **_truth(self.tolerance), threads=threads)
             parts = (state.v_out, state.v_in, state.v_word_line, state.solution.currents, state.solution.row_currents)
         else:
             parts = self._model.solve(_checked(self.tile, codes), threads)
@@ -196,15 +197,32 @@ def _held_out_codes(tile: BehaviouralTile, seed: int) -> Codes:
     return np.rint(held_out_inputs(tile.g.shape[0], -zero, top - zero, seed)).astype(np.int64) + zero
 
 
-def _solvable(tile: BehaviouralTile, codes: Codes, threads: int) -> tuple[Codes, Floats]:
+SINGLE = 2e-6
+"""Least tolerance that single precision reaches with all its ports saturated."""
+
+
+class _Truth(TypedDict):
+    """How exactly to solve."""
+
+    tolerance: float
+    precision: Precision
+
+
+def _truth(tolerance: float) -> _Truth:
+    """Return how exactly to solve where outputs may be wrong by a tolerance: a hundredth of it, at best 1e-11."""
+    wanted = float(np.clip(1e-2 * tolerance, 1e-11, 1e-5))
+    return {"tolerance": wanted, "precision": "single" if wanted >= SINGLE else "double"}
+
+
+def _solvable(tile: BehaviouralTile, codes: Codes, truth: _Truth, threads: int) -> tuple[Codes, Floats]:
     """Return the code vectors that stay in the calibrated box, with their exact outputs [V]."""
     try:
-        return codes, tile.solve(codes, threads=threads).v_out
+        return codes, tile.solve(codes, **truth, threads=threads).v_out
     except ValidityError:
         good, outputs = [], []
         for vector in codes:
             try:
-                outputs.append(tile.solve(vector[None], threads=threads).v_out[0])
+                outputs.append(tile.solve(vector[None], **truth, threads=threads).v_out[0])
                 good.append(vector)
             except ValidityError:
                 continue

@@ -14,6 +14,7 @@ from spicesim.behavioural.mismatch import TileInstance
 from spicesim.behavioural.senseamp import SenseAmplifierModel
 from spicesim.chip import Array
 from spicesim.crossbar import Crossbar, Solution
+from spicesim.crossbar.operating_point import Precision
 from spicesim.errors import SpecError
 from spicesim.fast.ports import evaluate_tables
 
@@ -119,7 +120,15 @@ class BehaviouralTile:
         index = np.ascontiguousarray(np.broadcast_to(self.sense_index, currents.shape), dtype=np.int64)
         return evaluate_tables(s.values, s.slopes, s.start, s.step, currents, index, threads)
 
-    def solve(self, codes: npt.NDArray[np.integer[Any]], *, fields: bool = False, threads: int = 1) -> TileState:
+    def solve(
+        self,
+        codes: npt.NDArray[np.integer[Any]],
+        *,
+        fields: bool = False,
+        tolerance: float | None = None,
+        precision: Precision = "double",
+        threads: int = 1,
+    ) -> TileState:
         """Find the operating points.
 
         Parameters
@@ -128,6 +137,8 @@ class BehaviouralTile:
             DAC codes.
         fields : bool
             Whether the solution shall hold the voltage of every cell.
+        tolerance, precision
+            As of :meth:`spicesim.crossbar.Crossbar.solve`.
         threads : int
             Threads to spread the batch over.
 
@@ -146,7 +157,7 @@ class BehaviouralTile:
         v_open = self.open_voltages(index)
         solution = self.crossbar.solve(
             v_open, drivers=self.drivers, driver_index=index, senses=self.senses, sense_index=self.sense_index,
-            fields=fields, threads=threads,
+            fields=fields, tolerance=tolerance, precision=precision, threads=threads,
         )  # fmt: skip
         return TileState(
             v_out=self.output(solution.currents, threads),

@@ -7,6 +7,7 @@
 All stop at the same bound of Kirchhoff's current law, so which one it was shows only below the tolerance.
 """
 
+import threading
 from dataclasses import dataclass
 from typing import Literal
 
@@ -87,6 +88,7 @@ class OperatingPointSolver:
             self._kernel = kernel._replace(coefficients=np.ascontiguousarray(kernel.coefficients, dtype=float))
         self._marches: dict[tuple[object, ...], tuple[ChordMarch | None, object, object]] = {}
         self._nodal: NodalArray | None = None
+        self._lock = threading.Lock()  # several threads may solve, and what is prepared once is kept
 
     @property
     def kernel(self) -> CellKernel | None:
@@ -96,9 +98,10 @@ class OperatingPointSolver:
     @property
     def nodal(self) -> NodalArray:
         """The array for nodal analysis."""
-        if self._nodal is None:
-            self._nodal = NodalArray(self.wiring, self.g, self.cell)
-        return self._nodal
+        with self._lock:
+            if self._nodal is None:
+                self._nodal = NodalArray(self.wiring, self.g, self.cell)
+            return self._nodal
 
     @property
     def takes_ports(self) -> bool:
@@ -168,12 +171,13 @@ class OperatingPointSolver:
         index = None if request.sense_index is None else request.sense_index.tobytes()
         ports = id(request.drivers), id(request.senses), index
         key = (v_max, negative, request.tolerance, request.precision, ports)
-        if key not in self._marches:
-            while len(self._marches) >= MARCHES_KEPT:
-                del self._marches[next(iter(self._marches))]
-            # with the ports, so that their ids are not given to others
-            self._marches[key] = self._make_march(v_max, negative, request), request.drivers, request.senses
-        return self._marches[key][0]
+        with self._lock:
+            if key not in self._marches:
+                while len(self._marches) >= MARCHES_KEPT:
+                    del self._marches[next(iter(self._marches))]
+                # with the ports, so that their ids are not given to others
+                self._marches[key] = self._make_march(v_max, negative, request), request.drivers, request.senses
+            return self._marches[key][0]
 
     def _make_march(self, v_max: float, negative: bool, request: Request) -> ChordMarch | None:
         """Prepare a march for inputs up to `v_max`; None where its chords or its rounding are not good enough."""

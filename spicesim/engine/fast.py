@@ -70,7 +70,7 @@ class FastEngine:
     def prepare(self, tile: Tile) -> PreparedFastTile:
         """Program the devices by write-verify, expand the tile and measure its forms."""
         exact = self._exact.prepare(tile).model
-        model = FastTile(exact, tolerance=self.tolerance, adc=tile.adc, seed=self._seed, threads=self._threads)
+        model = FastTile(exact, tolerance=self.tolerance, adc=tile.adc, seed=self._seed)
         return PreparedFastTile(tile=tile, model=model)
 
     def mvm(self, prepared: PreparedFastTile, codes: npt.NDArray[np.integer[Any]]) -> Floats:

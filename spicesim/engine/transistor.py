@@ -1,5 +1,6 @@
 """Tiles at transistor level in ngspice."""
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ class NgspiceEngine:
             jobs,
             progress,
         )
-        self._exact = ExactEngine(calibration)
+        self._exact, self._lock = ExactEngine(calibration), threading.Lock()
 
     def prepare(self, tile: Tile) -> PreparedTile:
         """Program the devices; see :meth:`ExactEngine.prepare`."""
@@ -62,11 +63,8 @@ class NgspiceEngine:
 
     def mvm(self, prepared: PreparedTile, codes: npt.NDArray[np.integer[Any]]) -> Floats:
         """Multiply; see :meth:`Engine.mvm`."""
-        found = run_all(
-            self.netlists(prepared, codes),
-            simulator=self._simulator,
-            jobs=self._jobs,
-            progress=self._progress,
-        )
+        netlists = self.netlists(prepared, codes)
+        with self._lock:  # one product takes all jobs
+            found = run_all(netlists, simulator=self._simulator, jobs=self._jobs, progress=self._progress)
         chip, columns = self._calibration.chip, prepared.tile.g.shape[1]
         return np.stack([tile_outputs(chip, results, columns) for results in found])

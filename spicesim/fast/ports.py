@@ -22,7 +22,7 @@ SWEEP_TOLERANCE = 1e-6
 """Largest change in a turn, as a fraction of the largest current of the terminals' tables."""
 LARGE_EXCESS = 3e-4
 """Excess from which it matters at which inputs the cells answer it [V]."""
-EXCESS_NODES, INPUT_NODES = 8, 5
+EXCESS_NODES, INPUT_NODES = 6, 4
 """Rises of bit lines and inputs at which cells are evaluated."""
 
 

@@ -26,6 +26,7 @@ from spicesim.network.result import LayerMeter, Result, RunStats, SampledMvm
 from spicesim.network.segments import Segment
 from spicesim.network.tuning import Tuning
 from spicesim.network.uncalibrated import calibrated
+from spicesim.network.workers import start_workers
 
 if TYPE_CHECKING:
     from spicesim.audit import Audit
@@ -258,10 +259,14 @@ class Network:
         def multiply(node: AnalogNode, x: Array) -> Array:
             k = places[node]
             observe = sample_products(reservoir, node.name, tiles[k], ranges[k].adc, int(numbers[k]))
-            return self.layers[k].run(x, ranges[k], engine, prepared[k], meters[k], observe, gains[k])
+            return self.layers[k].run(x, ranges[k], engine, prepared[k], meters[k], observe, gains[k], workers=workers)
 
         total, disable = batch_length(arrays), None if progress else True
-        with one_blas_thread(), tqdm(total=total, unit="input", disable=disable, delay=1.0) as bar:
+        with (
+            one_blas_thread(),
+            start_workers() as workers,
+            tqdm(total=total, unit="input", disable=disable, delay=1.0) as bar,
+        ):
             for values in self._compiled.chunks(arrays, chunk):
                 size = batch_length(values)
                 for step in self._compiled.steps:

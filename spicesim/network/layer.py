@@ -1,6 +1,8 @@
 """One analog layer: numbers to DAC codes, tiles, ADC codes, and numbers again."""
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,6 +19,7 @@ from spicesim.network.predistortion import predistort
 from spicesim.network.pulses import Pulses
 from spicesim.network.ranges import AdcFit, InputScale, LayerRanges, fit_ranges
 from spicesim.network.result import LayerMeter, LayerStats
+from spicesim.network.workers import look_ahead
 
 __all__ = ["AnalogLayer", "Calibration", "Observer"]
 
@@ -46,6 +49,20 @@ class Calibration(Protocol):
     def linear_swing(self, r_feedback: float) -> float:
         """Return the largest amplifier output in its linear range [V], for a feedback resistance [ohm]."""
         ...
+
+
+_Product = tuple[float, Codes, Future[Floats]]
+"""Weight of a tile's codes (batch, rows), the codes, and the volts that they will make."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Block:
+    """Vectors whose products are under way."""
+
+    vectors: Floats
+    """Shape (batch, rows)."""
+    products: Sequence[Sequence[_Product]]
+    """Of every tile, plane by plane."""
 
 
 class AnalogLayer:
@@ -167,6 +184,8 @@ class AnalogLayer:
         meter: LayerMeter,
         observe: Observer,
         gains: Sequence[Gains] | None = None,
+        *,
+        workers: Executor,
     ) -> npt.NDArray[Any]:
         """Compute the layer's output.
 
@@ -186,18 +205,33 @@ class AnalogLayer:
             Told of every product.
         gains : sequence of Gains, optional
             Digital corrections, one a tile.
+        workers : Executor
+            Do the products of tiles; all else is done in order, so that the result does not depend on them.
 
         Returns
         -------
         ndarray of the dtype of `x`
             What the node would make of `x`, up to the errors of the hardware.
         """
-        blocks = [self._multiply(v, ranges, engine, prepared, meter, observe, gains) for v in self.vectors(x)]
-        return self.node.finish(np.concatenate(blocks), x)
+        blocks = look_ahead(self._start(v, ranges, engine, prepared, workers) for v in self.vectors(x))
+        y = [self._finish(block, ranges, engine, prepared, meter, observe, gains) for block in blocks]
+        return self.node.finish(np.concatenate(y), x)
 
-    def _multiply(
+    def _start(
+        self, vectors: Floats, ranges: LayerRanges, engine: Engine, prepared: Sequence[Any], workers: Executor
+    ) -> "_Block":
+        """Set the products of a block of vectors (batch, rows) going."""
+        bits, codes = self._chip.dac.bits, ranges.codes(vectors, self._chip.dac.bits)
+        products: list[list[_Product]] = [[] for _ in prepared]
+        for k, (mapped, ready) in enumerate(zip(self.mapped, prepared, strict=True)):
+            for weight, plane in ranges.pulses.planes(codes[:, mapped.rows], bits, ranges.polarity):
+                plane = np.ascontiguousarray(plane)
+                products[k].append((weight, plane, workers.submit(self._volts, k, plane, engine, ready)))
+        return _Block(vectors=vectors, products=products)
+
+    def _finish(
         self,
-        vectors: Floats,
+        block: "_Block",
         ranges: LayerRanges,
         engine: Engine,
         prepared: Sequence[Any],
@@ -205,14 +239,13 @@ class AnalogLayer:
         observe: Observer,
         gains: Sequence[Gains] | None,
     ) -> Floats:
-        """Multiply a block of vectors (batch, rows) by the weights: (batch, outputs)."""
-        scales, codes = ranges.scales(vectors), ranges.codes(vectors, self._chip.dac.bits)
+        """Make outputs (batch, outputs) of the products of a block."""
+        vectors, scales = block.vectors, ranges.scales(block.vectors)
         y = np.zeros((len(vectors), self.node.outputs))
         for k, (mapped, ready) in enumerate(zip(self.mapped, prepared, strict=True)):
             share = np.zeros((len(vectors), len(mapped.weight_per_siemens)))
-            for weight, plane in ranges.pulses.planes(codes[:, mapped.rows], self._chip.dac.bits, ranges.polarity):
-                plane = np.ascontiguousarray(plane)
-                volts = self._volts(k, plane, engine, ready)
+            for weight, plane, product in block.products[k]:
+                volts = product.result()
                 observe(k, plane, volts)
                 volts, factor = _read(engine, ready, plane, volts)
                 share += weight * self._decode(volts, factor, plane, self.programmed[k], ranges, scales)

@@ -1,14 +1,13 @@
 """Tiles prepared for an engine, several at a time."""
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tqdm import tqdm
 
 from spicesim.crossbar.blas import one_blas_thread
 from spicesim.engine import Engine, Tile
+from spicesim.network.workers import start_workers
 
 __all__ = ["prepare_tiles"]
 
@@ -35,20 +34,15 @@ def prepare_tiles(
         What the engine made of them, layer by layer.
     """
     flat = [tile for layer in tiles for tile in layer]
-    workers = min(jobs or len(os.sched_getaffinity(0)), len(flat))
     disable = None if progress else True
     with (
         one_blas_thread(),
-        ThreadPoolExecutor(workers) as pool,
+        start_workers(jobs) as pool,
         tqdm(total=len(flat), unit="tile", desc="preparing", disable=disable, delay=1.0) as bar,
     ):
-        try:
-            found = []
-            for ready in pool.map(engine.prepare, flat):
-                found.append(ready)
-                bar.update()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # else the other tiles would be prepared for nothing
-            raise
+        found = []
+        for ready in pool.map(engine.prepare, flat):
+            found.append(ready)
+            bar.update()
     ready = iter(found)
     return [tuple(next(ready) for _ in layer) for layer in tiles]

@@ -14,6 +14,7 @@ from spicesim.network.layer import AnalogLayer
 from spicesim.network.node import AnalogNode
 from spicesim.network.ranges import AdcFit, InputScale, LayerRanges
 from spicesim.network.result import LayerMeter
+from spicesim.network.workers import start_workers
 
 __all__ = ["Product", "TrainingChip", "fit_product", "multiply"]
 
@@ -115,7 +116,8 @@ def multiply(node: AnalogNode, x: Array, ranges: LayerRanges, chip: TrainingChip
         gains = None
         if chip.gains:
             gains = layer.fit_gains(_some_vectors(layer, x, GAIN_VECTORS), ranges, engine, prepared)
-        y = layer.run(x, ranges, engine, prepared, LayerMeter(), lambda *_: None, gains)
+        with start_workers() as workers:
+            y = layer.run(x, ranges, engine, prepared, LayerMeter(), lambda *_: None, gains, workers=workers)
         matrix, by_weight = np.zeros((2, node.outputs, node.rows))
         linear = TransferEngine(chip.calibration)
         for k, (mapped, ready) in enumerate(zip(layer.mapped, prepared, strict=True)):

@@ -196,7 +196,7 @@ class TerminalStandIn(io.StringIO):
 def test_progress_goes_to_standard_error_only_when_asked(network):
     class SlowEngine(IdealEngine):
         def mvm(self, prepared, codes):
-            time.sleep(0.08)
+            time.sleep(0.4)
             return super().mvm(prepared, codes)
 
     for progress, engine in ((False, IdealEngine(CHIP)), (True, SlowEngine(CHIP))):
