@@ -60,7 +60,7 @@ class Expansion:
         index = np.zeros(array.shape[1], np.int64) if single else np.arange(array.shape[1])
         middle = array.solve(
             np.full(rows, self.centre), senses=senses, sense_index=None if senses is None else index, fields=True,
-            tolerance=1e-10, threads=threads,
+            tolerance=1e-8, threads=threads,
         )  # fmt: skip
         assert middle.cell_voltages is not None  # asked for
         assert middle.bit_line_voltages is not None
@@ -251,11 +251,12 @@ class _Modes:
     def __init__(self, other_v: Floats, other_u: Floats) -> None:
         rows = other_v.shape[2]
         both = np.concatenate([other_v, other_u]).transpose(1, 0, 2)  # (columns, 2 shapes, rows)
-        left, sizes, right = np.linalg.svd(both, full_matrices=False)
+        left = np.linalg.eigh(both @ both.transpose(0, 2, 1))[1][:, :, ::-1]  # singular vectors, largest first
         count = other_v.shape[0]
         sign = np.sign((left[:, count:] * shapes(rows).sum(axis=0)[:, None]).sum(axis=1) + 1e-300)
         self._along = (left * sign[:, None, :]).transpose(2, 1, 0)  # (mode, 2 shapes, columns)
-        self._inputs = (right * (sizes * sign)[:, :, None]).transpose(1, 0, 2)  # (mode, columns, rows)
+        right = left.transpose(0, 2, 1) @ both
+        self._inputs = (right * sign[:, :, None]).transpose(1, 0, 2)  # (mode, columns, rows)
         self._basis = shapes(rows)
 
     def features(self, rank: int, half: float) -> tuple[Floats, Floats, Floats]:
