@@ -1,6 +1,6 @@
 /* Vectors of lanes: one lane is one input vector of the batch, so lanes never talk to each other.
  *
- * REAL and LANES may be set before inclusion; a float32 kernel is the same code with REAL float, LANES 16.
+ * REAL, LANES and, for float, LANES_OF_FLOAT may be set before inclusion.
  */
 #ifndef SPICESIM_LANES_H
 #define SPICESIM_LANES_H
@@ -10,7 +10,10 @@
 
 #ifndef REAL
 #define REAL double
-#define LANES 8
+#define LANES 4
+#endif
+
+#ifndef LANES_OF_FLOAT
 #define LANES_LN2_HIGH 6.93147180369123816490e-01 /* ln 2 in two parts; the first has 21 trailing zero bits */
 #define LANES_LN2_LOW 1.90821492927058770002e-10
 #define LANES_MANTISSA 52
@@ -47,6 +50,8 @@ INLINE lanes lanes_of(REAL x)
 {
 #if LANES == 16
     return (lanes){x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x};
+#elif LANES == 4
+    return (lanes){x, x, x, x};
 #else
     return (lanes){x, x, x, x, x, x, x, x};
 #endif

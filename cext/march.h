@@ -8,6 +8,8 @@
  * So one Newton step is one pass over the cells, and one field, the word-line nodes, is all that is kept. Currents and
  * wires fit each other exactly after each step; what remains wrong is (dI/dV - D) times the step, so the error is
  * known without another pass. Marching lets rounding errors grow as cosh(N sqrt(g r)): the caller sees to that.
+ *
+ * A file that includes this sets REAL, LANES and the name MARCH_KERNEL of what it offers.
  */
 #include <string.h>
 
@@ -223,3 +225,43 @@ static void march_solve(const march_model *m, const march_arrays *b, int64_t gro
             }
     }
 }
+
+/* March linear cells from given unknowns. */
+CPU_CLONES
+static void march_linear(const march_model *m, const march_linear_arrays *b, int64_t group, void *memory)
+{
+    march_workspace w = march_workspace_in(memory, m);
+    const int rows = m->rows, columns = m->columns;
+    const int64_t first = group * LANES;
+    const int filled = b->count - first < LANES ? (int)(b->count - first) : LANES;
+    march_load(m, &w, b->count, first, b->v, NULL);
+    for (int j = 0; j < columns; j++)
+        for (int l = 0; l < LANES; l++)
+            w.top[j][l] = b->top ? b->top[(first + (l < filled ? l : filled - 1)) * columns + j] : 0;
+    w.linear = b->across || b->bit ? b : NULL;
+    w.first = first;
+    march_down(m, &w, 0, (lane_mask){0});
+    if (!b->feet)
+        return;
+    for (int l = 0; l < filled; l++) {
+        for (int j = 0; j < columns; j++) {
+            b->feet[(first + l) * columns + j] = w.u[j][l];
+            b->currents[(first + l) * columns + j] = w.carried[j][l];
+        }
+        for (int i = 0; i < rows; i++)
+            b->row_currents[(first + l) * rows + i] = w.delivered[i][l];
+    }
+}
+
+static void march_solve_here(const march_model *m, const march_arrays *b, int64_t group, void *memory)
+{
+    march_solve(m, b, group, memory);
+}
+
+static void march_linear_here(const march_model *m, const march_linear_arrays *b, int64_t group, void *memory)
+{
+    march_linear(m, b, group, memory);
+}
+
+/* Not the clones themselves: which of them is called is not known before the module is loaded. */
+const march_kernel MARCH_KERNEL = {LANES, march_memory, march_solve_here, march_linear_here};

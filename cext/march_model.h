@@ -57,10 +57,25 @@ typedef struct {
     int64_t row_stride, column_stride; /* of these two */
 } march_linear_arrays;
 
-int64_t march_group_size_single(void), march_group_size_double(void);
-int64_t march_memory_single(const march_model *m), march_memory_double(const march_model *m);
-void march_solve_single(const march_model *m, const march_arrays *b, int64_t group, void *memory);
-void march_solve_double(const march_model *m, const march_arrays *b, int64_t group, void *memory);
-void march_linear_double(const march_model *m, const march_linear_arrays *b, int64_t group, void *memory);
+/* The solver for one precision and width. */
+typedef struct {
+    int64_t lanes; /* vectors of a group */
+    int64_t (*memory)(const march_model *m); /* bytes of a thread */
+    void (*solve)(const march_model *m, const march_arrays *b, int64_t group, void *memory);
+    void (*linear)(const march_model *m, const march_linear_arrays *b, int64_t group, void *memory);
+} march_kernel;
+
+extern const march_kernel march_float8, march_float16, march_double4, march_double8;
+
+/* Return the solver whose lanes fill one register: of wider ones compilers make scalars where lanes are compared. */
+static inline const march_kernel *march_choose(int single)
+{
+#if defined(__x86_64__) && defined(__GNUC__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f"))
+        return single ? &march_float16 : &march_double8;
+#endif
+    return single ? &march_float8 : &march_double4;
+}
 
 #endif

@@ -58,10 +58,10 @@ cdef extern from "march_model.h" nogil:
         float *bit
         int64_t row_stride, column_stride
 
-    int64_t march_group_size_single()
-    int64_t march_group_size_double()
-    int64_t march_memory_single(const march_model *m)
-    int64_t march_memory_double(const march_model *m)
-    void march_solve_single(const march_model *m, const march_arrays *b, int64_t group, void *memory)
-    void march_solve_double(const march_model *m, const march_arrays *b, int64_t group, void *memory)
-    void march_linear_double(const march_model *m, const march_linear_arrays *b, int64_t group, void *memory)
+    ctypedef struct march_kernel:
+        int64_t lanes
+        int64_t (*memory)(const march_model *m) noexcept nogil
+        void (*solve)(const march_model *m, const march_arrays *b, int64_t group, void *memory) noexcept nogil
+        void (*linear)(const march_model *m, const march_linear_arrays *b, int64_t group, void *memory) noexcept nogil
+
+    const march_kernel *march_choose(int single)

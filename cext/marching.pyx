@@ -64,8 +64,9 @@ def march_linear(
     """March linear cells from given unknowns; see march_model.h."""
     cdef march_model m = wires_of[double](slope, share, r_word, r_bit, r_head, head, tail, top_u, top_i)
     cdef march_linear_arrays b
-    cdef int64_t group, lanes = march_group_size_double(), groups = (v.shape[0] + lanes - 1) // lanes
-    cdef Memory memory = Memory(march_memory_double(&m), 1)
+    cdef const march_kernel *kernel = march_choose(False)
+    cdef int64_t group, lanes = kernel.lanes, groups = (v.shape[0] + lanes - 1) // lanes
+    cdef Memory memory = Memory(kernel.memory(&m), 1)
     b.count = v.shape[0]
     b.v = &v[0, 0]
     b.top = NULL
@@ -78,7 +79,7 @@ def march_linear(
     b.row_currents = &row_currents[0, 0]
     with nogil:
         for group in range(groups):
-            march_linear_double(&m, &b, group, memory.start)
+            kernel.linear(&m, &b, group, memory.start)
 
 
 def march_fields(
@@ -93,9 +94,10 @@ def march_fields(
     """March linear cells from the right unknowns and leave the voltages of all cells; see march_model.h."""
     cdef march_model m = wires_of[double](slope, share, r_word, r_bit, r_head, head, tail, top_u, top_i)
     cdef march_linear_arrays b
-    cdef int64_t group, lanes = march_group_size_double(), groups = (v.shape[0] + lanes - 1) // lanes, size
+    cdef const march_kernel *kernel = march_choose(False)
+    cdef int64_t group, lanes = kernel.lanes, groups = (v.shape[0] + lanes - 1) // lanes, size
     threads = <int>max(1, min(threads, groups))
-    cdef Memory memory = Memory(march_memory_double(&m), threads)
+    cdef Memory memory = Memory(kernel.memory(&m), threads)
     cdef char *start = memory.start
     size = memory.size
     b.count = v.shape[0]
@@ -107,7 +109,7 @@ def march_fields(
     b.row_stride = across.strides[0] // <int64_t>sizeof(float)
     b.column_stride = across.strides[1] // <int64_t>sizeof(float)
     for group in prange(groups, nogil=True, num_threads=threads, schedule="static"):
-        march_linear_double(&m, &b, group, start + size * threadid())
+        kernel.linear(&m, &b, group, start + size * threadid())
 
 
 def march(
@@ -134,8 +136,8 @@ def march(
     """Solve a batch of input vectors; see march_model.h."""
     cdef march_model m = wires_of[real](slope, share, r_word, r_bit, r_head, head, tail, top_u, top_i)
     cdef march_arrays b
-    cdef int64_t group, lanes, groups, size
-    cdef int single = real is float
+    cdef const march_kernel *kernel = march_choose(real is float)
+    cdef int64_t group, groups, size
     m.coefficients = &coefficients[0, 0, 0, 0]
     m.v_terms = <int>coefficients.shape[2]
     m.u_terms = <int>coefficients.shape[3]
@@ -174,14 +176,10 @@ def march(
     b.steps = &steps[0]
     b.word = NULL if word is None else &word[0, 0, 0]
     b.bit = NULL if bit is None else &bit[0, 0, 0]
-    lanes = march_group_size_single() if single else march_group_size_double()
-    groups = (v.shape[0] + lanes - 1) // lanes
+    groups = (v.shape[0] + kernel.lanes - 1) // kernel.lanes
     threads = <int>max(1, min(threads, groups))
-    cdef Memory memory = Memory(march_memory_single(&m) if single else march_memory_double(&m), threads)
+    cdef Memory memory = Memory(kernel.memory(&m), threads)
     cdef char *start = memory.start
     size = memory.size
     for group in prange(groups, nogil=True, num_threads=threads, schedule="dynamic"):
-        if single:
-            march_solve_single(&m, &b, group, start + size * threadid())
-        else:
-            march_solve_double(&m, &b, group, start + size * threadid())
+        kernel.solve(&m, &b, group, start + size * threadid())
