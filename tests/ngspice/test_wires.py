@@ -16,16 +16,17 @@ def ngspice_currents(chip, g, v):
 
 
 @pytest.mark.parametrize(("r_word_line", "r_bit_line"), [(2.7, 0.9), (0.6, 4.1)])
-def test_planted_resistances_of_an_array_of_transistor_cells_come_back_to_a_thousandth(
+def test_planted_resistances_of_an_array_of_transistor_cells_come_back_to_two_thousandths(
     gf180_calibration, r_word_line, r_bit_line
 ):
+    """The law of the cells is from a quick calibration; where it is exact, see test_planted_truth.py."""
     rng = np.random.default_rng(5)
     chip = gf180_calibration.chip.changed(array={"r_word_line": r_word_line, "r_bit_line": r_bit_line})
     g = random_conductances((32, 32), chip.cell.g_min, chip.cell.g_max, rng)
     v = rng.uniform(0, chip.dac.v_span, (4, 32))
     found = fit_wires(g, v, ngspice_currents(chip, g, v), cell=gf180_calibration.cell.cell).values
-    assert found["r_word_line"] == pytest.approx(r_word_line, rel=1e-3)
-    assert found["r_bit_line"] == pytest.approx(r_bit_line, rel=1e-3)
+    assert found["r_word_line"] == pytest.approx(r_word_line, rel=2e-3)
+    assert found["r_bit_line"] == pytest.approx(r_bit_line, rel=2e-3)
 
 
 def test_planted_resistances_of_linear_cells_come_back_to_a_millionth():
