@@ -18,7 +18,7 @@ typedef struct {
     const double *r_word, *r_driver;      /* (rows, columns), (rows,) wires by which a row is followed [ohm] */
 } fast_cells;
 
-/* Eight cells of a row from a column on; beyond the last column the last one again. */
+/* Cells of a row, one a lane, from a column on; beyond the last column the last one again. */
 INLINE lanes fast_load(const double *row, int column, int columns)
 {
     lanes x;

@@ -209,7 +209,7 @@ class _Truth(TypedDict):
 
 
 def _truth(tolerance: float) -> _Truth:
-    """Return how exactly to solve where outputs may be wrong by a tolerance: a hundredth of it, at best 1e-11."""
+    """Return how exactly to solve where outputs may be wrong by a tolerance: a hundredth of it, within 1e-11..1e-5."""
     wanted = float(np.clip(1e-2 * tolerance, 1e-11, 1e-5))
     return {"tolerance": wanted, "precision": "single" if wanted >= SINGLE else "double"}
 
