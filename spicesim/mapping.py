@@ -288,7 +288,7 @@ def _map_tile(
         factors = tuple(
             sign * 2.0 ** (options.cell_bits * k) * top / total for k in range(options.slices) for sign in signs
         )
-    g = np.empty((part.shape[0], options.columns * count + (options.signs == "reference")))
+    g = np.zeros((part.shape[0], options.columns * count + (options.signs == "reference")))
     for place, columns in enumerate(side for slice_ in filled for side in slice_):
         g[:, place : options.columns * count : options.columns] = columns
     g *= g_high - g_low

@@ -95,7 +95,7 @@ class BatchSimulator:
 
     def _attempt(self, netlist: Netlist, deadline: float) -> Results:
         """Simulate a netlist as it stands."""
-        command = [*_die_with_parent(), find_ngspice(self.program), "-b", "-r", RAW_NAME, NETLIST_NAME]
+        command = tie_to_parent([find_ngspice(self.program), "-b", "-r", RAW_NAME, NETLIST_NAME])
         folder = make_run_folder(netlist)
         status, seconds = self._execute(command, netlist, folder, deadline)
         if status < 0:  # by the kernel short of memory, or by someone's hand: not the circuit's fault
@@ -150,18 +150,28 @@ def _no_space(folder: Path) -> StorageError:
     )
 
 
-@cache
-def _die_with_parent() -> tuple[str, ...]:
-    """Return the command that has a program killed when this process dies, even by ``kill -9``; empty without it.
+def tie_to_parent(command: list[str]) -> list[str]:
+    """Return the command that runs `command` and has it killed when this process dies, even by ``kill -9``.
 
-    Setting this between fork and exec in Python can hang a process with threads.
+    Setting this between fork and exec in Python can hang a process with threads. A parent that died before setpriv
+    asked for the signal sends none, so the shell looks whether the parent is still this process. On a machine
+    without setpriv the command is returned as it is.
     """
-    command = ("setpriv", "--pdeathsig", "KILL", "--")
+    if not _can_set_death_signal():
+        return command
+    return [*_DEATH_SIGNAL, "sh", "-c", '[ "$PPID" = "$0" ] && exec "$@"', str(os.getpid()), *command]
+
+
+_DEATH_SIGNAL = ("setpriv", "--pdeathsig", "KILL", "--")
+
+
+@cache
+def _can_set_death_signal() -> bool:
     try:
-        subprocess.run([*command, "true"], check=True, capture_output=True, timeout=30)
+        subprocess.run([*_DEATH_SIGNAL, "true"], check=True, capture_output=True, timeout=30)
     except (OSError, subprocess.SubprocessError):
-        return ()
-    return command
+        return False
+    return True
 
 
 _running: set[subprocess.Popen[bytes]] = set()

@@ -22,7 +22,7 @@ from spicesim.errors import (
 from spicesim.library import library_text
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.aids import AIDS, climb
-from spicesim.ngspice.batch import BatchSimulator, find_ngspice, ngspice_version
+from spicesim.ngspice.batch import BatchSimulator, find_ngspice, ngspice_version, tie_to_parent
 from spicesim.ngspice.outcome import find_problem
 from spicesim.ngspice.rawfile import Plot, read_raw
 from spicesim.ngspice.shared import SharedSimulator
@@ -216,6 +216,14 @@ def gone(pid):
         time.sleep(0.05)
     os.kill(pid, signal.SIGKILL)
     return False
+
+
+def test_a_simulation_whose_parent_died_before_it_began_does_not_run(tmp_path):
+    command = tie_to_parent(["touch", str(tmp_path / "ran")])
+    subprocess.run(["sh", "-c", '"$@"; true', "another parent", *command], check=True)
+    assert not (tmp_path / "ran").exists()
+    subprocess.run(command, check=True)
+    assert (tmp_path / "ran").exists()
 
 
 def test_a_killed_ngspice_is_run_again(tmp_path):
