@@ -229,7 +229,8 @@ def run_each(
         total=len(netlists), initial=len(found), desc=progress, unit="run", disable=None if progress else True,
         leave=False,
     )  # fmt: skip
-    todo = [k for k in range(len(netlists)) if k not in found]
+    # the longest first, so that processors end together
+    todo = sorted((k for k in range(len(netlists)) if k not in found), key=lambda k: -len(netlists[k].body))
     # unordered, and one by one: nothing that is finished waits for another before it is kept
     parallel = joblib.Parallel(
         n_jobs=jobs or os.cpu_count() or 1, prefer="threads", return_as="generator_unordered", batch_size=1

@@ -46,6 +46,8 @@ the errors of its cells, which differ in sign."""
 
 _BOXES, _POINTS, _WIDTH = 8, 32, 0.15
 """A refinement: boxes around the worst points, points a box, and its width as a fraction of the ranges."""
+_SPREAD = 1024
+"""Points that a refinement adds in the whole box: richer forms would swing between the old ones."""
 
 
 class BiasPoints(Model):
@@ -136,7 +138,7 @@ class CellPlan(BlockPlan):
         return fit_cell(chip, self, results)
 
     def refined(self, judged: Judged) -> Self:
-        """Add points around those where the model errs most."""
+        """Add points around those where the model errs most, and some everywhere."""
         (held_out,) = judged.validation.values()
         worst = np.argsort(-np.abs(held_out.errors))[:_BOXES]
         low, high = np.log(self.g_limits[0]), np.log(self.g_limits[1])
@@ -148,11 +150,15 @@ class CellPlan(BlockPlan):
             ],
             axis=1,
         )
-        added = self._at(near(centres, _POINTS, _WIDTH, [self.seed, len(self.fits)]))
+        seed = [self.seed, len(self.fits)]
+        unit = np.concatenate([near(centres, _POINTS, _WIDTH, seed), _spread(_SPREAD, [*seed, _BOXES])])
+        added = _bias_points(unit, self.g_limits, self.v_limit, self.u_limit)
         return self.model_copy(update={"fits": (*self.fits, added)})
 
-    def _at(self, unit: Floats) -> BiasPoints:
-        return _bias_points(unit, self.g_limits, self.v_limit, self.u_limit)
+
+def _spread(points: int, seed: Sequence[int]) -> Floats:
+    """Fill the unit cube, denser to its faces as Chebyshev nodes are: a polynomial errs most near these."""
+    return np.asarray((1 - np.cos(np.pi * fill("sobol", points, 3, seed))) / 2)
 
 
 def _bias_points(unit: Floats, g_limits: tuple[float, float], v_limit: float, u_limit: float) -> BiasPoints:
@@ -206,7 +212,7 @@ def plan_cell(
     g_random = np.exp(rng.uniform(np.log(g_limits[0]), np.log(g_limits[1]), points))
     return CellPlan(
         fits=(_bias_points(unit, g_limits, v_limit, u_limit),),
-        validation=_bias_points(fill("sobol", points, 3, [seed, 2]), g_limits, v_limit, u_limit),
+        validation=_bias_points(_spread(points, [seed, 2]), g_limits, v_limit, u_limit),
         test=BiasPoints(g=g_random, v=rng.uniform(-v_limit, v_limit, points), u=rng.uniform(-u_limit, u_limit, points)),
         kind=f"Chebyshev grid {counts[0]} x {counts[1]} x {counts[2]}" if filling is None else filling,
         g_limits=g_limits,

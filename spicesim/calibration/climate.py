@@ -1,6 +1,7 @@
 """Calibrate climate: the blocks again at other temperatures and corners, as changes of the nominal ones."""
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 from numpy.polynomial import chebyshev
@@ -145,14 +146,13 @@ def calibrate_climate(calibration: Calibration, campaign: Campaign) -> ClimateMo
     whole = calibration.model_copy(update={"climate": model})
     size = min(8 if campaign.quick else 16, chip.array.rows, chip.array.columns)
 
-    def error(at: Calibration) -> float:
-        return largest(tile_errors(at, campaign, size=size, random=1))
-
+    climates = [whole.at(temperature_c=t) for t in held_out] + [whole.at(corner=corner) for corner in corners]
+    errors = [largest(found) for found in tile_errors(climates, campaign, size=size, random=1)]
     return model.model_copy(
         update={
             "held_out_c": held_out,
-            "held_out_errors": tuple(error(whole.at(temperature_c=t)) for t in held_out),
-            "corner_errors": {corner: error(whole.at(corner=corner)) for corner in corners},
+            "held_out_errors": tuple(errors[: len(held_out)]),
+            "corner_errors": dict(zip(corners, errors[len(held_out) :], strict=True)),
         }
     )
 
@@ -165,25 +165,30 @@ def _corners(chip: Chip) -> tuple[str, ...]:
 
 
 def tile_errors(
-    calibration: Calibration, campaign: Campaign, *, size: int = 16, random: int = 4, seed: int = 0
-) -> Floats:
+    calibrations: Sequence[Calibration], campaign: Campaign, *, size: int = 16, random: int = 4, seed: int = 0
+) -> list[Floats]:
     """Compare whole tiles with ngspice: both polarities, linear and saturating, structured and random vectors.
 
     Returns
     -------
-    ndarray of shape (tiles, vectors, columns)
-        Errors of the outputs, as fractions of full scale.
+    list of ndarray of shape (tiles, vectors, columns)
+        Errors of the outputs in the climate of each calibration, as fractions of full scale.
     """
-    chip, cell = calibration.chip, calibration.chip.cell
-    errors = []
-    for k, polarity in enumerate(POLARITIES):
-        for saturating in (False, True):
-            rng = np.random.default_rng([seed, k, saturating])
-            g = random_conductances((size, size), cell.g_min, cell.g_max, rng, 0.25 * cell.g_max)
-            tile = calibration.tile(g, polarity, choose_feedback(chip, g, saturating=saturating))
-            codes = np.stack(list(code_vectors(size, chip.dac.bits, random, rng).values()))
-            state = tile.solve(codes)
-            netlists = [tile_netlist(chip, tile, vector, state, n) for n, vector in enumerate(codes)]
-            measured = np.stack([tile_outputs(chip, found, size) for found in campaign.run(netlists, "check climate")])
-            errors.append((state.v_out - measured) / tile.senseamp.full_scale)
-    return np.stack(errors)
+    netlists: list[Netlist] = []
+    predictions: list[tuple[Chip, Floats, float]] = []  # of each tile: its chip, outputs (vectors, columns), full scale
+    for calibration, (k, polarity), saturating in product(calibrations, enumerate(POLARITIES), (False, True)):
+        chip, cell = calibration.chip, calibration.chip.cell
+        rng = np.random.default_rng([seed, k, saturating])
+        g = random_conductances((size, size), cell.g_min, cell.g_max, rng, 0.25 * cell.g_max)
+        tile = calibration.tile(g, polarity, choose_feedback(chip, g, saturating=saturating))
+        codes = np.stack(list(code_vectors(size, chip.dac.bits, random, rng).values()))
+        state = tile.solve(codes)
+        netlists += [tile_netlist(chip, tile, vector, state, n) for n, vector in enumerate(codes)]
+        predictions.append((chip, state.v_out, tile.senseamp.full_scale))
+    results = iter(campaign.run(netlists, "check climate"))
+    errors = [
+        (predicted - np.stack([tile_outputs(chip, next(results), size) for _ in predicted])) / full_scale
+        for chip, predicted, full_scale in predictions
+    ]
+    tiles = len(errors) // len(calibrations)
+    return [np.stack(errors[first : first + tiles]) for first in range(0, len(errors), tiles)]

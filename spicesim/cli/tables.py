@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from spicesim.audit import Audit
+from spicesim.behavioural.mismatch import DacMismatch, SenseAmplifierMismatch
 from spicesim.budget import CONFIDENCE, Budget
 from spicesim.calibration.calibration import Calibration, TileCheck
 from spicesim.calibration.mismatch_check import MismatchCheck
@@ -98,7 +99,7 @@ def format_mismatch(checks: Sequence[MismatchCheck]) -> str:
 
 
 def format_aspects(calibration: Calibration) -> str:
-    """Format what was calibrated beyond operating points: settling, noise, energy; empty if nothing was."""
+    """Format what was calibrated beyond operating points, with what it was held against; empty if nothing was."""
     parts = []
     if calibration.settling is not None:
         rows = [
@@ -112,7 +113,22 @@ def format_aspects(calibration: Calibration) -> str:
         parts.append(_format_amplifiers(calibration))
     if calibration.energy is not None and (adc := calibration.energy.adc) is not None:
         parts.append(f"ADC, {adc.bits} bit: {1e12 * adc.energy:.3g} pJ and {1e9 * adc.time:.3g} ns a conversion")
+    if (climate := calibration.climate) is not None:
+        names = [*(f"{celsius:g} C, in no fit" for celsius in climate.held_out_c), *climate.corner_errors]
+        errors = [*climate.held_out_errors, *climate.corner_errors.values()]
+        parts.append(
+            format_table(["tile in another climate", "max [%]"], list(zip(names, map(_percent, errors), strict=True)))
+        )
+    if (mismatch := calibration.mismatch) is not None:
+        rows = [["DAC, " + polarity, *_describe_mismatch(m)] for polarity, m in mismatch.dacs.items()]
+        rows += [[f"TIA, {m.r_feedback / 1e3:g} kohm", *_describe_mismatch(m)] for m in mismatch.senseamps]
+        parts.append(format_table(["mismatch", "instances", "parameters", "residual, held out [uV]"], rows))
     return "\n\n".join(parts)
+
+
+def _describe_mismatch(model: DacMismatch | SenseAmplifierMismatch) -> list[str]:
+    fitted = model.parameters
+    return [str(fitted.draws), str(len(fitted.names)), f"{1e6 * model.residual:.1f}"]
 
 
 def _format_amplifiers(calibration: Calibration) -> str:

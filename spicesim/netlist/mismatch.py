@@ -9,7 +9,7 @@ import hashlib
 import math
 import re
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -71,14 +71,14 @@ def _model_texts(path: Path, modified: float) -> tuple[str, ...]:
     return tuple(seen.values())
 
 
-def _texts(process: Process) -> list[str]:
-    texts: list[str] = []
+def _texts(process: Process) -> tuple[str, ...]:
+    texts: tuple[str, ...] = ()
     for model in process.models:
         path = model.resolve()
         texts += _model_texts(path, path.stat().st_mtime)
         if model.path.startswith("library:"):
             stem = path.stem.partition("_")[0]
-            texts.append(library_path(f"{stem}_mismatch.cir").read_text(encoding="utf-8"))
+            texts += (library_path(f"{stem}_mismatch.cir").read_text(encoding="utf-8"),)
     return texts
 
 
@@ -103,10 +103,11 @@ def read_mismatch(process: Process) -> dict[str, Pelgrom]:
             f"mismatch needs transistors that are called as bare models; set process.call = 'M' for {process.name!r}"
         )
     texts = _texts(process)
-    return {name: _read_one(process, name, texts) for name in (process.nmos, process.pmos)}
+    return {name: _read_one(process.name, name, texts) for name in (process.nmos, process.pmos)}
 
 
-def _read_one(process: Process, name: str, texts: list[str]) -> Pelgrom:
+@lru_cache(maxsize=16)
+def _read_one(process: str, name: str, texts: tuple[str, ...]) -> Pelgrom:
     block = re.compile(rf"^\.subckt\s+{re.escape(name)}\s.*?^\.ends", re.I | re.M | re.S)
     model = re.compile(rf"^\.model\s+{re.escape(name)}(?:\.\d+)?\s.*?\blevel\s*=\s*(\d+)", re.I | re.M | re.S)
     level = next((int(found[1]) for text in texts if (found := model.search(text))), None)
@@ -129,7 +130,7 @@ def _read_one(process: Process, name: str, texts: list[str]) -> Pelgrom:
                     level=level,
                 )
     raise SpecError(
-        f"the model files of process {process.name!r} hold no mismatch of {name!r}: wanted a subcircuit of that name "
+        f"the model files of process {process!r} hold no mismatch of {name!r}: wanted a subcircuit of that name "
         "with par_vth, par_k, par_l, par_w, var_vth and var_k"
     )
 
