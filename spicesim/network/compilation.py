@@ -2,12 +2,15 @@
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import onnx
 
 from spicesim.chip import Chip
+from spicesim.errors import NetworkError
 from spicesim.mapping import DEFAULT_OPTIONS, MappingOptions
 from spicesim.network.compiled import Inputs
+from spicesim.network.exporter import export_module, is_module
 from spicesim.network.inference import Network
 from spicesim.network.layer import Calibration
 from spicesim.network.ranges import AdcFit, InputScale
@@ -17,9 +20,10 @@ __all__ = ["compile_network"]
 
 
 def compile_network(
-    model: str | Path | onnx.ModelProto,
+    model: str | Path | onnx.ModelProto | Any,
     calibration: Calibration | Chip,
     *,
+    example: Inputs | None = None,
     x_calibration: Inputs | None = None,
     digital: Collection[str] = (),
     input_scale: InputScale = "static",
@@ -32,10 +36,13 @@ def compile_network(
 
     Parameters
     ----------
-    model : str, Path or ModelProto
-        The network.
+    model : str, Path, ModelProto or torch.nn.Module
+        The network: an ONNX file or what is in one, or a PyTorch module, which is exported as it infers.
     calibration : Calibration or Chip
         The chip, calibrated; as it is, it can run on the engine ideal only.
+    example : array_like or mapping of str to array_like, optional
+        Inputs to export a PyTorch module with, by the names of its arguments if there are several; by default typical
+        inputs. The batch leads and its size stays free.
     x_calibration : array_like or mapping of str to array_like, optional
         Typical inputs, to fit the ranges of the converters; without them the first run takes its own.
     digital : collection of str
@@ -60,12 +67,19 @@ def compile_network(
     Raises
     ------
     NetworkError
-        If the network cannot be loaded, or has no or no possible analog nodes; or a word is unknown.
+        If the network cannot be loaded or exported, or has no or no possible analog nodes; or a word is unknown.
+    MissingDependencyError
+        If a module cannot be exported without onnxscript.
     MappingError
         If a layer's weights cannot be mapped, or take more tiles than there are.
     """
     if isinstance(calibration, Chip):
         calibration = UncalibratedChip(calibration)
+    if is_module(model):
+        inputs = x_calibration if example is None else example
+        if inputs is None:
+            raise NetworkError("a PyTorch module is exported with an example of its inputs; give example=")
+        model = export_module(model, inputs)
     network = Network(
         model, calibration, digital=digital, input_scale=input_scale, adc_range=adc_range, input_digit=input_digit,
         mapping=mapping, max_tiles=max_tiles,

@@ -148,3 +148,50 @@ def test_training_on_noisy_chips_learns(torch, layers, generic_calibration):
 def test_padding_that_no_chip_knows_is_refused(layers):
     with pytest.raises(SpecError, match="give padding as numbers"):
         layers.AnalogConv2d(1, 1, 3, padding="same")
+
+
+@pytest.mark.torch
+def test_a_module_is_compiled_as_it_is(torch, generic_calibration):
+    """Several inputs, a batch of one as the example, dropout that must not act, and any batch afterwards."""
+    from spicesim.errors import NetworkError
+    from spicesim.network import compile_network
+
+    pytest.importorskip("onnxscript", reason="needs onnxscript; pip install 'spicesim[train]'")
+
+    class Sum(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = torch.nn.Linear(9, 7), torch.nn.Linear(5, 7)
+            self.dropout = torch.nn.Dropout(0.9)
+
+        def forward(self, a, b):
+            return self.dropout(self.first(a) + self.second(b))
+
+    torch.manual_seed(0)
+    module = Sum()
+    example = {"a": np.ones((1, 9), np.float32), "b": np.ones((1, 5), np.float32)}
+    network = compile_network(module, generic_calibration, example=example)
+    assert len(network.layers) == 2
+    assert module.training
+    assert module.dropout.training
+    inputs = {"a": torch.rand(6, 9), "b": torch.rand(6, 5)}
+    wanted = module.eval()(**inputs).detach().numpy()
+    found = network.run_digital({name: values.numpy() for name, values in inputs.items()})
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6 * np.abs(wanted).max())
+    with pytest.raises(NetworkError, match="give example="):
+        compile_network(module, generic_calibration)
+
+
+@pytest.mark.torch
+def test_a_module_that_cannot_be_exported_says_so(torch, generic_calibration):
+    from spicesim.errors import NetworkError
+    from spicesim.network import compile_network
+
+    pytest.importorskip("onnxscript", reason="needs onnxscript; pip install 'spicesim[train]'")
+
+    class Choosing(torch.nn.Module):
+        def forward(self, x):
+            return x if x.sum() > 0 else -x  # a choice that no graph can make
+
+    with pytest.raises(NetworkError, match=r"cannot export Choosing.*torch\.onnx\.export"):
+        compile_network(Choosing(), generic_calibration, example=np.ones((2, 3), np.float32))
