@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import onnx
 
@@ -16,11 +16,14 @@ from spicesim.network.layer import Calibration
 from spicesim.network.ranges import AdcFit, InputScale
 from spicesim.network.uncalibrated import UncalibratedChip
 
+if TYPE_CHECKING:
+    import torch
+
 __all__ = ["compile_network"]
 
 
 def compile_network(
-    model: str | Path | onnx.ModelProto | Any,
+    model: "str | Path | onnx.ModelProto | torch.nn.Module",
     calibration: Calibration | Chip,
     *,
     example: Inputs | None = None,

@@ -6,7 +6,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import onnx
@@ -14,16 +14,19 @@ import onnx
 from spicesim.errors import MissingDependencyError, NetworkError
 from spicesim.network.compiled import Inputs
 
+if TYPE_CHECKING:
+    import torch
+
 __all__ = ["export_module", "is_module"]
 
 
-def is_module(model: Any) -> TypeGuard[Any]:
+def is_module(model: object) -> "TypeGuard[torch.nn.Module]":
     """Tell whether something is a PyTorch module; torch need not be installed."""
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(model, torch.nn.Module)
+    loaded = sys.modules.get("torch")
+    return loaded is not None and isinstance(model, loaded.nn.Module)
 
 
-def export_module(module: Any, example: Inputs) -> onnx.ModelProto:
+def export_module(module: "torch.nn.Module", example: Inputs) -> onnx.ModelProto:
     """Export a PyTorch module as it infers, with a free batch size.
 
     Parameters
@@ -71,7 +74,7 @@ def export_module(module: Any, example: Inputs) -> onnx.ModelProto:
 
 
 @contextlib.contextmanager
-def _inferring(module: Any) -> Iterator[None]:
+def _inferring(module: "torch.nn.Module") -> Iterator[None]:
     """Have dropout and normalisation infer, and put all modules back afterwards."""
     training = {part: part.training for part in module.modules()}
     module.eval()
