@@ -22,7 +22,7 @@ from spicesim.behavioural.senseamp import SenseAmplifierModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.netlist.ensemble import build_cells, build_dacs, build_senseamps
-from spicesim.netlist.mismatch import Draw, draw_normal, with_mismatch
+from spicesim.netlist.mismatch import Draw, draw_normal, match_moments, with_mismatch
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.outcome import Results
 
@@ -199,11 +199,13 @@ def _series_resistance(cell: CellModel, g: float, v: float, ratio: Floats) -> Fl
 def calibrate_mismatch(calibration: Calibration, campaign: Campaign) -> MismatchModel:
     """Find the distributions of a chip's blocks.
 
-    Every transistor follows its foundry's statistics, every resistor :data:`RESISTORS`. Of each kind of block some
-    further instances are held out to tell what their few parameters leave.
+    Every transistor follows its foundry's statistics, every resistor :data:`RESISTORS`; the draws have exactly these
+    moments, so that spreads are right beyond what as many random draws would tell. Of each kind of block some further
+    instances are held out to tell what their few parameters leave.
     """
     draws, held_out, cells = (50, 10, 400) if campaign.quick else (120, 20, 1000)
-    bench = _Bench(calibration=calibration, campaign=campaign, draw=chip_draw(campaign.seed, _OWN_DRAWS))
+    draw = match_moments(chip_draw(campaign.seed, _OWN_DRAWS), draws)
+    bench = _Bench(calibration=calibration, campaign=campaign, draw=draw)
     dacs: dict[Polarity, DacMismatch] = {
         polarity: _dac_statistics(bench, calibration.dacs[polarity], draws, held_out) for polarity in POLARITIES
     }

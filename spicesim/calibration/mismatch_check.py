@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import kstest
+import numpy.typing as npt
+from scipy.stats import kstest, kurtosis
 
 from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.converter import Polarity
@@ -19,6 +20,9 @@ __all__ = ["MismatchCheck", "check_mismatch"]
 
 STATISTICAL_DRAWS = 1000
 """Tiles drawn from the statistics alone, which take a solve each."""
+RESOLUTION = 1e-4
+"""Of distributions, as a fraction of full scale: a fortieth of a step of 8 bits. On its rail an output spreads by a few
+microvolts, which no converter can tell apart and no few parameters describe."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -37,8 +41,6 @@ class MismatchCheck:
     """The same without mismatch, shape (vectors, columns)."""
     drawn: Floats
     """The same of chips drawn from the statistics alone, shape (more draws, vectors, columns)."""
-    statistics: int
-    """Instances of each amplifier behind the statistics."""
 
     @property
     def errors(self) -> Floats:
@@ -46,21 +48,33 @@ class MismatchCheck:
         return np.asarray((self.predicted - self.measured) / self.full_scale)
 
     @property
-    def sigma_ratios(self) -> Floats:
-        """Standard deviations of the statistics' outputs over those of ngspice, shape (vectors, columns) [1]."""
-        return np.asarray(self.drawn.std(axis=0, ddof=1) / self.measured.std(axis=0, ddof=1))
+    def spreading(self) -> npt.NDArray[np.bool_]:
+        """Which outputs spread by more than :data:`RESOLUTION` in ngspice, shape (vectors, columns)."""
+        return np.asarray(self.measured.std(axis=0, ddof=1) > RESOLUTION * self.full_scale)
 
     @property
-    def sigma_error(self) -> float:
-        """Relative standard error of one such ratio, of the draws in ngspice and of those behind the statistics [1]."""
-        return float(np.sqrt(0.5 / (len(self.measured) - 1) + 0.5 / (self.statistics - 1)))
+    def sigma_ratios(self) -> Floats:
+        """Standard deviations of the statistics' outputs over those of ngspice, of the spreading outputs [1]."""
+        ratios = self.drawn.std(axis=0, ddof=1) / self.measured.std(axis=0, ddof=1)
+        return np.asarray(ratios[self.spreading])
+
+    @property
+    def sigma_errors(self) -> Floats:
+        """Relative standard error of each of these ratios, of the draws in ngspice and those beside them [1].
+
+        That of a standard deviation of n draws is ``sqrt((kurtosis - 1) / n) / 2``; outputs that clip have a large one.
+        """
+        drawn = self.drawn[:, self.spreading]
+        fourth = kurtosis(drawn, axis=0, fisher=False)
+        return np.asarray(np.sqrt((fourth - 1) * (1 / len(self.measured) + 1 / len(drawn))) / 2)
 
     @property
     def p_values(self) -> Floats:
-        """Kolmogorov-Smirnov p, that both are of one distribution, shape (vectors, columns)."""
+        """Kolmogorov-Smirnov p, that both are of one distribution to :data:`RESOLUTION`, shape (vectors, columns)."""
         vectors, columns = self.nominal.shape
+        measured, drawn = (np.round(volts / (RESOLUTION * self.full_scale)) for volts in (self.measured, self.drawn))
         return np.array([
-            [kstest(self.measured[:, k, j], self.drawn[:, k, j]).pvalue for j in range(columns)]
+            [kstest(measured[:, k, j], drawn[:, k, j]).pvalue for j in range(columns)]
             for k in range(vectors)
         ])  # fmt: skip
 
@@ -68,8 +82,9 @@ class MismatchCheck:
         """Return all numbers but the drawn outputs as plain data, ready for JSON."""
         arrays = {name: getattr(self, name).tolist() for name in ("measured", "predicted", "nominal")}
         return {
-            "name": self.name, "full_scale": self.full_scale, "sigma_ratios": self.sigma_ratios.tolist(),
-            "sigma_error": self.sigma_error, "p_values": self.p_values.tolist(), **arrays,
+            "name": self.name, "full_scale": self.full_scale, "spreading": self.spreading.tolist(),
+            "sigma_ratios": self.sigma_ratios.tolist(), "sigma_errors": self.sigma_errors.tolist(),
+            "p_values": self.p_values.tolist(), **arrays,
         }  # fmt: skip
 
 
@@ -144,5 +159,4 @@ def check_mismatch(
         predicted=np.stack(predicted),
         nominal=nominal.solve(codes).v_out,
         drawn=np.stack([outputs(seed) for seed in range(STATISTICAL_DRAWS)]),
-        statistics=model.senseamp(r).parameters.draws,
     )

@@ -85,15 +85,15 @@ def format_mismatch(checks: Sequence[MismatchCheck]) -> str:
                 _percent(largest(check.errors)),
                 _percent(rms(check.errors)),
                 f"{ratios.mean():.3f}",
-                f"{rms((ratios - 1) / check.sigma_error):.2f}",
+                f"{rms((ratios - 1) / check.sigma_errors):.2f}",
                 f"{np.mean(check.p_values > 0.01):.3f}",
             ]
         )
     head = ["tile, in %", "chips", "nominal max", "max", "rms", "sigma ratio", "its error", "KS p > .01"]
     about = (
         "nominal: without mismatch. max, rms: from a few parameters of each block, found in the block alone.\n"
-        "sigma ratio: of the statistics alone over ngspice, mean of all columns; its error: RMS over the columns of\n"
-        "its distance to 1, in standard errors. KS p: share of the columns."
+        "sigma ratio: of the statistics alone over ngspice, mean of all outputs that spread by more than .01 % of\n"
+        "full scale; its error: RMS of its distance to 1, in standard errors. KS p: share of all outputs, to .01 %."
     )
     return f"{format_table(head, rows)}\n{about}"
 

@@ -13,6 +13,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from spicesim.chip import Process
 from spicesim.errors import SpecError
@@ -21,8 +22,9 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.subcircuits import individual_subcircuits
 from spicesim.units import parse_quantity, spice_number
 
-__all__ = ["Draw", "Pelgrom", "draw_normal", "read_mismatch", "same_device", "with_mismatch"]
+__all__ = ["Draw", "Pelgrom", "draw_normal", "match_moments", "read_mismatch", "same_device", "with_mismatch"]
 
+Floats = npt.NDArray[np.float64]
 Draw = Callable[[str], tuple[float, float]]
 """Standard normal numbers of a device, by its path: of the threshold and of the gain (a resistor uses the first)."""
 
@@ -34,6 +36,9 @@ _NUMBER = r"[-+]?[\d.]+(?:e[-+]?\d+)?[a-z]*"
 _SIGMA = re.compile(rf"var_(k|vth)\s*=\s*'\s*({_NUMBER})\s*\*\s*par_\1\s*\*\s*({_NUMBER})\s*/\s*p_sqrtarea\s*'", re.I)
 _TRANSISTOR = re.compile(r"^(m\w*)\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s+(.*)$", re.IGNORECASE)
 _RESISTOR = re.compile(r"^(r\w*)\s+(\S+)\s+(\S+)\s+(\{[^}]*\}|\S+)(.*)$", re.IGNORECASE)
+_INSTANCE = re.compile(r"(?P<block>x[a-z]+)_(?P<index>\d+)\.(?P<device>.+)")
+_SHARE = 0.8
+"""Numbers an instance that are made uncorrelated, as a share of the instances: more of them would not look normal."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +149,42 @@ def draw_normal(seed: int, sample: int = 0) -> Draw:
         return float(first), float(second)
 
     return draw
+
+
+def match_moments(draw: Draw, count: int) -> Draw:
+    """Return draws of ``xblock_0`` to ``xblock_{count - 1}`` whose moments are as they should be, not only about.
+
+    Over these instances every device has mean 0 and variance 1, and no two devices correlate. So what depends linearly
+    on the devices has the variance that their statistics say, without the error of so many samples. Beyond
+    :data:`_SHARE` of `count` numbers an instance, further ones only have mean and variance right. Other paths keep
+    their draws.
+    """
+    found: dict[str, Floats] = {}
+    basis: dict[str, list[Floats]] = {}
+
+    def column(block: str, device: str) -> Floats:
+        """Draw one device of all instances, shape (count, 2), unlike those drawn before."""
+        values, known = np.array([draw(f"{block}_{k}.{device}") for k in range(count)]), basis.setdefault(block, [])
+        for own in values.T:
+            own -= own.mean()
+            if len(known) < _SHARE * count:
+                for other in known:
+                    own -= other * (own @ other) / (other @ other)
+                known.append(own)
+            own /= own.std(ddof=1)
+        return values
+
+    def of_path(path: str) -> tuple[float, float]:
+        instance = _INSTANCE.match(path.lower())
+        if instance is None or int(instance["index"]) >= count:
+            return draw(path)
+        key = f"{instance['block']}.{instance['device']}"
+        if key not in found:
+            found[key] = column(instance["block"], instance["device"])
+        first, second = found[key][int(instance["index"])]
+        return float(first), float(second)
+
+    return of_path
 
 
 def same_device(draw: Draw) -> Draw:

@@ -46,6 +46,8 @@ def test_drawn_chips_are_predicted_from_a_few_parameters_of_each_block(calibrati
     distance = np.abs(check.measured - check.drawn.mean(axis=0)) / check.drawn.std(axis=0)
     assert distance.max() < 5  # of 96 outputs, some of them skewed where they clip
     assert (check.p_values > 1e-3).all()
+    assert check.spreading.mean() > (0.3 if saturating else 0.9)
+    assert len(check.sigma_ratios) == len(check.sigma_errors) == check.spreading.sum()
 
 
 def test_few_parameters_leave_little_of_blocks_that_took_no_part(calibration):

@@ -5,11 +5,12 @@ import re
 
 import numpy as np
 import pytest
+from scipy.stats import kstest
 
 from spicesim.chip import ModelFile, preset
 from spicesim.errors import SpecError
 from spicesim.netlist import build_dac, build_senseamp
-from spicesim.netlist.mismatch import draw_normal, read_mismatch, same_device, with_mismatch
+from spicesim.netlist.mismatch import draw_normal, match_moments, read_mismatch, same_device, with_mismatch
 
 
 def test_the_foundrys_coefficients_are_read_from_its_file():
@@ -53,6 +54,36 @@ def test_draws_are_normal_reproducible_and_independent_of_each_other():
     assert np.abs(many.mean(axis=0)).max() < 4 / math.sqrt(2000)
     assert np.abs(many.std(axis=0) - 1).max() < 4 / math.sqrt(4000)
     assert abs(np.corrcoef(many.T)[0, 1]) < 4 / math.sqrt(2000)
+
+
+def test_matched_draws_are_normal_and_have_the_moments_of_their_distribution():
+    count, devices = 60, 20
+    draw = match_moments(draw_normal(7), count)
+    values = np.array([[draw(f"xsenseamp_{k}.xa.m{j}") for j in range(devices)] for k in range(count)])
+    values = values.reshape(count, 2 * devices)
+    np.testing.assert_allclose(values.mean(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(np.cov(values, rowvar=False), np.eye(2 * devices), atol=1e-12)
+    assert kstest(values.ravel(), "norm").pvalue > 0.01
+    linear = values @ np.arange(2 * devices)
+    assert linear.std(ddof=1) == pytest.approx(np.linalg.norm(np.arange(2 * devices)), rel=1e-12)
+
+
+def test_matched_draws_beyond_what_can_be_uncorrelated_still_have_their_variance():
+    count = 10
+    draw = match_moments(draw_normal(7), count)
+    values = np.array([[draw(f"xa_{k}.m{j}") for j in range(12)] for k in range(count)]).reshape(count, 24)
+    np.testing.assert_allclose(values.mean(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(values.std(axis=0, ddof=1), 1, rtol=1e-12)
+    assert np.abs(np.corrcoef(values[:, :8].T) - np.eye(8)).max() < 1e-12
+    assert np.linalg.matrix_rank(values) == count - 1
+
+
+def test_matched_draws_leave_other_paths_alone():
+    plain, draw = draw_normal(7), match_moments(draw_normal(7), 4)
+    for path in ("xa_4.m1", "xc_1_2.m1", "xa.m1", "m1"):
+        assert draw(path) == plain(path)
+    assert draw("xa_1.m1") != plain("xa_1.m1")
+    assert draw("xa_1.m1") == draw("XA_1.M1")
 
 
 @pytest.mark.parametrize("name", ["gf180-1t1r", "generic-1t1r"])
