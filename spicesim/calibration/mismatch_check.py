@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import kstest, kurtosis
+from scipy.stats import ks_2samp, kstwo, kurtosis
 
 from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.converter import Polarity
@@ -72,9 +72,9 @@ class MismatchCheck:
     def p_values(self) -> Floats:
         """Kolmogorov-Smirnov p, that both are of one distribution to :data:`RESOLUTION`, shape (vectors, columns)."""
         vectors, columns = self.nominal.shape
-        measured, drawn = (np.round(volts / (RESOLUTION * self.full_scale)) for volts in (self.measured, self.drawn))
+        moved = RESOLUTION * self.full_scale
         return np.array([
-            [kstest(measured[:, k, j], drawn[:, k, j]).pvalue for j in range(columns)]
+            [_compare(self.measured[:, k, j], self.drawn[:, k, j], moved) for j in range(columns)]
             for k in range(vectors)
         ])  # fmt: skip
 
@@ -86,6 +86,14 @@ class MismatchCheck:
             "sigma_ratios": self.sigma_ratios.tolist(), "sigma_errors": self.sigma_errors.tolist(),
             "p_values": self.p_values.tolist(), **arrays,
         }  # fmt: skip
+
+
+def _compare(first: Floats, second: Floats, moved: float) -> float:
+    """Return p of the Kolmogorov-Smirnov test on how far two distributions differ even if one may move by so much."""
+    above = ks_2samp(first, second - moved, alternative="greater").statistic
+    below = ks_2samp(first, second + moved, alternative="less").statistic
+    count = len(first) * len(second) / (len(first) + len(second))
+    return float(kstwo.sf(max(above, below), round(count)))
 
 
 def check_mismatch(
