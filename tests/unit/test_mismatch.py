@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
+from spicesim.calibration.mismatch_check import RESOLUTION, MismatchCheck
 from spicesim.chip import ModelFile, preset
 from spicesim.errors import SpecError
 from spicesim.netlist import build_dac, build_senseamp
@@ -109,3 +110,23 @@ def test_copies_of_one_device_share_its_draws():
     same = same_device(draw)
     assert same("xdut_0.xa.m1") == same("xdut_17.xa.m1") == draw("xdut.xa.m1")
     assert same("xother.m_1") == draw("xother.m_1")
+
+
+def test_distributions_are_compared_to_a_resolution():
+    generator, floor = np.random.default_rng(0), RESOLUTION
+    measured, drawn = 0.1 * generator.standard_normal((60, 1, 4)), 0.1 * generator.standard_normal((1000, 1, 4))
+    measured[:, 0, 1] += 0.1
+    measured[:, 0, 2:] = 0.0
+    drawn[:, 0, 2], drawn[:, 0, 3] = 0.5 * floor, 5 * floor  # as on a rail
+    check = MismatchCheck(
+        name="planted", full_scale=1.0, measured=measured, predicted=measured, nominal=np.zeros((1, 4)), drawn=drawn
+    )
+    assert check.spreading.tolist() == [[True, True, False, False]]
+    same, shifted, near, far = check.p_values[0]
+    assert same == pytest.approx(kstest(measured[:, 0, 0], drawn[:, 0, 0]).pvalue, rel=0.1)
+    assert shifted < 1e-6
+    assert near == 1
+    assert far == 0
+    # a normal distribution's kurtosis is 3
+    np.testing.assert_allclose(check.sigma_errors, math.sqrt(0.5 * (1 / 60 + 1 / 1000)), rtol=0.1)
+    assert np.abs(check.sigma_ratios - 1).max() < 4 * check.sigma_errors.max()
