@@ -55,8 +55,8 @@ class MismatchCheck:
     @property
     def sigma_ratios(self) -> Floats:
         """Standard deviations of the statistics' outputs over those of ngspice, of the spreading outputs [1]."""
-        ratios = self.drawn.std(axis=0, ddof=1) / self.measured.std(axis=0, ddof=1)
-        return np.asarray(ratios[self.spreading])
+        drawn, measured = (volts[:, self.spreading].std(axis=0, ddof=1) for volts in (self.drawn, self.measured))
+        return np.asarray(drawn / measured)
 
     @property
     def sigma_errors(self) -> Floats:
