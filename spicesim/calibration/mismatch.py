@@ -200,8 +200,9 @@ def calibrate_mismatch(calibration: Calibration, campaign: Campaign) -> Mismatch
     """Find the distributions of a chip's blocks.
 
     Every transistor follows its foundry's statistics, every resistor :data:`RESISTORS`. The draws have the moments of
-    these, as far as :func:`spicesim.netlist.mismatch.match_moments` can: all of an amplifier's 46 numbers, half of a
-    driver's 172. Of each kind of block some further instances are held out to tell what their few parameters leave.
+    these, as far as :func:`spicesim.netlist.mismatch.match_moments` can: of the default chip all of an amplifier's 46
+    numbers and half of a driver's 172, with fewer draws fewer. Of each kind of block some further instances are held
+    out to tell what their few parameters leave.
     """
     draws, held_out, cells = (50, 10, 400) if campaign.quick else (120, 20, 1000)
     draw = match_moments(chip_draw(campaign.seed, _OWN_DRAWS), draws)

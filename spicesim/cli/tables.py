@@ -84,8 +84,8 @@ def format_mismatch(checks: Sequence[MismatchCheck]) -> str:
                 _percent(float(np.abs(check.nominal - check.measured).max()) / check.full_scale),
                 _percent(largest(check.errors)),
                 _percent(rms(check.errors)),
-                f"{ratios.mean():.3f}",
-                f"{rms((ratios - 1) / check.sigma_errors):.2f}",
+                f"{ratios.mean():.3f}" if ratios.size else "-",
+                f"{rms((ratios - 1) / check.sigma_errors):.2f}" if ratios.size else "-",
                 f"{np.mean(check.p_values > 0.01):.3f}",
             ]
         )

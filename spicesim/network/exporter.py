@@ -50,8 +50,11 @@ def export_module(module: "torch.nn.Module", example: Inputs) -> onnx.ModelProto
     except ImportError:
         raise MissingDependencyError("onnxscript is not installed; run: pip install 'spicesim[train]'") from None
 
+    real = next((weights.dtype for weights in module.parameters() if weights.is_floating_point()), torch.float32)
+
     def tensor(values: Any) -> Any:
-        return torch.as_tensor(np.concatenate([values, values])[:2])  # a batch of one would become a constant
+        found = torch.as_tensor(np.concatenate([values, values])[:2])  # a batch of one would become a constant
+        return found.to(real) if found.is_floating_point() else found
 
     batch, inputs = {0: torch.export.Dim("batch")}, dict[str, Any]()
     if isinstance(example, Mapping):

@@ -26,7 +26,7 @@ from spicesim.ngspice.folder import NETLIST_NAME, RAW_NAME, drop_run_folder, mak
 from spicesim.ngspice.outcome import Results, failed_to_converge, find_problem
 from spicesim.ngspice.rawfile import read_raw
 
-__all__ = ["BatchSimulator", "find_ngspice", "ngspice_version"]
+__all__ = ["BatchSimulator", "find_ngspice", "ngspice_version", "tie_to_parent"]
 
 _OUTPUT_NAME = "output.txt"
 _LEAST_SPACE = 65536
@@ -150,6 +150,9 @@ def _no_space(folder: Path) -> StorageError:
     )
 
 
+_DEATH_SIGNAL = ("setpriv", "--pdeathsig", "KILL", "--")
+
+
 def tie_to_parent(command: list[str]) -> list[str]:
     """Return the command that runs `command` and has it killed when this process dies, even by ``kill -9``.
 
@@ -160,9 +163,6 @@ def tie_to_parent(command: list[str]) -> list[str]:
     if not _can_set_death_signal():
         return command
     return [*_DEATH_SIGNAL, "sh", "-c", '[ "$PPID" = "$0" ] && exec "$@"', str(os.getpid()), *command]
-
-
-_DEATH_SIGNAL = ("setpriv", "--pdeathsig", "KILL", "--")
 
 
 @cache

@@ -5,6 +5,7 @@ inputs it is then the adjoint of the chip's linear map, wires, devices and digit
 takes of that map what a cell does to its own column, the rest being smaller by the ratio of wire to cell resistance.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from spicesim.torch.product import Product, TrainingChip, fit_product, multiply
 __all__ = ["AnalogConv2d", "AnalogLinear", "make_analog", "make_digital"]
 
 
-class _OnChip(nn.Module):
+class _OnChip(nn.Module, ABC):
     """What both kinds of layers share: a chip, ranges, and a count of forward passes."""
 
     chip: TrainingChip | None = None
@@ -29,8 +30,9 @@ class _OnChip(nn.Module):
     """Settings of the converters, once fitted."""
     weight: Any
 
+    @abstractmethod
     def _node(self) -> AnalogNode:
-        raise NotImplementedError
+        """Describe the layer as a node of a network."""
 
     def product(self, x: torch.Tensor) -> Product:
         """Compute the layer's product on a chip, as numpy does it; in training on a chip of its own."""

@@ -9,6 +9,7 @@ from scipy.stats import kstest
 
 from spicesim.calibration.mismatch_check import RESOLUTION, MismatchCheck
 from spicesim.chip import ModelFile, preset
+from spicesim.cli.tables import format_mismatch
 from spicesim.errors import SpecError
 from spicesim.netlist import build_dac, build_senseamp
 from spicesim.netlist.mismatch import draw_normal, match_moments, read_mismatch, same_device, with_mismatch
@@ -130,3 +131,11 @@ def test_distributions_are_compared_to_a_resolution():
     # a normal distribution's kurtosis is 3
     np.testing.assert_allclose(check.sigma_errors, math.sqrt(0.5 * (1 / 60 + 1 / 1000)), rtol=0.1)
     assert np.abs(check.sigma_ratios - 1).max() < 4 * check.sigma_errors.max()
+
+
+def test_a_check_without_outputs_that_spread_has_a_table():
+    rail = np.ones((5, 1, 2))
+    check = MismatchCheck(
+        name="rail", full_scale=1.0, measured=rail, predicted=rail, nominal=np.ones((1, 2)), drawn=np.ones((9, 1, 2))
+    )
+    assert "  -  " in format_mismatch([check])

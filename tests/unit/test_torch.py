@@ -152,7 +152,7 @@ def test_padding_that_no_chip_knows_is_refused(layers):
 
 @pytest.mark.torch
 def test_a_module_is_compiled_as_it_is(torch, generic_calibration):
-    """Several inputs, a batch of one as the example, dropout that must not act, and any batch afterwards."""
+    """Several inputs, one of doubles, an example of one, dropout that must not act, and any batch afterwards."""
     from spicesim.errors import NetworkError
     from spicesim.network import compile_network
 
@@ -169,7 +169,7 @@ def test_a_module_is_compiled_as_it_is(torch, generic_calibration):
 
     torch.manual_seed(0)
     module = Sum()
-    example = {"a": np.ones((1, 9), np.float32), "b": np.ones((1, 5), np.float32)}
+    example = {"a": np.ones((1, 9), np.float32), "b": np.ones((1, 5))}
     network = compile_network(module, generic_calibration, example=example)
     assert len(network.layers) == 2
     assert module.training
