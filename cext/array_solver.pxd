@@ -14,7 +14,7 @@ cdef extern from "batch.h" nogil:
 
     ctypedef struct cell_model:
         const double *coefficients
-        int v_terms, u_terms
+        int v_terms, folds, u_terms
         double kappa, v_low, v_high, u_low, u_high
 
     ctypedef struct port_tables:

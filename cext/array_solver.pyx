@@ -23,7 +23,7 @@ def solve_batch(
     const double[:, ::1] v,  # IN (batch, rows), batch > 0
     const double[:, ::1] r_word, const double[:, ::1] r_bit,  # IN (rows, columns)
     const double[::1] r_driver, const double[::1] r_sense,  # IN (rows,), (columns,)
-    const double[:, :, :, ::1] coefficients, double kappa,  # IN (rows, columns, v_terms, u_terms)
+    const double[:, :, :, ::1] coefficients, int folds, double kappa,  # IN (rows, columns, v_terms, u_terms)
     tuple limits,  # v_low, v_high, u_low, u_high
     tuple drivers, const int64_t[:, ::1] driver_index,  # IN (values, slopes, start, step); (batch, rows) or None
     tuple senses, const int64_t[::1] sense_index,  # IN the same; (columns,)
@@ -48,6 +48,7 @@ def solve_batch(
     m.wires.r_sense = &r_sense[0]
     m.cell.coefficients = &coefficients[0, 0, 0, 0]
     m.cell.v_terms = <int>coefficients.shape[2]
+    m.cell.folds = folds
     m.cell.u_terms = <int>coefficients.shape[3]
     m.cell.kappa = kappa
     m.cell.v_low, m.cell.v_high, m.cell.u_low, m.cell.u_high = limits

@@ -1,8 +1,9 @@
 /* The current of a cell and its slope.
  *
- * Two forms cover all cells: I = k sinh(kappa V) / kappa, and the polynomial I = sum_ab k_ab V^(a+1) u^b, where V is
- * the voltage across the cell and u that of its bit-line node. Beyond its limits a cell goes on linearly: Newton may
- * pass there, a solution may not stay there.
+ * Two forms cover all cells: I = k sinh(kappa V) / kappa, and the polynomial I = V (P(V, u) + |V| Q(V, u)), where V is
+ * the voltage across the cell and u that of its bit-line node: transistors whose source and drain change places have a
+ * bend at V = 0. P has the first v_terms - folds rows of the coefficients, Q the last `folds`. Beyond its limits a cell
+ * goes on linearly: Newton may pass there, a solution may not stay there.
  */
 #ifndef SPICESIM_CELL_H
 #define SPICESIM_CELL_H
@@ -11,7 +12,7 @@
 
 typedef struct {
     const REAL *coefficients; /* (rows, columns, v_terms, u_terms) */
-    int v_terms, u_terms;
+    int v_terms, folds, u_terms;
     REAL kappa; /* [1/V]; 0 for a polynomial */
     REAL v_low, v_high, u_low, u_high; /* [V] */
 } cell_model;
@@ -28,18 +29,31 @@ INLINE void cell_sinh(REAL g, REAL kappa, lanes v, lanes *current, lanes *slope)
     *current = lanes_select(v < 0, -i, i);
 }
 
+/* Add to p(v) and p'(v) the rows from `first` down to `last`, by Horner's rule. */
+INLINE void cell_rows(const REAL *k, int first, int last, int u_terms, lanes v, lanes u, lanes *value, lanes *derivative)
+{
+    for (int a = first; a >= last; a--) {
+        const REAL *row = k + a * u_terms;
+        lanes c = lanes_of(row[u_terms - 1]);
+        for (int b = u_terms - 2; b >= 0; b--)
+            c = c * u + row[b];
+        *derivative = *derivative * v + *value;
+        *value = *value * v + c;
+    }
+}
+
 INLINE void cell_polynomial(const cell_model *cell, const REAL *k, lanes v, lanes u, lanes *current, lanes *slope)
 {
     lanes inside = lanes_clip(v, cell->v_low, cell->v_high);
     lanes bias = lanes_clip(u, cell->u_low, cell->u_high);
     lanes value = {0}, derivative = {0};
-    for (int a = cell->v_terms - 1; a >= 0; a--) {
-        const REAL *row = k + a * cell->u_terms;
-        lanes c = lanes_of(row[cell->u_terms - 1]);
-        for (int b = cell->u_terms - 2; b >= 0; b--)
-            c = c * bias + row[b];
-        derivative = derivative * inside + value;
-        value = value * inside + c;
+    const int smooth = cell->v_terms - cell->folds;
+    cell_rows(k, smooth - 1, 0, cell->u_terms, inside, bias, &value, &derivative);
+    if (cell->folds) {
+        lanes bend = {0}, slope_of_bend = {0}, size = lanes_abs(inside);
+        cell_rows(k, cell->v_terms - 1, smooth, cell->u_terms, inside, bias, &bend, &slope_of_bend);
+        value += size * bend;
+        derivative += size * slope_of_bend + lanes_select(inside < 0, -bend, bend);
     }
     derivative = derivative * inside + value; /* I = V p(V), so I' = p + V p' */
     *slope = derivative;

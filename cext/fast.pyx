@@ -32,7 +32,7 @@ cdef extern from "fast_ports.h" nogil:
 
 cdef extern from "fast_cells.h" nogil:
     ctypedef struct fast_cells:
-        int rows, columns, v_terms, u_terms, followed
+        int rows, columns, v_terms, folds, u_terms, followed
         double kappa
         double v_low, v_high, u_low, u_high
         const double *coefficients
@@ -200,7 +200,7 @@ def couple(
 
 
 def cells(
-    const double[:, :, :, ::1] coefficients, double kappa,  # IN (rows, v_terms, u_terms, columns)
+    const double[:, :, :, ::1] coefficients, int folds, double kappa,  # IN (rows, v_terms, u_terms, columns)
     const double[:, ::1] v, const double[:, ::1] u,  # IN (rows, columns) [V]
     double[:, ::1] out,  # OUT (rows, columns) [A]
 ):
@@ -209,6 +209,7 @@ def cells(
     cdef int i
     c.rows, c.v_terms = <int>coefficients.shape[0], <int>coefficients.shape[1]
     c.u_terms, c.columns = <int>coefficients.shape[2], <int>coefficients.shape[3]
+    c.folds = folds
     c.kappa = kappa
     c.coefficients = &coefficients[0, 0, 0, 0]
     with nogil:
@@ -217,7 +218,7 @@ def cells(
 
 
 def beyond(
-    const double[:, :, :, ::1] coefficients, double kappa,  # IN (rows, v_terms, u_terms, columns)
+    const double[:, :, :, ::1] coefficients, int folds, double kappa,  # IN (rows, v_terms, u_terms, columns)
     tuple limits,  # IN of V and u, low and high [V]
     const double[:, :, ::1] parts,  # IN (7, rows, columns): slope, slope in u, origin; V, u there; own V and u
     const double[:, ::1] r_word, const double[::1] r_driver,  # IN (rows, columns), (rows,); or None
@@ -234,6 +235,7 @@ def beyond(
     cdef double *memory
     c.rows, c.v_terms = <int>coefficients.shape[0], <int>coefficients.shape[1]
     c.u_terms, c.columns = <int>coefficients.shape[2], <int>coefficients.shape[3]
+    c.folds = folds
     c.kappa = kappa
     c.v_low, c.v_high, c.u_low, c.u_high = limits
     c.coefficients = &coefficients[0, 0, 0, 0]

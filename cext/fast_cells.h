@@ -8,7 +8,7 @@
 #include "lanes.h"
 
 typedef struct {
-    int rows, columns, v_terms, u_terms, followed;
+    int rows, columns, v_terms, folds, u_terms, followed;
     double kappa;                         /* [1/V]; 0 for a polynomial */
     double v_low, v_high, u_low, u_high;  /* voltages are held between them [V] */
     const double *coefficients;           /* (rows, v_terms, u_terms, columns) */
@@ -39,6 +39,21 @@ INLINE void fast_store(double *row, int column, int columns, lanes x)
             row[column + l] = x[l];
 }
 
+/* The sum of k[a, b] v^(a - last) u^b over the rows from `first` down to `last`. */
+INLINE lanes fast_rows(const double *k, int first, int last, int u_terms, int columns, int column, lanes v, lanes u)
+{
+    lanes value = {0};
+    for (int a = first; a >= last; a--) {
+        const double *row = k + (int64_t)a * u_terms * columns;
+        lanes term = fast_load(row + (int64_t)(u_terms - 1) * columns, column, columns);
+        for (int b = u_terms - 2; b >= 0; b--)
+            term = term * u + fast_load(row + (int64_t)b * columns, column, columns);
+        value = value * v + term;
+    }
+    return value;
+}
+
+/* See cell.h. */
 INLINE lanes fast_current(const fast_cells *c, const double *k, int u_terms, int column, lanes v, lanes u)
 {
     const int columns = c->columns;
@@ -48,13 +63,10 @@ INLINE lanes fast_current(const fast_cells *c, const double *k, int u_terms, int
         const lanes i = fast_load(k, column, columns) * (0.5 / c->kappa) * (e + e / (e + 1));
         return lanes_select(v < 0, -i, i);
     }
-    for (int a = c->v_terms - 1; a >= 0; a--) {
-        const double *row = k + (int64_t)a * u_terms * columns;
-        lanes term = fast_load(row + (int64_t)(u_terms - 1) * columns, column, columns);
-        for (int b = u_terms - 2; b >= 0; b--)
-            term = term * u + fast_load(row + (int64_t)b * columns, column, columns);
-        value = value * v + term;
-    }
+    const int smooth = c->v_terms - c->folds;
+    value = fast_rows(k, smooth - 1, 0, u_terms, columns, column, v, u);
+    if (c->folds)
+        value += lanes_abs(v) * fast_rows(k, c->v_terms - 1, smooth, u_terms, columns, column, v, u);
     return value * v;
 }
 

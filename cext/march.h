@@ -15,10 +15,11 @@
 
 #include "march_ports.h"
 
-INLINE lanes march_current(const REAL *k, int v_terms, int u_terms, lanes v, lanes u)
+/* The sum of k[a, b] v^(a - last) u^b over the rows from `first` down to `last`. */
+INLINE lanes march_rows(const REAL *k, int first, int last, int u_terms, lanes v, lanes u)
 {
     lanes value = {0};
-    for (int a = v_terms - 1; a >= 0; a--) {
+    for (int a = first; a >= last; a--) {
         const REAL *row = k + a * u_terms;
         if (u_terms == 1)
             value = value * v + row[0];
@@ -29,6 +30,15 @@ INLINE lanes march_current(const REAL *k, int v_terms, int u_terms, lanes v, lan
             value = value * v + c;
         }
     }
+    return value;
+}
+
+/* See cell.h. */
+INLINE lanes march_current(const REAL *k, int v_terms, int folds, int u_terms, lanes v, lanes u)
+{
+    lanes value = march_rows(k, v_terms - folds - 1, 0, u_terms, v, u);
+    if (folds)
+        value += lanes_abs(v) * march_rows(k, v_terms - 1, v_terms - folds, u_terms, v, u);
     return value * v;
 }
 
@@ -80,7 +90,7 @@ INLINE march_extent march_down(const march_model *m, march_workspace *w, int u_t
                 w->bit[base + j] = u;
             if (u_terms) {
                 lanes v = word[j] - u;
-                c = march_current(coefficients + (base + j) * stride, v_terms, u_terms, v, u) - slope[base + j] * word[j];
+                c = march_current(coefficients + (base + j) * stride, v_terms, m->folds, u_terms, v, u) - slope[base + j] * word[j];
                 e.v_min = lanes_min(e.v_min, v);
                 e.v_max = lanes_max(e.v_max, v);
                 e.u_min = lanes_min(e.u_min, u);

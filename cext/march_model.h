@@ -5,8 +5,8 @@
 #include <stdint.h>
 
 typedef struct {
-    int rows, columns, v_terms, u_terms, step_limit, fields;
-    const void *coefficients;        /* (rows, columns, v_terms, u_terms) of I = sum k_ab V^(a+1) u^b */
+    int rows, columns, v_terms, folds, u_terms, step_limit, fields;
+    const void *coefficients;        /* (rows, columns, v_terms, u_terms), see cell.h */
     const void *slope;               /* (rows, columns) chord slopes D of the cells [S] */
     const void *share;               /* (rows, columns) of a node's voltage from its left neighbour */
     const void *r_word, *r_bit;      /* (rows, columns) segments to the left of a node and below it [ohm] */

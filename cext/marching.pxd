@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t
 
 cdef extern from "march_model.h" nogil:
     ctypedef struct march_model:
-        int rows, columns, v_terms, u_terms, step_limit, fields
+        int rows, columns, v_terms, folds, u_terms, step_limit, fields
         const void *coefficients
         const void *slope
         const void *share

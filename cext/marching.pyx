@@ -38,7 +38,7 @@ cdef march_model wires_of(
     m.rows = <int>slope.shape[0]
     m.columns = <int>slope.shape[1]
     m.fields = 0
-    m.v_terms = m.u_terms = 0
+    m.v_terms = m.folds = m.u_terms = 0
     m.slope = &slope[0, 0]
     m.share = &share[0, 0]
     m.r_word = &r_word[0, 0]
@@ -127,7 +127,7 @@ def march(
     tuple grids,  # driver start, step, chord, sense start, step, chord
     tuple bounds,  # defect, defect_u, spread, largest
     const int64_t[:, ::1] driver_index, const int64_t[::1] sense_index,  # IN (batch, rows), (columns,); or None
-    double tolerance, int step_limit, int threads,
+    double tolerance, int folds, int step_limit, int threads,
     const double[:, ::1] v,  # IN (batch, rows), batch > 0
     double[:, ::1] currents, double[:, ::1] top_currents, double[:, ::1] row_currents,  # OUT (batch, columns or rows)
     double[::1] residual, double[:, ::1] extents, int64_t[::1] steps,  # OUT (batch,), (batch, 4), (batch,)
@@ -140,6 +140,7 @@ def march(
     cdef int64_t group, groups, size
     m.coefficients = &coefficients[0, 0, 0, 0]
     m.v_terms = <int>coefficients.shape[2]
+    m.folds = folds
     m.u_terms = <int>coefficients.shape[3]
     m.step_limit = step_limit
     m.fields = word is not None

@@ -22,7 +22,7 @@ from spicesim.units import spice_number
 
 __all__ = [
     "BiasedPolynomial", "Cell", "CellKernel", "KernelCell", "Linear", "NetlistCell", "Polynomial", "Sinh", "bias_slope",
-    "conductance_slope",
+    "conductance_slope", "voltage_terms",
 ]  # fmt: skip
 
 Floats = npt.NDArray[np.float64]
@@ -35,13 +35,16 @@ class CellKernel(NamedTuple):
     """What the solver sees of an array of cells."""
 
     coefficients: Floats
-    """k of I = sum k[a, b] V^(a+1) u^b, shape (rows, columns, A, B); for a sinh cell g itself, A = B = 1."""
+    """k of I = sum k[a, b] V^(a+1) u^b, shape (rows, columns, A, B); for a sinh cell g itself, A = B = 1. The last
+    `folds` of the A rows stand for |V| V, |V| V^2, .. in place of further powers."""
     kappa: float
     """Steepness of a sinh cell [1/V]; 0 for a polynomial."""
     v_limits: tuple[float, float]
     """Voltages across the cell for which it holds [V]."""
     u_limits: tuple[float, float]
     """Bit-line voltages for which it holds [V]."""
+    folds: int = 0
+    """Rows of the coefficients that carry |V|."""
 
 
 @runtime_checkable
@@ -195,36 +198,71 @@ class _PolynomialCell:
         """Bit-line voltages for which it holds [V]."""
         return UNBOUNDED
 
-    def _arrays(self, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike) -> tuple[Floats, Floats, Floats]:
-        """Return coefficients (..., A, B), powers of v from the zeroth (..., A + 1) and of u (..., B)."""
+    @property
+    def folds(self) -> int:
+        """Rows of the kernel's coefficients that carry |V|."""
+        return 0
+
+    def _arrays(self, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike) -> tuple[Floats, Floats, Floats, Floats]:
+        """Return coefficients (..., A, B), what they multiply (..., A) with its slopes, and powers of u (..., B)."""
         grid, across, bias = (np.asarray(x, dtype=float) for x in (g, v, u))
-        flat = self.kernel(grid if grid.ndim == 2 else grid.reshape(1, -1)).coefficients
-        k = flat.reshape(*grid.shape, *flat.shape[-2:])
-        return k, across[..., None] ** np.arange(k.shape[-2] + 1), bias[..., None] ** np.arange(k.shape[-1])
+        kernel = self.kernel(grid if grid.ndim == 2 else grid.reshape(1, -1))
+        k = kernel.coefficients.reshape(*grid.shape, *kernel.coefficients.shape[-2:])
+        terms, slopes = voltage_terms(across, k.shape[-2], kernel.folds)
+        return k, terms, slopes, bias[..., None] ** np.arange(k.shape[-1])
 
     def current(self, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike = 0.0) -> Floats:
         """Return the current [A], not bounded to the limits; g, v, u broadcast."""
-        k, v_powers, u_powers = self._arrays(g, v, u)
-        return np.asarray(np.einsum("...ab,...a,...b", k, v_powers[..., 1:], u_powers))
+        k, terms, _, u_powers = self._arrays(g, v, u)
+        return np.asarray(np.einsum("...ab,...a,...b", k, terms, u_powers))
 
     def slope(self, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike = 0.0) -> Floats:
         """Return dI/dV [S] at constant u; g, v, u broadcast."""
-        k, v_powers, u_powers = self._arrays(g, v, u)
-        order = np.arange(1, k.shape[-2] + 1)
-        return np.asarray(np.einsum("...ab,a,...a,...b", k, order, v_powers[..., :-1], u_powers))
+        k, _, slopes, u_powers = self._arrays(g, v, u)
+        return np.asarray(np.einsum("...ab,...a,...b", k, slopes, u_powers))
 
     def bias_slope(self, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike = 0.0) -> Floats:
         """Return dI/du [S] at constant V; g, v, u broadcast."""
-        k, v_powers, u_powers = self._arrays(g, v, u)
+        k, terms, _, u_powers = self._arrays(g, v, u)
         order = np.arange(1, k.shape[-1])
-        return np.asarray(np.einsum("...ab,b,...a,...b", k[..., 1:], order, v_powers[..., 1:], u_powers[..., :-1]))
+        return np.asarray(np.einsum("...ab,b,...a,...b", k[..., 1:], order, terms, u_powers[..., :-1]))
 
     def element(self, name: str, plus: str, minus: str, k: Floats, bias: str) -> str:
         """Return the netlist line of one cell: Horner's scheme in u and V, both bounded."""
         v = _bounded(_voltage(plus, minus), *self.v_limits)
         u = _bounded(bias, *self.u_limits)
         rows = [_horner([spice_number(c) for c in row], u) for row in k]
-        return f"b{name} {plus} {minus} i={v}*({_horner(rows, v)})"
+        smooth = len(rows) - self.folds
+        law = _horner(rows[:smooth], v)
+        if self.folds:
+            law += f"+abs({v})*({_horner(rows[smooth:], v)})"
+        return f"b{name} {plus} {minus} i={v}*({law})"
+
+
+def voltage_terms(v: npt.ArrayLike, terms: int, folds: int = 0) -> tuple[Floats, Floats]:
+    """Return what the rows of a polynomial cell's coefficients multiply, and its slope.
+
+    Parameters
+    ----------
+    v : array_like
+        Voltages across the cell [V].
+    terms : int
+        Rows of the coefficients, A.
+    folds : int
+        How many of them, the last ones, carry |V|.
+
+    Returns
+    -------
+    values, slopes : ndarray of shape (..., A)
+        V, V^2, .., then |V| V, |V| V^2, ..; and their derivatives.
+    """
+    across = np.asarray(v, dtype=float)[..., None]
+    order = np.concatenate([np.arange(1, terms - folds + 1), np.arange(1, folds + 1)])
+    fold = np.where(np.arange(terms) < terms - folds, 1.0, np.abs(across))
+    power = across ** (order - 1)
+    values = across * power * fold
+    slopes = power * (order * fold + np.where(np.arange(terms) < terms - folds, 0.0, np.abs(across)))
+    return values, slopes
 
 
 def _horner(terms: list[str], x: str) -> str:
@@ -268,7 +306,8 @@ class Polynomial(_PolynomialCell):
 class BiasedPolynomial(_PolynomialCell):
     """A calibrated cell: I = g * sum c[a-1, b, c] V^a u^b T_c(x), with x = 2 g / (g + g_reference) - 1.
 
-    a runs from 1 to A, b from 0 to B-1, c from 0 to C-1; T_c is a Chebyshev polynomial.
+    a runs from 1 to A, b from 0 to B-1, c from 0 to C-1; T_c is a Chebyshev polynomial. The last `folds` of the A rows
+    stand for |V| V, |V| V^2, ..: a transistor whose source and drain change places has a bend at V = 0.
 
     Raises
     ------
@@ -284,9 +323,13 @@ class BiasedPolynomial(_PolynomialCell):
     """Least and greatest voltage across the cell in the calibration [V]."""
     u_limits: tuple[float, float]
     """Least and greatest bit-line voltage in the calibration [V]."""
+    folds: int = 0
+    """Rows of the coefficients that carry |V|; less than A."""
 
     def __post_init__(self) -> None:
         array = np.array(self.coefficients, dtype=float)
+        if array.ndim == 3 and not 0 <= self.folds < array.shape[0]:
+            raise SpecError(f"folds of a biased cell must lie in 0..{array.shape[0] - 1}, got {self.folds}")
         if array.ndim != 3 or 0 in array.shape or not np.isfinite(array).all():
             raise SpecError(f"coefficients of a biased cell must be finite, of shape (A, B, C), got {array.shape}")
         if not (math.isfinite(self.g_reference) and self.g_reference > 0):
@@ -301,4 +344,4 @@ class BiasedPolynomial(_PolynomialCell):
         c = np.asarray(self.coefficients, dtype=float)
         basis = np.polynomial.chebyshev.chebvander(2 * g / (g + self.g_reference) - 1, c.shape[2] - 1)
         k = np.einsum("ijc,abc->ijab", g[:, :, None] * basis, c)
-        return CellKernel(k, 0.0, self.v_limits, self.u_limits)
+        return CellKernel(k, 0.0, self.v_limits, self.u_limits, self.folds)

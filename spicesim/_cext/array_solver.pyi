@@ -12,6 +12,7 @@ def solve_batch(
     r_driver: _Floats,
     r_sense: _Floats,
     coefficients: _Floats,
+    folds: int,
     kappa: float,
     limits: tuple[float, float, float, float],
     drivers: _Port,

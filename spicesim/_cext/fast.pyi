@@ -45,9 +45,10 @@ def couple(
     threads: int,
     current: _Floats,
 ) -> None: ...
-def cells(coefficients: _Floats, kappa: float, v: _Floats, u: _Floats, out: _Floats) -> None: ...
+def cells(coefficients: _Floats, folds: int, kappa: float, v: _Floats, u: _Floats, out: _Floats) -> None: ...
 def beyond(
     coefficients: _Floats,
+    folds: int,
     kappa: float,
     limits: tuple[float, float, float, float],
     parts: _Floats,

@@ -65,6 +65,7 @@ def march(
     driver_index: _Integers | None,
     sense_index: _Integers | None,
     tolerance: float,
+    folds: int,
     step_limit: int,
     threads: int,
     v: _Floats,

@@ -8,7 +8,7 @@ from numpy.polynomial import chebyshev
 from pydantic import model_validator
 
 from spicesim.behavioural.arrays import FloatArray, Floats, Model
-from spicesim.cells import BiasedPolynomial
+from spicesim.cells import BiasedPolynomial, voltage_terms
 from spicesim.errors import MappingError
 
 __all__ = ["CellModel"]
@@ -18,7 +18,8 @@ class CellModel(Model):
     """Current of one cell, I(V, u, g) = g sum_abc c[a-1, b, c] V^a u^b T_c(x), x = 2 g/(g + g_reference) - 1.
 
     V is the voltage across the cell, u the bit line's voltage above the reference, g the conductance of the device.
-    The variable x makes a cell with a resistor in series, g/(1 + g/g_reference), linear in T.
+    The variable x makes a cell with a resistor in series, g/(1 + g/g_reference), linear in T. The last `folds` orders
+    of V carry |V|: the access transistor changes source and drain at V = 0, where its curvature jumps.
     """
 
     coefficients: FloatArray
@@ -33,19 +34,26 @@ class CellModel(Model):
     """Calibrated bit-line voltages above the reference [V]."""
     v_read: float
     """Voltage at which write-verify reads the cell [V]."""
+    folds: int = 0
+    """Orders of V that carry |V|, the last ones of the coefficients."""
+    leakage: float = 0.0
+    """Current of a closed cell into its amplifier at rest: leakage to the substrate takes it out, so negative [A]."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.coefficients.ndim != 3:
             raise ValueError(f"coefficients must have three axes, got {self.coefficients.ndim}")
+        if not 0 <= self.folds < len(self.coefficients):
+            raise ValueError(f"folds must lie in 0..{len(self.coefficients) - 1}, got {self.folds}")
         return self
 
     @property
     def cell(self) -> BiasedPolynomial:
         """The cell as the crossbar's solver takes it."""
         return BiasedPolynomial(
-            self.coefficients, g_reference=self.g_reference, v_limits=self.v_limits, u_limits=self.u_limits
-        )
+            self.coefficients,
+            g_reference=self.g_reference, v_limits=self.v_limits, u_limits=self.u_limits, folds=self.folds,
+        )  # fmt: skip
 
     def current(self, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike = 0.0) -> Floats:
         """Return the current from word line to bit line, arguments broadcast [A]."""
@@ -54,8 +62,8 @@ class CellModel(Model):
     def read_conductance(self, g: npt.ArrayLike) -> Floats:
         """Return the conductance of whole cells, as write-verify reads it, of device conductances `g` [S]."""
         device = np.asarray(g, dtype=float)
-        powers = self.v_read ** np.arange(self.coefficients.shape[0])
-        series = powers @ self.coefficients[:, 0]  # of the current over g and V, at u = 0
+        terms = voltage_terms(self.v_read, len(self.coefficients), self.folds)[0] / self.v_read
+        series = terms @ self.coefficients[:, 0]  # of the current over g and V, at u = 0
         return np.asarray(device * chebyshev.chebval(2 * device / (device + self.g_reference) - 1, series))
 
     @property

@@ -48,6 +48,8 @@ class Condition(Model):
 
     cell: FloatArray
     """To the coefficients of the cell."""
+    leakage: float = 0.0
+    """To its leakage [A]."""
     dacs: dict[Polarity, DacChange]
     """To the drivers."""
     senseamps: tuple[FloatArray, ...]
@@ -106,6 +108,7 @@ class ClimateModel(Model):
 
         return Condition(
             cell=mix([condition.cell for condition in self.temperatures]),
+            leakage=float(mix([np.array(condition.leakage) for condition in self.temperatures])),
             dacs={
                 polarity: DacChange(
                     v_open=mix([condition.dacs[polarity].v_open for condition in self.temperatures]),

@@ -76,6 +76,8 @@ class BehaviouralTile:
                 f"got {self.g.min():g}..{self.g.max():g} S"
             )
         self.dac, self.senseamp = dac, senseamp
+        self.leakage = cell.leakage * (self.g != 0).sum(axis=0)
+        """What the cells of each column leak into its amplifier, besides the currents of :attr:`crossbar` [A]."""
         self._effective = self.g if instance is None else instance.conductances(self.g)
         self._array, self._cell = array, cell
         _ = self.crossbar  # refuses what is no array
@@ -112,7 +114,7 @@ class BehaviouralTile:
 
     def output(self, currents: Floats, threads: int = 1) -> Floats:
         """Return the outputs below the reference for currents (batch, columns) into the amplifiers [V]."""
-        return self.outputs.evaluate(currents, self.sense_index, threads)
+        return self.outputs.evaluate(currents + self.leakage, self.sense_index, threads)
 
     def input(self, currents: Floats, threads: int = 1) -> Floats:
         """Return the inputs above the reference for currents (batch, columns) into the amplifiers [V]."""

@@ -228,7 +228,12 @@ class Calibration(Model):
             | none
             | {
                 "chip": self.chip.at(corner=corner, temperature_c=temperature_c),
-                "cell": self.cell.model_copy(update={"coefficients": self.cell.coefficients + condition.cell}),
+                "cell": self.cell.model_copy(
+                    update={
+                        "coefficients": self.cell.coefficients + condition.cell,
+                        "leakage": self.cell.leakage + condition.leakage,
+                    }
+                ),
                 "dacs": {polarity: condition.dacs[polarity].apply(dac) for polarity, dac in self.dacs.items()},
                 "senseamps": tuple(self._senseamp_at(k, condition) for k in range(len(self.senseamps))),
                 "errors": {},

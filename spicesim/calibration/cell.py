@@ -1,17 +1,21 @@
 """Calibrate the memory cell: plan its bias points, fit the polynomial, take the simplest form that is good enough."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass
 from typing import Self
 
 import numpy as np
 from numpy.polynomial import chebyshev
 from pydantic import model_validator
+from scipy import linalg
 
 from spicesim.behavioural.arrays import FloatArray, Floats, Model
 from spicesim.behavioural.cell import CellModel
 from spicesim.calibration.block import BlockPlan, Judged
-from spicesim.calibration.designs import Filling, chebyshev_grid, fill, near
+from spicesim.calibration.designs import Filling, fill, near
 from spicesim.calibration.heldout import HeldOut
+from spicesim.calibration.verdict import DEFAULT_ERROR
+from spicesim.cells import voltage_terms
 from spicesim.chip import Chip
 from spicesim.crossbar.blas import one_blas_thread
 from spicesim.errors import SpecError
@@ -19,29 +23,66 @@ from spicesim.netlist.cell import build_cell_samples
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.outcome import Results
 
-__all__ = ["BiasPoints", "CellPlan", "fit_cell", "plan_cell"]
+__all__ = [
+    "HELD_CURRENT", "BiasPoints", "CellPlan", "Form", "fit_cell", "fit_coefficients", "form_of", "leakage_of", "plan_cell",
+]  # fmt: skip
 
-_FORMS = (
-    (1, 1, 1),
-    (3, 1, 1),
-    (5, 1, 1),
-    (3, 3, 2),
-    (4, 3, 3),
-    (5, 4, 3),
-    (6, 5, 3),
-    (7, 5, 4),
-    (8, 6, 4),
-    (9, 7, 4),
+HELD_CURRENT = "cell current, bit line held"
+"""Held-out points where an amplifier holds the bit line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Orders of a cell's polynomial."""
+
+    smooth: int
+    """Orders of V."""
+    folds: int
+    """Orders of V that carry |V|: a transistor that changes source and drain has a bend at V = 0."""
+    bias: int
+    """Orders of u."""
+    device: int
+    """Orders of x."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of the coefficients."""
+        return self.smooth + self.folds, self.bias, self.device
+
+    @property
+    def size(self) -> int:
+        """Coefficients."""
+        return int(np.prod(self.shape))
+
+
+_ALONE = tuple(Form(smooth, 0, 1, 1) for smooth in (1, 3, 5, 7, 9, 11, 13))
+"""Forms of a device without a transistor, from simple to rich: odd laws."""
+_FORMS = tuple(
+    Form(*orders)
+    for orders in (
+        (4, 3, 4, 3),
+        (5, 4, 4, 3),
+        (5, 4, 5, 4),
+        (6, 5, 5, 4),
+        (6, 5, 6, 5),
+        (8, 7, 6, 5),
+        (8, 7, 7, 6),
+        (10, 8, 7, 6),
+        (10, 9, 8, 7),
+    )
 )
-"""Orders in V, u and x, from simple to rich."""
+"""Forms of a cell with a transistor, from simple to rich."""
 
 BELOW, ABOVE = 1 / 3, 1.2
 """How far devices are calibrated beyond the conductances that are programmed: write-verify, noise and drift miss them,
 and a box no wider would cut off one side of their errors only."""
 
-_TARGET = 4e-5
-"""Validation error at which a simpler form is preferred, as a fraction of the largest cell's full scale. A column adds
-the errors of its cells, which differ in sign."""
+_TARGET = 1e-5
+"""Validation error at which a simpler form is preferred, as a fraction of the largest cell's full scale."""
+_HELD = 0.02
+"""Share of the bit line's range within which its amplifier holds it."""
+_SHARE = 0.5
+"""What cells on a held bit line may take of the error asked for whole tiles, all with their largest error of one sign."""
 
 
 _BOXES, _POINTS, _WIDTH = 8, 32, 0.15
@@ -51,7 +92,7 @@ _SPREAD = 1024
 
 
 class BiasPoints(Model):
-    """Bias points of single cells."""
+    """Bias points of single cells. Points at rest, v = u = 0, tell the leakage into the substrate."""
 
     g: FloatArray
     """Conductances of the devices, shape (points,) [S]."""
@@ -97,6 +138,8 @@ class CellPlan(BlockPlan):
     """Largest bit-line voltage off the reference [V]."""
     target: float = _TARGET
     """Error at which the simplest form is taken, as a fraction of full scale."""
+    held_target: float
+    """The same where the amplifier holds the bit line: there the errors of a column's cells add up in its output."""
     seed: int = 0
     """Of the points that refinements add."""
 
@@ -145,14 +188,14 @@ class CellPlan(BlockPlan):
         centres = np.stack(
             [
                 (np.log(self.validation.g[worst]) - low) / (high - low),
-                self.validation.v[worst] / (2 * self.v_limit) + 0.5,
+                (self.validation.v[worst] + self.validation.u[worst]) / (2 * self.u_limit) + 0.5,
                 self.validation.u[worst] / (2 * self.u_limit) + 0.5,
             ],
             axis=1,
         )
         seed = [self.seed, len(self.fits)]
         unit = np.concatenate([near(centres, _POINTS, _WIDTH, seed), _spread(_SPREAD, [*seed, _BOXES])])
-        added = _bias_points(unit, self.g_limits, self.v_limit, self.u_limit)
+        added = _bias_points(unit, self.g_limits, self.u_limit)
         return self.model_copy(update={"fits": (*self.fits, added)})
 
 
@@ -161,14 +204,23 @@ def _spread(points: int, seed: Sequence[int]) -> Floats:
     return np.asarray((1 - np.cos(np.pi * fill("sobol", points, 3, seed))) / 2)
 
 
-def _bias_points(unit: Floats, g_limits: tuple[float, float], v_limit: float, u_limit: float) -> BiasPoints:
-    """Place points of the unit cube in the box; the conductance goes by its logarithm."""
+def _bias_points(unit: Floats, g_limits: tuple[float, float], u_limit: float) -> BiasPoints:
+    """Place points of the unit cube: the conductance by its logarithm, then word line and bit line, both in +-u_limit."""
     low, high = np.log(g_limits[0]), np.log(g_limits[1])
-    return BiasPoints(
-        g=np.clip(np.exp(low + (high - low) * unit[:, 0]), *g_limits),
-        v=v_limit * (2 * unit[:, 1] - 1),
-        u=u_limit * (2 * unit[:, 2] - 1),
-    )
+    word, bit = u_limit * (2 * unit[:, 1] - 1), u_limit * (2 * unit[:, 2] - 1)
+    return BiasPoints(g=np.clip(np.exp(low + (high - low) * unit[:, 0]), *g_limits), v=word - bit, u=bit)
+
+
+def _joined(*parts: BiasPoints) -> BiasPoints:
+    return BiasPoints(**{axis: np.concatenate([getattr(part, axis) for part in parts]) for axis in ("g", "v", "u")})
+
+
+def _held_points(chip: Chip, u_limit: float, points: int, seed: Sequence[int]) -> BiasPoints:
+    """Draw points where an amplifier holds the bit line, a fifth of them with the largest device that is programmed."""
+    unit = fill("sobol", points, 3, seed)
+    unit[:, 2] = 0.5 + _HELD * (unit[:, 2] - 0.5)
+    held = _bias_points(unit, (chip.cell.g_min, chip.cell.g_max), u_limit)
+    return held.model_copy(update={"g": np.where(np.arange(points) % 5 == 0, chip.cell.g_max, held.g)})
 
 
 def plan_cell(
@@ -176,8 +228,9 @@ def plan_cell(
 ) -> CellPlan:
     """Plan the bias points of a chip's cell.
 
-    The voltages are those that a tile can produce: a saturated amplifier lets its bit line go as far as the word lines
-    drive it, so u reaches the DAC's span and V twice that; a tenth is added.
+    The voltages are those that a tile can produce: word lines reach the DAC's span, and a saturated amplifier lets its
+    bit line go as far as they drive it; a seventh is added. What a column's output depends on most is the cell on a
+    bit line that is held, so there are points of its own for that, and the fit weighs by the distance from it.
 
     Parameters
     ----------
@@ -203,22 +256,35 @@ def plan_cell(
             "2t2r": "calibrate 1t1r cells in differential columns, the same but for a wire segment between the two",
         }[chip.cell.kind]
         raise SpecError(f"cells of kind {chip.cell.kind!r} have netlists and data sheets, but no calibration: {remedy}")
-    v_limit, u_limit = 2.2 * chip.dac.v_span, 1.15 * chip.dac.v_span
+    u_limit = 1.15 * chip.dac.v_span
     g_limits = (chip.cell.g_min * BELOW, chip.cell.g_max * ABOVE)
-    counts = (6, 12, 7) if quick else (8, 16, 9)
-    unit = chebyshev_grid(counts) if filling is None else fill(filling, int(np.prod(counts)), 3, [seed, 3])
-    rng = np.random.default_rng([seed, 1])
-    points = 400 if quick else 1000
-    g_random = np.exp(rng.uniform(np.log(g_limits[0]), np.log(g_limits[1]), points))
+    count = 1536 if quick else 3072
+    unit = _spread(count, [seed, 3]) if filling is None else fill(filling, count, 3, [seed, 3])
+    ends = np.array([chip.cell.g_min, chip.cell.g_max])
+    around = chip.dac.v_span * np.array([-0.5, -0.3, -0.1, 0.1, 0.3, 0.5])
+    rest = BiasPoints(
+        g=np.append(ends, np.full(len(around), g_limits[1])), v=np.append(np.zeros(2), around), u=np.zeros(8)
+    )
+    points, held = (400, 128) if quick else (1000, 256)
+    amplifier = chip.sense_amplifier
+    swing = min(amplifier.v_reference, chip.process.supply - amplifier.v_reference)
+    column = chip.array.rows * chip.cell.g_max * chip.dac.v_span * max(amplifier.r_feedback)
+    tile_error = DEFAULT_ERROR if error is None else min(error, DEFAULT_ERROR)
     return CellPlan(
-        fits=(_bias_points(unit, g_limits, v_limit, u_limit),),
-        validation=_bias_points(_spread(points, [seed, 2]), g_limits, v_limit, u_limit),
-        test=BiasPoints(g=g_random, v=rng.uniform(-v_limit, v_limit, points), u=rng.uniform(-u_limit, u_limit, points)),
-        kind=f"Chebyshev grid {counts[0]} x {counts[1]} x {counts[2]}" if filling is None else filling,
+        fits=(_joined(_bias_points(unit, g_limits, u_limit), rest),),
+        validation=_joined(
+            _bias_points(_spread(points, [seed, 2]), g_limits, u_limit), _held_points(chip, u_limit, held, [seed, 4])
+        ),
+        test=_joined(
+            _bias_points(np.random.default_rng([seed, 1]).random((points, 3)), g_limits, u_limit),
+            _held_points(chip, u_limit, held, [seed, 5]),
+        ),
+        kind="sobol, denser to the faces," if filling is None else filling,
         g_limits=g_limits,
-        v_limit=v_limit,
+        v_limit=2 * u_limit,
         u_limit=u_limit,
         target=_TARGET if error is None else min(error, _TARGET),
+        held_target=float(np.clip(_SHARE * tile_error * swing / column, 2e-7, _TARGET)),
         seed=seed,
     )
 
@@ -228,18 +294,53 @@ def _currents(results: Results) -> Floats:
     return np.array([float(vectors[f"i(vsense_{k})"][0].real) for k in range(len(vectors))])
 
 
-def _series_conductance(g: Floats, v: Floats, u: Floats, current: Floats) -> float:
-    """Estimate the conductance in series with the devices, from the points near rest of the largest device."""
-    largest = g > 0.999 * g.max()
-    design = np.stack([v[largest], v[largest] ** 2, v[largest] ** 3, v[largest] * u[largest]], axis=1)
-    whole = float(np.linalg.lstsq(design, current[largest], rcond=None)[0][0])
-    device = float(g.max())
+def _series_conductance(points: BiasPoints, current: Floats) -> float:
+    """Estimate the conductance in series with the devices, from the largest device near rest."""
+    near_rest = (points.g == points.g.max()) & (points.u == 0)
+    v = points.v[near_rest]
+    whole = float(np.linalg.lstsq(np.stack([v, np.abs(v) * v, v**3], axis=1), current[near_rest], rcond=None)[0][0])
+    device = float(points.g.max())
     # without a transistor there is nothing in series; any scale then serves
     return device * whole / (device - whole) if whole < 0.999 * device else 100 * device
 
 
+def form_of(cell: CellModel) -> Form:
+    """Return the orders of a model."""
+    terms, bias, device = cell.coefficients.shape
+    return Form(terms - cell.folds, cell.folds, bias, device)
+
+
+def leakage_of(points: BiasPoints, current: Floats) -> float:
+    """Return the current of a closed cell at rest: into the substrate, out of the amplifier, so negative [A]."""
+    return float(current[(points.v == 0) & (points.u == 0)].mean())
+
+
+def fit_coefficients(
+    form: Form, points: BiasPoints, current: Floats, *, g_reference: float, v_limit: float, u_limit: float
+) -> Floats:
+    """Fit a polynomial to currents without leakage.
+
+    Errors count between relative to the cell's own full scale and absolute. The weight falls with the distance from a held bit line, where errors of cells add up in an output; elsewhere the
+    amplifier is at its rail, and errors reach others through the word lines alone.
+
+    Returns
+    -------
+    ndarray of shape `form.shape`
+        In powers of volts.
+    """
+    scale = np.concatenate([v_limit ** np.arange(1, n + 1) * more for n, more in ((form.smooth, 1), (form.folds, v_limit))])
+    terms = voltage_terms(points.v / v_limit, form.shape[0], form.folds)[0]  # scaled, for well-conditioned equations
+    biases = (points.u[:, None] / u_limit) ** np.arange(form.bias)
+    devices = chebyshev.chebvander(2 * points.g / (points.g + g_reference) - 1, form.device - 1)
+    weight = np.sqrt(points.g) / (_HELD + np.abs(points.u) / u_limit)
+    design = np.einsum("p,pa,pb,pc->pabc", weight, terms, biases, devices).reshape(len(points), -1)
+    solution = linalg.lstsq(design, weight * current / points.g, lapack_driver="gelsy", check_finite=False)[0]
+    solution = solution.reshape(form.shape) / scale[:, None, None]
+    return np.asarray(solution / u_limit ** np.arange(form.bias)[:, None])
+
+
 def fit_cell(chip: Chip, plan: CellPlan, results: Sequence[Results]) -> Judged:
-    """Fit the cell polynomial by linear least squares on currents relative to each cell's own full scale.
+    """Fit the cell polynomial by linear least squares.
 
     Parameters
     ----------
@@ -253,72 +354,90 @@ def fit_cell(chip: Chip, plan: CellPlan, results: Sequence[Results]) -> Judged:
     Returns
     -------
     Judged
-        The simplest form whose validation error meets the plan's target, or the best; full scale is the current of the
-        largest cell at the DAC's span.
+        The simplest form whose validation errors meet the plan's targets, or the best; full scale is the current of
+        the largest cell at the DAC's span.
     """
     *fitted, expected, tested = (_currents(result) for result in results)
-    g, v, u = (np.concatenate([getattr(points, axis) for points in plan.fits]) for axis in "gvu")
-    measured = np.concatenate(fitted)
-    reference = _series_conductance(g, v, u, measured)
+    points, measured = _joined(*plan.fits), np.concatenate(fitted)
+    leakage = leakage_of(points, measured)
+    reference = _series_conductance(points, measured - leakage)
     full_scale = chip.cell.g_max * chip.dac.v_span
 
-    def attempt(orders: tuple[int, ...]) -> tuple[float, CellModel]:
-        # columns scaled to the box, so that the normal equations are well conditioned
-        scale = plan.v_limit ** np.arange(1, orders[0] + 1)[:, None] * plan.u_limit ** np.arange(orders[1])[None, :]
-        x = 2 * g / (g + reference) - 1
-        powers = (
-            (v[:, None] / plan.v_limit) ** np.arange(1, orders[0] + 1),
-            (u[:, None] / plan.u_limit) ** np.arange(orders[1]),
-            chebyshev.chebvander(x, orders[2] - 1),
-        )
-        design = np.einsum("pa,pb,pc->pabc", *powers).reshape(len(g), -1)
-        solution = np.linalg.lstsq(design, measured / g, rcond=None)[0].reshape(orders)
+    def compare(model: CellModel, points: BiasPoints, found: Floats) -> dict[str, HeldOut]:
+        predicted = model.current(points.g, points.v, points.u) + model.leakage
+        held = np.abs(points.u) <= _HELD * plan.u_limit
+        return {
+            name: HeldOut(
+                unit="A",
+                full_scale=full_scale,
+                coordinates={"g [S]": points.g[part], "v [V]": points.v[part], "u [V]": points.u[part]},
+                measured=found[part],
+                predicted=predicted[part],
+            )
+            for name, part in (("cell current", np.full(len(points), True)), (HELD_CURRENT, held))
+        }
+
+    def attempt(form: Form) -> tuple[float, CellModel]:
         model = CellModel(
-            coefficients=solution / scale[:, :, None],
+            coefficients=fit_coefficients(
+                form, points, measured - leakage, g_reference=reference, v_limit=plan.v_limit, u_limit=plan.u_limit
+            ),
+            folds=form.folds,
+            leakage=leakage,
             g_reference=reference,
             g_limits=plan.g_limits,
             v_limits=(-plan.v_limit, plan.v_limit),
             u_limits=(-plan.u_limit, plan.u_limit),
             v_read=chip.cell.v_read,
         )
-        predicted = model.current(plan.validation.g, plan.validation.v, plan.validation.u)
-        return float(np.abs(predicted - expected).max() / full_scale), model
+        errors = compare(model, plan.validation, expected)
+        missed = errors["cell current"].max_error / plan.target, errors[HELD_CURRENT].max_error / plan.held_target
+        return max(missed), model
 
     with one_blas_thread():
-        model = _simplest(attempt, plan.target, len(g) // 2)
-
-    def compare(points: BiasPoints, found: Floats) -> dict[str, HeldOut]:
-        held_out = HeldOut(
-            unit="A",
-            full_scale=full_scale,
-            coordinates={"g [S]": points.g, "v [V]": points.v, "u [V]": points.u},
-            measured=found,
-            predicted=model.current(points.g, points.v, points.u),
-        )
-        return {"cell current": held_out}
-
-    return Judged(model=model, validation=compare(plan.validation, expected), test=compare(plan.test, tested))
+        model = _simplest(attempt, _FORMS if chip.cell.has_gate else _ALONE, plan.target < _TARGET, len(points) // 2)
+    return Judged(
+        model=model,
+        validation=compare(model, plan.validation, expected),
+        test=compare(model, plan.test, tested),
+    )
 
 
-def _simplest(attempt: Callable[[tuple[int, ...]], tuple[float, CellModel]], target: float, most: int) -> CellModel:
-    """Return the simplest model that meets the target, or the best with at most so many coefficients."""
+def _simplest(
+    attempt: Callable[[Form], tuple[float, CellModel]], forms: Sequence[Form], is_strict: bool, most: int
+) -> CellModel:
+    """Return the simplest model whose errors are within their targets, or the best.
+
+    Parameters
+    ----------
+    attempt : callable
+        Fits a form; returns its largest error, in units of the target, and the model.
+    forms : sequence of Form
+        From simple to rich.
+    is_strict : bool
+        Whether to go on beyond these forms, because more was asked for than what pays.
+    most : int
+        Coefficients at most.
+    """
     best: tuple[float, CellModel] | None = None
-    for orders in _FORMS:
-        found = attempt(orders)
+    for form in forms:
+        if best is not None and form.size > most:
+            break
+        found = attempt(form)
         if best is None or found[0] < best[0]:
             best = found
-        if best[0] < target:
+        if best[0] <= 1:
             return best[1]
     assert best is not None
-    while target < _TARGET:  # asked for more than what pays: more orders in the axis where that helps most
-        shape = best[1].coefficients.shape
+    while is_strict:  # more orders in the axis where that helps most
+        orders = astuple(form_of(best[1]))
         # two, too, as a nearly odd curve gains nothing from an even power
-        richer = [tuple(n + more * (k == axis) for k, n in enumerate(shape)) for axis in range(3) for more in (1, 2)]
-        candidates = [attempt(orders) for orders in richer if np.prod(orders) <= most]
+        richer = [Form(*(n + more * (k == axis) for k, n in enumerate(orders))) for axis in range(4) for more in (1, 2)]
+        candidates = [attempt(form) for form in richer if form.size <= most]
         found = min(candidates, key=lambda candidate: candidate[0], default=best)
         if found[0] > 0.97 * best[0]:
             break
         best = found
-        if best[0] < target:
+        if best[0] <= 1:
             break
     return best[1]

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
-from numpy.polynomial import chebyshev
 
 from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.cell import CellModel
@@ -13,7 +12,7 @@ from spicesim.behavioural.converter import POLARITIES
 from spicesim.behavioural.dac import DacModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.cell import plan_cell
+from spicesim.calibration.cell import BiasPoints, fit_coefficients, form_of, leakage_of, plan_cell
 from spicesim.calibration.mismatch import table_points
 from spicesim.calibration.patterns import code_vectors, random_conductances
 from spicesim.calibration.tiles import choose_feedback, tile_netlist, tile_outputs
@@ -74,12 +73,14 @@ class _Blocks:
         calibration, reference = self._calibration, self._calibration.chip.sense_amplifier.v_reference
         vectors = [found[0].vectors for found in results]
         currents = np.array([float(vectors[0][f"i(vsense_{k})"][0].real) for k in range(len(self._points))])
+        leakage = leakage_of(self._points, currents)
         senseamps = []
         for model, points, found in zip(calibration.senseamps, self.sense_points, vectors[5:], strict=True):
             v_in, v_out = found["v(sense_0)"].real - reference, reference - found["v(out_0)"].real
             senseamps.append(np.stack([v_in - model.v_in[points], v_out - model.v_out[points]]))
         return Condition(
-            cell=_cell_change(calibration.cell, self._points.g, self._points.v, self._points.u, currents),
+            cell=_cell_change(calibration.cell, self._points, currents - leakage),
+            leakage=leakage - calibration.cell.leakage,
             dacs={
                 polarity: self._dac_change(
                     calibration.dacs[polarity], vectors[1 + 2 * k]["v(out)"].real - reference,
@@ -103,18 +104,12 @@ class _Blocks:
         )
 
 
-def _cell_change(cell: CellModel, g: Floats, v: Floats, u: Floats, currents: Floats) -> Floats:
+def _cell_change(cell: CellModel, points: BiasPoints, currents: Floats) -> Floats:
     """Fit what a condition adds to the coefficients of a cell, in the form that the cell has."""
-    shape, v_scale, u_scale = cell.coefficients.shape, cell.v_limits[1], cell.u_limits[1]
-    powers = (
-        (v[:, None] / v_scale) ** np.arange(1, shape[0] + 1),
-        (u[:, None] / u_scale) ** np.arange(shape[1]),
-        chebyshev.chebvander(2 * g / (g + cell.g_reference) - 1, shape[2] - 1),
-    )
-    design = np.einsum("pa,pb,pc->pabc", *powers).reshape(len(g), -1)
-    solution = np.linalg.lstsq(design, (currents - cell.current(g, v, u)) / g, rcond=None)[0].reshape(shape)
-    scale = v_scale ** np.arange(1, shape[0] + 1)[:, None] * u_scale ** np.arange(shape[1])[None, :]
-    return np.asarray(solution / scale[:, :, None])
+    return fit_coefficients(
+        form_of(cell), points, currents - cell.current(points.g, points.v, points.u),
+        g_reference=cell.g_reference, v_limit=cell.v_limits[1], u_limit=cell.u_limits[1],
+    )  # fmt: skip
 
 
 def calibrate_climate(calibration: Calibration, campaign: Campaign) -> ClimateModel:

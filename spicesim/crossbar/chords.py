@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.polynomial import chebyshev, polynomial
 
-from spicesim.cells import CellKernel
+from spicesim.cells import CellKernel, voltage_terms
 
 __all__ = ["Chords"]
 
@@ -21,7 +21,9 @@ class Chords:
     """Polynomials of an array's cells that hold on a box, and their slopes in the middle."""
 
     coefficients: Floats
-    """k of I = sum k[a, b] V^(a+1) u^b, (rows, columns, A, B)."""
+    """As of :class:`CellKernel`, (rows, columns, A, B)."""
+    folds: int
+    """Rows of the coefficients that carry |V|."""
     slope: Floats
     """Middle of the slopes that occur, (rows, columns) [S]."""
     defect: float
@@ -42,22 +44,22 @@ class Chords:
         """Fit cells on a box to an accuracy relative to the largest current; None if the box is too wide for it."""
         v_limits = max(v_limits[0], kernel.v_limits[0]), min(v_limits[1], kernel.v_limits[1])
         u_limits = max(u_limits[0], kernel.u_limits[0]), min(u_limits[1], kernel.u_limits[1])
-        k = kernel.coefficients
+        k, folds = kernel.coefficients, kernel.folds
         if kernel.kappa:
             law = _sinh_terms(kernel.kappa, v_limits, accuracy)
             if law is None:
                 return None
             k = k * law[:, None]
         else:
-            k = _economise(k, v_limits, u_limits, accuracy)
+            k, folds = _economise(k, folds, v_limits, u_limits, accuracy)
         if not np.isfinite(k).all():
             return None
         rows, columns, v_terms, u_terms = k.shape
         flat = k.reshape(rows * columns, -1)
         v, u = (x.ravel() for x in np.meshgrid(np.linspace(*v_limits, 9), np.linspace(*u_limits, 3)))
-        orders = np.arange(v_terms)
-        v_powers, u_powers = v[:, None] ** orders, u[:, None] ** np.arange(u_terms)
-        slopes = flat @ (((orders + 1) * v_powers)[:, :, None] * u_powers[:, None, :]).reshape(len(v), -1).T
+        v_parts, v_slopes = voltage_terms(v, v_terms, folds)
+        u_powers = u[:, None] ** np.arange(u_terms)
+        slopes = flat @ (v_slopes[:, :, None] * u_powers[:, None, :]).reshape(len(v), -1).T
         least, most = slopes.min(axis=1), slopes.max(axis=1)
         if (least < 0).any() or (most > 3 * least).any():
             return None
@@ -65,10 +67,11 @@ class Chords:
         if u_terms > 1:
             steps = np.arange(1, u_terms)
             derivative = u[:, None] ** (steps - 1) * steps
-            lifted = (v_powers * v[:, None])[:, :, None] * np.hstack([np.zeros((len(u), 1)), derivative])[:, None, :]
+            lifted = v_parts[:, :, None] * np.hstack([np.zeros((len(u), 1)), derivative])[:, None, :]
             defect_u = float(np.abs(flat @ lifted.reshape(len(v), -1).T).max())
         return cls(
             coefficients=k,
+            folds=folds,
             slope=((least + most) / 2).reshape(rows, columns),
             defect=float((most - least).max() / 2) * 1.05 + float(np.finfo(float).eps * most.max()),
             defect_u=defect_u,
@@ -94,14 +97,38 @@ def _sinh_terms(kappa: float, v_limits: tuple[float, float], accuracy: float) ->
     return None
 
 
-def _economise(k: Floats, v_limits: tuple[float, float], u_limits: tuple[float, float], accuracy: float) -> Floats:
-    """Drop the last Chebyshev terms that stay below an accuracy; none, if that does not save much."""
+def _economise(
+    k: Floats, folds: int, v_limits: tuple[float, float], u_limits: tuple[float, float], accuracy: float
+) -> tuple[Floats, int]:
+    """Drop the last Chebyshev terms that stay below an accuracy; returns the coefficients and how many carry |V|."""
+    if not folds:
+        return _economised(k, v_limits, u_limits, accuracy, float(np.abs(k[:, :, 0, 0]).max())), 0
+    smooth = k.shape[2] - folds
+    largest, reach = float(np.abs(k[:, :, 0, 0]).max()), max(abs(v_limits[0]), abs(v_limits[1]), 1e-12)
+    if v_limits[0] >= 0 or v_limits[1] <= 0:  # |V| is V or -V: one polynomial
+        whole = np.zeros((*k.shape[:2], max(smooth, folds + 1), k.shape[3]))
+        whole[:, :, :smooth] = k[:, :, :smooth]
+        whole[:, :, 1 : folds + 1] += k[:, :, smooth:] * (1.0 if v_limits[0] >= 0 else -1.0)
+        return _economised(whole, v_limits, u_limits, accuracy, largest), 0
+    parts = (
+        _economised(k[:, :, :smooth], v_limits, u_limits, 0.5 * accuracy, largest),
+        _economised(k[:, :, smooth:], v_limits, u_limits, 0.5 * accuracy, largest / reach),
+    )
+    u_terms = max(part.shape[3] for part in parts)
+    padded = [np.pad(part, ((0, 0), (0, 0), (0, 0), (0, u_terms - part.shape[3]))) for part in parts]
+    return np.concatenate(padded, axis=2), parts[1].shape[2]
+
+
+def _economised(
+    k: Floats, v_limits: tuple[float, float], u_limits: tuple[float, float], accuracy: float, largest: float
+) -> Floats:
+    """Drop the last Chebyshev terms whose sum is below accuracy x largest; none, if that does not save much."""
     rows, columns, v_terms, u_terms = k.shape
     flat = k.reshape(rows * columns, -1)
     to_v, from_v = _bases(v_limits, v_terms)
     to_u, from_u = _bases(u_limits, u_terms)
     terms = np.abs(flat @ np.kron(to_v, to_u).T).max(axis=0).reshape(v_terms, u_terms)
-    allowed = accuracy * np.abs(k[:, :, 0, 0]).max()
+    allowed = accuracy * largest
     best = (v_terms, u_terms)
     for p in range(1, v_terms + 1):
         for q in range(1, u_terms + 1):

@@ -197,14 +197,17 @@ class ChordMarch:
         ones = np.ones((1, linear.slope.shape[0]))
         none = MarchPorts()
         start = _parts(linear, linear.slope[:, :, None, None], np.ones(linear.slope.shape), none, np.float64)
-        calm = _run(start, none, (0.0, 0.0, 1.0, 1.0), 1.0, 1, ones, None, 1, True)  # linear cells, sources at 1 V
+        calm = _run(start, none, (0.0, 0.0, 1.0, 1.0), 1.0, 0, 1, ones, None, 1, True)  # linear cells, sources at 1 V
         assert calm.word is not None
         self._parts = _parts(linear, chords.coefficients, calm.word[0], ports, np.float32 if single else np.float64)
 
     def solve(self, v: Floats, driver_index: Integers | None, tolerance: float, threads: int, fields: bool) -> Marched:
         """Solve vectors; `steps` is negative, or `extents` outside the chords' box, where that failed."""
         current = tolerance * self.chords.largest
-        return _run(self._parts, self.ports, self._bounds, current, STEP_LIMIT, v, driver_index, threads, fields)
+        folds = self.chords.folds
+        return _run(
+            self._parts, self.ports, self._bounds, current, folds, STEP_LIMIT, v, driver_index, threads, fields
+        )
 
     def is_solved(self, marched: Marched) -> npt.NDArray[np.bool_]:
         """Tell which vectors arrived within the box in which the chords hold, (batch,)."""
@@ -239,6 +242,7 @@ def _run(
     ports: MarchPorts,
     bounds: tuple[float, float, float, float],
     tolerance: float,
+    folds: int,
     step_limit: int,
     v: Floats,
     driver_index: Integers | None,
@@ -259,7 +263,7 @@ def _run(
     )
     grids = (*_grid(ports.drivers), ports.driver_chord, *_grid(ports.senses), ports.sense_chord)
     rest: Parts = (
-        grids, bounds, driver_index, ports.sense_index, tolerance, step_limit, threads, v, out.currents,
+        grids, bounds, driver_index, ports.sense_index, tolerance, folds, step_limit, threads, v, out.currents,
         out.top_currents, out.row_currents, out.residual, out.extents, out.steps, out.word, out.bit,
     )  # fmt: skip
     marching.march(*parts, *rest)

@@ -225,7 +225,7 @@ class OperatingPointSolver:
         array_solver.solve_batch(
             request.v if whole else request.v[left],
             self.wiring.word, self.wiring.bit, self.wiring.driver, self.wiring.sense,
-            kernel.coefficients, kernel.kappa, (*kernel.v_limits, *kernel.u_limits),
+            kernel.coefficients, kernel.folds, kernel.kappa, (*kernel.v_limits, *kernel.u_limits),
             _raw(request.drivers), driver_index, _raw(request.senses), sense_index, mask,
             request.tolerance, NEWTON_LIMIT, request.threads,
             currents, row_currents, residual, extents, steps, worst, across, bit,

@@ -85,7 +85,7 @@ class Expansion:
         """Return the currents of the cells, held at their limits beyond these; v, u (rows, columns) [A]."""
         kernel, current = self._kernel, np.empty(v.shape)
         v, u = np.clip(v, *kernel.v_limits), np.clip(u, *kernel.u_limits)
-        fast.cells(self._coefficients, kernel.kappa, v, u, current)
+        fast.cells(self._coefficients, kernel.folds, kernel.kappa, v, u, current)
         return current
 
     def _linear_part(self) -> Floats:
@@ -176,7 +176,7 @@ class Expansion:
         out = np.empty((len(x), *v.shape), np.float32)
         limits = (*self._v_limits, *self._kernel.u_limits)
         fast.beyond(
-            self._coefficients, self._kernel.kappa, limits, self._parts, r_word, r_driver, v, u, x, start, turns,
+            self._coefficients, self._kernel.folds, self._kernel.kappa, limits, self._parts, r_word, r_driver, v, u, x, start, turns,
             self._threads, out,
         )  # fmt: skip
         return out
