@@ -15,7 +15,7 @@ from spicesim.calibration.parameters import fit_sheet
 from spicesim.calibration.plan import Plan, PlanSummary, plan_calibration, summarise
 from spicesim.calibration.settling import calibrate_settling
 from spicesim.calibration.statics import fit_blocks
-from spicesim.calibration.tiles import TileCase, build_cases, check_tiles, random_matrices
+from spicesim.calibration.tiles import TileCase, build_adversarial_cases, build_cases, check_tiles, random_matrices
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
 from spicesim.netlist.process import model_files
@@ -147,4 +147,6 @@ def calibrate_blocks(plan: Plan, campaign: Campaign) -> Calibration:
 def plan_cases(plan: Plan, calibration: Calibration) -> list[TileCase]:
     """Build the whole tiles that are checked."""
     matrices = random_matrices(plan.chip, plan.tiles.sizes, plan.seed)
-    return build_cases(plan.chip, calibration.tile, matrices, random_vectors=plan.tiles.random_vectors, seed=plan.seed)
+    random = plan.tiles.random_vectors
+    cases = build_cases(plan.chip, calibration.tile, matrices, random_vectors=random, seed=plan.seed)
+    return cases + build_adversarial_cases(plan.chip, calibration.tile, plan.tiles.sizes)

@@ -4,8 +4,9 @@ import numpy as np
 import numpy.typing as npt
 
 from spicesim.behavioural.arrays import Floats
+from spicesim.behavioural.converter import Polarity
 
-__all__ = ["code_vectors", "random_conductances"]
+__all__ = ["adversarial_conductances", "adversarial_vectors", "code_vectors", "random_conductances"]
 
 Codes = npt.NDArray[np.int64]
 
@@ -44,6 +45,65 @@ def code_vectors(rows: int, bits: int, random: int, rng: np.random.Generator) ->
     }
     vectors.update({f"random {k}": rng.integers(0, top + 1, rows) for k in range(random)})
     return {name: vector.astype(np.int64) for name, vector in vectors.items()}
+
+
+def adversarial_vectors(rows: int, bits: int, polarity: Polarity) -> dict[str, Codes]:
+    """Build the code vectors that hurt most, by kind.
+
+    One row alone, where a small output shows the errors of all the others' rest; every second row, rail to rail; and
+    for both signs halves and thirds whose currents cancel, so that the even part of every error adds up.
+
+    Parameters
+    ----------
+    rows : int
+        Word lines.
+    bits : int
+        Resolution of the DAC.
+    polarity : {"unipolar", "bipolar"}
+        Coding of the inputs.
+
+    Returns
+    -------
+    dict of ndarray of int64, shape (rows,)
+        By name.
+    """
+    top, row = 2**bits - 1, np.arange(rows)
+    off = 0 if polarity == "unipolar" else 2 ** (bits - 1)
+    vectors = {
+        "first row alone": np.where(row == 0, top, off),
+        "last row alone": np.where(row == rows - 1, top, off),
+        "every second row": np.where(row % 2 == 1, top, 0),
+    }
+    if polarity == "bipolar":
+        vectors |= {
+            "all lowest": np.zeros(rows),
+            "last row lowest": np.where(row == rows - 1, 0, off),
+            "first half up, second down": np.where(row < rows // 2, top, 0),
+            "thirds that cancel": np.where(row % 3 == 0, top, off // 2),
+        }
+    return {name: vector.astype(np.int64) for name, vector in vectors.items()}
+
+
+def adversarial_conductances(rows: int, size: int, g_min: float, g_max: float) -> dict[str, Floats]:
+    """Build the conductance matrices that hurt most, by name: two full columns, a checkerboard, the far corner alone.
+
+    Parameters
+    ----------
+    rows : int
+        Word lines of the full columns: with all of an array's, errors of cells add up most.
+    size : int
+        Rows and columns of the others.
+    g_min, g_max : float
+        Range [S].
+    """
+    squares = np.indices((size, size)).sum(axis=0) % 2
+    corner = np.full((size, size), g_min)
+    corner[0, -1] = g_max  # far from its driver and from its amplifier
+    return {
+        f"{rows}x2 all highest": np.full((rows, 2), g_max),
+        f"{size}x{size} checkerboard": np.where(squares == 0, g_max, g_min),
+        f"{size}x{size} far corner": corner,
+    }
 
 
 def random_conductances(

@@ -11,7 +11,13 @@ from spicesim.behavioural.senseamp import SenseAmplifierModel
 from spicesim.behavioural.tile import BehaviouralTile, TileState
 from spicesim.calibration.calibration import TileCheck
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.patterns import Codes, code_vectors, random_conductances
+from spicesim.calibration.patterns import (
+    Codes,
+    adversarial_conductances,
+    adversarial_vectors,
+    code_vectors,
+    random_conductances,
+)
 from spicesim.chip import Chip
 from spicesim.errors import SimulationError
 from spicesim.netlist.netlist import Netlist
@@ -20,6 +26,7 @@ from spicesim.ngspice.outcome import Results
 
 __all__ = [
     "TileCase",
+    "build_adversarial_cases",
     "build_cases",
     "case_netlists",
     "check_tiles",
@@ -31,6 +38,8 @@ __all__ = [
     "tile_outputs",
 ]
 
+MOST_ROWS = 256
+"""Rows of a tile that is simulated whole, at most."""
 
 TileBuilder = Callable[[Floats, Polarity, float], BehaviouralTile]
 """Conductances of the devices (rows, columns) [S], polarity, feedback resistance [ohm]."""
@@ -95,9 +104,36 @@ def build_cases(
                 rng = np.random.default_rng([seed, m, p, saturating])
                 tile = build(g, polarity, choose_feedback(chip, g, saturating=saturating))
                 codes = code_vectors(g.shape[0], chip.dac.bits, random_vectors, rng)
+                codes |= adversarial_vectors(g.shape[0], chip.dac.bits, polarity)
                 label = f"{name} {polarity} {'saturating' if saturating else 'linear'}"
                 cases.append(TileCase(name=label, tile=tile, codes=codes))
     return cases
+
+
+def build_adversarial_cases(chip: Chip, build: TileBuilder, sizes: Sequence[int]) -> list[TileCase]:
+    """Build cases where errors add up most: all of an array's rows, cancelling inputs, the highest feedback.
+
+    Parameters
+    ----------
+    chip : Chip
+        The chip.
+    build : callable
+        As of :func:`build_cases`.
+    sizes : sequence of int
+        Rows and columns of tiles; the greatest that the array has is taken.
+    """
+    cell, array = chip.cell, chip.array
+    size = min(max(sizes), array.rows, array.columns)
+    matrices = adversarial_conductances(min(array.rows, MOST_ROWS), size, cell.g_min, cell.g_max)
+    return [
+        TileCase(
+            name=f"{name} bipolar {r_feedback / 1e3:g}k",
+            tile=build(g[:, : array.columns], "bipolar", r_feedback),
+            codes=adversarial_vectors(len(g), chip.dac.bits, "bipolar"),
+        )
+        for name, g in matrices.items()
+        for r_feedback in sorted({max(chip.sense_amplifier.r_feedback), choose_feedback(chip, g, saturating=False)})
+    ]
 
 
 def random_matrices(chip: Chip, sizes: Sequence[int], seed: int) -> dict[str, Floats]:

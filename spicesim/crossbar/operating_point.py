@@ -125,7 +125,16 @@ class OperatingPointSolver:
             self._march(request, points)
         left = np.flatnonzero(points.steps == 0)
         if left.size and self.takes_ports:
-            self._iterate(request, points, left)
+            try:
+                self._iterate(request, points, left)
+            except ConvergenceError:
+                # between the knees of saturated ports Newton may go round in circles; marching fits these exactly
+                if request.mask is not None or count >= MARCH_LEAST:
+                    raise
+                self._march(request, points)
+                left = np.flatnonzero(points.steps == 0)
+                if left.size:
+                    self._iterate(request, points, left)
         elif left.size:
             self._analyse(request, points, left)
         if request.drivers is not None:
