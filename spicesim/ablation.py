@@ -159,7 +159,9 @@ def _widen(mismatch: SenseAmplifierMismatch, ideal: SenseAmplifierModel) -> Sens
 
 def _linear_cell(model: CellModel) -> CellModel:
     """Return a resistor with the cell's conductance at the read voltage."""
-    return model.model_copy(update={"coefficients": np.ones((1, 1, 1)), "g_limits": model.conductance_range})
+    return model.model_copy(
+        update={"coefficients": np.ones((1, 1, 1)), "folds": 0, "leakage": 0.0, "g_limits": model.conductance_range}
+    )
 
 
 def _ideal_senseamp(model: SenseAmplifierModel) -> SenseAmplifierModel:

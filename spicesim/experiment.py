@@ -107,6 +107,7 @@ class Experiment:
                 "chip": chip.name,
                 "chip_hash": chip.hash,
                 "calibration_hash": self.calibration.hash,
+                "calibration_verdict": None if self.calibration.verdict is None else self.calibration.verdict.format(),
                 "seed": self.seed,
                 "versions": self.calibration.versions,
                 "cpu": cpu_name(),

@@ -81,6 +81,12 @@ class ClimateModel(Model):
     """The same at each corner, whose blocks were simulated but not its tiles."""
 
     @property
+    def errors(self) -> dict[str, float]:
+        """Largest error of whole tiles in each climate that was checked, as a fraction of full scale, by its name."""
+        temperatures = {f"{t:g} C": error for t, error in zip(self.held_out_c, self.held_out_errors, strict=True)}
+        return temperatures | {f"corner {name}": error for name, error in self.corner_errors.items()}
+
+    @property
     def limits(self) -> tuple[float, float]:
         """Least and greatest temperature [degree Celsius]."""
         every = (self.temperature_c, *self.temperatures_c)

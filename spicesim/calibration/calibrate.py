@@ -6,6 +6,7 @@ from typing import Any
 
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.cell import HELD_CURRENT
 from spicesim.calibration.climate import calibrate_climate
 from spicesim.calibration.energy import calibrate_energy
 from spicesim.calibration.ledger import write_ledger
@@ -16,6 +17,7 @@ from spicesim.calibration.plan import Plan, PlanSummary, plan_calibration, summa
 from spicesim.calibration.settling import calibrate_settling
 from spicesim.calibration.statics import fit_blocks
 from spicesim.calibration.tiles import TileCase, build_adversarial_cases, build_cases, check_tiles, random_matrices
+from spicesim.calibration.verdict import DEFAULT_ERROR, QUICK_ERROR, Verdict, judge
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
 from spicesim.netlist.process import model_files
@@ -23,7 +25,7 @@ from spicesim.ngspice.batch import BatchSimulator, ngspice_version
 from spicesim.provenance import now, versions
 from spicesim.sampling import model_hash
 
-__all__ = ["ASPECTS", "calibrate", "calibrate_blocks", "plan_cases", "run_plan", "wanted_aspects"]
+__all__ = ["ASPECTS", "calibrate", "calibrate_blocks", "find_verdict", "plan_cases", "run_plan", "wanted_aspects"]
 
 ASPECTS: dict[str, Callable[[Calibration, Campaign], Any]] = {
     "parameters": fit_sheet,
@@ -48,6 +50,7 @@ def calibrate(
     jobs: int | None = None,
     timeout: float = 300.0,
     progress: bool = False,
+    accept: str | None = None,
 ) -> Calibration:
     """Calibrate the behavioural model of a chip against ngspice.
 
@@ -65,8 +68,8 @@ def calibrate(
     seed : int
         Of held-out points and checks.
     error : float, optional
-        Wanted largest validation error of every block, as a fraction of full scale; blocks are refined until they meet
-        it. By default no block is refined.
+        Wanted largest error of an output, as a fraction of full scale; blocks are refined until their validation
+        errors meet it. By default 5e-5, or 2e-4 if quick, and no block is refined.
     budget : int
         Simulations of blocks, refinements included, at most.
     jobs : int, optional
@@ -75,18 +78,31 @@ def calibrate(
         Longest time one simulation may take [s].
     progress : bool
         Whether to show progress on stderr.
+    accept : str, optional
+        Why to take a calibration that misses the wanted error; it stands in the file and on every page.
 
     Raises
     ------
+    CalibrationError
+        If whole tiles or cells miss the wanted error, and nothing was accepted.
     SimulationError, MissingDependencyError, StorageError
         If a simulation cannot be done; what was finished is kept, and the next call goes on from there.
     """
     plan = plan_calibration(chip, aspects=aspects, quick=quick, seed=seed, error=error, budget=budget)
-    return run_plan(plan, jobs=jobs, timeout=timeout, progress=progress)
+    calibration = run_plan(plan, jobs=jobs, timeout=timeout, progress=progress, accept=accept)
+    calibration.require_verdict()
+    return calibration
 
 
-def run_plan(plan: Plan, *, jobs: int | None = None, timeout: float = 300.0, progress: bool = False) -> Calibration:
-    """Calibrate as planned; parameters and errors as :func:`calibrate`."""
+def run_plan(
+    plan: Plan,
+    *,
+    jobs: int | None = None,
+    timeout: float = 300.0,
+    progress: bool = False,
+    accept: str | None = None,
+) -> Calibration:
+    """Calibrate as planned, whatever the verdict; parameters and other errors as :func:`calibrate`."""
     start = time.monotonic()
     wanted = wanted_aspects(plan)
     campaign = Campaign(
@@ -101,10 +117,26 @@ def run_plan(plan: Plan, *, jobs: int | None = None, timeout: float = 300.0, pro
         write_ledger(plan, {name: campaign.total - before})
     return calibration.model_copy(
         update={
+            "verdict": find_verdict(plan, calibration).model_copy(update={"accepted": accept}),
             "seconds": time.monotonic() - start, "simulations": campaign.simulations, "costs": campaign.costs,
             "aids": dict(campaign.aids), "failures": tuple(campaign.failures),
         }
     )  # fmt: skip
+
+
+def find_verdict(plan: Plan, calibration: Calibration) -> Verdict:
+    """Judge a calibration by its whole tiles, its cells and, if it has them, its climates."""
+    chip, climate = plan.chip, calibration.climate
+    r_feedback = max(chip.sense_amplifier.r_feedback)
+    held = calibration.held_out[HELD_CURRENT]
+    column = chip.array.rows * held.max_error * held.full_scale * r_feedback
+    return judge(
+        asked=plan.error or (QUICK_ERROR if plan.quick else DEFAULT_ERROR),
+        tiles={check.name: check.max_error for check in calibration.checks},
+        cells=column / calibration.senseamp(r_feedback).full_scale,
+        columns=f"{chip.array.rows} rows at {r_feedback / 1e3:g} kohm",
+        climates=None if climate is None else climate.errors,
+    )
 
 
 def wanted_aspects(plan: Plan) -> list[str]:

@@ -30,9 +30,11 @@ from spicesim.calibration.fit import Fit
 from spicesim.calibration.heldout import ErrorSummary, HeldOut
 from spicesim.calibration.plan import PlanSummary
 from spicesim.calibration.senseamp import named_parameters
+from spicesim.calibration.verdict import Verdict
 from spicesim.chip import Chip
 from spicesim.errors import CalibrationError
 from spicesim.files import write_text
+from spicesim.metrics import largest
 
 __all__ = ["Calibration", "TileCheck", "load_calibration"]
 
@@ -57,6 +59,16 @@ class TileCheck(Model):
     """Amplifier outputs below the reference in ngspice, shape (vectors, columns) [V]."""
     predicted: FloatArray
     """The same of the behavioural tile."""
+
+    @property
+    def errors(self) -> FloatArray:
+        """Predicted less measured, as fractions of full scale, shape (vectors, columns)."""
+        return np.asarray((self.predicted - self.measured) / self.full_scale)
+
+    @property
+    def max_error(self) -> float:
+        """Largest error, as a fraction of full scale."""
+        return largest(self.errors)
 
     def code_differences(self, bits: int) -> npt.NDArray[np.int64]:
         """Return the codes of `predicted` less those of `measured`, shape (vectors, columns).
@@ -98,6 +110,8 @@ class Calibration(Model):
     """The points behind them."""
     checks: tuple[TileCheck, ...]
     """Whole tiles against transistor level."""
+    verdict: Verdict | None = None
+    """What was asked of it, what it reached and what it claims; None where no whole tile was checked."""
     plan: PlanSummary | None = None
     """What was planned for the blocks, and refined."""
     costs: dict[str, Cost] = Field(default_factory=dict)
@@ -123,7 +137,7 @@ class Calibration(Model):
     def hash(self) -> str:
         """Hash of the models: equal for calibrations that compute equal results."""
         about = {"quick", "seed", "created", "seconds", "simulations", "versions", "errors", "held_out", "checks"}
-        about |= {"parameters", "plan", "costs", "aids", "failures"}
+        about |= {"parameters", "plan", "verdict", "costs", "aids", "failures"}
         text = self.model_dump_json(exclude=about, exclude_none=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -221,7 +235,8 @@ class Calibration(Model):
                 "for both, calibrate the chip that Chip.at returns"
             )
         condition = self.climate.at_corner(corner) if corner else self.climate.at_temperature(temperature_c or 0.0)
-        none = {name: None for name, field in type(self).model_fields.items() if field.default is None}
+        aspects = {name for name, field in type(self).model_fields.items() if field.default is None} - {"verdict"}
+        none = dict.fromkeys(aspects)
         kept = {name: getattr(self, name) for name in type(self).model_fields}  # without the hash of this one
         return self.model_construct(
             **kept
@@ -317,6 +332,23 @@ class Calibration(Model):
         head = {"checksum": _checksum(json.loads(body)), "chip_hash": self.chip.hash, "calibration_hash": self.hash}
         lines = [f" {json.dumps(name)}: {json.dumps(value)}," for name, value in head.items()]
         write_text(path, "\n".join(["{", *lines, body.removeprefix("{\n"), ""]))
+
+    def require_verdict(self) -> None:
+        """Refuse a calibration that misses what was asked of it, unless that was accepted.
+
+        Raises
+        ------
+        CalibrationError
+            If so; it says what misses by how much, and what to do.
+        """
+        if self.verdict is None or self.verdict.is_met or self.verdict.accepted:
+            return
+        reached = self.verdict.claim_elsewhere
+        raise CalibrationError(
+            f"the calibration misses the {self.verdict.asked:.2g} of full scale asked for: {self.verdict.missed}; "
+            f"refine it by more points with --error E --budget N (without --quick), ask for what it reaches "
+            f"with --error {1.05 * reached:.1e}, or keep it with --accept 'WHY'"
+        )
 
     def require_chip(self, chip: Chip, source: str = "the calibration") -> None:
         """Refuse another chip than the one calibrated.

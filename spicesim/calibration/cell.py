@@ -24,7 +24,8 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.outcome import Results
 
 __all__ = [
-    "HELD_CURRENT", "BiasPoints", "CellPlan", "Form", "fit_cell", "fit_coefficients", "form_of", "leakage_of", "plan_cell",
+    "HELD_CURRENT", "BiasPoints", "CellPlan", "Form", "fit_cell", "fit_coefficients", "form_of", "leakage_of",
+    "plan_cell",
 ]  # fmt: skip
 
 HELD_CURRENT = "cell current, bit line held"
@@ -82,7 +83,7 @@ _TARGET = 1e-5
 _HELD = 0.02
 """Share of the bit line's range within which its amplifier holds it."""
 _SHARE = 0.5
-"""What cells on a held bit line may take of the error asked for whole tiles, all with their largest error of one sign."""
+"""Share that the cells of a column, all with their largest error of one sign, may take of the error asked for."""
 
 
 _BOXES, _POINTS, _WIDTH = 8, 32, 0.15
@@ -205,7 +206,7 @@ def _spread(points: int, seed: Sequence[int]) -> Floats:
 
 
 def _bias_points(unit: Floats, g_limits: tuple[float, float], u_limit: float) -> BiasPoints:
-    """Place points of the unit cube: the conductance by its logarithm, then word line and bit line, both in +-u_limit."""
+    """Place points of the unit cube: the conductance by its logarithm, word line and bit line within +-u_limit."""
     low, high = np.log(g_limits[0]), np.log(g_limits[1])
     word, bit = u_limit * (2 * unit[:, 1] - 1), u_limit * (2 * unit[:, 2] - 1)
     return BiasPoints(g=np.clip(np.exp(low + (high - low) * unit[:, 0]), *g_limits), v=word - bit, u=bit)
@@ -320,15 +321,18 @@ def fit_coefficients(
 ) -> Floats:
     """Fit a polynomial to currents without leakage.
 
-    Errors count between relative to the cell's own full scale and absolute. The weight falls with the distance from a held bit line, where errors of cells add up in an output; elsewhere the
-    amplifier is at its rail, and errors reach others through the word lines alone.
+    Errors count between relative to the cell's own full scale and absolute. The weight falls with the distance from a
+    held bit line, where errors of cells add up in an output; elsewhere the amplifier is at its rail, and errors reach
+    others through the word lines alone.
 
     Returns
     -------
     ndarray of shape `form.shape`
         In powers of volts.
     """
-    scale = np.concatenate([v_limit ** np.arange(1, n + 1) * more for n, more in ((form.smooth, 1), (form.folds, v_limit))])
+    scale = np.concatenate(
+        [v_limit ** np.arange(1, n + 1) * more for n, more in ((form.smooth, 1), (form.folds, v_limit))]
+    )
     terms = voltage_terms(points.v / v_limit, form.shape[0], form.folds)[0]  # scaled, for well-conditioned equations
     biases = (points.u[:, None] / u_limit) ** np.arange(form.bias)
     devices = chebyshev.chebvander(2 * points.g / (points.g + g_reference) - 1, form.device - 1)

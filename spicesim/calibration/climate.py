@@ -14,7 +14,7 @@ from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.cell import BiasPoints, fit_coefficients, form_of, leakage_of, plan_cell
 from spicesim.calibration.mismatch import table_points
-from spicesim.calibration.patterns import code_vectors, random_conductances
+from spicesim.calibration.patterns import adversarial_vectors, code_vectors, random_conductances
 from spicesim.calibration.tiles import choose_feedback, tile_netlist, tile_outputs
 from spicesim.chip import CORNERS, Chip
 from spicesim.metrics import largest
@@ -176,7 +176,8 @@ def tile_errors(
         rng = np.random.default_rng([seed, k, saturating])
         g = random_conductances((size, size), cell.g_min, cell.g_max, rng, 0.25 * cell.g_max)
         tile = calibration.tile(g, polarity, choose_feedback(chip, g, saturating=saturating))
-        codes = np.stack(list(code_vectors(size, chip.dac.bits, random, rng).values()))
+        vectors = code_vectors(size, chip.dac.bits, random, rng) | adversarial_vectors(size, chip.dac.bits, polarity)
+        codes = np.stack(list(vectors.values()))
         state = tile.solve(codes)
         netlists += [tile_netlist(chip, tile, vector, state, n) for n, vector in enumerate(codes)]
         predictions.append((chip, state.v_out, tile.senseamp.full_scale))

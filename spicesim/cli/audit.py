@@ -7,11 +7,11 @@ import click
 import numpy as np
 
 from spicesim.behavioural.arrays import Floats
-from spicesim.calibration.calibration import Calibration, load_calibration
+from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.mismatch_check import check_mismatch
 from spicesim.calibration.tiles import build_cases, check_tiles, random_matrices
-from spicesim.cli.options import jobs_option, timeout_option
+from spicesim.cli.options import jobs_option, open_calibration, timeout_option
 from spicesim.cli.tables import format_checks, format_mismatch
 from spicesim.errors import SpecError
 from spicesim.files import write_text
@@ -48,7 +48,7 @@ def audit(
     Tiles hold random conductances, and those of a trained network; vectors are random and structured; both input
     codings; columns that stay in the amplifiers' linear range, and columns that saturate.
     """
-    calibration = load_calibration(calibration_path)
+    calibration = open_calibration(calibration_path)
     try:
         numbers = [int(word) for word in sizes.split(",")]
     except ValueError:

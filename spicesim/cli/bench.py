@@ -7,8 +7,7 @@ import click
 from spicesim.bench.measurement import Measurement
 from spicesim.bench.run import Benchmark, run_benchmark
 from spicesim.calibration.calibrate import calibrate
-from spicesim.calibration.calibration import load_calibration
-from spicesim.cli.options import open_chip
+from spicesim.cli.options import open_calibration, open_chip
 from spicesim.cli.tables import format_table
 from spicesim.files import write_text
 
@@ -41,7 +40,7 @@ def bench(
     if calibration is None:
         model = calibrate(open_chip(None), aspects=(), quick=True, progress=True)
     else:
-        model = load_calibration(calibration)
+        model = open_calibration(calibration)
     result = run_benchmark(
         [32] if quick else chosen,
         model.cell.cell,

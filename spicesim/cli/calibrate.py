@@ -28,8 +28,10 @@ __all__ = ["calibrate"]
     "--error",
     metavar="E",
     type=click.FloatRange(0, min_open=True),
-    help="Refine blocks until their largest validation error is below this, as a fraction of full scale.",
+    help="Wanted largest error of an output, as a fraction of full scale: blocks are refined until their validation "
+    "errors are below it, and whole tiles that miss it are refused. Default 5e-5 (2e-4 with --quick), unrefined.",
 )
+@click.option("--accept", metavar="WHY", help="Keep a calibration that misses the wanted error, and say why.")
 @click.option(
     "--budget",
     metavar="N",
@@ -39,8 +41,8 @@ __all__ = ["calibrate"]
 )
 @click.option(
     "--design",
-    type=click.Choice(["chebyshev", "sobol", "latin hypercube"]),
-    default="chebyshev",
+    type=click.Choice(["dense faces", "sobol", "latin hypercube"]),
+    default="dense faces",
     help="Where the cell is fitted.",
 )
 @click.option("--dry-run", is_flag=True, help="Show the plan and what it will cost, and run no more than probes.")
@@ -55,6 +57,7 @@ def calibrate(
     quick: bool,
     seed: int,
     error: float | None,
+    accept: str | None,
     budget: int,
     design: str,
     dry_run: bool,
@@ -77,7 +80,7 @@ def calibrate(
             seed=seed,
             error=error,
             budget=budget,
-            filling=None if design == "chebyshev" else design,  # type: ignore[arg-type]  # one of the choices
+            filling=None if design == "dense faces" else design,  # type: ignore[arg-type]  # one of the choices
         )
     elif plan_path is not None:
         _refuse_other_options()
@@ -92,8 +95,7 @@ def calibrate(
                 plan.save(plan_path)
                 click.echo(f"wrote {plan_path}; run it with: spicesim calibrate --plan {plan_path} -o {output}")
             return
-        calibration = run_plan(plan, jobs=jobs, timeout=timeout, progress=True)
-    calibration.save(output)
+        calibration = run_plan(plan, jobs=jobs, timeout=timeout, progress=True, accept=accept)
     click.echo(format_blocks(calibration))
     click.echo()
     click.echo(format_checks(calibration.checks))
@@ -101,6 +103,10 @@ def calibrate(
         click.echo(f"\n{found}")
     if troubles := format_troubles(calibration):
         click.echo(f"\n{troubles}")
+    if calibration.verdict:
+        click.echo(f"\n{calibration.verdict.format()}")
+    calibration.require_verdict()
+    calibration.save(output)
     click.echo(
         f"\nwrote {output}: {calibration.simulations} simulations in {calibration.seconds:.1f} s; "
         f"look at it with: spicesim report {output}"

@@ -8,10 +8,10 @@ import click
 import numpy as np
 
 from spicesim.calibration.calibrate import calibrate
-from spicesim.calibration.calibration import Calibration, load_calibration
+from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.tiles import tile_netlist
 from spicesim.chip import Chip, load_chip, preset, save_chip
-from spicesim.cli.options import jobs_option
+from spicesim.cli.options import jobs_option, open_calibration
 from spicesim.cli.tables import format_audit, format_checks, format_table
 from spicesim.engine import ExactEngine, IdealEngine
 from spicesim.errors import CalibrationError
@@ -78,7 +78,7 @@ def _calibrate(chip: Chip, path: Path, jobs: int | None) -> Calibration:
     """Take a calibration that is there and fits, or make one."""
     if exists(path):
         try:
-            calibration = load_calibration(path)
+            calibration = open_calibration(path)
             calibration.require_chip(chip, str(path))
         except CalibrationError:
             pass  # of an earlier chip or version: made anew

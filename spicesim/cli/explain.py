@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from spicesim.budget import run_budget
-from spicesim.calibration.calibration import load_calibration
 from spicesim.cli.infer import parse_time
+from spicesim.cli.options import open_calibration
 from spicesim.cli.tables import format_budget
 from spicesim.device_presets import DEVICES, device_preset
 from spicesim.errors import SpecError
@@ -69,7 +69,7 @@ def explain(
         raise SpecError(f"--time needs devices: add --device with one of {', '.join(DEVICES)}")
     if seeds > 1 and device is None and not (mismatch or noise):
         raise SpecError("--seeds needs something that differs from chip to chip: add --device, --mismatch or --noise")
-    calibration = load_calibration(calibration_path)
+    calibration = open_calibration(calibration_path)
     budget = run_budget(
         model, load_dataset(data).first(images), calibration, engine=engine, time=time,
         device=None if device is None else device_preset(device), seeds=range(seed, seed + seeds), gains=gain,

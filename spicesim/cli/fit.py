@@ -2,12 +2,11 @@
 
 import click
 
-from spicesim.calibration.calibration import load_calibration
 from spicesim.calibration.fit import Fit
 from spicesim.calibration.silicon import SiliconFit, fit_measurements, read_measurements
 from spicesim.calibration.wires import WIRES
 from spicesim.cells import Cell, Sinh
-from spicesim.cli.options import load_array
+from spicesim.cli.options import load_array, open_calibration
 from spicesim.cli.tables import format_table
 from spicesim.files import write_text
 from spicesim.units import parse_quantity
@@ -59,7 +58,7 @@ def fit(
         raise click.UsageError("--calibration and --kappa both give the cells' law; choose one")
     cell: Cell | None = None
     if calibration is not None:
-        cell = load_calibration(calibration).cell.cell
+        cell = open_calibration(calibration).cell.cell
     elif kappa is not None:
         cell = Sinh(kappa)
     fits = fit_measurements(

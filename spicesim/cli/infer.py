@@ -9,11 +9,11 @@ from typing import Any
 import click
 import numpy as np
 
-from spicesim.calibration.calibration import Calibration, load_calibration
+from spicesim.calibration.calibration import Calibration
 from spicesim.cli.engines import mix_engines
 from spicesim.cli.findings import find_more, findings_options, format_findings
 from spicesim.cli.mapping_options import mapping_options
-from spicesim.cli.options import jobs_option, open_chip, timeout_option
+from spicesim.cli.options import jobs_option, open_calibration, open_chip, timeout_option
 from spicesim.cli.tables import format_audit, format_layers
 from spicesim.device_presets import DEVICES, device_preset
 from spicesim.devices import DeviceModel
@@ -169,7 +169,7 @@ def infer(
             calibrated(calibration)
     else:
         calibration_path = calibration_path or "chip.cal.json"
-        calibration = load_calibration(calibration_path)
+        calibration = open_calibration(calibration_path)
         if chip_path is not None:
             calibration.require_chip(open_chip(chip_path), calibration_path)
     own = calibration

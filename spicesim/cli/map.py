@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from spicesim.calibration.calibration import Calibration, load_calibration
+from spicesim.calibration.calibration import Calibration
 from spicesim.cli.mapping_options import mapping_options
-from spicesim.cli.options import chip_option, open_chip
+from spicesim.cli.options import chip_option, open_calibration, open_chip
 from spicesim.cli.tables import format_table
 from spicesim.errors import SpecError
 from spicesim.files import write_bytes, write_text
@@ -52,7 +52,7 @@ def map_network(
     if calibration_path is None:
         calibration = UncalibratedChip(open_chip(chip_path))
     else:
-        calibration = load_calibration(calibration_path)
+        calibration = open_calibration(calibration_path)
         if chip_path is not None:
             calibration.require_chip(open_chip(chip_path), calibration_path)
     if picture_path is not None and not picture_path.lower().endswith((".png", ".svg", ".pdf")):

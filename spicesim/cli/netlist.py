@@ -13,7 +13,7 @@ from spicesim.chip import Chip
 from spicesim.cli.netlist_blocks import BLOCK_COMMANDS
 from spicesim.cli.netlist_file import file_options, finish
 from spicesim.cli.netlist_network import network
-from spicesim.cli.options import load_array, open_chip
+from spicesim.cli.options import load_array, open_calibration, open_chip
 from spicesim.errors import SpecError
 from spicesim.files import write_bytes
 from spicesim.library import library_names, library_path, library_text
@@ -266,9 +266,7 @@ def tile(
     vector = vector.astype(np.int64) if np.array_equal(vector, np.rint(vector)) else vector
     calibration = None
     if calibration_path is not None:
-        from spicesim.calibration.calibration import load_calibration
-
-        calibration = load_calibration(calibration_path)
+        calibration = open_calibration(calibration_path)
         if chip_path is not None:
             calibration.require_chip(open_chip(chip_path), calibration_path)
         if gates is not None or both_ends or parasitics is not None:

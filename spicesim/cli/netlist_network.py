@@ -3,9 +3,8 @@
 import click
 import numpy as np
 
-from spicesim.calibration.calibration import load_calibration
 from spicesim.cli.netlist_file import dialect_option, finish, output_option
-from spicesim.cli.options import load_array
+from spicesim.cli.options import load_array, open_calibration
 from spicesim.engine import NgspiceEngine
 from spicesim.errors import SpecError
 from spicesim.network import compile_network
@@ -41,7 +40,7 @@ def network(
     DATA.npz fits the ranges of converters and amplifiers, as in `spicesim infer`. Beside the netlist goes
     FILE.cells.csv: every cell with its conductance, layer, output, input, sign and slice.
     """
-    calibration = load_calibration(calibration_path)
+    calibration = open_calibration(calibration_path)
     dataset = load_dataset(data)
     compiled = compile_network(model, calibration)
     names = [found.name for found in compiled.layers]

@@ -7,10 +7,19 @@ import click
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.calibration.calibration import Calibration, load_calibration
 from spicesim.chip import Chip, load_chip, preset
 from spicesim.errors import SpecError
 
-__all__ = ["chip_option", "jobs_option", "load_array", "open_chip", "scheduler_option", "timeout_option"]
+__all__ = [
+    "chip_option",
+    "jobs_option",
+    "load_array",
+    "open_calibration",
+    "open_chip",
+    "scheduler_option",
+    "timeout_option",
+]
 
 chip_option = click.option(
     "--chip",
@@ -36,6 +45,16 @@ def open_chip(path: str | None) -> Chip:
     if path.endswith(".toml") or Path(path).exists():
         return load_chip(path)
     return preset(path)
+
+
+def open_calibration(path: str) -> Calibration:
+    """Read a calibration; one that misses what was asked of it says so, in a line on stderr."""
+    calibration = load_calibration(path)
+    if calibration.verdict is None:
+        click.echo(f"note: {path} was never checked on whole tiles; its error is unknown", err=True)
+    elif not calibration.verdict.is_met:
+        click.echo(f"note: {path}: {calibration.verdict.format()}", err=True)
+    return calibration
 
 
 def load_array(path: str, what: str) -> npt.NDArray[Any]:

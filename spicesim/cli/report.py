@@ -2,7 +2,7 @@
 
 import click
 
-from spicesim.calibration.calibration import load_calibration
+from spicesim.cli.options import open_calibration
 
 __all__ = ["report"]
 
@@ -14,7 +14,7 @@ def report(calibration_path: str, output: str | None) -> None:
     """Write a page with the fits of a calibration, their residuals and its whole-tile checks."""
     from spicesim.report import write_calibration_report  # drawing takes a second to import
 
-    calibration = load_calibration(calibration_path)
+    calibration = open_calibration(calibration_path)
     path = output or f"{calibration_path.removesuffix('.json')}.html"
     write_calibration_report(calibration, path)
     click.echo(f"wrote {path}")

@@ -205,9 +205,7 @@ class ChordMarch:
         """Solve vectors; `steps` is negative, or `extents` outside the chords' box, where that failed."""
         current = tolerance * self.chords.largest
         folds = self.chords.folds
-        return _run(
-            self._parts, self.ports, self._bounds, current, folds, STEP_LIMIT, v, driver_index, threads, fields
-        )
+        return _run(self._parts, self.ports, self._bounds, current, folds, STEP_LIMIT, v, driver_index, threads, fields)
 
     def is_solved(self, marched: Marched) -> npt.NDArray[np.bool_]:
         """Tell which vectors arrived within the box in which the chords hold, (batch,)."""

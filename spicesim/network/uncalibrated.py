@@ -23,6 +23,7 @@ class UncalibratedChip:
     def __init__(self, chip: Chip) -> None:
         self.chip = chip
         self.versions = versions("none")
+        self.verdict = None  # there is nothing to judge
         self.hash = hashlib.sha256(f"uncalibrated {chip.hash}".encode()).hexdigest()[:16]
 
     @property

@@ -29,6 +29,20 @@ def worst_check(checks: Iterable[TileCheck], *, linear: bool) -> float | None:
     return float(max(found)) if found else None
 
 
+def _verdict(calibration: Calibration) -> str:
+    """Say what the calibration claims, and what that is held against."""
+    verdict = calibration.verdict
+    if verdict is None:
+        return "What it claims was never judged."
+    missed = "" if verdict.is_met else f" It MISSES what was asked for: {verdict.missed}."
+    accepted = f" It was accepted all the same: {verdict.accepted}." if verdict.accepted and not verdict.is_met else ""
+    return (
+        f"The calibration claims outputs within {percent(verdict.claim)} % of full scale: twice the largest error found "
+        f"here, or what the cells of a column can add up to ({percent(verdict.cells.error)} %, {verdict.cells.where}), "
+        f"whichever is more; {percent(verdict.asked)} % was asked for.{missed}{accepted}"
+    )
+
+
 def _errors(check: TileCheck, *, linear: bool) -> Floats:
     errors = (check.predicted - check.measured) / check.full_scale
     return np.asarray(errors[~np.array(check.saturated)] if linear else errors.ravel())
@@ -49,7 +63,7 @@ def tile_section(calibration: Calibration) -> Section:
     return Section(
         anchor="tiles",
         title="Whole tiles",
-        text=text,
+        text=f"{text} {_verdict(calibration)}",
         blocks=(
             Table(
                 caption=f"Errors of the amplifier outputs in % of full scale, and ADC codes of {bits} bit over the "
