@@ -47,7 +47,7 @@ def open_chip(path: str | None) -> Chip:
     return preset(path)
 
 
-def open_calibration(path: str) -> Calibration:
+def open_calibration(path: str | Path) -> Calibration:
     """Read a calibration; one that misses what was asked of it says so, in a line on stderr."""
     calibration = load_calibration(path)
     if calibration.verdict is None:

@@ -176,8 +176,8 @@ class Expansion:
         out = np.empty((len(x), *v.shape), np.float32)
         limits = (*self._v_limits, *self._kernel.u_limits)
         fast.beyond(
-            self._coefficients, self._kernel.folds, self._kernel.kappa, limits, self._parts, r_word, r_driver, v, u, x, start, turns,
-            self._threads, out,
+            self._coefficients, self._kernel.folds, self._kernel.kappa, limits, self._parts, r_word, r_driver,
+            v, u, x, start, turns, self._threads, out,
         )  # fmt: skip
         return out
 
