@@ -78,7 +78,7 @@ def test_page_renders_without_errors_or_requests(small_calibration, tmp_path, wi
             "--disable-background-networking", "--enable-logging=stderr", f"--window-size={width},2000",
             f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", path.as_uri(),
         ],
-        capture_output=True, text=True, timeout=120, check=True,
+        capture_output=True, text=True, timeout=1800, check=True,
     )  # fmt: skip
 
     seen = json.loads(unescape(re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)[1]))
