@@ -1,16 +1,32 @@
-"""What all tests share: a real ngspice, a cache of their own, calibrations made once."""
+"""What all tests share: a real ngspice, a cache of their own, calibrations made once, examples that repeat."""
 
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from spicesim.calibration.calibrate import calibrate
-from spicesim.calibration.calibration import Calibration
-from spicesim.chip import preset
+from spicesim.calibration.calibration import Calibration, load_calibration
+from spicesim.chip import Chip, preset
+
+# Examples are the same in every run, so that a change is never blamed for the luck of a draw; a profile of its own
+# looks for new ones. Neither knows of time: a busy machine is no fault.
+settings.register_profile(
+    "repeat", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("explore", settings.get_profile("repeat"), derandomize=False, print_blob=True)
+settings.load_profile("repeat")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Use all processors this process may use, up to where the longest test decides how long all take."""
+    return min(len(os.sched_getaffinity(0)), 8)
 
 
 def pytest_sessionstart() -> None:
@@ -35,21 +51,57 @@ def isolation(shared_folder: Path) -> Iterator[None]:
         yield
 
 
-def calibrate_once(name: str, size: int, folder: Path) -> Calibration:
-    """Calibrate a preset quickly; a second process waits, and then finds the simulations in the cache."""
-    chip = preset(name).changed(array={"rows": size, "columns": size})
-    with (folder / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        return calibrate(chip, quick=True, aspects=())
+@pytest.fixture(scope="session")
+def one_at_a_time(shared_folder: Path, isolation: None) -> Callable[[str], AbstractContextManager[None]]:
+    """Return a lock by name: a second process of this run waits, and then finds the simulations in the cache."""
+
+    @contextmanager
+    def lock(name: str) -> Iterator[None]:
+        with (shared_folder / f"{name}.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    return lock
+
+
+Make = Callable[[], Calibration]
 
 
 @pytest.fixture(scope="session")
-def generic_calibration(shared_folder: Path, isolation: None) -> Calibration:
+def calibrate_once(
+    shared_folder: Path, one_at_a_time: Callable[[str], AbstractContextManager[None]]
+) -> Callable[[str, Make], Calibration]:
+    """Return what has a calibration made by one process of this run and read by all that ask for its name."""
+
+    def once(name: str, make: Make) -> Calibration:
+        path = shared_folder / f"{name}.cal.json"
+        with one_at_a_time(name):
+            if not path.exists():
+                make().save(path)
+        return load_calibration(path)
+
+    return once
+
+
+def quick(name: str, size: int) -> Make:
+    """Return what calibrates a preset with a square array quickly."""
+    chip: Chip = preset(name).changed(array={"rows": size, "columns": size})
+    return lambda: calibrate(chip, quick=True, aspects=())
+
+
+@pytest.fixture(scope="session")
+def generic_calibration(calibrate_once: Callable[[str, Make], Calibration]) -> Calibration:
     """Return a quick calibration of the generic chip with 16x16 cells."""
-    return calibrate_once("generic-1t1r", 16, shared_folder)
+    return calibrate_once("generic-16", quick("generic-1t1r", 16))
 
 
 @pytest.fixture(scope="session")
-def gf180_calibration(shared_folder: Path, isolation: None) -> Calibration:
+def small_calibration(calibrate_once: Callable[[str, Make], Calibration]) -> Calibration:
+    """Return a quick calibration of the generic chip with 8x8 cells."""
+    return calibrate_once("generic-8", quick("generic-1t1r", 8))
+
+
+@pytest.fixture(scope="session")
+def gf180_calibration(calibrate_once: Callable[[str, Make], Calibration]) -> Calibration:
     """Return a quick calibration of the GF180MCU chip with 32x32 cells."""
-    return calibrate_once("gf180-1t1r", 32, shared_folder)
+    return calibrate_once("gf180-32", quick("gf180-1t1r", 32))

@@ -21,7 +21,7 @@ def chip(request):
 
 
 def run(netlist):
-    (plot,) = BatchSimulator(timeout=120).run(netlist)
+    (plot,) = BatchSimulator().run(netlist)
     return plot.vectors
 
 

@@ -131,10 +131,17 @@ def stand_in(tmp_path, monkeypatch):
     return put
 
 
+class Impatient(BatchSimulator):
+    """Gives the stand-in two seconds, and all others as long as a busy machine takes."""
+
+    def run(self, netlist):
+        return BatchSimulator(timeout=2.0 if netlist.title == "filter 2" else 300.0).run(netlist)
+
+
 def test_a_hanging_ngspice_is_given_up_and_all_others_are_kept(stand_in, tmp_path):
     stand_in(f"echo $$ >{tmp_path}/pid && exec sleep 600")
     with pytest.raises(SimulationTimeoutError, match=r"'filter 2' within 2 s and was stopped.*; rerun: cd"):
-        run_all(filters(5), simulator=BatchSimulator(timeout=2.0), jobs=2)
+        run_all(filters(5), simulator=Impatient(), jobs=2)
     assert len(kept()) == 4
     assert not os.path.exists(f"/proc/{(tmp_path / 'pid').read_text().strip()}")  # noqa: PTH110
 
@@ -233,12 +240,12 @@ def cluster(tmp_path):
     ]  # fmt: skip
     import distributed
 
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not (file.exists() and file.read_text().endswith("}")):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     with distributed.Client(scheduler_file=str(file), set_as_default=False) as client:
-        client.wait_for_workers(2, timeout=60)
+        client.wait_for_workers(2, timeout=1800)
         address = client.scheduler.address
     yield address, processes[1:]
     for process in processes:
@@ -253,7 +260,7 @@ def test_a_cluster_finds_the_same_even_if_it_loses_a_worker(tmp_path, monkeypatc
     done = kill_after(monkeypatch, 3, lambda: workers[0].pid)
     with use_scheduler(address):
         outcomes = run_each(netlists)
-    assert workers[0].wait(10) == -signal.SIGKILL
+    assert workers[0].wait(300) == -signal.SIGKILL
     assert workers[1].poll() is None
     assert same(outcomes[:-1], expected)
     assert isinstance(outcomes[-1], SimulationError)
@@ -280,7 +287,7 @@ def test_a_calibration_is_the_same_on_threads_on_processes_and_on_a_cluster_that
                 joblib.parallel_config(backend="loky") if name == "loky" else contextlib.nullcontext(),
             ):
                 found.append(calibrate(chip, quick=True, aspects=(), jobs=2))
-    assert workers[0].wait(10) == -signal.SIGKILL
+    assert workers[0].wait(300) == -signal.SIGKILL
     assert len(done) == found[2].simulations
     assert len({numbers(calibration) for calibration in found}) == 1
 
@@ -291,7 +298,7 @@ def test_two_calibrations_in_one_folder_at_once_give_the_same_file(tmp_path):
     told = {"cwd": tmp_path, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     names = "chip.cal.json", "chip.cal.json", "other.cal.json"
     three = [subprocess.Popen([*command, "-o", name], **told) for name in names]
-    said = [process.communicate(timeout=300)[0] for process in three]
+    said = [process.communicate(timeout=1800)[0] for process in three]
     assert [process.returncode for process in three] == [0, 0, 0], said
     first, second = (load_calibration(tmp_path / f"{name}.cal.json") for name in ("chip", "other"))
     assert numbers(first) == numbers(second)
@@ -323,7 +330,7 @@ def test_two_campaigns_share_a_cache_at_once():
         subprocess.Popen([sys.executable, "-c", python], cwd=folder, stdout=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    said = {process.communicate(timeout=60)[0] for process in both}
+    said = {process.communicate(timeout=1800)[0] for process in both}
     assert [process.returncode for process in both] == [0, 0]
     assert said == {f"{sum(float(abs(r[0].vectors['v(b)']).sum()) for r in run_all(filters(8)))}\n"}
     assert len(kept()) == 8
@@ -351,7 +358,7 @@ def test_a_killed_parent_loses_nothing_finished_and_leaves_no_simulation(tmp_pat
     parent.wait()
     assert len(kept()) == 4
     slow = int((tmp_path / "pid").read_text())
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline and os.path.exists(f"/proc/{slow}"):  # noqa: PTH110
         time.sleep(0.02)
     assert not os.path.exists(f"/proc/{slow}"), "ngspice outlived its parent"  # noqa: PTH110

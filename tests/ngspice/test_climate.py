@@ -21,9 +21,14 @@ SMALL = 2e-4
 
 
 @pytest.fixture(scope="module")
-def calibration(gf180_calibration):
+def calibration(gf180_calibration, calibrate_once):
     """GF180MCU with blocks at four temperatures beside its own, and four corners."""
-    return gf180_calibration.model_copy(update={"climate": calibrate_climate(gf180_calibration, Campaign(quick=True))})
+
+    def make():
+        climate = calibrate_climate(gf180_calibration, Campaign(quick=True))
+        return gf180_calibration.model_copy(update={"climate": climate})
+
+    return calibrate_once("climate", make)
 
 
 @pytest.fixture(scope="module")

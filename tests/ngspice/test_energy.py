@@ -21,14 +21,14 @@ SIZE, R_FEEDBACK = 6, 20e3
 
 
 @pytest.fixture(scope="module")
-def calibration(isolation):
+def calibration(calibrate_once):
     chip = preset("generic-1t1r").changed(
         array={"rows": SIZE, "columns": SIZE},
         sense_amplifier={"r_feedback": (R_FEEDBACK, 160e3)},
         dac={"bits": 5},
         adc={"bits": 4},
     )
-    return calibrate(chip, quick=True, aspects=("energy",))
+    return calibrate_once("energy", lambda: calibrate(chip, quick=True, aspects=("energy",)))
 
 
 @pytest.fixture(scope="module")

@@ -21,11 +21,14 @@ DRAWS = 3
 
 
 @pytest.fixture(scope="module")
-def calibration(gf180_calibration):
+def calibration(gf180_calibration, calibrate_once):
     """GF180MCU with the distributions of its blocks."""
-    return gf180_calibration.model_copy(
-        update={"mismatch": calibrate_mismatch(gf180_calibration, Campaign(quick=True))}
-    )
+
+    def make():
+        mismatch = calibrate_mismatch(gf180_calibration, Campaign(quick=True))
+        return gf180_calibration.model_copy(update={"mismatch": mismatch})
+
+    return calibrate_once("mismatch", make)
 
 
 @pytest.fixture(scope="module")

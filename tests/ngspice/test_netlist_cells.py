@@ -17,7 +17,7 @@ V = np.array([0.2, 0.05, 0.15])
 
 
 def run(netlist, *probes):
-    (plot,) = BatchSimulator(timeout=120).run(dataclasses.replace(netlist, probes=(*netlist.probes, *probes)))
+    (plot,) = BatchSimulator().run(dataclasses.replace(netlist, probes=(*netlist.probes, *probes)))
     return plot.vectors
 
 

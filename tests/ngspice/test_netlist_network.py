@@ -51,7 +51,7 @@ def test_the_table_leads_to_the_weights_of_the_network(run, tmp_path, generic_ca
 
 def test_the_tile_runs_as_it_stands(run, tmp_path):
     run("-o", "tile.cir")
-    subprocess.run(["ngspice", "-b", "-r", "out.raw", "tile.cir"], check=True, capture_output=True, timeout=120)
+    subprocess.run(["ngspice", "-b", "-r", "out.raw", "tile.cir"], check=True, capture_output=True, timeout=1800)
     (plot,) = read_raw(tmp_path / "out.raw")
     out = [values[0] for name, values in plot.vectors.items() if name.startswith("v(out_")]
     assert len(out) == 16

@@ -22,11 +22,11 @@ SIZE = 6
 
 
 @pytest.fixture(scope="module")
-def calibration(isolation):
+def calibration(calibrate_once):
     chip = preset("generic-1t1r").changed(
         array={"rows": SIZE, "columns": SIZE}, sense_amplifier={"r_feedback": (20e3, 160e3)}, dac={"bits": 5}
     )
-    return calibrate(chip, quick=True, aspects=("energy", "noise", "settling"))
+    return calibrate_once("settling", lambda: calibrate(chip, quick=True, aspects=("energy", "noise", "settling")))
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,13 @@ from spicesim.cli.audit import trained_matrices
 
 
 @pytest.fixture(scope="module")
-def checks(gf180_calibration):
+def checks(gf180_calibration, one_at_a_time):
     """16x16 and 32x32, random and trained conductances, random and structured vectors, linear and saturating."""
     chip = gf180_calibration.chip
     matrices = random_matrices(chip, (16, 32), 77) | trained_matrices(gf180_calibration, (16, 32))
     cases = build_cases(chip, gf180_calibration.tile, matrices, random_vectors=2, seed=78)
-    return check_tiles(chip, cases)
+    with one_at_a_time("tile fidelity"):
+        return check_tiles(chip, cases)
 
 
 def errors(check):

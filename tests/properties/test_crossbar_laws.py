@@ -1,7 +1,7 @@
 """Laws that hold for every array."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spicesim.cells import Linear, Polynomial, Sinh
@@ -35,7 +35,6 @@ def arrays(draw, cells=CELLS):
 LINEAR = arrays(cells=(Linear(),))
 
 
-@settings(deadline=None)
 @given(LINEAR)
 def test_linear_cells_superpose_and_agree_with_the_transfer_matrix(drawn):
     arguments, v = drawn
@@ -46,7 +45,6 @@ def test_linear_cells_superpose_and_agree_with_the_transfer_matrix(drawn):
     np.testing.assert_allclose(v @ array.transfer_matrix().T / scale, each / scale, atol=1e-10)
 
 
-@settings(deadline=None)
 @given(LINEAR)
 def test_linear_cells_are_reciprocal(drawn):
     """Driven from the feet of its bit lines, the array has the transposed matrix."""
@@ -65,21 +63,19 @@ def test_linear_cells_are_reciprocal(drawn):
     np.testing.assert_allclose(turned.transfer_matrix()[::-1, ::order].T, matrix, rtol=1e-10, atol=1e-13 * matrix.max())
 
 
-@settings(deadline=None)
 @given(arrays())
 def test_charge_is_kept_and_power_only_lost(drawn):
     arguments, v = drawn
     solution = Crossbar(**arguments).solve(v)
     total = solution.currents.sum(axis=1)
-    floor = 1e-25
+    floor = np.full(len(arguments["g"]), 1e-25)
     if arguments["drive"] == "both":  # what rounding of a node's voltage makes in the segment to its source
         end = arguments["r_word_line"][:, -1] + arguments["r_driver"]
-        floor += 1e-15 * v.max() * (1 / end[end > 0]).sum()
-    np.testing.assert_allclose(solution.row_currents.sum(axis=1), total, rtol=1e-10, atol=floor)
-    assert ((v * solution.row_currents).sum(axis=1) >= 0).all()
+        floor += 1e-15 * v.max() * np.divide(1, end, out=np.zeros_like(end), where=end > 0)
+    np.testing.assert_allclose(solution.row_currents.sum(axis=1), total, rtol=1e-10, atol=floor.sum())
+    assert ((v * solution.row_currents).sum(axis=1) >= -(v @ floor)).all()
 
 
-@settings(deadline=None)
 @given(arrays())
 def test_wires_only_lower_the_currents_of_positive_inputs(drawn):
     arguments, v = drawn
@@ -88,7 +84,6 @@ def test_wires_only_lower_the_currents_of_positive_inputs(drawn):
     assert (with_wires <= ideal * (1 + 1e-9) + 1e-25).all()
 
 
-@settings(deadline=None)
 @given(arrays())
 def test_without_resistance_the_array_is_a_dot_product(drawn):
     arguments, v = drawn

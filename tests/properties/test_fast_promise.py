@@ -18,7 +18,7 @@ BIASED = BiasedPolynomial(
 CELLS = st.sampled_from([Linear(), Sinh(1.0), Sinh(4.0), Polynomial([1.0, -0.1, 0.4]), BIASED])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=st.integers(1, 48),
     columns=st.integers(1, 40),

@@ -59,7 +59,7 @@ def check(node, x, weights, *, source="initializer", opset=17, bias=None):
     stack=st.lists(SIZES, max_size=2), rows=SIZES, columns=SIZES, vectors=SIZES, before=st.lists(SIZES, max_size=2),
     missing=st.integers(0, 2), left=st.booleans(), source=SOURCES, opset=OPSETS, seed=st.integers(0, 9),
 )  # fmt: skip
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_a_matmul_with_a_matrix_or_a_stack_on_either_side(
     stack, rows, columns, vectors, before, missing, left, source, opset, seed
 ):
@@ -79,7 +79,7 @@ def test_a_matmul_with_a_matrix_or_a_stack_on_either_side(
     factors=st.tuples(st.floats(0.1, 2), st.floats(0.1, 2)), bias=st.sampled_from([None, "number", "row", "vector"]),
     source=SOURCES, opset=OPSETS,
 )  # fmt: skip
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_a_gemm_with_any_attributes(rows, columns, vectors, flip, factors, bias, source, opset):
     shapes = {"number": (), "row": (1, columns), "vector": (columns,)}
     node = helper.make_node(
@@ -98,7 +98,7 @@ def test_a_gemm_with_any_attributes(rows, columns, vectors, flip, factors, bias,
     kernel=st.tuples(SIZES, SIZES), strides=st.tuples(SIZES, SIZES), dilations=st.tuples(SIZES, SIZES),
     pads=st.tuples(*[st.integers(0, 2)] * 4), biased=st.booleans(), source=SOURCES, opset=OPSETS,
 )  # fmt: skip
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_a_convolution_with_any_attributes(
     dimensions, groups, inputs, outputs, kernel, strides, dilations, pads, biased, source, opset
 ):
@@ -122,7 +122,7 @@ def test_a_convolution_with_any_attributes(
     ]),
     sizes=st.fixed_dictionaries(dict.fromkeys("bihotjg", SIZES)), others=st.lists(SIZES, max_size=2), opset=OPSETS,
 )  # fmt: skip
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_an_einsum_of_a_value_and_weights(equation, sizes, others, opset):
     text, position = equation
     terms = text.split("->")[0].split(",")

@@ -1,7 +1,7 @@
 from typing import get_args
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -15,7 +15,6 @@ ARRAYS = st.builds(Array, rows=st.integers(1, 8), columns=st.integers(2, 9))
 RANGES = st.tuples(st.floats(0, 1e-5), st.floats(1e-6, 1e-4)).map(lambda pair: (pair[0], sum(pair)))
 
 
-@settings(deadline=None)
 @given(w=WEIGHTS, array=ARRAYS, g=RANGES, seed=st.integers(0, 99))
 def test_tiles_together_compute_the_matrix_product(w, array, g, seed):
     x = np.random.default_rng(seed).uniform(-1, 1, (3, w.shape[1]))
@@ -28,7 +27,6 @@ def test_tiles_together_compute_the_matrix_product(w, array, g, seed):
     np.testing.assert_allclose(y, x @ w.T, rtol=1e-9, atol=floor)
 
 
-@settings(deadline=None)
 @given(w=WEIGHTS, array=ARRAYS, g=RANGES)
 def test_conductances_stay_in_range_and_one_of_a_pair_is_lowest(w, array, g):
     for tile in map_weights(w, array, g, name="layer"):
@@ -39,7 +37,6 @@ def test_conductances_stay_in_range_and_one_of_a_pair_is_lowest(w, array, g):
         np.testing.assert_array_equal(np.minimum(tile.g[:, 0::2], tile.g[:, 1::2]), g[0])
 
 
-@settings(deadline=None)
 @given(w=WEIGHTS, array=ARRAYS)
 def test_negated_weights_swap_the_columns_of_each_pair(w, array):
     tiles = map_weights(w, array, (1e-6, 5e-5), name="layer")
@@ -49,7 +46,6 @@ def test_negated_weights_swap_the_columns_of_each_pair(w, array):
         np.testing.assert_array_equal(tile.g[:, 1::2], other.g[:, 0::2])
 
 
-@settings(deadline=None)
 @given(
     groups=st.integers(1, 6), inputs=st.integers(1, 5), outputs=st.integers(1, 4), array=ARRAYS, seed=st.integers(0, 99)
 )
@@ -64,7 +60,6 @@ def test_grouped_tiles_together_compute_each_group_by_itself(groups, inputs, out
     np.testing.assert_allclose(y, np.einsum("bgi,goi->bgo", x, w).reshape(3, -1), rtol=1e-9, atol=1e-12)
 
 
-@settings(deadline=None)
 @given(count=st.integers(1, 5000), limit=st.integers(1, 200))
 def test_a_split_is_even_and_as_coarse_as_can_be(count, limit):
     lengths = [s.stop - s.start for s in split_evenly(count, limit)]
@@ -88,7 +83,6 @@ OPTIONS = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(
     w=WEIGHTS, rows=st.integers(1, 8), columns=st.integers(6, 15), g=RANGES, options=OPTIONS, seed=st.integers(0, 99)
 )

@@ -30,7 +30,7 @@ def convolve(x, w, geometry):
     size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
     channels=st.integers(1, 3), limit=st.integers(1, 40),
 )  # fmt: skip
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_patches_times_kernel_is_the_convolution_of_onnxruntime(geometry, size, channels, limit):
     if geometry.auto_pad.startswith("SAME"):  # onnxruntime refuses the two together
         assume(geometry.dilations == (1, 1))

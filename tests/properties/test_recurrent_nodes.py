@@ -81,7 +81,7 @@ def build(op, sizes, *, direction, biased, states, wanted, length, layout, attri
     states=st.booleans(), wanted=st.tuples(st.booleans(), st.booleans(), st.booleans()).filter(lambda w: any(w[:2])),
     length=st.sampled_from([0, 0, 2]), layout=st.integers(0, 1), seed=st.integers(0, 99),
 )  # fmt: skip
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_recurrent_node_of_any_kind(op, sizes, direction, before, biased, states, wanted, length, layout, seed):
     options = {
         "direction": direction, "biased": biased, "states": states, "wanted": wanted, "length": length, "seed": seed,

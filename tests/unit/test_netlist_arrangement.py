@@ -21,7 +21,7 @@ weights = arrays.arrays(
 )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(weights, st.sampled_from(ARRANGEMENTS))
 def test_unquantised_weights_come_back(w, kind):
     found = arrange_weights(w, kind, RANGE)
@@ -29,7 +29,7 @@ def test_unquantised_weights_come_back(w, kind):
     assert RANGE[0] * (1 - 1e-12) <= found.g.min() <= found.g.max() <= RANGE[1] * (1 + 1e-12)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(weights, st.sampled_from(ARRANGEMENTS), st.integers(1, 3), st.integers(1, 4))
 def test_sliced_weights_come_back_to_half_a_level(w, kind, slices, bits):
     found = arrange_weights(w, kind, RANGE, slices=slices, bits=bits)

@@ -37,7 +37,7 @@ def tile(g):
     return build_tile(CHIP, g, np.zeros(len(g), int), polarity="unipolar", r_feedback=1e4)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(conductances, st.sampled_from(["1t1r", "1r"]), st.sampled_from([0.0, 1.5]))
 def test_conductances_come_back_to_the_last_bit(g, kind, kappa):
     chip = CHIP.changed(cell={"kind": kind, "kappa": kappa})
@@ -116,7 +116,7 @@ def test_a_table_of_another_size_is_refused():
 PAIRS = CHIP.changed(cell={"kind": "2t2r"})
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(arrays.arrays(float, st.tuples(st.integers(1, 4), st.just(4)), elements=st.floats(1e-12, 1.0)))
 def test_pairs_come_back_to_the_last_bit(g):
     g[0, 2:] = 0

@@ -51,7 +51,13 @@ class LossyEngine(IdealEngine):
 GENERATOR = np.random.default_rng(0)
 W = GENERATOR.normal(size=(20, 6)).astype(np.float32)
 X = GENERATOR.normal(size=(200, 20)).astype(np.float32)
+START = GENERATOR.bit_generator.state
 DIGITS = load_digits()
+
+
+@pytest.fixture(autouse=True)
+def _same_numbers_whichever_tests_ran_before():
+    GENERATOR.bit_generator.state = START
 
 
 def linear(calibration, **settings):

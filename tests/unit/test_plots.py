@@ -5,9 +5,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.calibration import Calibration
-from spicesim.chip import preset
 from spicesim.plots import (
     figure_svg,
     plot_accuracies,
@@ -31,8 +29,8 @@ from spicesim.plots.figure import prefixed
 
 
 @pytest.fixture(scope="session")
-def calibration() -> Calibration:
-    return calibrate(preset("generic-1t1r").changed(array={"rows": 8, "columns": 8}), quick=True, aspects=())
+def calibration(small_calibration) -> Calibration:
+    return small_calibration
 
 
 def block_figures(calibration):

@@ -8,9 +8,7 @@ import pytest
 
 from spicesim.audit import Audit
 from spicesim.behavioural.converter import AdcRange
-from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.calibration import Calibration
-from spicesim.chip import preset
 from spicesim.engine import ExactEngine, IdealEngine
 from spicesim.errors import StorageError
 from spicesim.experiment import run_experiment
@@ -38,8 +36,8 @@ VOID = {"meta", "link", "br", "img", "hr", "input"}
 
 
 @pytest.fixture(scope="session")
-def calibration() -> Calibration:
-    return calibrate(preset("generic-1t1r").changed(array={"rows": 8, "columns": 8}), quick=True, aspects=())
+def calibration(small_calibration) -> Calibration:
+    return small_calibration
 
 
 def network_report(calibration, **changes):

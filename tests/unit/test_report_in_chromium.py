@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 
 from spicesim.budget import Budget, Variant
-from spicesim.calibration.calibrate import calibrate
-from spicesim.chip import preset
 from spicesim.findings import Findings, IrDropMap, TileUse
 from spicesim.footprint import BLOCKS, Footprint, LayerFootprint
 from spicesim.report import NetworkReport, write_network_report
@@ -54,8 +52,7 @@ addEventListener("load", () => {
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: the page is looked at in a browser")
 @pytest.mark.parametrize("width", [1200, 500])
-def test_page_renders_without_errors_or_requests(tmp_path, width):
-    calibration = calibrate(preset("generic-1t1r").changed(array={"rows": 8, "columns": 8}), quick=True, aspects=())
+def test_page_renders_without_errors_or_requests(small_calibration, tmp_path, width):
     report = NetworkReport(
         model="digits",
         engine="exact",
@@ -71,7 +68,7 @@ def test_page_renders_without_errors_or_requests(tmp_path, width):
         ),
     )
     path = tmp_path / "page.html"
-    write_network_report(report, calibration, path)
+    write_network_report(report, small_calibration, path)
     page = path.read_text(encoding="utf-8")
     path.write_text(page.replace("</body>", PROBE), encoding="utf-8")
 
@@ -81,7 +78,7 @@ def test_page_renders_without_errors_or_requests(tmp_path, width):
             "--disable-background-networking", "--enable-logging=stderr", f"--window-size={width},2000",
             f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", path.as_uri(),
         ],
-        capture_output=True, text=True, timeout=120, check=True,
+        capture_output=True, text=True, timeout=1800, check=True,
     )  # fmt: skip
 
     seen = json.loads(unescape(re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)[1]))

@@ -16,9 +16,9 @@ from spicesim.report.parameters import interval_texts
 
 
 @pytest.fixture(scope="module")
-def calibration() -> Calibration:
+def calibration(calibrate_once) -> Calibration:
     chip = preset("generic-1t1r").changed(array={"rows": 8, "columns": 8})
-    return calibrate(chip, quick=True, aspects=("parameters",))
+    return calibrate_once("parameters", lambda: calibrate(chip, quick=True, aspects=("parameters",)))
 
 
 def page(calibration, folder):
