@@ -1,7 +1,7 @@
 """The one gate through which text enters a netlist: it lets data pass, and nothing that an interpreter executes.
 
-Ngspice runs as commands what stands between ``.control`` and ``.endc`` and behind ``*#``, wherever in the circuit or in a
-file that it includes, and some of its devices read, write or start what a parameter names. So a line passes here only
+Ngspice runs as commands what stands between ``.control`` and ``.endc`` and behind ``*#``, wherever in the circuit or in
+a file that it includes, and some of its devices read, write or start what a parameter names. So a line passes here only
 if it begins as one of a circuit's: with a comment, an element, or a card of the list. What ngspice takes for a line is
 what is taken for one here: nothing but a line feed ends it, and all else that some reader may take for an end, such as
 a form feed or U+2028, is refused.
@@ -30,24 +30,29 @@ __all__ = [
     "require_start_up_line",
 ]
 
-BLOCK_CARDS = frozenset(
-    ["subckt", "ends", "macro", "eom", "param", "para", "params", "model", "func", "if", "elseif", "else", "endif", "ic", "nodeset", "global", "title"]
-)
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+BLOCK_CARDS = _words("subckt ends macro eom param para params model func if elseif else endif ic nodeset global title")
 """Dot cards of a subcircuit's text."""
-MODEL_CARDS = BLOCK_CARDS | frozenset(["include", "inc", "incl", "lib", "endl", "option", "options", "opt", "temp", "prot", "unprot"])
+MODEL_CARDS = BLOCK_CARDS | _words("include inc incl lib endl option options opt temp prot unprot")
 """Dot cards of a model file."""
-CIRCUIT_CARDS = MODEL_CARDS | frozenset(["op", "dc", "tran", "ac", "noise", "save", "end"])
+CIRCUIT_CARDS = MODEL_CARDS | _words("op dc tran ac noise save meas measure end")
 """Dot cards of a netlist."""
 _INCLUDES = ("include", "inc", "incl")
 
-_OPTIONS = frozenset(
-    ["klu", "sparse", "scale", "scalm", "tnom", "temp", "gmin", "reltol", "abstol", "vntol", "chgtol", "trtol", "pivtol", "pivrel", "method", "maxord", "noopiter", "gminsteps", "srcsteps", "itl1", "itl2", "itl4", "rshunt", "numdgt", "ingold", "measdgt", "post", "noacct", "seed", "interp"]
+_OPTIONS = _words(
+    "klu sparse scale scalm tnom temp gmin reltol abstol vntol chgtol trtol pivtol pivrel method maxord noopiter "
+    "gminsteps srcsteps itl1 itl2 itl4 rshunt numdgt ingold measdgt post noacct seed interp"
 )
-_KINDS = frozenset(
-    ["r", "res", "c", "cap", "l", "ind", "d", "npn", "pnp", "lpnp", "njf", "pjf", "nmf", "pmf", "nhfet", "phfet", "nmos", "pmos", "vdmos", "vdmosn", "vdmosp", "sw", "csw", "ltra", "txl", "cpl", "urc", "core"]
+_KINDS = _words(
+    "r res c cap l ind d npn pnp lpnp njf pjf nmf pmf nhfet phfet nmos pmos vdmos vdmosn vdmosp sw csw ltra txl cpl "
+    "urc core"
 )
 """Kinds of models; a compiled model has its own."""
-_CIDER = frozenset(["numd", "numd2", "nbjt", "nbjt2", "numos"])
+_CIDER = _words("numd numd2 nbjt nbjt2 numos")
 """Kinds whose cards name files to read and to write."""
 
 _BREAKS = re.compile(
@@ -253,6 +258,8 @@ def require_model_file(path: Path, *, native: bool = False) -> None:
         As :func:`require_circuit`, or if an included file lies elsewhere.
     """
     place = path.resolve()
+    if not place.is_file():  # nothing to read, as ngspice will say
+        return
     packages = [Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")]
     root = next((folder for folder in packages if place.is_relative_to(folder)), place.parent)
     _require_files(str(place), str(root), native, _state(place))

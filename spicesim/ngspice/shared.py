@@ -7,8 +7,10 @@ the lines itself and judges runs by the same rules as :mod:`spicesim.ngspice.bat
 import ctypes.util
 import logging
 import os
+import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,7 @@ from spicesim.errors import (
 )
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.aids import climb
-from spicesim.ngspice.folder import make_run_folder, rerun
+from spicesim.ngspice.folder import failure, make_run_folder, write_start_up
 from spicesim.ngspice.outcome import Results, failed_to_converge, find_problem
 from spicesim.ngspice.rawfile import Plot
 
@@ -74,9 +76,26 @@ def _library() -> Any:
 
     Ngspice.LIBRARY_PATH = found
     logging.getLogger("PySpice").setLevel(logging.ERROR)  # it warns of every ngspice newer than itself
-    _instance = Ngspice.new_instance()
-    _instance.exec_command("set num_threads=1")
+    _instance = _start(Ngspice)
     return _instance
+
+
+def _start(kind: Any) -> Any:
+    """Start ngspice with a start-up file of ours and none of the user, the folder or the installation."""
+    with tempfile.TemporaryDirectory(prefix="spicesim-") as folder:
+        write_start_up(Path(folder))
+        (Path(folder) / ".spiceinit").touch()  # the first that ngspice finds is the only one
+        ours = {"SPICE_SCRIPTS": folder, "SPICE_USERINIT_DIR": folder}
+        before = {name: os.environ.get(name) for name in ours}
+        os.environ.update(ours)
+        try:
+            return kind.new_instance()
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
 
 
 class SharedSimulator:
@@ -96,6 +115,7 @@ class SharedSimulator:
         return climb(netlist, self._attempt)
 
     def _attempt(self, netlist: Netlist) -> Results:
+        netlist.require_data()
         with _lock:
             ngspice = _library()
             said = ""
@@ -112,7 +132,7 @@ class SharedSimulator:
                 problem, found = find_problem(netlist, status, plots, said)
                 if problem:
                     kind = SimulationConvergenceError if failed_to_converge(status, said) else SimulationError
-                    raise kind(f"{netlist.title!r} failed: {problem}{rerun(make_run_folder(netlist))}")
+                    raise failure(kind, f"{netlist.title!r} failed: {problem}", make_run_folder(netlist))
                 return Results(plots=found, seconds=time.monotonic() - start)
             finally:
                 # without both, every run would leave a third of a megabyte behind

@@ -172,7 +172,7 @@ def test_what_a_simulator_cannot_do_is_refused(dialect, changes, said):
 
 def test_vacask_says_that_it_reads_no_sections():
     with pytest.raises(SpecError, match=re.escape("VACASK cannot read section")):
-        format_netlist(small(".lib 'models.lib' typical\nv1 a 0 1"), "vacask")
+        format_netlist(small(".lib 'models.lib' typical\nv1 a 0 1", models=(Path("models.lib"),)), "vacask")
 
 
 def test_an_unknown_dialect_is_refused():
