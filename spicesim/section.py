@@ -8,21 +8,21 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from spicesim.gate import require_line
 from spicesim.units import parse_quantity
 
-__all__ = ["Name", "NonNegative", "Positive", "Quantity", "Section"]
+__all__ = ["Name", "NonNegative", "Positive", "Quantity", "Section", "require_name"]
 
 Quantity = Annotated[float, BeforeValidator(parse_quantity), Field(allow_inf_nan=False)]
 Positive = Annotated[Quantity, Field(gt=0)]
 NonNegative = Annotated[Quantity, Field(ge=0)]
 
 
-def _lower_case_word(text: str) -> str:
+def require_name(text: str) -> str:
     """Accept what every SPICE dialect accepts as a name."""
     if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.]{0,199}", text) is None:
         raise ValueError("must consist of letters, digits, '_' and '.'")
     return text
 
 
-Name = Annotated[str, AfterValidator(_lower_case_word)]
+Name = Annotated[str, AfterValidator(require_name)]
 
 
 class Section(BaseModel):
