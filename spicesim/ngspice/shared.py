@@ -4,6 +4,7 @@ PySpice takes most of what ngspice says on stderr for a failure, and some failur
 the lines itself and judges runs by the same rules as :mod:`spicesim.ngspice.batch`.
 """
 
+import contextlib
 import ctypes.util
 import logging
 import os
@@ -82,20 +83,20 @@ def _library() -> Any:
 
 def _start(kind: Any) -> Any:
     """Start ngspice with a start-up file of ours and none of the user, the folder or the installation."""
+    before = os.environ.get("SPICE_SCRIPTS")
     with tempfile.TemporaryDirectory(prefix="spicesim-") as folder:
         write_start_up(Path(folder))
-        (Path(folder) / ".spiceinit").touch()  # the first that ngspice finds is the only one
-        ours = {"SPICE_SCRIPTS": folder, "SPICE_USERINIT_DIR": folder}
-        before = {name: os.environ.get(name) for name in ours}
-        os.environ.update(ours)
+        (Path(folder) / ".spiceinit").write_text("* none\n", encoding="utf-8")
+        os.environ["SPICE_SCRIPTS"] = folder
         try:
-            return kind.new_instance()
+            # it reads the first .spiceinit that it finds, in the working folder before all others
+            with contextlib.chdir(folder):
+                return kind.new_instance()
         finally:
-            for name, value in before.items():
-                if value is None:
-                    del os.environ[name]
-                else:
-                    os.environ[name] = value
+            if before is None:
+                del os.environ["SPICE_SCRIPTS"]
+            else:
+                os.environ["SPICE_SCRIPTS"] = before
 
 
 class SharedSimulator:

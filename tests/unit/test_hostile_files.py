@@ -82,6 +82,7 @@ def refused(world: World, command: list[str], capsys: pytest.CaptureFixture[str]
     assert not line.startswith(("internal failure", "UsageError"))
     assert ";" in line or "must" in line or "wanted" in line, f"no remedy: {line}"
     assert len(line) < 1000
+    return line
 
 
 @pytest.fixture
