@@ -139,7 +139,7 @@ class Inclusion:
     """Where."""
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def require_circuit(
     text: str, source: str, *, cards: Collection[str] = CIRCUIT_CARDS, native: bool = False
 ) -> tuple[Inclusion, ...]:
@@ -174,7 +174,7 @@ def require_circuit(
     if found := _LONG.search(text):
         raise _refusal(source, text, found.start(), "a word of over 400 characters is no name; shorten it")
     inclusions = tuple(_inspect(text, source, cards, native))
-    for found in _FILE.finditer(text):
+    for found in _FILE.finditer(text) if "file" in text.lower() else ():
         line = text[text.rfind("\n", 0, found.start()) + 1 : found.end()]
         if not line.lstrip(" \t").startswith("*") and not re.search(r"[$;]|//", line):
             raise _refusal(source, text, found.start(), f"{found[0]} names a file for a device; take the device out")
@@ -290,6 +290,8 @@ def _require_files(path: str, root: str, native: bool, _: tuple[int, int]) -> No
                 raise SpecError(
                     f"{where} includes {_shown(inclusion.path, 200)}, outside of {root}; {trust_remedy(other)}"
                 )
+            if other.exists() and not other.is_file():
+                raise SpecError(f"{where} includes {_shown(inclusion.path)}, which is no regular file; name one")
             if other.is_file():  # kits name files that they lack in sections that nothing reads
                 waiting.append(other)
 

@@ -209,6 +209,11 @@ def pipe(world):
     return world.chip(lambda d: d["process"].update(models=[{"path": "models.lib"}]))
 
 
+def piped_include(world):
+    os.mkfifo(world.inside / "part.inc")
+    return world.models(f"{CARDS}\n.include 'part.inc'\n")
+
+
 def strange_folder(world):
     name = "it's\n.control\nshell touch canary\n.endc"
     world.write(f"{name}/models.lib", CARDS)
@@ -316,6 +321,8 @@ CASES = {
     "include by a link": linked_include,
     "include with a path too long for ngspice": card(".include '" + 100 * "./././" + "part.inc'"),
     "include with half a quote": card(".include 'part.inc"),
+    "include of a pipe": piped_include,
+    "include of a folder": card(".include '.'"),
     "model file outside": outside("../outside/secret.lib"),
     "model file by an absolute path": outside("OUTSIDE/secret.lib"),
     "model file by a link": linked(
