@@ -133,8 +133,8 @@ class Inclusion:
 
     path: str
     """As it stands there."""
-    section: str
-    """Its section; empty for a plain ``.include``."""
+    section: str | None
+    """Its section; None for a plain ``.include``, empty for a ``.lib`` that rather heads a section of its own."""
     line: int
     """Where."""
 
@@ -235,7 +235,7 @@ def _inclusion(word: str, rest: str, line: int) -> Inclusion | None:
     if found is None:
         return None
     path = found[1] or found[2] or found[3] or ""
-    return Inclusion(path=path, section="" if word in _INCLUDES else found[4], line=line)
+    return Inclusion(path=path, section=None if word in _INCLUDES else found[4], line=line)
 
 
 def _refusal(source: str, text: str, at: int, reason: str) -> SpecError:
@@ -281,7 +281,7 @@ def _require_files(path: str, root: str, native: bool, _: tuple[int, int]) -> No
         seen.add(file)
         for inclusion in require_circuit(_read(file), str(file), cards=MODEL_CARDS, native=native):
             other = (file.parent / inclusion.path).resolve()
-            if not inclusion.section and not other.is_file() and _is_section(inclusion.path):
+            if inclusion.section == "" and not other.exists() and _is_section(inclusion.path):
                 continue
             where = f"{file}, line {inclusion.line}"
             require_path(inclusion.path, where)
