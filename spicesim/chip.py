@@ -8,7 +8,7 @@ import json
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import tomlkit
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -16,10 +16,12 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_
 from spicesim.blocks import ChargeDac, Comparator, CurrentDac, Integrator, Mirror, SarAdc, WordLineDriver
 from spicesim.errors import SpecError
 from spicesim.files import write_text
+from spicesim.gate import BLOCK_CARDS, require_circuit
 from spicesim.geometry import WireGeometry
-from spicesim.library import library_text, read_replacements
-from spicesim.process import CORNERS, ModelFile, Process
+from spicesim.library import check_replacement, library_text, read_replacements
+from spicesim.process import CORNERS, ModelFile, Process, has_scheme
 from spicesim.section import NonNegative, Positive, Quantity, Section
+from spicesim.trust import require_near
 from spicesim.units import parse_quantity
 
 __all__ = [
@@ -151,11 +153,18 @@ class Library(Section):
     """A designer's own versions of library subcircuits."""
 
     model_config = ConfigDict(str_strip_whitespace=False)
+    texts: ClassVar[frozenset[str]] = frozenset({"files"})
 
     path: str
     """Folder they were read from."""
     files: tuple[tuple[str, str], ...]
     """Name and text of each file that differs from the shipped one; a description carries its circuits with it."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name, text in self.files:
+            check_replacement(name, text, name)
+        return self
 
 
 def _read_library(value: Any) -> Any:
@@ -207,6 +216,8 @@ class Chip(Section):
                 f"= {self.process.min_length:g} m"
             )
         own = dict(self.library.files) if self.library else {}
+        for name, text in own.items():
+            require_circuit(text, f"library file {name}", cards=BLOCK_CARDS, native=bool(self.process.osdi))
         if self.cell.device == "rram" and "rram.cir" not in own and self.cell.kappa * self.dac.v_span > 1.5:
             raise ValueError(
                 f"cell.kappa * dac.v_span = {self.cell.kappa * self.dac.v_span:g} exceeds 1.5, the end of the law in "
@@ -237,6 +248,23 @@ class Chip(Section):
         """Return one file of the library, such as "opamp.cir": the chip's own version, or else the shipped one."""
         own = dict(self.library.files) if self.library is not None else {}
         return own[name] if name in own else library_text(name)
+
+    def require_near(self, folder: Path) -> None:
+        """Refuse model files that lie elsewhere than the file that names them.
+
+        Parameters
+        ----------
+        folder : Path
+            Where the description, plan or calibration lies; see :func:`spicesim.trust.require_near`.
+
+        Raises
+        ------
+        SpecError
+            If there is such a file; what is not on this machine can be read by nothing.
+        """
+        for model in self.process.models:
+            if not has_scheme(model.path) and Path(model.path).exists():
+                require_near(Path(model.path), folder, "process.models")
 
     def at(self, *, corner: str | None = None, temperature_c: float | None = None) -> "Chip":
         """Return this chip at another corner of its process or another temperature [degree Celsius].
@@ -315,7 +343,9 @@ def load_chip(path: str | Path) -> Chip:
     except tomllib.TOMLDecodeError as error:
         raise SpecError(f"{path} is not valid TOML: {error}") from None
     _resolve_paths(data, path.parent)
-    return _validate(data, str(path))
+    chip = _validate(data, str(path))
+    chip.require_near(path.parent)
+    return chip
 
 
 def _resolve_paths(data: dict[str, Any], folder: Path) -> None:
@@ -323,12 +353,13 @@ def _resolve_paths(data: dict[str, Any], folder: Path) -> None:
     process = data.get("process", {})
     if isinstance(process, dict):
         for model in process.get("models", []):
-            if isinstance(model, dict) and isinstance(model.get("path"), str) and ":" not in model["path"]:
+            if isinstance(model, dict) and isinstance(model.get("path"), str) and not has_scheme(model["path"]):
                 model["path"] = str((folder / model["path"]).resolve())
         if isinstance(process.get("osdi"), list) and all(isinstance(file, str) for file in process["osdi"]):
             process["osdi"] = [str((folder / file).resolve()) for file in process["osdi"]]
     if isinstance(data.get("library"), str):
         data["library"] = str((folder / data["library"]).resolve())
+        require_near(Path(data["library"]), folder, "library")
 
 
 def format_chip(chip: Chip) -> str:

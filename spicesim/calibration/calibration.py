@@ -393,6 +393,7 @@ def load_calibration(path: str | Path) -> Calibration:
         raise CalibrationError(
             f"{path} is no calibration of this version or is damaged ({where or 'file'}: {first['msg']}); {remedy}"
         ) from None
+    calibration.chip.require_near(path.parent)
     if head["checksum"] is not None and head["checksum"] != _checksum(document):
         raise CalibrationError(
             f"{path} was edited or damaged after it was written, its content does not match its checksum; restore it, "

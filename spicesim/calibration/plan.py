@@ -186,10 +186,12 @@ def load_plan(path: str | Path) -> Plan:
     """
     remedy = f"make one with: spicesim calibrate CHIP.toml --dry-run --plan {Path(path).name}"
     try:
-        return Plan.model_validate_json(Path(path).read_text(encoding="utf-8"))
+        plan = Plan.model_validate_json(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"cannot read the plan {path}: {error}; {remedy}") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise SpecError(f"{path} is no plan ({where or 'file'}: {first['msg']}); {remedy}") from None
+    plan.chip.require_near(Path(path).parent)
+    return plan

@@ -86,4 +86,6 @@ def _run(words: list[str], *, debug: bool) -> int:
 
 
 def _say(message: str) -> None:
-    click.echo(" ".join(message.split()), err=True)
+    # a message quotes what files hold, and that may be meant for the terminal
+    line = " ".join(message.split())
+    click.echo("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line), err=True)

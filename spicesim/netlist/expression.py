@@ -24,7 +24,15 @@ __all__ = [
 FUNCTIONS = frozenset(["abs", "cosh", "exp", "floor", "ln", "max", "min", "pwr", "sinh", "sqrt", "tanh"])
 """Functions that an expression may call; ``pwr(x, y)`` is ``abs(x)`` to the power of y."""
 
-_CALLS = {"abs": abs, "exp": math.exp, "floor": math.floor, "ln": math.log, "max": max, "min": min, "sqrt": math.sqrt}
+_CALLS: dict[str, Callable[..., float]] = {
+    "abs": abs,
+    "exp": math.exp,
+    "floor": math.floor,
+    "ln": math.log,
+    "max": max,
+    "min": min,
+    "sqrt": math.sqrt,
+}
 _SUFFIXES = {"t": 12, "g": 9, "meg": 6, "k": 3, "": 0, "m": -3, "u": -6, "n": -9, "p": -12, "f": -15, "a": -18}
 _NUMBER = re.compile(r"((?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)(meg|[tgkmunpfa]?)(?![a-z0-9_.])", re.IGNORECASE)
 _SIGNED = re.compile(rf"([-+]?){_NUMBER.pattern}", re.IGNORECASE)
@@ -105,13 +113,69 @@ def evaluate_expression(text: str, scope: Mapping[str, float]) -> float:
     SpecError
         If it names a parameter that is not there, or something that depends on voltages.
     """
-    words = split_expression(text)
-    unknown = [w for w in words if w[0].isalpha() and w not in scope and w not in _CALLS]
-    if unknown or "?" in words:
-        raise SpecError(f"cannot compute {text!r}: no parameter {(unknown or ['?'])[0]!r}")
-    python = [repr(read_number(word)) if word[0].isdigit() or word[0] == "." else word for word in words]
-    # words are numbers, operators and known names only: nothing else can run
-    return float(eval(" ".join(python), {"__builtins__": {}}, {**_CALLS, **scope}))
+    try:
+        value, rest = _compare(split_expression(text), scope)
+    except (ArithmeticError, ValueError, TypeError, RecursionError) as error:
+        raise SpecError(f"cannot compute {text[:60]!r}: {error or type(error).__name__}") from None
+    if rest:
+        raise SpecError(f"cannot compute {text[:60]!r}: did not expect {rest[0]!r}")
+    return value
+
+
+def _compare(words: list[str], scope: Mapping[str, float]) -> tuple[float, list[str]]:
+    """Compute what stands at the head of `words`, and return what is left of them."""
+    value, words = _add(words, scope)
+    while words[:1] in (["<"], [">"]):
+        other, rest = _add(words[1:], scope)
+        value, words = float(value < other if words[0] == "<" else value > other), rest
+    return value, words
+
+
+def _add(words: list[str], scope: Mapping[str, float]) -> tuple[float, list[str]]:
+    value, words = _multiply(words, scope)
+    while words[:1] in (["+"], ["-"]):
+        other, rest = _multiply(words[1:], scope)
+        value, words = value + other if words[0] == "+" else value - other, rest
+    return value, words
+
+
+def _multiply(words: list[str], scope: Mapping[str, float]) -> tuple[float, list[str]]:
+    value, words = _atom(words, scope)
+    while words[:1] in (["*"], ["/"]):
+        other, rest = _atom(words[1:], scope)
+        value, words = value * other if words[0] == "*" else value / other, rest
+    return value, words
+
+
+def _atom(words: list[str], scope: Mapping[str, float]) -> tuple[float, list[str]]:
+    if not words:
+        raise SpecError("it ends too early")
+    word, *rest = words
+    if word in ("+", "-"):
+        value, rest = _atom(rest, scope)
+        return (value if word == "+" else -value), rest
+    if word == "(":
+        (value,), rest = _arguments(words, scope, 1)
+        return value, rest
+    if word in _CALLS and rest[:1] == ["("]:
+        values, rest = _arguments(rest, scope, 100)
+        return float(_CALLS[word](*values)), rest
+    if word[0].isdigit() or word[0] == ".":
+        return read_number(word), rest
+    if word not in scope:
+        raise SpecError(f"no parameter {word!r}")
+    return float(scope[word]), rest
+
+
+def _arguments(words: list[str], scope: Mapping[str, float], most: int) -> tuple[list[float], list[str]]:
+    """Compute what stands in parentheses at the head of `words`."""
+    values: list[float] = []
+    while not values or (words[:1] == [","] and len(values) < most):
+        value, words = _compare(words[1:], scope)
+        values.append(value)
+    if words[:1] != [")"]:
+        raise SpecError(f"did not expect {(words or ['the end'])[0]!r}")
+    return values, words[1:]
 
 
 def join_expression(words: list[str]) -> str:

@@ -8,6 +8,15 @@ from typing import Any
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
 from spicesim.files import write_text
+from spicesim.gate import (
+    CIRCUIT_CARDS,
+    require_circuit,
+    require_line,
+    require_model_file,
+    require_native,
+    require_path,
+    require_start_up_line,
+)
 from spicesim.netlist.process import model_files, model_section, start_up_lines
 from spicesim.netlist.sizes import require_sizes
 from spicesim.units import spice_number
@@ -51,11 +60,48 @@ class Netlist:
     """First guesses of node voltages [V]."""
 
     def __post_init__(self) -> None:
+        self._require_cards()
+        if not self.probes:
+            raise SpecError(f"netlist {self.title!r} has no probe; a simulation must be asked for something")
+        self.require_data()
+
+    def _require_cards(self) -> None:
         for card in self.analyses:
             if not card.split() or card.split()[0] not in PLOT_NAMES:
                 raise SpecError(f"unknown analysis {card!r}; there are {', '.join(PLOT_NAMES)}")
-        if not self.probes:
-            raise SpecError(f"netlist {self.title!r} has no probe; a simulation must be asked for something")
+
+    def require_data(self) -> None:
+        """Refuse a netlist that holds more than a circuit, in itself or in the files that it has ngspice read.
+
+        Every netlist is held against the gate as it is made, and once more right before it is simulated.
+
+        Raises
+        ------
+        SpecError, MissingDependencyError
+            As :mod:`spicesim.gate` says.
+        """
+        if require_line(self.title, "the title of a netlist").lstrip().lower().startswith(("*ng_script", ".", "*#")):
+            raise SpecError(f"a netlist cannot have the title {self.title[:40]!a}; choose another")
+        for line in (self.options, *self.analyses, *self.probes, *self.nodesets):
+            require_line(line, f"{self.title!r}")
+        libraries = [line.removeprefix("osdi ") for line in self.spiceinit if line.startswith("osdi ")]
+        for line in self.spiceinit:
+            if not line.startswith("osdi "):
+                require_start_up_line(line)
+        for library in libraries:
+            require_native(Path(library))
+        native = bool(libraries)
+        inclusions = require_circuit(self.body, f"{self.title!r}", cards=CIRCUIT_CARDS, native=native)
+        require_circuit(
+            "\n".join([self.options, *self.analyses]), f"{self.title!r}", cards=CIRCUIT_CARDS, native=native
+        )
+        known = {str(path) for path in self.models}
+        for inclusion in inclusions:
+            if require_path(inclusion.path, f"{self.title!r}") not in known:
+                raise SpecError(
+                    f"{self.title!r} includes {inclusion.path!a}, no model file of the process; name it there"
+                )
+            require_model_file(Path(inclusion.path), native=native)
 
     @property
     def plots(self) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ class NoiseNetlist(Netlist):
 
     __slots__ = ()
 
-    def __post_init__(self) -> None:
+    def _require_cards(self) -> None:
         if len(self.analyses) != 1 or not self.analyses[0].startswith(".noise "):
             raise SpecError(f"a noise netlist has one .noise analysis, got {self.analyses}")
 

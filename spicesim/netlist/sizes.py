@@ -79,7 +79,7 @@ def _numbers(text: str, scope: Mapping[str, float]) -> dict[str, float]:
     for name, value in _ASSIGNMENT.findall(text):
         try:
             found[name.lower()] = evaluate_expression(value, scope)
-        except (SpecError, ArithmeticError, SyntaxError, TypeError):
+        except SpecError:
             continue
     return found
 

@@ -10,6 +10,7 @@ import onnx.inliner
 import onnxruntime
 
 from spicesim.errors import NetworkError
+from spicesim.network.external_data import load_tensors, require_names
 from spicesim.network.layout import put_time_first
 
 __all__ = [
@@ -46,12 +47,16 @@ def load_model(model: str | Path | onnx.ModelProto) -> onnx.ModelProto:
     if isinstance(model, onnx.ModelProto):
         loaded = onnx.ModelProto()
         loaded.CopyFrom(model)
+        load_tensors(loaded, None)
     else:
         path = Path(model)
         if not path.is_file():
             raise NetworkError(f"no network {path}; give the path of an ONNX file")
         try:
-            loaded = onnx.load(path)
+            loaded = onnx.load(path, load_external_data=False)
+            load_tensors(loaded, path.parent)
+        except NetworkError:
+            raise
         except Exception as error:  # protobuf's and onnx's errors have no common base
             raise NetworkError(f"{path} is no ONNX model: {_first_line(error)}; export it again") from None
     source = "the model" if isinstance(model, onnx.ModelProto) else str(model)
@@ -65,6 +70,7 @@ def load_model(model: str | Path | onnx.ModelProto) -> onnx.ModelProto:
                 f"node {node.name or node.output[0]!r}: control flow ({node.op_type}) is not supported; "
                 "export the network with loops unrolled and conditions decided"
             )
+    require_names(loaded)
     put_time_first(loaded)
     return loaded
 

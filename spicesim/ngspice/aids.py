@@ -87,11 +87,12 @@ def climb(netlist: Netlist, attempt: Callable[[Netlist], Results]) -> Results:
         else:
             _drop(first)
             return replace(results, aid=name)
-    raise SimulationConvergenceError(str(first).replace(RERUN, f"; tried in vain: {', '.join(tried)}{RERUN}", 1))
+    vain = SimulationConvergenceError(str(first).replace(RERUN, f"; tried in vain: {', '.join(tried)}{RERUN}", 1))
+    vain.folder = first.folder
+    raise vain
 
 
 def _drop(error: SimulationError) -> None:
-    """Drop the run folder that an error names."""
-    _, found, rest = str(error).partition(f"{RERUN}cd ")
-    if found:
-        drop_run_folder(Path(rest.partition(" && ")[0]))
+    """Drop the run folder of an error."""
+    if error.folder:
+        drop_run_folder(Path(error.folder))

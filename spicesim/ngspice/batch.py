@@ -22,7 +22,15 @@ from spicesim.errors import (
 )
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.aids import climb
-from spicesim.ngspice.folder import NETLIST_NAME, RAW_NAME, drop_run_folder, make_run_folder, rerun
+from spicesim.ngspice.confinement import confine
+from spicesim.ngspice.folder import (
+    NETLIST_NAME,
+    RAW_NAME,
+    drop_run_folder,
+    failure,
+    make_run_folder,
+    simulator_environment,
+)
 from spicesim.ngspice.outcome import Results, failed_to_converge, find_problem
 from spicesim.ngspice.rawfile import read_raw
 
@@ -95,8 +103,9 @@ class BatchSimulator:
 
     def _attempt(self, netlist: Netlist, deadline: float) -> Results:
         """Simulate a netlist as it stands."""
-        command = tie_to_parent([find_ngspice(self.program), "-b", "-r", RAW_NAME, NETLIST_NAME])
+        program = find_ngspice(self.program)
         folder = make_run_folder(netlist)
+        command = tie_to_parent(confine([program, "-n", "-b", "-r", RAW_NAME, NETLIST_NAME], folder))
         status, seconds = self._execute(command, netlist, folder, deadline)
         if status < 0:  # by the kernel short of memory, or by someone's hand: not the circuit's fault
             status, seconds = self._execute(command, netlist, folder, deadline)
@@ -109,13 +118,12 @@ class BatchSimulator:
         problem, found = find_problem(netlist, status, plots, output)
         if problem:
             kind = SimulationConvergenceError if failed_to_converge(status, output) else SimulationError
-            raise kind(f"{netlist.title!r} failed: {problem}{rerun(folder)}")
+            raise failure(kind, f"{netlist.title!r} failed: {problem}", folder)
         drop_run_folder(folder)
         return Results(plots=found, seconds=seconds)
 
     def _execute(self, command: list[str], netlist: Netlist, folder: Path, deadline: float) -> tuple[int, float]:
         """Run ngspice in its folder; return its exit status, negative if a signal ended it, and what it took [s]."""
-        environment = {**os.environ, "HOME": str(folder), "OMP_NUM_THREADS": "1"}
         try:
             log = (folder / _OUTPUT_NAME).open("w", encoding="utf-8")
         except OSError as error:
@@ -123,17 +131,19 @@ class BatchSimulator:
             raise _no_space(folder) from error
         with log:
             process = subprocess.Popen(
-                command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                start_new_session=True,
+                command, cwd=folder, env=simulator_environment(folder), stdin=subprocess.DEVNULL, stdout=log,
+                stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
             _running.add(process)
             try:
                 return _wait(process, max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 _end(process)
-                raise SimulationTimeoutError(
+                raise failure(
+                    SimulationTimeoutError,
                     f"ngspice did not finish {netlist.title!r} within {self.timeout:g} s and was stopped; "
-                    f"allow more time or look at it{rerun(folder)}"
+                    "allow more time or look at it",
+                    folder,
                 ) from None
             except BaseException:
                 _end(process)

@@ -5,12 +5,24 @@ import os
 import shlex
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from spicesim.errors import StorageError
+from spicesim.errors import SimulationError, StorageError
 from spicesim.netlist.netlist import Netlist
 
-__all__ = ["NETLIST_NAME", "RAW_NAME", "RERUN", "drop_run_folder", "make_run_folder", "rerun", "runs_folder"]
+__all__ = [
+    "NETLIST_NAME",
+    "RAW_NAME",
+    "RERUN",
+    "drop_run_folder",
+    "failure",
+    "make_run_folder",
+    "rerun",
+    "runs_folder",
+    "simulator_environment",
+    "write_start_up",
+]
 
 NETLIST_NAME = "netlist.cir"
 RAW_NAME = "out.raw"
@@ -24,25 +36,39 @@ def runs_folder() -> Path:
 
 
 def make_run_folder(netlist: Netlist) -> Path:
-    """Make a folder with the netlist and a private start-up file.
-
-    The start-up file keeps ngspice to one thread: its OpenMP loops do not help, processes do.
+    """Make a folder with the netlist, held against the gate once more, and the start-up file.
 
     Raises
     ------
     StorageError
         If it cannot be written.
     """
+    netlist.require_data()
     parent = runs_folder()
     try:
         folder = _make_folder(parent)
         (folder / NETLIST_NAME).write_text(netlist.format(), encoding="utf-8")
-        (folder / ".spiceinit").write_text("\n".join(["set num_threads=1", *netlist.spiceinit, ""]), encoding="utf-8")
+        write_start_up(folder, netlist.spiceinit)
     except OSError as error:
         raise StorageError(
             f"cannot write a run folder in {parent}: {error.strerror or error}; free some space or set SPICESIM_RUNS"
         ) from error
     return folder
+
+
+def write_start_up(folder: Path, lines: Sequence[str] = ()) -> None:
+    """Write ngspice's start-up file into a folder that :func:`simulator_environment` makes the only place for one.
+
+    It stands in for the one that comes with ngspice: no code models are loaded, some of which read and write files. It
+    keeps ngspice to one thread: its OpenMP loops do not help, processes do.
+    """
+    (folder / "spinit").write_text("\n".join(["* spicesim", "set num_threads=1", *lines, ""]), encoding="utf-8")
+
+
+def simulator_environment(folder: Path) -> dict[str, str]:
+    """Return the environment of ngspice: what it takes to start a program, and the folder for all that is its own."""
+    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+    return {**kept, "LANG": "C.UTF-8", "HOME": str(folder), "SPICE_SCRIPTS": str(folder), "OMP_NUM_THREADS": "1"}
 
 
 def _make_folder(parent: Path, tries: int = 20) -> Path:
@@ -65,4 +91,11 @@ def drop_run_folder(folder: Path) -> None:
 
 def rerun(folder: Path) -> str:
     """Return the end of a message on a failed run: how to repeat it by hand."""
-    return f"{RERUN}cd {shlex.quote(str(folder))} && HOME=. ngspice -b -r {RAW_NAME} {NETLIST_NAME}"
+    return f"{RERUN}cd {shlex.quote(str(folder))} && SPICE_SCRIPTS=. ngspice -n -b -r {RAW_NAME} {NETLIST_NAME}"
+
+
+def failure(kind: type[SimulationError], message: str, folder: Path) -> SimulationError:
+    """Return the error for a run whose folder is kept, with the command that repeats it."""
+    error = kind(f"{message}{rerun(folder)}")
+    error.folder = str(folder)  # no reading it out of the message, which quotes what a netlist made ngspice say
+    return error

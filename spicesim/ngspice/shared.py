@@ -4,11 +4,14 @@ PySpice takes most of what ngspice says on stderr for a failure, and some failur
 the lines itself and judges runs by the same rules as :mod:`spicesim.ngspice.batch`.
 """
 
+import contextlib
 import ctypes.util
 import logging
 import os
+import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +24,7 @@ from spicesim.errors import (
 )
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.aids import climb
-from spicesim.ngspice.folder import make_run_folder, rerun
+from spicesim.ngspice.folder import failure, make_run_folder, write_start_up
 from spicesim.ngspice.outcome import Results, failed_to_converge, find_problem
 from spicesim.ngspice.rawfile import Plot
 
@@ -74,9 +77,26 @@ def _library() -> Any:
 
     Ngspice.LIBRARY_PATH = found
     logging.getLogger("PySpice").setLevel(logging.ERROR)  # it warns of every ngspice newer than itself
-    _instance = Ngspice.new_instance()
-    _instance.exec_command("set num_threads=1")
+    _instance = _start(Ngspice)
     return _instance
+
+
+def _start(kind: Any) -> Any:
+    """Start ngspice with a start-up file of ours and none of the user, the folder or the installation."""
+    before = os.environ.get("SPICE_SCRIPTS")
+    with tempfile.TemporaryDirectory(prefix="spicesim-") as folder:
+        write_start_up(Path(folder))
+        (Path(folder) / ".spiceinit").write_text("* none\n", encoding="utf-8")
+        os.environ["SPICE_SCRIPTS"] = folder
+        try:
+            # it reads the first .spiceinit that it finds, in the working folder before all others
+            with contextlib.chdir(folder):
+                return kind.new_instance()
+        finally:
+            if before is None:
+                del os.environ["SPICE_SCRIPTS"]
+            else:
+                os.environ["SPICE_SCRIPTS"] = before
 
 
 class SharedSimulator:
@@ -96,6 +116,7 @@ class SharedSimulator:
         return climb(netlist, self._attempt)
 
     def _attempt(self, netlist: Netlist) -> Results:
+        netlist.require_data()
         with _lock:
             ngspice = _library()
             said = ""
@@ -112,7 +133,7 @@ class SharedSimulator:
                 problem, found = find_problem(netlist, status, plots, said)
                 if problem:
                     kind = SimulationConvergenceError if failed_to_converge(status, said) else SimulationError
-                    raise kind(f"{netlist.title!r} failed: {problem}{rerun(make_run_folder(netlist))}")
+                    raise failure(kind, f"{netlist.title!r} failed: {problem}", make_run_folder(netlist))
                 return Results(plots=found, seconds=time.monotonic() - start)
             finally:
                 # without both, every run would leave a third of a megabyte behind

@@ -31,7 +31,7 @@ def _plot_bars(
     figure, (axes,) = new_axes(0.8 + 0.3 * len(labels))
     places = np.arange(len(labels))
     axes.barh(places, values, color=SERIES[0], height=0.6)
-    axes.set_yticks(places, labels)
+    axes.set_yticks(places, labels, parse_math=False)  # names may hold a $
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
@@ -154,7 +154,7 @@ def plot_budget(
         shares = unit * values
         axes.hlines(places + shift, shares[:, 1], shares[:, 2], color=colour, linewidth=1.2)
         axes.plot(shares[:, 0], places + shift, marker, color=colour, markersize=4.5, label=label)
-    axes.set_yticks(places, [*names, "whole chip"])
+    axes.set_yticks(places, [*names, "whole chip"], parse_math=False)
     axes.invert_yaxis()
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("power of the error of the first output [% of the whole chip's]")
@@ -182,7 +182,7 @@ def plot_shares(names: Sequence[str], parts: Sequence[str], values: npt.ArrayLik
     for k, (part, piece) in enumerate(zip(parts, np.asarray(values, dtype=float).T, strict=True)):
         axes.barh(places, piece, left=start, color=SERIES[k % len(SERIES)], height=0.6, label=part)
         start = start + piece
-    axes.set_yticks(places, names)
+    axes.set_yticks(places, names, parse_math=False)
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
@@ -228,5 +228,7 @@ def plot_tile_map(layers: npt.ArrayLike, used: npt.ArrayLike, array: tuple[int, 
     axes.set_axis_off()
     if few:
         handles = [Rectangle((0, 0), 1, 1, facecolor=colours[k]) for k in range(len(names))]
-        figure.legend(handles, list(names), loc="outside upper left", ncols=min(5, len(names)))
+        legend = figure.legend(handles, list(names), loc="outside upper left", ncols=min(5, len(names)))
+        for text in legend.get_texts():
+            text.set_parse_math(False)
     return figure

@@ -88,7 +88,7 @@ def test_a_converged_run_with_gmin_stepping_is_a_success(simulator):
     [
         ("v1 a 0 1\nm1 b a 0 0 missing w=1u l=1u", {}, ""),
         ("v1 a 0 1\nx1 a b missing\nr1 b 0 1", {}, ""),
-        (".include 'missing.cir'\n" + DIVIDER, {}, ""),
+        (".include 'missing.cir'\n" + DIVIDER, {"models": (Path("missing.cir"),)}, ""),
         (DIVIDER, {"probes": ("v(nowhere)",)}, ""),
         ("v1 b 0 1\nv2 b 0 2", {}, ""),
         (DIVIDER + "\nc1 c 0 1p\nc2 c b 1p", {"probes": ("v(c)",)}, "singular"),
