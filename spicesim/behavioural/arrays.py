@@ -12,7 +12,13 @@ Floats = npt.NDArray[np.float64]
 
 
 def _to_array(value: Any) -> Floats:
-    array = np.array(value, dtype=float)
+    try:
+        array = np.array(value)
+    except (ValueError, TypeError, OverflowError):  # ragged, or too deep
+        array = np.array(None)
+    if array.dtype.kind not in "iuf":
+        raise ValueError("must be an array of numbers, all of its lists of one length")
+    array = array.astype(float)
     if not np.isfinite(array).all():
         raise ValueError("must hold finite numbers only")
     array.flags.writeable = False

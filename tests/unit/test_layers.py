@@ -16,7 +16,7 @@ MODULES = {
 # A package stands for all its modules; within one layer modules may import each other.
 LAYERS = [
     ["errors"],
-    ["units", "files", "library", "provenance", "geometry", "metrics", "bound"],
+    ["units", "documents", "files", "library", "provenance", "geometry", "metrics", "bound"],
     ["section", "process", "blocks", "chip"],
     ["cells", "ports", "crossbar", "fast", "mapping", "devices", "device_presets", "netlist", "behavioural", "_cext"],
     ["ngspice"],
