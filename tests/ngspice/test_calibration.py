@@ -201,22 +201,22 @@ def test_an_interrupted_calibration_goes_on_where_it_was(tmp_path):
         "import os, signal, spicesim.sampling as s\n"
         "from spicesim.calibration.calibrate import calibrate\n"
         "from spicesim.chip import preset\n"
-        "keep, kept = s._keep, []\n"
+        "keep, kept = s.keep, []\n"
         "def keep_and_die(*a):\n"
         "    keep(*a); kept.append(1)\n"
         "    if len(kept) == 7: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "s._keep = keep_and_die\n"
+        "s.keep = keep_and_die\n"
         "calibrate(preset('generic-1t1r').changed(array={'rows': 16, 'columns': 16}), quick=True, jobs=1, aspects=())\n"
     )
     killed = subprocess.run([sys.executable, "-c", script], env=environment, check=False, timeout=120)
     assert killed.returncode == -9
-    kept = list((tmp_path / "cache" / "results").glob("*.npz"))
+    kept = list((tmp_path / "cache" / "results").glob("*.kept"))
     assert len(kept) == 7
     finish = script.replace("== 7", "== -1") + "print(len(kept))\n"
     done = subprocess.run(
         [sys.executable, "-c", finish], env=environment, check=True, timeout=120, capture_output=True, text=True
     )
-    assert int(done.stdout) == len(list((tmp_path / "cache" / "results").glob("*.npz"))) - 7
+    assert int(done.stdout) == len(list((tmp_path / "cache" / "results").glob("*.kept"))) - 7
 
 
 def test_a_damaged_cache_entry_is_simulated_again(tmp_path, monkeypatch):
@@ -224,7 +224,7 @@ def test_a_damaged_cache_entry_is_simulated_again(tmp_path, monkeypatch):
     chip = preset("generic-1t1r")
     netlists = plan_cell(chip, quick=True).netlists(chip)
     first = run_all(netlists)
-    for entry in (tmp_path / "results").glob("*.npz"):
+    for entry in (tmp_path / "results").glob("*.kept"):
         entry.write_bytes(entry.read_bytes()[:100])
     second = run_all(netlists)
     for a, b in zip(first, second, strict=True):

@@ -20,7 +20,7 @@ LAYERS = [
     ["section", "process", "blocks", "chip"],
     ["cells", "ports", "crossbar", "fast", "mapping", "devices", "device_presets", "netlist", "behavioural", "_cext"],
     ["ngspice"],
-    ["sampling"],
+    ["cache", "sampling"],
     ["calibration"],
     ["engine", "ablation"],
     ["bench", "network", "audit", "plots", "characterise"],
