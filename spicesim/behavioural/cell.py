@@ -7,7 +7,7 @@ import numpy.typing as npt
 from numpy.polynomial import chebyshev
 from pydantic import model_validator
 
-from spicesim.behavioural.arrays import FloatArray, Floats, Model
+from spicesim.behavioural.arrays import FloatArray, Floats, Model, require_positive, require_rising
 from spicesim.cells import BiasedPolynomial
 from spicesim.errors import MappingError
 
@@ -38,6 +38,12 @@ class CellModel(Model):
     def _check(self) -> Self:
         if self.coefficients.ndim != 3:
             raise ValueError(f"coefficients must have three axes, got {self.coefficients.ndim}")
+        _ = self.cell  # which has its own demands on shape, scale and limits
+        require_positive(v_read=self.v_read, g_limits=self.g_limits[0])
+        require_rising("g_limits", self.g_limits)
+        low, high = self.conductance_range
+        if not 0 < low < high:
+            raise ValueError(f"the conductance of cells must rise with that of devices, got {low:g}..{high:g} S")
         return self
 
     @property

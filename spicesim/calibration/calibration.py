@@ -9,13 +9,13 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 from scipy.interpolate import PchipInterpolator
 
 from spicesim.behavioural.arrays import FloatArray, Model
 from spicesim.behavioural.cell import CellModel
 from spicesim.behavioural.climate import ClimateModel, Condition
-from spicesim.behavioural.converter import AdcRange, Polarity
+from spicesim.behavioural.converter import POLARITIES, AdcRange, Polarity
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.energy import EnergyModel
 from spicesim.behavioural.feedback import find_amplifier
@@ -119,6 +119,28 @@ class Calibration(Model):
     """How blocks of one kind differ from each other."""
     climate: ClimateModel | None = None
     """What other temperatures and corners make of the blocks."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        """Refuse blocks that are not those of the chip."""
+        codes, wanted = 2**self.chip.dac.bits, sorted(self.chip.sense_amplifier.r_feedback)
+        if set(self.dacs) != set(POLARITIES):
+            raise ValueError(f"dacs must be {' and '.join(POLARITIES)}")
+        for polarity, dac in self.dacs.items():
+            if dac.polarity != polarity or len(dac.v_open) != codes:
+                raise ValueError(f"dacs.{polarity} must be a {polarity} driver of {codes} codes")
+        found = [model.r_feedback for model in self.senseamps]
+        if len(found) != len(wanted) or not np.allclose(found, wanted, rtol=1e-9, atol=0):
+            raise ValueError(f"senseamps must have the chip's feedback resistances, {wanted} ohm, in this order")
+        if self.energy is not None and any(len(dac.power_open) != codes for dac in self.energy.dacs.values()):
+            raise ValueError(f"energy.dacs must be drivers of {codes} codes")
+        if self.mismatch is not None:
+            names = {len(dac.parameters.names) for dac in self.mismatch.dacs.values()}
+            if names - {1 + self.chip.dac.bits} or len(self.mismatch.cell.names) != 1:
+                raise ValueError("mismatch must have an offset and a weight for each bit, and one parameter of cells")
+        if self.climate is not None:
+            self.climate.require_blocks(self.cell, self.dacs, len(self.senseamps))
+        return self
 
     @cached_property
     def hash(self) -> str:
