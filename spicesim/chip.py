@@ -5,15 +5,15 @@ All values are SI floats. In a TOML file a value may also be text with a prefix 
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import tomlkit
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from spicesim.blocks import ChargeDac, Comparator, CurrentDac, Integrator, Mirror, SarAdc, WordLineDriver
+from spicesim.documents import read_toml, validate
 from spicesim.errors import SpecError
 from spicesim.files import write_text
 from spicesim.gate import BLOCK_CARDS, require_circuit
@@ -297,32 +297,7 @@ class Chip(Section):
         data = self.model_dump()
         for key, value in sections.items():
             data[key] = {**(data[key] or {}), **value} if isinstance(value, dict) and key in data else value
-        return _validate(data, "chip")
-
-
-def _validate(data: dict[str, Any], source: str) -> Chip:
-    """Build a chip from plain data; `source` names it in messages."""
-    try:
-        return Chip.model_validate(data)
-    except ValidationError as error:
-        raise SpecError(f"{source}: {_first_problem(error)}") from None
-
-
-def _first_problem(error: ValidationError) -> str:
-    """Say the first problem pydantic found, in one line: where, what, wanted."""
-    # an unknown key explains a missing one, when it is misspelt
-    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-    count = error.error_count()
-    where = ".".join(str(part) for part in first["loc"])
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        text = f"unknown key {where!r}; remove it or see 'spicesim init' for the keys there are"
-    elif first["type"] == "missing":
-        text = f"key {where!r} is missing"
-    else:
-        got = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
-        text = f"{where}: {message}{got}" if where else message
-    return text + (f" (and {count - 1} more)" if count > 1 else "")
+        return validate(Chip, data, "chip")
 
 
 def load_chip(path: str | Path) -> Chip:
@@ -334,16 +309,9 @@ def load_chip(path: str | Path) -> Chip:
         If the file is not there, is no TOML, or does not describe a possible chip.
     """
     path = Path(path)
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SpecError(f"no chip description {path}; make one with: spicesim init -o {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"cannot read chip description {path}: {error}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise SpecError(f"{path} is not valid TOML: {error}") from None
+    data = read_toml(path, "chip description", f"make one with: spicesim init -o {path}")
     _resolve_paths(data, path.parent)
-    chip = _validate(data, str(path))
+    chip = validate(Chip, data, str(path))
     chip.require_near(path.parent)
     return chip
 
@@ -352,7 +320,8 @@ def _resolve_paths(data: dict[str, Any], folder: Path) -> None:
     """Let relative paths start at the description's own folder, wherever the command runs; misfits are found later."""
     process = data.get("process", {})
     if isinstance(process, dict):
-        for model in process.get("models", []):
+        models = process.get("models")
+        for model in models if isinstance(models, list) else ():
             if isinstance(model, dict) and isinstance(model.get("path"), str) and not has_scheme(model["path"]):
                 model["path"] = str((folder / model["path"]).resolve())
         if isinstance(process.get("osdi"), list) and all(isinstance(file, str) for file in process["osdi"]):

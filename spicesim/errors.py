@@ -3,6 +3,8 @@
 A message says what is wrong, what was got, what is wanted (with units) and what to do next, in one line.
 """
 
+from reprlib import Repr
+
 __all__ = [
     "CalibrationError",
     "ConvergenceError",
@@ -16,7 +18,21 @@ __all__ = [
     "SpiceSimError",
     "StorageError",
     "ValidityError",
+    "quote",
 ]
+
+_QUOTED = 80
+"""Most letters of a value that a message quotes."""
+_repr = Repr()
+_repr.maxstring = _repr.maxother = _QUOTED
+
+
+def quote(value: object) -> str:
+    """Return what a message shows of a value that was got: its ``repr`` on one line, cut where it is long."""
+    if isinstance(value, int) and value.bit_length() > 256:
+        return f"an integer of {value.bit_length()} bits"
+    text = " ".join(_repr.repr(value).split())
+    return text if len(text) <= _QUOTED else f"{text[: _QUOTED - 3]}..."
 
 
 class SpiceSimError(Exception):

@@ -7,28 +7,23 @@ processes around it would only cost memory and start-up time. Any backend of job
 
 import contextlib
 import hashlib
-import io
 import os
 import re
 import socket
 import warnings
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from functools import cache
 from pathlib import Path
 
 import joblib
-import numpy as np
 from tqdm import tqdm
 
+from spicesim.cache import cache_folder, keep, read_kept
 from spicesim.errors import MissingDependencyError, SimulationError, SimulationTimeoutError, SpecError, StorageError
-from spicesim.files import write_bytes
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.batch import BatchSimulator, ngspice_version
 from spicesim.ngspice.outcome import Results
-from spicesim.ngspice.rawfile import Plot
 
 __all__ = ["cache_folder", "find_kept", "model_hash", "netlist_hash", "run_all", "run_each", "use_scheduler"]
 
@@ -36,12 +31,6 @@ _HOPELESS = 8
 """Failures after which a campaign is given up if fewer runs went well: the rest would most likely fail, too."""
 _POOLS = 3
 """Times that a pool of processes is made anew after one of them was killed."""
-
-
-def cache_folder() -> Path:
-    """Return where results are kept: ``$SPICESIM_CACHE``, or ``~/.cache/spicesim``."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("SPICESIM_CACHE") or Path(home) / "spicesim")
 
 
 @cache
@@ -71,40 +60,9 @@ def netlist_hash(netlist: Netlist) -> str:
     return digest.hexdigest()[:32]
 
 
-def _path(digest: str) -> Path:
-    return cache_folder() / "results" / f"{digest}.npz"
-
-
-def _load(path: Path, netlist: Netlist) -> Results | None:
-    """Read a kept result; one that is damaged counts as absent."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            plots = tuple(
-                Plot(name=name, vectors={probe: archive[f"{k} {probe}"] for probe in map(str.lower, netlist.probes)})
-                for k, name in enumerate(netlist.plots)
-            )
-            aid = str(archive["aid"]) if "aid" in archive.files else ""
-            return Results(plots=plots, seconds=float(archive["seconds"]), aid=aid)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
-        return None
-
-
-def _keep(path: Path, netlist: Netlist, results: Results) -> None:
-    buffer = io.BytesIO()
-    arrays = {
-        f"{k} {probe}": plot.vectors[probe]
-        for k, plot in enumerate(results)
-        for probe in map(str.lower, netlist.probes)
-    }
-    if results.aid:
-        arrays["aid"] = np.array(results.aid)
-    np.savez_compressed(buffer, allow_pickle=False, seconds=np.array(results.seconds), **arrays)
-    write_bytes(path, buffer.getvalue())
-
-
 def find_kept(netlist: Netlist) -> Results | None:
     """Return the result of a netlist simulated before, None if there is none."""
-    return _load(_path(netlist_hash(netlist)), netlist)
+    return read_kept(netlist_hash(netlist), netlist)
 
 
 @contextlib.contextmanager
@@ -217,10 +175,9 @@ def run_each(
     """
     simulator = simulator or BatchSimulator()
     digests = [netlist_hash(netlist) for netlist in netlists]
-    paths = [_path(digest) for digest in digests]
     found: dict[int, Results | SimulationError] = {}
     for k, netlist in enumerate(netlists):
-        if (results := _load(paths[k], netlist)) is not None:
+        if (results := read_kept(digests[k], netlist)) is not None:
             found[k] = results
     if len(found) == len(netlists):
         return list(found.values())
@@ -247,7 +204,7 @@ def run_each(
                         found[k] = outcome
                         bar.update()
                         if isinstance(outcome, Results):
-                            _keep(paths[k], netlists[k], outcome)
+                            keep(digests[k], netlists[k], outcome)
                             continue
                         failed += 1
                         if failed >= _HOPELESS and 2 * failed > sum(k in found for k in todo):

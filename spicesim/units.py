@@ -3,8 +3,9 @@
 import math
 import re
 from decimal import Decimal
+from numbers import Real
 
-from spicesim.errors import SpecError
+from spicesim.errors import SpecError, quote
 
 __all__ = ["format_si", "parse_quantity", "spice_number"]
 
@@ -13,6 +14,8 @@ _EXPONENTS = {
     "k": 3, "M": 6, "Meg": 6, "meg": 6, "G": 9, "T": 12,
 }  # fmt: skip
 _QUANTITY = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(Meg|meg|[afpnuµμmkMGT]?)\s*(\S*)\s*")
+_LONGEST = 1000
+"""Letters of a quantity; a longer one is none."""
 _UNITS = {"", "V", "A", "S", "ohm", "Ω", "F", "H", "s", "Hz", "W", "J", "m"}
 
 
@@ -26,24 +29,29 @@ def parse_quantity(value: float | int | str) -> float:
     SpecError
         If the text is no number, has an unknown prefix or unit, or is not finite.
     """
-    if isinstance(value, bool):
-        raise SpecError(f"expected a number, got {value}")
-    if isinstance(value, int | float):
-        number = float(value)
-    else:
-        text = str(value)
-        if text.strip() == "m":
-            raise SpecError("expected a number, got 'm'")
-        match = _QUANTITY.fullmatch(text)
-        if match is None:
-            raise SpecError(f"expected a number with an optional SI prefix such as '10u', got {value!r}")
-        digits, prefix, unit = match.groups()
-        if unit not in _UNITS:
-            raise SpecError(f"unknown unit {unit!r} in {value!r}; use one of {', '.join(sorted(_UNITS - {''}))}")
-        number = float(Decimal(digits).scaleb(_EXPONENTS[prefix]))  # "50u" is 5e-5 to the last bit
+    try:
+        number = _parse_text(value) if isinstance(value, str) else _plain_number(value)
+    except ArithmeticError:  # an integer or an exponent beyond all doubles
+        number = math.inf
     if not math.isfinite(number):
-        raise SpecError(f"expected a finite number, got {value!r}")
+        raise SpecError(f"expected a finite number, got {quote(value)}")
     return number
+
+
+def _plain_number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise SpecError(f"expected a number, got {quote(value)}")
+    return float(value)
+
+
+def _parse_text(text: str) -> float:
+    match = _QUANTITY.fullmatch(text) if len(text) <= _LONGEST and text.strip() != "m" else None
+    if match is None:
+        raise SpecError(f"expected a number with an optional SI prefix such as '10u', got {quote(text)}")
+    digits, prefix, unit = match.groups()
+    if unit not in _UNITS:
+        raise SpecError(f"unknown unit {quote(unit)} in {quote(text)}; use one of {', '.join(sorted(_UNITS - {''}))}")
+    return float(Decimal(digits).scaleb(_EXPONENTS[prefix]))  # "50u" is 5e-5 to the last bit
 
 
 def spice_number(value: float) -> str:

@@ -8,13 +8,19 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, mo
 
 from spicesim.gate import require_line
 
-__all__ = ["FloatArray", "Floats", "Model"]
+__all__ = ["FloatArray", "Floats", "Model", "require_positive", "require_rising", "require_shape"]
 
 Floats = npt.NDArray[np.float64]
 
 
 def _to_array(value: Any) -> Floats:
-    array = np.array(value, dtype=float)
+    try:
+        array = np.array(value)
+    except (ValueError, TypeError, OverflowError):  # ragged, or too deep
+        array = np.array(None)
+    if array.dtype.kind not in "iuf":
+        raise ValueError("must be an array of numbers, all of its lists of one length")
+    array = array.astype(float)
     if not np.isfinite(array).all():
         raise ValueError("must hold finite numbers only")
     array.flags.writeable = False
@@ -25,6 +31,30 @@ FloatArray = Annotated[
     np.ndarray[Any, np.dtype[np.float64]], BeforeValidator(_to_array), PlainSerializer(np.ndarray.tolist)
 ]
 """Type of an array field."""
+
+
+def require_shape(name: str, array: Floats, *shape: int | None) -> None:
+    """Refuse an array of another shape; None stands for any length of one or more."""
+    fits = array.ndim == len(shape) and all(
+        got >= 1 if wanted is None else got == wanted for got, wanted in zip(array.shape, shape, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join("any" if size is None else str(size) for size in shape)
+        raise ValueError(f"{name} must have shape ({wanted}), got {array.shape}")
+
+
+def require_rising(name: str, values: npt.ArrayLike, least: int = 2) -> None:
+    """Refuse what is no list of at least some rising numbers."""
+    array = np.asarray(values, dtype=float)
+    if array.ndim != 1 or len(array) < least or not (np.diff(array) > 0).all():
+        raise ValueError(f"{name} must be a list of {least} or more rising numbers")
+
+
+def require_positive(**values: float) -> None:
+    """Refuse numbers that are not positive."""
+    for name, value in values.items():
+        if not value > 0:
+            raise ValueError(f"{name} must be > 0, got {value:g}")
 
 
 class Model(BaseModel):

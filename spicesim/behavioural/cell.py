@@ -7,7 +7,7 @@ import numpy.typing as npt
 from numpy.polynomial import chebyshev
 from pydantic import model_validator
 
-from spicesim.behavioural.arrays import FloatArray, Floats, Model
+from spicesim.behavioural.arrays import FloatArray, Floats, Model, require_positive, require_rising
 from spicesim.cells import BiasedPolynomial, voltage_terms
 from spicesim.errors import MappingError
 
@@ -45,6 +45,12 @@ class CellModel(Model):
             raise ValueError(f"coefficients must have three axes, got {self.coefficients.ndim}")
         if not 0 <= self.folds < len(self.coefficients):
             raise ValueError(f"folds must lie in 0..{len(self.coefficients) - 1}, got {self.folds}")
+        _ = self.cell  # which has its own demands on shape, scale and limits
+        require_positive(v_read=self.v_read, g_limits=self.g_limits[0])
+        require_rising("g_limits", self.g_limits)
+        low, high = self.conductance_range
+        if not 0 < low < high:
+            raise ValueError(f"the conductance of cells must rise with that of devices, got {low:g}..{high:g} S")
         return self
 
     @property

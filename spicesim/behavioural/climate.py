@@ -1,12 +1,14 @@
 """Climate: what other temperatures and process corners make of a chip's blocks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 from scipy.interpolate import CubicSpline, PchipInterpolator
 
-from spicesim.behavioural.arrays import FloatArray, Floats, Model
+from spicesim.behavioural.arrays import FloatArray, Floats, Model, require_rising, require_shape
+from spicesim.behavioural.cell import CellModel
 from spicesim.behavioural.converter import Polarity
 from spicesim.behavioural.dac import DacModel
 from spicesim.errors import CalibrationError
@@ -79,6 +81,33 @@ class ClimateModel(Model):
     """Largest error of an output at each, as a fraction of full scale."""
     corner_errors: dict[str, float] = Field(default_factory=dict)
     """The same at each corner, whose blocks were simulated but not its tiles."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(self.temperatures) != len(self.temperatures_c):
+            raise ValueError("temperatures need one value each")
+        if self.temperature_c in self.temperatures_c or len(set(self.temperatures_c)) < len(self.temperatures_c):
+            raise ValueError("temperatures must differ")
+        for currents in self.sense_currents:
+            require_rising("sense_currents", currents)
+        return self
+
+    def require_blocks(self, cell: CellModel, dacs: Mapping[Polarity, DacModel], senseamps: int) -> None:
+        """Refuse changes of other numbers than those that the blocks have."""
+        if len(self.sense_currents) != senseamps:
+            raise ValueError(f"sense_currents must be of {senseamps} amplifiers, got {len(self.sense_currents)}")
+        for condition in (*self.temperatures, *self.corners.values()):
+            require_shape("cell", condition.cell, *cell.coefficients.shape)
+            if set(condition.dacs) != set(dacs) or len(condition.senseamps) != senseamps:
+                raise ValueError("a condition must have a change of every driver and every amplifier")
+            for polarity, change in condition.dacs.items():
+                require_shape("v_open", change.v_open, len(dacs[polarity].v_open))
+                require_shape("droop", change.droop, len(change.knots), None)
+                require_rising("knots", change.knots)
+                if change.knots[0] < 0 or change.knots[-1] >= len(change.v_open) or change.droop.shape[1] < 2:
+                    raise ValueError("knots must be codes, with two currents or more each")
+            for change_of_amplifier, currents in zip(condition.senseamps, self.sense_currents, strict=True):
+                require_shape("senseamps", change_of_amplifier, 2, len(currents))
 
     @property
     def errors(self) -> dict[str, float]:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from pydantic import model_validator
 from scipy.interpolate import CubicSpline
 
-from spicesim.behavioural.arrays import FloatArray, Floats, Model
+from spicesim.behavioural.arrays import FloatArray, Floats, Model, require_positive, require_rising, require_shape
 from spicesim.ports import PortTables
 
 __all__ = ["DacModel"]
@@ -31,6 +31,14 @@ class DacModel(Model):
     def _check(self) -> Self:
         if self.droop.ndim != 2 or self.droop.shape[0] != len(self.knots) or self.droop.shape[1] % 2 == 0:
             raise ValueError("droop must have one row a knot and an odd number of currents")
+        require_positive(i_limit=self.i_limit)
+        require_shape("v_open", self.v_open, None)
+        require_rising("knots", self.knots)
+        if self.knots[0] < 0 or self.knots[-1] >= len(self.v_open):
+            raise ValueError(f"knots must be codes, 0..{len(self.v_open) - 1}")
+        require_rising("v_open at the knots", self.v_open[list(self.knots)])
+        if self.droop.shape[1] < 3 or (np.diff(self.droop_of_codes(), axis=1) < 0).any():
+            raise ValueError("droop must have three currents or more, and must not fall with them at any code")
         return self
 
     @property

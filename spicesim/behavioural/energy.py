@@ -7,7 +7,7 @@ import numpy.typing as npt
 from pydantic import model_validator
 from scipy.interpolate import PchipInterpolator
 
-from spicesim.behavioural.arrays import FloatArray, Floats, Model
+from spicesim.behavioural.arrays import FloatArray, Floats, Model, require_positive, require_rising, require_shape
 from spicesim.behavioural.converter import Polarity
 from spicesim.behavioural.feedback import find_amplifier
 from spicesim.behavioural.tile import BehaviouralTile, TileState
@@ -40,6 +40,11 @@ class DacEnergy(Model):
             raise ValueError("power_loaded must have one row a knot")
         if self.rise.shape != self.fall.shape or len(self.power_open) != 2 ** len(self.rise):
             raise ValueError("rise and fall need one value a bit")
+        require_positive(i_limit=self.i_limit)
+        require_rising("knots", self.knots)
+        require_shape("power_open", self.power_open, None)
+        if self.power_loaded.shape[1] < 2:
+            raise ValueError("power_loaded must have two currents or more")
         return self
 
     def power(self, codes: Codes, currents: Floats) -> Floats:
@@ -96,6 +101,13 @@ class AmplifierEnergy(Model):
     """Drawn from the supply, one value a current [W]."""
     charge: float
     """Drawn from the supply for a swing of the output, either way, beyond the power at rest [J/V]."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        require_positive(r_feedback=self.r_feedback, i_limit=self.i_limit)
+        if self.power.ndim != 1 or len(self.power) < 2:
+            raise ValueError("power must be a list of two numbers or more")
+        return self
 
     def at(self, currents: Floats) -> Floats:
         """Return the power at currents of any shape [W]."""

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import model_validator
 from scipy.interpolate import PchipInterpolator
 
-from spicesim.behavioural.arrays import FloatArray, Floats, Model
+from spicesim.behavioural.arrays import FloatArray, Floats, Model, require_rising, require_shape
 from spicesim.behavioural.converter import Polarity
 from spicesim.behavioural.feedback import find_amplifier
 from spicesim.behavioural.senseamp import SenseAmplifierModel
@@ -41,6 +41,8 @@ class Gaussian(Model):
         count = len(self.names)
         if self.mean.shape != (count,) or self.covariance.shape != (count, count):
             raise ValueError(f"mean and covariance must be of {count} parameters")
+        if (np.diag(self.covariance) < 0).any():
+            raise ValueError("variances must not be negative")
         return self
 
     @classmethod
@@ -100,6 +102,12 @@ class SenseAmplifierMismatch(Model):
     """Gain, and the sizes of the components."""
     residual: float
     """Largest error of a table by these parameters, over held-out instances [V]."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        require_rising("currents", self.currents)
+        require_shape("components", self.components, len(self.parameters.names) - 1, 2, len(self.currents))
+        return self
 
     def tables(self, nominal: SenseAmplifierModel, parameters: Floats) -> tuple[CubicTables, CubicTables]:
         """Return the tables of amplifiers with these parameters (columns, 1 + components).

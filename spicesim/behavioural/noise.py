@@ -7,7 +7,7 @@ import numpy.typing as npt
 from pydantic import model_validator
 from scipy.interpolate import PchipInterpolator
 
-from spicesim.behavioural.arrays import FloatArray, Floats, Model
+from spicesim.behavioural.arrays import FloatArray, Floats, Model, require_positive, require_rising, require_shape
 from spicesim.behavioural.feedback import find_amplifier
 from spicesim.errors import CalibrationError, SpecError, ValidityError
 
@@ -41,6 +41,17 @@ class AmplifierNoise(Model):
     def _check(self) -> Self:
         if not len(self.conductances) == len(self.variance) == len(self.driver_variance):
             raise ValueError("variances need one value a conductance")
+        require_rising("conductances", self.conductances)
+        for name in ("variance", "driver_variance"):
+            require_shape(name, getattr(self, name), len(self.conductances))
+            if (getattr(self, name) < 0).any():
+                raise ValueError(f"{name} must not be negative")
+        if self.frequencies.size:
+            require_rising("frequencies", self.frequencies)
+            require_positive(frequencies=float(self.frequencies[0]))
+            require_shape("density", self.density, len(self.frequencies))
+            for name in ("below", "driver_below"):
+                require_shape(name, getattr(self, name), len(self.conductances), len(self.frequencies))
         return self
 
     def without(self, low: float, high: float) -> Self:

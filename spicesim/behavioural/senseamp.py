@@ -8,7 +8,7 @@ import numpy.typing as npt
 from pydantic import model_validator
 from scipy.interpolate import PchipInterpolator
 
-from spicesim.behavioural.arrays import FloatArray, Floats, Model
+from spicesim.behavioural.arrays import FloatArray, Floats, Model, require_positive
 from spicesim.behavioural.parameter import Parameter
 from spicesim.behavioural.tables import CubicTables
 from spicesim.ports import PortTables
@@ -36,6 +36,13 @@ class SenseAmplifierModel(Model):
     def _check(self) -> Self:
         if self.v_in.shape != self.v_out.shape or self.v_in.ndim != 1:
             raise ValueError("v_in and v_out must be two equally long lists")
+        require_positive(r_feedback=self.r_feedback, i_limit=self.i_limit)
+        if len(self.v_in) < 3 or (np.diff(self.v_in) < 0).any():
+            raise ValueError("v_in must have three numbers or more and must not fall")
+        if missing := {"rail_low", "rail_high"} - set(self.parameters):
+            raise ValueError(f"parameters lack {min(missing)!r}")
+        if not self.linear_limits[0] < 0 < self.linear_limits[1] or not self.full_scale > 0:
+            raise ValueError("the linear range and the rails must lie on both sides of 0 V")
         return self
 
     @property

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import model_validator
 from scipy.interpolate import PchipInterpolator, RectBivariateSpline
 
-from spicesim.behavioural.arrays import FloatArray, Floats, Model
+from spicesim.behavioural.arrays import FloatArray, Floats, Model, require_rising, require_shape
 
 __all__ = ["AmplifierStages", "DriverShapes", "FineTable", "SettlingCheck", "SettlingModel"]
 
@@ -21,6 +21,8 @@ _NOTHING = np.empty(0)
 
 FINE = 10e-3
 """Grid to which tables of inner nodes are refined; between its points they are linear [V]."""
+FARTHEST = 20.0
+"""Voltage beyond all that circuits of this kind have: bounds the tables [V]."""
 FINE_INPUT = 2e-3
 """The same of the input [V]."""
 
@@ -98,10 +100,18 @@ class AmplifierStages(Model):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        count = len(self.nodes)
+        for name in ("inputs", "nodes", "c_nodes", "c_inputs"):
+            require_rising(name, getattr(self, name))
+            low, high = getattr(self, name)[[0, -1]]
+            if max(-low, high) > FARTHEST:
+                raise ValueError(f"{name} must lie within {FARTHEST:g} V, got {low:g}..{high:g} V")
+        count, capacitances = len(self.nodes), len(self.c_nodes)
         for name in ("mesh_p", "mesh_n", "upper", "lower"):
-            if getattr(self, name).shape != (count, count):
-                raise ValueError(f"{name} must have shape ({count}, {count})")
+            require_shape(name, getattr(self, name), count, count)
+        require_shape("input_p", self.input_p, len(self.inputs), count)
+        for name in ("upper_c", "lower_c"):
+            require_shape(name, getattr(self, name), capacitances, capacitances, 4)
+        require_shape("input_c", self.input_c, len(self.c_inputs), 2)
         return self
 
     @property
@@ -169,6 +179,8 @@ class DriverShapes(Model):
     def _check(self) -> Self:
         if self.shares.shape != (len(self.loads), len(self.steps), len(self.times)):
             raise ValueError("shares must have shape (loads, steps, times)")
+        for name in ("times", "steps", "loads"):
+            require_rising(name, getattr(self, name))
         return self
 
     def share(self, steps: Floats, loads: Floats) -> Floats:

@@ -9,13 +9,13 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, ValidationError
+from pydantic import Field, model_validator
 from scipy.interpolate import PchipInterpolator
 
 from spicesim.behavioural.arrays import FloatArray, Model
 from spicesim.behavioural.cell import CellModel
 from spicesim.behavioural.climate import ClimateModel, Condition
-from spicesim.behavioural.converter import AdcRange, Polarity
+from spicesim.behavioural.converter import POLARITIES, AdcRange, Polarity
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.energy import EnergyModel
 from spicesim.behavioural.feedback import find_amplifier
@@ -32,7 +32,8 @@ from spicesim.calibration.plan import PlanSummary
 from spicesim.calibration.senseamp import named_parameters
 from spicesim.calibration.verdict import Verdict
 from spicesim.chip import Chip
-from spicesim.errors import CalibrationError
+from spicesim.documents import read_json, validate
+from spicesim.errors import CalibrationError, quote
 from spicesim.files import write_text
 from spicesim.metrics import largest
 
@@ -132,6 +133,28 @@ class Calibration(Model):
     """How blocks of one kind differ from each other."""
     climate: ClimateModel | None = None
     """What other temperatures and corners make of the blocks."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        """Refuse blocks that are not those of the chip."""
+        codes, wanted = 2**self.chip.dac.bits, sorted(self.chip.sense_amplifier.r_feedback)
+        if set(self.dacs) != set(POLARITIES):
+            raise ValueError(f"dacs must be {' and '.join(POLARITIES)}")
+        for polarity, dac in self.dacs.items():
+            if dac.polarity != polarity or len(dac.v_open) != codes:
+                raise ValueError(f"dacs.{polarity} must be a {polarity} driver of {codes} codes")
+        found = [model.r_feedback for model in self.senseamps]
+        if len(found) != len(wanted) or not np.allclose(found, wanted, rtol=1e-9, atol=0):
+            raise ValueError(f"senseamps must have the chip's feedback resistances, {wanted} ohm, in this order")
+        if self.energy is not None and any(len(dac.power_open) != codes for dac in self.energy.dacs.values()):
+            raise ValueError(f"energy.dacs must be drivers of {codes} codes")
+        if self.mismatch is not None:
+            names = {len(dac.parameters.names) for dac in self.mismatch.dacs.values()}
+            if names - {1 + self.chip.dac.bits} or len(self.mismatch.cell.names) != 1:
+                raise ValueError("mismatch must have an offset and a weight for each bit, and one parameter of cells")
+        if self.climate is not None:
+            self.climate.require_blocks(self.cell, self.dacs, len(self.senseamps))
+        return self
 
     @cached_property
     def hash(self) -> str:
@@ -371,57 +394,36 @@ def load_calibration(path: str | Path) -> Calibration:
     Raises
     ------
     CalibrationError
-        If the file is not there, damaged or edited, of another schema, or no calibration.
+        If the file is not there, is no calibration of this version, or was damaged or edited since it was written.
     """
     path = Path(path)
     remedy = f"run: spicesim calibrate CHIP.toml -o {path.name}"
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise CalibrationError(f"no calibration {path}; {remedy}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise CalibrationError(f"cannot read {path}: {error}; {remedy}") from None
-    try:
-        document = _upgrade(json.loads(text), path)
-        head = {name: document.pop(name, None) for name in _HEAD} if isinstance(document, dict) else {}
-        calibration = Calibration.model_validate(document)
-    except json.JSONDecodeError as error:
-        raise CalibrationError(f"{path} is no calibration or is damaged ({error}); {remedy}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+    document = read_json(path, "calibration", remedy, CalibrationError)
+    if (version := document.get("schema_version")) != _VERSION:
+        kind = f"has schema_version {quote(version)}" if "schema_version" in document else "is no calibration"
+        raise CalibrationError(f"{path} {kind}, and this spicesim reads version {_VERSION}; {remedy}")
+    head = {name: document.pop(name, None) for name in _HEAD}
+    if head["checksum"] != _checksum(document):
+        what = "has no checksum" if head["checksum"] is None else "does not match its checksum"
         raise CalibrationError(
-            f"{path} is no calibration of this version or is damaged ({where or 'file'}: {first['msg']}); {remedy}"
-        ) from None
-    calibration.chip.require_near(path.parent)
-    if head["checksum"] is not None and head["checksum"] != _checksum(document):
-        raise CalibrationError(
-            f"{path} was edited or damaged after it was written, its content does not match its checksum; restore it, "
-            f"or {remedy}"
+            f"{path} was edited or damaged after it was written, its content {what}; restore it, or {remedy}"
         )
+    calibration = validate(Calibration, document, f"{path} is no calibration", remedy, CalibrationError)
+    for name, own in {"chip_hash": calibration.chip.hash, "calibration_hash": calibration.hash}.items():
+        if head[name] != own:
+            raise CalibrationError(
+                f"{path} was edited, or written by another version of spicesim: its {name} is {quote(head[name])}, "
+                f"its content makes it {own}; {remedy}"
+            )
+    calibration.chip.require_near(path.parent)
     return calibration
 
 
-_NEWEST = 2
+_VERSION = 2
 _HEAD = ("checksum", "chip_hash", "calibration_hash")
-"""What a file has beyond the fields; files written before have none of it."""
+"""What a file has beyond the fields. Files of version 1 had none of it, so nothing tells whether they are whole."""
 
 
 def _checksum(document: Any) -> str:
     """Hash the content of a file, however it is laid out."""
     return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def _upgrade(document: Any, path: Path) -> Any:
-    """Bring a document of an older schema to the newest one.
-
-    Version 1 knew neither costs, aids and failures nor a plan; what is there has the same meaning.
-    """
-    if not isinstance(document, dict) or not isinstance(version := document.get("schema_version"), int):
-        return document
-    if version > _NEWEST:
-        raise CalibrationError(
-            f"{path} has schema_version {version}, and this spicesim reads up to {_NEWEST}; install a newer one, or "
-            f"run: spicesim calibrate CHIP.toml -o {path.name}"
-        )
-    return {**document, "schema_version": _NEWEST} if version == 1 else document

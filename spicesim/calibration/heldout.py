@@ -1,8 +1,11 @@
 """Held-out points: what a model predicts where it was not fitted, and what ngspice says there."""
 
-import numpy as np
+from typing import Self
 
-from spicesim.behavioural.arrays import FloatArray, Floats, Model
+import numpy as np
+from pydantic import model_validator
+
+from spicesim.behavioural.arrays import FloatArray, Floats, Model, require_positive, require_shape
 from spicesim.metrics import largest, percentile, rms
 
 __all__ = ["ErrorSummary", "HeldOut"]
@@ -34,6 +37,14 @@ class HeldOut(Model):
     """Ngspice, shape (points,)."""
     predicted: FloatArray
     """The model, shape (points,)."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        require_shape("measured", self.measured, None)
+        for name, points in {"predicted": self.predicted, **self.coordinates}.items():
+            require_shape(name, points, len(self.measured))
+        require_positive(full_scale=self.full_scale)
+        return self
 
     @property
     def errors(self) -> Floats:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from spicesim.behavioural.arrays import Model
 from spicesim.behavioural.converter import POLARITIES, Polarity
@@ -14,7 +14,7 @@ from spicesim.calibration.dac import DacPlan, plan_dac
 from spicesim.calibration.designs import Filling
 from spicesim.calibration.senseamp import SenseAmplifierPlan, plan_senseamp
 from spicesim.chip import Chip
-from spicesim.errors import SpecError
+from spicesim.documents import read_json, validate
 from spicesim.files import write_text
 
 __all__ = ["DesignSummary", "Plan", "PlanSummary", "Round", "TilePlan", "load_plan", "plan_calibration", "summarise"]
@@ -184,14 +184,8 @@ def load_plan(path: str | Path) -> Plan:
     SpecError
         If the file is not there, damaged, or no plan.
     """
-    remedy = f"make one with: spicesim calibrate CHIP.toml --dry-run --plan {Path(path).name}"
-    try:
-        plan = Plan.model_validate_json(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"cannot read the plan {path}: {error}; {remedy}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise SpecError(f"{path} is no plan ({where or 'file'}: {first['msg']}); {remedy}") from None
-    plan.chip.require_near(Path(path).parent)
+    path = Path(path)
+    remedy = f"make one with: spicesim calibrate CHIP.toml --dry-run --plan {path.name}"
+    plan = validate(Plan, read_json(path, "plan", remedy), f"{path} is no plan", remedy)
+    plan.chip.require_near(path.parent)
     return plan

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 
-from spicesim.errors import SpecError
+from spicesim.errors import SpecError, quote
 
 __all__ = [
     "FUNCTIONS",
@@ -50,15 +50,21 @@ def read_number(text: str) -> float:
     """
     found = _SIGNED.fullmatch(text.strip())
     if found is None:
-        raise SpecError(f"expected a number such as 5e-06 or 5u, got {text!r}")
-    return float(Decimal(found[1] + found[2]).scaleb(_SUFFIXES[found[3].lower()]))
+        raise SpecError(f"expected a number such as 5e-06 or 5u, got {quote(text)}")
+    try:
+        number = float(Decimal(found[1] + found[2]).scaleb(_SUFFIXES[found[3].lower()]))
+    except ArithmeticError:  # an exponent beyond all doubles
+        number = math.inf
+    if not math.isfinite(number):
+        raise SpecError(f"expected a finite number, got {quote(text)}")
+    return number
 
 
 def plain_number(text: str) -> str:
     """Write a SPICE number with a suffix as one with an exponent, which every simulator reads alike."""
     found = _SIGNED.fullmatch(text.strip())
     if found is None:
-        raise SpecError(f"expected a number such as 5e-06 or 5u, got {text!r}")
+        raise SpecError(f"expected a number such as 5e-06 or 5u, got {quote(text)}")
     exponent = _SUFFIXES[found[3].lower()]
     if not exponent:
         return found[1] + found[2]

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from spicesim.errors import NetworkError
+from spicesim.errors import NetworkError, quote
 from spicesim.network.contraction import Contraction, contract_matmul, parse_einsum
 from spicesim.network.convolution import ConvGeometry
 from spicesim.network.model import node_attributes
@@ -78,7 +78,7 @@ def _parse_gemm(name: str, node: onnx.NodeProto, constants: Constants) -> Analog
     options = node_attributes(node)
     if node.input[1] not in constants:
         return f"Gemm {name!r} multiplies computed values and stays digital"
-    weights = constants[node.input[1]].astype(float)
+    weights = _numbers(name, node, constants, 1)
     if weights.ndim != 2:
         _reject(name, node, f"weights of shape {weights.shape} are no matrix", "export it again")
     weights = weights if options.get("transB", 0) else weights.T
@@ -90,7 +90,7 @@ def _parse_gemm(name: str, node: onnx.NodeProto, constants: Constants) -> Analog
     if len(node.input) > 2 and node.input[2]:
         if node.input[2] not in constants:
             _reject(name, node, "the bias is computed, not constant", "add it in a node of its own")
-        c = constants[node.input[2]].astype(float) * options.get("beta", 1.0)
+        c = _numbers(name, node, constants, 2) * options.get("beta", 1.0)
         if c.size not in (1, len(weights)) or (c.ndim == 2 and c.shape[0] != 1):
             _reject(name, node, f"a bias of shape {c.shape} differs from input to input", "use one a column")
         bias = np.broadcast_to(c.reshape(-1), len(weights)).copy()
@@ -105,7 +105,7 @@ def _parse_matmul(name: str, node: onnx.NodeProto, constants: Constants) -> Anal
     position = next((k for k in (1, 0) if node.input[k] in constants), None)
     if position is None:
         return f"MatMul {name!r} multiplies two computed values and stays digital"
-    weights = constants[node.input[position]].astype(float)
+    weights = _numbers(name, node, constants, position)
     if weights.ndim < 2:
         return f"MatMul {name!r} has weights of shape {weights.shape}, no matrix, and stays digital"
     if position == 1 and weights.size == weights.shape[-2] * weights.shape[-1]:
@@ -118,11 +118,11 @@ def _parse_matmul(name: str, node: onnx.NodeProto, constants: Constants) -> Anal
 
 def _parse_einsum(name: str, node: onnx.NodeProto, constants: Constants) -> AnalogNode | str:
     """Read a sum of products of two operands, one of them constant."""
-    equation = node_attributes(node)["equation"].decode()
+    equation = node_attributes(node)["equation"].decode(errors="replace")
     position = next((k for k, operand in enumerate(node.input) if operand in constants), None)
     if position is None:
         return f"Einsum {name!r} multiplies computed values and stays digital"
-    weights = constants[node.input[position]].astype(float)
+    weights = _numbers(name, node, constants, position)
     found = parse_einsum(equation, position, weights.shape)
     if found is None:
         return f"Einsum {name!r}, {equation!r}, is no product of vectors by a matrix and stays digital"
@@ -143,7 +143,7 @@ def _parse_conv(name: str, node: onnx.NodeProto, constants: Constants) -> Analog
     """Read a convolution along one or two dimensions; along one, images are one line high."""
     if node.input[1] not in constants:
         return f"Conv {name!r} multiplies computed values and stays digital"
-    weights = constants[node.input[1]].astype(float)
+    weights = _numbers(name, node, constants, 1)
     dimensions = weights.ndim - 2
     if dimensions not in (1, 2):
         _reject(name, node, f"its kernel has {dimensions} dimensions, not 1 or 2")
@@ -152,7 +152,10 @@ def _parse_conv(name: str, node: onnx.NodeProto, constants: Constants) -> Analog
     if len(node.input) > 2 and node.input[2]:
         if node.input[2] not in constants:
             _reject(name, node, "the bias is computed, not constant", "add it in a node of its own")
-        bias = constants[node.input[2]].astype(float)
+        bias = _numbers(name, node, constants, 2)
+        if bias.shape != weights.shape[:1]:
+            _reject(name, node, f"its bias has shape {bias.shape}, its weights {weights.shape}", "export it again")
+    _check_geometry(name, node, weights.shape, options)
     pads = tuple(options.get("pads", (0, 0) * dimensions))
     if min(pads) < 0:
         _reject(name, node, f"pads {pads} are negative", "crop its input in a node of its own")
@@ -170,6 +173,36 @@ def _parse_conv(name: str, node: onnx.NodeProto, constants: Constants) -> Analog
         ),
     )  # fmt: skip
 
+
+def _check_geometry(name: str, node: onnx.NodeProto, shape: tuple[int, ...], options: dict[str, Any]) -> None:
+    """Refuse attributes of a convolution that do not fit its weights or each other."""
+    dimensions, groups = len(shape) - 2, options.get("group", 1)
+    lengths = {"strides": dimensions, "dilations": dimensions, "kernel_shape": dimensions, "pads": 2 * dimensions}
+    for key, length in lengths.items():
+        values, least = options.get(key, [1] * length), None if key == "pads" else 1
+        if len(values) != length or (least is not None and min(values) < least) or max(values) > _FARTHEST:
+            _reject(name, node, f"{key} {quote(values)} are not {length} numbers of its kind", "export it again")
+    if tuple(options.get("kernel_shape", shape[2:])) != shape[2:]:
+        _reject(name, node, f"its kernel_shape {options['kernel_shape']} is not that of its weights {shape}")
+    if groups < 1 or shape[0] % groups or 0 in shape:
+        _reject(name, node, f"weights of shape {shape} are not {groups} groups", "export it again")
+    if options.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID", b"SAME_UPPER", b"SAME_LOWER"):
+        _reject(name, node, f"auto_pad {quote(options['auto_pad'])} is unknown", "export it again")
+
+
+def _numbers(name: str, node: onnx.NodeProto, constants: Constants, position: int) -> Floats:
+    """Return a constant operand as floats."""
+    array = constants[node.input[position]]
+    if array.dtype.kind not in "biufV" or array.dtype.names is not None:  # V: short floats of ml_dtypes
+        _reject(name, node, f"its constant {quote(node.input[position])} is of type {array.dtype}, no numbers")
+    if array.size == 0:
+        _reject(name, node, f"its constant {quote(node.input[position])} of shape {array.shape} is empty")
+    with np.errstate(invalid="ignore"):  # of a signalling NaN, which the mapping refuses by name
+        return array.astype(float)
+
+
+_FARTHEST = 2**20
+"""Strides, dilations, pads and kernels of a convolution at most; images are smaller."""
 
 _PARSERS: dict[str, Callable[[str, onnx.NodeProto, Constants], AnalogStep | str]] = {
     "Gemm": _parse_gemm, "MatMul": _parse_matmul, "Einsum": _parse_einsum, "Conv": _parse_conv,

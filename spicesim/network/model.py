@@ -1,6 +1,8 @@
 """The ONNX model as a file and as a program: loading, constants, and sessions of onnxruntime."""
 
+import os
 from collections.abc import Collection, Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import onnxruntime
 from spicesim.errors import NetworkError
 from spicesim.network.external_data import load_tensors, require_names
 from spicesim.network.layout import put_time_first
+from spicesim.network.soundness import first_line, require_sound
 
 __all__ = [
     "element_types",
@@ -58,10 +61,11 @@ def load_model(model: str | Path | onnx.ModelProto) -> onnx.ModelProto:
         except NetworkError:
             raise
         except Exception as error:  # protobuf's and onnx's errors have no common base
-            raise NetworkError(f"{path} is no ONNX model: {_first_line(error)}; export it again") from None
+            raise NetworkError(f"{path} is no ONNX model: {first_line(error)}; export it again") from None
     source = "the model" if isinstance(model, onnx.ModelProto) else str(model)
     if not loaded.graph.node:
         raise NetworkError(f"{source} is no ONNX model with nodes; export it again")
+    require_sound(loaded, source)
     if loaded.functions:
         loaded = onnx.inliner.inline_local_functions(loaded)
     for node in loaded.graph.node:
@@ -88,11 +92,26 @@ def open_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
     options.log_severity_level = 4  # errors are raised, not printed
-    onnxruntime.disable_telemetry_events()
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    _bound_memory()
     try:
         return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no common base
-        raise NetworkError(f"onnxruntime cannot load the network: {_first_line(error)}; export it again") from None
+        raise NetworkError(f"onnxruntime cannot load the network: {first_line(error)}; export it again") from None
+
+
+@cache
+def _bound_memory() -> None:
+    """Keep onnxruntime to half of the machine's memory: a file of some bytes may ask for any number of terabytes."""
+    onnxruntime.disable_telemetry_events()
+    onnxruntime.set_default_logger_severity(4)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    kind, place = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, onnxruntime.OrtMemType.DEFAULT
+    as_asked, default = 1, -1
+    onnxruntime.create_and_register_allocator(
+        onnxruntime.OrtMemoryInfo("Cpu", kind, 0, place),
+        onnxruntime.OrtArenaCfg(memory // 2, as_asked, default, default),
+    )
 
 
 def run_session(
@@ -112,7 +131,7 @@ def run_session(
     except Exception as error:  # onnxruntime's errors have no common base
         shapes = ", ".join(f"{name} {value.shape}" for name, value in values.items())
         raise NetworkError(
-            f"onnxruntime failed on {shapes}: {_first_line(error)}; check the shapes of the inputs"
+            f"onnxruntime failed on {shapes}: {first_line(error)}; check the shapes of the inputs"
         ) from None
 
 
@@ -178,8 +197,3 @@ def find_constants(model: onnx.ModelProto) -> dict[str, Array]:
 def node_attributes(node: onnx.NodeProto) -> dict[str, Any]:
     """Return a node's attributes as plain values."""
     return {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
-
-
-def _first_line(error: Exception) -> str:
-    """Return the first line of an error's message, shortened."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")

@@ -133,7 +133,11 @@ class AnalogNode:
         """Return products (batch, outputs) with their bias, in shape and type of the node's output for inputs `x`."""
         if self.bias is not None:
             y = y + self.bias
-        return np.ascontiguousarray(self.restore(y, x), dtype=x.dtype)
+        with np.errstate(over="ignore"):
+            result = np.ascontiguousarray(self.restore(y, x), dtype=x.dtype)
+        if not np.isfinite(result).all():
+            raise NetworkError(f"what {self.name!r} makes is beyond all numbers of type {x.dtype}; check its weights")
+        return result
 
     def restore(self, y: Floats, x: Array) -> Floats:
         """Return products (batch, outputs) in the shape of the node's output, for inputs `x`."""

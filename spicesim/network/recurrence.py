@@ -149,9 +149,12 @@ def parse_recurrence(name: str, node: onnx.NodeProto, constants: Mapping[str, Ar
     op, options = node.op_type, node_attributes(node)
     inputs: list[str] = [*node.input, *[""] * (_INPUTS - len(node.input))]
     x, w, r, b, lengths, *initial, peepholes = inputs
-    backward = _BACKWARD[options.get("direction", b"forward").decode()]
-    activations = [word.decode().lower() for word in options.get("activations", [])]
+    backward = _BACKWARD.get(options.get("direction", b"forward").decode(errors="replace"), ())
+    activations = [word.decode(errors="replace").lower() for word in options.get("activations", [])]
+    parameters = [constants[part] for part in (w, r, b) if part in constants]
     reasons = {
+        "runs in an unknown direction": not backward,
+        "has weights that are no numbers": any(part.dtype.kind not in "biuf" for part in parameters),
         "takes constant inputs": x in constants,
         "multiplies computed values": w not in constants or r not in constants,
         "adds a computed bias": bool(b) and b not in constants,

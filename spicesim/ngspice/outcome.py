@@ -2,7 +2,8 @@
 
 Ngspice's exit status alone is no answer: it is 0 for a netlist without analysis, for a floating node and for a failed
 ``.meas``. A run succeeds if the exit status is 0 **and** every expected plot is there with at least one point **and**
-every probe is there and finite **and** nothing was reported that spoils the numbers.
+every probe is there and finite **and** each plot has the size that its analysis asks for **and** nothing was reported
+that spoils the numbers.
 """
 
 import re
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spicesim.netlist.netlist import Netlist
+from spicesim.ngspice.extent import find_misfit
 from spicesim.ngspice.rawfile import Plot
 
 __all__ = ["Results", "failed_to_converge", "find_problem"]
@@ -100,7 +102,7 @@ def find_problem(
         return f"ngspice wrote no results{because}", ()
     waiting = list(plots)
     results: list[Plot] = []
-    for name in netlist.plots:
+    for name, card in zip(netlist.plots, netlist.analyses, strict=True):
         plot = next((p for p in waiting if p.name == name), None)
         if plot is None or plot.points == 0:
             return f"the analysis {name!r} gave no points{because}", ()
@@ -111,6 +113,8 @@ def find_problem(
                 return f"probe {probe} did not come back from {name!r}{because}", ()
             if not np.isfinite(vector).all():
                 return f"probe {probe} is not finite in {name!r}{because}", ()
+        if misfit := find_misfit(card, plot):
+            return f"the analysis {card!r} {misfit}{because}", ()
         results.append(plot)
     if said:
         remedy = "; look for a node without a path to ground" if "singular" in said.lower() else ""

@@ -54,7 +54,7 @@ def _read_plot(path: Path, data: bytes, header: str, start: int) -> tuple[Plot, 
     for line in lines:
         key, _, value = line.partition(":")
         if key == "Variables":
-            names = [entry.split()[1].lower() for entry in lines if entry.strip()]
+            names = [words[1].lower() for words in map(str.split, lines) if len(words) > 1]
         else:
             fields[key] = value.strip()
     try:
@@ -63,8 +63,12 @@ def _read_plot(path: Path, data: bytes, header: str, start: int) -> tuple[Plot, 
         name = fields["Plotname"]
     except (KeyError, ValueError):
         raise SimulationError(f"{path} has a damaged header") from None
+    if points < 0 or count < 1 or len(set(names)) != count:
+        raise SimulationError(
+            f"{path} has a damaged header: {count} variables, named {len(set(names))}, {points} points"
+        )
     end = start + points * count * dtype.itemsize
-    if len(names) != count or end > len(data):
+    if end > len(data):
         raise SimulationError(f"{path} is cut short: {count} variables x {points} points do not fit")
     table = np.frombuffer(data[start:end], dtype).reshape(points, count)
     return Plot(name=name, vectors={n: table[:, k].copy() for k, n in enumerate(names)}), end

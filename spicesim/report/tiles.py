@@ -38,8 +38,8 @@ def _verdict(calibration: Calibration) -> str:
     accepted = f" It was accepted all the same: {verdict.accepted}." if verdict.accepted and not verdict.is_met else ""
     return (
         f"The calibration claims outputs within {percent(verdict.claim)} % of full scale: twice the largest error "
-        f"found here, or what the cells of a column can add up to ({percent(verdict.cells.error)} %, {verdict.cells.where}), "
-        f"whichever is more; {percent(verdict.asked)} % was asked for.{missed}{accepted}"
+        f"found here, or what the cells of a column can add up to ({percent(verdict.cells.error)} %, "
+        f"{verdict.cells.where}), whichever is more; {percent(verdict.asked)} % was asked for.{missed}{accepted}"
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from spicesim.calibration.calibrate import calibrate
-from spicesim.calibration.calibration import load_calibration
+from spicesim.calibration.calibration import _HEAD, _checksum, load_calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.cell import plan_cell
 from spicesim.calibration.tiles import build_cases, check_tiles, random_matrices, tile_netlist
@@ -75,14 +75,19 @@ def test_resistive_cells_need_few_orders():
     assert judged.test["cell current"].max_error < 1e-8
 
 
+def seal(document):
+    """Write the checksum anew, as somebody who edits a file on purpose may."""
+    return {**document, "checksum": _checksum({name: document[name] for name in document if name not in _HEAD})}
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
         (lambda text: text[: len(text) // 2], "damaged"),
         (lambda text: "{}", "no calibration"),
         (lambda text: "", "no calibration"),
-        (lambda text: text.replace('"schema_version": 2', '"schema_version": 99', 1), "reads up to 2"),
-        (lambda text: text.replace('"v_out": [', '"v_out": ["x", ', 1), "v_out"),
+        (lambda text: text.replace('"schema_version": 2', '"schema_version": 99', 1), "reads version 2"),
+        (lambda text: text.replace('"v_out": [', '"v_out": ["x", ', 1), "checksum"),
         (lambda text: text.replace('"seed": 0', '"seed": 1', 1), "checksum"),
         (lambda text: '{"layers": [], "accuracy": 0.9}', "no calibration"),
         (lambda text: "[1, 2, 3]", "no calibration"),
@@ -102,16 +107,31 @@ def test_damaged_and_foreign_files_are_refused(generic_calibration, tmp_path, da
     assert "spicesim calibrate" in str(caught.value)
 
 
-def test_a_file_of_version_1_is_upgraded(generic_calibration, tmp_path):
-    """Version 1 had no costs, aids and failures; its models are the same."""
+def test_a_file_without_its_checksum_or_with_hashes_of_others_is_refused(generic_calibration, tmp_path):
+    path = tmp_path / "cal.json"
+    generic_calibration.save(path)
+    whole = json.loads(path.read_text())
+    edited = {**whole, "cell": {**whole["cell"], "v_read": 0.2}}
+    for document, said in [
+        ({name: value for name, value in whole.items() if name != "checksum"}, "has no checksum"),
+        ({name: value for name, value in edited.items() if name not in _HEAD}, "has no checksum"),
+        ({**edited, "checksum": None}, "has no checksum"),
+        (edited, "does not match its checksum"),
+        ({**whole, "chip_hash": "0123456789abcdef"}, "its chip_hash is '0123456789abcdef'"),
+        ({**whole, "calibration_hash": 1}, "its calibration_hash is 1"),
+        ({name: value for name, value in whole.items() if name != "chip_hash"}, "its chip_hash is None"),
+        (seal({**edited, "calibration_hash": whole["calibration_hash"]}), "its calibration_hash is"),
+    ]:
+        path.write_text(json.dumps(document))
+        with pytest.raises(CalibrationError, match=said) as caught:
+            load_calibration(path)
+        assert "run: spicesim calibrate" in str(caught.value)
+
+
+def test_a_file_of_version_1_is_refused_as_nothing_tells_whether_it_is_whole(generic_calibration, tmp_path):
     old = json.loads(generic_calibration.model_dump_json(exclude_none=True))
-    for name in ("costs", "aids", "failures", "plan"):
-        del old[name]
     (tmp_path / "old.json").write_text(json.dumps({**old, "schema_version": 1}))
-    new = load_calibration(tmp_path / "old.json")
-    assert (new.schema_version, new.failures, new.hash) == (2, (), generic_calibration.hash)
-    (tmp_path / "old.json").write_text(json.dumps({**old, "schema_version": 1, "cells": []}))
-    with pytest.raises(CalibrationError, match="cells"):
+    with pytest.raises(CalibrationError, match=r"schema_version 1, .*reads version 2; run: spicesim calibrate"):
         load_calibration(tmp_path / "old.json")
 
 
@@ -181,22 +201,22 @@ def test_an_interrupted_calibration_goes_on_where_it_was(tmp_path):
         "import os, signal, spicesim.sampling as s\n"
         "from spicesim.calibration.calibrate import calibrate\n"
         "from spicesim.chip import preset\n"
-        "keep, kept = s._keep, []\n"
+        "keep, kept = s.keep, []\n"
         "def keep_and_die(*a):\n"
         "    keep(*a); kept.append(1)\n"
         "    if len(kept) == 7: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "s._keep = keep_and_die\n"
+        "s.keep = keep_and_die\n"
         "calibrate(preset('generic-1t1r').changed(array={'rows': 16, 'columns': 16}), quick=True, jobs=1, aspects=())\n"
     )
     killed = subprocess.run([sys.executable, "-c", script], env=environment, check=False, timeout=1800)
     assert killed.returncode == -9
-    kept = list((tmp_path / "cache" / "results").glob("*.npz"))
+    kept = list((tmp_path / "cache" / "results").glob("*.kept"))
     assert len(kept) == 7
     finish = script.replace("== 7", "== -1") + "print(len(kept))\n"
     done = subprocess.run(
         [sys.executable, "-c", finish], env=environment, check=True, timeout=1800, capture_output=True, text=True
     )
-    assert int(done.stdout) == len(list((tmp_path / "cache" / "results").glob("*.npz"))) - 7
+    assert int(done.stdout) == len(list((tmp_path / "cache" / "results").glob("*.kept"))) - 7
 
 
 def test_a_damaged_cache_entry_is_simulated_again(tmp_path, monkeypatch):
@@ -204,7 +224,7 @@ def test_a_damaged_cache_entry_is_simulated_again(tmp_path, monkeypatch):
     chip = preset("generic-1t1r")
     netlists = plan_cell(chip, quick=True).netlists(chip)
     first = run_all(netlists)
-    for entry in (tmp_path / "results").glob("*.npz"):
+    for entry in (tmp_path / "results").glob("*.kept"):
         entry.write_bytes(entry.read_bytes()[:100])
     second = run_all(netlists)
     for a, b in zip(first, second, strict=True):

@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -18,6 +19,7 @@ import pytest
 from joblib.externals.loky import reusable_executor
 
 from spicesim import sampling
+from spicesim.cache import DAMAGES, entry_path, keep
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.calibration import load_calibration
 from spicesim.chip import preset, save_chip
@@ -25,7 +27,8 @@ from spicesim.errors import MissingDependencyError, SimulationError, SimulationT
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.batch import BatchSimulator
 from spicesim.ngspice.outcome import Results
-from spicesim.sampling import cache_folder, find_kept, run_all, run_each, use_scheduler
+from spicesim.ngspice.rawfile import Plot, read_raw
+from spicesim.sampling import cache_folder, find_kept, netlist_hash, run_all, run_each, use_scheduler
 
 WRONG = Netlist(title="wrong", body="v1 a 0 1\nx1 a b missing\nr1 b 0 1", probes=("v(b)",))
 
@@ -50,7 +53,7 @@ def filters(count, points=200):
 
 
 def kept():
-    return sorted(path.name for path in (cache_folder() / "results").glob("*.npz"))
+    return sorted(path.name for path in (cache_folder() / "results").glob("*.kept"))
 
 
 def same(a, b):
@@ -106,6 +109,100 @@ def test_a_truncated_cache_entry_is_simulated_again():
     assert find_kept(netlists[0]) is None
     assert same(run_all(netlists), first)
     assert find_kept(netlists[0]) is not None
+
+
+def damages():
+    """Notes on entries that were set aside, and the entries."""
+    folder = cache_folder() / "results"
+    notes = (folder / DAMAGES).read_text().splitlines() if (folder / DAMAGES).exists() else []
+    return notes, sorted(path.name for path in folder.glob("*.damaged-*"))
+
+
+def test_any_flipped_bit_is_found_and_the_entry_set_aside_and_simulated_again():
+    (netlist,) = filters(1, points=20)
+    first = run_all([netlist])
+    path = cache_folder() / "results" / kept()[0]
+    whole = path.read_bytes()
+    places = [*range(0, 200, 7), *range(200, len(whole), 41), len(whole) - 1]
+    for number, place in enumerate(places):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << number % 8]) + whole[place + 1 :])
+        assert find_kept(netlist) is None, f"bit {number % 8} of byte {place}"
+        assert not path.exists()
+    notes, aside = damages()
+    assert len(notes) == len(aside) == len(places)
+    assert all("does not match its checksum; renamed to" in note for note in notes)
+    assert same(run_all([netlist]), first)
+    assert len(kept()) == 1
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path, other: path.write_bytes(b""),
+        lambda path, other: path.write_bytes(path.read_bytes() + b"x"),
+        lambda path, other: path.write_bytes(os.urandom(300)),
+        lambda path, other: path.write_text("{}"),
+        lambda path, other: np.savez(path, x=np.ones(3)) or path.with_suffix(".kept.npz").rename(path),
+        lambda path, other: shutil.copy(other, path),
+    ],
+    ids=["empty", "longer", "noise", "JSON", "another archive", "the result of another netlist"],
+)
+def test_what_is_no_entry_of_its_netlist_is_set_aside(spoil):
+    netlists = filters(2)
+    first = run_all(netlists)
+    spoil(*(entry_path(netlist_hash(netlist)) for netlist in netlists))
+    assert find_kept(netlists[0]) is None
+    assert [len(found) for found in damages()] == [1, 1]
+    assert same(run_all(netlists), first)
+
+
+def test_a_sealed_entry_of_the_wrong_size_is_set_aside():
+    """As a version without that check may have kept it."""
+    netlist = Netlist(title="t", body="v1 a 0 1\nr1 a 0 1", analyses=(".dc v1 0 1 0.1",), probes=("i(v1)",))
+    (results,) = run_all([netlist])
+    short = Results(plots=(Plot(name=results[0].name, vectors={"i(v1)": np.zeros(10)}),), seconds=0.0)
+    keep(netlist_hash(netlist), netlist, short)
+    assert find_kept(netlist) is None
+    assert "gave 10 points instead of 11" in damages()[0][0]
+
+
+def test_a_whole_entry_that_another_process_put_in_place_of_a_damaged_one_stays(monkeypatch):
+    (netlist,) = filters(1)
+    first = run_all([netlist])
+    path = entry_path(netlist_hash(netlist))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    rename = Path.rename
+
+    def rename_later(self, target):
+        if self == path:
+            path.write_bytes(whole)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename_later)
+    assert same([find_kept(netlist)], first)
+    assert path.read_bytes() == whole
+    assert damages() == ([], [])
+
+
+def test_a_result_of_the_wrong_size_fails_and_is_not_kept(monkeypatch):
+    """A simulator that gives one point too few, or too many."""
+    netlist = Netlist(title="t", body="v1 a 0 1\nr1 a 0 1", analyses=(".dc v1 0 1 0.1",), probes=("i(v1)",))
+
+    def spoilt(change):
+        def read(path):
+            return [Plot(name=p.name, vectors={n: change(v) for n, v in p.vectors.items()}) for p in read_raw(path)]
+
+        monkeypatch.setattr("spicesim.ngspice.batch.read_raw", read)
+
+    for change, said in [
+        (lambda v: v[:-1], "gave 10 points instead of 11"),
+        (lambda v: np.append(v, v[-1]), "gave 12 points instead of 11"),
+    ]:
+        spoilt(change)
+        with pytest.raises(SimulationError, match=f"{said}.*rerun: cd"):
+            run_all([netlist])
+        assert kept() == []
 
 
 def test_the_cache_remembers_the_aid():
@@ -196,7 +293,7 @@ def test_progress_shows_rate_and_remaining_time(monkeypatch):
 
 def kill_after(monkeypatch, count, pid):
     """Kill a process once so many results are kept; return the list of those."""
-    keep, done = sampling._keep, []
+    keep, done = sampling.keep, []
 
     def keep_and_kill(path, netlist, results):
         keep(path, netlist, results)
@@ -204,7 +301,7 @@ def kill_after(monkeypatch, count, pid):
         if len(done) == count:
             os.kill(pid(), signal.SIGKILL)
 
-    monkeypatch.setattr(sampling, "_keep", keep_and_kill)
+    monkeypatch.setattr(sampling, "keep", keep_and_kill)
     return done
 
 

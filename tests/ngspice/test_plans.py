@@ -86,7 +86,7 @@ def test_damaged_plans_are_refused(tmp_path, damage, said):
     with pytest.raises(SpecError, match=said) as caught:
         load_plan(tmp_path / "plan.json")
     assert "--dry-run --plan" in str(caught.value)
-    with pytest.raises(SpecError, match="cannot read"):
+    with pytest.raises(SpecError, match="no plan"):
         load_plan(tmp_path / "nothing.json")
 
 

@@ -303,6 +303,30 @@ def test_rule_of_success_needs_finite_probes():
     assert "killed by signal 9" in find_problem(netlist, -9, None, "")[0]
 
 
+@pytest.mark.parametrize(
+    ("card", "points"),
+    [
+        (".dc v1 0 255 1", 256), (".dc v1 1 0 -0.1", 11), (".dc v1 0 1 0.1 i1 0 3m 1m", 44),
+        (".dc v1 -1u 1.05u .1u", 21),
+        (".ac lin 7 1k 1meg", 7), (".ac dec 7 3 8765", 0), (".ac oct 3 1 100", 0), (".tran 1n 200n 0 1n", 0),
+        (".op", 1),
+    ],
+)  # fmt: skip
+def test_every_analysis_gives_the_size_it_asks_for_and_one_point_less_is_seen(card, points):
+    """Ngspice itself is asked; steps in time and frequency are its own choice, so there the end counts."""
+    body = "v1 a 0 dc 1 ac 1\nr1 a b 1k\nc1 b 0 1n\ni1 0 b 0"
+    scale = {".a": ["frequency"], ".t": ["time"]}.get(card[:2], [])
+    netlist = Netlist(title="size", body=body, analyses=(card,), probes=("v(b)", *scale))
+    (plot,) = BatchSimulator().run(netlist)
+    assert not points or plot.points == points
+    less = Plot(name=plot.name, vectors={name: vector[:-1] for name, vector in plot.vectors.items()})
+    problem, found = find_problem(netlist, 0, [less], "")
+    assert found == ()
+    assert "no points" in problem or "instead of" in problem
+    odd = Plot(name=plot.name, vectors={**plot.vectors, "v(b)": plot.vectors["v(b)"][:-1]})
+    assert find_problem(netlist, 0, [odd], "")[0]
+
+
 def test_a_netlist_without_probe_or_with_an_unknown_analysis_is_refused():
     with pytest.raises(SpecError, match="no probe"):
         circuit(DIVIDER, probes=())

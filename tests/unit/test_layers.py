@@ -17,11 +17,11 @@ MODULES = {
 LAYERS = [
     ["errors"],
     ["trust", "gate"],
-    ["units", "files", "library", "provenance", "geometry", "metrics", "bound"],
+    ["units", "documents", "files", "library", "provenance", "geometry", "metrics", "bound"],
     ["section", "process", "blocks", "chip"],
     ["cells", "ports", "crossbar", "fast", "mapping", "devices", "device_presets", "netlist", "behavioural", "_cext"],
     ["ngspice"],
-    ["sampling"],
+    ["cache", "sampling"],
     ["calibration"],
     ["engine", "ablation"],
     ["bench", "network", "audit", "plots", "characterise"],

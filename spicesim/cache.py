@@ -1,0 +1,124 @@
+"""Kept simulations: files that carry a checksum of what they hold and of the netlist that they belong to.
+
+An entry that does not match it was damaged. It is set aside, so that it can be looked at, and counts as absent.
+"""
+
+import hashlib
+import io
+import os
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from spicesim.errors import StorageError
+from spicesim.files import write_bytes
+from spicesim.netlist.netlist import Netlist
+from spicesim.ngspice.outcome import Results, find_problem
+from spicesim.ngspice.rawfile import Plot
+from spicesim.provenance import now
+
+__all__ = ["DAMAGES", "cache_folder", "entry_path", "keep", "read_kept"]
+
+DAMAGES = "damaged.txt"
+"""File, beside the entries, that notes which were set aside, and why."""
+_HEAD = b"spicesim kept simulation 1, sha256 of netlist hash and content: "
+
+
+def cache_folder() -> Path:
+    """Return where results are kept: ``$SPICESIM_CACHE``, or ``~/.cache/spicesim``."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("SPICESIM_CACHE") or Path(home) / "spicesim")
+
+
+def entry_path(digest: str) -> Path:
+    """Return where the result of the netlist with this hash is kept."""
+    return cache_folder() / "results" / f"{digest}.kept"
+
+
+def keep(digest: str, netlist: Netlist, results: Results) -> None:
+    """Keep a result.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be written.
+    """
+    buffer = io.BytesIO()
+    arrays = {f"{k} {probe}": plot.vectors[probe] for k, plot in enumerate(results) for probe in _probes(netlist)}
+    np.savez_compressed(
+        buffer, allow_pickle=False, seconds=np.array(results.seconds), aid=np.array(results.aid), **arrays
+    )
+    content = buffer.getvalue()
+    write_bytes(entry_path(digest), _HEAD + _checksum(digest, content) + b"\n" + content)
+
+
+def read_kept(digest: str, netlist: Netlist) -> Results | None:
+    """Return a kept result, None if there is none; one that is damaged is set aside first, and noted.
+
+    Raises
+    ------
+    StorageError
+        If a damaged entry cannot be set aside.
+    """
+    path = entry_path(digest)
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    found = _parse(digest, netlist, data)
+    if isinstance(found, str):
+        return _set_aside(path, digest, netlist, found)
+    return found
+
+
+def _parse(digest: str, netlist: Netlist, data: bytes) -> Results | str:
+    """Return what an entry holds, or what is wrong with it."""
+    head, _, content = data.partition(b"\n")
+    if head != _HEAD + _checksum(digest, content):
+        return "does not match its checksum"
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            plots = [
+                Plot(name=name, vectors={probe: archive[f"{k} {probe}"] for probe in _probes(netlist)})
+                for k, name in enumerate(netlist.plots)
+            ]
+            results = Results(plots=tuple(plots), seconds=float(archive["seconds"]), aid=str(archive["aid"]))
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        return f"is whole but no result of this netlist: {error}"
+    problem, _ = find_problem(netlist, 0, plots, "")
+    return problem or results
+
+
+def _set_aside(path: Path, digest: str, netlist: Netlist, reason: str) -> Results | None:
+    """Rename a damaged entry and note it; if another process has put a whole one there meanwhile, return that."""
+    try:
+        for k in range(1000):
+            aside = path.with_suffix(f".damaged-{k}")
+            if aside.exists():
+                continue
+            path.rename(aside)
+            break
+        found = _parse(digest, netlist, aside.read_bytes())
+        if not isinstance(found, str):
+            aside.rename(path)
+            return found
+        with (path.parent / DAMAGES).open("a", encoding="utf-8") as notes:
+            notes.write(f"{now()} {path.name} {' '.join(reason.split())}; renamed to {aside.name}\n")
+    except FileNotFoundError:  # another process was first
+        return None
+    except OSError as error:
+        raise StorageError(
+            f"the kept simulation {path} {reason}, and cannot be set aside: {error.strerror or error}; delete it, or "
+            "set SPICESIM_CACHE"
+        ) from error
+    return None
+
+
+def _probes(netlist: Netlist) -> list[str]:
+    return [probe.lower() for probe in netlist.probes]
+
+
+def _checksum(digest: str, content: bytes) -> bytes:
+    return hashlib.sha256(digest.encode() + b"\n" + content).hexdigest().encode()

@@ -1,0 +1,103 @@
+"""Calibrations that were edited or damaged: loaded, a tile built and solved, its noise, energy and mismatch asked for.
+
+Half of them have their checksum and hashes written anew, as somebody who means harm can: then only what the numbers are
+stands between a file and the kernels.
+"""
+
+import json
+import os
+import random
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from fuzz.files import FileCase, judge_file
+from fuzz.mutations import mutate, spoil
+from fuzz.verdict import Verdict
+from spicesim.calibration.calibrate import calibrate
+from spicesim.calibration.calibration import _HEAD, Calibration, _checksum, load_calibration
+from spicesim.chip import preset
+from spicesim.provenance import versions
+
+USE = (
+    "import numpy as np, spicesim\ncalibration = spicesim.load_calibration('cal.json')\n"
+    "g, r_feedback = np.full((4, 4), calibration.cell.g_limits[1]), calibration.senseamps[0].r_feedback\n"
+    "tile = calibration.tile(g, 'bipolar', r_feedback)\n"
+    "print(tile.solve(np.array([[1, 2, 3, 15]])).v_out)\n"
+)
+
+
+@cache
+def text() -> str:
+    """Return a calibration of a small chip with all that there is; it takes ngspice a quarter of a minute once."""
+    chip = preset("generic-1t1r").changed(
+        array={"rows": 4, "columns": 4}, sense_amplifier={"r_feedback": (20e3, 80e3)}, dac={"bits": 4}, adc={"bits": 4}
+    )
+    kept = Path(tempfile.gettempdir()) / f"spicesim-fuzz-{versions()['spicesim']}-{chip.hash}-{os.getuid()}.cal.json"
+    if kept.exists():
+        return kept.read_text(encoding="utf-8")
+    calibrate(chip, quick=True).save(kept)
+    document = json.loads(kept.read_text(encoding="utf-8"))
+    # what only reports show is most of a file; some of it is enough here
+    for held_out in document["held_out"].values():
+        held_out |= {name: held_out[name][:3] for name in ("measured", "predicted")}
+        held_out["coordinates"] = {name: points[:3] for name, points in held_out["coordinates"].items()}
+    document["settling"]["checks"], document["parameters"] = document["settling"]["checks"][:1], None
+    seal(document)
+    kept.write_text(json.dumps(document), encoding="utf-8")
+    return kept.read_text(encoding="utf-8")
+
+
+def seal(document: dict) -> None:
+    """Write checksum and hashes anew, as far as the document makes a calibration."""
+    body = {name: value for name, value in document.items() if name not in _HEAD}
+    document["checksum"] = _checksum(body)
+    try:
+        calibration = Calibration.model_validate(body)
+        document |= {"chip_hash": calibration.chip.hash, "calibration_hash": calibration.hash}
+    except (ValueError, TypeError, ArithmeticError, RecursionError):
+        return
+
+
+def case(seed: int) -> FileCase:
+    rng = random.Random(seed)
+    if rng.random() < 0.2:
+        data, done = spoil(text().encode(), rng)
+        return FileCase(data, done, "cal.json", USE)
+    document = json.loads(text())
+    done = "; ".join(mutate(document, rng) for _ in range(rng.choice([1, 1, 1, 2])))
+    if isinstance(document, dict) and rng.random() < 0.8:
+        seal(document)
+        done += "; sealed"
+    return FileCase(json.dumps(document).encode(), done, "cal.json", USE)
+
+
+def use(path: Path) -> None:
+    calibration = load_calibration(path)
+    low, high = calibration.cell.g_limits
+    g = np.linspace(low, high, 16).reshape(4, 4)
+    codes = np.array([[0, 1, 7, 15], [15, 15, 15, 15]])
+    for polarity in ("unipolar", "bipolar"):
+        for amplifier in calibration.senseamps:
+            tile = calibration.tile(g, polarity, amplifier.r_feedback)
+            state = tile.solve(codes)
+            assert np.isfinite(state.v_out).all()
+            if calibration.energy is not None:
+                calibration.energy.tile_energy(tile, codes, state, 1e-7)
+            if calibration.noise is not None:
+                calibration.noise.tile_sigma(g, amplifier.r_feedback)
+    r_feedback = calibration.senseamps[0].r_feedback
+    if calibration.mismatch is not None:
+        instance = calibration.mismatch.draw(4, 4, polarity="unipolar", r_feedback=r_feedback, seed=1)
+        calibration.tile(g, "unipolar", r_feedback, instance=instance).solve(codes)
+    if calibration.settling is not None:
+        calibration.transient(g, "unipolar", r_feedback)
+    if calibration.climate is not None:
+        for temperature in calibration.climate.limits:
+            calibration.at(temperature_c=temperature).tile(g, "unipolar", r_feedback).solve(codes)
+
+
+def judge(case: FileCase) -> Verdict:
+    return judge_file(case, use)
