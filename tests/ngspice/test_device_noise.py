@@ -22,7 +22,8 @@ LINEAR = {"resistor": "g=2e-05", "rram": "g=2e-05 kappa=3", "pcm": "g=2e-05 v0=0
 @pytest.mark.parametrize("device", LINEAR)
 def test_a_device_has_the_thermal_noise_of_its_conductance(device):
     gate = " 0" if device == "ecram" else ""
-    body = f"{library_text(f'{device}.cir')}i1 0 p dc 0 ac 1\nxdut p 0{gate} {device} {LINEAR[device]}\nc1 p 0 1p\n.temp 27"
+    circuit = f"i1 0 p dc 0 ac 1\nxdut p 0{gate} {device} {LINEAR[device]}\nc1 p 0 1p\n.temp 27"
+    body = library_text(f"{device}.cir") + circuit
     response = Netlist(title=device, body=body, analyses=(".ac dec 20 1k 10g",), probes=("v(p)",))
     (results,) = run_all([build_noise(response, "p", "i1")])
     assert integrate_noise(results) == pytest.approx(BOLTZMANN * KELVIN / 1e-12, rel=0.01)
@@ -34,7 +35,8 @@ def test_a_device_has_the_thermal_noise_of_its_conductance(device):
 def test_a_selector_has_the_noise_of_its_slope(volts):
     """Which is the shot noise of its current within a sixth, where it conducts."""
     i0, v0 = 1e-9, 45e-3
-    body = f"{library_text('selector.cir')}v1 q 0 {volts!r}\nl1 q p 1k\ni1 0 p dc 0 ac 1\nxdut p 0 selector i0={i0!r} v0={v0!r}"
+    circuit = f"v1 q 0 {volts!r}\nl1 q p 1k\ni1 0 p dc 0 ac 1\nxdut p 0 selector i0={i0!r} v0={v0!r}"
+    body = library_text("selector.cir") + circuit
     response = Netlist(title="selector", body=f"{body}\n.temp 27", analyses=(".ac dec 5 1meg 1g",), probes=("v(p)",))
     (results,) = run_all([build_noise(response, "p", "i1")])
     found = results[0].vectors["inoise_spectrum"].real[-1] ** 2
