@@ -84,7 +84,7 @@ def block_text(name: str, chip: Chip, **defaults: float) -> str:
 
 
 def _junctions(sizes: str) -> str:
-    """Add the areas and perimeters of both diffusions to a transistor's sizes: ``w DIFFUSION``, ``2 (w + DIFFUSION)``."""
+    """Add areas and perimeters of both diffusions to a transistor's sizes: ``w DIFFUSION``, ``2 (w + DIFFUSION)``."""
     found = _WIDTH.search(sizes)
     if found is None or re.search(r"\b(ad|as|pd|ps)=", sizes):
         return sizes
