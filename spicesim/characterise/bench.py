@@ -1,22 +1,23 @@
 """Testbenches: the netlists that a data sheet needs, how it follows from their results, and what mismatch adds."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from spicesim.characterise.sheet import DataSheet, Entry, Panel, Spread
+from spicesim.characterise.steps import Step, lengthen
 from spicesim.chip import Chip
-from spicesim.errors import SpecError
+from spicesim.errors import SimulationError, SpecError
 from spicesim.netlist.mismatch import draw_normal, same_device, with_mismatch
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.batch import BatchSimulator, ngspice_version
 from spicesim.ngspice.outcome import Results
 from spicesim.provenance import versions
-from spicesim.sampling import run_all
+from spicesim.sampling import run_all, run_each
 
-__all__ = ["Bench", "Conditions", "Measurement", "run_bench", "spread_entries", "waves"]
+__all__ = ["Bench", "Conditions", "Measurement", "Outcomes", "run_bench", "spread_entries", "waves"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,8 @@ class Bench:
     """Makes numbers of the results."""
     varied: tuple[str, ...] = ()
     """Names of the netlists that are simulated again for each sample of the mismatch."""
+    steps: Mapping[str, Step] = field(default_factory=dict)
+    """Of the netlists whose answer to a step is simulated until it has settled."""
     one_device: bool = False
     """Whether blocks ``xdut_0``, ``xdut_1``, .. of a netlist stand for one device at different inputs."""
     extra: Callable[[Chip, "Conditions"], Measurement] | None = None
@@ -74,35 +77,69 @@ class Conditions:
         """Simulate in parallel, taking from the cache what was simulated before."""
         return run_all(netlists, simulator=BatchSimulator(timeout=self.timeout), jobs=self.jobs, progress=label)
 
+    def run_each(self, netlists: Sequence[Netlist], label: str) -> list[Results | SimulationError]:
+        """Simulate as :meth:`run`, where what fails is an outcome, too."""
+        return run_each(netlists, simulator=BatchSimulator(timeout=self.timeout), jobs=self.jobs, progress=label)
+
+
+class Outcomes(Mapping[str, Results]):
+    """Results by the name of their netlist; to take that of a failed simulation raises its error."""
+
+    def __init__(self, found: Mapping[str, Results | SimulationError]) -> None:
+        self._found = dict(found)
+
+    def __getitem__(self, name: str) -> Results:
+        outcome = self._found[name]
+        if isinstance(outcome, SimulationError):
+            raise outcome
+        return outcome
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
 
 def waves(results: Results) -> dict[str, npt.NDArray[np.float64]]:
     """Return the vectors of a simulation's first analysis as real numbers."""
     return {name: np.asarray(np.real(vector), dtype=float) for name, vector in results[0].vectors.items()}
 
 
-def spread_entries(entries: Sequence[Entry], samples: Sequence[Mapping[str, float]]) -> tuple[Entry, ...]:
-    """Add to each entry the spread of its values, where they vary."""
+def spread_entries(entries: Sequence[Entry], samples: Sequence[Mapping[str, Entry]]) -> tuple[Entry, ...]:
+    """Add to each entry the spread of its values, where they vary, and how many samples failed."""
     result = []
     for entry in entries:
-        values = np.array([sample[entry.key] for sample in samples])
-        if np.ptp(values) > 0:
+        drawn = [sample[entry.key] for sample in samples]
+        values = np.array([found.value for found in drawn if np.isfinite(found.value)])
+        if len(values) > 1 and np.ptp(values) > 0:
             spread = Spread(mean=float(values.mean()), sigma=float(values.std(ddof=1)), samples=len(values))
             entry = replace(entry, spread=spread)
+        failed = [found.failure for found in drawn if found.failure]
+        if failed and not entry.failure:
+            entry = replace(entry, failure=f"{len(failed)} of {len(drawn)} samples: {failed[0]}")
         result.append(entry)
     return tuple(result)
 
 
-def run_bench(bench: Bench, chip: Chip, conditions: Conditions) -> DataSheet:
-    """Simulate a testbench and make its data sheet.
+def _simulate(bench: Bench, conditions: Conditions) -> dict[str, Results | SimulationError]:
+    """Simulate the netlists of a testbench, those of steps until they have settled."""
+    label = f"characterise {bench.block}"
+    found = dict(zip(bench.netlists, conditions.run_each(list(bench.netlists.values()), label), strict=True))
+    for name, step in bench.steps.items():
+        for longer in lengthen(bench.netlists[name]):
+            outcome = found[name]
+            if isinstance(outcome, SimulationError) or not step.is_open(waves(outcome)):
+                break
+            (found[name],) = conditions.run_each([longer], f"{label}, longer")
+    return found
 
-    Raises
-    ------
-    SimulationError, MissingDependencyError, StorageError
-        As :func:`spicesim.sampling.run_all`.
-    ValidityError
-        If a quantity cannot be measured, because the block does not settle or has no linear range.
-    """
-    plan = list(bench.netlists.values())
+
+def _sample(
+    bench: Bench, chip: Chip, conditions: Conditions, nominal: Mapping[str, Results | SimulationError]
+) -> list[dict[str, Entry]]:
+    """Measure every sample of the mismatch."""
+    plan = []
     for sample in range(conditions.samples):
         draw = draw_normal(conditions.seed, sample)
         draw = same_device(draw) if bench.one_device else draw
@@ -110,23 +147,35 @@ def run_bench(bench: Bench, chip: Chip, conditions: Conditions) -> DataSheet:
             with_mismatch(bench.netlists[name], chip.process, draw, resistors=conditions.resistors)
             for name in bench.varied
         ]
-    results = conditions.run(plan, f"characterise {bench.block}")
-    nominal = dict(zip(bench.netlists, results, strict=False))
-    measured = bench.measure(nominal)
+    outcomes: Sequence[Results | SimulationError]
+    try:
+        outcomes = conditions.run_each(plan, f"characterise {bench.block}, mismatch")
+    except SimulationError as error:  # given up, for nearly all failed
+        outcomes = [error] * len(plan)
+    width = len(bench.varied)
+    found = []
+    for k in range(conditions.samples):
+        own = dict(zip(bench.varied, outcomes[k * width : (k + 1) * width], strict=True))
+        found.append({entry.key: entry for entry in bench.measure(Outcomes({**nominal, **own})).entries})
+    return found
+
+
+def run_bench(bench: Bench, chip: Chip, conditions: Conditions) -> DataSheet:
+    """Simulate a testbench and make its data sheet.
+
+    A quantity whose simulation fails, or that cannot be found in what came out, is an entry with its
+    :attr:`~Entry.failure`; all others stand.
+
+    Raises
+    ------
+    MissingDependencyError, StorageError
+        As :func:`spicesim.sampling.run_each`.
+    """
+    nominal = _simulate(bench, conditions)
+    measured = bench.measure(Outcomes(nominal))
     entries = measured.entries
     if conditions.samples:
-        varied = results[len(nominal) :]
-        width = len(bench.varied)
-        samples = [
-            {
-                entry.key: entry.value
-                for entry in bench.measure(
-                    {**nominal, **dict(zip(bench.varied, varied[k * width : (k + 1) * width], strict=True))}
-                ).entries
-            }
-            for k in range(conditions.samples)
-        ]
-        entries = spread_entries(entries, samples)
+        entries = spread_entries(entries, _sample(bench, chip, conditions, nominal))
     panels = measured.panels
     if bench.extra is not None:
         more = bench.extra(chip, conditions)

@@ -1,11 +1,13 @@
 """Data sheet of the memory cell: what its access transistor makes of the device."""
 
 from collections.abc import Mapping
+from functools import cache, partial
 
 import numpy as np
+import numpy.typing as npt
 
 from spicesim.characterise.bench import Bench, Measurement, waves
-from spicesim.characterise.sheet import Entry, Panel, entry
+from spicesim.characterise.sheet import Entry, Panel, draw_panels, entry
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
 from spicesim.netlist.cell import build_cell
@@ -33,56 +35,67 @@ def cell_bench(chip: Chip) -> Bench:
     }
 
     def measure(results: Mapping[str, Results]) -> Measurement:
+        @cache
+        def swept(name: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+            found = waves(results[name])
+            return found["v(wl)"] - found["v(bl)"], found["i(vsense_0)"]
+
+        def conductance(name: str, volts: float = cell.v_read) -> float:
+            return float(np.interp(volts, *swept(name)) / volts)
+
+        def change(name: str, volts: float, against: float) -> float:
+            return 100 * (conductance(name, volts) / conductance(name, against) - 1)
+
+        span = chip.dac.v_span
         entries: list[Entry] = []
-        found = {}
         for name, g in devices.items():
-            swept = waves(results[name])
-            v = swept["v(wl)"] - swept["v(bl)"]
-            i = swept["i(vsense_0)"]
-            at = {u: float(np.interp(u, v, i)) for u in (cell.v_read, chip.dac.v_span, -chip.dac.v_span)}
-            ratio = at[chip.dac.v_span] / chip.dac.v_span / (at[cell.v_read] / cell.v_read) - 1
-            found[name] = (v, i, at[cell.v_read] / cell.v_read)
             text = f"device {format_si(g, 'S')}"
             entries += [
-                entry(f"g_{name}", f"conductance, {text}", found[name][2], "S", f"at {cell.v_read:g} V"),
+                entry(f"g_{name}", f"conductance, {text}", partial(conductance, name), "S", f"at {cell.v_read:g} V"),
                 entry(
                     f"nonlinearity_{name}",
                     f"nonlinearity, {text}",
-                    100 * ratio,
+                    partial(change, name, span, cell.v_read),
                     "%",
                     f"{chip.dac.v_span:g} V against {cell.v_read:g} V",
                 ),
                 entry(
                     f"asymmetry_{name}",
                     f"asymmetry, {text}",
-                    100 * (-at[-chip.dac.v_span] / at[chip.dac.v_span] - 1),
+                    partial(change, name, -span, span),
                     "%",
                     f"-+{chip.dac.v_span:g} V",
                 ),
             ]
-        series = 1 / found["max"][2] - 1 / (cell.g_max * _device_rise(chip))
         entries += [
             entry(
                 "on_off",
                 "on/off ratio",
-                found["max"][2] / found["min"][2],
+                lambda: conductance("max") / conductance("min"),
                 "",
                 f"devices {cell.g_max / cell.g_min:.4g}",
             ),
-            entry("r_access", "resistance of the access transistor", series, "ohm", f"at {format_si(cell.g_max, 'S')}"),
+            entry(
+                "r_access",
+                "resistance of the access transistor",
+                lambda: 1 / conductance("max") - 1 / (cell.g_max * _device_rise(chip)),
+                "ohm",
+                f"at {format_si(cell.g_max, 'S')}",
+            ),
         ]
-        v = found["max"][0]
-        away = np.abs(v) > 1e-3
-        panels = (
-            Panel(
+
+        def ratios() -> Panel:
+            v = swept("max")[0]
+            away = np.abs(v) > 1e-3
+            return Panel(
                 title="conductance over that of the device",
                 x=v[away],
                 x_label="voltage across the cell [V]",
-                curves={format_si(g, "S"): found[name][1][away] / v[away] / g for name, g in devices.items()},
+                curves={format_si(g, "S"): swept(name)[1][away] / v[away] / g for name, g in devices.items()},
                 y_label="ratio",
-            ),
-        )
-        return Measurement(entries=tuple(entries), panels=panels)
+            )
+
+        return Measurement(entries=tuple(entries), panels=draw_panels(ratios))
 
     return Bench(
         block="cell",

@@ -1,13 +1,15 @@
 """Data sheet of the charge-redistribution DAC."""
 
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 
 from spicesim.blocks import ChargeDac
 from spicesim.characterise.bench import Bench, Measurement, waves
-from spicesim.characterise.linearity import measure_linearity
-from spicesim.characterise.sheet import Panel, entry
+from spicesim.characterise.linearity import Linearity, linearity_panel, measure_linearity
+from spicesim.characterise.sheet import draw_panels, entry
 from spicesim.characterise.waveform import integral, settling_time
 from spicesim.chip import Chip
 from spicesim.netlist.charge_dac import build_charge_dac
@@ -27,34 +29,48 @@ def charge_dac_bench(chip: Chip, sizes: ChargeDac | None = None) -> Bench:
     ideal = sizes.span / count
 
     def measure(results: Mapping[str, Results]) -> Measurement:
-        found = waves(results["codes"])
-        time, top = found["time"], found["v(top)"]
         ends = (np.arange(count) + 0.98) * _SLOT
-        levels = np.interp(ends, time, top)
-        line = measure_linearity(levels, chip.sense_amplifier.v_reference, ideal)
-        last = (time >= (count - 1) * _SLOT) & (time <= ends[-1])
-        settle = settling_time(time[last], top[last], (count - 0.5) * _SLOT, ideal / 2, "the charge DAC")
-        half = sizes.span / 2
-        references = half * (found["i(v0)"] - found["i(v1)"])
-        per_code = [integral(time, wave, 0.0, time[-1]) / count for wave in (
-            references, -chip.process.supply * found["i(vdd)"])]  # fmt: skip
+
+        @cache
+        def found() -> dict[str, npt.NDArray[np.float64]]:
+            return waves(results["codes"])
+
+        @cache
+        def line() -> Linearity:
+            levels = np.interp(ends, found()["time"], found()["v(top)"])
+            return measure_linearity(levels, chip.sense_amplifier.v_reference, ideal)
+
+        def settle() -> float:
+            time, top = found()["time"], found()["v(top)"]
+            last = (time >= (count - 1) * _SLOT) & (time <= ends[-1])
+            return settling_time(time[last], top[last], (count - 0.5) * _SLOT, ideal / 2, "the charge DAC")
+
+        def per_code(power: npt.NDArray[np.float64]) -> float:
+            time = found()["time"]
+            return float(integral(time, power, 0.0, float(time[-1])) / count)
+
         entries = (
             entry("resolution", "resolution", sizes.bits, "bit"),
-            entry("lsb", "step (LSB)", line.lsb, "V", f"ideal {ideal:g} V"),
-            entry("inl", "INL, largest", line.worst_inl, "LSB", "end points"),
-            entry("dnl", "DNL, largest", line.worst_dnl, "LSB"),
-            entry("pedestal", "pedestal of the reset", line.offset, "V"),
-            entry("gain_error", "gain error", 100 * line.gain_error, "%"),
+            entry("lsb", "step (LSB)", lambda: line().lsb, "V", f"ideal {ideal:g} V"),
+            entry("inl", "INL, largest", lambda: line().worst_inl, "LSB", "end points"),
+            entry("dnl", "DNL, largest", lambda: line().worst_dnl, "LSB"),
+            entry("pedestal", "pedestal of the reset", lambda: line().offset, "V"),
+            entry("gain_error", "gain error", lambda: 100 * line().gain_error, "%"),
             entry("capacitance", "capacitance of the top plate", sizes.total, "F", "as drawn"),
             entry("t_settle", "settling, full scale", settle, "s", "LSB/2"),
-            entry("energy_references", "energy a code, references", per_code[0], "J", "mean of all, with reset"),
-            entry("energy", "energy a code, switches", per_code[1], "J", "from vdd"),
-        )
-        panel = Panel(
-            title="linearity", x=np.arange(count, dtype=float), x_label="code", y_label="error [LSB]",
-            curves={"INL": line.inl, "DNL": np.append(line.dnl, 0.0)},
+            entry(
+                "energy_references",
+                "energy a code, references",
+                lambda: per_code(sizes.span / 2 * (found()["i(v0)"] - found()["i(v1)"])),
+                "J",
+                "mean of all, with reset",
+            ),
+            entry(
+                "energy", "energy a code, switches",
+                lambda: per_code(-chip.process.supply * found()["i(vdd)"]), "J", "from vdd",
+            ),
         )  # fmt: skip
-        return Measurement(entries=entries, panels=(panel,))
+        return Measurement(entries=entries, panels=draw_panels(lambda: linearity_panel(line())))
 
     return Bench(
         block="chargedac",

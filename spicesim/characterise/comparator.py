@@ -1,13 +1,14 @@
 """Data sheet of the StrongARM comparator: delay, kickback, energy, and its offset by bisection."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache, partial
 
 import numpy as np
 import numpy.typing as npt
 
 from spicesim.blocks import Comparator
 from spicesim.characterise.bench import Bench, Conditions, Measurement, waves
-from spicesim.characterise.sheet import Entry, Panel, Spread, entry
+from spicesim.characterise.sheet import Panel, Spread, draw_panels, entry
 from spicesim.characterise.waveform import crossing, integral
 from spicesim.chip import Chip
 from spicesim.errors import ValidityError
@@ -39,52 +40,73 @@ def comparator_bench(chip: Chip, sizes: Comparator | None = None) -> Bench:
     }
 
     def measure(results: Mapping[str, Results]) -> Measurement:
-        found = waves(results["delay"])
-        time, half = found["time"], chip.process.supply / 2
-        start = crossing(time, found["v(clk)"], half, rising=True)
-        differences = [found[f"v(outp_{k})"] - found[f"v(outn_{k})"] for k in range(len(_OVERDRIVES))]
-        delays = np.array([crossing(time, difference, half) - start for difference in differences])
-        if not np.isfinite(delays).all():
-            raise ValidityError("the comparator does not decide within half its clock; widen its transistors")
-        # the last decades are regeneration alone: the delay grows by tau ln 10 for each
-        tau = (delays[0] - delays[2]) / np.log(_OVERDRIVES[2] / _OVERDRIVES[0])
-        kicked = waves(results["kickback"])
-        inputs = kicked["v(inp_0)"], kicked["v(inn_0)"]
-        difference = inputs[0] - inputs[1]
-        common = (inputs[0] + inputs[1]) / 2
-        spent = waves(results["energy"])
-        begin = two.start + two.period / 2
-        energy = integral(
-            spent["time"], -chip.process.supply * spent["i(vdd)"], begin, min(begin + two.period, spent["time"][-1])
-        )
+        @cache
+        def delays() -> Floats:
+            found = waves(results["delay"])
+            time, half = found["time"], chip.process.supply / 2
+            start = crossing(time, found["v(clk)"], half, rising=True)
+            differences = [found[f"v(outp_{k})"] - found[f"v(outn_{k})"] for k in range(len(_OVERDRIVES))]
+            return np.array([crossing(time, difference, half) - start for difference in differences])
+
+        def delay(k: int) -> float:
+            if not np.isfinite(delays()[k]):
+                raise ValidityError("the comparator does not decide within half its clock; widen its transistors")
+            return float(delays()[k])
+
+        def kickback(sign: int, scale: float) -> float:
+            kicked = waves(results["kickback"])
+            wave = scale * (kicked["v(inp_0)"] + sign * kicked["v(inn_0)"])
+            return float(np.abs(wave - wave[0]).max())
+
+        def energy() -> float:
+            spent = waves(results["energy"])
+            begin = two.start + two.period / 2
+            return integral(
+                spent["time"], -chip.process.supply * spent["i(vdd)"], begin, min(begin + two.period, spent["time"][-1])
+            )
+
+        def tau() -> float:
+            # the last decades are regeneration alone: the delay grows by tau ln 10 for each
+            return float((delay(0) - delay(2)) / np.log(_OVERDRIVES[2] / _OVERDRIVES[0]))
+
         entries = (
-            entry("delay_1mv", "delay at 1 mV", delays[2], "s", "to a difference of half the supply, 5 fF"),
-            entry("delay_100mv", "delay at 100 mV", delays[-1], "s", "to a difference of half the supply, 5 fF"),
+            entry("delay_1mv", "delay at 1 mV", partial(delay, 2), "s", "to a difference of half the supply, 5 fF"),
+            entry(
+                "delay_100mv", "delay at 100 mV", partial(delay, -1), "s", "to a difference of half the supply, 5 fF"
+            ),
             entry("tau", "regeneration time constant", tau, "s", "from 0.1 and 1 mV"),
-            entry("kickback", "kickback, difference", np.abs(difference - difference[0]).max(), "V", "1 kohm sources"),
-            entry("kickback_common", "kickback, common", np.abs(common - common[0]).max(), "V", "1 kohm sources"),
+            entry("kickback", "kickback, difference", partial(kickback, -1, 1.0), "V", "1 kohm sources"),
+            entry("kickback_common", "kickback, common", partial(kickback, 1, 0.5), "V", "1 kohm sources"),
             entry("energy", "energy a decision", energy, "J", "10 mV, with reset, from vdd"),
         )
-        panel = Panel(
-            title="delay", x=_OVERDRIVES, x_label="overdrive [V]", curves={"delay": delays}, y_label="delay [s]",
-            logarithmic=True,
-        )  # fmt: skip
-        return Measurement(entries=entries, panels=(panel,))
+
+        def curve() -> Panel:
+            decided = np.isfinite(delays())
+            return Panel(
+                title="delay", x=_OVERDRIVES[decided], x_label="overdrive [V]", curves={"delay": delays()[decided]},
+                y_label="delay [s]", logarithmic=True,
+            )  # fmt: skip
+
+        return Measurement(entries=entries, panels=draw_panels(curve))
 
     def extra(chip: Chip, conditions: Conditions) -> Measurement:
         if not conditions.samples:
             return Measurement(entries=())
         draws = [draw_normal(conditions.seed, sample) for sample in range(conditions.samples)]
-        offsets = find_offsets(chip, draws, conditions, sizes=sizes)
+
+        @cache
+        def spread() -> Spread:
+            offsets = find_offsets(chip, draws, conditions, sizes=sizes)
+            return Spread(mean=float(offsets.mean()), sigma=float(offsets.std(ddof=1)), samples=len(offsets))
+
         pelgrom = read_mismatch(chip.process)[chip.process.nmos]
         pair = float(np.sqrt(2)) * pelgrom.sigma_threshold(sizes.input_width, chip.process.min_length)
-        spread = Spread(mean=float(offsets.mean()), sigma=float(offsets.std(ddof=1)), samples=len(offsets))
-        error = spread.sigma / np.sqrt(2 * (len(offsets) - 1))
-        condition = f"sigma +- {1e3 * error:.2g} mV; its pair's threshold alone {1e3 * pair:.3g} mV"
-        offset = Entry(
-            key="offset", text="offset", value=float("nan"), unit="V", condition=condition, spread=spread
-        )  # fmt: skip
-        return Measurement(entries=(offset,))
+
+        def condition() -> str:
+            error = spread().sigma / np.sqrt(2 * (spread().samples - 1))
+            return f"sigma +- {1e3 * error:.2g} mV; its pair's threshold alone {1e3 * pair:.3g} mV"
+
+        return Measurement(entries=(entry("offset", "offset", spread, "V", condition),))
 
     return Bench(
         block="comparator",

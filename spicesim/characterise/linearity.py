@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.characterise.sheet import Panel
 from spicesim.errors import SpecError
 
-__all__ = ["Linearity", "measure_linearity"]
+__all__ = ["Linearity", "linearity_panel", "measure_linearity"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -67,4 +68,15 @@ def measure_linearity(levels: npt.ArrayLike, first: float, lsb: float) -> Linear
         lsb=step,
         offset=float(values[0] - first),
         gain_error=step / lsb - 1,
+    )
+
+
+def linearity_panel(line: Linearity, first: int = 0) -> Panel:
+    """Draw INL and DNL against the code, from the first one on."""
+    return Panel(
+        title="linearity",
+        x=np.arange(float(first), first + len(line.inl)),
+        x_label="code",
+        curves={"INL": line.inl, "DNL": np.append(line.dnl, 0.0)},
+        y_label="error [LSB]",
     )

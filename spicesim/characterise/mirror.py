@@ -1,12 +1,15 @@
 """Data sheet of the current-mirror readout."""
 
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 
 from spicesim.blocks import Mirror
 from spicesim.characterise.bench import Bench, Measurement, waves
-from spicesim.characterise.sheet import Panel, entry
+from spicesim.characterise.sheet import Panel, draw_panels, entry
+from spicesim.characterise.steps import Step
 from spicesim.characterise.waveform import crossing, settling_time
 from spicesim.chip import Chip
 from spicesim.netlist.mirror import build_mirror, build_mirror_step
@@ -14,6 +17,8 @@ from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si
 
 __all__ = ["mirror_bench"]
+
+Floats = npt.NDArray[np.float64]
 
 _LIMIT = 100e-6
 _COLUMN = 10e3
@@ -28,45 +33,68 @@ def mirror_bench(chip: Chip, sizes: Mirror | None = None) -> Bench:
         "step": build_mirror_step(chip, _LIMIT / 4, 3 * _LIMIT / 4, sizes=sizes, r_column=_COLUMN),
     }
     reference = chip.sense_amplifier.v_reference
+    step = Step(probe="i(vout)", start=100e-9, band=0.001 * _LIMIT)
+    i = _LIMIT * np.arange(1, 101) / 100
+    half = len(i) // 2
 
     def measure(results: Mapping[str, Results]) -> Measurement:
-        swept = waves(results["transfer"])
-        i = _LIMIT * np.arange(1, 101) / 100
-        copy = -swept["i(vout)"]
-        ratio = copy / i / sizes.ratio
-        half = len(i) // 2
-        r_in = np.gradient(swept["v(in)"], i)[half]
-        at_output = waves(results["output"])
-        v, out = at_output["v(out)"], -at_output["i(vout)"]
-        conductance = np.gradient(out, v)
-        r_out = 1 / np.interp(reference, v, conductance)
-        line = np.interp(reference, v, out) - (reference - v) / r_out  # how the copy would go on in saturation
-        compliance = crossing(v, out / line, 0.99, rising=True)
-        step = waves(results["step"])
-        settle = settling_time(step["time"], step["i(vout)"], 100e-9, 0.001 * _LIMIT, "the mirror")
+        @cache
+        def swept() -> dict[str, Floats]:
+            return waves(results["transfer"])
+
+        def ratio() -> Floats:
+            return -swept()["i(vout)"] / i / sizes.ratio
+
+        @cache
+        def output() -> tuple[Floats, Floats]:
+            found = waves(results["output"])
+            return found["v(out)"], -found["i(vout)"]
+
+        def r_out() -> float:
+            v, out = output()
+            return float(1 / np.interp(reference, v, np.gradient(out, v)))
+
+        def compliance() -> float:
+            v, out = output()
+            line = np.interp(reference, v, out) - (reference - v) / r_out()  # how the copy would go on in saturation
+            return crossing(v, out / line, 0.99, rising=True)
+
+        @cache
+        def stepped() -> dict[str, Floats]:
+            return waves(results["step"])
+
+        def settle() -> float:
+            return settling_time(stepped()["time"], stepped()["i(vout)"], step.start, step.band, "the mirror")
+
         at = f"at {format_si(_LIMIT / 2, 'A')}"
         entries = (
-            entry("ratio_error", "error of the copy", 100 * (ratio[half - 1] - 1), "%", f"{at}, out at the reference"),
-            entry("ratio_change", "change of the copy", 100 * np.ptp(ratio[4:]), "%", "5 to 100 uA"),
-            entry("offset", "offset of the virtual ground", swept["v(in)"][half] - reference, "V", at),
-            entry("r_in", "input resistance", r_in, "ohm", at),
+            entry(
+                "ratio_error",
+                "error of the copy",
+                lambda: 100 * (ratio()[half - 1] - 1),
+                "%",
+                f"{at}, out at the reference",
+            ),
+            entry("ratio_change", "change of the copy", lambda: 100 * np.ptp(ratio()[4:]), "%", "5 to 100 uA"),
+            entry("offset", "offset of the virtual ground", lambda: swept()["v(in)"][half] - reference, "V", at),
+            entry("r_in", "input resistance", lambda: np.gradient(swept()["v(in)"], i)[half], "ohm", at),
             entry("r_out", "output resistance", r_out, "ohm", at),
             entry("compliance", "lowest output voltage", compliance, "V", f"copy within 1 %, {at}"),
             entry("t_settle", "settling", settle, "s", f"0.1 % of full scale, column {format_si(_COLUMN, 'ohm')}"),
-            entry("power", "power of the amplifier", -chip.process.supply * swept["i(vdd)"][half], "W"),
+            entry("power", "power of the amplifier", lambda: -chip.process.supply * swept()["i(vdd)"][half], "W"),
         )
-        panels = (
-            Panel(
+        panels = draw_panels(
+            lambda: Panel(
                 title="copy", x=i, x_label="current into the bit line [A]", y_label="error of the copy [%]",
-                curves={"copy": 100 * (ratio - 1)},
+                curves={"copy": 100 * (ratio() - 1)},
             ),
-            Panel(
-                title="output", x=v, x_label="output voltage [V]", y_label="output current [A]",
-                curves={"copy": out},
+            lambda: Panel(
+                title="output", x=output()[0], x_label="output voltage [V]", y_label="output current [A]",
+                curves={"copy": output()[1]},
             ),
-            Panel(
-                title="step", x=step["time"], x_label="time [s]", y_label="output current [A]",
-                curves={"copy": -step["i(vout)"]},
+            lambda: Panel(
+                title="step", x=stepped()["time"], x_label="time [s]", y_label="output current [A]",
+                curves={"copy": -stepped()["i(vout)"]},
             ),
         )  # fmt: skip
         return Measurement(entries=entries, panels=panels)
@@ -77,4 +105,5 @@ def mirror_bench(chip: Chip, sizes: Mirror | None = None) -> Bench:
         netlists=netlists,
         measure=measure,
         varied=("transfer",),
+        steps={"step": step},
     )

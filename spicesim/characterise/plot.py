@@ -74,7 +74,8 @@ def _prefix(values: npt.NDArray[np.float64], label: str) -> tuple[float, str]:
 
 def write_plot(sheet: DataSheet, path: str | Path) -> None:
     """Write a data sheet with its curves as a page (.html), or its curves alone (.svg)."""
-    svg = figure_svg(plot_sheet(sheet), name=sheet.block, label=sheet.title)
+    bare = not sheet.panels and bool(sheet.failures)  # nothing of it could be measured, and the page says why
+    svg = "" if bare else figure_svg(plot_sheet(sheet), name=sheet.block, label=sheet.title)
     if Path(path).suffix == ".svg":
         write_text(path, f"{svg}\n")
         return
@@ -86,7 +87,7 @@ def write_plot(sheet: DataSheet, path: str | Path) -> None:
         cells = [
             f"<td>{html.escape(entry.text)}</td>",
             *(f'<td class="number">{html.escape(text)}</td>' for text in (entry.format_value(entry.value), spread)),
-            f"<td>{html.escape(entry.condition)}</td>",
+            f"<td>{html.escape(entry.remark)}</td>",
         ]
         rows.append(f"<tr>{''.join(cells)}</tr>")
     where = f"{sheet.process}, {sheet.temperature_c:g} °C, chip {sheet.chip} ({sheet.chip_hash})"

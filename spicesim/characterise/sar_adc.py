@@ -1,14 +1,15 @@
 """Data sheet of the successive-approximation ADC: transitions by bisection, effective bits by a sine, energy."""
 
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
 from spicesim.blocks import SarAdc
 from spicesim.characterise.bench import Bench, Conditions, Measurement, waves
-from spicesim.characterise.linearity import measure_linearity
-from spicesim.characterise.sheet import Panel, entry
+from spicesim.characterise.linearity import Linearity, linearity_panel, measure_linearity
+from spicesim.characterise.sheet import Panel, draw_panels, entry
 from spicesim.chip import Chip
 from spicesim.errors import SpecError, ValidityError
 from spicesim.netlist.netlist import Netlist
@@ -115,46 +116,55 @@ def sar_adc_bench(chip: Chip, sizes: SarAdc | None = None, rounds: int = 6) -> B
     netlists = {name: build_sar_adc(chip, part, sizes) for name, part in zip(names, parts, strict=True)}
 
     def measure(results: Mapping[str, Results]) -> Measurement:
-        codes = np.concatenate([read_codes(results[name], sizes) for name in names])
-        enob = effective_bits(codes, _CYCLES, _AMPLITUDE)
-        energies = []
-        for name in names:
-            found = waves(results[name])
-            half = sizes.dac.span / 2
-            power = -chip.process.supply * found["i(vdd)"] + half * (found["i(v1)"] - found["i(v0)"])
-            energies.append(np.trapezoid(power, found["time"]) / (_POINTS / len(names)))
+        @cache
+        def codes() -> Codes:
+            return np.concatenate([read_codes(results[name], sizes) for name in names])
+
+        def energy() -> float:
+            energies = []
+            for name in names:
+                found = waves(results[name])
+                half = sizes.dac.span / 2
+                power = -chip.process.supply * found["i(vdd)"] + half * (found["i(v1)"] - found["i(v0)"])
+                energies.append(np.trapezoid(power, found["time"]) / (_POINTS / len(names)))
+            return float(np.mean(energies))
+
         entries = (
             entry("resolution", "resolution", sizes.dac.bits, "bit"),
-            entry("enob", "effective bits", enob, "bit", f"sine, {_CYCLES} cycles in {_POINTS} points, no noise"),
+            entry(
+                "enob", "effective bits", lambda: effective_bits(codes(), _CYCLES, _AMPLITUDE), "bit",
+                f"sine, {_CYCLES} cycles in {_POINTS} points, no noise",
+            ),
             entry("t_conversion", "time a conversion", sizes.conversion, "s", "as clocked"),
             entry(
-                "energy", "energy a conversion", float(np.mean(energies)), "J",
+                "energy", "energy a conversion", energy, "J",
                 "vdd and references; logic is behavioural, not counted",
             ),
         )  # fmt: skip
-        panel = Panel(
-            title="sine", x=np.arange(_POINTS, dtype=float), x_label="conversion", y_label="code",
-            curves={"code": codes.astype(float)},
-        )  # fmt: skip
-        return Measurement(entries=entries, panels=(panel,))
+
+        def sine() -> Panel:
+            return Panel(
+                title="sine", x=np.arange(_POINTS, dtype=float), x_label="conversion", y_label="code",
+                curves={"code": codes().astype(float)},
+            )  # fmt: skip
+
+        return Measurement(entries=entries, panels=draw_panels(sine))
 
     def extra(chip: Chip, conditions: Conditions) -> Measurement:
-        transitions = find_transitions(chip, sizes, conditions, rounds)
-        first = reference - sizes.dac.span / 2 + sizes.lsb
-        line = measure_linearity(transitions, first, sizes.lsb)
+        @cache
+        def line() -> Linearity:
+            transitions = find_transitions(chip, sizes, conditions, rounds)
+            return measure_linearity(transitions, reference - sizes.dac.span / 2 + sizes.lsb, sizes.lsb)
+
         resolution = f"to {4 / 2**rounds:.2g} LSB"
         entries = (
-            entry("lsb", "step (LSB)", line.lsb, "V", f"ideal {format_si(sizes.lsb, 'V')}"),
-            entry("inl", "INL, largest", line.worst_inl, "LSB", f"end points, {resolution}"),
-            entry("dnl", "DNL, largest", line.worst_dnl, "LSB", resolution),
-            entry("offset", "offset", line.offset, "V", "first transition"),
-            entry("gain_error", "gain error", 100 * line.gain_error, "%"),
+            entry("lsb", "step (LSB)", lambda: line().lsb, "V", f"ideal {format_si(sizes.lsb, 'V')}"),
+            entry("inl", "INL, largest", lambda: line().worst_inl, "LSB", f"end points, {resolution}"),
+            entry("dnl", "DNL, largest", lambda: line().worst_dnl, "LSB", resolution),
+            entry("offset", "offset", lambda: line().offset, "V", "first transition"),
+            entry("gain_error", "gain error", lambda: 100 * line().gain_error, "%"),
         )
-        panel = Panel(
-            title="linearity", x=np.arange(1.0, len(transitions) + 1), x_label="code", y_label="error [LSB]",
-            curves={"INL": line.inl, "DNL": np.append(line.dnl, 0.0)},
-        )  # fmt: skip
-        return Measurement(entries=entries, panels=(panel,))
+        return Measurement(entries=entries, panels=draw_panels(lambda: linearity_panel(line(), 1)))
 
     return Bench(
         block="adc",

@@ -1,7 +1,8 @@
 """Data sheets: what was measured of a block, with units and conditions."""
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.errors import SimulationError, SpecError, ValidityError
 from spicesim.files import write_text
 from spicesim.units import format_si
 
-__all__ = ["DataSheet", "Entry", "Panel", "Spread", "entry", "write_sheet"]
+__all__ = ["DataSheet", "Entry", "Panel", "Spread", "draw_panels", "entry", "write_sheet"]
 
 Floats = npt.NDArray[np.float64]
+Number = float | np.floating[Any]
+
+_FAILURES = (SimulationError, SpecError, ValidityError)
+"""What a measurement fails by: its simulation, or what came out of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +48,13 @@ class Entry:
     condition: str = ""
     """Under which it was measured."""
     spread: Spread | None = None
+    failure: str = ""
+    """Why it could not be measured, or not of every sample; empty if it could."""
+
+    @property
+    def remark(self) -> str:
+        """Its condition, and what failed."""
+        return "; ".join(part for part in (self.condition, self.failure and f"FAILED: {self.failure}") if part)
 
     def format_value(self, number: float) -> str:
         """Format a number in the entry's unit."""
@@ -52,9 +65,34 @@ class Entry:
         return format_si(number, self.unit)
 
 
-def entry(key: str, text: str, value: float, unit: str, condition: str = "") -> Entry:
-    """Return an entry without a spread."""
-    return Entry(key=key, text=text, value=float(value), unit=unit, condition=condition)
+def entry(
+    key: str,
+    text: str,
+    value: Number | Callable[[], Number | Spread],
+    unit: str,
+    condition: str | Callable[[], str] = "",
+) -> Entry:
+    """Measure one quantity; if that fails, the entry says why, and no other is touched.
+
+    Parameters
+    ----------
+    key, text, unit : str
+        As :class:`Entry` has them.
+    value : float or callable
+        The quantity, or what measures it. A curve that never gets where it is read gives NaN, which is a failure, too.
+    condition : str or callable
+        The condition, or what finds it after the value was measured.
+    """
+    try:
+        found = value() if callable(value) else value
+        said = condition() if callable(condition) else condition
+    except _FAILURES as error:
+        said = "" if callable(condition) else condition
+        return Entry(key=key, text=text, value=float("nan"), unit=unit, condition=said, failure=str(error))
+    if isinstance(found, Spread):
+        return Entry(key=key, text=text, value=float("nan"), unit=unit, condition=said, spread=found)
+    failure = "" if np.isfinite(found) else "what was simulated does not reach where it is read"
+    return Entry(key=key, text=text, value=float(found), unit=unit, condition=said, failure=failure)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +107,15 @@ class Panel:
     y_label: str
     logarithmic: bool = False
     """Whether x is drawn on a logarithmic scale."""
+
+
+def draw_panels(*makers: Callable[[], Panel]) -> tuple[Panel, ...]:
+    """Make the panels whose curves could be measured; of the others the entries say why not."""
+    panels = []
+    for make in makers:
+        with contextlib.suppress(*_FAILURES):
+            panels.append(make())
+    return tuple(panels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +141,11 @@ class DataSheet:
         """Return the entry of that key."""
         return next(found for found in self.entries if found.key == key)
 
+    @property
+    def failures(self) -> tuple[Entry, ...]:
+        """The quantities that could not be measured, or not of every sample."""
+        return tuple(found for found in self.entries if found.failure)
+
     def to_json(self) -> str:
         """Format as JSON, curves included."""
         document: dict[str, Any] = {
@@ -112,6 +164,7 @@ class DataSheet:
                     "unit": found.unit,
                     "condition": found.condition,
                     **({} if found.spread is None else {"spread": asdict(found.spread)}),
+                    **({"failure": found.failure} if found.failure else {}),
                 }
                 for found in self.entries
             },

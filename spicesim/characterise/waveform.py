@@ -5,7 +5,16 @@ import numpy.typing as npt
 
 from spicesim.errors import ValidityError
 
-__all__ = ["crossing", "integral", "phase_margin", "settling_time", "unity_frequency"]
+__all__ = [
+    "crossing",
+    "excursion",
+    "integral",
+    "overshoot",
+    "phase_margin",
+    "rings",
+    "settling_time",
+    "unity_frequency",
+]
 
 Floats = npt.NDArray[np.float64]
 
@@ -46,7 +55,7 @@ def settling_time(time: Floats, wave: Floats, start: float, band: float, what: s
     Raises
     ------
     ValidityError
-        If it is not long enough in the band to say.
+        If it is not long enough in the band to say, or rings on.
     """
     outside = np.flatnonzero(np.abs(wave - wave[-1]) > band)
     if len(outside) == 0 or time[outside[-1]] <= start:
@@ -55,10 +64,39 @@ def settling_time(time: Floats, wave: Floats, start: float, band: float, what: s
     edge = wave[-1] + band * np.sign(wave[k] - wave[-1])
     settled = float(time[k] + (edge - wave[k]) * (time[k + 1] - time[k]) / (wave[k + 1] - wave[k]))
     if settled > start + 0.9 * (time[-1] - start):
+        if rings(time, wave, start):
+            last = np.ptp(wave[time > time[-1] - 0.25 * (time[-1] - start)])
+            raise ValidityError(
+                f"{what} rings on by {last:.3g} peak to peak after {time[-1] - start:.3g} s; compensate its amplifier"
+            )
         raise ValidityError(
             f"{what} does not settle within {time[-1] - start:.3g} s; give its amplifier more current or less load"
         )
     return settled - start
+
+
+def rings(time: Floats, wave: Floats, start: float) -> bool:
+    """Return whether a wave swings around its mean in the last quarter after `start`, as far as in the one before."""
+    quarter = 0.25 * (time[-1] - start)
+    before = wave[(time > time[-1] - 2 * quarter) & (time <= time[-1] - quarter)]
+    last = wave[time > time[-1] - quarter]
+    if len(before) < 4 or len(last) < 4:
+        return False
+    turns = np.count_nonzero(np.diff(np.sign(last - last.mean())))
+    return bool(turns >= 4 and np.ptp(last) > 0.9 * np.ptp(before))
+
+
+def overshoot(time: Floats, wave: Floats, start: float) -> float:
+    """Return how far a wave goes beyond its final value after a step, relative to the step [1]."""
+    first = float(np.interp(start, time, wave))
+    beyond = (wave[time >= start] - wave[-1]) / (wave[-1] - first)
+    return max(0.0, float(beyond.max()))
+
+
+def excursion(wave: Floats) -> Floats:
+    """Return how far a wave lies outside its first and its last value."""
+    low, high = sorted((float(wave[0]), float(wave[-1])))
+    return np.maximum(0.0, np.maximum(wave - high, low - wave))
 
 
 def integral(time: Floats, wave: Floats, start: float, end: float) -> float:

@@ -1,12 +1,14 @@
 """Data sheet of the word-line driver for pulses."""
 
 from collections.abc import Mapping
+from functools import cache, partial
 
 import numpy as np
+import numpy.typing as npt
 
 from spicesim.blocks import WordLineDriver
 from spicesim.characterise.bench import Bench, Measurement, waves
-from spicesim.characterise.sheet import Panel, entry
+from spicesim.characterise.sheet import Panel, draw_panels, entry
 from spicesim.characterise.waveform import crossing, integral
 from spicesim.chip import Chip
 from spicesim.netlist.wldriver import build_wldriver, build_wldriver_load
@@ -27,32 +29,54 @@ def wldriver_bench(chip: Chip, sizes: WordLineDriver | None = None) -> Bench:
     }
 
     def measure(results: Mapping[str, Results]) -> Measurement:
-        loaded = waves(results["load"])
-        middle = len(loaded["v(load)"]) // 2
-        r_high, r_low = (-np.gradient(loaded[node], loaded["v(load)"])[middle] for node in ("v(high)", "v(low)"))
-        pulse = waves(results["pulse"])
-        time, out = pulse["time"], pulse["v(out)"]
-        rest, top = np.interp([40e-9, _EDGE + 0.9 * _WIDTH], time, out)
-        levels = [rest + part * (top - rest) for part in (0.1, 0.5, 0.9)]
-        up = [crossing(time, out, level, after=_EDGE - 1e-9, rising=True) for level in levels]
-        down = [crossing(time, out, level, after=_EDGE + _WIDTH - 1e-9, rising=False) for level in levels]
-        begin, end = 45e-9, time[-1]
-        energy = integral(time, -chip.process.supply * pulse["i(vdd)"], begin, end)
-        row_energy = integral(time, -chip.dac.v_span * pulse["i(vhi)"], begin, end)
+        def resistance(node: str) -> float:
+            loaded = waves(results["load"])
+            return float(-np.gradient(loaded[node], loaded["v(load)"])[len(loaded["v(load)"]) // 2])
+
+        @cache
+        def pulse() -> dict[str, npt.NDArray[np.float64]]:
+            return waves(results["pulse"])
+
+        @cache
+        def ends() -> tuple[float, float]:
+            rest, top = np.interp([40e-9, _EDGE + 0.9 * _WIDTH], pulse()["time"], pulse()["v(out)"])
+            return float(rest), float(top)
+
+        def reaches(part: float, rising: bool) -> float:
+            rest, top = ends()
+            after = _EDGE - 1e-9 + (0.0 if rising else _WIDTH)
+            return crossing(pulse()["time"], pulse()["v(out)"], rest + part * (top - rest), after=after, rising=rising)
+
+        def energy(source: str, volts: float) -> float:
+            time = pulse()["time"]
+            return integral(time, -volts * pulse()[source], 45e-9, time[-1])
+
         load = f"{format_si(row, 'ohm')} || {format_si(_CAPACITANCE, 'F')}"
         entries = (
-            entry("r_high", "output resistance, high level", r_high, "ohm"),
-            entry("r_low", "output resistance, low level", r_low, "ohm"),
-            entry("droop", "loss of the pulse's height", chip.dac.v_span - (top - rest), "V", load),
-            entry("delay", "delay, rising", up[1] - _EDGE, "s", load),
-            entry("delay_fall", "delay, falling", down[1] - _EDGE - _WIDTH - 0.1e-9, "s", load),
-            entry("t_rise", "rise, 10 to 90 %", up[2] - up[0], "s", load),
-            entry("t_fall", "fall, 90 to 10 %", down[0] - down[2], "s", load),
-            entry("energy", "energy a pulse, gates", energy, "J", "from vdd"),
-            entry("energy_row", "energy a pulse, row", row_energy, "J", f"from vhi, {format_si(_WIDTH, 's')}, {load}"),
+            entry("r_high", "output resistance, high level", partial(resistance, "v(high)"), "ohm"),
+            entry("r_low", "output resistance, low level", partial(resistance, "v(low)"), "ohm"),
+            entry("droop", "loss of the pulse's height", lambda: chip.dac.v_span - (ends()[1] - ends()[0]), "V", load),
+            entry("delay", "delay, rising", lambda: reaches(0.5, True) - _EDGE, "s", load),
+            entry("delay_fall", "delay, falling", lambda: reaches(0.5, False) - _EDGE - _WIDTH - 0.1e-9, "s", load),
+            entry("t_rise", "rise, 10 to 90 %", lambda: reaches(0.9, True) - reaches(0.1, True), "s", load),
+            entry("t_fall", "fall, 90 to 10 %", lambda: reaches(0.1, False) - reaches(0.9, False), "s", load),
+            entry("energy", "energy a pulse, gates", partial(energy, "i(vdd)", chip.process.supply), "J", "from vdd"),
+            entry(
+                "energy_row",
+                "energy a pulse, row",
+                partial(energy, "i(vhi)", chip.dac.v_span),
+                "J",
+                f"from vhi, {format_si(_WIDTH, 's')}, {load}",
+            ),
         )
-        panel = Panel(title="pulse", x=time, x_label="time [s]", curves={"output": out}, y_label="output [V]")
-        return Measurement(entries=entries, panels=(panel,))
+
+        def curve() -> Panel:
+            return Panel(
+                title="pulse", x=pulse()["time"], x_label="time [s]", curves={"output": pulse()["v(out)"]},
+                y_label="output [V]",
+            )  # fmt: skip
+
+        return Measurement(entries=entries, panels=draw_panels(curve))
 
     return Bench(
         block="wldriver", title="word-line driver for pulses", netlists=netlists, measure=measure, varied=("load",)

@@ -56,7 +56,9 @@ def _list(context: click.Context, _parameter: click.Parameter, value: bool) -> N
 @click.option("--netlists", "folder", metavar="DIR", help="Write the testbenches themselves into a folder.")
 @jobs_option
 @timeout_option
+@click.pass_context
 def characterise(
+    context: click.Context,
     block: str,
     chip_path: str | None,
     corner: str | None,
@@ -70,7 +72,10 @@ def characterise(
     jobs: int | None,
     timeout: float,
 ) -> None:
-    """Measure a circuit block in ngspice and print its data sheet."""
+    """Measure a circuit block in ngspice and print its data sheet.
+
+    What cannot be measured is a line that says why; the others stand, and the exit status is 1.
+    """
     from spicesim.characterise import BLOCKS, Conditions, write_plot, write_sheet
 
     if plot_path is not None and Path(plot_path).suffix not in {".html", ".svg"}:
@@ -91,6 +96,10 @@ def characterise(
         click.echo(f"wrote {plot_path}")
     if folder is not None:
         click.echo(f"wrote {len(found.netlists)} netlists to {folder}; run one with: ngspice -b -r out.raw FILE")
+    if sheet.failures:
+        names = ", ".join(failed.text for failed in sheet.failures)
+        click.echo(f"{len(sheet.failures)} of {len(sheet.entries)} quantities could not be measured: {names}", err=True)
+        context.exit(1)
 
 
 def format_sheet(sheet: Any) -> str:
@@ -103,7 +112,7 @@ def format_sheet(sheet: Any) -> str:
         if spread:
             both = (entry.spread.mean, entry.spread.sigma) if entry.spread else None
             row += [entry.format_value(number) for number in both] if both else ["", ""]
-        rows.append([*row, entry.condition])
+        rows.append([*row, entry.remark])
     width = max(len(row[-1]) for row in [head, *rows])  # the conditions read better from the left
     table = format_table([*head[:-1], head[-1].ljust(width)], [[*row[:-1], row[-1].ljust(width)] for row in rows])
     where = f"{sheet.process}, {sheet.temperature_c:g} C, chip {sheet.chip} ({sheet.chip_hash})"

@@ -76,13 +76,19 @@ def build_current_dac(chip: Chip, sizes: CurrentDac | None = None, *, output: bo
     return _bench(chip, sizes, drivers, loads, ["i(voutp)", "i(voutn)", "v(code)", "v(outp)", "i(vdd)"], card)
 
 
-def build_current_dac_step(chip: Chip, before: int, after: int, sizes: CurrentDac | None = None) -> Netlist:
-    """Build a testbench that steps the code at 10 ns; each output has 1 kohm || 0.1 pF to the reference."""
+def build_current_dac_step(
+    chip: Chip, before: int, after: int, sizes: CurrentDac | None = None, *, late: float = 0.0
+) -> Netlist:
+    """Build a testbench that steps the code at 10 ns; each output has 1 kohm || 0.1 pF to the reference.
+
+    The most significant bit changes `late` seconds after the others.
+    """
     sizes = sizes or chip.current_dac
     supply = spice_number(chip.process.supply)
     drivers = ["* the code"]
     for k in range(sizes.bits):
         low, high = (supply if code >> k & 1 else "0" for code in (before, after))
-        drivers.append(f"vb{k} b{k} 0 pwl(0 {low} 10n {low} 10.1n {high})")
+        edge = 10e-9 + (late if k == sizes.bits - 1 else 0.0)
+        drivers.append(f"vb{k} b{k} 0 pwl(0 {low} {edge:.6g} {low} {edge + 0.1e-9:.6g} {high})")
     loads = [line for node in ("outp", "outn") for line in (f"r{node} {node} vref 1k", f"c{node} {node} 0 0.1p")]
     return _bench(chip, sizes, drivers, loads, ["time", "v(outp)", "v(outn)", "i(vdd)"], ".tran 0.05n 60n 0 0.2n")

@@ -35,7 +35,8 @@ _REFERENCE = re.compile(r"^\s*\.(?:include|lib)\s+[\"']([^\"']+)[\"']", re.IGNOR
 _NUMBER = r"[-+]?[\d.]+(?:e[-+]?\d+)?[a-z]*"
 _SIGMA = re.compile(rf"var_(k|vth)\s*=\s*'\s*({_NUMBER})\s*\*\s*par_\1\s*\*\s*({_NUMBER})\s*/\s*p_sqrtarea\s*'", re.I)
 _TRANSISTOR = re.compile(r"^(m\w*)\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s+(.*)$", re.IGNORECASE)
-_RESISTOR = re.compile(r"^(r\w*)\s+(\S+)\s+(\S+)\s+(\{[^}]*\}|\S+)(.*)$", re.IGNORECASE)
+_RESISTOR = re.compile(r"^((?!rnoise\b)r\w*)\s+(\S+)\s+(\S+)\s+(\{[^}]*\}|\S+)(.*)$", re.IGNORECASE)
+"""A resistor that is drawn; ``rnoise`` of memory devices carries no current, only noise."""
 _INSTANCE = re.compile(r"(?P<block>x[a-z]+)_(?P<index>\d+)\.(?P<device>.+)")
 _SHARE = 0.8
 """Numbers an instance that are made uncorrelated, as a share of the instances: more of them would not look normal."""

@@ -5,12 +5,20 @@ from pathlib import Path
 
 from spicesim.chip import Chip, Process
 from spicesim.errors import SpecError
+from spicesim.netlist.expression import read_number
 from spicesim.netlist.subcircuits import join_lines
 from spicesim.units import spice_number
 
 __all__ = ["block_text", "model_files", "model_section", "start_up_lines"]
 
 _TRANSISTOR = re.compile(r"^(m\w*)(\s+(?:\S+\s+){4})(nch|pch)(\b.*)$", re.MULTILINE)
+_WIDTH = re.compile(r"\bw=(?:\{([^}]*)\}|(\S+))")
+
+DIFFUSION = 0.85e-6
+"""Length of source and drain diffusions of the generic process, 2.4 gates and a contact of .35 um [m].
+
+Level-1 models know no layout: without areas and perimeters their junctions have no capacitance.
+"""
 
 
 def model_section(process: Process) -> str:
@@ -40,6 +48,8 @@ def start_up_lines(process: Process) -> tuple[str, ...]:
 def block_text(name: str, chip: Chip, **defaults: float) -> str:
     """Return a subcircuit of the chip's library with its transistors `nch` and `pch` renamed to those of the process.
 
+    Those of the generic process get the areas of their junctions, by :data:`DIFFUSION`.
+
     Parameters
     ----------
     name : str
@@ -57,8 +67,10 @@ def block_text(name: str, chip: Chip, **defaults: float) -> str:
     process = chip.process
     prefix = "x" if process.call == "X" else ""
     names = {"nch": process.nmos, "pch": process.pmos}
+    layout = _junctions if any(model.path.startswith("library:") for model in process.models) else str
     text = _TRANSISTOR.sub(
-        lambda found: f"{prefix}{found[1]}{found[2]}{names[found[3]]}{found[4]}", chip.library_text(f"{name}.cir")
+        lambda found: f"{prefix}{found[1]}{found[2]}{names[found[3]]}{layout(found[4])}",
+        chip.library_text(f"{name}.cir"),
     ).rstrip("\n")
     if defaults:
         text = "\n".join(join_lines(text))
@@ -69,3 +81,18 @@ def block_text(name: str, chip: Chip, **defaults: float) -> str:
         if not count:
             raise SpecError(f"subcircuit {name} of the library has no parameter {parameter!r}")
     return text
+
+
+def _junctions(sizes: str) -> str:
+    """Add areas and perimeters of both diffusions to a transistor's sizes: ``w DIFFUSION``, ``2 (w + DIFFUSION)``."""
+    found = _WIDTH.search(sizes)
+    if found is None or re.search(r"\b(ad|as|pd|ps)=", sizes):
+        return sizes
+    if found[1] is None:
+        width = read_number(found[2])
+        area, perimeter = (f"{x:.6g}" for x in (width * DIFFUSION, 2 * (width + DIFFUSION)))
+    else:
+        width_text = found[1] if found[1].isidentifier() else f"({found[1]})"
+        area = f"{{{width_text}*{DIFFUSION:g}}}"
+        perimeter = f"{{2*{width_text}+{2 * DIFFUSION:g}}}"
+    return f"{sizes} ad={area} as={area} pd={perimeter} ps={perimeter}"

@@ -22,14 +22,13 @@ SIZE = 5
 BOLTZMANN, KELVIN = 1.380649e-23, 300.15
 
 
-@pytest.fixture(scope="module")
-def calibration(calibrate_once):
-    # the nonlinear device is a source without noise of its own; linear ones are resistors
+@pytest.fixture(scope="module", params=[0.0, 1.0], ids=["linear", "sinh"])
+def calibration(calibrate_once, request):
     chip = preset("generic-1t1r").changed(
-        array={"rows": SIZE, "columns": SIZE}, cell={"kappa": 0.0}, dac={"bits": 5},
+        array={"rows": SIZE, "columns": SIZE}, cell={"kappa": request.param}, dac={"bits": 5},
         sense_amplifier={"r_feedback": (20e3, 160e3)},
     )  # fmt: skip
-    return calibrate_once("noise", lambda: calibrate(chip, quick=True, aspects=("noise",)))
+    return calibrate_once(f"noise-{request.param}", lambda: calibrate(chip, quick=True, aspects=("noise",)))
 
 
 @pytest.fixture(scope="module")
