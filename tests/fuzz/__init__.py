@@ -1,1 +1,1 @@
-"""Fuzzing: random cases, made from seeds, that the package answers rightly or refuses clearly; run by ``scripts/fuzz``."""
+"""Fuzzing: random cases from seeds, each answered rightly or refused clearly; run by ``scripts/fuzz``."""
