@@ -25,6 +25,8 @@ ORDINARY_DROP = 1e3
 """Resistance times conductance up to which elimination and nodal analysis keep enough digits."""
 FIELD_ERROR = 1e-8
 """The same where only voltages in single precision are wanted."""
+SINGLE_LARGEST = 1e18
+"""Largest number of a transfer matrix in single precision [S]."""
 ROUNDING = 2.3e-15
 """Rounding of a march without growth, as a fraction of the largest voltage."""
 
@@ -122,7 +124,9 @@ class LinearArray:
 
     @functools.cached_property
     def _single_map(self) -> npt.NDArray[np.float32]:
-        with np.errstate(over="ignore", under="ignore"):
+        if self.transfer.max() > SINGLE_LARGEST:
+            raise SpecError("the currents of the array overflow single precision; ask for double precision")
+        with np.errstate(under="ignore"):
             return np.ascontiguousarray(self.transfer.T, dtype=np.float32)
 
 

@@ -106,13 +106,14 @@ class LinearMarch:
             change = misfit @ correction
             late = change @ response
             matrix = matrix + late
-            largest, lost = np.abs(matrix).max(axis=0), np.abs(late).max(axis=0)
+            largest = np.abs(matrix).max(axis=0)
+            lost = np.abs(late).max(axis=0) / np.where(largest > 0, largest, 1.0)
         if not (np.isfinite(largest).all() and np.isfinite(inputs).all()):
             return None
         return cls(
             wiring=wiring, slope=slope, share=share, head=head, tail=tail, top_u=top_u, top_i=top_i, feet=feet,
             response=response, row_response=row_response, correction=correction, guess=guess + change, matrix=matrix,
-            input_matrix=inputs + change @ row_response, error=float((lost / np.where(largest > 0, largest, 1.0)).max()),
+            input_matrix=inputs + change @ row_response, error=float(lost.max()),
         )  # fmt: skip
 
     def fill_voltages(self, v: Floats, across: Singles, bit: Singles | None, threads: int) -> None:

@@ -11,7 +11,7 @@ All stop at the same bound of Kirchhoff's current law, so which one it was shows
 import functools
 import threading
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,12 @@ MARCH_LEAST = 16
 MARCHES_KEPT = 8
 ORDINARY_DROP = 1e3
 """Resistance times conductance up to which a tolerance of the largest cell current is one of the currents that flow."""
+LANES = 4
+"""Vectors that conjugate gradients take together."""
+CELLS_AT_ONCE = 1 << 18
+"""Cells of all vectors between two looks for an interrupt."""
+SMALL = 256
+"""Cells of an array up to which star-mesh is tried where conjugate gradients do not arrive."""
 ROUNDING = {"single": 1.2e-7, "double": 2.3e-15}
 """Rounding of a march without growth, as a fraction of the largest voltage."""
 
@@ -116,6 +122,11 @@ class OperatingPointSolver:
         """Whether port tables are possible: one end a line, no broken segment, a cell that the kernels know."""
         one_end = self.wiring.right is None and self.wiring.top is None
         return one_end and self._is_finite and self._kernel is not None
+
+    @property
+    def is_small(self) -> bool:
+        """Whether star-mesh takes no time to speak of."""
+        return self.g.size <= SMALL
 
     @functools.cached_property
     def is_ordinary(self) -> bool:
@@ -243,16 +254,27 @@ class OperatingPointSolver:
         across = np.empty((count, rows, columns)) if request.fields else None
         bit = np.empty((count, rows, columns)) if request.fields else None
         sense_index = np.zeros(columns, np.int64) if request.sense_index is None else request.sense_index
-        array_solver.solve_batch(
-            request.v if whole else request.v[left],
-            self.wiring.word, self.wiring.bit, self.wiring.driver, self.wiring.sense,
-            kernel.coefficients, kernel.kappa, (*kernel.v_limits, *kernel.u_limits),
-            _raw(request.drivers), driver_index, _raw(request.senses), sense_index, mask,
-            request.tolerance, NEWTON_LIMIT, request.threads,
-            currents, row_currents, residual, extents, steps, worst, across, bit,
-        )  # fmt: skip
-        if (worst[:, 0] >= 0).any():
-            item = int(np.argmax(worst[:, 0] >= 0))
+        v = request.v if whole else request.v[left]
+        at_once = max(LANES * request.threads, CELLS_AT_ONCE // (rows * columns) // LANES * LANES)
+        for first in range(0, count, at_once):  # in parts, so that an interrupt or a failure ends it
+            part = slice(first, first + at_once)
+            array_solver.solve_batch(
+                v[part], self.wiring.word, self.wiring.bit, self.wiring.driver, self.wiring.sense,
+                kernel.coefficients, kernel.kappa, (*kernel.v_limits, *kernel.u_limits),
+                _raw(request.drivers), _part(driver_index, part), _raw(request.senses), sense_index, _part(mask, part),
+                request.tolerance, NEWTON_LIMIT, request.threads,
+                currents[part], row_currents[part], residual[part], extents[part], steps[part], worst[part],
+                _part(across, part), _part(bit, part),
+            )  # fmt: skip
+            failed = worst[part, 0] >= 0
+            if failed.any():
+                break
+        failed = worst[: first + at_once, 0] >= 0
+        if failed.any():
+            if self.is_small and request.drivers is None and request.senses is None:
+                self._analyse(request, points, left, self.extreme)
+                return
+            item = int(np.argmax(failed))
             self._refuse(request, int(left[item]), int(worst[item, 0]), residual[item], int(steps[item]))
         self._check_limits("voltage across", kernel.v_limits, extents[:, :2], worst[:, 1], left)
         self._check_limits("bit-line voltage at", kernel.u_limits, extents[:, 2:], worst[:, 2], left)
@@ -265,10 +287,13 @@ class OperatingPointSolver:
             assert bit is not None
             points.word[left], points.bit[left] = across + bit, bit
 
-    def _analyse(self, request: Request, points: Points, left: Integers) -> None:
+    def _analyse(
+        self, request: Request, points: Points, left: Integers, solver: NodalArray | ExtremeArray | None = None
+    ) -> None:
         """Solve vectors `left` one by one, by nodal analysis or, for arrays that are not ordinary, by star-mesh."""
-        solver = self.nodal if self.is_ordinary else self.extreme
-        if request.fields and not self.is_ordinary:
+        if solver is None:
+            solver = self.nodal if self.is_ordinary else self.extreme
+        if request.fields and solver is self.extreme:
             points.cell_currents = np.empty((len(request.v), *self.g.shape))
         for item in left.tolist():
             mask = None if request.mask is None else request.mask[item]
@@ -344,6 +369,10 @@ def _groups(v: Floats) -> list[tuple[Integers, float, bool]]:
         else:
             groups.append((few, needed))
     return [(chosen, 2.0 ** (number // 2 / 2), bool(number % 2)) for chosen, number in groups]
+
+
+def _part(array: npt.NDArray[Any] | None, part: slice) -> npt.NDArray[Any] | None:
+    return None if array is None else array[part]
 
 
 def _raw(port: PortTables | None) -> tuple[Floats | None, Floats | None, float, float]:
