@@ -18,7 +18,7 @@
 #include "port.h"
 #include "wires.h"
 
-enum { CG_LIMIT = 400, HALVINGS_LIMIT = 30 };
+enum { CG_LIMIT = 400, CG_TOTAL = 4000, HALVINGS_LIMIT = 30 };
 
 typedef struct {
     wire_model wires;
@@ -175,8 +175,9 @@ INLINE lanes preconditioned_norm(const array_model *m, const workspace *w, lanes
     return lanes_max(squares, (lanes){0});
 }
 
-/* Solve (1 + L D) x = f for the lanes in `active`, to a residual of `reduction` times the first; f is overwritten. */
-INLINE void solve_step(const array_model *m, workspace *w, lane_mask active, lanes reduction)
+/* Solve (1 + L D) x = f for the lanes in `active`, to a residual of `reduction` times the first; f is overwritten.
+ * Returns the iterations. */
+INLINE int solve_step(const array_model *m, workspace *w, lane_mask active, lanes reduction)
 {
     const int rows = m->wires.rows, columns = m->wires.columns;
     const size_t cells = (size_t)rows * columns;
@@ -200,7 +201,8 @@ INLINE void solve_step(const array_model *m, workspace *w, lane_mask active, lan
         w->capacity[j] = w->slope_out[j] / (1 + w->slope_out[j] * w->capacity[j]);
     lanes gamma = preconditioned_norm(m, w, squares), target = gamma * reduction * reduction, beta = zero;
     active &= gamma > 0;
-    for (int iteration = 0; iteration < CG_LIMIT && lanes_any(active); iteration++) {
+    int iteration = 0;
+    for (; iteration < CG_LIMIT && lanes_any(active); iteration++) {
         /* q = M^-1 r + beta q */
         for (int j = 0; j < columns; j++) {
             w->sum[j] *= w->capacity[j];
@@ -248,6 +250,7 @@ INLINE void solve_step(const array_model *m, workspace *w, lane_mask active, lan
         gamma = next;
         active &= gamma > target;
     }
+    return iteration;
 }
 
 /* The step of u that belongs to the step x of v, into q. */
@@ -290,12 +293,13 @@ static state solve_group(const array_model *m, workspace *w, int *steps /* (LANE
     state now = find_residual(m, w);
     lanes before = now.merit; /* the greater of the last two merits: a step may overshoot once */
     lane_mask active = ~(now.residual <= m->tolerance * now.scale);
-    for (int iteration = 0; iteration < m->newton_limit && lanes_any(active); iteration++) {
+    int spent = 0; /* conjugate gradients in all: what is beyond their limit does not arrive in any time */
+    for (int iteration = 0; iteration < m->newton_limit && spent < CG_TOTAL && lanes_any(active); iteration++) {
         lanes fraction = now.residual / now.scale;
         /* no finer than Newton's own error after this step, nor than the tolerance, nor than packed numbers */
         lanes reduction = lanes_clip(fraction, (REAL)1e-5, (REAL)0.01);
         reduction = lanes_max(reduction, lanes_min((REAL)0.1 * m->tolerance / fraction, lanes_of((REAL)0.1)));
-        solve_step(m, w, active, reduction);
+        spent += solve_step(m, w, active, reduction);
         if (w->u)
             find_bias_step(m, w);
         lanes length = lanes_select(active, one, zero), change = length, merit = now.merit;

@@ -102,7 +102,7 @@ INLINE march_extent march_down(const march_model *m, march_workspace *w, int u_t
             w->norton[j] = sum;
         }
         lanes in = (sum + head[i] * source) * (1 / (1 + r_head[i] * head[i]));
-        lanes node = source - r_head[i] * in;
+        lanes node = source - r_head[i] * in, given = zero;
         for (int j = 0; j < columns; j++) {
             node = share[base + j] * node - r_word[base + j] * w->norton[j];
             if (!u_terms && w->linear) {
@@ -111,7 +111,10 @@ INLINE march_extent march_down(const march_model *m, march_workspace *w, int u_t
                 if (w->linear->bit)
                     march_leave(w->linear, w->linear->bit, w->first, i, j, w->u[j]);
             }
-            w->carried[j] += w->offset[j] + slope[base + j] * node;
+            const lanes cell = w->offset[j] + slope[base + j] * node;
+            w->carried[j] += cell;
+            if (tail)
+                given += cell;
             w->u[j] -= r_bit[base + j] * w->carried[j];
             if (u_terms) {
                 lanes moved = lanes_abs(node - word[j]);
@@ -119,7 +122,7 @@ INLINE march_extent march_down(const march_model *m, march_workspace *w, int u_t
                 word[j] = lanes_select(active, node, word[j]);
             }
         }
-        w->delivered[i] = tail ? in + tail[i] * (source - node) : in;
+        w->delivered[i] = tail ? given : in; /* the voltage of a short last segment has no digits for its current */
     }
     return e;
 }

@@ -27,6 +27,8 @@ __all__ = [
 
 Floats = npt.NDArray[np.float64]
 UNBOUNDED = (-math.inf, math.inf)
+STEEPEST = 1e6
+"""Largest kappa [1/V]: a current that grows e-fold within a microvolt; thermal voltage makes some 40 [1/V] at best."""
 FAR = 100.0
 """Bound of voltages in a netlist where a cell has none [V]."""
 
@@ -152,25 +154,31 @@ class Sinh:
     Raises
     ------
     SpecError
-        If `kappa` is not a finite number > 0.
+        If `kappa` is not > 0, or beyond any cell.
     """
 
     kappa: float
     """Steepness [1/V]."""
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.kappa) and self.kappa > 0):
-            raise SpecError(f"kappa of a sinh cell must be > 0 per volt, got {self.kappa}; use Linear() for 0")
+        if not 0 < self.kappa <= STEEPEST:
+            raise SpecError(
+                f"kappa of a sinh cell must be > 0 and at most {STEEPEST:g} per volt, got {self.kappa}; "
+                "use Linear() for 0"
+            )
 
     def current(self, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike = 0.0) -> Floats:
         """Return the current [A]; g, v, u broadcast."""
         conductance, across, _ = _floats(g, v, u)
-        return conductance * np.sinh(self.kappa * across) / self.kappa
+        with np.errstate(over="ignore"):  # an infinite current is an answer; that of an open cell is none
+            bend = np.sinh(np.where(conductance == 0, 0.0, self.kappa * across))
+            return np.asarray(conductance * bend / self.kappa)
 
     def slope(self, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike = 0.0) -> Floats:
         """Return dI/dV [S]; g, v, u broadcast."""
         conductance, across, _ = _floats(g, v, u)
-        return conductance * np.cosh(self.kappa * across)
+        with np.errstate(over="ignore"):
+            return np.asarray(conductance * np.cosh(np.where(conductance == 0, 0.0, self.kappa * across)))
 
     def kernel(self, g: Floats) -> CellKernel:
         """Return the solver's arrays for conductances of shape (rows, columns)."""

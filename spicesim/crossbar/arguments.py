@@ -11,6 +11,9 @@ __all__ = ["as_batch", "as_mask", "as_numbers", "as_options", "as_positive"]
 
 Floats = npt.NDArray[np.float64]
 
+HIGHEST = 1e15
+"""Largest voltage of an input [V]; its square, and its current in single precision, are numbers yet."""
+
 
 def as_numbers(name: str, value: npt.ArrayLike) -> Floats:
     """Convert to floats, or say clearly that it cannot be done."""
@@ -47,8 +50,10 @@ def as_batch(v: npt.ArrayLike, rows: int, precision: str = "double") -> tuple[Fl
         array = array.astype(np.float32, copy=False)
     if array.ndim not in (1, 2) or array.shape[-1] != rows:
         raise SpecError(f"v must have shape (batch, {rows}) or ({rows},), got {array.shape}")
-    if not np.isfinite(array).all():
-        raise SpecError("v must hold finite voltages; look for the NaN or infinity in the input")
+    if not (np.abs(array) <= HIGHEST).all():
+        raise SpecError(
+            f"v must hold finite voltages of at most {HIGHEST:g} V; look for the NaN or infinity in the input"
+        )
     return np.ascontiguousarray(np.atleast_2d(array)), array.ndim == 1
 
 

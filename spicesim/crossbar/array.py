@@ -85,6 +85,10 @@ class Crossbar:
         self.r_driver = as_positive("r_driver", r_driver, (rows,), "ohm")
         self.r_sense = as_positive("r_sense", r_sense, (columns,), "ohm")
         self.cell: Cell = Linear() if cell is None else cell
+        if isinstance(self.cell, type):
+            raise SpecError(
+                f"cell must be an instance, got the class {self.cell.__name__}; write {self.cell.__name__}(..)"
+            )
         if not isinstance(self.cell, Cell):
             raise SpecError(f"cell must have the methods current and slope, got {type(cell).__name__}")
         self.drive, self.sense = drive, sense

@@ -28,7 +28,7 @@ def pull_back(solver: OperatingPointSolver, request: Request, grad_currents: Flo
     """Return gradients with respect to v (batch, rows), and to g summed over the batch, (rows, columns)."""
     wiring = solver.wiring
     points = solver.solve(request)
-    if wiring.right is not None or wiring.top is not None or not wiring.is_finite:
+    if wiring.right is not None or wiring.top is not None or not wiring.is_finite or not solver.is_ordinary:
         return _pull_back_nodes(solver, request, points, grad_currents)
     grad_v, grad_g = np.empty_like(request.v), np.zeros(solver.g.shape)
     step = max(1, CHUNK // solver.g.size)
@@ -56,7 +56,9 @@ def _pull_back_nodes(
         assert points.bit is not None
         bit, mask = points.bit[item], None if request.mask is None else request.mask[item]
         across = points.word[item] - bit
-        grad_v[item], one = solver.nodal.pull_back(across, bit, grad_currents[item], mask)
+        straight = solver.is_ordinary or bias_slope(solver.cell, solver.g, across, bit).any()
+        system = solver.nodal if straight else solver.extreme
+        grad_v[item], one = system.pull_back(across, bit, grad_currents[item], mask)
         grad_g += one
     return grad_v, grad_g
 

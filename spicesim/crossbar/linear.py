@@ -10,6 +10,7 @@ from spicesim.cells import Linear
 from spicesim.crossbar.blas import one_blas_thread
 from spicesim.crossbar.marching import LinearMarch
 from spicesim.crossbar.nodal import NodalArray
+from spicesim.crossbar.star_mesh import StarMesh
 from spicesim.crossbar.wiring import Wiring
 from spicesim.errors import SpecError
 
@@ -20,8 +21,12 @@ Singles = npt.NDArray[np.float32]
 
 MARCH_ERROR = 1e-12
 """Error from rounding up to which a march is believed."""
+ORDINARY_DROP = 1e3
+"""Resistance times conductance up to which elimination and nodal analysis keep enough digits."""
 FIELD_ERROR = 1e-8
 """The same where only voltages in single precision are wanted."""
+SINGLE_LARGEST = 1e18
+"""Largest number of a transfer matrix in single precision [S]."""
 ROUNDING = 2.3e-15
 """Rounding of a march without growth, as a fraction of the largest voltage."""
 
@@ -63,6 +68,15 @@ class LinearArray:
         return np.asarray(v @ march.input_matrix)
 
     @functools.cached_property
+    def _is_ordinary(self) -> bool:
+        """Whether nodal analysis keeps the digits."""
+        return self._wiring.drops_little(self._g, ORDINARY_DROP) and self._wiring.keeps_digits(self._g)
+
+    @functools.cached_property
+    def _mesh_maps(self) -> tuple[Floats, Floats, Floats]:
+        return StarMesh(self._wiring, self._g).linear_maps()
+
+    @functools.cached_property
     def _nodal_maps(self) -> tuple[Floats, Floats]:
         return NodalArray(self._wiring, self._g, Linear()).linear_maps()
 
@@ -72,22 +86,26 @@ class LinearArray:
         wiring = self._wiring
         if self._march is not None:
             matrix = (self._march.matrix + self._march.guess * self._march.top_i).T
-        elif wiring.right is None and wiring.top is None and wiring.drops_little(self._g):
+        elif wiring.has_one_end and wiring.is_finite and wiring.drops_little(self._g, ORDINARY_DROP):
             matrix = _eliminate(self._g, wiring.word, wiring.bit, wiring.driver, wiring.sense)
         else:
-            matrix = self._nodal_maps[0].T
+            matrix = (self._nodal_maps if self._is_ordinary else self._mesh_maps)[0].T
         return _frozen(matrix[self._flip])
 
     @functools.cached_property
     def input_admittance(self) -> Floats:
         """From source voltages to the currents of the drivers, (rows, rows) [S]."""
-        return _frozen(self._nodal_maps[1] if self._march is None else self._march.input_matrix)
+        if self._march is not None:
+            return _frozen(self._march.input_matrix)
+        return _frozen((self._nodal_maps if self._is_ordinary else self._mesh_maps)[1])
 
     @functools.cached_property
     def output_admittance(self) -> Floats:
         """Current out of each virtual ground for voltages at them, (columns, columns) [S]."""
         if self._march is not None:
             matrix = self._march.correction @ self._march.response
+        elif not self._is_ordinary:
+            matrix = self._mesh_maps[2]
         else:  # what the sources see of the array turned about, word lines for bit lines
             wiring = self._wiring
             turned = Wiring(
@@ -106,7 +124,9 @@ class LinearArray:
 
     @functools.cached_property
     def _single_map(self) -> npt.NDArray[np.float32]:
-        with np.errstate(over="ignore", under="ignore"):
+        if self.transfer.max() > SINGLE_LARGEST:
+            raise SpecError("the currents of the array overflow single precision; ask for double precision")
+        with np.errstate(under="ignore"):
             return np.ascontiguousarray(self.transfer.T, dtype=np.float32)
 
 

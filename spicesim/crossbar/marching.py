@@ -63,7 +63,7 @@ class LinearMarch:
     input_matrix: Floats
     """Current of driver i', a volt at source i, (rows, rows) [S]."""
     error: float
-    """Error of the matrix from rounding, of its largest number."""
+    """Error of the matrix from rounding, of the largest number of its column."""
 
     @classmethod
     def prepare(cls, wiring: Wiring, slope: Floats) -> Self | None:
@@ -106,13 +106,14 @@ class LinearMarch:
             change = misfit @ correction
             late = change @ response
             matrix = matrix + late
-            largest = float(np.abs(matrix).max())
-        if not (np.isfinite(largest) and np.isfinite(inputs).all()):
+            largest = np.abs(matrix).max(axis=0)
+            lost = np.abs(late).max(axis=0) / np.where(largest > 0, largest, 1.0)
+        if not (np.isfinite(largest).all() and np.isfinite(inputs).all()):
             return None
         return cls(
             wiring=wiring, slope=slope, share=share, head=head, tail=tail, top_u=top_u, top_i=top_i, feet=feet,
             response=response, row_response=row_response, correction=correction, guess=guess + change, matrix=matrix,
-            input_matrix=inputs + change @ row_response, error=float(np.abs(late).max()) / largest if largest else 0.0,
+            input_matrix=inputs + change @ row_response, error=float(lost.max()),
         )  # fmt: skip
 
     def fill_voltages(self, v: Floats, across: Singles, bit: Singles | None, threads: int) -> None:

@@ -64,21 +64,9 @@ class NodalArray:
         self.g, self.cell = g, cell
         cells = rows * columns
         self._cells = cells
-        word, bit = np.arange(cells).reshape(rows, columns), np.arange(cells, 2 * cells).reshape(rows, columns)
-        source = 2 * cells + np.arange(rows)
-        ground = np.full(columns, 2 * cells + rows)
-        branches = [
-            (source, word[:, 0], wiring.word[:, 0] + wiring.driver),
-            (word[:, :-1], word[:, 1:], wiring.word[:, 1:]),
-            (bit[:-1], bit[1:], wiring.bit[:-1]),
-            (bit[-1], ground, wiring.bit[-1] + wiring.sense),
-        ]
-        if wiring.right is not None:
-            branches.append((word[:, -1], source, wiring.right))
-        if wiring.top is not None:
-            branches.append((ground, bit[0], wiring.top))
-        one, two, ohm = (np.concatenate([np.ravel(branch[k]) for branch in branches]) for k in range(3))
-        total = 2 * cells + rows + 1
+        one, two, ohm = wiring.branches()
+        total = 2 * cells + rows + 1  # with one ground for all
+        one, two = np.minimum(one, total - 1), np.minimum(two, total - 1)
         short = ohm == 0
         _, merged = csgraph.connected_components(_links(one[short], two[short], total), directed=False)
         held = merged[2 * cells :]  # nodes of the sources, then ground

@@ -3,13 +3,15 @@
 1. Marching with chord slopes (cext/march.h), for many vectors and cells that do not bend much.
 2. Newton with conjugate gradients (cext/array_solver.h), for everything else driven at one end and sensed at one.
 3. Nodal analysis, for broken segments, lines with two ends that marching cannot do, and cells of the user's own.
+4. Star-mesh transformation, where wires and cells are so far apart that the others would lose digits.
 
 All stop at the same bound of Kirchhoff's current law, so which one it was shows only below the tolerance.
 """
 
+import functools
 import threading
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,7 @@ import numpy.typing as npt
 from spicesim._cext import array_solver
 from spicesim.cells import Cell, CellKernel, KernelCell
 from spicesim.crossbar.chords import Chords
+from spicesim.crossbar.extreme import ExtremeArray
 from spicesim.crossbar.marching import ChordMarch, LinearMarch, MarchPorts
 from spicesim.crossbar.nodal import NodalArray
 from spicesim.crossbar.wiring import Wiring
@@ -33,6 +36,14 @@ NEWTON_LIMIT = 100
 MARCH_LEAST = 16
 """Least number of vectors for which preparing a march pays."""
 MARCHES_KEPT = 8
+ORDINARY_DROP = 1e3
+"""Resistance times conductance up to which a tolerance of the largest cell current is one of the currents that flow."""
+LANES = 4
+"""Vectors that conjugate gradients take together."""
+CELLS_AT_ONCE = 1 << 18
+"""Cells of all vectors between two looks for an interrupt."""
+SMALL = 256
+"""Cells of an array up to which star-mesh is tried where conjugate gradients do not arrive."""
 ROUNDING = {"single": 1.2e-7, "double": 2.3e-15}
 """Rounding of a march without growth, as a fraction of the largest voltage."""
 
@@ -62,6 +73,8 @@ class Points:
         self.steps = np.zeros(count, np.int64)
         self.word = np.empty((count, rows, columns)) if fields else None
         self.bit = np.empty((count, rows, columns)) if fields else None
+        self.cell_currents: Floats | None = None
+        """Where the cells' voltages do not tell them, (batch, rows, columns) [A]."""
 
 
 class OperatingPointSolver:
@@ -88,6 +101,7 @@ class OperatingPointSolver:
             self._kernel = kernel._replace(coefficients=np.ascontiguousarray(kernel.coefficients, dtype=float))
         self._marches: dict[tuple[object, ...], tuple[ChordMarch | None, object, object]] = {}
         self._nodal: NodalArray | None = None
+        self.extreme = ExtremeArray(wiring, g, cell)
         self._lock = threading.Lock()  # several threads may solve, and what is prepared once is kept
 
     @property
@@ -109,6 +123,21 @@ class OperatingPointSolver:
         one_end = self.wiring.right is None and self.wiring.top is None
         return one_end and self._is_finite and self._kernel is not None
 
+    @property
+    def is_small(self) -> bool:
+        """Whether star-mesh takes no time to speak of."""
+        return self.g.size <= SMALL
+
+    @functools.cached_property
+    def is_ordinary(self) -> bool:
+        """Whether all solvers keep the digits of currents."""
+        if self._kernel is not None:
+            slope = self._kernel.coefficients[:, :, 0, 0]
+        else:
+            slope = np.asarray(self.cell.slope(self.g, np.zeros(self.g.shape), np.zeros(self.g.shape)))
+        wiring = self.wiring
+        return wiring.drops_little(slope, ORDINARY_DROP) and (self.takes_ports or wiring.keeps_digits(slope))
+
     def solve(self, request: Request) -> Points:
         """Find all operating points.
 
@@ -120,6 +149,9 @@ class OperatingPointSolver:
         count = len(request.v)
         rows, columns = self.g.shape
         points = Points(count, rows, columns, request.fields)
+        if not self.is_ordinary and request.drivers is None and request.senses is None:
+            self._analyse(request, points, np.arange(count))
+            return points
         # nodal analysis, where nothing else is left, costs more than preparing a march
         if request.mask is None and (count >= MARCH_LEAST or not self.takes_ports):
             self._march(request, points)
@@ -231,16 +263,27 @@ class OperatingPointSolver:
         across = np.empty((count, rows, columns)) if request.fields else None
         bit = np.empty((count, rows, columns)) if request.fields else None
         sense_index = np.zeros(columns, np.int64) if request.sense_index is None else request.sense_index
-        array_solver.solve_batch(
-            request.v if whole else request.v[left],
-            self.wiring.word, self.wiring.bit, self.wiring.driver, self.wiring.sense,
-            kernel.coefficients, kernel.folds, kernel.kappa, (*kernel.v_limits, *kernel.u_limits),
-            _raw(request.drivers), driver_index, _raw(request.senses), sense_index, mask,
-            request.tolerance, NEWTON_LIMIT, request.threads,
-            currents, row_currents, residual, extents, steps, worst, across, bit,
-        )  # fmt: skip
-        if (worst[:, 0] >= 0).any():
-            item = int(np.argmax(worst[:, 0] >= 0))
+        v = request.v if whole else request.v[left]
+        at_once = max(LANES * request.threads, CELLS_AT_ONCE // (rows * columns) // LANES * LANES)
+        for first in range(0, count, at_once):  # in parts, so that an interrupt or a failure ends it
+            part = slice(first, first + at_once)
+            array_solver.solve_batch(
+                v[part], self.wiring.word, self.wiring.bit, self.wiring.driver, self.wiring.sense,
+                kernel.coefficients, kernel.folds, kernel.kappa, (*kernel.v_limits, *kernel.u_limits),
+                _raw(request.drivers), _part(driver_index, part), _raw(request.senses), sense_index, _part(mask, part),
+                request.tolerance, NEWTON_LIMIT, request.threads,
+                currents[part], row_currents[part], residual[part], extents[part], steps[part], worst[part],
+                _part(across, part), _part(bit, part),
+            )  # fmt: skip
+            failed = worst[part, 0] >= 0
+            if failed.any():
+                break
+        failed = worst[: first + at_once, 0] >= 0
+        if failed.any():
+            if self.is_small and request.drivers is None and request.senses is None:
+                self._analyse(request, points, left, self.extreme)
+                return
+            item = int(np.argmax(failed))
             self._refuse(request, int(left[item]), int(worst[item, 0]), residual[item], int(steps[item]))
         self._check_limits("voltage across", kernel.v_limits, extents[:, :2], worst[:, 1], left)
         self._check_limits("bit-line voltage at", kernel.u_limits, extents[:, 2:], worst[:, 2], left)
@@ -253,12 +296,18 @@ class OperatingPointSolver:
             assert bit is not None
             points.word[left], points.bit[left] = across + bit, bit
 
-    def _analyse(self, request: Request, points: Points, left: Integers) -> None:
-        """Solve vectors `left` one by one by nodal analysis."""
+    def _analyse(
+        self, request: Request, points: Points, left: Integers, solver: NodalArray | ExtremeArray | None = None
+    ) -> None:
+        """Solve vectors `left` one by one, by nodal analysis or, for arrays that are not ordinary, by star-mesh."""
+        if solver is None:
+            solver = self.nodal if self.is_ordinary else self.extreme
+        if request.fields and solver is self.extreme:
+            points.cell_currents = np.empty((len(request.v), *self.g.shape))
         for item in left.tolist():
             mask = None if request.mask is None else request.mask[item]
             v = request.v[item]
-            point = self.nodal.solve(v, request.tolerance, mask)
+            point = solver.solve(v, request.tolerance, mask)
             if not point.is_solved:
                 cell = int(point.defect.argmax())  # the first that is no number, if there is one
                 self._refuse(request, item, cell, float(point.defect.flat[cell]), point.steps)
@@ -275,20 +324,13 @@ class OperatingPointSolver:
             points.currents[item], points.row_currents[item] = point.current.sum(axis=0), point.current.sum(axis=1)
             points.residual[item], points.steps[item] = point.defect.max(), point.steps
             if self.wiring.top is not None:
-                points.top_currents[item] = self._top_currents(point.bit, point.current)
+                points.top_currents[item] = self.wiring.share_bit_lines(point.current)
+            if points.cell_currents is not None:
+                points.cell_currents[item] = point.current
             if request.fields:
                 assert points.word is not None
                 assert points.bit is not None
                 points.word[item], points.bit[item] = point.word, point.bit
-
-    def _top_currents(self, bit: Floats, current: Floats) -> Floats:
-        """Return the currents out of the tops; if there is no resistance there, what does not leave at the foot."""
-        wiring = self.wiring
-        assert wiring.top is not None
-        below = wiring.bit[-1] + wiring.sense
-        with np.errstate(all="ignore"):
-            foot = np.where(below > 0, bit[-1] / below, 0.0)
-            return np.asarray(np.where(wiring.top > 0, bit[0] / wiring.top, current.sum(axis=0) - foot))
 
     def _refuse(self, request: Request, item: int, cell: int, residual: float, steps: int) -> None:
         row, column = self._place(cell)
@@ -336,6 +378,10 @@ def _groups(v: Floats) -> list[tuple[Integers, float, bool]]:
         else:
             groups.append((few, needed))
     return [(chosen, 2.0 ** (number // 2 / 2), bool(number % 2)) for chosen, number in groups]
+
+
+def _part(array: npt.NDArray[Any] | None, part: slice) -> npt.NDArray[Any] | None:
+    return None if array is None else array[part]
 
 
 def _raw(port: PortTables | None) -> tuple[Floats | None, Floats | None, float, float]:

@@ -93,6 +93,8 @@ class Details:
     def current(self) -> Floats:
         """Currents of the cells, (batch, rows, columns) [A]."""
         points, mask = self.points, self.request.mask
+        if points.cell_currents is not None:
+            return points.cell_currents
         assert points.word is not None
         assert points.bit is not None
         current = np.asarray(self.solver.cell.current(self.solver.g, points.word - points.bit, points.bit))
@@ -100,27 +102,25 @@ class Details:
 
 
 def find_power(details: Details) -> Power:
-    """Return the power of all blocks, from the voltages of all nodes."""
+    """Return the power of all blocks, from the currents of the cells."""
     wiring, request, points, current = details.solver.wiring, details.request, details.points, details.current
     word, bit = points.word, points.bit
     assert word is not None
     assert bit is not None
-    right = np.zeros_like(points.row_currents)
+    total, row_total = current.sum(axis=1), current.sum(axis=2)
+    right = np.zeros_like(row_total) if wiring.right is None else wiring.share_word_lines(current)
+    top = np.zeros_like(total) if wiring.top is None else wiring.share_bit_lines(current)
+    left, bottom = row_total - right, total - top
+    drivers: Floats = wiring.driver * (left**2 + right**2)
+    senses = (wiring.sense * (bottom**2 + top**2)).sum(axis=1)
+    # what passes each segment is what enters its line at one end less the cells on the way
+    along = left[:, :, None] - np.cumsum(current, axis=2) + current
+    down = np.cumsum(current, axis=1) - top[:, None, :]
+    words, bits = _lost(along, wiring.word), _lost(down, wiring.bit)
     if wiring.right is not None:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            right = np.where(wiring.right > 0, (request.v - word[:, :, -1]) / wiring.right, 0.0)
-    left = points.row_currents - right
-    bottom = points.currents - points.top_currents
-    drivers: Floats = wiring.driver * left**2
-    senses = (wiring.sense * bottom**2).sum(axis=1)
-    words = _lost(np.diff(word, axis=2), wiring.word[:, 1:]) + _driven(wiring.word[:, 0], left)
-    bits = _lost(np.diff(bit, axis=1), wiring.bit[:-1]) + _driven(wiring.bit[-1], bottom)
-    if wiring.right is not None:
-        drivers = drivers + wiring.driver * right**2
-        words = words + _driven(wiring.right - wiring.driver, right)
+        words = words + _lost(right, wiring.right - wiring.driver)
     if wiring.top is not None:
-        senses = senses + (wiring.sense * points.top_currents**2).sum(axis=1)
-        bits = bits + _driven(wiring.top - wiring.sense, points.top_currents)
+        bits = bits + _lost(top, wiring.top - wiring.sense)
     if request.drivers is not None:
         drivers = drivers + request.drivers.evaluate(points.row_currents, _tables(request.driver_index))[0] * left
     if request.senses is not None:
@@ -140,13 +140,6 @@ def _tables(index: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64]:
     return np.zeros(1, np.int64) if index is None else index
 
 
-def _lost(drop: Floats, ohm: Floats) -> Floats:
-    """Return the power of segments by their voltage, (batch,) [W]."""
-    with np.errstate(divide="ignore"):
-        siemens = np.where(ohm > 0, 1 / ohm, 0.0)
-    return np.asarray((drop**2 * siemens).sum(axis=(1, 2)))
-
-
-def _driven(ohm: Floats, current: Floats) -> Floats:
-    """Return the power of the segments at the ends of lines by their current, (batch,) [W]."""
-    return np.asarray((np.where(np.isfinite(ohm), ohm, 0.0) * current**2).sum(axis=1))
+def _lost(current: Floats, ohm: Floats) -> Floats:
+    """Return the power of segments by their current, (batch,) [W]; broken ones carry none."""
+    return np.asarray((np.where(np.isfinite(ohm), ohm, 0.0) * current**2).reshape(len(current), -1).sum(axis=1))

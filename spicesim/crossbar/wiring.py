@@ -1,18 +1,24 @@
 """The wires of an array in the one orientation that the kernels know: driven at column 0, sensed below the last row."""
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
+from scipy.sparse import csgraph
 
 __all__ = ["Wiring"]
 
 Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 
 DROP_LIMIT = 1e6
+DIGITS_LOST = 1e-8
+"""Relative error that rounding may make in what holds a node."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Wiring:
     """Resistances of segments, drivers and senses [ohm]."""
 
@@ -35,15 +41,96 @@ class Wiring:
         rows, columns = self.word.shape
         return rows, columns
 
-    def drops_little(self, g: Floats) -> bool:
+    def drops_little(self, g: Floats, limit: float = DROP_LIMIT) -> bool:
         """Tell whether no resistance is so large that sums of currents lose their digits in it; g (rows, columns)."""
         parts = (self.word, self.bit, self.driver, self.sense, self.right, self.top)
-        greatest = max(float(part.max()) for part in parts if part is not None)
-        with np.errstate(over="ignore"):
-            return bool(greatest * max(float(g.sum(axis=0).max()), float(g.sum(axis=1).max())) <= DROP_LIMIT)
+        greatest = max(float(part.max(where=np.isfinite(part), initial=0.0)) for part in parts if part is not None)
+        with np.errstate(all="ignore"):
+            return bool(greatest * max(float(g.sum(axis=0).max()), float(g.sum(axis=1).max())) <= limit)
+
+    def keeps_digits(self, g: Floats) -> bool:
+        """Tell whether sums of conductances keep what matters: g (rows, columns) beside segments of small resistance.
+
+        A sum of conductances is wrong by its rounding, which is a conductance to nowhere. That does no harm while it
+        is far below what holds its node: the lines to their ends or, where these are broken, a cell.
+        """
+        _, _, ohm = self.branches()
+        real = ohm[(ohm > 0) & np.isfinite(ohm)]
+        with np.errstate(all="ignore"):
+            largest = max(float((1 / real).max(initial=0.0)), float(g.max()))
+            holding = float(real.sum())
+            if not self.is_finite:
+                holding = max(holding, float((1 / g[g > 0]).max(initial=0.0)))
+            return bool(np.finfo(float).eps * largest * holding <= DIGITS_LOST)
+
+    @property
+    def has_one_end(self) -> bool:
+        """Whether lines are driven at one end and sensed at one."""
+        return self.right is None and self.top is None
 
     @property
     def is_finite(self) -> bool:
         """Whether no segment is broken."""
         parts = (self.word, self.bit, self.driver, self.sense, self.right, self.top)
         return all(part is None or bool(np.isfinite(part).all()) for part in parts)
+
+    def branches(self) -> tuple[Integers, Integers, Floats]:
+        """Return all segments: their two nodes and their resistance, drivers and senses included [ohm].
+
+        Nodes are the word-line nodes, the bit-line nodes, the sources, the feet and, where there are, the tops of the
+        bit lines, rows first.
+        """
+        rows, columns = self.shape
+        cells = rows * columns
+        word, bit = np.arange(cells).reshape(rows, columns), np.arange(cells, 2 * cells).reshape(rows, columns)
+        source = 2 * cells + np.arange(rows)
+        foot = 2 * cells + rows + np.arange(columns)
+        parts = [
+            (source, word[:, 0], self.word[:, 0] + self.driver),
+            (word[:, :-1], word[:, 1:], self.word[:, 1:]),
+            (bit[:-1], bit[1:], self.bit[:-1]),
+            (bit[-1], foot, self.bit[-1] + self.sense),
+        ]
+        if self.right is not None:
+            parts.append((word[:, -1], source, self.right))
+        if self.top is not None:
+            parts.append((foot + columns, bit[0], self.top))
+        one, two, ohm = (np.concatenate([np.ravel(part[k]) for part in parts]) for k in range(3))
+        return one, two, ohm
+
+    @functools.cached_property
+    def merged(self) -> Integers:
+        """Number of each node of :meth:`branches`, the same for nodes that segments of 0 ohm join."""
+        one, two, ohm = self.branches()
+        rows, columns = self.shape
+        total = 2 * rows * columns + rows + (1 if self.top is None else 2) * columns
+        short = ohm == 0
+        links = sparse.csr_array((np.ones(np.count_nonzero(short)), (one[short], two[short])), shape=(total, total))
+        return np.asarray(csgraph.connected_components(links, directed=False)[1], dtype=np.int64)
+
+    def share_word_lines(self, current: Floats) -> Floats:
+        """Return what the right-hand drivers deliver of the cells' currents (.., rows, columns); (.., rows) [A]."""
+        assert self.right is not None
+        ohm = np.column_stack([self.word[:, 0] + self.driver, self.word[:, 1:], self.right])
+        return _far_end(current, ohm)
+
+    def share_bit_lines(self, current: Floats) -> Floats:
+        """Return what flows out of the tops of the cells' currents (.., rows, columns); (.., columns) [A]."""
+        assert self.top is not None
+        ohm = np.vstack([self.bit[-1] + self.sense, self.bit[-2::-1], self.top]).T
+        return _far_end(np.swapaxes(current[..., ::-1, :], -1, -2), ohm)
+
+
+def _far_end(current: Floats, ohm: Floats) -> Floats:
+    """Return what of the currents along lines (.., lines, nodes) flows through the far ends; ohm (lines, nodes + 1).
+
+    Both ends are at one voltage, so the drops of the segments add up to 0: that says how currents divide, without any
+    voltage. A broken segment carries none. If no segment has resistance, halves are as right as anything.
+    """
+    broken = np.isinf(ohm)
+    weight = np.where(broken.any(axis=1, keepdims=True), broken, ohm)
+    greatest = weight.max(axis=1, keepdims=True)
+    weight = np.where(greatest > 0, weight / np.where(greatest > 0, greatest, 1.0), 1.0)
+    weight = weight / weight.sum(axis=1, keepdims=True)
+    # share of the current of each node that flows on to the far end: the resistance on its near side
+    return np.asarray((current * np.cumsum(weight, axis=1)[:, :-1]).sum(axis=-1))

@@ -50,7 +50,7 @@ def main(
             if verdict.kind in FAILURES and sum(counts[kind] for kind in FAILURES) <= show:
                 bar.write(f"--- case {number} is {verdict.kind}: {verdict.detail}\n{script}\n")
             bar.update()
-            bar.set_postfix({kind: counts[kind] for kind in KINDS if counts[kind]})
+            bar.set_postfix({kind: counts[kind] for kind in KINDS if counts[kind]}, refresh=False)
     if refusals:
         for message, times in messages.most_common():
             click.echo(f"{times:7d}  {message}")

@@ -57,7 +57,7 @@ class Network:
         self.resistors = [r for r in parts if r.ohm < math.inf]
         self.parents = {}
         for r in self.resistors:
-            if r.ohm == 0:
+            if r.ohm == 0 and self.root(r.one) != self.root(r.two):  # not yet one node by another way
                 self.parents[self.root(r.one)] = self.root(r.two)
         self.held = {}
         for i in range(rows):

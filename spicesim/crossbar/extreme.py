@@ -1,0 +1,124 @@
+"""Operating points of arrays whose wires and cells are too far apart for sums of conductances, by star-mesh.
+
+Linear cells are solved at once. Others by Newton: each step solves the array with the cells' slopes, which obeys all
+wires exactly; what a cell's law then misses is the defect. Where a law bends so much that its voltage would overshoot,
+the cell follows the current of the step instead of its voltage.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from spicesim.cells import Cell, Linear, conductance_slope
+from spicesim.crossbar.nodal import NodalPoint
+from spicesim.crossbar.star_mesh import StarMesh
+from spicesim.crossbar.wiring import Wiring
+
+__all__ = ["ExtremeArray"]
+
+Floats = npt.NDArray[np.float64]
+
+NEWTON_LIMIT = 60
+BISECTIONS = 60
+MESHES_KEPT = 4
+
+
+class ExtremeArray:
+    """Cells on wires.
+
+    Parameters
+    ----------
+    wiring : Wiring
+        The wires; segments may be 0 or infinite.
+    g : ndarray of shape (rows, columns)
+        Conductances [S].
+    cell : Cell
+        Law of the cells.
+    """
+
+    def __init__(self, wiring: Wiring, g: Floats, cell: Cell) -> None:
+        self._wiring, self._g, self._cell = wiring, g, cell
+        self._meshes: dict[bytes, StarMesh] = {}
+
+    def solve(self, v: Floats, tolerance: float, mask: Floats | None = None) -> NodalPoint:
+        """Find the operating point for sources v (rows,); `mask` (rows,) is 0 where cells are switched off.
+
+        `tolerance` is the largest defect as a fraction of the largest current of a cell.
+        """
+        gate = np.ones((len(v), 1)) if mask is None else mask[:, None]
+        if isinstance(self._cell, Linear):
+            slope = gate * self._g
+            at = self._linear_mesh(slope).solve(v)
+            return NodalPoint(
+                word=at.word, bit=at.bit, current=slope * at.across, defect=np.zeros(slope.shape), steps=1,
+                is_solved=True,
+            )  # fmt: skip
+        with np.errstate(all="ignore"):
+            return self._iterate(v, tolerance, gate)
+
+    def _linear_mesh(self, slope: Floats) -> StarMesh:
+        key = slope.tobytes()
+        if key not in self._meshes:
+            if len(self._meshes) >= MESHES_KEPT:
+                self._meshes.clear()
+            self._meshes[key] = StarMesh(self._wiring, slope)
+        return self._meshes[key]
+
+    def _iterate(self, v: Floats, tolerance: float, gate: Floats) -> NodalPoint:
+        def law(across: Floats, bit: Floats) -> Floats:
+            return gate * np.asarray(self._cell.current(self._g, across, bit))
+
+        across = word = bit = np.zeros(self._g.shape)
+        current, defect, steps, is_solved = law(across, bit), np.full(across.shape, np.nan), 0, False
+        while not is_solved and steps < NEWTON_LIMIT:
+            slope = gate * np.maximum(self._cell.slope(self._g, across, bit), 0.0)
+            if not (np.isfinite(slope).all() and np.isfinite(current).all()):
+                break
+            steps += 1
+            at = StarMesh(self._wiring, slope).solve(v, fed=current - slope * across)
+            wanted = current + slope * (at.across - across)
+            found = law(at.across, at.bit)
+            defect = np.abs(found - wanted)
+            is_solved = bool(defect.max() <= tolerance * np.abs(wanted).max())
+            if is_solved:
+                current = wanted
+            else:
+                across = self._follow(law, across, at.across, at.bit, current, wanted, found)
+                current = law(across, at.bit)
+            word, bit = at.word, at.bit
+        return NodalPoint(word=word, bit=bit, current=current, defect=defect, steps=steps, is_solved=is_solved)
+
+    @staticmethod
+    def _follow(
+        law: Callable[[Floats, Floats], Floats],
+        before: Floats,
+        after: Floats,
+        bit: Floats,
+        current: Floats,
+        wanted: Floats,
+        found: Floats,
+    ) -> Floats:
+        """Return the voltages after a step, shortened where currents would overshoot."""
+        beyond = ~((found - wanted) * (wanted - current) <= 0)  # also where the law overflows
+        low, high = np.zeros(before.shape), np.ones(before.shape)
+        for _ in range(BISECTIONS if beyond.any() else 0):
+            middle = (low + high) / 2
+            over = ~((law(before + middle * (after - before), bit) - wanted) * (wanted - current) <= 0)
+            low, high = np.where(over, low, middle), np.where(over, middle, high)
+        return np.where(beyond, before + low * (after - before), after)
+
+    def pull_back(
+        self, across: Floats, bit: Floats, grad_currents: Floats, mask: Floats | None = None
+    ) -> tuple[Floats, Floats]:
+        """Return gradients with respect to v (rows,) and g (rows, columns) of grad_currents @ currents.
+
+        `across` and `bit` are the voltages of the operating point, (rows, columns). The cells must not depend on `bit`.
+        """
+        rows, _ = self._g.shape
+        gate = np.ones((rows, 1)) if mask is None else mask[:, None]
+        slope = gate * np.asarray(self._cell.slope(self._g, across, bit))
+        # the array is reciprocal: what the grounds do to the cells is what the cells do to the grounds
+        adjoint = self._linear_mesh(slope).solve(np.zeros(rows), ground=-grad_currents).across
+        grad_g = gate * adjoint * conductance_slope(self._cell, self._g, across, bit)
+        return (slope * adjoint).sum(axis=1), grad_g
