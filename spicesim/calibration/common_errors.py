@@ -204,7 +204,7 @@ def describe(name: str, errors: ArrayErrors) -> str:
         guess = errors.guess(name)
         worst = int(np.abs(guess).argmax())
         text += f", column {worst} {quantity_text(float(guess[worst]), COMMON[name])}"
-    return f"{text}; the intervals allow for it"
+    return text
 
 
 def quantity_text(value: float, unit: str) -> str:

@@ -1,5 +1,6 @@
 """Recover the resistances of an array's wires, drivers, senses and contacts from its column currents alone."""
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -40,6 +41,8 @@ _EXACT = 1e-9
 """Residuals, relative to the currents, below which data are without errors."""
 _LEAST_FREEDOM = 4
 """Fewest data beyond the unknowns in which errors are looked for."""
+_STRANGE = 0.25
+"""Errors of conductances and gains, and of voltages relative to theirs, beyond which nothing is believed."""
 _ROUNDS = 2
 """Times that errors are estimated; these depend little on the resistances."""
 
@@ -136,6 +139,10 @@ def fit_wires(
             f"currents must have shape {(len(volts), conductances.shape[1])} for {len(volts)} vectors, "
             f"got {measured.shape}"
         )
+    if not (np.isfinite(conductances).all() and (conductances >= 0).all()):
+        raise SpecError("the conductances must be finite and >= 0 S; give 0 to cells that are missing")
+    if not np.isfinite(volts).all():
+        raise SpecError("the voltages must be finite; leave out vectors that were not applied")
     given = dict.fromkeys(WIRES, 0.0) | {"g_scale": 1.0} | dict(known or {})
     for name in [*wanted, *given]:
         if name not in WIRES:
@@ -261,6 +268,7 @@ def _refine(
         errors = estimate_errors(problem.linearise(values, noise), known, among)
         among = errors.variances
         values = problem.values(find_values(whitened(errors), problem.unknowns(values)))
+    _refuse_strangers(problem, errors)
     made = problem.build(values)
 
     def judge(influence: Floats) -> tuple[Floats, Floats]:
@@ -271,7 +279,7 @@ def _refine(
     unknowns = problem.unknowns(values)
     fit = fit_parameters(whitened(errors), unknowns, unit="A", jacobian="3-point", judge=judge)
     residuals = problem.residuals([values[name] for name in problem.wanted])
-    warnings = [describe(name, errors) for name in errors.named]
+    warnings = [f"{describe(name, errors)}; the intervals allow for it" for name in errors.named]
     if errors.named:
         warnings += _name_lacking(problem, values, noise, known, among)
     kept = [k for k, name in enumerate(fit.parameters) if name != _OFFSET]
@@ -287,6 +295,18 @@ def _refine(
             "warnings": (*(w for w in fit.warnings if _OFFSET not in w), *warnings),
         }
     )  # fmt: skip
+
+
+def _refuse_strangers(problem: _Problem, errors: ArrayErrors) -> None:
+    """Refuse data whose errors are so large that they belong to another array."""
+    sizes = {"A": math.inf, "S": rms(problem.g), "V": rms(problem.v), "1": 1.0}
+    for name in errors.named:
+        found = errors.deviations()[name]
+        if found.value > _STRANGE * sizes[found.unit]:
+            raise CalibrationError(
+                f"{describe(name, errors)}: these voltages and currents are hardly those of this array; "
+                "look at the order of rows, columns and vectors, and at the law of the cells"
+            )
 
 
 def _lacking(readings: Readings, known: Mapping[str, float], among: Collection[str]) -> tuple[float, float]:

@@ -7,8 +7,6 @@ import sys
 from collections.abc import Iterator
 
 import numpy as np
-import pytest
-from scipy.stats import binom
 
 from spicesim.calibration.wires import fit_wires
 from spicesim.cells import Sinh
