@@ -56,6 +56,8 @@ class Fit(Model):
     """How derivatives were taken: analytic, complex-step or 3-point."""
     serial_correlation: float = 0.0
     """Of neighbours among ordered residuals; it widens the intervals. Not 0 means that the misfit is systematic."""
+    errors: dict[str, Parameter] = Field(default_factory=dict)
+    """Of an array: standard deviations of the errors found in its readings, by kind, and an offset that all share."""
     warnings: tuple[str, ...] = ()
     """What to know before the numbers are used."""
     message: str

@@ -14,13 +14,17 @@ from spicesim.behavioural.parameter import Parameter
 from spicesim.calibration.fit import Fit, Loss
 from spicesim.errors import CalibrationError, SpecError
 
-__all__ = ["CONFIDENCE", "Unknown", "fit_parameters"]
+__all__ = ["CONFIDENCE", "Judge", "Unknown", "differentiate", "find_values", "fit_parameters", "robust_weights"]
 
 CONFIDENCE = 0.95
 """Of all intervals."""
 
 Residuals = Callable[[Any], Any]
 """Of the values of the unknowns, shape (unknowns,), the model less the data, shape (data,)."""
+
+Judge = Callable[[Floats], tuple[Floats, Floats]]
+"""Of the influence of data on estimates, shape (unknowns, data), the covariance of the estimates, shape (unknowns,
+unknowns), and the degrees of freedom of their variances, shape (unknowns,)."""
 
 _CORRELATED = 0.95
 """Correlation of two estimates that is worth a warning."""
@@ -69,6 +73,7 @@ def fit_parameters(
     jacobian: Callable[[Floats], Floats] | Literal["complex-step", "3-point"] = "complex-step",
     loss: Loss = "linear",
     ordered: bool = False,
+    judge: Judge | None = None,
 ) -> Fit:
     """Fit named parameters by least squares, and say how far they can be trusted.
 
@@ -89,6 +94,8 @@ def fit_parameters(
     ordered : bool
         Whether the residuals come in the order of a sweep, so that neighbours can be compared. Correlated ones are then
         counted as fewer.
+    judge : callable, optional
+        What is known of the errors of the data, if they are not independent and alike.
 
     Returns
     -------
@@ -107,15 +114,29 @@ def fit_parameters(
     singular vectors with vanishing singular values are the combinations that no data see.
     """
     problem = _Problem(residuals, tuple(unknowns), jacobian)
-    z, message = problem.minimise("linear", 1.0)
-    bend = 1.0
-    if loss != "linear":
-        for _ in range(3):  # the size of the errors and the estimate depend on each other
-            bend = _TUNING * _median_deviation(problem.residuals(z))
-            if bend == 0.0:
-                raise CalibrationError(f"half of the residuals are 0, so loss {loss} has no scale; use loss linear")
-            z, message = problem.minimise(loss, bend, z)
-    return _judge(problem, z, message, unit=unit, loss=loss, bend=bend, ordered=ordered)
+    z, message, bend = problem.solve(loss)
+    return _judge(problem, z, message, unit=unit, loss=loss, bend=bend, ordered=ordered, judge=judge)
+
+
+def find_values(residuals: Residuals, unknowns: Sequence[Unknown], *, loss: Loss = "linear") -> Floats:
+    """Return the values for which residuals are least, whether the data determine them or not; by three points."""
+    problem = _Problem(residuals, tuple(unknowns), "3-point")
+    return np.asarray(problem.solve(loss)[0] * problem.scale)
+
+
+def robust_weights(residuals: Floats, loss: Loss) -> Floats:
+    """Return the pull of each residual relative to that of plain least squares, at most 1."""
+    bend = _TUNING * _median_deviation(residuals)
+    if loss == "linear" or bend == 0.0:
+        return np.ones_like(residuals)
+    x = np.abs(residuals) / bend
+    return np.asarray(1 / np.maximum(1, x) if loss == "huber" else 1 / np.sqrt(1 + x**2))
+
+
+def differentiate(residuals: Residuals, unknowns: Sequence[Unknown]) -> Floats:
+    """Differentiate by three points, at the first guesses; return shape (data, unknowns)."""
+    problem = _Problem(residuals, tuple(unknowns), "3-point")
+    return np.asarray(problem.jacobian(problem.start) * problem.size / problem.scale)
 
 
 class _Problem:
@@ -170,6 +191,18 @@ class _Problem:
         near, far = self.residuals(z + side), self.residuals(z + 2 * side)
         return np.asarray((4 * near - far - 3 * self.residuals(z)) / (2 * side[k]))
 
+    def solve(self, loss: Loss) -> tuple[Floats, str, float]:
+        """Return the minimum, why the search ended, and where the loss bends."""
+        z, message = self.minimise("linear", 1.0)
+        bend = 1.0
+        if loss != "linear":
+            for _ in range(3):  # the size of the errors and the estimate depend on each other
+                bend = _TUNING * _median_deviation(self.residuals(z))
+                if bend == 0.0:
+                    raise CalibrationError(f"half of the residuals are 0, so loss {loss} has no scale; use loss linear")
+                z, message = self.minimise(loss, bend, z)
+        return z, message, bend
+
     def minimise(self, loss: Loss, bend: float, z: Floats | None = None) -> tuple[Floats, str]:
         found = least_squares(
             self.residuals, self.start if z is None else z, self.jacobian, bounds=(self.low, self.high),
@@ -180,7 +213,17 @@ class _Problem:
         return np.asarray(found.x), str(found.message)
 
 
-def _judge(problem: _Problem, z: Floats, message: str, *, unit: str, loss: Loss, bend: float, ordered: bool) -> Fit:
+def _judge(
+    problem: _Problem,
+    z: Floats,
+    message: str,
+    *,
+    unit: str,
+    loss: Loss,
+    bend: float,
+    ordered: bool,
+    judge: Judge | None,
+) -> Fit:
     """Work out what the solution is worth."""
     names = [unknown.name for unknown in problem.unknowns]
     residuals, jacobian = problem.residuals(z), problem.jacobian(z)
@@ -189,13 +232,18 @@ def _judge(problem: _Problem, z: Floats, message: str, *, unit: str, loss: Loss,
     variance = _variance(residuals, freedom, loss, bend)
     correlation = _serial_correlation(residuals) if ordered else 0.0
     fewer = min((1 + correlation) / (1 - correlation), max(1.0, freedom / _LEAST_INDEPENDENT))
-    reach = float(student.ppf(0.5 + CONFIDENCE / 2, max(1.0, freedom / fewer)))
-    covariance = covariance * (variance * fewer)
+    certain = np.full(len(names), max(1.0, freedom / fewer))
+    if judge is None:
+        covariance = covariance * (variance * fewer)
+    else:
+        covariance, certain = judge(problem.scale[:, None] * (covariance @ jacobian.T) / problem.size)
+        covariance = covariance / np.outer(problem.scale, problem.scale)
+    reaches = student.ppf(0.5 + CONFIDENCE / 2, certain)
     values = z * problem.scale
     sigmas = np.sqrt(np.diag(covariance)) * problem.scale
     warnings, parameters = [], {}
     for k, unknown in enumerate(problem.unknowns):
-        value, sigma = float(values[k]), float(sigmas[k])
+        value, sigma, reach = float(values[k]), float(sigmas[k]), float(reaches[k])
         if unknown.name in reasons:
             continue
         if sigma > max(abs(value), unknown.scale):

@@ -32,9 +32,11 @@ import numpy.typing as npt
 from spicesim.behavioural.arrays import Floats, Model
 from spicesim.calibration.fit import Fit, Loss
 from spicesim.calibration.laws import fit_access_cell, fit_amplifier, fit_bare_cell, fit_driver, fit_rails
+from spicesim.calibration.mistakes import refuse_gain, refuse_misfit
 from spicesim.calibration.wires import fit_wires
 from spicesim.cells import Cell
 from spicesim.errors import CalibrationError, SpecError
+from spicesim.metrics import rms
 from spicesim.provenance import now, versions
 from spicesim.units import parse_quantity
 
@@ -46,6 +48,9 @@ _TABLES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "cell": ({"g": "S", "v": "V", "current": "A"}, {"u": "V"}),
 }
 """Wanted and optional columns with their units, by kind; an array has as many as it has lines."""
+
+_BEARABLE = {"V": 30.0, "A": 1.0, "S": 1.0}
+"""Most that is believed, by unit."""
 
 _HEAD = re.compile(r"(\w+)_((?:meg|Meg|[afpnuµmkMG])?)(V|A|S|ohm)")
 _LINE = re.compile(r"([vi])_(\d+)")
@@ -61,6 +66,8 @@ class Measurements:
     """What was measured."""
     columns: dict[str, Floats]
     """By name without unit, each of shape (points,); NaN only where an array's current was not measured."""
+    notes: tuple[str, ...] = ()
+    """What was found in the file, to be said of every fit."""
 
     def lines(self, letter: Literal["v", "i"]) -> Floats:
         """Return an array's voltages (points, rows) or currents (points, columns)."""
@@ -115,7 +122,32 @@ def read_measurements(path: str | Path) -> Measurements:
     table = np.empty((len(body), len(names)))
     for k, (line, row) in enumerate(body):
         table[k] = _parse_line(row, names, factors, kind, f"{path}, line {line}")
-    return Measurements(source=str(path), kind=kind, columns=dict(zip(names, table.T.copy(), strict=True)))
+    _refuse_sizes(names, table, str(path))
+    table, copies = _drop_copies(table)
+    first = ", ".join(str(body[k][0]) for k in copies[:5]) + (", .." if len(copies) > 5 else "")
+    notes = (f"{len(copies)} lines repeat another to the last digit and count once: {first}",) if len(copies) else ()
+    columns = dict(zip(names, table.T.copy(), strict=True))
+    return Measurements(source=str(path), kind=kind, columns=columns, notes=notes)
+
+
+def _drop_copies(table: Floats) -> tuple[Floats, list[int]]:
+    """Return the lines without copies of earlier ones, and the places of the copies."""
+    _, places = np.unique(np.where(np.isnan(table), np.inf, table), axis=0, return_index=True)
+    copies = sorted(set(range(len(table))) - set(places.tolist()))
+    return table[np.sort(places)], copies
+
+
+def _refuse_sizes(names: Sequence[str], table: Floats, where: str) -> None:
+    """Refuse numbers that no chip bears; they were written in a smaller unit."""
+    for name, column in zip(names, table.T, strict=True):
+        unit = _unit(name)
+        size = float(np.nanmax(np.abs(column), initial=0.0))
+        if unit in _BEARABLE and size > _BEARABLE[unit]:
+            prefixes = {"V": "m", "A": "u", "S": "u"}
+            raise SpecError(
+                f"{where}: {name} reaches {size:g} {unit}, and no chip bears more than {_BEARABLE[unit]:g} {unit}; "
+                f"if it is in m{unit} or {prefixes[unit]}{unit}, name the column so, as {name}_{prefixes[unit]}{unit}"
+            )
 
 
 def _parse_head(head: Sequence[str], where: str) -> tuple[list[str], list[float]]:
@@ -192,6 +224,7 @@ def fit_measurements(
     wanted: Sequence[str] = ("r_word_line", "r_bit_line"),
     known: Mapping[str, float] | None = None,
     loss: Loss = "linear",
+    g_error: float | None = None,
 ) -> dict[str, Fit]:
     """Fit the parameters of what was measured, by the same laws as a calibration against ngspice.
 
@@ -203,7 +236,7 @@ def fit_measurements(
         Of an array's devices [S]; an array needs them.
     cell : Cell, optional
         Law of an array's cells; linear by default.
-    wanted, known
+    wanted, known, g_error
         Of an array, as :func:`spicesim.calibration.wires.fit_wires`.
     loss : {"linear", "soft_l1", "huber"}
         What to minimise; the robust ones forgive outliers.
@@ -223,10 +256,13 @@ def fit_measurements(
             if conductances is None:
                 raise SpecError("the currents of an array need its conductances; give them by --conductance G.npy")
             v, i = measured.lines("v"), measured.lines("i")
-            return {"array": fit_wires(conductances, v, i, cell=cell, wanted=wanted, known=known, loss=loss)}
-        return _BLOCKS[measured.kind](measured.columns, loss)
+            fit = fit_wires(conductances, v, i, cell=cell, wanted=wanted, known=known, loss=loss, g_error=g_error)
+            fits = {"array": fit}
+        else:
+            fits = _BLOCKS[measured.kind](measured.columns, loss)
     except (SpecError, CalibrationError) as error:
         raise type(error)(f"{measured.source}: {error}") from None
+    return {name: fit.model_copy(update={"warnings": (*fit.warnings, *measured.notes)}) for name, fit in fits.items()}
 
 
 def _fit_senseamp(columns: Mapping[str, Floats], loss: Loss) -> dict[str, Fit]:
@@ -242,7 +278,7 @@ def _fit_senseamp(columns: Mapping[str, Floats], loss: Loss) -> dict[str, Fit]:
     r_feedback = float(np.polyfit(i[inner], v_out[inner], 1)[0])
     if r_feedback <= 0:
         raise SpecError("the output rises with the current; wanted currents positive into the virtual ground")
-    fits = {"TIA": fit_amplifier(i, v_out, v_in, r_feedback=r_feedback, loss=loss)}
+    fits = {"TIA": _sound(fit_amplifier(i, v_out, v_in, r_feedback=r_feedback, loss=loss), v_out)}
     reached = np.abs(r_feedback * i) > 1.2 * float(np.abs(v_out).max())
     if np.count_nonzero(reached) >= 5:
         fits["TIA rails"] = fit_rails(i, v_out, r_feedback=r_feedback, loss=loss)
@@ -256,14 +292,28 @@ def _fit_dac(columns: Mapping[str, Floats], loss: Loss) -> dict[str, Fit]:
     if span <= 0:
         raise SpecError("all outputs are equal; wanted those of several codes")
     load = columns.get("load", np.zeros_like(volts))
-    return {"DAC": fit_driver(codes, load, volts, bits=bits, v_span=span, loss=loss)}
+    return {"DAC": _sound(fit_driver(codes, load, volts, bits=bits, v_span=span, loss=loss), volts)}
 
 
 def _fit_cell(columns: Mapping[str, Floats], loss: Loss) -> dict[str, Fit]:
     g, v, current = columns["g"], columns["v"], columns["current"]
+    if not (np.any(v) and np.any(current)):
+        raise SpecError("all voltages or all currents are 0; wanted bias points of a cell in use")
+    gain = float(current @ (g * v)) / float((g * v) @ (g * v))
+    if gain < 0:
+        raise SpecError("the current falls with the voltage; wanted it positive where the voltage across the cell is")
+    sizes = {"voltages": v, "conductances": g, "currents": current}
+    refuse_gain(gain, {name: float(np.abs(values).max()) for name, values in sizes.items()})
     if "u" in columns:
-        return {"cell": fit_access_cell(g, v, columns["u"], current, loss=loss)}
-    return {"cell": fit_bare_cell(g, v, current, loss=loss)}
+        return {"cell": _sound(fit_access_cell(g, v, columns["u"], current, loss=loss), current)}
+    return {"cell": _sound(fit_bare_cell(g, v, current, loss=loss), current)}
+
+
+def _sound(fit: Fit, measured: Floats) -> Fit:
+    """Return a fit that explains its data."""
+    if fit.loss == "linear":  # outliers may be as large as they like
+        refuse_misfit(fit.rms / (rms(measured) or 1.0))
+    return fit
 
 
 _BLOCKS = {"senseamp": _fit_senseamp, "dac": _fit_dac, "cell": _fit_cell}
