@@ -1,4 +1,7 @@
-"""Audits: products the behavioural model has done, done again at transistor level in ngspice."""
+"""Audits: products the behavioural model has done, done again at transistor level in ngspice.
+
+Cells are programmed on either side by itself, in the circuit without the calibration; see :data:`SEEN`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,10 +21,18 @@ from spicesim.network.result import SampledMvm
 from spicesim.ngspice.batch import BatchSimulator
 from spicesim.sampling import run_all
 
-__all__ = ["Audit", "audit_samples"]
+__all__ = ["SEEN", "UNSEEN", "Audit", "audit_samples"]
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
+
+SEEN = "errors of the calibrated blocks and solvers, and of write-verify by the calibrated cell"
+"""What an audit can see."""
+UNSEEN = (
+    "what is the same on both sides: model cards, values of wires, supplies and references without impedance, "
+    "write-verify without error, and the ADC as an ideal quantiser; nor noise, mismatch, drift and settling"
+)
+"""What it cannot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -145,7 +156,7 @@ def audit_samples(
     """
     if not samples:
         raise SpecError("there is nothing to audit: the run kept no sample; ask for one, such as --audit 16")
-    engine = NgspiceEngine(calibration)
+    engine = NgspiceEngine(calibration, simulator=simulator)
     tiles: dict[Tile, list[int]] = {}
     for k, sample in enumerate(samples):
         tiles.setdefault(sample.tile, []).append(k)

@@ -36,7 +36,7 @@ def network(
 ) -> None:
     """Write one tile of a network, its devices programmed.
 
-    First guesses of its operating point come from the calibration.
+    Its cells are programmed in ngspice; first guesses of its operating point come from the calibration.
     DATA.npz fits the ranges of converters and amplifiers, as in `spicesim infer`. Beside the netlist goes
     FILE.cells.csv: every cell with its conductance, layer, output, input, sign and slice.
     """

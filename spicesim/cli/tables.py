@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spicesim.audit import Audit
+from spicesim.audit import SEEN, UNSEEN, Audit
 from spicesim.behavioural.mismatch import DacMismatch, SenseAmplifierMismatch
 from spicesim.budget import CONFIDENCE, Budget
 from spicesim.calibration.calibration import Calibration, TileCheck
@@ -165,7 +165,8 @@ def format_audit(audit: Audit, behavioural_seconds: float) -> str:
             f"{audit.ngspice_seconds / behavioural_seconds:,.0f} times faster",
         ],
     ]
-    return format_table([f"audit: {audit.count} products again in ngspice", "", ""], rows)
+    table = format_table([f"audit: {audit.count} products again in ngspice", "", ""], rows)
+    return f"{table}\nit sees {SEEN};\nit does not see {UNSEEN}"
 
 
 def format_layers(experiment: Experiment) -> str:

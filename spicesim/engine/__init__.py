@@ -15,7 +15,8 @@ from spicesim.engine.noisy import NoisyEngine, PreparedNoise
 from spicesim.engine.protocol import Engine, Tile
 from spicesim.engine.sampled import PreparedTransient, SampledEngine
 from spicesim.engine.transfer import PreparedTransfer, TransferEngine
-from spicesim.engine.transistor import NgspiceEngine
+from spicesim.engine.transistor import NgspiceEngine, PreparedCircuit
+from spicesim.engine.write_verify import WriteVerify
 
 __all__ = [
     "DeviceEngine",
@@ -26,6 +27,7 @@ __all__ = [
     "MixedEngine",
     "NgspiceEngine",
     "NoisyEngine",
+    "PreparedCircuit",
     "PreparedDevices",
     "PreparedFastTile",
     "PreparedMixed",
@@ -36,5 +38,6 @@ __all__ = [
     "SampledEngine",
     "Tile",
     "TransferEngine",
+    "WriteVerify",
     "build_engine",
 ]

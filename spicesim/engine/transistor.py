@@ -1,25 +1,44 @@
 """Tiles at transistor level in ngspice."""
 
 import threading
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from spicesim.behavioural.arrays import Floats
+from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.calibration.calibration import Calibration
-from spicesim.calibration.tiles import tile_netlist, tile_outputs
-from spicesim.engine.exact import ExactEngine, PreparedTile
+from spicesim.calibration.tiles import predicted_nodesets, tile_outputs
+from spicesim.engine.exact import ExactEngine
 from spicesim.engine.protocol import Tile
+from spicesim.engine.write_verify import WriteVerify
 from spicesim.netlist.netlist import Netlist
+from spicesim.netlist.tile import build_tile
 from spicesim.ngspice.batch import BatchSimulator
 from spicesim.sampling import run_all
 
-__all__ = ["NgspiceEngine"]
+__all__ = ["NgspiceEngine", "PreparedCircuit"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PreparedCircuit:
+    """A tile programmed in the circuit itself."""
+
+    tile: Tile
+    """What was wanted."""
+    devices: Floats
+    """Conductances of the devices with which the circuit's cells are what was wanted, (rows, columns) [S]."""
+    model: BehaviouralTile
+    """The behavioural tile, programmed by its own cell; it gives first guesses and no more."""
 
 
 class NgspiceEngine:
     """The tile itself at transistor level in ngspice, one operating point a vector.
+
+    Its cells are programmed in ngspice, too: of the calibration come first guesses only, so that an error of it is not
+    on both sides of a comparison.
 
     Parameters
     ----------
@@ -50,18 +69,26 @@ class NgspiceEngine:
             progress,
         )
         self._exact, self._lock = ExactEngine(calibration), threading.Lock()
+        self._write = WriteVerify(calibration.chip, calibration.cell.g_limits, simulator=simulator)
 
-    def prepare(self, tile: Tile) -> PreparedTile:
-        """Program the devices; see :meth:`ExactEngine.prepare`."""
-        return self._exact.prepare(tile)
+    def prepare(self, tile: Tile) -> PreparedCircuit:
+        """Program the devices by write-verify on the circuit of the cell; see :class:`WriteVerify`."""
+        return PreparedCircuit(tile=tile, devices=self._write.program(tile.g), model=self._exact.prepare(tile).model)
 
-    def netlists(self, prepared: PreparedTile, codes: npt.NDArray[np.integer[Any]]) -> list[Netlist]:
+    def netlists(self, prepared: PreparedCircuit, codes: npt.NDArray[np.integer[Any]]) -> list[Netlist]:
         """Build the netlists of the vectors, with their first guesses."""
         state = prepared.model.solve(codes)
-        chip = self._calibration.chip
-        return [tile_netlist(chip, prepared.model, vector, state, k) for k, vector in enumerate(np.asarray(codes))]
+        chip, tile = self._calibration.chip, prepared.tile
+        reference = chip.sense_amplifier.v_reference
+        return [
+            build_tile(
+                chip, prepared.devices, vector, polarity=tile.polarity, r_feedback=tile.r_feedback,
+                nodesets=predicted_nodesets(state, k, reference),
+            )
+            for k, vector in enumerate(np.asarray(codes))
+        ]  # fmt: skip
 
-    def mvm(self, prepared: PreparedTile, codes: npt.NDArray[np.integer[Any]]) -> Floats:
+    def mvm(self, prepared: PreparedCircuit, codes: npt.NDArray[np.integer[Any]]) -> Floats:
         """Multiply; see :meth:`Engine.mvm`."""
         netlists = self.netlists(prepared, codes)
         with self._lock:  # one product takes all jobs

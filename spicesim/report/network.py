@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.audit import Audit
+from spicesim.audit import SEEN, UNSEEN, Audit
 from spicesim.bound import CONFIDENCE
 from spicesim.findings import Findings, IrDropMap, TileUse
 from spicesim.network.result import LayerStats
@@ -242,7 +242,7 @@ def _audit_section(audit: Audit, engine: str, product_seconds: float | None) -> 
         anchor="audit",
         title="Audit in ngspice",
         text=f"A random sample of the products that the network asked of its tiles, done again at transistor level "
-        f"and compared with the engine {engine}.",
+        f"and compared with the engine {engine}. An audit sees {SEEN}. It does not see {UNSEEN}.",
         blocks=(table, parity, distribution),
     )
 

