@@ -17,7 +17,7 @@ from spicesim.calibration.plan import Plan, PlanSummary, plan_calibration, summa
 from spicesim.calibration.settling import calibrate_settling
 from spicesim.calibration.statics import fit_blocks
 from spicesim.calibration.tiles import TileCase, build_adversarial_cases, build_cases, check_tiles, random_matrices
-from spicesim.calibration.verdict import DEFAULT_ERROR, QUICK_ERROR, Verdict, judge
+from spicesim.calibration.verdict import Verdict, judge
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
 from spicesim.netlist.process import model_files
@@ -69,7 +69,7 @@ def calibrate(
         Of held-out points and checks.
     error : float, optional
         Wanted largest error of an output, as a fraction of full scale; blocks are refined until their validation
-        errors meet it. By default 5e-5, or 2e-4 if quick, and no block is refined.
+        errors meet it. By default 5e-5, or 2e-4 if quick.
     budget : int
         Simulations of blocks, refinements included, at most.
     jobs : int, optional
@@ -131,7 +131,7 @@ def find_verdict(plan: Plan, calibration: Calibration) -> Verdict:
     held = calibration.held_out[HELD_CURRENT]
     column = chip.array.rows * held.max_error * held.full_scale * r_feedback
     return judge(
-        asked=plan.error or (QUICK_ERROR if plan.quick else DEFAULT_ERROR),
+        asked=plan.asked,
         tiles={check.name: check.max_error for check in calibration.checks},
         cells=column / calibration.senseamp(r_feedback).full_scale,
         columns=f"{chip.array.rows} rows at {r_feedback / 1e3:g} kohm",
@@ -170,7 +170,7 @@ def calibrate_blocks(plan: Plan, campaign: Campaign) -> Calibration:
         errors={name: points.summary() for name, points in held_out.items()},
         checks=(),
         plan=PlanSummary(
-            error=plan.error, budget=plan.budget, designs=summarise(chip, blocks.plans),
+            error=plan.asked, budget=plan.budget, designs=summarise(chip, blocks.plans),
             validation={name: judged.error for name, judged in blocks.judged.items()}, rounds=blocks.rounds,
         ),
     )  # fmt: skip

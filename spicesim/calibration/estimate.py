@@ -6,13 +6,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from spicesim.behavioural.arrays import Floats
+from spicesim.behavioural.converter import POLARITIES
 from spicesim.calibration.block import BlockPlan
 from spicesim.calibration.calibrate import calibrate_blocks, plan_cases, wanted_aspects
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.ledger import read_ledger
-from spicesim.calibration.patterns import code_vectors
+from spicesim.calibration.patterns import adversarial_vectors, code_vectors
 from spicesim.calibration.plan import Plan
-from spicesim.calibration.tiles import case_netlists, random_matrices, solve_cases
+from spicesim.calibration.tiles import (
+    adversarial_feedbacks,
+    adversarial_matrices,
+    case_netlists,
+    random_matrices,
+    solve_cases,
+)
 from spicesim.chip import Chip
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.tile import build_tile
@@ -22,8 +29,8 @@ __all__ = ["Estimate", "Step", "estimate"]
 
 _PROBES = (32, 256)
 """Points of the two probes of a block, which tell what a run costs and what a point adds."""
-_KINDS_OF_CASES = 4
-"""Tile checks a size: both polarities, linear and saturating."""
+_CASES_OF_POLARITY = 2
+"""Checks of a random tile for each polarity: linear and saturating."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +95,7 @@ def estimate(plan: Plan, campaign: Campaign) -> Estimate:
                 basis=f"two probes of {_PROBES[0]} and {_PROBES[1]} points" if todo else "all kept",
             )
         )  # fmt: skip
-    steps += _tile_steps(plan, campaign, known=plan.error is None and all(map(all, kept.values())))
+    steps += _tile_steps(plan, campaign, known=all(map(all, kept.values())))
     ledger, wanted = read_ledger(plan), wanted_aspects(plan)
     steps += [
         Step(
@@ -118,20 +125,26 @@ def _tile_steps(plan: Plan, campaign: Campaign, *, known: bool) -> list[Step]:
     chip, tiles = plan.chip, plan.tiles
     matrices = random_matrices(chip, tiles.sizes, plan.seed)
     vectors = len(code_vectors(chip.array.rows, chip.dac.bits, tiles.random_vectors, np.random.default_rng(0)))
+    adversarial = {p: len(adversarial_vectors(chip.array.rows, chip.dac.bits, p)) for p in POLARITIES}
+    counts = dict.fromkeys(matrices, sum(_CASES_OF_POLARITY * (vectors + count) for count in adversarial.values()))
+    for name, g in adversarial_matrices(chip, tiles.sizes).items():
+        matrices[name] = g
+        counts[name] = len(adversarial_feedbacks(chip, g)) * adversarial["bipolar"]
     there = dict.fromkeys(matrices, 0)
     if known:
-        cases = plan_cases(plan, calibrate_blocks(plan, campaign))
-        found = [find_kept(netlist) is not None for netlist in case_netlists(chip, cases, solve_cases(cases))]
-        per_size = len(found) // len(matrices)
-        there = {name: sum(found[k * per_size : (k + 1) * per_size]) for k, name in enumerate(matrices)}
-    count = _KINDS_OF_CASES * vectors
-    todo = [name for name in matrices if there[name] < count]
+        # without refinements, which would simulate
+        cases = plan_cases(plan, calibrate_blocks(plan.model_copy(update={"error": 1.0}), campaign))
+        kept = iter(find_kept(netlist) is not None for netlist in case_netlists(chip, cases, solve_cases(cases)))
+        for case in cases:
+            found = [next(kept) for _ in case.codes]
+            there[next(name for name in matrices if case.name.startswith(name))] += sum(found)
+    todo = [name for name in matrices if there[name] < counts[name]]
     probes = campaign.run([_tile_probe(chip, matrices[name]) for name in todo], "probe tiles") if todo else []
     each = {name: probe.seconds for name, probe in zip(todo, probes, strict=True)}
     return [
         Step(
-            name=f"check tiles, {name}", simulations=count, kept=there[name],
-            seconds=(count - there[name]) * each.get(name, 0.0),
+            name=f"check tiles, {name}", simulations=counts[name], kept=there[name],
+            seconds=(counts[name] - there[name]) * each.get(name, 0.0),
             basis="one such tile with all inputs off" if name in each else "all kept",
         )
         for name in matrices

@@ -13,6 +13,7 @@ from spicesim.calibration.cell import CellPlan, plan_cell
 from spicesim.calibration.dac import DacPlan, plan_dac
 from spicesim.calibration.designs import Filling
 from spicesim.calibration.senseamp import SenseAmplifierPlan, plan_senseamp
+from spicesim.calibration.verdict import DEFAULT_ERROR, QUICK_ERROR
 from spicesim.chip import Chip
 from spicesim.documents import read_json, validate
 from spicesim.files import write_text
@@ -91,7 +92,7 @@ class Plan(Model):
     aspects: tuple[str, ...] | None = None
     """What to calibrate beyond operating points; all if None."""
     error: float | None = Field(default=None, gt=0)
-    """Wanted largest validation error, as a fraction of full scale; blocks are refined until they meet it."""
+    """Wanted largest error, as a fraction of full scale; blocks are refined until they meet it. See :attr:`asked`."""
     budget: int = Field(default=500, gt=0)
     """Simulations of blocks, refinements included, at most."""
     cell: CellPlan
@@ -108,6 +109,11 @@ class Plan(Model):
         if set(self.dacs) != set(POLARITIES):
             raise ValueError(f"dacs must be {' and '.join(POLARITIES)}")
         return self
+
+    @property
+    def asked(self) -> float:
+        """The wanted error, or the usual one, as a fraction of full scale."""
+        return self.error or (QUICK_ERROR if self.quick else DEFAULT_ERROR)
 
     @property
     def blocks(self) -> dict[str, BlockPlan]:

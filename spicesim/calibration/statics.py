@@ -46,8 +46,8 @@ def fit_blocks(plan: Plan, campaign: Campaign) -> FittedBlocks:
     judged = _simulate(chip, plans, campaign, known, "calibrate blocks")
     rounds: list[Round] = []
     in_vain = dict.fromkeys(plans, 0)
-    while plan.error is not None:
-        bad = [name for name in plans if judged[name].error > plan.error and in_vain[name] < _PATIENCE]
+    while True:
+        bad = [name for name in plans if judged[name].error > plan.asked and in_vain[name] < _PATIENCE]
         finer: dict[str, BlockPlan] = {}
         added: dict[str, int] = {}
         for name in sorted(bad, key=lambda name: -judged[name].error):

@@ -26,6 +26,8 @@ from spicesim.ngspice.outcome import Results
 
 __all__ = [
     "TileCase",
+    "adversarial_feedbacks",
+    "adversarial_matrices",
     "build_adversarial_cases",
     "build_cases",
     "case_netlists",
@@ -122,18 +124,28 @@ def build_adversarial_cases(chip: Chip, build: TileBuilder, sizes: Sequence[int]
     sizes : sequence of int
         Rows and columns of tiles; the greatest that the array has is taken.
     """
-    cell, array = chip.cell, chip.array
-    size = min(max(sizes), array.rows, array.columns)
-    matrices = adversarial_conductances(min(array.rows, MOST_ROWS), size, cell.g_min, cell.g_max)
     return [
         TileCase(
             name=f"{name} bipolar {r_feedback / 1e3:g}k",
-            tile=build(g[:, : array.columns], "bipolar", r_feedback),
+            tile=build(g, "bipolar", r_feedback),
             codes=adversarial_vectors(len(g), chip.dac.bits, "bipolar"),
         )
-        for name, g in matrices.items()
-        for r_feedback in sorted({max(chip.sense_amplifier.r_feedback), choose_feedback(chip, g, saturating=False)})
+        for name, g in adversarial_matrices(chip, sizes).items()
+        for r_feedback in adversarial_feedbacks(chip, g)
     ]
+
+
+def adversarial_matrices(chip: Chip, sizes: Sequence[int]) -> dict[str, Floats]:
+    """Return the matrices of :func:`build_adversarial_cases` by name, shape (rows, columns) [S]."""
+    cell, array = chip.cell, chip.array
+    size = min(max(sizes), array.rows, array.columns)
+    matrices = adversarial_conductances(min(array.rows, MOST_ROWS), size, cell.g_min, cell.g_max)
+    return {name: g[:, : array.columns] for name, g in matrices.items()}
+
+
+def adversarial_feedbacks(chip: Chip, g: Floats) -> list[float]:
+    """Return the feedback resistances they are run with: the highest, and that which keeps columns linear [ohm]."""
+    return sorted({max(chip.sense_amplifier.r_feedback), choose_feedback(chip, g, saturating=False)})
 
 
 def random_matrices(chip: Chip, sizes: Sequence[int], seed: int) -> dict[str, Floats]:

@@ -15,10 +15,8 @@ def format_plan(plan: Plan) -> str:
         for name, block in summarise(plan.chip, plan.blocks).items()
     ]
     table = format_table(["block", "fit", "validation", "test", "design of the fit"], rows)
-    if plan.error is None:
-        return f"{table}\n\nno refinement; ask for an error with --error"
     return (
-        f"{table}\n\nrefined until the validation error is below {plan.error:g} of full scale, "
+        f"{table}\n\nrefined until the validation error is below {plan.asked:g} of full scale, "
         f"with at most {plan.budget} simulations of blocks"
     )
 

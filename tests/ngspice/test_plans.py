@@ -99,21 +99,21 @@ def test_a_plan_gives_the_calibration_of_its_chip(generic_calibration, tmp_path)
 
 
 def test_refinement_meets_the_error_asked_for_and_says_what_it_took(generic_calibration):
-    """The cell is the block that misses 1.5e-5 of full scale without."""
+    """The cell is the block that misses it most without."""
+    asked = 5e-6
     before = generic_calibration.plan.validation
-    assert before["cell"] > 1.5e-5
-    blocks = fit_blocks(plan_calibration(generic_calibration.chip, quick=True, error=1.5e-5), Campaign())
-    assert max(judged.error for judged in blocks.judged.values()) < 1.5e-5
-    assert {r.block for r in blocks.rounds} == {name for name, error in before.items() if error > 1.5e-5}
-    assert all(r.error > 1.5e-5 and r.simulations == 1 for r in blocks.rounds)
-    refined, plain = blocks.judged["cell"].test["cell current"], generic_calibration.errors["cell current"]
-    assert refined.max_error < 2e-5 < plain.max
+    assert before["cell"] > 2 * asked
+    blocks = fit_blocks(plan_calibration(generic_calibration.chip, quick=True, error=asked), Campaign())
+    assert max(judged.error for judged in blocks.judged.values()) < asked
+    assert {r.block for r in blocks.rounds} == {name for name, error in before.items() if error > asked}
+    assert all(r.error > asked and r.simulations == 1 for r in blocks.rounds)
+    assert blocks.judged["cell"].test["cell current"].max_error < 1.5 * asked
 
 
 def test_the_test_points_decide_nothing(generic_calibration, monkeypatch):
     """With other test currents the same models come out, refined the same way."""
     chip = generic_calibration.chip
-    plan = plan_calibration(chip, quick=True, error=1.5e-5)
+    plan = plan_calibration(chip, quick=True, error=5e-6)
     honest = fit_blocks(plan, Campaign())
     other = plan.model_copy(update={"cell": plan.cell.model_copy(update={"test": plan_cell(chip, seed=9).test})})
     spoilt = fit_blocks(other, Campaign())
@@ -182,8 +182,8 @@ def test_the_estimate_is_what_runs_cost_that_start_slowly_and_go_on_evenly(tmp_p
 
 def test_the_plan_is_in_the_file(generic_calibration):
     document = json.loads(generic_calibration.model_dump_json())
-    assert document["plan"]["designs"]["cell"]["points"] == {"fit": 504, "validation": 400, "test": 400}
-    assert document["plan"]["error"] is None
+    assert document["plan"]["designs"]["cell"]["points"] == {"fit": 1544, "validation": 528, "test": 528}
+    assert document["plan"]["error"] == 2e-4
 
 
 @pytest.fixture
