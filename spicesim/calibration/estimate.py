@@ -125,7 +125,9 @@ def _tile_steps(plan: Plan, campaign: Campaign, *, known: bool) -> list[Step]:
     chip, tiles = plan.chip, plan.tiles
     matrices = random_matrices(chip, tiles.sizes, plan.seed)
     vectors = len(code_vectors(chip.array.rows, chip.dac.bits, tiles.random_vectors, np.random.default_rng(0)))
-    adversarial = {p: len(adversarial_vectors(chip.array.rows, chip.dac.bits, p)) for p in POLARITIES}
+    adversarial = {
+        p: len(adversarial_vectors(chip.array.rows, chip.dac.bits, p, np.random.default_rng(0))) for p in POLARITIES
+    }
     counts = dict.fromkeys(matrices, sum(_CASES_OF_POLARITY * (vectors + count) for count in adversarial.values()))
     for name, g in adversarial_matrices(chip, tiles.sizes).items():
         matrices[name] = g

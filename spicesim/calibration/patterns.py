@@ -47,7 +47,9 @@ def code_vectors(rows: int, bits: int, random: int, rng: np.random.Generator) ->
     return {name: vector.astype(np.int64) for name, vector in vectors.items()}
 
 
-def adversarial_vectors(rows: int, bits: int, polarity: Polarity) -> dict[str, Codes]:
+def adversarial_vectors(
+    rows: int, bits: int, polarity: Polarity, rng: np.random.Generator | None = None
+) -> dict[str, Codes]:
     """Build the code vectors that hurt most, by kind.
 
     One row alone, where a small output shows the errors of all the others' rest; every second row, rail to rail; and
@@ -61,6 +63,8 @@ def adversarial_vectors(rows: int, bits: int, polarity: Polarity) -> dict[str, C
         Resolution of the DAC.
     polarity : {"unipolar", "bipolar"}
         Coding of the inputs.
+    rng : numpy.random.Generator, optional
+        Adds one row alone, rows rail to rail, and both signs in equal number, all three drawn.
 
     Returns
     -------
@@ -80,6 +84,12 @@ def adversarial_vectors(rows: int, bits: int, polarity: Polarity) -> dict[str, C
             "last row lowest": np.where(row == rows - 1, 0, off),
             "first half up, second down": np.where(row < rows // 2, top, 0),
             "thirds that cancel": np.where(row % 3 == 0, top, off // 2),
+        }
+    if rng is not None:
+        vectors |= {
+            "any row alone": np.where(row == rng.integers(rows), rng.choice([0, top]), off),
+            "rail to rail": rng.choice([0, top], rows),
+            "equal signs": rng.permutation(np.where(row < rows // 2, top, 0)),
         }
     return {name: vector.astype(np.int64) for name, vector in vectors.items()}
 

@@ -106,13 +106,15 @@ def build_cases(
                 rng = np.random.default_rng([seed, m, p, saturating])
                 tile = build(g, polarity, choose_feedback(chip, g, saturating=saturating))
                 codes = code_vectors(g.shape[0], chip.dac.bits, random_vectors, rng)
-                codes |= adversarial_vectors(g.shape[0], chip.dac.bits, polarity)
+                codes |= adversarial_vectors(g.shape[0], chip.dac.bits, polarity, rng)
                 label = f"{name} {polarity} {'saturating' if saturating else 'linear'}"
                 cases.append(TileCase(name=label, tile=tile, codes=codes))
     return cases
 
 
-def build_adversarial_cases(chip: Chip, build: TileBuilder, sizes: Sequence[int]) -> list[TileCase]:
+def build_adversarial_cases(
+    chip: Chip, build: TileBuilder, sizes: Sequence[int], *, seed: int, every_feedback: bool = False
+) -> list[TileCase]:
     """Build cases where errors add up most: all of an array's rows, cancelling inputs, the highest feedback.
 
     Parameters
@@ -123,15 +125,20 @@ def build_adversarial_cases(chip: Chip, build: TileBuilder, sizes: Sequence[int]
         As of :func:`build_cases`.
     sizes : sequence of int
         Rows and columns of tiles; the greatest that the array has is taken.
+    seed : int
+        Of those vectors that are drawn.
+    every_feedback : bool
+        Whether to take all feedback resistances instead of two.
     """
+    choices = chip.sense_amplifier.r_feedback
     return [
         TileCase(
             name=f"{name} bipolar {r_feedback / 1e3:g}k",
             tile=build(g, "bipolar", r_feedback),
-            codes=adversarial_vectors(len(g), chip.dac.bits, "bipolar"),
+            codes=adversarial_vectors(len(g), chip.dac.bits, "bipolar", np.random.default_rng([seed, len(g)])),
         )
         for name, g in adversarial_matrices(chip, sizes).items()
-        for r_feedback in adversarial_feedbacks(chip, g)
+        for r_feedback in (sorted(choices) if every_feedback else adversarial_feedbacks(chip, g))
     ]
 
 

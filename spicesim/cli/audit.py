@@ -10,7 +10,7 @@ from spicesim.behavioural.arrays import Floats
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.mismatch_check import check_mismatch
-from spicesim.calibration.tiles import build_cases, check_tiles, random_matrices
+from spicesim.calibration.tiles import build_adversarial_cases, build_cases, check_tiles, random_matrices
 from spicesim.cli.options import jobs_option, open_calibration, timeout_option
 from spicesim.cli.tables import format_checks, format_mismatch
 from spicesim.errors import SpecError
@@ -62,13 +62,24 @@ def audit(
     chip = calibration.chip
     matrices = random_matrices(chip, numbers, seed) | trained_matrices(calibration, numbers)
     cases = build_cases(chip, calibration.tile, matrices, random_vectors=vectors, seed=seed)
+    cases += build_adversarial_cases(chip, calibration.tile, numbers, seed=seed, every_feedback=True)
     checks = check_tiles(chip, cases, campaign, "audit")
     click.echo(format_checks(checks))
+    _hold_against_claim(calibration, max(check.max_error for check in checks))
     for failure in campaign.failures:
         click.echo(f"left out, as it failed: {failure}")
     if json_path is not None:
         write_text(json_path, json.dumps([check.model_dump(mode="json") for check in checks], indent=1) + "\n")
         click.echo(f"wrote {json_path}")
+
+
+def _hold_against_claim(calibration: Calibration, found: float) -> None:
+    """Say whether the largest error is within what the calibration claims."""
+    if calibration.verdict is None:
+        return
+    claim = calibration.verdict.claim
+    outcome = "it holds" if found <= claim else "IT DOES NOT HOLD: calibrate again without --quick, or with --error"
+    click.echo(f"\nlargest error {100 * found:.5f} % of full scale, claimed {100 * claim:.5f} %: {outcome}")
 
 
 def _audit_mismatch(calibration: Calibration, campaign: Campaign, draws: int, size: int, json_path: str | None) -> None:
