@@ -62,7 +62,7 @@ def missed(calibration, **changes):
 
 def test_a_missed_verdict_is_refused_unless_it_is_accepted_in_words(generic_calibration):
     generic_calibration.require_verdict()
-    with pytest.raises(CalibrationError, match="misses .* --accept"):
+    with pytest.raises(CalibrationError, match=r"misses .* --accept"):
         missed(generic_calibration).require_verdict()
     missed(generic_calibration, accepted="a first look").require_verdict()
 
