@@ -220,8 +220,8 @@ class Chip(Section):
             require_circuit(text, f"library file {name}", cards=BLOCK_CARDS, native=bool(self.process.osdi))
         if self.cell.device == "rram" and "rram.cir" not in own and self.cell.kappa * self.dac.v_span > 1.5:
             raise ValueError(
-                f"cell.kappa * dac.v_span = {self.cell.kappa * self.dac.v_span:g} exceeds 1.5, the end of the law in "
-                f"rram.cir; lower one, or give a library with a device of your own"
+                f"cell.kappa * dac.v_span = {self.cell.kappa * self.dac.v_span:g} exceeds 1.5; where both lines move "
+                f"a cell would leave the law of rram.cir; lower one, or give a library with a device of your own"
             )
         if self.cell.kind == "2t2r" and self.array.columns % 2:
             raise ValueError(f"a 2t2r cell takes two columns; make array.columns even, got {self.array.columns}")
