@@ -177,7 +177,7 @@ def plan_calibration(
         budget=budget,
         cell=plan_cell(chip, quick=quick, seed=seed, error=error, filling=filling),
         dacs={polarity: plan_dac(chip, polarity, quick=quick) for polarity in POLARITIES},
-        senseamps=tuple(plan_senseamp(chip, r, quick=quick) for r in sorted(chip.sense_amplifier.r_feedback)),
+        senseamps=tuple(plan_senseamp(chip, r) for r in sorted(chip.sense_amplifier.r_feedback)),
         tiles=TilePlan(sizes=(16,) if quick else (16, 32), random_vectors=2 if quick else 6),
     )
 
