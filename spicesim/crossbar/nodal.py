@@ -61,7 +61,7 @@ class NodalArray:
 
     def __init__(self, wiring: Wiring, g: Floats, cell: Cell) -> None:
         rows, columns = wiring.shape
-        self.g, self.cell = g, cell
+        self._wiring, self.g, self.cell = wiring, g, cell
         cells = rows * columns
         self._cells = cells
         one, two, ohm = wiring.branches()
@@ -208,8 +208,8 @@ class NodalArray:
             part = slice(first, first + SOURCES_AT_ONCE)
             x = -factor.solve(drive[:, part].toarray())
             current = slope[:, None] * (self._across @ x + held[:, part].toarray())
-            each = current.reshape(rows, columns, -1)
-            out[part], inputs[part] = each.sum(axis=0).T, each.sum(axis=1).T
+            each = current.T.reshape(-1, rows, columns)
+            out[part], inputs[part] = self._wiring.sum_columns(each), self._wiring.sum_rows(each)
         return out, inputs
 
     def _factor(self, slope: Floats, tilt: Floats, pinned: sparse.dia_array) -> "splu":

@@ -312,7 +312,8 @@ class OperatingPointSolver:
                     extent = np.array([[reached.min(), reached.max()]])
                     worst = np.array([int(beyond.argmax())])
                     self._check_limits(word, (low, high), extent, worst, np.array([item]))
-            points.currents[item], points.row_currents[item] = point.current.sum(axis=0), point.current.sum(axis=1)
+            points.currents[item] = self.wiring.sum_columns(point.current)
+            points.row_currents[item] = self.wiring.sum_rows(point.current)
             points.residual[item], points.steps[item] = point.defect.max(), point.steps
             if self.wiring.top is not None:
                 points.top_currents[item] = self.wiring.share_bit_lines(point.current)
@@ -325,9 +326,10 @@ class OperatingPointSolver:
 
     def _refuse(self, request: Request, item: int, cell: int, residual: float, steps: int) -> None:
         row, column = self._place(cell)
+        missed = f"residual {residual:.3g} A" if np.isfinite(residual) else "the cells' currents overflow"
         raise ConvergenceError(
             f"no operating point within tolerance {request.tolerance:g} for batch item {item} after {steps} Newton "
-            f"steps: residual {residual:.3g} A, worst at the cell of row {row}, column {column} "
+            f"steps: {missed}, worst at the cell of row {row}, column {column} "
             f"(wl_{row}_{column}, bl_{row}_{column}); ask for a larger tolerance, or check port tables and inputs"
         )
 
