@@ -122,7 +122,7 @@ class NodalArray:
         """
         shape = self.g.shape
         x = np.zeros(self._across.shape[1])
-        gate = 1.0 if mask is None else np.repeat(mask, shape[1])
+        gate = np.ones(1) if mask is None else np.repeat(mask, shape[1])
         pinned = self._pinned if mask is None else self._find_loose(gate)
         drive = self._sources @ v
         v_held, top = self._across_held @ v, float(np.abs(v).max())
@@ -132,9 +132,9 @@ class NodalArray:
         def evaluate(x: Floats) -> tuple[Floats, Floats, Floats]:
             across, rise = self._across @ x + v_held, self._bit @ x
             at = self.g, across.reshape(shape), rise.reshape(shape)
-            current = gate * np.ravel(self.cell.current(*at))
+            current = np.where(gate > 0, np.ravel(self.cell.current(*at)), 0.0)  # an overflow of a cell that is off
             defect = self._wires @ x + drive + self._across.T @ current + pinned @ x
-            return current, gate * np.ravel(self.cell.slope(*at)), defect
+            return current, np.where(gate > 0, np.ravel(self.cell.slope(*at)), 0.0), defect
 
         with np.errstate(all="ignore"):
             current, slope, defect = evaluate(x)

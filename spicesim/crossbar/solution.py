@@ -98,7 +98,7 @@ class Details:
         assert points.word is not None
         assert points.bit is not None
         current = np.asarray(self.solver.cell.current(self.solver.g, points.word - points.bit, points.bit))
-        return current if mask is None else current * mask[:, :, None]
+        return current if mask is None else np.where(mask[:, :, None] > 0, current, 0.0)
 
 
 def find_power(details: Details) -> Power:
