@@ -102,10 +102,8 @@ static void solve_batch_group(const array_model *m, workspace *w, const batch_ar
         if (w->u && (end.u_min[l] < m->cell.u_low || end.u_max[l] > m->cell.u_high))
             worst[2] = find_outside(m, w->u, l, m->cell.u_low, m->cell.u_high);
         if (b->cell_voltages) {
-            for (int64_t k = 0; k < cells; k++) { /* where no current tells, what the wires leave the cell */
-                const int silent = w->d[k][l] * fabs(w->f[k][l]) <= 1e-16 * end.scale[l];
-                b->cell_voltages[item * cells + k] = w->v[k][l] + (silent ? w->f[k][l] : 0);
-            }
+            for (int64_t k = 0; k < cells; k++)
+                b->cell_voltages[item * cells + k] = w->v[k][l];
             store_bit_lines(m, w, l, b->bit_line_voltages + item * cells);
         }
     }

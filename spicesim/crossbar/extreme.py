@@ -80,7 +80,8 @@ class ExtremeArray:
             wanted = current + slope * (at.across - across)
             found = law(at.across, at.bit)
             defect = np.abs(found - wanted)
-            is_solved = bool(defect.max() <= tolerance * np.abs(wanted).max())
+            largest = np.abs(wanted).max()
+            is_solved = bool(defect.max() <= tolerance * largest and np.isfinite(largest))
             if is_solved:
                 current = wanted
             else:

@@ -142,7 +142,7 @@ class NodalArray:
             for step in range(NEWTON_LIMIT + 1):
                 worst = float(np.abs(defect).max(initial=0.0))
                 scale = float(slope.max()) * max(top, float(np.abs(x).max(initial=0.0)))
-                is_solved = worst <= max(tolerance * scale, noise)
+                is_solved = bool(worst <= max(tolerance * scale, noise) and np.isfinite(current).all())
                 if is_solved or step == NEWTON_LIMIT or not np.isfinite(worst):
                     break
                 change = factor.solve(-defect)

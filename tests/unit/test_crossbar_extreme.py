@@ -136,6 +136,20 @@ def test_steep_cells_on_small_arrays_have_an_operating_point():
     np.testing.assert_allclose(across, np.arcsinh(1e4 * current / 1e-5) / 1e4, rtol=1e-6)
 
 
+def test_steep_cells_without_wires_are_refused_and_not_infinite():
+    for options in ({}, {"drive": "both"}):
+        with pytest.raises(ConvergenceError, match="the cells' currents overflow"):
+            Crossbar([[1e-5]], cell=Sinh(1e4), **options).solve([0.2])
+
+
+def test_cells_that_are_off_carry_nothing_at_any_voltage():
+    for options in ({}, {"drive": "both"}, {"sense": "both"}):
+        array = Crossbar([[1e-5], [1e-5]], 1.0, 1.0, cell=Sinh(1e4), **options)
+        solution = array.solve([1.0, 0.001], mask=[0, 1], fields=True)
+        np.testing.assert_array_equal(solution.cell_currents[0, 0], 0.0)
+        assert np.isfinite(solution.power.lost).all()
+
+
 def test_what_does_not_arrive_is_given_up_after_a_bounded_number_of_steps():
     rng = np.random.default_rng(0)
     array = Crossbar(rng.uniform(1e-6, 1e-4, (26, 27)), 1.0, 1.0, cell=Sinh(1e4))
