@@ -103,7 +103,7 @@ static void solve_batch_group(const array_model *m, workspace *w, const batch_ar
             worst[2] = find_outside(m, w->u, l, m->cell.u_low, m->cell.u_high);
         if (b->cell_voltages) {
             for (int64_t k = 0; k < cells; k++)
-                b->cell_voltages[item * cells + k] = w->v[k][l] + w->f[k][l]; /* what the wires leave it */
+                b->cell_voltages[item * cells + k] = w->v[k][l];
             store_bit_lines(m, w, l, b->bit_line_voltages + item * cells);
         }
     }

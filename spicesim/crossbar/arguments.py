@@ -47,7 +47,8 @@ def as_batch(v: npt.ArrayLike, rows: int, precision: str = "double") -> tuple[Fl
     is_single = isinstance(v, np.ndarray) and v.dtype == np.float32 and precision == "single"
     array: npt.NDArray[Any] = np.asarray(v) if is_single else as_numbers("v", v)
     if precision == "single":
-        array = array.astype(np.float32, copy=False)
+        with np.errstate(over="ignore"):  # refused below
+            array = array.astype(np.float32, copy=False)
     if array.ndim not in (1, 2) or array.shape[-1] != rows:
         raise SpecError(f"v must have shape (batch, {rows}) or ({rows},), got {array.shape}")
     if not (np.abs(array) <= HIGHEST).all():

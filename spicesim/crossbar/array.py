@@ -59,6 +59,13 @@ class Crossbar:
     ------
     SpecError
         If a shape is wrong, a conductance or resistance is negative, or a number makes no sense.
+
+    Notes
+    -----
+    Currents of linear cells are right to 1e-9 of the sum of the magnitudes that their inputs contribute, or of 1e-12
+    of what the largest cell would carry at the largest input, if that is more. This holds for any segments, whatever
+    their resistance: where they and the cells are so far apart that the fast solvers would lose digits, a slower one
+    takes over, :mod:`spicesim.crossbar.star_mesh`. What :meth:`solve` finds obeys Kirchhoff's law to its tolerance.
     """
 
     def __init__(
@@ -161,7 +168,8 @@ class Crossbar:
         Returns
         -------
         ndarray of shape (columns, rows)
-            T with ``currents = T @ v`` [S], exact to about 1e-13 relative; computed once, not writeable.
+            T with ``currents = T @ v`` [S], exact to about 1e-12 of the largest number of its row; computed once, not
+            writeable.
 
         Raises
         ------

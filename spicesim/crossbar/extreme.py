@@ -67,12 +67,12 @@ class ExtremeArray:
 
     def _iterate(self, v: Floats, tolerance: float, gate: Floats) -> NodalPoint:
         def law(across: Floats, bit: Floats) -> Floats:
-            return gate * np.asarray(self._cell.current(self._g, across, bit))
+            return np.where(gate > 0, self._cell.current(self._g, across, bit), 0.0)
 
         across = word = bit = np.zeros(self._g.shape)
         current, defect, steps, is_solved = law(across, bit), np.full(across.shape, np.nan), 0, False
         while not is_solved and steps < NEWTON_LIMIT:
-            slope = gate * np.maximum(self._cell.slope(self._g, across, bit), 0.0)
+            slope = np.where(gate > 0, np.maximum(self._cell.slope(self._g, across, bit), 0.0), 0.0)
             if not (np.isfinite(slope).all() and np.isfinite(current).all()):
                 break
             steps += 1
@@ -80,7 +80,8 @@ class ExtremeArray:
             wanted = current + slope * (at.across - across)
             found = law(at.across, at.bit)
             defect = np.abs(found - wanted)
-            is_solved = bool(defect.max() <= tolerance * np.abs(wanted).max())
+            largest = np.abs(wanted).max()
+            is_solved = bool(defect.max() <= tolerance * largest and np.isfinite(largest))
             if is_solved:
                 current = wanted
             else:

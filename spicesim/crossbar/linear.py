@@ -25,6 +25,8 @@ ORDINARY_DROP = 1e3
 """Resistance times conductance up to which elimination and nodal analysis keep enough digits."""
 FIELD_ERROR = 1e-8
 """The same where only voltages in single precision are wanted."""
+LARGEST = 1e290
+"""Largest number of a linear map [S]: currents are numbers yet."""
 SINGLE_LARGEST = 1e18
 """Largest number of a transfer matrix in single precision [S]."""
 ROUNDING = 2.3e-15
@@ -132,7 +134,7 @@ class LinearArray:
 
 def _frozen(matrix: Floats) -> Floats:
     result = np.ascontiguousarray(matrix)
-    if not np.isfinite(result).all():
+    if not (np.abs(result) <= LARGEST).all():
         raise SpecError("the numbers of the array overflow: conductance times resistance is beyond double precision")
     result.flags.writeable = False
     return result

@@ -29,6 +29,8 @@ SCALE = 1e3
 GROWTH_LIMIT = 1e10
 """Beyond this growth from top to foot, rounding leaves too few digits."""
 STEP_LIMIT = 40
+CELLS_AT_ONCE = 1 << 23
+"""Cells of all vectors between two looks for an interrupt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -261,9 +263,14 @@ def _run(
         bit=np.empty((count, rows, columns)) if fields else None,
     )
     grids = (*_grid(ports.drivers), ports.driver_chord, *_grid(ports.senses), ports.sense_chord)
-    rest: Parts = (
-        grids, bounds, driver_index, ports.sense_index, tolerance, folds, step_limit, threads, v, out.currents,
-        out.top_currents, out.row_currents, out.residual, out.extents, out.steps, out.word, out.bit,
-    )  # fmt: skip
-    marching.march(*parts, *rest)
+    at_once = max(16 * threads, CELLS_AT_ONCE // (rows * columns) // 16 * 16)
+    for first in range(0, count, at_once):  # in parts, so that an interrupt ends it
+        part = slice(first, first + at_once)
+        rest: Parts = (
+            grids, bounds, None if driver_index is None else driver_index[part], ports.sense_index, tolerance,
+            folds, step_limit, threads, v[part], out.currents[part], out.top_currents[part], out.row_currents[part],
+            out.residual[part], out.extents[part], out.steps[part], None if out.word is None else out.word[part],
+            None if out.bit is None else out.bit[part],
+        )  # fmt: skip
+        marching.march(*parts, *rest)
     return out

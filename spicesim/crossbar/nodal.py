@@ -61,7 +61,7 @@ class NodalArray:
 
     def __init__(self, wiring: Wiring, g: Floats, cell: Cell) -> None:
         rows, columns = wiring.shape
-        self.g, self.cell = g, cell
+        self._wiring, self.g, self.cell = wiring, g, cell
         cells = rows * columns
         self._cells = cells
         one, two, ohm = wiring.branches()
@@ -122,7 +122,7 @@ class NodalArray:
         """
         shape = self.g.shape
         x = np.zeros(self._across.shape[1])
-        gate = 1.0 if mask is None else np.repeat(mask, shape[1])
+        gate = np.ones(1) if mask is None else np.repeat(mask, shape[1])
         pinned = self._pinned if mask is None else self._find_loose(gate)
         drive = self._sources @ v
         v_held, top = self._across_held @ v, float(np.abs(v).max())
@@ -132,9 +132,9 @@ class NodalArray:
         def evaluate(x: Floats) -> tuple[Floats, Floats, Floats]:
             across, rise = self._across @ x + v_held, self._bit @ x
             at = self.g, across.reshape(shape), rise.reshape(shape)
-            current = gate * np.ravel(self.cell.current(*at))
+            current = np.where(gate > 0, np.ravel(self.cell.current(*at)), 0.0)  # an overflow of a cell that is off
             defect = self._wires @ x + drive + self._across.T @ current + pinned @ x
-            return current, gate * np.ravel(self.cell.slope(*at)), defect
+            return current, np.where(gate > 0, np.ravel(self.cell.slope(*at)), 0.0), defect
 
         with np.errstate(all="ignore"):
             current, slope, defect = evaluate(x)
@@ -142,7 +142,7 @@ class NodalArray:
             for step in range(NEWTON_LIMIT + 1):
                 worst = float(np.abs(defect).max(initial=0.0))
                 scale = float(slope.max()) * max(top, float(np.abs(x).max(initial=0.0)))
-                is_solved = worst <= max(tolerance * scale, noise)
+                is_solved = bool(worst <= max(tolerance * scale, noise) and np.isfinite(current).all())
                 if is_solved or step == NEWTON_LIMIT or not np.isfinite(worst):
                     break
                 change = factor.solve(-defect)
@@ -208,8 +208,8 @@ class NodalArray:
             part = slice(first, first + SOURCES_AT_ONCE)
             x = -factor.solve(drive[:, part].toarray())
             current = slope[:, None] * (self._across @ x + held[:, part].toarray())
-            each = current.reshape(rows, columns, -1)
-            out[part], inputs[part] = each.sum(axis=0).T, each.sum(axis=1).T
+            each = current.T.reshape(-1, rows, columns)
+            out[part], inputs[part] = self._wiring.sum_columns(each), self._wiring.sum_rows(each)
         return out, inputs
 
     def _factor(self, slope: Floats, tilt: Floats, pinned: sparse.dia_array) -> "splu":

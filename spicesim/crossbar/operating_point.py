@@ -38,6 +38,8 @@ MARCH_LEAST = 16
 MARCHES_KEPT = 8
 ORDINARY_DROP = 1e3
 """Resistance times conductance up to which a tolerance of the largest cell current is one of the currents that flow."""
+STEEPEST_EXPONENT = 300.0
+"""Voltage times kappa beyond which the kernels continue a sinh by a straight line, cext/cell.h."""
 LANES = 4
 """Vectors that conjugate gradients take together."""
 CELLS_AT_ONCE = 1 << 18
@@ -275,6 +277,11 @@ class OperatingPointSolver:
                 currents[part], row_currents[part], residual[part], extents[part], steps[part], worst[part],
                 _part(across, part), _part(bit, part),
             )  # fmt: skip
+            if kernel.kappa:  # beyond, the kernel's law is no sinh
+                beyond = (
+                    np.flatnonzero(kernel.kappa * np.abs(extents[part, :2]).max(axis=1) > STEEPEST_EXPONENT) + first
+                )
+                worst[beyond, 0], residual[beyond] = np.maximum(worst[beyond, 0], 0), np.inf
             failed = worst[part, 0] >= 0
             if failed.any():
                 break
@@ -294,7 +301,23 @@ class OperatingPointSolver:
             assert points.bit is not None
             assert across is not None
             assert bit is not None
-            points.word[left], points.bit[left] = across + bit, bit
+            points.word[left], points.bit[left] = self._word_lines(request, left, across, bit), bit
+
+    def _word_lines(self, request: Request, left: Integers, across: Floats, bit: Floats) -> Floats:
+        """Return the voltages of word-line nodes: by the wires where a cell's current is too small to tell."""
+        assert self._kernel is not None
+        current = np.asarray(self.cell.current(self.g, across, bit))
+        if request.mask is not None:
+            current = np.where(request.mask[left][:, :, None] > 0, current, 0.0)
+        segment = np.cumsum(current[..., ::-1], axis=2)[..., ::-1]
+        head = request.v[left] - self.wiring.driver * segment[..., 0]
+        if request.drivers is not None:
+            assert request.driver_index is not None
+            head -= request.drivers.evaluate(segment[..., 0], request.driver_index[left])[0]
+        wired = head[..., None] - np.cumsum(self.wiring.word * segment, axis=2)
+        slope = self._kernel.coefficients[:, :, 0, 0]
+        told = slope * np.abs(wired - bit - across) > 1e-16 * slope.max() * np.abs(request.v[left]).max()
+        return np.where(told, across + bit, wired)
 
     def _analyse(
         self, request: Request, points: Points, left: Integers, solver: NodalArray | ExtremeArray | None = None
@@ -308,6 +331,8 @@ class OperatingPointSolver:
             mask = None if request.mask is None else request.mask[item]
             v = request.v[item]
             point = solver.solve(v, request.tolerance, mask)
+            if not point.is_solved and solver is not self.extreme and self.is_small:
+                point = self.extreme.solve(v, request.tolerance, mask)
             if not point.is_solved:
                 cell = int(point.defect.argmax())  # the first that is no number, if there is one
                 self._refuse(request, item, cell, float(point.defect.flat[cell]), point.steps)
@@ -321,7 +346,8 @@ class OperatingPointSolver:
                     extent = np.array([[reached.min(), reached.max()]])
                     worst = np.array([int(beyond.argmax())])
                     self._check_limits(word, (low, high), extent, worst, np.array([item]))
-            points.currents[item], points.row_currents[item] = point.current.sum(axis=0), point.current.sum(axis=1)
+            points.currents[item] = self.wiring.sum_columns(point.current)
+            points.row_currents[item] = self.wiring.sum_rows(point.current)
             points.residual[item], points.steps[item] = point.defect.max(), point.steps
             if self.wiring.top is not None:
                 points.top_currents[item] = self.wiring.share_bit_lines(point.current)
@@ -334,9 +360,10 @@ class OperatingPointSolver:
 
     def _refuse(self, request: Request, item: int, cell: int, residual: float, steps: int) -> None:
         row, column = self._place(cell)
+        missed = f"residual {residual:.3g} A" if np.isfinite(residual) else "the cells' currents overflow"
         raise ConvergenceError(
             f"no operating point within tolerance {request.tolerance:g} for batch item {item} after {steps} Newton "
-            f"steps: residual {residual:.3g} A, worst at the cell of row {row}, column {column} "
+            f"steps: {missed}, worst at the cell of row {row}, column {column} "
             f"(wl_{row}_{column}, bl_{row}_{column}); ask for a larger tolerance, or check port tables and inputs"
         )
 

@@ -98,7 +98,7 @@ class Details:
         assert points.word is not None
         assert points.bit is not None
         current = np.asarray(self.solver.cell.current(self.solver.g, points.word - points.bit, points.bit))
-        return current if mask is None else current * mask[:, :, None]
+        return current if mask is None else np.where(mask[:, :, None] > 0, current, 0.0)
 
 
 def find_power(details: Details) -> Power:
@@ -107,7 +107,7 @@ def find_power(details: Details) -> Power:
     word, bit = points.word, points.bit
     assert word is not None
     assert bit is not None
-    total, row_total = current.sum(axis=1), current.sum(axis=2)
+    total, row_total = wiring.sum_columns(current), wiring.sum_rows(current)
     right = np.zeros_like(row_total) if wiring.right is None else wiring.share_word_lines(current)
     top = np.zeros_like(total) if wiring.top is None else wiring.share_bit_lines(current)
     left, bottom = row_total - right, total - top

@@ -108,6 +108,26 @@ class Wiring:
         links = sparse.csr_array((np.ones(np.count_nonzero(short)), (one[short], two[short])), shape=(total, total))
         return np.asarray(csgraph.connected_components(links, directed=False)[1], dtype=np.int64)
 
+    @functools.cached_property
+    def _wired(self) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """Whether segments lead from each word-line node to a source, and from each bit-line node to a ground."""
+        word = np.logical_and.accumulate(np.isfinite(self.word), axis=1)
+        if self.right is not None:
+            behind = np.column_stack([self.right, self.word[:, :0:-1]])
+            word |= np.logical_and.accumulate(np.isfinite(behind), axis=1)[:, ::-1]
+        bit = np.logical_and.accumulate(np.isfinite(self.bit[::-1]), axis=0)[::-1]
+        if self.top is not None:
+            bit |= np.logical_and.accumulate(np.isfinite(np.vstack([self.top, self.bit[:-1]])), axis=0)
+        return word, bit
+
+    def sum_rows(self, current: Floats) -> Floats:
+        """Return the currents of drivers for those of cells (.., rows, columns): cut off, they add up to 0 [A]."""
+        return np.asarray((current * self._wired[0]).sum(axis=-1))
+
+    def sum_columns(self, current: Floats) -> Floats:
+        """Return the currents into grounds for those of cells (.., rows, columns): cut off, they add up to 0 [A]."""
+        return np.asarray((current * self._wired[1]).sum(axis=-2))
+
     def share_word_lines(self, current: Floats) -> Floats:
         """Return what the right-hand drivers deliver of the cells' currents (.., rows, columns); (.., rows) [A]."""
         assert self.right is not None

@@ -27,7 +27,7 @@ def campaigns() -> list[str]:
 @click.option("--seed", default=0, show_default=True, help="Another seed gives other cases.")
 @click.option("--first", default=0, show_default=True, help="Number of the first case.")
 @click.option("--processes", default=2, show_default=True, help="Cases at a time.")
-@click.option("--limit", default=10.0, show_default=True, help="Longest time of a case [s].")
+@click.option("--limit", default=10.0, show_default=True, help="Longest processor time of a case [s].")
 @click.option("--show", default=20, show_default=True, help="Failures that are printed.")
 @click.option("--minimise/--no-minimise", default=True, help="Make failures as simple as possible first.")
 @click.option("--refusals", is_flag=True, help="Count the messages of refusals.")

@@ -22,7 +22,7 @@ ORDINARY = (0.0, 0.5, 1.0, 20.0)
 CONDUCTANCES = (0.0, 1e-18, 1e-12, 1e-9, 1e-6, 1e-5, 1e-4, 1e-3, 1.0, 1e6)
 ACCURACY = 1e-9
 BENT_ACCURACY = 1e-6
-FLOOR = 1e-45
+FLOOR = 1e-40
 """Far below what one electron in the age of the universe would make [A], [W]; digits of the oracle end there."""
 
 
@@ -81,7 +81,7 @@ def case(seed: int) -> ArrayCase:
     }  # fmt: skip
     arguments = {name: value.tolist() for name, value in arguments.items()} | {"drive": drive, "sense": sense}
     mask = rng.integers(0, 2, rows).tolist() if rng.random() < 0.2 else None
-    return ArrayCase(arguments, kappa, v.tolist(), mask, int(rng.choice([1, 17])))
+    return ArrayCase(arguments, kappa, v.tolist(), mask, int(rng.choice([1, 1, 17])))
 
 
 def judge(case: ArrayCase) -> Verdict:
@@ -102,7 +102,8 @@ def _judge_linear(case: ArrayCase, array: Crossbar, network: oracle.Network) -> 
         single = array.currents(case.v, precision="single")
         if wrong := _compare("single currents", single, point.currents, contributions, 1e-5, 1e-36):
             return wrong
-    return _judge_solution(case, array, point, contributions, ACCURACY)
+    solution = array.solve(case.batch, mask=case.mask, fields=True)
+    return _judge_solution(case, solution, point, contributions, ACCURACY)
 
 
 def _judge_bent(case: ArrayCase, array: Crossbar, network: oracle.Network) -> str | None:
@@ -114,11 +115,10 @@ def _judge_bent(case: ArrayCase, array: Crossbar, network: oracle.Network) -> st
     if point is None:
         return "an operating point from which the oracle's Newton does not arrive"
     scale = [sum(abs(x) for line in point.cell_currents for x in line)] * len(point.currents)
-    return _judge_solution(case, array, point, scale, BENT_ACCURACY)
+    return _judge_solution(case, solution, point, scale, BENT_ACCURACY)
 
 
-def _judge_solution(case, array, point, contributions, accuracy) -> str | None:
-    solution = array.solve(case.batch, mask=case.mask, fields=True)
+def _judge_solution(case, solution, point, contributions, accuracy) -> str | None:
     flow = sum(abs(x) for line in point.cell_currents for x in line)
     top = Decimal(max(map(abs, case.v), default=0.0))
     # what solve promises: Kirchhoff's law at each cell to 1e-11 of the largest slope times the largest voltage

@@ -1,7 +1,12 @@
-"""Many cases in processes of their own, which are killed where a case takes too long."""
+"""Many cases in processes of their own, which are ended where a case takes too long.
+
+The time that counts is that of the processor, so that a busy machine makes no case slow; a case that waits for ever is
+killed by the clock.
+"""
 
 import importlib
 import multiprocessing
+import signal
 import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection, wait
@@ -12,8 +17,10 @@ from fuzz.verdict import FAILURES, Verdict, find_verdict, minimise
 
 SEEDS = 10**9
 """Cases of a seed."""
-STARTING = 60.0
+STARTING = 120.0
 """Time for the imports of a new process [s]."""
+PATIENCE = 12
+"""Clock time that a case may take, of the limit of its processor time."""
 
 
 class Judged(NamedTuple):
@@ -35,9 +42,11 @@ def _work(campaign_name: str, seed: int, pipe: Connection) -> None:
     campaign = load(campaign_name)
     pipe.send(None)  # ready
     while True:
-        number, minimal = pipe.recv()
+        number, minimal, limit = pipe.recv()
+        signal.setitimer(signal.ITIMER_PROF, limit)  # its signal ends the process, whatever it does
         case = campaign.case(seed_of(seed, number))
         verdict = find_verdict(campaign, case)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         pipe.send(Judged(number, verdict, case.script() if verdict.kind in FAILURES else ""))
         if verdict.kind in FAILURES and minimal:
             small = minimise(campaign, case, verdict.kind)
@@ -58,8 +67,8 @@ class _Worker:
         self.is_ready = False
 
     def give(self, number: int, minimal: bool, limit: float) -> None:
-        self.case, self.found, self.until = number, None, time.monotonic() + limit
-        self.pipe.send((number, minimal))
+        self.case, self.found, self.until = number, None, time.monotonic() + PATIENCE * limit
+        self.pipe.send((number, minimal, limit))
 
     def stop(self) -> None:
         self.process.kill()
@@ -105,19 +114,21 @@ def run(
                         answer = worker.pipe.recv()
                     except (EOFError, ConnectionError):
                         worker.process.join()
-                        yield lost(worker, Verdict("crash", f"the process ended with {worker.process.exitcode}"))
+                        ended = Verdict("crash", f"the process ended with {worker.process.exitcode}")
+                        slow = Verdict("slow", f"more than {limit:g} s of processor time")
+                        yield lost(worker, slow if worker.process.exitcode == -signal.SIGPROF else ended)
                         replace(worker)
                         continue
                     if answer is None:
                         worker.is_ready = True
                     elif answer.verdict.kind in FAILURES and minimal and worker.found is None:
-                        worker.found, worker.until = answer, time.monotonic() + 2 * limit
+                        worker.found, worker.until = answer, time.monotonic() + PATIENCE * limit
                         continue
                     else:
                         yield answer
                     feed(worker)
                 elif time.monotonic() > worker.until:
-                    yield lost(worker, Verdict("slow", f"more than {limit:g} s"))
+                    yield lost(worker, Verdict("slow", f"more than {PATIENCE * limit:g} s"))
                     replace(worker)
     finally:
         for worker in workers:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 DIGITS = 40
-NEWTON_LIMIT = 100
+NEWTON_LIMIT = 400
 
 
 class Resistor(NamedTuple):
