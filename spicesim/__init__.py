@@ -8,16 +8,23 @@ One chip description gives netlists, a calibration against ngspice, and networks
 >>> network = spicesim.compile_network("model.onnx", calibration)  # doctest: +SKIP
 """
 
-from importlib.metadata import version as _version
+from importlib import import_module as _import
+from typing import TYPE_CHECKING
+from typing import Any as _Any
 
-from spicesim import cells, errors, netlist
-from spicesim.audit import audit_samples
-from spicesim.calibration.calibrate import calibrate
-from spicesim.calibration.calibration import Calibration, load_calibration
-from spicesim.chip import Chip, load_chip, preset, save_chip
-from spicesim.crossbar import Crossbar
-from spicesim.engine import ExactEngine, IdealEngine, NgspiceEngine
-from spicesim.network import Network, compile_network
+from spicesim import _cext as _cext  # says at once if it was not built
+
+if TYPE_CHECKING:
+    from spicesim import cells, errors, netlist
+    from spicesim.audit import audit_samples
+    from spicesim.calibration.calibrate import calibrate
+    from spicesim.calibration.calibration import Calibration, load_calibration
+    from spicesim.chip import Chip, load_chip, preset, save_chip
+    from spicesim.crossbar import Crossbar
+    from spicesim.engine import ExactEngine, IdealEngine, NgspiceEngine
+    from spicesim.network import Network, compile_network
+
+    __version__: str
 
 __all__ = [
     "Calibration",
@@ -39,4 +46,30 @@ __all__ = [
     "save_chip",
 ]
 
-__version__ = _version("spicesim")
+_HOMES = {
+    "audit": ["audit_samples"],
+    "calibration.calibrate": ["calibrate"],
+    "calibration.calibration": ["Calibration", "load_calibration"],
+    "chip": ["Chip", "load_chip", "preset", "save_chip"],
+    "crossbar": ["Crossbar"],
+    "engine": ["ExactEngine", "IdealEngine", "NgspiceEngine"],
+    "network": ["Network", "compile_network"],
+}
+"""Modules of the public names. Each is imported when one of its names is asked for: all together take a second."""
+
+
+def __getattr__(name: str) -> _Any:
+    """Import what a public name stands for."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("spicesim")
+    if home := next((home for home, names in _HOMES.items() if name in names), None):
+        return getattr(_import(f"spicesim.{home}"), name)
+    if name in __all__:
+        return _import(f"spicesim.{name}")
+    raise AttributeError(f"module 'spicesim' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

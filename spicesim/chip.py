@@ -46,7 +46,16 @@ __all__ = [
 
 def _wire(of: Callable[[WireGeometry], float]) -> BeforeValidator:
     """Accept a number, or the table of a wire's geometry."""
-    return BeforeValidator(lambda v: of(WireGeometry.of_table(v)) if isinstance(v, dict) else parse_quantity(v))
+
+    def read(value: Any) -> float:
+        if not isinstance(value, dict):
+            return parse_quantity(value)
+        try:
+            return of(WireGeometry.of_table(value))
+        except ArithmeticError:
+            raise SpecError("wire geometry: its values are too far apart to compute with; check their units") from None
+
+    return BeforeValidator(read)
 
 
 Resistance = Annotated[float, _wire(lambda wire: wire.resistance), Field(ge=0, allow_inf_nan=False)]

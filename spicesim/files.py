@@ -6,17 +6,24 @@ from pathlib import Path
 
 from spicesim.errors import StorageError
 
-__all__ = ["exists", "write_bytes", "write_text"]
+STANDARD_OUTPUT = "-"
+"""Name of a file that stands for standard output."""
+
+__all__ = ["STANDARD_OUTPUT", "exists", "write_bytes", "write_text"]
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
-    """Write a file atomically: readers see the old content or the new, never a part.
+    """Write a file atomically: readers see the old content or the new, never a part; "-" is standard output.
 
     Raises
     ------
     StorageError
         If the folder cannot be made or written, or the disk is full; the old file is untouched.
     """
+    if str(path) == STANDARD_OUTPUT:
+        with os.fdopen(1, "wb", closefd=False) as file:
+            file.write(data)
+        return
     path = Path(path)
     temporary = ""
     try:

@@ -110,7 +110,7 @@ class Process(Section):
     """Model (or subcircuit) name of the p-channel transistor."""
     call: Literal["M", "X"] = "M"
     """M: transistors are bare models (faster); X: they are subcircuits with pins d g s b."""
-    supply: Positive
+    supply: Annotated[Positive, Field(le=100)]
     """Supply voltage [V]."""
     min_length: Positive
     """Shortest drawn gate length [m]."""

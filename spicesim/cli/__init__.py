@@ -1,5 +1,5 @@
 """The command line: ``spicesim`` or ``python -m spicesim``."""
 
-from spicesim.cli.main import main
+from spicesim.cli.entry import main
 
 __all__ = ["main"]

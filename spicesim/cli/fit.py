@@ -4,12 +4,13 @@ import math
 
 import click
 
+from spicesim.array_files import read_array
 from spicesim.behavioural.parameter import Parameter
 from spicesim.calibration.fit import Fit
 from spicesim.calibration.silicon import SiliconFit, fit_measurements, read_measurements
 from spicesim.calibration.wires import WIRES
 from spicesim.cells import Cell, Sinh
-from spicesim.cli.options import load_array, open_calibration
+from spicesim.cli.options import open_calibration
 from spicesim.cli.tables import format_table
 from spicesim.files import write_text
 from spicesim.units import parse_quantity
@@ -76,7 +77,7 @@ def fit(
         cell = Sinh(kappa)
     fits = fit_measurements(
         read_measurements(table),
-        conductances=None if conductance is None else load_array(conductance, "conductances"),
+        conductances=None if conductance is None else read_array(conductance, "conductances"),
         cell=cell,
         wanted=[name.strip() for name in find.split(",") if name.strip()],
         known=_parse_given(given),

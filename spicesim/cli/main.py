@@ -1,7 +1,9 @@
 """The group of commands, and the one place where errors become exit codes."""
 
+import contextlib
 import sys
 import traceback
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -11,6 +13,7 @@ from spicesim.cli.bench import bench
 from spicesim.cli.calibrate import calibrate
 from spicesim.cli.characterise import characterise
 from spicesim.cli.demo import demo
+from spicesim.cli.entry import INTERRUPTED
 from spicesim.cli.explain import explain
 from spicesim.cli.fit import fit
 from spicesim.cli.infer import infer
@@ -20,7 +23,7 @@ from spicesim.cli.report import report
 from spicesim.cli.start import doctor, init
 from spicesim.errors import SpiceSimError
 
-__all__ = ["cli", "main"]
+__all__ = ["cli", "main", "run"]
 
 
 @click.group(
@@ -43,21 +46,16 @@ for command in (
     cli.add_command(command)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit.
-
-    Parameters
-    ----------
-    arguments : list of str, optional
-        Words after the program's name; by default those of the process.
-    """
-    words = sys.argv[1:] if arguments is None else arguments
-    sys.exit(_run(words, debug="--debug" in words))
+def main(arguments: list[str]) -> None:
+    """Run a command and exit."""
+    sys.exit(run(arguments, debug="--debug" in arguments))
 
 
-def _run(words: list[str], *, debug: bool) -> int:
+def run(words: list[str], *, debug: bool) -> int:
+    """Run a command and return the exit status; words "-" for a file stand for standard output."""
     try:
-        result: Any = cli.main(args=words, prog_name="spicesim", standalone_mode=False)
+        with writing_results(any(word == "-" or word == "-o-" or word.endswith("=-") for word in words)):
+            result: Any = cli.main(args=words, prog_name="spicesim", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
@@ -65,7 +63,7 @@ def _run(words: list[str], *, debug: bool) -> int:
         _say(f"UsageError: {error.format_message().rstrip('.')}{hint}")
         return 2
     except (KeyboardInterrupt, click.Abort):
-        _say("interrupted; finished simulations are kept, so the same command goes on from there")
+        _say(INTERRUPTED)
         return 130
     except SpiceSimError as error:
         if debug:
@@ -83,6 +81,13 @@ def _run(words: list[str], *, debug: bool) -> int:
             traceback.print_exc()
         _say(f"internal failure, {type(error).__name__}: {error}; run again with 'spicesim --debug ...' and report it")
         return 1
+
+
+@contextlib.contextmanager
+def writing_results(to_standard_output: bool) -> Iterator[None]:
+    """Have all that a command tells go to standard error, where a result of it goes to standard output."""
+    with contextlib.redirect_stdout(sys.stderr) if to_standard_output else contextlib.nullcontext():
+        yield
 
 
 def _say(message: str) -> None:

@@ -8,12 +8,13 @@ import click
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.array_files import read_array
 from spicesim.behavioural.converter import POLARITIES, Polarity
 from spicesim.chip import Chip
 from spicesim.cli.netlist_blocks import BLOCK_COMMANDS
 from spicesim.cli.netlist_file import file_options, finish
 from spicesim.cli.netlist_network import network
-from spicesim.cli.options import load_array, open_calibration, open_chip
+from spicesim.cli.options import open_calibration, open_chip
 from spicesim.errors import SpecError
 from spicesim.files import write_bytes
 from spicesim.library import library_names, library_path, library_text
@@ -113,13 +114,13 @@ def _load_cells(
     if (conductance is None) == (weights is None):
         raise SpecError("give the cells once: --conductance G.npy or --weights W.npy")
     if weights is None:
-        return load_array(str(conductance), "conductances")
+        return read_array(str(conductance), "conductances")
     span = (chip.cell.g_min, chip.cell.g_max)
-    return arrange_weights(load_array(weights, "weights"), arrangement, span, slices=slices, bits=cell_bits)
+    return arrange_weights(read_array(weights, "weights"), arrangement, span, slices=slices, bits=cell_bits)
 
 
 def _load_gates(path: str | None) -> npt.NDArray[Any] | None:
-    return None if path is None else load_array(path, "gate voltages")
+    return None if path is None else read_array(path, "gate voltages")
 
 
 @click.group(epilog="example: spicesim netlist dac --chip gf180-1t1r --polarity bipolar -o dac.cir")
@@ -190,8 +191,8 @@ def column(
 ) -> None:
     """Write one bit line with its cells and its sense amplifier."""
     chip = open_chip(chip_path)
-    g = load_array(conductance, "conductances")
-    built = build_column(chip, g, load_array(voltages, "voltages"), _feedback(chip, r_feedback))
+    g = read_array(conductance, "conductances")
+    built = build_column(chip, g, read_array(voltages, "voltages"), _feedback(chip, r_feedback))
     finish(built, output, dialect, cells=True)
 
 
@@ -221,7 +222,7 @@ def crossbar(
     chip = open_chip(chip_path)
     g = _load_cells(chip, conductance, weights, arrangement, slices, cell_bits)
     built = build_crossbar(
-        chip, g, load_array(voltages, "voltages"), parasitics=_wires(parasitics, g), both_ends=both_ends,
+        chip, g, read_array(voltages, "voltages"), parasitics=_wires(parasitics, g), both_ends=both_ends,
         gates=_load_gates(gates),
     )  # fmt: skip
     finish(built, output, dialect, cells=True, mapped=g if isinstance(g, Arrangement) else None)
@@ -262,7 +263,7 @@ def tile(
 
     Beside the netlist goes FILE.cells.csv, which lists all cells: name, row, column, conductance.
     """
-    vector = load_array(codes, "codes")
+    vector = read_array(codes, "codes")
     vector = vector.astype(np.int64) if np.array_equal(vector, np.rint(vector)) else vector
     calibration = None
     if calibration_path is not None:

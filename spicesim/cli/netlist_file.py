@@ -5,7 +5,7 @@ from collections.abc import Callable
 import click
 
 from spicesim.cli.options import chip_option
-from spicesim.files import write_text
+from spicesim.files import STANDARD_OUTPUT, write_text
 from spicesim.mapping import MappedTile
 from spicesim.netlist import DIALECTS, Arrangement, Netlist, format_netlist, run_command, write_trace
 
@@ -53,6 +53,8 @@ def finish(
         click.echo(text, nl=False)
         return
     write_text(output, text)
+    if output == STANDARD_OUTPUT:
+        return
     if cells:
         click.echo(f"wrote {write_trace(output, result, layer=layer, mapped=mapped)}: every cell and its conductance")
     click.echo(f"wrote {output}; run: {run_command(dialect).replace('THIS_FILE', output)}")

@@ -3,8 +3,9 @@
 import click
 import numpy as np
 
+from spicesim.array_files import read_array
 from spicesim.cli.netlist_file import dialect_option, finish, output_option
-from spicesim.cli.options import load_array, open_calibration
+from spicesim.cli.options import open_calibration
 from spicesim.engine import NgspiceEngine
 from spicesim.errors import SpecError
 from spicesim.network import compile_network
@@ -58,7 +59,7 @@ def network(
     engine = NgspiceEngine(calibration)
     prepared = engine.prepare(compiled.tiles()[where][number])
     rows = mapped[number].g.shape[0]
-    vector = np.full(rows, 2 ** (calibration.chip.dac.bits - 1)) if codes is None else load_array(codes, "codes")
+    vector = np.full(rows, 2 ** (calibration.chip.dac.bits - 1)) if codes is None else read_array(codes, "codes")
     if vector.shape != (rows,) or vector.dtype.kind not in "iu":
         raise SpecError(f"the codes must be {rows} integers, one a row of the tile; got {vector.dtype} {vector.shape}")
     (built,) = engine.netlists(prepared, vector[None, :])

@@ -1,20 +1,15 @@
 """Options and small helpers that several commands share."""
 
 from pathlib import Path
-from typing import Any
 
 import click
-import numpy as np
-import numpy.typing as npt
 
 from spicesim.calibration.calibration import Calibration, load_calibration
 from spicesim.chip import Chip, load_chip, preset
-from spicesim.errors import SpecError
 
 __all__ = [
     "chip_option",
     "jobs_option",
-    "load_array",
     "open_calibration",
     "open_chip",
     "scheduler_option",
@@ -55,25 +50,3 @@ def open_calibration(path: str | Path) -> Calibration:
     elif not calibration.verdict.is_met:
         click.echo(f"note: {path}: {calibration.verdict.format()}", err=True)
     return calibration
-
-
-def load_array(path: str, what: str) -> npt.NDArray[Any]:
-    """Read an array from a .npy or a text file.
-
-    Raises
-    ------
-    SpecError
-        If it cannot be read or holds no numbers.
-    """
-    try:
-        if path.endswith(".npy"):
-            array = np.load(path, allow_pickle=False)
-        else:
-            array = np.loadtxt(path, delimiter="," if path.endswith(".csv") else None)
-    except FileNotFoundError:
-        raise SpecError(f"no file {path} for the {what}; write one with numpy.save") from None
-    except (OSError, ValueError) as error:
-        raise SpecError(f"cannot read the {what} from {path}: {error}; wanted a .npy, .csv or text file") from None
-    if array.dtype.kind not in "fiu":
-        raise SpecError(f"the {what} in {path} are no numbers but {array.dtype}")
-    return np.asarray(array)

@@ -2,7 +2,6 @@
 
 import ctypes.util
 import os
-import shutil
 import sys
 from pathlib import Path
 
@@ -11,9 +10,9 @@ import click
 from spicesim.chip import PRESETS, Library, format_chip, preset, save_chip
 from spicesim.cli.options import open_chip
 from spicesim.errors import MissingDependencyError, SpecError
-from spicesim.files import exists, write_text
+from spicesim.files import STANDARD_OUTPUT, exists, write_text
 from spicesim.library import library_text, subcircuit_names
-from spicesim.ngspice.batch import ngspice_version
+from spicesim.ngspice.batch import find_ngspice, ngspice_version
 from spicesim.provenance import cpu_name, versions
 from spicesim.sampling import cache_folder
 
@@ -48,6 +47,8 @@ def init(name: str, output: str | None, library: str | None, listing: bool, forc
         click.echo(format_chip(chip), nl=False)
         return
     save_chip(chip, output)
+    if output == STANDARD_OUTPUT:
+        return
     if library is not None:
         click.echo(
             f"wrote {len(subcircuit_names())} subcircuits to {library}; edit any, and delete what you leave alone"
@@ -78,8 +79,10 @@ def doctor(chip_path: str | None) -> None:
         if not found:
             missing.append(what)
 
-    program = shutil.which("ngspice")
-    row("ngspice", f"{program} {ngspice_version()}" if program else None, "apt-get install ngspice")
+    try:
+        row("ngspice", f"{find_ngspice()} {ngspice_version()}", "")
+    except MissingDependencyError as error:
+        row("ngspice", None, str(error))
     row("libngspice", ctypes.util.find_library("ngspice"), "apt-get install libngspice0")
     chips = [open_chip(chip_path)] if chip_path else [build() for build in PRESETS.values()]
     for chip in chips:

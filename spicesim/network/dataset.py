@@ -1,14 +1,13 @@
 """Data files: inputs, labels and calibration inputs in one .npz."""
 
-import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from spicesim.errors import NetworkError
+from spicesim.array_files import read_archive
+from spicesim.errors import NetworkError, quote
 
 __all__ = ["Dataset", "load_dataset"]
 
@@ -45,13 +44,9 @@ def load_dataset(path: str | Path) -> Dataset:
     NetworkError
         If the file is not there, is no .npz, or has labels that do not fit its inputs.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except FileNotFoundError:
-        raise NetworkError(f"no data file {path}; write one with numpy.savez(path, x=..., y=...)") from None
-    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        raise NetworkError(f"cannot read {path}: {error}; write it with numpy.savez(path, x=..., y=...)") from None
+    arrays = read_archive(path, "data file", "write one with numpy.savez(path, x=..., y=...)", NetworkError)
+    if scalars := [name for name, array in arrays.items() if array.ndim == 0]:
+        raise NetworkError(f"{path}: {quote(scalars[0])} is a single number; the first axis must count the inputs")
     labels, calibration = arrays.pop("y", None), arrays.pop("x_calibration", None)
     if not arrays:
         raise NetworkError(f"{path} has no inputs; it must hold 'x', or one array for each graph input")

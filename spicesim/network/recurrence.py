@@ -167,10 +167,11 @@ def parse_recurrence(name: str, node: onnx.NodeProto, constants: Mapping[str, Ar
     for reason, holds in reasons.items():
         if holds:
             return f"{op} {name!r} {reason} and stays digital"
-    of_inputs, of_states = constants[w].astype(float), constants[r].astype(float)
+    with np.errstate(invalid="ignore"):  # of a signalling NaN, which the mapping refuses by name
+        of_inputs, of_states, *biases = (constants[part].astype(float) for part in (w, r, b) if part)
     hidden, groups = of_states.shape[-1], len(backward)
     shape = (groups, _GATES[op] * hidden)
-    bias = constants[b].astype(float) if b else np.zeros((groups, 2 * shape[1]))
+    bias = biases[0] if biases else np.zeros((groups, 2 * shape[1]))
     if (of_inputs.shape[:-1], of_states.shape, bias.shape) != (shape, (*shape, hidden), (groups, 2 * shape[1])):
         return f"{op} {name!r} has weights of shapes {of_inputs.shape} and {of_states.shape} and stays digital"
     parts = {"recurrent": slice(None)}

@@ -19,6 +19,7 @@ from spicesim.errors import (
     SimulationError,
     SimulationTimeoutError,
     StorageError,
+    quote,
 )
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.aids import climb
@@ -34,11 +35,15 @@ from spicesim.ngspice.folder import (
 from spicesim.ngspice.outcome import Results, failed_to_converge, find_problem
 from spicesim.ngspice.rawfile import read_raw
 
-__all__ = ["BatchSimulator", "find_ngspice", "ngspice_version", "tie_to_parent"]
+__all__ = ["BatchSimulator", "end_all", "find_ngspice", "ngspice_version", "tie_to_parent"]
 
 _OUTPUT_NAME = "output.txt"
 _LEAST_SPACE = 65536
 """Free bytes below which results cannot be trusted to be whole."""
+_PATIENCE = 10.0
+"""Longest time that a program may take to tell its version [s]."""
+_ANSWER = 65536
+"""Bytes of the answer at most."""
 _CANNOT_WRITE = "rawfile write error"
 """What ngspice says on a full disk; another run may have freed some by the time it is asked."""
 
@@ -61,10 +66,55 @@ def find_ngspice(program: str = "ngspice") -> str:
 
 @cache
 def ngspice_version(program: str = "ngspice") -> str:
-    """Return the version number that ngspice reports, such as "44.2"."""
-    said = subprocess.run([find_ngspice(program), "--version"], capture_output=True, text=True, timeout=30, check=False)
-    found = re.search(r"ngspice-(\S+)", said.stdout)
-    return found[1] if found else "unknown"
+    """Return the version number that ngspice reports, such as "44.2".
+
+    Raises
+    ------
+    MissingDependencyError
+        If it is not installed, does not answer in time, or answers as no ngspice does.
+    """
+    command = [find_ngspice(program), "--version"]
+    remedy = "install ngspice, or correct PATH: apt-get install ngspice"
+    try:
+        said = _ask(command, _PATIENCE)
+    except OSError as error:
+        raise MissingDependencyError(f"{command[0]} cannot be started: {error.strerror or error}; {remedy}") from None
+    except subprocess.TimeoutExpired:
+        raise MissingDependencyError(
+            f"'{' '.join(command)}' gave no answer within {_PATIENCE:g} s and was stopped; {remedy}"
+        ) from None
+    found = re.search(r"ngspice-(\d[\w.+-]*)", said)
+    if found is None:
+        raise MissingDependencyError(
+            f"'{' '.join(command)}' answered {quote(said.strip())}, where ngspice tells its version; {remedy}"
+        )
+    return found[1]
+
+
+def _ask(command: list[str], patience: float) -> str:
+    """Return the beginning of what a program says; whatever it does, this ends in time, and so does the program.
+
+    Raises
+    ------
+    subprocess.TimeoutExpired
+        If it neither ends nor says enough.
+    """
+    end, said = time.monotonic() + patience, b""
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    )
+    assert process.stdout is not None
+    with process.stdout as pipe:
+        try:
+            while len(said) < _ANSWER:
+                if not select.select([pipe], [], [], max(0.0, end - time.monotonic()))[0]:
+                    raise subprocess.TimeoutExpired(command, patience)
+                if not (part := os.read(pipe.fileno(), _ANSWER)):
+                    break
+                said += part
+        finally:
+            _end(process)
+    return said.decode(errors="replace")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +184,7 @@ class BatchSimulator:
                 command, cwd=folder, env=simulator_environment(folder), stdin=subprocess.DEVNULL, stdout=log,
                 stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
-            _running.add(process)
+            _running[process] = folder
             try:
                 return _wait(process, max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
@@ -150,7 +200,7 @@ class BatchSimulator:
                 drop_run_folder(folder)
                 raise
             finally:
-                _running.discard(process)
+                _running.pop(process, None)
 
 
 def _no_space(folder: Path) -> StorageError:
@@ -184,8 +234,8 @@ def _can_set_death_signal() -> bool:
     return True
 
 
-_running: set[subprocess.Popen[bytes]] = set()
-"""Simulations under way, in whichever thread."""
+_running: dict[subprocess.Popen[bytes], Path] = {}
+"""Simulations under way, in whichever thread, and their folders."""
 
 
 def _wait(process: subprocess.Popen[bytes], timeout: float) -> tuple[int, float]:
@@ -217,7 +267,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 @atexit.register
-def _end_all() -> None:
+def end_all() -> None:
     """End what still runs when Python ends: threads that wait for a simulation end without a word."""
-    for process in list(_running):
+    for process, folder in list(_running.items()):
         _end(process)
+        drop_run_folder(folder)

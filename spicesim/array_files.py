@@ -1,0 +1,92 @@
+"""Arrays of numbers as files, .npy, .npz and text, from anybody: no objects, and no more than memory can hold."""
+
+import os
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spicesim.errors import SpecError, SpiceSimError, quote
+
+__all__ = ["read_archive", "read_array"]
+
+Array = npt.NDArray[Any]
+_DAMAGES = (
+    OSError, ValueError, KeyError, AttributeError, EOFError, MemoryError, OverflowError, SyntaxError, TypeError,
+    NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What NumPy and the modules below it raise on files that are none of theirs."""
+
+
+def read_array(path: str | Path, what: str) -> Array:
+    """Read one array of numbers from a .npy or a text file.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; .csv has commas, other text blanks.
+    what : str
+        What it holds, for messages.
+
+    Raises
+    ------
+    SpecError
+        If it cannot be read or holds no numbers.
+    """
+    name = str(path)
+    try:
+        if name.endswith(".npy"):
+            with Path(path).open("rb") as file:
+                found = np.lib.format.read_array(file, allow_pickle=False)
+        else:
+            found = np.loadtxt(name, delimiter="," if name.endswith(".csv") else None)
+    except FileNotFoundError:
+        raise SpecError(f"no file {path} for the {what}; write one with numpy.save") from None
+    except _DAMAGES as error:
+        raise SpecError(
+            f"cannot read the {what} from {path}: {_say(error)}; wanted a .npy, .csv or text file"
+        ) from None
+    if found.dtype.kind not in "fiu":
+        raise SpecError(f"the {what} in {path} are no numbers but {quote(found.dtype)}")
+    return np.asarray(found)
+
+
+def read_archive(path: str | Path, what: str, remedy: str, error: type[SpiceSimError] = SpecError) -> dict[str, Array]:
+    """Read all arrays of a .npz file.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    what : str
+        What it holds, for messages.
+    remedy : str
+        How to write one, for messages.
+    error : type
+        Kind of error to raise.
+
+    Raises
+    ------
+    SpecError or whatever `error` is
+        If it is not there, no archive of plain arrays, or holds more than the machine's memory does.
+    """
+    try:
+        with zipfile.ZipFile(path) as packed:
+            unpacked = sum(entry.file_size for entry in packed.infolist())
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if unpacked > memory // 2:
+            raise ValueError(f"it holds {unpacked >> 30} GB unpacked, and this machine has {memory >> 30} GB of memory")
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: np.asarray(archive[name]) for name in archive.files}
+    except FileNotFoundError:
+        raise error(f"no {what} {path}; {remedy}") from None
+    except _DAMAGES as problem:
+        raise error(f"cannot read {path}: {_say(problem)}; {remedy}") from None
+
+
+def _say(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 and text.isprintable() else quote(text)
