@@ -17,6 +17,7 @@ from spicesim.gate import (
     require_path,
     require_start_up_line,
 )
+from spicesim.netlist.folding import fold_line
 from spicesim.netlist.process import model_files, model_section, start_up_lines
 from spicesim.netlist.sizes import require_sizes
 from spicesim.units import spice_number
@@ -110,10 +111,11 @@ class Netlist:
 
     def format_circuit(self) -> str:
         """Format the circuit with its first guesses, without title, options and analyses."""
+        body = "\n".join(fold_line(line, comments=("*", "$")) for line in self.body.strip("\n").split("\n"))
         if not self.nodesets:
-            return self.body.strip("\n")
+            return body
         guesses = [f".nodeset v({node})={spice_number(volts)}" for node, volts in self.nodesets.items()]
-        return "\n".join([self.body.strip("\n"), "", "* first guess of the operating point", *guesses])
+        return "\n".join([body, "", "* first guess of the operating point", *guesses])
 
     def format(self) -> str:
         """Format the whole file."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from spicesim.errors import SpecError
 from spicesim.netlist.expression import join_expression, split_expression
+from spicesim.netlist.folding import fold_line
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.statements import (
     Comment,
@@ -89,7 +90,11 @@ class Dialect(ABC):
         probes = [_split_probe(probe) for probe in netlist.probes if probe not in _AXES]
         lines += ["", f"{self.mark} analysis"]
         lines += self.analyses(statements, analyses, probes, netlist.nodesets, _split_options(netlist.options))
-        return "\n".join([*lines, ""])
+        return "\n".join([*map(self.fold, lines), ""])
+
+    def fold(self, line: str) -> str:
+        """Fold a line that is too long."""
+        return fold_line(line, comments=(self.mark,), head="  ", tail=" \\")
 
     def prepare(self, statements: Sequence[Statement]) -> Sequence[Statement]:
         """Return the statements to render, where some need another form."""

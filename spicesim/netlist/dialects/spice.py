@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from spicesim.errors import SpecError
 from spicesim.netlist.dialects.dialect import Dialect
 from spicesim.netlist.expression import plain_number, split_expression
+from spicesim.netlist.folding import fold_line
 from spicesim.netlist.statements import (
     Component,
     InitialCondition,
@@ -31,6 +32,10 @@ class SpiceDialect(Dialect):
     """What encloses expressions."""
     parameter_word = ""
     """What stands before a subcircuit's parameters."""
+
+    def fold(self, line: str) -> str:
+        """Fold a line that is too long."""
+        return fold_line(line, comments=(self.mark, self.note_mark))
 
     def title(self, title: str) -> str:
         """Render the first line."""
