@@ -20,6 +20,7 @@ from spicesim.gate import (
 from spicesim.netlist.folding import fold_line
 from spicesim.netlist.process import model_files, model_section, start_up_lines
 from spicesim.netlist.sizes import require_sizes
+from spicesim.process import Kit
 from spicesim.units import spice_number
 
 __all__ = ["PLOT_NAMES", "RUN_COMMAND", "Netlist", "build_netlist"]
@@ -59,6 +60,8 @@ class Netlist:
     """Lines for ngspice's start-up file."""
     nodesets: Mapping[str, float] = field(default_factory=dict)
     """First guesses of node voltages [V]."""
+    kits: tuple[Kit, ...] = ()
+    """Model files of other simulators, in the place of those that the body includes."""
 
     def __post_init__(self) -> None:
         self._require_cards()
@@ -209,4 +212,5 @@ def build_netlist(
         models=model_files(process),
         spiceinit=start_up_lines(process),
         nodesets=dict(nodesets or {}),
+        kits=process.kits,
     )

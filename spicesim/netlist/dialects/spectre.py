@@ -137,6 +137,15 @@ class Spectre(SpectreLike):
             raise SpecError(f"model {card.name}: level {level} has no known name in Spectre; give its own model file")
         return f"model {card.name} {masters[level]} type={card.kind[0]}{self.assignments(parameters)}"
 
+    def foreign(self, statements: Sequence[Statement], places: Sequence[int]) -> Sequence[Statement]:
+        """Refuse model files in the language of SPICE."""
+        library = statements[places[0]]
+        path = library.path if isinstance(library, ModelLibrary) else ""
+        raise SpecError(
+            f"{path} is written for ngspice, which Spectre does not read; name the process's own file in the chip: "
+            'process.kits = [{ dialect = "spectre", path = "/pdk/models.scs", section = "tt" }]'
+        )
+
     def library(self, library: ModelLibrary) -> str:
         """Render the reading of a model file."""
         return f'include "{library.path}"' + (f" section={library.section}" if library.section else "")

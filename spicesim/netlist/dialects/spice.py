@@ -7,6 +7,7 @@ from spicesim.netlist.dialects.dialect import Dialect
 from spicesim.netlist.expression import plain_number, split_expression
 from spicesim.netlist.folding import fold_line
 from spicesim.netlist.statements import (
+    Comment,
     Component,
     InitialCondition,
     ModelCard,
@@ -32,6 +33,11 @@ class SpiceDialect(Dialect):
     """What encloses expressions."""
     parameter_word = ""
     """What stands before a subcircuit's parameters."""
+
+    def foreign(self, statements: Sequence[Statement], places: Sequence[int]) -> Sequence[Statement]:
+        """Say that nobody knows whether this simulator reads the files."""
+        text = f"written for ngspice; if {self.name} does not read them, name its own in process.kits of the chip"
+        return [*statements[: places[0]], Comment(text=text), *statements[places[0] :]]
 
     def fold(self, line: str) -> str:
         """Fold a line that is too long."""
