@@ -39,6 +39,8 @@ class SpectreLike(Dialect):
     """What encloses words such as the type of a source."""
     multiplier = "m"
     """Name of the number of parallel transistors."""
+    transconductance = "gm"
+    """Name of the value of a current source that a voltage controls."""
 
     def expression(self, text: str) -> str:
         """Render a value: a number, or an expression in parentheses."""
@@ -72,6 +74,7 @@ class SpectreLike(Dialect):
             text = f"{head} {_PRIMITIVES[part.kind][0]}{self._source(part)}"
         else:
             primitive, parameter = _PRIMITIVES[part.kind]
+            parameter = self.transconductance if part.kind == "g" else parameter
             text = f"{head} {primitive} {parameter}={self.expression(part.parameters['value'])}"
         return f"{text} // {part.note}" if part.note else text
 
