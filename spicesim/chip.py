@@ -240,6 +240,7 @@ class Chip(Section):
     def hash(self) -> str:
         """Content hash: equal for equal chips, whatever the file looked like and wherever its library lies."""
         content = self.model_dump(mode="json", exclude={"library", *self._as_drawn()})
+        del content["process"]["kits"]  # of other simulators, which nothing here reads
         if self.cell.device == "rram":
             del content["cell"]["device"]
         if self.cell.kind != "1s1r":

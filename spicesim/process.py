@@ -12,7 +12,7 @@ from spicesim.gate import require_native, require_path, require_start_up_line
 from spicesim.library import library_path
 from spicesim.section import Name, Positive, Quantity, Section, require_name
 
-__all__ = ["CORNERS", "ModelFile", "Process", "has_scheme"]
+__all__ = ["CORNERS", "Kit", "ModelFile", "Process", "has_scheme"]
 
 CORNERS = ("typical", "ff", "ss", "fs", "sf")
 """Corners of a process: fast or slow n-channel transistors, then p-channel ones."""
@@ -97,6 +97,17 @@ def _packaged(distribution: importlib.metadata.Distribution, file: str) -> Path:
     return found
 
 
+class Kit(Section):
+    """A model file of the same process for another simulator; it need not be on this machine."""
+
+    dialect: Literal["xyce", "hspice", "spectre"]
+    """The simulator that reads it."""
+    path: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./~:+@ -]+$")]
+    """Where it is on the simulator's machine."""
+    section: Annotated[str, AfterValidator(_name_or_nothing)] = ""
+    """Section to read; empty for the whole file."""
+
+
 class Process(Section):
     """The transistors: a process design kit seen from SPICE."""
 
@@ -123,6 +134,8 @@ class Process(Section):
     osdi: tuple[str, ...] = ()
     """Compiled Verilog-A models, paths of .osdi files that openvaf-r makes; loaded only if you trust them, as
     SECURITY.md says."""
+    kits: tuple[Kit, ...] = ()
+    """Model files for other simulators: { dialect = "spectre", path = "/pdk/models.scs", section = "tt" }."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -17,8 +17,10 @@ from spicesim.gate import (
     require_path,
     require_start_up_line,
 )
+from spicesim.netlist.folding import fold_line
 from spicesim.netlist.process import model_files, model_section, start_up_lines
 from spicesim.netlist.sizes import require_sizes
+from spicesim.process import Kit
 from spicesim.units import spice_number
 
 __all__ = ["PLOT_NAMES", "RUN_COMMAND", "Netlist", "build_netlist"]
@@ -58,6 +60,8 @@ class Netlist:
     """Lines for ngspice's start-up file."""
     nodesets: Mapping[str, float] = field(default_factory=dict)
     """First guesses of node voltages [V]."""
+    kits: tuple[Kit, ...] = ()
+    """Model files of other simulators, in the place of those that the body includes."""
 
     def __post_init__(self) -> None:
         self._require_cards()
@@ -110,10 +114,11 @@ class Netlist:
 
     def format_circuit(self) -> str:
         """Format the circuit with its first guesses, without title, options and analyses."""
+        body = "\n".join(fold_line(line, comments=("*", "$")) for line in self.body.strip("\n").split("\n"))
         if not self.nodesets:
-            return self.body.strip("\n")
+            return body
         guesses = [f".nodeset v({node})={spice_number(volts)}" for node, volts in self.nodesets.items()]
-        return "\n".join([self.body.strip("\n"), "", "* first guess of the operating point", *guesses])
+        return "\n".join([body, "", "* first guess of the operating point", *guesses])
 
     def format(self) -> str:
         """Format the whole file."""
@@ -207,4 +212,5 @@ def build_netlist(
         models=model_files(process),
         spiceinit=start_up_lines(process),
         nodesets=dict(nodesets or {}),
+        kits=process.kits,
     )

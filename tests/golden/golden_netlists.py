@@ -39,6 +39,10 @@ def golden_netlists() -> dict[str, Netlist]:
     netlists = {}
     for name in ("generic-1t1r", "gf180-1t1r"):
         chip = preset(name)
+        if name.startswith("gf180"):
+            chip = chip.changed(
+                process={"kits": [{"dialect": "spectre", "path": "/pdk/gf180mcu.scs", "section": "typical"}]}
+            )
         short = name.split("-")[0]
         v = chip.dac.v_span * codes / 256
         netlists |= {

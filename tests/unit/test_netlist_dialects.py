@@ -15,6 +15,7 @@ from spicesim.netlist import DIALECTS, build_cell, build_crossbar, build_dac, bu
 from spicesim.netlist.expression import join_expression, read_number, split_expression
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.statements import Component, parse_statements
+from spicesim.process import Kit
 
 CHIP = preset("generic-1t1r")
 OTHERS = DIALECTS[1:]
@@ -275,3 +276,33 @@ def test_frequencies_have_exponents():
     netlist = dataclasses.replace(small(), analyses=(".ac dec 10 1k 10g",))
     assert "ac1 ac start=1e3 stop=10e9 dec=10" in format_netlist(netlist, "spectre")
     assert 'from=1e3 to=10e9 mode="dec" points=10' in format_netlist(netlist, "vacask")
+
+
+def test_spectre_refuses_a_kit_of_ngspice_and_takes_its_own():
+    netlist = small(".lib 'models.lib' typical\nv1 a 0 1\nr1 a 0 1k")
+    with pytest.raises(SpecError, match=r"models.lib is written for ngspice.*process.kits = "):
+        format_netlist(netlist, "spectre")
+    kit = Kit(dialect="spectre", path="/pdk/models.scs", section="tt")
+    text = format_netlist(dataclasses.replace(netlist, kits=(kit,), spiceinit=("set ngbehavior=hsa",)), "spectre")
+    assert 'include "/pdk/models.scs" section=tt' in text.splitlines()
+    assert "models.lib" not in text
+
+
+@pytest.mark.parametrize("dialect", ["xyce", "hspice"])
+def test_other_descendants_of_spice_say_whose_files_they_read(dialect):
+    netlist = small(".lib 'a.lib' one\n.lib 'a.lib' two\nv1 a 0 1\nr1 a 0 1k")
+    assert "* written for ngspice; if " in format_netlist(netlist, dialect)
+    own = format_netlist(dataclasses.replace(netlist, kits=(Kit(dialect=dialect, path="/pdk/b.lib"),)), dialect)
+    assert ".include '/pdk/b.lib'" in own.splitlines()
+    assert "a.lib" not in own
+    assert "written for" not in own
+
+
+def test_a_kit_for_another_simulator_is_no_other_chip():
+    kit = {"dialect": "spectre", "path": "/pdk/models.scs", "section": "tt"}
+    chip = preset("gf180-1t1r").changed(process={"kits": [kit]})
+    assert chip.hash == preset("gf180-1t1r").hash
+    assert 'include "/pdk/models.scs" section=tt' in format_netlist(build_cell(chip, 1e-5), "spectre")
+    for wrong in ("a'b", 'a"b', "a\nb", "a$b"):
+        with pytest.raises(SpecError, match="kits"):
+            preset("gf180-1t1r").changed(process={"kits": [{**kit, "path": wrong}]})

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from spicesim.errors import SpecError
 from spicesim.netlist.expression import join_expression, split_expression
+from spicesim.netlist.folding import fold_line
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.statements import (
     Comment,
@@ -70,11 +71,12 @@ class Dialect(ABC):
         SpecError
             If it says what this dialect cannot.
         """
-        if netlist.spiceinit:
+        kit = [ModelLibrary(path=own.path, section=own.section) for own in netlist.kits if own.dialect == self.name]
+        if netlist.spiceinit and not kit:
             raise SpecError(
                 f"{netlist.title!r} needs ngspice's start-up lines {netlist.spiceinit[0]!r}; {self.name} has none"
             )
-        statements = self.prepare(parse_statements(netlist.body))
+        statements = self.prepare(self._with_kit(parse_statements(netlist.body), kit))
         lines = [self.title(netlist.title), f"{self.mark} run: {self.run}"]
         lines += self.head(statements)
         for statement in statements:
@@ -89,7 +91,25 @@ class Dialect(ABC):
         probes = [_split_probe(probe) for probe in netlist.probes if probe not in _AXES]
         lines += ["", f"{self.mark} analysis"]
         lines += self.analyses(statements, analyses, probes, netlist.nodesets, _split_options(netlist.options))
-        return "\n".join([*lines, ""])
+        return "\n".join([*map(self.fold, lines), ""])
+
+    def _with_kit(self, statements: Sequence[Statement], kit: Sequence[ModelLibrary]) -> Sequence[Statement]:
+        """Put this simulator's own model files in the place of ngspice's."""
+        places = [k for k, statement in enumerate(statements) if isinstance(statement, ModelLibrary)]
+        if not places:
+            return statements
+        if not kit:
+            return self.foreign(statements, places)
+        kept = [statement for k, statement in enumerate(statements) if k not in places]
+        return [*kept[: places[0]], *kit, *kept[places[0] :]]
+
+    def foreign(self, statements: Sequence[Statement], places: Sequence[int]) -> Sequence[Statement]:
+        """Return the statements with model files that were written for ngspice, or refuse them."""
+        return statements
+
+    def fold(self, line: str) -> str:
+        """Fold a line that is too long."""
+        return fold_line(line, comments=(self.mark,), head="  ", tail=" \\")
 
     def prepare(self, statements: Sequence[Statement]) -> Sequence[Statement]:
         """Return the statements to render, where some need another form."""

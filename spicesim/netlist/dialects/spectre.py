@@ -39,6 +39,8 @@ class SpectreLike(Dialect):
     """What encloses words such as the type of a source."""
     multiplier = "m"
     """Name of the number of parallel transistors."""
+    transconductance = "gm"
+    """Name of the value of a current source that a voltage controls."""
 
     def expression(self, text: str) -> str:
         """Render a value: a number, or an expression in parentheses."""
@@ -72,6 +74,7 @@ class SpectreLike(Dialect):
             text = f"{head} {_PRIMITIVES[part.kind][0]}{self._source(part)}"
         else:
             primitive, parameter = _PRIMITIVES[part.kind]
+            parameter = self.transconductance if part.kind == "g" else parameter
             text = f"{head} {primitive} {parameter}={self.expression(part.parameters['value'])}"
         return f"{text} // {part.note}" if part.note else text
 
@@ -136,6 +139,15 @@ class Spectre(SpectreLike):
         if level not in masters:
             raise SpecError(f"model {card.name}: level {level} has no known name in Spectre; give its own model file")
         return f"model {card.name} {masters[level]} type={card.kind[0]}{self.assignments(parameters)}"
+
+    def foreign(self, statements: Sequence[Statement], places: Sequence[int]) -> Sequence[Statement]:
+        """Refuse model files in the language of SPICE."""
+        library = statements[places[0]]
+        path = library.path if isinstance(library, ModelLibrary) else ""
+        raise SpecError(
+            f"{path} is written for ngspice, which Spectre does not read; name the process's own file in the chip: "
+            'process.kits = [{ dialect = "spectre", path = "/pdk/models.scs", section = "tt" }]'
+        )
 
     def library(self, library: ModelLibrary) -> str:
         """Render the reading of a model file."""

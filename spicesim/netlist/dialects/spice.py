@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from spicesim.errors import SpecError
 from spicesim.netlist.dialects.dialect import Dialect
 from spicesim.netlist.expression import plain_number, split_expression
+from spicesim.netlist.folding import fold_line
 from spicesim.netlist.statements import (
+    Comment,
     Component,
     InitialCondition,
     ModelCard,
@@ -31,6 +33,15 @@ class SpiceDialect(Dialect):
     """What encloses expressions."""
     parameter_word = ""
     """What stands before a subcircuit's parameters."""
+
+    def foreign(self, statements: Sequence[Statement], places: Sequence[int]) -> Sequence[Statement]:
+        """Say that nobody knows whether this simulator reads the files."""
+        text = f"written for ngspice; if {self.name} does not read them, name its own in process.kits of the chip"
+        return [*statements[: places[0]], Comment(text=text), *statements[places[0] :]]
+
+    def fold(self, line: str) -> str:
+        """Fold a line that is too long."""
+        return fold_line(line, comments=(self.mark, self.note_mark))
 
     def title(self, title: str) -> str:
         """Render the first line."""

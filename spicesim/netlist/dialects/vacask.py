@@ -37,6 +37,7 @@ class Vacask(SpectreLike):
     run = "vacask THIS_FILE"
     quote = '"'
     multiplier = "$mfactor"
+    transconductance = "gain"
 
     def title(self, title: str) -> str:
         """Render the first line."""
