@@ -21,6 +21,8 @@ _EVIDENCE = 20.0
 """Gain in log likelihood, beyond the logarithm of the number of ways to try, that proves a mistake."""
 _BETTER = 0.5
 """Ratio of the residuals that it takes, too."""
+_RIGHT = 0.1
+"""Residuals, relative to the currents, that the right reading leaves at most."""
 _LEAST = 1e-3
 """Residuals, relative to the currents, below which no mistake is looked for."""
 _LIMIT = 0.3
@@ -90,7 +92,8 @@ def refuse_mistakes(table: Table, residuals: Floats | None, fit: Callable[[Table
     for text, tried, chances in _readings(table):
         found = fit(tried) if tried.ideal_misfit() < given else None
         left = math.inf if found is None else rms(found[np.isfinite(found)])
-        if left <= _BETTER * size and len(measured) * math.log(size / max(left, 1e-300)) >= _EVIDENCE + chances:
+        convinces = left <= min(_BETTER * size, _RIGHT * rms(measured))
+        if convinces and len(measured) * math.log(size / max(left, 1e-300)) >= _EVIDENCE + chances:
             raise SpecError(f"{text}: the residuals fall from {size / rms(measured):.2g} to {left / rms(measured):.2g} "
                             "of the currents; mend the table or the conductances")  # fmt: skip
     if share > _LIMIT:

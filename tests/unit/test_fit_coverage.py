@@ -30,9 +30,9 @@ KINDS = {
 """Standard deviations; of currents relative to the largest."""
 
 
-def plant(seed, errors, rows, vectors, cell):
+def plant(seed, kind, rows, vectors, cell=None):
     """Return a truth and the fit of its currents, read with errors."""
-    rng = np.random.default_rng(seed)
+    errors, rng = KINDS[kind], np.random.default_rng([seed, rows, list(KINDS).index(kind)])
     g, v = rng.uniform(1e-6, 1e-4, (rows, rows)), rng.uniform(0, 0.2, (vectors, rows))
     truth = dict(zip(("r_word_line", "r_bit_line"), rng.uniform(0.3, 10, 2), strict=True))
 
@@ -62,8 +62,8 @@ if __name__ == "__main__":
     sizes = [tuple(map(int, size.split("x"))) for size in sys.argv[2:]] or [(8, 6), (16, 12), (32, 16)]
     for rows, vectors in sizes:
         for cell in (None, Sinh(2.0)):
-            for kind, errors in KINDS.items():
-                inside = list(covered(int(sys.argv[1]), errors, rows, vectors, cell))
+            for kind in KINDS:
+                inside = list(covered(int(sys.argv[1]), kind, rows, vectors, cell))
                 print(
                     f"{rows}x{rows}, {vectors:2} vectors, {'linear' if cell is None else 'sinh  '}: {kind:40}"
                     f" {100 * np.mean(inside):5.1f} % of {len(inside)}",
