@@ -16,6 +16,7 @@ from spicesim.calibration.mistakes import Table, refuse_mistakes
 from spicesim.calibration.readings import COMMON, ProgrammedArray, Readings
 from spicesim.cells import Cell, Linear
 from spicesim.crossbar import Crossbar
+from spicesim.crossbar.blas import one_blas_thread
 from spicesim.errors import CalibrationError, SpecError, SpiceSimError
 from spicesim.metrics import rms
 
@@ -166,7 +167,8 @@ def fit_wires(
         unknowns = problem.unknowns(values)
         return fit_parameters(problem.residuals, unknowns, unit="A", jacobian="3-point", loss=loss)
     noise = robust_weights(residuals, loss) ** -2
-    return _refine(problem, values, noise, loss, {} if g_error is None else {"conductances": g_error**2})
+    with one_blas_thread():  # matrices are small: threads would wait for each other
+        return _refine(problem, values, noise, loss, {} if g_error is None else {"conductances": g_error**2})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
