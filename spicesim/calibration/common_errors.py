@@ -18,8 +18,10 @@ from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.parameter import Parameter
 from spicesim.calibration.readings import ALONE, COMMON, LINES, ProgrammedArray, Readings
 
-__all__ = ["ArrayErrors", "describe", "estimate_errors", "quantity_text"]
+__all__ = ["LOOKED_FOR", "ArrayErrors", "describe", "estimate_errors", "quantity_text"]
 
+LOOKED_FOR = ("relative noise", *COMMON)
+"""Kinds of errors that are added if they are worth it, besides noise."""
 _WORTH = 2.0
 """Gain in twice the log likelihood from which on a kind of error takes part: Akaike's for one variance."""
 _NAMED = 6.0
@@ -43,7 +45,9 @@ class ArrayErrors:
     readings: Readings
     """What the errors were found in."""
     variances: dict[str, float]
-    """Of each kind of error that takes part, the others being 0."""
+    """Of each kind of error that takes part in the intervals, the others being 0."""
+    sizes: dict[str, Parameter]
+    """Standard deviations of the kinds of errors that explain the residuals, as few kinds as do."""
     uncertainty: Floats
     """Covariance of the variances, in their order."""
     named: tuple[str, ...]
@@ -57,7 +61,12 @@ class ArrayErrors:
 
     @classmethod
     def of(
-        cls, readings: Readings, variances: Mapping[str, float], uncertainty: Floats, named: Sequence[str]
+        cls,
+        readings: Readings,
+        variances: Mapping[str, float],
+        uncertainty: Floats,
+        named: Sequence[str],
+        sizes: Mapping[str, Parameter],
     ) -> "ArrayErrors":
         """Prepare to whiten; the errors that columns share are left out of that."""
         floor = _FLOOR * float(np.mean(readings.residuals**2))
@@ -65,10 +74,10 @@ class ArrayErrors:
         scale = np.where(readings.valid > 0, np.sqrt(variance + floor), 1.0)
         parts = [np.sqrt(variances.get(name, 0.0)) * u for name, u in readings.common().items() if name in variances]
         spans = np.concatenate([*parts, np.zeros((*scale.shape, 1))], axis=2) / scale[..., None]
-        basis, sizes, _ = np.linalg.svd(spans, full_matrices=False)
+        basis, lengths, _ = np.linalg.svd(spans, full_matrices=False)
         return cls(
-            readings=readings, variances=dict(variances), uncertainty=uncertainty, named=tuple(named), scale=scale,
-            basis=basis, shrink=1 - 1 / np.sqrt(1 + sizes**2),
+            readings=readings, variances=dict(variances), sizes=dict(sizes), uncertainty=uncertainty,
+            named=tuple(named), scale=scale, basis=basis, shrink=1 - 1 / np.sqrt(1 + lengths**2),
         )  # fmt: skip
 
     def whiten(self, values: Floats) -> Floats:
@@ -117,16 +126,7 @@ class ArrayErrors:
     def guess(self, name: str) -> Floats:
         """Return the likeliest error of each column [the unit of its kind], for kinds that a column has one of."""
         weighed = self._smooth(self.whiten(self.readings.residuals)) / self.scale
-        return np.asarray(self.variances[name] * np.einsum("cb,cbk->c", weighed, self.readings.common()[name]))
-
-    def deviations(self) -> dict[str, Parameter]:
-        """Return the standard deviations of the errors."""
-        units, found = {**ALONE, **COMMON, **LINES}, {}
-        for k, (name, variance) in enumerate(self.variances.items()):
-            size = math.sqrt(variance)
-            error = math.sqrt(max(0.0, float(self.uncertainty[k, k]))) / (2 * size) if size else 0.0
-            found[name] = Parameter(value=size, standard_error=error, unit=units[name])
-        return found
+        return np.asarray(self.sizes[name].value ** 2 * np.einsum("cb,cbk->c", weighed, self.readings.common()[name]))
 
     def _smooth(self, values: Floats) -> Floats:
         inner = self.shrink * np.einsum("cbk,cb->ck", self.basis, values)
@@ -134,7 +134,7 @@ class ArrayErrors:
 
 
 def estimate_errors(
-    readings: Readings, known: Mapping[str, float], among: Collection[str] = tuple(COMMON)
+    readings: Readings, known: Mapping[str, float], among: Collection[str] = LOOKED_FOR, *, choose: bool = True
 ) -> ArrayErrors:
     """Find which kinds of errors there are, and how large.
 
@@ -145,21 +145,22 @@ def estimate_errors(
     known : mapping of str to float
         Variances of kinds of errors that need not be found.
     among : collection of str
-        Kinds of errors within columns that may be found.
+        Kinds of errors within columns that may take part, besides noise.
+    choose : bool
+        Whether to look which are there. They are added one by one, the likeliest first. If common errors are among them
+        all kinds take part in the intervals, as data seldom tell for certain which they are.
 
     Returns
     -------
     ArrayErrors
-        With the kinds that take part. They are added one by one, the likeliest first.
+        With the kinds that take part.
     """
-    some = readings.part(
-        *(slice(None, None, -(-n // most)) for n, most in zip(readings.valid.shape, _MOST, strict=True))
-    )
-    problem = _Problem(some, known)
-    chosen = [*ALONE, *known]
-    best, named = problem.maximise(chosen), []
-    left = [name for name in COMMON if name in among and name not in known and problem.sizes[name] > 0]
-    while left:
+    columns, vectors = (-(-count // most) for count, most in zip(readings.valid.shape, _MOST, strict=True))
+    problem = _Problem(readings.part(slice(None, None, columns), slice(None, None, vectors)), known)
+    left = [name for name in LOOKED_FOR if name in among and name not in known and problem.sizes[name] > 0]
+    everything, chosen, named = ["noise", *known, *left], ["noise", *known], []
+    best = problem.maximise(chosen if choose else everything)
+    while choose and left:
         tried = {name: problem.maximise([*chosen, name]) for name in left}
         name = max(tried, key=lambda one: tried[one].likelihood)
         gain = 2 * (tried[name].likelihood - best.likelihood)
@@ -168,20 +169,42 @@ def estimate_errors(
         chosen.append(name)
         left.remove(name)
         best = tried[name]
-        if gain > _NAMED:
+        if gain > _NAMED and name in COMMON:
             named.append(name)
+    sizes = _deviations(best, known)
+    if choose and any(name in COMMON and name not in known for name in chosen):
+        best = problem.maximise(everything)
     shared = problem.find_shared(best)
     if shared:
         best = problem.add_shared(best, shared)
-    variances = {name: value for name, value in best.variances.items() if value > 0}
-    inverse = np.zeros((len(best.information),) * 2)
-    names = list(best.variances)
-    free = [k for k, name in enumerate(names) if name in variances and name not in known]
-    if free:
-        inverse[np.ix_(free, free)] = 2 * _invert(best.information[np.ix_(free, free)])
-    kept = [k for k, name in enumerate(names) if name in variances]
-    found = [name for name in (*named, *shared) if name in variances]
-    return ArrayErrors.of(readings, variances, inverse[np.ix_(kept, kept)], found)
+        sizes |= {name: size for name, size in _deviations(best, known).items() if name in shared}
+    variances, uncertainty = _uncertainty(best, known)
+    found = [name for name in (*named, *shared) if name in sizes]
+    return ArrayErrors.of(readings, variances, uncertainty, found, sizes)
+
+
+def _uncertainty(found: "_Estimate", known: Mapping[str, float]) -> tuple[dict[str, float], Floats]:
+    """Return the variances that are not 0, and their covariance."""
+    kept = [k for k, value in enumerate(found.variances.values()) if value > 0]
+    variances = {name: value for name, value in found.variances.items() if value > 0}
+    free = np.array([name not in known for name in variances], dtype=bool)
+    covariance = np.zeros((len(kept), len(kept)))
+    if free.any():
+        inner = np.ix_(free, free)
+        covariance[inner] = 2 * _invert(found.information[np.ix_(kept, kept)][inner])
+    return variances, covariance
+
+
+def _deviations(found: "_Estimate", known: Mapping[str, float]) -> dict[str, Parameter]:
+    """Return the standard deviations of the errors."""
+    units = {**ALONE, **COMMON, **LINES}
+    variances, covariance = _uncertainty(found, known)
+    return {
+        name: Parameter(
+            value=math.sqrt(variance), standard_error=math.sqrt(covariance[k, k] / variance) / 2, unit=units[name]
+        )
+        for k, (name, variance) in enumerate(variances.items())
+    }
 
 
 _TEXTS = {
@@ -198,7 +221,7 @@ _TEXTS = {
 
 def describe(name: str, errors: ArrayErrors) -> str:
     """Return a sentence about a kind of error that was found."""
-    size = quantity_text(math.sqrt(errors.variances.get(name, 0.0)), {**COMMON, **LINES}[name])
+    size = quantity_text(errors.sizes[name].value, errors.sizes[name].unit)
     text = _TEXTS[name].format(size=size)
     if name.endswith("by column"):
         guess = errors.guess(name)

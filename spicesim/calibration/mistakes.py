@@ -17,10 +17,14 @@ __all__ = ["Table", "refuse_gain", "refuse_misfit", "refuse_mistakes"]
 _PREFIXES = {0: "", 3: "milli", 6: "micro", 9: "nano"}
 _USUAL = {"voltages": ("volt", 3e-3, 10.0), "conductances": ("siemens", 1e-9, 1e-2), "currents": ("ampere", 1e-9, 3e-2)}
 """Unit, and between which the largest of them lies in a usual array."""
+_RARE = 0.7
+"""Decades out of the usual that are as odd as one more mistaken unit."""
 _EVIDENCE = 20.0
 """Gain in log likelihood, beyond the logarithm of the number of ways to try, that proves a mistake."""
 _BETTER = 0.5
 """Ratio of the residuals that it takes, too."""
+_RIGHT = 0.1
+"""Residuals, relative to the currents, that the right reading leaves at most."""
 _LEAST = 1e-3
 """Residuals, relative to the currents, below which no mistake is looked for."""
 _LIMIT = 0.3
@@ -90,7 +94,8 @@ def refuse_mistakes(table: Table, residuals: Floats | None, fit: Callable[[Table
     for text, tried, chances in _readings(table):
         found = fit(tried) if tried.ideal_misfit() < given else None
         left = math.inf if found is None else rms(found[np.isfinite(found)])
-        if left <= _BETTER * size and len(measured) * math.log(size / max(left, 1e-300)) >= _EVIDENCE + chances:
+        convinces = left <= min(_BETTER * size, _RIGHT * rms(measured))
+        if convinces and len(measured) * math.log(size / max(left, 1e-300)) >= _EVIDENCE + chances:
             raise SpecError(f"{text}: the residuals fall from {size / rms(measured):.2g} to {left / rms(measured):.2g} "
                             "of the currents; mend the table or the conductances")  # fmt: skip
     if share > _LIMIT:
@@ -122,7 +127,7 @@ def refuse_gain(gain: float, sizes: Mapping[str, float], bounds: tuple[float, fl
     if sizes["conductances"] > 1 and _BENT[0] < resistive < _BENT[1] * 1e2:
         raise SpecError(f"{said}: the conductances look like resistances in ohm; give 1/R in siemens")
     power = 3 * round(math.log10(gain) / 3)
-    found: dict[tuple[float, int], list[str]] = {}
+    found: dict[float, list[str]] = {}
     for exponents in itertools.product(_PREFIXES, repeat=3):
         parts = dict(zip(_USUAL, exponents, strict=True))
         if parts["currents"] - parts["voltages"] - parts["conductances"] != power:
@@ -130,7 +135,7 @@ def refuse_gain(gain: float, sizes: Mapping[str, float], bounds: tuple[float, fl
         odd = sum(_oddity(name, sizes[name] * 10.0**-shift) for name, shift in parts.items())
         looks = [f"the {name} look like {_PREFIXES[s]}{_USUAL[name][0]}" for name, s in parts.items() if s]
         looks = [text if text.endswith("siemens") else f"{text}s" for text in looks]
-        found.setdefault((round(odd, 6), len(looks)), []).append(" and ".join(looks))
+        found.setdefault(round(odd + _RARE * len(looks), 6), []).append(" and ".join(looks))
     guesses = found[min(found)] if found else []
     likely = " or ".join(guesses[:3]) or "are the units right?"
     raise SpecError(f"{said}: {likely}; wanted volts, siemens and amperes, or columns named by their unit, as v_0_mV")

@@ -18,6 +18,9 @@ COMMON = {
 LINES = {"gains by row": "1", "offsets by row": "V", "gains by vector": "1", "offsets by vector": "A"}
 """Errors that columns share."""
 
+_LEAST_RELATIVE = 0.1
+"""Current below which relative noise falls no further, relative to the RMS: else readings near 0 would rule the fit."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ProgrammedArray:
@@ -106,7 +109,8 @@ class Readings:
 
     def alone(self) -> dict[str, Floats]:
         """Return the variances of unit errors of one reading, (columns, vectors)."""
-        return {"noise": self.noise, "relative noise": self.currents**2 * self.noise}
+        least = _LEAST_RELATIVE**2 * float(np.mean(self.currents**2))
+        return {"noise": self.noise, "relative noise": (self.currents**2 + least) * self.noise}
 
     def common(self) -> dict[str, Floats]:
         """Return U of unit errors within a column, of covariance U U^T, (columns, vectors, causes)."""

@@ -9,13 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from spicesim.behavioural.arrays import Floats
-from spicesim.calibration.common_errors import ArrayErrors, describe, estimate_errors, quantity_text
+from spicesim.calibration.common_errors import LOOKED_FOR, ArrayErrors, describe, estimate_errors, quantity_text
 from spicesim.calibration.fit import Fit, Loss
 from spicesim.calibration.least_squares import Unknown, differentiate, find_values, fit_parameters, robust_weights
 from spicesim.calibration.mistakes import Table, refuse_mistakes
 from spicesim.calibration.readings import COMMON, ProgrammedArray, Readings
 from spicesim.cells import Cell, Linear
 from spicesim.crossbar import Crossbar
+from spicesim.crossbar.blas import one_blas_thread
 from spicesim.errors import CalibrationError, SpecError, SpiceSimError
 from spicesim.metrics import rms
 
@@ -166,7 +167,8 @@ def fit_wires(
         unknowns = problem.unknowns(values)
         return fit_parameters(problem.residuals, unknowns, unit="A", jacobian="3-point", loss=loss)
     noise = robust_weights(residuals, loss) ** -2
-    return _refine(problem, values, noise, loss, {} if g_error is None else {"conductances": g_error**2})
+    with one_blas_thread():  # matrices are small: threads would wait for each other
+        return _refine(problem, values, noise, loss, {} if g_error is None else {"conductances": g_error**2})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -251,7 +253,7 @@ def _refine(
 ) -> Fit:
     """Weigh the readings by the errors that they share."""
     shifted, start = replace(problem, wanted=(*problem.wanted, _OFFSET)), {**values, _OFFSET: 0.0}
-    if abs(_lacking(shifted.linearise(start, noise), known, tuple(COMMON))[1]) > _SHIFTED:
+    if abs(_lacking(shifted.linearise(start, noise), known, LOOKED_FOR, choose=True)[1]) > _SHIFTED:
         problem, values = shifted, start
     valid = np.isfinite(problem.currents)
 
@@ -263,10 +265,11 @@ def _refine(
 
         return residuals
 
-    among: Collection[str] = tuple(COMMON)
+    among: Collection[str] = LOOKED_FOR
     for _ in range(_ROUNDS):
         errors = estimate_errors(problem.linearise(values, noise), known, among)
-        among = errors.variances
+        common = any(name in COMMON for name in errors.variances)
+        among = LOOKED_FOR if common else errors.variances
         values = problem.values(find_values(whitened(errors), problem.unknowns(values)))
     _refuse_strangers(problem, errors)
     made = problem.build(values)
@@ -283,7 +286,7 @@ def _refine(
     if errors.named:
         warnings += _name_lacking(problem, values, noise, known, among)
     kept = [k for k, name in enumerate(fit.parameters) if name != _OFFSET]
-    found = {**errors.deviations(), **{name: p for name, p in fit.parameters.items() if name == _OFFSET}}
+    found = {**errors.sizes, **{name: p for name, p in fit.parameters.items() if name == _OFFSET}}
     if _OFFSET in found:
         size = quantity_text(found[_OFFSET].value, "A")
         warnings.insert(0, f"all currents share an offset of {size}; it was fitted, too")
@@ -301,7 +304,7 @@ def _refuse_strangers(problem: _Problem, errors: ArrayErrors) -> None:
     """Refuse data whose errors are so large that they belong to another array."""
     sizes = {"A": math.inf, "S": rms(problem.g), "V": rms(problem.v), "1": 1.0}
     for name in errors.named:
-        found = errors.deviations()[name]
+        found = errors.sizes[name]
         if found.value > _STRANGE * sizes[found.unit]:
             raise CalibrationError(
                 f"{describe(name, errors)}: these voltages and currents are hardly those of this array; "
@@ -309,9 +312,11 @@ def _refuse_strangers(problem: _Problem, errors: ArrayErrors) -> None:
             )
 
 
-def _lacking(readings: Readings, known: Mapping[str, float], among: Collection[str]) -> tuple[float, float]:
+def _lacking(
+    readings: Readings, known: Mapping[str, float], among: Collection[str], *, choose: bool
+) -> tuple[float, float]:
     """Estimate the last unknown by one linear step; return its change, and that in standard errors."""
-    errors = estimate_errors(readings, known, among)
+    errors = estimate_errors(readings, known, among, choose=choose)
     slopes = np.stack([errors.whiten(column).ravel() for column in np.moveaxis(readings.slopes, 2, 0)], axis=1)
     norms = np.linalg.norm(slopes, axis=0)
     norms[norms == 0] = 1.0
@@ -334,7 +339,7 @@ def _name_lacking(
         if name in problem.wanted:
             continue
         richer = replace(problem, wanted=(*problem.wanted, name))
-        change, score = _lacking(richer.linearise(values, noise), known, among)
+        change, score = _lacking(richer.linearise(values, noise), known, among, choose=False)
         if values[name] + change > 0:
             scores[name] = abs(score), values[name] + change
     if not scores:

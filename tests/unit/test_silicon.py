@@ -5,6 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from spicesim.calibration.silicon import SiliconFit, fit_measurements, read_measurements
+from spicesim.calibration.wires import fit_wires
 from spicesim.cells import Sinh
 from spicesim.cli.fit import fit as fit_command
 from spicesim.crossbar import Crossbar
@@ -176,3 +177,119 @@ def test_the_commands_help_states_the_schema():
     for column in ("v_0_V", "i_0_A", "current_A", "v_out_V", "v_reference_V", "v_in_V", "code", "load_A", "g_S", "u_V"):
         assert column in text
     assert "example: spicesim fit" in text
+
+
+def noisy_array(seed=1, cell=None, g_error=0.0):
+    rng = np.random.default_rng(seed)
+    g, v = rng.uniform(1e-6, 1e-4, (8, 8)), rng.uniform(0, 0.2, (12, 8))
+    i = Crossbar(g * (1 + g_error * rng.standard_normal(g.shape)), 3.0, 2.0, cell=cell).currents(v)
+    return g, v, i + 1e-3 * i.max() * rng.standard_normal(i.shape)
+
+
+SWAPPED = [0, 2, 1, 3, 4, 5, 6, 7]
+MISTAKES = {
+    "millivolts": (lambda g, v, i: (g, 1e3 * v, i), "voltages look like millivolts"),
+    "microvolts": (lambda g, v, i: (g, 1e6 * v, i), "voltages look like microvolts"),
+    "microsiemens": (lambda g, v, i: (1e6 * g, v, i), "conductances look like microsiemens"),
+    "ohms": (lambda g, v, i: (1 / g, v, i), "conductances look like resistances"),
+    "microamperes": (lambda g, v, i: (g, v, 1e6 * i), "currents look like microamperes"),
+    "milliamperes": (lambda g, v, i: (g, v, 1e3 * i), "currents look like milliamperes"),
+    "two units": (lambda g, v, i: (1e6 * g, 1e3 * v, i), "millivolts and the conductances look like microsiemens"),
+    "sign": (lambda g, v, i: (g, v, -i), "currents look negative"),
+    "transposed": (lambda g, v, i: (g.T, v, i), "look transposed"),
+    "rows reversed": (lambda g, v, i: (g[::-1], v, i), "rows look reversed"),
+    "columns reversed": (lambda g, v, i: (g[:, ::-1], v, i), "columns look reversed"),
+    "two columns swapped": (lambda g, v, i: (g[:, SWAPPED], v, i), "given as 0, 2, 1, 3"),
+    "two rows swapped": (lambda g, v, i: (g[SWAPPED], v, i), "rows of the conductances look permuted"),
+    "vectors shifted": (lambda g, v, i: (g, np.roll(v, 1, axis=0), i), "vectors look permuted"),
+    "negative conductance": (lambda g, v, i: (-g, v, i), "must be finite and >= 0"),
+    "nan conductance": (lambda g, v, i: (np.where(g == g.max(), np.nan, g), v, i), "must be finite and >= 0"),
+    "infinite voltage": (lambda g, v, i: (g, np.where(v == v.max(), np.inf, v), i), "voltages must be finite"),
+}
+
+
+@pytest.mark.parametrize("g_error", [0.0, 0.03])
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistaken_units_signs_and_orders_are_refused_by_name(mistake, g_error):
+    change, said = MISTAKES[mistake]
+    with pytest.raises(SpecError, match=said):
+        fit_wires(*change(*noisy_array(g_error=g_error)))
+
+
+def test_millivolts_are_seen_with_cells_that_would_overflow():
+    g, v, i = noisy_array(cell=Sinh(2.0))
+    with pytest.raises(SpecError, match="voltages look like millivolts"):
+        fit_wires(g, 1e4 * v, i / 10, cell=Sinh(2.0))
+
+
+def test_currents_of_another_array_are_refused():
+    g, v, i = noisy_array()
+    with pytest.raises(CalibrationError, match=r"of what was measured|hardly those of this array"):
+        fit_wires(np.random.default_rng(5).permutation(g.ravel()).reshape(8, 8), v, i)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("v_0_V,i_0_A\n150,1e-6\n", r"v_0 reaches 150 V.*name the column so, as v_0_mV"),
+        ("v_0_V,i_0_A\n0.1,23.5\n", r"i_0 reaches 23.5 A.*as i_0_uA"),
+        ("g_S,v_V,current_A\n50,0.1,1e-6\n", r"g reaches 50 S.*as g_uS"),
+        ("code,v_out_V,v_reference_V\n1,1650,1650\n", r"v_out reaches 1650 V"),
+    ],
+)
+def test_numbers_that_no_chip_bears_are_refused_with_the_likely_unit(tmp_path, text, said):
+    with pytest.raises(SpecError, match=said):
+        read_measurements(table(tmp_path, text))
+
+
+@pytest.mark.parametrize(("factor", "said"), [(1e-6, "microsiemens|microvolts"), (1e3, "milliamperes")])
+def test_units_of_a_cells_table_are_checked(tmp_path, factor, said):
+    rng = np.random.default_rng(0)
+    g, v = rng.uniform(1e-6, 5e-5, 60), rng.uniform(-0.4, 0.4, 60)
+    current = factor * Sinh(2.5).current(g, v)
+    path = write_columns(tmp_path / "c.csv", {"g_S": g, "v_V": v, "current_A": current})
+    with pytest.raises(SpecError, match=said):
+        fit_measurements(read_measurements(path))
+    path = write_columns(tmp_path / "c.csv", {"g_S": g, "v_V": v, "current_A": -Sinh(2.5).current(g, v)})
+    with pytest.raises(SpecError, match="current falls with the voltage"):
+        fit_measurements(read_measurements(path))
+
+
+def test_copied_lines_count_once_and_are_named(tmp_path):
+    g, v, i = noisy_array()
+    once = read_measurements(array_table(tmp_path / "a.csv", v, i))
+    twice = read_measurements(array_table(tmp_path / "b.csv", np.vstack([v, v[:3]]), np.vstack([i, i[:3]])))
+    assert len(twice.lines("v")) == len(once.lines("v")) == 12
+    fits = fit_measurements(twice, conductances=g)
+    assert any(
+        "3 lines repeat another to the last digit and count once: 14, 15, 16" in w for w in fits["array"].warnings
+    )
+
+
+def test_errors_that_readings_share_are_named_and_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    g, v, i = noisy_array(g_error=0.03)
+    np.save("g.npy", g)
+    array_table(tmp_path / "a.csv", v, i)
+    result = CliRunner().invoke(
+        fit_command, ["a.csv", "--conductance", "g.npy", "-o", "f.json"], catch_exceptions=False
+    )
+    assert "array: the conductances given miss by" in result.output
+    assert "each cell its own; the intervals allow for it" in result.output
+    saved = SiliconFit.model_validate_json((tmp_path / "f.json").read_text()).fits["array"]
+    assert saved.errors["conductances"].value == pytest.approx(0.03, rel=0.4)
+    told = ["a.csv", "--conductance", "g.npy", "--conductance-error", "3%"]
+    assert CliRunner().invoke(fit_command, told, catch_exceptions=False).exit_code == 0
+    wrong = CliRunner().invoke(fit_command, [*told[:-1], "300%"])
+    assert wrong.exit_code == 2
+    assert "wanted a share such as 3%" in wrong.output
+
+
+def test_refused_tables_write_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    g, v, i = noisy_array()
+    np.save("g.npy", 1e6 * g)
+    array_table(tmp_path / "a.csv", v, i)
+    result = CliRunner().invoke(fit_command, ["a.csv", "--conductance", "g.npy", "-o", "f.json"])
+    assert isinstance(result.exception, SpecError)
+    assert not (tmp_path / "f.json").exists()
