@@ -79,7 +79,8 @@ class BehaviouralTile:
         self.leakage = cell.leakage * (self.g != 0).sum(axis=0)
         """What the cells of each column leak into its amplifier, besides the currents of :attr:`crossbar` [A]."""
         self._effective = self.g if instance is None else instance.conductances(self.g)
-        self._array, self._cell = array, cell
+        self.array, self._cell = array, cell
+        """The wires."""
         _ = self.crossbar  # refuses what is no array
         self.drivers = dac.ports()
         """Droop of the drivers, a table a code."""
@@ -102,7 +103,7 @@ class BehaviouralTile:
     @cached_property
     def crossbar(self) -> Crossbar:
         """The cells with their wires."""
-        return Crossbar(self._effective, self._array.r_word_line, self._array.r_bit_line, cell=self._cell.cell)
+        return Crossbar(self._effective, self.array.r_word_line, self.array.r_bit_line, cell=self._cell.cell)
 
     def forget(self) -> None:
         """Drop what the solver keeps, many times the conductances; it is found again when a solution is asked for."""

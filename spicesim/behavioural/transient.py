@@ -70,7 +70,9 @@ class TileTransient:
         linear = Crossbar(slopes, array.r_word_line, array.r_bit_line)
         self._transfer, self._admittance = linear.transfer_matrix(), linear.output_admittance()
         self._loads = slopes.sum(axis=1)
-        self._c_in = model.c_bit_line * rows
+        # an open cell has no transistor that would load its bit line
+        wire = tile.array.c_bit_line
+        self._c_in = wire * rows + (model.c_bit_line - wire) * np.count_nonzero(tile.g, axis=0)
 
     def outputs(self, before: Codes, after: Codes, times: npt.ArrayLike) -> Floats:
         """Return the amplifier outputs at times after a change of codes.
@@ -210,7 +212,7 @@ class _Course:
         slope[:, N, P], slope[:, N, N] = np_, nn
         slope[:, OUT, IN], slope[:, OUT, P], slope[:, OUT, N] = 1 / self._r, up, ln
         slope[:, OUT, OUT] = uo + lo - 1 / self._r
-        c[:, IN, IN] = first[:, 1] + self.transient._c_in + self._feedback
+        c[:, IN, IN] = first[:, 1] + np.tile(self.transient._c_in, self.shape[0]) + self._feedback
         c[:, IN, OUT] = c[:, OUT, IN] = -self._feedback
         c[:, P, IN] = first[:, 2]
         c[:, P, P], c[:, P, OUT], c[:, OUT, P] = upper[:, 1], upper[:, 2], upper[:, 3]

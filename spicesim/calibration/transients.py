@@ -53,7 +53,10 @@ class StepCase:
 
 
 def build_step_cases(calibration: Calibration, size: int, seed: int, changes: int | None = None) -> list[StepCase]:
-    """Build cases of both polarities, with columns that stay linear and with columns that saturate.
+    """Build cases of both polarities: columns that stay linear, columns that saturate, a cell alone among open ones.
+
+    Each holds adversarial changes, too: the row farthest from the amplifiers alone, from rail to rail, and halves of
+    the rows at opposite rails that change sides.
 
     Parameters
     ----------
@@ -64,7 +67,7 @@ def build_step_cases(calibration: Calibration, size: int, seed: int, changes: in
     seed : int
         Of conductances and codes.
     changes : int, optional
-        Changes of codes a case, structured and random ones in turn; by default all six.
+        Structured and random changes of codes a case, beside the adversarial ones; by default all six.
     """
     chip = calibration.chip
     rows, columns = min(size, chip.array.rows), min(size, chip.array.columns)
@@ -82,8 +85,22 @@ def build_step_cases(calibration: Calibration, size: int, seed: int, changes: in
             ]  # fmt: skip
             name = f"{rows}x{columns} {polarity} {'saturating' if saturating else 'linear'}"
             chosen = {f"{b} after {a}": (codes[a], codes[b]) for a, b in pairs[:changes]}
+            chosen |= _adversarial_changes(rows, chip.dac.bits, codes["zero"])
             cases.append(StepCase(name=name, tile=tile, changes=chosen))
+        alone = np.zeros((rows, columns))
+        alone[0, -1] = chip.cell.g_max  # open cells load no line, so nothing hides what drivers and amplifiers do
+        tile = calibration.tile(alone, polarity, choose_feedback(chip, alone, saturating=False))
+        changes_alone = _adversarial_changes(rows, chip.dac.bits, codes["zero"])
+        cases.append(StepCase(name=f"{rows}x{columns} {polarity} far corner alone", tile=tile, changes=changes_alone))
     return cases
+
+
+def _adversarial_changes(rows: int, bits: int, zero: Codes) -> dict[str, tuple[Codes, Codes]]:
+    """Return changes that err most, by name: the far row alone up and down, rail to rail, and halves that swap."""
+    row, top = np.arange(rows), 2**bits - 1
+    up, down = (np.where(row == 0, code, zero) for code in (top, 0))
+    near, far = (np.where(half, top, 0) for half in (row >= rows // 2, row < rows // 2))
+    return {"far row up": (down, up), "far row down": (up, down), "halves swap": (near, far)}
 
 
 def step_netlists(chip: Chip, case: StepCase, stop: float) -> list[Netlist]:

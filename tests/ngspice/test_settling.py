@@ -11,6 +11,7 @@ from spicesim.behavioural.transient import TileTransient
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.patterns import random_conductances
+from spicesim.calibration.transients import build_step_cases
 from spicesim.chip import preset
 from spicesim.cli.infer import infer
 from spicesim.engine import ExactEngine, SampledEngine, Tile, sampled
@@ -57,7 +58,8 @@ def require_promise(checks):
 def test_held_out_tiles_follow_ngspice_into_and_out_of_the_rails(calibration):
     checks = calibration.settling.checks
     assert {check.name.split(",")[0].split(" ", 1)[1] for check in checks} == {
-        "unipolar linear", "unipolar saturating", "bipolar linear", "bipolar saturating",
+        "unipolar linear", "unipolar saturating", "unipolar far corner alone",
+        "bipolar linear", "bipolar saturating", "bipolar far corner alone",
     }  # fmt: skip
     require_promise(checks)
 
@@ -210,3 +212,22 @@ def test_samples_at_no_time_or_of_what_was_not_calibrated_are_refused(calibratio
         SampledEngine(calibration, 0.0)
     with pytest.raises(CalibrationError, match="--aspects settling"):
         SampledEngine(generic_calibration, 50e-9)
+
+
+def test_open_cells_load_no_bit_line(calibration):
+    """A cell alone among open ones, rail to rail: with all counted as cells, the error is thrice as large."""
+    checks = {check.name: check for check in calibration.settling.checks}
+    right, wrong = [], []
+    for case in build_step_cases(calibration, 8, calibration.seed, 1):
+        if not case.name.endswith("far corner alone"):
+            continue
+        transient, loaded = (TileTransient(case.tile, calibration.settling) for _ in range(2))
+        loaded._c_in = np.full(SIZE, SIZE * calibration.settling.c_bit_line)
+        for name, (before, after) in case.changes.items():
+            check = checks[f"{case.name}, {name}"]
+            settled = check.times >= check.t_settle
+            for model, errors in ((transient, right), (loaded, wrong)):
+                predicted = model.outputs(before[None], after[None], check.times)[0][:, check.columns]
+                errors.append(np.abs(predicted - check.measured)[settled].max() / check.full_scale)
+    assert len(right) == 6
+    assert max(right) < 0.5 * max(wrong)
