@@ -86,12 +86,6 @@ def test_shared_errors_are_named(kind, said):
     assert any(re.match(said, warning) for warning in fit.warnings)
 
 
-def test_noise_alone_is_no_finding():
-    _, fit = plant(0, "noise .1 %", 12, 16)
-    assert fit.warnings == ()
-    assert set(fit.errors) == {"noise"}
-
-
 @pytest.mark.parametrize(("name", "value"), [("r_driver", 100.0), ("r_sense", 100.0), ("g_scale", 1.02)])
 def test_a_parameter_that_was_forgotten_is_named(name, value):
     rng = np.random.default_rng(0)
