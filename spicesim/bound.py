@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta, binom
+from scipy.special import bdtrc, betaincinv
 
 from spicesim.errors import SpecError
 
@@ -67,7 +67,8 @@ def share_interval(hits: int, count: int, confidence: float = CONFIDENCE) -> tup
     if hits == count:
         return 1 - exceeding_share(count, confidence), 1.0
     tail = (1 - confidence) / 2
-    return float(beta.ppf(tail, hits, count - hits + 1)), float(beta.ppf(1 - tail, hits + 1, count - hits))
+    low, high = betaincinv([hits, hits + 1], [count - hits + 1, count - hits], [tail, 1 - tail])
+    return float(low), float(high)
 
 
 def _check(count: int, confidence: float) -> None:
@@ -112,4 +113,4 @@ class SampleBound:
         """
         array = np.asarray(values, dtype=float).ravel()
         above = int(np.count_nonzero(array > self.limit))
-        return float(binom.sf(above - 1, array.size, self.share))
+        return float(bdtrc(above - 1, array.size, self.share))

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm
-from scipy.stats import t as student
+from scipy.special import ndtri, stdtrit
 from tqdm import tqdm
 
 from spicesim.ablation import CIRCUIT, SOURCES, ablate_calibration, ablate_device, device_sources
@@ -138,7 +137,7 @@ class Budget:
         reach = self._reach(value, [self._powers(resample(inputs), chips) for _ in range(RESAMPLES)])
         if self.chips > 1:  # so few that their own spread is hardly known
             few = math.sqrt(self.chips / (self.chips - 1))
-            few *= student.ppf(0.5 + CONFIDENCE / 2, self.chips - 1) / norm.ppf(0.5 + CONFIDENCE / 2)
+            few *= stdtrit(self.chips - 1, 0.5 + CONFIDENCE / 2) / ndtri(0.5 + CONFIDENCE / 2)
             drawn = self._reach(value, [self._powers(inputs, resample(chips)) for _ in range(RESAMPLES)])
             reach = {name: np.hypot(reach[name], few * drawn[name]) for name in value}
         return {

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from spicesim.calibration.calibration import Calibration
 from spicesim.devices import DeviceModel
@@ -57,7 +57,7 @@ class Study:
         accuracies = self.accuracies
         if accuracies is None or len(accuracies) < 2:
             return None
-        quantile = student.ppf((1 + CONFIDENCE) / 2, len(accuracies) - 1)
+        quantile = stdtrit(len(accuracies) - 1, (1 + CONFIDENCE) / 2)
         reach = float(quantile * accuracies.std(ddof=1) / np.sqrt(len(accuracies)))
         mean = float(accuracies.mean())
         return max(mean - reach, 0.0), min(mean + reach, 1.0)

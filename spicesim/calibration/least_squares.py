@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 from scipy.optimize import least_squares
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.parameter import Parameter
@@ -238,7 +238,7 @@ def _judge(
     else:
         covariance, certain = judge(problem.scale[:, None] * (covariance @ jacobian.T) / problem.size)
         covariance = covariance / np.outer(problem.scale, problem.scale)
-    reaches = student.ppf(0.5 + CONFIDENCE / 2, certain)
+    reaches = stdtrit(certain, 0.5 + CONFIDENCE / 2)
     values = z * problem.scale
     sigmas = np.sqrt(np.diag(covariance)) * problem.scale
     warnings, parameters = [], {}

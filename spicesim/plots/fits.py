@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.mismatch import Gaussian
@@ -32,7 +32,7 @@ def plot_quantiles(fits: Mapping[str, Fit]) -> Figure:
     for colour, (label, fit) in zip(colours, fits.items(), strict=False):
         size = fit.rms or 1.0
         count = len(fit.residuals)
-        expected = norm.ppf((np.arange(count) + 0.5) / count)
+        expected = ndtri((np.arange(count) + 0.5) / count)
         dots(axes, expected, np.sort(fit.residuals) / size, colour, label if len(fits) > 1 else "", 4)
         largest = max(largest, float(expected[-1]), float(np.abs(fit.residuals).max() / size))
     axes.axline((0, 0), slope=1, color=MUTED, linewidth=0.7)
