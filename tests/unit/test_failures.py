@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fuzz import calibrations, descriptions, networks
-from fuzz.verdict import find_verdict
 
 import spicesim
+from fuzz import calibrations, descriptions, networks
+from fuzz.verdict import find_verdict
 from spicesim.array_files import read_archive, read_array
 from spicesim.chip import format_chip, load_chip, preset
 from spicesim.cli.main import run
