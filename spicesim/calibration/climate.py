@@ -1,7 +1,6 @@
 """Calibrate climate: the blocks again at other temperatures and corners, as changes of the nominal ones."""
 
 from collections.abc import Sequence
-from itertools import product
 
 import numpy as np
 
@@ -14,8 +13,8 @@ from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.cell import BiasPoints, fit_coefficients, form_of, leakage_of, plan_cell
 from spicesim.calibration.mismatch import table_points
-from spicesim.calibration.patterns import adversarial_vectors, code_vectors, random_conductances
-from spicesim.calibration.tiles import choose_feedback, tile_netlist, tile_outputs
+from spicesim.calibration.patterns import adversarial_vectors, random_conductances
+from spicesim.calibration.tiles import TileCase, build_cases, case_netlists, solve_cases, tile_outputs
 from spicesim.chip import CORNERS, Chip
 from spicesim.metrics import largest
 from spicesim.netlist.dac import build_dac
@@ -162,29 +161,40 @@ def _corners(chip: Chip) -> tuple[str, ...]:
 def tile_errors(
     calibrations: Sequence[Calibration], campaign: Campaign, *, size: int = 16, random: int = 4, seed: int = 0
 ) -> list[Floats]:
-    """Compare whole tiles with ngspice: both polarities, linear and saturating, structured and random vectors.
+    """Compare whole tiles with ngspice: both polarities, linear and saturating, vectors of all kinds.
 
     Returns
     -------
-    list of ndarray of shape (tiles, vectors, columns)
+    list of ndarray of shape (products, columns)
         Errors of the outputs in the climate of each calibration, as fractions of full scale.
     """
-    netlists: list[Netlist] = []
-    predictions: list[tuple[Chip, Floats, float]] = []  # of each tile: its chip, outputs (vectors, columns), full scale
-    for calibration, (k, polarity), saturating in product(calibrations, enumerate(POLARITIES), (False, True)):
-        chip, cell = calibration.chip, calibration.chip.cell
-        rng = np.random.default_rng([seed, k, saturating])
-        g = random_conductances((size, size), cell.g_min, cell.g_max, rng, 0.25 * cell.g_max)
-        tile = calibration.tile(g, polarity, choose_feedback(chip, g, saturating=saturating))
-        vectors = code_vectors(size, chip.dac.bits, random, rng) | adversarial_vectors(size, chip.dac.bits, polarity)
-        codes = np.stack(list(vectors.values()))
-        state = tile.solve(codes)
-        netlists += [tile_netlist(chip, tile, vector, state, n) for n, vector in enumerate(codes)]
-        predictions.append((chip, state.v_out, tile.senseamp.full_scale))
-    results = iter(campaign.run(netlists, "check climate"))
-    errors = [
-        (predicted - np.stack([tile_outputs(chip, next(results), size) for _ in predicted])) / full_scale
-        for chip, predicted, full_scale in predictions
+    cases = [_cases(calibration, size, random, seed) for calibration in calibrations]
+    states = [solve_cases(group) for group in cases]
+    netlists = [
+        netlist
+        for calibration, group, solved in zip(calibrations, cases, states, strict=True)
+        for netlist in case_netlists(calibration.chip, group, solved)
     ]
-    tiles = len(errors) // len(calibrations)
-    return [np.stack(errors[first : first + tiles]) for first in range(0, len(errors), tiles)]
+    results = iter(campaign.run(netlists, "check climate"))
+    return [
+        np.concatenate(
+            [
+                (state.v_out - np.stack([tile_outputs(calibration.chip, next(results), size) for _ in case.codes]))
+                / case.tile.senseamp.full_scale
+                for case, state in zip(group, solved, strict=True)
+            ]
+        )
+        for calibration, group, solved in zip(calibrations, cases, states, strict=True)
+    ]
+
+
+def _cases(calibration: Calibration, size: int, random: int, seed: int) -> list[TileCase]:
+    """Build the tiles: random ones, and all cells at the highest conductance with the highest feedback."""
+    chip, cell = calibration.chip, calibration.chip.cell
+    g = random_conductances((size, size), cell.g_min, cell.g_max, np.random.default_rng(seed), 0.25 * cell.g_max)
+    highest = calibration.tile(np.full((size, size), cell.g_max), "bipolar", max(chip.sense_amplifier.r_feedback))
+    vectors = adversarial_vectors(size, chip.dac.bits, "bipolar", np.random.default_rng(seed))
+    return [
+        *build_cases(chip, calibration.tile, {"random": g}, random_vectors=random, seed=seed),
+        TileCase(name="all highest", tile=highest, codes=vectors),
+    ]
