@@ -183,7 +183,7 @@ class CellPlan(BlockPlan):
 
     def refined(self, judged: Judged) -> Self:
         """Add points around those where the model errs most, and some everywhere."""
-        (held_out,) = judged.validation.values()
+        held_out = judged.validation["cell current"]
         worst = np.argsort(-np.abs(held_out.errors))[:_BOXES]
         low, high = np.log(self.g_limits[0]), np.log(self.g_limits[1])
         centres = np.stack(

@@ -239,11 +239,14 @@ def fit_bare_cell(g: Floats, v: Floats, current: Floats, *, loss: Loss = "linear
     return simplest(fits, tolerance=_SUFFICES * float(np.abs(current).max()))
 
 
-def fit_access_cell(g: Floats, v: Floats, u: Floats, current: Floats, *, loss: Loss = "linear") -> Fit:
+def fit_access_cell(
+    g: Floats, v: Floats, u: Floats, current: Floats, *, loss: Loss = "linear", ordered: bool = False
+) -> Fit:
     """Fit the law of a device in series with an access transistor.
 
     The device follows g sinh(kappa w) / kappa. The transistor, in its triode region with a voltage x across it and its
-    source at u, follows ((1 - body u) x - bend x^2 / 2) / r_access; by the square law bend = body.
+    source at u, follows ((1 - body u) x - bend x^2 / 2) (1 + modulation |x|) / r_access; by the square law bend = body.
+    Without its modulation, which bends the law at x = 0, other parameters would take its place.
 
     Parameters
     ----------
@@ -251,29 +254,39 @@ def fit_access_cell(g: Floats, v: Floats, u: Floats, current: Floats, *, loss: L
         Conductance of the device [S], voltage across the cell [V], bit line above the reference [V], current [A].
     loss : {"linear", "soft_l1", "huber"}
         What to minimise.
+    ordered : bool
+        Whether neighbours among the points lie near each other: then what they misfit alike widens the intervals.
 
     Returns
     -------
     Fit
         r_access [ohm] and body [1/V], the relative loss of the transistor's conductance a volt of the bit line; kappa
-        [1/V] if the device is not linear; bend [1/V] where the square law does not suffice.
+        [1/V] if the device is not linear; bend [1/V] where the square law does not suffice, and modulation [1/V], that
+        of the channel's length, where this does not either.
     """
     law = [
         Unknown(name="r_access", unit="ohm", start=0.05 / float(g.max()), low=0.0, scale=0.05 / float(g.max())),
         Unknown(name="body", unit="1/V", start=0.5, scale=0.5),
     ]
     bend = Unknown(name="bend", unit="1/V", start=0.5, scale=0.5)
-    forms: dict[str, tuple[list[Unknown], Literal[0, 1], Literal[0, 1]]] = {
+    modulation = Unknown(name="modulation", unit="1/V", start=0.0, scale=0.1)
+    forms: dict[str, tuple[list[Unknown], Literal[0, 1], Literal[0, 1, 2]]] = {
         "square law, linear device": (law, 0, 0),
         "square law, sinh device": ([*law, _kappa()], 1, 0),
         "free bend, sinh device": ([*law, _kappa(), bend], 1, 1),
+        "free bend, channel-length modulation, sinh device": ([*law, _kappa(), bend, modulation], 1, 2),
     }
 
     def newton(x: Numbers, p: Numbers, curved: int, bent: int) -> Numbers:
         across = p[3] if bent else p[1]
         device, slope = _device(g, v - x, p[2] if curved else None)
         channel = ((1 - p[1] * u) * x - across * x**2 / 2) / p[0]
-        return (channel - device) / ((1 - p[1] * u - across * x) / p[0] + slope)
+        steepness = (1 - p[1] * u - across * x) / p[0]
+        if bent > 1:
+            side = np.sign(x.real)
+            longer = 1 + p[4] * side * x
+            channel, steepness = channel * longer, steepness * longer + channel * p[4] * side
+        return (channel - device) / (steepness + slope)
 
     def residuals(p: Numbers, curved: int, bent: int) -> Numbers:
         x = 0.05 * v
@@ -287,7 +300,13 @@ def fit_access_cell(g: Floats, v: Floats, u: Floats, current: Floats, *, loss: L
         return _device(g, v - x, p[2] if curved else None)[0] - current
 
     fits = {
-        name: fit_parameters(lambda p, c=c, b=b: residuals(p, c, b), unknowns, unit="A", loss=loss)  # type: ignore[misc]
+        name: fit_parameters(
+            lambda p, c=c, b=b: residuals(p, c, b),  # type: ignore[misc]
+            unknowns,
+            unit="A",
+            loss=loss,
+            ordered=ordered,
+        )
         for name, (unknowns, c, b) in forms.items()
     }
     return simplest(fits, tolerance=_SUFFICES * float(np.abs(current).max()))

@@ -1,6 +1,7 @@
 """The sections on a calibration: its blocks, their errors, and their validity."""
 
 from spicesim.calibration.calibration import Calibration
+from spicesim.calibration.cell import HELD_CURRENT
 from spicesim.calibration.heldout import HeldOut
 from spicesim.plots import (
     plot_cell,
@@ -101,7 +102,9 @@ def _cell_section(calibration: Calibration) -> Section:
         anchor="cell",
         title="Memory cell",
         text=f"The model is a polynomial with {orders} coefficients in the cell's voltage V, the bit line's voltage u "
-        "above the reference, and the conductance g of the device.",
+        f"above the reference, and the conductance g of the device; the last {model.folds} orders of V carry |V|, as "
+        "the access transistor changes source and drain at V = 0. Where the bit line is held, errors of a column's "
+        "cells add up in its output.",
         blocks=(
             Illustration(
                 title="Current against voltage at u = 0",
@@ -129,7 +132,7 @@ def _cell_section(calibration: Calibration) -> Section:
                 f"{parts_per_million(held_out.max_error)} ppm of {quantity(held_out.full_scale, held_out.unit)}.",
                 figure=plot_residuals({"cell current": held_out}, "v [V]", label="voltage across the cell"),
             ),
-            _held_out_table({"current": held_out}, "the cell"),
+            _held_out_table({"current": held_out, "bit line held": calibration.held_out[HELD_CURRENT]}, "the cell"),
         ),
     )
 

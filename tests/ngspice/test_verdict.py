@@ -1,8 +1,9 @@
 """What a calibration claims of whole tiles holds on tiles that nobody chose, or it is refused."""
 
+import sys
+
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.cell import HELD_CURRENT
@@ -10,7 +11,7 @@ from spicesim.calibration.patterns import adversarial_vectors
 from spicesim.calibration.tiles import TileCase, build_adversarial_cases, check_tiles
 from spicesim.calibration.verdict import DEFAULT_ERROR, judge
 from spicesim.chip import preset
-from spicesim.cli import main
+from spicesim.cli.main import main
 from spicesim.errors import CalibrationError
 
 GF180 = preset("gf180-1t1r")
@@ -67,27 +68,40 @@ def test_a_missed_verdict_is_refused_unless_it_is_accepted_in_words(generic_cali
     missed(generic_calibration, accepted="a first look").require_verdict()
 
 
-def test_calibrate_writes_nothing_that_misses_what_was_asked_unless_accepted(
-    tmp_path, monkeypatch, generic_calibration
-):
+@pytest.fixture
+def spicesim(tmp_path, monkeypatch, capsys):
+    """Run the command line in a folder of its own; return status, output and errors."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("spicesim.cli.calibrate.run_plan", lambda plan, accept=None, **_: missed(
-        generic_calibration, accepted=accept))  # fmt: skip
+
+    def run(*words):
+        with pytest.raises(SystemExit) as ended:
+            main([str(word) for word in words])
+        said = capsys.readouterr()
+        return ended.value.code, said.out, said.err
+
+    return run
+
+
+def test_calibrate_writes_nothing_that_misses_what_was_asked_unless_accepted(spicesim, tmp_path, monkeypatch,
+                                                                             generic_calibration):  # fmt: skip
+    def run_plan(plan, accept=None, **_):
+        return missed(generic_calibration, accepted=accept)
+
+    monkeypatch.setattr(sys.modules["spicesim.cli.calibrate"], "run_plan", run_plan)
     words = ["calibrate", "generic-1t1r", "--quick", "-o", "x.cal.json"]
-    refused = CliRunner().invoke(main, words)
-    assert refused.exit_code == 2
-    assert "asked for" in refused.output
+    status, _, errors = spicesim(*words)
+    assert status == 2
+    assert "asked for" in errors
     assert not (tmp_path / "x.cal.json").exists()
-    assert CliRunner().invoke(main, [*words, "--accept", "a first look"]).exit_code == 0
+    assert spicesim(*words, "--accept", "a first look")[0] == 0
     assert (tmp_path / "x.cal.json").exists()
 
 
-def test_commands_and_pages_say_in_a_line_that_a_calibration_missed(tmp_path, generic_calibration):
-    path = tmp_path / "x.cal.json"
-    missed(generic_calibration, accepted="a first look").save(path)
-    result = CliRunner().invoke(main, ["report", str(path), "-o", str(tmp_path / "x.html")])
-    assert result.exit_code == 0
-    (line,) = [line for line in result.stderr.splitlines() if "MISSED" in line]
+def test_commands_and_pages_say_in_a_line_that_a_calibration_missed(spicesim, tmp_path, generic_calibration):
+    missed(generic_calibration, accepted="a first look").save(tmp_path / "x.cal.json")
+    status, _, errors = spicesim("report", "x.cal.json", "-o", "x.html")
+    assert status == 0
+    (line,) = [line for line in errors.splitlines() if "MISSED" in line]
     assert "accepted: a first look" in line
     page = (tmp_path / "x.html").read_text(encoding="utf-8")
     assert "MISSES" in page

@@ -28,6 +28,7 @@ class FakeCalibration:
     conductance_limits: tuple[float, float] = LIMITS
     hash: str = "0" * 16
     versions: tuple[str, ...] = ()
+    verdict: None = None
 
     def linear_swing(self, r_feedback):
         return 1.2
