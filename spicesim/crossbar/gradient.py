@@ -40,8 +40,11 @@ def pull_back(solver: OperatingPointSolver, request: Request, grad_currents: Flo
         at = solver.g, points.word[part] - points.bit[part], points.bit[part]
         slope = np.maximum(gate * solver.cell.slope(*at), 0.0)
         tilt = gate * bias_slope(solver.cell, *at)
-        source = np.broadcast_to(grad_currents[part][:, None, :], slope.shape)
-        adjoint = _solve_adjoint(wiring, slope, tilt, source)
+        # the adjoint is linear in the gradient, whose squares may be beyond double precision
+        size = np.abs(grad_currents[part]).max(axis=1, initial=0.0)[:, None, None]
+        unit = np.where(size > 0, size, 1.0)
+        source = np.broadcast_to(grad_currents[part][:, None, :] / unit, slope.shape)
+        adjoint = unit * _solve_adjoint(wiring, slope, tilt, source)
         grad_v[part] = (slope * adjoint).sum(axis=2)
         grad_g += (gate * adjoint * conductance_slope(solver.cell, *at)).sum(axis=0)
     return grad_v, grad_g

@@ -135,3 +135,12 @@ def test_power_balances_with_ports_and_masks():
     np.testing.assert_allclose(power.lost, power.sources, rtol=1e-9)
     masked = Crossbar(g, **options).solve(v, mask=rng.random((20, 6)) < 0.8, fields=True).power
     np.testing.assert_allclose(masked.lost, masked.sources, rtol=1e-9)
+
+
+def test_gradients_scale_with_what_is_pulled_back_whatever_its_size():
+    array = Crossbar([[1e-5, 2e-5], [3e-5, 1e-6]], 1.0, 1.0)
+    one_v, one_g = array.vjp([0.1, 0.2], [1.0, -2.0])
+    for size in (1e-290, 1e300):
+        v, g = array.vjp([0.1, 0.2], [size, -2 * size])
+        np.testing.assert_allclose(v / size, one_v, rtol=1e-9)
+        np.testing.assert_allclose(g / size, one_g, rtol=1e-9)
