@@ -2,12 +2,13 @@
 
 import re
 
-__all__ = ["LONGEST", "fold_line"]
+__all__ = ["LONGEST", "fold_line", "fold_text"]
 
 LONGEST = 250
 """Characters of a line that is left as it is."""
 _WIDTH = 110
 """Of the lines that a longer one is folded into."""
+_LONG = re.compile(rf"^[^\n]{{{LONGEST + 1},}}$", re.MULTILINE)
 _WORD = re.compile(r"(?:'[^']*'|\"[^\"]*\"|\{[^}]*\}|[^\s'\"{])+")
 
 
@@ -38,3 +39,8 @@ def fold_line(line: str, *, comments: tuple[str, ...], head: str = "+ ", tail: s
         else:
             lines.append((head if lines else indent) + word)
     return f"{tail}\n".join(lines) + note
+
+
+def fold_text(text: str, *, comments: tuple[str, ...]) -> str:
+    """Fold the long lines of a text as :func:`fold_line` does; a large array has few of them among many short ones."""
+    return _LONG.sub(lambda found: fold_line(found[0], comments=comments), text)

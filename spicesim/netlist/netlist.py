@@ -17,7 +17,7 @@ from spicesim.gate import (
     require_path,
     require_start_up_line,
 )
-from spicesim.netlist.folding import fold_line
+from spicesim.netlist.folding import fold_text
 from spicesim.netlist.process import model_files, model_section, start_up_lines
 from spicesim.netlist.sizes import require_sizes
 from spicesim.process import Kit
@@ -114,7 +114,7 @@ class Netlist:
 
     def format_circuit(self) -> str:
         """Format the circuit with its first guesses, without title, options and analyses."""
-        body = "\n".join(fold_line(line, comments=("*", "$")) for line in self.body.strip("\n").split("\n"))
+        body = fold_text(self.body.strip("\n"), comments=("*", "$"))
         if not self.nodesets:
             return body
         guesses = [f".nodeset v({node})={spice_number(volts)}" for node, volts in self.nodesets.items()]

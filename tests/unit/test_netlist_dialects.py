@@ -279,7 +279,7 @@ def test_frequencies_have_exponents():
 
 
 def test_spectre_refuses_a_kit_of_ngspice_and_takes_its_own():
-    netlist = small(".lib 'models.lib' typical\nv1 a 0 1\nr1 a 0 1k")
+    netlist = small(".lib 'models.lib' typical\nv1 a 0 1\nr1 a 0 1k", models=(Path("models.lib"),))
     with pytest.raises(SpecError, match=r"models.lib is written for ngspice.*process.kits = "):
         format_netlist(netlist, "spectre")
     kit = Kit(dialect="spectre", path="/pdk/models.scs", section="tt")
@@ -290,7 +290,7 @@ def test_spectre_refuses_a_kit_of_ngspice_and_takes_its_own():
 
 @pytest.mark.parametrize("dialect", ["xyce", "hspice"])
 def test_other_descendants_of_spice_say_whose_files_they_read(dialect):
-    netlist = small(".lib 'a.lib' one\n.lib 'a.lib' two\nv1 a 0 1\nr1 a 0 1k")
+    netlist = small(".lib 'a.lib' one\n.lib 'a.lib' two\nv1 a 0 1\nr1 a 0 1k", models=(Path("a.lib"),))
     assert "* written for ngspice; if " in format_netlist(netlist, dialect)
     own = format_netlist(dataclasses.replace(netlist, kits=(Kit(dialect=dialect, path="/pdk/b.lib"),)), dialect)
     assert ".include '/pdk/b.lib'" in own.splitlines()
