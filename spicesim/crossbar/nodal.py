@@ -117,7 +117,7 @@ class NodalArray:
     def solve(self, v: Floats, tolerance: float, mask: Floats | None = None) -> NodalPoint:
         """Find the operating point for sources v (rows,).
 
-        `tolerance` is the largest defect as a fraction of largest slope times largest voltage; `mask` (rows,)
+        `tolerance` is the largest defect as a fraction of largest slope times largest input voltage; `mask` (rows,)
         is 0 where the cells of a word line are switched off.
         """
         shape = self.g.shape
@@ -127,6 +127,8 @@ class NodalArray:
         drive = self._sources @ v
         v_held, top = self._across_held @ v, float(np.abs(v).max())
         # wires of small resistance lose digits: what rounding leaves is no defect of the cells
+        still = np.zeros(shape)
+        at_rest = float(np.abs(self.cell.current(self.g, still, still)).max())
         noise = 8 * np.finfo(float).eps * float(self._wires.diagonal().max(initial=0.0)) * top
 
         def evaluate(x: Floats) -> tuple[Floats, Floats, Floats]:
@@ -141,7 +143,8 @@ class NodalArray:
             factor, is_fresh = self._calm_factor(gate, pinned), False
             for step in range(NEWTON_LIMIT + 1):
                 worst = float(np.abs(defect).max(initial=0.0))
-                scale = float(slope.max()) * max(top, float(np.abs(x).max(initial=0.0)))
+                # never by the voltages of the step: far from the solution, these would make any defect small
+                scale = float(slope.max()) * top + at_rest
                 is_solved = bool(worst <= max(tolerance * scale, noise) and np.isfinite(current).all())
                 if is_solved or step == NEWTON_LIMIT or not np.isfinite(worst):
                     break

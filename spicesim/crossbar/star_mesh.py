@@ -153,7 +153,9 @@ class StarMesh:
             if not np.isfinite(total):
                 raise SpecError(OVERFLOW)
             share = star / total if total > 0 else star
-            block = mesh[np.ix_(neighbours, neighbours)] + np.outer(star, share)
+            joined = np.outer(star, share)
+            joined = np.maximum(joined, joined.T)  # of the two orders the one that does not underflow
+            block = mesh[np.ix_(neighbours, neighbours)] + joined
             np.fill_diagonal(block, 0.0)
             mesh[np.ix_(neighbours, neighbours)] = block
             mesh[p] = mesh[:, p] = 0.0
@@ -186,9 +188,13 @@ class StarMesh:
         # with two grounds a column, those at the same voltage carry no current between them
         groups = np.concatenate([np.arange(rows), rows + np.arange(len(held) - rows) % columns])
         folded = np.zeros((rows + columns, rows + columns))
-        np.add.at(folded, (groups[:, None], groups), held)
-        np.fill_diagonal(folded, 0.0)
-        admittance = np.diag(folded.sum(axis=1)) - folded
+        with np.errstate(over="ignore"):
+            np.add.at(folded, (groups[:, None], groups), held)
+            np.fill_diagonal(folded, 0.0)
+            totals = folded.sum(axis=1)
+        if not np.isfinite(totals).all():
+            raise SpecError(OVERFLOW)
+        admittance = np.diag(totals) - folded
         return folded[:rows, rows:], admittance[:rows, :rows], admittance[rows:, rows:]
 
     def solve(self, v: Floats, ground: Floats | None = None, fed: Floats | None = None) -> MeshPoint:
