@@ -91,6 +91,8 @@ def _calibrate(chip: Chip, path: Path, jobs: int | None) -> Calibration:
     click.echo(
         f"{format_checks(calibration.checks)}\n\n{calibration.simulations} simulations in {calibration.seconds:.0f} s"
     )
+    if calibration.verdict:
+        click.echo(calibration.verdict.format())
     return calibration
 
 
