@@ -46,6 +46,8 @@ CELLS_AT_ONCE = 1 << 18
 """Cells of all vectors between two looks for an interrupt."""
 SMALL = 256
 """Cells of an array up to which star-mesh is tried where conjugate gradients do not arrive."""
+TOLD = 1e-13
+"""Current of a cell, as a fraction of the largest, that conjugate gradients tell for certain."""
 ROUNDING = {"single": 1.2e-7, "double": 2.3e-15}
 """Rounding of a march without growth, as a fraction of the largest voltage."""
 
@@ -316,7 +318,7 @@ class OperatingPointSolver:
             head -= request.drivers.evaluate(segment[..., 0], request.driver_index[left])[0]
         wired = head[..., None] - np.cumsum(self.wiring.word * segment, axis=2)
         slope = self._kernel.coefficients[:, :, 0, 0]
-        told = slope * np.abs(wired - bit - across) > 1e-16 * slope.max() * np.abs(request.v[left]).max()
+        told = slope * np.abs(wired - bit - across) > TOLD * slope.max() * np.abs(request.v[left]).max()
         return np.where(told, across + bit, wired)
 
     def _analyse(
