@@ -60,17 +60,15 @@ class Table(NamedTuple):
         return rms(left[np.isfinite(left)])
 
 
-def refuse_mistakes(table: Table, residuals: Floats | None, fit: Callable[[Table], Floats | None]) -> None:
+def refuse_mistakes(table: Table, fit: Callable[[Table], Floats | None]) -> None:
     """Refuse data that no array can have given, or that another reading of them explains far better.
 
     Parameters
     ----------
     table : Table
         As given.
-    residuals : ndarray of shape (vectors, columns), optional
-        Of the fit to it [A]; None if there is no fit.
     fit : callable
-        The same for other tables.
+        Gives the residuals (vectors, columns) of the fit to a table [A]; None if there is no fit.
 
     Raises
     ------
@@ -85,7 +83,8 @@ def refuse_mistakes(table: Table, residuals: Floats | None, fit: Callable[[Table
     sizes = {"voltages": _top(table.v), "conductances": _top(table.g), "currents": _top(measured)}
     negated = table._replace(currents=-table.currents)
     gain = max(table.gain(), negated.gain())
-    refuse_gain(gain, sizes, _HOPELESS)
+    refuse_gain(gain, sizes, _HOPELESS)  # before the fit, which takes minutes where cells overflow
+    residuals = fit(table)
     share = math.inf if residuals is None else _share(residuals, table.currents)
     if share < _LEAST:
         return

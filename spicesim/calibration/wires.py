@@ -158,9 +158,7 @@ def fit_wires(
         wanted=tuple(wanted), start=start,
     )  # fmt: skip
     if np.count_nonzero(valid) > len(wanted):  # fewer data are refused below
-        refuse_mistakes(
-            Table(conductances, volts, measured), problem.plain_residuals(), lambda t: problem.of(t).plain_residuals()
-        )
+        refuse_mistakes(Table(conductances, volts, measured), lambda t: problem.of(t).plain_residuals())
     values = problem.solve(loss)
     residuals = problem.residuals([values[name] for name in problem.wanted])
     if rms(residuals) <= _EXACT * problem.signal or len(residuals) < len(problem.wanted) + _LEAST_FREEDOM:
