@@ -16,7 +16,7 @@ from spicesim.blocks import ChargeDac, Comparator, CurrentDac, Integrator, Mirro
 from spicesim.documents import read_toml, validate
 from spicesim.errors import SpecError
 from spicesim.files import write_text
-from spicesim.gate import BLOCK_CARDS, require_circuit
+from spicesim.gate import BLOCK_CARDS, require_circuit, require_line
 from spicesim.geometry import WireGeometry
 from spicesim.library import check_replacement, library_text, read_replacements
 from spicesim.process import CORNERS, ModelFile, Process, has_scheme
@@ -333,12 +333,17 @@ def _resolve_paths(data: dict[str, Any], folder: Path) -> None:
         models = process.get("models")
         for model in models if isinstance(models, list) else ():
             if isinstance(model, dict) and isinstance(model.get("path"), str) and not has_scheme(model["path"]):
-                model["path"] = str((folder / model["path"]).resolve())
+                model["path"] = _from(folder, model["path"], "process.models")
         if isinstance(process.get("osdi"), list) and all(isinstance(file, str) for file in process["osdi"]):
-            process["osdi"] = [str((folder / file).resolve()) for file in process["osdi"]]
+            process["osdi"] = [_from(folder, file, "process.osdi") for file in process["osdi"]]
     if isinstance(data.get("library"), str):
-        data["library"] = str((folder / data["library"]).resolve())
+        data["library"] = _from(folder, data["library"], "library")
         require_near(Path(data["library"]), folder, "library")
+
+
+def _from(folder: Path, path: str, what: str) -> str:
+    """Return an absolute path; no system call takes one that is no line of text."""
+    return str((folder / require_line(path, what)).resolve())
 
 
 def format_chip(chip: Chip) -> str:

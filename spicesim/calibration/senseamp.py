@@ -104,13 +104,14 @@ def plan_senseamp(chip: Chip, r_feedback: float) -> SenseAmplifierPlan:
     """
     supply, reference = chip.process.supply, chip.sense_amplifier.v_reference
     swing = max(reference, supply - reference) + 1.5 * chip.dac.v_span
+    # irrational shares of the range for the others: whatever the range, no point of one sweep is in another
     half = math.ceil(swing / STEP)
     i_limit = half * STEP / r_feedback
     return SenseAmplifierPlan(
         r_feedback=r_feedback,
         table=CurrentSweep(i_limit=i_limit, points=2 * half + 1),
-        validation=CurrentSweep(i_limit=0.987 * i_limit, points=2 * (half // 8) + 1),
-        test=CurrentSweep(i_limit=0.993 * i_limit, points=2 * (half // 7) + 1),
+        validation=CurrentSweep(i_limit=math.sqrt(0.975) * i_limit, points=2 * (half // 8) + 1),
+        test=CurrentSweep(i_limit=math.sqrt(0.986) * i_limit, points=2 * (half // 7) + 1),
     )
 
 

@@ -58,6 +58,8 @@ def require_names(model: onnx.ModelProto) -> None:
         words += [node.name, node.op_type, node.domain, *node.input, *node.output]
     try:
         for word in words:
+            if not isinstance(word, str):  # protobuf gives bytes where a name is no UTF-8
+                raise SpecError(f"a name in the network is no text but {word[:40]!r}")
             require_line(word, "a name in the network")
     except SpecError as error:
         raise NetworkError(f"{error}; export it again") from None

@@ -2,6 +2,7 @@
 
 import json
 import random
+import reprlib
 from typing import Any
 
 VALUES: tuple[Any, ...] = (
@@ -68,7 +69,7 @@ def mutate(document: Any, rng: random.Random) -> str:
             parent[key] = {"a": value}
         case _:
             parent[key] = rng.choice(VALUES)
-    return f"{name} = {str(parent[key])[:60]!r}"
+    return f"{name} = {reprlib.repr(parent[key])[:60]}"  # of any depth
 
 
 def spoil(data: bytes, rng: random.Random) -> tuple[bytes, str]:

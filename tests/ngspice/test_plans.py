@@ -217,3 +217,11 @@ def test_what_cannot_be_planned_is_said(command):
     assert "give CHIP.toml, or --plan" in command()
     assert "there are: " in command("chip.toml", "--dry-run", "--aspects", "nonsense")
     assert "dask scheduler" in command("chip.toml", "--quick", "--aspects", "", "--scheduler", "nonsense")
+
+
+@pytest.mark.parametrize("reference", [1.0, 1.1, 1.25, 1.5, 1.65, 2.0])
+def test_any_reference_can_be_planned_with_disjoint_sweeps(reference):
+    """Sweeps by rational shares of the range met at 1 V, and the plan was refused."""
+    chip = CHIP.changed(sense_amplifier={"v_reference": reference})
+    plan = plan_calibration(chip, quick=True)
+    assert all(min(senseamp.sizes) > 1 for senseamp in plan.senseamps)
