@@ -11,7 +11,7 @@ from spicesim.behavioural.arrays import FloatArray, Floats, Model, require_risin
 from spicesim.behavioural.cell import CellModel
 from spicesim.behavioural.converter import Polarity
 from spicesim.behavioural.dac import DacModel
-from spicesim.errors import CalibrationError
+from spicesim.errors import CalibrationError, quote
 
 __all__ = ["ClimateModel", "Condition", "DacChange", "lagrange_weights"]
 
@@ -37,12 +37,27 @@ class DacChange(Model):
     """To the droop at evenly spaced currents up to the driver's limit, shape (knots, currents) [V]."""
 
     def apply(self, dac: DacModel) -> DacModel:
-        """Return the driver under this condition."""
+        """Return the driver under this condition.
+
+        Raises
+        ------
+        CalibrationError
+            If that is no driver: its voltages do not rise, or its droop falls.
+        """
+        try:
+            return self._applied(dac)
+        except ValueError as error:  # of pydantic, or of a spline through points that do not rise
+            raise CalibrationError(
+                f"the climate makes no driver of the calibrated one ({quote(str(error).splitlines()[-1])}); calibrate again"
+            ) from None
+
+    def _applied(self, dac: DacModel) -> DacModel:
         currents = np.linspace(-dac.i_limit, dac.i_limit, self.droop.shape[1])
         fine = PchipInterpolator(currents, self.droop, axis=1)(dac.currents)
         level = dac.v_open[np.array(self.knots)]
         change = CubicSpline(level, fine, axis=0)(dac.v_open[np.array(dac.knots)])
-        return dac.model_copy(update={"v_open": dac.v_open + self.v_open, "droop": dac.droop + change})
+        changed = dac.model_copy(update={"v_open": dac.v_open + self.v_open, "droop": dac.droop + change})
+        return DacModel.model_validate(changed.model_dump())
 
 
 class Condition(Model):
