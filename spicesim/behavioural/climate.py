@@ -47,8 +47,9 @@ class DacChange(Model):
         try:
             return self._applied(dac)
         except ValueError as error:  # of pydantic, or of a spline through points that do not rise
+            why = quote(str(error).splitlines()[-1])
             raise CalibrationError(
-                f"the climate makes no driver of the calibrated one ({quote(str(error).splitlines()[-1])}); calibrate again"
+                f"the climate makes no driver of the calibrated one ({why}); calibrate again"
             ) from None
 
     def _applied(self, dac: DacModel) -> DacModel:

@@ -103,7 +103,11 @@ class FastTile:
         rows, columns = tile.g.shape
         if 4 * rows * columns**2 > FIELD_BYTES:
             return
-        truth = _truth(self.tolerance)
+        truth, gain = _truth(self.tolerance), _gain(tile, adc)
+        truth["tolerance"] /= max(1.0, gain)  # what cells err by adds up in a column
+        if truth["tolerance"] < SINGLE:
+            truth["precision"] = "double"
+        unsure = truth["tolerance"] * gain
         codes = _held_out_codes(tile, seed)
         exact = _exact(tile, codes, truth, threads)
         codes, exact = codes[np.isfinite(exact).all(axis=1)], exact[np.isfinite(exact).all(axis=1)]
@@ -139,10 +143,12 @@ class FastTile:
             beyond = measure(found, exact, swing)[0]
             largest, rms = measure(seen(found), seen(exact), scale)
             fits = rms <= RMS_SHARE * self.tolerance and (adc is None or beyond <= max(BEYOND, self.tolerance))
-            if fits and promise(largest) <= self.tolerance:
+            if fits and promise(largest, unsure) <= self.tolerance:
                 largest = max(largest, adversary.attack(formed, self.tolerance / MARGIN))
-            self.trials += (Trial(form=str(orders), cost=orders.cost, max_error=promise(largest), rms_error=rms),)
-            if fits and promise(largest) <= self.tolerance:
+            self.trials += (
+                Trial(form=str(orders), cost=orders.cost, max_error=promise(largest, unsure), rms_error=rms),
+            )
+            if fits and promise(largest, unsure) <= self.tolerance:
                 self._model = model
                 model.forget()
                 return
@@ -230,6 +236,12 @@ def _truth(tolerance: float) -> _Truth:
     """Return how exactly to solve where outputs may be wrong by a tolerance: a hundredth of it, within 1e-11..1e-5."""
     wanted = float(np.clip(1e-2 * tolerance, 1e-11, 1e-5))
     return {"tolerance": wanted, "precision": "single" if wanted >= SINGLE else "double"}
+
+
+def _gain(tile: BehaviouralTile, adc: AdcRange | None) -> float:
+    """Return the output for all inputs at the end of their range, were it not limited, as a fraction of the range."""
+    scale = tile.senseamp.full_scale if adc is None else adc.high - adc.low
+    return float(np.abs(tile.v_open).max() * tile.g.sum(axis=0).max() * tile.senseamp.r_feedback / scale)
 
 
 def _exact(tile: BehaviouralTile, codes: Codes, truth: _Truth, threads: int) -> Floats:

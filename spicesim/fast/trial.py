@@ -176,9 +176,17 @@ def _errors(evaluate: Values, inputs: Floats, exact: Floats) -> Floats:
     return np.where(np.isfinite(errors), errors, np.inf)
 
 
-def promise(largest: float) -> float:
-    """Return what no input exceeds where the largest error found is `largest`, both as fractions of full scale."""
-    return MARGIN * largest + ROUNDING
+def promise(largest: float, truth: float = 0.0) -> float:
+    """Return what no input exceeds, as a fraction of full scale.
+
+    Parameters
+    ----------
+    largest : float
+        Largest error that was found.
+    truth : float
+        Error of what it was held against.
+    """
+    return MARGIN * largest + ROUNDING + truth
 
 
 def measure(values: npt.NDArray[np.floating], exact: Floats, full_scale: float) -> tuple[float, float]:
