@@ -62,6 +62,10 @@ Resistance = Annotated[float, _wire(lambda wire: wire.resistance), Field(ge=0, a
 Capacitance = Annotated[float, _wire(lambda wire: wire.capacitance), Field(ge=0, allow_inf_nan=False)]
 
 
+Feedback = Annotated[Quantity, Field(ge=1.0, le=1e12)]
+"""A feedback resistance [ohm]; currents through a smaller or larger one are none that an amplifier bears."""
+
+
 class Array(Section):
     """The crossbar of one tile."""
 
@@ -137,7 +141,7 @@ class Dac(Section):
 class SenseAmplifier(Section):
     """The transimpedance amplifier at the foot of every bit line."""
 
-    r_feedback: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=16)] = (20e3,)
+    r_feedback: Annotated[tuple[Feedback, ...], Field(min_length=1, max_length=16)] = (20e3,)
     """Feedback resistances a layer can choose from [ohm]."""
     v_reference: Positive = 1.65
     """Reference voltage: the virtual ground of the array [V]."""

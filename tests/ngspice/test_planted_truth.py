@@ -51,19 +51,21 @@ def test_wires_come_back_to_a_thousandth(arrays, seed):
 
 
 def test_wires_lie_in_the_intervals_of_noisy_tables(arrays, tmp_path):
-    """0.1 % of noise, over a CSV file as from silicon; ten arrays with two resistances each."""
+    """0.1 % of noise, drawn five times, over a CSV file as from silicon; ten arrays with two resistances each."""
     inside = []
+    head = ",".join([*(f"v_{k}_V" for k in range(8)), *(f"i_{k}_A" for k in range(8))])
     for seed, (r_word_line, r_bit_line, g, v, currents) in enumerate(arrays):
-        noise = 1e-3 * np.abs(currents).max() * np.random.default_rng(seed).standard_normal(currents.shape)
-        head = ",".join([*(f"v_{k}_V" for k in range(8)), *(f"i_{k}_A" for k in range(8))])
-        path = tmp_path / f"{seed}.csv"
-        np.savetxt(path, np.hstack([v, currents + noise]), header=head, delimiter=",", comments="")
-        fit = fit_measurements(read_measurements(path), conductances=g, cell=Sinh(2.0))["array"]
-        truth = {"r_word_line": r_word_line, "r_bit_line": r_bit_line}
-        assert set(fit.parameters) | set(fit.unidentifiable) == set(truth)
-        inside += [p.interval[0] <= truth[name] <= p.interval[1] for name, p in fit.parameters.items()]
-    assert len(inside) >= 12
-    assert sum(inside) >= 0.85 * len(inside)
+        rng = np.random.default_rng(seed)
+        for _ in range(5):
+            noise = 1e-3 * np.abs(currents).max() * rng.standard_normal(currents.shape)
+            path = tmp_path / f"{seed}.csv"
+            np.savetxt(path, np.hstack([v, currents + noise]), header=head, delimiter=",", comments="")
+            fit = fit_measurements(read_measurements(path), conductances=g, cell=Sinh(2.0))["array"]
+            truth = {"r_word_line": r_word_line, "r_bit_line": r_bit_line}
+            assert set(fit.parameters) | set(fit.unidentifiable) == set(truth)
+            inside += [p.interval[0] <= truth[name] <= p.interval[1] for name, p in fit.parameters.items()]
+    assert len(inside) >= 60
+    assert 0.9 <= np.mean(inside) <= 0.99
 
 
 def five_resistances(seed):

@@ -217,9 +217,9 @@ def test_mistaken_units_signs_and_orders_are_refused_by_name(mistake, g_error):
 
 
 def test_millivolts_are_seen_with_cells_that_would_overflow():
-    g, v, i = noisy_array(cell=Sinh(2.0))
+    g, v, i = noisy_array(cell=Sinh(6.0))
     with pytest.raises(SpecError, match="voltages look like millivolts"):
-        fit_wires(g, 1e4 * v, i / 10, cell=Sinh(2.0))
+        fit_wires(g, 1e3 * v, i, cell=Sinh(6.0))
 
 
 def test_currents_of_another_array_are_refused():
