@@ -13,6 +13,10 @@ __all__ = ["FloatArray", "Floats", "Model", "require_positive", "require_rising"
 Floats = npt.NDArray[np.float64]
 
 
+LARGEST = 1e60
+"""No quantity of a circuit in SI units is larger, and the products of some smaller ones are still numbers."""
+
+
 def _to_array(value: Any) -> Floats:
     try:
         array = np.array(value)
@@ -21,8 +25,8 @@ def _to_array(value: Any) -> Floats:
     if array.dtype.kind not in "iuf":
         raise ValueError("must be an array of numbers, all of its lists of one length")
     array = array.astype(float)
-    if not np.isfinite(array).all():
-        raise ValueError("must hold finite numbers only")
+    if not (np.abs(array) <= LARGEST).all():
+        raise ValueError(f"must hold numbers up to {LARGEST:g} only")
     array.flags.writeable = False
     return array
 
