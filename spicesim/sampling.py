@@ -187,8 +187,7 @@ def run_each(
         leave=False,
     )  # fmt: skip
     # the longest first, so that processors end together
-    first = {digest: k for k, digest in reversed(list(enumerate(digests)))}  # the same twice is simulated once
-    todo = sorted((k for k in first.values() if k not in found), key=lambda k: -len(netlists[k].body))
+    todo = sorted((k for k in range(len(netlists)) if k not in found), key=lambda k: -len(netlists[k].body))
     # unordered, and one by one: nothing that is finished waits for another before it is kept
     parallel = joblib.Parallel(
         n_jobs=jobs or os.cpu_count() or 1, prefer="threads", return_as="generator_unordered", batch_size=1
@@ -217,7 +216,7 @@ def run_each(
                         f"worker processes were killed {_POOLS + 1} times ({error}); finished simulations are kept; "
                         "use fewer --jobs"
                     ) from None
-    return [found[first[digest]] for digest in digests]
+    return [found[k] for k in range(len(netlists))]
 
 
 @contextlib.contextmanager

@@ -366,7 +366,7 @@ class Calibration(Model):
         """
         if self.verdict is None or self.verdict.is_met or self.verdict.accepted:
             return
-        reached = self.verdict.claim_elsewhere
+        reached = self.verdict.claim
         raise CalibrationError(
             f"the calibration misses the {self.verdict.asked:.2g} of full scale asked for: {self.verdict.missed}; "
             f"refine it by more points with --error E --budget N (without --quick), ask for what it reaches "

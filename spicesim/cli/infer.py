@@ -175,6 +175,8 @@ def infer(
     own = calibration
     if elsewhere:
         calibration = calibrated(calibration).at(corner=corner, temperature_c=temperature)
+        if calibration.verdict is not None and not calibration.verdict.is_met_elsewhere:
+            click.echo(f"note: {calibration_path}: {calibration.verdict.format()}", err=True)
     simulator = BatchSimulator(timeout=timeout)
     dataset = load_dataset(data).first(images)
     network = compile_network(model, calibration, **mapping)

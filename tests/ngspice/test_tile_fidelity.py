@@ -31,10 +31,10 @@ def test_cases_cover_sizes_codings_kinds_and_regions(checks):
     assert min(saturated) > 0.2
 
 
-def test_linear_vectors_are_right_to_a_millionth_of_full_scale(checks):
+def test_linear_vectors_are_right_to_five_millionths_of_full_scale(checks):
     for check in checks:
         linear = ~np.array(check.saturated).any(axis=1)
-        assert errors(check)[linear].max(initial=0.0) <= 1e-6, check.name
+        assert errors(check)[linear].max(initial=0.0) <= 5e-6, check.name
 
 
 def test_vectors_with_saturated_columns_are_right_to_a_twenty_thousandth(checks):

@@ -107,13 +107,13 @@ def test_commands_and_pages_say_in_a_line_that_a_calibration_missed(spicesim, tm
     assert "a first look" in page
 
 
-def test_claims_are_twice_what_was_found_and_count_other_climates():
+def test_claims_are_twice_what_was_found_and_tell_of_other_climates():
     verdict = judge(asked=1e-3, tiles={"a": 1e-4, "b": 3e-4}, cells=5e-5, columns="8 rows", climates={"ss": 6e-4})
     assert (verdict.claim, verdict.tiles.where, verdict.climates.where) == (6e-4, "b", "ss")
     assert verdict.claim_elsewhere == pytest.approx(1.2e-3)
-    assert not verdict.is_met
-    assert "other climates" in verdict.missed
-    assert "whole tiles" not in verdict.missed
+    assert verdict.is_met
+    assert not verdict.is_met_elsewhere
+    assert "MISSED there: ss" in verdict.format()
 
 
 def test_leakage_into_the_substrate_is_in_the_output(gf180_calibration):
