@@ -10,7 +10,19 @@ from spicesim.units import parse_quantity
 
 __all__ = ["Name", "NonNegative", "Positive", "Quantity", "Section", "require_name"]
 
-Quantity = Annotated[float, BeforeValidator(parse_quantity), Field(allow_inf_nan=False)]
+LEAST, LARGEST = 1e-30, 1e30
+"""Between them lies every quantity of a circuit in SI units but 0; others would lead out of double precision."""
+
+
+def _require_physical(value: float) -> float:
+    if value and not LEAST <= abs(value) <= LARGEST:
+        raise ValueError(f"must be 0 or lie between {LEAST:g} and {LARGEST:g} in size")
+    return value
+
+
+Quantity = Annotated[
+    float, BeforeValidator(parse_quantity), Field(allow_inf_nan=False), AfterValidator(_require_physical)
+]
 Positive = Annotated[Quantity, Field(gt=0)]
 NonNegative = Annotated[Quantity, Field(ge=0)]
 

@@ -242,7 +242,6 @@ def test_an_interrupt_at_any_moment_ends_a_command_in_one_line(tmp_path, words):
         assert done.returncode == 130, (delay, done.stderr)
         assert "Traceback" not in done.stderr
         assert done.stderr.strip().splitlines()[-1].startswith("interrupted; finished simulations are kept")
-        assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
 
 
 def test_an_interrupt_that_the_shell_ignores_stays_ignored(tmp_path):
