@@ -7,7 +7,7 @@ import numpy as np
 
 from spicesim.behavioural.arrays import Floats
 
-__all__ = ["Filling", "chebyshev_grid", "chebyshev_nodes", "fill", "near"]
+__all__ = ["Filling", "chebyshev_nodes", "fill", "near"]
 
 Filling = Literal["sobol", "latin hypercube"]
 """Ways to fill a box evenly."""
@@ -17,12 +17,6 @@ def chebyshev_nodes(low: float, high: float, count: int) -> Floats:
     """Chebyshev nodes of an interval, stretched so that the outermost ones are its ends."""
     angles = np.pi * (np.arange(count) + 0.5) / count
     return np.asarray((low + high) / 2 + (high - low) / 2 * np.cos(angles) / np.cos(angles[0]))
-
-
-def chebyshev_grid(counts: Sequence[int]) -> Floats:
-    """Return the grid of Chebyshev nodes in the unit cube, shape (points, axes)."""
-    grid = np.meshgrid(*(chebyshev_nodes(0.0, 1.0, count) for count in counts), indexing="ij")
-    return np.clip(np.stack([axis.ravel() for axis in grid], axis=1), 0.0, 1.0)
 
 
 def fill(kind: Filling, points: int, axes: int, seed: Sequence[int]) -> Floats:
