@@ -67,7 +67,7 @@ def main(arguments=None):
         model = device_preset(given.device)
         engine = DeviceEngine(engine, calibration.chip, model, limits, seed=given.seed, box=box)
     prepared = network.prepare(engine, progress=True)
-    forms = [(tile.ready if given.device else tile).model.form for layer in prepared for tile in layer]
+    forms = [tile.form for layer in prepared for tile in layer]
     clock.tell(f"prepared {len(forms)} tiles, {forms.count('exact')} to be solved exactly")
     network.fit_gains(typical, engine)
     clock.tell("fitted gains")

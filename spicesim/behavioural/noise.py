@@ -54,15 +54,25 @@ class AmplifierNoise(Model):
                 require_shape(name, getattr(self, name), len(self.conductances), len(self.frequencies))
         return self
 
-    def without(self, low: float, high: float) -> Self:
-        """Return the same amplifier without its noise between two frequencies [Hz]."""
+    def _between(self, low: float, high: float) -> tuple[Floats, Floats]:
+        """Return the parts of both variances between two frequencies [Hz]."""
         ends = np.log([low, high])
         own, driver = (
-            np.diff(PchipInterpolator(np.log(self.frequencies), part, axis=1)(ends), axis=1)[:, 0]
+            np.maximum(np.diff(PchipInterpolator(np.log(self.frequencies), part, axis=1)(ends), axis=1)[:, 0], 0.0)
             for part in (self.below, self.driver_below)
         )
+        return own, driver
+
+    def without(self, low: float, high: float) -> Self:
+        """Return the same amplifier without its noise between two frequencies [Hz]."""
+        own, driver = self._between(low, high)
         update = {"variance": self.variance - own, "driver_variance": self.driver_variance - driver}
         return self.model_copy(update=update)
+
+    def within(self, low: float, high: float) -> Self:
+        """Return the same amplifier with its noise between two frequencies alone [Hz]."""
+        own, driver = self._between(low, high)
+        return self.model_copy(update={"variance": own, "driver_variance": driver})
 
     def __call__(self, total: Floats, squares: Floats) -> Floats:
         """Return the variance of outputs by total, and sum of squares, of their columns' conductances [V^2]."""
@@ -113,6 +123,11 @@ class NoiseModel(Model):
             raise SpecError(f"noise is known from {self.f_low:g} to {highest:g} Hz, got a lower limit of {f_low:g} Hz")
         kept = tuple(model.without(self.f_low, f_low) for model in self.amplifiers)
         return self.model_copy(update={"f_low": f_low, "amplifiers": kept})
+
+    def within(self, low: float, high: float) -> Self:
+        """Return the part of the noise between two frequencies [Hz]; errors as :meth:`above`."""
+        self.above(low)
+        return self.model_copy(update={"amplifiers": tuple(model.within(low, high) for model in self.amplifiers)})
 
     def amplifier(self, r_feedback: float) -> AmplifierNoise:
         """Return the amplifier with that feedback resistance.
@@ -184,3 +199,32 @@ class NoiseModel(Model):
         """
         cells = np.asarray(g, dtype=float)
         return self.sigma(cells.sum(axis=0), r_feedback, g_squares=(cells**2).sum(axis=0))
+
+    def tile_parts(self, g: npt.ArrayLike, r_feedback: float) -> tuple[Floats, Floats]:
+        """Return the noise of a tile's outputs by where it comes from.
+
+        Parameters
+        ----------
+        g : array_like of shape (rows, columns)
+            Conductances of whole cells [S].
+        r_feedback : float
+            Feedback resistance [ohm].
+
+        Returns
+        -------
+        own : ndarray of shape (columns,)
+            Sigma of each output by what is its own: amplifier, feedback resistor, cells [V].
+        drivers : ndarray of shape (rows, columns)
+            What one sigma of each driver, common to all columns of its word line, adds to the outputs [V].
+
+        Raises
+        ------
+        SpecError, ValidityError, CalibrationError
+            As :meth:`sigma`.
+        """
+        cells = np.asarray(g, dtype=float)
+        total, amplifier = cells.sum(axis=0), self.amplifier(r_feedback)
+        own = self.sigma(total, r_feedback)
+        inside = np.minimum(total, amplifier.conductances[-1])
+        gain = np.sqrt(PchipInterpolator(amplifier.conductances, amplifier.driver_variance)(inside))
+        return own, np.asarray(cells * gain)

@@ -1,43 +1,46 @@
 """Engines: one protocol for everything that can multiply a vector by a tile.
 
-``prepare`` once a tile, ``mvm`` many times. An engine is the analog part of a macro, from DAC codes to the output
-of the sense amplifiers; the ADC that follows is the same for all (:class:`spicesim.behavioural.converter.AdcRange`).
-Ideal, exact, fast and ngspice do whole products; the others wrap one of them, or several, with what it leaves out.
+An engine prepares a tile once; the prepared tile multiplies itself. It is the analog part of a macro, from DAC codes to
+the output of the sense amplifiers; the ADC that follows is the same for all
+(:class:`spicesim.behavioural.converter.AdcRange`). Ideal, exact, fast, transfer and ngspice do whole products; the
+others wrap one of them, or several, with what it leaves out. An engine of one's own is a class with the same face.
 """
 
 from spicesim.engine.choice import build_engine
-from spicesim.engine.device import DeviceEngine, PreparedDevices
-from spicesim.engine.exact import ExactEngine, PreparedTile
-from spicesim.engine.fast import FastEngine, PreparedFastTile
-from spicesim.engine.ideal import IdealEngine
-from spicesim.engine.mixed import MixedEngine, PreparedMixed
-from spicesim.engine.noisy import NoisyEngine, PreparedNoise
-from spicesim.engine.protocol import Engine, Tile
-from spicesim.engine.sampled import PreparedTransient, SampledEngine
-from spicesim.engine.transfer import PreparedTransfer, TransferEngine
-from spicesim.engine.transistor import NgspiceEngine, PreparedCircuit
+from spicesim.engine.device import DeviceEngine, DeviceTile
+from spicesim.engine.exact import ExactEngine, ExactTile
+from spicesim.engine.fast import ApproximateTile, FastEngine
+from spicesim.engine.ideal import IdealEngine, IdealTile
+from spicesim.engine.mixed import MixedEngine
+from spicesim.engine.noisy import NoisyEngine, NoisyTile
+from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile
+from spicesim.engine.sampled import SampledEngine, SampledTile
+from spicesim.engine.transfer import TransferEngine, TransferTile
+from spicesim.engine.transistor import CircuitTile, NgspiceEngine
 from spicesim.engine.write_verify import WriteVerify
 
 __all__ = [
+    "ApproximateTile",
+    "CircuitTile",
+    "Codes",
     "DeviceEngine",
+    "DeviceTile",
     "Engine",
     "ExactEngine",
+    "ExactTile",
     "FastEngine",
     "IdealEngine",
+    "IdealTile",
     "MixedEngine",
     "NgspiceEngine",
     "NoisyEngine",
-    "PreparedCircuit",
-    "PreparedDevices",
-    "PreparedFastTile",
-    "PreparedMixed",
-    "PreparedNoise",
+    "NoisyTile",
     "PreparedTile",
-    "PreparedTransfer",
-    "PreparedTransient",
     "SampledEngine",
+    "SampledTile",
     "Tile",
     "TransferEngine",
+    "TransferTile",
     "WriteVerify",
     "build_engine",
 ]

@@ -2,38 +2,65 @@
 
 import threading
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.converter import dac_voltages
-from spicesim.chip import Chip
+from spicesim.chip import Chip, Dac
 from spicesim.devices import DeviceModel, TileDevices, tile_generator
-from spicesim.engine.noisy import NoisyEngine
-from spicesim.engine.protocol import Engine, Tile
+from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile
 
-__all__ = ["DeviceEngine", "PreparedDevices"]
+__all__ = ["DeviceEngine", "DeviceTile"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PreparedDevices:
+class DeviceTile(PreparedTile):
     """A tile whose devices are real."""
 
     tile: Tile
     """The tile with the conductances that its cells have, reads apart."""
-    ready: Any
+    under: PreparedTile
     """What the engine beneath prepared of it."""
+    dac: Dac
+    """Of the chip."""
     variance: Floats | None
     """Of one read of each cell, (rows, columns) [S^2]; None without read noise."""
     generator: np.random.Generator
     """Of the read noise."""
-    compensation: float
-    """Factor by which outputs are multiplied digitally against drift."""
+    factor: float
+    """What undoes the mean drift."""
+
+    def mvm(self, codes: Codes) -> Floats:
+        """Multiply without read noise, which :meth:`read` adds; see :meth:`PreparedTile.mvm`."""
+        return self.under.mvm(codes)
+
+    def read(self, codes: Codes, volts: Floats) -> Floats:
+        """Return amplifier outputs with the noise of one read, and what is beneath it [V]."""
+        volts = self.under.read(codes, volts)
+        if self.variance is None:
+            return volts
+        v = dac_voltages(codes, self.dac.bits, self.dac.v_span, self.tile.polarity)
+        sigma = self.tile.r_feedback * np.sqrt(v**2 @ self.variance)
+        return np.asarray(volts + sigma * self.generator.standard_normal(volts.shape))
+
+    @property
+    def compensation(self) -> float:
+        """Factor against drift."""
+        return self.factor * self.under.compensation
+
+    @property
+    def linear_map(self) -> Floats | None:
+        """What is beneath."""
+        return self.under.linear_map
+
+    @property
+    def form(self) -> str:
+        """What is beneath."""
+        return self.under.form
 
 
-class DeviceEngine:
+class DeviceEngine(Engine):
     """An engine on a chip with real devices.
 
     Read noise is drawn anew for every product: its cells add up to noise of a column's current, of variance
@@ -82,17 +109,18 @@ class DeviceEngine:
     def notes(self) -> tuple[str, ...]:
         """A sentence on cells that would have left the calibrated conductances, if there are any."""
         if not self._outside:
-            return ()
+            return self.engine.notes
         share, rms = self._outside / self._cells, np.sqrt(self._squares / self._outside)
         return (
+            *self.engine.notes,
             f"{100 * share:.2g} % of the cells would leave the calibrated conductances, "
             f"{self._box[0]:.3g}..{self._box[1]:.3g} S, by {100 * rms / self._limits[1]:.2g} % of the highest "
             "(RMS), and took the nearest",
         )
 
-    def prepare(self, tile: Tile) -> PreparedDevices:
+    def prepare(self, tile: Tile) -> DeviceTile:
         """Draw the devices of a tile, programmed and aged, and prepare them beneath."""
-        devices = TileDevices(self.model, tile.g, self._limits, seed=self.seed, name=tile.name, box=self._box)
+        devices = TileDevices(self.model, tile.g, self._limits, seed=self.seed, name=tile.place, box=self._box)
         first = devices.conductances(0.0)
         g = devices.conductances(self.time)
         with self._lock:  # tiles are prepared in several threads
@@ -101,25 +129,11 @@ class DeviceEngine:
             self._squares += float(np.sum(devices.outside**2))
         noise = devices.read_noise(self.time)
         aged = replace(tile, g=g)
-        return PreparedDevices(
+        return DeviceTile(
             tile=aged,
-            ready=self.engine.prepare(aged),
+            under=self.engine.prepare(aged),
+            dac=self._chip.dac,
             variance=None if noise is None else noise**2,
             generator=tile_generator(self.seed, tile.name, "read"),
-            compensation=float(first.sum() / g.sum()) if self.compensate else 1.0,
+            factor=float(first.sum() / g.sum()) if self.compensate else 1.0,
         )
-
-    def mvm(self, prepared: PreparedDevices, codes: npt.NDArray[np.integer[Any]]) -> Floats:
-        """Multiply without read noise, which :meth:`read` adds; see :meth:`Engine.mvm`."""
-        return self.engine.mvm(prepared.ready, codes)
-
-    def read(self, prepared: PreparedDevices, codes: npt.NDArray[np.integer[Any]], volts: Floats) -> Floats:
-        """Return amplifier outputs with the noise of one read, that of circuits included if the engine has it [V]."""
-        if isinstance(self.engine, NoisyEngine):
-            volts = self.engine.read(prepared.ready, volts)
-        if prepared.variance is None:
-            return volts
-        dac, tile = self._chip.dac, prepared.tile
-        v = dac_voltages(codes, dac.bits, dac.v_span, tile.polarity)
-        sigma = tile.r_feedback * np.sqrt(v**2 @ prepared.variance)
-        return np.asarray(volts + sigma * prepared.generator.standard_normal(volts.shape))

@@ -1,30 +1,37 @@
 """Tiles of the calibrated chip, each product solved exactly."""
 
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.calibration.calibration import Calibration
-from spicesim.engine.protocol import Tile
+from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile
 
-__all__ = ["ExactEngine", "PreparedTile"]
+__all__ = ["ExactEngine", "ExactTile"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PreparedTile:
+class ExactTile(PreparedTile):
     """A tile programmed on the calibrated chip."""
 
     tile: Tile
     """What was wanted."""
     model: BehaviouralTile
     """The behavioural tile with its programmed devices."""
+    threads: int = 1
+    """Threads to spread a batch over."""
+
+    def mvm(self, codes: Codes) -> Floats:
+        """Multiply; see :meth:`PreparedTile.mvm`."""
+        return self.model.solve(codes, threads=self.threads).v_out
+
+    @property
+    def form(self) -> str:
+        """Exact, by name."""
+        return "exact"
 
 
-class ExactEngine:
+class ExactEngine(Engine):
     """The calibrated chip: wires, nonlinear cells, drivers and amplifiers solved together.
 
     Parameters
@@ -52,7 +59,7 @@ class ExactEngine:
         self._mismatch = None if mismatch_seed is None else calibration.require_mismatch()
         self._seed = mismatch_seed
 
-    def prepare(self, tile: Tile) -> PreparedTile:
+    def prepare(self, tile: Tile) -> ExactTile:
         """Program the devices by write-verify and build the behavioural tile.
 
         Write-verify reads whole cells, so it makes up for what their transistors differ by, as far as devices go.
@@ -61,12 +68,8 @@ class ExactEngine:
         if self._mismatch is not None and self._seed is not None:
             rows, columns = tile.g.shape
             instance = self._mismatch.draw(
-                rows, columns, polarity=tile.polarity, r_feedback=tile.r_feedback, seed=self._seed, name=tile.name
+                rows, columns, polarity=tile.polarity, r_feedback=tile.r_feedback, seed=self._seed, name=tile.place
             )
             g = instance.compensated(g, self._calibration.cell.g_limits)
         model = self._calibration.tile(g, tile.polarity, tile.r_feedback, wires=self._wires, instance=instance)
-        return PreparedTile(tile=tile, model=model)
-
-    def mvm(self, prepared: PreparedTile, codes: npt.NDArray[np.integer[Any]]) -> Floats:
-        """Multiply; see :meth:`Engine.mvm`."""
-        return prepared.model.solve(codes, threads=self._threads).v_out
+        return ExactTile(tile=tile, model=model, threads=self._threads)

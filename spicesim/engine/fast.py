@@ -1,28 +1,35 @@
 """The engine "fast": the calibrated chip at the speed of a few matrix products, with its measured error."""
 
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.fast_tile import FastTile
 from spicesim.calibration.calibration import Calibration
 from spicesim.engine.exact import ExactEngine
-from spicesim.engine.protocol import Tile
+from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile
 
-__all__ = ["FastEngine", "PreparedFastTile"]
+__all__ = ["ApproximateTile", "FastEngine"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PreparedFastTile:
+class ApproximateTile(PreparedTile):
     """A tile programmed on the calibrated chip, ready for fast products."""
 
     tile: Tile
     """What was wanted."""
     model: FastTile
     """The behavioural tile with its form; ``model.tile`` is the exact one."""
+    threads: int = 1
+    """Threads to spread a batch over."""
+
+    def mvm(self, codes: Codes) -> Floats:
+        """Multiply; see :meth:`PreparedTile.mvm`."""
+        return self.model.solve(codes, threads=self.threads).v_out
+
+    @property
+    def form(self) -> str:
+        """Orders of the form that was taken, or "exact"."""
+        return self.model.form
 
 
 STEP_SHARE = 0.1
@@ -31,10 +38,10 @@ TOLERANCE_LIMIT = 1e-3
 """Largest default tolerance, for converters of few bits."""
 
 
-class FastEngine:
+class FastEngine(Engine):
     """Wires, nonlinear cells, drivers and amplifiers within a tolerance; see :class:`FastTile`.
 
-    A tile for which no form meets the tolerance is solved exactly; :attr:`PreparedFastTile.model` tells.
+    A tile for which no form meets the tolerance is solved exactly; :attr:`ApproximateTile.model` tells.
 
     Parameters
     ----------
@@ -67,12 +74,8 @@ class FastEngine:
             tolerance = min(STEP_SHARE / (2**calibration.chip.adc.bits - 1), TOLERANCE_LIMIT)
         self.tolerance, self._seed, self._threads = tolerance, seed, threads
 
-    def prepare(self, tile: Tile) -> PreparedFastTile:
+    def prepare(self, tile: Tile) -> ApproximateTile:
         """Program the devices by write-verify, expand the tile and measure its forms."""
         exact = self._exact.prepare(tile).model
         model = FastTile(exact, tolerance=self.tolerance, adc=tile.adc, seed=self._seed)
-        return PreparedFastTile(tile=tile, model=model)
-
-    def mvm(self, prepared: PreparedFastTile, codes: npt.NDArray[np.integer[Any]]) -> Floats:
-        """Multiply; see :meth:`Engine.mvm`."""
-        return prepared.model.solve(codes, threads=self._threads).v_out
+        return ApproximateTile(tile=tile, model=model, threads=self._threads)

@@ -1,19 +1,32 @@
 """Tiles without circuits: real converters around an ideal dot product."""
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.converter import dac_voltages
-from spicesim.chip import Chip
-from spicesim.engine.protocol import Tile
+from spicesim.chip import Chip, Dac
+from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile
 
-__all__ = ["IdealEngine"]
+__all__ = ["IdealEngine", "IdealTile"]
 
 
-class IdealEngine:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class IdealTile(PreparedTile):
+    """Conductances and nothing else."""
+
+    tile: Tile
+    dac: Dac
+    """Of the chip."""
+
+    def mvm(self, codes: Codes) -> Floats:
+        """Multiply; see :meth:`PreparedTile.mvm`."""
+        v = dac_voltages(codes, self.dac.bits, self.dac.v_span, self.tile.polarity)
+        return np.asarray(self.tile.r_feedback * (v @ self.tile.g))
+
+
+class IdealEngine(Engine):
     """Ideal converters around an ideal dot product: no wires, no transistors, no rails."""
 
     name = "ideal"
@@ -21,11 +34,6 @@ class IdealEngine:
     def __init__(self, chip: Chip) -> None:
         self._dac = chip.dac
 
-    def prepare(self, tile: Tile) -> Tile:
-        """Return the tile; there is nothing to prepare."""
-        return tile
-
-    def mvm(self, prepared: Tile, codes: npt.NDArray[np.integer[Any]]) -> Floats:
-        """Multiply; see :meth:`Engine.mvm`."""
-        v = dac_voltages(codes, self._dac.bits, self._dac.v_span, prepared.polarity)
-        return np.asarray(prepared.r_feedback * (v @ prepared.g))
+    def prepare(self, tile: Tile) -> IdealTile:
+        """Take the tile as it is."""
+        return IdealTile(tile=tile, dac=self._dac)

@@ -1,31 +1,13 @@
 """Several engines in one run: each tile on the one chosen for it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+from spicesim.engine.protocol import Engine, PreparedTile, Tile
 
-from spicesim.behavioural.arrays import Floats
-from spicesim.engine.protocol import Engine, Tile
-
-__all__ = ["MixedEngine", "PreparedMixed"]
+__all__ = ["MixedEngine"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PreparedMixed:
-    """A tile, and what it runs on."""
-
-    tile: Tile
-    """What was wanted."""
-    engine: Engine
-    """What multiplies."""
-    ready: Any
-    """What that engine prepared."""
-
-
-class MixedEngine:
+class MixedEngine(Engine):
     """One engine for most tiles, others for some.
 
     Parameters
@@ -43,11 +25,12 @@ class MixedEngine:
             counts[other.name] = counts.get(other.name, 0) + 1
         self.name = ", ".join([engine.name, *(f"{name} for {n} of the tiles" for name, n in counts.items())])
 
-    def prepare(self, tile: Tile) -> PreparedMixed:
-        """Prepare a tile on its engine; see :meth:`spicesim.engine.Engine.prepare`."""
-        engine = self._chosen.get(tile.name, self._engine)
-        return PreparedMixed(tile=tile, engine=engine, ready=engine.prepare(tile))
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Those of all engines."""
+        engines = dict.fromkeys([self._engine, *self._chosen.values()])
+        return tuple(dict.fromkeys(note for engine in engines for note in engine.notes))
 
-    def mvm(self, prepared: PreparedMixed, codes: npt.NDArray[np.integer[Any]]) -> Floats:
-        """Multiply; see :meth:`spicesim.engine.Engine.mvm`."""
-        return prepared.engine.mvm(prepared.ready, codes)
+    def prepare(self, tile: Tile) -> PreparedTile:
+        """Prepare a tile on its engine."""
+        return self._chosen.get(tile.name, self._engine).prepare(tile)

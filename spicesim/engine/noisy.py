@@ -1,37 +1,114 @@
-"""Noise of circuits around any engine: what a converter samples has the sigma that was calibrated for its column."""
+"""Noise of circuits around any engine: what a converter samples has the noise that was calibrated for its tile.
 
-from collections import Counter
+The noise of a driver is common to all columns of its word line. What is slower than a product, 1/f noise above all, is
+kept from one product to the next and fades as long as it takes: it is a sum of processes, one for each decade of
+frequency, each with the variance that the spectrum has there and the correlation of a single pole in its middle.
+"""
+
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
+from scipy.signal import lfilter
 
 from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.noise import NoiseModel
 from spicesim.devices import tile_generator
-from spicesim.engine.protocol import Engine, Tile
+from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile
 
-__all__ = ["NoisyEngine", "PreparedNoise"]
+__all__ = ["T_PRODUCT", "NoisyEngine", "NoisyTile"]
+
+T_PRODUCT = 1e-6
+"""Time from one product of a tile to the next, if nobody says: some hundred ns to settle, and a conversion [s]."""
+
+
+class _Process:
+    """Standard normal numbers, each of which keeps some of the one before.
+
+    Parameters
+    ----------
+    size : int
+        Numbers at a time.
+    keeps : float
+        Correlation from one time to the next; 0 for white noise.
+    generator : numpy.random.Generator
+        Of the numbers.
+    """
+
+    def __init__(self, size: int, keeps: float, generator: np.random.Generator) -> None:
+        self._size, self._keeps, self._generator = size, keeps, generator
+        self._last = generator.standard_normal(size) if keeps else np.zeros(size)
+
+    def draw(self, count: int) -> Floats:
+        """Return the numbers of the next times, (count, size)."""
+        fresh = self._generator.standard_normal((count, self._size))
+        if not self._keeps or not count:
+            return fresh
+        new = np.sqrt(1 - self._keeps**2)
+        found = np.asarray(lfilter([new], [1, -self._keeps], fresh, axis=0, zi=self._keeps * self._last[None])[0])
+        self._last = found[-1]
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PreparedNoise:
+class _Band:
+    """Noise of a range of frequencies."""
+
+    own: Floats
+    """Sigma by the column's own circuits, (columns,) [V]."""
+    drivers: Floats
+    """What one sigma of each driver adds, (rows, columns) [V]."""
+    columns: _Process
+    """Of the columns."""
+    rows: _Process
+    """Of the drivers."""
+
+    def draw(self, count: int) -> Floats:
+        """Return the noise of the next products, (count, columns) [V]."""
+        return np.asarray(self.own * self.columns.draw(count) + self.rows.draw(count) @ self.drivers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class NoisyTile(PreparedTile):
     """A tile whose outputs are noisy."""
 
-    ready: Any
+    tile: Tile
+    """What was wanted."""
+    under: PreparedTile
     """What the engine beneath prepared of it."""
-    sigma: Floats
-    """Of one sample of each output, (columns,) [V]."""
-    generator: np.random.Generator
-    """Of the samples."""
+    bands: tuple[_Band, ...]
+    """Noise by frequency, white noise first."""
+
+    def mvm(self, codes: Codes) -> Floats:
+        """Multiply without noise, which :meth:`read` adds; see :meth:`PreparedTile.mvm`."""
+        return self.under.mvm(codes)
+
+    def read(self, codes: Codes, volts: Floats) -> Floats:
+        """Return amplifier outputs as one sample of each finds them, one product after the other [V]."""
+        volts = self.under.read(codes, volts)
+        return np.asarray(sum((band.draw(len(volts)) for band in self.bands), volts))
+
+    @property
+    def compensation(self) -> float:
+        """What is beneath."""
+        return self.under.compensation
+
+    @property
+    def linear_map(self) -> Floats | None:
+        """What is beneath."""
+        return self.under.linear_map
+
+    @property
+    def form(self) -> str:
+        """What is beneath."""
+        return self.under.form
 
 
-class NoisyEngine:
+class NoisyEngine(Engine):
     """An engine whose outputs have the noise of amplifiers, feedback resistors, cells and drivers.
 
-    Every sample is drawn anew. Products themselves stay free of it, so that an audit compares the model with ngspice
-    and not with a draw. It goes beneath a :class:`spicesim.engine.device.DeviceEngine`, whose devices it then sees.
+    Products themselves stay free of it, so that an audit compares the model with ngspice and not with a draw. It goes
+    beneath a :class:`spicesim.engine.device.DeviceEngine`, whose devices it then sees.
 
     Parameters
     ----------
@@ -40,15 +117,22 @@ class NoisyEngine:
     noise : NoiseModel
         Of the chip; see :meth:`spicesim.calibration.calibration.Calibration.require_noise`.
     seed : int
-        The same seed gives the same noise. A tile that is prepared again, as on every chip of a study, gets another.
+        The same seed gives the same noise.
+    t_product : float
+        Time from one product of a tile to the next [s].
     """
 
-    def __init__(self, engine: Engine, noise: NoiseModel, *, seed: int = 0) -> None:
+    def __init__(self, engine: Engine, noise: NoiseModel, *, seed: int = 0, t_product: float = T_PRODUCT) -> None:
         self.name = f"{engine.name} with noise"
-        self._engine, self._noise, self._seed = engine, noise, seed
-        self._preparations: Counter[str] = Counter()
+        self._engine, self._seed = engine, seed
+        self._parts = _split(noise, t_product)
 
-    def prepare(self, tile: Tile) -> PreparedNoise:
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Those of the engine beneath."""
+        return self._engine.notes
+
+    def prepare(self, tile: Tile) -> NoisyTile:
         """Prepare a tile beneath, and find the noise of its outputs.
 
         Raises
@@ -58,17 +142,28 @@ class NoisyEngine:
         CalibrationError
             If the noise of its feedback resistance was not calibrated.
         """
-        self._preparations[tile.name] += 1
-        return PreparedNoise(
-            ready=self._engine.prepare(tile),
-            sigma=self._noise.tile_sigma(tile.g, tile.r_feedback),
-            generator=tile_generator(self._seed, tile.name, f"circuit noise {self._preparations[tile.name]}"),
-        )
+        bands = []
+        for k, (noise, keeps) in enumerate(self._parts):
+            own, drivers = noise.tile_parts(tile.g, tile.r_feedback)
+            rows, columns = (
+                _Process(size, keeps, tile_generator(self._seed, tile.name, f"circuit noise {k} of {what}"))
+                for size, what in zip(drivers.shape, ("drivers", "columns"), strict=True)
+            )
+            bands.append(_Band(own=own, drivers=drivers, columns=columns, rows=rows))
+        return NoisyTile(tile=tile, under=self._engine.prepare(tile), bands=tuple(bands))
 
-    def mvm(self, prepared: PreparedNoise, codes: npt.NDArray[np.integer[Any]]) -> Floats:
-        """Multiply without noise, which :meth:`read` adds; see :meth:`Engine.mvm`."""
-        return self._engine.mvm(prepared.ready, codes)
 
-    def read(self, prepared: PreparedNoise, volts: Floats) -> Floats:
-        """Return amplifier outputs as one sample of them finds them, (batch, columns) [V]."""
-        return np.asarray(volts + prepared.sigma * prepared.generator.standard_normal(volts.shape))
+def _split(noise: NoiseModel, t_product: float) -> list[tuple[NoiseModel, float]]:
+    """Return white noise, and slow noise by decades, each with its correlation from one product to the next."""
+    fastest = 0.5 / t_product
+    known = all(model.frequencies.size for model in noise.amplifiers)
+    if not known or fastest <= noise.f_low:
+        return [(noise, 0.0)]
+    fastest = min(fastest, 0.999 * float(noise.amplifiers[0].frequencies[-1]))
+    count = max(1, int(np.ceil(np.log10(fastest / noise.f_low) - 1e-9)))
+    edges = np.geomspace(noise.f_low, fastest, count + 1)
+    slow = [
+        (noise.within(float(low), float(high)), float(np.exp(-2 * np.pi * np.sqrt(low * high) * t_product)))
+        for low, high in pairwise(edges)
+    ]
+    return [(noise.above(fastest), 0.0), *slow]

@@ -1,7 +1,12 @@
-"""What a tile is told to do, and what an engine has to offer."""
+"""What a tile is told to do, and what an engine has to offer.
 
+An engine is a value: it prepares a tile once, and the prepared tile multiplies itself, many times. Wrappers are engines
+like any other: they prepare the tile beneath, and their prepared tile forwards what it does not change.
+"""
+
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +14,10 @@ import numpy.typing as npt
 from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.converter import AdcRange, Polarity
 
-__all__ = ["Engine", "Tile"]
+__all__ = ["Codes", "Engine", "PreparedTile", "Tile"]
+
+Codes = npt.NDArray[np.integer[Any]]
+"""DAC codes, (batch, rows)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -26,25 +34,33 @@ class Tile:
     """Feedback resistance of the sense amplifiers [ohm]."""
     adc: AdcRange | None = None
     """Range of the converters that read it, if they are known; engines may err where these cannot see it."""
+    array: str | None = None
+    """Name of the physical array that holds it, by which its devices and blocks are drawn; by default :attr:`name`.
+    A network that uses a weight twice uses one array twice."""
+
+    @property
+    def place(self) -> str:
+        """Name of the physical array."""
+        return self.name if self.array is None else self.array
 
 
-class Engine(Protocol):
-    """Anything that multiplies a vector by a tile."""
+class PreparedTile(ABC):
+    """A tile on the chip of an engine, ready to multiply.
 
-    name: str
-    """Word by which users ask for it."""
+    Attributes
+    ----------
+    tile : Tile
+        What was wanted; its conductances are those that the cells have, if an engine draws devices.
+    """
 
-    def prepare(self, tile: Tile) -> Any:
-        """Do all the work that does not depend on the inputs."""
-        ...
+    tile: Tile
 
-    def mvm(self, prepared: Any, codes: npt.NDArray[np.integer[Any]]) -> Floats:
+    @abstractmethod
+    def mvm(self, codes: Codes) -> Floats:
         """Multiply.
 
         Parameters
         ----------
-        prepared : object
-            What :meth:`prepare` returned.
         codes : ndarray of int, shape (batch, rows)
             DAC codes.
 
@@ -54,4 +70,51 @@ class Engine(Protocol):
             Amplifier outputs below the reference, ``v_reference - v_out`` [V]: positive for current into the
             virtual ground.
         """
-        ...
+
+    def read(self, codes: Codes, volts: Floats) -> Floats:
+        """Return outputs as one sample of the converters finds them, noise and all; by default as they are.
+
+        Parameters
+        ----------
+        codes : ndarray of int, shape (batch, rows)
+            What was driven. Batches of a tile come in the order of time.
+        volts : ndarray of shape (batch, columns)
+            What :meth:`mvm` returned [V].
+        """
+        return volts
+
+    @property
+    def compensation(self) -> float:
+        """Factor by which outputs are multiplied digitally, against drift."""
+        return 1.0
+
+    @property
+    def linear_map(self) -> Floats | None:
+        """Currents for source voltages, (columns, rows) [S], where that is all the tile does; None otherwise."""
+        return None
+
+    @property
+    def form(self) -> str:
+        """How products are computed, for those who ask which tiles took which way; by default nothing to tell."""
+        return ""
+
+
+class Engine(ABC):
+    """Anything that multiplies vectors by tiles.
+
+    Attributes
+    ----------
+    name : str
+        Word by which users ask for it.
+    """
+
+    name: str
+
+    @abstractmethod
+    def prepare(self, tile: Tile) -> PreparedTile:
+        """Do all the work that does not depend on the inputs; called from several threads."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on what the tiles that were prepared could not do as one might expect."""
+        return ()

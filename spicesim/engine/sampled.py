@@ -1,18 +1,16 @@
 """The engine that samples early: outputs some time after the change of codes, settled or not."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.transient import TileTransient
 from spicesim.calibration.calibration import Calibration
-from spicesim.engine.protocol import Tile
+from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile
 from spicesim.errors import SpecError
 
-__all__ = ["PreparedTransient", "SampledEngine"]
+__all__ = ["SampledEngine", "SampledTile"]
 
 
 _AT_ONCE = 2048
@@ -20,7 +18,7 @@ _AT_ONCE = 2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PreparedTransient:
+class SampledTile(PreparedTile):
     """A tile programmed on the calibrated chip, to be followed in time."""
 
     tile: Tile
@@ -29,9 +27,23 @@ class PreparedTransient:
     """The behavioural tile in time."""
     rest: int
     """Code of 0 V."""
+    t_read: float
+    """Time from the change of codes to the sample [s]."""
+
+    def mvm(self, codes: Codes) -> Floats:
+        """Multiply; see :meth:`PreparedTile.mvm`."""
+        after, step = np.asarray(codes), max(1, _AT_ONCE // self.tile.g.shape[1])
+        pieces = [after[start : start + step] for start in range(0, len(after), step)]
+        found = [self.transient.outputs(np.full_like(part, self.rest), part, [self.t_read]) for part in pieces]
+        return np.concatenate(found)[:, 0]
+
+    @property
+    def form(self) -> str:
+        """Followed in time."""
+        return "in time"
 
 
-class SampledEngine:
+class SampledEngine(Engine):
     """The calibrated chip, its outputs sampled at a time after the change of codes.
 
     Before each product all drivers rest at 0 V, as on a chip that returns to zero; so no product knows of the last one.
@@ -59,7 +71,7 @@ class SampledEngine:
         self.name = f"exact at {1e9 * t_read:.4g} ns"
         self._calibration, self._t_read = calibration, t_read
 
-    def prepare(self, tile: Tile) -> PreparedTransient:
+    def prepare(self, tile: Tile) -> SampledTile:
         """Program the devices by write-verify, as :class:`spicesim.engine.ExactEngine`, and build the tile in time.
 
         Raises
@@ -68,16 +80,9 @@ class SampledEngine:
             If a line's own time constant is too long for the model.
         """
         g = self._calibration.cell.program(tile.g)
-        return PreparedTransient(
+        return SampledTile(
             tile=tile,
             transient=self._calibration.transient(g, tile.polarity, tile.r_feedback),
             rest=0 if tile.polarity == "unipolar" else 2 ** (self._calibration.chip.dac.bits - 1),
+            t_read=self._t_read,
         )
-
-    def mvm(self, prepared: PreparedTransient, codes: npt.NDArray[np.integer[Any]]) -> Floats:
-        """Multiply; see :meth:`spicesim.engine.Engine.mvm`."""
-        transient, columns = prepared.transient, prepared.tile.g.shape[1]
-        after, step = np.asarray(codes), max(1, _AT_ONCE // columns)
-        pieces = [after[start : start + step] for start in range(0, len(after), step)]
-        found = [transient.outputs(np.full_like(part, prepared.rest), part, [self._t_read]) for part in pieces]
-        return np.concatenate(found)[:, 0]

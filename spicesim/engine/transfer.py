@@ -1,23 +1,21 @@
 """The engine "transfer": the calibrated chip as one matrix a tile, cheap enough to be made anew for every batch."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.senseamp import SenseAmplifierModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.crossbar import Crossbar
-from spicesim.engine.protocol import Tile
+from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile
 
-__all__ = ["PreparedTransfer", "TransferEngine"]
+__all__ = ["TransferEngine", "TransferTile"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PreparedTransfer:
+class TransferTile(PreparedTile):
     """A tile as a linear map between its calibrated converters."""
 
     tile: Tile
@@ -29,8 +27,17 @@ class PreparedTransfer:
     senseamp: SenseAmplifierModel
     """The amplifiers, whose output table is kept whole."""
 
+    def mvm(self, codes: Codes) -> Floats:
+        """Multiply; see :meth:`PreparedTile.mvm`."""
+        return self.senseamp.output(self.v_open[codes] @ self.transfer.T)
 
-class TransferEngine:
+    @property
+    def linear_map(self) -> Floats:
+        """:attr:`transfer`."""
+        return self.transfer
+
+
+class TransferEngine(Engine):
     """Wires exactly, cells as resistors, drivers and amplifiers with the resistances of their linear range.
 
     What it leaves out, next to :class:`spicesim.engine.ExactEngine`: the nonlinearity of cells and of drivers, and
@@ -47,7 +54,7 @@ class TransferEngine:
     def __init__(self, calibration: Calibration) -> None:
         self._calibration = calibration
 
-    def prepare(self, tile: Tile) -> PreparedTransfer:
+    def prepare(self, tile: Tile) -> TransferTile:
         """Extract the linear map of a tile."""
         calibration, array = self._calibration, self._calibration.chip.array
         dac, senseamp = calibration.dacs[tile.polarity], calibration.senseamp(tile.r_feedback)
@@ -55,13 +62,9 @@ class TransferEngine:
         r_driver = _driver_resistance(dac, min(reach, 0.5 * dac.i_limit))
         offset, r_sense = _input_line(senseamp)
         crossbar = Crossbar(tile.g, array.r_word_line, array.r_bit_line, r_driver, r_sense)
-        return PreparedTransfer(
+        return TransferTile(
             tile=tile, transfer=crossbar.transfer_matrix(), v_open=dac.v_open - offset, senseamp=senseamp
         )
-
-    def mvm(self, prepared: PreparedTransfer, codes: npt.NDArray[np.integer[Any]]) -> Floats:
-        """Multiply; see :meth:`spicesim.engine.Engine.mvm`."""
-        return prepared.senseamp.output(prepared.v_open[codes] @ prepared.transfer.T)
 
 
 def _driver_resistance(dac: DacModel, reach: float) -> float:

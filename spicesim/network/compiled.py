@@ -1,6 +1,6 @@
 """A network taken apart: analog layers, digital segments between them, and the same network whole as a reference."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,11 @@ class CompiledNetwork:
                     f"{step.op} {step.name!r}: the first axis of input {step.takes[0]!r} is time, not the batch; "
                     "export the network with the batch first, or with sequences of fixed length"
                 )
-        layers = {node: AnalogLayer(node, calibration, mapping) for step in self._analog for node in step.products}
+        nodes_on_arrays = [node for step in self._analog for node in step.products]
+        layers = {
+            node: AnalogLayer(node, calibration, mapping, array=_owner(node, nodes_on_arrays).name)
+            for node in nodes_on_arrays
+        }
         self.layers = tuple(layers.values())
         count = sum(len(layer.mapped) for layer in self.layers)
         if max_tiles is not None and count > max_tiles:
@@ -154,6 +158,20 @@ class CompiledNetwork:
         """Return what drives each product in the digital network."""
         values = self.values({name for step in self._analog for name in step.takes}, chunk)
         return {node: value for step in self._analog for node, value in step.trace(values).items()}
+
+
+def _owner(node: AnalogNode, nodes: Sequence[AnalogNode]) -> AnalogNode:
+    """Return the first node that multiplies by the same weights: its arrays hold them for all."""
+    return next(
+        other
+        for other in nodes
+        if other is node
+        or (
+            other.source == node.source != ""
+            and other.groups == node.groups
+            and np.array_equal(other.weights, node.weights)
+        )
+    )
 
 
 def batch_length(arrays: Mapping[str, Array]) -> int:

@@ -1,6 +1,7 @@
 """Which nodes of a network are matrix-vector products that arrays can do."""
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -66,6 +67,9 @@ def find_analog_nodes(
         if isinstance(found, str):
             notes.append(found)
         else:
+            if isinstance(found, AnalogNode):
+                source = next(operand for operand in (node.input[1], node.input[0]) if operand in constants)
+                found = replace(found, source=source)
             nodes.append(found)
     unknown = sorted(set(digital) - names)
     if unknown:

@@ -11,7 +11,7 @@ import onnx
 from tqdm import tqdm
 
 from spicesim.crossbar.blas import one_blas_thread
-from spicesim.engine import DeviceEngine, Engine, IdealEngine, Tile, build_engine
+from spicesim.engine import Engine, IdealEngine, PreparedTile, Tile, build_engine
 from spicesim.errors import NetworkError
 from spicesim.mapping import DEFAULT_OPTIONS, MappingOptions
 from spicesim.network.compiled import CompiledNetwork, Inputs, batch_length, check_output
@@ -63,7 +63,7 @@ class Network:
         self._tuning = Tuning(self._compiled, input_scale, adc_range, input_digit)
         self.layers = self._compiled.layers
         self._calibration, self._engines = calibration, dict[str, Engine]()
-        self._prepared: weakref.WeakKeyDictionary[Engine, list[tuple[Any, ...]]] = weakref.WeakKeyDictionary()
+        self._prepared: weakref.WeakKeyDictionary[Engine, list[tuple[PreparedTile, ...]]] = weakref.WeakKeyDictionary()
 
     @property
     def ranges(self) -> tuple[LayerRanges, ...] | None:
@@ -110,7 +110,7 @@ class Network:
             engine = self._engine(engine)
         if self.ranges is None:
             self.fit_ranges(x)
-        self._tuning.fit_gains(x, engine, self.prepare(engine))
+        self._tuning.fit_gains(x, self.prepare(engine))
 
     def fit_on_first(self, x: Inputs) -> dict[str, Array]:
         """Fit the settings to the first inputs of a batch, for want of others, note it, and return those inputs."""
@@ -180,7 +180,9 @@ class Network:
             raise NetworkError(f"no tile {words!r}; layer {layer.name!r} has tile0..tile{len(tiles) - 1}")
         return (tiles[int(number)],)
 
-    def prepare(self, engine: Engine, *, jobs: int | None = None, progress: bool = False) -> list[tuple[Any, ...]]:
+    def prepare(
+        self, engine: Engine, *, jobs: int | None = None, progress: bool = False
+    ) -> list[tuple[PreparedTile, ...]]:
         """Return the tiles of every layer as `engine` prepares them, once an engine and fit.
 
         Parameters
@@ -245,10 +247,9 @@ class Network:
             self._tuning.fit_ranges_on_first(arrays)
         assert self.ranges is not None
         ranges = self.ranges
-        prepared, tiles, notes = self.prepare(engine, progress=progress), self.tiles(), self.notes
-        if isinstance(engine, DeviceEngine):
-            tiles = [tuple(ready.tile for ready in layer) for layer in prepared]
-            notes += engine.notes
+        prepared = self.prepare(engine, progress=progress)
+        notes = (*self.notes, *engine.notes)
+        tiles = [tuple(ready.tile for ready in layer) for layer in prepared]
         numbers = np.cumsum([0, *map(len, tiles)])
         meters = [LayerMeter() for _ in self.layers]
         gains = self.gains or (None,) * len(self.layers)
@@ -259,7 +260,7 @@ class Network:
         def multiply(node: AnalogNode, x: Array) -> Array:
             k = places[node]
             observe = sample_products(reservoir, node.name, tiles[k], ranges[k].adc, int(numbers[k]))
-            return self.layers[k].run(x, ranges[k], engine, prepared[k], meters[k], observe, gains[k], workers=workers)
+            return self.layers[k].run(x, ranges[k], prepared[k], meters[k], observe, gains[k], workers=workers)
 
         total, disable = batch_length(arrays), None if progress else True
         with (

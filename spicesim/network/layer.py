@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from spicesim.behavioural.converter import Codes, Polarity, dac_voltages
 from spicesim.chip import Chip
-from spicesim.engine import DeviceEngine, Engine, IdealEngine, NoisyEngine, Tile
+from spicesim.engine import IdealEngine, PreparedTile, Tile
 from spicesim.errors import ConvergenceError
 from spicesim.mapping import DEFAULT_OPTIONS, MappedTile, MappingOptions, decode_outputs, map_weights
 from spicesim.network.gains import Gains, fit_tile_gains
@@ -76,6 +76,8 @@ class AnalogLayer:
         The chip.
     options : MappingOptions
         How weights become conductances.
+    array : str, optional
+        Name of the layer whose arrays hold the weights, if they are another's, too; by default its own.
 
     Raises
     ------
@@ -83,8 +85,12 @@ class AnalogLayer:
         If the weights cannot be mapped.
     """
 
-    def __init__(self, node: AnalogNode, calibration: Calibration, options: MappingOptions = DEFAULT_OPTIONS) -> None:
+    def __init__(
+        self, node: AnalogNode, calibration: Calibration, options: MappingOptions = DEFAULT_OPTIONS, *,
+        array: str | None = None,
+    ) -> None:  # fmt: skip
         self.node = node
+        self.array = node.name if array is None else array
         self._calibration, self._options = calibration, options
         self._chip = calibration.chip
         self.mapped = map_weights(
@@ -136,7 +142,7 @@ class AnalogLayer:
 
         def multiply(codes: Codes, polarity: Polarity, pulses: Pulses) -> Floats:
             parts = [
-                engine.mvm(Tile(name="", g=m.g, polarity=polarity, r_feedback=1.0), plane[:, m.rows])
+                engine.prepare(Tile(name="", g=m.g, polarity=polarity, r_feedback=1.0)).mvm(plane[:, m.rows])
                 for _, plane in pulses.planes(codes, bits, polarity)
                 for m in self.mapped
             ]
@@ -147,9 +153,7 @@ class AnalogLayer:
             kept, limits, self._chip, swing, multiply, scaling=scaling, adc_fit=adc_fit, input_digit=input_digit
         )
 
-    def fit_gains(
-        self, vectors: Floats, ranges: LayerRanges, engine: Engine, prepared: Sequence[Any]
-    ) -> tuple[Gains, ...]:
+    def fit_gains(self, vectors: Floats, ranges: LayerRanges, prepared: Sequence[PreparedTile]) -> tuple[Gains, ...]:
         """Fit a gain and an offset for every output of every tile on typical inputs (batch, rows)."""
         bits, scales = self._chip.dac.bits, ranges.scales(vectors)
         codes, overdriven = ranges.codes(vectors, bits), ranges.overdriven(vectors, bits)
@@ -159,9 +163,9 @@ class AnalogLayer:
             usable = np.repeat(~overdriven[:, mapped.rows].any(axis=1, keepdims=True), share.shape[1], axis=1)
             for weight, plane in ranges.pulses.planes(codes[:, mapped.rows], bits, ranges.polarity):
                 plane = np.ascontiguousarray(plane)
-                volts, factor = _read(engine, ready, plane, self._volts(k, plane, engine, ready))
+                volts = ready.read(plane, self._volts(k, plane, ready))
                 usable &= ~mapped.any_column(ranges.clipped(volts))
-                share += weight * self._decode(volts, factor, plane, self.programmed[k], ranges, 1.0)
+                share += weight * self._decode(volts, ready.compensation, plane, self.programmed[k], ranges, 1.0)
             target = vectors[:, mapped.rows] @ mapped.weights
             found.append(fit_tile_gains(share, target / scales, usable))
         return tuple(found)
@@ -170,7 +174,12 @@ class AnalogLayer:
         """Return the tiles, to be prepared by an engine."""
         return tuple(
             Tile(
-                name=f"{self.name}:{k}", g=own.g, polarity=ranges.polarity, r_feedback=ranges.r_feedback, adc=ranges.adc
+                name=f"{self.name}:{k}",
+                g=own.g,
+                polarity=ranges.polarity,
+                r_feedback=ranges.r_feedback,
+                adc=ranges.adc,
+                array=f"{self.array}:{k}",
             )
             for k, own in enumerate(self.programmed)
         )
@@ -179,8 +188,7 @@ class AnalogLayer:
         self,
         x: npt.NDArray[Any],
         ranges: LayerRanges,
-        engine: Engine,
-        prepared: Sequence[Any],
+        prepared: Sequence[PreparedTile],
         meter: LayerMeter,
         observe: Observer,
         gains: Sequence[Gains] | None = None,
@@ -195,10 +203,8 @@ class AnalogLayer:
             Inputs: (images, channels, [height,] width) for a convolution, else (..., rows).
         ranges : LayerRanges
             The settings.
-        engine : Engine
-            What multiplies.
-        prepared : sequence of object
-            The tiles as `engine` prepared them.
+        prepared : sequence of PreparedTile
+            The tiles, prepared by an engine.
         meter : LayerMeter
             Sums to add to.
         observe : callable
@@ -213,12 +219,12 @@ class AnalogLayer:
         ndarray of the dtype of `x`
             What the node would make of `x`, up to the errors of the hardware.
         """
-        blocks = look_ahead(self._start(v, ranges, engine, prepared, workers) for v in self.vectors(x))
-        y = [self._finish(block, ranges, engine, prepared, meter, observe, gains) for block in blocks]
+        blocks = look_ahead(self._start(v, ranges, prepared, workers) for v in self.vectors(x))
+        y = [self._finish(block, ranges, prepared, meter, observe, gains) for block in blocks]
         return self.node.finish(np.concatenate(y), x)
 
     def _start(
-        self, vectors: Floats, ranges: LayerRanges, engine: Engine, prepared: Sequence[Any], workers: Executor
+        self, vectors: Floats, ranges: LayerRanges, prepared: Sequence[PreparedTile], workers: Executor
     ) -> "_Block":
         """Set the products of a block of vectors (batch, rows) going."""
         bits, codes = self._chip.dac.bits, ranges.codes(vectors, self._chip.dac.bits)
@@ -226,15 +232,14 @@ class AnalogLayer:
         for k, (mapped, ready) in enumerate(zip(self.mapped, prepared, strict=True)):
             for weight, plane in ranges.pulses.planes(codes[:, mapped.rows], bits, ranges.polarity):
                 plane = np.ascontiguousarray(plane)
-                products[k].append((weight, plane, workers.submit(self._volts, k, plane, engine, ready)))
+                products[k].append((weight, plane, workers.submit(self._volts, k, plane, ready)))
         return _Block(vectors=vectors, products=products)
 
     def _finish(
         self,
         block: "_Block",
         ranges: LayerRanges,
-        engine: Engine,
-        prepared: Sequence[Any],
+        prepared: Sequence[PreparedTile],
         meter: LayerMeter,
         observe: Observer,
         gains: Sequence[Gains] | None,
@@ -247,8 +252,8 @@ class AnalogLayer:
             for weight, plane, product in block.products[k]:
                 volts = product.result()
                 observe(k, plane, volts)
-                volts, factor = _read(engine, ready, plane, volts)
-                share += weight * self._decode(volts, factor, plane, self.programmed[k], ranges, scales)
+                volts = ready.read(plane, volts)
+                share += weight * self._decode(volts, ready.compensation, plane, self.programmed[k], ranges, scales)
                 meter.mvms += len(plane)
                 meter.volts += volts.size
                 meter.volts_clipped += int(np.count_nonzero(ranges.clipped(volts)))
@@ -260,12 +265,12 @@ class AnalogLayer:
         meter.inputs_clipped += int(np.count_nonzero(ranges.overdriven(vectors, self._chip.dac.bits)))
         return y
 
-    def _volts(self, k: int, codes: Codes, engine: Engine, ready: Any) -> Floats:
+    def _volts(self, k: int, codes: Codes, ready: PreparedTile) -> Floats:
         """Return the amplifier outputs of tile `k` [V], checked."""
-        volts, columns = engine.mvm(ready, codes), self.mapped[k].g.shape[1]
+        volts, columns = ready.mvm(codes), self.mapped[k].g.shape[1]
         if volts.shape != (len(codes), columns) or not np.isfinite(volts).all():
             raise ConvergenceError(
-                f"engine {engine.name!r} gave outputs of shape {volts.shape}, not all finite or not "
+                f"{type(ready).__name__} gave outputs of shape {volts.shape}, not all finite or not "
                 f"{(len(codes), columns)}, for tile {self.name}:{k}; try another engine"
             )
         return volts
@@ -306,12 +311,3 @@ class AnalogLayer:
             adc_fit=ranges.adc_fit,
             gain=None if factors is None else (float(factors.min()), float(np.median(factors)), float(factors.max())),
         )
-
-
-def _read(engine: Engine, ready: Any, codes: Codes, volts: Floats) -> tuple[Floats, float]:
-    """Return amplifier outputs as converters see them [V], and the factor that undoes drift digitally."""
-    if isinstance(engine, NoisyEngine):
-        return engine.read(ready, volts), 1.0
-    if not isinstance(engine, DeviceEngine):
-        return volts, 1.0
-    return engine.read(ready, codes, volts), ready.compensation

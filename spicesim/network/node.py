@@ -42,6 +42,8 @@ class AnalogNode:
     """Axes of a product that is neither a convolution nor along the last axis."""
     groups: int = 1
     """Groups of a convolution or matrices of a stack, which share neither inputs nor outputs."""
+    source: str = ""
+    """Name of the constant that holds the weights; products of the same weights share an array."""
     rank: int = 0
     """Fewest axes of what a product along the last axis makes."""
 

@@ -1,12 +1,11 @@
 """Tiles prepared for an engine, several at a time."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from tqdm import tqdm
 
 from spicesim.crossbar.blas import one_blas_thread
-from spicesim.engine import Engine, Tile
+from spicesim.engine import Engine, PreparedTile, Tile
 from spicesim.network.workers import start_workers
 
 __all__ = ["prepare_tiles"]
@@ -14,7 +13,7 @@ __all__ = ["prepare_tiles"]
 
 def prepare_tiles(
     engine: Engine, tiles: Sequence[Sequence[Tile]], *, jobs: int | None = None, progress: bool = False
-) -> list[tuple[Any, ...]]:
+) -> list[tuple[PreparedTile, ...]]:
     """Prepare the tiles of every layer.
 
     Parameters
@@ -44,5 +43,5 @@ def prepare_tiles(
         for ready in pool.map(engine.prepare, flat):
             found.append(ready)
             bar.update()
-    ready = iter(found)
-    return [tuple(next(ready) for _ in layer) for layer in tiles]
+    rest = iter(found)
+    return [tuple(next(rest) for _ in layer) for layer in tiles]

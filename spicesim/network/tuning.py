@@ -6,7 +6,7 @@ from typing import Any, get_args
 import numpy.typing as npt
 
 from spicesim.crossbar.blas import one_blas_thread
-from spicesim.engine import Engine
+from spicesim.engine import PreparedTile
 from spicesim.errors import NetworkError
 from spicesim.network.compiled import CHUNK, CompiledNetwork, Inputs, batch_length
 from spicesim.network.gains import Gains
@@ -90,14 +90,14 @@ class Tuning:
         self._range_notes.append(f"no calibration inputs were given: ranges fitted on the first {count} inputs run")
         return first
 
-    def fit_gains(self, x: Inputs, engine: Engine, prepared: Sequence[tuple[Any, ...]]) -> None:
-        """Fit gains on typical inputs, run digitally, with the tiles as `engine` prepared them."""
+    def fit_gains(self, x: Inputs, prepared: Sequence[tuple[PreparedTile, ...]]) -> None:
+        """Fit gains on typical inputs, run digitally, with the tiles as an engine prepared them."""
         if self.ranges is None:
             raise NetworkError("no ranges fitted yet; call fit_ranges with typical inputs first")
         layers, activations = self._compiled.layers, self._compiled.collect(x, GAIN_VECTORS, seed=1)
         with one_blas_thread():
             self.gains = tuple(
-                layer.fit_gains(found.vectors, ranges, engine, ready)
+                layer.fit_gains(found.vectors, ranges, ready)
                 for layer, ranges, ready, found in zip(layers, self.ranges, prepared, activations, strict=True)
             )
         left_out = [sum(own.left_out for own in tiles) for tiles in self.gains]

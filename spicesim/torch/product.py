@@ -9,7 +9,7 @@ import numpy.typing as npt
 from spicesim.calibration.calibration import Calibration
 from spicesim.crossbar.blas import one_blas_thread
 from spicesim.devices import DeviceModel
-from spicesim.engine import DeviceEngine, Engine, PreparedDevices, PreparedTransfer, TransferEngine
+from spicesim.engine import DeviceEngine, Engine, TransferEngine
 from spicesim.network.layer import AnalogLayer
 from spicesim.network.node import AnalogNode
 from spicesim.network.ranges import AdcFit, InputScale, LayerRanges
@@ -115,18 +115,17 @@ def multiply(node: AnalogNode, x: Array, ranges: LayerRanges, chip: TrainingChip
         prepared = tuple(map(engine.prepare, layer.tiles(ranges)))
         gains = None
         if chip.gains:
-            gains = layer.fit_gains(_some_vectors(layer, x, GAIN_VECTORS), ranges, engine, prepared)
+            gains = layer.fit_gains(_some_vectors(layer, x, GAIN_VECTORS), ranges, prepared)
         with start_workers() as workers:
-            y = layer.run(x, ranges, engine, prepared, LayerMeter(), lambda *_: None, gains, workers=workers)
+            y = layer.run(x, ranges, prepared, LayerMeter(), lambda *_: None, gains, workers=workers)
         matrix, by_weight = np.zeros((2, node.outputs, node.rows))
         linear = TransferEngine(chip.calibration)
         for k, (mapped, ready) in enumerate(zip(layer.mapped, prepared, strict=True)):
-            factor = ready.compensation if isinstance(ready, PreparedDevices) else 1.0
-            ready = ready.ready if isinstance(ready, PreparedDevices) else ready
-            if not isinstance(ready, PreparedTransfer):
-                ready = linear.prepare(ready.tile)
-            gain = factor * (1.0 if gains is None else gains[k].gain)
-            positive, negative = ready.transfer[0::2].T, ready.transfer[1::2].T
+            transfer = ready.linear_map
+            if transfer is None:
+                transfer = linear.prepare(ready.tile).transfer
+            gain = ready.compensation * (1.0 if gains is None else gains[k].gain)
+            positive, negative = transfer[0::2].T, transfer[1::2].T
             share = (positive - negative) * (gain * mapped.weight_per_siemens)
             matrix[mapped.outputs, mapped.rows] += share.T
             loss = np.where(mapped.weights >= 0, positive / ready.tile.g[:, 0::2], negative / ready.tile.g[:, 1::2])

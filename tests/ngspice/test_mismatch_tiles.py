@@ -89,7 +89,7 @@ def test_engines_draw_chips_and_need_the_statistics(calibration, gf180_calibrati
     g = np.full((8, 4), 2e-5)
     tile, codes = Tile(name="t", g=g, polarity="unipolar", r_feedback=20e3), np.full((2, 8), 90)
     engines = [ExactEngine(calibration, mismatch_seed=seed) for seed in (None, 1, 1, 2)]
-    nominal, one, same, two = (engine.mvm(engine.prepare(tile), codes) for engine in engines)
+    nominal, one, same, two = (engine.prepare(tile).mvm(codes) for engine in engines)
     np.testing.assert_array_equal(one, same)
     for volts in (one, two):
         assert 1e-3 < np.abs(volts / nominal - 1).max() < 0.2

@@ -164,10 +164,10 @@ def test_the_model_survives_its_file(calibration, transient):
 
 def test_an_engine_that_samples_late_is_exact_and_one_that_samples_early_is_not(calibration, tile):
     late, early, exact = SampledEngine(calibration, 5e-6), SampledEngine(calibration, 30e-9), ExactEngine(calibration)
-    settled = exact.mvm(exact.prepare(tile), AFTER)
-    np.testing.assert_allclose(late.mvm(late.prepare(tile), AFTER), settled, rtol=1e-5, atol=1e-5)
+    settled = exact.prepare(tile).mvm(AFTER)
+    np.testing.assert_allclose(late.prepare(tile).mvm(AFTER), settled, rtol=1e-5, atol=1e-5)
     prepared = early.prepare(tile)
-    sampled = early.mvm(prepared, AFTER)
+    sampled = prepared.mvm(AFTER)
     np.testing.assert_array_equal(sampled, prepared.transient.outputs(np.zeros_like(AFTER), AFTER, [30e-9])[:, 0])
     assert np.abs(sampled - settled).max() > 0.1
 
@@ -175,9 +175,9 @@ def test_an_engine_that_samples_late_is_exact_and_one_that_samples_early_is_not(
 def test_early_samples_do_not_know_of_each_other(calibration, tile, monkeypatch):
     engine = SampledEngine(calibration, 50e-9)
     prepared = engine.prepare(tile)
-    together = engine.mvm(prepared, AFTER)
+    together = prepared.mvm(AFTER)
     monkeypatch.setattr(sampled, "_AT_ONCE", 1)
-    np.testing.assert_allclose(engine.mvm(prepared, AFTER), together, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(prepared.mvm(AFTER), together, rtol=1e-4, atol=1e-5)
 
 
 def test_a_network_sampled_before_it_settles_errs_more(calibration, tmp_path):

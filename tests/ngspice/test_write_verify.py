@@ -60,7 +60,7 @@ def audit_cell(calibration, cell):
     other, tile = calibration.model_copy(update={"cell": cell}), wanted_tile(calibration)
     codes = np.random.default_rng(3).integers(128, 256, (3, SIZE))
     engine = ExactEngine(other)
-    volts = engine.mvm(engine.prepare(tile), codes)
+    volts = engine.prepare(tile).mvm(codes)
     samples = [
         SampledMvm(layer="t", tile=tile, codes=c, volts=v, adc=tile.adc) for c, v in zip(codes, volts, strict=True)
     ]
@@ -106,5 +106,5 @@ def test_devices_that_miss_their_cell_miss_it_alike_on_both_sides(generic_calibr
     ]
     np.testing.assert_array_equal(drawn[0].tile.g, drawn[1].tile.g)
     assert np.abs(drawn[0].tile.g / tile.g - 1).max() > 0.01
-    cells = read_in_ngspice(chip, drawn[1].ready.devices.ravel())
+    cells = read_in_ngspice(chip, drawn[1].under.devices.ravel())
     np.testing.assert_allclose(cells, drawn[0].tile.g.ravel(), rtol=1e-9)

@@ -65,7 +65,7 @@ def tile(generic_calibration):
 
 def multiply(calibration, tile, codes):
     engine = ExactEngine(calibration)
-    return engine.mvm(engine.prepare(tile), codes)
+    return engine.prepare(tile).mvm(codes)
 
 
 def test_chip_without_any_imperfection_is_a_dot_product(generic_calibration, tile):
@@ -98,7 +98,7 @@ def test_mismatch_alone_is_a_dot_product_of_blocks_that_differ(random_calibratio
     finer = bits - random_calibration.chip.dac.bits
     codes = np.random.default_rng(4).integers(0, 2**8, (5, 12)) << finer
     engine = ExactEngine(calibration, mismatch_seed=3)
-    found = engine.mvm(engine.prepare(tile), codes)
+    found = engine.prepare(tile).mvm(codes)
     blocks = random_calibration.mismatch.draw(12, 8, polarity="bipolar", r_feedback=tile.r_feedback, seed=3, name="t")
     gain, offset = blocks.amplifier_parameters.T
     added = blocks.drivers.v_open(blocks.driver_parameters)[np.arange(12), codes >> finer]

@@ -56,14 +56,14 @@ def test_devices_change_what_a_tile_holds_and_reads_change_each_product():
     prepared = devices.prepare(tile)
     assert np.abs(prepared.tile.g / 2e-5 - 1).max() > 0.01
     codes = np.full((5000, 64), 1023)
-    volts = devices.mvm(prepared, codes)
-    np.testing.assert_allclose(volts, IdealEngine(CHIP).mvm(prepared.tile, codes))
-    noise = devices.read(prepared, codes, volts) - volts
+    volts = prepared.mvm(codes)
+    np.testing.assert_allclose(volts, IdealEngine(CHIP).prepare(prepared.tile).mvm(codes))
+    noise = prepared.read(codes, volts) - volts
     # 64 cells of .5 % of g_max each
     wanted = 2e4 * 8 * 0.005 * LIMITS[1] * CHIP.dac.v_span * 1023 / 1024
     assert noise.std() == pytest.approx(wanted, rel=0.01)
     assert abs(np.corrcoef(noise[:-1, 0], noise[1:, 0])[0, 1]) < 0.06
-    np.testing.assert_array_equal(devices.read(prepared, np.zeros_like(codes), volts), volts)
+    np.testing.assert_array_equal(prepared.read(np.zeros_like(codes), volts), volts)
 
 
 def test_every_tile_has_devices_of_its_own():

@@ -149,5 +149,5 @@ def test_the_engine_multiplies_like_the_exact_one(gf180_calibration):
     exact = prepared.model.tile
     assert engine.name == "fast"
     np.testing.assert_allclose(
-        engine.mvm(prepared, codes), exact.solve(codes).v_out, rtol=0, atol=TOLERANCE * exact.senseamp.full_scale
+        prepared.mvm(codes), exact.solve(codes).v_out, rtol=0, atol=TOLERANCE * exact.senseamp.full_scale
     )

@@ -6,7 +6,7 @@ import pytest
 from spicesim.chip import preset
 from spicesim.cli.engines import mix_engines
 from spicesim.device_presets import device_preset
-from spicesim.engine import DeviceEngine, IdealEngine
+from spicesim.engine import DeviceEngine, IdealEngine, IdealTile
 from spicesim.errors import NetworkError, SpecError
 from spicesim.network import compile_network, digits_network, load_digits
 
@@ -24,9 +24,15 @@ class LoudEngine(IdealEngine):
         super().__init__(chip)
         self.done = {}
 
-    def mvm(self, prepared, codes):
-        self.done[prepared.name] = self.done.get(prepared.name, 0) + len(codes)
-        return super().mvm(prepared, codes)
+    def prepare(self, tile):
+        done = self.done
+
+        class LoudTile(IdealTile):
+            def mvm(self, codes):
+                done[tile.name] = done.get(tile.name, 0) + len(codes)
+                return super().mvm(codes)
+
+        return LoudTile(tile=tile, dac=CHIP.dac)
 
 
 @pytest.fixture

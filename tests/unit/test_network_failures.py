@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from spicesim.chip import Chip, preset
-from spicesim.engine import IdealEngine
+from spicesim.engine import IdealEngine, IdealTile
 from spicesim.errors import ConvergenceError, MappingError, NetworkError
 from spicesim.network import compile_network, digits_network, load_digits
 
@@ -179,10 +179,14 @@ def test_an_engine_that_answers_nonsense_is_stopped(network, spoil):
     class BrokenEngine(IdealEngine):
         name = "broken"
 
-        def mvm(self, prepared, codes):
-            return spoil(super().mvm(prepared, codes))
+        def prepare(self, tile):
+            class BrokenTile(IdealTile):
+                def mvm(self, codes):
+                    return spoil(super().mvm(codes))
 
-    with pytest.raises(ConvergenceError, match=r"engine 'broken' gave outputs .* for tile /0/Conv:0"):
+            return BrokenTile(tile=tile, dac=CHIP.dac)
+
+    with pytest.raises(ConvergenceError, match=r"BrokenTile gave outputs .* for tile /0/Conv:0"):
         network.run(DIGITS.x[:1], BrokenEngine(CHIP))
 
 
@@ -195,9 +199,13 @@ class TerminalStandIn(io.StringIO):
 
 def test_progress_goes_to_standard_error_only_when_asked(network):
     class SlowEngine(IdealEngine):
-        def mvm(self, prepared, codes):
-            time.sleep(0.4)
-            return super().mvm(prepared, codes)
+        def prepare(self, tile):
+            class SlowTile(IdealTile):
+                def mvm(self, codes):
+                    time.sleep(0.4)
+                    return super().mvm(codes)
+
+            return SlowTile(tile=tile, dac=CHIP.dac)
 
     for progress, engine in ((False, IdealEngine(CHIP)), (True, SlowEngine(CHIP))):
         with (

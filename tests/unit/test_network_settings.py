@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from spicesim.chip import Chip, preset
-from spicesim.engine import IdealEngine
+from spicesim.engine import IdealEngine, IdealTile
 from spicesim.errors import NetworkError
 from spicesim.network import compile_network, digits_network, load_digits
 from spicesim.network.gains import GAIN_LIMITS, fit_tile_gains
@@ -42,8 +42,15 @@ class LossyEngine(IdealEngine):
 
     name = "lossy"
 
-    def mvm(self, prepared, codes):
-        volts = super().mvm(prepared, codes)
+    def prepare(self, tile):
+        return LossyTile(tile=tile, dac=self._dac)
+
+
+class LossyTile(IdealTile):
+    """A tile of it."""
+
+    def mvm(self, codes):
+        volts = super().mvm(codes)
         pairs = np.arange(volts.shape[1]) // 2
         return volts * (0.9 - 0.02 * pairs) + 0.01 * (np.arange(volts.shape[1]) % 2)
 

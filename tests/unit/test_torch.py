@@ -16,7 +16,7 @@ def test_transfer_engine_is_the_chip_within_a_quarter_per_cent_of_the_swing(gf18
         tile = Tile(name="t", g=g, polarity=polarity, r_feedback=10e3)
         codes = generator.integers(0, 256, (20, 32))
         engines = TransferEngine(gf180_calibration), ExactEngine(gf180_calibration)
-        volts = [engine.mvm(engine.prepare(tile), codes) for engine in engines]
+        volts = [engine.prepare(tile).mvm(codes) for engine in engines]
         assert np.abs(volts[0] - volts[1]).max() < 2.5e-3 * gf180_calibration.senseamp(10e3).full_scale
 
 
