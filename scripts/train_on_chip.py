@@ -26,7 +26,7 @@ import spicesim
 from spicesim.devices import DeviceModel
 from spicesim.engine import FastEngine
 from spicesim.network.dataset import load_dataset
-from spicesim.study import run_study
+from spicesim.experiment.study import run_study
 from spicesim.torch import TrainingChip, make_analog, make_digital
 
 

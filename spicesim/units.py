@@ -7,7 +7,7 @@ from numbers import Real
 
 from spicesim.errors import SpecError, quote
 
-__all__ = ["format_si", "parse_quantity", "spice_number"]
+__all__ = ["format_si", "parse_quantity", "parse_time", "spice_number"]
 
 _EXPONENTS = {
     "a": -18, "f": -15, "p": -12, "n": -9, "u": -6, "µ": -6, "μ": -6, "m": -3, "": 0,
@@ -69,3 +69,23 @@ def format_si(value: float, unit: str = "", digits: int = 4) -> str:
     exponent = min(12, max(-18, 3 * math.floor(math.log10(abs(value)) / 3)))
     names = {exponent: prefix for prefix, exponent in _EXPONENTS.items() if prefix not in {"µ", "μ", "Meg", "meg"}}
     return f"{value / 10**exponent:.{digits}g} {names[exponent]}{unit}".rstrip()
+
+
+_SECONDS = {"": 1.0, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "y": 365.25 * 86400.0}
+_TIME = re.compile(r"\s*(\d+\.?\d*(?:[eE][-+]?\d+)?)\s*([a-z]*)\s*")
+
+
+def parse_time(value: float | int | str) -> float:
+    """Parse a long time such as "30s", "5min", "1 h", "1d" or "1y" into seconds; a number is taken for seconds.
+
+    Raises
+    ------
+    SpecError
+        If it is none.
+    """
+    if not isinstance(value, str):
+        return _plain_number(value)
+    match = _TIME.fullmatch(value) if len(value) <= _LONGEST else None
+    if match is None or match[2] not in _SECONDS:
+        raise SpecError(f"expected a time such as 30s, 5min, 1h, 1d or 1y, got {quote(value)}")
+    return float(match[1]) * _SECONDS[match[2]]

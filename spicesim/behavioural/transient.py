@@ -66,7 +66,8 @@ class TileTransient:
                     f"a {name} line of {count} cells has a time constant of {delay:.3g} s of its own, more than the "
                     f"{LINE_DELAY_LIMIT:g} s up to which lines count as lumped; use smaller tiles or a full .tran"
                 )
-        slopes = np.where(tile.g > 0, array.cell.current(tile.g, np.full_like(tile.g, 0.05), 0.0) / 0.05, 0.0)
+        g = np.asarray(array.g)
+        slopes = np.where(g > 0, array.cell.current(g, np.full_like(g, 0.05), 0.0) / 0.05, 0.0)
         linear = Crossbar(slopes, array.r_word_line, array.r_bit_line)
         self._transfer, self._admittance = linear.transfer_matrix(), linear.output_admittance()
         self._loads = slopes.sum(axis=1)

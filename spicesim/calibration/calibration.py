@@ -305,7 +305,7 @@ class Calibration(Model):
         return self.mismatch
 
     def tile(
-        self, g: FloatArray, polarity: Polarity, r_feedback: float, *, wires: bool = True,
+        self, g: FloatArray, polarity: Polarity, r_feedback: float, *,
         instance: TileInstance | None = None,
     ) -> BehaviouralTile:  # fmt: skip
         """Build the behavioural tile of devices with conductances `g` (rows, columns) [S].
@@ -318,16 +318,11 @@ class Calibration(Model):
             Coding of the inputs.
         r_feedback : float
             Feedback resistance [ohm].
-        wires : bool
-            Whether lines have resistance; without, what wires cost can be told.
         instance : TileInstance, optional
             What each block of the tile is beyond the calibrated one; see :meth:`MismatchModel.draw`.
         """
-        array = self.chip.array
-        if not wires:
-            array = array.model_copy(update={"r_word_line": 0.0, "r_bit_line": 0.0})
         return BehaviouralTile(
-            g, array=array, cell=self.cell, dac=self.dacs[polarity], senseamp=self.senseamp(r_feedback),
+            g, array=self.chip.array, cell=self.cell, dac=self.dacs[polarity], senseamp=self.senseamp(r_feedback),
             instance=instance,
         )  # fmt: skip
 

@@ -15,9 +15,9 @@ from spicesim.cli.options import jobs_option, open_calibration
 from spicesim.cli.tables import format_audit, format_checks, format_table
 from spicesim.engine import ExactEngine, IdealEngine
 from spicesim.errors import CalibrationError
-from spicesim.experiment import Experiment, run_experiment
+from spicesim.experiment.findings import Findings, gather_findings
+from spicesim.experiment.run import Experiment, run_experiment
 from spicesim.files import exists, write_text
-from spicesim.findings import Findings, gather_findings
 from spicesim.netlist import build_cell, build_column, build_crossbar, build_dac, build_senseamp
 from spicesim.network import Network, compile_network, digits_network, load_digits
 from spicesim.network.dataset import Dataset

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import click
 
-from spicesim.budget import run_budget
 from spicesim.cli.infer import parse_time
 from spicesim.cli.options import open_calibration
 from spicesim.cli.tables import format_budget
 from spicesim.device_presets import DEVICES, device_preset
 from spicesim.errors import SpecError
+from spicesim.experiment.budget import run_budget
 from spicesim.files import write_text
 from spicesim.network.dataset import load_dataset
 from spicesim.network.ranges import AdcFit, InputScale

@@ -5,12 +5,12 @@ from typing import Any, TypeVar
 
 import click
 
-from spicesim.budget import run_budget
 from spicesim.cli.tables import format_budget, format_footprint
 from spicesim.engine import ExactEngine
-from spicesim.experiment import Experiment
-from spicesim.findings import Findings, gather_findings
-from spicesim.footprint import estimate_footprint
+from spicesim.experiment.budget import run_budget
+from spicesim.experiment.findings import Findings, gather_findings
+from spicesim.experiment.footprint import estimate_footprint
+from spicesim.experiment.run import Experiment
 from spicesim.network import Network
 from spicesim.network.uncalibrated import calibrated
 from spicesim.units import parse_quantity
@@ -69,7 +69,7 @@ def find_more(
     explain_count, energy, t_read_text, columns_per_adc
         Of the options.
     budget_options : dict
-        As for :func:`spicesim.budget.run_budget`.
+        As for :func:`spicesim.experiment.budget.run_budget`.
     """
     budget = footprint = None
     if explain_count is not None:

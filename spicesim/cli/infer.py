@@ -19,13 +19,13 @@ from spicesim.device_presets import DEVICES, device_preset
 from spicesim.devices import DeviceModel
 from spicesim.engine import Engine, ExactEngine, IdealEngine, NoisyEngine, SampledEngine, build_engine
 from spicesim.errors import SpecError
-from spicesim.experiment import run_experiment
+from spicesim.experiment.run import run_experiment
+from spicesim.experiment.study import CONFIDENCE, Study, run_study
 from spicesim.files import write_bytes, write_text
 from spicesim.network import compile_network
 from spicesim.network.dataset import load_dataset
 from spicesim.network.uncalibrated import UncalibratedChip, calibrated
 from spicesim.ngspice.batch import BatchSimulator
-from spicesim.study import CONFIDENCE, Study, run_study
 from spicesim.units import parse_quantity
 
 __all__ = ["infer", "parse_time"]

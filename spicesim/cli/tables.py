@@ -6,11 +6,11 @@ import numpy as np
 
 from spicesim.audit import SEEN, UNSEEN, Audit
 from spicesim.behavioural.mismatch import DacMismatch, SenseAmplifierMismatch
-from spicesim.budget import CONFIDENCE, Budget
 from spicesim.calibration.calibration import Calibration, TileCheck
 from spicesim.calibration.mismatch_check import MismatchCheck
-from spicesim.experiment import Experiment
-from spicesim.footprint import BLOCKS, Footprint, LayerFootprint
+from spicesim.experiment.budget import CONFIDENCE, Budget
+from spicesim.experiment.footprint import BLOCKS, Footprint, LayerFootprint
+from spicesim.experiment.run import Experiment
 from spicesim.metrics import compare_codes, largest, rms
 from spicesim.units import format_si
 

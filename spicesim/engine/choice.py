@@ -5,6 +5,7 @@ from spicesim.engine.exact import ExactEngine
 from spicesim.engine.fast import FastEngine
 from spicesim.engine.ideal import IdealEngine
 from spicesim.engine.protocol import Engine
+from spicesim.engine.sampled import SampledEngine
 from spicesim.engine.transistor import NgspiceEngine
 from spicesim.errors import SpecError
 from spicesim.ngspice.batch import BatchSimulator
@@ -16,12 +17,12 @@ def build_engine(
     name: str,
     calibration: Calibration,
     *,
-    wires: bool = True,
     threads: int = 1,
     simulator: BatchSimulator | None = None,
     jobs: int | None = None,
     tolerance: float | None = None,
     mismatch_seed: int | None = None,
+    t_read: float | None = None,
 ) -> Engine:
     """Build the engine that users ask for by a word.
 
@@ -31,8 +32,6 @@ def build_engine(
         The word.
     calibration : Calibration
         Of the chip.
-    wires : bool
-        Whether lines have resistance; only "exact" can leave it out.
     threads : int
         Threads of "fast" and "exact".
     simulator, jobs
@@ -40,25 +39,23 @@ def build_engine(
     tolerance : float, optional
         Of "fast": largest error of an output as a fraction of its converter's range.
     mismatch_seed : int, optional
-        Of the chip whose blocks "exact" and "fast" draw; by default all are nominal.
+        Of the chip whose blocks are drawn; by default all are nominal.
+    t_read : float, optional
+        Sample so long after the change of codes, settled or not [s]; by default settled.
 
     Raises
     ------
     SpecError
         If there is no such engine, or it cannot do what is asked.
     """
-    if mismatch_seed is not None and name not in ("exact", "fast"):
-        raise SpecError(f"only the engines 'exact' and 'fast' draw mismatch, not {name!r}; leave the seed out")
-    if not wires and name != "exact":
-        raise SpecError(f"only the engine 'exact' can leave out the wires, not {name!r}")
-    if tolerance is not None and name != "fast":
-        raise SpecError(f"only the engine 'fast' takes a tolerance, not {name!r}; leave it out")
     if name == "ideal":
         return IdealEngine(calibration.chip)
     if name == "exact":
-        return ExactEngine(calibration, wires=wires, threads=threads, mismatch_seed=mismatch_seed)
+        if t_read is not None:
+            return SampledEngine(calibration, t_read, mismatch_seed=mismatch_seed)
+        return ExactEngine(calibration, threads=threads, mismatch_seed=mismatch_seed)
     if name == "ngspice":
         return NgspiceEngine(calibration, simulator=simulator, jobs=jobs)
-    if name == "fast":
+    if name == "fast" and t_read is None:
         return FastEngine(calibration, tolerance=tolerance, threads=threads, mismatch_seed=mismatch_seed)
     raise SpecError(f"no engine {name!r}; there are: ideal, fast, exact, ngspice")

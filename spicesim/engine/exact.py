@@ -38,8 +38,6 @@ class ExactEngine(Engine):
     ----------
     calibration : Calibration
         Of the chip.
-    wires : bool
-        Whether lines have resistance; without, what wires cost can be told.
     threads : int
         Threads to spread a batch over.
     mismatch_seed : int, optional
@@ -51,11 +49,10 @@ class ExactEngine(Engine):
         If mismatch is asked for and was not calibrated.
     """
 
-    def __init__(
-        self, calibration: Calibration, *, wires: bool = True, threads: int = 1, mismatch_seed: int | None = None
-    ) -> None:
-        self.name = "exact" if wires else "exact without wires"
-        self._calibration, self._wires, self._threads = calibration, wires, threads
+    name = "exact"
+
+    def __init__(self, calibration: Calibration, *, threads: int = 1, mismatch_seed: int | None = None) -> None:
+        self._calibration, self._threads = calibration, threads
         self._mismatch = None if mismatch_seed is None else calibration.require_mismatch()
         self._seed = mismatch_seed
 
@@ -71,5 +68,5 @@ class ExactEngine(Engine):
                 rows, columns, polarity=tile.polarity, r_feedback=tile.r_feedback, seed=self._seed, name=tile.place
             )
             g = instance.compensated(g, self._calibration.cell.g_limits)
-        model = self._calibration.tile(g, tile.polarity, tile.r_feedback, wires=self._wires, instance=instance)
+        model = self._calibration.tile(g, tile.polarity, tile.r_feedback, instance=instance)
         return ExactTile(tile=tile, model=model, threads=self._threads)

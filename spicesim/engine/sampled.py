@@ -7,6 +7,7 @@ import numpy as np
 from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.transient import TileTransient
 from spicesim.calibration.calibration import Calibration
+from spicesim.engine.exact import ExactEngine
 from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile
 from spicesim.errors import SpecError
 
@@ -55,6 +56,8 @@ class SampledEngine(Engine):
         Of the chip, with its settling.
     t_read : float
         Time from the change of codes to the sample [s].
+    mismatch_seed : int, optional
+        As :class:`~spicesim.engine.ExactEngine`.
 
     Raises
     ------
@@ -64,10 +67,11 @@ class SampledEngine(Engine):
         If the settling was not calibrated.
     """
 
-    def __init__(self, calibration: Calibration, t_read: float) -> None:
+    def __init__(self, calibration: Calibration, t_read: float, *, mismatch_seed: int | None = None) -> None:
         if not 0 < t_read < np.inf:
             raise SpecError(f"t_read must be a time > 0 s, got {t_read}")
-        calibration.require_settling()
+        self._settling = calibration.require_settling()
+        self._exact = ExactEngine(calibration, mismatch_seed=mismatch_seed)
         self.name = f"exact at {1e9 * t_read:.4g} ns"
         self._calibration, self._t_read = calibration, t_read
 
@@ -79,10 +83,9 @@ class SampledEngine(Engine):
         ValidityError
             If a line's own time constant is too long for the model.
         """
-        g = self._calibration.cell.program(tile.g)
         return SampledTile(
             tile=tile,
-            transient=self._calibration.transient(g, tile.polarity, tile.r_feedback),
+            transient=TileTransient(self._exact.prepare(tile).model, self._settling),
             rest=0 if tile.polarity == "unipolar" else 2 ** (self._calibration.chip.dac.bits - 1),
             t_read=self._t_read,
         )

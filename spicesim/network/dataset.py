@@ -25,6 +25,11 @@ class Dataset:
     calibration_inputs: Array | None
     """Typical inputs to fit ranges on, if there are any."""
 
+    def arrays(self) -> dict[str, Array]:
+        """Return all arrays by the names that they have in a file."""
+        others = {"y": self.labels, "x_calibration": self.calibration_inputs}
+        return self.inputs | {name: array for name, array in others.items() if array is not None}
+
     def first(self, count: int | None) -> "Dataset":
         """Keep the first `count` inputs; all if None."""
         if count is None:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from spicesim.budget import Budget
 from spicesim.calibration.calibration import Calibration
+from spicesim.experiment.budget import Budget
 from spicesim.report.budget import budget_section
 from spicesim.report.calibration import calibration_sections
 from spicesim.report.chip import chip_section

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from spicesim.ablation import SOURCES
-from spicesim.budget import CONFIDENCE, Budget, Estimate, Variant
+from spicesim.experiment.ablation import SOURCES
+from spicesim.experiment.budget import CONFIDENCE, Budget, Estimate, Variant
 from spicesim.plots import plot_budget
 from spicesim.report.numbers import percent
 from spicesim.report.page import Column, Illustration, Section, Table

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from spicesim.footprint import BLOCKS, Footprint
+from spicesim.experiment.footprint import BLOCKS, Footprint
 from spicesim.plots import plot_shares
 from spicesim.report.numbers import percent, quantity
 from spicesim.report.page import Column, Facts, Illustration, Section, Table

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from spicesim.audit import SEEN, UNSEEN, Audit
 from spicesim.bound import CONFIDENCE
-from spicesim.findings import Findings, IrDropMap, TileUse
+from spicesim.experiment.findings import Findings, IrDropMap, TileUse
 from spicesim.network.result import LayerStats
 from spicesim.plots import (
     plot_accuracies,

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.experiment import Experiment
-from spicesim.findings import Findings
+from spicesim.experiment.findings import Findings
+from spicesim.experiment.run import Experiment
+from spicesim.experiment.study import Study
 from spicesim.report.network import AccuracyRow, NetworkReport
-from spicesim.study import Study
 
 __all__ = ["describe_run"]
 

@@ -12,7 +12,7 @@ from spicesim.engine import DeviceEngine, IdealEngine, Tile
 from spicesim.errors import SpecError
 from spicesim.network import compile_network, digits_network, load_digits
 from spicesim.network.dataset import Dataset
-from spicesim.study import run_study
+from spicesim.experiment.study import run_study
 
 CHIP = preset("gf180-1t1r").changed(array={"rows": 64, "columns": 64}, dac={"bits": 10}, adc={"bits": 12})
 LIMITS = (1e-6, 45e-6)

@@ -10,7 +10,7 @@ from spicesim.behavioural.energy import AdcEnergy, AmplifierEnergy, DacEnergy, E
 from spicesim.chip import preset
 from spicesim.engine import IdealEngine
 from spicesim.errors import CalibrationError, SpecError
-from spicesim.footprint import BLOCKS, estimate_footprint
+from spicesim.experiment.footprint import BLOCKS, estimate_footprint
 from spicesim.netlist.area import Layout, block_areas, find_area
 from spicesim.network import compile_network, digits_network, load_digits
 

@@ -11,8 +11,8 @@ from spicesim.behavioural.converter import AdcRange
 from spicesim.calibration.calibration import Calibration
 from spicesim.engine import ExactEngine, IdealEngine
 from spicesim.errors import StorageError
-from spicesim.experiment import run_experiment
-from spicesim.findings import Findings, IrDropMap, TileUse, gather_findings
+from spicesim.experiment.run import run_experiment
+from spicesim.experiment.findings import Findings, IrDropMap, TileUse, gather_findings
 from spicesim.netlist import build_cell
 from spicesim.network import compile_network, digits_network, load_digits
 from spicesim.network.dataset import Dataset

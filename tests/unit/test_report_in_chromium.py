@@ -7,9 +7,9 @@ from html import unescape
 import numpy as np
 import pytest
 
-from spicesim.budget import Budget, Variant
-from spicesim.findings import Findings, IrDropMap, TileUse
-from spicesim.footprint import BLOCKS, Footprint, LayerFootprint
+from spicesim.experiment.budget import Budget, Variant
+from spicesim.experiment.findings import Findings, IrDropMap, TileUse
+from spicesim.experiment.footprint import BLOCKS, Footprint, LayerFootprint
 from spicesim.report import NetworkReport, write_network_report
 
 

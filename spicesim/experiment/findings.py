@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.budget import Budget
-from spicesim.calibration.calibration import Calibration
 from spicesim.engine import ExactEngine
-from spicesim.experiment import Experiment
-from spicesim.footprint import Footprint
+from spicesim.experiment.budget import Budget
+from spicesim.experiment.footprint import Footprint
+from spicesim.experiment.outcome import Experiment
 from spicesim.network import Network
 from spicesim.network.result import SampledMvm
 
@@ -87,7 +86,12 @@ class Findings:
 
 
 def gather_findings(
-    network: Network, experiment: Experiment, *, budget: Budget | None = None, footprint: Footprint | None = None
+    network: Network,
+    experiment: Experiment,
+    exact: ExactEngine | None,
+    *,
+    budget: Budget | None = None,
+    footprint: Footprint | None = None,
 ) -> Findings:
     """Gather what is known of a run.
 
@@ -97,11 +101,13 @@ def gather_findings(
         The network that ran, with ranges fitted.
     experiment : Experiment
         The run; its sampled products give the voltage maps.
+    exact : ExactEngine or None
+        The circuit of the chip that ran; None if nobody calibrated it.
     budget, footprint
         What more was found.
     """
-    array, calibration = experiment.calibration.chip.array, experiment.calibration
-    maps = map_ir_drops(experiment.result.samples, calibration) if isinstance(calibration, Calibration) else ()
+    array = experiment.calibration.chip.array
+    maps = () if exact is None else map_ir_drops(experiment.result.samples, exact)
     uses = [
         TileUse(layer=layer.name, rows=tile.g.shape[0], columns=tile.g.shape[1])
         for layer, tiles in zip(network.layers, network.tiles(), strict=True)
@@ -112,23 +118,23 @@ def gather_findings(
     )
 
 
-def map_ir_drops(samples: tuple[SampledMvm, ...], calibration: Calibration) -> tuple[IrDropMap, ...]:
+def map_ir_drops(samples: tuple[SampledMvm, ...], exact: ExactEngine) -> tuple[IrDropMap, ...]:
     """Solve sampled products again; of each layer keep the one that loses most, of layers those that do.
 
     Parameters
     ----------
     samples : tuple of SampledMvm
         What the network did.
-    calibration : Calibration
-        Of the chip.
+    exact : ExactEngine
+        The circuit of the chip.
     """
-    engine, worst = ExactEngine(calibration), dict[str, IrDropMap]()
+    worst = dict[str, IrDropMap]()
 
     def size(drop: IrDropMap) -> float:
         return abs(drop.worst[2])
 
     for sample in samples:
-        state = engine.prepare(sample.tile).model.solve(np.asarray(sample.codes)[None, :], fields=True)
+        state = exact.prepare(sample.tile).model.solve(np.asarray(sample.codes)[None, :], fields=True)
         assert state.solution.cell_voltages is not None
         loss = state.v_word_line[0][:, None] - state.v_in[0][None, :] - state.solution.cell_voltages[0]
         found = IrDropMap(name=sample.tile.name, loss=loss, input_name="the sampled input that loses most")

@@ -10,14 +10,13 @@ import numpy.typing as npt
 from scipy.special import ndtri, stdtrit
 from tqdm import tqdm
 
-from spicesim.ablation import CIRCUIT, SOURCES, ablate_calibration, ablate_device, device_sources
-from spicesim.calibration.calibration import Calibration
-from spicesim.devices import DeviceModel
-from spicesim.engine import DeviceEngine, Engine, NoisyEngine, build_engine
 from spicesim.errors import SpecError
+from spicesim.experiment.ablation import CIRCUIT, SOURCES, ablate_calibration, ablate_device, device_sources
+from spicesim.experiment.chip import ChipMaker
 from spicesim.network import Network, compile_network
 from spicesim.network.compiled import CHUNK, Inputs
 from spicesim.network.dataset import Dataset
+from spicesim.network.uncalibrated import calibrated
 
 __all__ = ["CONFIDENCE", "Budget", "Estimate", "Variant", "run_budget"]
 
@@ -88,6 +87,8 @@ class Budget:
     """Chips run, if anything in them is random."""
     seed: int
     """Of the first, and of the bootstrap."""
+    title: str = ""
+    """The run that is explained."""
 
     def _powers(self, rows: npt.NDArray[np.int64], chips: npt.NDArray[np.int64]) -> dict[str, float]:
         """Return all powers of some inputs and chips, each with the multiplicity it has there."""
@@ -169,6 +170,7 @@ class Budget:
             return {"accuracy": variant.accuracy, "cosine": variant.cosine, "snr_db": snr}
 
         return {
+            "run": self.title,
             "confidence": CONFIDENCE,
             "inputs": len(self.digital),
             "chips": self.chips,
@@ -194,37 +196,38 @@ class Budget:
 class _Bench:
     """What all variants share."""
 
+    maker: ChipMaker
     network: Network
     model: Any
-    options: dict[str, Any]
     dataset: Dataset
-    calibration: Calibration
     digital: Floats
-    engine: str
-    device: DeviceModel | None
-    time: float
-    seeds: Sequence[int]
-    gains: bool
 
     def run(self, sources: tuple[str, ...]) -> Variant:
         """Run the network on chips that have these imperfections."""
-        calibration = ablate_calibration(self.calibration, sources)
-        network = compile_network(self.model, calibration, **self.options)
+        plan, real = self.maker.plan, calibrated(self.maker.calibration)
+        device = None if self.maker.device is None else ablate_device(self.maker.device, plan.time, sources)
+        maker = self.maker.without(
+            ablate_calibration(real, sources),
+            device,
+            mismatch=plan.mismatch if "mismatch" in sources else None,
+            noise="circuit noise" in sources,
+            time=plan.time if "drift" in sources else 0.0,
+        )
+        network = compile_network(self.model, maker.calibration, **plan.mapping.options)
         assert self.network.ranges is not None
-        bits = calibration.chip.adc.bits
+        bits = maker.calibration.chip.adc.bits
         network.use_ranges([replace(own, adc=replace(own.adc, bits=bits)) for own in self.network.ranges])
-        random = [name for name in sources if name not in CIRCUIT]
-        device = None if self.device is None else ablate_device(self.device, self.time, sources)
         typical: Inputs | None = self.dataset.calibration_inputs
         if typical is None:
             typical = self.dataset.first(CHUNK).inputs
         errors, logits, signal, noise = [], [], np.zeros(len(network.layers)), np.zeros(len(network.layers))
-        for seed in self.seeds if random else self.seeds[:1]:
-            engine = self._circuit(calibration, sources, seed)
-            chip, start = self._chips(engine, calibration, device, seed, drifts="drift" in sources)
-            if self.gains:
-                network.fit_gains(typical, start)
-            result = network.run(self.dataset.inputs, chip)
+        random = [name for name in sources if name not in CIRCUIT]
+        for seed in plan.seeds if random else plan.seeds[:1]:
+            chip = maker.make(network, seed)
+            network.clear_gains()
+            if plan.has_gains:
+                network.fit_gains(typical, chip.fitted)
+            result = network.run(self.dataset.inputs, chip.engine)
             found = _flat(result.logits)
             logits.append(result.logits)
             errors.append(found - self.digital)
@@ -243,75 +246,36 @@ class _Bench:
             accuracy=accuracy,
         )  # fmt: skip
 
-    def _circuit(self, calibration: Calibration, sources: tuple[str, ...], seed: int) -> Engine:
-        """Return what multiplies on the chip of a seed, its devices left out."""
-        engine = build_engine(self.engine, calibration, mismatch_seed=seed if "mismatch" in sources else None)
-        if "circuit noise" in sources:
-            engine = NoisyEngine(engine, calibration.require_noise(), seed=seed)
-        return engine
-
-    def _chips(
-        self, engine: Engine, calibration: Calibration, device: DeviceModel | None, seed: int, *, drifts: bool
-    ) -> tuple[Engine, Engine]:
-        """Return the chip when used, and right after programming, when gains are fitted."""
-        if device is None:
-            return engine, engine
-        limits, time = calibration.conductance_range, self.time if drifts else 0.0
-        options: dict[str, Any] = {"compensate": device.drift is not None, "box": calibration.conductance_limits}
-        chip = DeviceEngine(engine, calibration.chip, device, limits, seed=seed, time=time, **options)
-        if time == 0:
-            return chip, chip
-        return chip, DeviceEngine(engine, calibration.chip, device, limits, seed=seed, time=0.0, **options)
-
 
 def _flat(outputs: npt.NDArray[Any]) -> Floats:
     return np.asarray(outputs, dtype=float).reshape(len(outputs), -1)
 
 
 def run_budget(
+    maker: ChipMaker,
+    network: Network,
     model: Any,
     dataset: Dataset,
-    calibration: Calibration,
     *,
-    engine: str = "fast",
-    device: DeviceModel | None = None,
-    time: float = 0.0,
-    seeds: Sequence[int] = (0,),
-    mismatch: bool = False,
-    noise: bool = False,
-    gains: bool = True,
     sources: Sequence[str] | None = None,
     progress: bool = False,
-    **options: Any,
 ) -> Budget:
-    """Run a network on a chip with all, none, each alone and all but each of the chip's imperfections.
+    """Run a network on the chips of a plan with all, none, each alone and all but each of their imperfections.
 
     Parameters
     ----------
+    maker : ChipMaker
+        Of the plan's chips. The circuit's model, the engine exact, stands for ngspice.
+    network : Network
+        As it runs on them, with ranges fitted.
     model : str, Path or ModelProto
-        The network.
+        What it was compiled from.
     dataset : Dataset
         Inputs; labels and calibration inputs if there are any.
-    calibration : Calibration
-        Of the chip.
-    engine : {"fast", "exact"}
-        What multiplies.
-    device : DeviceModel, optional
-        Statistics of real devices.
-    time : float
-        Time from programming to use [s].
-    seeds : sequence of int
-        One a chip, if anything in it is random.
-    mismatch, noise : bool
-        Whether the chip's blocks differ, and its outputs are noisy, as calibrated.
-    gains : bool
-        Whether each of the chips gets digital gains of its own.
     sources : sequence of str, optional
-        Of :data:`spicesim.ablation.SOURCES`, those that the chip has; by default all that it can have.
+        Of :data:`spicesim.experiment.ablation.SOURCES`, those to tell apart; by default all that the chips have.
     progress : bool
         Whether to show progress on standard error.
-    **options
-        As for :func:`spicesim.network.compile_network`; not the calibration inputs, which are of the data set.
 
     Returns
     -------
@@ -321,32 +285,23 @@ def run_budget(
     Raises
     ------
     SpecError
-        If the engine has no imperfections to take away, there is no seed, or the chip cannot have a source.
-    NetworkError
-        If the data do not fit the network.
+        If the chips cannot have a source.
     CalibrationError
         If mismatch or noise are asked for and were not calibrated.
     """
-    if mismatch:
+    plan, calibration = maker.plan, calibrated(maker.calibration)
+    if plan.mismatch is not None:
         calibration.require_mismatch()
-    if noise:
+    if plan.noise:
         calibration.require_noise()
-    if engine not in ("fast", "exact"):
-        raise SpecError(f"a budget takes imperfections from the engine 'fast' or 'exact', not {engine!r}")
-    if not seeds:
-        raise SpecError("a budget needs one seed at least")
-    network = compile_network(model, calibration, **options)
-    if dataset.calibration_inputs is None:
-        network.fit_on_first(dataset.inputs)
-    else:
-        network.fit_ranges(dataset.calibration_inputs)
+    if plan.engine == "ngspice":
+        maker = maker.without(calibration, maker.device, engine="exact")
     digital = _flat(network.run_digital(dataset.inputs))
-    bench = _Bench(
-        network=network, model=model, options=options, dataset=dataset, calibration=calibration, digital=digital,
-        engine=engine, device=device, time=time, seeds=tuple(seeds), gains=gains,
-    )  # fmt: skip
-    own = () if device is None else device_sources(device, time)
-    has = {*CIRCUIT, *own, *(["mismatch"] if mismatch else []), *(["circuit noise"] if noise else [])}
+    bench = _Bench(maker=maker, network=network, model=model, dataset=dataset, digital=digital)
+    own = () if maker.device is None else device_sources(maker.device, plan.time)
+    random = {"mismatch": plan.mismatch is not None, "circuit noise": plan.noise}
+    circuit = [name for name in CIRCUIT if name != "wires" or plan.wires]
+    has = {*circuit, *own, *(name for name, is_there in random.items() if is_there)}
     possible = tuple(name for name in SOURCES if name in has)
     if strange := [name for name in sources or () if name not in possible]:
         raise SpecError(f"this chip has no imperfection {strange[0]!r}; it has: {', '.join(possible)}")
@@ -364,6 +319,7 @@ def run_budget(
         whole=found["whole"],
         alone={name: found[f"alone {name}"] for name in sources},
         without={name: found[f"without {name}"] for name in sources},
-        chips=len(seeds) if set(sources) - set(CIRCUIT) else 1,
-        seed=seeds[0],
+        chips=plan.chips if set(sources) - set(CIRCUIT) else 1,
+        seed=plan.seed,
+        title=plan.title,
     )

@@ -1,29 +1,21 @@
-"""One run of a network on a chip: its result, its audit, and the document that keeps their numbers."""
+"""What came out of one chip: the network's result, its audit, and the document that keeps their numbers."""
 
 import math
-import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.audit import Audit, audit_samples
+from spicesim.audit import Audit
 from spicesim.bound import share_interval
 from spicesim.calibration.calibration import Calibration
-from spicesim.engine import Engine
-from spicesim.network import Network, Result
-from spicesim.network.compiled import CHUNK, Inputs
+from spicesim.network import Result
 from spicesim.network.dataset import Dataset
-from spicesim.network.uncalibrated import UncalibratedChip, calibrated
-from spicesim.ngspice.batch import BatchSimulator
+from spicesim.network.uncalibrated import UncalibratedChip
 from spicesim.provenance import cpu_name, now
 
-__all__ = ["Experiment", "run_experiment"]
-
-MAPPED = 32
-"""Products to keep of a run without an audit, for maps of voltages."""
+__all__ = ["Experiment"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -42,8 +34,12 @@ class Experiment:
     """Its audit, if one was asked for."""
     seconds: float
     """Time of the run, preparation, audit and digital run left out [s]."""
+    preparation_seconds: float
+    """Time in which tiles were prepared, and gains fitted [s]."""
+    forms: tuple[tuple[str, ...], ...]
+    """How the products of each layer's tiles are computed, such as "exact"."""
     seed: int
-    """Seed of the audit's sample."""
+    """Seed of the chip."""
 
     @property
     def accuracy(self) -> float | None:
@@ -73,6 +69,7 @@ class Experiment:
                 "name": s.name,
                 "op": s.op,
                 "tiles": s.tiles,
+                "forms": list(forms),
                 "rows": s.rows,
                 "columns": s.columns,
                 "products": s.mvms,
@@ -87,17 +84,17 @@ class Experiment:
                 "adc_high": s.adc.high,
                 "gain": None if s.gain is None else dict(zip(("min", "median", "max"), s.gain, strict=True)),
             }
-            for s in stats.layers
+            for s, forms in zip(stats.layers, self.forms, strict=True)
         ]
         chip = self.calibration.chip
         return {
-            "schema_version": 1,
             "engine": self.result.engine,
             "images": stats.images,
             "accuracy": self.accuracy,
             "accuracy_interval": None if self.accuracy is None else self.interval(self.accuracy),
             "digital_accuracy": self.digital_accuracy,
             "seconds": self.seconds,
+            "seconds_preparation": self.preparation_seconds,
             "tile_products": stats.mvms,
             "seconds_per_product": self.product_seconds,
             "layers": layers,
@@ -144,79 +141,3 @@ def _audit_document(audit: Audit) -> dict[str, Any]:
         },
         "ngspice_seconds_per_product": audit.ngspice_seconds,
     }
-
-
-def run_experiment(
-    network: Network,
-    dataset: Dataset,
-    calibration: Calibration | UncalibratedChip,
-    engine: Engine,
-    *,
-    gains: Engine | None = None,
-    audit: int = 0,
-    seed: int = 0,
-    simulator: BatchSimulator | None = None,
-    jobs: int | None = None,
-    progress: bool = False,
-    worst_path: str | Path | None = None,
-) -> Experiment:
-    """Run a network on a data set, digitally beside it, and audit it.
-
-    Parameters
-    ----------
-    network : Network
-        Compiled for the chip.
-    dataset : Dataset
-        Inputs and labels.
-    calibration : Calibration or UncalibratedChip
-        Of the chip.
-    engine : Engine
-        What multiplies vectors by tiles.
-    gains : Engine, optional
-        On which to fit digital gains first, of the calibration inputs or else of the first ones; none by default.
-    audit : int
-        Products to do again in ngspice.
-    seed : int
-        Seed of their sample.
-    simulator, jobs
-        Time-out and parallelism of the audit.
-    progress : bool
-        Whether to show progress on standard error.
-    worst_path : str or Path, optional
-        Where to write the netlist of the audited product with the largest error.
-
-    Raises
-    ------
-    NetworkError
-        If the data do not fit the network, or an audit is asked for of a chip that nobody calibrated.
-    SimulationError
-        If a simulation of the audit fails.
-    """
-    typical: Inputs | None = dataset.calibration_inputs
-    if network.ranges is None:
-        if typical is None:
-            typical = network.fit_on_first(dataset.inputs)
-        else:
-            network.fit_ranges(typical)
-    network.clear_gains()
-    if gains is not None:
-        network.fit_gains(dataset.first(CHUNK).inputs if typical is None else typical, gains)
-    network.prepare(engine, progress=progress)
-    start = time.monotonic()
-    result = network.run(dataset.inputs, engine, sample=audit or MAPPED, seed=seed, progress=progress)
-    seconds = time.monotonic() - start
-    audited = None
-    if audit:
-        audited = audit_samples(
-            result.samples, calibrated(calibration), simulator=simulator, jobs=jobs,
-            progress="audit" if progress else "", worst_path=worst_path,
-        )  # fmt: skip
-    return Experiment(
-        calibration=calibration,
-        dataset=dataset,
-        result=result,
-        digital=network.run_digital(dataset.inputs),
-        audit=audited,
-        seconds=seconds,
-        seed=seed,
-    )

@@ -176,6 +176,7 @@ def estimate_footprint(
     inputs: Inputs,
     calibration: Calibration,
     engine: Engine,
+    exact: ExactEngine,
     *,
     t_read: float | None = None,
     columns_per_adc: int = 1,
@@ -195,6 +196,8 @@ def estimate_footprint(
         Of the chip, with energies.
     engine : Engine
         What runs the network to find the products.
+    exact : ExactEngine
+        The circuit of the same chip, which tells what each of them takes.
     t_read : float, optional
         Time from a change of codes to the sample [s]; by default the longest that a sample of changes takes to settle
         within .2 % of full scale, for which the calibration must have settling.
@@ -220,7 +223,7 @@ def estimate_footprint(
         )
     if columns_per_adc < 1 or (t_read is not None and not (0 < t_read < math.inf)):
         raise SpecError(f"t_read and columns_per_adc must be positive, got {t_read} s and {columns_per_adc}")
-    model, areas, exact = calibration.energy, block_areas(calibration.chip, layout), ExactEngine(calibration)
+    model, areas = calibration.energy, block_areas(calibration.chip, layout)
     result = network.run(inputs, engine, sample=products, seed=seed)
     by_layer: dict[str, list[SampledMvm]] = defaultdict(list)
     for sample in result.samples:

@@ -1,0 +1,171 @@
+"""The chip of a plan: which variant of the calibration, and the stack of engines. The only place that stacks them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from spicesim.calibration.calibration import Calibration
+from spicesim.device_presets import DEVICES, device_preset
+from spicesim.devices import DeviceModel
+from spicesim.engine import DeviceEngine, Engine, ExactEngine, IdealEngine, MixedEngine, NoisyEngine
+from spicesim.engine.choice import build_engine
+from spicesim.engine.noisy import T_PRODUCT
+from spicesim.errors import SpecError
+from spicesim.experiment.own_code import load_own
+from spicesim.experiment.plan import ENGINES, RunPlan
+from spicesim.network import Network
+from spicesim.network.uncalibrated import UncalibratedChip, calibrated
+from spicesim.ngspice.batch import BatchSimulator
+
+__all__ = ["BuiltChip", "ChipMaker", "chip_variant", "find_device"]
+
+
+def find_device(plan: RunPlan) -> DeviceModel | None:
+    """Return the statistics of a plan's devices, None without.
+
+    Raises
+    ------
+    SpecError
+        If code of the user's own is none.
+    """
+    if plan.device is None or plan.device in DEVICES:
+        return None if plan.device is None else device_preset(plan.device)
+    found = load_own(plan.device)
+    model = found() if callable(found) else found
+    if not isinstance(model, DeviceModel):
+        raise SpecError(f"{plan.device!r} must be a spicesim.devices.DeviceModel, or make one; got {type(model)}")
+    return model
+
+
+def chip_variant(plan: RunPlan, calibration: Calibration | UncalibratedChip) -> Calibration | UncalibratedChip:
+    """Return the calibration at the plan's corner and temperature, with or without wires.
+
+    Raises
+    ------
+    CalibrationError
+        If that was not calibrated.
+    NetworkError
+        If nobody calibrated the chip, and the plan asks for more than the engine ideal.
+    """
+    found = calibration
+    if plan.corner is not None or plan.temperature_c is not None:
+        found = calibrated(found).at(corner=plan.corner, temperature_c=plan.temperature_c)
+    if not plan.wires:
+        chip = calibrated(found).chip.changed(array={"r_word_line": 0.0, "r_bit_line": 0.0})
+        found = calibrated(found).model_copy(update={"chip": chip})
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BuiltChip:
+    """One chip, ready to multiply."""
+
+    engine: Engine
+    """What multiplies, in use."""
+    fitted: Engine
+    """The same right after programming, without the noise of circuits, which a fit averages over: for digital gains.
+    The circuit's model stands for ngspice, which would take days."""
+    exact: ExactEngine | None
+    """The circuit's model with the chip's own blocks, for what is asked of it besides; None if nobody calibrated it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChipMaker:
+    """Makes the chips of a plan.
+
+    Raises
+    ------
+    CalibrationError
+        If the plan asks for what was not calibrated.
+    """
+
+    plan: RunPlan
+    """The plan."""
+    calibration: Calibration | UncalibratedChip
+    """The variant that :func:`chip_variant` returned."""
+    device: DeviceModel | None
+    """Statistics of real devices."""
+    simulator: BatchSimulator | None = None
+    """Time-out of ngspice."""
+    jobs: int | None = None
+    """Simulations at a time."""
+
+    def make(self, network: Network, seed: int) -> BuiltChip:
+        """Make the chip of a seed, one of the plan's :attr:`~RunPlan.seeds`, for the network."""
+        plan = self.plan
+        circuit, fitted = self._circuit(network, seed, lambda word: word), None
+        if "ngspice" in (plan.engine, *plan.places.values()):
+            fitted = self._circuit(network, seed, lambda word: "exact" if word == "ngspice" else word)
+        engine, fitted = self._noisy(circuit, seed), fitted or circuit
+        if self.device is not None:
+            used = self._with_devices(engine, seed, plan.time)
+            # programmed and read at once: one chip, prepared once
+            same = engine is fitted and plan.time == 0
+            engine, fitted = used, used if same else self._with_devices(fitted, seed, 0.0)
+        exact = None
+        if isinstance(self.calibration, Calibration):
+            exact = ExactEngine(self.calibration, mismatch_seed=self.mismatch(seed))
+        return BuiltChip(engine=engine, fitted=fitted, exact=exact)
+
+    def mismatch(self, seed: int) -> int | None:
+        """Return the seed of the blocks of a chip; None if they are nominal."""
+        return None if self.plan.mismatch is None else self.plan.mismatch + seed - self.plan.seed
+
+    def _circuit(self, network: Network, seed: int, choose: Callable[[str], str]) -> Engine:
+        engines: dict[str, Engine] = {}
+
+        def find(word: str) -> Engine:
+            if word not in engines:
+                engines[word] = self._engine(word, seed)
+            return engines[word]
+
+        places: Mapping[str, str] = self.plan.places
+        chosen = {name: find(choose(word)) for place, word in places.items() for name in network.select(place)}
+        engine = find(choose(self.plan.engine))
+        return MixedEngine(engine, chosen) if chosen else engine
+
+    def _engine(self, word: str, seed: int) -> Engine:
+        plan = self.plan
+        if word == "ideal":
+            return IdealEngine(self.calibration.chip)
+        calibration = calibrated(self.calibration)
+        if word not in ENGINES:
+            made = load_own(word)(calibration)
+            if not isinstance(made, Engine):
+                raise SpecError(f"{word!r} must be a subclass of spicesim.engine.Engine; got {type(made).__name__}")
+            return made
+        return build_engine(
+            word, calibration, simulator=self.simulator, jobs=self.jobs, tolerance=plan.tolerance,
+            mismatch_seed=self.mismatch(seed), t_read=plan.t_read if plan.early else None,
+        )  # fmt: skip
+
+    def _noisy(self, engine: Engine, seed: int) -> Engine:
+        if not self.plan.noise:
+            return engine
+        calibration = calibrated(self.calibration)
+        converter = None if calibration.energy is None else calibration.energy.adc
+        t_product = T_PRODUCT
+        if self.plan.t_read is not None:
+            t_product = self.plan.t_read + (0.0 if converter is None else self.plan.columns_per_adc * converter.time)
+        return NoisyEngine(engine, calibration.require_noise(), seed=seed, t_product=t_product)
+
+    def _with_devices(self, engine: Engine, seed: int, time: float) -> DeviceEngine:
+        assert self.device is not None
+        return DeviceEngine(
+            engine, self.calibration.chip, self.device, self.calibration.conductance_range, seed=seed, time=time,
+            compensate=self.plan.drift_compensation and self.device.drift is not None,
+            box=self.calibration.conductance_limits,
+        )  # fmt: skip
+
+    def without(self, calibration: Calibration, device: DeviceModel | None, **changes: object) -> "ChipMaker":
+        """Return what makes the same chips with some imperfections taken away.
+
+        Parameters
+        ----------
+        calibration : Calibration
+            Without those of the circuit.
+        device : DeviceModel or None
+            Without those of devices.
+        **changes
+            Fields of the plan that the rest are taken away by.
+        """
+        return replace(self, plan=self.plan.model_copy(update=changes), calibration=calibration, device=device)

@@ -1,0 +1,322 @@
+"""A run: the chips of a plan, one after the other, and the document that keeps all their numbers."""
+
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from scipy.special import stdtrit
+
+from spicesim.audit import audit_samples
+from spicesim.calibration.calibration import Calibration
+from spicesim.devices import DeviceModel
+from spicesim.errors import NetworkError, SpecError
+from spicesim.experiment.budget import run_budget
+from spicesim.experiment.chip import BuiltChip, ChipMaker, chip_variant, find_device
+from spicesim.experiment.findings import Findings, gather_findings
+from spicesim.experiment.footprint import estimate_footprint
+from spicesim.experiment.outcome import Experiment
+from spicesim.experiment.plan import RunPlan
+from spicesim.network import Network, compile_network
+from spicesim.network.compiled import CHUNK, Inputs
+from spicesim.network.dataset import Dataset, load_dataset
+from spicesim.network.uncalibrated import UncalibratedChip, calibrated
+from spicesim.ngspice.batch import BatchSimulator
+
+__all__ = ["CONFIDENCE", "Run", "Subject", "run"]
+
+CONFIDENCE = 0.95
+"""Of the intervals."""
+MAPPED = 32
+"""Products to keep of a run without an audit, for maps of voltages."""
+TYPICAL = 16
+"""Inputs whose products stand for all in energies."""
+
+Model = str | Path | onnx.ModelProto
+Data = str | Path | Dataset | Inputs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Subject:
+    """What a plan is run on; hashes say whether it is the same another time."""
+
+    model: Model
+    """The network."""
+    dataset: Dataset
+    """All inputs, and labels if there are any."""
+    calibration: Calibration | UncalibratedChip
+    """Of the chip, at its own condition."""
+    names: dict[str, str]
+    """Paths of "model", "data" and "calibration", of those that are files."""
+
+    def document(self) -> dict[str, Any]:
+        """Return paths and hashes."""
+        hashes = {
+            "model": _hash_model(self.model),
+            "data": _hash_arrays(self.dataset.arrays()),
+            "calibration": self.calibration.hash,
+        }
+        return {what: {"path": self.names.get(what), "hash": found} for what, found in hashes.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Run:
+    """What came out of a plan."""
+
+    plan: RunPlan
+    """The plan."""
+    subject: Subject
+    """What it was run on."""
+    calibration: Calibration | UncalibratedChip
+    """The variant of the chip that ran."""
+    device: DeviceModel | None
+    """Statistics of its devices."""
+    network: Network
+    """As it ran on the last chip."""
+    experiments: tuple[Experiment, ...]
+    """One a chip; the first is the one that is audited."""
+    findings: Findings
+    """What more is known of the first chip."""
+
+    @property
+    def first(self) -> Experiment:
+        """The first chip."""
+        return self.experiments[0]
+
+    @property
+    def accuracies(self) -> npt.NDArray[np.float64] | None:
+        """Accuracy of each chip; None without labels."""
+        found = [one.accuracy for one in self.experiments]
+        return None if None in found else np.array(found, dtype=float)
+
+    @property
+    def logit_errors(self) -> npt.NDArray[np.float64]:
+        """Of each chip, the root mean square of (analog - digital) over that of digital, of the first output."""
+        digital = self.first.digital.astype(float)
+        errors = [float(np.mean((one.result.logits - digital) ** 2)) for one in self.experiments]
+        return np.asarray(np.sqrt(np.array(errors) / np.mean(digital**2)))
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Student's confidence interval of the mean accuracy over such chips; None of one chip or without labels."""
+        accuracies = self.accuracies
+        if accuracies is None or len(accuracies) < 2:
+            return None
+        quantile = stdtrit(len(accuracies) - 1, (1 + CONFIDENCE) / 2)
+        reach = float(quantile * accuracies.std(ddof=1) / np.sqrt(len(accuracies)))
+        mean = float(accuracies.mean())
+        return max(mean - reach, 0.0), min(mean + reach, 1.0)
+
+    def document(self) -> dict[str, Any]:
+        """Return all numbers as plain data, ready for JSON: those of the first chip, and of all under "chips"."""
+        accuracies, device = self.accuracies, self.device
+        return {
+            "schema_version": 2,
+            "plan": self.plan.document(),
+            "subject": self.subject.document(),
+            **self.first.document(),
+            "chips": {
+                "seeds": list(self.plan.seeds),
+                "accuracies": None if accuracies is None else accuracies.tolist(),
+                "accuracy_mean": None if accuracies is None else float(accuracies.mean()),
+                "accuracy_interval": self.interval,
+                "confidence": CONFIDENCE,
+                "logit_errors": self.logit_errors.tolist(),
+                "outputs_hashes": [_hash_arrays(one.result.outputs) for one in self.experiments],
+            },
+            "device": None
+            if device is None
+            else {
+                "name": device.name,
+                "time": self.plan.time,
+                "drift_compensated": self.plan.drift_compensation and device.drift is not None,
+                "sources": list(device.sources),
+            },
+            **self.findings.document(),
+        }
+
+
+def run(
+    plan: RunPlan,
+    network: Model | Network,
+    data: Data,
+    calibration: Calibration | UncalibratedChip | str | Path | None = None,
+    *,
+    simulator: BatchSimulator | None = None,
+    jobs: int | None = None,
+    progress: bool = False,
+) -> Run:
+    """Run a network on the chips of a plan, digitally beside them, and audit the first.
+
+    Parameters
+    ----------
+    plan : RunPlan
+        What decides the result.
+    network : str, Path, ModelProto or Network
+        The network. A compiled one is compiled anew, by the plan, for the chip it was compiled for.
+    data : str, Path, Dataset, array_like or mapping of str to array_like
+        Inputs; a file or data set may hold labels and calibration inputs, too.
+    calibration : Calibration, UncalibratedChip, str or Path, optional
+        Of the chip; by default that of a compiled network.
+    simulator : BatchSimulator, optional
+        Gives the time-out of ngspice.
+    jobs : int, optional
+        Simulations at a time.
+    progress : bool
+        Whether to show progress on standard error.
+
+    Returns
+    -------
+    Run
+        All that came out.
+
+    Raises
+    ------
+    CalibrationError
+        If the plan asks for what was not calibrated.
+    NetworkError
+        If the data do not fit the network, or the plan asks a chip that nobody calibrated for more than ideal runs.
+    SpecError
+        If code of one's own is not what it must be.
+    SimulationError
+        If a simulation fails.
+    """
+    subject = _subject(network, data, calibration)
+    if plan.audit or plan.energy or plan.explain:
+        calibrated(subject.calibration)
+    variant, device = chip_variant(plan, subject.calibration), find_device(plan)
+    dataset = subject.dataset.first(plan.images)
+    compiled = compile_network(subject.model, variant, **plan.mapping.options)
+    typical = fit_ranges(compiled, dataset)
+    maker = ChipMaker(plan=plan, calibration=variant, device=device, simulator=simulator, jobs=jobs)
+    digital = compiled.run_digital(dataset.inputs)
+    experiments = list[Experiment]()
+    findings: Findings | None = None
+    for seed in plan.seeds:
+        chip = maker.make(compiled, seed)
+        experiment = _run_chip(plan, compiled, dataset, variant, chip, typical, digital, seed, progress)
+        if findings is None:
+            experiment = _audited(plan, experiment, maker, simulator, jobs, progress)
+            findings = _find(plan, compiled, experiment, maker, chip, subject, progress)
+        experiments.append(experiment)
+    assert findings is not None
+    return Run(
+        plan=plan, subject=subject, calibration=variant, device=device, network=compiled,
+        experiments=tuple(experiments), findings=findings,
+    )  # fmt: skip
+
+
+def fit_ranges(network: Network, dataset: Dataset) -> Inputs:
+    """Fit the converters' ranges on the data's calibration inputs, or its first ones; return those inputs."""
+    if dataset.calibration_inputs is None:
+        network.fit_on_first(dataset.inputs)
+        return dataset.first(CHUNK).inputs
+    network.fit_ranges(dataset.calibration_inputs)
+    return dataset.calibration_inputs
+
+
+def _run_chip(
+    plan: RunPlan, network: Network, dataset: Dataset, calibration: Calibration | UncalibratedChip, chip: BuiltChip,
+    typical: Inputs, digital: npt.NDArray[Any], seed: int, progress: bool,
+) -> Experiment:  # fmt: skip
+    start = time.monotonic()
+    network.clear_gains()
+    if plan.has_gains:
+        network.fit_gains(typical, chip.fitted)
+    prepared = network.prepare(chip.engine, progress=progress)
+    ready = time.monotonic()
+    result = network.run(dataset.inputs, chip.engine, sample=plan.audit or MAPPED, seed=plan.seed, progress=progress)
+    return Experiment(
+        calibration=calibration,
+        dataset=dataset,
+        result=replace(result, engine=plan.title),
+        digital=digital,
+        audit=None,
+        seconds=time.monotonic() - ready,
+        preparation_seconds=ready - start,
+        forms=tuple(tuple(tile.form for tile in layer) for layer in prepared),
+        seed=seed,
+    )
+
+
+def _audited(
+    plan: RunPlan, experiment: Experiment, maker: ChipMaker, simulator: BatchSimulator | None, jobs: int | None,
+    progress: bool,
+) -> Experiment:  # fmt: skip
+    """Do a sample of the chip's products again in ngspice, on its own transistors and at its own time."""
+    if not plan.audit:
+        return experiment
+    found = audit_samples(
+        experiment.result.samples, calibrated(experiment.calibration), simulator=simulator, jobs=jobs,
+        progress="audit" if progress else "", mismatch_seed=maker.mismatch(experiment.seed),
+        t_read=plan.t_read if plan.early else None,
+    )  # fmt: skip
+    return replace(experiment, audit=found)
+
+
+def _find(
+    plan: RunPlan, network: Network, experiment: Experiment, maker: ChipMaker, chip: BuiltChip, subject: Subject,
+    progress: bool,
+) -> Findings:  # fmt: skip
+    """Find what more the plan asks for, of the first chip."""
+    budget = footprint = None
+    if plan.explain is not None:
+        budget = run_budget(maker, network, subject.model, experiment.dataset.first(plan.explain), progress=progress)
+    if plan.energy:
+        assert chip.exact is not None
+        engine = chip.fitted if "ngspice" in (plan.engine, *plan.places.values()) else chip.engine
+        footprint = estimate_footprint(
+            network, experiment.dataset.first(TYPICAL).inputs, calibrated(experiment.calibration), engine, chip.exact,
+            t_read=plan.t_read, columns_per_adc=plan.columns_per_adc, seed=plan.seed,
+        )  # fmt: skip
+    return gather_findings(network, experiment, chip.exact, budget=budget, footprint=footprint)
+
+
+def _subject(
+    network: Model | Network, data: Data, calibration: Calibration | UncalibratedChip | str | Path | None
+) -> Subject:
+    from spicesim.calibration.calibration import load_calibration
+
+    names = {}
+    if isinstance(network, Network):
+        calibration = network.calibration if calibration is None else calibration
+        network = network.model
+    if calibration is None:
+        raise NetworkError("a run needs the calibration of a chip; give calibration=")
+    for what, found in (("model", network), ("data", data), ("calibration", calibration)):
+        if isinstance(found, str | Path):
+            names[what] = str(found)
+    if isinstance(calibration, str | Path):
+        calibration = load_calibration(calibration)
+    return Subject(model=network, dataset=_dataset(data), calibration=calibration, names=names)
+
+
+def _dataset(data: Data) -> Dataset:
+    if isinstance(data, Dataset):
+        return data
+    if isinstance(data, str | Path):
+        return load_dataset(data)
+    arrays = data if isinstance(data, Mapping) else {"x": data}
+    inputs = {name: np.asarray(array) for name, array in arrays.items()}
+    if not inputs:
+        raise SpecError("there are no inputs to run")
+    return Dataset(inputs=inputs, labels=None, calibration_inputs=None)
+
+
+def _hash_model(model: Model) -> str:
+    data = Path(model).read_bytes() if isinstance(model, str | Path) else model.SerializeToString(deterministic=True)
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def _hash_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+    total = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        total.update(f"{name} {array.dtype} {array.shape} ".encode())
+        total.update(array.tobytes())
+    return total.hexdigest()[:16]
