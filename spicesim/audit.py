@@ -5,14 +5,12 @@ Cells are programmed on either side by itself, in the circuit without the calibr
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from spicesim.bound import SampleBound, share_interval
 from spicesim.calibration.calibration import Calibration
-from spicesim.calibration.tiles import tile_outputs
 from spicesim.engine import NgspiceEngine, Tile
 from spicesim.errors import SpecError
 from spicesim.metrics import compare_codes, largest, rms
@@ -30,7 +28,7 @@ SEEN = "errors of the calibrated blocks and solvers, and of write-verify by the 
 """What an audit can see."""
 UNSEEN = (
     "what is the same on both sides: model cards, values of wires, supplies and references without impedance, "
-    "write-verify without error, and the ADC as an ideal quantiser; nor noise, mismatch, drift and settling"
+    "write-verify without error, and the ADC as an ideal quantiser; nor noise"
 )
 """What it cannot."""
 
@@ -128,7 +126,8 @@ def audit_samples(
     simulator: BatchSimulator | None = None,
     jobs: int | None = None,
     progress: str = "",
-    worst_path: str | Path | None = None,
+    mismatch_seed: int | None = None,
+    t_read: float | None = None,
 ) -> Audit:
     """Do sampled products again, each as a whole tile at transistor level.
 
@@ -144,8 +143,10 @@ def audit_samples(
         Simulations at a time.
     progress : str
         Label of a progress bar; none if empty.
-    worst_path : str or Path, optional
-        Where to write the netlist with the largest error.
+    mismatch_seed : int, optional
+        Of the chip that ran it, whose own transistors are drawn; by default they are nominal.
+    t_read : float, optional
+        Time from the change of codes to the samples, which transients find [s]; by default they have settled.
 
     Raises
     ------
@@ -156,7 +157,7 @@ def audit_samples(
     """
     if not samples:
         raise SpecError("there is nothing to audit: the run kept no sample; ask for one, such as --audit 16")
-    engine = NgspiceEngine(calibration, simulator=simulator)
+    engine = NgspiceEngine(calibration, simulator=simulator, t_read=t_read)
     tiles: dict[Tile, list[int]] = {}
     for k, sample in enumerate(samples):
         tiles.setdefault(sample.tile, []).append(k)
@@ -166,13 +167,11 @@ def audit_samples(
         netlists.update(zip(members, built, strict=True))
     ordered = [netlists[k] for k in range(len(samples))]
     results = run_all(ordered, simulator=simulator, jobs=jobs, progress=progress)
-    measured = [tile_outputs(calibration.chip, r, len(s.volts)) for r, s in zip(results, samples, strict=True)]
+    measured = [engine.outputs(r, len(s.volts)) for r, s in zip(results, samples, strict=True)]
     full_scale = [calibration.senseamp(sample.tile.r_feedback).full_scale for sample in samples]
     differences = [s.adc.codes(s.volts) - s.adc.codes(m) for s, m in zip(samples, measured, strict=True)]
     errors = [np.abs(s.volts - m).max() / f for s, m, f in zip(samples, measured, full_scale, strict=True)]
     worst = ordered[int(np.argmax(errors))]
-    if worst_path is not None:
-        worst.write(worst_path)
     columns = [len(sample.volts) for sample in samples]
     return Audit(
         count=len(samples),

@@ -1,5 +1,6 @@
 """Files that are there whole or not at all."""
 
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -9,7 +10,7 @@ from spicesim.errors import StorageError
 STANDARD_OUTPUT = "-"
 """Name of a file that stands for standard output."""
 
-__all__ = ["STANDARD_OUTPUT", "exists", "write_bytes", "write_text"]
+__all__ = ["STANDARD_OUTPUT", "exists", "write_bytes", "write_json", "write_text"]
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
@@ -49,6 +50,11 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 def write_text(path: str | Path, text: str) -> None:
     """Write a text file atomically, in UTF-8; errors as :func:`write_bytes`."""
     write_bytes(path, text.encode())
+
+
+def write_json(path: str | Path, document: object) -> None:
+    """Write plain data as a JSON file atomically; errors as :func:`write_bytes`."""
+    write_text(path, json.dumps(document, indent=1) + "\n")
 
 
 def exists(path: str | Path) -> bool:

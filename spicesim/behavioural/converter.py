@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from spicesim.errors import SpecError
 
-__all__ = ["POLARITIES", "AdcRange", "Polarity", "dac_codes", "dac_voltages"]
+__all__ = ["POLARITIES", "AdcRange", "Polarity", "dac_codes", "dac_voltages", "rest_code"]
 
 Polarity = Literal["unipolar", "bipolar"]
 """unipolar: code 0 is 0 V; bipolar: offset binary, the middle code is 0 V."""
@@ -83,6 +83,11 @@ def dac_codes(values: npt.ArrayLike, bits: int, scale: npt.ArrayLike, polarity: 
     steps = 2**bits if polarity == "unipolar" else 2 ** (bits - 1)
     zero = 0 if polarity == "unipolar" else 2 ** (bits - 1)
     return np.asarray(np.clip(np.rint(array / scale * steps) + zero, 0, 2**bits - 1), dtype=np.int64)
+
+
+def rest_code(polarity: Polarity, bits: int) -> int:
+    """Return the code of 0 V."""
+    return 0 if polarity == "unipolar" else 2 ** (bits - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,5 @@
 """The demo command: the main job from end to end, on the digits that ship with the package."""
 
-import json
 import time
 from pathlib import Path
 
@@ -13,11 +12,11 @@ from spicesim.calibration.tiles import tile_netlist
 from spicesim.chip import Chip, load_chip, preset, save_chip
 from spicesim.cli.options import jobs_option, open_calibration
 from spicesim.cli.tables import format_audit, format_checks, format_table
-from spicesim.engine import ExactEngine, IdealEngine
 from spicesim.errors import CalibrationError
-from spicesim.experiment.findings import Findings, gather_findings
-from spicesim.experiment.run import Experiment, run_experiment
-from spicesim.files import exists, write_text
+from spicesim.experiment.outcome import Experiment
+from spicesim.experiment.plan import RunPlan
+from spicesim.experiment.run import Run, Subject, run_subject
+from spicesim.files import exists, write_json
 from spicesim.netlist import build_cell, build_column, build_crossbar, build_dac, build_senseamp
 from spicesim.network import Network, compile_network, digits_network, load_digits
 from spicesim.network.dataset import Dataset
@@ -44,19 +43,19 @@ def demo(output: str, preset_name: str, kind: str, audit_count: int, seed: int, 
     folder = Path(output)
     chip = _describe(folder / "chip.toml", preset_name)
     calibration = _calibrate(chip, folder / "chip.cal.json", jobs)
-    network = compile_network(digits_network("cnn" if kind == "cnn" else "mlp"), calibration)
+    model = digits_network("cnn" if kind == "cnn" else "mlp")
+    network = compile_network(model, calibration)
     digits = load_digits()
     dataset = Dataset(inputs={"x": digits.x}, labels=digits.y, calibration_inputs=digits.x_calibration)
     network.fit_ranges(digits.x_calibration)
     _write_netlists(calibration, network, folder / "netlists")
     click.echo(f"network    {kind.upper()} on {len(digits.y)} handwritten digits it was not trained on")
-    ideal = run_experiment(network, dataset, calibration, IdealEngine(chip), progress=True)
-    no_wires = run_experiment(network, dataset, calibration, ExactEngine(calibration, wires=False), progress=True)
-    circuit = run_experiment(
-        network, dataset, calibration, ExactEngine(calibration), audit=audit_count, seed=seed, jobs=jobs, progress=True
-    )
-    findings = gather_findings(network, circuit)
-    _write_results(folder, kind, {"ideal": ideal, "no_wires": no_wires, "circuit": circuit}, findings)
+    plan = RunPlan(audit=audit_count, seed=seed)
+    plans = {"ideal": RunPlan(engine="ideal"), "no_wires": RunPlan(wires=False), "circuit": plan}
+    subject = Subject.of(model, dataset, calibration, names={"calibration": str(folder / "chip.cal.json")})
+    runs = {name: run_subject(one, subject, jobs=jobs, progress=True) for name, one in plans.items()}
+    _write_results(folder, kind, runs)
+    ideal, no_wires, circuit = (one.first for one in runs.values())
     click.echo(f"\n{_accuracy_table(ideal, no_wires, circuit)}\n")
     assert circuit.audit is not None
     click.echo(format_audit(circuit.audit, circuit.product_seconds))
@@ -131,16 +130,16 @@ def _snr(experiment: Experiment) -> str:
     return " ".join(f"{layer.snr_db:.1f}" for layer in experiment.result.stats.layers)
 
 
-def _write_results(folder: Path, kind: str, experiments: dict[str, Experiment], findings: Findings) -> None:
+def _write_results(folder: Path, kind: str, runs: dict[str, Run]) -> None:
     from spicesim.report import describe_run, write_network_report  # drawing takes a second to import
 
-    circuit = experiments["circuit"]
-    document = circuit.document() | findings.document()
+    circuit = runs["circuit"]
+    document = circuit.document()
     document["network"] = kind
-    document["variants"] = {name: experiment.document() for name, experiment in experiments.items()}
-    assert circuit.audit is not None
-    circuit.audit.worst.write(folder / "netlists" / "audit_worst.cir")
-    write_text(folder / "result.json", json.dumps(document, indent=1) + "\n")
-    others = {"ideal circuit": experiments["ideal"], "wires ignored": experiments["no_wires"]}
-    run = describe_run(circuit, f"{kind.upper()} on handwritten digits", others, findings=findings)
-    write_network_report(run, calibrated(circuit.calibration), folder / "report.html")
+    document["variants"] = {name: one.document() for name, one in runs.items()}
+    assert circuit.first.audit is not None
+    circuit.first.audit.worst.write(folder / "netlists" / "audit_worst.cir")
+    write_json(folder / "result.json", document)
+    others = {"ideal circuit": runs["ideal"], "wires ignored": runs["no_wires"]}
+    report = describe_run(circuit, f"{kind.upper()} on handwritten digits", others)
+    write_network_report(report, calibrated(circuit.subject.calibration), folder / "report.html")

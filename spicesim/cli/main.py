@@ -19,6 +19,7 @@ from spicesim.cli.fit import fit
 from spicesim.cli.infer import infer
 from spicesim.cli.map import map_network
 from spicesim.cli.netlist import netlist
+from spicesim.cli.replay import replay_command
 from spicesim.cli.report import report
 from spicesim.cli.start import doctor, init
 from spicesim.errors import SpiceSimError
@@ -41,7 +42,7 @@ def cli(debug: bool) -> None:
 
 
 for command in (
-    init, doctor, netlist, characterise, calibrate, fit, map_network, infer, explain, audit, report, demo, bench,
+    init, doctor, netlist, characterise, calibrate, fit, map_network, infer, replay_command, explain, audit, report, demo, bench,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -3,15 +3,15 @@
 import io
 import json
 from dataclasses import asdict
-from typing import Any
 
 import click
 
 from spicesim.calibration.calibration import Calibration
-from spicesim.cli.mapping_options import mapping_options
 from spicesim.cli.options import chip_option, open_calibration, open_chip
+from spicesim.cli.plan_options import mapping_options
 from spicesim.cli.tables import format_table
 from spicesim.errors import SpecError
+from spicesim.experiment.plan import MappingPlan
 from spicesim.files import write_bytes, write_text
 from spicesim.network import compile_network
 from spicesim.network.tile_map import LayerUse, TilePlace, format_cells, layer_uses, place_tiles
@@ -41,7 +41,7 @@ def map_network(
     model: str,
     chip_path: str | None,
     calibration_path: str | None,
-    mapping: dict[str, Any],
+    mapping: MappingPlan,
     every_tile: bool,
     cells_path: str | None,
     picture_path: str | None,
@@ -57,7 +57,7 @@ def map_network(
             calibration.require_chip(open_chip(chip_path), calibration_path)
     if picture_path is not None and not picture_path.lower().endswith((".png", ".svg", ".pdf")):
         raise SpecError(f"a picture is a .png, .svg or .pdf file, got {picture_path}")
-    network = compile_network(model, calibration, **mapping)
+    network = compile_network(model, calibration, **mapping.options)
     array = calibration.chip.array.rows, calibration.chip.array.columns
     uses, places = layer_uses(network, array), place_tiles(network)
     click.echo(_format_layers(uses, places, array))

@@ -42,11 +42,19 @@ def open_chip(path: str | None) -> Chip:
     return preset(path)
 
 
-def open_calibration(path: str | Path) -> Calibration:
-    """Read a calibration; one that misses what was asked of it says so, in a line on stderr."""
+def open_calibration(path: str | Path, *, elsewhere: bool = False) -> Calibration:
+    """Read a calibration; one that misses what was asked of it says so, in a line on stderr.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    elsewhere : bool
+        Whether it is used at another corner or temperature than its own.
+    """
     calibration = load_calibration(path)
     if calibration.verdict is None:
         click.echo(f"note: {path} was never checked on whole tiles; its error is unknown", err=True)
-    elif not calibration.verdict.is_met:
+    elif not (calibration.verdict.is_met_elsewhere if elsewhere else calibration.verdict.is_met):
         click.echo(f"note: {path}: {calibration.verdict.format()}", err=True)
     return calibration

@@ -10,7 +10,8 @@ from spicesim.calibration.calibration import Calibration, TileCheck
 from spicesim.calibration.mismatch_check import MismatchCheck
 from spicesim.experiment.budget import CONFIDENCE, Budget
 from spicesim.experiment.footprint import BLOCKS, Footprint, LayerFootprint
-from spicesim.experiment.run import Experiment
+from spicesim.experiment.outcome import Experiment
+from spicesim.experiment.run import Run
 from spicesim.metrics import compare_codes, largest, rms
 from spicesim.units import format_si
 
@@ -23,6 +24,7 @@ __all__ = [
     "format_footprint",
     "format_layers",
     "format_mismatch",
+    "format_run",
     "format_table",
 ]
 
@@ -186,6 +188,47 @@ def format_layers(experiment: Experiment) -> str:
     ]
     head = ["layer", "op", "tiles", "rows x columns", "inputs", "r_feedback", "products", "SNR [dB]"]
     return format_table(head, rows)
+
+
+def format_run(found: Run) -> str:
+    """Format all that is told of a run."""
+    first, stats = found.first, found.first.result.stats
+    lines = [format_layers(first), ""]
+    several = len(found.experiments) > 1
+    for accuracy, name in (
+        (first.digital_accuracy, "digital"),
+        (first.accuracy, found.plan.title + (", first chip" if several else "")),
+    ):
+        if accuracy is not None:
+            lines.append(f"accuracy, {name}: {accuracy:.4f}")
+    if several or found.device is not None:
+        lines.append(_format_chips(found))
+    lines.append(f"{stats.images} inputs in {first.seconds:.2f} s, {stats.mvms} tile products")
+    lines += [f"note: {note}" for note in stats.notes]
+    parts = ["\n".join(lines)]
+    if first.audit is not None:
+        parts.append(format_audit(first.audit, first.product_seconds))
+    if found.findings.budget is not None:
+        parts.append(format_budget(found.findings.budget))
+    if found.findings.footprint is not None:
+        parts.append(format_footprint(found.findings.footprint))
+    return "\n\n".join(parts)
+
+
+def _format_chips(found: Run) -> str:
+    """Say how the chips fared."""
+    count, kinds = len(found.experiments), []
+    if found.device is not None:
+        kinds.append(f"{found.device.name} devices {found.plan.time:g} s after programming")
+        if found.plan.drift_compensation and found.device.drift is not None:
+            kinds.append("mean drift compensated")
+    chips = f"{count} chip{'' if count == 1 else 's'}" + (f" of {', '.join(kinds)}" if kinds else "")
+    if (accuracies := found.accuracies) is None:
+        return f"{chips}: logits off by {100 * found.logit_errors.mean():.1f} % RMS"
+    text = f"accuracy, {chips}: {accuracies.mean():.4f}"
+    if (interval := found.interval) is not None:
+        text += f" in the mean, {CONFIDENCE:.0%} confidence {interval[0]:.4f}..{interval[1]:.4f}"
+    return text
 
 
 def format_budget(budget: Budget) -> str:

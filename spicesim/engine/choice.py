@@ -55,7 +55,7 @@ def build_engine(
             return SampledEngine(calibration, t_read, mismatch_seed=mismatch_seed)
         return ExactEngine(calibration, threads=threads, mismatch_seed=mismatch_seed)
     if name == "ngspice":
-        return NgspiceEngine(calibration, simulator=simulator, jobs=jobs)
+        return NgspiceEngine(calibration, simulator=simulator, jobs=jobs, t_read=t_read)
     if name == "fast" and t_read is None:
         return FastEngine(calibration, tolerance=tolerance, threads=threads, mismatch_seed=mismatch_seed)
     raise SpecError(f"no engine {name!r}; there are: ideal, fast, exact, ngspice")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spicesim.behavioural.arrays import Floats
+from spicesim.behavioural.converter import rest_code
 from spicesim.behavioural.transient import TileTransient
 from spicesim.calibration.calibration import Calibration
 from spicesim.engine.exact import ExactEngine
@@ -86,6 +87,6 @@ class SampledEngine(Engine):
         return SampledTile(
             tile=tile,
             transient=TileTransient(self._exact.prepare(tile).model, self._settling),
-            rest=0 if tile.polarity == "unipolar" else 2 ** (self._calibration.chip.dac.bits - 1),
+            rest=rest_code(tile.polarity, self._calibration.chip.dac.bits),
             t_read=self._t_read,
         )

@@ -6,18 +6,25 @@ from dataclasses import dataclass
 import numpy as np
 
 from spicesim.behavioural.arrays import Floats
+from spicesim.behavioural.converter import rest_code
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.tiles import predicted_nodesets, tile_outputs
+from spicesim.calibration.transients import step_outputs
 from spicesim.engine.exact import ExactEngine
 from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile
 from spicesim.engine.write_verify import WriteVerify
 from spicesim.netlist.netlist import Netlist
+from spicesim.netlist.step import CodeStep
 from spicesim.netlist.tile import build_tile
 from spicesim.ngspice.batch import BatchSimulator
+from spicesim.ngspice.outcome import Results
 from spicesim.sampling import run_all
 
 __all__ = ["CircuitTile", "NgspiceEngine"]
+
+_RESOLUTION, _SHARE = 4e-9, 0.02
+"""Longest step of a transient [s], and as a share of the time to the sample."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,6 +66,8 @@ class NgspiceEngine(Engine):
         Simulations at a time; by default one a processor.
     progress : str
         Label of a progress bar; none if empty.
+    t_read : float, optional
+        Sample so long after drivers leave 0 V, by a transient [s]; by default the operating point.
     """
 
     name = "ngspice"
@@ -70,6 +79,7 @@ class NgspiceEngine(Engine):
         simulator: BatchSimulator | None = None,
         jobs: int | None = None,
         progress: str = "",
+        t_read: float | None = None,
     ) -> None:
         self._calibration, self._simulator, self._jobs, self._progress = (
             calibration,
@@ -77,6 +87,7 @@ class NgspiceEngine(Engine):
             jobs,
             progress,
         )
+        self._t_read = t_read
         self._exact, self._lock = ExactEngine(calibration), threading.Lock()
         self._write = WriteVerify(calibration.chip, calibration.cell.g_limits, simulator=simulator)
 
@@ -87,21 +98,35 @@ class NgspiceEngine(Engine):
 
     def netlists(self, prepared: CircuitTile, codes: Codes) -> list[Netlist]:
         """Build the netlists of the vectors, with their first guesses."""
-        state = prepared.model.solve(codes)
-        chip, tile = self._calibration.chip, prepared.tile
+        chip, tile, after = self._calibration.chip, prepared.tile, np.asarray(codes)
+        start = after if self._t_read is None else np.full_like(after, rest_code(tile.polarity, chip.dac.bits))
+        state = prepared.model.solve(start)
         reference = chip.sense_amplifier.v_reference
         return [
             build_tile(
                 chip, prepared.devices, vector, polarity=tile.polarity, r_feedback=tile.r_feedback,
-                nodesets=predicted_nodesets(state, k, reference),
+                nodesets=predicted_nodesets(state, k, reference), step=self._step(after[k]),
             )
-            for k, vector in enumerate(np.asarray(codes))
+            for k, vector in enumerate(start)
         ]  # fmt: skip
+
+    def _step(self, codes: Codes) -> CodeStep | None:
+        if self._t_read is None:
+            return None
+        resolution = min(_RESOLUTION, _SHARE * self._t_read)
+        return CodeStep(after=codes.tolist(), stop=self._t_read + 2 * resolution, resolution=resolution)
+
+    def outputs(self, results: Results, columns: int) -> Floats:
+        """Return the outputs that a netlist's simulation gave, (columns,) [V]."""
+        if self._t_read is None:
+            return tile_outputs(self._calibration.chip, results, columns)
+        sampled: Floats = step_outputs(self._calibration.chip, results, np.array([self._t_read]), columns)[0]
+        return sampled
 
     def simulate(self, prepared: CircuitTile, codes: Codes) -> Floats:
         """Return the outputs of code vectors (batch, rows), (batch, columns) [V]."""
         netlists = self.netlists(prepared, codes)
         with self._lock:  # one product takes all jobs
             found = run_all(netlists, simulator=self._simulator, jobs=self._jobs, progress=self._progress)
-        chip, columns = self._calibration.chip, prepared.tile.g.shape[1]
-        return np.stack([tile_outputs(chip, results, columns) for results in found])
+        columns = prepared.tile.g.shape[1]
+        return np.stack([self.outputs(results, columns) for results in found])

@@ -47,7 +47,7 @@ def chip_variant(plan: RunPlan, calibration: Calibration | UncalibratedChip) -> 
         If nobody calibrated the chip, and the plan asks for more than the engine ideal.
     """
     found = calibration
-    if plan.corner is not None or plan.temperature_c is not None:
+    if plan.is_elsewhere:
         found = calibrated(found).at(corner=plan.corner, temperature_c=plan.temperature_c)
     if not plan.wires:
         chip = calibrated(found).chip.changed(array={"r_word_line": 0.0, "r_bit_line": 0.0})

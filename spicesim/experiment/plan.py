@@ -31,7 +31,7 @@ class MappingPlan(Section):
 
     input_scale: InputScale = "static"
     """What drives a DAC to its full span: a number of the layer, or each vector's largest magnitude."""
-    input_digit: int | None = Field(None, ge=1)
+    input_digit: int | None = Field(default=None, ge=1)
     """Drive inputs so many bits at a time, 1 for bit-serial.  [default: all at once]"""
     adc_range: AdcFit = "percentile"
     """What ADCs cover: the chip's percentile of typical outputs, or what makes their squared error least."""
@@ -39,15 +39,15 @@ class MappingPlan(Section):
     """Signs of weights: by a pair of columns, one reference column a tile, or an offset taken off digitally."""
     weight_scale: WeightScale = "column"
     """What shares the weight that takes the highest conductance: an output of a tile, a tile, the layer."""
-    weight_clip: float = Field(100.0, ge=50, le=100)
+    weight_clip: float = Field(default=100.0, ge=50, le=100)
     """Percentile of a scale's weights that it covers; larger ones are clipped."""
-    slices: int = Field(1, ge=1)
+    slices: int = Field(default=1, ge=1)
     """Columns over which a weight's digits are spread."""
-    cell_bits: int | None = Field(None, ge=1)
+    cell_bits: int | None = Field(default=None, ge=1)
     """Levels of a cell, 2^BITS.  [default: any conductance]"""
     predistort: bool = False
     """Program conductances that make up for what the wires take."""
-    max_tiles: int | None = Field(None, ge=1)
+    max_tiles: int | None = Field(default=None, ge=1)
     """Refuse a network that takes more tiles."""
     digital: Names = ()
     """Keep a node of the network digital; repeatable."""
@@ -95,13 +95,13 @@ class RunPlan(Section):
     """Whether lines have resistance."""
     gains: bool | None = None
     """Correct each output of a tile by a digital gain and offset.  [default: yes, but for the engine ideal]"""
-    mapping: MappingPlan = Field(default_factory=MappingPlan)
+    mapping: MappingPlan = MappingPlan()
     """How the network is put on the chip."""
     corner: str | None = None
     """Another corner of the process than the chip's own: tt, ff, ss, fs or sf."""
-    temperature_c: float | None = Field(None, ge=-273.15, le=1000)
+    temperature_c: float | None = Field(default=None, ge=-273.15, le=1000)
     """Another temperature than the chip's own, programming included [C]."""
-    mismatch: int | None = Field(None, ge=0)
+    mismatch: int | None = Field(default=None, ge=0)
     """Draw every block of chip S from the calibrated mismatch, of S + 1 for the next chip."""
     noise: bool = False
     """Give every output the calibrated noise of circuits, drawn by the seed."""
@@ -115,19 +115,19 @@ class RunPlan(Section):
     """From a change of codes to the sample, such as 200ns.  [default: until outputs have settled]"""
     early: bool = False
     """Sample outputs t_read after drivers leave 0 V, settled or not (about 1 ms an output)."""
-    images: int | None = Field(None, ge=1)
+    images: int | None = Field(default=None, ge=1)
     """Take the first N inputs only."""
-    chips: int = Field(1, ge=1)
+    chips: int = Field(default=1, ge=1)
     """Chips to run, each with its own devices, mismatch and noise, as far as asked for."""
     seed: int = 0
     """Seed of the first chip's devices and noise, and of samples."""
-    audit: int = Field(0, ge=0)
+    audit: int = Field(default=0, ge=0)
     """Products of the first chip to do again in ngspice."""
-    explain: int | None = Field(None, ge=2)
+    explain: int | None = Field(default=None, ge=2)
     """Tell on the first N inputs what each imperfection costs."""
     energy: bool = False
     """Tell energy, time and area; needs a calibration of energies."""
-    columns_per_adc: int = Field(1, ge=1)
+    columns_per_adc: int = Field(default=1, ge=1)
     """Columns that share a converter."""
 
     @model_validator(mode="after")
@@ -143,7 +143,7 @@ class RunPlan(Section):
             raise ValueError(f"no corner {self.corner!r}; there are: {', '.join(CORNERS)}")
         if self.tolerance is not None and "fast" not in words:
             raise ValueError("only the engine 'fast' takes a tolerance; leave it out")
-        if set(words) == {"ideal"} and (circuit := self._circuit()):
+        if self.is_ideal and (circuit := self._circuit()):
             raise ValueError(f"the engine 'ideal' has no circuit, so no {circuit[0]}; leave it out, or take exact")
         if self.early and self.t_read is None:
             raise ValueError("an early sample needs a time, such as t_read = 50ns (--t-read 50ns)")
@@ -173,6 +173,16 @@ class RunPlan(Section):
     def is_drawn(self) -> bool:
         """Whether chips differ."""
         return self.device is not None or self.mismatch is not None or self.noise
+
+    @property
+    def is_ideal(self) -> bool:
+        """Whether no tile is more than converters around a dot product."""
+        return {self.engine, *self.places.values()} == {"ideal"}
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the chip is at another corner or temperature than its own."""
+        return self.corner is not None or self.temperature_c is not None
 
     @property
     def has_gains(self) -> bool:

@@ -13,10 +13,10 @@ import onnx
 from scipy.special import stdtrit
 
 from spicesim.audit import audit_samples
-from spicesim.calibration.calibration import Calibration
+from spicesim.calibration.calibration import Calibration, load_calibration
 from spicesim.devices import DeviceModel
 from spicesim.errors import NetworkError, SpecError
-from spicesim.experiment.budget import run_budget
+from spicesim.experiment.budget import CONFIDENCE, run_budget
 from spicesim.experiment.chip import BuiltChip, ChipMaker, chip_variant, find_device
 from spicesim.experiment.findings import Findings, gather_findings
 from spicesim.experiment.footprint import estimate_footprint
@@ -25,13 +25,12 @@ from spicesim.experiment.plan import RunPlan
 from spicesim.network import Network, compile_network
 from spicesim.network.compiled import CHUNK, Inputs
 from spicesim.network.dataset import Dataset, load_dataset
+from spicesim.network.model import load_model
 from spicesim.network.uncalibrated import UncalibratedChip, calibrated
 from spicesim.ngspice.batch import BatchSimulator
 
-__all__ = ["CONFIDENCE", "Run", "Subject", "run"]
+__all__ = ["Run", "Subject", "fit_ranges", "run", "run_subject"]
 
-CONFIDENCE = 0.95
-"""Of the intervals."""
 MAPPED = 32
 """Products to keep of a run without an audit, for maps of voltages."""
 TYPICAL = 16
@@ -39,6 +38,7 @@ TYPICAL = 16
 
 Model = str | Path | onnx.ModelProto
 Data = str | Path | Dataset | Inputs
+AnyCalibration = Calibration | UncalibratedChip | str | Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -53,6 +53,30 @@ class Subject:
     """Of the chip, at its own condition."""
     names: dict[str, str]
     """Paths of "model", "data" and "calibration", of those that are files."""
+
+    @classmethod
+    def of(
+        cls,
+        network: Model | Network,
+        data: Data,
+        calibration: AnyCalibration | None = None,
+        *,
+        names: Mapping[str, str] | None = None,
+    ) -> "Subject":
+        """Read what is not read yet; arguments as for :func:`run`, and paths of what is, by what it is."""
+        model: Model
+        if isinstance(network, Network):
+            model = network.model
+            calibration = network.calibration if calibration is None else calibration
+        else:
+            model = network
+        if calibration is None:
+            raise NetworkError("a run needs the calibration of a chip; give calibration=")
+        files = {"model": model, "data": data, "calibration": calibration}
+        found = {what: str(one) for what, one in files.items() if isinstance(one, str | Path)}
+        if isinstance(calibration, str | Path):
+            calibration = load_calibration(calibration)
+        return cls(model=model, dataset=_dataset(data), calibration=calibration, names={**(names or {}), **found})
 
     def document(self) -> dict[str, Any]:
         """Return paths and hashes."""
@@ -145,7 +169,7 @@ def run(
     plan: RunPlan,
     network: Model | Network,
     data: Data,
-    calibration: Calibration | UncalibratedChip | str | Path | None = None,
+    calibration: AnyCalibration | None = None,
     *,
     simulator: BatchSimulator | None = None,
     jobs: int | None = None,
@@ -186,7 +210,19 @@ def run(
     SimulationError
         If a simulation fails.
     """
-    subject = _subject(network, data, calibration)
+    subject = Subject.of(network, data, calibration)
+    return run_subject(plan, subject, simulator=simulator, jobs=jobs, progress=progress)
+
+
+def run_subject(
+    plan: RunPlan,
+    subject: Subject,
+    *,
+    simulator: BatchSimulator | None = None,
+    jobs: int | None = None,
+    progress: bool = False,
+) -> Run:
+    """Run a plan on what has been read already; see :func:`run`."""
     if plan.audit or plan.energy or plan.explain:
         calibrated(subject.calibration)
     variant, device = chip_variant(plan, subject.calibration), find_device(plan)
@@ -277,25 +313,6 @@ def _find(
     return gather_findings(network, experiment, chip.exact, budget=budget, footprint=footprint)
 
 
-def _subject(
-    network: Model | Network, data: Data, calibration: Calibration | UncalibratedChip | str | Path | None
-) -> Subject:
-    from spicesim.calibration.calibration import load_calibration
-
-    names = {}
-    if isinstance(network, Network):
-        calibration = network.calibration if calibration is None else calibration
-        network = network.model
-    if calibration is None:
-        raise NetworkError("a run needs the calibration of a chip; give calibration=")
-    for what, found in (("model", network), ("data", data), ("calibration", calibration)):
-        if isinstance(found, str | Path):
-            names[what] = str(found)
-    if isinstance(calibration, str | Path):
-        calibration = load_calibration(calibration)
-    return Subject(model=network, dataset=_dataset(data), calibration=calibration, names=names)
-
-
 def _dataset(data: Data) -> Dataset:
     if isinstance(data, Dataset):
         return data
@@ -309,8 +326,14 @@ def _dataset(data: Data) -> Dataset:
 
 
 def _hash_model(model: Model) -> str:
-    data = Path(model).read_bytes() if isinstance(model, str | Path) else model.SerializeToString(deterministic=True)
-    return hashlib.sha256(data).hexdigest()[:16]
+    """Hash the network with its weights, wherever they lie."""
+    loaded = load_model(model)
+    total = hashlib.sha256()
+    for tensor in loaded.graph.initializer:
+        total.update(tensor.SerializeToString(deterministic=True))
+    for node in loaded.graph.node:
+        total.update(node.SerializeToString(deterministic=True))
+    return total.hexdigest()[:16]
 
 
 def _hash_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> str:

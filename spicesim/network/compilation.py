@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import onnx
 
+from spicesim.calibration.calibration import Calibration
 from spicesim.chip import Chip
 from spicesim.errors import NetworkError
 from spicesim.mapping import DEFAULT_OPTIONS, MappingOptions
 from spicesim.network.compiled import Inputs
 from spicesim.network.exporter import export_module, is_module
 from spicesim.network.inference import Network
-from spicesim.network.layer import Calibration
 from spicesim.network.ranges import AdcFit, InputScale
 from spicesim.network.uncalibrated import UncalibratedChip
 
@@ -24,7 +24,7 @@ __all__ = ["compile_network"]
 
 def compile_network(
     model: "str | Path | onnx.ModelProto | torch.nn.Module",
-    calibration: Calibration | Chip,
+    calibration: Calibration | UncalibratedChip | Chip,
     *,
     example: Inputs | None = None,
     x_calibration: Inputs | None = None,

@@ -10,13 +10,14 @@ import numpy.typing as npt
 import onnx
 from tqdm import tqdm
 
+from spicesim.calibration.calibration import Calibration
 from spicesim.crossbar.blas import one_blas_thread
 from spicesim.engine import Engine, IdealEngine, PreparedTile, Tile, build_engine
 from spicesim.errors import NetworkError
 from spicesim.mapping import DEFAULT_OPTIONS, MappingOptions
 from spicesim.network.compiled import CompiledNetwork, Inputs, batch_length, check_output
 from spicesim.network.gains import Gains
-from spicesim.network.layer import AnalogLayer, Calibration
+from spicesim.network.layer import AnalogLayer
 from spicesim.network.node import AnalogNode
 from spicesim.network.preparation import prepare_tiles
 from spicesim.network.products import sample_products
@@ -25,7 +26,7 @@ from spicesim.network.reservoir import Reservoir
 from spicesim.network.result import LayerMeter, Result, RunStats, SampledMvm
 from spicesim.network.segments import Segment
 from spicesim.network.tuning import Tuning
-from spicesim.network.uncalibrated import calibrated
+from spicesim.network.uncalibrated import UncalibratedChip, calibrated
 from spicesim.network.workers import start_workers
 
 if TYPE_CHECKING:
@@ -45,12 +46,16 @@ class Network:
     ----------
     layers : tuple of AnalogLayer
         The nodes on arrays, in the order of execution.
+    model : str, Path or ModelProto
+        What it was compiled from.
+    calibration : Calibration
+        Of the chip it was compiled for.
     """
 
     def __init__(
         self,
         model: str | Path | onnx.ModelProto,
-        calibration: Calibration,
+        calibration: Calibration | UncalibratedChip,
         *,
         digital: Collection[str] = (),
         input_scale: InputScale = "static",
@@ -62,7 +67,7 @@ class Network:
         self._compiled = CompiledNetwork(model, calibration, digital=digital, mapping=mapping, max_tiles=max_tiles)
         self._tuning = Tuning(self._compiled, input_scale, adc_range, input_digit)
         self.layers = self._compiled.layers
-        self._calibration, self._engines = calibration, dict[str, Engine]()
+        self.model, self.calibration, self._engines = model, calibration, dict[str, Engine]()
         self._prepared: weakref.WeakKeyDictionary[Engine, list[tuple[PreparedTile, ...]]] = weakref.WeakKeyDictionary()
 
     @property
@@ -310,14 +315,14 @@ class Network:
         from spicesim.audit import audit_samples  # it looks at results of this package
 
         result = self.run(x, "exact", sample=count, seed=seed)
-        return audit_samples(result.samples, calibrated(self._calibration), jobs=jobs)
+        return audit_samples(result.samples, calibrated(self.calibration), jobs=jobs)
 
     def _engine(self, word: str) -> Engine:
         """Return the engine of that word, the same one each time, so that its prepared tiles are kept."""
         if word not in self._engines:
-            chip = self._calibration.chip
+            chip = self.calibration.chip
             self._engines[word] = (
-                IdealEngine(chip) if word == "ideal" else build_engine(word, calibrated(self._calibration))
+                IdealEngine(chip) if word == "ideal" else build_engine(word, calibrated(self.calibration))
             )
         return self._engines[word]
 

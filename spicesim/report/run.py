@@ -5,82 +5,65 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.experiment.findings import Findings
-from spicesim.experiment.run import Experiment
-from spicesim.experiment.study import Study
+from spicesim.experiment.outcome import Experiment
+from spicesim.experiment.run import Run
 from spicesim.report.network import AccuracyRow, NetworkReport
 
 __all__ = ["describe_run"]
 
 
-def describe_run(
-    experiment: Experiment,
-    name: str,
-    others: Mapping[str, Experiment] | None = None,
-    *,
-    study: Study | None = None,
-    findings: Findings | None = None,
-) -> NetworkReport:
+def describe_run(run: Run, name: str, others: Mapping[str, Run] | None = None) -> NetworkReport:
     """Gather what the report of a run tells.
 
     Parameters
     ----------
-    experiment : Experiment
+    run : Run
         The run.
     name : str
         Name of the network.
-    others : mapping of str to Experiment, optional
+    others : mapping of str to Run, optional
         Runs of the same network on the same inputs to compare with, by label.
-    study : Study, optional
-        The run on several chips, of which `experiment` is the first; gives the accuracy's mean and interval.
-    findings : Findings, optional
-        What more is known of it.
     """
-    result = experiment.result
-    several = study is not None and len(study.seeds) > 1
-    runs = {**(others or {}), f"{result.engine}, first chip" if several else result.engine: experiment}
+    experiment, plan = run.first, run.plan
+    result, several = experiment.result, len(run.experiments) > 1
+    runs = {**(others or {}), f"{plan.title}, first chip" if several else plan.title: run}
     rows = [("digital", experiment.digital_accuracy, "the network itself, in floating point")]
-    rows += [(label, run.accuracy, _note(run)) for label, run in runs.items()]
+    rows += [(label, one.first.accuracy, NOTES.get(one.plan.engine, "")) for label, one in runs.items()]
     accuracies = [
         AccuracyRow(label=label, accuracy=accuracy, note=note, interval=experiment.interval(accuracy))
         for label, accuracy, note in rows
         if accuracy is not None
     ]
-    if study is not None and (found := study.accuracies) is not None and len(found) > 1:
+    if several and (found := run.accuracies) is not None:
+        what = "" if run.device is None else f" of {run.device.name} devices"
         accuracies.append(
             AccuracyRow(
-                label=f"{result.engine}, {len(found)} chips", accuracy=float(found.mean()), interval=study.interval,
-                note=f"mean of chips of {study.model.name} devices; the interval is of that mean",
+                label=f"{plan.title}, {len(found)} chips", accuracy=float(found.mean()), interval=run.interval,
+                note=f"mean of chips{what}; the interval is of that mean",
             )
         )  # fmt: skip
-    document = experiment.document()
     return NetworkReport(
         model=name,
-        engine=result.engine,
+        engine=plan.title,
         images=result.stats.images,
         layers=result.stats.layers,
         accuracies=tuple(accuracies),
         confusion=_confusion(experiment),
         audit=experiment.audit,
         product_seconds=experiment.product_seconds,
-        findings=findings or Findings(),
+        findings=run.findings,
         notes=result.stats.notes,
-        provenance=document["provenance"],
+        provenance=experiment.document()["provenance"] | {"plan": plan.document(), "subject": run.subject.document()},
     )
 
 
-def _note(run: Experiment) -> str:
-    """Say what an engine is."""
-    notes = {
-        "fast": "the calibrated chip, whole, within the tolerance of the fast tier",
-        "ideal": "real converters around an ideal dot product",
-        "exact": "the calibrated chip: wires, cells, drivers and amplifiers solved together",
-        "exact without wires": "the calibrated chip, had its lines no resistance",
-        "ngspice": "whole tiles at transistor level",
-    }
-    base, _, more = run.result.engine.partition(" with ")
-    note = notes.get(base, "")
-    return f"{note}; with {more}" if note and more else note
+NOTES = {
+    "fast": "the calibrated chip, whole, within the tolerance of the fast tier",
+    "ideal": "real converters around an ideal dot product",
+    "exact": "the calibrated chip: wires, cells, drivers and amplifiers solved together",
+    "ngspice": "whole tiles at transistor level",
+}
+"""What engines are."""
 
 
 def _confusion(experiment: Experiment) -> npt.NDArray[np.int64] | None:
