@@ -24,9 +24,7 @@ from train_fashion import CALIBRATION, IMAGES, SEED, build_lenet, export, read_i
 
 import spicesim
 from spicesim.devices import DeviceModel
-from spicesim.engine import FastEngine
 from spicesim.network.dataset import load_dataset
-from spicesim.experiment.study import run_study
 from spicesim.torch import TrainingChip, make_analog, make_digital
 
 
@@ -57,9 +55,9 @@ def load_lenet(path):
 
 def measure(path, dataset, calibration, seeds):
     """Return digital accuracy, accuracies of chips, and the RMS errors of their logits."""
-    network, engine = spicesim.compile_network(path, calibration), FastEngine(calibration)
-    study = run_study(network, dataset, calibration, engine, HARSH, seeds=seeds, gains=engine)
-    return study.experiments[0].digital_accuracy, study.accuracies, study.logit_errors
+    plan = spicesim.RunPlan(engine="fast", device="train_on_chip:HARSH", chips=len(seeds), seed=seeds[0])
+    found = spicesim.run(plan, path, dataset, calibration)
+    return found.first.digital_accuracy, found.accuracies, found.logit_errors
 
 
 def train(model, x, y, chip, *, epochs, batch, rate):

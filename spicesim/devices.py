@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from spicesim.errors import SpecError
 
-__all__ = ["DeviceModel", "PowerDrift", "PulsedWrite", "Relaxation", "TileDevices", "tile_generator"]
+__all__ = ["DeviceModel", "PowerDrift", "PulsedWrite", "ReadNoise", "Relaxation", "TileDevices", "tile_generator"]
 
 Floats = npt.NDArray[np.float64]
 ReadNoise = Callable[[Floats, Floats, float], Floats]

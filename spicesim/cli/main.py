@@ -42,7 +42,8 @@ def cli(debug: bool) -> None:
 
 
 for command in (
-    init, doctor, netlist, characterise, calibrate, fit, map_network, infer, replay_command, explain, audit, report, demo, bench,
+    init, doctor, netlist, characterise, calibrate, fit, map_network, infer, replay_command, explain, audit, report,
+    demo, bench,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
@@ -13,7 +14,7 @@ from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.mismatch import DacMismatch, MismatchModel, SenseAmplifierMismatch
 from spicesim.behavioural.senseamp import SenseAmplifierModel
 from spicesim.calibration.calibration import Calibration
-from spicesim.devices import DeviceModel, Relaxation
+from spicesim.devices import DeviceModel, ReadNoise, Relaxation
 from spicesim.errors import SpecError
 
 __all__ = ["CIRCUIT", "DEVICE", "RANDOM", "SOURCES", "ablate_calibration", "ablate_device", "device_sources"]
@@ -180,6 +181,11 @@ class _Widening(Relaxation):
         return np.asarray(np.sqrt(np.maximum(later**2 - first**2, 0.0)))
 
 
+def _read_later(wanted: Floats, x: Floats, _: float, *, read: ReadNoise, time: float) -> Floats:
+    """Return the read noise of a time, whenever it is asked for."""
+    return read(wanted, x, time)
+
+
 def device_sources(model: DeviceModel, time: float) -> tuple[str, ...]:
     """Return which of :data:`DEVICE` devices have at a time after programming [s]."""
     has = {
@@ -226,13 +232,17 @@ def ablate_device(model: DeviceModel, time: float, sources: Collection[str]) -> 
         relaxation = Relaxation(times=relaxation.times, coefficients=(first,) * len(relaxation.times))
     if relaxation is not None and "programming" not in kept:
         relaxation = _Widening(times=relaxation.times, coefficients=relaxation.coefficients)
+    if read is not None and "read noise" not in kept:
+        read = None
+    elif read is not None and "drift" not in kept:
+        read = partial(_read_later, read=read, time=time)
     return replace(
         model,
         programming=model.programming if "programming" in kept else (),
         pulses=model.pulses if "programming" in kept else None,
         relaxation=relaxation if {"programming", "drift"} & kept else None,
         drift=model.drift if "drift" in kept else None,
-        read=None if read is None or "read noise" not in kept else lambda wanted, x, _: read(wanted, x, time),
+        read=read,
         stuck_low=model.stuck_low if "faults" in kept else 0.0,
         stuck_high=model.stuck_high if "faults" in kept else 0.0,
     )

@@ -39,11 +39,11 @@ class MappingPlan(Section):
     """Signs of weights: by a pair of columns, one reference column a tile, or an offset taken off digitally."""
     weight_scale: WeightScale = "column"
     """What shares the weight that takes the highest conductance: an output of a tile, a tile, the layer."""
-    weight_clip: float = Field(default=100.0, ge=50, le=100)
+    weight_clip: float = 100.0
     """Percentile of a scale's weights that it covers; larger ones are clipped."""
-    slices: int = Field(default=1, ge=1)
+    slices: int = 1
     """Columns over which a weight's digits are spread."""
-    cell_bits: int | None = Field(default=None, ge=1)
+    cell_bits: int | None = None
     """Levels of a cell, 2^BITS.  [default: any conductance]"""
     predistort: bool = False
     """Program conductances that make up for what the wires take."""

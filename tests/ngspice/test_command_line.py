@@ -349,8 +349,8 @@ def test_infer_on_real_devices(spicesim, tmp_path, data_file, calibration_file):
     assert "3 chips of pcm devices 86400 s after programming, mean drift compensated" in result.stdout
     assert "95% confidence" in result.stdout
     document = json.loads((tmp_path / "out.json").read_text())
-    low, high = document["device"]["accuracy_interval"]
-    assert 0 <= low <= document["device"]["accuracy_mean"] <= high <= 1
+    low, high = document["chips"]["accuracy_interval"]
+    assert 0 <= low <= document["chips"]["accuracy_mean"] <= high <= 1
     assert document["layers"][0]["gain"] is not None
     refused(spicesim(*words, "--device", "flash"), "no device 'flash'", "pcm")
     refused(spicesim(*words, "--device", "pcm", "--time", "soon"), "'soon'", "1d")

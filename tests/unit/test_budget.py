@@ -6,22 +6,31 @@ import json
 import numpy as np
 import pytest
 
-from spicesim.experiment.ablation import CIRCUIT, SOURCES, ablate_calibration, ablate_device, device_sources
 from spicesim.behavioural.converter import dac_voltages
 from spicesim.behavioural.mismatch import DacMismatch, Gaussian, MismatchModel, SenseAmplifierMismatch
 from spicesim.behavioural.noise import AmplifierNoise, NoiseModel
-from spicesim.experiment.budget import run_budget
 from spicesim.cli.tables import format_budget
 from spicesim.device_presets import DEVICES
 from spicesim.devices import TileDevices
 from spicesim.engine import ExactEngine, Tile
 from spicesim.errors import CalibrationError, SpecError
-from spicesim.network import digits_network, load_digits
+from spicesim.experiment.ablation import CIRCUIT, SOURCES, ablate_calibration, ablate_device, device_sources
+from spicesim.experiment.budget import run_budget
+from spicesim.experiment.chip import ChipMaker, find_device
+from spicesim.experiment.plan import MappingPlan, RunPlan
+from spicesim.experiment.run import run
+from spicesim.network import compile_network, digits_network, load_digits
 from spicesim.network.dataset import Dataset
 from spicesim.report import write_budget_report
 
 DIGITS = load_digits()
 DATA = Dataset(inputs={"x": DIGITS.x[:40]}, labels=DIGITS.y[:40], calibration_inputs=DIGITS.x_calibration[:64])
+
+
+def budget_of(calibration, plan, **options):
+    network = compile_network(digits_network("mlp"), calibration, x_calibration=DATA.calibration_inputs)
+    maker = ChipMaker(plan=plan, calibration=calibration, device=find_device(plan))
+    return run_budget(maker, network, digits_network("mlp"), DATA, **options)
 
 
 def gaussian(names, mean, sigma):
@@ -108,9 +117,9 @@ def test_mismatch_alone_is_a_dot_product_of_blocks_that_differ(random_calibratio
 
 
 def test_what_is_asked_for_must_be_calibrated(generic_calibration):
-    for option in ("mismatch", "noise"):
+    for option, value in {"mismatch": 0, "noise": True}.items():
         with pytest.raises(CalibrationError, match=f"calibration has no {option}"):
-            run_budget(digits_network("mlp"), DATA, generic_calibration, **{option: True})
+            budget_of(generic_calibration, RunPlan(**{option: value}))
 
 
 @pytest.mark.parametrize("name", DEVICES)
@@ -139,16 +148,16 @@ def test_devices_without_anything_are_none_and_strangers_are_refused(generic_cal
     with pytest.raises(SpecError, match="no imperfection 'luck'; there are: input bits"):
         ablate_calibration(generic_calibration, ["luck"])
     with pytest.raises(SpecError, match="this chip has no imperfection 'drift'"):
-        run_budget(digits_network("mlp"), DATA, generic_calibration, sources=["drift"])
-    with pytest.raises(SpecError, match="not 'ideal'"):
-        run_budget(digits_network("mlp"), DATA, generic_calibration, engine="ideal")
+        budget_of(generic_calibration, RunPlan(), sources=["drift"])
+    with pytest.raises(SpecError, match="'ideal' has none to take away"):
+        RunPlan().changed(engine="ideal", explain=4)
 
 
 @pytest.fixture(scope="module")
 def random_budget(random_calibration):
-    return run_budget(
-        digits_network("mlp"), DATA, random_calibration, engine="exact", device=DEVICES["typical"], seeds=range(5),
-        gains=False, mismatch=True, noise=True,
+    plan = RunPlan(device="typical", chips=5, gains=False, mismatch=0, noise=True)
+    return budget_of(
+        random_calibration, plan,
         sources=["output bits", "mismatch", "circuit noise", "programming", "read noise"],
     )  # fmt: skip
 
@@ -176,13 +185,31 @@ def test_budget_balances_and_is_told_in_numbers_and_on_a_page(random_budget, gen
     assert f"{random_budget.whole.cosine:.5f}" in text
 
 
+@pytest.mark.parametrize(
+    "plan",
+    [
+        RunPlan(engine="fast", tolerance=3e-4, images=20, explain=20),
+        RunPlan(images=20, explain=20, mismatch=2, noise=True, device="pcm", time=3600.0, seed=3, chips=2),
+        RunPlan(images=20, explain=20, wires=False, gains=False, places={"layer1": "ideal"}),
+        RunPlan(images=20, explain=20, device="pcm", time=86400.0, drift_compensation=False,
+                mapping=MappingPlan(signs="reference", input_scale="vector")),
+    ],
+    ids=["fast", "drawn", "no wires, mixed", "drift as it is"],
+)  # fmt: skip
+def test_first_row_is_the_run_that_is_explained(random_calibration, plan):
+    found = run(plan, digits_network("mlp"), DATA, random_calibration)
+    budget = found.findings.budget
+    assert budget.title == plan.title
+    errors = np.stack([one.result.logits.astype(float) - found.first.digital for one in found.experiments])
+    np.testing.assert_array_equal(budget.whole.errors, errors)
+    assert ("wires" in budget.sources) == plan.wires
+
+
 def test_more_wire_costs_more(generic_calibration):
     powers = []
     for r in (1.0, 4.0):
         chip = generic_calibration.chip.changed(array={"r_word_line": r, "r_bit_line": r})
         calibration = generic_calibration.model_copy(update={"chip": chip})
-        budget = run_budget(
-            digits_network("mlp"), DATA, calibration, engine="exact", gains=False, sources=["wires"]
-        )  # fmt: skip
+        budget = budget_of(calibration, RunPlan(gains=False), sources=["wires"])
         powers.append(budget.estimates()["alone wires"])
     assert powers[1].low > powers[0].high

@@ -10,9 +10,11 @@ from spicesim.device_presets import device_preset
 from spicesim.devices import DeviceModel
 from spicesim.engine import DeviceEngine, IdealEngine, Tile
 from spicesim.errors import SpecError
+from spicesim.experiment.plan import RunPlan
+from spicesim.experiment.run import run
 from spicesim.network import compile_network, digits_network, load_digits
 from spicesim.network.dataset import Dataset
-from spicesim.experiment.study import run_study
+from spicesim.network.uncalibrated import UncalibratedChip
 
 CHIP = preset("gf180-1t1r").changed(array={"rows": 64, "columns": 64}, dac={"bits": 10}, adc={"bits": 12})
 LIMITS = (1e-6, 45e-6)
@@ -46,8 +48,9 @@ def snr(network, engine):
     return np.array([layer.snr_db for layer in network.run(DIGITS.x, engine).stats.layers])
 
 
-def study(name, *, net=None, **options):
-    return run_study(net or network(), DATASET, FakeCalibration(), IdealEngine(CHIP), device_preset(name), **options)
+def study(name, **options):
+    plan = RunPlan(engine="ideal", device=name, **options)
+    return run(plan, digits_network("mlp"), DATASET, UncalibratedChip(CHIP))
 
 
 def test_devices_change_what_a_tile_holds_and_reads_change_each_product():
@@ -117,31 +120,29 @@ def test_cells_beyond_the_calibrated_conductances_are_noted():
 
 
 def test_a_study_gives_accuracy_with_a_confidence_interval():
-    found = study("rram", seeds=range(4), time=DAY)
+    found = study("rram", chips=4, time=DAY)
     accuracies = found.accuracies
     assert len(set(accuracies)) > 1
     low, high = found.interval
     assert low < accuracies.mean() < high
     # Student's factor of 3 degrees of freedom at 95 % is 3.182
     assert high - accuracies.mean() == pytest.approx(3.182 * accuracies.std(ddof=1) / 2, rel=1e-3)
-    document = found.document()["device"]
-    assert document["accuracies"] == accuracies.tolist()
-    assert document["seeds"] == [0, 1, 2, 3]
-    assert document["name"] == "rram"
-    assert document["drift_compensated"] is False
+    document = found.document()
+    assert document["chips"]["accuracies"] == accuracies.tolist()
+    assert document["chips"]["seeds"] == [0, 1, 2, 3]
+    assert document["device"]["name"] == "rram"
+    assert document["device"]["drift_compensated"] is False
     assert (found.logit_errors > 0.01).all()
 
 
 def test_one_chip_has_no_interval_and_no_chip_is_refused():
-    assert study("pcm", seeds=[7]).interval is None
-    with pytest.raises(SpecError, match="one seed at least"):
-        study("pcm", seeds=[])
+    assert study("pcm", seed=7).interval is None
+    with pytest.raises(SpecError, match="chips"):
+        RunPlan().changed(device="pcm", chips=0)
 
 
 def test_gains_are_fitted_on_each_chip():
-    net = network()
-    plain = study("pcm", net=net, seeds=[0, 1]).logit_errors
-    assert net.gains is None
-    fitted = study("pcm", net=net, seeds=[0, 1], gains=IdealEngine(CHIP)).logit_errors
-    assert net.gains is not None
-    assert (fitted < plain).all()
+    plain, fitted = (study("pcm", chips=2, gains=gains) for gains in (False, True))
+    assert plain.network.gains is None
+    assert fitted.network.gains is not None
+    assert (fitted.logit_errors < plain.logit_errors).all()

@@ -8,7 +8,7 @@ import pytest
 
 from spicesim.behavioural.energy import AdcEnergy, AmplifierEnergy, DacEnergy, EnergyModel
 from spicesim.chip import preset
-from spicesim.engine import IdealEngine
+from spicesim.engine import ExactEngine, IdealEngine
 from spicesim.errors import CalibrationError, SpecError
 from spicesim.experiment.footprint import BLOCKS, estimate_footprint
 from spicesim.netlist.area import Layout, block_areas, find_area
@@ -41,7 +41,9 @@ def chip(generic_calibration):
 def footprint(chip, kind="cnn", **options):
     network = compile_network(digits_network(kind), chip, x_calibration=DIGITS.x_calibration)
     options = {"t_read": T_READ, **options}
-    return network, estimate_footprint(network, DIGITS.x[:2], chip, IdealEngine(chip.chip), **options)
+    return network, estimate_footprint(
+        network, DIGITS.x[:2], chip, IdealEngine(chip.chip), ExactEngine(chip), **options
+    )
 
 
 @pytest.mark.parametrize("shared", [1, 4])

@@ -96,10 +96,10 @@ def test_the_map_is_drawn(spicesim):
     ("words", "message"),
     [
         (("--max-tiles", 1), "MappingError: the network takes 9 tiles of 32x24, allowed are 1;"),
-        (("--slices", 2), "MappingError: slices need the bits of a cell"),
+        (("--slices", 2), "SpecError: options: mapping: slices need the bits of a cell"),
         (("--input-digit", 12), "NetworkError: digits of inputs must have 1..11 bits"),
         (("--digital", "nothing"), "NetworkError: no node 'nothing' to keep digital"),
-        (("--weight-clip", 7), "MappingError: the percentile of weights to cover must lie in 50..100 %"),
+        (("--weight-clip", 7), "SpecError: options: mapping: the percentile of weights to cover must lie in 50..100 %"),
     ],
 )
 def test_impossible_mappings_are_one_line(spicesim, words, message):

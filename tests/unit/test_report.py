@@ -9,12 +9,12 @@ import pytest
 from spicesim.audit import Audit
 from spicesim.behavioural.converter import AdcRange
 from spicesim.calibration.calibration import Calibration
-from spicesim.engine import ExactEngine, IdealEngine
 from spicesim.errors import StorageError
-from spicesim.experiment.run import run_experiment
-from spicesim.experiment.findings import Findings, IrDropMap, TileUse, gather_findings
+from spicesim.experiment.findings import Findings, IrDropMap, TileUse
+from spicesim.experiment.plan import RunPlan
+from spicesim.experiment.run import run
 from spicesim.netlist import build_cell
-from spicesim.network import compile_network, digits_network, load_digits
+from spicesim.network import digits_network, load_digits
 from spicesim.network.dataset import Dataset
 from spicesim.network.result import LayerStats
 from spicesim.report import (
@@ -185,13 +185,12 @@ def test_network_page_without_some_of_its_parts(calibration, tmp_path, absent):
 
 
 def test_run_of_a_network_becomes_its_report(calibration, tmp_path):
-    network, digits = compile_network(digits_network("mlp"), calibration), load_digits()
-    network.fit_ranges(digits.x_calibration)
-    dataset = Dataset(inputs={"x": digits.x[:20]}, labels=digits.y[:20], calibration_inputs=None)
-    ideal = run_experiment(network, dataset, calibration, IdealEngine(calibration.chip))
-    exact = run_experiment(network, dataset, calibration, ExactEngine(calibration), audit=2)
-    findings = gather_findings(network, exact)
-    report = describe_run(exact, "digits", {"ideal circuit": ideal}, findings=findings)
+    digits = load_digits()
+    dataset = Dataset(inputs={"x": digits.x[:20]}, labels=digits.y[:20], calibration_inputs=digits.x_calibration)
+    plans = (RunPlan(engine="ideal"), RunPlan(gains=False, audit=2))
+    other, found = (run(plan, digits_network("mlp"), dataset, calibration) for plan in plans)
+    ideal, exact, findings, network = other.first, found.first, found.findings, found.network
+    report = describe_run(found, "digits", {"ideal circuit": other})
     assert [row.label for row in report.accuracies] == ["digital", "ideal circuit", "exact"]
     assert [row.accuracy for row in report.accuracies[1:]] == [ideal.accuracy, exact.accuracy]
     assert np.trace(report.confusion) == round(20 * exact.accuracy)
@@ -210,10 +209,10 @@ def test_run_of_a_network_becomes_its_report(calibration, tmp_path):
 
 
 def test_run_without_labels_or_audit_becomes_its_report(calibration, tmp_path):
-    network, digits = compile_network(digits_network("mlp"), calibration), load_digits()
+    digits = load_digits()
     dataset = Dataset(inputs={"x": digits.x[:4]}, labels=None, calibration_inputs=digits.x_calibration)
-    experiment = run_experiment(network, dataset, calibration, ExactEngine(calibration))
-    report = describe_run(experiment, "digits", findings=gather_findings(network, experiment))
+    found = run(RunPlan(gains=False), digits_network("mlp"), dataset, calibration)
+    experiment, report = found.first, describe_run(found, "digits")
     assert (report.accuracies, report.confusion, report.audit) == ((), None, None)
     assert report.findings.ir_drops, "voltages are mapped without an audit, too"
     assert experiment.document()["accuracy_interval"] is None

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from spicesim.experiment.ablation import ablate_calibration
 from spicesim.device_presets import device_preset
 from spicesim.engine import ExactEngine, FastEngine, Tile, TransferEngine
 from spicesim.errors import SpecError
+from spicesim.experiment.ablation import ablate_calibration
 
 
 def test_transfer_engine_is_the_chip_within_a_quarter_per_cent_of_the_swing(gf180_calibration):
