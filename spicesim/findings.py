@@ -8,11 +8,10 @@ import numpy.typing as npt
 
 from spicesim.budget import Budget
 from spicesim.calibration.calibration import Calibration
-from spicesim.engine import ExactEngine
+from spicesim.engine import ExactEngine, SampledMvm
 from spicesim.experiment import Experiment
 from spicesim.footprint import Footprint
 from spicesim.network import Network
-from spicesim.network.result import SampledMvm
 
 __all__ = ["Findings", "IrDropMap", "TileUse", "gather_findings", "map_ir_drops"]
 

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spicesim.behavioural.arrays import Floats
-from spicesim.behavioural.converter import AdcRange
 from spicesim.behavioural.tile import BehaviouralTile
+from spicesim.coding import AdcRange
 from spicesim.crossbar import Crossbar
 from spicesim.crossbar.operating_point import Precision
 from spicesim.errors import SpecError, ValidityError

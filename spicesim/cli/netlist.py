@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from spicesim.array_files import read_array
-from spicesim.behavioural.converter import POLARITIES, Polarity
 from spicesim.chip import Chip
 from spicesim.cli.netlist_blocks import BLOCK_COMMANDS
 from spicesim.cli.netlist_file import file_options, finish
 from spicesim.cli.netlist_network import network
 from spicesim.cli.options import open_calibration, open_chip
+from spicesim.coding import POLARITIES, Polarity
 from spicesim.errors import SpecError
 from spicesim.files import write_bytes
 from spicesim.library import library_names, library_path, library_text

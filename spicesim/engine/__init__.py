@@ -1,7 +1,7 @@
 """Engines: one protocol for everything that can multiply a vector by a tile.
 
 ``prepare`` once a tile, ``mvm`` many times. An engine is the analog part of a macro, from DAC codes to the output
-of the sense amplifiers; the ADC that follows is the same for all (:class:`spicesim.behavioural.converter.AdcRange`).
+of the sense amplifiers; the ADC that follows is the same for all (:class:`spicesim.coding.AdcRange`).
 Ideal, exact, fast and ngspice do whole products; the others wrap one of them, or several, with what it leaves out.
 """
 
@@ -13,6 +13,7 @@ from spicesim.engine.ideal import IdealEngine
 from spicesim.engine.mixed import MixedEngine, PreparedMixed
 from spicesim.engine.noisy import NoisyEngine, PreparedNoise
 from spicesim.engine.protocol import Engine, Tile
+from spicesim.engine.sample import SampledMvm
 from spicesim.engine.sampled import PreparedTransient, SampledEngine
 from spicesim.engine.transfer import PreparedTransfer, TransferEngine
 from spicesim.engine.transistor import NgspiceEngine, PreparedCircuit
@@ -36,6 +37,7 @@ __all__ = [
     "PreparedTransfer",
     "PreparedTransient",
     "SampledEngine",
+    "SampledMvm",
     "Tile",
     "TransferEngine",
     "WriteVerify",

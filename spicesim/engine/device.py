@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spicesim.behavioural.arrays import Floats
-from spicesim.behavioural.converter import dac_voltages
 from spicesim.chip import Chip
+from spicesim.coding import dac_voltages
 from spicesim.devices import DeviceModel, TileDevices, tile_generator
 from spicesim.engine.noisy import NoisyEngine
 from spicesim.engine.protocol import Engine, Tile

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spicesim.behavioural.arrays import Floats
-from spicesim.behavioural.converter import dac_voltages
 from spicesim.chip import Chip
+from spicesim.coding import dac_voltages
 from spicesim.engine.protocol import Tile
 
 __all__ = ["IdealEngine"]

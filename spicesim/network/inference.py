@@ -3,15 +3,16 @@
 import weakref
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from tqdm import tqdm
 
+from spicesim.audit import Audit, audit_samples
 from spicesim.crossbar.blas import one_blas_thread
-from spicesim.engine import DeviceEngine, Engine, IdealEngine, Tile, build_engine
+from spicesim.engine import DeviceEngine, Engine, IdealEngine, SampledMvm, Tile, build_engine
 from spicesim.errors import NetworkError
 from spicesim.mapping import DEFAULT_OPTIONS, MappingOptions
 from spicesim.network.compiled import CompiledNetwork, Inputs, batch_length, check_output
@@ -22,14 +23,11 @@ from spicesim.network.preparation import prepare_tiles
 from spicesim.network.products import sample_products
 from spicesim.network.ranges import AdcFit, InputScale, LayerRanges
 from spicesim.network.reservoir import Reservoir
-from spicesim.network.result import LayerMeter, Result, RunStats, SampledMvm
+from spicesim.network.result import LayerMeter, Result, RunStats
 from spicesim.network.segments import Segment
 from spicesim.network.tuning import Tuning
 from spicesim.network.uncalibrated import calibrated
 from spicesim.network.workers import start_workers
-
-if TYPE_CHECKING:
-    from spicesim.audit import Audit
 
 __all__ = ["Network"]
 
@@ -285,7 +283,7 @@ class Network:
             samples=reservoir.items(),
         )
 
-    def audit(self, x: Inputs, count: int = 16, *, seed: int = 0, jobs: int | None = None) -> "Audit":
+    def audit(self, x: Inputs, count: int = 16, *, seed: int = 0, jobs: int | None = None) -> Audit:
         """Run a batch at circuit fidelity and do a sample of its products again at transistor level.
 
         Parameters
@@ -306,8 +304,6 @@ class Network:
         SimulationError
             If a simulation fails.
         """
-        from spicesim.audit import audit_samples  # it looks at results of this package
-
         result = self.run(x, "exact", sample=count, seed=seed)
         return audit_samples(result.samples, calibrated(self._calibration), jobs=jobs)
 

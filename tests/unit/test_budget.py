@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from spicesim.ablation import CIRCUIT, SOURCES, ablate_calibration, ablate_device, device_sources
-from spicesim.behavioural.converter import dac_voltages
 from spicesim.behavioural.mismatch import DacMismatch, Gaussian, MismatchModel, SenseAmplifierMismatch
 from spicesim.behavioural.noise import AmplifierNoise, NoiseModel
 from spicesim.budget import run_budget
 from spicesim.cli.tables import format_budget
+from spicesim.coding import dac_voltages
 from spicesim.device_presets import DEVICES
 from spicesim.devices import TileDevices
 from spicesim.engine import ExactEngine, Tile
