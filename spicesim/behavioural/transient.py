@@ -8,7 +8,7 @@ import numpy.typing as npt
 from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.settling import SettlingModel
 from spicesim.behavioural.tile import BehaviouralTile, TileState
-from spicesim.crossbar import Crossbar
+from spicesim.cells import Linear
 from spicesim.errors import ConvergenceError, SpecError, ValidityError
 
 __all__ = ["TileTransient"]
@@ -67,7 +67,7 @@ class TileTransient:
                     f"{LINE_DELAY_LIMIT:g} s up to which lines count as lumped; use smaller tiles or a full .tran"
                 )
         slopes = np.where(tile.g > 0, array.cell.current(tile.g, np.full_like(tile.g, 0.05), 0.0) / 0.05, 0.0)
-        linear = Crossbar(slopes, array.r_word_line, array.r_bit_line)
+        linear = array.changed(g=slopes, cell=Linear())
         self._transfer, self._admittance = linear.transfer_matrix(), linear.output_admittance()
         self._loads = slopes.sum(axis=1)
         # an open cell has no transistor that would load its bit line
