@@ -83,7 +83,7 @@ def build_dac_step(
 
 
 def dac_bench(chip: Chip, polarity: Polarity = "unipolar") -> Bench:
-    """Build the testbench of the R-2R DAC with its buffer: INL, DNL, output resistance, settling, energy."""
+    """Build the testbench of the R-2R DAC with its buffer."""
     last = 2**chip.dac.bits - 1
     half = 2 ** (chip.dac.bits - 1)
     i_load = chip.dac.v_span / _row_load(chip)
