@@ -11,11 +11,10 @@ import numpy.typing as npt
 
 from spicesim.bound import SampleBound, share_interval
 from spicesim.calibration.calibration import Calibration
-from spicesim.engine import NgspiceEngine, Tile
+from spicesim.engine import NgspiceEngine, SampledMvm, Tile
 from spicesim.errors import SpecError
 from spicesim.metrics import compare_codes, largest, rms
 from spicesim.netlist.netlist import Netlist
-from spicesim.network.result import SampledMvm
 from spicesim.ngspice.batch import BatchSimulator
 from spicesim.sampling import run_all
 

@@ -10,6 +10,7 @@ from spicesim.section import Positive, Quantity, Section
 from spicesim.units import format_si
 
 __all__ = [
+    "BlockSizes",
     "ChargeDac",
     "Comparator",
     "CurrentDac",
@@ -32,13 +33,17 @@ def _at_least(least: float, unit: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+class BlockSizes(Section):
+    """Sizes of a block that is not in the tile; a description may leave them out."""
+
+
 Width = Annotated[Quantity, _at_least(0.3e-6, "m")]
 Length = Annotated[Quantity, _at_least(0.28e-6, "m")]
 Bits = Annotated[int, Field(ge=2, le=10)]
 Duration = Annotated[Quantity, _at_least(2e-9, "s")]
 
 
-class Comparator(Section):
+class Comparator(BlockSizes):
     """StrongARM comparator; gates are as short as the process allows."""
 
     input_width: Width = 8e-6
@@ -49,7 +54,7 @@ class Comparator(Section):
     """Width of the transistors that reset it [m]."""
 
 
-class Integrator(Section):
+class Integrator(BlockSizes):
     """Switched integrator around a folded-cascode amplifier."""
 
     capacitor: Positive = 2e-12
@@ -62,7 +67,7 @@ class Integrator(Section):
     """Width of the reset switch's transistors [m]."""
 
 
-class Mirror(Section):
+class Mirror(BlockSizes):
     """Current-mirror readout of a bit line."""
 
     ratio: Annotated[int, Field(ge=1)] = 1
@@ -77,7 +82,7 @@ class Mirror(Section):
     """Compensation capacitor [F]."""
 
 
-class WordLineDriver(Section):
+class WordLineDriver(BlockSizes):
     """Word-line driver for pulses."""
 
     width: Positive = 40e-6
@@ -95,7 +100,7 @@ class WordLineDriver(Section):
         return self
 
 
-class CurrentDac(Section):
+class CurrentDac(BlockSizes):
     """Current-steering DAC."""
 
     bits: Bits = 6
@@ -110,7 +115,7 @@ class CurrentDac(Section):
     """Length of the cascodes and switches [m]."""
 
 
-class ChargeDac(Section):
+class ChargeDac(BlockSizes):
     """Charge-redistribution DAC."""
 
     bits: Bits = 6
@@ -151,7 +156,7 @@ class SarComparator(Comparator):
     """Width of the latch's transistors [m]."""
 
 
-class SarAdc(Section):
+class SarAdc(BlockSizes):
     """Successive-approximation ADC."""
 
     sample: Duration = 20e-9

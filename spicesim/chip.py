@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import tomlkit
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from spicesim.blocks import ChargeDac, Comparator, CurrentDac, Integrator, Mirror, SarAdc, WordLineDriver
+from spicesim.blocks import BlockSizes, ChargeDac, Comparator, CurrentDac, Integrator, Mirror, SarAdc, WordLineDriver
 from spicesim.documents import read_toml, validate
 from spicesim.errors import SpecError
 from spicesim.files import write_text
@@ -185,10 +185,6 @@ def _read_library(value: Any) -> Any:
     return {"path": value, "files": tuple(read_replacements(value).items())} if isinstance(value, str) else value
 
 
-_ALONE = ("comparator", "integrator", "mirror", "word_line_driver", "current_dac", "charge_dac", "sar_adc")
-"""Sections of the blocks that are not in the tile."""
-
-
 class Chip(Section):
     """An analog in-memory-computing chip, whole."""
 
@@ -256,7 +252,8 @@ class Chip(Section):
 
     def _as_drawn(self) -> list[str]:
         """List the blocks outside the tile that have their sizes by default, which neither files nor hashes mention."""
-        return [name for name in _ALONE if getattr(self, name) == type(self).model_fields[name].default]
+        drawn = {name: field.default for name, field in type(self).model_fields.items()}
+        return [name for name, sizes in drawn.items() if isinstance(sizes, BlockSizes) and getattr(self, name) == sizes]
 
     def library_text(self, name: str) -> str:
         """Return one file of the library, such as "opamp.cir": the chip's own version, or else the shipped one."""

@@ -6,12 +6,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, model_validator
 
+from spicesim.arrays import Floats
 from spicesim.gate import require_line
 
 __all__ = ["FloatArray", "Floats", "Model", "require_positive", "require_rising", "require_shape"]
-
-Floats = npt.NDArray[np.float64]
-
 
 LARGEST = 1e60
 """No quantity of a circuit in SI units is larger, and the products of some smaller ones are still numbers."""

@@ -9,8 +9,8 @@ from scipy.interpolate import CubicSpline, PchipInterpolator
 
 from spicesim.behavioural.arrays import FloatArray, Floats, Model, require_rising, require_shape
 from spicesim.behavioural.cell import CellModel
-from spicesim.behavioural.converter import Polarity
 from spicesim.behavioural.dac import DacModel
+from spicesim.coding import Polarity
 from spicesim.errors import CalibrationError, quote
 
 __all__ = ["ClimateModel", "Condition", "DacChange", "lagrange_weights"]

@@ -1,6 +1,6 @@
 """The calibrated word-line driver: a table of codes and a load curve."""
 
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +8,7 @@ from pydantic import model_validator
 from scipy.interpolate import CubicSpline
 
 from spicesim.behavioural.arrays import FloatArray, Floats, Model, require_positive, require_rising, require_shape
+from spicesim.coding import Polarity
 from spicesim.ports import PortTables
 
 __all__ = ["DacModel"]
@@ -16,7 +17,7 @@ __all__ = ["DacModel"]
 class DacModel(Model):
     """Voltage of a word line's driver: v(code, i) = v_open[code] - droop(code, i)."""
 
-    polarity: Literal["unipolar", "bipolar"]
+    polarity: Polarity
     """Coding it was calibrated for."""
     v_open: FloatArray
     """Unloaded output above the reference, one value a code [V]."""

@@ -8,9 +8,9 @@ from pydantic import model_validator
 from scipy.interpolate import PchipInterpolator
 
 from spicesim.behavioural.arrays import FloatArray, Floats, Model, require_positive, require_rising, require_shape
-from spicesim.behavioural.converter import Polarity
 from spicesim.behavioural.feedback import find_amplifier
 from spicesim.behavioural.tile import BehaviouralTile, TileState
+from spicesim.coding import Polarity
 from spicesim.errors import CalibrationError, SpecError
 
 __all__ = ["AdcEnergy", "AmplifierEnergy", "DacEnergy", "EnergyModel"]

@@ -7,9 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spicesim.behavioural.arrays import Floats
-from spicesim.behavioural.converter import AdcRange
 from spicesim.behavioural.tile import BehaviouralTile
-from spicesim.crossbar import Crossbar
+from spicesim.coding import AdcRange
 from spicesim.crossbar.operating_point import Precision
 from spicesim.errors import SpecError, ValidityError
 from spicesim.fast.crossbar import FIELD_BYTES
@@ -270,16 +269,7 @@ class _Model:
         self._r_out = float(droop[1] - droop[0]) / reach if reach > 0 else 0.0
         first, last = tile.linear_currents
         line = linear_port(self._senses, first if low < -0.1 * high else 0.0, last)
-        loaded = Crossbar(
-            array.g,
-            array.r_word_line,
-            array.r_bit_line,
-            array.r_driver + self._r_out,
-            array.r_sense,
-            array.cell,
-            drive=array.drive,
-            sense=array.sense,
-        )
+        loaded = array.changed(r_driver=array.r_driver + self._r_out)
         self.expansion = Expansion(loaded, low - 2e-3, high + 2e-3, senses=line, threads=threads)
         self._coupling = SenseCoupling(self.expansion, self._senses, line)
         fields = self.expansion.fields

@@ -10,10 +10,10 @@ from pydantic import model_validator
 from scipy.interpolate import PchipInterpolator
 
 from spicesim.behavioural.arrays import FloatArray, Floats, Model, require_rising, require_shape
-from spicesim.behavioural.converter import Polarity
 from spicesim.behavioural.feedback import find_amplifier
 from spicesim.behavioural.senseamp import SenseAmplifierModel
 from spicesim.behavioural.tables import CubicTables
+from spicesim.coding import Polarity
 
 __all__ = ["DacMismatch", "Gaussian", "MismatchModel", "SenseAmplifierMismatch", "TileInstance", "code_basis"]
 

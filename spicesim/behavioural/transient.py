@@ -8,7 +8,7 @@ import numpy.typing as npt
 from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.settling import SettlingModel
 from spicesim.behavioural.tile import BehaviouralTile, TileState
-from spicesim.crossbar import Crossbar
+from spicesim.cells import Linear
 from spicesim.errors import ConvergenceError, SpecError, ValidityError
 
 __all__ = ["TileTransient"]
@@ -68,7 +68,7 @@ class TileTransient:
                 )
         g = np.asarray(array.g)
         slopes = np.where(g > 0, array.cell.current(g, np.full_like(g, 0.05), 0.0) / 0.05, 0.0)
-        linear = Crossbar(slopes, array.r_word_line, array.r_bit_line)
+        linear = array.changed(g=slopes, cell=Linear())
         self._transfer, self._admittance = linear.transfer_matrix(), linear.output_admittance()
         self._loads = slopes.sum(axis=1)
         # an open cell has no transistor that would load its bit line

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from spicesim.bench.measurement import GEMM_BATCH, Measurement, matrix_product, median_seconds, peak_memory
 from spicesim.bench.peers import NodalEquations, badcrossbar_currents, import_peer, ngspice_currents
 from spicesim.bench.work import Work, make_work
-from spicesim.cells import Cell
+from spicesim.cells import Cell, Linear
 from spicesim.crossbar import Crossbar
 from spicesim.crossbar.operating_point import Precision
 from spicesim.fast.crossbar import FastCrossbar
@@ -99,8 +99,7 @@ def _fast(tolerance: float, threads: int = 1) -> Callable[[Work, int], Found]:
         array = work.array
 
         def prepare() -> FastCrossbar:
-            fresh = Crossbar(array.g, array.r_word_line, array.r_bit_line, cell=array.cell)
-            return FastCrossbar(fresh, tolerance=tolerance, v_range=work.v_range)
+            return FastCrossbar(array.changed(), tolerance=tolerance, v_range=work.v_range)
 
         (seconds,), fast = median_seconds(prepare, repeats=min(repeats, 3)), prepare()
         batch = work.batch.astype(np.float32)
@@ -115,7 +114,7 @@ def _transfer_matrix(work: Work, repeats: int) -> Found:
     array = work.array
 
     def prepare() -> Crossbar:
-        fresh = Crossbar(array.g, array.r_word_line, array.r_bit_line)
+        fresh = array.changed(cell=Linear())
         fresh.transfer_matrix()
         return fresh
 

@@ -15,7 +15,6 @@ from scipy.interpolate import PchipInterpolator
 from spicesim.behavioural.arrays import FloatArray, Model
 from spicesim.behavioural.cell import CellModel
 from spicesim.behavioural.climate import ClimateModel, Condition
-from spicesim.behavioural.converter import POLARITIES, AdcRange, Polarity
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.energy import EnergyModel
 from spicesim.behavioural.feedback import find_amplifier
@@ -32,6 +31,7 @@ from spicesim.calibration.plan import PlanSummary
 from spicesim.calibration.senseamp import named_parameters
 from spicesim.calibration.verdict import Verdict
 from spicesim.chip import Chip
+from spicesim.coding import POLARITIES, AdcRange, Polarity
 from spicesim.documents import read_json, validate
 from spicesim.errors import CalibrationError, quote
 from spicesim.files import write_text

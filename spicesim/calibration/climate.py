@@ -7,7 +7,6 @@ import numpy as np
 from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.cell import CellModel
 from spicesim.behavioural.climate import ClimateModel, Condition, DacChange
-from spicesim.behavioural.converter import POLARITIES
 from spicesim.behavioural.dac import DacModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
@@ -16,6 +15,7 @@ from spicesim.calibration.mismatch import table_points
 from spicesim.calibration.patterns import adversarial_vectors, random_conductances
 from spicesim.calibration.tiles import TileCase, build_cases, case_netlists, solve_cases, tile_outputs
 from spicesim.chip import CORNERS, Chip
+from spicesim.coding import POLARITIES
 from spicesim.metrics import largest
 from spicesim.netlist.dac import build_dac
 from spicesim.netlist.ensemble import build_senseamps

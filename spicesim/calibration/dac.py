@@ -7,11 +7,11 @@ import numpy as np
 from pydantic import model_validator
 
 from spicesim.behavioural.arrays import Floats, Model
-from spicesim.behavioural.converter import Polarity
 from spicesim.behavioural.dac import DacModel
 from spicesim.calibration.block import BlockPlan, Judged
 from spicesim.calibration.heldout import HeldOut
 from spicesim.chip import Chip
+from spicesim.coding import Polarity
 from spicesim.netlist.dac import build_dac
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.outcome import Results

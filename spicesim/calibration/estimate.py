@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from spicesim.behavioural.arrays import Floats
-from spicesim.behavioural.converter import POLARITIES
 from spicesim.calibration.block import BlockPlan
 from spicesim.calibration.calibrate import calibrate_blocks, plan_cases, wanted_aspects
 from spicesim.calibration.campaign import Campaign
@@ -21,6 +20,7 @@ from spicesim.calibration.tiles import (
     solve_cases,
 )
 from spicesim.chip import Chip
+from spicesim.coding import POLARITIES
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.tile import build_tile
 from spicesim.sampling import find_kept

@@ -8,7 +8,6 @@ from scipy.ndimage import maximum_filter1d
 
 from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.cell import CellModel
-from spicesim.behavioural.converter import POLARITIES, Polarity
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.mismatch import (
     DacMismatch,
@@ -21,6 +20,7 @@ from spicesim.behavioural.mismatch import (
 from spicesim.behavioural.senseamp import SenseAmplifierModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
+from spicesim.coding import POLARITIES, Polarity
 from spicesim.netlist.ensemble import build_cells, build_dacs, build_senseamps
 from spicesim.netlist.mismatch import Draw, draw_normal, match_moments, with_mismatch
 from spicesim.netlist.netlist import Netlist

@@ -7,12 +7,12 @@ import numpy as np
 import numpy.typing as npt
 
 from spicesim.behavioural.arrays import Floats
-from spicesim.behavioural.converter import Polarity
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.mismatch import chip_draw, find_instance, with_chip_mismatch
 from spicesim.calibration.patterns import code_vectors, random_conductances
 from spicesim.calibration.tiles import choose_feedback, tile_netlist, tile_outputs
+from spicesim.coding import Polarity
 from spicesim.errors import SpecError
 
 __all__ = ["MismatchCheck", "check_mismatch"]

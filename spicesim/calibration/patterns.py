@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spicesim.behavioural.arrays import Floats
-from spicesim.behavioural.converter import Polarity
+from spicesim.coding import Polarity
 
 __all__ = ["adversarial_conductances", "adversarial_vectors", "code_vectors", "random_conductances"]
 

@@ -7,7 +7,6 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from spicesim.behavioural.arrays import Model
-from spicesim.behavioural.converter import POLARITIES, Polarity
 from spicesim.calibration.block import BlockPlan
 from spicesim.calibration.cell import CellPlan, plan_cell
 from spicesim.calibration.dac import DacPlan, plan_dac
@@ -15,6 +14,7 @@ from spicesim.calibration.designs import Filling
 from spicesim.calibration.senseamp import SenseAmplifierPlan, plan_senseamp
 from spicesim.calibration.verdict import DEFAULT_ERROR, QUICK_ERROR
 from spicesim.chip import Chip
+from spicesim.coding import POLARITIES, Polarity
 from spicesim.documents import read_json, validate
 from spicesim.files import write_text
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from spicesim.behavioural.arrays import Floats
-from spicesim.behavioural.converter import POLARITIES, Polarity
 from spicesim.behavioural.senseamp import SenseAmplifierModel
 from spicesim.behavioural.tile import BehaviouralTile, TileState
 from spicesim.calibration.calibration import TileCheck
@@ -19,6 +18,7 @@ from spicesim.calibration.patterns import (
     random_conductances,
 )
 from spicesim.chip import Chip
+from spicesim.coding import POLARITIES, Polarity
 from spicesim.errors import SimulationError
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.tile import build_tile

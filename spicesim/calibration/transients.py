@@ -6,7 +6,6 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from spicesim.behavioural.arrays import Floats
-from spicesim.behavioural.converter import POLARITIES, Polarity
 from spicesim.behavioural.settling import SettlingCheck, SettlingModel
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.behavioural.transient import TileTransient
@@ -16,6 +15,7 @@ from spicesim.calibration.energy import step_sources, supply_power, tile_sources
 from spicesim.calibration.patterns import Codes, code_vectors, random_conductances
 from spicesim.calibration.tiles import choose_feedback, predicted_nodesets
 from spicesim.chip import Chip
+from spicesim.coding import POLARITIES, Polarity
 from spicesim.metrics import largest, rms
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.step import STEP_TIME, CodeStep

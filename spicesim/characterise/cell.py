@@ -18,7 +18,7 @@ __all__ = ["cell_bench"]
 
 
 def cell_bench(chip: Chip) -> Bench:
-    """Build the testbench of the memory cell: conductance, nonlinearity, on/off ratio, access transistor.
+    """Build the testbench of the memory cell.
 
     Raises
     ------

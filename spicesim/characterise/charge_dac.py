@@ -22,7 +22,7 @@ _SLOT = 40e-9
 
 
 def charge_dac_bench(chip: Chip, sizes: ChargeDac | None = None) -> Bench:
-    """Build the testbench of the charge-redistribution DAC: INL, DNL, pedestal, settling, energy."""
+    """Build the testbench of the charge-redistribution DAC."""
     sizes = sizes or chip.charge_dac
     count = 2**sizes.bits
     netlists = {"codes": build_charge_dac(chip, np.arange(count), sizes, slot=_SLOT)}
@@ -73,7 +73,7 @@ def charge_dac_bench(chip: Chip, sizes: ChargeDac | None = None) -> Bench:
         return Measurement(entries=entries, panels=draw_panels(lambda: linearity_panel(line())))
 
     return Bench(
-        block="chargedac",
+        block="charge_dac",
         title=f"{sizes.bits}-bit charge-redistribution DAC, unit {format_si(sizes.unit, 'F')}",
         netlists=netlists,
         measure=measure,

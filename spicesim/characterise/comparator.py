@@ -30,7 +30,7 @@ _TRIES = 9
 
 
 def comparator_bench(chip: Chip, sizes: Comparator | None = None) -> Bench:
-    """Build the testbench of the StrongARM comparator: delay, kickback, energy, offset (with --samples)."""
+    """Build the testbench of the StrongARM comparator."""
     sizes = sizes or chip.comparator
     two = Clock(cycles=2, step=50e-12)
     netlists = {

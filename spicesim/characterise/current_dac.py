@@ -29,7 +29,7 @@ _SKEW = 100e-12
 
 
 def current_dac_bench(chip: Chip, sizes: CurrentDac | None = None) -> Bench:
-    """Build the testbench of the current-steering DAC: INL, DNL, output resistance, compliance, settling, power."""
+    """Build the testbench of the current-steering DAC."""
     sizes = sizes or chip.current_dac
     last, half = 2**sizes.bits - 1, 2 ** (sizes.bits - 1)
     netlists = {
@@ -150,7 +150,7 @@ def current_dac_bench(chip: Chip, sizes: CurrentDac | None = None) -> Bench:
         return Measurement(entries=entries, panels=panels)
 
     return Bench(
-        block="currentdac",
+        block="current_dac",
         title=f"{sizes.bits}-bit current-steering DAC, unit {format_si(sizes.unit, 'A')}",
         netlists=netlists,
         measure=measure,

@@ -6,13 +6,13 @@ from functools import cache, partial
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.behavioural.converter import Polarity
 from spicesim.characterise.bench import Bench, Measurement, waves
 from spicesim.characterise.linearity import Linearity, linearity_panel, measure_linearity
 from spicesim.characterise.sheet import Panel, draw_panels, entry
 from spicesim.characterise.steps import Step
 from spicesim.characterise.waveform import excursion, integral, settling_time
 from spicesim.chip import Chip
+from spicesim.coding import Polarity
 from spicesim.netlist.dac import build_dac, dac_blocks, dac_line, dac_references
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.process import block_text
@@ -83,7 +83,7 @@ def build_dac_step(
 
 
 def dac_bench(chip: Chip, polarity: Polarity = "unipolar") -> Bench:
-    """Build the testbench of the R-2R DAC with its buffer: INL, DNL, output resistance, settling, energy."""
+    """Build the testbench of the R-2R DAC with its buffer."""
     last = 2**chip.dac.bits - 1
     half = 2 ** (chip.dac.bits - 1)
     i_load = chip.dac.v_span / _row_load(chip)

@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def pcm_bench(chip: Chip, nu: float = 0.05) -> Bench:
-    """Build the testbench of the phase-change device: conductance, nonlinearity, drift."""
+    """Build the testbench of the phase-change device."""
     times = (1.0, 1e3, 1e6)
     g = chip.cell.g_max
     netlists = {"sweep": build_device_sweep(chip, "pcm", [{"g": g, "t": t, "nu": nu} for t in times], 0.4, 81)}
@@ -66,7 +66,7 @@ def pcm_bench(chip: Chip, nu: float = 0.05) -> Bench:
 
 
 def selector_bench(chip: Chip, v_select: float = 1.5) -> Bench:
-    """Build the testbench of the 1S1R cell: current when selected, half selected, at a third; on/off ratio."""
+    """Build the testbench of the 1S1R cell."""
     cell = chip.cell
     i0, v0 = cell.selector_current, cell.selector_voltage
     given = [{"g": g, "kappa": max(cell.kappa, 1e-6), "i0": i0, "v0": v0} for g in (cell.g_max, cell.g_min)]
@@ -131,7 +131,7 @@ def selector_bench(chip: Chip, v_select: float = 1.5) -> Bench:
 
 
 def differential_bench(chip: Chip) -> Bench:
-    """Build the testbench of the 2T2R cell: difference of currents over that of conductances, error at zero."""
+    """Build the testbench of the 2T2R cell."""
     low, high = chip.cell.g_min, chip.cell.g_max
     weights = np.linspace(-1, 1, 9)
     pairs = np.maximum(weights, 0) * (high - low) + low, np.maximum(-weights, 0) * (high - low) + low

@@ -24,7 +24,7 @@ _SWING = 0.9 / 1.65
 
 
 def integrator_bench(chip: Chip, sizes: Integrator | None = None, window: Window | None = None) -> Bench:
-    """Build the testbench of the switched integrator: capacitor, pedestal, linearity, droop, gain, power."""
+    """Build the testbench of the switched integrator."""
     sizes, window = sizes or chip.integrator, window or Window()
     reference = chip.sense_amplifier.v_reference
     swing = _SWING * min(reference, chip.process.supply - reference)

@@ -25,7 +25,7 @@ _COLUMN = 10e3
 
 
 def mirror_bench(chip: Chip, sizes: Mirror | None = None) -> Bench:
-    """Build the testbench of the current-mirror readout: copy, input and output resistance, compliance, settling."""
+    """Build the testbench of the current-mirror readout."""
     sizes = sizes or chip.mirror
     netlists = {
         "transfer": build_mirror(chip, _LIMIT, sizes=sizes),

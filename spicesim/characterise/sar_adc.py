@@ -95,7 +95,7 @@ def find_transitions(chip: Chip, sizes: SarAdc, conditions: Conditions, rounds: 
 
 
 def sar_adc_bench(chip: Chip, sizes: SarAdc | None = None, rounds: int = 6) -> Bench:
-    """Build the testbench of the successive-approximation ADC: INL, DNL, offset, ENOB, energy (half a minute).
+    """Build the testbench of the successive-approximation ADC.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def sar_adc_bench(chip: Chip, sizes: SarAdc | None = None, rounds: int = 6) -> B
         return Measurement(entries=entries, panels=draw_panels(lambda: linearity_panel(line(), 1)))
 
     return Bench(
-        block="adc",
+        block="sar_adc",
         title=f"{sizes.dac.bits}-bit successive-approximation ADC",
         netlists=netlists,
         measure=measure,

@@ -148,7 +148,7 @@ def _linear_range(i: Floats, v_out: Floats) -> tuple[float, float, float]:
 
 
 def senseamp_bench(chip: Chip, r_feedback: float | None = None, c_line: float | None = None) -> Bench:
-    """Build the testbench of the transimpedance amplifier: gain, swing, bandwidth, phase margin, noise, settling.
+    """Build the testbench of the transimpedance amplifier.
 
     Parameters
     ----------
@@ -317,7 +317,7 @@ def senseamp_bench(chip: Chip, r_feedback: float | None = None, c_line: float | 
         return Measurement(entries=entries, panels=panels)
 
     return Bench(
-        block="senseamp",
+        block="sense_amplifier",
         title=f"transimpedance amplifier, {format_si(rf, 'ohm')}",
         netlists=netlists,
         measure=measure,

@@ -22,7 +22,7 @@ _REST = 50e-9
 
 
 def rram_gap_bench(chip: Chip, v_set: float = 2.0, v_reset: float = -2.2, width: float = 300e-9) -> Bench:
-    """Build the testbench of the filamentary device: times and energies of set and reset, on/off ratio."""
+    """Build the testbench of the filamentary device."""
     return _cycle(
         chip, "rram_gap", "filamentary device with its gap as state", [(v_set, width), (v_reset, width)],
         {"g": 5e-6}, "gap [nm]",
@@ -30,7 +30,7 @@ def rram_gap_bench(chip: Chip, v_set: float = 2.0, v_reset: float = -2.2, width:
 
 
 def pcm_state_bench(chip: Chip, v_set: float = 1.2, v_reset: float = 2.0) -> Bench:
-    """Build the testbench of the phase-change device in writes: times and energies of set and reset, on/off ratio."""
+    """Build the testbench of the phase-change device in writes."""
     cell = chip.cell
     return _cycle(
         chip, "pcm_state", "phase-change device with its crystalline fraction as state",
@@ -104,7 +104,7 @@ def _cycle(
 
 
 def ecram_bench(chip: Chip, pulses: int = 8, volts: float = 1.0, width: float = 20e-9) -> Bench:
-    """Build the testbench of the electrochemical device: change a pulse, its symmetry, range, energy."""
+    """Build the testbench of the electrochemical device."""
     cell = chip.cell
     given = {"g": float(np.sqrt(cell.g_min * cell.g_max)), "g_min": cell.g_min, "g_max": cell.g_max, "q_full": 1e-12}
     train = [(volts, width)] * pulses + [(-volts, width)] * pulses

@@ -1,10 +1,10 @@
 """The characterise command: data sheets of circuit blocks."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
+from spicesim.characterise import BLOCKS, Block, Conditions, DataSheet, find_block, write_sheet
 from spicesim.chip import CORNERS
 from spicesim.cli.options import chip_option, jobs_option, open_chip, timeout_option
 from spicesim.cli.tables import format_table
@@ -14,21 +14,17 @@ from spicesim.files import write_text
 __all__ = ["characterise", "format_sheet"]
 
 
-def _block(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
-    from spicesim.characterise import BLOCKS
-
-    if value not in BLOCKS:
-        raise SpecError(f"no block {value!r}; there are: {', '.join(BLOCKS)} (see: spicesim characterise --list)")
-    return value
+def _block(_context: click.Context, _parameter: click.Parameter, value: str) -> Block:
+    return find_block(value)
 
 
 def _list(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
     if not value or context.resilient_parsing:
         return
-    from spicesim.characterise import BLOCKS
-
+    width = max(map(len, BLOCKS))
     for name, block in BLOCKS.items():
-        click.echo(f"{name:14s} {(block.__doc__ or '').splitlines()[0].removeprefix('Build the testbench of the ')}")
+        known = f" (also: {block.short})" if block.short else ""
+        click.echo(f"{name:{width}}  {block.title}{known}: {block.sheet}")
     context.exit()
 
 
@@ -59,7 +55,7 @@ def _list(context: click.Context, _parameter: click.Parameter, value: bool) -> N
 @click.pass_context
 def characterise(
     context: click.Context,
-    block: str,
+    block: Block,
     chip_path: str | None,
     corner: str | None,
     temperature: float | None,
@@ -76,22 +72,22 @@ def characterise(
 
     What cannot be measured is a line that says why; the others stand, and the exit status is 1.
     """
-    from spicesim.characterise import BLOCKS, Conditions, write_plot, write_sheet
-
     if plot_path is not None and Path(plot_path).suffix not in {".html", ".svg"}:
         raise SpecError(f"--plot writes .html or .svg, got {plot_path!r}")
     chip = open_chip(chip_path).at(corner=corner, temperature_c=temperature)
     conditions = Conditions(samples=samples, seed=seed, resistors=resistors, jobs=jobs, timeout=timeout)
-    found = BLOCKS[block](chip)
+    found = block.bench(chip)
     if folder is not None:
         for name, netlist in found.netlists.items():
-            write_text(Path(folder) / f"{block}_{name}.cir", netlist.format())
+            write_text(Path(folder) / f"{block.name}_{name}.cir", netlist.format())
     sheet = found.run(chip, conditions)
     click.echo(format_sheet(sheet))
     if json_path is not None:
         write_sheet(sheet, json_path)
         click.echo(f"wrote {json_path}")
     if plot_path is not None:
+        from spicesim.characterise.plot import write_plot  # matplotlib takes half a second to import
+
         write_plot(sheet, plot_path)
         click.echo(f"wrote {plot_path}")
     if folder is not None:
@@ -102,7 +98,7 @@ def characterise(
         context.exit(1)
 
 
-def format_sheet(sheet: Any) -> str:
+def format_sheet(sheet: DataSheet) -> str:
     """Format a data sheet for a terminal."""
     spread = any(entry.spread for entry in sheet.entries)
     head = [sheet.title, "value", *(["mean", "sigma"] if spread else []), "condition"]

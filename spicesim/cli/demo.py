@@ -107,7 +107,7 @@ def _write_netlists(calibration: Calibration, network: Network, folder: Path) ->
         "cell": build_cell(chip, chip.cell.g_max),
         "column": build_column(chip, g[:, 0], v, tile.r_feedback),
         "crossbar": build_crossbar(chip, g, v),
-        "senseamp": build_senseamp(chip, tile.r_feedback, 0.6 * chip.process.supply / tile.r_feedback),
+        "sense_amplifier": build_senseamp(chip, tile.r_feedback, 0.6 * chip.process.supply / tile.r_feedback),
         "dac": build_dac(chip),
         "tile": tile_netlist(chip, model, codes, model.solve(codes[None, :]), 0),
     }

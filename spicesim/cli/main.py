@@ -13,10 +13,10 @@ from spicesim.cli.bench import bench
 from spicesim.cli.calibrate import calibrate
 from spicesim.cli.characterise import characterise
 from spicesim.cli.demo import demo
-from spicesim.cli.entry import INTERRUPTED
 from spicesim.cli.explain import explain
 from spicesim.cli.fit import fit
 from spicesim.cli.infer import infer
+from spicesim.cli.interrupt import INTERRUPTED
 from spicesim.cli.map import map_network
 from spicesim.cli.netlist import netlist
 from spicesim.cli.replay import replay_command

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from spicesim.array_files import read_array
-from spicesim.behavioural.converter import POLARITIES, Polarity
 from spicesim.chip import Chip
-from spicesim.cli.netlist_blocks import BLOCK_COMMANDS
+from spicesim.cli.netlist_blocks import BlockGroup, block_commands
 from spicesim.cli.netlist_file import file_options, finish
 from spicesim.cli.netlist_network import network
 from spicesim.cli.options import open_calibration, open_chip
+from spicesim.coding import POLARITIES, Polarity
 from spicesim.errors import SpecError
 from spicesim.files import write_bytes
 from spicesim.library import library_names, library_path, library_text
@@ -52,10 +52,10 @@ def _print_list(context: click.Context, _: click.Parameter, wanted: bool) -> Non
     """Print what can be written, and what the library holds."""
     if not wanted or context.resilient_parsing:
         return
-    blocks = {command.name: command for command in BLOCK_COMMANDS}
+    benches = {str(command.name) for command in _BENCHES}
     groups = {
-        "circuits, written by: spicesim netlist NAME": netlist.commands.keys() - blocks.keys() - {"conductances"},
-        "testbenches, written by: spicesim netlist NAME, run and measured by: spicesim characterise NAME": blocks,
+        "circuits, written by: spicesim netlist NAME": netlist.commands.keys() - benches - {"conductances"},
+        "testbenches, written by: spicesim netlist NAME, run and measured by: spicesim characterise NAME": benches,
     }
     files = [(name.removesuffix(".cir"), library_text(name).splitlines()[0]) for name in library_names()]
     width = max(len(name) for name in [*netlist.commands, *dict(files)])
@@ -123,7 +123,7 @@ def _load_gates(path: str | None) -> npt.NDArray[Any] | None:
     return None if path is None else read_array(path, "gate voltages")
 
 
-@click.group(epilog="example: spicesim netlist dac --chip gf180-1t1r --polarity bipolar -o dac.cir")
+@click.group(cls=BlockGroup, epilog="example: spicesim netlist dac --chip gf180-1t1r --polarity bipolar -o dac.cir")
 @click.option(
     "--list",
     is_flag=True,
@@ -155,10 +155,12 @@ def cell(chip_path: str | None, output: str | None, dialect: str, g: float | Non
     finish(build_cell(chip, chip.cell.g_max if g is None else g), output, dialect)
 
 
-@netlist.command(epilog="example: spicesim netlist senseamp --r-feedback 10k -o senseamp.cir")
+@netlist.command(
+    "sense_amplifier", epilog="example: spicesim netlist sense_amplifier --r-feedback 10k -o amplifier.cir"
+)
 @file_options
 @feedback_option
-def senseamp(chip_path: str | None, output: str | None, dialect: str, r_feedback: float | None) -> None:
+def sense_amplifier(chip_path: str | None, output: str | None, dialect: str, r_feedback: float | None) -> None:
     """Write one transimpedance amplifier, its current swept from rail to rail."""
     chip = open_chip(chip_path)
     resistance = _feedback(chip, r_feedback)
@@ -307,5 +309,6 @@ def conductances(path: str, output: str | None) -> None:
     click.echo(f"wrote {output}: {g.shape[0]} x {g.shape[1]} conductances")
 
 
-for command in (network, *BLOCK_COMMANDS):
+_BENCHES = block_commands(apart=netlist.commands)
+for command in (network, *_BENCHES):
     netlist.add_command(command)

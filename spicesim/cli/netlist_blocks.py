@@ -1,50 +1,38 @@
-"""Netlists of the blocks outside the tile and of single devices: the testbenches of their data sheets."""
+"""Netlists of all blocks of the catalogue: the testbenches of their data sheets."""
+
+from collections.abc import Collection
 
 import click
 
+from spicesim.characterise import BLOCKS, WORDS, Block
 from spicesim.cli.netlist_file import file_options, finish
 from spicesim.cli.options import open_chip
-from spicesim.errors import SpecError
 
-__all__ = ["BLOCK_COMMANDS"]
-
-_BLOCKS = {
-    "comparator": "StrongARM comparator: delay, kickback, energy",
-    "integrator": "switched integrator: charge, and its amplifier",
-    "mirror": "current-mirror readout: transfer, output, step",
-    "wldriver": "word-line driver: pulse, load",
-    "chargedac": "charge-redistribution DAC: all codes",
-    "currentdac": "current-steering DAC: codes, output, steps",
-    "adc": "successive-approximation ADC: a sine in two halves",
-    "1s1r": "1S1R cell, swept",
-    "2t2r": "2T2R cells, swept",
-    "pcm": "phase-change device, swept after some times",
-    "pcm_state": "phase-change device with state, written by pulses",
-    "ecram": "electrochemical device with state, written by pulses",
-    "rram_gap": "filamentary device with state, written by pulses",
-}
-"""What each command writes a testbench of, and the testbenches there are."""
+__all__ = ["BlockGroup", "block_commands"]
 
 
-def _command(block: str, text: str) -> click.Command:
+class BlockGroup(click.Group):
+    """A group with a command a block, which also takes the other words for blocks."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Find a command."""
+        return super().get_command(ctx, WORDS.get(cmd_name, cmd_name))
+
+
+def _command(block: Block) -> click.Command:
     @click.command(
-        block,
-        help=f"Write a testbench of the {text}.",
-        epilog=f"example: spicesim netlist {block} --chip generic-1t1r -o {block}.cir",
+        block.name,
+        help=f"Write a testbench of the {block.title}.",
+        epilog=f"example: spicesim netlist {block.name} --chip generic-1t1r -o {block.name}.cir",
     )
     @file_options
     @click.option("--bench", metavar="NAME", help="Which testbench of its data sheet.  [default: the first]")
     def write(chip_path: str | None, output: str | None, dialect: str, bench: str | None) -> None:
-        from spicesim.characterise import BLOCKS
-
-        benches = BLOCKS[block](open_chip(chip_path)).netlists
-        name = next(iter(benches)) if bench is None else bench
-        if name not in benches:
-            raise SpecError(f"{block} has no testbench {name!r}; there are: {', '.join(benches)}")
-        finish(benches[name], output, dialect)
+        finish(block.netlist(open_chip(chip_path), bench), output, dialect)
 
     return write
 
 
-BLOCK_COMMANDS = [_command(block, text) for block, text in _BLOCKS.items()]
-"""A command for each block that has no command of its own."""
+def block_commands(apart: Collection[str]) -> tuple[click.Command, ...]:
+    """Make a command for each block, but for those that have commands of their own."""
+    return tuple(_command(block) for block in BLOCKS.values() if block.name not in apart)

@@ -122,6 +122,25 @@ class Crossbar:
         rows, columns = self.g.shape
         return rows, columns
 
+    def changed(self, **arguments: Any) -> "Crossbar":
+        """Return a copy with some arguments changed, checked: ``array.changed(r_driver=20.0)``.
+
+        Parameters
+        ----------
+        **arguments
+            As :class:`Crossbar` has them.
+
+        Raises
+        ------
+        SpecError
+            As :class:`Crossbar`.
+        """
+        return Crossbar(**self._arguments() | arguments)
+
+    def _arguments(self) -> dict[str, Any]:
+        names = ("g", "r_word_line", "r_bit_line", "r_driver", "r_sense", "cell", "drive", "sense")
+        return {name: getattr(self, name) for name in names}
+
     def currents(
         self,
         v: npt.ArrayLike,
@@ -439,22 +458,9 @@ class Crossbar:
         if not isinstance(self.cell, NetlistCell):
             raise SpecError(f"cells of {type(self.cell).__name__} have no netlist; give them a method element")
         gate = as_mask(mask, (1, self.shape[0]))
-        return format_array(
-            ArrayNetlist(
-                g=self.g if gate is None else self.g * gate[0][:, None],
-                coefficients=self.cell.kernel(self.g).coefficients
-                if isinstance(self.cell, KernelCell)
-                else self.g[:, :, None, None],
-                cell=self.cell,
-                r_word_line=self.r_word_line,
-                r_bit_line=self.r_bit_line,
-                r_driver=self.r_driver,
-                r_sense=self.r_sense,
-                drive=self.drive,
-                sense=self.sense,
-            ),
-            batch[0],
-        )
+        on = {} if gate is None else {"g": self.g * gate[0][:, None]}
+        kernel = self.cell.kernel(self.g).coefficients if isinstance(self.cell, KernelCell) else self.g[..., None, None]
+        return format_array(ArrayNetlist(**self._arguments() | on, coefficients=kernel), batch[0])
 
 
 def _one_row(index: npt.ArrayLike | None) -> npt.ArrayLike | None:

@@ -2,7 +2,7 @@
 
 An engine prepares a tile once; the prepared tile multiplies itself. It is the analog part of a macro, from DAC codes to
 the output of the sense amplifiers; the ADC that follows is the same for all
-(:class:`spicesim.behavioural.converter.AdcRange`). Ideal, exact, fast, transfer and ngspice do whole products; the
+(:class:`spicesim.coding.AdcRange`). Ideal, exact, fast, transfer and ngspice do whole products; the
 others wrap one of them, or several, with what it leaves out. An engine of one's own is a class with the same face.
 """
 
@@ -14,6 +14,7 @@ from spicesim.engine.ideal import IdealEngine, IdealTile
 from spicesim.engine.mixed import MixedEngine
 from spicesim.engine.noisy import NoisyEngine, NoisyTile
 from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile
+from spicesim.engine.sample import SampledMvm
 from spicesim.engine.sampled import SampledEngine, SampledTile
 from spicesim.engine.transfer import TransferEngine, TransferTile
 from spicesim.engine.transistor import CircuitTile, NgspiceEngine
@@ -37,6 +38,7 @@ __all__ = [
     "NoisyTile",
     "PreparedTile",
     "SampledEngine",
+    "SampledMvm",
     "SampledTile",
     "Tile",
     "TransferEngine",

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from spicesim.behavioural.arrays import Floats
-from spicesim.behavioural.converter import dac_voltages
 from spicesim.chip import Chip, Dac
+from spicesim.coding import dac_voltages
 from spicesim.devices import DeviceModel, TileDevices, tile_generator
 from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile
 

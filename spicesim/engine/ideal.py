@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from spicesim.behavioural.arrays import Floats
-from spicesim.behavioural.converter import dac_voltages
 from spicesim.chip import Chip, Dac
+from spicesim.coding import dac_voltages
 from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile
 
 __all__ = ["IdealEngine", "IdealTile"]

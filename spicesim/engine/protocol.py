@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spicesim.behavioural.arrays import Floats
-from spicesim.behavioural.converter import AdcRange, Polarity
+from spicesim.coding import AdcRange, Polarity
 
 __all__ = ["Codes", "Engine", "PreparedTile", "Tile"]
 

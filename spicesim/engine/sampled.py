@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from spicesim.behavioural.arrays import Floats
-from spicesim.behavioural.converter import rest_code
 from spicesim.behavioural.transient import TileTransient
 from spicesim.calibration.calibration import Calibration
+from spicesim.coding import rest_code
 from spicesim.engine.exact import ExactEngine
 from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile
 from spicesim.errors import SpecError

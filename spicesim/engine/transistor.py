@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from spicesim.behavioural.arrays import Floats
-from spicesim.behavioural.converter import rest_code
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.tiles import predicted_nodesets, tile_outputs
 from spicesim.calibration.transients import step_outputs
+from spicesim.coding import rest_code
 from spicesim.engine.exact import ExactEngine
 from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile
 from spicesim.engine.write_verify import WriteVerify

@@ -9,11 +9,11 @@ from scipy.interpolate import PchipInterpolator
 
 from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.cell import CellModel
-from spicesim.behavioural.converter import dac_voltages
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.mismatch import DacMismatch, MismatchModel, SenseAmplifierMismatch
 from spicesim.behavioural.senseamp import SenseAmplifierModel
 from spicesim.calibration.calibration import Calibration
+from spicesim.coding import dac_voltages
 from spicesim.devices import DeviceModel, ReadNoise, Relaxation
 from spicesim.errors import SpecError
 

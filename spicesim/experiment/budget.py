@@ -14,7 +14,6 @@ from spicesim.errors import SpecError
 from spicesim.experiment.ablation import CIRCUIT, SOURCES, ablate_calibration, ablate_device, device_sources
 from spicesim.experiment.chip import ChipMaker
 from spicesim.network import Network, compile_network
-from spicesim.network.compiled import CHUNK, Inputs
 from spicesim.network.dataset import Dataset
 from spicesim.network.uncalibrated import calibrated
 
@@ -217,15 +216,13 @@ class _Bench:
         assert self.network.ranges is not None
         bits = maker.calibration.chip.adc.bits
         network.use_ranges([replace(own, adc=replace(own.adc, bits=bits)) for own in self.network.ranges])
-        typical: Inputs | None = self.dataset.calibration_inputs
-        if typical is None:
-            typical = self.dataset.first(CHUNK).inputs
+        typical = self.network.typical
         errors, logits, signal, noise = [], [], np.zeros(len(network.layers)), np.zeros(len(network.layers))
         random = [name for name in sources if name not in CIRCUIT]
         for seed in plan.seeds if random else plan.seeds[:1]:
             chip = maker.make(network, seed)
             network.clear_gains()
-            if plan.has_gains:
+            if plan.has_gains and typical is not None:
                 network.fit_gains(typical, chip.fitted)
             result = network.run(self.dataset.inputs, chip.engine)
             found = _flat(result.logits)

@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.engine import ExactEngine
+from spicesim.engine import ExactEngine, SampledMvm
 from spicesim.experiment.budget import Budget
 from spicesim.experiment.footprint import Footprint
 from spicesim.experiment.outcome import Experiment
 from spicesim.network import Network
-from spicesim.network.result import SampledMvm
 
 __all__ = ["Findings", "IrDropMap", "TileUse", "gather_findings", "map_ir_drops"]
 

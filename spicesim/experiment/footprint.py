@@ -23,12 +23,12 @@ import numpy.typing as npt
 from spicesim.behavioural.energy import EnergyModel
 from spicesim.behavioural.transient import TileTransient
 from spicesim.calibration.calibration import Calibration
-from spicesim.engine import Engine, ExactEngine, Tile
+from spicesim.engine import Engine, ExactEngine, SampledMvm, Tile
 from spicesim.errors import CalibrationError, SpecError
 from spicesim.netlist.area import Areas, Layout, block_areas
 from spicesim.network import Network
 from spicesim.network.compiled import Inputs
-from spicesim.network.result import LayerStats, SampledMvm
+from spicesim.network.result import LayerStats
 
 __all__ = ["BLOCKS", "Footprint", "LayerFootprint", "estimate_footprint"]
 

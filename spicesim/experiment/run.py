@@ -23,7 +23,7 @@ from spicesim.experiment.footprint import estimate_footprint
 from spicesim.experiment.outcome import Experiment
 from spicesim.experiment.plan import RunPlan
 from spicesim.network import Network, compile_network
-from spicesim.network.compiled import CHUNK, Inputs
+from spicesim.network.compiled import Inputs
 from spicesim.network.dataset import Dataset, load_dataset
 from spicesim.network.model import load_model
 from spicesim.network.uncalibrated import UncalibratedChip, calibrated
@@ -250,8 +250,7 @@ def run_subject(
 def fit_ranges(network: Network, dataset: Dataset) -> Inputs:
     """Fit the converters' ranges on the data's calibration inputs, or its first ones; return those inputs."""
     if dataset.calibration_inputs is None:
-        network.fit_on_first(dataset.inputs)
-        return dataset.first(CHUNK).inputs
+        return network.fit_on_first(dataset.inputs)
     network.fit_ranges(dataset.calibration_inputs)
     return dataset.calibration_inputs
 

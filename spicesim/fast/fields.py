@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.cells import Linear
 from spicesim.crossbar import Crossbar
 
 __all__ = ["SHAPES", "LinearFields", "find_fields", "shapes"]
@@ -66,9 +67,7 @@ def find_fields(array: Crossbar, slopes: Floats, r_sense: Floats, *, threads: in
         Threads.
     """
     rows, columns = array.shape
-    linear = Crossbar(
-        slopes, array.r_word_line, array.r_bit_line, array.r_driver, r_sense, drive=array.drive, sense=array.sense
-    )
+    linear = array.changed(g=slopes, r_sense=r_sense, cell=Linear())
     basis = shapes(rows).T.astype(np.float32)
     own_v, own_u, row_admittance = np.empty((rows, columns)), np.empty((rows, columns)), np.empty((rows, rows))
     other_v, other_u = np.empty((2, len(basis), columns, rows))

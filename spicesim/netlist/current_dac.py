@@ -13,7 +13,7 @@ __all__ = ["build_current_dac", "build_current_dac_step", "current_dac_blocks"]
 
 
 def current_dac_blocks(chip: Chip, sizes: CurrentDac) -> list[str]:
-    """Return the DAC's subcircuit ``currentdac`` and those it calls.
+    """Return the DAC's subcircuit ``current_dac`` and those it calls.
 
     Ports: outp, outn, b0 (least significant) .. bN-1, vdd, vss. outp sinks ``unit`` times the code, outn the rest.
     """
@@ -24,15 +24,15 @@ def current_dac_blocks(chip: Chip, sizes: CurrentDac) -> list[str]:
         f" ls={spice_number(sizes.source_length)} l={spice_number(sizes.length)}"
     )
     lines = [
-        f"* currentdac: {sizes.bits}-bit current-steering DAC",
+        f"* current_dac: {sizes.bits}-bit current-steering DAC",
         *draw_current_dac(sizes.bits),
         "* ports       outp outn, bits from the least significant, vdd vss",
-        f".subckt currentdac outp outn {' '.join(f'b{k}' for k in range(sizes.bits))} vdd vss",
+        f".subckt current_dac outp outn {' '.join(f'b{k}' for k in range(sizes.bits))} vdd vss",
         f"xbias vb vc vdd vss current_bias i={spice_number(sizes.unit)} parts=8 {shared}",
         *(
             f"xbit{k} outp outn b{k} vb vc vdd vss current_cell parts={2**k} {shared}" for k in range(sizes.bits)
         ),
-        ".ends currentdac",
+        ".ends current_dac",
     ]  # fmt: skip
     return [*(block_text(name, chip) for name in ("current_cell", "current_bias")), "\n".join(lines)]
 
@@ -43,7 +43,7 @@ def _bench(
     lines = [
         *drivers,
         "* the converter; its outputs sink currents out of their loads",
-        f"xdac outp outn {' '.join(f'b{k}' for k in range(sizes.bits))} vdd 0 currentdac",
+        f"xdac outp outn {' '.join(f'b{k}' for k in range(sizes.bits))} vdd 0 current_dac",
         *loads,
     ]
     return build_netlist(

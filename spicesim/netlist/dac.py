@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from PySpice.Spice.Netlist import SubCircuit
 
-from spicesim.behavioural.converter import Polarity
 from spicesim.chip import Chip
+from spicesim.coding import Polarity
 from spicesim.errors import SpecError
 from spicesim.netlist.drawing import draw_ladder
 from spicesim.netlist.netlist import Netlist, build_netlist

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.behavioural.converter import Polarity
 from spicesim.chip import Chip
+from spicesim.coding import Polarity
 from spicesim.netlist.cell import cell_blocks, cell_line, gate_supply
 from spicesim.netlist.dac import dac_blocks, dac_line, dac_references
 from spicesim.netlist.netlist import Netlist, build_netlist

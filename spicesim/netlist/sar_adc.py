@@ -100,7 +100,7 @@ def build_sar_adc(chip: Chip, voltages: npt.ArrayLike, sizes: SarAdc | None = No
         "* sampling switch, DAC, comparator",
         f"xsample in idle top sample vdd 0 switch w={spice_number(sizes.switch_width)} l={length}",
         "ridle idle in 1e9",
-        f"xdac top {' '.join(f'b{k}' for k in bits)} v0 v1 vdd 0 chargedac",
+        f"xdac top {' '.join(f'b{k}' for k in bits)} v0 v1 vdd 0 charge_dac",
         "rlevel vref level 100",
         comparator_line(chip, "comparator", "top", "level", "clk", "outp", "outn", sizes.comparator),
         "coutp outp 0 5f",

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from spicesim.behavioural.converter import Polarity
 from spicesim.chip import Chip
+from spicesim.coding import Polarity
 from spicesim.netlist.dac import dac_blocks
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.senseamp import senseamp_blocks, senseamp_line, supplies

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.behavioural.converter import Polarity
 from spicesim.chip import Chip
+from spicesim.coding import Polarity
 from spicesim.errors import SpecError
 from spicesim.netlist.arrangement import Arrangement
 from spicesim.netlist.cell import cell_blocks, cell_line, gate_supply, pair_line

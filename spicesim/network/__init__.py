@@ -3,7 +3,7 @@
 from spicesim.network.compilation import compile_network
 from spicesim.network.digits import Digits, digits_network, load_digits
 from spicesim.network.inference import Network
-from spicesim.network.result import LayerStats, Result, RunStats, SampledMvm
+from spicesim.network.result import LayerStats, Result, RunStats
 
 __all__ = [
     "Digits",
@@ -11,7 +11,6 @@ __all__ = [
     "Network",
     "Result",
     "RunStats",
-    "SampledMvm",
     "compile_network",
     "digits_network",
     "load_digits",

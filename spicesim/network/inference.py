@@ -3,16 +3,17 @@
 import weakref
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from tqdm import tqdm
 
+from spicesim.audit import Audit, audit_samples
 from spicesim.calibration.calibration import Calibration
 from spicesim.crossbar.blas import one_blas_thread
-from spicesim.engine import Engine, IdealEngine, PreparedTile, Tile, build_engine
+from spicesim.engine import Engine, IdealEngine, PreparedTile, SampledMvm, Tile, build_engine
 from spicesim.errors import NetworkError
 from spicesim.mapping import DEFAULT_OPTIONS, MappingOptions
 from spicesim.network.compiled import CompiledNetwork, Inputs, batch_length, check_output
@@ -23,14 +24,11 @@ from spicesim.network.preparation import prepare_tiles
 from spicesim.network.products import sample_products
 from spicesim.network.ranges import AdcFit, InputScale, LayerRanges
 from spicesim.network.reservoir import Reservoir
-from spicesim.network.result import LayerMeter, Result, RunStats, SampledMvm
+from spicesim.network.result import LayerMeter, Result, RunStats
 from spicesim.network.segments import Segment
-from spicesim.network.tuning import Tuning
+from spicesim.network.tuning import AllGains, Tuning
 from spicesim.network.uncalibrated import UncalibratedChip, calibrated
 from spicesim.network.workers import start_workers
-
-if TYPE_CHECKING:
-    from spicesim.audit import Audit
 
 __all__ = ["Network"]
 
@@ -68,6 +66,7 @@ class Network:
         self._tuning = Tuning(self._compiled, input_scale, adc_range, input_digit)
         self.layers = self._compiled.layers
         self.model, self.calibration, self._engines = model, calibration, dict[str, Engine]()
+        self._own_gains = dict[str, AllGains]()
         self._prepared: weakref.WeakKeyDictionary[Engine, list[tuple[PreparedTile, ...]]] = weakref.WeakKeyDictionary()
 
     @property
@@ -80,6 +79,11 @@ class Network:
         """Digital corrections of every layer's tiles, once fitted."""
         return self._tuning.gains
 
+    @property
+    def typical(self) -> Inputs | None:
+        """Inputs on which ranges were fitted."""
+        return self._tuning.typical
+
     def fit_ranges(self, x: Inputs) -> None:
         """Fit the settings of every layer to a batch of typical inputs, run digitally; gains are forgotten.
 
@@ -89,7 +93,7 @@ class Network:
             If `x` is not what the network wants, or the network makes NaN or infinity of it.
         """
         self._tuning.fit_ranges(x)
-        self._prepared.clear()
+        self._forget()
 
     def fit_gains(self, x: Inputs, engine: Engine | Word = "exact") -> None:
         """Fit a digital gain and offset for every output of every tile; later runs apply them, whatever their engine.
@@ -119,7 +123,7 @@ class Network:
 
     def fit_on_first(self, x: Inputs) -> dict[str, Array]:
         """Fit the settings to the first inputs of a batch, for want of others, note it, and return those inputs."""
-        self._prepared.clear()
+        self._forget()
         return self._tuning.fit_ranges_on_first(x)
 
     def use_ranges(self, ranges: Sequence[LayerRanges]) -> None:
@@ -134,7 +138,12 @@ class Network:
             raise NetworkError(f"the network has {len(self.layers)} layers on arrays, got ranges for {len(ranges)}")
         self._tuning.ranges = tuple(ranges)
         self._tuning.clear_gains()
+        self._forget()
+
+    def _forget(self) -> None:
+        """Drop what holds for other ranges only."""
         self._prepared.clear()
+        self._own_gains.clear()
 
     def clear_gains(self) -> None:
         """Forget gains and offsets."""
@@ -225,7 +234,9 @@ class Network:
         x : array_like or mapping of str to array_like
             Inputs, the batch on the first axis; by name if the network has several.
         engine : Engine or {"ideal", "fast", "exact", "ngspice"}
-            What multiplies vectors by tiles.
+            What multiplies vectors by tiles. By a word it is the run of a :class:`spicesim.RunPlan` of that engine:
+            unless gains were fitted before, each but ideal has those of its own, fitted on the inputs on which ranges
+            were. An engine of one's own runs with the gains that were fitted, if any.
         sample : int
             Number of tile products to keep, drawn uniformly from all that were done.
         seed : int
@@ -246,10 +257,12 @@ class Network:
             If `x` is not what the network wants.
         """
         arrays = self._compiled.check(x)
-        if isinstance(engine, str):
-            engine = self._engine(engine)
         if self.ranges is None:
-            self._tuning.fit_ranges_on_first(arrays)
+            self.fit_on_first(arrays)
+        own = self.gains
+        if isinstance(engine, str):
+            own = self._gains_of(engine, arrays) if own is None else own
+            engine = self._engine(engine)
         assert self.ranges is not None
         ranges = self.ranges
         prepared = self.prepare(engine, progress=progress)
@@ -257,7 +270,7 @@ class Network:
         tiles = [tuple(ready.tile for ready in layer) for layer in prepared]
         numbers = np.cumsum([0, *map(len, tiles)])
         meters = [LayerMeter() for _ in self.layers]
-        gains = self.gains or (None,) * len(self.layers)
+        gains = own or (None,) * len(self.layers)
         reservoir = Reservoir[SampledMvm](sample, seed)
         outputs: dict[str, list[Array]] = {name: [] for name in self._compiled.output_names}
         places = {layer.node: k for k, layer in enumerate(self.layers)}
@@ -291,7 +304,7 @@ class Network:
             samples=reservoir.items(),
         )
 
-    def audit(self, x: Inputs, count: int = 16, *, seed: int = 0, jobs: int | None = None) -> "Audit":
+    def audit(self, x: Inputs, count: int = 16, *, seed: int = 0, jobs: int | None = None) -> Audit:
         """Run a batch at circuit fidelity and do a sample of its products again at transistor level.
 
         Parameters
@@ -312,10 +325,18 @@ class Network:
         SimulationError
             If a simulation fails.
         """
-        from spicesim.audit import audit_samples  # it looks at results of this package
-
         result = self.run(x, "exact", sample=count, seed=seed)
         return audit_samples(result.samples, calibrated(self.calibration), jobs=jobs)
+
+    def _gains_of(self, word: str, x: dict[str, Array]) -> AllGains | None:
+        """Return the gains of an engine by its word, found once a fit of ranges; None for ideal."""
+        if word == "ideal":
+            return None
+        if word not in self._own_gains:
+            typical = x if self._tuning.typical is None else self._tuning.typical
+            engine = self._engine("exact" if word == "ngspice" else word)  # ngspice would take days
+            self._own_gains[word] = self._tuning.find_gains(typical, self.prepare(engine))
+        return self._own_gains[word]
 
     def _engine(self, word: str) -> Engine:
         """Return the engine of that word, the same one each time, so that its prepared tiles are kept."""

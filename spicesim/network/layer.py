@@ -8,8 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.behavioural.converter import Codes, Polarity, dac_voltages
+from spicesim.arrays import Codes
 from spicesim.chip import Chip
+from spicesim.coding import Polarity, dac_voltages
 from spicesim.engine import IdealEngine, PreparedTile, Tile
 from spicesim.errors import ConvergenceError
 from spicesim.mapping import DEFAULT_OPTIONS, MappedTile, MappingOptions, decode_outputs, map_weights

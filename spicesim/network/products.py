@@ -3,11 +3,11 @@
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.behavioural.converter import AdcRange, Codes
-from spicesim.engine import Tile
+from spicesim.arrays import Codes
+from spicesim.coding import AdcRange
+from spicesim.engine import SampledMvm, Tile
 from spicesim.network.layer import Observer
 from spicesim.network.reservoir import Reservoir
-from spicesim.network.result import SampledMvm
 
 __all__ = ["sample_products"]
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spicesim.behavioural.converter import Codes, Polarity
+from spicesim.arrays import Codes
+from spicesim.coding import Polarity
 
 __all__ = ["AT_ONCE", "Pulses"]
 

@@ -7,8 +7,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.behavioural.converter import AdcRange, Codes, Polarity, dac_codes
+from spicesim.arrays import Codes
 from spicesim.chip import Chip
+from spicesim.coding import AdcRange, Polarity, dac_codes
 from spicesim.network.pulses import AT_ONCE, Pulses
 
 __all__ = ["AdcFit", "InputScale", "LayerRanges", "fit_ranges", "least_error_range"]

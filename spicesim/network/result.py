@@ -4,32 +4,13 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from spicesim.behavioural.converter import AdcRange, Codes, Polarity
-from spicesim.engine import Tile
+from spicesim.coding import AdcRange, Polarity
+from spicesim.engine import SampledMvm
 from spicesim.network.ranges import AdcFit, InputScale
 
-__all__ = ["LayerMeter", "LayerStats", "Result", "RunStats", "SampledMvm"]
-
-Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class SampledMvm:
-    """One matrix-vector product that a tile did."""
-
-    layer: str
-    """Name of the layer."""
-    tile: Tile
-    """The tile."""
-    adc: AdcRange
-    """The range of its converters."""
-    codes: Codes
-    """DAC codes, (rows,)."""
-    volts: Floats
-    """Amplifier outputs below the reference, as the engine gave them, (columns,) [V]."""
+__all__ = ["LayerMeter", "LayerStats", "Result", "RunStats"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,10 @@ from spicesim.network.compiled import CHUNK, CompiledNetwork, Inputs, batch_leng
 from spicesim.network.gains import Gains
 from spicesim.network.ranges import AdcFit, InputScale, LayerRanges
 
-__all__ = ["Tuning"]
+__all__ = ["AllGains", "Tuning"]
+
+AllGains = tuple[tuple[Gains, ...], ...]
+"""Of every layer's tiles."""
 
 FIT_VECTORS = 4096
 """Vectors a layer keeps, about, to fit its ranges."""
@@ -41,6 +44,8 @@ class Tuning:
         Settings of the layers, once fitted.
     gains : tuple of tuple of Gains or None
         Digital corrections of every layer's tiles, once fitted.
+    typical : array_like or mapping of str to array_like, or None
+        Inputs on which ranges were fitted.
     """
 
     def __init__(
@@ -56,7 +61,8 @@ class Tuning:
         self._compiled = compiled
         self._settings: dict[str, Any] = {"scaling": input_scale, "adc_fit": adc_range, "input_digit": input_digit}
         self.ranges: tuple[LayerRanges, ...] | None = None
-        self.gains: tuple[tuple[Gains, ...], ...] | None = None
+        self.gains: AllGains | None = None
+        self.typical: Inputs | None = None
         self._range_notes, self._gain_notes = list[str](), list[str]()
 
     @property
@@ -66,7 +72,7 @@ class Tuning:
 
     def fit_ranges(self, x: Inputs) -> None:
         """Fit ranges on typical inputs, run digitally; gains are forgotten."""
-        layers = self._compiled.layers
+        layers, self.typical = self._compiled.layers, x
         with one_blas_thread():
             self.ranges = tuple(
                 layer.fit(found.vectors, found.limits, **self._settings)
@@ -92,21 +98,25 @@ class Tuning:
 
     def fit_gains(self, x: Inputs, prepared: Sequence[tuple[PreparedTile, ...]]) -> None:
         """Fit gains on typical inputs, run digitally, with the tiles as an engine prepared them."""
-        if self.ranges is None:
-            raise NetworkError("no ranges fitted yet; call fit_ranges with typical inputs first")
-        layers, activations = self._compiled.layers, self._compiled.collect(x, GAIN_VECTORS, seed=1)
-        with one_blas_thread():
-            self.gains = tuple(
-                layer.fit_gains(found.vectors, ranges, ready)
-                for layer, ranges, ready, found in zip(layers, self.ranges, prepared, activations, strict=True)
-            )
+        self.gains = self.find_gains(x, prepared)
         left_out = [sum(own.left_out for own in tiles) for tiles in self.gains]
         self._gain_notes = [
             f"{layer.node.op} {layer.name!r}: {count} outputs of its tiles keep a gain of 1, since too few calibration "
             "vectors pass their converters unclipped"
-            for layer, count in zip(layers, left_out, strict=True)
+            for layer, count in zip(self._compiled.layers, left_out, strict=True)
             if count
         ]
+
+    def find_gains(self, x: Inputs, prepared: Sequence[tuple[PreparedTile, ...]]) -> AllGains:
+        """Find gains as :meth:`fit_gains` does, and return them only."""
+        if self.ranges is None:
+            raise NetworkError("no ranges fitted yet; call fit_ranges with typical inputs first")
+        layers, activations = self._compiled.layers, self._compiled.collect(x, GAIN_VECTORS, seed=1)
+        with one_blas_thread():
+            return tuple(
+                layer.fit_gains(found.vectors, ranges, ready)
+                for layer, ranges, ready, found in zip(layers, self.ranges, prepared, activations, strict=True)
+            )
 
     def clear_gains(self) -> None:
         """Forget gains and offsets."""

@@ -9,10 +9,10 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from spicesim.behavioural.cell import CellModel
-from spicesim.behavioural.converter import Polarity, dac_voltages
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.senseamp import SenseAmplifierModel
 from spicesim.calibration.heldout import HeldOut
+from spicesim.coding import Polarity, dac_voltages
 from spicesim.plots.figure import MUTED, ORDERED, SERIES, dots, new_axes, prefixed, shades, styled
 
 __all__ = [

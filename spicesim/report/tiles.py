@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spicesim.behavioural.arrays import Floats
-from spicesim.behavioural.converter import AdcRange
 from spicesim.calibration.calibration import Calibration, TileCheck
+from spicesim.coding import AdcRange
 from spicesim.metrics import compare_codes
 from spicesim.plots import plot_error_by_vector, plot_parity
 from spicesim.report.numbers import percent, quantity

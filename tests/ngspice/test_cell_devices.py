@@ -54,7 +54,7 @@ def test_cells_that_have_netlists_only_are_not_calibrated(kind, said):
         plan_cell(preset("generic-1t1r").changed(cell={"kind": kind}))
     if kind == "1s1r":
         with pytest.raises(SpecError, match="run: spicesim characterise 1s1r"):
-            BLOCKS["cell"](preset("generic-1t1r").changed(cell={"kind": kind}))
+            BLOCKS["cell"].bench(preset("generic-1t1r").changed(cell={"kind": kind}))
 
 
 @pytest.mark.parametrize("device", ["pcm", "ecram"])

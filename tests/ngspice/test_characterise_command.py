@@ -63,9 +63,9 @@ def test_the_same_seed_gives_the_same_file(call, tmp_path):
 
 
 def test_the_testbenches_run_in_plain_ngspice(call, tmp_path):
-    assert call("wldriver", "--chip", "generic-1t1r", "--netlists", tmp_path)[0] == 0
+    assert call("word_line_driver", "--chip", "generic-1t1r", "--netlists", tmp_path)[0] == 0
     files = sorted(tmp_path.glob("*.cir"))
-    assert [file.name for file in files] == ["wldriver_load.cir", "wldriver_pulse.cir"]
+    assert [file.name for file in files] == ["word_line_driver_load.cir", "word_line_driver_pulse.cir"]
     for file in files:
         subprocess.run(["ngspice", "-b", "-r", "out.raw", file.name], cwd=tmp_path, check=True, capture_output=True)
 
@@ -78,7 +78,7 @@ def test_the_list_names_every_block_and_what_is_measured(call):
 
 
 def test_mistakes_are_one_line_with_a_remedy(call, tmp_path):
-    refused(call("amplifier"), "no block 'amplifier'", "dac, senseamp", "--list")
+    refused(call("amplifier"), "no block 'amplifier'", "dac, sense_amplifier", "--list")
     refused(call("cell", "--corner", "tt"), "'tt' is not one of")
     refused(call("cell", "--temperature", "400"), "400")
     refused(call("cell", "--samples", "1"), "two samples")
@@ -99,4 +99,4 @@ def test_a_transistor_wider_than_the_models_is_refused(call, tmp_path):
 
     chip = preset("generic-1t1r").changed(process={"max_width": 50e-6})
     save_chip(chip, tmp_path / "chip.toml")
-    refused(call("wldriver", "--chip", tmp_path / "chip.toml"), "wider than the models cover", "smaller width")
+    refused(call("word_line_driver", "--chip", tmp_path / "chip.toml"), "wider than the models cover", "smaller width")

@@ -87,7 +87,7 @@ def test_an_amplifier_that_is_cut_open_has_a_sheet_too(call, tmp_path):
 def test_no_failed_simulation_takes_another_line_with_it(block):
     """Whatever simulation fails, the sheet has all its lines, and those that need it say why they are empty."""
     chip = CHIP.changed(cell={"kind": block}) if block in ("1s1r", "2t2r") else CHIP
-    bench = BLOCKS[block](chip)
+    bench = BLOCKS[block].bench(chip)
     broken = Outcomes(dict.fromkeys(bench.netlists, SimulationError("the simulator was struck by lightning")))
     entries = bench.measure(broken).entries
     failed = [found for found in entries if found.failure]
@@ -125,11 +125,11 @@ def test_a_curve_that_never_gets_there_is_a_failure_and_no_dash():
 @pytest.mark.parametrize(("supply", "reference"), [(2.5, 1.65), (3.3, 1.0), (3.3, 2.3)])
 def test_the_reference_need_not_be_half_the_supply(name, supply, reference):
     chip = preset(name).changed(process={"supply": supply}, sense_amplifier={"v_reference": reference})
-    sheet = run_bench(BLOCKS["senseamp"](chip), chip, Conditions())
+    sheet = run_bench(BLOCKS["sense_amplifier"].bench(chip), chip, Conditions())
     assert not sheet.failures
     assert 0 < sheet["swing_low"] < 0.1
     assert supply - 0.15 < sheet["swing_high"] < supply
-    integrator = run_bench(BLOCKS["integrator"](chip), chip, Conditions())
+    integrator = run_bench(BLOCKS["integrator"].bench(chip), chip, Conditions())
     assert integrator["nonlinearity"] < 0.1
 
 
@@ -137,7 +137,7 @@ def test_the_reference_need_not_be_half_the_supply(name, supply, reference):
 def test_the_worst_column_is_named_with_its_margin(name):
     """One row of the lowest conductance leaves the amplifier its whole loop gain, and rings by its margin."""
     chip = preset(name)
-    sheet = run_bench(BLOCKS["senseamp"](chip), chip, Conditions())
+    sheet = run_bench(BLOCKS["sense_amplifier"].bench(chip), chip, Conditions())
     worst, typical = sheet["phase_margin_worst"], sheet["phase_margin"]
     assert 5 < worst < 30 < 60 < typical
     assert "one row of 1 uS, 1 Mohm || 500 fF" in sheet.entry("phase_margin_worst").condition
@@ -147,7 +147,7 @@ def test_the_worst_column_is_named_with_its_margin(name):
     assert sheet["overshoot_worst"] == pytest.approx(100 * np.exp(-np.pi * damping / np.sqrt(1 - damping**2)), abs=8)
     assert sheet["t_settle_worst"] >= sheet["t_settle"]
     wires = chip.changed(array={"c_bit_line": 20e-15})
-    more = run_bench(BLOCKS["senseamp"](wires), wires, Conditions())
+    more = run_bench(BLOCKS["sense_amplifier"].bench(wires), wires, Conditions())
     assert more["phase_margin_worst"] < worst
     assert f"|| {20e-3 * chip.array.rows:g} pF" in more.entry("phase_margin_worst").condition
 
@@ -155,7 +155,7 @@ def test_the_worst_column_is_named_with_its_margin(name):
 @pytest.mark.parametrize("name", sorted(PRESETS))
 def test_steps_of_the_dac_are_full_and_half_and_its_glitch_is_one_of_skew(name):
     chip = preset(name)
-    sheet = run_bench(BLOCKS["dac"](chip), chip, Conditions())
+    sheet = run_bench(BLOCKS["dac"].bench(chip), chip, Conditions())
     assert sheet.entry("t_settle").condition.startswith("0 to 255")
     assert sheet.entry("t_settle_half").condition.startswith("64 to 192")
     assert 0.5 * sheet["t_settle"] < sheet["t_settle_half"] < 1.1 * sheet["t_settle"]
@@ -174,7 +174,7 @@ def test_the_current_dac_hands_its_current_over_without_a_gap(name):
     Driven by b and its inverse, they left up to 62 LSB of 63 at one of the outputs.
     """
     chip = preset(name)
-    sheet = run_bench(BLOCKS["currentdac"](chip), chip, Conditions())
+    sheet = run_bench(BLOCKS["current_dac"].bench(chip), chip, Conditions())
     assert not sheet.failures
     assert sheet["glitch"] < 20
     assert sheet.entry("glitch_area").unit == "A s"

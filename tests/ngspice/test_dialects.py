@@ -156,14 +156,14 @@ def run_along(netlist, axis: str, folder: Path) -> tuple[dict[str, np.ndarray], 
 
 @pytest.mark.parametrize("name", ["ac", "loop"])
 def test_small_signals_of_the_amplifier(name, bsim4, tmp_path):
-    ours, theirs = run_along(BLOCKS["senseamp"](bsim4).netlists[name], "frequency", tmp_path)
+    ours, theirs = run_along(BLOCKS["sense_amplifier"].bench(bsim4).netlists[name], "frequency", tmp_path)
     for probe, values in ours.items():
         np.testing.assert_allclose(theirs[probe], values, rtol=0, atol=1e-6 * np.abs(values).max(), err_msg=probe)
 
 
 def test_a_comparator_decides_alike_and_as_fast(bsim4, tmp_path):
     """Crossings of half the supply within a hundredth of the delay at any overdrive."""
-    netlist = BLOCKS["comparator"](bsim4).netlists["delay"]
+    netlist = BLOCKS["comparator"].bench(bsim4).netlists["delay"]
     ours, theirs = run_along(netlist, "time", tmp_path)
     supply, time = bsim4.process.supply, theirs["time"]
     outputs = [probe for probe in ours if probe.startswith("v(outp_")]
@@ -177,7 +177,7 @@ def test_a_comparator_decides_alike_and_as_fast(bsim4, tmp_path):
 
 def test_a_dac_settles_alike(bsim4, tmp_path):
     """Both choose their own time steps: within two hundredths of the step on the way, a thousandth at its end."""
-    ours, theirs = run_along(BLOCKS["dac"](bsim4).netlists["full_step"], "time", tmp_path)
+    ours, theirs = run_along(BLOCKS["dac"].bench(bsim4).netlists["full_step"], "time", tmp_path)
     step = np.ptp(ours["v(out)"])
     np.testing.assert_allclose(theirs["v(out)"], ours["v(out)"], rtol=0, atol=0.02 * step)
     assert theirs["v(out)"][-1] == pytest.approx(ours["v(out)"][-1], abs=1e-3 * step)

@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 
 from spicesim.audit import audit_samples
-from spicesim.behavioural.converter import AdcRange
 from spicesim.calibration.tiles import choose_feedback
 from spicesim.chip import preset
+from spicesim.coding import AdcRange
 from spicesim.devices import DeviceModel
-from spicesim.engine import DeviceEngine, ExactEngine, NgspiceEngine, Tile, WriteVerify
+from spicesim.engine import DeviceEngine, ExactEngine, NgspiceEngine, SampledMvm, Tile, WriteVerify
 from spicesim.errors import MappingError
 from spicesim.netlist.cell import build_cell_samples
-from spicesim.network.result import SampledMvm
 from spicesim.sampling import run_all
 
 SIZE = 8

@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from spicesim.behavioural.converter import dac_voltages
 from spicesim.behavioural.mismatch import DacMismatch, Gaussian, MismatchModel, SenseAmplifierMismatch
 from spicesim.behavioural.noise import AmplifierNoise, NoiseModel
 from spicesim.cli.tables import format_budget
+from spicesim.coding import dac_voltages
 from spicesim.device_presets import DEVICES
 from spicesim.devices import TileDevices
 from spicesim.engine import ExactEngine, Tile

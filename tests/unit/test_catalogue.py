@@ -4,13 +4,21 @@ import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from spicesim.characterise import BLOCKS
+from spicesim.blocks import BlockSizes
+from spicesim.characterise import BLOCKS, WORDS, find_block
+from spicesim.chip import Chip, preset
+from spicesim.cli.netlist import netlist
 from spicesim.library import library_names, library_text
 from spicesim.netlist.subcircuits import join_lines
 
 BLOCK_FILES = [name for name in library_names() if not name.startswith("generic_")]
 CATALOGUE = (Path(__file__).parents[2] / "netlists" / "README.md").read_text(encoding="utf-8")
+
+
+def section(title):
+    return CATALOGUE.split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
 def header(name):
@@ -58,6 +66,37 @@ def test_expressions_mean_the_same_with_and_without_braces(name):
     assert not re.search(r"\w *[-+]", re.sub(r"\de-", "", outside))
 
 
-@pytest.mark.parametrize("block", BLOCKS)
-def test_every_block_has_its_data_sheet_in_the_catalogue(block):
-    assert f"| `{block}` |" in CATALOGUE.split("## What the blocks measure")[1]
+def test_the_table_of_blocks_is_the_catalogue():
+    rows = [
+        f"| `{block.name}`{f' (`{block.short}`)' if block.short else ''} "
+        f"| {block.title} | `[{block.section}]` | {block.sheet} |"
+        for block in BLOCKS.values()
+    ]
+    assert re.findall(r"^\| `.*$", section("Blocks"), re.MULTILINE) == rows
+
+
+def test_every_block_has_its_measured_values_in_the_catalogue():
+    assert re.findall(r"^\| `(.*?)`", section("What the blocks measure"), re.MULTILINE) == list(BLOCKS)
+
+
+@pytest.mark.parametrize("block", BLOCKS.values(), ids=lambda block: block.name)
+def test_a_block_has_one_name(block):
+    """In its section, if it has one of its own, in its class, its testbench and its files."""
+    assert block.section in (block.name, "cell")
+    section = Chip.model_fields[block.section].annotation
+    if block.section == block.name:
+        assert section.__name__ == block.name.title().replace("_", "")
+    kind = {"cell": {"kind": block.name}} if block.name in ("1s1r", "2t2r") else {}
+    assert block.bench(preset("generic-1t1r").changed(**kind)).block == block.name
+
+
+def test_every_section_of_a_block_has_a_record():
+    sections = {name for name, field in Chip.model_fields.items() if isinstance(field.default, BlockSizes)}
+    assert sections <= set(BLOCKS)
+
+
+@pytest.mark.parametrize(("word", "name"), WORDS.items())
+def test_commands_take_other_words_for_blocks(word, name):
+    assert find_block(word) is find_block(name) is BLOCKS[name]
+    written = [CliRunner().invoke(netlist, [said, "--chip", "generic-1t1r"]).output for said in (word, name)]
+    assert written[0] == written[1] != ""

@@ -62,11 +62,11 @@ def test_sizes_of_a_chip_reach_its_netlists():
         sar_adc={"dac": {"bits": 3}, "comparator": {"input_width": 6.6e-6}},
     )  # fmt: skip
     said = {
-        "comparator": "w=7.7e-06", "integrator": "c=3.3e-12", "mirror": "w=1.1e-05", "wldriver": "w=3.1e-05",
-        "currentdac": "4-bit", "chargedac": "3.3e-14", "adc": "w=6.6e-06",
+        "comparator": "w=7.7e-06", "integrator": "c=3.3e-12", "mirror": "w=1.1e-05", "word_line_driver": "w=3.1e-05",
+        "current_dac": "4-bit", "charge_dac": "3.3e-14", "sar_adc": "w=6.6e-06",
     }  # fmt: skip
     for block, text in said.items():
-        assert any(text in netlist.format() for netlist in BLOCKS[block](chip).netlists.values()), block
+        assert any(text in netlist.format() for netlist in BLOCKS[block].bench(chip).netlists.values()), block
 
 
 def test_the_hash_follows_the_content_and_nothing_else():

@@ -60,6 +60,23 @@ def test_malformed_inputs_are_refused(v):
             call(v)
 
 
+@pytest.mark.parametrize(("drive", "sense"), [("left", "bottom"), ("right", "bottom"), ("both", "both")])
+def test_a_changed_array_is_the_same_but_for_what_was_changed(drive, sense):
+    word, bit = RNG.uniform(1, 9, (5, 4 + (drive == "both"))), RNG.uniform(1, 9, (5 + (sense == "both"), 4))
+    ends = {"drive": drive, "sense": sense}
+    array = Crossbar(G, word, bit, 2.0, 3.0, Sinh(2.0), **ends)
+    np.testing.assert_array_equal(array.changed().currents(V), array.currents(V))
+    expected = Crossbar(2 * G, word, bit, 2.0, 5.0, Linear(), **ends).currents(V)
+    np.testing.assert_array_equal(array.changed(g=2 * G, r_sense=5.0, cell=Linear()).currents(V), expected)
+
+
+def test_a_changed_array_is_checked():
+    with pytest.raises(SpecError, match="r_driver"):
+        Crossbar(G).changed(r_driver=-1.0)
+    with pytest.raises(TypeError, match="r_row"):
+        Crossbar(G).changed(r_row=1.0)
+
+
 def test_other_options_are_refused():
     array = Crossbar(G)
     with pytest.raises(SpecError, match="one input vector"):

@@ -1,6 +1,8 @@
-"""Modules import only from layers above their own, so that each can be read, tested and replaced by itself."""
+"""Packages import each other in one order, so that each can be read, tested and replaced by itself."""
 
 import ast
+import graphlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,22 +15,9 @@ MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-# A package stands for all its modules; within one layer modules may import each other.
-LAYERS = [
-    ["errors"],
-    ["trust", "gate"],
-    ["units", "documents", "array_files", "files", "library", "provenance", "geometry", "metrics", "bound"],
-    ["section", "process", "blocks", "chip"],
-    ["cells", "ports", "crossbar", "fast", "mapping", "devices", "device_presets", "netlist", "behavioural", "_cext"],
-    ["ngspice"],
-    ["cache", "sampling"],
-    ["calibration"],
-    ["engine", "ablation"],
-    ["bench", "network", "audit", "plots", "characterise"],
-    ["experiment", "study", "budget", "footprint", "findings", "report", "torch"],
-    ["demo", "cli"],
-]  # fmt: skip
-LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
+# A package stands for all its modules.
+TABLE = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8").split("\n## Layers\n")[1]
+ORDER = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| \d+ \|(.*?)\|", TABLE, re.MULTILINE)))
 FACE = {"__init__", "__main__"}  # the public names and the start of the command line see everything
 
 
@@ -52,21 +41,36 @@ def importers(*names: str) -> set[str]:
     }
 
 
-def test_there_are_modules_and_each_has_a_layer():
+def test_every_module_has_one_place_in_the_order():
     assert {"chip", "crossbar", "ngspice.batch"} <= set(MODULES)
-    assert {module.split(".")[0] for module in MODULES} - FACE <= set(LAYER)
+    assert sorted(ORDER) == sorted({module.split(".")[0] for module in MODULES} - FACE)
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name not in FACE])
-def test_imports_only_from_layers_above(module):
-    own = LAYER[module.split(".")[0]]
+def test_imports_only_what_stands_before_it(module):
+    """A circle of packages has an import against any order; also one inside a layer, also one inside a function."""
+    own = module.split(".")[0]
     for line, name in imports(module):
         first, _, rest = name.partition(".")
-        if first != "spicesim":
-            continue
         other = rest.split(".")[0]
-        assert other in LAYER, f"spicesim.{module}:{line} imports {name}, not a module of a layer"
-        assert LAYER[other] <= own, f"spicesim.{module}:{line} (layer {own}) imports {name} (layer {LAYER[other]})"
+        if first != "spicesim" or other == own:
+            continue
+        assert other in ORDER, f"spicesim.{module}:{line} imports {name}, not a module of a layer"
+        before = ORDER.index(other) < ORDER.index(own)
+        assert before, f"spicesim.{module}:{line} imports {name}, which stands after {own} in CONTRIBUTING's list"
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    whole = {f"spicesim.{name}": name for name in MODULES}
+    arrows = {
+        module: {whole.get(name) or whole.get(name.rpartition(".")[0]) for _, name in imports(module)} - {None, module}
+        for module in MODULES
+        if module not in FACE
+    }
+    try:
+        graphlib.TopologicalSorter(arrows).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(f"circle: {' <- '.join(error.args[1])}")
 
 
 def test_only_the_array_and_the_behavioural_models_import_kernels():

@@ -107,9 +107,9 @@ def test_cells_are_given_once(run, words):
         run("crossbar", "--chip", "generic-1t1r", "--voltages", "v.csv", *words)
 
 
-@pytest.mark.parametrize("block", [block for block in BLOCKS if block not in ("cell", "senseamp", "dac")])
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block not in ("cell", "sense_amplifier", "dac")])
 def test_every_block_of_a_data_sheet_is_written(run, tmp_path, block):
-    benches = BLOCKS[block](preset("generic-1t1r")).netlists
+    benches = BLOCKS[block].bench(preset("generic-1t1r")).netlists
     for name in benches:
         run(block, "--chip", "generic-1t1r", "--bench", name, "-o", "it.cir")
         assert (tmp_path / "it.cir").read_text() == benches[name].format()

@@ -17,9 +17,9 @@ G = np.full((12, 12), 2e-5)
 
 
 def circuits():
-    for block, bench in BLOCKS.items():
+    for block, record in BLOCKS.items():
         chip = CHIP.changed(cell={"kind": block}) if block in ("1s1r", "2t2r") else CHIP
-        for name, netlist in bench(chip).netlists.items():
+        for name, netlist in record.bench(chip).netlists.items():
             yield f"{block} {name}", netlist
     fine = CHIP.changed(dac={"bits": 12})
     yield "tile", build_tile(fine, G, [1] * 12, polarity="bipolar", r_feedback=1e4)
@@ -43,7 +43,7 @@ def test_no_line_is_longer_than_a_simulator_reads(dialect):
         assert len(longest) <= LONGEST, f"{name}: {longest[:80]}"
 
 
-@pytest.mark.parametrize("name", ["adc sine_0", "chargedac codes", "ecram writes"])
+@pytest.mark.parametrize("name", ["sar_adc sine_0", "charge_dac codes", "ecram writes"])
 def test_a_folded_netlist_is_the_same_netlist(name):
     netlist = CIRCUITS[name]
     assert max(map(len, netlist.body.split("\n"))) > LONGEST

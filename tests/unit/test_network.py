@@ -5,8 +5,8 @@ import numpy as np
 import onnx
 import pytest
 
-from spicesim.behavioural.converter import dac_voltages
 from spicesim.chip import Chip, preset
+from spicesim.coding import dac_voltages
 from spicesim.engine import IdealEngine
 from spicesim.network import compile_network, digits_network, load_digits
 from spicesim.network.reservoir import Reservoir

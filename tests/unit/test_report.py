@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from spicesim.audit import Audit
-from spicesim.behavioural.converter import AdcRange
 from spicesim.calibration.calibration import Calibration
+from spicesim.coding import AdcRange
 from spicesim.errors import StorageError
 from spicesim.experiment.findings import Findings, IrDropMap, TileUse
 from spicesim.experiment.plan import RunPlan

@@ -6,10 +6,10 @@ import pytest
 from spicesim.blocks import WordLineDriver
 from spicesim.characterise import Conditions, run_bench
 from spicesim.characterise.waveform import crossing
-from spicesim.characterise.wldriver import wldriver_bench
+from spicesim.characterise.word_line_driver import word_line_driver_bench
 from spicesim.chip import PRESETS, preset
 from spicesim.errors import SpecError
-from spicesim.netlist.wldriver import build_wldriver
+from spicesim.netlist.word_line_driver import build_word_line_driver
 from spicesim.ngspice.batch import BatchSimulator
 
 GENERIC = preset("generic-1t1r")
@@ -26,7 +26,7 @@ def run(netlist):
 
 
 def test_a_pulse_has_its_levels_and_its_energy(chip):
-    sheet = run_bench(wldriver_bench(chip), chip, Conditions())
+    sheet = run_bench(word_line_driver_bench(chip), chip, Conditions())
     row = 1 / (chip.array.columns * chip.cell.g_max / 2)
     span = chip.dac.v_span
     assert sheet["droop"] == pytest.approx(span * sheet["r_high"] / (row + sheet["r_high"]), rel=0.01)
@@ -37,7 +37,7 @@ def test_a_pulse_has_its_levels_and_its_energy(chip):
 
 def test_the_switches_have_the_resistance_of_the_square_law():
     """Level 1 at small drain voltages: g = beta (vgs - vth) of both transistors, vth with body effect."""
-    sheet = run_bench(wldriver_bench(GENERIC), GENERIC, Conditions())
+    sheet = run_bench(word_line_driver_bench(GENERIC), GENERIC, Conditions())
     length = 0.35e-6 - 40e-9
     for key, level in (("r_high", 1.85), ("r_low", 1.65)):
         v_n = 0.7 + 0.45 * (np.sqrt(0.8 + level) - np.sqrt(0.8))
@@ -47,7 +47,7 @@ def test_the_switches_have_the_resistance_of_the_square_law():
 
 
 def test_a_large_row_rises_as_one_pole():
-    found = run(build_wldriver(GENERIC, r_load=1e9, c_load=100e-12, width=100e-9))
+    found = run(build_word_line_driver(GENERIC, r_load=1e9, c_load=100e-12, width=100e-9))
     rest, top = 1.65, 1.65 + GENERIC.dac.v_span
     low, high = (
         crossing(found["time"], found["v(out)"], rest + part * (top - rest), after=50e-9) for part in (0.1, 0.9)
@@ -60,4 +60,4 @@ def test_impossible_drivers_are_refused():
     with pytest.raises(SpecError, match="first inverter"):
         GENERIC.changed(word_line_driver={"width": 2e-6})
     with pytest.raises(SpecError, match=r"wider than the models cover.*several drivers"):
-        build_wldriver(GENERIC, sizes=WordLineDriver(width=60e-6))
+        build_word_line_driver(GENERIC, sizes=WordLineDriver(width=60e-6))

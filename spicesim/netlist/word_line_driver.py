@@ -8,15 +8,15 @@ from spicesim.netlist.process import block_text
 from spicesim.netlist.senseamp import supplies
 from spicesim.units import format_si, spice_number
 
-__all__ = ["build_wldriver", "build_wldriver_load", "wldriver_blocks", "wldriver_line"]
+__all__ = ["build_word_line_driver", "build_word_line_driver_load", "driver_blocks", "driver_line"]
 
 
-def wldriver_blocks(chip: Chip) -> list[str]:
-    """Return the subcircuits that :func:`wldriver_line` calls."""
-    return [block_text("wldriver", chip)]
+def driver_blocks(chip: Chip) -> list[str]:
+    """Return the subcircuits that :func:`driver_line` calls."""
+    return [block_text("word_line_driver", chip)]
 
 
-def wldriver_line(chip: Chip, name: str, control: str, node_out: str, sizes: WordLineDriver | None = None) -> str:
+def driver_line(chip: Chip, name: str, control: str, node_out: str, sizes: WordLineDriver | None = None) -> str:
     """Format the instance of one driver; it puts out node ``vhi`` or ``vlo``."""
     sizes = sizes or chip.word_line_driver
     if 2.5 * sizes.width > chip.process.max_width * (1 + 1e-9):
@@ -25,7 +25,7 @@ def wldriver_line(chip: Chip, name: str, control: str, node_out: str, sizes: Wor
             f"{chip.process.max_width:g} m; use several drivers, or a smaller width"
         )
     return (
-        f"x{name} {control} {node_out} vhi vlo vdd 0 wldriver w={spice_number(sizes.width)}"
+        f"x{name} {control} {node_out} vhi vlo vdd 0 word_line_driver w={spice_number(sizes.width)}"
         f" taper={spice_number(sizes.taper)} l={spice_number(chip.process.min_length)}"
     )
 
@@ -34,7 +34,7 @@ def _levels(chip: Chip) -> str:
     return f"* read voltages\nvlo vlo vref 0\nvhi vhi vref {spice_number(chip.dac.v_span)}"
 
 
-def build_wldriver(
+def build_word_line_driver(
     chip: Chip,
     *,
     sizes: WordLineDriver | None = None,
@@ -58,27 +58,27 @@ def build_wldriver(
     lines = [
         "* a pulse, the driver, and its row",
         f"vctrl ctrl 0 pulse(0 {spice_number(chip.process.supply)} 50n 0.1n 0.1n {spice_number(width)})",
-        wldriver_line(chip, "driver", "ctrl", "out", sizes),
+        driver_line(chip, "driver", "ctrl", "out", sizes),
         f"rload out vref {spice_number(r_load)}",
         f"cload out 0 {spice_number(c_load)}",
     ]
     return build_netlist(
         chip,
         "word-line driver, one pulse",
-        [*wldriver_blocks(chip), supplies(chip), _levels(chip), "\n".join(lines)],
+        [*driver_blocks(chip), supplies(chip), _levels(chip), "\n".join(lines)],
         ["time", "v(ctrl)", "v(out)", "i(vdd)", "i(vhi)"],
         notes=[f"One pulse of {format_si(width, 's')} into a row of {format_si(r_load, 'ohm')}."],
         analyses=[f".tran 0.1n {spice_number(100e-9 + 2 * width)} 0 0.5n"],
     )
 
 
-def build_wldriver_load(chip: Chip, *, sizes: WordLineDriver | None = None, i_limit: float = 1e-3) -> Netlist:
+def build_word_line_driver_load(chip: Chip, *, sizes: WordLineDriver | None = None, i_limit: float = 1e-3) -> Netlist:
     """Build a testbench of two drivers, one at either level, that sweeps the current out of both [A]."""
     step = i_limit / 10
     lines = [
         "* one driver puts out vhi, the other vlo",
-        wldriver_line(chip, "high", "vdd", "high", sizes),
-        wldriver_line(chip, "low", "0", "low", sizes),
+        driver_line(chip, "high", "vdd", "high", sizes),
+        driver_line(chip, "low", "0", "low", sizes),
         "* the same current out of both",
         "bhigh high 0 i=v(load)",
         "blow low 0 i=v(load)",
@@ -87,7 +87,7 @@ def build_wldriver_load(chip: Chip, *, sizes: WordLineDriver | None = None, i_li
     return build_netlist(
         chip,
         "word-line driver, loaded",
-        [*wldriver_blocks(chip), supplies(chip), _levels(chip), "\n".join(lines)],
+        [*driver_blocks(chip), supplies(chip), _levels(chip), "\n".join(lines)],
         ["v(high)", "v(low)", "v(load)"],
         notes=["Outputs of a driver against the current out of it; v(load) is that current in A."],
         analyses=[f".dc vload {spice_number(-i_limit)} {spice_number(i_limit + step / 2)} {spice_number(step)}"],

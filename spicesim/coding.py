@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.arrays import Codes, Floats
 from spicesim.errors import SpecError
 
 __all__ = ["POLARITIES", "AdcRange", "Polarity", "dac_codes", "dac_voltages", "rest_code"]
@@ -14,9 +15,6 @@ Polarity = Literal["unipolar", "bipolar"]
 """unipolar: code 0 is 0 V; bipolar: offset binary, the middle code is 0 V."""
 
 POLARITIES: tuple[Polarity, ...] = ("unipolar", "bipolar")
-
-Floats = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 
 
 def dac_voltages(codes: npt.ArrayLike, bits: int, v_span: float, polarity: Polarity) -> Floats:

@@ -11,21 +11,21 @@ from spicesim.characterise.bench import Bench, Measurement, waves
 from spicesim.characterise.sheet import Panel, draw_panels, entry
 from spicesim.characterise.waveform import crossing, integral
 from spicesim.chip import Chip
-from spicesim.netlist.wldriver import build_wldriver, build_wldriver_load
+from spicesim.netlist.word_line_driver import build_word_line_driver, build_word_line_driver_load
 from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si
 
-__all__ = ["wldriver_bench"]
+__all__ = ["word_line_driver_bench"]
 
 _WIDTH, _EDGE, _CAPACITANCE = 100e-9, 50.05e-9, 1e-12
 
 
-def wldriver_bench(chip: Chip, sizes: WordLineDriver | None = None) -> Bench:
-    """Build the testbench of the word-line driver: resistance at both levels, delay, edges, energy a pulse."""
+def word_line_driver_bench(chip: Chip, sizes: WordLineDriver | None = None) -> Bench:
+    """Build the testbench of the word-line driver."""
     row = 1 / (chip.array.columns * chip.cell.g_max / 2)
     netlists = {
-        "load": build_wldriver_load(chip, sizes=sizes),
-        "pulse": build_wldriver(chip, sizes=sizes, r_load=row, c_load=_CAPACITANCE, width=_WIDTH),
+        "load": build_word_line_driver_load(chip, sizes=sizes),
+        "pulse": build_word_line_driver(chip, sizes=sizes, r_load=row, c_load=_CAPACITANCE, width=_WIDTH),
     }
 
     def measure(results: Mapping[str, Results]) -> Measurement:
@@ -79,5 +79,9 @@ def wldriver_bench(chip: Chip, sizes: WordLineDriver | None = None) -> Bench:
         return Measurement(entries=entries, panels=draw_panels(curve))
 
     return Bench(
-        block="wldriver", title="word-line driver for pulses", netlists=netlists, measure=measure, varied=("load",)
+        block="word_line_driver",
+        title="word-line driver for pulses",
+        netlists=netlists,
+        measure=measure,
+        varied=("load",),
     )
