@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from spicesim.chip import Chip, load_chip, preset, save_chip
     from spicesim.crossbar import Crossbar
     from spicesim.engine import ExactEngine, IdealEngine, NgspiceEngine
+    from spicesim.experiment.plan import RunPlan, load_plan
+    from spicesim.experiment.run import run
     from spicesim.network import Network, compile_network
 
     __version__: str
@@ -34,6 +36,7 @@ __all__ = [
     "IdealEngine",
     "Network",
     "NgspiceEngine",
+    "RunPlan",
     "audit_samples",
     "calibrate",
     "cells",
@@ -41,8 +44,10 @@ __all__ = [
     "errors",
     "load_calibration",
     "load_chip",
+    "load_plan",
     "netlist",
     "preset",
+    "run",
     "save_chip",
 ]
 
@@ -53,6 +58,8 @@ _HOMES = {
     "chip": ["Chip", "load_chip", "preset", "save_chip"],
     "crossbar": ["Crossbar"],
     "engine": ["ExactEngine", "IdealEngine", "NgspiceEngine"],
+    "experiment.plan": ["RunPlan", "load_plan"],
+    "experiment.run": ["run"],
     "network": ["Network", "compile_network"],
 }
 """Modules of the public names. Each is imported when one of its names is asked for: all together take a second."""

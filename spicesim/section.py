@@ -60,3 +60,6 @@ def _require_lines(value: Any, what: str) -> None:
     elif isinstance(value, tuple):
         for entry in value:
             _require_lines(entry, what)
+    elif isinstance(value, dict):
+        for entry in (*value, *value.values()):
+            _require_lines(entry, what)
