@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 from scipy.interpolate import PchipInterpolator
 
 from spicesim.behavioural.arrays import FloatArray, Model
@@ -286,9 +286,16 @@ class Calibration(Model):
         change = PchipInterpolator(self.climate.sense_currents[k], condition.senseamps[k], axis=1)(nominal.currents)
         # changes between their points are interpolated, which may bend an input back by less than a microvolt
         v_in, v_out = np.maximum.accumulate(nominal.v_in + change[0]), nominal.v_out + change[1]
-        parameters, limits = named_parameters(nominal.currents, v_in, v_out, nominal.r_feedback)
-        update = {"v_in": v_in, "v_out": v_out, "parameters": parameters, "linear_limits": limits}
-        return SenseAmplifierModel.model_validate(nominal.model_copy(update=update).model_dump())
+        update: dict[str, object] = {"v_in": v_in, "v_out": v_out}
+        try:
+            parameters, limits = named_parameters(nominal.currents, v_in, v_out, nominal.r_feedback)
+            update |= {"parameters": parameters, "linear_limits": limits}
+            return SenseAmplifierModel.model_validate(nominal.model_copy(update=update).model_dump())
+        except (CalibrationError, ValidationError) as error:
+            why = quote(str(error).splitlines()[-1])
+            raise CalibrationError(
+                f"the climate makes no amplifier of the calibrated one ({why}); calibrate again"
+            ) from None
 
     def require_mismatch(self) -> MismatchModel:
         """Return the mismatch.

@@ -13,6 +13,7 @@ from spicesim.behavioural.senseamp import SenseAmplifierModel
 from spicesim.calibration.block import BlockPlan, Judged
 from spicesim.calibration.heldout import HeldOut
 from spicesim.chip import Chip
+from spicesim.errors import CalibrationError
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.senseamp import build_senseamp
 from spicesim.ngspice.outcome import Results
@@ -21,8 +22,8 @@ __all__ = ["CurrentSweep", "SenseAmplifierPlan", "fit_senseamp", "linear_range",
 
 _LINEAR = 1e-3
 """Departure from a straight line that ends the linear range, as a fraction of the swing."""
-
-
+LEAST_POINTS = 3
+"""Points of a linear range: fewer leave a line no residual."""
 STEP = 1e-3
 """Of the tables at the output [V]: it resolves the knees; 2 mV cost .01 % of full scale there, 16 mV .06 %."""
 
@@ -178,15 +179,25 @@ def linear_range(i: Floats, v_out: Floats) -> slice:
         Currents, ascending [A].
     v_out : ndarray of shape (points,)
         Outputs below the reference [V].
+
+    Raises
+    ------
+    CalibrationError
+        If there are fewer than three.
     """
+    none = CalibrationError("the sense amplifier has no linear range around zero current; check its sizes")
     swing = min(-float(v_out.min()), float(v_out.max()))
     inner = np.abs(v_out) < 0.5 * swing
+    if np.count_nonzero(inner) < LEAST_POINTS:
+        raise none
     offset, slope, _, _ = _line(i[inner], v_out[inner])
     straight = np.abs(v_out - offset - slope * i) < _LINEAR * swing
     middle = int(np.argmin(np.abs(i)))
     before, behind = ~straight[middle::-1], ~straight[middle:]
     first = middle - int(np.argmax(before)) + 1 if before.any() else 0
     last = middle + int(np.argmax(behind)) - 1 if behind.any() else len(i) - 1
+    if last + 1 - first < LEAST_POINTS:
+        raise none
     return slice(first, last + 1)
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spicesim.cells import Cell, Linear, conductance_slope
-from spicesim.crossbar.nodal import NodalPoint
 from spicesim.crossbar.star_mesh import StarMesh
+from spicesim.crossbar.wired_cells import WiredCells, WiredPoint
 from spicesim.crossbar.wiring import Wiring
 
 __all__ = ["ExtremeArray"]
@@ -24,33 +24,23 @@ BISECTIONS = 60
 MESHES_KEPT = 4
 
 
-class ExtremeArray:
-    """Cells on wires.
+class ExtremeArray(WiredCells):
+    """Cells on wires, by star-mesh.
 
-    Parameters
-    ----------
-    wiring : Wiring
-        The wires; segments may be 0 or infinite.
-    g : ndarray of shape (rows, columns)
-        Conductances [S].
-    cell : Cell
-        Law of the cells.
+    The defect is what the cells' laws miss; the tolerance is a fraction of the largest current of a cell.
     """
 
     def __init__(self, wiring: Wiring, g: Floats, cell: Cell) -> None:
-        self._wiring, self._g, self._cell = wiring, g, cell
+        super().__init__(wiring, g, cell)
         self._meshes: dict[bytes, StarMesh] = {}
 
-    def solve(self, v: Floats, tolerance: float, mask: Floats | None = None) -> NodalPoint:
-        """Find the operating point for sources v (rows,); `mask` (rows,) is 0 where cells are switched off.
-
-        `tolerance` is the largest defect as a fraction of the largest current of a cell.
-        """
+    def solve(self, v: Floats, tolerance: float, mask: Floats | None = None) -> WiredPoint:
+        """Find the operating point for sources v (rows,)."""
         gate = np.ones((len(v), 1)) if mask is None else mask[:, None]
-        if isinstance(self._cell, Linear):
-            slope = gate * self._g
+        if isinstance(self.cell, Linear):
+            slope = gate * self.g
             at = self._linear_mesh(slope).solve(v)
-            return NodalPoint(
+            return WiredPoint(
                 word=at.word, bit=at.bit, current=slope * at.across, defect=np.zeros(slope.shape), steps=1,
                 is_solved=True,
             )  # fmt: skip
@@ -62,21 +52,21 @@ class ExtremeArray:
         if key not in self._meshes:
             if len(self._meshes) >= MESHES_KEPT:
                 self._meshes.clear()
-            self._meshes[key] = StarMesh(self._wiring, slope)
+            self._meshes[key] = StarMesh(self.wiring, slope)
         return self._meshes[key]
 
-    def _iterate(self, v: Floats, tolerance: float, gate: Floats) -> NodalPoint:
+    def _iterate(self, v: Floats, tolerance: float, gate: Floats) -> WiredPoint:
         def law(across: Floats, bit: Floats) -> Floats:
-            return np.where(gate > 0, self._cell.current(self._g, across, bit), 0.0)
+            return np.where(gate > 0, self.cell.current(self.g, across, bit), 0.0)
 
-        across = word = bit = np.zeros(self._g.shape)
+        across = word = bit = np.zeros(self.g.shape)
         current, defect, steps, is_solved = law(across, bit), np.full(across.shape, np.nan), 0, False
         while not is_solved and steps < NEWTON_LIMIT:
-            slope = np.where(gate > 0, np.maximum(self._cell.slope(self._g, across, bit), 0.0), 0.0)
+            slope = np.where(gate > 0, np.maximum(self.cell.slope(self.g, across, bit), 0.0), 0.0)
             if not (np.isfinite(slope).all() and np.isfinite(current).all()):
                 break
             steps += 1
-            at = StarMesh(self._wiring, slope).solve(v, fed=current - slope * across)
+            at = StarMesh(self.wiring, slope).solve(v, fed=current - slope * across)
             wanted = current + slope * (at.across - across)
             found = law(at.across, at.bit)
             defect = np.abs(found - wanted)
@@ -88,7 +78,7 @@ class ExtremeArray:
                 across = self._follow(law, across, at.across, at.bit, current, wanted, found)
                 current = law(across, at.bit)
             word, bit = at.word, at.bit
-        return NodalPoint(word=word, bit=bit, current=current, defect=defect, steps=steps, is_solved=is_solved)
+        return WiredPoint(word=word, bit=bit, current=current, defect=defect, steps=steps, is_solved=is_solved)
 
     @staticmethod
     def _follow(
@@ -112,14 +102,11 @@ class ExtremeArray:
     def pull_back(
         self, across: Floats, bit: Floats, grad_currents: Floats, mask: Floats | None = None
     ) -> tuple[Floats, Floats]:
-        """Return gradients with respect to v (rows,) and g (rows, columns) of grad_currents @ currents.
-
-        `across` and `bit` are the voltages of the operating point, (rows, columns). The cells must not depend on `bit`.
-        """
-        rows, _ = self._g.shape
+        """Return gradients with respect to v and g; the cells must not depend on `bit`."""
+        rows, _ = self.g.shape
         gate = np.ones((rows, 1)) if mask is None else mask[:, None]
-        slope = gate * np.asarray(self._cell.slope(self._g, across, bit))
+        slope = gate * np.asarray(self.cell.slope(self.g, across, bit))
         # the array is reciprocal: what the grounds do to the cells is what the cells do to the grounds
         adjoint = self._linear_mesh(slope).solve(np.zeros(rows), ground=-grad_currents).across
-        grad_g = gate * adjoint * conductance_slope(self._cell, self._g, across, bit)
+        grad_g = gate * adjoint * conductance_slope(self.cell, self.g, across, bit)
         return (slope * adjoint).sum(axis=1), grad_g

@@ -1,10 +1,10 @@
 """Arrays by nodal analysis with sparse matrices: slower than the kernels, but for every wiring and every cell.
 
 Unknowns are the voltages of all nodes that no source holds. Segments of 0 ohm make one node of two, broken ones leave
-pieces that only cells connect; pieces that nothing connects are held at 0 V, where they carry no current anyway.
+pieces that only cells connect; pieces that nothing connects are held at 0 V, where they carry no current anyway. What
+cells alone hold, rounding in the much larger conductances of the wires moves; so at the end each such piece is lifted
+until the currents of its cells add up to 0, a sum without any wire.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +13,11 @@ from scipy.sparse import csgraph
 from scipy.sparse.linalg import splu
 
 from spicesim.cells import Cell, bias_slope, conductance_slope
+from spicesim.crossbar.wired_cells import WiredCells, WiredPoint
 from spicesim.crossbar.wiring import Wiring
 from spicesim.errors import SpecError
 
-__all__ = ["NodalArray", "NodalPoint"]
+__all__ = ["NodalArray"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -28,40 +29,16 @@ SOURCES_AT_ONCE = 64
 """Sources whose voltages are held at a time."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class NodalPoint:
-    """One operating point; all of shape (rows, columns)."""
+class NodalArray(WiredCells):
+    """Cells on wires, by nodal analysis.
 
-    word: Floats
-    """Word-line nodes [V]."""
-    bit: Floats
-    """Bit-line nodes [V]."""
-    current: Floats
-    """Through the cells [A]."""
-    defect: Floats
-    """What Kirchhoff's current law misses at the cells' nodes [A]."""
-    steps: int
-    """Newton steps."""
-    is_solved: bool
-    """Whether the defect is within the tolerance."""
-
-
-class NodalArray:
-    """Cells on wires.
-
-    Parameters
-    ----------
-    wiring : Wiring
-        The wires; segments may be 0 or infinite.
-    g : ndarray of shape (rows, columns)
-        Conductances [S].
-    cell : Cell
-        Law of the cells.
+    The defect is what Kirchhoff's current law misses; the tolerance is a fraction of the largest slope times the
+    largest input voltage.
     """
 
     def __init__(self, wiring: Wiring, g: Floats, cell: Cell) -> None:
+        super().__init__(wiring, g, cell)
         rows, columns = wiring.shape
-        self._wiring, self.g, self.cell = wiring, g, cell
         cells = rows * columns
         self._cells = cells
         one, two, ohm = wiring.branches()
@@ -97,6 +74,7 @@ class NodalArray:
         self._bit = sparse.eye_array(cells, total, k=cells, format="csr") @ self._place
         self._merged, self._free, self._held, self._links = merged, free, held, (merged[one], merged[two])
         self._pinned = self._find_loose(1.0)
+        self._floating = self._find_floating()
         self._calm: tuple[bytes, splu] | None = None
 
     def _find_loose(self, gate: Floats | float) -> sparse.dia_array:
@@ -114,12 +92,28 @@ class NodalArray:
         pin[free[first[first >= 0]]] = 1.0
         return sparse.diags_array(pin)
 
-    def solve(self, v: Floats, tolerance: float, mask: Floats | None = None) -> NodalPoint:
-        """Find the operating point for sources v (rows,).
+    def _find_floating(self) -> sparse.csr_array:
+        """Return which free nodes are of which piece of wire without a source or ground, (nodes, pieces)."""
+        _, piece = csgraph.connected_components(_links(*self._links, len(self._free)), directed=False)
+        nodes = np.flatnonzero((self._free >= 0) & ~np.isin(piece, piece[self._held]))
+        pieces, number = np.unique(piece[nodes], return_inverse=True)
+        shape = self._across.shape[1], len(pieces)
+        return sparse.csr_array((np.ones(len(nodes)), (self._free[nodes], number)), shape=shape)
 
-        `tolerance` is the largest defect as a fraction of largest slope times largest input voltage; `mask` (rows,)
-        is 0 where the cells of a word line are switched off.
-        """
+    def _lift(self, x: Floats, current: Floats, slope: Floats, pinned: sparse.dia_array) -> Floats:
+        """Return x (nodes, ..) with floating pieces where the currents (cells, ..) at their nodes add up to 0."""
+        if not self._floating.shape[1]:
+            return x
+        ends = (self._across @ self._floating).tocsc()
+        matrix = ends.T @ sparse.diags_array(slope) @ ends + self._floating.T @ pinned @ self._floating
+        try:
+            factor = splu(matrix.tocsc())
+        except RuntimeError:  # cells without any slope hold nothing, nor does rounding move their currents
+            return x
+        return np.asarray(x - self._floating @ factor.solve(ends.T @ current + self._floating.T @ (pinned @ x)))
+
+    def solve(self, v: Floats, tolerance: float, mask: Floats | None = None) -> WiredPoint:
+        """Find the operating point for sources v (rows,)."""
         shape = self.g.shape
         x = np.zeros(self._across.shape[1])
         gate = np.ones(1) if mask is None else np.repeat(mask, shape[1])
@@ -161,8 +155,11 @@ class NodalArray:
                 else:
                     tilt = gate * np.ravel(bias_slope(self.cell, self.g, *self._cell_voltages(x, v)))
                     factor, is_fresh = self._factor(np.maximum(slope, 0.0), tilt, pinned), True
+            if is_solved:
+                x = self._lift(x, current, np.maximum(slope, 0.0), pinned)
+                current, _, defect = evaluate(x)
         across, bit = self._cell_voltages(x, v)
-        return NodalPoint(
+        return WiredPoint(
             word=across + bit, bit=bit, current=current.reshape(shape),
             defect=(abs(self._across) @ np.abs(defect)).reshape(shape), steps=step, is_solved=is_solved,
         )  # fmt: skip
@@ -183,10 +180,7 @@ class NodalArray:
     def pull_back(
         self, across: Floats, bit: Floats, grad_currents: Floats, mask: Floats | None = None
     ) -> tuple[Floats, Floats]:
-        """Return gradients with respect to v (rows,) and g (rows, columns) of grad_currents @ currents.
-
-        `across` and `bit` are the voltages of the operating point, (rows, columns).
-        """
+        """Return gradients with respect to v and g."""
         shape = self.g.shape
         gate = 1.0 if mask is None else np.repeat(mask, shape[1])
         at = self.g, across, bit
@@ -209,10 +203,12 @@ class NodalArray:
         out, inputs = np.empty((rows, columns)), np.empty((rows, rows))
         for first in range(0, rows, SOURCES_AT_ONCE):
             part = slice(first, first + SOURCES_AT_ONCE)
+            fixed = held[:, part].toarray()
             x = -factor.solve(drive[:, part].toarray())
-            current = slope[:, None] * (self._across @ x + held[:, part].toarray())
+            x = self._lift(x, slope[:, None] * (self._across @ x + fixed), slope, self._pinned)
+            current = slope[:, None] * (self._across @ x + fixed)
             each = current.T.reshape(-1, rows, columns)
-            out[part], inputs[part] = self._wiring.sum_columns(each), self._wiring.sum_rows(each)
+            out[part], inputs[part] = self.wiring.sum_columns(each), self.wiring.sum_rows(each)
         return out, inputs
 
     def _factor(self, slope: Floats, tilt: Floats, pinned: sparse.dia_array) -> "splu":

@@ -22,6 +22,7 @@ from spicesim.crossbar.chords import Chords
 from spicesim.crossbar.extreme import ExtremeArray
 from spicesim.crossbar.marching import ChordMarch, LinearMarch, MarchPorts
 from spicesim.crossbar.nodal import NodalArray
+from spicesim.crossbar.wired_cells import WiredCells
 from spicesim.crossbar.wiring import Wiring
 from spicesim.errors import ConvergenceError, ValidityError
 from spicesim.ports import PortTables
@@ -46,8 +47,8 @@ CELLS_AT_ONCE = 1 << 18
 """Cells of all vectors between two looks for an interrupt."""
 SMALL = 256
 """Cells of an array up to which star-mesh is tried where conjugate gradients do not arrive."""
-TOLD = 1e-13
-"""Current of a cell, as a fraction of the largest, that conjugate gradients tell for certain."""
+AGREED = 1e-10
+"""Difference of two voltages that does not matter, as a fraction of the largest of the inputs."""
 ROUNDING = {"single": 1.2e-7, "double": 2.3e-15}
 """Rounding of a march without growth, as a fraction of the largest voltage."""
 
@@ -306,24 +307,27 @@ class OperatingPointSolver:
             points.word[left], points.bit[left] = self._word_lines(request, left, across, bit), bit
 
     def _word_lines(self, request: Request, left: Integers, across: Floats, bit: Floats) -> Floats:
-        """Return the voltages of word-line nodes: by the wires where a cell's current is too small to tell."""
-        assert self._kernel is not None
-        current = np.asarray(self.cell.current(self.g, across, bit))
+        """Return the voltages of word-line nodes: by the cells or by the wires, whichever is nearer.
+
+        Where Kirchhoff's law misses a current, the voltage across a cell is off by it over the cell's slope, what the
+        wires say by it times their resistance.
+        """
+        at = self.g, across, bit
+        current, slope = np.asarray(self.cell.current(*at)), np.asarray(self.cell.slope(*at))
         if request.mask is not None:
-            current = np.where(request.mask[left][:, :, None] > 0, current, 0.0)
+            is_on = request.mask[left][:, :, None] > 0
+            current, slope = np.where(is_on, current, 0.0), np.where(is_on, slope, 0.0)
         segment = np.cumsum(current[..., ::-1], axis=2)[..., ::-1]
         head = request.v[left] - self.wiring.driver * segment[..., 0]
         if request.drivers is not None:
             assert request.driver_index is not None
             head -= request.drivers.evaluate(segment[..., 0], request.driver_index[left])[0]
         wired = head[..., None] - np.cumsum(self.wiring.word * segment, axis=2)
-        slope = self._kernel.coefficients[:, :, 0, 0]
-        told = slope * np.abs(wired - bit - across) > TOLD * slope.max() * np.abs(request.v[left]).max()
-        return np.where(told, across + bit, wired)
+        agreed = AGREED * np.abs(request.v[left]).max(axis=1)[:, None, None]
+        by_cells = (slope * self.wiring.reach > 1) | (np.abs(wired - bit - across) <= agreed)
+        return np.where(by_cells, across + bit, wired)
 
-    def _analyse(
-        self, request: Request, points: Points, left: Integers, solver: NodalArray | ExtremeArray | None = None
-    ) -> None:
+    def _analyse(self, request: Request, points: Points, left: Integers, solver: WiredCells | None = None) -> None:
         """Solve vectors `left` one by one, by nodal analysis or, for arrays that are not ordinary, by star-mesh."""
         if solver is None:
             solver = self.nodal if self.is_ordinary else self.extreme

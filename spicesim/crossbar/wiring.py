@@ -109,6 +109,13 @@ class Wiring:
         return np.asarray(csgraph.connected_components(links, directed=False)[1], dtype=np.int64)
 
     @functools.cached_property
+    def reach(self) -> Floats:
+        """Resistance from the source at the left to each cell and on to the ground below, (rows, columns) [ohm]."""
+        word = self.driver[:, None] + np.cumsum(self.word, axis=1)
+        bit = self.sense + np.cumsum(self.bit[::-1], axis=0)[::-1]
+        return np.asarray(word + bit)
+
+    @functools.cached_property
     def _wired(self) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
         """Whether segments lead from each word-line node to a source, and from each bit-line node to a ground."""
         word = np.logical_and.accumulate(np.isfinite(self.word), axis=1)

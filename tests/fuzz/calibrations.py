@@ -19,6 +19,7 @@ from fuzz.verdict import Verdict
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.calibration import _HEAD, Calibration, _checksum, load_calibration
 from spicesim.chip import preset
+from spicesim.files import write_text
 from spicesim.provenance import versions
 
 USE = (
@@ -38,16 +39,22 @@ def text() -> str:
     kept = Path(tempfile.gettempdir()) / f"spicesim-fuzz-{versions()['spicesim']}-{chip.hash}-{os.getuid()}.cal.json"
     if kept.exists():
         return kept.read_text(encoding="utf-8")
-    calibrate(chip, quick=True).save(kept)
-    document = json.loads(kept.read_text(encoding="utf-8"))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "cal.json"
+        calibrate(chip, quick=True).save(path)
+        document = json.loads(path.read_text(encoding="utf-8"))
     # what only reports show is most of a file; some of it is enough here
     for held_out in document["held_out"].values():
         held_out |= {name: held_out[name][:3] for name in ("measured", "predicted")}
         held_out["coordinates"] = {name: points[:3] for name, points in held_out["coordinates"].items()}
     document["settling"]["checks"], document["parameters"] = document["settling"]["checks"][:1], None
     seal(document)
-    kept.write_text(json.dumps(document), encoding="utf-8")
+    write_text(kept, json.dumps(document))  # at once: another process may look for it
     return kept.read_text(encoding="utf-8")
+
+
+def prepare() -> None:
+    text()
 
 
 def seal(document: dict) -> None:

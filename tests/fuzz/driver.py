@@ -18,7 +18,7 @@ from fuzz.verdict import FAILURES, Verdict, find_verdict, minimise
 SEEDS = 10**9
 """Cases of a seed."""
 STARTING = 120.0
-"""Time for the imports of a new process [s]."""
+"""Time for what a new process imports and prepares [s]."""
 PATIENCE = 12
 """Clock time that a case may take, of the limit of its processor time."""
 
@@ -40,6 +40,7 @@ def seed_of(seed: int, number: int) -> int:
 
 def _work(campaign_name: str, seed: int, pipe: Connection) -> None:
     campaign = load(campaign_name)
+    getattr(campaign, "prepare", lambda: None)()
     pipe.send(None)  # ready
     while True:
         number, minimal, limit = pipe.recv()

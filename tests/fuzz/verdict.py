@@ -1,10 +1,11 @@
 """What a campaign is, and the verdicts on its cases.
 
-A campaign is a module of this package with two functions, and a third if it can::
+A campaign is a module of this package with two functions, and two more if it can::
 
     def case(seed: int) -> Case: ...                   # the same case for the same seed, on every machine
     def judge(case: Case) -> Verdict: ...              # ask the package, and compare
     def simpler(case: Case) -> Iterator[Case]: ...     # simpler cases, the simplest first, to minimise failures
+    def prepare() -> None: ...                         # what all cases share and no case should be charged with
 
 A case has a method ``script``, which returns Python or shell text that shows the failure by itself. `judge` lets
 errors of the package pass: :func:`find_verdict` takes a :class:`~spicesim.errors.SpiceSimError` for a refusal and any

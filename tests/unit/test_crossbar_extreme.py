@@ -92,6 +92,75 @@ def test_gradients_hold_for_extreme_wires():
         np.testing.assert_allclose(grad_v[0], (change[0] - change[1]) / 2e-5, rtol=1e-5)
 
 
+def _weak_beside_strong():
+    return Crossbar([[1e-5], [1e-9]], [[20.0], [0.0]], 0.0, 0.0, 1.0, drive="right"), [1.0, 0.0], None
+
+
+def _weak_above_strong():
+    g, word, bit = [[1e-5], [1.0], [1.0], [1e-3]], [[1.0], [20.0], [0.5], [20.0]], [[1.0], [20.0], [0.5], [1.0]]
+    return Crossbar(g, word, bit, [0.5, 0.5, 0.0, 20.0]), [0.1, 0.0, 1.0, -0.2], None
+
+
+def _off_behind_a_large_resistance():
+    g, word, bit = [[1e-5, 0.0], [1e-5, 0.0]], [[0.0, 0.0], [0.0, 1.0]], [[0.0, 0.0], [1e6, 0.0]]
+    return Crossbar(g, word, bit, drive="right"), [0.0, 1.0], [0, 1]
+
+
+def _off_beside_one_that_is_on():
+    g, bit = [[0, 0, 1], [0, 1, 1e-5], [0, 0, 1e-3]], [[20.0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 20.0]]
+    array = Crossbar(g, 0.5, bit, [1.0, 1.0, 0.5], [1.0, 1.0, 20.0], drive="right")
+    return array, [0.058, 0.136, -0.256], [0, 1, 0]
+
+
+def _off_beside_an_open_driver():
+    g, word = [[6.5e-5], [0.0], [9.2e-5], [2.5e-5]], [[1e-6], [1e6], [0.0], [0.0]]
+    return Crossbar(g, word, 1e-6, [1e6, 0, 1, 0], 100.0), [1.0, -0.2, 0.1, 0.0], [1, 1, 0, 0]
+
+
+@pytest.mark.parametrize("count", [1, 17])
+@pytest.mark.parametrize(
+    "make",
+    [
+        _weak_beside_strong,
+        _weak_above_strong,
+        _off_behind_a_large_resistance,
+        _off_beside_one_that_is_on,
+        _off_beside_an_open_driver,
+    ],
+)
+def test_voltages_of_cells_that_carry_little_are_those_of_the_wires(make, count):
+    array, v, mask = make()
+    network = oracle.Network(
+        array.g, array.r_word_line, array.r_bit_line, array.r_driver, array.r_sense, array.drive, array.sense
+    )
+    wanted = np.array(oracle.solve_linear(network, v, mask)[0].cell_voltages, dtype=float)
+    found = array.solve(np.tile(v, (count, 1)), mask=mask, fields=True).cell_voltages[-1]
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-9 * np.abs(v).max())
+
+
+def test_a_cell_into_a_piece_of_wire_that_leads_nowhere_carries_nothing():
+    """A rounding error of the wires' conductances, a million times the cell's, flows through no cell."""
+    g, bit = [[1.1e-6], [0.0]], [[1.0], [math.inf]]
+    solution = Crossbar(g, 0.0, bit).solve([1.0, 0.0], fields=True)
+    np.testing.assert_allclose(solution.row_currents, 0.0, atol=1e-12 * 1.1e-6)
+    np.testing.assert_allclose(solution.bit_line_voltages[0], 1.0, rtol=1e-12)
+
+
+@pytest.mark.parametrize("rows", [2, 60])
+def test_currents_through_pieces_of_wire_that_only_cells_hold_keep_their_digits(rows):
+    """From source 0 through a cell, a bit line without a ground, a cell, a word line without a source, and a cell."""
+    g, word, bit = np.zeros((rows, 2)), np.full((rows, 2), 0.1), np.full((rows, 2), 0.1)
+    g[0, 0], g[-1, 0], g[-1, 1] = 1e-6, 2e-6, 3e-6
+    word[-1, 0] = bit[-1, 0] = math.inf
+    array, v = Crossbar(g, word, bit), np.eye(rows)[0]
+    assert array._solver.is_ordinary
+    wanted = 1 / (1e6 + 1e6 / 2 + 1e6 / 3 + 0.1 * (1 + (rows - 1) + 1 + 1))
+    solution = array.solve(v)
+    for found in (array.transfer_matrix()[1, 0], array.input_admittance()[0, 0], solution.currents[0, 1]):
+        np.testing.assert_allclose(found, wanted, rtol=1e-11)
+    np.testing.assert_allclose(solution.row_currents[0, 0], wanted, rtol=1e-11)
+
+
 @pytest.mark.parametrize("kappa", [1e300, 1e7, math.inf, math.nan, 0.0, -1.0])
 def test_a_cell_steeper_than_any_is_refused(kappa):
     with pytest.raises(SpecError, match="kappa of a sinh cell"):

@@ -1,6 +1,7 @@
 """Whatever a file, a program or a user does: one line that says what is wrong, and what to do."""
 
 import io
+import json
 import os
 import shutil
 import signal
@@ -17,10 +18,11 @@ import spicesim
 from fuzz import calibrations, descriptions, networks
 from fuzz.verdict import find_verdict
 from spicesim.array_files import read_archive, read_array
+from spicesim.calibration.senseamp import linear_range
 from spicesim.chip import format_chip, load_chip, preset
 from spicesim.cli.main import run
 from spicesim.documents import read_json
-from spicesim.errors import MissingDependencyError, NetworkError, SpecError, quote
+from spicesim.errors import CalibrationError, MissingDependencyError, NetworkError, SpecError, quote
 from spicesim.network.dataset import load_dataset
 from spicesim.ngspice import batch
 
@@ -122,6 +124,20 @@ def test_mutated_calibrations_are_right_or_refused():
 def fail_on(verdicts):
     assert [(k, v.kind, v.detail) for k, v in enumerate(verdicts) if v.kind not in ("right", "refused")] == []
     assert {v.kind for v in verdicts} == {"right", "refused"}
+
+
+def test_a_climate_that_makes_no_amplifier_is_refused(tmp_path):
+    document, path = json.loads(calibrations.text()), tmp_path / "cal.json"
+    document["climate"]["temperatures"][3]["senseamps"][0][1][117] = 7.0
+    calibrations.seal(document)
+    path.write_text(json.dumps(document))
+    calibration, temperature = spicesim.load_calibration(path), document["climate"]["temperatures_c"][3]
+    refuse(lambda: calibration.at(temperature_c=temperature), "climate makes no amplifier", kind=CalibrationError)
+
+
+@pytest.mark.parametrize("v_out", [np.ones(9), np.zeros(9), np.sign(np.arange(-4, 5)) * 1.0, np.eye(9)[4]])
+def test_an_amplifier_without_a_linear_range_is_refused(v_out):
+    refuse(lambda: linear_range(np.linspace(-1e-6, 1e-6, 9), v_out), "no linear range", kind=CalibrationError)
 
 
 def test_arrays_that_are_none_are_refused(tmp_path):
