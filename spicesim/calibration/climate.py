@@ -3,26 +3,27 @@
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
+from scipy.interpolate import PchipInterpolator
 
 from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.cell import CellModel
 from spicesim.behavioural.climate import ClimateModel, Condition, DacChange
 from spicesim.behavioural.dac import DacModel
-from spicesim.calibration.calibration import Calibration
+from spicesim.behavioural.senseamp import SenseAmplifierModel
+from spicesim.calibration.calibration import Calibration, TileCheck
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.cell import BiasPoints, fit_coefficients, form_of, leakage_of, plan_cell
-from spicesim.calibration.mismatch import table_points
 from spicesim.calibration.patterns import adversarial_vectors, random_conductances
-from spicesim.calibration.tiles import TileCase, build_cases, case_netlists, solve_cases, tile_outputs
+from spicesim.calibration.tiles import MOST_ROWS, TileCase, build_cases, check_tiles
 from spicesim.chip import CORNERS, Chip
 from spicesim.coding import POLARITIES
-from spicesim.metrics import largest
 from spicesim.netlist.dac import build_dac
-from spicesim.netlist.ensemble import build_senseamps
 from spicesim.netlist.netlist import Netlist
+from spicesim.netlist.senseamp import build_senseamp
 from spicesim.ngspice.outcome import Results
 
-__all__ = ["calibrate_climate", "choose_temperatures", "tile_errors"]
+__all__ = ["calibrate_climate", "check_climate", "choose_temperatures"]
 
 LIMITS = (-40.0, 125.0)
 """Temperatures that are calibrated [degree Celsius]: the industrial and automotive range."""
@@ -30,21 +31,29 @@ LIMITS = (-40.0, 125.0)
 LOAD_POINTS = 65
 """Load currents of a driver; what changes with temperature is smooth in them."""
 
-KNEE = 60e-3
-"""Outputs by which the rails move at most with temperature and corner [V]."""
+NODES = 8
+"""Temperatures through which polynomials go: an amplifier's knees move with them, and five leave .01 % there."""
+
+TABLE_ERROR = 1e-6
+"""Largest error between the points of an amplifier's changes that are kept, as a fraction of full scale."""
+
+HELD_OUT = 4
+"""Temperatures at which whole tiles are checked."""
 
 
-def choose_temperatures(own: float, count: int = 5) -> tuple[float, ...]:
+def choose_temperatures(own: float, count: int = NODES) -> tuple[float, ...]:
     """Choose temperatures to calibrate beside the chip's own: Chebyshev nodes, without the one next to it."""
     angles = np.pi * (np.arange(count) + 0.5) / count
     nodes = np.sort(sum(LIMITS) / 2 - (LIMITS[1] - LIMITS[0]) / 2 * np.cos(angles) / np.cos(angles[0]))
     return tuple(round(float(node), 1) for k, node in enumerate(nodes) if k != np.argmin(np.abs(nodes - own)))
 
 
-def _between(nodes: Sequence[float]) -> tuple[float, ...]:
-    """Return temperatures midway between neighbours: the hardest for a polynomial through them."""
+def _hardest(nodes: Sequence[float]) -> tuple[float, ...]:
+    """Return temperatures midway between neighbours, those where a polynomial through the nodes errs most."""
     ordered = np.sort(nodes)
-    return tuple(float(t) for t in (ordered[1:] + ordered[:-1]) / 2)
+    middles = (ordered[1:] + ordered[:-1]) / 2
+    remainder = np.abs(np.prod(middles[:, None] - ordered, axis=1))  # of the interpolation, but for a derivative
+    return tuple(float(t) for t in np.sort(middles[np.argsort(-remainder)[:HELD_OUT]]))
 
 
 class _Blocks:
@@ -54,7 +63,6 @@ class _Blocks:
         self._calibration, chip = calibration, calibration.chip
         self._points = plan_cell(chip, quick=quick, seed=calibration.seed).fits[0]
         self._step = max(1, (2**chip.dac.bits - 1) // 5)
-        self.sense_points = [np.array(table_points(model, KNEE)) for model in calibration.senseamps]
 
     def netlists(self, chip: Chip) -> list[Netlist]:
         """Build them for this chip at a condition."""
@@ -63,20 +71,20 @@ class _Blocks:
             limit = self._calibration.dacs[polarity].i_limit
             found.append(build_dac(chip, polarity))
             found.append(build_dac(chip, polarity, i_limit=limit, load_points=LOAD_POINTS, code_step=self._step))
-        for model, points in zip(self._calibration.senseamps, self.sense_points, strict=True):
-            found.append(build_senseamps(chip, model.r_feedback, [0], [1.0], model.currents[points]))
+        for model in self._calibration.senseamps:
+            found.append(build_senseamp(chip, model.r_feedback, model.i_limit, len(model.v_in)))
         return found
 
     def condition(self, results: Sequence[Results]) -> Condition:
-        """Find what the condition adds."""
+        """Find what the condition adds, to amplifiers at all currents of their tables."""
         calibration, reference = self._calibration, self._calibration.chip.sense_amplifier.v_reference
         vectors = [found[0].vectors for found in results]
         currents = np.array([float(vectors[0][f"i(vsense_{k})"][0].real) for k in range(len(self._points))])
         leakage = leakage_of(self._points, currents)
         senseamps = []
-        for model, points, found in zip(calibration.senseamps, self.sense_points, vectors[5:], strict=True):
-            v_in, v_out = found["v(sense_0)"].real - reference, reference - found["v(out_0)"].real
-            senseamps.append(np.stack([v_in - model.v_in[points], v_out - model.v_out[points]]))
+        for model, found in zip(calibration.senseamps, vectors[5:], strict=True):
+            v_in, v_out = found["v(sense)"].real - reference, reference - found["v(out)"].real
+            senseamps.append(np.stack([v_in - model.v_in, v_out - model.v_out]))
         return Condition(
             cell=_cell_change(calibration.cell, self._points, currents - leakage),
             leakage=leakage - calibration.cell.leakage,
@@ -111,8 +119,34 @@ def _cell_change(cell: CellModel, points: BiasPoints, currents: Floats) -> Float
     )  # fmt: skip
 
 
+def _table_points(amplifier: SenseAmplifierModel, changes: Floats) -> npt.NDArray[np.int64]:
+    """Choose points of an amplifier's tables between which changes (tables, points) follow, by halving intervals."""
+    currents, limit = amplifier.currents, TABLE_ERROR * amplifier.full_scale
+    points = np.linspace(0, len(currents) - 1, 33).astype(int)
+    while True:
+        # interpolated as where they are used, in Calibration.at
+        between = PchipInterpolator(currents[points], changes[:, points], axis=1)(currents)
+        errors = np.maximum.reduceat(np.abs(between - changes).max(axis=0), points[:-1])
+        missed = np.flatnonzero(errors > limit)
+        if not len(missed):
+            return points
+        points = np.union1d(points, (points[missed] + points[missed + 1]) // 2)
+
+
+def _thinned(conditions: Sequence[Condition], points: Sequence[npt.NDArray[np.int64]]) -> tuple[Condition, ...]:
+    """Keep some points of the amplifiers' changes."""
+    return tuple(
+        condition.model_copy(
+            update={
+                "senseamps": tuple(change[:, kept] for change, kept in zip(condition.senseamps, points, strict=True))
+            }
+        )
+        for condition in conditions
+    )
+
+
 def calibrate_climate(calibration: Calibration, campaign: Campaign) -> ClimateModel:
-    """Calibrate a chip's blocks at five temperatures, its own among them, and at the corners of its process.
+    """Calibrate a chip's blocks at eight temperatures, its own among them, and at the corners of its process.
 
     Whole tiles tell how good that is: at temperatures between these, where it is interpolated, and at the corners.
     """
@@ -123,25 +157,32 @@ def calibrate_climate(calibration: Calibration, campaign: Campaign) -> ClimateMo
     chips = [chip.at(temperature_c=t) for t in temperatures] + [chip.at(corner=corner) for corner in corners]
     groups = [blocks.netlists(at) for at in chips]
     results = iter(campaign.run([netlist for group in groups for netlist in group], "climate"))
-    conditions = [blocks.condition([next(results) for _ in group]) for group in groups]
-    held_out = _between((own, *temperatures))
+    whole = [blocks.condition([next(results) for _ in group]) for group in groups]
+    kept = [
+        _table_points(amplifier, np.concatenate([condition.senseamps[k] for condition in whole]))
+        for k, amplifier in enumerate(calibration.senseamps)
+    ]
+    conditions = _thinned(whole, kept)
+    held_out = _hardest((own, *temperatures))
     model = ClimateModel(
         temperature_c=own,
         temperatures_c=temperatures,
-        temperatures=tuple(conditions[: len(temperatures)]),
+        temperatures=conditions[: len(temperatures)],
         corners=dict(zip(corners, conditions[len(temperatures) :], strict=True)),
         sense_currents=tuple(
-            amplifier.currents[points]
-            for amplifier, points in zip(calibration.senseamps, blocks.sense_points, strict=True)
+            amplifier.currents[points] for amplifier, points in zip(calibration.senseamps, kept, strict=True)
         ),
         held_out_c=(),
         held_out_errors=(),
     )
-    whole = calibration.model_copy(update={"climate": model})
+    complete = calibration.model_copy(update={"climate": model})
     size = min(8 if campaign.quick else 16, chip.array.rows, chip.array.columns)
 
-    climates = [whole.at(temperature_c=t) for t in held_out] + [whole.at(corner=corner) for corner in corners]
-    errors = [largest(found) for found in tile_errors(climates, campaign, size=size, random=1)]
+    climates = [complete.at(temperature_c=t) for t in held_out] + [complete.at(corner=corner) for corner in corners]
+    errors = [
+        max(check.max_error for check in check_climate(at, campaign, size=size, random=1, turn=turn))
+        for turn, at in enumerate(climates)
+    ]
     return model.model_copy(
         update={
             "held_out_c": held_out,
@@ -158,43 +199,37 @@ def _corners(chip: Chip) -> tuple[str, ...]:
     return tuple(name for name in CORNERS if chip.process.corner(name) != chip.process)
 
 
-def tile_errors(
-    calibrations: Sequence[Calibration], campaign: Campaign, *, size: int = 16, random: int = 4, seed: int = 0
-) -> list[Floats]:
-    """Compare whole tiles with ngspice: both polarities, linear and saturating, vectors of all kinds.
+def check_climate(
+    calibration: Calibration, campaign: Campaign, *, size: int = 16, random: int = 4, seed: int = 0, turn: int = 0
+) -> list[TileCheck]:
+    """Compare whole tiles with ngspice in the climate of a calibration, as :meth:`Calibration.at` returns it.
 
-    Returns
-    -------
-    list of ndarray of shape (products, columns)
-        Errors of the outputs in the climate of each calibration, as fractions of full scale.
+    Random tiles have both polarities, linear and saturating columns. Full columns of all rows have the highest
+    feedback, where cells add up most, and another one that is in turn: an amplifier has knees of its own with each,
+    and all of them in every climate would take too long.
+
+    Parameters
+    ----------
+    calibration : Calibration
+        In its climate.
+    campaign : Campaign
+        Runs the simulations.
+    size : int
+        Rows and columns of the random tiles.
+    random : int
+        Uniform vectors a random tile, beside the structured ones.
+    seed : int
+        Of conductances and vectors.
+    turn : int
+        Which of the feedbacks is in turn, counted from the lowest and round.
     """
-    cases = [_cases(calibration, size, random, seed) for calibration in calibrations]
-    states = [solve_cases(group) for group in cases]
-    netlists = [
-        netlist
-        for calibration, group, solved in zip(calibrations, cases, states, strict=True)
-        for netlist in case_netlists(calibration.chip, group, solved)
-    ]
-    results = iter(campaign.run(netlists, "check climate"))
-    return [
-        np.concatenate(
-            [
-                (state.v_out - np.stack([tile_outputs(calibration.chip, next(results), size) for _ in case.codes]))
-                / case.tile.senseamp.full_scale
-                for case, state in zip(group, solved, strict=True)
-            ]
-        )
-        for calibration, group, solved in zip(calibrations, cases, states, strict=True)
-    ]
-
-
-def _cases(calibration: Calibration, size: int, random: int, seed: int) -> list[TileCase]:
-    """Build the tiles: random ones, and all cells at the highest conductance with the highest feedback."""
     chip, cell = calibration.chip, calibration.chip.cell
     g = random_conductances((size, size), cell.g_min, cell.g_max, np.random.default_rng(seed), 0.25 * cell.g_max)
-    highest = calibration.tile(np.full((size, size), cell.g_max), "bipolar", max(chip.sense_amplifier.r_feedback))
-    vectors = adversarial_vectors(size, chip.dac.bits, "bipolar", np.random.default_rng(seed))
-    return [
-        *build_cases(chip, calibration.tile, {"random": g}, random_vectors=random, seed=seed),
-        TileCase(name="all highest", tile=highest, codes=vectors),
-    ]
+    cases = build_cases(chip, calibration.tile, {"random": g}, random_vectors=random, seed=seed)
+    choices = sorted(chip.sense_amplifier.r_feedback)
+    full = np.full((min(chip.array.rows, MOST_ROWS), min(chip.array.columns, 2)), cell.g_max)
+    vectors = adversarial_vectors(len(full), chip.dac.bits, "bipolar", np.random.default_rng(seed))
+    for r_feedback in sorted({choices[-1], choices[turn % len(choices)]}):
+        tile = calibration.tile(full, "bipolar", r_feedback)
+        cases.append(TileCase(name=f"all highest {r_feedback / 1e3:g}k", tile=tile, codes=vectors))
+    return check_tiles(chip, cases, campaign, "check climate")

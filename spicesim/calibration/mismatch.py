@@ -26,7 +26,7 @@ from spicesim.netlist.mismatch import Draw, draw_normal, match_moments, with_mis
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.outcome import Results
 
-__all__ = ["RESISTORS", "calibrate_mismatch", "chip_draw", "find_instance", "table_points", "with_chip_mismatch"]
+__all__ = ["RESISTORS", "calibrate_mismatch", "chip_draw", "find_instance", "with_chip_mismatch"]
 
 RESISTORS = 0.005
 """Relative standard deviation of resistors [1]: what polysilicon resistors of some hundred um^2 are matched to."""
@@ -45,6 +45,9 @@ _OWN_DRAWS = -1
 
 _KNEE = 3e-3
 """Curvature of an amplifier's input table that belongs to a knee, as a fraction of its largest."""
+
+_REACH = 15e-3
+"""Outputs by which mismatch moves the rails [V]."""
 
 
 def chip_draw(seed: int, sample: int = 0) -> Draw:
@@ -165,20 +168,12 @@ def _codes(bits: int, *, held_out: bool = False) -> range:
     return range(step // 2 if held_out else 0, 2**bits, step)
 
 
-def table_points(amplifier: SenseAmplifierModel, reach: float = 15e-3) -> list[int]:
-    """Choose points of an amplifier's tables, 3 mV apart where it meets its rails, a 120th of the range elsewhere.
-
-    Parameters
-    ----------
-    amplifier : SenseAmplifierModel
-        The amplifier.
-    reach : float
-        Outputs by which its rails may move [V].
-    """
+def _table_points(amplifier: SenseAmplifierModel) -> list[int]:
+    """Choose points of an amplifier's tables, 3 mV apart where it meets its rails, a 120th of the range elsewhere."""
     step = amplifier.r_feedback * float(np.diff(amplifier.currents[:2])[0])
     bend = np.abs(np.diff(amplifier.v_in, 2, prepend=amplifier.v_in[0], append=amplifier.v_in[-1]))
     bend[[0, -1]] = 0.0
-    knee = maximum_filter1d(bend, 2 * round(reach / step) + 1) > _KNEE * bend.max()
+    knee = maximum_filter1d(bend, 2 * round(_REACH / step) + 1) > _KNEE * bend.max()
     fine, coarse = max(1, round(3e-3 / step)), max(1, len(bend) // 120)
     index = np.arange(len(bend))
     chosen = np.where(knee, index % fine == 0, index % coarse == 0)
@@ -232,7 +227,7 @@ def _dac_statistics(bench: _Bench, dac: DacModel, draws: int, held_out: int) -> 
 def _amplifier_statistics(
     bench: _Bench, amplifier: SenseAmplifierModel, draws: int, held_out: int
 ) -> SenseAmplifierMismatch:
-    points = table_points(amplifier)
+    points = _table_points(amplifier)
     gain, added = bench.amplifier_tables(amplifier, draws + held_out, points)
     flat = added[:draws].reshape(draws, -1)
     # a component of unit size is one of the most telling directions in which tables differ; the mean lies among them
