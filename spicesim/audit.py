@@ -30,7 +30,8 @@ SEEN = "errors of the calibrated blocks and solvers, and of write-verify by the 
 """What an audit can see."""
 UNSEEN = (
     "what is the same on both sides: model cards, values of wires, supplies and references without impedance, "
-    "write-verify without error, and the ADC as an ideal quantiser; nor noise, mismatch, drift and settling"
+    "write-verify without error, and the ADC as an ideal quantiser; nor noise, drift, settling, and mismatch that is "
+    "not drawn"
 )
 """What it cannot."""
 
@@ -129,6 +130,7 @@ def audit_samples(
     jobs: int | None = None,
     progress: str = "",
     worst_path: str | Path | None = None,
+    mismatch_seed: int | None = None,
 ) -> Audit:
     """Do sampled products again, each as a whole tile at transistor level.
 
@@ -146,6 +148,8 @@ def audit_samples(
         Label of a progress bar; none if empty.
     worst_path : str or Path, optional
         Where to write the netlist with the largest error.
+    mismatch_seed : int, optional
+        Of the drawn chip that ran the network: its own transistors are simulated. By default all are nominal.
 
     Raises
     ------
@@ -156,7 +160,7 @@ def audit_samples(
     """
     if not samples:
         raise SpecError("there is nothing to audit: the run kept no sample; ask for one, such as --audit 16")
-    engine = NgspiceEngine(calibration, simulator=simulator)
+    engine = NgspiceEngine(calibration, simulator=simulator, mismatch_seed=mismatch_seed)
     tiles: dict[Tile, list[int]] = {}
     for k, sample in enumerate(samples):
         tiles.setdefault(sample.tile, []).append(k)

@@ -40,15 +40,15 @@ def build_engine(
     tolerance : float, optional
         Of "fast": largest error of an output as a fraction of its converter's range.
     mismatch_seed : int, optional
-        Of the chip whose blocks "exact" and "fast" draw; by default all are nominal.
+        Of the chip whose devices are drawn; by default all are nominal.
 
     Raises
     ------
     SpecError
         If there is no such engine, or it cannot do what is asked.
     """
-    if mismatch_seed is not None and name not in ("exact", "fast"):
-        raise SpecError(f"only the engines 'exact' and 'fast' draw mismatch, not {name!r}; leave the seed out")
+    if mismatch_seed is not None and name == "ideal":
+        raise SpecError("the engine 'ideal' has no blocks that could differ; leave the seed of mismatch out")
     if not wires and name != "exact":
         raise SpecError(f"only the engine 'exact' can leave out the wires, not {name!r}")
     if tolerance is not None and name != "fast":
@@ -58,7 +58,7 @@ def build_engine(
     if name == "exact":
         return ExactEngine(calibration, wires=wires, threads=threads, mismatch_seed=mismatch_seed)
     if name == "ngspice":
-        return NgspiceEngine(calibration, simulator=simulator, jobs=jobs)
+        return NgspiceEngine(calibration, simulator=simulator, jobs=jobs, mismatch_seed=mismatch_seed)
     if name == "fast":
         return FastEngine(calibration, tolerance=tolerance, threads=threads, mismatch_seed=mismatch_seed)
     raise SpecError(f"no engine {name!r}; there are: ideal, fast, exact, ngspice")

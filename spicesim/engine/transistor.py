@@ -10,7 +10,9 @@ import numpy.typing as npt
 from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.calibration.calibration import Calibration
+from spicesim.calibration.mismatch import with_chip_mismatch
 from spicesim.calibration.tiles import predicted_nodesets, tile_outputs
+from spicesim.draws import ChipDraw
 from spicesim.engine.exact import ExactEngine
 from spicesim.engine.protocol import Tile
 from spicesim.engine.write_verify import WriteVerify
@@ -50,6 +52,9 @@ class NgspiceEngine:
         Simulations at a time; by default one a processor.
     progress : str
         Label of a progress bar; none if empty.
+    mismatch_seed : int, optional
+        Of the chip whose transistors and resistors to draw, those of a tile by its name, as :class:`ExactEngine` draws
+        the blocks of the same chip; by default all are nominal.
     """
 
     name = "ngspice"
@@ -61,6 +66,7 @@ class NgspiceEngine:
         simulator: BatchSimulator | None = None,
         jobs: int | None = None,
         progress: str = "",
+        mismatch_seed: int | None = None,
     ) -> None:
         self._calibration, self._simulator, self._jobs, self._progress = (
             calibration,
@@ -68,12 +74,23 @@ class NgspiceEngine:
             jobs,
             progress,
         )
-        self._exact, self._lock = ExactEngine(calibration), threading.Lock()
+        self._exact, self._lock = ExactEngine(calibration, mismatch_seed=mismatch_seed), threading.Lock()
+        self._seed = mismatch_seed
         self._write = WriteVerify(calibration.chip, calibration.cell.g_limits, simulator=simulator)
 
     def prepare(self, tile: Tile) -> PreparedCircuit:
         """Program the devices by write-verify on the circuit of the cell; see :class:`WriteVerify`."""
-        return PreparedCircuit(tile=tile, devices=self._write.program(tile.g), model=self._exact.prepare(tile).model)
+        if self._seed is None:
+            devices = self._write.program(tile.g)
+        else:
+            devices = self._write.program_drawn(tile.g, lambda netlist: self._drawn(netlist, tile))
+        return PreparedCircuit(tile=tile, devices=devices, model=self._exact.prepare(tile).model)
+
+    def _drawn(self, netlist: Netlist, tile: Tile) -> Netlist:
+        """Give the devices of a netlist of the tile's blocks the numbers that the seed draws."""
+        if self._seed is None:
+            return netlist
+        return with_chip_mismatch(netlist, self._calibration, ChipDraw(self._seed, tile.name))
 
     def netlists(self, prepared: PreparedCircuit, codes: npt.NDArray[np.integer[Any]]) -> list[Netlist]:
         """Build the netlists of the vectors, with their first guesses."""
@@ -81,9 +98,12 @@ class NgspiceEngine:
         chip, tile = self._calibration.chip, prepared.tile
         reference = chip.sense_amplifier.v_reference
         return [
-            build_tile(
-                chip, prepared.devices, vector, polarity=tile.polarity, r_feedback=tile.r_feedback,
-                nodesets=predicted_nodesets(state, k, reference),
+            self._drawn(
+                build_tile(
+                    chip, prepared.devices, vector, polarity=tile.polarity, r_feedback=tile.r_feedback,
+                    nodesets=predicted_nodesets(state, k, reference),
+                ),
+                tile,
             )
             for k, vector in enumerate(np.asarray(codes))
         ]  # fmt: skip

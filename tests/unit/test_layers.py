@@ -17,7 +17,7 @@ MODULES = {
 LAYERS = [
     ["errors"],
     ["trust", "gate"],
-    ["units", "documents", "array_files", "files", "library", "provenance", "geometry", "metrics", "bound"],
+    ["units", "draws", "documents", "array_files", "files", "library", "provenance", "geometry", "metrics", "bound"],
     ["section", "process", "blocks", "chip"],
     ["cells", "ports", "crossbar", "fast", "mapping", "devices", "device_presets", "netlist", "behavioural", "_cext"],
     ["ngspice"],
