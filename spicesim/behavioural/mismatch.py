@@ -14,6 +14,7 @@ from spicesim.behavioural.feedback import find_amplifier
 from spicesim.behavioural.senseamp import SenseAmplifierModel
 from spicesim.behavioural.tables import CubicTables
 from spicesim.draws import ChipDraw
+from spicesim.errors import CalibrationError
 
 __all__ = [
     "DacMismatch",
@@ -170,6 +171,11 @@ class SenseAmplifierMismatch(Model):
         -------
         v_in, v_out : CubicTables
             Inputs above and outputs below the reference against the current, a table a column, on the same grid.
+
+        Raises
+        ------
+        CalibrationError
+            If an offset is larger than all the currents that are calibrated.
         """
         gain, offset = parameters[:, :2].T
         basis = PchipInterpolator(self.currents, self.components, axis=2)(nominal.currents)
@@ -177,6 +183,10 @@ class SenseAmplifierMismatch(Model):
         added[0] += offset[:, None]
         shift = offset / nominal.r_feedback
         limit = (nominal.i_limit - float(np.abs(shift).max())) / max(1.0, float(gain.max()))
+        if not limit > 0:
+            raise CalibrationError(
+                f"offsets of up to {np.abs(offset).max():g} V leave a drawn amplifier no current; calibrate again"
+            )
         currents = np.linspace(-limit, limit, len(nominal.v_in))
         scaled, table = currents[:, None] * gain - shift, np.arange(len(gain))
         v_in, v_out = (

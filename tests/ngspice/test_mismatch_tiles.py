@@ -52,8 +52,7 @@ def calibration_file(calibration, tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("chip", ["calibration", "generic"])
-@pytest.mark.parametrize("polarity", ["unipolar", "bipolar"])
+@pytest.mark.parametrize(("chip", "polarity"), [("calibration", "unipolar"), ("generic", "bipolar")])
 @pytest.mark.parametrize(("saturating", "limit"), [(False, 2e-4), (True, 5e-4)], ids=["linear", "saturating"])
 def test_drawn_tiles_are_predicted_from_their_seed(request, chip, polarity, saturating, limit):
     calibration = request.getfixturevalue(chip)
