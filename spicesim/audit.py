@@ -27,7 +27,7 @@ SEEN = "errors of the calibrated blocks and solvers, and of write-verify by the 
 """What an audit can see."""
 UNSEEN = (
     "what is the same on both sides: model cards, values of wires, supplies and references without impedance, "
-    "write-verify without error, and the ADC as an ideal quantiser; nor noise"
+    "write-verify without error, and the ADC as an ideal quantiser; nor noise, and mismatch that is not drawn"
 )
 """What it cannot."""
 
@@ -156,7 +156,7 @@ def audit_samples(
     """
     if not samples:
         raise SpecError("there is nothing to audit: the run kept no sample; ask for one, such as --audit 16")
-    engine = NgspiceEngine(calibration, simulator=simulator, t_read=t_read)
+    engine = NgspiceEngine(calibration, simulator=simulator, mismatch_seed=mismatch_seed, t_read=t_read)
     tiles: dict[Tile, list[int]] = {}
     for k, sample in enumerate(samples):
         tiles.setdefault(sample.tile, []).append(k)

@@ -1,6 +1,5 @@
-"""Mismatch: the joint distributions of the blocks' parameters, and chip instances drawn from them."""
+"""Mismatch: what the devices of a drawn chip make of the blocks' parameters."""
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
@@ -14,8 +13,18 @@ from spicesim.behavioural.feedback import find_amplifier
 from spicesim.behavioural.senseamp import SenseAmplifierModel
 from spicesim.behavioural.tables import CubicTables
 from spicesim.coding import Polarity
+from spicesim.draws import ChipDraw
+from spicesim.errors import CalibrationError
 
-__all__ = ["DacMismatch", "Gaussian", "MismatchModel", "SenseAmplifierMismatch", "TileInstance", "code_basis"]
+__all__ = [
+    "DacMismatch",
+    "Gaussian",
+    "MismatchModel",
+    "Response",
+    "SenseAmplifierMismatch",
+    "TileInstance",
+    "code_basis",
+]
 
 
 def code_basis(bits: int) -> Floats:
@@ -24,32 +33,16 @@ def code_basis(bits: int) -> Floats:
     return np.concatenate([np.ones((len(codes), 1)), (codes[:, None] >> np.arange(bits)) & 1], axis=1)
 
 
-class Gaussian(Model):
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Gaussian:
     """A joint normal distribution of a block's parameters."""
 
     names: tuple[str, ...]
     """What they are, with unit."""
-    mean: FloatArray
+    mean: Floats
     """Shape (parameters,); not 0, as a large shift of a device does not act like a small one."""
-    covariance: FloatArray
+    covariance: Floats
     """Shape (parameters, parameters)."""
-    draws: int
-    """Simulated instances behind it."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        count = len(self.names)
-        if self.mean.shape != (count,) or self.covariance.shape != (count, count):
-            raise ValueError(f"mean and covariance must be of {count} parameters")
-        if (np.diag(self.covariance) < 0).any():
-            raise ValueError("variances must not be negative")
-        return self
-
-    @classmethod
-    def fit(cls, names: tuple[str, ...], values: Floats) -> Self:
-        """Fit the distribution to values of shape (draws, parameters)."""
-        covariance = np.atleast_2d(np.cov(values, rowvar=False))
-        return cls(names=names, mean=values.mean(axis=0), covariance=covariance, draws=len(values))
 
     @property
     def sigma(self) -> Floats:
@@ -62,34 +55,89 @@ class Gaussian(Model):
         scale = np.where(self.sigma > 0, self.sigma, 1.0)
         return np.asarray(self.covariance / np.outer(scale, scale))
 
-    @cached_property
-    def _root(self) -> Floats:
-        sizes, axes = np.linalg.eigh(self.covariance)
-        return np.asarray(axes * np.sqrt(np.maximum(sizes, 0.0)))
 
-    def draw(self, count: int, rng: np.random.Generator) -> Floats:
-        """Draw instances, shape (count, parameters)."""
-        return np.asarray(self.mean + rng.standard_normal((count, len(self.mean))) @ self._root.T)
+class Response(Model):
+    """How the few parameters of a block follow from the numbers of its devices.
+
+    They are ``rest + x + sum of bend_ab x_a x_b`` with ``x = slopes @ numbers``: a block bends along the few directions
+    in which it moves.
+    """
+
+    block: str
+    """Name of its instances in a netlist, without their index, such as ``"xdac"``."""
+    devices: tuple[str, ...]
+    """Paths of its devices within it."""
+    names: tuple[str, ...]
+    """Parameters, with unit."""
+    rest: FloatArray
+    """Of a block whose devices are all nominal, shape (parameters,)."""
+    slopes: FloatArray
+    """By the two numbers of each device in turn, shape (parameters, 2 devices)."""
+    bends: FloatArray
+    """Shape (parameters, parameters, parameters), the latter two alike."""
+    simulated: int
+    """Instances behind it."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        count = len(self.names)
+        if self.rest.shape != (count,) or self.bends.shape != (count,) * 3:
+            raise ValueError(f"rest and bends must be of {count} parameters")
+        if self.slopes.shape != (count, 2 * len(self.devices)):
+            raise ValueError(f"slopes must be of {count} parameters by two numbers of {len(self.devices)} devices")
+        return self
+
+    def parameters(self, numbers: Floats) -> Floats:
+        """Return the parameters of instances whose devices have these numbers.
+
+        Parameters
+        ----------
+        numbers : ndarray of shape (instances, 2 devices)
+            Standard normal ones.
+
+        Returns
+        -------
+        ndarray of shape (instances, parameters)
+        """
+        x = numbers @ self.slopes.T
+        return np.asarray(self.rest + x + np.einsum("pab,ia,ib->ip", self.bends, x, x, optimize=True))
+
+    def draw(self, draw: ChipDraw, count: int, stream: str = "") -> Floats:
+        """Draw the first instances of a stream, by default of the block, shape (count, parameters)."""
+        own = [draw.numbers(stream or self.block, device, count) for device in self.devices]
+        return self.parameters(np.concatenate([np.zeros((count, 0)), *own], axis=1))
+
+    @cached_property
+    def distribution(self) -> Gaussian:
+        """The joint distribution of the parameters, to its first two moments."""
+        linear = self.slopes @ self.slopes.T
+        bent = self.bends @ linear
+        return Gaussian(
+            names=self.names,
+            mean=self.rest + np.trace(bent, axis1=1, axis2=2),
+            covariance=linear + 2 * np.einsum("pab,qba->pq", bent, bent),
+        )
 
 
 class DacMismatch(Model):
     """How word-line drivers differ: an offset and a weight for each bit add to their codes' voltages [V]."""
 
-    parameters: Gaussian
-    """Offset and weights, from the least significant bit on [V]."""
+    response: Response
+    """Of offset and weights, from the least significant bit on [V]."""
     residual: float
     """Largest error of a code's voltage by these parameters, over held-out instances and codes [V]."""
 
     def v_open(self, parameters: Floats) -> Floats:
         """Return what parameters (rows, 1 + bits) add to the codes' voltages, shape (rows, codes) [V]."""
-        return np.asarray(parameters @ code_basis(len(self.parameters.names) - 1).T)
+        return np.asarray(parameters @ code_basis(len(self.response.names) - 1).T)
 
 
 class SenseAmplifierMismatch(Model):
     """How sense amplifiers of one feedback resistor differ.
 
-    An amplifier whose resistor is larger by a factor meets its rails at currents smaller by that factor. So its
-    tables are the nominal ones at ``gain * current``, plus a few components whose sizes are drawn.
+    An amplifier whose resistor is larger by a factor meets its rails at currents smaller by that factor, and one whose
+    input lies higher meets them later, by the same voltage. So its tables are the nominal ones at
+    ``gain * current - offset / r_feedback``, plus a few components, and its input the offset.
     """
 
     r_feedback: float
@@ -98,38 +146,49 @@ class SenseAmplifierMismatch(Model):
     """Currents at which components are known, denser where an amplifier meets its rails, shape (points,) [A]."""
     components: FloatArray
     """Of a unit of each size, in the input's and the output's table, shape (components, 2, points) [V]."""
-    parameters: Gaussian
-    """Gain, and the sizes of the components."""
+    response: Response
+    """Of gain, offset, and sizes of the components."""
     residual: float
     """Largest error of a table by these parameters, over held-out instances [V]."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         require_rising("currents", self.currents)
-        require_shape("components", self.components, len(self.parameters.names) - 1, 2, len(self.currents))
+        require_shape("components", self.components, len(self.response.names) - 2, 2, len(self.currents))
         return self
 
     def tables(self, nominal: SenseAmplifierModel, parameters: Floats) -> tuple[CubicTables, CubicTables]:
-        """Return the tables of amplifiers with these parameters (columns, 1 + components).
+        """Return the tables of amplifiers with these parameters (columns, 2 + components).
 
         Parameters
         ----------
         nominal : SenseAmplifierModel
             The amplifier without mismatch.
-        parameters : ndarray of shape (columns, 1 + components)
+        parameters : ndarray of shape (columns, 2 + components)
             Of each amplifier.
 
         Returns
         -------
         v_in, v_out : CubicTables
             Inputs above and outputs below the reference against the current, a table a column, on the same grid.
+
+        Raises
+        ------
+        CalibrationError
+            If an offset is larger than all the currents that are calibrated.
         """
-        gain = parameters[:, 0]
+        gain, offset = parameters[:, :2].T
         basis = PchipInterpolator(self.currents, self.components, axis=2)(nominal.currents)
-        added = np.einsum("jk,ktp->tjp", parameters[:, 1:], basis, optimize=True)
-        limit = nominal.i_limit / max(1.0, float(gain.max()))
+        added = np.einsum("jk,ktp->tjp", parameters[:, 2:], basis, optimize=True)
+        added[0] += offset[:, None]
+        shift = offset / nominal.r_feedback
+        limit = (nominal.i_limit - float(np.abs(shift).max())) / max(1.0, float(gain.max()))
+        if not limit > 0:
+            raise CalibrationError(
+                f"offsets of up to {np.abs(offset).max():g} V leave a drawn amplifier no current; calibrate again"
+            )
         currents = np.linspace(-limit, limit, len(nominal.v_in))
-        scaled, table = currents[:, None] * gain, np.arange(len(gain))
+        scaled, table = currents[:, None] * gain - shift, np.arange(len(gain))
         v_in, v_out = (
             CubicTables.of(nominal.currents, plain + more).evaluate(scaled, table).T
             for plain, more in zip((nominal.v_in, nominal.v_out), added, strict=True)
@@ -149,7 +208,7 @@ class TileInstance:
     amplifiers: SenseAmplifierMismatch
     """What the amplifiers' parameters mean."""
     amplifier_parameters: Floats
-    """Shape (columns, 1 + components)."""
+    """Shape (columns, 2 + components)."""
     r_cell: Floats
     """In series with each cell, of either sign, shape (rows, columns) [ohm]."""
 
@@ -167,7 +226,7 @@ class TileInstance:
 
 
 class MismatchModel(Model):
-    """Distributions of all blocks of a chip."""
+    """How the devices of a chip make its blocks differ."""
 
     resistors: float
     """Relative standard deviation of resistors that was simulated [1]."""
@@ -175,8 +234,8 @@ class MismatchModel(Model):
     """Word-line drivers by polarity."""
     senseamps: tuple[SenseAmplifierMismatch, ...]
     """Sense amplifiers, one a feedback resistance, ascending."""
-    cell: Gaussian
-    """Resistance in series with a cell [ohm]."""
+    cell: Response
+    """Of the resistance in series with a cell [ohm]."""
 
     def senseamp(self, r_feedback: float) -> SenseAmplifierMismatch:
         """Return the amplifiers with that feedback resistance.
@@ -191,7 +250,7 @@ class MismatchModel(Model):
     def draw(
         self, rows: int, columns: int, *, polarity: Polarity, r_feedback: float, seed: int, name: str = ""
     ) -> TileInstance:
-        """Draw the blocks of one tile.
+        """Return the blocks of one tile of a drawn chip, as they follow from the numbers of its devices.
 
         Parameters
         ----------
@@ -206,13 +265,11 @@ class MismatchModel(Model):
         name : str
             Of the tile within the chip; tiles of other names have other blocks.
         """
-        key = hashlib.sha256(f"{seed}/{name}".encode()).digest()
-        rng = np.random.default_rng(list(key))
-        dac, amplifiers = self.dacs[polarity], self.senseamp(r_feedback)
+        draw, dac, amplifiers = ChipDraw(seed, name), self.dacs[polarity], self.senseamp(r_feedback)
         return TileInstance(
             drivers=dac,
-            driver_parameters=dac.parameters.draw(rows, rng),
+            driver_parameters=dac.response.draw(draw, rows),
             amplifiers=amplifiers,
-            amplifier_parameters=amplifiers.parameters.draw(columns, rng),
-            r_cell=self.cell.draw(rows * columns, rng).reshape(rows, columns),
+            amplifier_parameters=amplifiers.response.draw(draw, columns),
+            r_cell=np.stack([self.cell.draw(draw, columns, f"{self.cell.block}_{i}")[:, 0] for i in range(rows)]),
         )

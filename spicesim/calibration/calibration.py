@@ -149,7 +149,7 @@ class Calibration(Model):
         if self.energy is not None and any(len(dac.power_open) != codes for dac in self.energy.dacs.values()):
             raise ValueError(f"energy.dacs must be drivers of {codes} codes")
         if self.mismatch is not None:
-            names = {len(dac.parameters.names) for dac in self.mismatch.dacs.values()}
+            names = {len(dac.response.names) for dac in self.mismatch.dacs.values()}
             if names - {1 + self.chip.dac.bits} or len(self.mismatch.cell.names) != 1:
                 raise ValueError("mismatch must have an offset and a weight for each bit, and one parameter of cells")
         if self.climate is not None:

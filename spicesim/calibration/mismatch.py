@@ -1,4 +1,8 @@
-"""Calibrate mismatch: many drawn instances of each block, simulated together, and the distributions they follow."""
+"""Calibrate mismatch: how the parameters of each block follow from the numbers of its devices.
+
+Many instances are simulated together. Their numbers are the rows of orthogonal matrices and the negatives of these:
+half the difference of such a pair is what is linear in the numbers, one by one, and half the sum is all else.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +15,9 @@ from spicesim.behavioural.cell import CellModel
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.mismatch import (
     DacMismatch,
-    Gaussian,
     MismatchModel,
+    Response,
     SenseAmplifierMismatch,
-    TileInstance,
     code_basis,
 )
 from spicesim.behavioural.senseamp import SenseAmplifierModel
@@ -22,11 +25,11 @@ from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.coding import POLARITIES, Polarity
 from spicesim.netlist.ensemble import build_cells, build_dacs, build_senseamps
-from spicesim.netlist.mismatch import Draw, draw_normal, match_moments, with_mismatch
+from spicesim.netlist.mismatch import Draw, drawn_devices, with_mismatch
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.outcome import Results
 
-__all__ = ["RESISTORS", "calibrate_mismatch", "chip_draw", "find_instance", "with_chip_mismatch"]
+__all__ = ["RESISTORS", "calibrate_mismatch", "with_chip_mismatch"]
 
 RESISTORS = 0.005
 """Relative standard deviation of resistors [1]: what polysilicon resistors of some hundred um^2 are matched to."""
@@ -37,11 +40,11 @@ COMPONENTS = 5
 GROUP = 10
 """Blocks in one netlist; in larger ones a block that hardly converges delays all others."""
 
-CELLS = 400
-"""Cells in one netlist; each is two subcircuits of its own, of which ngspice takes 4000."""
+CELL_PAIRS = 20
+"""Pairs of cells behind their response."""
 
-_OWN_DRAWS = -1
-"""Sample number of the draws behind the statistics: no chip that a user draws is among them."""
+_CONDITION = 10
+"""Of the codes behind the weights of bits, by which errors of the simulator grow at most."""
 
 _KNEE = 3e-3
 """Curvature of an amplifier's input table that belongs to a knee, as a fraction of its largest."""
@@ -50,39 +53,78 @@ _REACH = 15e-3
 """Outputs by which mismatch moves the rails [V]."""
 
 
-def chip_draw(seed: int, sample: int = 0) -> Draw:
-    """Return the draws of one chip's transistors and resistors; its memory devices stay as they are programmed."""
-    draw = draw_normal(seed, sample)
-
-    def of_path(path: str) -> tuple[float, float]:
-        memory = path.startswith("xc_") and path.rpartition(".")[2].startswith("r")
-        return (0.0, 0.0) if memory else draw(path)
-
-    return of_path
-
-
 def with_chip_mismatch(netlist: Netlist, calibration: Calibration, draw: Draw) -> Netlist:
-    """Draw all transistors and resistors of a chip's netlist, with the resistors' spread that was calibrated."""
-    resistors = RESISTORS if calibration.mismatch is None else calibration.mismatch.resistors
-    return with_mismatch(netlist, calibration.chip.process, draw, resistors=resistors)
+    """Draw all transistors and resistors of a chip's netlist, with the resistors' spread that was calibrated.
+
+    Its memory devices stay as they are programmed.
+    """
+    chip, resistors = calibration.chip, _resistors(calibration)
+    return with_mismatch(netlist, chip.process, _without_memory(draw), resistors=resistors)
+
+
+def _resistors(calibration: Calibration) -> float:
+    return RESISTORS if calibration.mismatch is None else calibration.mismatch.resistors
+
+
+def _is_memory(path: str) -> bool:
+    return path.startswith("xc_") and path.rpartition(".")[2].startswith("r")
+
+
+def _without_memory(draw: Draw) -> Draw:
+    return lambda path: (0.0, 0.0) if _is_memory(path) else draw(path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Planned:
+    """Instances of one block whose devices have planned numbers."""
+
+    devices: tuple[str, ...]
+    """Paths within the block."""
+    numbers: Floats
+    """Shape (instances, 2 devices)."""
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __call__(self, path: str) -> tuple[float, float]:
+        block, _, device = path.partition(".")
+        place = 2 * self.devices.index(device)
+        first, second = self.numbers[int(block.rpartition("_")[2]), place : place + 2]
+        return float(first), float(second)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Bench:
-    """Runs drawn blocks and makes parameters of them."""
+    """Runs blocks with planned numbers and makes parameters of them."""
 
     calibration: Calibration
     campaign: Campaign
-    draw: Draw
 
-    def _run(self, netlists: Sequence[Netlist], label: str) -> list[Results]:
-        drawn = [with_chip_mismatch(netlist, self.calibration, self.draw) for netlist in netlists]
+    def _run(self, netlists: Sequence[Netlist], draw: Draw, label: str) -> list[Results]:
+        drawn = [with_chip_mismatch(netlist, self.calibration, draw) for netlist in netlists]
         return self.campaign.run(drawn, label)
 
-    def dac_voltages(self, dac: DacModel, count: int, codes: range) -> Floats:
+    def devices(self, netlist: Netlist, block: str) -> tuple[str, ...]:
+        """Return the paths of the drawn devices of a block in the netlist, within it."""
+        found = drawn_devices(netlist, self.calibration.chip.process, resistors=_resistors(self.calibration))
+        return tuple(path.partition(".")[2] for path in found if path.startswith(f"{block}.") and not _is_memory(path))
+
+    def plan(self, devices: tuple[str, ...], held_out: int, least: int = 0) -> tuple[_Planned, _Planned]:
+        """Choose the numbers of the instances of a fit, in two halves of opposite sign, and of those held out."""
+        rng = np.random.default_rng([self.campaign.seed, len(devices)])
+        numbers = 2 * len(devices)
+        pairs = max(numbers, least)
+        root = np.sqrt(pairs) * np.linalg.qr(rng.standard_normal((pairs, numbers)))[0]
+        design = np.concatenate([root, -root])
+        return (
+            _Planned(devices=devices, numbers=design),
+            _Planned(devices=devices, numbers=rng.standard_normal((held_out, numbers))),
+        )
+
+    def dac_voltages(self, dac: DacModel, draw: _Planned, codes: range) -> Floats:
         """Simulate drivers; return what they add to the nominal voltages, shape (drivers, codes) [V]."""
-        chip, groups = self.calibration.chip, _groups(count)
-        results = self._run([build_dacs(chip, dac.polarity, group, codes) for group in groups], "DAC mismatch")
+        chip, groups = self.calibration.chip, _groups(len(draw))
+        results = self._run([build_dacs(chip, dac.polarity, group, codes) for group in groups], draw, "DAC mismatch")
         reference = chip.sense_amplifier.v_reference
         found = [
             run[0].vectors[f"v(dac_{i})"].real - reference
@@ -91,71 +133,51 @@ class _Bench:
         ]
         return np.asarray(np.stack(found) - dac.v_open[np.array(codes)])
 
-    def dac_parameters(self, dac: DacModel, count: int) -> Floats:
-        """Fit offset and weights of drivers 0..count-1, shape (count, 1 + bits) [V]."""
-        bits = self.calibration.chip.dac.bits
-        codes = _codes(bits)
-        added = self.dac_voltages(dac, count, codes)
-        return np.asarray(np.linalg.lstsq(code_basis(bits)[np.array(codes)], added.T, rcond=None)[0].T)
+    def amplifier_lines(self, amplifier: SenseAmplifierModel, draw: _Planned) -> Floats:
+        """Find gains [1] and offsets [V] from two currents in the linear range, shape (amplifiers, 2)."""
+        swing = 0.5 * amplifier.linear_swing
+        inner = np.interp([-swing, swing], amplifier.v_out, amplifier.currents)
+        ends = [int(k) for k in np.searchsorted(amplifier.currents, inner)]
+        pair = self.amplifier_tables(amplifier, draw, np.tile([1.0, 0.0], (len(draw), 1)), ends)
+        gain = 1 + (pair[:, 1, 1] - pair[:, 1, 0]) / float(np.diff(amplifier.v_out[ends])[0])
+        return np.stack([gain, pair[:, 0].mean(axis=1)], axis=1)
 
     def amplifier_tables(
-        self, amplifier: SenseAmplifierModel, count: int, points: Sequence[int]
-    ) -> tuple[Floats, Floats]:
-        """Simulate amplifiers at the nominal currents divided by their gains.
+        self, amplifier: SenseAmplifierModel, draw: _Planned, lines: Floats, points: Sequence[int]
+    ) -> Floats:
+        """Simulate amplifiers where those of their gains and offsets, `lines`, meet the nominal tables.
 
         Returns
         -------
-        gain : ndarray of shape (amplifiers,)
-            Feedback resistances, relative to the nominal one, from two currents in the linear range.
-        added : ndarray of shape (amplifiers, 2, points)
-            What they add to the nominal input and output [V].
+        ndarray of shape (amplifiers, 2, points)
+            What they add to these in input and output [V].
         """
-        groups, currents = _groups(count), amplifier.currents
-        inner = np.interp([-0.5 * amplifier.linear_swing, 0.5 * amplifier.linear_swing], amplifier.v_out, currents)
-        ends = [int(k) for k in np.searchsorted(currents, inner)]
-        ones = np.ones(count)
-        pair = self._tables(amplifier, groups, ones, ends)
-        gain = 1 + (pair[:, 1, 1] - pair[:, 1, 0]) / float(np.diff(amplifier.v_out[ends])[0])
-        return gain, self._tables(amplifier, groups, gain, points)
-
-    def _tables(
-        self, amplifier: SenseAmplifierModel, groups: Sequence[range], gain: Floats, points: Sequence[int]
-    ) -> Floats:
-        chip, index = self.calibration.chip, np.asarray(points)
-        currents, parts = amplifier.currents[index], np.split(gain, np.cumsum([len(group) for group in groups])[:-1])
-        netlists = [
-            build_senseamps(chip, amplifier.r_feedback, group, part, currents)
-            for group, part in zip(groups, parts, strict=True)
-        ]
-        results = self._run(netlists, "TIA mismatch")
+        chip, index, groups = self.calibration.chip, np.asarray(points), _groups(len(draw))
+        currents, r = amplifier.currents[index], amplifier.r_feedback
+        netlists = [build_senseamps(chip, r, group, lines[group, 0], currents, lines[group, 1] / r) for group in groups]
+        results = self._run(netlists, draw, "TIA mismatch")
         reference = chip.sense_amplifier.v_reference
         nominal = np.stack([amplifier.v_in[index], amplifier.v_out[index]])
         return np.stack([
             np.stack([
-                run[0].vectors[f"v(sense_{j})"].real - reference,
+                run[0].vectors[f"v(sense_{j})"].real - reference - lines[j, 1],
                 reference - run[0].vectors[f"v(out_{j})"].real,
             ]) - nominal
             for group, run in zip(groups, results, strict=True)
             for j in group
         ])  # fmt: skip
 
-    def cell_resistances(self, rows: int, columns: int) -> Floats:
-        """Find the resistance in series with each cell, shape (rows, columns) [ohm].
+    def cell_resistances(self, draw: _Planned) -> Floats:
+        """Find the resistance in series with each cell, shape (cells,) [ohm].
 
         It is found at the largest device, where it matters most.
         """
         chip, cell = self.calibration.chip, self.calibration.cell
         g, v = chip.cell.g_max, chip.cell.v_read
-        step = max(1, CELLS // columns)
-        bands = [range(first, min(first + step, rows)) for first in range(0, rows, step)]
-        nominal = self.campaign.run([build_cells(chip, range(1), 1, g, v)], "cell mismatch")[0]
-        results = self._run([build_cells(chip, band, columns, g, v) for band in bands], "cell mismatch")
-        found = [
-            [float(run[0].vectors[f"i(vsense_{i}_{j})"][0].real) for j in range(columns)]
-            for band, run in zip(bands, results, strict=True)
-            for i in band
-        ]
-        return _series_resistance(cell, g, v, np.array(found) / float(nominal[0].vectors["i(vsense_0_0)"][0].real))
+        (nominal,) = self.campaign.run([build_cells(chip, range(1), [[g]], v)], "cell mismatch")
+        (drawn,) = self._run([build_cells(chip, range(1), np.full((1, len(draw)), g), v)], draw, "cell mismatch")
+        found = np.array([float(drawn[0].vectors[f"i(vsense_0_{j})"][0].real) for j in range(len(draw))])
+        return _series_resistance(cell, g, v, found / float(nominal[0].vectors["i(vsense_0_0)"][0].real))
 
 
 def _groups(count: int) -> list[range]:
@@ -163,8 +185,11 @@ def _groups(count: int) -> list[range]:
 
 
 def _codes(bits: int, *, held_out: bool = False) -> range:
-    """Choose some fifty codes, or as many between them; wider steps converge badly, odd ones move every bit."""
-    step = max(1, 2**bits // 52) | 1
+    """Choose some twenty codes from which the weights of all bits follow, or as many between them."""
+    for step in range(max(1, 2**bits // 24) | 1, 0, -2):  # odd steps move every bit
+        codes = range(0, 2**bits, step)
+        if np.linalg.cond(code_basis(bits)[np.array(codes)]) < _CONDITION:
+            break
     return range(step // 2 if held_out else 0, 2**bits, step)
 
 
@@ -191,61 +216,78 @@ def _series_resistance(cell: CellModel, g: float, v: float, ratio: Floats) -> Fl
     return np.asarray(1 / device - 1 / g)
 
 
+def fit_response(block: str, names: tuple[str, ...], design: _Planned, values: Floats) -> Response:
+    """Fit how parameters (instances, parameters) of instances in two halves of opposite sign follow from devices."""
+    pairs = len(design) // 2
+    numbers, first, second = design.numbers[:pairs], values[:pairs], values[pairs:]
+    slopes = (0.5 * (first - second)).T @ numbers / pairs
+    x = numbers @ slopes.T
+    size = np.sqrt((slopes**2).sum(axis=1))
+    scaled = x / np.where(size > 0, size, 1.0)
+    a, b = np.triu_indices(len(names))
+    basis = np.concatenate([np.ones((pairs, 1)), scaled[:, a] * scaled[:, b]], axis=1)
+    found = np.linalg.lstsq(basis, 0.5 * (first + second), rcond=None)[0]
+    half = np.zeros((len(names),) * 3)
+    scale = np.where(size[a] * size[b] > 0, size[a] * size[b], np.inf)
+    half[:, a, b] = 0.5 * found[1:].T / scale
+    return Response(
+        block=block, devices=design.devices, names=names, rest=found[0], slopes=slopes,
+        bends=half + half.transpose(0, 2, 1), simulated=len(design),
+    )  # fmt: skip
+
+
 def calibrate_mismatch(calibration: Calibration, campaign: Campaign) -> MismatchModel:
-    """Find the distributions of a chip's blocks.
+    """Find how a chip's blocks follow from the numbers of their devices.
 
-    Every transistor follows its foundry's statistics, every resistor :data:`RESISTORS`. The draws have the moments of
-    these, as far as :func:`spicesim.netlist.mismatch.match_moments` can: of the default chip all of an amplifier's 46
-    numbers and half of a driver's 172, with fewer draws fewer. Of each kind of block some further instances are held
-    out to tell what their few parameters leave.
+    Every transistor follows its foundry's statistics, every resistor :data:`RESISTORS`. Of each kind of block some
+    further instances with numbers at random are held out, to tell what parameters that are predicted from these leave.
     """
-    draws, held_out, cells = (50, 10, 400) if campaign.quick else (120, 20, 1000)
-    draw = match_moments(chip_draw(campaign.seed, _OWN_DRAWS), draws)
-    bench = _Bench(calibration=calibration, campaign=campaign, draw=draw)
+    held_out = 10 if campaign.quick else 30
+    bench = _Bench(calibration=calibration, campaign=campaign)
     dacs: dict[Polarity, DacMismatch] = {
-        polarity: _dac_statistics(bench, calibration.dacs[polarity], draws, held_out) for polarity in POLARITIES
+        polarity: _dac_response(bench, calibration.dacs[polarity], held_out) for polarity in POLARITIES
     }
-    amplifiers = tuple(_amplifier_statistics(bench, model, draws, held_out) for model in calibration.senseamps)
-    resistance = bench.cell_resistances(cells // 20, 20)
-    return MismatchModel(
-        resistors=RESISTORS,
-        dacs=dacs,
-        senseamps=amplifiers,
-        cell=Gaussian.fit(("r_series [ohm]",), resistance.reshape(-1, 1)),
-    )
+    amplifiers = tuple(_amplifier_response(bench, model, held_out) for model in calibration.senseamps)
+    return MismatchModel(resistors=RESISTORS, dacs=dacs, senseamps=amplifiers, cell=_cell_response(bench))
 
 
-def _dac_statistics(bench: _Bench, dac: DacModel, draws: int, held_out: int) -> DacMismatch:
+def _dac_response(bench: _Bench, dac: DacModel, held_out: int) -> DacMismatch:
     bits = bench.calibration.chip.dac.bits
+    codes = _codes(bits)
+    devices = bench.devices(build_dacs(bench.calibration.chip, dac.polarity, range(1), codes), "xdac_0")
+    design, others = bench.plan(devices, held_out)
+    added = bench.dac_voltages(dac, design, codes)
+    values = np.linalg.lstsq(code_basis(bits)[np.array(codes)], added.T, rcond=None)[0].T
     names = ("offset [V]", *(f"weight of bit {k} [V]" for k in range(bits)))
-    values = bench.dac_parameters(dac, draws)
+    response = fit_response("xdac", names, design, values)
     codes = _codes(bits, held_out=True)
-    rest = bench.dac_voltages(dac, held_out, codes) - values[:held_out] @ code_basis(bits)[np.array(codes)].T
-    return DacMismatch(parameters=Gaussian.fit(names, values), residual=float(np.abs(rest).max()))
+    predicted = response.parameters(others.numbers) @ code_basis(bits)[np.array(codes)].T
+    rest = bench.dac_voltages(dac, others, codes) - predicted
+    return DacMismatch(response=response, residual=float(np.abs(rest).max()))
 
 
-def _amplifier_statistics(
-    bench: _Bench, amplifier: SenseAmplifierModel, draws: int, held_out: int
-) -> SenseAmplifierMismatch:
+def _amplifier_response(bench: _Bench, amplifier: SenseAmplifierModel, held_out: int) -> SenseAmplifierMismatch:
     points = _table_points(amplifier)
-    gain, added = bench.amplifier_tables(amplifier, draws + held_out, points)
-    flat = added[:draws].reshape(draws, -1)
-    # a component of unit size is one of the most telling directions in which tables differ; the mean lies among them
-    _, spread, directions = np.linalg.svd(flat, full_matrices=False)
+    currents = amplifier.currents[np.array(points)]
+    netlist = build_senseamps(bench.calibration.chip, amplifier.r_feedback, range(1), [1.0], currents)
+    design, others = bench.plan(bench.devices(netlist, "xsenseamp_0"), held_out)
+    lines = bench.amplifier_lines(amplifier, design)
+    added = bench.amplifier_tables(amplifier, design, lines, points)
+    # a component of unit size is one of the most telling directions in which tables differ
+    _, spread, directions = np.linalg.svd(added.reshape(len(design), -1), full_matrices=False)
     count = min(COMPONENTS, int(np.sum(spread > 1e-9 * spread[0])))
-    scale = spread[:count, None] / np.sqrt(draws)
+    scale = spread[:count, None] / np.sqrt(len(design))
     components = (directions[:count] * scale).reshape(count, 2, -1)
-    sizes = _sizes(components, added)
-    rest = added - np.einsum("jk,ktp->jtp", sizes, components)
-    names = ("gain [1]", *(f"component {k + 1} [1]" for k in range(count)))
-    parameters = np.concatenate([gain[:, None], sizes], axis=1)
+    values = np.concatenate([lines, _sizes(components, added)], axis=1)
+    names = ("gain [1]", "offset [V]", *(f"component {k + 1} [1]" for k in range(count)))
+    response = fit_response("xsenseamp", names, design, values)
+    predicted = response.parameters(others.numbers)
+    tables = bench.amplifier_tables(amplifier, others, predicted[:, :2], points)
+    rest = tables - np.einsum("jk,ktp->jtp", predicted[:, 2:], components)
     return SenseAmplifierMismatch(
-        r_feedback=amplifier.r_feedback,
-        currents=amplifier.currents[np.array(points)],
-        components=components,
-        parameters=Gaussian.fit(names, parameters[:draws]),
-        residual=float(np.abs(rest[draws:]).max()),
-    )
+        r_feedback=amplifier.r_feedback, currents=currents, components=components, response=response,
+        residual=float(np.abs(rest).max()),
+    )  # fmt: skip
 
 
 def _sizes(components: Floats, added: Floats) -> Floats:
@@ -254,41 +296,8 @@ def _sizes(components: Floats, added: Floats) -> Floats:
     return np.asarray(np.linalg.lstsq(flat.T, added.reshape(len(added), -1).T, rcond=None)[0].T)
 
 
-def find_instance(
-    calibration: Calibration, rows: int, columns: int, *, polarity: Polarity, r_feedback: float, draw: Draw,
-    campaign: Campaign,
-) -> TileInstance:  # fmt: skip
-    """Find the parameters of one tile's blocks from simulations of these blocks alone.
-
-    Parameters
-    ----------
-    calibration : Calibration
-        With its mismatch.
-    rows, columns : int
-        Size of the tile.
-    polarity : {"unipolar", "bipolar"}
-        Coding of the inputs.
-    r_feedback : float
-        Feedback resistance [ohm].
-    draw : callable
-        The draws of the tile's devices, such as :func:`chip_draw` gives.
-    campaign : Campaign
-        Runs the simulations.
-
-    Raises
-    ------
-    CalibrationError
-        If the calibration has no mismatch.
-    """
-    model = calibration.require_mismatch()
-    bench = _Bench(calibration=calibration, campaign=campaign, draw=draw)
-    amplifier, kind = calibration.senseamp(r_feedback), model.senseamp(r_feedback)
-    points = np.searchsorted(amplifier.currents, kind.currents - 1e-3 * np.diff(amplifier.currents[:2])[0])
-    gain, added = bench.amplifier_tables(amplifier, columns, [int(k) for k in points])
-    return TileInstance(
-        drivers=model.dacs[polarity],
-        driver_parameters=bench.dac_parameters(calibration.dacs[polarity], rows),
-        amplifiers=kind,
-        amplifier_parameters=np.concatenate([gain[:, None], _sizes(kind.components, added)], axis=1),
-        r_cell=bench.cell_resistances(rows, columns),
-    )
+def _cell_response(bench: _Bench) -> Response:
+    chip = bench.calibration.chip
+    netlist = build_cells(chip, range(1), [[chip.cell.g_max]], chip.cell.v_read)
+    design, _ = bench.plan(bench.devices(netlist, "xc_0_0"), 0, CELL_PAIRS)
+    return fit_response("xc", ("r_series [ohm]",), design, bench.cell_resistances(design)[:, None])

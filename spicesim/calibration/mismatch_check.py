@@ -7,18 +7,22 @@ import numpy as np
 import numpy.typing as npt
 
 from spicesim.behavioural.arrays import Floats
+from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.mismatch import chip_draw, find_instance, with_chip_mismatch
+from spicesim.calibration.mismatch import with_chip_mismatch
 from spicesim.calibration.patterns import code_vectors, random_conductances
 from spicesim.calibration.tiles import choose_feedback, tile_netlist, tile_outputs
 from spicesim.coding import Polarity
+from spicesim.draws import ChipDraw
 from spicesim.errors import SpecError
 
 __all__ = ["MismatchCheck", "check_mismatch"]
 
+NAME = "check"
+"""Of the tile that is drawn."""
 STATISTICAL_DRAWS = 1000
-"""Tiles drawn from the statistics alone, which take a solve each."""
+"""Further chips drawn in the model alone, which take a solve each."""
 RESOLUTION = 1e-4
 """Of distributions, as a fraction of full scale: a fortieth of a step of 8 bits. On its rail an output spreads by a few
 microvolts, which no converter can tell apart and no few parameters describe."""
@@ -35,11 +39,11 @@ class MismatchCheck:
     measured: Floats
     """Outputs below the reference in ngspice, shape (draws, vectors, columns) [V]."""
     predicted: Floats
-    """The same from a few parameters of each block, found by simulating the block alone."""
+    """The same of the behavioural tile of the same seed, and so of the same devices."""
     nominal: Floats
     """The same without mismatch, shape (vectors, columns)."""
     drawn: Floats
-    """The same of chips drawn from the statistics alone, shape (more draws, vectors, columns)."""
+    """The same of further seeds, shape (more draws, vectors, columns)."""
 
     @property
     def errors(self) -> Floats:
@@ -53,7 +57,7 @@ class MismatchCheck:
 
     @property
     def sigma_ratios(self) -> Floats:
-        """Standard deviations of the statistics' outputs over those of ngspice, of the spreading outputs [1]."""
+        """Standard deviations of the outputs of many seeds over those of ngspice, of the spreading outputs [1]."""
         drawn, measured = (volts[:, self.spreading].std(axis=0, ddof=1) for volts in (self.drawn, self.measured))
         return np.asarray(drawn / measured)
 
@@ -143,24 +147,22 @@ def check_mismatch(
     r = choose_feedback(chip, g, saturating=saturating)
     chosen = code_vectors(size, chip.dac.bits, 1, rng)
     codes = np.stack([chosen[name] for name in vectors])
+    first = campaign.seed * (draws + STATISTICAL_DRAWS)
+
+    def drawn(seed: int) -> BehaviouralTile:
+        instance = model.draw(size, size, polarity=polarity, r_feedback=r, seed=seed, name=NAME)
+        return calibration.tile(g, polarity, r, instance=instance)
+
     netlists, predicted = [], []
-    for k in range(draws):
-        draw = chip_draw(campaign.seed, k)
-        instance = find_instance(
-            calibration, size, size, polarity=polarity, r_feedback=r, draw=draw, campaign=campaign
-        )  # fmt: skip
-        tile = calibration.tile(g, polarity, r, instance=instance)
+    for seed in range(first, first + draws):
+        tile = drawn(seed)
         state = tile.solve(codes)
         predicted.append(state.v_out)
         plain = [tile_netlist(chip, tile, vector, state, n) for n, vector in enumerate(codes)]
-        netlists += [with_chip_mismatch(netlist, calibration, draw) for netlist in plain]
+        netlists += [with_chip_mismatch(netlist, calibration, ChipDraw(seed, NAME)) for netlist in plain]
     results = campaign.run(netlists, "check mismatch")
     measured = np.stack([tile_outputs(chip, found, size) for found in results]).reshape(draws, len(codes), size)
-
-    def outputs(seed: int) -> Floats:
-        instance = model.draw(size, size, polarity=polarity, r_feedback=r, seed=seed, name="check")
-        return calibration.tile(g, polarity, r, instance=instance).solve(codes).v_out
-
+    further = range(first + draws, first + draws + STATISTICAL_DRAWS)
     nominal = calibration.tile(g, polarity, r)
     return MismatchCheck(
         name=f"{size}x{size} {polarity} {'saturating' if saturating else 'linear'}",
@@ -168,5 +170,5 @@ def check_mismatch(
         measured=measured,
         predicted=np.stack(predicted),
         nominal=nominal.solve(codes).v_out,
-        drawn=np.stack([outputs(seed) for seed in range(STATISTICAL_DRAWS)]),
+        drawn=np.stack([drawn(seed).solve(codes).v_out for seed in further]),
     )

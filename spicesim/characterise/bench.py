@@ -9,8 +9,9 @@ import numpy.typing as npt
 from spicesim.characterise.sheet import DataSheet, Entry, Panel, Spread
 from spicesim.characterise.steps import Step, lengthen
 from spicesim.chip import Chip
+from spicesim.draws import ChipDraw
 from spicesim.errors import SimulationError, SpecError
-from spicesim.netlist.mismatch import draw_normal, same_device, with_mismatch
+from spicesim.netlist.mismatch import same_device, with_mismatch
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.batch import BatchSimulator, ngspice_version
 from spicesim.ngspice.outcome import Results
@@ -141,8 +142,8 @@ def _sample(
     """Measure every sample of the mismatch."""
     plan = []
     for sample in range(conditions.samples):
-        draw = draw_normal(conditions.seed, sample)
-        draw = same_device(draw) if bench.one_device else draw
+        chip_draw = ChipDraw(conditions.seed, str(sample))
+        draw = same_device(chip_draw) if bench.one_device else chip_draw
         plan += [
             with_mismatch(bench.netlists[name], chip.process, draw, resistors=conditions.resistors)
             for name in bench.varied

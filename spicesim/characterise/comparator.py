@@ -11,9 +11,10 @@ from spicesim.characterise.bench import Bench, Conditions, Measurement, waves
 from spicesim.characterise.sheet import Panel, Spread, draw_panels, entry
 from spicesim.characterise.waveform import crossing, integral
 from spicesim.chip import Chip
+from spicesim.draws import ChipDraw
 from spicesim.errors import ValidityError
 from spicesim.netlist.comparator import Clock, build_comparators
-from spicesim.netlist.mismatch import Draw, draw_normal, read_mismatch, with_mismatch
+from spicesim.netlist.mismatch import Draw, read_mismatch, with_mismatch
 from spicesim.ngspice.outcome import Results
 
 __all__ = ["comparator_bench", "find_offsets", "sample_draws"]
@@ -92,7 +93,7 @@ def comparator_bench(chip: Chip, sizes: Comparator | None = None) -> Bench:
     def extra(chip: Chip, conditions: Conditions) -> Measurement:
         if not conditions.samples:
             return Measurement(entries=())
-        draws = [draw_normal(conditions.seed, sample) for sample in range(conditions.samples)]
+        draws = [ChipDraw(conditions.seed, str(sample)) for sample in range(conditions.samples)]
 
         @cache
         def spread() -> Spread:

@@ -93,8 +93,8 @@ def format_mismatch(checks: Sequence[MismatchCheck]) -> str:
         )
     head = ["tile, in %", "chips", "nominal max", "max", "rms", "sigma ratio", "its error", "KS p > .01"]
     about = (
-        "nominal: without mismatch. max, rms: from a few parameters of each block, found in the block alone.\n"
-        "sigma ratio: of the statistics alone over ngspice, mean of all outputs that spread by more than .01 % of\n"
+        "nominal: without mismatch. max, rms: of the model of the same seed, which has the same devices.\n"
+        "sigma ratio: of many seeds of the model over ngspice, mean of all outputs that spread by more than .01 % of\n"
         "full scale; its error: RMS of its distance to 1, in standard errors. KS p: share of all outputs, to .01 %."
     )
     return f"{format_table(head, rows)}\n{about}"
@@ -124,13 +124,13 @@ def format_aspects(calibration: Calibration) -> str:
     if (mismatch := calibration.mismatch) is not None:
         rows = [["DAC, " + polarity, *_describe_mismatch(m)] for polarity, m in mismatch.dacs.items()]
         rows += [[f"TIA, {m.r_feedback / 1e3:g} kohm", *_describe_mismatch(m)] for m in mismatch.senseamps]
-        parts.append(format_table(["mismatch", "instances", "parameters", "residual, held out [uV]"], rows))
+        parts.append(format_table(["mismatch", "instances", "devices", "parameters", "residual, held out [uV]"], rows))
     return "\n\n".join(parts)
 
 
 def _describe_mismatch(model: DacMismatch | SenseAmplifierMismatch) -> list[str]:
-    fitted = model.parameters
-    return [str(fitted.draws), str(len(fitted.names)), f"{1e6 * model.residual:.1f}"]
+    fitted = model.response
+    return [str(fitted.simulated), str(len(fitted.devices)), str(len(fitted.names)), f"{1e6 * model.residual:.1f}"]
 
 
 def _format_amplifiers(calibration: Calibration) -> str:

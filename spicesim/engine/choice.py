@@ -39,7 +39,7 @@ def build_engine(
     tolerance : float, optional
         Of "fast": largest error of an output as a fraction of its converter's range.
     mismatch_seed : int, optional
-        Of the chip whose blocks are drawn; by default all are nominal.
+        Of the chip whose devices are drawn; by default all are nominal.
     t_read : float, optional
         Sample so long after the change of codes, settled or not [s]; by default settled.
 
@@ -55,7 +55,7 @@ def build_engine(
             return SampledEngine(calibration, t_read, mismatch_seed=mismatch_seed)
         return ExactEngine(calibration, threads=threads, mismatch_seed=mismatch_seed)
     if name == "ngspice":
-        return NgspiceEngine(calibration, simulator=simulator, jobs=jobs, t_read=t_read)
+        return NgspiceEngine(calibration, simulator=simulator, jobs=jobs, mismatch_seed=mismatch_seed, t_read=t_read)
     if name == "fast" and t_read is None:
         return FastEngine(calibration, tolerance=tolerance, threads=threads, mismatch_seed=mismatch_seed)
     raise SpecError(f"no engine {name!r}; there are: ideal, fast, exact, ngspice")

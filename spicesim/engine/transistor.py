@@ -8,9 +8,11 @@ import numpy as np
 from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.calibration.calibration import Calibration
+from spicesim.calibration.mismatch import with_chip_mismatch
 from spicesim.calibration.tiles import predicted_nodesets, tile_outputs
 from spicesim.calibration.transients import step_outputs
 from spicesim.coding import rest_code
+from spicesim.draws import ChipDraw
 from spicesim.engine.exact import ExactEngine
 from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile
 from spicesim.engine.write_verify import WriteVerify
@@ -68,6 +70,9 @@ class NgspiceEngine(Engine):
         Label of a progress bar; none if empty.
     t_read : float, optional
         Sample so long after drivers leave 0 V, by a transient [s]; by default the operating point.
+    mismatch_seed : int, optional
+        Of the chip whose transistors and resistors to draw, those of a tile by its name, as :class:`ExactEngine` draws
+        the blocks of the same chip; by default all are nominal.
     """
 
     name = "ngspice"
@@ -80,6 +85,7 @@ class NgspiceEngine(Engine):
         jobs: int | None = None,
         progress: str = "",
         t_read: float | None = None,
+        mismatch_seed: int | None = None,
     ) -> None:
         self._calibration, self._simulator, self._jobs, self._progress = (
             calibration,
@@ -87,14 +93,23 @@ class NgspiceEngine(Engine):
             jobs,
             progress,
         )
-        self._t_read = t_read
-        self._exact, self._lock = ExactEngine(calibration), threading.Lock()
+        self._t_read, self._seed = t_read, mismatch_seed
+        self._exact, self._lock = ExactEngine(calibration, mismatch_seed=mismatch_seed), threading.Lock()
         self._write = WriteVerify(calibration.chip, calibration.cell.g_limits, simulator=simulator)
 
     def prepare(self, tile: Tile) -> CircuitTile:
         """Program the devices by write-verify on the circuit of the cell; see :class:`WriteVerify`."""
-        model = self._exact.prepare(tile).model
-        return CircuitTile(tile=tile, devices=self._write.program(tile.g), model=model, engine=self)
+        if self._seed is None:
+            devices = self._write.program(tile.g)
+        else:
+            devices = self._write.program_drawn(tile.g, lambda netlist: self._drawn(netlist, tile))
+        return CircuitTile(tile=tile, devices=devices, model=self._exact.prepare(tile).model, engine=self)
+
+    def _drawn(self, netlist: Netlist, tile: Tile) -> Netlist:
+        """Give the devices of a netlist of the tile's blocks the numbers that the seed draws."""
+        if self._seed is None:
+            return netlist
+        return with_chip_mismatch(netlist, self._calibration, ChipDraw(self._seed, tile.place))
 
     def netlists(self, prepared: CircuitTile, codes: Codes) -> list[Netlist]:
         """Build the netlists of the vectors, with their first guesses."""
@@ -103,9 +118,12 @@ class NgspiceEngine(Engine):
         state = prepared.model.solve(start)
         reference = chip.sense_amplifier.v_reference
         return [
-            build_tile(
-                chip, prepared.devices, vector, polarity=tile.polarity, r_feedback=tile.r_feedback,
-                nodesets=predicted_nodesets(state, k, reference), step=self._step(after[k]),
+            self._drawn(
+                build_tile(
+                    chip, prepared.devices, vector, polarity=tile.polarity, r_feedback=tile.r_feedback,
+                    nodesets=predicted_nodesets(state, k, reference), step=self._step(after[k]),
+                ),
+                tile,
             )
             for k, vector in enumerate(start)
         ]  # fmt: skip

@@ -1,6 +1,7 @@
 """Write-verify by the circuit itself: devices for wanted cells, found in ngspice and without the calibration."""
 
 import threading
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,8 @@ from spicesim.behavioural.arrays import Floats
 from spicesim.chip import Chip
 from spicesim.errors import ConvergenceError, MappingError
 from spicesim.netlist.cell import build_cell_samples
+from spicesim.netlist.ensemble import build_cells
+from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.batch import BatchSimulator
 from spicesim.sampling import run_all
 
@@ -21,6 +24,10 @@ _BEYOND = 1.1
 """How far devices are read beyond the limits: a wrong model of the cell may want some more of them."""
 _TOLERANCE = 1e-12
 """Largest relative last change of a device."""
+_VERIFIED = 1e-8
+"""The same of a drawn cell's device, which takes a simulation a change."""
+_CELLS = 400
+"""Drawn cells in one netlist; each is two subcircuits of its own, of which ngspice takes 4000."""
 
 
 class WriteVerify:
@@ -41,6 +48,7 @@ class WriteVerify:
 
     def __init__(self, chip: Chip, limits: tuple[float, float], *, simulator: BatchSimulator | None = None) -> None:
         self._chip, self._simulator, self._lock = chip, simulator, threading.Lock()
+        self._limits = limits
         low, high = np.log(limits[0] / _BEYOND), np.log(limits[1] * _BEYOND)
         self._middle, self._half = 0.5 * (low + high), 0.5 * (high - low)
         self._series: Floats | None = None
@@ -83,6 +91,53 @@ class WriteVerify:
             if change <= _TOLERANCE:
                 return np.asarray(device)
         raise ConvergenceError("write-verify does not settle: the cell's conductance does not rise with its device's")
+
+    def program_drawn(self, g_cell: npt.ArrayLike, drawn: Callable[[Netlist], Netlist]) -> Floats:
+        """Return the devices that give the cells of a drawn tile what is wanted, as far as devices go.
+
+        Parameters
+        ----------
+        g_cell : array_like of shape (rows, columns)
+            Conductances wanted of the cells at the read voltage [S].
+        drawn : callable
+            Draws the transistors of the tile's netlists.
+
+        Returns
+        -------
+        ndarray of shape (rows, columns)
+            Conductances of the devices [S].
+
+        Raises
+        ------
+        MappingError, SimulationError
+            As :meth:`program` does.
+        ConvergenceError
+            If the cells do not settle.
+        """
+        wanted = np.asarray(g_cell, dtype=float)
+        device = np.clip(self.program(wanted), *self._limits)
+        for _ in range(8):
+            # a drawn cell follows its device nearly as the nominal one does: each step leaves a hundredth
+            slope = np.log(self.read(device * (1 + 1e-6)) / self.read(device)) / np.log1p(1e-6)
+            after = np.clip(device * (wanted / self._read_drawn(device, drawn)) ** (1 / slope), *self._limits)
+            change = np.abs(after / device - 1).max(initial=0.0)
+            device = after
+            if change <= _VERIFIED:
+                return np.asarray(device)
+        raise ConvergenceError("write-verify of drawn cells does not settle: a cell does not rise with its device")
+
+    def _read_drawn(self, device: Floats, drawn: Callable[[Netlist], Netlist]) -> Floats:
+        """Read all cells of a drawn tile in ngspice, each alone [S]."""
+        rows, columns = device.shape
+        v, band = self._chip.cell.v_read, max(1, _CELLS // columns)
+        bands = [range(k, min(k + band, rows)) for k in range(0, rows, band)]
+        netlists = [drawn(build_cells(self._chip, own, device[own.start : own.stop], v)) for own in bands]
+        found = run_all(netlists, simulator=self._simulator)
+        return np.array([
+            [float(results[0].vectors[f"i(vsense_{i}_{j})"][0].real) / v for j in range(columns)]
+            for own, results in zip(bands, found, strict=True)
+            for i in own
+        ])  # fmt: skip
 
     def _place(self, device: Floats) -> Floats:
         return np.asarray((np.log(device) - self._middle) / self._half)

@@ -142,7 +142,7 @@ def _carry_over(mismatch: MismatchModel, changed: Calibration, finer: int, sourc
     dacs, senseamps = mismatch.dacs, mismatch.senseamps
     if finer:
         dacs = {
-            polarity: _FineDacMismatch(parameters=model.parameters, residual=model.residual, finer=finer)
+            polarity: _FineDacMismatch(response=model.response, residual=model.residual, finer=finer)
             for polarity, model in dacs.items()
         }
     if "amplifiers" not in sources:

@@ -56,9 +56,10 @@ def build_dacs(chip: Chip, polarity: Polarity, indices: Sequence[int], codes: Se
 
 
 def build_senseamps(
-    chip: Chip, r_feedback: float, indices: Sequence[int], gains: npt.ArrayLike, currents: npt.ArrayLike
-) -> Netlist:
-    """Build sense amplifiers that take the same currents, each divided by a gain of its own.
+    chip: Chip, r_feedback: float, indices: Sequence[int], gains: npt.ArrayLike, currents: npt.ArrayLike,
+    shifts: npt.ArrayLike = 0.0,
+) -> Netlist:  # fmt: skip
+    """Build sense amplifiers that take the same currents, each with a shift and a gain of its own.
 
     Parameters
     ----------
@@ -72,6 +73,8 @@ def build_senseamps(
         What the current of each is divided by [1].
     currents : array_like of shape (points,)
         Rising currents, with any spacing [A].
+    shifts : array_like of shape (amplifiers,)
+        What is added to the current of each before it is divided [A].
 
     Returns
     -------
@@ -83,8 +86,10 @@ def build_senseamps(
     table = ", ".join(f"{k}, {spice_number(i / scale)}" for k, i in enumerate(grid))
     lines = ["* the current, relative to its largest, at each index", "vindex index 0 0"]
     lines.append(f"bdrive drive 0 v=pwl(v(index), {table})")
-    for j, gain in zip(indices, np.asarray(gains, dtype=float), strict=True):
+    own = zip(indices, np.asarray(gains, dtype=float), np.broadcast_to(shifts, len(indices)), strict=True)
+    for j, gain, shift in own:
         lines.append(f"gin_{j} 0 sense_{j} drive 0 {spice_number(scale / gain)}")
+        lines.append(f"ishift_{j} 0 sense_{j} {spice_number(float(shift) / gain)}")
         lines.append(senseamp_line(chip, f"senseamp_{j}", f"sense_{j}", f"out_{j}", r_feedback))
     probes = [f"v({name}_{j})" for j in indices for name in ("sense", "out")]
     high = chip.process.supply - 0.05  # the sweep starts with the outputs at the upper rail
@@ -94,14 +99,14 @@ def build_senseamps(
         f"{len(indices)} transimpedance amplifiers, {r_feedback:g} ohm",
         [*senseamp_blocks(chip), supplies(chip), "\n".join(lines)],
         probes,
-        notes=["Inputs and outputs of many sense amplifiers at the same currents, each divided by its own gain."],
+        notes=["Inputs and outputs of many sense amplifiers at the same currents, each with its own shift and gain."],
         analyses=[f".dc vindex 0 {len(grid) - 1} 1"],
         nodesets=nodesets,
     )
 
 
-def build_cells(chip: Chip, rows: Sequence[int], columns: int, g: float, v: float) -> Netlist:
-    """Build an array's cells one by one, all with the same device and the same voltage, bit lines at the reference.
+def build_cells(chip: Chip, rows: Sequence[int], g: npt.ArrayLike, v: float) -> Netlist:
+    """Build an array's cells one by one, all at the same voltage, bit lines at the reference.
 
     Parameters
     ----------
@@ -109,26 +114,24 @@ def build_cells(chip: Chip, rows: Sequence[int], columns: int, g: float, v: floa
         The chip.
     rows : sequence of int
         Word lines whose cells they are.
-    columns : int
-        Cells of each.
-    g : float
-        Conductance of the devices [S].
+    g : array_like of shape (rows, columns)
+        Conductances of their devices [S]; 0 is an open cell.
     v : float
         Voltage across the cells [V].
 
     Returns
     -------
     Netlist
-        Probes ``i(vsense_I_J)``.
+        Probes ``i(vsense_I_J)`` of all cells that are not open.
     """
-    reference = chip.sense_amplifier.v_reference
-    cells = [f"{i}_{j}" for i in rows for j in range(columns)]
+    reference, devices = chip.sense_amplifier.v_reference, np.asarray(g, dtype=float)
+    cells = {f"{i}_{j}": float(own) for i, row in zip(rows, devices, strict=True) for j, own in enumerate(row) if own}
     lines = [f"vref bl 0 {spice_number(reference)}", f"vwl wl 0 {spice_number(reference + v)}"]
-    for name in cells:
-        lines += [cell_line(chip, f"c_{name}", "wl", f"bl_{name}", g), f"vsense_{name} bl_{name} bl 0"]
+    for name, own in cells.items():
+        lines += [cell_line(chip, f"c_{name}", "wl", f"bl_{name}", own), f"vsense_{name} bl_{name} bl 0"]
     return build_netlist(
         chip,
-        f"{len(rows)}x{columns} {chip.cell.kind} cells",
+        f"{len(cells)} {chip.cell.kind} cells",
         [*cell_blocks(chip), gate_supply(chip), "\n".join(lines)],
         [f"i(vsense_{name})" for name in cells],
         notes=["Currents of many cells at the same voltage."],

@@ -1,19 +1,14 @@
 """Mismatch: transistors that are drawn alike and differ, by the statistics of their foundry.
 
-Draws are made here and not by the simulator, one for each transistor, from the seed and the transistor's path in the
-netlist. So a draw is the same on every machine, and adding a transistor changes no other.
+Numbers are drawn by :class:`spicesim.draws.ChipDraw` and not by the simulator, so that a chip is the same everywhere.
 """
 
 import dataclasses
-import hashlib
 import math
 import re
 from collections.abc import Callable
 from functools import cache, lru_cache
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
 
 from spicesim.chip import Process
 from spicesim.errors import SpecError
@@ -22,9 +17,8 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.subcircuits import individual_subcircuits
 from spicesim.units import parse_quantity, spice_number
 
-__all__ = ["Draw", "Pelgrom", "draw_normal", "match_moments", "read_mismatch", "same_device", "with_mismatch"]
+__all__ = ["Draw", "Pelgrom", "drawn_devices", "read_mismatch", "same_device", "with_mismatch"]
 
-Floats = npt.NDArray[np.float64]
 Draw = Callable[[str], tuple[float, float]]
 """Standard normal numbers of a device, by its path: of the threshold and of the gain (a resistor uses the first)."""
 
@@ -37,9 +31,6 @@ _SIGMA = re.compile(rf"var_(k|vth)\s*=\s*'\s*({_NUMBER})\s*\*\s*par_\1\s*\*\s*({
 _TRANSISTOR = re.compile(r"^(m\w*)\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s+(.*)$", re.IGNORECASE)
 _RESISTOR = re.compile(r"^((?!rnoise\b)r\w*)\s+(\S+)\s+(\S+)\s+(\{[^}]*\}|\S+)(.*)$", re.IGNORECASE)
 """A resistor that is drawn; ``rnoise`` of memory devices carries no current, only noise."""
-_INSTANCE = re.compile(r"(?P<block>x[a-z]+)_(?P<index>\d+)\.(?P<device>.+)")
-_SHARE = 0.8
-"""Numbers an instance that are made uncorrelated, as a share of the instances: more of them would not look normal."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,53 +132,6 @@ def _read_one(process: str, name: str, texts: tuple[str, ...]) -> Pelgrom:
     )
 
 
-def draw_normal(seed: int, sample: int = 0) -> Draw:
-    """Return the draws of one sample of a seed."""
-
-    def draw(path: str) -> tuple[float, float]:
-        key = hashlib.sha256(f"{seed}/{sample}/{path.lower()}".encode()).digest()
-        first, second = np.random.default_rng(list(key)).standard_normal(2)
-        return float(first), float(second)
-
-    return draw
-
-
-def match_moments(draw: Draw, count: int) -> Draw:
-    """Return draws of ``xblock_0`` to ``xblock_{count - 1}`` whose moments are as they should be, not only about.
-
-    Over these instances every device has mean 0 and variance 1, and no two devices correlate. So what depends linearly
-    on the devices has the variance that their statistics say, without the error of so many samples. Beyond
-    :data:`_SHARE` of `count` numbers an instance, further ones only have mean and variance right. Other paths keep
-    their draws.
-    """
-    found: dict[str, Floats] = {}
-    basis: dict[str, list[Floats]] = {}
-
-    def column(block: str, device: str) -> Floats:
-        """Draw one device of all instances, shape (count, 2), unlike those drawn before."""
-        values, known = np.array([draw(f"{block}_{k}.{device}") for k in range(count)]), basis.setdefault(block, [])
-        for own in values.T:
-            own -= own.mean()
-            if len(known) < _SHARE * count:
-                for other in known:
-                    own -= other * (own @ other) / (other @ other)
-                known.append(own)
-            own /= own.std(ddof=1)
-        return values
-
-    def of_path(path: str) -> tuple[float, float]:
-        instance = _INSTANCE.match(path.lower())
-        if instance is None or int(instance["index"]) >= count:
-            return draw(path)
-        key = f"{instance['block']}.{instance['device']}"
-        if key not in found:
-            found[key] = column(instance["block"], instance["device"])
-        first, second = found[key][int(instance["index"])]
-        return float(first), float(second)
-
-    return of_path
-
-
 def same_device(draw: Draw) -> Draw:
     """Return draws by which ``xdut_0``, ``xdut_1``, .. are one and the same device ``xdut`` at different inputs."""
     return lambda path: draw(re.sub(r"^(\w+?)_\d+(?=\.)", r"\1", path))
@@ -206,7 +150,7 @@ def with_mismatch(netlist: Netlist, process: Process, draw: Draw, *, resistors: 
     process : Process
         Whose transistors it has.
     draw : callable
-        Standard normal numbers by path, such as :func:`draw_normal` gives.
+        Standard normal numbers by path, such as :class:`spicesim.draws.ChipDraw` gives.
     resistors : float
         Relative standard deviation of every resistor within a subcircuit [1].
     """
@@ -252,3 +196,15 @@ def _shifted(found: re.Match[str], statistics: Pelgrom, threshold: float, gain: 
         f"vshift_{name} {gate} gate_{name} {{{shift}}}",
         f"{name} {drain} gate_{name} {source} {bulk} {model} {others} m={{({fingers})*({factor})}}",
     ]
+
+
+def drawn_devices(netlist: Netlist, process: Process, *, resistors: float = 0.0) -> tuple[str, ...]:
+    """Return the paths of all devices that :func:`with_mismatch` asks numbers for."""
+    paths: dict[str, None] = {}
+
+    def note(path: str) -> tuple[float, float]:
+        paths[path.lower()] = None
+        return 0.0, 0.0
+
+    with_mismatch(netlist, process, note, resistors=resistors)
+    return tuple(paths)

@@ -1,6 +1,6 @@
 """Figures of what differs between chips and conditions: spreads of drawn blocks, temperatures and corners."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -8,9 +8,14 @@ from matplotlib.figure import Figure
 from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.climate import ClimateModel
 from spicesim.behavioural.mismatch import MismatchModel, code_basis
+from spicesim.behavioural.senseamp import SenseAmplifierModel
+from spicesim.draws import ChipDraw
 from spicesim.plots.figure import MUTED, SERIES, dots, new_axes, shades, styled
 
 __all__ = ["plot_amplifier_spread", "plot_climate_errors", "plot_driver_spread", "plot_temperatures"]
+
+DRAWN = 200
+"""Amplifiers behind their spread."""
 
 
 @styled
@@ -18,7 +23,7 @@ def plot_driver_spread(model: MismatchModel) -> Figure:
     """Plot the standard deviation of the drivers' outputs, each less its offset, against the code."""
     figure, (axes,) = new_axes()
     for colour, (polarity, dac) in zip(SERIES, model.dacs.items(), strict=False):
-        bits, covariance = code_basis(len(dac.parameters.names) - 1)[:, 1:], dac.parameters.covariance[1:, 1:]
+        bits, covariance = code_basis(len(dac.response.names) - 1)[:, 1:], dac.response.distribution.covariance[1:, 1:]
         sigma = np.sqrt(np.einsum("ck,kl,cl->c", bits, covariance, bits, optimize=True))
         dots(axes, np.arange(len(sigma)), 1e6 * sigma, colour, polarity)
     axes.set_ylim(bottom=0)
@@ -29,15 +34,17 @@ def plot_driver_spread(model: MismatchModel) -> Figure:
 
 
 @styled
-def plot_amplifier_spread(model: MismatchModel) -> Figure:
-    """Plot the standard deviation of the amplifiers' inputs against the current that the nominal one would have."""
+def plot_amplifier_spread(model: MismatchModel, nominal: Sequence[SenseAmplifierModel]) -> Figure:
+    """Plot the standard deviation of the inputs of drawn amplifiers against the current."""
     figure, (axes,) = new_axes()
-    for colour, amplifier in zip(shades(len(model.senseamps)), model.senseamps, strict=True):
-        covariance = amplifier.parameters.covariance[1:, 1:]
-        inputs = amplifier.components[:, 0]
-        sigma = np.sqrt(np.einsum("kp,kl,lp->p", inputs, covariance, inputs, optimize=True))
-        volts = amplifier.currents * amplifier.r_feedback
-        axes.plot(volts, 1e3 * sigma, color=colour, label=f"{amplifier.r_feedback / 1e3:g} kΩ")
+    for colour, amplifier, own in zip(shades(len(nominal)), model.senseamps, nominal, strict=True):
+        v_in, _ = amplifier.tables(own, amplifier.response.draw(ChipDraw(0, "spread"), DRAWN))
+        limit = 0.95 * own.i_limit
+        currents = np.linspace(-limit, limit, 400)
+        inputs = v_in.evaluate(np.repeat(currents[:, None], DRAWN, axis=1), np.arange(DRAWN))
+        axes.plot(
+            currents * own.r_feedback, 1e3 * inputs.std(axis=1), color=colour, label=f"{own.r_feedback / 1e3:g} kΩ"
+        )
     axes.set_yscale("log")
     axes.set_xlabel("current · r_feedback [V]")
     axes.set_ylabel("standard deviation of the input [mV]")

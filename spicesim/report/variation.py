@@ -3,7 +3,7 @@
 import numpy as np
 
 from spicesim.behavioural.climate import ClimateModel
-from spicesim.behavioural.mismatch import MismatchModel, SenseAmplifierMismatch
+from spicesim.behavioural.mismatch import MismatchModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.plots.fits import plot_joint
 from spicesim.plots.variation import plot_amplifier_spread, plot_climate_errors, plot_driver_spread, plot_temperatures
@@ -17,13 +17,13 @@ def variation_sections(calibration: Calibration) -> tuple[Section, ...]:
     """Tell how chips and conditions differ; nothing of what was not calibrated."""
     sections = []
     if calibration.mismatch is not None:
-        sections.append(_mismatch_section(calibration.mismatch))
+        sections.append(_mismatch_section(calibration, calibration.mismatch))
     if calibration.climate is not None:
         sections.append(_climate_section(calibration, calibration.climate))
     return tuple(sections)
 
 
-def _mismatch_section(model: MismatchModel) -> Section:
+def _mismatch_section(calibration: Calibration, model: MismatchModel) -> Section:
     amplifier = model.senseamps[len(model.senseamps) // 2]
     blocks: list[Block] = [
         _spread_table(model),
@@ -36,15 +36,15 @@ def _mismatch_section(model: MismatchModel) -> Section:
         Illustration(
             title="Amplifiers of one design",
             caption="Standard deviation of the input: the offset between the rails, and where the rails lie beyond.",
-            figure=plot_amplifier_spread(model),
+            figure=plot_amplifier_spread(model, calibration.senseamps),
         ),
     ]
-    joints = {f"driver, {name}": dac.parameters for name, dac in model.dacs.items()}
-    joints[f"amplifier, {quantity(amplifier.r_feedback, 'ohm')}"] = amplifier.parameters
+    joints = {f"driver, {name}": dac.response.distribution for name, dac in model.dacs.items()}
+    joints[f"amplifier, {quantity(amplifier.r_feedback, 'ohm')}"] = amplifier.response.distribution
     blocks += [
         Illustration(
             title=f"Correlation between the parameters of a {name}",
-            caption="Over drawn blocks; a draw of a chip keeps these correlations.",
+            caption="As it follows from independent devices; the blocks of a drawn chip have it.",
             figure=plot_joint(joint),
         )
         for name, joint in joints.items()
@@ -52,9 +52,9 @@ def _mismatch_section(model: MismatchModel) -> Section:
     return Section(
         anchor="mismatch",
         title="Mismatch",
-        text="Blocks with every transistor drawn by its foundry's statistics, and every resistor from a Gaussian of "
-        f"{percent(model.resistors)} %, were simulated and described by a few parameters each; their joint Gaussian "
-        "distributions give a chip for every seed, as infer --mismatch does.",
+        text="A chip's seed gives every transistor a shift by its foundry's statistics, and every resistor one from a "
+        f"Gaussian of {percent(model.resistors)} %. How a few parameters of each block follow from these was found by "
+        "simulation; so the model of a drawn chip, as infer --mismatch runs it, and its netlists are the same chip.",
         blocks=tuple(blocks),
     )
 
@@ -62,45 +62,42 @@ def _mismatch_section(model: MismatchModel) -> Section:
 def _spread_table(model: MismatchModel) -> Table:
     rows = []
     for polarity, dac in model.dacs.items():
-        offset, weight = (quantity(float(dac.parameters.sigma[k]), "V", 3) for k in (0, -1))
+        offset, weight = (quantity(float(dac.response.distribution.sigma[k]), "V", 3) for k in (0, -1))
         what = "offset; weight of the most significant bit"
         rows.append(
             (
                 f"driver, {polarity}",
                 what,
                 f"{offset}; {weight}",
-                f"{dac.parameters.draws}",
+                f"{dac.response.simulated}",
                 quantity(dac.residual, "V", 3),
             )
         )
     for kind in model.senseamps:
-        resistance, offset = percent(float(kind.parameters.sigma[0])), quantity(_offset_sigma(kind), "V", 3)
+        resistance, offset = (
+            percent(float(kind.response.distribution.sigma[0])),
+            quantity(float(kind.response.distribution.sigma[1]), "V", 3),
+        )
         rows.append(
             (
                 f"amplifier, {quantity(kind.r_feedback, 'ohm')}",
                 "feedback resistance; input offset",
                 f"{resistance} %; {offset}",
-                f"{kind.parameters.draws}",
+                f"{kind.response.simulated}",
                 quantity(kind.residual, "V", 3),
             )
         )
-    resistance = quantity(float(model.cell.sigma[0]), "ohm", 3)
-    rows.append(("cell", "resistance in series", resistance, f"{model.cell.draws}", ""))
+    resistance = quantity(float(model.cell.distribution.sigma[0]), "ohm", 3)
+    rows.append(("cell", "resistance in series", resistance, f"{model.cell.simulated}", ""))
     columns = (Column(title="block", text=True), Column(title="parameter", text=True))
     return Table(
-        caption="Standard deviations, the drawn blocks behind them, and the largest error that the parameters of a "
-        "block leave in drivers and amplifiers that took no part in the fit.",
+        caption="Standard deviations, the simulated blocks behind them, and the largest error that parameters which "
+        "follow from the devices leave in drivers and amplifiers that took no part in the fit.",
         columns=(
-            *columns, Column(title="standard deviation"), Column(title="draws"), Column(title="largest error left")
+            *columns, Column(title="standard deviation"), Column(title="simulated"), Column(title="largest error left")
         ),
         rows=tuple(rows),
     )  # fmt: skip
-
-
-def _offset_sigma(kind: SenseAmplifierMismatch) -> float:
-    """Return the standard deviation of an amplifier's input at no current [V]."""
-    at_zero = np.array([np.interp(0.0, kind.currents, component[0]) for component in kind.components])
-    return float(np.sqrt(at_zero @ kind.parameters.covariance[1:, 1:] @ at_zero))
 
 
 def _read_outs(calibration: Calibration) -> dict[str, float]:

@@ -7,9 +7,10 @@ from spicesim.blocks import Comparator
 from spicesim.characterise import Conditions, run_bench
 from spicesim.characterise.comparator import comparator_bench, find_offsets, sample_draws
 from spicesim.chip import PRESETS, preset
+from spicesim.draws import ChipDraw
 from spicesim.errors import SpecError, ValidityError
 from spicesim.netlist.comparator import Clock, build_comparators
-from spicesim.netlist.mismatch import draw_normal, read_mismatch
+from spicesim.netlist.mismatch import read_mismatch
 from spicesim.ngspice.batch import BatchSimulator
 
 
@@ -68,7 +69,7 @@ def test_the_offset_is_the_planted_mismatch_of_the_pair(chip):
     sigma = read_mismatch(chip.process)[chip.process.nmos].sigma_threshold(sizes.input_width, chip.process.min_length)
 
     def planted(sample):
-        draw = draw_normal(5, sample)
+        draw = ChipDraw(5, str(sample))
         return lambda path: (draw(path)[0] if path in {"xdut.m1", "xdut.m2"} else 0.0, 0.0)
 
     draws = [planted(sample) for sample in range(samples)]
@@ -92,15 +93,15 @@ def test_all_devices_together_spread_more_than_the_pair_and_the_same_for_the_sam
     spread = sheet.entry("offset").spread
     sigma = read_mismatch(chip.process)["nch"].sigma_threshold(8e-6, chip.process.min_length)
     assert np.sqrt(2) * sigma * 0.6 < spread.sigma < np.sqrt(2) * sigma * 2.5
-    fewer = find_offsets(chip, [draw_normal(3, sample) for sample in range(2)], conditions)
-    more = find_offsets(chip, [draw_normal(3, sample) for sample in (1, 0, 7)], conditions)
+    fewer = find_offsets(chip, [ChipDraw(3, str(sample)) for sample in range(2)], conditions)
+    more = find_offsets(chip, [ChipDraw(3, str(sample)) for sample in (1, 0, 7)], conditions)
     # other samples in the same run move the time steps, and by them an offset next to a boundary of the search
     resolution = 16 * np.sqrt(2) * sigma / 512
     np.testing.assert_allclose(fewer, [more[1], more[0]], atol=1.01 * resolution)
 
 
 def test_samples_in_one_netlist_have_the_draws_of_samples_alone():
-    draws = [draw_normal(9, sample) for sample in range(3)]
+    draws = [ChipDraw(9, str(sample)) for sample in range(3)]
     assert sample_draws(draws)("xdut_2.m1") == draws[2]("xdut.m1")
 
 

@@ -7,9 +7,10 @@ import pytest
 
 from spicesim.calibration.noise import integrate_noise
 from spicesim.chip import preset
+from spicesim.draws import ChipDraw
 from spicesim.library import library_text
 from spicesim.netlist.devices import build_device_sweep
-from spicesim.netlist.mismatch import draw_normal, with_mismatch
+from spicesim.netlist.mismatch import with_mismatch
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.noise import build_noise
 from spicesim.sampling import run_all
@@ -68,6 +69,6 @@ def test_noise_changes_no_current(device, limit, parameters):
 
 def test_drawn_resistors_leave_a_device_alone():
     netlist = build_device_sweep(CHIP, "rram", [{"g": 5e-5, "kappa": 1.0}], 0.5)
-    drawn = with_mismatch(netlist, CHIP.process, draw_normal(1), resistors=0.1)
+    drawn = with_mismatch(netlist, CHIP.process, ChipDraw(1), resistors=0.1)
     found, wanted = (results[0].vectors["i(vsense_0)"] for results in run_all([drawn, netlist]))
     np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-22)

@@ -7,28 +7,42 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from spicesim.audit import audit_samples
 from spicesim.calibration.calibration import load_calibration
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.mismatch import calibrate_mismatch
+from spicesim.calibration.mismatch import calibrate_mismatch, with_chip_mismatch
 from spicesim.calibration.mismatch_check import RESOLUTION, check_mismatch
 from spicesim.cli.main import cli
-from spicesim.engine import ExactEngine, Tile
+from spicesim.draws import ChipDraw
+from spicesim.engine import ExactEngine, NgspiceEngine, Tile
+from spicesim.engine.write_verify import WriteVerify
 from spicesim.errors import CalibrationError, SpecError
-from spicesim.network import digits_network, load_digits
+from spicesim.netlist.ensemble import build_cells
+from spicesim.network import compile_network, digits_network, load_digits
 from spicesim.report import write_calibration_report
+from spicesim.sampling import run_all
 
 DRAWS = 3
 
 
+def with_mismatch(calibrate_once, name, calibration):
+    def make():
+        mismatch = calibrate_mismatch(calibration, Campaign(quick=True))
+        return calibration.model_copy(update={"mismatch": mismatch})
+
+    return calibrate_once(name, make)
+
+
 @pytest.fixture(scope="module")
 def calibration(gf180_calibration, calibrate_once):
-    """GF180MCU with the distributions of its blocks."""
+    """GF180MCU, and what its devices make of its blocks."""
+    return with_mismatch(calibrate_once, "mismatch", gf180_calibration)
 
-    def make():
-        mismatch = calibrate_mismatch(gf180_calibration, Campaign(quick=True))
-        return gf180_calibration.model_copy(update={"mismatch": mismatch})
 
-    return calibrate_once("mismatch", make)
+@pytest.fixture(scope="module")
+def generic(generic_calibration, calibrate_once):
+    """The same of the generic chip."""
+    return with_mismatch(calibrate_once, "generic-mismatch", generic_calibration)
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +52,11 @@ def calibration_file(calibration, tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize(("saturating", "limit"), [(False, 3e-4), (True, 2e-3)], ids=["linear", "saturating"])
-def test_drawn_chips_are_predicted_from_a_few_parameters_of_each_block(calibration, saturating, limit):
-    check = check_mismatch(calibration, Campaign(seed=5), draws=DRAWS, saturating=saturating)
+@pytest.mark.parametrize(("chip", "polarity"), [("calibration", "unipolar"), ("generic", "bipolar")])
+@pytest.mark.parametrize(("saturating", "limit"), [(False, 2e-4), (True, 5e-4)], ids=["linear", "saturating"])
+def test_drawn_tiles_are_predicted_from_their_seed(request, chip, polarity, saturating, limit):
+    calibration = request.getfixturevalue(chip)
+    check = check_mismatch(calibration, Campaign(seed=5), draws=DRAWS, polarity=polarity, saturating=saturating)
     assert check.measured.shape == (DRAWS, 2, 16)
     assert np.abs(check.errors).max() <= limit
     spread = np.abs(check.nominal - check.measured).max() / check.full_scale
@@ -53,21 +69,55 @@ def test_drawn_chips_are_predicted_from_a_few_parameters_of_each_block(calibrati
     assert len(check.sigma_ratios) == len(check.sigma_errors) == check.spreading.sum()
 
 
-def test_few_parameters_leave_little_of_blocks_that_took_no_part(calibration):
-    model = calibration.mismatch
-    for polarity, dac in model.dacs.items():
-        assert dac.residual < 1e-5 * calibration.chip.dac.v_span, polarity
-    for amplifier in model.senseamps:
-        assert len(amplifier.parameters.names) <= 6
-        assert amplifier.residual < 3e-4 * calibration.senseamp(amplifier.r_feedback).full_scale
+@pytest.mark.parametrize("chip", ["calibration", "generic"])
+def test_blocks_that_took_no_part_follow_from_their_devices(request, chip):
+    calibration = request.getfixturevalue(chip)
+    for polarity, dac in calibration.mismatch.dacs.items():
+        assert dac.residual < 4e-4 * calibration.chip.dac.v_span, polarity
+    for amplifier in calibration.mismatch.senseamps:
+        assert len(amplifier.response.names) <= 7
+        assert amplifier.residual < 2e-4 * calibration.senseamp(amplifier.r_feedback).full_scale
+
+
+def test_tiles_at_transistor_level_are_the_chip_that_the_model_draws(generic):
+    """Each is programmed by its own cells: the one by the model's, the other by those of the circuit."""
+    g = np.random.default_rng(0).uniform(*generic.conductance_range, (6, 5))
+    tile, codes = Tile(name="layer:3", g=g, polarity="bipolar", r_feedback=20e3), np.array([[0, 40, 90, 140, 200, 255]])
+    circuits, models = (
+        [engine.mvm(engine.prepare(tile), codes) for engine in (kind(generic, mismatch_seed=seed) for seed in (1, 2))]
+        for kind in (NgspiceEngine, ExactEngine)
+    )
+    full_scale = generic.senseamp(20e3).full_scale
+    for circuit, model in zip(circuits, models, strict=True):
+        assert np.abs(model - circuit).max() < 2e-4 * full_scale
+    assert np.abs(circuits[0] - circuits[1]).max() > 1e-3 * full_scale
+
+
+def test_drawn_cells_conduct_what_was_wanted_of_them(generic):
+    g = np.random.default_rng(1).uniform(*generic.conductance_range, (3, 4))
+    write, v = WriteVerify(generic.chip, generic.cell.g_limits), generic.chip.cell.v_read
+    devices = write.program_drawn(g, lambda netlist: with_chip_mismatch(netlist, generic, ChipDraw(4, "t")))
+    netlist = with_chip_mismatch(build_cells(generic.chip, range(3), devices, v), generic, ChipDraw(4, "t"))
+    (results,) = run_all([netlist])
+    found = [[results[0].vectors[f"i(vsense_{i}_{j})"][0].real / v for j in range(4)] for i in range(3)]
+    np.testing.assert_allclose(found, g, rtol=1e-7)
+    assert np.abs(write.program(g) / devices - 1).max() > 1e-4
+
+
+def test_products_of_a_drawn_chip_are_audited_on_its_own_transistors(generic):
+    network = compile_network(digits_network("mlp"), generic)
+    result = network.run(load_digits().x[:4], ExactEngine(generic, mismatch_seed=3), sample=2, seed=1)
+    right, wrong = (audit_samples(result.samples, generic, mismatch_seed=seed) for seed in (3, 4))
+    assert right.max_error < 5e-4
+    assert wrong.max_error > 10 * right.max_error
 
 
 def test_feedback_resistors_spread_as_planted(calibration):
     model = calibration.mismatch
     for amplifier in model.senseamps:
-        gain = amplifier.parameters
-        assert gain.sigma[0] == pytest.approx(model.resistors, rel=4 / np.sqrt(2 * gain.draws))
-        assert gain.mean[0] == pytest.approx(1, abs=4 * model.resistors / np.sqrt(gain.draws))
+        gain = amplifier.response.distribution
+        assert gain.sigma[0] == pytest.approx(model.resistors, rel=2e-3)
+        assert gain.mean[0] == pytest.approx(1, abs=1e-5)
 
 
 def test_a_seed_is_a_chip_and_a_name_a_tile(calibration):
@@ -80,7 +130,7 @@ def test_a_seed_is_a_chip_and_a_name_a_tile(calibration):
     for other in (chip, tile):
         assert not np.array_equal(first.amplifier_parameters, other.amplifier_parameters)
     many = model.draw(4, 4000, seed=3, **options).amplifier_parameters
-    joint = model.senseamp(20e3).parameters
+    joint = model.senseamp(20e3).response.distribution
     np.testing.assert_allclose(many.std(axis=0), joint.sigma, rtol=0.06)
     np.testing.assert_allclose(np.corrcoef(many.T), joint.correlation, atol=0.08)
 

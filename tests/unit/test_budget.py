@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from spicesim.behavioural.mismatch import DacMismatch, Gaussian, MismatchModel, SenseAmplifierMismatch
+from spicesim.behavioural.mismatch import DacMismatch, MismatchModel, Response, SenseAmplifierMismatch
 from spicesim.behavioural.noise import AmplifierNoise, NoiseModel
 from spicesim.cli.tables import format_budget
 from spicesim.coding import dac_voltages
@@ -33,8 +33,16 @@ def budget_of(calibration, plan, **options):
     return run_budget(maker, network, digits_network("mlp"), DATA, **options)
 
 
-def gaussian(names, mean, sigma):
-    return Gaussian(names=names, mean=np.array(mean), covariance=np.diag(np.square(sigma)), draws=100)
+def independent(block, names, mean, sigma):
+    """Return parameters that follow each from the first number of a device of its own."""
+    count = len(names)
+    slopes = np.zeros((count, 2 * count))
+    slopes[:, ::2] = np.diag(sigma)
+    devices = tuple(f"m{k}" for k in range(count))
+    return Response(
+        block=block, names=names, devices=devices, rest=np.array(mean), slopes=slopes, bends=np.zeros((count,) * 3),
+        simulated=100,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +50,14 @@ def random_calibration(generic_calibration):
     """Blocks that differ, outputs that are noisy, by distributions made up."""
     bits, amplifiers = generic_calibration.chip.dac.bits, generic_calibration.senseamps
     names = ("offset", *(f"bit {k}" for k in range(bits)))
-    drivers = DacMismatch(parameters=gaussian(names, [0.0] * (bits + 1), [5e-4] * (bits + 1)), residual=0.0)
+    drivers = DacMismatch(response=independent("xdac", names, [0.0] * (bits + 1), [5e-4] * (bits + 1)), residual=0.0)
     mismatch = MismatchModel(
-        resistors=0.01, dacs={"unipolar": drivers, "bipolar": drivers}, cell=gaussian(("r",), [0.0], [1e-3]),
+        resistors=0.01, dacs={"unipolar": drivers, "bipolar": drivers}, cell=independent("xc", ("r",), [0.0], [1e-3]),
         senseamps=tuple(
             SenseAmplifierMismatch(
                 r_feedback=m.r_feedback, currents=m.currents, components=np.ones((1, 2, len(m.currents))),
-                parameters=gaussian(("gain", "offset"), [1.0, 0.0], [0.01, 1e-3]), residual=0.0,
+                response=independent("xsenseamp", ("gain", "offset", "both"), [1.0, 0.0, 0.0], [0.01, 1e-3, 1e-3]),
+                residual=0.0,
             )
             for m in amplifiers
         ),
@@ -109,10 +118,10 @@ def test_mismatch_alone_is_a_dot_product_of_blocks_that_differ(random_calibratio
     engine = ExactEngine(calibration, mismatch_seed=3)
     found = engine.prepare(tile).mvm(codes)
     blocks = random_calibration.mismatch.draw(12, 8, polarity="bipolar", r_feedback=tile.r_feedback, seed=3, name="t")
-    gain, offset = blocks.amplifier_parameters.T
+    gain, offset, both = blocks.amplifier_parameters.T
     added = blocks.drivers.v_open(blocks.driver_parameters)[np.arange(12), codes >> finer]
     v = dac_voltages(codes, bits, calibration.chip.dac.v_span, "bipolar") + added
-    wanted = tile.r_feedback * gain * (v @ tile.g - offset * tile.g.sum(axis=0)) + offset
+    wanted = tile.r_feedback * gain * (v @ tile.g - (offset + both) * tile.g.sum(axis=0)) - offset + both
     np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())
 
 

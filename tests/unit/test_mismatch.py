@@ -10,9 +10,10 @@ from scipy.stats import kstest
 from spicesim.calibration.mismatch_check import RESOLUTION, MismatchCheck
 from spicesim.chip import ModelFile, preset
 from spicesim.cli.tables import format_mismatch
+from spicesim.draws import ChipDraw
 from spicesim.errors import SpecError
 from spicesim.netlist import build_dac, build_senseamp
-from spicesim.netlist.mismatch import draw_normal, match_moments, read_mismatch, same_device, with_mismatch
+from spicesim.netlist.mismatch import drawn_devices, read_mismatch, same_device, with_mismatch
 
 
 def test_the_foundrys_coefficients_are_read_from_its_file():
@@ -46,54 +47,12 @@ def test_transistors_that_are_subcircuits_are_refused():
         read_mismatch(process)
 
 
-def test_draws_are_normal_reproducible_and_independent_of_each_other():
-    draw = draw_normal(7)
-    assert draw("xa.m1") == draw_normal(7)("XA.M1")
-    assert draw("xa.m1") != draw("xa.m2")
-    assert draw("xa.m1") != draw_normal(8)("xa.m1")
-    assert draw("xa.m1") != draw_normal(7, 1)("xa.m1")
-    many = np.array([draw(f"x{k}.m1") for k in range(2000)])
-    assert np.abs(many.mean(axis=0)).max() < 4 / math.sqrt(2000)
-    assert np.abs(many.std(axis=0) - 1).max() < 4 / math.sqrt(4000)
-    assert abs(np.corrcoef(many.T)[0, 1]) < 4 / math.sqrt(2000)
-
-
-def test_matched_draws_are_normal_and_have_the_moments_of_their_distribution():
-    count, devices = 60, 20
-    draw = match_moments(draw_normal(7), count)
-    values = np.array([[draw(f"xsenseamp_{k}.xa.m{j}") for j in range(devices)] for k in range(count)])
-    values = values.reshape(count, 2 * devices)
-    np.testing.assert_allclose(values.mean(axis=0), 0, atol=1e-12)
-    np.testing.assert_allclose(np.cov(values, rowvar=False), np.eye(2 * devices), atol=1e-12)
-    assert kstest(values.ravel(), "norm").pvalue > 0.01
-    linear = values @ np.arange(2 * devices)
-    assert linear.std(ddof=1) == pytest.approx(np.linalg.norm(np.arange(2 * devices)), rel=1e-12)
-
-
-def test_matched_draws_beyond_what_can_be_uncorrelated_still_have_their_variance():
-    count = 10
-    draw = match_moments(draw_normal(7), count)
-    values = np.array([[draw(f"xa_{k}.m{j}") for j in range(12)] for k in range(count)]).reshape(count, 24)
-    np.testing.assert_allclose(values.mean(axis=0), 0, atol=1e-12)
-    np.testing.assert_allclose(values.std(axis=0, ddof=1), 1, rtol=1e-12)
-    assert np.abs(np.corrcoef(values[:, :8].T) - np.eye(8)).max() < 1e-12
-    assert np.linalg.matrix_rank(values) == count - 1
-
-
-def test_matched_draws_leave_other_paths_alone():
-    plain, draw = draw_normal(7), match_moments(draw_normal(7), 4)
-    for path in ("xa_4.m1", "xc_1_2.m1", "xa.m1", "m1"):
-        assert draw(path) == plain(path)
-    assert draw("xa_1.m1") != plain("xa_1.m1")
-    assert draw("xa_1.m1") == draw("XA_1.M1")
-
-
 @pytest.mark.parametrize("name", ["gf180-1t1r", "generic-1t1r"])
 def test_a_transistors_shift_does_not_depend_on_what_else_is_there(name):
     chip = preset(name)
     shifted = []
     for bits in (2, 3):
-        body = with_mismatch(build_dac(chip.changed(dac={"bits": bits})), chip.process, draw_normal(3)).body
+        body = with_mismatch(build_dac(chip.changed(dac={"bits": bits})), chip.process, ChipDraw(3)).body
         inside = re.search(r"^\.subckt switch__xdac__xsw0 .*?^\.ends", body, re.MULTILINE | re.DOTALL)
         shifted.append(inside[0])
     assert shifted[0] == shifted[1]
@@ -106,8 +65,16 @@ def test_without_draws_away_from_zero_nothing_changes():
     assert "vshift_m1 inn gate_m1 {0.0/sqrt(" in body
 
 
+def test_devices_that_are_drawn_have_names():
+    chip = preset("generic-1t1r")
+    found = drawn_devices(build_senseamp(chip, 20e3, 1e-5), chip.process)
+    assert sorted(found) == sorted(f"xsenseamp.xa.m{k}" for k in (*range(1, 6), *range(6, 21)))
+    more = drawn_devices(build_senseamp(chip, 20e3, 1e-5), chip.process, resistors=0.01)
+    assert set(more) - set(found) == {"xsenseamp.rf", "xsenseamp.xa.r1", "xsenseamp.xa.r2"}
+
+
 def test_copies_of_one_device_share_its_draws():
-    draw = draw_normal(4)
+    draw = ChipDraw(4)
     same = same_device(draw)
     assert same("xdut_0.xa.m1") == same("xdut_17.xa.m1") == draw("xdut.xa.m1")
     assert same("xother.m_1") == draw("xother.m_1")
