@@ -1,6 +1,7 @@
 """Climate: what other temperatures and process corners make of a chip's blocks."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Self
 
 import numpy as np
@@ -13,7 +14,7 @@ from spicesim.behavioural.dac import DacModel
 from spicesim.coding import Polarity
 from spicesim.errors import CalibrationError, quote
 
-__all__ = ["ClimateModel", "Condition", "DacChange", "lagrange_weights"]
+__all__ = ["ClimateModel", "Condition", "DacChange", "lagrange_weights", "mix_conditions"]
 
 
 def lagrange_weights(nodes: Sequence[float], x: float) -> Floats:
@@ -74,11 +75,33 @@ class Condition(Model):
     """To the input's and the output's table of each amplifier, each of shape (2, points) [V]."""
 
 
+def mix_conditions(weights: Floats, conditions: Sequence[Condition]) -> Condition:
+    """Return a sum of conditions that have the same knots, each with its weight."""
+
+    def mix(arrays: Sequence[Floats]) -> Floats:
+        return np.asarray(np.tensordot(weights, np.stack(arrays), 1))
+
+    first = conditions[0]
+    return Condition(
+        cell=mix([condition.cell for condition in conditions]),
+        leakage=float(np.dot(weights, [condition.leakage for condition in conditions])),
+        dacs={
+            polarity: DacChange(
+                v_open=mix([condition.dacs[polarity].v_open for condition in conditions]),
+                knots=dac.knots,
+                droop=mix([condition.dacs[polarity].droop for condition in conditions]),
+            )
+            for polarity, dac in first.dacs.items()
+        },
+        senseamps=tuple(mix([condition.senseamps[k] for condition in conditions]) for k in range(len(first.senseamps))),
+    )
+
+
 class ClimateModel(Model):
     """Blocks at some temperatures and corners, on grids that do not depend on these.
 
     Between temperatures every number follows the polynomial through those that were calibrated, the chip's own
-    included. Corners are as they are, at the chip's own temperature.
+    included. What a corner adds to it follows one, too, of its own temperatures.
     """
 
     temperature_c: float
@@ -87,8 +110,10 @@ class ClimateModel(Model):
     """The others that were calibrated [degree Celsius]."""
     temperatures: tuple[Condition, ...]
     """What they add."""
-    corners: dict[str, Condition]
-    """What other corners of the process add, by name."""
+    corner_temperatures_c: tuple[float, ...]
+    """Those at which corners were calibrated, the chip's own first [degree Celsius]."""
+    corners: dict[str, tuple[Condition, ...]]
+    """What other corners of the process add to the chip's own at each of them, by name."""
     sense_currents: tuple[FloatArray, ...]
     """Currents of the amplifiers' changes, for each amplifier, of shape (points,) [A]."""
     held_out_c: tuple[float, ...]
@@ -96,7 +121,7 @@ class ClimateModel(Model):
     held_out_errors: tuple[float, ...]
     """Largest error of an output at each, as a fraction of full scale."""
     corner_errors: dict[str, float] = Field(default_factory=dict)
-    """The same at each corner, whose blocks were simulated but not its tiles."""
+    """The same by corner and temperature, such as "ss, 9 C", in no fit either."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -104,6 +129,11 @@ class ClimateModel(Model):
             raise ValueError("temperatures need one value each")
         if self.temperature_c in self.temperatures_c or len(set(self.temperatures_c)) < len(self.temperatures_c):
             raise ValueError("temperatures must differ")
+        own = self.corner_temperatures_c
+        if self.corners and (own[:1] != (self.temperature_c,) or len(set(own)) < len(own)):
+            raise ValueError("temperatures of corners must differ, and begin with the chip's own")
+        if any(len(conditions) != len(own) for conditions in self.corners.values()):
+            raise ValueError("corners need one value a temperature of theirs")
         for currents in self.sense_currents:
             require_rising("sense_currents", currents)
         return self
@@ -112,7 +142,7 @@ class ClimateModel(Model):
         """Refuse changes of other numbers than those that the blocks have."""
         if len(self.sense_currents) != senseamps:
             raise ValueError(f"sense_currents must be of {senseamps} amplifiers, got {len(self.sense_currents)}")
-        for condition in (*self.temperatures, *self.corners.values()):
+        for condition in (*self.temperatures, *chain.from_iterable(self.corners.values())):
             require_shape("cell", condition.cell, *cell.coefficients.shape)
             if set(condition.dacs) != set(dacs) or len(condition.senseamps) != senseamps:
                 raise ValueError("a condition must have a change of every driver and every amplifier")
@@ -152,38 +182,24 @@ class ClimateModel(Model):
                 "set process.temperature_c to it and calibrate again"
             )
         weights = lagrange_weights((self.temperature_c, *self.temperatures_c), temperature_c)[1:]
-        first = self.temperatures[0]
+        return mix_conditions(weights, self.temperatures)
 
-        def mix(arrays: Sequence[Floats]) -> Floats:
-            return np.asarray(np.tensordot(weights, np.stack(arrays), 1))
-
-        return Condition(
-            cell=mix([condition.cell for condition in self.temperatures]),
-            leakage=float(mix([np.array(condition.leakage) for condition in self.temperatures])),
-            dacs={
-                polarity: DacChange(
-                    v_open=mix([condition.dacs[polarity].v_open for condition in self.temperatures]),
-                    knots=dac.knots,
-                    droop=mix([condition.dacs[polarity].droop for condition in self.temperatures]),
-                )
-                for polarity, dac in first.dacs.items()
-            },
-            senseamps=tuple(
-                mix([condition.senseamps[k] for condition in self.temperatures]) for k in range(len(first.senseamps))
-            ),
-        )
-
-    def at_corner(self, corner: str) -> Condition:
-        """Return what a corner adds.
+    def at(self, corner: str | None, temperature_c: float | None) -> Condition:
+        """Return what a corner, a temperature [degree Celsius] or both add to the chip's own.
 
         Raises
         ------
         CalibrationError
-            If it was not calibrated.
+            If they were not calibrated.
         """
-        if corner not in self.corners:
-            raise CalibrationError(
-                f"no corner {corner!r} beside the chip's own is calibrated, only: {', '.join(self.corners) or 'none'}; "
-                "choose it with process.models and calibrate again"
-            )
-        return self.corners[corner]
+        wanted = self.temperature_c if temperature_c is None else temperature_c
+        parts = [] if temperature_c is None else [self.at_temperature(temperature_c)]
+        if corner is not None:
+            if corner not in self.corners:
+                raise CalibrationError(
+                    f"no corner {corner!r} beside the chip's own is calibrated, only: "
+                    f"{', '.join(self.corners) or 'none'}; choose it with process.models and calibrate again"
+                )
+            weights = lagrange_weights(self.corner_temperatures_c, wanted)
+            parts.append(mix_conditions(weights, self.corners[corner]))
+        return mix_conditions(np.ones(len(parts)), parts)

@@ -84,7 +84,7 @@ class TileCheck(Model):
 class Calibration(Model):
     """Calibrated models of all blocks of one chip, with their held-out errors."""
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     """Version of this file's format."""
     chip: Chip
     """The chip, whole."""
@@ -239,9 +239,11 @@ class Calibration(Model):
         return self.energy
 
     def at(self, *, corner: str | None = None, temperature_c: float | None = None) -> "Calibration":
-        """Return the calibration of the same chip at another corner or temperature [degree Celsius].
+        """Return the calibration of the same chip at another corner, another temperature [degree Celsius], or both.
 
-        It holds operating points only: aspects were calibrated at the chip's own condition.
+        Operating points are calibrated there. Of the other aspects, white and 1/f noise are taken to have a power that
+        goes with the absolute temperature; mismatch is the same of the same devices; energies and settling are those
+        of the chip's own condition. These laws were not held out.
 
         Raises
         ------
@@ -252,20 +254,23 @@ class Calibration(Model):
             raise CalibrationError(
                 "the calibration has no climate; run: spicesim calibrate CHIP.toml -o chip.cal.json --aspects climate"
             )
-        if (corner is None) == (temperature_c is None):
-            raise CalibrationError(
-                "name a corner or a temperature: corners are calibrated at the chip's own temperature; "
-                "for both, calibrate the chip that Chip.at returns"
-            )
-        condition = self.climate.at_corner(corner) if corner else self.climate.at_temperature(temperature_c or 0.0)
-        aspects = {name for name, field in type(self).model_fields.items() if field.default is None} - {"verdict"}
-        none = dict.fromkeys(aspects)
+        chip = self.chip.at(corner=corner, temperature_c=temperature_c)
+        if corner is not None and self.chip.process.corner(corner) == self.chip.process:
+            corner = None  # the chip's own
+        if chip == self.chip:
+            return self
+        condition = self.climate.at(corner, temperature_c)
+        own, now = (one.process.temperature_c + 273.15 for one in (self.chip, chip))
+        noise = None if self.noise is None else self.noise.scaled(now / own)
+        about = ("plan", "parameters", "climate")
+        none = dict.fromkeys(about)
         kept = {name: getattr(self, name) for name in type(self).model_fields}  # without the hash of this one
         return self.model_construct(
             **kept
             | none
             | {
-                "chip": self.chip.at(corner=corner, temperature_c=temperature_c),
+                "chip": chip,
+                "noise": noise,
                 "cell": self.cell.model_copy(
                     update={
                         "coefficients": self.cell.coefficients + condition.cell,
@@ -421,7 +426,7 @@ def load_calibration(path: str | Path) -> Calibration:
     return calibration
 
 
-_VERSION = 2
+_VERSION = 3
 _HEAD = ("checksum", "chip_hash", "calibration_hash")
 """What a file has beyond the fields. Files of version 1 had none of it, so nothing tells whether they are whole."""
 

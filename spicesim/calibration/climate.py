@@ -1,6 +1,7 @@
 """Calibrate climate: the blocks again at other temperatures and corners, as changes of the nominal ones."""
 
 from collections.abc import Sequence
+from itertools import cycle
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +9,7 @@ from scipy.interpolate import PchipInterpolator
 
 from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.cell import CellModel
-from spicesim.behavioural.climate import ClimateModel, Condition, DacChange
+from spicesim.behavioural.climate import ClimateModel, Condition, DacChange, mix_conditions
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.senseamp import SenseAmplifierModel
 from spicesim.calibration.calibration import Calibration, TileCheck
@@ -152,23 +153,29 @@ def calibrate_climate(calibration: Calibration, campaign: Campaign) -> ClimateMo
     """
     chip, blocks = calibration.chip, _Blocks(calibration, campaign.quick)
     own = chip.process.temperature_c
-    temperatures = choose_temperatures(own)
-    corners = _corners(chip)
-    chips = [chip.at(temperature_c=t) for t in temperatures] + [chip.at(corner=corner) for corner in corners]
-    groups = [blocks.netlists(at) for at in chips]
+    temperatures, corners = choose_temperatures(own), _corners(chip)
+    ends = (temperatures[0], temperatures[-1])
+    corner_temperatures = (own, *(ends if campaign.quick else temperatures))
+    pairs = [(None, t) for t in temperatures] + [(corner, t) for corner in corners for t in corner_temperatures]
+    groups = [blocks.netlists(chip.at(corner=corner, temperature_c=t)) for corner, t in pairs]
     results = iter(campaign.run([netlist for group in groups for netlist in group], "climate"))
-    whole = [blocks.condition([next(results) for _ in group]) for group in groups]
+    found = {pair: blocks.condition([next(results) for _ in group]) for pair, group in zip(pairs, groups, strict=True)}
+    changes = [found[None, t] for t in temperatures]
+    for corner in corners:
+        for t in corner_temperatures:
+            changes.append(found[corner, t] if t == own else _less(found[corner, t], found[None, t]))
     kept = [
-        _table_points(amplifier, np.concatenate([condition.senseamps[k] for condition in whole]))
+        _table_points(amplifier, np.concatenate([condition.senseamps[k] for condition in changes]))
         for k, amplifier in enumerate(calibration.senseamps)
     ]
-    conditions = _thinned(whole, kept)
+    conditions = iter(_thinned(changes, kept))
     held_out = _hardest((own, *temperatures))
     model = ClimateModel(
         temperature_c=own,
         temperatures_c=temperatures,
-        temperatures=conditions[: len(temperatures)],
-        corners=dict(zip(corners, conditions[len(temperatures) :], strict=True)),
+        temperatures=tuple(next(conditions) for _ in temperatures),
+        corner_temperatures_c=corner_temperatures if corners else (),
+        corners={corner: tuple(next(conditions) for _ in corner_temperatures) for corner in corners},
         sense_currents=tuple(
             amplifier.currents[points] for amplifier, points in zip(calibration.senseamps, kept, strict=True)
         ),
@@ -177,19 +184,27 @@ def calibrate_climate(calibration: Calibration, campaign: Campaign) -> ClimateMo
     )
     complete = calibration.model_copy(update={"climate": model})
     size = min(8 if campaign.quick else 16, chip.array.rows, chip.array.columns)
-
-    climates = [complete.at(temperature_c=t) for t in held_out] + [complete.at(corner=corner) for corner in corners]
+    # corners at temperatures in no fit, each at another
+    elsewhere = list(zip(corners, cycle(held_out[::-1])))
+    climates = [complete.at(temperature_c=t) for t in held_out]
+    climates += [complete.at(corner=corner, temperature_c=t) for corner, t in elsewhere]
     errors = [
         max(check.max_error for check in check_climate(at, campaign, size=size, random=1, turn=turn))
         for turn, at in enumerate(climates)
     ]
+    names = [f"{corner}, {t:g} C" for corner, t in elsewhere]
     return model.model_copy(
         update={
             "held_out_c": held_out,
             "held_out_errors": tuple(errors[: len(held_out)]),
-            "corner_errors": dict(zip(corners, errors[len(held_out) :], strict=True)),
+            "corner_errors": dict(zip(names, errors[len(held_out) :], strict=True)),
         }
     )
+
+
+def _less(condition: Condition, other: Condition) -> Condition:
+    """Return what a condition adds to another."""
+    return mix_conditions(np.array([1.0, -1.0]), (condition, other))
 
 
 def _corners(chip: Chip) -> tuple[str, ...]:

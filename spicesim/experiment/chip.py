@@ -16,7 +16,7 @@ from spicesim.network import Network
 from spicesim.network.uncalibrated import UncalibratedChip, calibrated
 from spicesim.ngspice.batch import BatchSimulator
 
-__all__ = ["BuiltChip", "ChipMaker", "chip_variant", "find_device"]
+__all__ = ["BuiltChip", "ChipMaker", "chip_variant", "find_device", "untested_laws"]
 
 
 def find_device(plan: RunPlan) -> DeviceModel | None:
@@ -53,6 +53,18 @@ def chip_variant(plan: RunPlan, calibration: Calibration | UncalibratedChip) -> 
         chip = calibrated(found).chip.changed(array={"r_word_line": 0.0, "r_bit_line": 0.0})
         found = calibrated(found).model_copy(update={"chip": chip})
     return found
+
+
+def untested_laws(plan: RunPlan) -> tuple[str, ...]:
+    """Return a sentence on what a run takes at another condition by laws that were not held out, if it does."""
+    asked = {"mismatch": plan.mismatch is not None, "noise": plan.noise, "settling": plan.early, "energy": plan.energy}
+    names = [name for name, is_asked in asked.items() if is_asked]
+    if not plan.is_elsewhere or not names:
+        return ()
+    return (
+        f"{', '.join(names)}: calibrated at the chip's own corner and temperature, and taken elsewhere by laws that were "
+        "not held out; see Calibration.at",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

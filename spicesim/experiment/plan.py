@@ -98,7 +98,7 @@ class RunPlan(Section):
     mapping: MappingPlan = MappingPlan()
     """How the network is put on the chip."""
     corner: str | None = None
-    """Another corner of the process than the chip's own: tt, ff, ss, fs or sf."""
+    """Another corner of the process than the chip's own: typical, ff, ss, fs or sf."""
     temperature_c: float | None = Field(default=None, ge=-273.15, le=1000)
     """Another temperature than the chip's own, programming included [C]."""
     mismatch: int | None = Field(default=None, ge=0)

@@ -17,7 +17,7 @@ from spicesim.calibration.calibration import Calibration, load_calibration
 from spicesim.devices import DeviceModel
 from spicesim.errors import NetworkError, SpecError
 from spicesim.experiment.budget import CONFIDENCE, run_budget
-from spicesim.experiment.chip import BuiltChip, ChipMaker, chip_variant, find_device
+from spicesim.experiment.chip import BuiltChip, ChipMaker, chip_variant, find_device, untested_laws
 from spicesim.experiment.findings import Findings, gather_findings
 from spicesim.experiment.footprint import estimate_footprint
 from spicesim.experiment.outcome import Experiment
@@ -266,10 +266,11 @@ def _run_chip(
     prepared = network.prepare(chip.engine, progress=progress)
     ready = time.monotonic()
     result = network.run(dataset.inputs, chip.engine, sample=plan.audit or MAPPED, seed=plan.seed, progress=progress)
+    stats = replace(result.stats, notes=(*result.stats.notes, *untested_laws(plan)))
     return Experiment(
         calibration=calibration,
         dataset=dataset,
-        result=replace(result, engine=plan.title),
+        result=replace(result, engine=plan.title, stats=stats),
         digital=digital,
         audit=None,
         seconds=time.monotonic() - ready,
