@@ -7,7 +7,7 @@ one array are split evenly over several, whose results are added digitally.
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from spicesim.errors import MappingError
 
 __all__ = [
     "MappedTile",
+    "Mapper",
     "MappingOptions",
     "Signs",
     "WeightScale",
@@ -150,6 +151,17 @@ def split_digits(shares: Floats, bits: int, slices: int) -> list[Floats]:
     base = 2**bits
     whole = np.rint(shares * (base**slices - 1)).astype(np.int64)
     return [(whole // base**k % base).astype(float) for k in range(slices)]
+
+
+class Mapper(Protocol):
+    """Anything that makes tiles of weights."""
+
+    def __call__(
+        self, weights: npt.ArrayLike, array: Array, conductance_range: tuple[float, float], *, name: str, groups: int,
+        options: MappingOptions,
+    ) -> tuple["MappedTile", ...]:  # fmt: skip
+        """Map; see :func:`map_weights`."""
+        ...
 
 
 def map_weights(

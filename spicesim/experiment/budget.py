@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from spicesim.errors import SpecError
 from spicesim.experiment.ablation import CIRCUIT, SOURCES, ablate_calibration, ablate_device, device_sources
-from spicesim.experiment.chip import ChipMaker
+from spicesim.experiment.chip import ChipMaker, compile_options
 from spicesim.network import Network, compile_network
 from spicesim.network.dataset import Dataset
 from spicesim.network.uncalibrated import calibrated
@@ -212,7 +212,7 @@ class _Bench:
             noise="circuit noise" in sources,
             time=plan.time if "drift" in sources else 0.0,
         )
-        network = compile_network(self.model, maker.calibration, **plan.mapping.options)
+        network = compile_network(self.model, maker.calibration, **compile_options(plan))
         assert self.network.ranges is not None
         bits = maker.calibration.chip.adc.bits
         network.use_ranges([replace(own, adc=replace(own.adc, bits=bits)) for own in self.network.ranges])

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from spicesim.calibration.calibration import Calibration
+from spicesim.coding import AdcRange
 from spicesim.device_presets import DEVICES, device_preset
 from spicesim.devices import DeviceModel
 from spicesim.engine import DeviceEngine, Engine, ExactEngine, IdealEngine, MixedEngine, NoisyEngine
@@ -11,12 +12,12 @@ from spicesim.engine.choice import build_engine
 from spicesim.engine.noisy import T_PRODUCT
 from spicesim.errors import SpecError
 from spicesim.experiment.own_code import load_own
-from spicesim.experiment.plan import ENGINES, RunPlan
+from spicesim.experiment.plan import ENGINES, CompileOptions, RunPlan
 from spicesim.network import Network
 from spicesim.network.uncalibrated import UncalibratedChip, calibrated
 from spicesim.ngspice.batch import BatchSimulator
 
-__all__ = ["BuiltChip", "ChipMaker", "chip_variant", "find_device", "untested_laws"]
+__all__ = ["BuiltChip", "ChipMaker", "chip_variant", "compile_options", "find_device", "untested_laws"]
 
 
 def find_device(plan: RunPlan) -> DeviceModel | None:
@@ -34,6 +35,26 @@ def find_device(plan: RunPlan) -> DeviceModel | None:
     if not isinstance(model, DeviceModel):
         raise SpecError(f"{plan.device!r} must be a spicesim.devices.DeviceModel, or make one; got {type(model)}")
     return model
+
+
+def compile_options(plan: RunPlan) -> CompileOptions:
+    """Return words for :func:`spicesim.network.compile_network`, code of the user's own among them.
+
+    Raises
+    ------
+    SpecError
+        If such code is not what it must be.
+    """
+    options = plan.mapping.options
+    if plan.mapping.mapper is not None:
+        options["mapper"] = load_own(plan.mapping.mapper)
+        if not callable(options["mapper"]):
+            raise SpecError(f"{plan.mapping.mapper!r} must be a function as spicesim.mapping.map_weights")
+    if plan.converter is not None:
+        options["converter"] = load_own(plan.converter)
+        if not (isinstance(options["converter"], type) and issubclass(options["converter"], AdcRange)):
+            raise SpecError(f"{plan.converter!r} must be a subclass of spicesim.coding.AdcRange")
+    return options
 
 
 def chip_variant(plan: RunPlan, calibration: Calibration | UncalibratedChip) -> Calibration | UncalibratedChip:
@@ -62,7 +83,7 @@ def untested_laws(plan: RunPlan) -> tuple[str, ...]:
     if not plan.is_elsewhere or not names:
         return ()
     return (
-        f"{', '.join(names)}: calibrated at the chip's own corner and temperature, and taken elsewhere by laws that were "
+        f"{', '.join(names)}: calibrated at the chip's own condition, and taken here by laws that were "
         "not held out; see Calibration.at",
     )
 

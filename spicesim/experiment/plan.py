@@ -47,6 +47,8 @@ class MappingPlan(Section):
     """Levels of a cell, 2^BITS.  [default: any conductance]"""
     predistort: bool = False
     """Program conductances that make up for what the wires take."""
+    mapper: str | None = None
+    """What makes tiles of weights: a function of your own, package.module:Name.  [default: map_weights]"""
     max_tiles: int | None = Field(default=None, ge=1)
     """Refuse a network that takes more tiles."""
     digital: Names = ()
@@ -111,6 +113,8 @@ class RunPlan(Section):
     """From programming to use: 30s, 5min, 1h, 1d, 1y."""
     drift_compensation: bool = True
     """Undo the mean drift of a tile digitally."""
+    converter: str | None = None
+    """What quantises outputs: a subclass of AdcRange of your own, package.module:Name.  [default: AdcRange]"""
     t_read: Positive | None = None
     """From a change of codes to the sample, such as 200ns.  [default: until outputs have settled]"""
     early: bool = False
@@ -139,6 +143,9 @@ class RunPlan(Section):
                 raise ValueError(f"no engine {word!r}; there are: {', '.join(ENGINES)}, or package.module:Name")
         if self.device is not None and self.device not in DEVICES and not is_own(self.device):
             raise ValueError(f"no device {self.device!r}; there are: {', '.join(DEVICES)}, or package.module:Name")
+        for what, word in (("converter", self.converter), ("mapper", self.mapping.mapper)):
+            if word is not None and not is_own(word):
+                raise ValueError(f"a {what} of your own is called package.module:Name, got {word!r}")
         if self.corner is not None and self.corner not in CORNERS:
             raise ValueError(f"no corner {self.corner!r}; there are: {', '.join(CORNERS)}")
         if self.tolerance is not None and "fast" not in words:
@@ -197,7 +204,7 @@ class RunPlan(Section):
     @property
     def own_code(self) -> tuple[str, ...]:
         """Classes of the user's own."""
-        words = (self.engine, *self.places.values(), self.device or "")
+        words = (self.engine, *self.places.values(), self.device or "", self.converter or "", self.mapping.mapper or "")
         return tuple(dict.fromkeys(word for word in words if is_own(word)))
 
     @property

@@ -17,7 +17,7 @@ from spicesim.calibration.calibration import Calibration, load_calibration
 from spicesim.devices import DeviceModel
 from spicesim.errors import NetworkError, SpecError
 from spicesim.experiment.budget import CONFIDENCE, run_budget
-from spicesim.experiment.chip import BuiltChip, ChipMaker, chip_variant, find_device, untested_laws
+from spicesim.experiment.chip import BuiltChip, ChipMaker, chip_variant, compile_options, find_device, untested_laws
 from spicesim.experiment.findings import Findings, gather_findings
 from spicesim.experiment.footprint import estimate_footprint
 from spicesim.experiment.outcome import Experiment
@@ -227,7 +227,7 @@ def run_subject(
         calibrated(subject.calibration)
     variant, device = chip_variant(plan, subject.calibration), find_device(plan)
     dataset = subject.dataset.first(plan.images)
-    compiled = compile_network(subject.model, variant, **plan.mapping.options)
+    compiled = compile_network(subject.model, variant, **compile_options(plan))
     typical = fit_ranges(compiled, dataset)
     maker = ChipMaker(plan=plan, calibration=variant, device=device, simulator=simulator, jobs=jobs)
     digital = compiled.run_digital(dataset.inputs)

@@ -8,8 +8,9 @@ import onnx
 
 from spicesim.calibration.calibration import Calibration
 from spicesim.chip import Chip
+from spicesim.coding import AdcRange
 from spicesim.errors import NetworkError
-from spicesim.mapping import DEFAULT_OPTIONS, MappingOptions
+from spicesim.mapping import DEFAULT_OPTIONS, Mapper, MappingOptions, map_weights
 from spicesim.network.compiled import Inputs
 from spicesim.network.exporter import export_module, is_module
 from spicesim.network.inference import Network
@@ -34,6 +35,8 @@ def compile_network(
     input_digit: int | None = None,
     mapping: MappingOptions = DEFAULT_OPTIONS,
     max_tiles: int | None = None,
+    mapper: Mapper = map_weights,
+    converter: type[AdcRange] = AdcRange,
 ) -> Network:
     """Compile an ONNX network for a chip: products with constant weights to arrays, the rest digital.
 
@@ -61,6 +64,10 @@ def compile_network(
         How weights become conductances.
     max_tiles : int, optional
         Tiles that the chip has; by default as many as it takes.
+    mapper : callable
+        Makes tiles of weights, by default :func:`spicesim.mapping.map_weights`.
+    converter : type
+        What quantises outputs: a subclass of :class:`spicesim.coding.AdcRange`, made of its ends and bits.
 
     Returns
     -------
@@ -85,7 +92,7 @@ def compile_network(
         model = export_module(model, inputs)
     network = Network(
         model, calibration, digital=digital, input_scale=input_scale, adc_range=adc_range, input_digit=input_digit,
-        mapping=mapping, max_tiles=max_tiles,
+        mapping=mapping, max_tiles=max_tiles, mapper=mapper, converter=converter,
     )  # fmt: skip
     if x_calibration is not None:
         network.fit_ranges(x_calibration)

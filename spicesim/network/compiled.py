@@ -9,7 +9,7 @@ import numpy.typing as npt
 import onnx
 
 from spicesim.errors import MappingError, NetworkError
-from spicesim.mapping import DEFAULT_OPTIONS, MappingOptions
+from spicesim.mapping import DEFAULT_OPTIONS, Mapper, MappingOptions, map_weights
 from spicesim.network.activations import Activations, collect_activations
 from spicesim.network.graph import find_analog_nodes
 from spicesim.network.inputs import check_inputs, input_specs
@@ -43,6 +43,8 @@ class CompiledNetwork:
         How weights become conductances.
     max_tiles : int, optional
         Tiles that the chip has.
+    mapper : callable
+        Makes tiles of weights.
 
     Raises
     ------
@@ -75,6 +77,7 @@ class CompiledNetwork:
         digital: Collection[str] = (),
         mapping: MappingOptions = DEFAULT_OPTIONS,
         max_tiles: int | None = None,
+        mapper: Mapper = map_weights,
     ) -> None:
         loaded = load_model(model)
         constants = find_constants(loaded)
@@ -101,7 +104,7 @@ class CompiledNetwork:
                 )
         nodes_on_arrays = [node for step in self._analog for node in step.products]
         layers = {
-            node: AnalogLayer(node, calibration, mapping, array=_owner(node, nodes_on_arrays).name)
+            node: AnalogLayer(node, calibration, mapping, array=_owner(node, nodes_on_arrays).name, mapper=mapper)
             for node in nodes_on_arrays
         }
         self.layers = tuple(layers.values())

@@ -12,10 +12,11 @@ from tqdm import tqdm
 
 from spicesim.audit import Audit, audit_samples
 from spicesim.calibration.calibration import Calibration
+from spicesim.coding import AdcRange
 from spicesim.crossbar.blas import one_blas_thread
 from spicesim.engine import Engine, IdealEngine, PreparedTile, SampledMvm, Tile, build_engine
 from spicesim.errors import NetworkError
-from spicesim.mapping import DEFAULT_OPTIONS, MappingOptions
+from spicesim.mapping import DEFAULT_OPTIONS, Mapper, MappingOptions, map_weights
 from spicesim.network.compiled import CompiledNetwork, Inputs, batch_length, check_output
 from spicesim.network.gains import Gains
 from spicesim.network.layer import AnalogLayer
@@ -61,9 +62,13 @@ class Network:
         input_digit: int | None = None,
         mapping: MappingOptions = DEFAULT_OPTIONS,
         max_tiles: int | None = None,
+        mapper: Mapper = map_weights,
+        converter: type[AdcRange] = AdcRange,
     ) -> None:
-        self._compiled = CompiledNetwork(model, calibration, digital=digital, mapping=mapping, max_tiles=max_tiles)
-        self._tuning = Tuning(self._compiled, input_scale, adc_range, input_digit)
+        self._compiled = CompiledNetwork(
+            model, calibration, digital=digital, mapping=mapping, max_tiles=max_tiles, mapper=mapper
+        )
+        self._tuning = Tuning(self._compiled, input_scale, adc_range, input_digit, converter)
         self.layers = self._compiled.layers
         self.model, self.calibration, self._engines = model, calibration, dict[str, Engine]()
         self._own_gains = dict[str, AllGains]()

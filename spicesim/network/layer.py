@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from spicesim.arrays import Codes
 from spicesim.chip import Chip
-from spicesim.coding import Polarity, dac_voltages
+from spicesim.coding import AdcRange, Polarity, dac_voltages
 from spicesim.engine import IdealEngine, PreparedTile, Tile
 from spicesim.errors import ConvergenceError
-from spicesim.mapping import DEFAULT_OPTIONS, MappedTile, MappingOptions, decode_outputs, map_weights
+from spicesim.mapping import DEFAULT_OPTIONS, MappedTile, Mapper, MappingOptions, decode_outputs, map_weights
 from spicesim.network.gains import Gains, fit_tile_gains
 from spicesim.network.node import AnalogNode
 from spicesim.network.predistortion import predistort
@@ -79,6 +79,8 @@ class AnalogLayer:
         How weights become conductances.
     array : str, optional
         Name of the layer whose arrays hold the weights, if they are another's, too; by default its own.
+    mapper : callable
+        Makes tiles of weights, as :func:`spicesim.mapping.map_weights` does.
 
     Raises
     ------
@@ -88,13 +90,13 @@ class AnalogLayer:
 
     def __init__(
         self, node: AnalogNode, calibration: Calibration, options: MappingOptions = DEFAULT_OPTIONS, *,
-        array: str | None = None,
+        array: str | None = None, mapper: Mapper = map_weights,
     ) -> None:  # fmt: skip
         self.node = node
         self.array = node.name if array is None else array
         self._calibration, self._options = calibration, options
         self._chip = calibration.chip
-        self.mapped = map_weights(
+        self.mapped = mapper(
             node.weights, self._chip.array, calibration.conductance_range, name=repr(node.name), groups=node.groups,
             options=options,
         )  # fmt: skip
@@ -136,6 +138,7 @@ class AnalogLayer:
         scaling: InputScale = "static",
         adc_fit: AdcFit = "percentile",
         input_digit: int | None = None,
+        converter: type[AdcRange] = AdcRange,
     ) -> LayerRanges:
         """Choose the settings on typical inputs; see :func:`spicesim.network.ranges.fit_ranges`."""
         columns, bits = sum(mapped.g.shape[1] for mapped in self.mapped), self._chip.dac.bits
@@ -150,9 +153,11 @@ class AnalogLayer:
             return np.concatenate(parts, axis=1)
 
         swing = self._calibration.linear_swing
-        return fit_ranges(
+        ranges = fit_ranges(
             kept, limits, self._chip, swing, multiply, scaling=scaling, adc_fit=adc_fit, input_digit=input_digit
         )
+        adc = ranges.adc
+        return replace(ranges, adc=converter(low=adc.low, high=adc.high, bits=adc.bits))
 
     def fit_gains(self, vectors: Floats, ranges: LayerRanges, prepared: Sequence[PreparedTile]) -> tuple[Gains, ...]:
         """Fit a gain and an offset for every output of every tile on typical inputs (batch, rows)."""

@@ -5,6 +5,7 @@ from typing import Any, get_args
 
 import numpy.typing as npt
 
+from spicesim.coding import AdcRange
 from spicesim.crossbar.blas import one_blas_thread
 from spicesim.engine import PreparedTile
 from spicesim.errors import NetworkError
@@ -30,7 +31,7 @@ class Tuning:
     ----------
     compiled : CompiledNetwork
         The network.
-    input_scale, adc_range, input_digit
+    input_scale, adc_range, input_digit, converter
         See :func:`spicesim.network.compile_network`.
 
     Raises
@@ -49,7 +50,12 @@ class Tuning:
     """
 
     def __init__(
-        self, compiled: CompiledNetwork, input_scale: InputScale, adc_range: AdcFit, input_digit: int | None = None
+        self,
+        compiled: CompiledNetwork,
+        input_scale: InputScale,
+        adc_range: AdcFit,
+        input_digit: int | None = None,
+        converter: type[AdcRange] = AdcRange,
     ) -> None:
         for word, wanted in ((input_scale, get_args(InputScale)), (adc_range, get_args(AdcFit))):
             if word not in wanted:
@@ -59,7 +65,12 @@ class Tuning:
                 f"digits of inputs must have 1..{compiled.dac_bits - 1} bits, one fewer than the DAC, got {input_digit}"
             )
         self._compiled = compiled
-        self._settings: dict[str, Any] = {"scaling": input_scale, "adc_fit": adc_range, "input_digit": input_digit}
+        self._settings: dict[str, Any] = {
+            "scaling": input_scale,
+            "adc_fit": adc_range,
+            "input_digit": input_digit,
+            "converter": converter,
+        }
         self.ranges: tuple[LayerRanges, ...] | None = None
         self.gains: AllGains | None = None
         self.typical: Inputs | None = None

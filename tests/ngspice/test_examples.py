@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "scripts" / "examples").glob("[0-9][0-9]_*.py"))
+FOLDER = Path(__file__).parents[2] / "scripts" / "examples"
+EXAMPLES = sorted((*FOLDER.glob("[0-9][0-9]_*.py"), *FOLDER.glob("own_*.py")))
 
 
 DOWNLOADS = {"06_minilm": "SPICESIM_MINILM"}
@@ -18,7 +19,8 @@ def test_there_are_examples():
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_example(path, capsys):
+def test_example(path, capsys, monkeypatch):
+    monkeypatch.chdir(FOLDER)  # where the command line would look for own_*.py, too
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
