@@ -143,9 +143,9 @@ class RunPlan(Section):
                 raise ValueError(f"no engine {word!r}; there are: {', '.join(ENGINES)}, or package.module:Name")
         if self.device is not None and self.device not in DEVICES and not is_own(self.device):
             raise ValueError(f"no device {self.device!r}; there are: {', '.join(DEVICES)}, or package.module:Name")
-        for what, word in (("converter", self.converter), ("mapper", self.mapping.mapper)):
-            if word is not None and not is_own(word):
-                raise ValueError(f"a {what} of your own is called package.module:Name, got {word!r}")
+        for what, name in (("converter", self.converter), ("mapper", self.mapping.mapper)):
+            if name is not None and not is_own(name):
+                raise ValueError(f"a {what} of your own is called package.module:Name, got {name!r}")
         if self.corner is not None and self.corner not in CORNERS:
             raise ValueError(f"no corner {self.corner!r}; there are: {', '.join(CORNERS)}")
         if self.tolerance is not None and "fast" not in words:
