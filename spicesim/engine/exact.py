@@ -52,7 +52,7 @@ class ExactEngine(Engine):
     name = "exact"
 
     def __init__(self, calibration: Calibration, *, threads: int = 1, mismatch_seed: int | None = None) -> None:
-        self._calibration, self._threads = calibration, threads
+        self.calibration, self._threads = calibration, threads
         self._mismatch = None if mismatch_seed is None else calibration.require_mismatch()
         self._seed = mismatch_seed
 
@@ -61,12 +61,12 @@ class ExactEngine(Engine):
 
         Write-verify reads whole cells, so it makes up for what their transistors differ by, as far as devices go.
         """
-        g, instance = self._calibration.cell.program(tile.g), None
+        g, instance = self.calibration.cell.program(tile.g), None
         if self._mismatch is not None and self._seed is not None:
             rows, columns = tile.g.shape
             instance = self._mismatch.draw(
                 rows, columns, polarity=tile.polarity, r_feedback=tile.r_feedback, seed=self._seed, name=tile.place
             )
-            g = instance.compensated(g, self._calibration.cell.g_limits)
-        model = self._calibration.tile(g, tile.polarity, tile.r_feedback, instance=instance)
+            g = instance.compensated(g, self.calibration.cell.g_limits)
+        model = self.calibration.tile(g, tile.polarity, tile.r_feedback, instance=instance)
         return ExactTile(tile=tile, model=model, threads=self._threads)

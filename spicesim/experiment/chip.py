@@ -12,8 +12,9 @@ from spicesim.engine.choice import build_engine
 from spicesim.engine.noisy import T_PRODUCT
 from spicesim.errors import SpecError
 from spicesim.experiment.own_code import load_own
-from spicesim.experiment.plan import ENGINES, CompileOptions, RunPlan
+from spicesim.experiment.plan import ENGINES, RunPlan
 from spicesim.network import Network
+from spicesim.network.options import CompileOptions
 from spicesim.network.uncalibrated import UncalibratedChip, calibrated
 from spicesim.ngspice.batch import BatchSimulator
 
@@ -97,6 +98,8 @@ class BuiltChip:
     fitted: Engine
     """The same right after programming, without the noise of circuits, which a fit averages over: for digital gains.
     The circuit's model stands for ngspice, which would take days."""
+    quick: Engine
+    """What multiplies, or its model where that is ngspice: for work besides."""
     exact: ExactEngine | None
     """The circuit's model with the chip's own blocks, for what is asked of it besides; None if nobody calibrated it."""
 
@@ -128,6 +131,7 @@ class ChipMaker:
         circuit, fitted = self._circuit(network, seed, lambda word: word), None
         if "ngspice" in (plan.engine, *plan.places.values()):
             fitted = self._circuit(network, seed, lambda word: "exact" if word == "ngspice" else word)
+        fitted_is_circuit = fitted is None
         engine, fitted = self._noisy(circuit, seed), fitted or circuit
         if self.device is not None:
             used = self._with_devices(engine, seed, plan.time)
@@ -137,7 +141,7 @@ class ChipMaker:
         exact = None
         if isinstance(self.calibration, Calibration):
             exact = ExactEngine(self.calibration, mismatch_seed=self.mismatch(seed))
-        return BuiltChip(engine=engine, fitted=fitted, exact=exact)
+        return BuiltChip(engine=engine, fitted=fitted, quick=engine if fitted_is_circuit else fitted, exact=exact)
 
     def mismatch(self, seed: int) -> int | None:
         """Return the seed of the blocks of a chip; None if they are nominal."""

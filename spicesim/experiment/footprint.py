@@ -14,7 +14,7 @@ whatever array the mapping leaves empty.
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,10 @@ import numpy.typing as npt
 from spicesim.behavioural.energy import EnergyModel
 from spicesim.behavioural.transient import TileTransient
 from spicesim.calibration.calibration import Calibration
-from spicesim.engine import Engine, ExactEngine, SampledMvm, Tile
+from spicesim.engine import ExactEngine, SampledMvm, Tile
 from spicesim.errors import CalibrationError, SpecError
-from spicesim.netlist.area import Areas, Layout, block_areas
+from spicesim.experiment.chip import BuiltChip
+from spicesim.netlist.area import Layout, block_areas
 from spicesim.network import Network
 from spicesim.network.compiled import Inputs
 from spicesim.network.result import LayerStats
@@ -174,9 +175,7 @@ class Footprint:
 def estimate_footprint(
     network: Network,
     inputs: Inputs,
-    calibration: Calibration,
-    engine: Engine,
-    exact: ExactEngine,
+    chip: BuiltChip,
     *,
     t_read: float | None = None,
     columns_per_adc: int = 1,
@@ -192,12 +191,8 @@ def estimate_footprint(
         With ranges fitted.
     inputs : array_like or mapping of str to array_like
         A few typical inputs; all of them are run.
-    calibration : Calibration
-        Of the chip, with energies.
-    engine : Engine
-        What runs the network to find the products.
-    exact : ExactEngine
-        The circuit of the same chip, which tells what each of them takes.
+    chip : BuiltChip
+        What runs the network to find the products, and the circuit that tells what each of them takes.
     t_read : float, optional
         Time from a change of codes to the sample [s]; by default the longest that a sample of changes takes to settle
         within .2 % of full scale, for which the calibration must have settling.
@@ -217,14 +212,14 @@ def estimate_footprint(
     SpecError
         If a time or number is not positive, or a layer has no product in the sample.
     """
-    if calibration.energy is None:
-        raise CalibrationError(
-            "the calibration has no energies; run: spicesim calibrate CHIP.toml -o chip.cal.json --aspects energy"
-        )
+    exact = chip.exact
+    if exact is None:
+        raise CalibrationError("a chip that nobody calibrated has no energies; run: spicesim calibrate CHIP.toml")
+    calibration = exact.calibration
+    model, areas = calibration.require_energy(), block_areas(calibration.chip, layout)
     if columns_per_adc < 1 or (t_read is not None and not (0 < t_read < math.inf)):
         raise SpecError(f"t_read and columns_per_adc must be positive, got {t_read} s and {columns_per_adc}")
-    model, areas = calibration.energy, block_areas(calibration.chip, layout)
-    result = network.run(inputs, engine, sample=products, seed=seed)
+    result = network.run(inputs, chip.quick, sample=products, seed=seed)
     by_layer: dict[str, list[SampledMvm]] = defaultdict(list)
     for sample in result.samples:
         by_layer[sample.layer].append(sample)
@@ -239,19 +234,11 @@ def estimate_footprint(
     layers, array = [], (calibration.chip.array.rows, calibration.chip.array.columns)
     for layer, stats, tiles in zip(network.layers, result.stats.layers, network.tiles(), strict=True):
         energies = _energies(by_layer[layer.name], model, exact, t_product)
-        layers.append(
-            _footprint(
-                stats,
-                layer.node.weights.size,
-                tiles,
-                energies,
-                result.stats.images,
-                t_product,
-                areas,
-                array,
-                columns_per_adc,
-            )
-        )
+        taken = _footprint(stats, len(tiles), energies, result.stats.images, t_product)
+        blocks = areas.tile(*array, -(-array[1] // columns_per_adc))
+        area = {block: len(tiles) * blocks.get(block, 0.0) for block in BLOCKS}
+        macs = layer.node.weights.size * taken.vectors / stats.pulses
+        layers.append(replace(taken, macs=macs, area=area))
     return Footprint(layers=tuple(layers), t_read=t_read, columns_per_adc=columns_per_adc)
 
 
@@ -289,27 +276,15 @@ def _settling(samples: list[SampledMvm], calibration: Calibration, exact: ExactE
 
 
 def _footprint(
-    stats: LayerStats,
-    weights: int,
-    tiles: tuple[Tile, ...],
-    energies: dict[str, npt.NDArray[np.float64]],
-    images: int,
-    t_product: float,
-    areas: Areas,
-    array: tuple[int, int],
-    columns_per_adc: int,
+    stats: LayerStats, tiles: int, energies: dict[str, npt.NDArray[np.float64]], images: int, t_product: float
 ) -> LayerFootprint:
+    """Return what a layer takes, but for its MACs and area."""
     products, total = stats.mvms / images, sum(energies.values(), np.zeros(1))
-    vectors = products / len(tiles)
-    area = dict.fromkeys(BLOCKS, 0.0)
-    rows, columns = array
-    for block, own in areas.tile(rows, columns, -(-columns // columns_per_adc)).items():
-        area[block] = len(tiles) * own
     spread = float(total.std(ddof=1)) if len(total) > 1 else 0.0
     every = len(total) == stats.mvms
     return LayerFootprint(
-        name=stats.name, tiles=len(tiles), vectors=vectors, products=products, macs=weights * vectors / stats.pulses,
+        name=stats.name, tiles=tiles, vectors=products / tiles, products=products, macs=0.0,
         energy={block: products * float(own.mean()) for block, own in energies.items()},
         standard_error=0.0 if every else products * spread / math.sqrt(len(total)),
-        sampled=len(total), t_product=t_product, area=area,
+        sampled=len(total), t_product=t_product, area={},
     )  # fmt: skip

@@ -10,17 +10,15 @@ from spicesim.device_presets import DEVICES
 from spicesim.documents import read_json, read_toml, validate
 from spicesim.experiment.own_code import is_own, require_trusted
 from spicesim.mapping import MappingOptions, Signs, WeightScale
+from spicesim.network.options import CompileOptions
 from spicesim.network.ranges import AdcFit, InputScale
 from spicesim.section import Positive, Section
 from spicesim.units import parse_time
 
-__all__ = ["ENGINES", "CompileOptions", "MappingPlan", "RunPlan", "load_plan"]
+__all__ = ["ENGINES", "MappingPlan", "RunPlan", "load_plan"]
 
 ENGINES = ("ideal", "fast", "exact", "ngspice")
 """Words for engines."""
-
-CompileOptions = dict[str, Any]
-"""Words for :func:`spicesim.network.compile_network`."""
 
 Seconds = Annotated[float, BeforeValidator(parse_time), Field(ge=0, allow_inf_nan=False)]
 Names = tuple[str, ...]

@@ -227,24 +227,82 @@ def run_subject(
         calibrated(subject.calibration)
     variant, device = chip_variant(plan, subject.calibration), find_device(plan)
     dataset = subject.dataset.first(plan.images)
-    compiled = compile_network(subject.model, variant, **compile_options(plan))
-    typical = fit_ranges(compiled, dataset)
-    maker = ChipMaker(plan=plan, calibration=variant, device=device, simulator=simulator, jobs=jobs)
-    digital = compiled.run_digital(dataset.inputs)
-    experiments = list[Experiment]()
-    findings: Findings | None = None
-    for seed in plan.seeds:
-        chip = maker.make(compiled, seed)
-        experiment = _run_chip(plan, compiled, dataset, variant, chip, typical, digital, seed, progress)
-        if findings is None:
-            experiment = _audited(plan, experiment, maker, simulator, jobs, progress)
-            findings = _find(plan, compiled, experiment, maker, chip, subject, progress)
-        experiments.append(experiment)
-    assert findings is not None
-    return Run(
-        plan=plan, subject=subject, calibration=variant, device=device, network=compiled,
-        experiments=tuple(experiments), findings=findings,
+    network = compile_network(subject.model, variant, **compile_options(plan))
+    typical = fit_ranges(network, dataset)
+    bench = _Bench(
+        plan=plan, subject=subject, dataset=dataset, network=network, typical=typical,
+        digital=network.run_digital(dataset.inputs), simulator=simulator, jobs=jobs, progress=progress,
+        maker=ChipMaker(plan=plan, calibration=variant, device=device, simulator=simulator, jobs=jobs),
     )  # fmt: skip
+    first, findings = bench.run_first()
+    others = [bench.run(bench.maker.make(network, seed), seed) for seed in plan.seeds[1:]]
+    return Run(
+        plan=plan, subject=subject, calibration=variant, device=device, network=network,
+        experiments=(first, *others), findings=findings,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Bench:
+    """What all chips of a run share."""
+
+    plan: RunPlan
+    subject: Subject
+    dataset: Dataset
+    network: Network
+    typical: Inputs
+    digital: npt.NDArray[Any]
+    maker: ChipMaker
+    simulator: BatchSimulator | None
+    jobs: int | None
+    progress: bool
+
+    def run(self, chip: BuiltChip, seed: int) -> Experiment:
+        """Run the network on one chip."""
+        plan, network, start = self.plan, self.network, time.monotonic()
+        network.clear_gains()
+        if plan.has_gains:
+            network.fit_gains(self.typical, chip.fitted)
+        prepared = network.prepare(chip.engine, progress=self.progress)
+        ready = time.monotonic()
+        result = network.run(
+            self.dataset.inputs, chip.engine, sample=plan.audit or MAPPED, seed=plan.seed, progress=self.progress
+        )
+        stats = replace(result.stats, notes=(*result.stats.notes, *untested_laws(plan)))
+        return Experiment(
+            calibration=self.maker.calibration,
+            dataset=self.dataset,
+            result=replace(result, engine=plan.title, stats=stats),
+            digital=self.digital,
+            audit=None,
+            seconds=time.monotonic() - ready,
+            preparation_seconds=ready - start,
+            forms=tuple(tuple(tile.form for tile in layer) for layer in prepared),
+            seed=seed,
+        )
+
+    def run_first(self) -> tuple[Experiment, Findings]:
+        """Run the network on the first chip, audit it, and find what more the plan asks for."""
+        plan, seed = self.plan, self.plan.seed
+        chip = self.maker.make(self.network, seed)
+        experiment = self.run(chip, seed)
+        if plan.audit:
+            audit = audit_samples(
+                experiment.result.samples, calibrated(self.maker.calibration), simulator=self.simulator,
+                jobs=self.jobs, progress="audit" if self.progress else "", mismatch_seed=self.maker.mismatch(seed),
+                t_read=plan.t_read if plan.early else None,
+            )  # fmt: skip
+            experiment = replace(experiment, audit=audit)
+        budget = footprint = None
+        if plan.explain is not None:
+            few = self.dataset.first(plan.explain)
+            budget = run_budget(self.maker, self.network, self.subject.model, few, progress=self.progress)
+        if plan.energy:
+            footprint = estimate_footprint(
+                self.network, self.dataset.first(TYPICAL).inputs, chip, t_read=plan.t_read,
+                columns_per_adc=plan.columns_per_adc, seed=plan.seed,
+            )  # fmt: skip
+        return experiment, gather_findings(self.network, experiment, chip.exact, budget=budget, footprint=footprint)
 
 
 def fit_ranges(network: Network, dataset: Dataset) -> Inputs:
@@ -253,64 +311,6 @@ def fit_ranges(network: Network, dataset: Dataset) -> Inputs:
         return network.fit_on_first(dataset.inputs)
     network.fit_ranges(dataset.calibration_inputs)
     return dataset.calibration_inputs
-
-
-def _run_chip(
-    plan: RunPlan, network: Network, dataset: Dataset, calibration: Calibration | UncalibratedChip, chip: BuiltChip,
-    typical: Inputs, digital: npt.NDArray[Any], seed: int, progress: bool,
-) -> Experiment:  # fmt: skip
-    start = time.monotonic()
-    network.clear_gains()
-    if plan.has_gains:
-        network.fit_gains(typical, chip.fitted)
-    prepared = network.prepare(chip.engine, progress=progress)
-    ready = time.monotonic()
-    result = network.run(dataset.inputs, chip.engine, sample=plan.audit or MAPPED, seed=plan.seed, progress=progress)
-    stats = replace(result.stats, notes=(*result.stats.notes, *untested_laws(plan)))
-    return Experiment(
-        calibration=calibration,
-        dataset=dataset,
-        result=replace(result, engine=plan.title, stats=stats),
-        digital=digital,
-        audit=None,
-        seconds=time.monotonic() - ready,
-        preparation_seconds=ready - start,
-        forms=tuple(tuple(tile.form for tile in layer) for layer in prepared),
-        seed=seed,
-    )
-
-
-def _audited(
-    plan: RunPlan, experiment: Experiment, maker: ChipMaker, simulator: BatchSimulator | None, jobs: int | None,
-    progress: bool,
-) -> Experiment:  # fmt: skip
-    """Do a sample of the chip's products again in ngspice, on its own transistors and at its own time."""
-    if not plan.audit:
-        return experiment
-    found = audit_samples(
-        experiment.result.samples, calibrated(experiment.calibration), simulator=simulator, jobs=jobs,
-        progress="audit" if progress else "", mismatch_seed=maker.mismatch(experiment.seed),
-        t_read=plan.t_read if plan.early else None,
-    )  # fmt: skip
-    return replace(experiment, audit=found)
-
-
-def _find(
-    plan: RunPlan, network: Network, experiment: Experiment, maker: ChipMaker, chip: BuiltChip, subject: Subject,
-    progress: bool,
-) -> Findings:  # fmt: skip
-    """Find what more the plan asks for, of the first chip."""
-    budget = footprint = None
-    if plan.explain is not None:
-        budget = run_budget(maker, network, subject.model, experiment.dataset.first(plan.explain), progress=progress)
-    if plan.energy:
-        assert chip.exact is not None
-        engine = chip.fitted if "ngspice" in (plan.engine, *plan.places.values()) else chip.engine
-        footprint = estimate_footprint(
-            network, experiment.dataset.first(TYPICAL).inputs, calibrated(experiment.calibration), engine, chip.exact,
-            t_read=plan.t_read, columns_per_adc=plan.columns_per_adc, seed=plan.seed,
-        )  # fmt: skip
-    return gather_findings(network, experiment, chip.exact, budget=budget, footprint=footprint)
 
 
 def _dataset(data: Data) -> Dataset:

@@ -1,7 +1,7 @@
 """A network compiled for a chip: its ranges fitted, its batches run through any engine."""
 
 import weakref
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,18 +12,18 @@ from tqdm import tqdm
 
 from spicesim.audit import Audit, audit_samples
 from spicesim.calibration.calibration import Calibration
-from spicesim.coding import AdcRange
 from spicesim.crossbar.blas import one_blas_thread
 from spicesim.engine import Engine, IdealEngine, PreparedTile, SampledMvm, Tile, build_engine
 from spicesim.errors import NetworkError
-from spicesim.mapping import DEFAULT_OPTIONS, Mapper, MappingOptions, map_weights
+from spicesim.mapping import DEFAULT_OPTIONS, map_weights
 from spicesim.network.compiled import CompiledNetwork, Inputs, batch_length, check_output
 from spicesim.network.gains import Gains
 from spicesim.network.layer import AnalogLayer
 from spicesim.network.node import AnalogNode
+from spicesim.network.options import CompileOptions
 from spicesim.network.preparation import prepare_tiles
 from spicesim.network.products import sample_products
-from spicesim.network.ranges import AdcFit, InputScale, LayerRanges
+from spicesim.network.ranges import LayerRanges
 from spicesim.network.reservoir import Reservoir
 from spicesim.network.result import LayerMeter, Result, RunStats
 from spicesim.network.segments import Segment
@@ -55,20 +55,16 @@ class Network:
         self,
         model: str | Path | onnx.ModelProto,
         calibration: Calibration | UncalibratedChip,
-        *,
-        digital: Collection[str] = (),
-        input_scale: InputScale = "static",
-        adc_range: AdcFit = "percentile",
-        input_digit: int | None = None,
-        mapping: MappingOptions = DEFAULT_OPTIONS,
-        max_tiles: int | None = None,
-        mapper: Mapper = map_weights,
-        converter: type[AdcRange] = AdcRange,
+        options: CompileOptions | None = None,
     ) -> None:
+        words: CompileOptions = options or {}
+        if strange := sorted(set(words) - set(CompileOptions.__annotations__)):
+            raise TypeError(f"no option {strange[0]!r}; there are: {', '.join(CompileOptions.__annotations__)}")
         self._compiled = CompiledNetwork(
-            model, calibration, digital=digital, mapping=mapping, max_tiles=max_tiles, mapper=mapper
-        )
-        self._tuning = Tuning(self._compiled, input_scale, adc_range, input_digit, converter)
+            model, calibration, digital=words.get("digital", ()), mapping=words.get("mapping", DEFAULT_OPTIONS),
+            max_tiles=words.get("max_tiles"), mapper=words.get("mapper", map_weights),
+        )  # fmt: skip
+        self._tuning = Tuning(self._compiled, words)
         self.layers = self._compiled.layers
         self.model, self.calibration, self._engines = model, calibration, dict[str, Engine]()
         self._own_gains = dict[str, AllGains]()

@@ -11,6 +11,7 @@ from spicesim.engine import PreparedTile
 from spicesim.errors import NetworkError
 from spicesim.network.compiled import CHUNK, CompiledNetwork, Inputs, batch_length
 from spicesim.network.gains import Gains
+from spicesim.network.options import CompileOptions
 from spicesim.network.ranges import AdcFit, InputScale, LayerRanges
 
 __all__ = ["AllGains", "Tuning"]
@@ -31,8 +32,8 @@ class Tuning:
     ----------
     compiled : CompiledNetwork
         The network.
-    input_scale, adc_range, input_digit, converter
-        See :func:`spicesim.network.compile_network`.
+    options : CompileOptions, optional
+        Of them those that set converters.
 
     Raises
     ------
@@ -49,14 +50,10 @@ class Tuning:
         Inputs on which ranges were fitted.
     """
 
-    def __init__(
-        self,
-        compiled: CompiledNetwork,
-        input_scale: InputScale,
-        adc_range: AdcFit,
-        input_digit: int | None = None,
-        converter: type[AdcRange] = AdcRange,
-    ) -> None:
+    def __init__(self, compiled: CompiledNetwork, options: CompileOptions | None = None) -> None:
+        words: CompileOptions = options or {}
+        input_scale, adc_range = words.get("input_scale", "static"), words.get("adc_range", "percentile")
+        input_digit, converter = words.get("input_digit"), words.get("converter", AdcRange)
         for word, wanted in ((input_scale, get_args(InputScale)), (adc_range, get_args(AdcFit))):
             if word not in wanted:
                 raise NetworkError(f"no setting {word!r}; there are: {', '.join(wanted)}")
