@@ -11,7 +11,7 @@ from spicesim.engine import DeviceEngine, Engine, ExactEngine, IdealEngine, Mixe
 from spicesim.engine.choice import build_engine
 from spicesim.engine.noisy import T_PRODUCT
 from spicesim.errors import SpecError
-from spicesim.experiment.own_code import load_own
+from spicesim.experiment.own_code import load_class, load_own
 from spicesim.experiment.plan import ENGINES, RunPlan
 from spicesim.network import Network
 from spicesim.network.options import CompileOptions
@@ -52,9 +52,7 @@ def compile_options(plan: RunPlan) -> CompileOptions:
         if not callable(options["mapper"]):
             raise SpecError(f"{plan.mapping.mapper!r} must be a function as spicesim.mapping.map_weights")
     if plan.converter is not None:
-        options["converter"] = load_own(plan.converter)
-        if not (isinstance(options["converter"], type) and issubclass(options["converter"], AdcRange)):
-            raise SpecError(f"{plan.converter!r} must be a subclass of spicesim.coding.AdcRange")
+        options["converter"] = load_class(plan.converter, AdcRange)
     return options
 
 
@@ -166,9 +164,7 @@ class ChipMaker:
             return IdealEngine(self.calibration.chip)
         calibration = calibrated(self.calibration)
         if word not in ENGINES:
-            made = load_own(word)(calibration)
-            if not isinstance(made, Engine):
-                raise SpecError(f"{word!r} must be a subclass of spicesim.engine.Engine; got {type(made).__name__}")
+            made: Engine = load_class(word, Engine)(calibration)
             return made
         return build_engine(
             word, calibration, simulator=self.simulator, jobs=self.jobs, tolerance=plan.tolerance,

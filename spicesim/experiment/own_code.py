@@ -10,7 +10,7 @@ from typing import Any
 from spicesim.errors import SpecError
 from spicesim.trust import require_trust
 
-__all__ = ["is_own", "load_own", "require_trusted"]
+__all__ = ["is_own", "load_class", "load_own", "require_trusted"]
 
 _NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
@@ -72,3 +72,17 @@ def load_own(word: str) -> Any:
         raise SpecError(f"cannot import {word!r}: {error}; wanted package.module:Name") from None
     finally:
         sys.path.pop(0)
+
+
+def load_class(word: str, base: type[Any]) -> Any:
+    """Import the class that a word names.
+
+    Raises
+    ------
+    SpecError
+        If there is none, or it is no subclass of `base`.
+    """
+    found = load_own(word)
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise SpecError(f"{word!r} must be a subclass of {base.__module__}.{base.__name__}")
+    return found
