@@ -112,3 +112,9 @@ class CellModel(Model):
             slope = (self.read_conductance(device * (1 + 1e-6)) - self.read_conductance(device)) / (device * 1e-6)
             device = np.clip(device - error / slope, 0.5 * g_low, 1.5 * g_high)
         return np.asarray(np.clip(device, g_low, g_high))
+
+    def ideal(self) -> Self:
+        """Return a resistor with the cell's conductance at the read voltage."""
+        return self.model_copy(
+            update={"coefficients": np.ones((1, 1, 1)), "folds": 0, "leakage": 0.0, "g_limits": self.conductance_range}
+        )

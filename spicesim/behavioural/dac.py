@@ -8,10 +8,13 @@ from pydantic import model_validator
 from scipy.interpolate import CubicSpline
 
 from spicesim.behavioural.arrays import FloatArray, Floats, Model, require_positive, require_rising, require_shape
-from spicesim.coding import Polarity
+from spicesim.coding import Polarity, dac_voltages
 from spicesim.ports import PortTables
 
-__all__ = ["DacModel"]
+__all__ = ["IDEAL_REACH", "DacModel"]
+
+IDEAL_REACH = 4.0
+"""Currents that an ideal driver or amplifier takes, over those of the one it stands for."""
 
 
 class DacModel(Model):
@@ -60,3 +63,21 @@ class DacModel(Model):
         """Return the output above the reference for codes under load currents of the same shape [V]."""
         index = np.asarray(codes, dtype=np.int64)
         return np.asarray(self.v_open[index] - self.ports().evaluate(currents, index)[0])
+
+    def refined(self, bits: int) -> Self:
+        """Return the same driver with more codes, evenly between those it has; the last go on as those before."""
+        if bits == 0:
+            return self
+        step = 2**bits
+        codes, fine = np.arange(len(self.v_open)), np.arange(step * len(self.v_open)) / step
+        beyond = np.maximum(fine - codes[-1], 0.0)
+        v_open = np.interp(fine, codes, self.v_open) + beyond * (self.v_open[-1] - self.v_open[-2])
+        return self.model_copy(update={"v_open": v_open, "knots": tuple(step * knot for knot in self.knots)})
+
+    def ideal(self, bits: int, v_span: float) -> "DacModel":
+        """Return a driver without errors and droop, of some bits and a span [V]."""
+        v_open = dac_voltages(np.arange(2**bits), bits, v_span, self.polarity)
+        return DacModel(
+            polarity=self.polarity, v_open=v_open, knots=(0, 2**bits - 1), i_limit=IDEAL_REACH * self.i_limit,
+            droop=np.zeros((2, 3)),
+        )  # fmt: skip

@@ -1,5 +1,6 @@
 """Mismatch: what the devices of a drawn chip make of the blocks' parameters."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
@@ -126,10 +127,17 @@ class DacMismatch(Model):
     """Of offset and weights, from the least significant bit on [V]."""
     residual: float
     """Largest error of a code's voltage by these parameters, over held-out instances and codes [V]."""
+    finer: int = 0
+    """Bits that a driver has beyond those of the response: codes evenly between its own."""
 
     def v_open(self, parameters: Floats) -> Floats:
         """Return what parameters (rows, 1 + bits) add to the codes' voltages, shape (rows, codes) [V]."""
-        return np.asarray(parameters @ code_basis(len(self.response.names) - 1).T)
+        coarse = np.asarray(parameters @ code_basis(len(self.response.names) - 1).T)
+        if not self.finer:
+            return coarse
+        step = 2**self.finer
+        codes, fine = np.arange(coarse.shape[1]), np.arange(step * coarse.shape[1]) / step
+        return np.stack([np.interp(fine, codes, own) for own in coarse])
 
 
 class SenseAmplifierMismatch(Model):
@@ -156,6 +164,13 @@ class SenseAmplifierMismatch(Model):
         require_rising("currents", self.currents)
         require_shape("components", self.components, len(self.response.names) - 2, 2, len(self.currents))
         return self
+
+    def widened(self, ideal: SenseAmplifierModel) -> Self:
+        """Return how amplifiers without rails differ: as real ones in the middle of their range, everywhere."""
+        reach = 0.5 * float(np.abs(self.currents).max())
+        known = np.clip(ideal.currents, -reach, reach)
+        components = PchipInterpolator(self.currents, self.components, axis=2)(known)
+        return self.model_copy(update={"currents": ideal.currents, "components": components})
 
     def tables(self, nominal: SenseAmplifierModel, parameters: Floats) -> tuple[CubicTables, CubicTables]:
         """Return the tables of amplifiers with these parameters (columns, 2 + components).
@@ -236,6 +251,16 @@ class MismatchModel(Model):
     """Sense amplifiers, one a feedback resistance, ascending."""
     cell: Response
     """Of the resistance in series with a cell [ohm]."""
+
+    def refined(self, bits: int) -> Self:
+        """Return the same with drivers of more codes, evenly between those they have."""
+        dacs = {polarity: model.model_copy(update={"finer": bits}) for polarity, model in self.dacs.items()}
+        return self.model_copy(update={"dacs": dacs})
+
+    def widened(self, ideal: Sequence[SenseAmplifierModel]) -> Self:
+        """Return the same with amplifiers without rails, in the order of these."""
+        pairs = zip(self.senseamps, ideal, strict=True)
+        return self.model_copy(update={"senseamps": tuple(model.widened(other) for model, other in pairs)})
 
     def senseamp(self, r_feedback: float) -> SenseAmplifierMismatch:
         """Return the amplifiers with that feedback resistance.

@@ -9,6 +9,7 @@ from pydantic import model_validator
 from scipy.interpolate import PchipInterpolator
 
 from spicesim.behavioural.arrays import FloatArray, Floats, Model, require_positive
+from spicesim.behavioural.dac import IDEAL_REACH
 from spicesim.behavioural.parameter import Parameter
 from spicesim.behavioural.tables import CubicTables
 from spicesim.ports import PortTables
@@ -71,6 +72,13 @@ class SenseAmplifierModel(Model):
     def output_tables(self) -> CubicTables:
         """Return the output against the current as a table, as :meth:`output` has it."""
         return CubicTables.of(self.currents, self.v_out[None])
+
+    def ideal(self) -> Self:
+        """Return an amplifier that holds its input and has no rails."""
+        limit = IDEAL_REACH * self.i_limit
+        currents = np.linspace(-limit, limit, len(self.v_in))
+        changes = {"i_limit": limit, "v_in": np.zeros_like(currents), "v_out": self.r_feedback * currents}
+        return self.model_copy(update=changes)
 
     @cached_property
     def _output(self) -> PchipInterpolator:

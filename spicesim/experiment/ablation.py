@@ -5,15 +5,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
 
 from spicesim.behavioural.arrays import Floats
-from spicesim.behavioural.cell import CellModel
-from spicesim.behavioural.dac import DacModel
-from spicesim.behavioural.mismatch import DacMismatch, MismatchModel, SenseAmplifierMismatch
-from spicesim.behavioural.senseamp import SenseAmplifierModel
 from spicesim.calibration.calibration import Calibration
-from spicesim.coding import dac_voltages
 from spicesim.devices import DeviceModel, ReadNoise, Relaxation
 from spicesim.errors import SpecError
 
@@ -48,8 +42,6 @@ SOURCES = CIRCUIT | RANDOM | DEVICE
 
 FINE_DAC, FINE_ADC = 12, 16
 """Bits of converters whose steps are taken away: the finest that a chip may have."""
-REACH = 4.0
-"""Currents that an ideal amplifier takes, over those of the one it stands for."""
 
 
 def ablate_calibration(calibration: Calibration, sources: Collection[str]) -> Calibration:
@@ -77,99 +69,33 @@ def ablate_calibration(calibration: Calibration, sources: Collection[str]) -> Ca
     chip = calibration.chip
     dac_bits = chip.dac.bits if "input bits" in sources else max(FINE_DAC, chip.dac.bits)
     adc_bits = chip.adc.bits if "output bits" in sources else max(FINE_ADC, chip.adc.bits)
+    finer = dac_bits - chip.dac.bits
     array = {} if "wires" in sources else {"r_word_line": 0.0, "r_bit_line": 0.0}
     changes = {"chip": chip.changed(dac={"bits": dac_bits}, adc={"bits": adc_bits}, array=array)}
     models = {
         "dacs": {
-            polarity: _refine_dac(model, dac_bits - chip.dac.bits)
-            if "drivers" in sources
-            else _ideal_dac(model, dac_bits, chip.dac.v_span)
+            polarity: model.refined(finer) if "drivers" in sources else model.ideal(dac_bits, chip.dac.v_span)
             for polarity, model in calibration.dacs.items()
         },
-        "cell": calibration.cell if "cells" in sources else _linear_cell(calibration.cell),
+        "cell": calibration.cell if "cells" in sources else calibration.cell.ideal(),
         "senseamps": calibration.senseamps
         if "amplifiers" in sources
-        else tuple(map(_ideal_senseamp, calibration.senseamps)),
+        else tuple(model.ideal() for model in calibration.senseamps),
     }
     changed = calibration.model_copy(update=changes | models)
     if calibration.mismatch is None:
         return changed
-    return changed.model_copy(
-        update={"mismatch": _carry_over(calibration.mismatch, changed, dac_bits - chip.dac.bits, sources)}
-    )
+    # the blocks of the changed chip differ as those of the real one; seeds draw the same
+    mismatch = calibration.mismatch.refined(finer)
+    if "amplifiers" not in sources:
+        mismatch = mismatch.widened(changed.senseamps)
+    return changed.model_copy(update={"mismatch": mismatch})
 
 
 def _check(sources: Collection[str]) -> None:
     unknown = [name for name in sources if name not in SOURCES]
     if unknown:
         raise SpecError(f"no imperfection {unknown[0]!r}; there are: {', '.join(SOURCES)}")
-
-
-def _refine_dac(model: DacModel, bits: int) -> DacModel:
-    """Give a driver more codes, evenly between those it has; the last ones go on as those before."""
-    if bits == 0:
-        return model
-    step = 2**bits
-    codes, fine = np.arange(len(model.v_open)), np.arange(step * len(model.v_open)) / step
-    beyond = np.maximum(fine - codes[-1], 0.0)
-    v_open = np.interp(fine, codes, model.v_open) + beyond * (model.v_open[-1] - model.v_open[-2])
-    return model.model_copy(update={"v_open": v_open, "knots": tuple(step * knot for knot in model.knots)})
-
-
-def _ideal_dac(model: DacModel, bits: int, v_span: float) -> DacModel:
-    v_open = dac_voltages(np.arange(2**bits), bits, v_span, model.polarity)
-    return DacModel(
-        polarity=model.polarity, v_open=v_open, knots=(0, 2**bits - 1), i_limit=REACH * model.i_limit,
-        droop=np.zeros((2, 3)),
-    )  # fmt: skip
-
-
-class _FineDacMismatch(DacMismatch):
-    """The same drivers with more codes, evenly between those they have."""
-
-    finer: int
-    """Bits more."""
-
-    def v_open(self, parameters: Floats) -> Floats:
-        coarse = DacMismatch.v_open(self, parameters)
-        step = 2**self.finer
-        codes, fine = np.arange(coarse.shape[1]), np.arange(step * coarse.shape[1]) / step
-        return np.stack([np.interp(fine, codes, own) for own in coarse])
-
-
-def _carry_over(mismatch: MismatchModel, changed: Calibration, finer: int, sources: Collection[str]) -> MismatchModel:
-    """Let the blocks of a changed chip differ as those of the real one; seeds draw the same."""
-    dacs, senseamps = mismatch.dacs, mismatch.senseamps
-    if finer:
-        dacs = {
-            polarity: _FineDacMismatch(response=model.response, residual=model.residual, finer=finer)
-            for polarity, model in dacs.items()
-        }
-    if "amplifiers" not in sources:
-        senseamps = tuple(_widen(model, changed.senseamp(model.r_feedback)) for model in senseamps)
-    return mismatch.model_copy(update={"dacs": dacs, "senseamps": senseamps})
-
-
-def _widen(mismatch: SenseAmplifierMismatch, ideal: SenseAmplifierModel) -> SenseAmplifierMismatch:
-    """Let amplifiers without rails differ as real ones do in the middle of their range, whatever the current."""
-    reach = 0.5 * float(np.abs(mismatch.currents).max())
-    known = np.clip(ideal.currents, -reach, reach)
-    components = PchipInterpolator(mismatch.currents, mismatch.components, axis=2)(known)
-    return mismatch.model_copy(update={"currents": ideal.currents, "components": components})
-
-
-def _linear_cell(model: CellModel) -> CellModel:
-    """Return a resistor with the cell's conductance at the read voltage."""
-    return model.model_copy(
-        update={"coefficients": np.ones((1, 1, 1)), "folds": 0, "leakage": 0.0, "g_limits": model.conductance_range}
-    )
-
-
-def _ideal_senseamp(model: SenseAmplifierModel) -> SenseAmplifierModel:
-    limit = REACH * model.i_limit
-    currents = np.linspace(-limit, limit, len(model.v_in))
-    changes = {"i_limit": limit, "v_in": np.zeros_like(currents), "v_out": model.r_feedback * currents}
-    return model.model_copy(update=changes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
