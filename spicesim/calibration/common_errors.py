@@ -147,8 +147,8 @@ def estimate_errors(
     among : collection of str
         Kinds of errors within columns that may take part, besides noise.
     choose : bool
-        Whether to look which are there. They are added one by one, the likeliest first. If common errors are among them
-        all kinds take part in the intervals, as data seldom tell for certain which they are.
+        Whether to look which are there, to name them. They are added one by one, the likeliest first. All kinds take
+        part in the intervals all the same, as data seldom tell for certain which there are.
 
     Returns
     -------
@@ -172,7 +172,7 @@ def estimate_errors(
         if gain > _NAMED and name in COMMON:
             named.append(name)
     sizes = _deviations(best, known)
-    if choose and any(name in COMMON and name not in known for name in chosen):
+    if choose:
         best = problem.maximise(everything)
     shared = problem.find_shared(best)
     if shared:

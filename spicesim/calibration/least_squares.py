@@ -11,6 +11,7 @@ from scipy.special import stdtrit
 
 from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.parameter import Parameter
+from spicesim.calibration.bounded import bounded_interval
 from spicesim.calibration.fit import Fit, Loss
 from spicesim.errors import CalibrationError, SpecError
 
@@ -100,7 +101,8 @@ def fit_parameters(
     Returns
     -------
     Fit
-        Estimates with 95 % intervals of Student's t, from the variance of the residuals.
+        Estimates with 95 % intervals of Student's t, from the variance of the residuals; near a bound of
+        :func:`~spicesim.calibration.bounded.bounded_interval`.
 
     Raises
     ------
@@ -227,18 +229,22 @@ def _judge(
     """Work out what the solution is worth."""
     names = [unknown.name for unknown in problem.unknowns]
     residuals, jacobian = problem.residuals(z), problem.jacobian(z)
-    rank, covariance, reasons = _invert(jacobian, names, _NULL[problem.kind])
+    rank, inverse, reasons = _invert(jacobian, names, _NULL[problem.kind])
     freedom = len(residuals) - rank
     variance = _variance(residuals, freedom, loss, bend)
     correlation = _serial_correlation(residuals) if ordered else 0.0
     fewer = min((1 + correlation) / (1 - correlation), max(1.0, freedom / _LEAST_INDEPENDENT))
     certain = np.full(len(names), max(1.0, freedom / fewer))
     if judge is None:
-        covariance = covariance * (variance * fewer)
+        covariance = inverse * (variance * fewer)
     else:
-        covariance, certain = judge(problem.scale[:, None] * (covariance @ jacobian.T) / problem.size)
+        covariance, certain = judge(problem.scale[:, None] * (inverse @ jacobian.T) / problem.size)
         covariance = covariance / np.outer(problem.scale, problem.scale)
     reaches = stdtrit(certain, 0.5 + CONFIDENCE / 2)
+    pull, slope = _bend(residuals, loss, bend)
+    beyond = z - inverse @ (jacobian.T @ pull) / slope.mean()  # where a bound holds an estimate, it would lie
+    told = [k for k, name in enumerate(names) if name not in reasons]
+    apart = np.ix_(told, told)
     values = z * problem.scale
     sigmas = np.sqrt(np.diag(covariance)) * problem.scale
     warnings, parameters = [], {}
@@ -246,13 +252,19 @@ def _judge(
         value, sigma, reach = float(values[k]), float(sigmas[k]), float(reaches[k])
         if unknown.name in reasons:
             continue
+        ends = bounded_interval(
+            told.index(k), beyond[told], covariance[apart], problem.low[told], reach=reach, confidence=CONFIDENCE
+        )
+        low, high = (end * unknown.scale for end in ends)
+        low, high = max(min(low, value), unknown.low), max(high, value)
+        sigma = min(sigma, (high - low) / (2 * reach))  # less near a bound
         if sigma > max(abs(value), unknown.scale):
             reasons[unknown.name] = (
                 f"its standard error, {sigma:.2g} {unit_text(unknown)}, is larger than itself "
                 f"and than {unknown.scale:.2g} {unit_text(unknown)}"
             )
             continue
-        interval = max(value - reach * sigma, unknown.low), min(value + reach * sigma, unknown.high)
+        interval = low, min(high, unknown.high)
         if min(value - unknown.low, unknown.high - value) <= 1e-6 * unknown.scale:
             warnings.append(f"{unknown.name} lies on its bound, {value:.3g} {unit_text(unknown)}")
         parameters[unknown.name] = Parameter(value=value, standard_error=sigma, unit=unknown.unit, interval=interval)
@@ -297,15 +309,19 @@ def _invert(jacobian: Floats, names: list[str], null: float) -> tuple[int, Float
 
 
 def _variance(residuals: Floats, freedom: int, loss: Loss, bend: float) -> float:
-    if loss == "linear":
-        return float(residuals @ residuals) / freedom
+    pull, slope = _bend(residuals, loss, bend)
+    return float(pull @ pull) / freedom / float(slope.mean()) ** 2
+
+
+def _bend(residuals: Floats, loss: Loss, bend: float) -> tuple[Floats, Floats]:
+    """Return Huber's psi of the residuals, which is what pulls at estimates, and its derivative."""
     x = residuals / bend
+    if loss == "linear":
+        return residuals, np.ones_like(residuals)
     if loss == "huber":
         inside = np.abs(x) <= 1
-        psi, slope = np.where(inside, x, np.sign(x)), inside.astype(float)
-    else:
-        psi, slope = x / np.sqrt(1 + x**2), (1 + x**2) ** -1.5
-    return float(bend**2 * (psi @ psi) / freedom / slope.mean() ** 2)
+        return bend * np.where(inside, x, np.sign(x)), inside.astype(float)
+    return residuals / np.sqrt(1 + x**2), (1 + x**2) ** -1.5
 
 
 def _median_deviation(residuals: Floats) -> float:
