@@ -15,7 +15,7 @@ def main() -> None:
     codes = np.arange(len(out))
     ends = out[0] + (out[-1] - out[0]) * codes / codes[-1]
     print(f"DAC: {out[-1] - out[0]:.5f} V span, INL {np.abs(out - ends).max() / (ends[1] - ends[0]):.3f} LSB")
-    (plot,) = ngspice.run(spicesim.netlist.build_senseamp(chip, 20e3, 50e-6))
+    (plot,) = ngspice.run(spicesim.netlist.build_sense_amplifier(chip, 20e3, 50e-6))
     current = np.linspace(-50e-6, 50e-6, plot.points)
     gain = -np.polyfit(current, plot.vectors["v(out)"].real, 1)[0]
     print(f"TIA: {gain:.1f} ohm of 20000")

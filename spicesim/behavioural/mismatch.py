@@ -11,7 +11,7 @@ from scipy.interpolate import PchipInterpolator
 
 from spicesim.behavioural.arrays import FloatArray, Floats, Model, require_rising, require_shape
 from spicesim.behavioural.feedback import find_amplifier
-from spicesim.behavioural.senseamp import SenseAmplifierModel
+from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.behavioural.tables import CubicTables
 from spicesim.coding import Polarity
 from spicesim.draws import ChipDraw

@@ -11,7 +11,7 @@ from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.cell import CellModel
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.mismatch import TileInstance
-from spicesim.behavioural.senseamp import SenseAmplifierModel
+from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.chip import Array
 from spicesim.crossbar import Crossbar, Solution
 from spicesim.crossbar.operating_point import Precision

@@ -20,7 +20,7 @@ from spicesim.behavioural.energy import EnergyModel
 from spicesim.behavioural.feedback import find_amplifier
 from spicesim.behavioural.mismatch import MismatchModel, TileInstance
 from spicesim.behavioural.noise import NoiseModel
-from spicesim.behavioural.senseamp import SenseAmplifierModel
+from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.behavioural.settling import SettlingModel
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.behavioural.transient import TileTransient
@@ -28,7 +28,7 @@ from spicesim.calibration.campaign import Cost
 from spicesim.calibration.fit import Fit
 from spicesim.calibration.heldout import ErrorSummary, HeldOut
 from spicesim.calibration.plan import PlanSummary
-from spicesim.calibration.senseamp import named_parameters
+from spicesim.calibration.sense_amplifier import named_parameters
 from spicesim.calibration.verdict import Verdict
 from spicesim.chip import Chip
 from spicesim.coding import POLARITIES, AdcRange, Polarity

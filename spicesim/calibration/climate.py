@@ -11,7 +11,7 @@ from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.cell import CellModel
 from spicesim.behavioural.climate import ClimateModel, Condition, DacChange, mix_conditions
 from spicesim.behavioural.dac import DacModel
-from spicesim.behavioural.senseamp import SenseAmplifierModel
+from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.calibration.calibration import Calibration, TileCheck
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.cell import BiasPoints, fit_coefficients, form_of, leakage_of, plan_cell
@@ -21,7 +21,7 @@ from spicesim.chip import CORNERS, Chip
 from spicesim.coding import POLARITIES
 from spicesim.netlist.dac import build_dac
 from spicesim.netlist.netlist import Netlist
-from spicesim.netlist.senseamp import build_senseamp
+from spicesim.netlist.sense_amplifier import build_sense_amplifier
 from spicesim.ngspice.outcome import Results
 
 __all__ = ["calibrate_climate", "check_climate", "choose_temperatures"]
@@ -73,7 +73,7 @@ class _Blocks:
             found.append(build_dac(chip, polarity))
             found.append(build_dac(chip, polarity, i_limit=limit, load_points=LOAD_POINTS, code_step=self._step))
         for model in self._calibration.senseamps:
-            found.append(build_senseamp(chip, model.r_feedback, model.i_limit, len(model.v_in)))
+            found.append(build_sense_amplifier(chip, model.r_feedback, model.i_limit, len(model.v_in)))
         return found
 
     def condition(self, results: Sequence[Results]) -> Condition:

@@ -15,7 +15,7 @@ from spicesim.coding import POLARITIES, Polarity
 from spicesim.netlist.dac import build_dac
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.sar_adc import build_sar_adc
-from spicesim.netlist.senseamp import build_senseamp
+from spicesim.netlist.sense_amplifier import build_sense_amplifier
 from spicesim.netlist.step import STEP_TIME
 from spicesim.netlist.step_benches import build_current_steps, build_dac_steps
 from spicesim.ngspice.outcome import Results
@@ -46,7 +46,7 @@ def calibrate_energy(calibration: Calibration, campaign: Campaign) -> EnergyMode
         netlists[f"toggles {polarity}"] = build_dac_steps(chip, polarity, toggles, stop=60e-9)
     for r in r_feedback:
         points = 2 * math.ceil(limit[r] * r / 5e-3) + 1
-        netlists[f"rest {r}"] = build_senseamp(chip, r, limit[r], points)
+        netlists[f"rest {r}"] = build_sense_amplifier(chip, r, limit[r], points)
         netlists[f"swing {r}"] = build_current_steps(chip, r, [(0.0, swings[r]), (swings[r], 0.0)], stop=0.5e-6)
     if sizes is not None:
         netlists["adc"] = build_sar_adc(chip, _adc_inputs(chip, sizes), sizes)

@@ -12,7 +12,7 @@ import numpy as np
 from spicesim.behavioural.arrays import Floats
 from spicesim.calibration.fit import Fit, Loss, simplest
 from spicesim.calibration.least_squares import Unknown, fit_parameters
-from spicesim.calibration.senseamp import linear_range
+from spicesim.calibration.sense_amplifier import linear_range
 from spicesim.errors import CalibrationError
 
 __all__ = ["fit_access_cell", "fit_amplifier", "fit_bare_cell", "fit_core", "fit_driver", "fit_rails", "inner_range"]

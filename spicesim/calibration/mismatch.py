@@ -20,11 +20,11 @@ from spicesim.behavioural.mismatch import (
     SenseAmplifierMismatch,
     code_basis,
 )
-from spicesim.behavioural.senseamp import SenseAmplifierModel
+from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.coding import POLARITIES, Polarity
-from spicesim.netlist.ensemble import build_cells, build_dacs, build_senseamps
+from spicesim.netlist.ensemble import build_cells, build_dacs, build_sense_amplifiers
 from spicesim.netlist.mismatch import Draw, drawn_devices, with_mismatch
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.outcome import Results
@@ -154,7 +154,9 @@ class _Bench:
         """
         chip, index, groups = self.calibration.chip, np.asarray(points), _groups(len(draw))
         currents, r = amplifier.currents[index], amplifier.r_feedback
-        netlists = [build_senseamps(chip, r, group, lines[group, 0], currents, lines[group, 1] / r) for group in groups]
+        netlists = [
+            build_sense_amplifiers(chip, r, group, lines[group, 0], currents, lines[group, 1] / r) for group in groups
+        ]
         results = self._run(netlists, draw, "TIA mismatch")
         reference = chip.sense_amplifier.v_reference
         nominal = np.stack([amplifier.v_in[index], amplifier.v_out[index]])
@@ -269,7 +271,7 @@ def _dac_response(bench: _Bench, dac: DacModel, held_out: int) -> DacMismatch:
 def _amplifier_response(bench: _Bench, amplifier: SenseAmplifierModel, held_out: int) -> SenseAmplifierMismatch:
     points = _table_points(amplifier)
     currents = amplifier.currents[np.array(points)]
-    netlist = build_senseamps(bench.calibration.chip, amplifier.r_feedback, range(1), [1.0], currents)
+    netlist = build_sense_amplifiers(bench.calibration.chip, amplifier.r_feedback, range(1), [1.0], currents)
     design, others = bench.plan(bench.devices(netlist, "xsenseamp_0"), held_out)
     lines = bench.amplifier_lines(amplifier, design)
     added = bench.amplifier_tables(amplifier, design, lines, points)

@@ -9,7 +9,7 @@ from spicesim.behavioural.noise import AmplifierNoise, NoiseModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.metrics import largest
-from spicesim.netlist.noise import NOISE_BAND, build_driver_noise, build_senseamp_noise
+from spicesim.netlist.noise import NOISE_BAND, build_driver_noise, build_sense_amplifier_noise
 from spicesim.ngspice.outcome import Results
 
 __all__ = ["calibrate_noise", "integrate_noise"]
@@ -32,7 +32,7 @@ def calibrate_noise(calibration: Calibration, campaign: Campaign) -> NoiseModel:
     capacitance = chip.array.rows * chip.array.c_bit_line
     netlists = [build_driver_noise(chip, 2 ** (chip.dac.bits - 1))]
     netlists += [
-        build_senseamp_noise(chip, r, float(g), capacitance) for r in r_feedback for g in (*conductances, *held)
+        build_sense_amplifier_noise(chip, r, float(g), capacitance) for r in r_feedback for g in (*conductances, *held)
     ]
     driver, *found = campaign.run(netlists, "calibrate noise")
     count = len(conductances)

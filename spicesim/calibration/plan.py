@@ -11,7 +11,7 @@ from spicesim.calibration.block import BlockPlan
 from spicesim.calibration.cell import CellPlan, plan_cell
 from spicesim.calibration.dac import DacPlan, plan_dac
 from spicesim.calibration.designs import Filling
-from spicesim.calibration.senseamp import SenseAmplifierPlan, plan_senseamp
+from spicesim.calibration.sense_amplifier import SenseAmplifierPlan, plan_sense_amplifier
 from spicesim.calibration.verdict import DEFAULT_ERROR, QUICK_ERROR
 from spicesim.chip import Chip
 from spicesim.coding import POLARITIES, Polarity
@@ -177,7 +177,7 @@ def plan_calibration(
         budget=budget,
         cell=plan_cell(chip, quick=quick, seed=seed, error=error, filling=filling),
         dacs={polarity: plan_dac(chip, polarity, quick=quick) for polarity in POLARITIES},
-        senseamps=tuple(plan_senseamp(chip, r) for r in sorted(chip.sense_amplifier.r_feedback)),
+        senseamps=tuple(plan_sense_amplifier(chip, r) for r in sorted(chip.sense_amplifier.r_feedback)),
         tiles=TilePlan(sizes=(16,) if quick else (16, 32), random_vectors=2 if quick else 6),
     )
 

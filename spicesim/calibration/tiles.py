@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spicesim.behavioural.arrays import Floats
-from spicesim.behavioural.senseamp import SenseAmplifierModel
+from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.behavioural.tile import BehaviouralTile, TileState
 from spicesim.calibration.calibration import TileCheck
 from spicesim.calibration.campaign import Campaign

@@ -13,7 +13,7 @@ from spicesim.characterise.devices import differential_bench, pcm_bench, selecto
 from spicesim.characterise.integrator import integrator_bench
 from spicesim.characterise.mirror import mirror_bench
 from spicesim.characterise.sar_adc import sar_adc_bench
-from spicesim.characterise.senseamp import senseamp_bench
+from spicesim.characterise.sense_amplifier import sense_amplifier_bench
 from spicesim.characterise.word_line_driver import word_line_driver_bench
 from spicesim.characterise.writes import ecram_bench, pcm_state_bench, rram_gap_bench
 from spicesim.chip import Chip
@@ -68,7 +68,7 @@ _RECORDS = (
         section="sense_amplifier",
         title="transimpedance amplifier",
         sheet="gain, swing, bandwidth, phase margin, noise, settling",
-        bench=senseamp_bench,
+        bench=sense_amplifier_bench,
         short="senseamp",
     ),
     Block(

@@ -16,7 +16,7 @@ from spicesim.coding import Polarity
 from spicesim.netlist.dac import build_dac, dac_blocks, dac_line, dac_references
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.process import block_text
-from spicesim.netlist.senseamp import supplies
+from spicesim.netlist.sense_amplifier import supplies
 from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si, spice_number
 

@@ -17,7 +17,7 @@ from spicesim.experiment.outcome import Experiment
 from spicesim.experiment.plan import RunPlan
 from spicesim.experiment.run import Run, Subject, run_subject
 from spicesim.files import exists, write_json
-from spicesim.netlist import build_cell, build_column, build_crossbar, build_dac, build_senseamp
+from spicesim.netlist import build_cell, build_column, build_crossbar, build_dac, build_sense_amplifier
 from spicesim.network import Network, compile_network, digits_network, load_digits
 from spicesim.network.dataset import Dataset
 from spicesim.network.uncalibrated import calibrated
@@ -107,7 +107,7 @@ def _write_netlists(calibration: Calibration, network: Network, folder: Path) ->
         "cell": build_cell(chip, chip.cell.g_max),
         "column": build_column(chip, g[:, 0], v, tile.r_feedback),
         "crossbar": build_crossbar(chip, g, v),
-        "sense_amplifier": build_senseamp(chip, tile.r_feedback, 0.6 * chip.process.supply / tile.r_feedback),
+        "sense_amplifier": build_sense_amplifier(chip, tile.r_feedback, 0.6 * chip.process.supply / tile.r_feedback),
         "dac": build_dac(chip),
         "tile": tile_netlist(chip, model, codes, model.solve(codes[None, :]), 0),
     }

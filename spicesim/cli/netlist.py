@@ -27,7 +27,7 @@ from spicesim.netlist import (
     build_column,
     build_crossbar,
     build_dac,
-    build_senseamp,
+    build_sense_amplifier,
     build_tile,
     read_conductances,
     read_parasitics,
@@ -166,7 +166,7 @@ def sense_amplifier(chip_path: str | None, output: str | None, dialect: str, r_f
     resistance = _feedback(chip, r_feedback)
     if not resistance > 0:
         raise SpecError(f"--r-feedback must be positive, got {resistance:g} ohm")
-    finish(build_senseamp(chip, resistance, 0.6 * chip.process.supply / resistance), output, dialect)
+    finish(build_sense_amplifier(chip, resistance, 0.6 * chip.process.supply / resistance), output, dialect)
 
 
 @netlist.command(epilog="example: spicesim netlist dac --load 1m -o dac.cir")

@@ -6,7 +6,7 @@ import numpy as np
 
 from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.dac import DacModel
-from spicesim.behavioural.senseamp import SenseAmplifierModel
+from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.crossbar import Crossbar
 from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile

@@ -11,7 +11,7 @@ from spicesim.netlist.dialects import DIALECTS, format_netlist, run_command
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.parasitics import Parasitics, read_parasitics
 from spicesim.netlist.reader import read_conductances
-from spicesim.netlist.senseamp import build_senseamp
+from spicesim.netlist.sense_amplifier import build_sense_amplifier
 from spicesim.netlist.tile import build_column, build_crossbar, build_tile
 from spicesim.netlist.trace import format_trace, write_trace
 
@@ -27,7 +27,7 @@ __all__ = [
     "build_column",
     "build_crossbar",
     "build_dac",
-    "build_senseamp",
+    "build_sense_amplifier",
     "build_tile",
     "format_netlist",
     "format_trace",

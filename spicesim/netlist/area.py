@@ -9,7 +9,7 @@ from spicesim.errors import SpecError
 from spicesim.netlist.dac import dac_blocks, dac_line
 from spicesim.netlist.expression import evaluate_expression
 from spicesim.netlist.sar_adc import build_sar_adc
-from spicesim.netlist.senseamp import senseamp_blocks, senseamp_line
+from spicesim.netlist.sense_amplifier import amplifier_blocks, amplifier_line
 from spicesim.netlist.statements import Component, SubcircuitEnd, SubcircuitStart, parse_statements
 
 __all__ = ["Areas", "Layout", "block_areas", "find_area"]
@@ -155,9 +155,9 @@ def block_areas(chip: Chip, layout: Layout | None = None) -> Areas:
     """
     layout = layout or Layout()
     bits = [f"b{k}" for k in range(chip.dac.bits)]
-    dac = "\n".join([*senseamp_blocks(chip), *dac_blocks(chip), dac_line("dac", "out", bits)])
-    amplifier = senseamp_line(chip, "tia", "in", "out", max(chip.sense_amplifier.r_feedback))
-    tia = "\n".join([*senseamp_blocks(chip), amplifier])
+    dac = "\n".join([*amplifier_blocks(chip), *dac_blocks(chip), dac_line("dac", "out", bits)])
+    amplifier = amplifier_line(chip, "tia", "in", "out", max(chip.sense_amplifier.r_feedback))
+    tia = "\n".join([*amplifier_blocks(chip), amplifier])
     adc = None
     if chip.adc.bits <= MOST_ADC_BITS:
         sizes = chip.sar_adc

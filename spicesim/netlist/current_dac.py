@@ -6,7 +6,7 @@ from spicesim.errors import SpecError
 from spicesim.netlist.drawing import draw_current_dac
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.process import block_text
-from spicesim.netlist.senseamp import supplies
+from spicesim.netlist.sense_amplifier import supplies
 from spicesim.units import spice_number
 
 __all__ = ["build_current_dac", "build_current_dac_step", "current_dac_blocks"]

@@ -10,7 +10,7 @@ from spicesim.errors import SpecError
 from spicesim.netlist.drawing import draw_ladder
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.process import block_text
-from spicesim.netlist.senseamp import supplies
+from spicesim.netlist.sense_amplifier import supplies
 from spicesim.units import spice_number
 
 __all__ = ["MOST_BITS", "LadderDac", "build_dac", "code_bits", "dac_blocks", "dac_line", "dac_references"]

@@ -10,10 +10,10 @@ from spicesim.coding import Polarity
 from spicesim.netlist.cell import cell_blocks, cell_line, gate_supply
 from spicesim.netlist.dac import dac_blocks, dac_line, dac_references
 from spicesim.netlist.netlist import Netlist, build_netlist
-from spicesim.netlist.senseamp import senseamp_blocks, senseamp_line, supplies
+from spicesim.netlist.sense_amplifier import amplifier_blocks, amplifier_line, supplies
 from spicesim.units import spice_number
 
-__all__ = ["build_cells", "build_dacs", "build_senseamps"]
+__all__ = ["build_cells", "build_dacs", "build_sense_amplifiers"]
 
 
 def build_dacs(chip: Chip, polarity: Polarity, indices: Sequence[int], codes: Sequence[int]) -> Netlist:
@@ -46,7 +46,7 @@ def build_dacs(chip: Chip, polarity: Polarity, indices: Sequence[int], codes: Se
     return build_netlist(
         chip,
         f"{len(indices)} DACs, {polarity}",
-        [*senseamp_blocks(chip), *dac_blocks(chip), supplies(chip), dac_references(chip, polarity),
+        [*amplifier_blocks(chip), *dac_blocks(chip), supplies(chip), dac_references(chip, polarity),
          "\n".join(lines)],
         [f"v(dac_{i})" for i in indices],
         notes=["Unloaded outputs of many word-line drivers at the same codes."],
@@ -55,7 +55,7 @@ def build_dacs(chip: Chip, polarity: Polarity, indices: Sequence[int], codes: Se
     )  # fmt: skip
 
 
-def build_senseamps(
+def build_sense_amplifiers(
     chip: Chip, r_feedback: float, indices: Sequence[int], gains: npt.ArrayLike, currents: npt.ArrayLike,
     shifts: npt.ArrayLike = 0.0,
 ) -> Netlist:  # fmt: skip
@@ -90,14 +90,14 @@ def build_senseamps(
     for j, gain, shift in own:
         lines.append(f"gin_{j} 0 sense_{j} drive 0 {spice_number(scale / gain)}")
         lines.append(f"ishift_{j} 0 sense_{j} {spice_number(float(shift) / gain)}")
-        lines.append(senseamp_line(chip, f"senseamp_{j}", f"sense_{j}", f"out_{j}", r_feedback))
+        lines.append(amplifier_line(chip, f"senseamp_{j}", f"sense_{j}", f"out_{j}", r_feedback))
     probes = [f"v({name}_{j})" for j in indices for name in ("sense", "out")]
     high = chip.process.supply - 0.05  # the sweep starts with the outputs at the upper rail
     nodesets = {f"sense_{j}": reference for j in indices} | {f"out_{j}": high for j in indices}
     return build_netlist(
         chip,
         f"{len(indices)} transimpedance amplifiers, {r_feedback:g} ohm",
-        [*senseamp_blocks(chip), supplies(chip), "\n".join(lines)],
+        [*amplifier_blocks(chip), supplies(chip), "\n".join(lines)],
         probes,
         notes=["Inputs and outputs of many sense amplifiers at the same currents, each with its own shift and gain."],
         analyses=[f".dc vindex 0 {len(grid) - 1} 1"],

@@ -10,7 +10,7 @@ from spicesim.chip import Chip
 from spicesim.errors import SpecError
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.process import block_text
-from spicesim.netlist.senseamp import supplies
+from spicesim.netlist.sense_amplifier import supplies
 from spicesim.units import format_si, spice_number
 
 __all__ = [

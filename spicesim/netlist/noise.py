@@ -4,10 +4,10 @@ from spicesim.chip import Chip
 from spicesim.errors import SpecError
 from spicesim.netlist.dac import code_bits, dac_blocks, dac_line, dac_references
 from spicesim.netlist.netlist import Netlist, build_netlist
-from spicesim.netlist.senseamp import senseamp_blocks, senseamp_line, supplies
+from spicesim.netlist.sense_amplifier import amplifier_blocks, amplifier_line, supplies
 from spicesim.units import spice_number
 
-__all__ = ["NOISE_BAND", "NoiseNetlist", "build_driver_noise", "build_noise", "build_senseamp_noise"]
+__all__ = ["NOISE_BAND", "NoiseNetlist", "build_driver_noise", "build_noise", "build_sense_amplifier_noise"]
 
 NOISE_BAND = (1e3, 1e10)
 """Frequencies over which noise is integrated [Hz]: what is slower counts as drift, what is faster no circuit passes."""
@@ -58,7 +58,7 @@ def _sweep() -> str:
     return f".ac dec 20 {low} {high}"
 
 
-def build_senseamp_noise(chip: Chip, r_feedback: float, g: float, c: float = 0.0) -> NoiseNetlist:
+def build_sense_amplifier_noise(chip: Chip, r_feedback: float, g: float, c: float = 0.0) -> NoiseNetlist:
     """Build a sense amplifier at rest below a column, for its output noise referred to the current into it.
 
     Parameters
@@ -76,11 +76,11 @@ def build_senseamp_noise(chip: Chip, r_feedback: float, g: float, c: float = 0.0
         lines.append(f"rcolumn sense vref {spice_number(1 / g)}")
     if c > 0:
         lines.append(f"ccolumn sense 0 {spice_number(c)}")
-    lines.append(senseamp_line(chip, "senseamp", "sense", "out", r_feedback))
+    lines.append(amplifier_line(chip, "senseamp", "sense", "out", r_feedback))
     response = build_netlist(
         chip,
         f"noise of the transimpedance amplifier, {r_feedback:g} ohm, below {g:g} S",
-        [*senseamp_blocks(chip), supplies(chip), "\n".join(lines)],
+        [*amplifier_blocks(chip), supplies(chip), "\n".join(lines)],
         ["v(out)"],
         notes=["Output noise of a sense amplifier below a column."],
         analyses=[_sweep()],
@@ -100,7 +100,7 @@ def build_driver_noise(chip: Chip, code: int) -> NoiseNetlist:
     response = build_netlist(
         chip,
         f"noise of the word-line driver, code {code}",
-        [*senseamp_blocks(chip), *dac_blocks(chip), supplies(chip), dac_references(chip, "bipolar"), "\n".join(lines)],
+        [*amplifier_blocks(chip), *dac_blocks(chip), supplies(chip), dac_references(chip, "bipolar"), "\n".join(lines)],
         ["v(out)"],
         notes=["Output noise of a word-line driver."],
         analyses=[_sweep()],

@@ -15,7 +15,7 @@ from spicesim.errors import SpecError
 from spicesim.netlist.charge_dac import charge_dac_blocks, charge_references, step_source
 from spicesim.netlist.comparator import comparator_blocks, comparator_line
 from spicesim.netlist.netlist import Netlist, build_netlist
-from spicesim.netlist.senseamp import supplies
+from spicesim.netlist.sense_amplifier import supplies
 from spicesim.units import format_si, spice_number
 
 __all__ = ["build_sar_adc"]

@@ -13,7 +13,7 @@ from spicesim.chip import Chip
 from spicesim.errors import SpecError
 from spicesim.netlist.cell import cell_blocks, cell_line, gate_supply
 from spicesim.netlist.netlist import Netlist, build_netlist
-from spicesim.netlist.senseamp import senseamp_blocks, supplies
+from spicesim.netlist.sense_amplifier import amplifier_blocks, supplies
 from spicesim.units import spice_number
 
 __all__ = ["STAGE_SWEEPS", "build_cell_response", "build_stage_response", "build_stage_sweep"]
@@ -67,7 +67,7 @@ def build_stage_sweep(chip: Chip, name: str, first: Sequence[float], second: Seq
     return build_netlist(
         chip,
         f"stages of the amplifier, {name}",
-        [*senseamp_blocks(chip), supplies(chip), "\n".join([*lines, _amplifier(chip)])],
+        [*amplifier_blocks(chip), supplies(chip), "\n".join([*lines, _amplifier(chip)])],
         [f"i(v{node})" for node in rest],
         notes=["Currents into the inner nodes of the amplifier against their voltages."],
         analyses=[f".dc {' '.join(sweeps)}"],
@@ -104,7 +104,7 @@ def build_stage_response(chip: Chip, voltages: Floats, shaken: Sequence[str], fr
     return build_netlist(
         chip,
         f"capacitances of the amplifier, {' and '.join(shaken)} shaken",
-        [*senseamp_blocks(chip), supplies(chip), "\n".join(lines)],
+        [*amplifier_blocks(chip), supplies(chip), "\n".join(lines)],
         probes,
         notes=["Currents into the nodes of the amplifier for a small alternating voltage at some of them."],
         analyses=[f".ac lin 1 {spice_number(frequency)} {spice_number(frequency)}"],

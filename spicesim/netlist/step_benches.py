@@ -6,7 +6,7 @@ from spicesim.chip import Chip
 from spicesim.coding import Polarity
 from spicesim.netlist.dac import dac_blocks
 from spicesim.netlist.netlist import Netlist, build_netlist
-from spicesim.netlist.senseamp import senseamp_blocks, senseamp_line, supplies
+from spicesim.netlist.sense_amplifier import amplifier_blocks, amplifier_line, supplies
 from spicesim.netlist.step import CodeStep
 from spicesim.units import spice_number
 
@@ -70,7 +70,7 @@ def build_dac_steps(
     return build_netlist(
         chip,
         f"{len(transitions)} code steps of the {chip.dac.bits}-bit R-2R DAC, {polarity}",
-        [*senseamp_blocks(chip), *dac_blocks(chip), "\n".join(lines)],
+        [*amplifier_blocks(chip), *dac_blocks(chip), "\n".join(lines)],
         probes,
         notes=["Outputs and supply currents of word-line drivers while their codes change."],
         analyses=[step.analysis],
@@ -107,7 +107,8 @@ def build_current_steps(
     nodesets = {}
     for k, (before, after) in enumerate(steps):
         wave = f"pwl(0 {spice_number(before)} 0.95n {spice_number(before)} 1.05n {spice_number(after)})"
-        line = senseamp_line(chip, f"senseamp_{k}", f"sense_{k}", f"out_{k}", r_feedback).replace(" vdd ", f" vdd_{k} ")
+        line = amplifier_line(chip, f"senseamp_{k}", f"sense_{k}", f"out_{k}", r_feedback)
+        line = line.replace(" vdd ", f" vdd_{k} ")
         lines += [f"vdd_{k} vdd_{k} 0 {spice_number(chip.process.supply)}", f"iin_{k} 0 sense_{k} {wave}", line]
         if capacitance > 0:
             lines.append(f"csense_{k} sense_{k} 0 {spice_number(capacitance)}")
@@ -117,7 +118,7 @@ def build_current_steps(
     return build_netlist(
         chip,
         f"{len(steps)} current steps into the transimpedance amplifier, {r_feedback:g} ohm",
-        [*senseamp_blocks(chip), supplies(chip), "\n".join(lines)],
+        [*amplifier_blocks(chip), supplies(chip), "\n".join(lines)],
         probes,
         notes=["Outputs, inputs and supply currents of sense amplifiers whose input currents jump."],
         analyses=[CodeStep(after=(), stop=stop).analysis],

@@ -17,7 +17,7 @@ from spicesim.netlist.drawing import CROSSBAR, PAIRED, TILE
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.parasitics import Parasitics
 from spicesim.netlist.reader import PAIRS
-from spicesim.netlist.senseamp import senseamp_blocks, senseamp_line, supplies
+from spicesim.netlist.sense_amplifier import amplifier_blocks, amplifier_line, supplies
 from spicesim.netlist.step import CodeStep
 from spicesim.netlist.wires import WireNodes
 from spicesim.units import spice_number
@@ -240,7 +240,7 @@ def build_column(chip: Chip, g: npt.ArrayLike, v: npt.ArrayLike, r_feedback: flo
         chip,
         f"column of {rows} {chip.cell.kind} cells with its sense amplifier",
         [
-            *senseamp_blocks(chip),
+            *amplifier_blocks(chip),
             *cell_blocks(chip),
             supplies(chip),
             gate_supply(chip),
@@ -248,7 +248,7 @@ def build_column(chip: Chip, g: npt.ArrayLike, v: npt.ArrayLike, r_feedback: flo
             wires.section,
             _cells(chip, column, wires.nodes, ["gate"] * rows),
             f"{_SENSE}\nvsense_0 {wires.nodes.feet[0]} sense_0 0",
-            f"* sense amplifier\n{senseamp_line(chip, 'senseamp_0', 'sense_0', 'out_0', r_feedback)}",
+            f"* sense amplifier\n{amplifier_line(chip, 'senseamp_0', 'sense_0', 'out_0', r_feedback)}",
         ],
         ["v(out_0)", "v(sense_0)", "i(vsense_0)"],
         notes=["One output of a tile: word lines, bit line with wire resistance, transimpedance amplifier."],
@@ -319,13 +319,13 @@ def build_tile(
     gate_lines, gate_nodes = _gates(chip, gates, rows)
     amplifiers: Sequence[str] = [
         "* sense amplifiers",
-        *(senseamp_line(chip, f"senseamp_{j}", f"sense_{j}", f"out_{j}", r_feedback) for j in range(columns)),
+        *(amplifier_line(chip, f"senseamp_{j}", f"sense_{j}", f"out_{j}", r_feedback) for j in range(columns)),
     ]
     return build_netlist(
         chip,
         f"{rows}x{columns} tile, {polarity} inputs, {r_feedback:g} ohm feedback",
         [
-            *senseamp_blocks(chip),
+            *amplifier_blocks(chip),
             *dac_blocks(chip),
             *cell_blocks(chip),
             supplies(chip),

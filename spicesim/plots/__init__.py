@@ -7,8 +7,8 @@ from spicesim.plots.blocks import (
     plot_dac,
     plot_dac_load,
     plot_residuals,
-    plot_senseamp_input,
-    plot_senseamp_output,
+    plot_sense_amplifier_input,
+    plot_sense_amplifier_output,
     plot_virtual_ground,
 )
 from spicesim.plots.figure import figure_svg
@@ -40,8 +40,8 @@ __all__ = [
     "plot_layer_snr",
     "plot_parity",
     "plot_residuals",
-    "plot_senseamp_input",
-    "plot_senseamp_output",
+    "plot_sense_amplifier_input",
+    "plot_sense_amplifier_output",
     "plot_shares",
     "plot_tile_map",
     "plot_virtual_ground",

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from spicesim.behavioural.cell import CellModel
 from spicesim.behavioural.dac import DacModel
-from spicesim.behavioural.senseamp import SenseAmplifierModel
+from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.calibration.heldout import HeldOut
 from spicesim.coding import Polarity, dac_voltages
 from spicesim.plots.figure import MUTED, ORDERED, SERIES, dots, new_axes, prefixed, shades, styled
@@ -22,8 +22,8 @@ __all__ = [
     "plot_dac",
     "plot_dac_load",
     "plot_residuals",
-    "plot_senseamp_input",
-    "plot_senseamp_output",
+    "plot_sense_amplifier_input",
+    "plot_sense_amplifier_output",
     "plot_virtual_ground",
 ]
 
@@ -100,13 +100,13 @@ def _plot_senseamps(
 
 
 @styled
-def plot_senseamp_output(models: Sequence[SenseAmplifierModel], held_out: Mapping[float, HeldOut]) -> Figure:
+def plot_sense_amplifier_output(models: Sequence[SenseAmplifierModel], held_out: Mapping[float, HeldOut]) -> Figure:
     """Plot outputs against currents; `held_out` holds points of the output by r_feedback."""
     return _plot_senseamps(models, held_out, "v_out")
 
 
 @styled
-def plot_senseamp_input(models: Sequence[SenseAmplifierModel], held_out: Mapping[float, HeldOut]) -> Figure:
+def plot_sense_amplifier_input(models: Sequence[SenseAmplifierModel], held_out: Mapping[float, HeldOut]) -> Figure:
     """Plot inputs against currents; `held_out` holds points of the input by r_feedback."""
     return _plot_senseamps(models, held_out, "v_in")
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.climate import ClimateModel
 from spicesim.behavioural.mismatch import MismatchModel, code_basis
-from spicesim.behavioural.senseamp import SenseAmplifierModel
+from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.draws import ChipDraw
 from spicesim.plots.figure import MUTED, SERIES, dots, new_axes, shades, styled
 

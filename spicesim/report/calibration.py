@@ -10,8 +10,8 @@ from spicesim.plots import (
     plot_dac,
     plot_dac_load,
     plot_residuals,
-    plot_senseamp_input,
-    plot_senseamp_output,
+    plot_sense_amplifier_input,
+    plot_sense_amplifier_output,
     plot_virtual_ground,
 )
 from spicesim.report.cost import cost_section
@@ -179,13 +179,13 @@ def _senseamp_section(calibration: Calibration) -> Section:
             Illustration(
                 title="Output against current",
                 caption="The output follows r_feedback × current until a rail stops it.",  # noqa: RUF001
-                figure=plot_senseamp_output(models, sides["output"]),
+                figure=plot_sense_amplifier_output(models, sides["output"]),
             ),
             Illustration(
                 title="Input against current",
                 caption="The virtual ground holds while the output can move; beyond a rail the input runs away and "
                 "disturbs the other columns.",
-                figure=plot_senseamp_input(models, sides["input"]),
+                figure=plot_sense_amplifier_input(models, sides["input"]),
             ),
             Illustration(
                 title="The virtual ground in the linear range",

@@ -18,7 +18,7 @@ from spicesim.netlist import (
     build_column,
     build_crossbar,
     build_dac,
-    build_senseamp,
+    build_sense_amplifier,
     build_tile,
     format_netlist,
 )
@@ -50,7 +50,7 @@ def golden_netlists() -> dict[str, Netlist]:
             f"{short}_column": build_column(chip, g[:, 1], v, 40e3),
             f"{short}_crossbar": build_crossbar(chip, g, v),
             f"{short}_dac": build_dac(chip.changed(dac={"bits": 4})),
-            f"{short}_senseamp": build_senseamp(chip, 20e3, 100e-6, points=41),
+            f"{short}_senseamp": build_sense_amplifier(chip, 20e3, 100e-6, points=41),
             f"{short}_tile": build_tile(chip, g, codes, polarity="unipolar", r_feedback=40e3),
         }
     chip = preset("generic-1t1r")

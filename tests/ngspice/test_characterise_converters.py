@@ -8,7 +8,7 @@ import pytest
 from spicesim.characterise import Conditions, run_bench
 from spicesim.characterise.cell import cell_bench
 from spicesim.characterise.dac import dac_bench
-from spicesim.characterise.senseamp import senseamp_bench
+from spicesim.characterise.sense_amplifier import sense_amplifier_bench
 from spicesim.chip import PRESETS, preset
 from spicesim.errors import SpecError
 from spicesim.netlist.mismatch import read_mismatch, with_mismatch
@@ -27,7 +27,7 @@ def dac_sheet(chip):
 
 @pytest.fixture(scope="module")
 def senseamp_sheet(chip):
-    return run_bench(senseamp_bench(chip), chip, Conditions())
+    return run_bench(sense_amplifier_bench(chip), chip, Conditions())
 
 
 def test_the_dac_keeps_its_promises(chip, dac_sheet):
@@ -109,7 +109,7 @@ def test_the_senseamps_bandwidth_noise_and_loop_agree_with_each_other(chip, sens
 def test_a_designer_sees_what_more_bias_current_buys(chip, senseamp_sheet):
     """Twice the current: twice the power, and the bandwidth of a transconductance between its root and itself."""
     faster = chip.changed(sense_amplifier={"bias_current": 2 * chip.sense_amplifier.bias_current})
-    sheet = run_bench(senseamp_bench(faster), faster, Conditions())
+    sheet = run_bench(sense_amplifier_bench(faster), faster, Conditions())
     assert sheet.chip_hash != senseamp_sheet.chip_hash
     assert sheet["power"] / senseamp_sheet["power"] == pytest.approx(2, rel=0.1)
     assert 1.2 < sheet["bandwidth"] / senseamp_sheet["bandwidth"] < 2.1
@@ -119,7 +119,7 @@ def test_a_designer_sees_what_more_bias_current_buys(chip, senseamp_sheet):
 def test_a_planted_shift_of_the_input_pair_is_the_offset(chip):
     """Shifting the threshold of m2 alone by d moves the offset of the virtual ground by d."""
     sigma = read_mismatch(chip.process)[chip.process.nmos].sigma_threshold(10e-6, 0.6e-6, 2)
-    netlist = senseamp_bench(chip).netlists["sweep"]
+    netlist = sense_amplifier_bench(chip).netlists["sweep"]
 
     def offset(z):
         planted = with_mismatch(netlist, chip.process, lambda path: (z if path.endswith(".m2") else 0.0, 0.0))
@@ -129,13 +129,13 @@ def test_a_planted_shift_of_the_input_pair_is_the_offset(chip):
 
 
 def test_mismatch_spreads_the_offset_by_no_less_than_its_input_pair(chip):
-    sheet = run_bench(senseamp_bench(chip), chip, Conditions(samples=24, seed=2))
+    sheet = run_bench(sense_amplifier_bench(chip), chip, Conditions(samples=24, seed=2))
     pelgrom = read_mismatch(chip.process)[chip.process.nmos]
     pair = np.sqrt(2) * pelgrom.sigma_threshold(10e-6, 0.6e-6, 2)
     spread = sheet.entry("offset").spread
     assert spread.samples == 24
     assert pair * (1 - 3 / np.sqrt(46)) < spread.sigma < 2.2 * pair
-    again = run_bench(senseamp_bench(chip), chip, Conditions(samples=24, seed=2))
+    again = run_bench(sense_amplifier_bench(chip), chip, Conditions(samples=24, seed=2))
     assert again.entry("offset").spread == spread
 
 
@@ -166,4 +166,4 @@ def test_too_few_samples_are_refused(samples):
 
 def test_an_impossible_feedback_is_refused(chip):
     with pytest.raises(SpecError, match="positive"):
-        senseamp_bench(chip, -1.0)
+        sense_amplifier_bench(chip, -1.0)

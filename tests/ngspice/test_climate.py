@@ -12,7 +12,7 @@ from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.climate import calibrate_climate, check_climate, choose_temperatures
 from spicesim.cli.main import cli
 from spicesim.errors import CalibrationError, SpecError
-from spicesim.netlist.senseamp import build_senseamp
+from spicesim.netlist.sense_amplifier import build_sense_amplifier
 from spicesim.network import digits_network, load_digits
 from spicesim.report import write_calibration_report
 from spicesim.report.numbers import parts_per_million
@@ -65,7 +65,7 @@ def test_larger_tiles_at_temperatures_never_simulated_are_as_good(calibration, t
 def test_the_knees_of_amplifiers_move_with_the_climate(calibration, condition, r_feedback):
     """Five temperatures were 150 uV off at 60 C, and points spread by the nominal knees 73 uV at the slow corner."""
     at, own = calibration.at(**condition), calibration.senseamp(r_feedback)
-    netlist = build_senseamp(at.chip, r_feedback, own.i_limit, len(own.v_in))
+    netlist = build_sense_amplifier(at.chip, r_feedback, own.i_limit, len(own.v_in))
     (results,) = Campaign().run([netlist], "amplifier")
     v_in = results[0].vectors["v(sense)"].real - at.chip.sense_amplifier.v_reference
     assert np.abs(at.senseamp(r_feedback).v_in - v_in).max() <= 25e-6

@@ -16,7 +16,7 @@ from spicesim.netlist import (
     build_column,
     build_crossbar,
     build_dac,
-    build_senseamp,
+    build_sense_amplifier,
     build_tile,
     format_netlist,
 )
@@ -105,7 +105,7 @@ def test_bsim4_transistors(kind, bsim4, tmp_path):
         "column": lambda: build_column(bsim4, G[:, 0], V, 40e3),
         "crossbar": lambda: build_crossbar(bsim4, G, V, both_ends=True),
         "2t2r": lambda: build_crossbar(bsim4.changed(cell={"kind": "2t2r"}), np.repeat(G + 1e-6, 2, axis=1), V),
-        "senseamp": lambda: build_senseamp(bsim4, 20e3, 100e-6, points=41),
+        "senseamp": lambda: build_sense_amplifier(bsim4, 20e3, 100e-6, points=41),
         "dac": lambda: build_dac(bsim4),
         "loaded dac": lambda: build_dac(bsim4, i_limit=1e-4, load_points=3, code_step=5),
         "tile": lambda: build_tile(bsim4, G, CODES, polarity="bipolar", r_feedback=40e3),

@@ -14,7 +14,7 @@ from spicesim.netlist import (
     build_column,
     build_crossbar,
     build_dac,
-    build_senseamp,
+    build_sense_amplifier,
     build_tile,
 )
 from spicesim.netlist.cell import build_cell_samples
@@ -39,7 +39,7 @@ def all_netlists(chip):
         "cell": build_cell(chip, 30e-6),
         "column": build_column(chip, g[:, 0], [0.1, 0.0, 0.2], 20e3),
         "crossbar": build_crossbar(chip, g, [0.1, 0.0, 0.2]),
-        "senseamp": build_senseamp(chip, 20e3, 50e-6),
+        "senseamp": build_sense_amplifier(chip, 20e3, 50e-6),
         "dac": build_dac(chip),
         "tile": build_tile(chip, g, [0, 128, 255], polarity="unipolar", r_feedback=20e3),
     }
@@ -149,7 +149,7 @@ def test_the_dac_is_a_pyspice_subcircuit(chip):
 
 
 def test_the_sense_amplifier_turns_current_into_voltage(chip):
-    found = run(build_senseamp(chip, 20e3, 50e-6))
+    found = run(build_sense_amplifier(chip, 20e3, 50e-6))
     i = np.linspace(-50e-6, 50e-6, 201)
     reference = chip.sense_amplifier.v_reference
     gain, offset = np.polyfit(i, reference - found["v(out)"], 1)

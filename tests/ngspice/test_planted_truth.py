@@ -12,7 +12,7 @@ from spicesim.chip import preset
 from spicesim.crossbar import Crossbar
 from spicesim.netlist import build_crossbar
 from spicesim.netlist.netlist import Netlist
-from spicesim.netlist.senseamp import build_senseamp
+from spicesim.netlist.sense_amplifier import build_sense_amplifier
 from spicesim.sampling import run_all
 
 SEEDS = range(10)
@@ -97,7 +97,7 @@ def amplifiers():
     """Ten amplifiers at transistor level with hidden feedback resistors."""
     hidden = [float(np.random.default_rng(seed).uniform(8e3, 9e4)) for seed in SEEDS]
     chip = preset("generic-1t1r")
-    netlists = [build_senseamp(chip, r, 1.5 / r, 101) for r in hidden]
+    netlists = [build_sense_amplifier(chip, r, 1.5 / r, 101) for r in hidden]
     return list(zip(hidden, run_all(netlists), strict=True))
 
 

@@ -18,7 +18,7 @@ import spicesim
 from fuzz import calibrations, descriptions, networks
 from fuzz.verdict import find_verdict
 from spicesim.array_files import read_archive, read_array
-from spicesim.calibration.senseamp import linear_range
+from spicesim.calibration.sense_amplifier import linear_range
 from spicesim.chip import format_chip, load_chip, preset
 from spicesim.cli.main import run
 from spicesim.documents import read_json

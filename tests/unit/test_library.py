@@ -5,7 +5,7 @@ import pytest
 from spicesim.chip import Chip, load_chip, preset, save_chip
 from spicesim.errors import SpecError
 from spicesim.library import library_text, subcircuit_names
-from spicesim.netlist import build_dac, build_senseamp, build_tile
+from spicesim.netlist import build_dac, build_sense_amplifier, build_tile
 from spicesim.netlist.subcircuits import split_subcircuits
 
 CHIP = preset("generic-1t1r")
@@ -24,7 +24,7 @@ def own(folder, **texts):
 def test_every_netlist_that_calls_a_block_takes_the_own_one(tmp_path):
     chip = own(tmp_path, opamp=STARVED)
     netlists = [
-        build_senseamp(chip, 20e3, 1e-4),
+        build_sense_amplifier(chip, 20e3, 1e-4),
         build_dac(chip),
         build_tile(chip, [[1e-5]], [3], polarity="unipolar", r_feedback=20e3),
     ]
@@ -35,7 +35,7 @@ def test_every_netlist_that_calls_a_block_takes_the_own_one(tmp_path):
 
 def test_transistors_of_an_own_block_are_those_of_the_process(tmp_path):
     chip = own(tmp_path, opamp=STARVED).changed(process=preset("gf180-1t1r").process.model_dump())
-    blocks, _ = split_subcircuits(build_senseamp(chip, 20e3, 1e-4).body)
+    blocks, _ = split_subcircuits(build_sense_amplifier(chip, 20e3, 1e-4).body)
     assert any(line.startswith("m5 ") and "nfet_03v3" in line for line in blocks["opamp"].lines)
 
 
@@ -70,7 +70,7 @@ def test_a_description_names_the_folder_from_where_it_lies_itself(tmp_path, monk
 def test_parameters_may_be_added_and_lines_continued(tmp_path):
     text = SHIPPED.replace(" cc=0.4p rz=1k", "\n+ cc = 0.4p rz = 1k $ as drawn\n+ extra=3")
     assert text != SHIPPED
-    assert "extra=3" in build_senseamp(own(tmp_path, opamp=text), 20e3, 1e-4).format()
+    assert "extra=3" in build_sense_amplifier(own(tmp_path, opamp=text), 20e3, 1e-4).format()
     cell = library_text("cell_1t1r.cir").replace(" w=2u l=0.28u\nxd", "\n+ w=2u l=0.28u\nxd")
     chip = own(tmp_path / "cell", cell_1t1r=cell)
     assert cell != library_text("cell_1t1r.cir")
@@ -132,7 +132,7 @@ def test_text_that_is_no_text_is_refused(tmp_path):
 def test_transistors_beyond_the_models_are_named_with_a_remedy(tmp_path, old, new, said):
     chip = own(tmp_path, opamp=SHIPPED.replace(old, new, 1))
     for build in (
-        lambda: build_senseamp(chip, 20e3, 1e-4),
+        lambda: build_sense_amplifier(chip, 20e3, 1e-4),
         lambda: build_tile(chip, [[1e-5]], [3], polarity="unipolar", r_feedback=2e4),
     ):
         with pytest.raises(SpecError, match=said) as caught:
@@ -154,4 +154,4 @@ def test_sizes_that_an_instance_gives_count_and_not_the_defaults():
 def test_transistors_that_are_subcircuits_are_checked_too():
     process = {"call": "X", "nmos": "fet_n", "pmos": "fet_p", "max_width": 30e-6}
     with pytest.raises(SpecError, match=r"xm\d+ of opamp is 40 um wide"):
-        build_senseamp(CHIP.changed(process=process), 20e3, 1e-4)
+        build_sense_amplifier(CHIP.changed(process=process), 20e3, 1e-4)

@@ -12,7 +12,7 @@ from spicesim.chip import ModelFile, preset
 from spicesim.cli.tables import format_mismatch
 from spicesim.draws import ChipDraw
 from spicesim.errors import SpecError
-from spicesim.netlist import build_dac, build_senseamp
+from spicesim.netlist import build_dac, build_sense_amplifier
 from spicesim.netlist.mismatch import drawn_devices, read_mismatch, same_device, with_mismatch
 
 
@@ -61,15 +61,15 @@ def test_a_transistors_shift_does_not_depend_on_what_else_is_there(name):
 
 def test_without_draws_away_from_zero_nothing_changes():
     chip = preset("generic-1t1r")
-    body = with_mismatch(build_senseamp(chip, 20e3, 1e-5), chip.process, lambda path: (0.0, 0.0)).body
+    body = with_mismatch(build_sense_amplifier(chip, 20e3, 1e-5), chip.process, lambda path: (0.0, 0.0)).body
     assert "vshift_m1 inn gate_m1 {0.0/sqrt(" in body
 
 
 def test_devices_that_are_drawn_have_names():
     chip = preset("generic-1t1r")
-    found = drawn_devices(build_senseamp(chip, 20e3, 1e-5), chip.process)
+    found = drawn_devices(build_sense_amplifier(chip, 20e3, 1e-5), chip.process)
     assert sorted(found) == sorted(f"xsenseamp.xa.m{k}" for k in (*range(1, 6), *range(6, 21)))
-    more = drawn_devices(build_senseamp(chip, 20e3, 1e-5), chip.process, resistors=0.01)
+    more = drawn_devices(build_sense_amplifier(chip, 20e3, 1e-5), chip.process, resistors=0.01)
     assert set(more) - set(found) == {"xsenseamp.rf", "xsenseamp.xa.r1", "xsenseamp.xa.r2"}
 
 

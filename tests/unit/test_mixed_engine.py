@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from spicesim.cli.engines import mix_engines
 
 from spicesim.chip import preset
-from spicesim.cli.engines import mix_engines
 from spicesim.device_presets import device_preset
 from spicesim.engine import DeviceEngine, IdealEngine, IdealTile
 from spicesim.errors import NetworkError, SpecError

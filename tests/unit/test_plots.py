@@ -21,8 +21,8 @@ from spicesim.plots import (
     plot_layer_snr,
     plot_parity,
     plot_residuals,
-    plot_senseamp_input,
-    plot_senseamp_output,
+    plot_sense_amplifier_input,
+    plot_sense_amplifier_output,
     plot_virtual_ground,
 )
 from spicesim.plots.figure import prefixed
@@ -42,8 +42,8 @@ def block_figures(calibration):
     return {
         "dac": plot_dac(calibration.dacs, calibration.chip.dac.v_span),
         "load": plot_dac_load(calibration.dacs["bipolar"], held["DAC output, bipolar"]),
-        "output": plot_senseamp_output(calibration.senseamps, output),
-        "input": plot_senseamp_input(calibration.senseamps, sense),
+        "output": plot_sense_amplifier_output(calibration.senseamps, output),
+        "input": plot_sense_amplifier_input(calibration.senseamps, sense),
         "ground": plot_virtual_ground(calibration.senseamps, sense),
         "cell": plot_cell(calibration.cell, held["cell current"]),
         "nonlinearity": plot_cell_nonlinearity(calibration.cell, held["cell current"]),

@@ -9,16 +9,23 @@ from pydantic import model_validator
 
 from spicesim.behavioural.arrays import Floats, Model
 from spicesim.behavioural.parameter import Parameter
-from spicesim.behavioural.senseamp import SenseAmplifierModel
+from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.calibration.block import BlockPlan, Judged
 from spicesim.calibration.heldout import HeldOut
 from spicesim.chip import Chip
 from spicesim.errors import CalibrationError
 from spicesim.netlist.netlist import Netlist
-from spicesim.netlist.senseamp import build_senseamp
+from spicesim.netlist.sense_amplifier import build_sense_amplifier
 from spicesim.ngspice.outcome import Results
 
-__all__ = ["CurrentSweep", "SenseAmplifierPlan", "fit_senseamp", "linear_range", "named_parameters", "plan_senseamp"]
+__all__ = [
+    "CurrentSweep",
+    "SenseAmplifierPlan",
+    "fit_sense_amplifier",
+    "linear_range",
+    "named_parameters",
+    "plan_sense_amplifier",
+]
 
 _LINEAR = 1e-3
 """Departure from a straight line that ends the linear range, as a fraction of the swing."""
@@ -82,15 +89,15 @@ class SenseAmplifierPlan(BlockPlan):
     def netlists(self, chip: Chip) -> list[Netlist]:
         """Build the simulations: of the tables, of validation, of the test."""
         sweeps = (self.table, self.validation, self.test)
-        return [build_senseamp(chip, self.r_feedback, sweep.i_limit, sweep.points) for sweep in sweeps]
+        return [build_sense_amplifier(chip, self.r_feedback, sweep.i_limit, sweep.points) for sweep in sweeps]
 
     def probe(self, chip: Chip, points: int) -> Netlist:
         """Build a small simulation of the same kind, to measure what a point costs."""
-        return build_senseamp(chip, self.r_feedback, self.table.i_limit, 2 * (points // 2) + 1)
+        return build_sense_amplifier(chip, self.r_feedback, self.table.i_limit, 2 * (points // 2) + 1)
 
     def fit(self, chip: Chip, results: Sequence[Results]) -> Judged:
         """Fit the model to the results of the netlists."""
-        return fit_senseamp(chip, self, results)
+        return fit_sense_amplifier(chip, self, results)
 
     def refined(self, judged: Judged) -> Self:
         """Halve the steps of the tables, which are uniform because a solver must find its place in them at once."""
@@ -98,7 +105,7 @@ class SenseAmplifierPlan(BlockPlan):
         return self.model_copy(update={"table": table})
 
 
-def plan_senseamp(chip: Chip, r_feedback: float) -> SenseAmplifierPlan:
+def plan_sense_amplifier(chip: Chip, r_feedback: float) -> SenseAmplifierPlan:
     """Plan the sweeps of one amplifier.
 
     Current reaches what a saturated output lets through when the word lines pull the input by the DAC's span.
@@ -116,7 +123,7 @@ def plan_senseamp(chip: Chip, r_feedback: float) -> SenseAmplifierPlan:
     )
 
 
-def fit_senseamp(chip: Chip, plan: SenseAmplifierPlan, results: Sequence[Results]) -> Judged:
+def fit_sense_amplifier(chip: Chip, plan: SenseAmplifierPlan, results: Sequence[Results]) -> Judged:
     """Build the amplifier's tables and fit its named parameters.
 
     Returns

@@ -15,11 +15,11 @@ from spicesim.chip import Chip
 from spicesim.errors import SpecError, ValidityError
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.noise import build_noise
-from spicesim.netlist.senseamp import build_senseamp, senseamp_blocks, senseamp_line, supplies
+from spicesim.netlist.sense_amplifier import amplifier_blocks, amplifier_line, build_sense_amplifier, supplies
 from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si, spice_number
 
-__all__ = ["Column", "build_loop", "find_columns", "senseamp_bench"]
+__all__ = ["Column", "build_loop", "find_columns", "sense_amplifier_bench"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -75,12 +75,12 @@ def _driven(chip: Chip, r_feedback: float, source: str, analysis: str, probes: l
         f"rcolumn sense vref {spice_number(column.resistance)}",
         f"ccolumn sense 0 {spice_number(column.capacitance)}",
         f"iin 0 sense {source}",
-        senseamp_line(chip, "senseamp", "sense", "out", r_feedback),
+        amplifier_line(chip, "senseamp", "sense", "out", r_feedback),
     ]
     return build_netlist(
         chip,
         f"transimpedance amplifier, {r_feedback:g} ohm, {analysis.split()[0]}",
-        [*senseamp_blocks(chip), supplies(chip), "\n".join(circuit)],
+        [*amplifier_blocks(chip), supplies(chip), "\n".join(circuit)],
         probes,
         notes=["A sense amplifier below a column of cells."],
         analyses=[analysis],
@@ -119,7 +119,7 @@ def build_loop(chip: Chip, r_feedback: float, column: Column | None = None) -> N
     return build_netlist(
         chip,
         f"loop gain of the transimpedance amplifier, {r_feedback:g} ohm",
-        [senseamp_blocks(chip)[0], supplies(chip), "\n".join(lines)],
+        [amplifier_blocks(chip)[0], supplies(chip), "\n".join(lines)],
         ["frequency", "v(x_v)", "v(y_v)", "i(vforward)", "i(vback)"],
         notes=["Loop gain by double injection: T = (Tv Ti - 1)/(Tv + Ti + 2)."],
         analyses=[".ac dec 40 1k 10g"],
@@ -147,7 +147,7 @@ def _linear_range(i: Floats, v_out: Floats) -> tuple[float, float, float]:
     return float(slope[middle]), float(v_out[last]), float(v_out[first])
 
 
-def senseamp_bench(chip: Chip, r_feedback: float | None = None, c_line: float | None = None) -> Bench:
+def sense_amplifier_bench(chip: Chip, r_feedback: float | None = None, c_line: float | None = None) -> Bench:
     """Build the testbench of the transimpedance amplifier.
 
     Parameters
@@ -170,7 +170,7 @@ def senseamp_bench(chip: Chip, r_feedback: float | None = None, c_line: float | 
     half = columns["half"]
     ac = _driven(chip, rf, "dc 0 ac 1", ".ac dec 40 1k 10g", ["frequency", "v(out)", "v(sense)"], half)
     netlists = {
-        "sweep": build_senseamp(chip, rf, limit, points=401),
+        "sweep": build_sense_amplifier(chip, rf, limit, points=401),
         "ac": ac,
         "loop": build_loop(chip, rf, half),
         "noise": build_noise(dataclasses.replace(ac, title=f"noise of the amplifier, {rf:g} ohm"), "out", "iin"),

@@ -5,15 +5,15 @@ from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.process import block_text
 from spicesim.units import spice_number
 
-__all__ = ["build_senseamp", "senseamp_blocks", "senseamp_line", "supplies"]
+__all__ = ["amplifier_blocks", "amplifier_line", "build_sense_amplifier", "supplies"]
 
 
-def senseamp_blocks(chip: Chip) -> list[str]:
-    """Return the subcircuits that :func:`senseamp_line` calls."""
+def amplifier_blocks(chip: Chip) -> list[str]:
+    """Return the subcircuits that :func:`amplifier_line` calls."""
     return [block_text("opamp", chip), block_text("tia", chip)]
 
 
-def senseamp_line(chip: Chip, name: str, node_in: str, node_out: str, r_feedback: float) -> str:
+def amplifier_line(chip: Chip, name: str, node_in: str, node_out: str, r_feedback: float) -> str:
     """Format the instance of one amplifier."""
     amplifier = chip.sense_amplifier
     return (
@@ -32,7 +32,7 @@ def supplies(chip: Chip) -> str:
     )
 
 
-def build_senseamp(chip: Chip, r_feedback: float, i_limit: float, points: int = 201) -> Netlist:
+def build_sense_amplifier(chip: Chip, r_feedback: float, i_limit: float, points: int = 201) -> Netlist:
     """Build a testbench that sweeps the current into one sense amplifier.
 
     Parameters
@@ -51,7 +51,7 @@ def build_senseamp(chip: Chip, r_feedback: float, i_limit: float, points: int = 
         [
             "* a current into the virtual ground, swept",
             "iin 0 sense 0",
-            senseamp_line(chip, "senseamp", "sense", "out", r_feedback),
+            amplifier_line(chip, "senseamp", "sense", "out", r_feedback),
         ]
     )
     reference = chip.sense_amplifier.v_reference
@@ -59,7 +59,7 @@ def build_senseamp(chip: Chip, r_feedback: float, i_limit: float, points: int = 
     return build_netlist(
         chip,
         f"transimpedance amplifier, {r_feedback:g} ohm",
-        [*senseamp_blocks(chip), supplies(chip), circuit],
+        [*amplifier_blocks(chip), supplies(chip), circuit],
         ["v(sense)", "v(out)", "v(vref)", "i(vdd)"],
         notes=["Input and output voltage of the sense amplifier against the current into it."],
         analyses=[
