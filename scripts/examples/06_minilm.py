@@ -17,7 +17,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 import spicesim
-from spicesim.device_presets import device_preset
+from spicesim.devices.presets import device_preset
 from spicesim.engine import DeviceEngine, FastEngine
 
 TOLERANCE = 3e-3

@@ -32,9 +32,9 @@ from spicesim.calibration.sense_amplifier import named_parameters
 from spicesim.calibration.verdict import Verdict
 from spicesim.chip import Chip
 from spicesim.coding import POLARITIES, AdcRange, Polarity
-from spicesim.documents import read_json, validate
 from spicesim.errors import CalibrationError, quote
 from spicesim.files import write_text
+from spicesim.files.documents import read_json, validate
 from spicesim.metrics import largest
 
 __all__ = ["Calibration", "TileCheck", "load_calibration"]

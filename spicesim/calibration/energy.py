@@ -7,10 +7,10 @@ import numpy as np
 
 from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.energy import AdcEnergy, AmplifierEnergy, DacEnergy, EnergyModel
-from spicesim.blocks import SarAdc
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.chip import Chip
+from spicesim.chip.blocks import SarAdc
 from spicesim.coding import POLARITIES, Polarity
 from spicesim.netlist.dac import build_dac
 from spicesim.netlist.netlist import Netlist

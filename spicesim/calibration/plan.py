@@ -15,8 +15,8 @@ from spicesim.calibration.sense_amplifier import SenseAmplifierPlan, plan_sense_
 from spicesim.calibration.verdict import DEFAULT_ERROR, QUICK_ERROR
 from spicesim.chip import Chip
 from spicesim.coding import POLARITIES, Polarity
-from spicesim.documents import read_json, validate
 from spicesim.files import write_text
+from spicesim.files.documents import read_json, validate
 
 __all__ = ["DesignSummary", "Plan", "PlanSummary", "Round", "TilePlan", "load_plan", "plan_calibration", "summarise"]
 

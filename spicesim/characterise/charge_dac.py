@@ -6,12 +6,12 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.blocks import ChargeDac
 from spicesim.characterise.bench import Bench, Measurement, waves
 from spicesim.characterise.linearity import Linearity, linearity_panel, measure_linearity
 from spicesim.characterise.sheet import draw_panels, entry
 from spicesim.characterise.waveform import integral, settling_time
 from spicesim.chip import Chip
+from spicesim.chip.blocks import ChargeDac
 from spicesim.netlist.charge_dac import build_charge_dac
 from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si

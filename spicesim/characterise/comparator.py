@@ -6,11 +6,11 @@ from functools import cache, partial
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.blocks import Comparator
 from spicesim.characterise.bench import Bench, Conditions, Measurement, waves
 from spicesim.characterise.sheet import Panel, Spread, draw_panels, entry
 from spicesim.characterise.waveform import crossing, integral
 from spicesim.chip import Chip
+from spicesim.chip.blocks import Comparator
 from spicesim.draws import ChipDraw
 from spicesim.errors import ValidityError
 from spicesim.netlist.comparator import Clock, build_comparators

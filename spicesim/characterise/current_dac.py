@@ -6,13 +6,13 @@ from functools import cache, partial
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.blocks import CurrentDac
 from spicesim.characterise.bench import Bench, Measurement, waves
 from spicesim.characterise.linearity import Linearity, linearity_panel, measure_linearity
 from spicesim.characterise.sheet import Panel, draw_panels, entry
 from spicesim.characterise.steps import Step
 from spicesim.characterise.waveform import crossing, excursion, settling_time
 from spicesim.chip import Chip
+from spicesim.chip.blocks import CurrentDac
 from spicesim.netlist.current_dac import build_current_dac, build_current_dac_step
 from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si

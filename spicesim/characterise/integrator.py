@@ -6,11 +6,11 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.blocks import Integrator
 from spicesim.characterise.bench import Bench, Measurement, waves
 from spicesim.characterise.sheet import Panel, draw_panels, entry
 from spicesim.characterise.waveform import phase_margin, settling_time, unity_frequency
 from spicesim.chip import Chip
+from spicesim.chip.blocks import Integrator
 from spicesim.netlist.integrator import Window, build_integrators, build_ota_response
 from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si

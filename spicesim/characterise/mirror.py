@@ -6,12 +6,12 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.blocks import Mirror
 from spicesim.characterise.bench import Bench, Measurement, waves
 from spicesim.characterise.sheet import Panel, draw_panels, entry
 from spicesim.characterise.steps import Step
 from spicesim.characterise.waveform import crossing, settling_time
 from spicesim.chip import Chip
+from spicesim.chip.blocks import Mirror
 from spicesim.netlist.mirror import build_mirror, build_mirror_step
 from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si

@@ -6,11 +6,11 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.blocks import SarAdc
 from spicesim.characterise.bench import Bench, Conditions, Measurement, waves
 from spicesim.characterise.linearity import Linearity, linearity_panel, measure_linearity
 from spicesim.characterise.sheet import Panel, draw_panels, entry
 from spicesim.chip import Chip
+from spicesim.chip.blocks import SarAdc
 from spicesim.errors import SpecError, ValidityError
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.sar_adc import build_sar_adc

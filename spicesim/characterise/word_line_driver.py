@@ -6,11 +6,11 @@ from functools import cache, partial
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.blocks import WordLineDriver
 from spicesim.characterise.bench import Bench, Measurement, waves
 from spicesim.characterise.sheet import Panel, draw_panels, entry
 from spicesim.characterise.waveform import crossing, integral
 from spicesim.chip import Chip
+from spicesim.chip.blocks import WordLineDriver
 from spicesim.netlist.word_line_driver import build_word_line_driver, build_word_line_driver_load
 from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si

@@ -4,7 +4,6 @@ import math
 
 import click
 
-from spicesim.array_files import read_array
 from spicesim.behavioural.parameter import Parameter
 from spicesim.calibration.fit import Fit
 from spicesim.calibration.silicon import SiliconFit, fit_measurements, read_measurements
@@ -13,6 +12,7 @@ from spicesim.cells import Cell, Sinh
 from spicesim.cli.options import open_calibration
 from spicesim.cli.tables import format_table
 from spicesim.files import write_text
+from spicesim.files.arrays import read_array
 from spicesim.units import parse_quantity
 
 __all__ = ["fit", "format_fits"]

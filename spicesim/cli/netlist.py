@@ -8,8 +8,8 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.array_files import read_array
 from spicesim.chip import Chip
+from spicesim.chip.library import library_names, library_path, library_text
 from spicesim.cli.netlist_blocks import BlockGroup, block_commands
 from spicesim.cli.netlist_file import file_options, finish
 from spicesim.cli.netlist_network import network
@@ -17,7 +17,7 @@ from spicesim.cli.options import open_calibration, open_chip
 from spicesim.coding import POLARITIES, Polarity
 from spicesim.errors import SpecError
 from spicesim.files import write_bytes
-from spicesim.library import library_names, library_path, library_text
+from spicesim.files.arrays import read_array
 from spicesim.netlist import (
     ARRANGEMENTS,
     Arrangement,

@@ -3,11 +3,11 @@
 import click
 import numpy as np
 
-from spicesim.array_files import read_array
 from spicesim.cli.netlist_file import dialect_option, finish, output_option
 from spicesim.cli.options import open_calibration
 from spicesim.engine import NgspiceEngine
 from spicesim.errors import SpecError
+from spicesim.files.arrays import read_array
 from spicesim.network import compile_network
 from spicesim.network.dataset import load_dataset
 

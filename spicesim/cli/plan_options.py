@@ -6,9 +6,9 @@ from typing import Any, Literal, get_args, get_origin
 
 import click
 
+from spicesim.chip.section import Section
 from spicesim.errors import SpecError
 from spicesim.experiment.plan import MappingPlan, RunPlan, load_plan, make_plan
-from spicesim.section import Section
 
 __all__ = ["mapping_options", "plan_options"]
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from spicesim.calibration.calibration import Calibration
 from spicesim.coding import AdcRange
-from spicesim.device_presets import DEVICES, device_preset
 from spicesim.devices import DeviceModel
+from spicesim.devices.presets import DEVICES, device_preset
 from spicesim.engine import DeviceEngine, Engine, ExactEngine, IdealEngine, MixedEngine, NoisyEngine
 from spicesim.engine.choice import build_engine
 from spicesim.engine.noisy import T_PRODUCT

@@ -6,13 +6,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from spicesim.chip import CORNERS
-from spicesim.device_presets import DEVICES
-from spicesim.documents import read_json, read_toml, validate
+from spicesim.chip.section import Positive, Section
+from spicesim.devices.presets import DEVICES
 from spicesim.experiment.own_code import is_own, require_trusted
+from spicesim.files.documents import read_json, read_toml, validate
 from spicesim.mapping import MappingOptions, Signs, WeightScale
 from spicesim.network.options import CompileOptions
 from spicesim.network.ranges import AdcFit, InputScale
-from spicesim.section import Positive, Section
 from spicesim.units import parse_time
 
 __all__ = ["ENGINES", "MappingPlan", "RunPlan", "load_plan"]

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from spicesim.chip import load_chip
-from spicesim.documents import read_json
 from spicesim.errors import SpecError
 from spicesim.experiment.own_code import require_trusted
 from spicesim.experiment.plan import make_plan
 from spicesim.experiment.run import Run, Subject, run_subject
+from spicesim.files.documents import read_json
 from spicesim.network.uncalibrated import UncalibratedChip
 from spicesim.ngspice.batch import BatchSimulator
 

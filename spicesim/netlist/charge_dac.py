@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.blocks import ChargeDac
 from spicesim.chip import Chip
+from spicesim.chip.blocks import ChargeDac
 from spicesim.errors import SpecError
 from spicesim.netlist.drawing import draw_charge_dac
 from spicesim.netlist.netlist import Netlist, build_netlist

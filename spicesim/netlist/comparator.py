@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.blocks import Comparator
 from spicesim.chip import Chip
+from spicesim.chip.blocks import Comparator
 from spicesim.errors import SpecError
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.process import block_text

@@ -1,7 +1,7 @@
 """The current-steering DAC of any resolution, and testbenches of it."""
 
-from spicesim.blocks import CurrentDac
 from spicesim.chip import Chip
+from spicesim.chip.blocks import CurrentDac
 from spicesim.errors import SpecError
 from spicesim.netlist.drawing import draw_current_dac
 from spicesim.netlist.netlist import Netlist, build_netlist

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from spicesim.blocks import Mirror
 from spicesim.chip import Chip
+from spicesim.chip.blocks import Mirror
 from spicesim.errors import SpecError
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.process import block_text

@@ -11,8 +11,8 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 from spicesim.chip import Process
+from spicesim.chip.library import library_path
 from spicesim.errors import SpecError
-from spicesim.library import library_path
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.subcircuits import individual_subcircuits
 from spicesim.units import parse_quantity, spice_number

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from spicesim.chip import Chip
+from spicesim.chip.process import Kit
 from spicesim.errors import SpecError
 from spicesim.files import write_text
 from spicesim.gate import (
@@ -20,7 +21,6 @@ from spicesim.gate import (
 from spicesim.netlist.folding import fold_text
 from spicesim.netlist.process import model_files, model_section, start_up_lines
 from spicesim.netlist.sizes import require_sizes
-from spicesim.process import Kit
 from spicesim.units import spice_number
 
 __all__ = ["PLOT_NAMES", "RUN_COMMAND", "Netlist", "build_netlist"]

@@ -9,8 +9,8 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.blocks import SarAdc
 from spicesim.chip import Chip
+from spicesim.chip.blocks import SarAdc
 from spicesim.errors import SpecError
 from spicesim.netlist.charge_dac import charge_dac_blocks, charge_references, step_source
 from spicesim.netlist.comparator import comparator_blocks, comparator_line

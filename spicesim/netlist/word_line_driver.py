@@ -1,7 +1,7 @@
 """The word-line driver for pulses, and a testbench that pulses a row."""
 
-from spicesim.blocks import WordLineDriver
 from spicesim.chip import Chip
+from spicesim.chip.blocks import WordLineDriver
 from spicesim.errors import SpecError
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.process import block_text

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy.typing as npt
 
-from spicesim.array_files import read_archive
 from spicesim.errors import NetworkError, quote
+from spicesim.files.arrays import read_archive
 
 __all__ = ["Dataset", "load_dataset"]
 

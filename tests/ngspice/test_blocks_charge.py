@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from spicesim.blocks import ChargeDac, SarAdc
 from spicesim.characterise import Conditions, run_bench
 from spicesim.characterise.charge_dac import charge_dac_bench
 from spicesim.characterise.sar_adc import effective_bits, find_transitions, read_codes, sar_adc_bench
 from spicesim.chip import PRESETS, preset
+from spicesim.chip.blocks import ChargeDac, SarAdc
 from spicesim.errors import SpecError
 from spicesim.netlist.charge_dac import build_charge_dac
 from spicesim.netlist.sar_adc import build_sar_adc

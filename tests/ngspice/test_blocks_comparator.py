@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from spicesim.blocks import Comparator
 from spicesim.characterise import Conditions, run_bench
 from spicesim.characterise.comparator import comparator_bench, find_offsets, sample_draws
 from spicesim.chip import PRESETS, preset
+from spicesim.chip.blocks import Comparator
 from spicesim.draws import ChipDraw
 from spicesim.errors import SpecError, ValidityError
 from spicesim.netlist.comparator import Clock, build_comparators

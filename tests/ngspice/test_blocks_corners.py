@@ -8,10 +8,10 @@ import os
 import numpy as np
 import pytest
 
-from spicesim.blocks import ChargeDac, SarAdc
 from spicesim.characterise import BLOCKS, Conditions
 from spicesim.characterise.sar_adc import sar_adc_bench
 from spicesim.chip import CORNERS, PRESETS, preset
+from spicesim.chip.blocks import ChargeDac, SarAdc
 from spicesim.errors import SpecError
 
 TEMPERATURES = (-40, 27, 125)

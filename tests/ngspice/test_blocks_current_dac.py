@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from spicesim.blocks import CurrentDac
 from spicesim.characterise import Conditions, run_bench
 from spicesim.characterise.current_dac import current_dac_bench
 from spicesim.chip import PRESETS, preset
+from spicesim.chip.blocks import CurrentDac
 from spicesim.errors import SpecError
 from spicesim.netlist.current_dac import build_current_dac
 from spicesim.netlist.mismatch import read_mismatch, with_mismatch

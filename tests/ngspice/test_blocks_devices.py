@@ -8,8 +8,8 @@ from spicesim.characterise import Conditions, run_bench
 from spicesim.characterise.devices import differential_bench, pcm_bench, selector_bench
 from spicesim.characterise.writes import ecram_bench, pcm_state_bench, rram_gap_bench
 from spicesim.chip import PRESETS, preset
+from spicesim.chip.library import library_text
 from spicesim.errors import SpecError
-from spicesim.library import library_text
 from spicesim.netlist.devices import (
     STATIC_DEVICES,
     build_device_pulses,

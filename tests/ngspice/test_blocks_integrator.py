@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from spicesim.blocks import Integrator
 from spicesim.characterise import Conditions, run_bench
 from spicesim.characterise.integrator import integrator_bench
 from spicesim.chip import PRESETS, preset
+from spicesim.chip.blocks import Integrator
 from spicesim.errors import SpecError
 from spicesim.netlist.integrator import Window, build_integrators
 from spicesim.ngspice.batch import BatchSimulator

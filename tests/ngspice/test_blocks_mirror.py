@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from spicesim.blocks import Mirror
 from spicesim.characterise import Conditions, run_bench
 from spicesim.characterise.mirror import mirror_bench
 from spicesim.chip import PRESETS, preset
+from spicesim.chip.blocks import Mirror
 from spicesim.errors import SpecError
 from spicesim.netlist.mirror import build_mirror, build_mirror_step
 from spicesim.netlist.mismatch import read_mismatch, with_mismatch

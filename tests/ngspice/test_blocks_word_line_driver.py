@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from spicesim.blocks import WordLineDriver
 from spicesim.characterise import Conditions, run_bench
 from spicesim.characterise.waveform import crossing
 from spicesim.characterise.word_line_driver import word_line_driver_bench
 from spicesim.chip import PRESETS, preset
+from spicesim.chip.blocks import WordLineDriver
 from spicesim.errors import SpecError
 from spicesim.netlist.word_line_driver import build_word_line_driver
 from spicesim.ngspice.batch import BatchSimulator

@@ -18,8 +18,6 @@ import numpy as np
 import pytest
 from joblib.externals.loky import reusable_executor
 
-from spicesim import sampling
-from spicesim.cache import DAMAGES, entry_path, keep
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.calibration import load_calibration
 from spicesim.chip import preset, save_chip
@@ -29,6 +27,8 @@ from spicesim.ngspice.batch import BatchSimulator
 from spicesim.ngspice.outcome import Results
 from spicesim.ngspice.rawfile import Plot, read_raw
 from spicesim.sampling import cache_folder, find_kept, netlist_hash, run_all, run_each, use_scheduler
+from spicesim.sampling import run as sampling
+from spicesim.sampling.cache import DAMAGES, entry_path, keep
 
 WRONG = Netlist(title="wrong", body="v1 a 0 1\nx1 a b missing\nr1 b 0 1", probes=("v(b)",))
 

@@ -6,8 +6,8 @@ import pytest
 from spicesim.calibration.cell import plan_cell
 from spicesim.characterise import BLOCKS
 from spicesim.chip import preset
+from spicesim.chip.library import library_text
 from spicesim.errors import SpecError
-from spicesim.library import library_text
 from spicesim.netlist import build_cell, build_crossbar, read_conductances
 from spicesim.ngspice.batch import BatchSimulator
 from spicesim.sampling import run_all

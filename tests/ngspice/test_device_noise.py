@@ -7,8 +7,8 @@ import pytest
 
 from spicesim.calibration.noise import integrate_noise
 from spicesim.chip import preset
+from spicesim.chip.library import library_text
 from spicesim.draws import ChipDraw
-from spicesim.library import library_text
 from spicesim.netlist.devices import build_device_sweep
 from spicesim.netlist.mismatch import with_mismatch
 from spicesim.netlist.netlist import Netlist

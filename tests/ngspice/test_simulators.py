@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spicesim.chip.library import library_text
 from spicesim.errors import (
     MissingDependencyError,
     SimulationConvergenceError,
@@ -19,7 +20,6 @@ from spicesim.errors import (
     SpecError,
     StorageError,
 )
-from spicesim.library import library_text
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.aids import AIDS, climb
 from spicesim.ngspice.batch import BatchSimulator, find_ngspice, ngspice_version, tie_to_parent

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from spicesim.chip import load_chip, preset, save_chip
+from spicesim.chip.library import library_path
 from spicesim.errors import MissingDependencyError
-from spicesim.library import library_path
 from spicesim.netlist import build_cell, build_crossbar, build_tile
 from spicesim.ngspice.batch import BatchSimulator
 

@@ -10,8 +10,8 @@ from spicesim.behavioural.mismatch import DacMismatch, MismatchModel, Response, 
 from spicesim.behavioural.noise import AmplifierNoise, NoiseModel
 from spicesim.cli.tables import format_budget
 from spicesim.coding import dac_voltages
-from spicesim.device_presets import DEVICES
 from spicesim.devices import TileDevices
+from spicesim.devices.presets import DEVICES
 from spicesim.engine import ExactEngine, Tile
 from spicesim.errors import CalibrationError, SpecError
 from spicesim.experiment.ablation import CIRCUIT, SOURCES, ablate_calibration, ablate_device, device_sources

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from spicesim.blocks import BlockSizes
 from spicesim.characterise import BLOCKS, WORDS, find_block
 from spicesim.chip import Chip, preset
+from spicesim.chip.blocks import BlockSizes
+from spicesim.chip.library import library_names, library_text
 from spicesim.cli.netlist import netlist
-from spicesim.library import library_names, library_text
 from spicesim.netlist.subcircuits import join_lines
 
 BLOCK_FILES = [name for name in library_names() if not name.startswith("generic_")]

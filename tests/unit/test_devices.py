@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from spicesim.device_presets import DEVICES, device_preset
 from spicesim.devices import DeviceModel, PulsedWrite, TileDevices
+from spicesim.devices.presets import DEVICES, device_preset
 from spicesim.errors import SpecError
 
 SHAPE = (400, 250)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from spicesim.chip import Chip, preset
-from spicesim.device_presets import device_preset
 from spicesim.devices import DeviceModel
+from spicesim.devices.presets import device_preset
 from spicesim.engine import DeviceEngine, IdealEngine, Tile
 from spicesim.errors import SpecError
 from spicesim.experiment.plan import RunPlan

@@ -17,12 +17,12 @@ import pytest
 import spicesim
 from fuzz import calibrations, descriptions, networks
 from fuzz.verdict import find_verdict
-from spicesim.array_files import read_archive, read_array
 from spicesim.calibration.sense_amplifier import linear_range
 from spicesim.chip import format_chip, load_chip, preset
 from spicesim.cli.main import run
-from spicesim.documents import read_json
 from spicesim.errors import CalibrationError, MissingDependencyError, NetworkError, SpecError, quote
+from spicesim.files.arrays import read_archive, read_array
+from spicesim.files.documents import read_json
 from spicesim.network.dataset import load_dataset
 from spicesim.ngspice import batch
 

@@ -19,9 +19,9 @@ import tomlkit
 
 from spicesim.calibration.plan import plan_calibration
 from spicesim.chip import format_chip, preset
+from spicesim.chip.library import library_text
 from spicesim.cli.main import main
 from spicesim.errors import SpecError
-from spicesim.library import library_text
 from spicesim.netlist.expression import evaluate_expression
 from spicesim.plots import figure_svg, plot_layer_snr, plot_shares, plot_tile_map
 from spicesim.report import write_calibration_report

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from spicesim.chip import preset
-from spicesim.library import library_names, library_text
+from spicesim.chip.library import library_names, library_text
 from spicesim.netlist.process import DIFFUSION, block_text
 
 BLOCKS = [name.removesuffix(".cir") for name in library_names() if re.search(r"^m.* [np]ch ", library_text(name), re.M)]

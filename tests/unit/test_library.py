@@ -3,8 +3,8 @@
 import pytest
 
 from spicesim.chip import Chip, load_chip, preset, save_chip
+from spicesim.chip.library import library_text, subcircuit_names
 from spicesim.errors import SpecError
-from spicesim.library import library_text, subcircuit_names
 from spicesim.netlist import build_dac, build_sense_amplifier, build_tile
 from spicesim.netlist.subcircuits import split_subcircuits
 

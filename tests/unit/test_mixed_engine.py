@@ -5,7 +5,7 @@ import pytest
 from spicesim.cli.engines import mix_engines
 
 from spicesim.chip import preset
-from spicesim.device_presets import device_preset
+from spicesim.devices.presets import device_preset
 from spicesim.engine import DeviceEngine, IdealEngine, IdealTile
 from spicesim.errors import NetworkError, SpecError
 from spicesim.network import compile_network, digits_network, load_digits

@@ -8,9 +8,9 @@ from click.testing import CliRunner
 
 from spicesim.characterise import BLOCKS
 from spicesim.chip import preset
+from spicesim.chip.library import library_names
 from spicesim.cli.netlist import netlist
 from spicesim.errors import SpecError
-from spicesim.library import library_names
 from spicesim.netlist import DIALECTS, run_command
 
 G = np.array([[1e-5, 0.0, 3e-5], [1 / 7e4, 5e-6, 2e-5]])

@@ -9,13 +9,13 @@ import pytest
 
 from spicesim.characterise import BLOCKS
 from spicesim.chip import preset
+from spicesim.chip.library import library_names, library_text
+from spicesim.chip.process import Kit
 from spicesim.errors import SpecError
-from spicesim.library import library_names, library_text
 from spicesim.netlist import DIALECTS, build_cell, build_crossbar, build_dac, build_tile, format_netlist, run_command
 from spicesim.netlist.expression import join_expression, read_number, split_expression
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.statements import Component, parse_statements
-from spicesim.process import Kit
 
 CHIP = preset("generic-1t1r")
 OTHERS = DIALECTS[1:]

@@ -5,8 +5,8 @@ import math
 import pytest
 
 from spicesim.chip import format_chip, load_chip, preset
+from spicesim.chip.geometry import WireGeometry
 from spicesim.errors import SpecError
-from spicesim.geometry import WireGeometry
 
 NINE_NM = {"width": 27e-9, "thickness": 22e-9}
 

@@ -5,7 +5,7 @@ import pytest
 
 from spicesim.behavioural.noise import AmplifierNoise, NoiseModel
 from spicesim.chip import preset
-from spicesim.device_presets import device_preset
+from spicesim.devices.presets import device_preset
 from spicesim.engine import DeviceEngine, IdealEngine, NoisyEngine, Tile
 from spicesim.errors import ValidityError
 from spicesim.network import compile_network, digits_network, load_digits

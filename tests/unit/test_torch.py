@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spicesim.device_presets import device_preset
+from spicesim.devices.presets import device_preset
 from spicesim.engine import ExactEngine, FastEngine, Tile, TransferEngine
 from spicesim.errors import SpecError
 from spicesim.experiment.ablation import ablate_calibration

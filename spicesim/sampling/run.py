@@ -19,11 +19,11 @@ from pathlib import Path
 import joblib
 from tqdm import tqdm
 
-from spicesim.cache import cache_folder, keep, read_kept
 from spicesim.errors import MissingDependencyError, SimulationError, SimulationTimeoutError, SpecError, StorageError
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.batch import BatchSimulator, ngspice_version
 from spicesim.ngspice.outcome import Results
+from spicesim.sampling.cache import cache_folder, keep, read_kept
 
 __all__ = ["cache_folder", "find_kept", "model_hash", "netlist_hash", "run_all", "run_each", "use_scheduler"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import AfterValidator, Field, model_validator
 
-from spicesim.section import Positive, Quantity, Section
+from spicesim.chip.section import Positive, Quantity, Section
 from spicesim.units import format_si
 
 __all__ = [

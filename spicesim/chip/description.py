@@ -12,15 +12,24 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import tomlkit
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from spicesim.blocks import BlockSizes, ChargeDac, Comparator, CurrentDac, Integrator, Mirror, SarAdc, WordLineDriver
-from spicesim.documents import read_toml, validate
+from spicesim.chip.blocks import (
+    BlockSizes,
+    ChargeDac,
+    Comparator,
+    CurrentDac,
+    Integrator,
+    Mirror,
+    SarAdc,
+    WordLineDriver,
+)
+from spicesim.chip.geometry import WireGeometry
+from spicesim.chip.library import check_replacement, library_text, read_replacements
+from spicesim.chip.process import CORNERS, ModelFile, Process, has_scheme
+from spicesim.chip.section import NonNegative, Positive, Quantity, Section
 from spicesim.errors import SpecError
 from spicesim.files import write_text
+from spicesim.files.documents import read_toml, validate
 from spicesim.gate import BLOCK_CARDS, require_circuit, require_line
-from spicesim.geometry import WireGeometry
-from spicesim.library import check_replacement, library_text, read_replacements
-from spicesim.process import CORNERS, ModelFile, Process, has_scheme
-from spicesim.section import NonNegative, Positive, Quantity, Section
 from spicesim.trust import require_near
 from spicesim.units import parse_quantity
 

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.devices import DeviceModel, PowerDrift, PulsedWrite, Relaxation
+from spicesim.devices.model import DeviceModel, PowerDrift, PulsedWrite, Relaxation
 from spicesim.errors import SpecError
 
 __all__ = ["DEVICES", "device_preset"]

@@ -7,10 +7,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from spicesim.chip.library import library_path
+from spicesim.chip.section import Name, Positive, Quantity, Section, require_name
 from spicesim.errors import MissingDependencyError, SpecError
 from spicesim.gate import require_native, require_path, require_start_up_line
-from spicesim.library import library_path
-from spicesim.section import Name, Positive, Quantity, Section, require_name
 
 __all__ = ["CORNERS", "Kit", "ModelFile", "Process", "has_scheme"]
 

@@ -1,0 +1,17 @@
+"""Files: written whole or not at all; arrays, TOML and JSON from anybody."""
+
+from spicesim.files.atomic import (
+    STANDARD_OUTPUT,
+    exists,
+    write_bytes,
+    write_json,
+    write_text,
+)
+
+__all__ = [
+    "STANDARD_OUTPUT",
+    "exists",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]

@@ -1,0 +1,21 @@
+"""Many simulations: in parallel, kept, resumable."""
+
+from spicesim.sampling.run import (
+    cache_folder,
+    find_kept,
+    model_hash,
+    netlist_hash,
+    run_all,
+    run_each,
+    use_scheduler,
+)
+
+__all__ = [
+    "cache_folder",
+    "find_kept",
+    "model_hash",
+    "netlist_hash",
+    "run_all",
+    "run_each",
+    "use_scheduler",
+]
