@@ -9,7 +9,7 @@ from spicesim.network import digits_network, load_digits
 def main() -> None:
     """Calibrate a small chip quickly, run 100 digits, audit four tile products."""
     chip = spicesim.preset("generic-1t1r").changed(array={"rows": 32, "columns": 32})
-    calibration = spicesim.calibrate(chip, quick=True)
+    calibration = spicesim.calibrate(chip, quick=True, aspects=())
     digits = load_digits()
     network = spicesim.compile_network(digits_network("mlp"), calibration, x_calibration=digits.x_calibration)
     x, y = digits.x[:100], digits.y[:100]

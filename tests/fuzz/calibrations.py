@@ -17,7 +17,7 @@ from fuzz.files import FileCase, judge_file
 from fuzz.mutations import mutate, spoil
 from fuzz.verdict import Verdict
 from spicesim.calibration.calibrate import calibrate
-from spicesim.calibration.calibration import _HEAD, Calibration, _checksum, load_calibration
+from spicesim.calibration.calibration import _HEAD, _VERSION, Calibration, _checksum, load_calibration
 from spicesim.chip import preset
 from spicesim.files import write_text
 from spicesim.provenance import versions
@@ -36,7 +36,10 @@ def text() -> str:
     chip = preset("generic-1t1r").changed(
         array={"rows": 4, "columns": 4}, sense_amplifier={"r_feedback": (20e3, 80e3)}, dac={"bits": 4}, adc={"bits": 4}
     )
-    kept = Path(tempfile.gettempdir()) / f"spicesim-fuzz-{versions()['spicesim']}-{chip.hash}-{os.getuid()}.cal.json"
+    kept = (
+        Path(tempfile.gettempdir())
+        / f"spicesim-fuzz-{_VERSION}-{versions()['spicesim']}-{chip.hash}-{os.getuid()}.cal.json"
+    )
     if kept.exists():
         return kept.read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder:

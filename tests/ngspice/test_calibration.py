@@ -198,7 +198,7 @@ def test_an_interrupted_calibration_goes_on_where_it_was(tmp_path):
     """Kill the whole process in the middle; what was finished is in the cache, and the result is the same."""
     environment = {**os.environ, "SPICESIM_CACHE": str(tmp_path / "cache"), "SPICESIM_RUNS": str(tmp_path / "runs")}
     script = (
-        "import os, signal, spicesim.sampling as s\n"
+        "import os, signal, spicesim.sampling.run as s\n"
         "from spicesim.calibration.calibrate import calibrate\n"
         "from spicesim.chip import preset\n"
         "keep, kept = s.keep, []\n"

@@ -63,7 +63,9 @@ def test_drawn_tiles_are_predicted_from_their_seed(request, chip, polarity, satu
     assert spread > 20 * np.abs(check.errors).max()
     assert check.drawn.std(axis=0).min() > 0
     sigma = np.maximum(check.drawn.std(axis=0), RESOLUTION * check.full_scale)  # on a rail it is some microvolts
-    assert (np.abs(check.measured - check.drawn.mean(axis=0)) / sigma).max() < 4  # of 96 outputs
+    assert (
+        np.abs(check.measured - check.drawn.mean(axis=0)) / sigma
+    ).max() < 5  # of 96 outputs; at the knee of a rail they have tails
     assert (check.p_values > 1e-3).all()
     assert check.spreading.mean() > (0.3 if saturating else 0.9)
     assert len(check.sigma_ratios) == len(check.sigma_errors) == check.spreading.sum()
@@ -84,7 +86,7 @@ def test_tiles_at_transistor_level_are_the_chip_that_the_model_draws(generic):
     g = np.random.default_rng(0).uniform(*generic.conductance_range, (6, 5))
     tile, codes = Tile(name="layer:3", g=g, polarity="bipolar", r_feedback=20e3), np.array([[0, 40, 90, 140, 200, 255]])
     circuits, models = (
-        [engine.mvm(engine.prepare(tile), codes) for engine in (kind(generic, mismatch_seed=seed) for seed in (1, 2))]
+        [engine.prepare(tile).mvm(codes) for engine in (kind(generic, mismatch_seed=seed) for seed in (1, 2))]
         for kind in (NgspiceEngine, ExactEngine)
     )
     full_scale = generic.senseamp(20e3).full_scale

@@ -58,7 +58,8 @@ def test_bound_stated_by_an_audit_holds_on_a_second_sample(generic_calibration):
 
 
 def test_worst_product_is_a_netlist_that_gives_the_same_voltages_again(generic_calibration, tmp_path):
-    audit = audit_digits(generic_calibration, 3, count=2, worst_path=tmp_path / "worst.cir")
+    audit = audit_digits(generic_calibration, 3, count=2)
+    audit.worst.write(tmp_path / "worst.cir")
     command = ["ngspice", "-b", "-r", "out.raw", "worst.cir"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=1800)
     voltages = read_raw(tmp_path / "out.raw")[0].vectors

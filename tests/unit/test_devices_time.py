@@ -1,7 +1,7 @@
 import pytest
 
-from spicesim.cli.infer import parse_time
 from spicesim.errors import SpecError
+from spicesim.units import parse_time
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from spicesim.behavioural.energy import AdcEnergy, AmplifierEnergy, DacEnergy, E
 from spicesim.chip import preset
 from spicesim.engine import ExactEngine, IdealEngine
 from spicesim.errors import CalibrationError, SpecError
+from spicesim.experiment.chip import BuiltChip
 from spicesim.experiment.footprint import BLOCKS, estimate_footprint
 from spicesim.netlist.area import Layout, block_areas, find_area
 from spicesim.network import compile_network, digits_network, load_digits
@@ -41,9 +42,9 @@ def chip(generic_calibration):
 def footprint(chip, kind="cnn", **options):
     network = compile_network(digits_network(kind), chip, x_calibration=DIGITS.x_calibration)
     options = {"t_read": T_READ, **options}
-    return network, estimate_footprint(
-        network, DIGITS.x[:2], chip, IdealEngine(chip.chip), ExactEngine(chip), **options
-    )
+    engine = IdealEngine(chip.chip)
+    built = BuiltChip(engine=engine, fitted=engine, quick=engine, exact=ExactEngine(chip))
+    return network, estimate_footprint(network, DIGITS.x[:2], built, **options)
 
 
 @pytest.mark.parametrize("shared", [1, 4])

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from spicesim.cli.engines import mix_engines
+from click.testing import CliRunner
 
 from spicesim.chip import preset
+from spicesim.cli.main import cli
 from spicesim.devices.presets import device_preset
-from spicesim.engine import DeviceEngine, IdealEngine, IdealTile
+from spicesim.engine import DeviceEngine, IdealEngine, IdealTile, MixedEngine
 from spicesim.errors import NetworkError, SpecError
 from spicesim.network import compile_network, digits_network, load_digits
 
@@ -42,9 +43,8 @@ def network():
 
 def test_chosen_tiles_run_on_their_engine_and_no_others(network):
     loud, first = LoudEngine(CHIP), network.layers[0].name
-    mixed = mix_engines(
-        network, IdealEngine(CHIP), lambda word: loud, ["layer0:tile2=loud"], [f"{network.layers[1].name}:1"]
-    )
+    places = ("layer0:tile2", f"{network.layers[1].name}:1")
+    mixed = MixedEngine(IdealEngine(CHIP), {name: loud for place in places for name in network.select(place)})
     result = network.run(X, mixed)
     assert loud.done == {f"{first}:2": 20, f"{network.layers[1].name}:1": 20}
     assert result.engine == "ideal, loud for 2 of the tiles"
@@ -61,23 +61,24 @@ def test_real_devices_hold_in_every_engine(network):
     def chip(engine):
         return DeviceEngine(engine, CHIP, device_preset("typical"), (1e-6, 50e-6), seed=3)
 
-    mixed = mix_engines(network, IdealEngine(CHIP), lambda word: IdealEngine(CHIP), ["layer1=ideal"])
+    mixed = MixedEngine(IdealEngine(CHIP), dict.fromkeys(network.select("layer1"), IdealEngine(CHIP)))
     np.testing.assert_array_equal(network.run(X, chip(mixed)).logits, network.run(X, chip(IdealEngine(CHIP))).logits)
 
 
 @pytest.mark.parametrize(
     ("place", "said"),
     [
-        ("layer7=ideal", r"no layer or tile 'layer7'.*layers are: 0 "),
-        ("layer0:tile99=ideal", r"no tile 'layer0:tile99'.*has tile0\.\.tile5"),
-        ("layer0:x=ideal", r"no tile 'layer0:x'"),
+        ("layer7", r"no layer or tile 'layer7'.*layers are: 0 "),
+        ("layer0:tile99", r"no tile 'layer0:tile99'.*has tile0\.\.tile5"),
+        ("layer0:x", r"no tile 'layer0:x'"),
     ],
 )
 def test_unknown_places_are_refused_with_those_there_are(network, place, said):
     with pytest.raises(NetworkError, match=said):
-        mix_engines(network, IdealEngine(CHIP), lambda word: IdealEngine(CHIP), [place])
+        network.select(place)
 
 
-def test_a_place_without_an_engine_is_refused(network):
-    with pytest.raises(SpecError, match=r"LAYER\[:TILE\]=ENGINE.*got 'layer0'"):
-        mix_engines(network, IdealEngine(CHIP), lambda word: IdealEngine(CHIP), ["layer0"])
+def test_a_place_without_an_engine_is_refused():
+    found = CliRunner().invoke(cli, ["infer", "net.onnx", "data.npz", "--engine-for", "layer0"])
+    assert isinstance(found.exception, SpecError)
+    assert "LAYER[:TILE]=ENGINE" in str(found.exception)
