@@ -35,9 +35,6 @@ LOAD_POINTS = 65
 NODES = 8
 """Temperatures through which polynomials go: an amplifier's knees move with them, and five leave .01 % there."""
 
-QUICK_NODES = 5
-"""The same of a quick calibration."""
-
 TABLE_ERROR = 1e-6
 """Largest error between the points of an amplifier's changes that are kept, as a fraction of full scale."""
 
@@ -156,7 +153,7 @@ def calibrate_climate(calibration: Calibration, campaign: Campaign) -> ClimateMo
     """
     chip, blocks = calibration.chip, _Blocks(calibration, campaign.quick)
     own = chip.process.temperature_c
-    temperatures, corners = choose_temperatures(own, QUICK_NODES if campaign.quick else NODES), _corners(chip)
+    temperatures, corners = choose_temperatures(own), _corners(chip)
     ends = (temperatures[0], temperatures[-1])
     corner_temperatures = (own, *(ends if campaign.quick else temperatures))
     pairs = [(None, t) for t in temperatures] + [(corner, t) for corner in corners for t in corner_temperatures]
