@@ -13,7 +13,7 @@ from spicesim.engine.fast import ApproximateTile, FastEngine
 from spicesim.engine.ideal import IdealEngine, IdealTile
 from spicesim.engine.mixed import MixedEngine
 from spicesim.engine.noisy import NoisyEngine, NoisyTile
-from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile
+from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile, TileAround
 from spicesim.engine.sample import SampledMvm
 from spicesim.engine.sampled import SampledEngine, SampledTile
 from spicesim.engine.transfer import TransferEngine, TransferTile
@@ -41,6 +41,7 @@ __all__ = [
     "SampledMvm",
     "SampledTile",
     "Tile",
+    "TileAround",
     "TransferEngine",
     "TransferTile",
     "WriteVerify",

@@ -9,13 +9,13 @@ from spicesim.behavioural.arrays import Floats
 from spicesim.chip import Chip, Dac
 from spicesim.coding import dac_voltages
 from spicesim.devices import DeviceModel, TileDevices, tile_generator
-from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile
+from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile, TileAround
 
 __all__ = ["DeviceEngine", "DeviceTile"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class DeviceTile(PreparedTile):
+class DeviceTile(TileAround):
     """A tile whose devices are real."""
 
     tile: Tile
@@ -31,10 +31,6 @@ class DeviceTile(PreparedTile):
     factor: float
     """What undoes the mean drift."""
 
-    def mvm(self, codes: Codes) -> Floats:
-        """Multiply without read noise, which :meth:`read` adds; see :meth:`PreparedTile.mvm`."""
-        return self.under.mvm(codes)
-
     def read(self, codes: Codes, volts: Floats) -> Floats:
         """Return amplifier outputs with the noise of one read, and what is beneath it [V]."""
         volts = self.under.read(codes, volts)
@@ -48,16 +44,6 @@ class DeviceTile(PreparedTile):
     def compensation(self) -> float:
         """Factor against drift."""
         return self.factor * self.under.compensation
-
-    @property
-    def linear_map(self) -> Floats | None:
-        """What is beneath."""
-        return self.under.linear_map
-
-    @property
-    def form(self) -> str:
-        """What is beneath."""
-        return self.under.form
 
 
 class DeviceEngine(Engine):

@@ -14,7 +14,7 @@ from scipy.signal import lfilter
 from spicesim.behavioural.arrays import Floats
 from spicesim.behavioural.noise import NoiseModel
 from spicesim.devices import tile_generator
-from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile
+from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile, TileAround
 
 __all__ = ["T_PRODUCT", "NoisyEngine", "NoisyTile"]
 
@@ -69,8 +69,8 @@ class _Band:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class NoisyTile(PreparedTile):
-    """A tile whose outputs are noisy."""
+class NoisyTile(TileAround):
+    """A tile whose reads are noisy, and whose products are not."""
 
     tile: Tile
     """What was wanted."""
@@ -79,29 +79,10 @@ class NoisyTile(PreparedTile):
     bands: tuple[_Band, ...]
     """Noise by frequency, white noise first."""
 
-    def mvm(self, codes: Codes) -> Floats:
-        """Multiply without noise, which :meth:`read` adds; see :meth:`PreparedTile.mvm`."""
-        return self.under.mvm(codes)
-
     def read(self, codes: Codes, volts: Floats) -> Floats:
         """Return amplifier outputs as one sample of each finds them, one product after the other [V]."""
         volts = self.under.read(codes, volts)
         return np.asarray(sum((band.draw(len(volts)) for band in self.bands), volts))
-
-    @property
-    def compensation(self) -> float:
-        """What is beneath."""
-        return self.under.compensation
-
-    @property
-    def linear_map(self) -> Floats | None:
-        """What is beneath."""
-        return self.under.linear_map
-
-    @property
-    def form(self) -> str:
-        """What is beneath."""
-        return self.under.form
 
 
 class NoisyEngine(Engine):

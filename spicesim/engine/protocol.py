@@ -14,7 +14,7 @@ import numpy.typing as npt
 from spicesim.behavioural.arrays import Floats
 from spicesim.coding import AdcRange, Polarity
 
-__all__ = ["Codes", "Engine", "PreparedTile", "Tile"]
+__all__ = ["Codes", "Engine", "PreparedTile", "Tile", "TileAround"]
 
 Codes = npt.NDArray[np.integer[Any]]
 """DAC codes, (batch, rows)."""
@@ -97,6 +97,41 @@ class PreparedTile(ABC):
     def form(self) -> str:
         """How products are computed, for those who ask which tiles took which way; by default nothing to tell."""
         return ""
+
+
+class TileAround(PreparedTile):
+    """A prepared tile around another: it forwards what it does not change.
+
+    Attributes
+    ----------
+    under : PreparedTile
+        The other.
+    """
+
+    under: PreparedTile
+
+    def mvm(self, codes: Codes) -> Floats:
+        """Multiply as what is beneath."""
+        return self.under.mvm(codes)
+
+    def read(self, codes: Codes, volts: Floats) -> Floats:
+        """Read as what is beneath."""
+        return self.under.read(codes, volts)
+
+    @property
+    def compensation(self) -> float:
+        """Factor of what is beneath."""
+        return self.under.compensation
+
+    @property
+    def linear_map(self) -> Floats | None:
+        """Matrix of what is beneath."""
+        return self.under.linear_map
+
+    @property
+    def form(self) -> str:
+        """Form of what is beneath."""
+        return self.under.form
 
 
 class Engine(ABC):
