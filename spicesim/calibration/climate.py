@@ -38,8 +38,8 @@ NODES = 8
 TABLE_ERROR = 1e-6
 """Largest error between the points of an amplifier's changes that are kept, as a fraction of full scale."""
 
-HELD_OUT = 4
-"""Temperatures at which whole tiles are checked."""
+HELD_OUT, QUICK_HELD_OUT = 4, 2
+"""Temperatures at which whole tiles are checked, and in a quick calibration."""
 
 
 def choose_temperatures(own: float, count: int = NODES) -> tuple[float, ...]:
@@ -49,12 +49,12 @@ def choose_temperatures(own: float, count: int = NODES) -> tuple[float, ...]:
     return tuple(round(float(node), 1) for k, node in enumerate(nodes) if k != np.argmin(np.abs(nodes - own)))
 
 
-def _hardest(nodes: Sequence[float]) -> tuple[float, ...]:
+def _hardest(nodes: Sequence[float], count: int) -> tuple[float, ...]:
     """Return temperatures midway between neighbours, those where a polynomial through the nodes errs most."""
     ordered = np.sort(nodes)
     middles = (ordered[1:] + ordered[:-1]) / 2
     remainder = np.abs(np.prod(middles[:, None] - ordered, axis=1))  # of the interpolation, but for a derivative
-    return tuple(float(t) for t in np.sort(middles[np.argsort(-remainder)[:HELD_OUT]]))
+    return tuple(float(t) for t in np.sort(middles[np.argsort(-remainder)[:count]]))
 
 
 class _Blocks:
@@ -169,7 +169,7 @@ def calibrate_climate(calibration: Calibration, campaign: Campaign) -> ClimateMo
         for k, amplifier in enumerate(calibration.senseamps)
     ]
     conditions = iter(_thinned(changes, kept))
-    held_out = _hardest((own, *temperatures))
+    held_out = _hardest((own, *temperatures), QUICK_HELD_OUT if campaign.quick else HELD_OUT)
     model = ClimateModel(
         temperature_c=own,
         temperatures_c=temperatures,

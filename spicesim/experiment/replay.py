@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spicesim.calibration.calibration import Calibration
 from spicesim.chip import load_chip
 from spicesim.errors import SpecError
 from spicesim.experiment.own_code import require_trusted
 from spicesim.experiment.plan import make_plan
-from spicesim.experiment.run import Run, Subject, run_subject
+from spicesim.experiment.run import AnyCalibration, Run, Subject, run_subject
 from spicesim.files.documents import read_json
 from spicesim.network.uncalibrated import UncalibratedChip
 from spicesim.ngspice.batch import BatchSimulator
@@ -52,7 +53,7 @@ def replay(
     *,
     model: str | Path | None = None,
     data: str | Path | None = None,
-    calibration: str | Path | None = None,
+    calibration: Calibration | str | Path | None = None,
     simulator: BatchSimulator | None = None,
     jobs: int | None = None,
     progress: bool = False,
@@ -64,7 +65,7 @@ def replay(
     path : str or Path
         The document that ``spicesim infer --json`` or :meth:`Run.document` gave.
     model, data, calibration : str or Path, optional
-        Where these lie now; by default where they lay, from the working folder.
+        Where these lie now; by default where they lay, from the working folder. A calibration may be in memory.
     simulator, jobs, progress
         As for :func:`spicesim.experiment.run.run`.
 
@@ -82,15 +83,19 @@ def replay(
     plan = make_plan(document["plan"], f"{path}: plan")
     for name in plan.own_code:
         require_trusted(name, str(path))
-    places = {"model": model, "data": data, "calibration": calibration}
-    found = {what: _place(path, subject, what, given) for what, given in places.items()}
-    chip = found["calibration"]
-    known = UncalibratedChip(load_chip(chip)) if chip.endswith(".toml") else chip
+    found = {what: _place(path, subject, what, given) for what, given in (("model", model), ("data", data))}
+    known: AnyCalibration
+    if isinstance(calibration, Calibration):
+        known = calibration
+    else:
+        known = found["calibration"] = _place(path, subject, "calibration", calibration)
+        if known.endswith(".toml"):
+            known = UncalibratedChip(load_chip(known))
     now = Subject.of(found["model"], found["data"], known, names=found)
     for what, one in now.document().items():
         if one["hash"] != subject[what].get("hash"):
             raise SpecError(
-                f"{found[what]} is not the {what} of {path}: its hash is {one['hash']}, wanted "
+                f"{found.get(what, 'what was given')} is not the {what} of {path}: its hash is {one['hash']}, wanted "
                 f"{str(subject[what].get('hash'))[:40]}; give the right one with --{what}"
             )
     run = run_subject(plan, now, simulator=simulator, jobs=jobs, progress=progress)

@@ -29,7 +29,7 @@ from spicesim.network.model import load_model
 from spicesim.network.uncalibrated import UncalibratedChip, calibrated
 from spicesim.ngspice.batch import BatchSimulator
 
-__all__ = ["Run", "Subject", "fit_ranges", "run", "run_subject"]
+__all__ = ["AnyCalibration", "Run", "Subject", "fit_ranges", "run", "run_subject"]
 
 MAPPED = 32
 """Products to keep of a run without an audit, for maps of voltages."""

@@ -80,7 +80,7 @@ def draw(seed):
 
 @pytest.mark.parametrize("part", range(10))
 def test_any_combination_runs_and_replays_or_is_refused_by_the_plan(folder, calibration, part):
-    files = folder / "net.onnx", folder / "data.npz", folder / "chip.cal.json"
+    files = folder / "net.onnx", folder / "data.npz", calibration
     done = 0
     for seed in range(part, COMBINATIONS, 10):
         try:
@@ -92,16 +92,16 @@ def test_any_combination_runs_and_replays_or_is_refused_by_the_plan(folder, cali
         assert np.isfinite(found.first.result.logits).all()
         write_json(folder / f"{seed}.json", found.document())
         assert make_plan(json.loads((folder / f"{seed}.json").read_text())["plan"]) == plan
-        again = replay(folder / f"{seed}.json")
+        again = replay(folder / f"{seed}.json", calibration=calibration)
         assert again.differences == (), seed
         assert again.surroundings == ()
         done += 1
     assert done >= 12
 
 
-def test_every_condition_changes_the_outputs(folder):
+def test_every_condition_changes_the_outputs(folder, calibration):
     """None is dropped on the way; each is a change of one thing from all at once, seen before or behind converters."""
-    files = folder / "net.onnx", folder / "data.npz", folder / "chip.cal.json"
+    files = folder / "net.onnx", folder / "data.npz", calibration
     whole = {
         "corner": "ss", "temperature_c": 85.0, "mismatch": 3, "device": "pcm", "time": 3600.0, "noise": True,
         "early": True, "t_read": 40e-9, "gains": False,
@@ -122,9 +122,9 @@ def test_every_condition_changes_the_outputs(folder):
         assert not all(same), name
 
 
-def test_all_conditions_at_once_are_audited_at_transistor_level(folder):
+def test_all_conditions_at_once_are_audited_at_transistor_level(folder, calibration):
     """Drawn transistors, slow corner, hot, aged devices: settled outputs, against the circuit itself."""
-    files = folder / "net.onnx", folder / "data.npz", folder / "chip.cal.json"
+    files = folder / "net.onnx", folder / "data.npz", calibration
     plan = make_plan(
         {"corner": "ss", "temperature_c": 85.0, "mismatch": 3, "device": "pcm", "time": 3600.0, "audit": 4}
     )
