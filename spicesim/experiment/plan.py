@@ -150,6 +150,11 @@ class RunPlan(Section):
             raise ValueError("only the engine 'fast' takes a tolerance; leave it out")
         if self.is_ideal and (circuit := self._circuit()):
             raise ValueError(f"the engine 'ideal' has no circuit, so no {circuit[0]}; leave it out, or take exact")
+        if any(is_own(word) for word in words) and (self.mismatch is not None or self.early):
+            raise ValueError(
+                "an engine of your own is made of the calibration alone: it draws no mismatch and samples nothing "
+                "early; leave out mismatch and early"
+            )
         if self.early and self.t_read is None:
             raise ValueError("an early sample needs a time, such as t_read = 50ns (--t-read 50ns)")
         if self.early and "fast" in words:

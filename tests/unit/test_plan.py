@@ -55,6 +55,8 @@ def test_times_and_quantities_have_units_in_files(tmp_path):
         ({"engine": "ideal", "early": True, "t_read": 1e-7}, "no early sample"),
         ({"engine": "ideal", "explain": 4}, "none to take away"),
         ({"tolerance": 1e-3}, "only the engine 'fast'"),
+        ({"engine": "mine:Engine", "mismatch": 1}, "it draws no mismatch"),
+        ({"places": {"layer0": "mine:Engine"}, "early": True, "t_read": 1e-7}, "samples nothing early"),
         ({"early": True}, "needs a time"),
         ({"engine": "fast", "early": True, "t_read": 1e-7}, "settled outputs only"),
         ({"places": {"layer0": "fast"}, "early": True, "t_read": 1e-7}, "settled outputs only"),
