@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from fuzz.calibrations import small_chip
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.calibration import Calibration, load_calibration
 from spicesim.chip import Chip, preset
@@ -102,6 +103,24 @@ def small_calibration(calibrate_once: Callable[[str, Make], Calibration]) -> Cal
 
 
 @pytest.fixture(scope="session")
+def whole_calibration(calibrate_once: Callable[[str, Make], Calibration]) -> Calibration:
+    """Return a quick calibration of a generic chip with 6x6 cells and five bits, with all aspects."""
+    return calibrate_once("whole", lambda: calibrate(small_chip(), quick=True))
+
+
+@pytest.fixture(scope="session")
 def gf180_calibration(calibrate_once: Callable[[str, Make], Calibration]) -> Calibration:
     """Return a quick calibration of the GF180MCU chip with 32x32 cells."""
     return calibrate_once("gf180-32", quick("gf180-1t1r", 32))
+
+
+@pytest.fixture(scope="session")
+def gf180_three_gains(gf180_calibration: Calibration) -> Calibration:
+    """Return that of the GF180MCU chip with three of its six feedbacks, for what is calibrated again for each."""
+    gains = (5e3, 20e3, 160e3)
+    return gf180_calibration.model_copy(
+        update={
+            "chip": gf180_calibration.chip.changed(sense_amplifier={"r_feedback": gains}),
+            "senseamps": tuple(gf180_calibration.senseamp(r) for r in gains),
+        }
+    )

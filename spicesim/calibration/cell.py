@@ -319,15 +319,28 @@ def leakage_of(points: BiasPoints, current: Floats) -> float:
 def fit_coefficients(
     form: Form, points: BiasPoints, current: Floats, *, g_reference: float, v_limit: float, u_limit: float
 ) -> Floats:
-    """Fit a polynomial to currents without leakage.
+    """Fit a polynomial to currents without leakage, or one to each of several cells' currents at the same points.
 
     Errors count between relative to the cell's own full scale and absolute. The weight falls with the distance from a
     held bit line, where errors of cells add up in an output; elsewhere the amplifier is at its rail, and errors reach
     others through the word lines alone.
 
+    Parameters
+    ----------
+    form : Form
+        Orders of the polynomial.
+    points : BiasPoints
+        Where currents are known.
+    current : ndarray of shape (..., points)
+        Currents [A].
+    g_reference : float
+        Of the axis of devices [S].
+    v_limit, u_limit : float
+        Largest voltages [V].
+
     Returns
     -------
-    ndarray of shape `form.shape`
+    ndarray of shape (..., *form.shape)
         In powers of volts.
     """
     scale = np.concatenate(
@@ -338,8 +351,9 @@ def fit_coefficients(
     devices = chebyshev.chebvander(2 * points.g / (points.g + g_reference) - 1, form.device - 1)
     weight = np.sqrt(points.g) / (_HELD + np.abs(points.u) / u_limit)
     design = np.einsum("p,pa,pb,pc->pabc", weight, terms, biases, devices).reshape(len(points), -1)
-    solution = linalg.lstsq(design, weight * current / points.g, lapack_driver="gelsy", check_finite=False)[0]
-    solution = solution.reshape(form.shape) / scale[:, None, None]
+    wanted = np.moveaxis(weight * current / points.g, -1, 0)
+    solution = linalg.lstsq(design, wanted.reshape(len(points), -1), lapack_driver="gelsy", check_finite=False)[0]
+    solution = solution.T.reshape(*current.shape[:-1], *form.shape) / scale[:, None, None]
     return np.asarray(solution / u_limit ** np.arange(form.bias)[:, None])
 
 

@@ -8,13 +8,12 @@ import numpy.typing as npt
 from scipy.interpolate import PchipInterpolator
 
 from spicesim.behavioural.arrays import Floats
-from spicesim.behavioural.cell import CellModel
 from spicesim.behavioural.climate import ClimateModel, Condition, DacChange, mix_conditions
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.calibration.calibration import Calibration, TileCheck
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.cell import BiasPoints, fit_coefficients, form_of, leakage_of, plan_cell
+from spicesim.calibration.cell import fit_coefficients, form_of, leakage_of, plan_cell
 from spicesim.calibration.patterns import adversarial_vectors, random_conductances
 from spicesim.calibration.tiles import MOST_ROWS, TileCase, build_cases, check_tiles
 from spicesim.chip import CORNERS, Chip
@@ -23,6 +22,7 @@ from spicesim.netlist.dac import build_dac
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.sense_amplifier import build_sense_amplifier
 from spicesim.ngspice.outcome import Results
+from spicesim.ngspice.rawfile import Plot
 
 __all__ = ["calibrate_climate", "check_climate", "choose_temperatures"]
 
@@ -76,19 +76,35 @@ class _Blocks:
             found.append(build_sense_amplifier(chip, model.r_feedback, model.i_limit, len(model.v_in)))
         return found
 
-    def condition(self, results: Sequence[Results]) -> Condition:
-        """Find what the condition adds, to amplifiers at all currents of their tables."""
+    def conditions(self, results: Sequence[Sequence[Results]]) -> list[Condition]:
+        """Find what each condition adds, to amplifiers at all currents of their tables."""
+        cells = self._cell_changes([found[0] for found in results])
+        return [self._condition(*cell, [found[0] for found in own]) for cell, own in zip(cells, results, strict=True)]
+
+    def _cell_changes(self, results: Sequence[Results]) -> list[tuple[Floats, float]]:
+        """Fit what each condition adds to the coefficients of a cell, in the form that it has, and to its leakage."""
+        cell, points = self._calibration.cell, self._points
+        currents = np.array([
+            [float(found[0].vectors[f"i(vsense_{k})"][0].real) for k in range(len(points))] for found in results
+        ])  # fmt: skip
+        leakages = [leakage_of(points, own) for own in currents]
+        added = currents - np.array(leakages)[:, None] - cell.current(points.g, points.v, points.u)
+        changes = fit_coefficients(
+            form_of(cell), points, added,
+            g_reference=cell.g_reference, v_limit=cell.v_limits[1], u_limit=cell.u_limits[1],
+        )  # fmt: skip
+        return [(change, leakage - cell.leakage) for change, leakage in zip(changes, leakages, strict=True)]
+
+    def _condition(self, cell: Floats, leakage: float, results: Sequence[Plot]) -> Condition:
         calibration, reference = self._calibration, self._calibration.chip.sense_amplifier.v_reference
-        vectors = [found[0].vectors for found in results]
-        currents = np.array([float(vectors[0][f"i(vsense_{k})"][0].real) for k in range(len(self._points))])
-        leakage = leakage_of(self._points, currents)
+        vectors = [plot.vectors for plot in results]
         senseamps = []
         for model, found in zip(calibration.senseamps, vectors[5:], strict=True):
             v_in, v_out = found["v(sense)"].real - reference, reference - found["v(out)"].real
             senseamps.append(np.stack([v_in - model.v_in, v_out - model.v_out]))
         return Condition(
-            cell=_cell_change(calibration.cell, self._points, currents - leakage),
-            leakage=leakage - calibration.cell.leakage,
+            cell=cell,
+            leakage=leakage,
             dacs={
                 polarity: self._dac_change(
                     calibration.dacs[polarity], vectors[1 + 2 * k]["v(out)"].real - reference,
@@ -110,14 +126,6 @@ class _Blocks:
             knots=tuple(int(k) for k in knots),
             droop=added[:, middle : middle + 1] - added,
         )
-
-
-def _cell_change(cell: CellModel, points: BiasPoints, currents: Floats) -> Floats:
-    """Fit what a condition adds to the coefficients of a cell, in the form that the cell has."""
-    return fit_coefficients(
-        form_of(cell), points, currents - cell.current(points.g, points.v, points.u),
-        g_reference=cell.g_reference, v_limit=cell.v_limits[1], u_limit=cell.u_limits[1],
-    )  # fmt: skip
 
 
 def _table_points(amplifier: SenseAmplifierModel, changes: Floats) -> npt.NDArray[np.int64]:
@@ -159,7 +167,7 @@ def calibrate_climate(calibration: Calibration, campaign: Campaign) -> ClimateMo
     pairs = [(None, t) for t in temperatures] + [(corner, t) for corner in corners for t in corner_temperatures]
     groups = [blocks.netlists(chip.at(corner=corner, temperature_c=t)) for corner, t in pairs]
     results = iter(campaign.run([netlist for group in groups for netlist in group], "climate"))
-    found = {pair: blocks.condition([next(results) for _ in group]) for pair, group in zip(pairs, groups, strict=True)}
+    found = dict(zip(pairs, blocks.conditions([[next(results) for _ in group] for group in groups]), strict=True))
     changes = [found[None, t] for t in temperatures]
     for corner in corners:
         for t in corner_temperatures:

@@ -1,6 +1,7 @@
 """The subcircuits and model cards shipped with the package, and a designer's own versions of the subcircuits."""
 
 import re
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -20,6 +21,7 @@ __all__ = [
 _HEAD = re.compile(r"^[ \t]*\.subckt[ \t]+(\S+)(.*(?:\n[ \t]*\+.*)*)", re.IGNORECASE | re.MULTILINE)
 
 
+@cache
 def _folder() -> Path:
     # join before turning to a path: in an editable install the package has several folders, and only the join picks one
     installed = Path(str(files("spicesim").joinpath("netlists", "library")))

@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import lru_cache
 
 from spicesim.errors import SpecError, quote
 
@@ -40,6 +41,7 @@ _ATOM = re.compile(rf"{_NUMBER.pattern}|[a-z_]\w*", re.IGNORECASE)
 _WORD = re.compile(rf"\s*(?:(?P<number>{_NUMBER.pattern})|(?P<name>[a-z_]\w*)|(?P<sign>[-+*/(),<>?:]))", re.IGNORECASE)
 
 
+@lru_cache(maxsize=4096)  # a netlist has the same few numbers many times
 def read_number(text: str) -> float:
     """Read a number as SPICE means it: ``5u`` is 5e-6, ``1meg`` is 1e6, ``1m`` and ``1M`` are 1e-3.
 

@@ -48,7 +48,7 @@ def require_sizes(process: Process, sections: Sequence[str]) -> None:
         for master, given in call.findall(part)
     }
     for master, given in calls:
-        _check(process, blocks, master, _numbers(given, {}))
+        _check_call(process, definitions, master, given)
 
 
 @lru_cache(maxsize=64)
@@ -71,6 +71,13 @@ def _read(definitions: tuple[str, ...], nmos: str, pmos: str) -> tuple[dict[str,
     while more_names := {word for k, v in given if k in names for word in re.findall(r"[a-z_]\w*", v)} - names:
         names |= more_names
     return holding, frozenset(names)
+
+
+@lru_cache(maxsize=4096)  # many netlists have the same parts; what is refused is not kept
+def _check_call(process: Process, definitions: tuple[str, ...], name: str, given: str) -> None:
+    """Check the transistors of a subcircuit that was given these parameters, a line's text."""
+    blocks, _ = _read(definitions, process.nmos, process.pmos)
+    _check(process, blocks, name, _numbers(given, {}))
 
 
 def _numbers(text: str, scope: Mapping[str, float]) -> dict[str, float]:

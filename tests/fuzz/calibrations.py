@@ -18,7 +18,7 @@ from fuzz.mutations import mutate, spoil
 from fuzz.verdict import Verdict
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.calibration import _HEAD, _VERSION, Calibration, _checksum, load_calibration
-from spicesim.chip import preset
+from spicesim.chip import Chip, preset
 from spicesim.files import write_text
 from spicesim.provenance import versions
 
@@ -30,12 +30,17 @@ USE = (
 )
 
 
+def small_chip() -> Chip:
+    """Return a chip that ngspice calibrates with all aspects in a minute."""
+    return preset("generic-1t1r").changed(
+        array={"rows": 6, "columns": 6}, sense_amplifier={"r_feedback": (20e3, 160e3)}, dac={"bits": 5}, adc={"bits": 4}
+    )
+
+
 @cache
 def text() -> str:
-    """Return a calibration of a small chip with all that there is; it takes ngspice a quarter of a minute once."""
-    chip = preset("generic-1t1r").changed(
-        array={"rows": 4, "columns": 4}, sense_amplifier={"r_feedback": (20e3, 80e3)}, dac={"bits": 4}, adc={"bits": 4}
-    )
+    """Return a calibration of the small chip with all that there is; it is made once."""
+    chip = small_chip()
     kept = (
         Path(tempfile.gettempdir())
         / f"spicesim-fuzz-{_VERSION}-{versions()['spicesim']}-{chip.hash}-{os.getuid()}.cal.json"

@@ -22,12 +22,12 @@ SMALL = 2e-4
 
 
 @pytest.fixture(scope="module")
-def calibration(gf180_calibration, calibrate_once):
+def calibration(gf180_three_gains, calibrate_once):
     """GF180MCU with blocks at seven temperatures beside its own, and four corners."""
 
     def make():
-        climate = calibrate_climate(gf180_calibration, Campaign(quick=True))
-        return gf180_calibration.model_copy(update={"climate": climate})
+        climate = calibrate_climate(gf180_three_gains, Campaign(quick=True))
+        return gf180_three_gains.model_copy(update={"climate": climate})
 
     return calibrate_once("climate", make)
 
@@ -94,7 +94,7 @@ def test_the_chips_own_condition_changes_nothing(calibration, corner):
     np.testing.assert_array_equal(own.senseamps[0].v_out, calibration.senseamps[0].v_out)
 
 
-def test_a_condition_that_was_not_calibrated_is_refused(calibration, gf180_calibration):
+def test_a_condition_that_was_not_calibrated_is_refused(calibration, gf180_three_gains):
     for options, said in (
         ({"temperature_c": 126.0}, r"-40\.\.125 C"),
         ({"corner": "ss", "temperature_c": 126.0}, r"-40\.\.125 C"),
@@ -103,7 +103,7 @@ def test_a_condition_that_was_not_calibrated_is_refused(calibration, gf180_calib
         with pytest.raises((CalibrationError, SpecError), match=said):
             calibration.at(**options)
     with pytest.raises(CalibrationError, match="--aspects climate"):
-        gf180_calibration.at(temperature_c=50.0)
+        gf180_three_gains.at(temperature_c=50.0)
 
 
 def test_a_climate_survives_its_file(calibration, calibration_file):

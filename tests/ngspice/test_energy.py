@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 
 from spicesim.behavioural.energy import EnergyModel
-from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.energy import supply_power
 from spicesim.calibration.patterns import random_conductances
 from spicesim.calibration.tiles import predicted_nodesets, tile_netlist
-from spicesim.chip import preset
 from spicesim.errors import CalibrationError, SpecError
 from spicesim.netlist.step import CodeStep
 from spicesim.netlist.tile import build_tile
@@ -21,14 +19,8 @@ SIZE, R_FEEDBACK = 6, 20e3
 
 
 @pytest.fixture(scope="module")
-def calibration(calibrate_once):
-    chip = preset("generic-1t1r").changed(
-        array={"rows": SIZE, "columns": SIZE},
-        sense_amplifier={"r_feedback": (R_FEEDBACK, 160e3)},
-        dac={"bits": 5},
-        adc={"bits": 4},
-    )
-    return calibrate_once("energy", lambda: calibrate(chip, quick=True, aspects=("energy",)))
+def calibration(whole_calibration):
+    return whole_calibration
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,6 @@ import numpy as np
 import onnx
 import pytest
 
-from spicesim.calibration.calibrate import calibrate
-from spicesim.chip import preset
 from spicesim.errors import SpecError
 from spicesim.experiment.plan import make_plan
 from spicesim.experiment.replay import replay
@@ -38,10 +36,8 @@ CHOICES = {
 
 
 @pytest.fixture(scope="module")
-def calibration(calibrate_once):
-    """A small generic chip with all its aspects."""
-    chip = preset("generic-1t1r").changed(array={"rows": 8, "columns": 8}, sense_amplifier={"r_feedback": [2e4, 8e4]})
-    return calibrate_once("generic-8-whole", lambda: calibrate(chip, quick=True))
+def calibration(whole_calibration):
+    return whole_calibration
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,9 @@ import pytest
 
 from spicesim.behavioural.settling import SettlingModel
 from spicesim.behavioural.transient import TileTransient
-from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.patterns import random_conductances
 from spicesim.calibration.transients import build_step_cases
-from spicesim.chip import preset
 from spicesim.cli.infer import infer
 from spicesim.engine import ExactEngine, SampledEngine, Tile, sampled
 from spicesim.errors import CalibrationError, SpecError, ValidityError
@@ -23,11 +21,8 @@ SIZE = 6
 
 
 @pytest.fixture(scope="module")
-def calibration(calibrate_once):
-    chip = preset("generic-1t1r").changed(
-        array={"rows": SIZE, "columns": SIZE}, sense_amplifier={"r_feedback": (20e3, 160e3)}, dac={"bits": 5}
-    )
-    return calibrate_once("settling", lambda: calibrate(chip, quick=True, aspects=("energy", "noise", "settling")))
+def calibration(whole_calibration):
+    return whole_calibration
 
 
 @pytest.fixture(scope="module")

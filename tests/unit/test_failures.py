@@ -117,6 +117,14 @@ def test_mutated_networks_are_right_or_refused():
     fail_on([find_verdict(networks, networks.case(seed)) for seed in range(300)])
 
 
+@pytest.fixture(scope="module")
+def calibration_text(one_at_a_time):
+    """A calibration of the small chip, whose simulations other tests want, too."""
+    with one_at_a_time("whole"):
+        return calibrations.text()
+
+
+@pytest.mark.usefixtures("calibration_text")
 def test_mutated_calibrations_are_right_or_refused():
     fail_on([find_verdict(calibrations, calibrations.case(seed)) for seed in range(25)])
 
@@ -126,8 +134,8 @@ def fail_on(verdicts):
     assert {v.kind for v in verdicts} == {"right", "refused"}
 
 
-def test_a_climate_that_makes_no_amplifier_is_refused(tmp_path):
-    document, path = json.loads(calibrations.text()), tmp_path / "cal.json"
+def test_a_climate_that_makes_no_amplifier_is_refused(tmp_path, calibration_text):
+    document, path = json.loads(calibration_text), tmp_path / "cal.json"
     outputs = document["climate"]["temperatures"][3]["senseamps"][0][1]
     outputs[len(outputs) // 2] = 7.0  # at rest, a spike in the linear range
     calibrations.seal(document)
