@@ -8,11 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.interpolate import PchipInterpolator
 
+from spicesim.arrays import Floats, Integers
 from spicesim.errors import SpecError, ValidityError
 
 __all__ = ["PortTables"]
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -131,7 +130,7 @@ class PortTables:
         voltage = y + t * (self.step * m + t * (c2 + t * c3))
         return voltage + slope * (x - inside), slope
 
-    def index(self, wanted: npt.ArrayLike | None, shape: Sequence[int]) -> npt.NDArray[np.int64]:
+    def index(self, wanted: npt.ArrayLike | None, shape: Sequence[int]) -> Integers:
         """Check which table each port takes; None means the only one.
 
         Raises

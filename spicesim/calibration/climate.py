@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.interpolate import PchipInterpolator
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Floats
 from spicesim.behavioural.cell import CellModel
 from spicesim.behavioural.climate import ClimateModel, Condition, DacChange, mix_conditions
 from spicesim.behavioural.dac import DacModel

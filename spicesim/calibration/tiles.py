@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Floats
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.behavioural.tile import BehaviouralTile, TileState
 from spicesim.calibration.calibration import TileCheck

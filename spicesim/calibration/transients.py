@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Floats
 from spicesim.behavioural.settling import SettlingCheck, SettlingModel
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.behavioural.transient import TileTransient

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Floats
 from spicesim.calibration.common_errors import LOOKED_FOR, ArrayErrors, describe, estimate_errors, quantity_text
 from spicesim.calibration.fit import Fit, Loss
 from spicesim.calibration.least_squares import Unknown, differentiate, find_values, fit_parameters, robust_weights

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Array
 from spicesim.chip import Chip
 from spicesim.chip.library import library_names, library_path, library_text
 from spicesim.cli.netlist_blocks import BlockGroup, block_commands
@@ -119,7 +119,7 @@ def _load_cells(
     return arrange_weights(read_array(weights, "weights"), arrangement, span, slices=slices, bits=cell_bits)
 
 
-def _load_gates(path: str | None) -> npt.NDArray[Any] | None:
+def _load_gates(path: str | None) -> Array | None:
     return None if path is None else read_array(path, "gate voltages")
 
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.arrays import Array, Floats, Singles
 from spicesim.cells import Cell, KernelCell, Linear, NetlistCell
 from spicesim.crossbar.arguments import as_batch, as_mask, as_numbers, as_options, as_positive
 from spicesim.crossbar.gradient import pull_back
@@ -19,9 +20,6 @@ from spicesim.netlist.crossbar import ArrayNetlist, format_array
 from spicesim.ports import PortTables
 
 __all__ = ["Crossbar"]
-
-Floats = npt.NDArray[np.float64]
-Singles = npt.NDArray[np.float32]
 
 FIELDS_AT_ONCE = 64
 """Vectors whose voltages are held in double precision."""
@@ -149,7 +147,7 @@ class Crossbar:
         mask: npt.ArrayLike | None = None,
         precision: Precision = "double",
         tolerance: float | None = None,
-    ) -> npt.NDArray[Any]:
+    ) -> Array:
         """Solve the currents into the virtual grounds.
 
         Parameters

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from spicesim._cext import marching
+from spicesim.arrays import Bools, Floats, Integers, Singles
 from spicesim.crossbar.blas import one_blas_thread
 from spicesim.crossbar.chords import Chords
 from spicesim.crossbar.wiring import Wiring
@@ -19,9 +19,6 @@ from spicesim.ports import PortTables
 
 __all__ = ["ChordMarch", "LinearMarch", "MarchPorts", "Marched"]
 
-Floats = npt.NDArray[np.float64]
-Singles = npt.NDArray[np.float32]
-Integers = npt.NDArray[np.int64]
 Parts = tuple[Any, ...]
 
 SCALE = 1e3
@@ -141,7 +138,7 @@ class Marched:
     row_currents: Floats
     residual: Floats
     extents: Floats
-    steps: npt.NDArray[np.int64]
+    steps: Integers
     word: Floats | None
     bit: Floats | None
 
@@ -210,7 +207,7 @@ class ChordMarch:
         folds = self.chords.folds
         return _run(self._parts, self.ports, self._bounds, current, folds, STEP_LIMIT, v, driver_index, threads, fields)
 
-    def is_solved(self, marched: Marched) -> npt.NDArray[np.bool_]:
+    def is_solved(self, marched: Marched) -> Bools:
         """Tell which vectors arrived within the box in which the chords hold, (batch,)."""
         low = [self.chords.v_limits[0], self.chords.u_limits[0]]
         high = [self.chords.v_limits[1], self.chords.u_limits[1]]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Floats
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.mismatch import with_chip_mismatch

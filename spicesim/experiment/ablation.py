@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Floats
 from spicesim.calibration.calibration import Calibration
 from spicesim.devices import DeviceModel, ReadNoise, Relaxation
 from spicesim.errors import SpecError

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.arrays import Array, Floats
 from spicesim.chip import Chip
 from spicesim.coding import Polarity
 from spicesim.errors import SpecError
@@ -24,8 +24,6 @@ from spicesim.units import spice_number
 
 __all__ = ["build_column", "build_crossbar", "build_tile"]
 
-Floats = npt.NDArray[np.float64]
-
 _SENSE = "* foot of each bit line; i(vsense_J) is the current into the virtual ground"
 
 
@@ -36,7 +34,7 @@ def _matrix(g: npt.ArrayLike) -> Floats:
     return array
 
 
-def _vector(values: npt.ArrayLike, rows: int, what: str) -> npt.NDArray[Any]:
+def _vector(values: npt.ArrayLike, rows: int, what: str) -> Array:
     array = np.asarray(values)
     if array.shape != (rows,):
         raise SpecError(f"{what} must have one value a word line, shape ({rows},), got {array.shape}")
@@ -143,7 +141,7 @@ def _require_pairs(wires: Parasitics, arrangement: Arrangement | None) -> None:
         raise SpecError(f"segment rwl_{i}_{2 * k + 1} lies within a 2t2r cell; wanted 0 ohm and 0 F there")
 
 
-def _sources(v: npt.NDArray[Any], wires: _Wires) -> str:
+def _sources(v: Array, wires: _Wires) -> str:
     lines = ["* word lines, driven by ideal sources above the reference"]
     twice = [*v, *v]
     lines += [f"vin{name} {node} vref {spice_number(float(twice[k]))}" for k, (name, node) in enumerate(wires.driven)]

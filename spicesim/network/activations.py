@@ -2,17 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Array, Floats
 from spicesim.network.layer import AnalogLayer
 from spicesim.network.node import AnalogNode
 
 __all__ = ["Activations", "collect_activations"]
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,7 +24,7 @@ class Activations:
 
 def collect_activations(
     layers: Sequence[AnalogLayer],
-    chunks: Iterable[tuple[int, Mapping[AnalogNode, npt.NDArray[Any]]]],
+    chunks: Iterable[tuple[int, Mapping[AnalogNode, Array]]],
     total: int,
     count: int,
     *,

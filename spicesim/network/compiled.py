@@ -2,12 +2,12 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 
+from spicesim.arrays import Array
 from spicesim.errors import MappingError, NetworkError
 from spicesim.mapping import DEFAULT_OPTIONS, Mapper, MappingOptions, map_weights
 from spicesim.network.activations import Activations, collect_activations
@@ -21,7 +21,6 @@ from spicesim.network.segments import Segment, cut_network
 
 __all__ = ["CHUNK", "CompiledNetwork", "Inputs", "batch_length", "check_output"]
 
-Array = npt.NDArray[Any]
 Inputs = npt.ArrayLike | Mapping[str, npt.ArrayLike]
 
 CHUNK = 64

@@ -3,13 +3,13 @@
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from tqdm import tqdm
 
+from spicesim.arrays import Array
 from spicesim.audit import Audit, audit_samples
 from spicesim.calibration.calibration import Calibration
 from spicesim.crossbar.blas import one_blas_thread
@@ -34,8 +34,6 @@ from spicesim.network.workers import start_workers
 __all__ = ["Network"]
 
 Word = Literal["ideal", "fast", "exact", "ngspice"]
-
-Array = npt.NDArray[Any]
 
 
 class Network:

@@ -6,11 +6,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy.typing as npt
 import onnx
 import onnx.inliner
 import onnxruntime
 
+from spicesim.arrays import Array
 from spicesim.errors import NetworkError
 from spicesim.network.external_data import load_tensors, require_names
 from spicesim.network.layout import put_time_first
@@ -25,8 +25,6 @@ __all__ = [
     "open_session",
     "run_session",
 ]
-
-Array = npt.NDArray[Any]
 
 _ELEMENT_TYPES = {
     "tensor(float)": onnx.TensorProto.FLOAT, "tensor(double)": onnx.TensorProto.DOUBLE,

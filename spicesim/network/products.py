@@ -1,17 +1,12 @@
 """Products that tiles do, as an audit wants them: a sample of all."""
 
-import numpy as np
-import numpy.typing as npt
-
-from spicesim.arrays import Codes
+from spicesim.arrays import Codes, Floats
 from spicesim.coding import AdcRange
 from spicesim.engine import SampledMvm, Tile
 from spicesim.network.layer import Observer
 from spicesim.network.reservoir import Reservoir
 
 __all__ = ["sample_products"]
-
-Floats = npt.NDArray[np.float64]
 
 
 def sample_products(

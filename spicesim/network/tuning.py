@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, get_args
 
-import numpy.typing as npt
-
+from spicesim.arrays import Array
 from spicesim.coding import AdcRange
 from spicesim.crossbar.blas import one_blas_thread
 from spicesim.engine import PreparedTile
@@ -94,7 +93,7 @@ class Tuning:
         ]
         self.clear_gains()
 
-    def fit_ranges_on_first(self, x: Inputs) -> dict[str, npt.NDArray[Any]]:
+    def fit_ranges_on_first(self, x: Inputs) -> dict[str, Array]:
         """Fit ranges on the first inputs of a run, note it, and return those inputs."""
         arrays = self._compiled.check(x)
         batch = self._compiled.batch or 1
