@@ -158,7 +158,7 @@ class BehaviouralTile:
             raise SpecError(f"DAC codes must lie in 0..{len(self.dac.v_open) - 1}, got {index.min()}..{index.max()}")
         v_open = self.open_voltages(index)
         solution = self.crossbar.solve(
-            v_open, drivers=self.drivers, driver_index=index, senses=self.senses, sense_index=self.sense_index,
+            v_open, drivers=self.drivers.chosen(index), senses=self.senses.chosen(self.sense_index),
             fields=fields, tolerance=tolerance, precision=precision, threads=threads,
         )  # fmt: skip
         return TileState(

@@ -109,9 +109,10 @@ def step_netlists(chip: Chip, case: StepCase, stop: float) -> list[Netlist]:
     state = case.tile.solve(before)
     return [
         build_tile(
-            chip, case.tile.g, before[k], polarity=case.tile.dac.polarity, r_feedback=case.tile.senseamp.r_feedback,
+            chip, case.tile.g,
+            CodeStep(before=before[k].tolist(), after=after.tolist(), stop=stop, resolution=_RESOLUTION),
+            polarity=case.tile.dac.polarity, r_feedback=case.tile.senseamp.r_feedback,
             nodesets=predicted_nodesets(state, k, chip.sense_amplifier.v_reference),
-            step=CodeStep(after=after.tolist(), stop=stop, resolution=_RESOLUTION),
         )
         for k, (_, after) in enumerate(case.changes.values())
     ]  # fmt: skip

@@ -56,7 +56,7 @@ class Expansion:
         single = senses is None or len(senses.values) == 1
         index = np.zeros(array.shape[1], np.int64) if single else np.arange(array.shape[1])
         middle = array.solve(
-            np.full(rows, self.centre), senses=senses, sense_index=None if senses is None else index, fields=True,
+            np.full(rows, self.centre), senses=None if senses is None else senses.chosen(index), fields=True,
             tolerance=1e-8, threads=threads,
         )  # fmt: skip
         assert middle.cell_voltages is not None  # asked for
