@@ -208,6 +208,7 @@ class _Bench:
             device,
             mismatch=plan.mismatch if "mismatch" in sources else None,
             noise="circuit noise" in sources,
+            early="early sampling" in sources,
             time=plan.time if "drift" in sources else 0.0,
         )
         network = compile_network(self.model, maker.calibration, **compile_options(plan))
@@ -295,7 +296,8 @@ def run_budget(
     bench = _Bench(maker=maker, network=network, model=model, dataset=dataset, digital=digital)
     own = () if maker.device is None else device_sources(maker.device, plan.time)
     random = {"mismatch": plan.mismatch is not None, "circuit noise": plan.noise}
-    circuit = [name for name in CIRCUIT if name != "wires" or plan.wires]
+    left_out = {"wires": not plan.wires, "early sampling": not plan.early}
+    circuit = [name for name in CIRCUIT if not left_out.get(name)]
     has = {*circuit, *own, *(name for name, is_there in random.items() if is_there)}
     possible = tuple(name for name in SOURCES if name in has)
     if strange := [name for name in sources or () if name not in possible]:
