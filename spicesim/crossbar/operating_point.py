@@ -53,7 +53,7 @@ ROUNDING = {"single": 1.2e-7, "double": 2.3e-15}
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Request:
-    """What is asked of the solver; checked, names as in :meth:`spicesim.crossbar.Crossbar.solve`, choices of tables apart."""
+    """What is asked of the solver, checked; names as in :meth:`spicesim.crossbar.Crossbar.solve`."""
 
     v: Floats
     drivers: PortTables | None = None
