@@ -25,7 +25,7 @@ from spicesim.experiment.plan import RunPlan
 from spicesim.network import Network, compile_network
 from spicesim.network.compiled import Inputs
 from spicesim.network.dataset import Dataset, load_dataset
-from spicesim.network.model import load_model
+from spicesim.network.loading import load_model
 from spicesim.network.uncalibrated import UncalibratedChip, calibrated
 from spicesim.ngspice.batch import BatchSimulator
 
