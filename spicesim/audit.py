@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Codes, Floats
 from spicesim.bound import SampleBound, share_interval
 from spicesim.calibration.calibration import Calibration
 from spicesim.engine import NgspiceEngine, SampledMvm, Tile
@@ -19,9 +19,6 @@ from spicesim.ngspice.batch import BatchSimulator
 from spicesim.sampling import run_all
 
 __all__ = ["SEEN", "UNSEEN", "Audit", "audit_samples"]
-
-Floats = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 
 SEEN = "errors of the calibrated blocks and solvers, and of write-verify by the calibrated cell"
 """What an audit can see."""

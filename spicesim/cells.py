@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.arrays import Floats
 from spicesim.errors import SpecError
 from spicesim.units import spice_number
 
@@ -25,7 +26,6 @@ __all__ = [
     "conductance_slope", "voltage_terms",
 ]  # fmt: skip
 
-Floats = npt.NDArray[np.float64]
 UNBOUNDED = (-math.inf, math.inf)
 STEEPEST = 1e6
 """Largest kappa [1/V]: a current that grows e-fold within a microvolt; thermal voltage makes some 40 [1/V] at best."""

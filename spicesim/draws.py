@@ -5,7 +5,8 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+
+from spicesim.arrays import Floats
 
 __all__ = ["ChipDraw"]
 
@@ -27,7 +28,7 @@ class ChipDraw:
     tile: str = ""
     """Name of the tile; tiles of other names have other devices."""
 
-    def numbers(self, stream: str, device: str, count: int) -> npt.NDArray[np.float64]:
+    def numbers(self, stream: str, device: str, count: int) -> Floats:
         """Return the numbers of one device of the first instances of a block, shape (count, 2).
 
         Parameters

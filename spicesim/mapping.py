@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.arrays import Bools, Floats
 from spicesim.chip import Array
 from spicesim.errors import MappingError
 
@@ -26,8 +27,6 @@ __all__ = [
     "split_digits",
     "split_evenly",
 ]
-
-Floats = npt.NDArray[np.float64]
 
 Signs = Literal["differential", "reference", "offset"]
 """How weights have signs. differential: a column for the positive and one for the negative part of an output;
@@ -119,7 +118,7 @@ class MappedTile:
             return None, -1, 0
         return self.outputs.start + own, 1 if self.factors[place] > 0 else -1, place // (1 if self.reference else 2)
 
-    def any_column(self, flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    def any_column(self, flags: Bools) -> Bools:
         """Tell for which outputs any column is flagged: (batch, columns) to (batch, outputs)."""
         found = self._columns(flags, 0)
         for place in range(1, len(self.factors)):

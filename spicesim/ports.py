@@ -8,11 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.interpolate import PchipInterpolator
 
+from spicesim.arrays import Floats, Integers
 from spicesim.errors import SpecError, ValidityError
 
-__all__ = ["PortTables"]
-
-Floats = npt.NDArray[np.float64]
+__all__ = ["ChosenTables", "PortTables"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -131,7 +130,17 @@ class PortTables:
         voltage = y + t * (self.step * m + t * (c2 + t * c3))
         return voltage + slope * (x - inside), slope
 
-    def index(self, wanted: npt.ArrayLike | None, shape: Sequence[int]) -> npt.NDArray[np.int64]:
+    def chosen(self, index: npt.ArrayLike) -> "ChosenTables":
+        """Say which table each port takes: ``tables.chosen([0, 0, 1])``.
+
+        Parameters
+        ----------
+        index : array_like of int
+            Numbers of tables, one a port; of drivers one for each vector, too, shape (batch, rows).
+        """
+        return ChosenTables(self, index)
+
+    def index(self, wanted: npt.ArrayLike | None, shape: Sequence[int]) -> Integers:
         """Check which table each port takes; None means the only one.
 
         Raises
@@ -177,3 +186,13 @@ class PortTables:
                 f"outside the calibrated {low:.6g}..{high:.6g} A; "
                 "calibrate over a wider range, or lower inputs or conductances"
             )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChosenTables:
+    """Tables of the ports on one side of an array, and which of them each port takes."""
+
+    tables: PortTables
+    """The tables."""
+    index: npt.ArrayLike
+    """Number of each port's table; checked where it meets its array."""

@@ -1,34 +1,31 @@
-import numpy as np
-import numpy.typing as npt
+from spicesim.arrays import Floats, Integers
 
-_Floats = npt.NDArray[np.float64]
-_Integers = npt.NDArray[np.int64]
-_Port = tuple[_Floats | None, _Floats | None, float, float]
+_Port = tuple[Floats | None, Floats | None, float, float]
 
 def solve_batch(
-    v: _Floats,
-    r_word: _Floats,
-    r_bit: _Floats,
-    r_driver: _Floats,
-    r_sense: _Floats,
-    coefficients: _Floats,
+    v: Floats,
+    r_word: Floats,
+    r_bit: Floats,
+    r_driver: Floats,
+    r_sense: Floats,
+    coefficients: Floats,
     folds: int,
     kappa: float,
     limits: tuple[float, float, float, float],
     drivers: _Port,
-    driver_index: _Integers | None,
+    driver_index: Integers | None,
     senses: _Port,
-    sense_index: _Integers,
-    mask: _Floats | None,
+    sense_index: Integers,
+    mask: Floats | None,
     tolerance: float,
     newton_limit: int,
     threads: int,
-    currents: _Floats,
-    row_currents: _Floats,
-    residual: _Floats,
-    extents: _Floats,
-    steps: _Integers,
-    worst: _Integers,
-    cell_voltages: _Floats | None,
-    bit_line_voltages: _Floats | None,
+    currents: Floats,
+    row_currents: Floats,
+    residual: Floats,
+    extents: Floats,
+    steps: Integers,
+    worst: Integers,
+    cell_voltages: Floats | None,
+    bit_line_voltages: Floats | None,
 ) -> None: ...

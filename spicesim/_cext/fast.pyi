@@ -1,64 +1,57 @@
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
-
-_Floats = npt.NDArray[np.float64]
-_Singles = npt.NDArray[np.float32]
-_Integers = npt.NDArray[np.int32]
+from spicesim.arrays import Floats, Integers, Reals, Shorts, Singles
 
 def evaluate(
-    v: npt.NDArray[np.floating[Any]],
+    v: Reals,
     centre: float,
     half: float,
-    features: _Singles,
-    exponents: _Integers,
-    orders: _Integers,
-    constants: _Singles,
-    weights: _Singles,
+    features: Singles,
+    exponents: Shorts,
+    orders: Shorts,
+    constants: Singles,
+    weights: Singles,
     threads: int,
-    out: npt.NDArray[np.floating[Any]],
+    out: Reals,
 ) -> float: ...
 def interpolate(
-    values: _Floats,
-    slopes: _Floats,
+    values: Floats,
+    slopes: Floats,
     start: float,
     step: float,
-    index: npt.NDArray[np.int64] | None,
-    x: _Floats,
+    index: Integers | None,
+    x: Floats,
     threads: int,
-    out: _Floats,
+    out: Floats,
 ) -> None: ...
 def couple(
-    values: _Floats,
-    slopes: _Floats,
+    values: Floats,
+    slopes: Floats,
     start: float,
     step: float,
     offset: float,
     resistance: float,
     low: float,
     high: float,
-    polynomials: _Floats,
-    tilts: _Singles | None,
-    y: _Floats,
-    wanted: _Floats,
+    polynomials: Floats,
+    tilts: Singles | None,
+    y: Floats,
+    wanted: Floats,
     threads: int,
-    current: _Floats,
+    current: Floats,
 ) -> None: ...
-def cells(coefficients: _Floats, folds: int, kappa: float, v: _Floats, u: _Floats, out: _Floats) -> None: ...
+def cells(coefficients: Floats, folds: int, kappa: float, v: Floats, u: Floats, out: Floats) -> None: ...
 def beyond(
-    coefficients: _Floats,
+    coefficients: Floats,
     folds: int,
     kappa: float,
     limits: tuple[float, float, float, float],
-    parts: _Floats,
-    r_word: _Floats | None,
-    r_driver: _Floats | None,
-    v: _Floats,
-    u: _Floats,
-    x: _Floats,
-    start: _Singles | None,
+    parts: Floats,
+    r_word: Floats | None,
+    r_driver: Floats | None,
+    v: Floats,
+    u: Floats,
+    x: Floats,
+    start: Singles | None,
     turns: int,
     threads: int,
-    out: _Singles,
+    out: Singles,
 ) -> None: ...

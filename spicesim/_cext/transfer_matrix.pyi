@@ -1,8 +1,3 @@
-import numpy as np
-import numpy.typing as npt
+from spicesim.arrays import Floats
 
-_Floats = npt.NDArray[np.float64]
-
-def transfer_matrix(
-    g: _Floats, r_word: _Floats, r_bit: _Floats, r_driver: _Floats, r_sense: _Floats, t: _Floats
-) -> int: ...
+def transfer_matrix(g: Floats, r_word: Floats, r_bit: Floats, r_driver: Floats, r_sense: Floats, t: Floats) -> int: ...

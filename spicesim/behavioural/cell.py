@@ -7,7 +7,8 @@ import numpy.typing as npt
 from numpy.polynomial import chebyshev
 from pydantic import model_validator
 
-from spicesim.behavioural.arrays import FloatArray, Floats, Model, require_positive, require_rising
+from spicesim.arrays import Floats
+from spicesim.behavioural.arrays import FloatArray, Model, require_positive, require_rising
 from spicesim.cells import BiasedPolynomial, voltage_terms
 from spicesim.errors import MappingError
 

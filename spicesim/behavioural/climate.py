@@ -8,7 +8,8 @@ import numpy as np
 from pydantic import Field, model_validator
 from scipy.interpolate import CubicSpline, PchipInterpolator
 
-from spicesim.behavioural.arrays import FloatArray, Floats, Model, require_rising, require_shape
+from spicesim.arrays import Floats
+from spicesim.behavioural.arrays import FloatArray, Model, require_rising, require_shape
 from spicesim.behavioural.cell import CellModel
 from spicesim.behavioural.dac import DacModel
 from spicesim.coding import Polarity

@@ -1,21 +1,19 @@
 """What the blocks of a tile draw from their supplies: at rest, for each change of code, for each conversion."""
 
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import model_validator
 from scipy.interpolate import PchipInterpolator
 
-from spicesim.behavioural.arrays import FloatArray, Floats, Model, require_positive, require_rising, require_shape
+from spicesim.arrays import Codes, Floats
+from spicesim.behavioural.arrays import FloatArray, Model, require_positive, require_rising, require_shape
 from spicesim.behavioural.feedback import find_amplifier
 from spicesim.behavioural.tile import BehaviouralTile, TileState
 from spicesim.coding import Polarity
 from spicesim.errors import CalibrationError, SpecError
 
 __all__ = ["AdcEnergy", "AmplifierEnergy", "DacEnergy", "EnergyModel"]
-
-Codes = npt.NDArray[np.integer[Any]]
 
 
 class DacEnergy(Model):

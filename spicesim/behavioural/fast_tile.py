@@ -1,12 +1,11 @@
 """The behavioural tile at the speed of a few matrix products, with its measured error."""
 
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import numpy as np
-import numpy.typing as npt
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Codes, Floats
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.coding import AdcRange
 from spicesim.crossbar.operating_point import Precision
@@ -18,8 +17,6 @@ from spicesim.fast.ports import SenseCoupling, evaluate_tables, linear_port
 from spicesim.fast.trial import MARGIN, Adversary, Trial, held_out_inputs, measure, promise
 
 __all__ = ["FastTile", "FastTileState"]
-
-Codes = npt.NDArray[np.int64]
 
 PORTION = 1024
 """Vectors at a time."""
@@ -167,7 +164,7 @@ class FastTile:
         """Root-mean-square error on random and structured codes, the same; 0 for "exact"."""
         return 0.0 if self._model is None else self.trials[-1].rms_error
 
-    def solve(self, codes: npt.NDArray[np.integer[Any]], *, threads: int = 1) -> FastTileState:
+    def solve(self, codes: Codes, *, threads: int = 1) -> FastTileState:
         """Find the operating points.
 
         Parameters
@@ -201,7 +198,7 @@ class FastTile:
         )
 
 
-def _checked(tile: BehaviouralTile, codes: npt.NDArray[np.integer[Any]]) -> Codes:
+def _checked(tile: BehaviouralTile, codes: Codes) -> Codes:
     index, last = np.ascontiguousarray(codes, dtype=np.int64), len(tile.dac.v_open) - 1
     if index.ndim != 2 or index.shape[1] != tile.g.shape[0]:
         raise SpecError(f"codes must have shape (batch, {tile.g.shape[0]}), got {index.shape}")

@@ -9,7 +9,8 @@ import numpy as np
 from pydantic import model_validator
 from scipy.interpolate import PchipInterpolator
 
-from spicesim.behavioural.arrays import FloatArray, Floats, Model, require_rising, require_shape
+from spicesim.arrays import Floats
+from spicesim.behavioural.arrays import FloatArray, Model, require_rising, require_shape
 from spicesim.behavioural.feedback import find_amplifier
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.behavioural.tables import CubicTables

@@ -7,7 +7,8 @@ import numpy.typing as npt
 from pydantic import model_validator
 from scipy.interpolate import PchipInterpolator
 
-from spicesim.behavioural.arrays import FloatArray, Floats, Model, require_positive, require_rising, require_shape
+from spicesim.arrays import Floats
+from spicesim.behavioural.arrays import FloatArray, Model, require_positive, require_rising, require_shape
 from spicesim.behavioural.feedback import find_amplifier
 from spicesim.errors import CalibrationError, SpecError, ValidityError
 

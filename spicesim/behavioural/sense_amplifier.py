@@ -8,7 +8,8 @@ import numpy.typing as npt
 from pydantic import model_validator
 from scipy.interpolate import PchipInterpolator
 
-from spicesim.behavioural.arrays import FloatArray, Floats, Model, require_positive
+from spicesim.arrays import Floats
+from spicesim.behavioural.arrays import FloatArray, Model, require_positive
 from spicesim.behavioural.dac import IDEAL_REACH
 from spicesim.behavioural.parameter import Parameter
 from spicesim.behavioural.tables import CubicTables

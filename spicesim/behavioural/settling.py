@@ -12,7 +12,8 @@ import numpy as np
 from pydantic import model_validator
 from scipy.interpolate import PchipInterpolator, RectBivariateSpline
 
-from spicesim.behavioural.arrays import FloatArray, Floats, Model, require_rising, require_shape
+from spicesim.arrays import Floats
+from spicesim.behavioural.arrays import FloatArray, Model, require_rising, require_shape
 
 __all__ = ["AmplifierStages", "DriverShapes", "FineTable", "SettlingCheck", "SettlingModel"]
 

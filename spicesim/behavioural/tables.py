@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Floats, Integers
 from spicesim.fast.ports import evaluate_tables
 from spicesim.ports import PortTables
 
@@ -40,7 +39,7 @@ class CubicTables:
         slopes[:, 0], slopes[:, -1] = rise[:, 0], rise[:, -1]
         return cls(start=float(grid[0]), step=step, values=values, slopes=slopes)
 
-    def evaluate(self, x: Floats, table: npt.NDArray[np.int64], threads: int = 1) -> Floats:
+    def evaluate(self, x: Floats, table: Integers, threads: int = 1) -> Floats:
         """Return the values at x, shape (batch, ports), where port p has the table `table[p]`; linear beyond."""
         index = np.ascontiguousarray(np.broadcast_to(table, x.shape), dtype=np.int64)
         return evaluate_tables(self.values, self.slopes, self.start, self.step, x, index, threads)

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Codes, Floats, Integers
 from spicesim.behavioural.cell import CellModel
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.mismatch import TileInstance
@@ -109,7 +108,7 @@ class BehaviouralTile:
         """Drop what the solver keeps, many times the conductances; it is found again when a solution is asked for."""
         self.__dict__.pop("crossbar", None)
 
-    def open_voltages(self, codes: npt.NDArray[np.int64]) -> Floats:
+    def open_voltages(self, codes: Integers) -> Floats:
         """Return the unloaded voltages of the drivers for codes (batch, rows) [V]."""
         return np.asarray(self.v_open[np.arange(len(self.g)), codes])
 
@@ -125,7 +124,7 @@ class BehaviouralTile:
 
     def solve(
         self,
-        codes: npt.NDArray[np.integer[Any]],
+        codes: Codes,
         *,
         fields: bool = False,
         tolerance: float | None = None,
@@ -159,7 +158,7 @@ class BehaviouralTile:
             raise SpecError(f"DAC codes must lie in 0..{len(self.dac.v_open) - 1}, got {index.min()}..{index.max()}")
         v_open = self.open_voltages(index)
         solution = self.crossbar.solve(
-            v_open, drivers=self.drivers, driver_index=index, senses=self.senses, sense_index=self.sense_index,
+            v_open, drivers=self.drivers.chosen(index), senses=self.senses.chosen(self.sense_index),
             fields=fields, tolerance=tolerance, precision=precision, threads=threads,
         )  # fmt: skip
         return TileState(

@@ -1,19 +1,15 @@
 """A tile in time: amplifier outputs after a change of all codes."""
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Codes, Floats
 from spicesim.behavioural.settling import SettlingModel
 from spicesim.behavioural.tile import BehaviouralTile, TileState
 from spicesim.cells import Linear
 from spicesim.errors import ConvergenceError, SpecError, ValidityError
 
 __all__ = ["TileTransient"]
-
-Codes = npt.NDArray[np.integer[Any]]
 
 GAMMA = 1 - np.sqrt(0.5)
 """Of the two-stage, L-stable implicit Runge-Kutta method."""

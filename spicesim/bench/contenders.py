@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Floats, Reals
 from spicesim.bench.measurement import GEMM_BATCH, Measurement, matrix_product, median_seconds, peak_memory
 from spicesim.bench.peers import NodalEquations, badcrossbar_currents, import_peer, ngspice_currents
 from spicesim.bench.work import Work, make_work
@@ -17,8 +17,6 @@ from spicesim.fast.trial import measure
 from spicesim.ngspice.batch import BatchSimulator
 
 __all__ = ["CONTENDERS", "Contender", "run_contender"]
-
-Floats = npt.NDArray[np.float64]
 
 CHEAP, FINE = 3e-4, 1e-4
 """Tolerances of the two settings of the fast tier, as fractions of full scale."""
@@ -62,7 +60,7 @@ class Found:
     """Time a vector [s]."""
     gemm: float | None = None
     """Time a vector of the matrix product, called in turn with it [s]."""
-    currents: npt.NDArray[np.floating]
+    currents: Reals
     """Of the first checks [A]."""
     note: str = ""
     """For the table."""

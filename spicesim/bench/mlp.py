@@ -2,18 +2,15 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Array, Reals, Singles
 from spicesim.bench.measurement import median_seconds
 from spicesim.bench.work import G_MAX, G_MIN, R_WIRE, V_SPAN
 from spicesim.crossbar import Crossbar
 
 __all__ = ["NetworkMeasurement", "run_network"]
-
-Singles = npt.NDArray[np.float32]
 
 LAYERS, TILE_ROWS, TILE_COLUMNS, INPUTS = (784, 256, 10), 128, 128, 1000
 
@@ -64,7 +61,7 @@ class _Layer:
         """Return the currents of all pairs [A]."""
         return np.asarray(v @ self.matrix)
 
-    def forward_exactly(self, v: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    def forward_exactly(self, v: Reals) -> Reals:
         """Do the same by nodal solutions."""
         total = sum(
             np.concatenate([tile.solve(v[:, k * TILE_ROWS : (k + 1) * TILE_ROWS]).currents for tile in row], axis=1)
@@ -73,7 +70,7 @@ class _Layer:
         return np.asarray(np.asarray(total)[:, 0::2] - np.asarray(total)[:, 1::2])
 
 
-def _hidden(i: npt.NDArray[Any], scale: float) -> npt.NDArray[Any]:
+def _hidden(i: Array, scale: float) -> Array:
     """Rectify currents and turn them to voltages."""
     return np.asarray(np.maximum(i, 0) * i.dtype.type(V_SPAN / scale))
 
@@ -100,10 +97,10 @@ def run_network(repeats: int) -> NetworkMeasurement:
     first, second = layers
     scale = float(np.maximum(v @ first.ideal, 0).max())
 
-    def run() -> npt.NDArray[np.floating]:
+    def run() -> Reals:
         return second.forward(_hidden(first.forward(v), scale))
 
-    def ideal() -> npt.NDArray[np.floating]:
+    def ideal() -> Reals:
         return np.asarray(_hidden(v @ first.ideal, scale) @ second.ideal)
 
     seconds, ideal_seconds = median_seconds(run, ideal, repeats=repeats)

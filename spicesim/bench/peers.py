@@ -9,10 +9,10 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse
 import scipy.sparse.linalg
 
+from spicesim.arrays import Array, Floats
 from spicesim.crossbar import Crossbar
 from spicesim.errors import ConvergenceError
 from spicesim.netlist.netlist import Netlist
@@ -20,8 +20,6 @@ from spicesim.ngspice.batch import BatchSimulator
 from spicesim.units import spice_number
 
 __all__ = ["NodalEquations", "badcrossbar_currents", "import_peer", "ngspice_currents"]
-
-Floats = npt.NDArray[np.float64]
 
 
 @functools.cache
@@ -119,7 +117,7 @@ class _Cholmod:
         return np.asarray(x)[:, 0]
 
 
-def _branches(start: npt.NDArray[Any], end: npt.NDArray[Any], g: Floats, size: int) -> Any:
+def _branches(start: Array, end: Array, g: Floats, size: int) -> Any:
     a, b, y = start.ravel(), end.ravel(), g.ravel()
     return scipy.sparse.csc_matrix(
         (np.concatenate([y, y, -y, -y]), (np.concatenate([a, b, a, b]), np.concatenate([a, b, b, a]))),

@@ -3,15 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Floats
 from spicesim.cells import Cell, Linear
 from spicesim.crossbar import Crossbar
 from spicesim.fast.trial import held_out_inputs
 
 __all__ = ["Work", "make_work"]
-
-Floats = npt.NDArray[np.float64]
 
 G_MIN, G_MAX = 1e-6, 5e-5
 """Conductances [S]."""

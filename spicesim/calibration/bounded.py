@@ -11,7 +11,7 @@ from itertools import combinations
 import numpy as np
 from scipy.special import ndtri
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Floats
 
 __all__ = ["bounded_interval"]
 

@@ -46,16 +46,15 @@ def calibrate(
     quick: bool = False,
     seed: int = 0,
     error: float | None = None,
-    budget: int = 500,
     jobs: int | None = None,
-    timeout: float = 300.0,
     progress: bool = False,
     accept: str | None = None,
 ) -> Calibration:
     """Calibrate the behavioural model of a chip against ngspice.
 
     Blocks are simulated alone, fitted, and judged on held-out points; then whole tiles at transistor level are
-    compared with the model that the blocks make together.
+    compared with the model that the blocks make together. This plans and runs in one go; for another budget, design or
+    time-out, and to look at the plan first, see :func:`plan_calibration` and :func:`run_plan`.
 
     Parameters
     ----------
@@ -70,12 +69,8 @@ def calibrate(
     error : float, optional
         Wanted largest error of an output, as a fraction of full scale; blocks are refined until their validation
         errors meet it. By default 5e-5, or 2e-4 if quick.
-    budget : int
-        Simulations of blocks, refinements included, at most.
     jobs : int, optional
         Simulations at a time; by default one a processor.
-    timeout : float
-        Longest time one simulation may take [s].
     progress : bool
         Whether to show progress on stderr.
     accept : str, optional
@@ -88,8 +83,8 @@ def calibrate(
     SimulationError, MissingDependencyError, StorageError
         If a simulation cannot be done; what was finished is kept, and the next call goes on from there.
     """
-    plan = plan_calibration(chip, aspects=aspects, quick=quick, seed=seed, error=error, budget=budget)
-    calibration = run_plan(plan, jobs=jobs, timeout=timeout, progress=progress, accept=accept)
+    plan = plan_calibration(chip, aspects=aspects, quick=quick, seed=seed, error=error)
+    calibration = run_plan(plan, jobs=jobs, progress=progress, accept=accept)
     calibration.require_verdict()
     return calibration
 
@@ -102,7 +97,22 @@ def run_plan(
     progress: bool = False,
     accept: str | None = None,
 ) -> Calibration:
-    """Calibrate as planned, whatever the verdict; parameters and other errors as :func:`calibrate`."""
+    """Calibrate as planned, whatever the verdict.
+
+    Parameters
+    ----------
+    plan : Plan
+        As :func:`plan_calibration` made it, or :func:`load_plan` read it.
+    timeout : float
+        Longest time one simulation may take [s].
+    jobs, progress, accept
+        As :func:`calibrate`.
+
+    Raises
+    ------
+    SimulationError, MissingDependencyError, StorageError
+        As :func:`calibrate`; whether the verdict is good enough is asked by :meth:`Calibration.require_verdict`.
+    """
     start = time.monotonic()
     wanted = wanted_aspects(plan)
     campaign = Campaign(

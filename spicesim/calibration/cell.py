@@ -9,7 +9,8 @@ from numpy.polynomial import chebyshev
 from pydantic import model_validator
 from scipy import linalg
 
-from spicesim.behavioural.arrays import FloatArray, Floats, Model
+from spicesim.arrays import Floats
+from spicesim.behavioural.arrays import FloatArray, Model
 from spicesim.behavioural.cell import CellModel
 from spicesim.calibration.block import BlockPlan, Judged
 from spicesim.calibration.designs import Filling, fill, near

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from itertools import cycle
 
 import numpy as np
-import numpy.typing as npt
 from scipy.interpolate import PchipInterpolator
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Floats, Integers
 from spicesim.behavioural.climate import ClimateModel, Condition, DacChange, mix_conditions
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
@@ -128,7 +127,7 @@ class _Blocks:
         )
 
 
-def _table_points(amplifier: SenseAmplifierModel, changes: Floats) -> npt.NDArray[np.int64]:
+def _table_points(amplifier: SenseAmplifierModel, changes: Floats) -> Integers:
     """Choose points of an amplifier's tables between which changes (tables, points) follow, by halving intervals."""
     currents, limit = amplifier.currents, TABLE_ERROR * amplifier.full_scale
     points = np.linspace(0, len(currents) - 1, 33).astype(int)
@@ -142,7 +141,7 @@ def _table_points(amplifier: SenseAmplifierModel, changes: Floats) -> npt.NDArra
         points = np.union1d(points, (points[missed] + points[missed + 1]) // 2)
 
 
-def _thinned(conditions: Sequence[Condition], points: Sequence[npt.NDArray[np.int64]]) -> tuple[Condition, ...]:
+def _thinned(conditions: Sequence[Condition], points: Sequence[Integers]) -> tuple[Condition, ...]:
     """Keep some points of the amplifiers' changes."""
     return tuple(
         condition.model_copy(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import nnls
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Floats
 from spicesim.behavioural.parameter import Parameter
 from spicesim.calibration.readings import ALONE, COMMON, LINES, ProgrammedArray, Readings
 

@@ -6,7 +6,8 @@ from typing import Self
 import numpy as np
 from pydantic import model_validator
 
-from spicesim.behavioural.arrays import Floats, Model
+from spicesim.arrays import Floats
+from spicesim.behavioural.arrays import Model
 from spicesim.behavioural.dac import DacModel
 from spicesim.calibration.block import BlockPlan, Judged
 from spicesim.calibration.heldout import HeldOut

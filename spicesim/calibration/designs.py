@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Floats
 
 __all__ = ["Filling", "chebyshev_nodes", "fill", "near"]
 

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Floats
 from spicesim.behavioural.energy import AdcEnergy, AmplifierEnergy, DacEnergy, EnergyModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign

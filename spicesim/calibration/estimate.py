@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Floats
 from spicesim.calibration.block import BlockPlan
 from spicesim.calibration.calibrate import calibrate_blocks, plan_cases, wanted_aspects
 from spicesim.calibration.campaign import Campaign

@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from spicesim.behavioural.arrays import FloatArray, Floats, Model
+from spicesim.arrays import Floats
+from spicesim.behavioural.arrays import FloatArray, Model
 from spicesim.behavioural.parameter import Parameter
 from spicesim.metrics import rms
 

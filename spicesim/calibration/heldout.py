@@ -5,7 +5,8 @@ from typing import Self
 import numpy as np
 from pydantic import model_validator
 
-from spicesim.behavioural.arrays import FloatArray, Floats, Model, require_positive, require_shape
+from spicesim.arrays import Floats
+from spicesim.behavioural.arrays import FloatArray, Model, require_positive, require_shape
 from spicesim.metrics import largest, percentile, rms
 
 __all__ = ["ErrorSummary", "HeldOut"]

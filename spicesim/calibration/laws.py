@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Floats
 from spicesim.calibration.fit import Fit, Loss, simplest
 from spicesim.calibration.least_squares import Unknown, fit_parameters
 from spicesim.calibration.sense_amplifier import linear_range

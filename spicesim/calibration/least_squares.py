@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.special import stdtrit
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Floats
 from spicesim.behavioural.parameter import Parameter
 from spicesim.calibration.bounded import bounded_interval
 from spicesim.calibration.fit import Fit, Loss

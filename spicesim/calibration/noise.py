@@ -4,7 +4,7 @@ import numpy as np
 from scipy.integrate import cumulative_trapezoid
 from scipy.interpolate import PchipInterpolator
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Floats
 from spicesim.behavioural.noise import AmplifierNoise, NoiseModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign

@@ -1,14 +1,11 @@
 """Code vectors and conductance matrices for checks: random ones, and structured ones that hurt more."""
 
 import numpy as np
-import numpy.typing as npt
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Codes, Floats
 from spicesim.coding import Polarity
 
 __all__ = ["adversarial_conductances", "adversarial_vectors", "code_vectors", "random_conductances"]
-
-Codes = npt.NDArray[np.int64]
 
 
 def code_vectors(rows: int, bits: int, random: int, rng: np.random.Generator) -> dict[str, Codes]:

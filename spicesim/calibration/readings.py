@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Floats
 from spicesim.crossbar import Crossbar
 
 __all__ = ["ALONE", "COMMON", "LINES", "ProgrammedArray", "Readings"]

@@ -7,7 +7,8 @@ from typing import Self
 import numpy as np
 from pydantic import model_validator
 
-from spicesim.behavioural.arrays import Floats, Model
+from spicesim.arrays import Floats
+from spicesim.behavioural.arrays import Model
 from spicesim.behavioural.parameter import Parameter
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.calibration.block import BlockPlan, Judged

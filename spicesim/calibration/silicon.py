@@ -29,7 +29,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.behavioural.arrays import Floats, Model
+from spicesim.arrays import Floats
+from spicesim.behavioural.arrays import Model
 from spicesim.calibration.fit import Fit, Loss
 from spicesim.calibration.laws import fit_access_cell, fit_amplifier, fit_bare_cell, fit_driver, fit_rails
 from spicesim.calibration.mistakes import refuse_gain, refuse_misfit

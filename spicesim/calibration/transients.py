@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Codes, Floats
 from spicesim.behavioural.settling import SettlingCheck, SettlingModel
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.behavioural.transient import TileTransient
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.energy import step_sources, supply_power, tile_sources
-from spicesim.calibration.patterns import Codes, code_vectors, random_conductances
+from spicesim.calibration.patterns import code_vectors, random_conductances
 from spicesim.calibration.tiles import choose_feedback, predicted_nodesets
 from spicesim.chip import Chip
 from spicesim.coding import POLARITIES, Polarity
@@ -109,9 +109,10 @@ def step_netlists(chip: Chip, case: StepCase, stop: float) -> list[Netlist]:
     state = case.tile.solve(before)
     return [
         build_tile(
-            chip, case.tile.g, before[k], polarity=case.tile.dac.polarity, r_feedback=case.tile.senseamp.r_feedback,
+            chip, case.tile.g,
+            CodeStep(before=before[k].tolist(), after=after.tolist(), stop=stop, resolution=_RESOLUTION),
+            polarity=case.tile.dac.polarity, r_feedback=case.tile.senseamp.r_feedback,
             nodesets=predicted_nodesets(state, k, chip.sense_amplifier.v_reference),
-            step=CodeStep(after=after.tolist(), stop=stop, resolution=_RESOLUTION),
         )
         for k, (_, after) in enumerate(case.changes.values())
     ]  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Floats
 from spicesim.calibration.common_errors import LOOKED_FOR, ArrayErrors, describe, estimate_errors, quantity_text
 from spicesim.calibration.fit import Fit, Loss
 from spicesim.calibration.least_squares import Unknown, differentiate, find_values, fit_parameters, robust_weights
@@ -32,6 +32,8 @@ WIRES = {
 }
 """What :func:`fit_wires` can find."""
 
+_START = 1.0
+"""First guess of the resistances, and the change of them that matters [ohm]."""
 _OFFSET = "offset"
 """Name of what all currents share."""
 _SHIFTED = 2.5
@@ -87,7 +89,6 @@ def fit_wires(
     cell: Cell | None = None,
     wanted: Sequence[str] = ("r_word_line", "r_bit_line"),
     known: Mapping[str, float] | None = None,
-    start: float = 1.0,
     loss: Loss = "linear",
     g_error: float | None = None,
 ) -> Fit:
@@ -107,8 +108,6 @@ def fit_wires(
         Of :data:`WIRES`, what to find.
     known : mapping of str to float, optional
         Values of the others; by default resistances are 0 and g_scale is 1.
-    start : float
-        First guess of the resistances, and the change of them that matters [ohm].
     loss : {"linear", "soft_l1", "huber"}
         What to minimise.
     g_error : float, optional
@@ -155,7 +154,7 @@ def fit_wires(
         raise SpecError(f"the error of the conductances must lie in 0..1, such as 0.03 for 3 %, got {g_error:g}")
     problem = _Problem(
         g=conductances, v=volts, currents=measured, cell=Linear() if cell is None else cell, given=given,
-        wanted=tuple(wanted), start=start,
+        wanted=tuple(wanted),
     )  # fmt: skip
     if np.count_nonzero(valid) > len(wanted):  # fewer data are refused below
         refuse_mistakes(Table(conductances, volts, measured), lambda t: problem.of(t).plain_residuals())
@@ -179,7 +178,6 @@ class _Problem:
     cell: Cell
     given: Mapping[str, float]
     wanted: tuple[str, ...]
-    start: float
 
     def of(self, table: Table) -> "_Problem":
         """Return the same question about other data."""
@@ -197,7 +195,7 @@ class _Problem:
             _OFFSET: Unknown(name=_OFFSET, unit="A", start=0.0, scale=self.signal),
         }
         listed = [
-            kinds.get(name) or Unknown(name=name, unit="ohm", start=self.start, low=0.0, scale=self.start)
+            kinds.get(name) or Unknown(name=name, unit="ohm", start=_START, low=0.0, scale=_START)
             for name in self.wanted
         ]
         return [replace(unknown, start=(at or {}).get(unknown.name, unknown.start)) for unknown in listed]

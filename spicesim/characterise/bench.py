@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Floats
 from spicesim.characterise.sheet import DataSheet, Entry, Panel, Spread
 from spicesim.characterise.steps import Step, lengthen
 from spicesim.chip import Chip
@@ -102,7 +102,7 @@ class Outcomes(Mapping[str, Results]):
         return len(self._found)
 
 
-def waves(results: Results) -> dict[str, npt.NDArray[np.float64]]:
+def waves(results: Results) -> dict[str, Floats]:
     """Return the vectors of a simulation's first analysis as real numbers."""
     return {name: np.asarray(np.real(vector), dtype=float) for name, vector in results[0].vectors.items()}
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from functools import cache, partial
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Floats
 from spicesim.characterise.bench import Bench, Measurement, waves
 from spicesim.characterise.sheet import Entry, Panel, draw_panels, entry
 from spicesim.chip import Chip
@@ -36,7 +36,7 @@ def cell_bench(chip: Chip) -> Bench:
 
     def measure(results: Mapping[str, Results]) -> Measurement:
         @cache
-        def swept(name: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        def swept(name: str) -> tuple[Floats, Floats]:
             found = waves(results[name])
             return found["v(wl)"] - found["v(bl)"], found["i(vsense_0)"]
 

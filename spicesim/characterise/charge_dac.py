@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Floats
 from spicesim.characterise.bench import Bench, Measurement, waves
 from spicesim.characterise.linearity import Linearity, linearity_panel, measure_linearity
 from spicesim.characterise.sheet import draw_panels, entry
@@ -32,7 +32,7 @@ def charge_dac_bench(chip: Chip, sizes: ChargeDac | None = None) -> Bench:
         ends = (np.arange(count) + 0.98) * _SLOT
 
         @cache
-        def found() -> dict[str, npt.NDArray[np.float64]]:
+        def found() -> dict[str, Floats]:
             return waves(results["codes"])
 
         @cache
@@ -45,7 +45,7 @@ def charge_dac_bench(chip: Chip, sizes: ChargeDac | None = None) -> Bench:
             last = (time >= (count - 1) * _SLOT) & (time <= ends[-1])
             return settling_time(time[last], top[last], (count - 0.5) * _SLOT, ideal / 2, "the charge DAC")
 
-        def per_code(power: npt.NDArray[np.float64]) -> float:
+        def per_code(power: Floats) -> float:
             time = found()["time"]
             return float(integral(time, power, 0.0, float(time[-1])) / count)
 

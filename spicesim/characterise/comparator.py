@@ -6,6 +6,7 @@ from functools import cache, partial
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.arrays import Bools, Floats
 from spicesim.characterise.bench import Bench, Conditions, Measurement, waves
 from spicesim.characterise.sheet import Panel, Spread, draw_panels, entry
 from spicesim.characterise.waveform import crossing, integral
@@ -18,8 +19,6 @@ from spicesim.netlist.mismatch import Draw, read_mismatch, with_mismatch
 from spicesim.ngspice.outcome import Results
 
 __all__ = ["comparator_bench", "find_offsets", "sample_draws"]
-
-Floats = npt.NDArray[np.float64]
 
 _OVERDRIVES = np.array([1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1])
 _SOURCE = 1e3
@@ -173,7 +172,7 @@ def find_offsets(
     )
     low, high = np.full(len(draws), -limit), np.full(len(draws), limit)
 
-    def decide(differences: Floats, label: str) -> npt.NDArray[np.bool_]:
+    def decide(differences: Floats, label: str) -> Bools:
         netlists = [
             with_mismatch(
                 build_comparators(chip, differences[group], sizes=used, clock=_SEARCH),

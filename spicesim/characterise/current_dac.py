@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from functools import cache, partial
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Floats
 from spicesim.characterise.bench import Bench, Measurement, waves
 from spicesim.characterise.linearity import Linearity, linearity_panel, measure_linearity
 from spicesim.characterise.sheet import Panel, draw_panels, entry
@@ -18,8 +18,6 @@ from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si
 
 __all__ = ["current_dac_bench"]
-
-Floats = npt.NDArray[np.float64]
 
 _EDGE = 10e-9
 _LOAD = 1e3

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from functools import cache, partial
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Floats
 from spicesim.characterise.bench import Bench, Measurement, waves
 from spicesim.characterise.linearity import Linearity, linearity_panel, measure_linearity
 from spicesim.characterise.sheet import Panel, draw_panels, entry
@@ -21,8 +21,6 @@ from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si, spice_number
 
 __all__ = ["build_dac_step", "dac_bench"]
-
-Floats = npt.NDArray[np.float64]
 
 _EDGE, _STOP = 50e-9, 1050e-9
 _SKEW = 100e-12

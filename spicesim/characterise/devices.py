@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from functools import cache, partial
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Floats
 from spicesim.characterise.bench import Bench, Measurement, waves
 from spicesim.characterise.sheet import Panel, draw_panels, entry
 from spicesim.chip import Chip
@@ -15,8 +15,6 @@ from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si
 
 __all__ = ["differential_bench", "pcm_bench", "selector_bench"]
-
-Floats = npt.NDArray[np.float64]
 
 
 def pcm_bench(chip: Chip, nu: float = 0.05) -> Bench:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Complexes, Floats
 from spicesim.characterise.bench import Bench, Measurement, waves
 from spicesim.characterise.sheet import Panel, draw_panels, entry
 from spicesim.characterise.waveform import phase_margin, settling_time, unity_frequency
@@ -16,8 +16,6 @@ from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si
 
 __all__ = ["integrator_bench"]
-
-Floats = npt.NDArray[np.float64]
 
 _SWING = 0.9 / 1.65
 """Largest change of the output, of what the reference leaves to the nearer rail."""
@@ -70,7 +68,7 @@ def integrator_bench(chip: Chip, sizes: Integrator | None = None, window: Window
             return max(settling_time(time, out[after], window.end, 1e-3 * swing, "the integrator") for out in outputs())
 
         @cache
-        def response() -> tuple[Floats, npt.NDArray[np.complex128]]:
+        def response() -> tuple[Floats, Complexes]:
             return waves(results["ota"])["frequency"], results["ota"][0].vectors["v(out)"].astype(complex)
 
         def power() -> float:

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.arrays import Floats
 from spicesim.characterise.sheet import Panel
 from spicesim.errors import SpecError
 
 __all__ = ["Linearity", "linearity_panel", "measure_linearity"]
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

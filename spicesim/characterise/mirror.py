@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Floats
 from spicesim.characterise.bench import Bench, Measurement, waves
 from spicesim.characterise.sheet import Panel, draw_panels, entry
 from spicesim.characterise.steps import Step
@@ -17,8 +17,6 @@ from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si
 
 __all__ = ["mirror_bench"]
-
-Floats = npt.NDArray[np.float64]
 
 _LIMIT = 100e-6
 _COLUMN = 10e3

@@ -4,9 +4,9 @@ import html
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from spicesim.arrays import Floats
 from spicesim.characterise.sheet import DataSheet
 from spicesim.errors import SpecError
 from spicesim.files import write_text
@@ -63,7 +63,7 @@ def plot_sheet(sheet: DataSheet) -> Figure:
     return figure
 
 
-def _prefix(values: npt.NDArray[np.float64], label: str) -> tuple[float, str]:
+def _prefix(values: Floats, label: str) -> tuple[float, str]:
     """Choose an SI prefix for an axis whose label ends in an SI unit; other axes stay as they are."""
     name, _, unit = label.rstrip("]").partition(" [")
     if unit not in {"A", "V", "s"}:

@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.arrays import Bools, Codes, Floats
 from spicesim.characterise.bench import Bench, Conditions, Measurement, waves
 from spicesim.characterise.linearity import Linearity, linearity_panel, measure_linearity
 from spicesim.characterise.sheet import Panel, draw_panels, entry
@@ -18,9 +19,6 @@ from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si
 
 __all__ = ["effective_bits", "find_transitions", "read_codes", "sar_adc_bench"]
-
-Floats = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
 
 _POINTS, _CYCLES = 64, 7
 _AMPLITUDE = 0.96
@@ -80,7 +78,7 @@ def find_transitions(chip: Chip, sizes: SarAdc, conditions: Conditions, rounds: 
     low, high = ideal - 2 * sizes.lsb, ideal + 2 * sizes.lsb
     groups = np.array_split(np.arange(len(codes)), max(1, min(len(codes) // 4, 4)))
 
-    def reached(voltages: Floats, label: str) -> npt.NDArray[np.bool_]:
+    def reached(voltages: Floats, label: str) -> Bools:
         netlists: list[Netlist] = [build_sar_adc(chip, voltages[group], sizes) for group in groups]
         found = [read_codes(results, sizes) for results in conditions.run(netlists, label)]
         return np.asarray(np.concatenate(found) >= codes)

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from functools import cache, partial
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Complexes, Floats
 from spicesim.characterise.bench import Bench, Measurement, waves
 from spicesim.characterise.sheet import Panel, draw_panels, entry
 from spicesim.characterise.steps import Step
@@ -20,8 +20,6 @@ from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si, spice_number
 
 __all__ = ["Column", "build_loop", "find_columns", "sense_amplifier_bench"]
-
-Floats = npt.NDArray[np.float64]
 
 _EDGE = 0.1e-6
 _BAND = 0.001
@@ -127,7 +125,7 @@ def build_loop(chip: Chip, r_feedback: float, column: Column | None = None) -> N
     )
 
 
-def _loop_gain(results: Results) -> npt.NDArray[np.complex128]:
+def _loop_gain(results: Results) -> Complexes:
     found = results[0].vectors
     by_voltage = -found["v(y_v)"] / found["v(x_v)"]
     by_current = found["i(vback)"] / found["i(vforward)"]
@@ -212,7 +210,7 @@ def sense_amplifier_bench(chip: Chip, r_feedback: float | None = None, c_line: f
             return crossing(frequency, size, float(size[0] / np.sqrt(2)), rising=False)
 
         @cache
-        def loop(key: str = "half") -> tuple[Floats, npt.NDArray[np.complex128]]:
+        def loop(key: str = "half") -> tuple[Floats, Complexes]:
             found = results["loop" if key == "half" else f"loop_{key}"]
             return found[0].vectors["frequency"].real, _loop_gain(found)
 

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Floats
 from spicesim.errors import SimulationError, SpecError, ValidityError
 from spicesim.files import write_text
 from spicesim.units import format_si
 
 __all__ = ["DataSheet", "Entry", "Panel", "Spread", "draw_panels", "entry", "write_sheet"]
 
-Floats = npt.NDArray[np.float64]
 Number = float | np.floating[Any]
 
 _FAILURES = (SimulationError, SpecError, ValidityError)

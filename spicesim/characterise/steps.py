@@ -2,9 +2,7 @@
 
 import dataclasses
 
-import numpy as np
-import numpy.typing as npt
-
+from spicesim.arrays import Floats
 from spicesim.characterise.waveform import rings, settling_time
 from spicesim.errors import ValidityError
 from spicesim.netlist.expression import read_number
@@ -29,7 +27,7 @@ class Step:
     band: float
     """Settling band around the final value, in the unit of the probe."""
 
-    def is_open(self, waves: dict[str, npt.NDArray[np.float64]]) -> bool:
+    def is_open(self, waves: dict[str, Floats]) -> bool:
         """Return whether a longer simulation would tell more: it has not settled, and does not just ring on."""
         time, wave = waves["time"], waves[self.probe]
         try:

@@ -1,8 +1,8 @@
 """Numbers from waveforms and frequency responses."""
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Complexes, Floats
 from spicesim.errors import ValidityError
 
 __all__ = [
@@ -15,8 +15,6 @@ __all__ = [
     "settling_time",
     "unity_frequency",
 ]
-
-Floats = npt.NDArray[np.float64]
 
 
 def crossing(x: Floats, y: Floats, level: float, *, after: float = -np.inf, rising: bool | None = None) -> float:
@@ -106,12 +104,12 @@ def integral(time: Floats, wave: Floats, start: float, end: float) -> float:
     return float(np.trapezoid(np.interp(x, time, wave), x))
 
 
-def unity_frequency(frequency: Floats, gain: npt.NDArray[np.complex128]) -> float:
+def unity_frequency(frequency: Floats, gain: Complexes) -> float:
     """Return where the size of a falling gain crosses one [Hz]; NaN if it does not."""
     return float(np.exp(crossing(np.log(frequency), np.log(np.abs(gain)), 0.0, rising=False)))
 
 
-def phase_margin(frequency: Floats, loop_gain: npt.NDArray[np.complex128]) -> float:
+def phase_margin(frequency: Floats, loop_gain: Complexes) -> float:
     """Return the phase of a negative feedback's loop gain above -180 degrees, where its size is one [deg].
 
     The loop gain is positive at low frequencies.

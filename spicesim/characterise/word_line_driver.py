@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from functools import cache, partial
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Floats
 from spicesim.characterise.bench import Bench, Measurement, waves
 from spicesim.characterise.sheet import Panel, draw_panels, entry
 from spicesim.characterise.waveform import crossing, integral
@@ -34,7 +34,7 @@ def word_line_driver_bench(chip: Chip, sizes: WordLineDriver | None = None) -> B
             return float(-np.gradient(loaded[node], loaded["v(load)"])[len(loaded["v(load)"]) // 2])
 
         @cache
-        def pulse() -> dict[str, npt.NDArray[np.float64]]:
+        def pulse() -> dict[str, Floats]:
             return waves(results["pulse"])
 
         @cache

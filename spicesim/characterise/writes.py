@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache, partial
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Floats
 from spicesim.characterise.bench import Bench, Measurement, waves
 from spicesim.characterise.sheet import Panel, draw_panels, entry
 from spicesim.characterise.waveform import crossing, integral
@@ -15,8 +15,6 @@ from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si
 
 __all__ = ["ecram_bench", "pcm_state_bench", "rram_gap_bench"]
-
-Floats = npt.NDArray[np.float64]
 
 _REST = 50e-9
 

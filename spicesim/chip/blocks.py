@@ -3,9 +3,9 @@
 from typing import Annotated, Self
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import AfterValidator, Field, model_validator
 
+from spicesim.arrays import Floats
 from spicesim.chip.section import Positive, Quantity, Section
 from spicesim.units import format_si
 
@@ -136,7 +136,7 @@ class ChargeDac(BlockSizes):
         return self
 
     @property
-    def capacitors(self) -> npt.NDArray[np.float64]:
+    def capacitors(self) -> Floats:
         """Capacitor of each bit, least significant first [F]."""
         errors = np.array(self.errors or (0.0,) * self.bits)
         return np.asarray(self.unit * 2.0 ** np.arange(self.bits) * (1 + errors))

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Array
 from spicesim.chip import Chip
 from spicesim.chip.library import library_names, library_path, library_text
 from spicesim.cli.netlist_blocks import BlockGroup, block_commands
@@ -119,7 +119,7 @@ def _load_cells(
     return arrange_weights(read_array(weights, "weights"), arrangement, span, slices=slices, bits=cell_bits)
 
 
-def _load_gates(path: str | None) -> npt.NDArray[Any] | None:
+def _load_gates(path: str | None) -> Array | None:
     return None if path is None else read_array(path, "gate voltages")
 
 
@@ -136,9 +136,12 @@ def netlist() -> None:
     """Write a complete netlist that the simulator runs as it stands."""
 
 
-def _wires(path: str | None, cells: Any) -> Parasitics | None:
+def _wires(chip: Chip, path: str | None, cells: Any, both_ends: bool) -> Parasitics | None:
+    """Return the wires of a file, which says what it drives, or of the chip; None for cells that are no array."""
     g = cells.g if isinstance(cells, Arrangement) else cells
-    return None if path is None or g.ndim != 2 else read_parasitics(path, *g.shape)
+    if g.ndim != 2:
+        return None
+    return Parasitics.of_chip(chip, *g.shape, both_ends=both_ends) if path is None else read_parasitics(path, *g.shape)
 
 
 def _feedback(chip: Chip, wanted: float | None) -> float:
@@ -224,7 +227,7 @@ def crossbar(
     chip = open_chip(chip_path)
     g = _load_cells(chip, conductance, weights, arrangement, slices, cell_bits)
     built = build_crossbar(
-        chip, g, read_array(voltages, "voltages"), parasitics=_wires(parasitics, g), both_ends=both_ends,
+        chip, g, read_array(voltages, "voltages"), parasitics=_wires(chip, parasitics, g, both_ends),
         gates=_load_gates(gates),
     )  # fmt: skip
     finish(built, output, dialect, cells=True, mapped=g if isinstance(g, Arrangement) else None)
@@ -285,7 +288,7 @@ def tile(
         nodesets = predicted_nodesets(state, 0, chip.sense_amplifier.v_reference)
     built = build_tile(
         chip, g, vector, polarity=polarity, r_feedback=_feedback(chip, r_feedback), nodesets=nodesets,
-        parasitics=_wires(parasitics, g), both_ends=both_ends, gates=_load_gates(gates),
+        parasitics=_wires(chip, parasitics, g, both_ends), gates=_load_gates(gates),
     )  # fmt: skip
     finish(built, output, dialect, cells=True, mapped=g if isinstance(g, Arrangement) else None)
 

@@ -5,11 +5,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.arrays import Array, Floats
 from spicesim.errors import SpecError
 
 __all__ = ["as_batch", "as_mask", "as_numbers", "as_options", "as_positive"]
-
-Floats = npt.NDArray[np.float64]
 
 HIGHEST = 1e15
 """Largest voltage of an input [V]; its square, and its current in single precision, are numbers yet."""
@@ -45,7 +44,7 @@ def as_positive(
 def as_batch(v: npt.ArrayLike, rows: int, precision: str = "double") -> tuple[Floats, bool]:
     """Check input voltages; return them as (batch, rows), and whether they were one vector."""
     is_single = isinstance(v, np.ndarray) and v.dtype == np.float32 and precision == "single"
-    array: npt.NDArray[Any] = np.asarray(v) if is_single else as_numbers("v", v)
+    array: Array = np.asarray(v) if is_single else as_numbers("v", v)
     if precision == "single":
         with np.errstate(over="ignore"):  # refused below
             array = array.astype(np.float32, copy=False)

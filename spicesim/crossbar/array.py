@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.arrays import Array, Floats, Integers, Singles
 from spicesim.cells import Cell, KernelCell, Linear, NetlistCell
 from spicesim.crossbar.arguments import as_batch, as_mask, as_numbers, as_options, as_positive
 from spicesim.crossbar.gradient import pull_back
@@ -16,12 +17,9 @@ from spicesim.crossbar.solution import Details, Solution
 from spicesim.crossbar.wiring import Wiring
 from spicesim.errors import SpecError
 from spicesim.netlist.crossbar import ArrayNetlist, format_array
-from spicesim.ports import PortTables
+from spicesim.ports import ChosenTables, PortTables
 
 __all__ = ["Crossbar"]
-
-Floats = npt.NDArray[np.float64]
-Singles = npt.NDArray[np.float32]
 
 FIELDS_AT_ONCE = 64
 """Vectors whose voltages are held in double precision."""
@@ -149,7 +147,7 @@ class Crossbar:
         mask: npt.ArrayLike | None = None,
         precision: Precision = "double",
         tolerance: float | None = None,
-    ) -> npt.NDArray[Any]:
+    ) -> Array:
         """Solve the currents into the virtual grounds.
 
         Parameters
@@ -274,10 +272,8 @@ class Crossbar:
         self,
         v: npt.ArrayLike,
         *,
-        drivers: PortTables | None = None,
-        driver_index: npt.ArrayLike | None = None,
-        senses: PortTables | None = None,
-        sense_index: npt.ArrayLike | None = None,
+        drivers: PortTables | ChosenTables | None = None,
+        senses: PortTables | ChosenTables | None = None,
         mask: npt.ArrayLike | None = None,
         fields: bool = False,
         tolerance: float | None = None,
@@ -290,14 +286,13 @@ class Crossbar:
         ----------
         v : array_like of shape (batch, rows) or (rows,)
             Source voltages [V]; with driver tables the open-circuit voltages.
-        drivers : PortTables, optional
-            Droop of the drivers against the current they deliver, in series with `r_driver`.
-        driver_index : array_like of int, shape (batch, rows), optional
-            Table of each driver for each input vector (it may depend on the DAC code).
-        senses : PortTables, optional
-            Terminal voltages of the sense amplifiers against the current into them, in series with `r_sense`.
-        sense_index : array_like of int, shape (columns,), optional
-            Table of each column.
+        drivers : PortTables or ChosenTables, optional
+            Droop of the drivers against the current they deliver, in series with `r_driver`. Of several tables, say
+            which one each driver takes for each input vector (it may depend on the DAC code):
+            ``drivers.chosen(index)``, index of shape (batch, rows).
+        senses : PortTables or ChosenTables, optional
+            Terminal voltages of the sense amplifiers against the current into them, in series with `r_sense`. Of
+            several tables, say which one each column takes: ``senses.chosen(index)``, index of shape (columns,).
         mask : array_like of shape (batch, rows) or (rows,), optional
             1 where the access transistors of a word line's cells are on, 0 where they are off: those cells
             carry nothing.
@@ -337,13 +332,14 @@ class Crossbar:
             raise SpecError("port tables need lines with one end, no broken segment and a cell of spicesim.cells")
         rows, columns = self.shape
         count = len(batch)
-        sense_tables = None if senses is None else senses.index(sense_index, (columns,))
+        driver_tables, driver_index = _tables_of(drivers, (count, rows))
+        sense_tables, sense_index = _tables_of(senses, (columns,))
         request = Request(
             v=batch,
-            drivers=drivers,
-            driver_index=None if drivers is None else drivers.index(_one_row(driver_index), (count, rows)),
-            senses=senses,
-            sense_index=None if sense_tables is None else np.ascontiguousarray(sense_tables[self._flip]),
+            drivers=driver_tables,
+            driver_index=driver_index,
+            senses=sense_tables,
+            sense_index=None if sense_index is None else np.ascontiguousarray(sense_index[self._flip]),
             mask=as_mask(mask, (count, rows)),
             fields=fields,
             tolerance=tolerance,
@@ -463,6 +459,13 @@ class Crossbar:
         return format_array(ArrayNetlist(**self._arguments() | on, coefficients=kernel), batch[0])
 
 
-def _one_row(index: npt.ArrayLike | None) -> npt.ArrayLike | None:
-    """Let one vector have one row of table numbers."""
-    return None if index is None else np.atleast_2d(np.asarray(index))
+def _tables_of(
+    ports: PortTables | ChosenTables | None, shape: tuple[int, ...]
+) -> tuple[PortTables | None, Integers | None]:
+    """Return the tables of ports, and the number of each port's; one vector may have one row of numbers."""
+    if ports is None:
+        return None, None
+    if isinstance(ports, PortTables):
+        return ports, ports.index(None, shape)
+    index = np.asarray(ports.index)
+    return ports.tables, ports.tables.index(index[None] if index.ndim < len(shape) else index, shape)

@@ -1,17 +1,14 @@
 """Cells on a box of voltages: as few polynomial terms as an accuracy needs, and one slope for all of the box."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numpy.polynomial import chebyshev, polynomial
 
+from spicesim.arrays import Floats, Reals
 from spicesim.cells import CellKernel, voltage_terms
 
 __all__ = ["Chords"]
-
-Floats = npt.NDArray[np.float64]
 
 MOST_TERMS = 24
 
@@ -154,7 +151,7 @@ def _bases(limits: tuple[float, float], terms: int) -> tuple[Floats, Floats]:
     return to, back
 
 
-def _substitute(p: npt.NDArray[np.floating[Any]], offset: float, factor: float) -> Floats:
+def _substitute(p: Reals, offset: float, factor: float) -> Floats:
     """Return the polynomial p(offset + factor x)."""
     result = np.zeros(1)
     for c in p[::-1]:

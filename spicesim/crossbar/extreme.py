@@ -8,16 +8,14 @@ the cell follows the current of the step instead of its voltage.
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Floats
 from spicesim.cells import Cell, Linear, conductance_slope
 from spicesim.crossbar.star_mesh import StarMesh
 from spicesim.crossbar.wired_cells import WiredCells, WiredPoint
 from spicesim.crossbar.wiring import Wiring
 
 __all__ = ["ExtremeArray"]
-
-Floats = npt.NDArray[np.float64]
 
 NEWTON_LIMIT = 60
 BISECTIONS = 60

@@ -7,16 +7,14 @@ conjugate gradients solve it; E is small and is iterated. Lines with two ends or
 """
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Floats
 from spicesim.cells import bias_slope, conductance_slope
 from spicesim.crossbar.operating_point import OperatingPointSolver, Points, Request
 from spicesim.crossbar.wiring import Wiring
 from spicesim.errors import ConvergenceError
 
 __all__ = ["pull_back"]
-
-Floats = npt.NDArray[np.float64]
 
 CHUNK = 1 << 17
 """Cells of all vectors that are treated at a time."""

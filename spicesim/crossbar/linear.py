@@ -3,9 +3,9 @@
 import functools
 
 import numpy as np
-import numpy.typing as npt
 
 from spicesim._cext import transfer_matrix
+from spicesim.arrays import Floats, Reals, Singles
 from spicesim.cells import Linear
 from spicesim.crossbar.blas import one_blas_thread
 from spicesim.crossbar.marching import LinearMarch
@@ -15,9 +15,6 @@ from spicesim.crossbar.wiring import Wiring
 from spicesim.errors import SpecError
 
 __all__ = ["LinearArray"]
-
-Floats = npt.NDArray[np.float64]
-Singles = npt.NDArray[np.float32]
 
 MARCH_ERROR = 1e-12
 """Error from rounding up to which a march is believed."""
@@ -120,12 +117,12 @@ class LinearArray:
             matrix = NodalArray(turned, self._g[::-1, ::-1].T, Linear()).linear_maps()[1][::-1, ::-1]
         return _frozen(matrix[self._flip][:, self._flip])
 
-    def map(self, precision: str) -> npt.NDArray[np.floating]:
+    def map(self, precision: str) -> Reals:
         """Return the transposed transfer matrix, ready for a product."""
         return self._single_map if precision == "single" else self.transfer.T
 
     @functools.cached_property
-    def _single_map(self) -> npt.NDArray[np.float32]:
+    def _single_map(self) -> Singles:
         if self.transfer.max() > SINGLE_LARGEST:
             raise SpecError("the currents of the array overflow single precision; ask for double precision")
         with np.errstate(under="ignore"):

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from spicesim._cext import marching
+from spicesim.arrays import Bools, Floats, Integers, Singles
 from spicesim.crossbar.blas import one_blas_thread
 from spicesim.crossbar.chords import Chords
 from spicesim.crossbar.wiring import Wiring
@@ -19,9 +19,6 @@ from spicesim.ports import PortTables
 
 __all__ = ["ChordMarch", "LinearMarch", "MarchPorts", "Marched"]
 
-Floats = npt.NDArray[np.float64]
-Singles = npt.NDArray[np.float32]
-Integers = npt.NDArray[np.int64]
 Parts = tuple[Any, ...]
 
 SCALE = 1e3
@@ -141,7 +138,7 @@ class Marched:
     row_currents: Floats
     residual: Floats
     extents: Floats
-    steps: npt.NDArray[np.int64]
+    steps: Integers
     word: Floats | None
     bit: Floats | None
 
@@ -194,23 +191,22 @@ class ChordMarch:
     """
 
     def __init__(self, linear: LinearMarch, chords: Chords, ports: MarchPorts, single: bool) -> None:
-        self.chords, self.ports = chords, ports
-        self.spread = linear.spread
-        self._bounds = chords.defect, chords.defect_u, self.spread, chords.largest
+        self.chords = chords
         ones = np.ones((1, linear.slope.shape[0]))
         none = MarchPorts()
-        start = _parts(linear, linear.slope[:, :, None, None], np.ones(linear.slope.shape), none, np.float64)
-        calm = _run(start, none, (0.0, 0.0, 1.0, 1.0), 1.0, 0, 1, ones, None, 1, True)  # linear cells, sources at 1 V
+        parts = _parts(linear, linear.slope[:, :, None, None], np.ones(linear.slope.shape), none, np.float64)
+        start = _Kernel(parts=parts, ports=none, bounds=(0.0, 0.0, 1.0, 1.0), folds=0, step_limit=1)
+        calm = start.march(ones, None, 1.0, threads=1, fields=True)  # linear cells, sources at 1 V
         assert calm.word is not None
-        self._parts = _parts(linear, chords.coefficients, calm.word[0], ports, np.float32 if single else np.float64)
+        parts = _parts(linear, chords.coefficients, calm.word[0], ports, np.float32 if single else np.float64)
+        bounds = chords.defect, chords.defect_u, linear.spread, chords.largest
+        self._kernel = _Kernel(parts=parts, ports=ports, bounds=bounds, folds=chords.folds, step_limit=STEP_LIMIT)
 
     def solve(self, v: Floats, driver_index: Integers | None, tolerance: float, threads: int, fields: bool) -> Marched:
         """Solve vectors; `steps` is negative, or `extents` outside the chords' box, where that failed."""
-        current = tolerance * self.chords.largest
-        folds = self.chords.folds
-        return _run(self._parts, self.ports, self._bounds, current, folds, STEP_LIMIT, v, driver_index, threads, fields)
+        return self._kernel.march(v, driver_index, tolerance * self.chords.largest, threads=threads, fields=fields)
 
-    def is_solved(self, marched: Marched) -> npt.NDArray[np.bool_]:
+    def is_solved(self, marched: Marched) -> Bools:
         """Tell which vectors arrived within the box in which the chords hold, (batch,)."""
         low = [self.chords.v_limits[0], self.chords.u_limits[0]]
         high = [self.chords.v_limits[1], self.chords.u_limits[1]]
@@ -238,39 +234,43 @@ def _grid(port: PortTables | None) -> tuple[float, float]:
     return (0.0, 1.0) if port is None else (port.start, port.step)
 
 
-def _run(
-    parts: Parts,
-    ports: MarchPorts,
-    bounds: tuple[float, float, float, float],
-    tolerance: float,
-    folds: int,
-    step_limit: int,
-    v: Floats,
-    driver_index: Integers | None,
-    threads: int,
-    fields: bool,
-) -> Marched:
-    count = len(v)
-    rows, columns = parts[1].shape
-    out = Marched(
-        currents=np.empty((count, columns)),
-        top_currents=np.empty((count, columns)),
-        row_currents=np.empty((count, rows)),
-        residual=np.empty(count),
-        extents=np.empty((count, 4)),
-        steps=np.empty(count, np.int64),
-        word=np.empty((count, rows, columns)) if fields else None,
-        bit=np.empty((count, rows, columns)) if fields else None,
-    )
-    grids = (*_grid(ports.drivers), ports.driver_chord, *_grid(ports.senses), ports.sense_chord)
-    at_once = max(16 * threads, CELLS_AT_ONCE // (rows * columns) // 16 * 16)
-    for first in range(0, count, at_once):  # in parts, so that an interrupt ends it
-        part = slice(first, first + at_once)
-        rest: Parts = (
-            grids, bounds, None if driver_index is None else driver_index[part], ports.sense_index, tolerance,
-            folds, step_limit, threads, v[part], out.currents[part], out.top_currents[part], out.row_currents[part],
-            out.residual[part], out.extents[part], out.steps[part], None if out.word is None else out.word[part],
-            None if out.bit is None else out.bit[part],
-        )  # fmt: skip
-        marching.march(*parts, *rest)
-    return out
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Kernel:
+    """The compiled march with what it needs of one array."""
+
+    parts: Parts
+    """Arrays in one precision, see :func:`_parts`."""
+    ports: MarchPorts
+    bounds: tuple[float, float, float, float]
+    """Defects of the chords, the spread of the linear march, and the largest current of a cell; see cext/march.h."""
+    folds: int
+    step_limit: int
+
+    def march(
+        self, v: Floats, driver_index: Integers | None, tolerance: float, *, threads: int, fields: bool
+    ) -> Marched:
+        """Solve vectors to a tolerance [A]."""
+        count = len(v)
+        rows, columns = self.parts[1].shape
+        out = Marched(
+            currents=np.empty((count, columns)),
+            top_currents=np.empty((count, columns)),
+            row_currents=np.empty((count, rows)),
+            residual=np.empty(count),
+            extents=np.empty((count, 4)),
+            steps=np.empty(count, np.int64),
+            word=np.empty((count, rows, columns)) if fields else None,
+            bit=np.empty((count, rows, columns)) if fields else None,
+        )
+        grids = (*_grid(self.ports.drivers), self.ports.driver_chord, *_grid(self.ports.senses), self.ports.sense_chord)
+        at_once = max(16 * threads, CELLS_AT_ONCE // (rows * columns) // 16 * 16)
+        for first in range(0, count, at_once):  # in parts, so that an interrupt ends it
+            part = slice(first, first + at_once)
+            rest: Parts = (
+                grids, self.bounds, None if driver_index is None else driver_index[part], self.ports.sense_index,
+                tolerance, self.folds, self.step_limit, threads, v[part], out.currents[part], out.top_currents[part],
+                out.row_currents[part], out.residual[part], out.extents[part], out.steps[part],
+                None if out.word is None else out.word[part], None if out.bit is None else out.bit[part],
+            )  # fmt: skip
+            marching.march(*self.parts, *rest)
+        return out

@@ -3,11 +3,10 @@
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.arrays import Floats
 from spicesim.cells import BiasedPolynomial, Cell, CellKernel, KernelCell, Linear, Sinh, bias_slope
 
 __all__ = ["mirror"]
-
-Floats = npt.NDArray[np.float64]
 
 
 def mirror(cell: Cell) -> Cell:

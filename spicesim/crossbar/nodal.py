@@ -7,19 +7,17 @@ until the currents of its cells add up to 0, a sum without any wire.
 """
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 from scipy.sparse import csgraph
 from scipy.sparse.linalg import splu
 
+from spicesim.arrays import Floats
 from spicesim.cells import Cell, bias_slope, conductance_slope
 from spicesim.crossbar.wired_cells import WiredCells, WiredPoint
 from spicesim.crossbar.wiring import Wiring
 from spicesim.errors import SpecError
 
 __all__ = ["NodalArray"]
-
-Floats = npt.NDArray[np.float64]
 
 NEWTON_LIMIT = 100
 HALVINGS_LIMIT = 30

@@ -11,12 +11,12 @@ All stop at the same bound of Kirchhoff's current law, so which one it was shows
 import functools
 import threading
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from spicesim._cext import array_solver
+from spicesim.arrays import Array, Floats, Integers
 from spicesim.cells import Cell, CellKernel, KernelCell
 from spicesim.crossbar.chords import Chords
 from spicesim.crossbar.extreme import ExtremeArray
@@ -29,8 +29,6 @@ from spicesim.ports import PortTables
 
 __all__ = ["OperatingPointSolver", "Points", "Precision", "Request"]
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 Precision = Literal["single", "double"]
 
 NEWTON_LIMIT = 100
@@ -55,7 +53,7 @@ ROUNDING = {"single": 1.2e-7, "double": 2.3e-15}
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Request:
-    """What is asked of the solver; arguments checked, names as in :meth:`spicesim.crossbar.Crossbar.solve`."""
+    """What is asked of the solver, checked; names as in :meth:`spicesim.crossbar.Crossbar.solve`."""
 
     v: Floats
     drivers: PortTables | None = None
@@ -413,7 +411,7 @@ def _groups(v: Floats) -> list[tuple[Integers, float, bool]]:
     return [(chosen, 2.0 ** (number // 2 / 2), bool(number % 2)) for chosen, number in groups]
 
 
-def _part(array: npt.NDArray[Any] | None, part: slice) -> npt.NDArray[Any] | None:
+def _part(array: Array | None, part: slice) -> Array | None:
     return None if array is None else array[part]
 
 

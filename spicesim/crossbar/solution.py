@@ -3,13 +3,11 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Floats, Integers
 from spicesim.crossbar.operating_point import OperatingPointSolver, Points, Request
 
 __all__ = ["Details", "Power", "Solution"]
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -43,7 +41,7 @@ class Solution:
     """Into the virtual grounds, (batch, columns) [A]; with two ends a bit line, their sum."""
     row_currents: Floats
     """Delivered by the drivers, (batch, rows) [A]; with two ends a word line, their sum."""
-    iterations: npt.NDArray[np.int64]
+    iterations: Integers
     """Newton steps, (batch,)."""
     residual: Floats
     """Bound of the error of Kirchhoff's current law at any cell, (batch,) [A]."""
@@ -136,7 +134,7 @@ def find_power(details: Details) -> Power:
     )
 
 
-def _tables(index: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64]:
+def _tables(index: Integers | None) -> Integers:
     return np.zeros(1, np.int64) if index is None else index
 
 

@@ -12,15 +12,12 @@ Segments of 0 ohm make one node of two, broken ones and open cells are left out,
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Floats, Integers
 from spicesim.crossbar.wiring import Wiring
 from spicesim.errors import SpecError
 
 __all__ = ["MeshPoint", "StarMesh"]
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 OVERFLOW = (
     "the numbers of the array overflow: conductances and resistances are beyond double precision; "

@@ -3,15 +3,11 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
+from spicesim.arrays import Floats
 from spicesim.cells import Cell
 from spicesim.crossbar.wiring import Wiring
 
 __all__ = ["WiredCells", "WiredPoint"]
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

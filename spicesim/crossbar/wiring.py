@@ -4,14 +4,12 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 from scipy.sparse import csgraph
 
-__all__ = ["Wiring"]
+from spicesim.arrays import Bools, Floats, Integers
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
+__all__ = ["Wiring"]
 
 DROP_LIMIT = 1e6
 DIGITS_LOST = 1e-8
@@ -116,7 +114,7 @@ class Wiring:
         return np.asarray(word + bit)
 
     @functools.cached_property
-    def _wired(self) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    def _wired(self) -> tuple[Bools, Bools]:
         """Whether segments lead from each word-line node to a source, and from each bit-line node to a ground."""
         word = np.logical_and.accumulate(np.isfinite(self.word), axis=1)
         if self.right is not None:

@@ -12,11 +12,11 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.arrays import Floats
 from spicesim.errors import SpecError
 
 __all__ = ["DeviceModel", "PowerDrift", "PulsedWrite", "ReadNoise", "Relaxation", "TileDevices", "tile_generator"]
 
-Floats = npt.NDArray[np.float64]
 ReadNoise = Callable[[Floats, Floats, float], Floats]
 """A standard deviation over g_max, of three: the wanted g/g_max, g/g_max as it is, the time since programming [s]."""
 

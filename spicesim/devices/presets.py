@@ -3,14 +3,12 @@
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Floats
 from spicesim.devices.model import DeviceModel, PowerDrift, PulsedWrite, Relaxation
 from spicesim.errors import SpecError
 
 __all__ = ["DEVICES", "device_preset"]
-
-Floats = npt.NDArray[np.float64]
 
 
 def _constant_noise(wanted: Floats, x: Floats, time: float, *, sigma: float) -> Floats:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Floats
 from spicesim.chip import Chip, Dac
 from spicesim.coding import dac_voltages
 from spicesim.devices import DeviceModel, TileDevices, tile_generator

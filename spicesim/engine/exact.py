@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Floats
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.calibration.calibration import Calibration
 from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Floats
 from spicesim.behavioural.fast_tile import FastTile
 from spicesim.calibration.calibration import Calibration
 from spicesim.engine.exact import ExactEngine

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Floats
 from spicesim.chip import Chip, Dac
 from spicesim.coding import dac_voltages
 from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile

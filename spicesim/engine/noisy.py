@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.signal import lfilter
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Floats
 from spicesim.behavioural.noise import NoiseModel
 from spicesim.devices import tile_generator
 from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile, TileAround

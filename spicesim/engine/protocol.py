@@ -6,18 +6,11 @@ like any other: they prepare the tile beneath, and their prepared tile forwards 
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Codes, Floats
 from spicesim.coding import AdcRange, Polarity
 
 __all__ = ["Codes", "Engine", "PreparedTile", "Tile", "TileAround"]
-
-Codes = npt.NDArray[np.integer[Any]]
-"""DAC codes, (batch, rows)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Floats
 from spicesim.behavioural.transient import TileTransient
 from spicesim.calibration.calibration import Calibration
 from spicesim.coding import rest_code
@@ -13,7 +13,6 @@ from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile
 from spicesim.errors import SpecError
 
 __all__ = ["SampledEngine", "SampledTile"]
-
 
 _AT_ONCE = 2048
 """Outputs followed at a time: few enough for a processor's cache."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Floats
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.mismatch import with_chip_mismatch
@@ -120,19 +120,22 @@ class NgspiceEngine(Engine):
         return [
             self._drawn(
                 build_tile(
-                    chip, prepared.devices, vector, polarity=tile.polarity, r_feedback=tile.r_feedback,
-                    nodesets=predicted_nodesets(state, k, reference), step=self._step(after[k]),
+                    chip, prepared.devices, self._inputs(vector, after[k]), polarity=tile.polarity,
+                    r_feedback=tile.r_feedback, nodesets=predicted_nodesets(state, k, reference),
                 ),
                 tile,
             )
             for k, vector in enumerate(start)
         ]  # fmt: skip
 
-    def _step(self, codes: Codes) -> CodeStep | None:
+    def _inputs(self, start: Codes, codes: Codes) -> Codes | CodeStep:
+        """Return codes that stay, or the step to them from those at the start, if outputs are sampled early."""
         if self._t_read is None:
-            return None
+            return codes
         resolution = min(_RESOLUTION, _SHARE * self._t_read)
-        return CodeStep(after=codes.tolist(), stop=self._t_read + 2 * resolution, resolution=resolution)
+        return CodeStep(
+            before=start.tolist(), after=codes.tolist(), stop=self._t_read + 2 * resolution, resolution=resolution
+        )
 
     def outputs(self, results: Results, columns: int) -> Floats:
         """Return the outputs that a netlist's simulation gave, (columns,) [V]."""

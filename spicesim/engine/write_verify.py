@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.polynomial import chebyshev
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Floats
 from spicesim.chip import Chip
 from spicesim.errors import ConvergenceError, MappingError
 from spicesim.netlist.cell import build_cell_samples

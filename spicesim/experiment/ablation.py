@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Floats
 from spicesim.calibration.calibration import Calibration
 from spicesim.devices import DeviceModel, ReadNoise, Relaxation
 from spicesim.errors import SpecError
@@ -20,6 +20,7 @@ CIRCUIT = {
     "wires": "resistance of word and bit lines",
     "cells": "nonlinearity of device and access transistor",
     "amplifiers": "gain, offset, input resistance and rails of the sense amplifiers",
+    "early sampling": "what outputs lack of where they settle when they are sampled",
 }
 """Imperfections of the circuit, by name."""
 
@@ -52,7 +53,7 @@ def ablate_calibration(calibration: Calibration, sources: Collection[str]) -> Ca
     calibration : Calibration
         Of the real chip.
     sources : collection of str
-        Of :data:`CIRCUIT`, what to keep; others of :data:`SOURCES` are no matter here.
+        Of :data:`CIRCUIT`, what to keep; others of :data:`SOURCES`, and when outputs are sampled, are no matter here.
 
     Returns
     -------

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import ndtri, stdtrit
 from tqdm import tqdm
 
+from spicesim.arrays import Array, Floats, Integers
 from spicesim.errors import SpecError
 from spicesim.experiment.ablation import CIRCUIT, SOURCES, ablate_calibration, ablate_device, device_sources
 from spicesim.experiment.chip import ChipMaker, compile_options
@@ -18,8 +18,6 @@ from spicesim.network.dataset import Dataset
 from spicesim.network.uncalibrated import calibrated
 
 __all__ = ["CONFIDENCE", "Budget", "Estimate", "Variant", "run_budget"]
-
-Floats = npt.NDArray[np.float64]
 
 CONFIDENCE = 0.95
 """Of the intervals."""
@@ -89,7 +87,7 @@ class Budget:
     title: str = ""
     """The run that is explained."""
 
-    def _powers(self, rows: npt.NDArray[np.int64], chips: npt.NDArray[np.int64]) -> dict[str, float]:
+    def _powers(self, rows: Integers, chips: Integers) -> dict[str, float]:
         """Return all powers of some inputs and chips, each with the multiplicity it has there."""
         scale = float(np.mean(self.digital[rows] ** 2))
 
@@ -130,7 +128,7 @@ class Budget:
         generator = np.random.default_rng(self.seed)
         inputs, chips = np.arange(len(self.digital)), np.arange(self.chips)
 
-        def resample(of: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        def resample(of: Integers) -> Integers:
             return of[generator.integers(len(of), size=len(of))]
 
         value = self._powers(inputs, chips)
@@ -210,6 +208,7 @@ class _Bench:
             device,
             mismatch=plan.mismatch if "mismatch" in sources else None,
             noise="circuit noise" in sources,
+            early="early sampling" in sources,
             time=plan.time if "drift" in sources else 0.0,
         )
         network = compile_network(self.model, maker.calibration, **compile_options(plan))
@@ -244,7 +243,7 @@ class _Bench:
         )  # fmt: skip
 
 
-def _flat(outputs: npt.NDArray[Any]) -> Floats:
+def _flat(outputs: Array) -> Floats:
     return np.asarray(outputs, dtype=float).reshape(len(outputs), -1)
 
 
@@ -297,7 +296,8 @@ def run_budget(
     bench = _Bench(maker=maker, network=network, model=model, dataset=dataset, digital=digital)
     own = () if maker.device is None else device_sources(maker.device, plan.time)
     random = {"mismatch": plan.mismatch is not None, "circuit noise": plan.noise}
-    circuit = [name for name in CIRCUIT if name != "wires" or plan.wires]
+    left_out = {"wires": not plan.wires, "early sampling": not plan.early}
+    circuit = [name for name in CIRCUIT if not left_out.get(name)]
     has = {*circuit, *own, *(name for name, is_there in random.items() if is_there)}
     possible = tuple(name for name in SOURCES if name in has)
     if strange := [name for name in sources or () if name not in possible]:

@@ -14,7 +14,7 @@ from spicesim.errors import SpecError
 from spicesim.experiment.own_code import load_class, load_own
 from spicesim.experiment.plan import ENGINES, RunPlan
 from spicesim.network import Network
-from spicesim.network.options import CompileOptions
+from spicesim.network.compiled import CompileOptions
 from spicesim.network.uncalibrated import UncalibratedChip, calibrated
 from spicesim.ngspice.batch import BatchSimulator
 

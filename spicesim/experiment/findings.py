@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Floats
 from spicesim.engine import ExactEngine, SampledMvm
 from spicesim.experiment.budget import Budget
 from spicesim.experiment.footprint import Footprint
@@ -16,8 +16,6 @@ __all__ = ["Findings", "IrDropMap", "TileUse", "gather_findings", "map_ir_drops"
 
 MOST_MAPS = 4
 """Layers whose voltages are mapped: those that lose most."""
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Floats, Integers
 from spicesim.behavioural.energy import EnergyModel
 from spicesim.behavioural.transient import TileTransient
 from spicesim.calibration.calibration import Calibration
@@ -242,11 +242,9 @@ def estimate_footprint(
     return Footprint(layers=tuple(layers), t_read=t_read, columns_per_adc=columns_per_adc)
 
 
-def _energies(
-    samples: list[SampledMvm], model: EnergyModel, exact: ExactEngine, t_product: float
-) -> dict[str, npt.NDArray[np.float64]]:
+def _energies(samples: list[SampledMvm], model: EnergyModel, exact: ExactEngine, t_product: float) -> dict[str, Floats]:
     """Return the energy of every sampled product by block [J]."""
-    found: dict[str, list[npt.NDArray[np.float64]]] = {block: [] for block in BLOCKS}
+    found: dict[str, list[Floats]] = {block: [] for block in BLOCKS}
     for tile, codes in _by_tile(samples):
         prepared = exact.prepare(tile).model
         energy = model.tile_energy(prepared, codes, prepared.solve(codes), t_product)
@@ -255,7 +253,7 @@ def _energies(
     return {block: np.concatenate(parts) for block, parts in found.items()}
 
 
-def _by_tile(samples: list[SampledMvm]) -> list[tuple[Tile, npt.NDArray[np.int64]]]:
+def _by_tile(samples: list[SampledMvm]) -> list[tuple[Tile, Integers]]:
     tiles: dict[Tile, list[SampledMvm]] = defaultdict(list)
     for sample in samples:
         tiles[sample.tile].append(sample)
@@ -276,7 +274,7 @@ def _settling(samples: list[SampledMvm], calibration: Calibration, exact: ExactE
 
 
 def _footprint(
-    stats: LayerStats, tiles: int, energies: dict[str, npt.NDArray[np.float64]], images: int, t_product: float
+    stats: LayerStats, tiles: int, energies: dict[str, Floats], images: int, t_product: float
 ) -> LayerFootprint:
     """Return what a layer takes, but for its MACs and area."""
     products, total = stats.mvms / images, sum(energies.values(), np.zeros(1))

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Array
 from spicesim.audit import Audit
 from spicesim.bound import share_interval
 from spicesim.calibration.calibration import Calibration
@@ -28,7 +28,7 @@ class Experiment:
     """What was run."""
     result: Result
     """Outputs and statistics."""
-    digital: npt.NDArray[Any]
+    digital: Array
     """First output of the network, computed digitally."""
     audit: Audit | None
     """Its audit, if one was asked for."""
@@ -113,7 +113,7 @@ class Experiment:
         }
 
 
-def _accuracy(outputs: npt.NDArray[Any], labels: npt.NDArray[Any] | None) -> float | None:
+def _accuracy(outputs: Array, labels: Array | None) -> float | None:
     if labels is None or outputs.ndim != 2:
         return None
     return float(np.mean(np.argmax(outputs, axis=1) == labels))

@@ -11,7 +11,7 @@ from spicesim.devices.presets import DEVICES
 from spicesim.experiment.own_code import is_own, require_trusted
 from spicesim.files.documents import read_json, read_toml, validate
 from spicesim.mapping import MappingOptions, Signs, WeightScale
-from spicesim.network.options import CompileOptions
+from spicesim.network.compiled import CompileOptions
 from spicesim.network.ranges import AdcFit, InputScale
 from spicesim.units import parse_time
 

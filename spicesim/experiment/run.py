@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from scipy.special import stdtrit
 
+from spicesim.arrays import Array, Floats
 from spicesim.audit import audit_samples
 from spicesim.calibration.calibration import Calibration, load_calibration
 from spicesim.devices import DeviceModel
@@ -25,7 +25,7 @@ from spicesim.experiment.plan import RunPlan
 from spicesim.network import Network, compile_network
 from spicesim.network.compiled import Inputs
 from spicesim.network.dataset import Dataset, load_dataset
-from spicesim.network.model import load_model
+from spicesim.network.loading import load_model
 from spicesim.network.uncalibrated import UncalibratedChip, calibrated
 from spicesim.ngspice.batch import BatchSimulator
 
@@ -113,13 +113,13 @@ class Run:
         return self.experiments[0]
 
     @property
-    def accuracies(self) -> npt.NDArray[np.float64] | None:
+    def accuracies(self) -> Floats | None:
         """Accuracy of each chip; None without labels."""
         found = [one.accuracy for one in self.experiments]
         return None if None in found else np.array(found, dtype=float)
 
     @property
-    def logit_errors(self) -> npt.NDArray[np.float64]:
+    def logit_errors(self) -> Floats:
         """Of each chip, the root mean square of (analog - digital) over that of digital, of the first output."""
         digital = self.first.digital.astype(float)
         errors = [float(np.mean((one.result.logits - digital) ** 2)) for one in self.experiments]
@@ -251,7 +251,7 @@ class _Bench:
     dataset: Dataset
     network: Network
     typical: Inputs
-    digital: npt.NDArray[Any]
+    digital: Array
     maker: ChipMaker
     simulator: BatchSimulator | None
     jobs: int | None
@@ -336,7 +336,7 @@ def _hash_model(model: Model) -> str:
     return total.hexdigest()[:16]
 
 
-def _hash_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+def _hash_arrays(arrays: Mapping[str, Array]) -> str:
     total = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])

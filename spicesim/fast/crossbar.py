@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.arrays import Floats, Reals
 from spicesim.cells import Linear
 from spicesim.crossbar import Crossbar
 from spicesim.errors import SpecError, ValidityError
@@ -14,8 +15,6 @@ from spicesim.fast.trial import MARGIN, Adversary, Trial, held_out_inputs, measu
 
 __all__ = ["FIELD_BYTES", "FastCrossbar", "FastSolution"]
 
-Floats = npt.NDArray[np.float64]
-
 FIELD_BYTES = 2**30
 """Arrays whose fields take more memory are solved exactly [byte]."""
 
@@ -24,7 +23,7 @@ FIELD_BYTES = 2**30
 class FastSolution:
     """Currents, and how far they can be trusted."""
 
-    currents: npt.NDArray[np.floating]
+    currents: Reals
     """Into the virtual grounds, (batch, columns) [A]."""
     form: str
     """What computed them, or "exact"."""
@@ -136,9 +135,7 @@ class FastCrossbar:
         """Root-mean-square error on random and structured inputs, as a fraction of full scale; 0 for "exact"."""
         return 0.0 if self._form is None else self.trials[-1].rms_error
 
-    def currents(
-        self, v: npt.ArrayLike, threads: int = 1, *, mask: npt.ArrayLike | None = None
-    ) -> npt.NDArray[np.floating]:
+    def currents(self, v: npt.ArrayLike, threads: int = 1, *, mask: npt.ArrayLike | None = None) -> Reals:
         """Compute the currents into the virtual grounds.
 
         Parameters
@@ -181,7 +178,7 @@ class FastCrossbar:
             found = self.array.solve(
                 batch, mask=mask, tolerance=tolerance, precision="single", threads=threads
             ).currents
-            out: npt.NDArray[np.floating] = found.astype(given.dtype)
+            out: Reals = found.astype(given.dtype)
         else:
             out, reached = self._form.evaluate(batch, threads)
             self._check(batch, reached)
@@ -206,7 +203,7 @@ class FastCrossbar:
     def _half(self) -> float:
         return 0.5 * (self.v_range[1] - self.v_range[0])
 
-    def _check(self, batch: npt.NDArray[np.floating], reached: float) -> None:
+    def _check(self, batch: Reals, reached: float) -> None:
         """Refuse inputs outside the range; reached: largest distance from its middle, in halves of it."""
         if reached <= 1 + 1e-6:
             return

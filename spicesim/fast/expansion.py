@@ -3,9 +3,9 @@
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 
 from spicesim._cext import fast
+from spicesim.arrays import Floats, Reals, Singles
 from spicesim.cells import CellKernel
 from spicesim.crossbar import Crossbar
 from spicesim.crossbar.blas import one_blas_thread
@@ -15,9 +15,6 @@ from spicesim.fast.form import Form, FormOrders
 from spicesim.ports import PortTables
 
 __all__ = ["Expansion"]
-
-Floats = npt.NDArray[np.float64]
-Singles = npt.NDArray[np.float32]
 
 U_STEP = 1e-4
 """Step of bit-line voltages for slopes [V]."""
@@ -59,7 +56,7 @@ class Expansion:
         single = senses is None or len(senses.values) == 1
         index = np.zeros(array.shape[1], np.int64) if single else np.arange(array.shape[1])
         middle = array.solve(
-            np.full(rows, self.centre), senses=senses, sense_index=None if senses is None else index, fields=True,
+            np.full(rows, self.centre), senses=None if senses is None else senses.chosen(index), fields=True,
             tolerance=1e-8, threads=threads,
         )  # fmt: skip
         assert middle.cell_voltages is not None  # asked for
@@ -181,7 +178,7 @@ class Expansion:
         )  # fmt: skip
         return out
 
-    def _along_columns(self, n: npt.NDArray[np.floating]) -> Floats:
+    def _along_columns(self, n: Reals) -> Floats:
         """Return by how much currents of cells lift bit lines [V]."""
         if not self._followed:
             return np.zeros(n.shape)

@@ -3,15 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Floats, Singles
 from spicesim.cells import Linear
 from spicesim.crossbar import Crossbar
 
 __all__ = ["SHAPES", "LinearFields", "find_fields", "shapes"]
-
-Floats = npt.NDArray[np.float64]
-Singles = npt.NDArray[np.float32]
 
 SHAPES = 6
 """Smooth functions along a bit line that represent what other inputs do to a cell."""

@@ -3,16 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
 from spicesim._cext import fast
+from spicesim.arrays import Reals, Shorts, Singles
 
 __all__ = ["FORMS", "Form", "FormOrders"]
 
-Floats = npt.NDArray[np.float64]
-Singles = npt.NDArray[np.float32]
-Integers = npt.NDArray[np.int32]
 BLAS = ThreadpoolController()
 
 
@@ -79,9 +76,9 @@ class Form:
     """Half of the range of the inputs [V]."""
     features: Singles
     """Features for inputs in halves of the range, (rows, rank, columns)."""
-    exponents: Integers
+    exponents: Shorts
     """Exponents of the features, (terms, rank + 1); the last column is of no meaning."""
-    orders: Integers
+    orders: Shorts
     """Order of the polynomial in the inputs, (terms,)."""
     constants: Singles
     """Terms at the centre, (terms, columns) [A]."""
@@ -93,7 +90,7 @@ class Form:
         """Memory of its numbers [byte]."""
         return self.features.nbytes + self.constants.nbytes + self.weights.nbytes
 
-    def evaluate(self, v: npt.NDArray[np.floating], threads: int = 1) -> tuple[npt.NDArray[np.floating], float]:
+    def evaluate(self, v: Reals, threads: int = 1) -> tuple[Reals, float]:
         """Return currents, of the type of `v`, and how far the farthest input lies from the centre.
 
         Parameters

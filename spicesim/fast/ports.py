@@ -3,18 +3,15 @@
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from spicesim._cext import fast
+from spicesim.arrays import Floats, Integers, Singles
 from spicesim.errors import ConvergenceError, ValidityError
 from spicesim.fast.expansion import Expansion
 from spicesim.fast.fields import shapes
 from spicesim.ports import PortTables
 
 __all__ = ["SenseCoupling", "evaluate_tables", "linear_port"]
-
-Floats = npt.NDArray[np.float64]
-Singles = npt.NDArray[np.float32]
 
 SWEEPS_LIMIT = 200
 """Turns of all columns; each shrinks what is left by the share of a column's port that other columns make up."""
@@ -195,7 +192,7 @@ class SenseCoupling:
             )
 
 
-def _each_its_own(x: Floats) -> npt.NDArray[np.int64]:
+def _each_its_own(x: Floats) -> Integers:
     """Return the index by which every column of x (batch, columns) takes the table of its number."""
     return np.ascontiguousarray(np.broadcast_to(np.arange(x.shape[1]), x.shape), dtype=np.int64)
 
@@ -227,7 +224,7 @@ class _Answers:
         self._first = np.concatenate([cells[3], cells[4]]).astype(np.float32)
         self._second = cells[5].astype(np.float32)
 
-    def tilts(self, x: Floats) -> npt.NDArray[np.float32]:
+    def tilts(self, x: Floats) -> Singles:
         """Return what inputs (batch, rows) add to the first two coefficients, (2, batch, columns)."""
         single = x.astype(np.float32)
         return np.stack([np.concatenate([single, single**2], axis=1) @ self._first, single @ self._second])

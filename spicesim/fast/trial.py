@@ -7,9 +7,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.arrays import Floats, Reals
+
 __all__ = ["MARGIN", "Adversary", "Trial", "adversarial_inputs", "held_out_inputs", "measure", "promise"]
 
-Floats = npt.NDArray[np.float64]
 Values = Callable[[Floats], Floats]
 
 RANDOM = 24
@@ -189,7 +190,7 @@ def promise(largest: float, truth: float = 0.0) -> float:
     return MARGIN * largest + ROUNDING + truth
 
 
-def measure(values: npt.NDArray[np.floating], exact: Floats, full_scale: float) -> tuple[float, float]:
+def measure(values: Reals, exact: Floats, full_scale: float) -> tuple[float, float]:
     """Return the largest and the root-mean-square error as fractions of full scale; infinite if one is no number."""
     if full_scale == 0:
         return 0.0, 0.0

@@ -4,16 +4,14 @@ import os
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Array
 from spicesim.errors import SpecError, SpiceSimError, quote
 
 __all__ = ["read_archive", "read_array"]
 
-Array = npt.NDArray[Any]
 _DAMAGES = (
     OSError, ValueError, KeyError, AttributeError, EOFError, MemoryError, OverflowError, SyntaxError, TypeError,
     NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error,

@@ -10,12 +10,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.arrays import Floats
 from spicesim.errors import SpecError
 from spicesim.mapping import split_digits
 
 __all__ = ["ARRANGEMENTS", "Arrangement", "Column", "Kind", "arrange_weights"]
 
-Floats = npt.NDArray[np.float64]
 Kind = Literal["differential", "reference"]
 
 ARRANGEMENTS: tuple[Kind, ...] = ("differential", "reference")

@@ -4,15 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Floats
 from spicesim.cells import NetlistCell
 from spicesim.netlist.wires import format_wires, name_wires
 from spicesim.units import spice_number
 
 __all__ = ["ArrayNetlist", "format_array"]
-
-Floats = npt.NDArray[np.float64]
 
 HEADER = """\
 * crossbar array, {rows} word lines x {columns} bit lines

@@ -14,16 +14,14 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Floats, Names
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
 from spicesim.netlist.wires import WireNodes, name_wires
 from spicesim.units import spice_number
 
 __all__ = ["Parasitics", "read_parasitics"]
-
-Floats = npt.NDArray[np.float64]
 
 _COLUMNS = ("segment", "resistance", "capacitance")
 _SEGMENT = re.compile(r"r(wl|bl)_(\d+)_(\d+)")
@@ -87,9 +85,7 @@ class Parasitics:
             yield from self._capacitors("cwl", "c_word_line", self.c_word_line, words, axis=1)
             yield from self._capacitors("cbl", "c_bit_line", self.c_bit_line, bits, axis=0)
 
-    def _capacitors(
-        self, name: str, parameter: str, c: Floats, nodes: npt.NDArray[np.str_], axis: int
-    ) -> Iterator[str]:
+    def _capacitors(self, name: str, parameter: str, c: Floats, nodes: Names, axis: int) -> Iterator[str]:
         """Return a capacitor for each node between segments."""
         edge = np.zeros((len(c), 1) if axis else (1, c.shape[1]))
         before, after = np.concatenate([edge, c], axis=axis), np.concatenate([c, edge], axis=axis)

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Floats
 from spicesim.errors import SpecError
 from spicesim.netlist.expression import read_number
 
@@ -20,7 +20,7 @@ _CELL = re.compile(r"xc_(\d+)_(\d+)\s", re.IGNORECASE)
 _OPEN = re.compile(r"\*\s*xc_(\d+)_(\d+) is open", re.IGNORECASE)
 
 
-def read_conductances(path: str | Path) -> npt.NDArray[np.float64]:
+def read_conductances(path: str | Path) -> Floats:
     """Read the device conductances of a column, crossbar or tile from its netlist.
 
     Parameters
@@ -47,7 +47,7 @@ def read_conductances(path: str | Path) -> npt.NDArray[np.float64]:
     return find_conductances(text, str(path))
 
 
-def find_conductances(text: str, source: str) -> npt.NDArray[np.float64]:
+def find_conductances(text: str, source: str) -> Floats:
     """Find the device conductances in the text of a netlist; `source` names it in messages."""
     lines = _join(text.splitlines())
     size = _CELLS.search(text)

@@ -7,8 +7,8 @@ small alternating voltage at a node tells the capacitances.
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Floats
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
 from spicesim.netlist.cell import cell_blocks, cell_line, gate_supply
@@ -17,8 +17,6 @@ from spicesim.netlist.sense_amplifier import amplifier_blocks, supplies
 from spicesim.units import spice_number
 
 __all__ = ["STAGE_SWEEPS", "build_cell_response", "build_stage_response", "build_stage_sweep"]
-
-Floats = npt.NDArray[np.float64]
 
 STAGE_SWEEPS = {"input": ("in", "p"), "mesh": ("p", "n"), "upper": ("p", "out"), "lower": ("n", "out")}
 """Nodes that a sweep varies: the input stage with node p, the mesh between p and n, the two output transistors."""

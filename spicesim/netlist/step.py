@@ -22,8 +22,10 @@ class CodeStep:
         If the times do not rise.
     """
 
+    before: Sequence[int]
+    """Codes before the step, one a DAC."""
     after: Sequence[int]
-    """Codes after the step, one a DAC; those before are the DACs' own."""
+    """Codes after the step, one a DAC."""
     stop: float
     """How long to watch after the step [s]."""
     start: float = STEP_TIME
@@ -40,10 +42,11 @@ class CodeStep:
                 f"{self.stop:g}, {self.resolution:g} s"
             )
 
-    def nodes(self, dac: int, before: int, bits: int) -> list[str]:
+    def nodes(self, dac: int, bits: int) -> list[str]:
         """Return the nodes that the bits of a DAC are tied to, least significant first."""
         names = {(0, 0): "0", (1, 1): "vdd", (0, 1): "rise", (1, 0): "fall"}
-        return [names[before >> k & 1, int(self.after[dac]) >> k & 1] for k in range(bits)]
+        before, after = int(self.before[dac]), int(self.after[dac])
+        return [names[before >> k & 1, after >> k & 1] for k in range(bits)]
 
     def sources(self, supply: float) -> str:
         """Format the two sources of the bits that change."""

@@ -43,7 +43,10 @@ def build_dac_steps(
         Probes ``v(out_K)`` and the currents of the sources of each driver, ``vdd_K``, ``vref_K``, ``vlo_K``, ``vhi_K``,
         ``vrise_K`` and ``vfall_K``; the step is at 1 ns.
     """
-    step = CodeStep(after=[after for _, after in transitions], stop=stop, resolution=0.5e-9)
+    step = CodeStep(
+        before=[before for before, _ in transitions], after=[after for _, after in transitions], stop=stop,
+        resolution=0.5e-9,
+    )  # fmt: skip
     supply, reference = spice_number(chip.process.supply), spice_number(chip.sense_amplifier.v_reference)
     low, high = chip.sense_amplifier.v_reference, chip.sense_amplifier.v_reference + chip.dac.v_span
     if polarity == "bipolar":
@@ -51,8 +54,8 @@ def build_dac_steps(
     lines = ["* drivers, each with its own supply, references and bits; the load ends at a reference of its own"]
     probes = ["time"]
     lines.append(f"vload vload 0 {reference}")
-    for k, (before, _) in enumerate(transitions):
-        tied = [f"{node}_{k}" if node != "0" else "0" for node in step.nodes(k, before, chip.dac.bits)]
+    for k in range(len(transitions)):
+        tied = [f"{node}_{k}" if node != "0" else "0" for node in step.nodes(k, chip.dac.bits)]
         lines += [
             f"vdd_{k} vdd_{k} 0 {supply}",
             f"vlo_{k} vlo_{k} 0 {spice_number(low)}",
@@ -121,6 +124,6 @@ def build_current_steps(
         [*amplifier_blocks(chip), supplies(chip), "\n".join(lines)],
         probes,
         notes=["Outputs, inputs and supply currents of sense amplifiers whose input currents jump."],
-        analyses=[CodeStep(after=(), stop=stop).analysis],
+        analyses=[CodeStep(before=(), after=(), stop=stop).analysis],
         nodesets=nodesets,
     )

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.arrays import Array, Floats
 from spicesim.chip import Chip
 from spicesim.coding import Polarity
 from spicesim.errors import SpecError
@@ -24,8 +24,6 @@ from spicesim.units import spice_number
 
 __all__ = ["build_column", "build_crossbar", "build_tile"]
 
-Floats = npt.NDArray[np.float64]
-
 _SENSE = "* foot of each bit line; i(vsense_J) is the current into the virtual ground"
 
 
@@ -36,7 +34,7 @@ def _matrix(g: npt.ArrayLike) -> Floats:
     return array
 
 
-def _vector(values: npt.ArrayLike, rows: int, what: str) -> npt.NDArray[Any]:
+def _vector(values: npt.ArrayLike, rows: int, what: str) -> Array:
     array = np.asarray(values)
     if array.shape != (rows,):
         raise SpecError(f"{what} must have one value a word line, shape ({rows},), got {array.shape}")
@@ -64,13 +62,12 @@ def _wires(
     shape: tuple[int, int],
     head: str,
     parasitics: Parasitics | None = None,
-    both_ends: bool = False,
     arrangement: Arrangement | None = None,
 ) -> _Wires:
     """Name the nodes of an array and format its wires; `head` names the ends of word lines, ``foot_J`` bit lines."""
     rows, columns = shape
     if parasitics is None:
-        parasitics = Parasitics.of_chip(chip, rows, columns, both_ends=both_ends)
+        parasitics = Parasitics.of_chip(chip, rows, columns)
     if parasitics.r_bit_line.shape != shape:
         raise SpecError(f"parasitics are for {parasitics.r_bit_line.shape} cells, the conductances are {shape}")
     if parasitics.both_ends and not parasitics.r_word_line[:, columns].all():
@@ -143,7 +140,7 @@ def _require_pairs(wires: Parasitics, arrangement: Arrangement | None) -> None:
         raise SpecError(f"segment rwl_{i}_{2 * k + 1} lies within a 2t2r cell; wanted 0 ohm and 0 F there")
 
 
-def _sources(v: npt.NDArray[Any], wires: _Wires) -> str:
+def _sources(v: Array, wires: _Wires) -> str:
     lines = ["* word lines, driven by ideal sources above the reference"]
     twice = [*v, *v]
     lines += [f"vin{name} {node} vref {spice_number(float(twice[k]))}" for k, (name, node) in enumerate(wires.driven)]
@@ -156,7 +153,6 @@ def build_crossbar(
     v: npt.ArrayLike,
     *,
     parasitics: Parasitics | None = None,
-    both_ends: bool = False,
     gates: npt.ArrayLike | None = None,
 ) -> Netlist:
     """Build an array of the chip's cells between ideal sources and ideal virtual grounds.
@@ -170,9 +166,8 @@ def build_crossbar(
     v : array_like of shape (rows,)
         Word-line voltages above the reference [V].
     parasitics : Parasitics, optional
-        Resistance and capacitance of every wire segment; by default the chip's numbers.
-    both_ends : bool
-        Drive the word lines from both ends; where `parasitics` are given, they say so.
+        Resistance and capacitance of every wire segment, and whether both ends of the word lines are driven; by default
+        the chip's numbers and one end. See :meth:`Parasitics.of_chip` for both.
     gates : array_like of shape (rows,), optional
         Gate voltages of the access transistors, row by row [V]: inputs of a gate-driven array. By default all cells
         are selected.
@@ -190,7 +185,7 @@ def build_crossbar(
     arrangement = g if isinstance(g, Arrangement) else None
     array = _matrix(g.g if isinstance(g, Arrangement) else g)
     rows, columns = array.shape
-    wires = _wires(chip, array.shape, "in", parasitics, both_ends, arrangement)
+    wires = _wires(chip, array.shape, "in", parasitics, arrangement)
     gate_lines, gate_nodes = _gates(chip, gates, rows)
     return build_netlist(
         chip,
@@ -259,15 +254,13 @@ def build_column(chip: Chip, g: npt.ArrayLike, v: npt.ArrayLike, r_feedback: flo
 def build_tile(
     chip: Chip,
     g: npt.ArrayLike | Arrangement,
-    codes: npt.ArrayLike,
+    codes: npt.ArrayLike | CodeStep,
     *,
     polarity: Polarity,
     r_feedback: float,
     nodesets: Mapping[str, float] | None = None,
     parasitics: Parasitics | None = None,
-    both_ends: bool = False,
     gates: npt.ArrayLike | None = None,
-    step: CodeStep | None = None,
 ) -> Netlist:
     """Build a whole tile at transistor level: a DAC a word line, wires, cells, an amplifier a bit line.
 
@@ -277,8 +270,8 @@ def build_tile(
         The chip.
     g : array_like of shape (rows, columns) or Arrangement
         Conductances of the devices [S]; 0 is an open cell. Columns of an arrangement carry notes of what they are for.
-    codes : array_like of int, shape (rows,)
-        DAC codes.
+    codes : array_like of int, shape (rows,), or CodeStep
+        DAC codes; a step makes a transient in place of the operating point, and probes the supplies' currents, too.
     polarity : {"unipolar", "bipolar"}
         Coding of the inputs.
     r_feedback : float
@@ -287,14 +280,11 @@ def build_tile(
         First guesses; without them ngspice may step for long or fail, see
         :func:`spicesim.calibration.tiles.predicted_nodesets`. Nodes: ``dac_I``, ``sense_J``, ``out_J``.
     parasitics : Parasitics, optional
-        Resistance and capacitance of every wire segment; by default the chip's numbers.
-    both_ends : bool
-        Drive the word lines from both ends; where `parasitics` are given, they say so.
+        Resistance and capacitance of every wire segment, and whether both ends of the word lines are driven; by default
+        the chip's numbers and one end. See :meth:`Parasitics.of_chip` for both.
     gates : array_like of shape (rows,), optional
         Gate voltages of the access transistors, row by row [V]: inputs of a gate-driven array. By default all cells
         are selected.
-    step : CodeStep, optional
-        A transient from `codes` to others, in place of the operating point; the supplies' currents are probed, too.
 
     Raises
     ------
@@ -304,14 +294,15 @@ def build_tile(
     arrangement = g if isinstance(g, Arrangement) else None
     array = _matrix(g.g if isinstance(g, Arrangement) else g)
     rows, columns = array.shape
-    inputs = _vector(codes, rows, "codes")
+    step = codes if isinstance(codes, CodeStep) else None
+    inputs = _vector(codes.before if isinstance(codes, CodeStep) else codes, rows, "codes")
     if inputs.dtype.kind not in "iu" or inputs.min() < 0 or inputs.max() >= 2**chip.dac.bits:
         raise SpecError(f"codes must be integers in 0..{2**chip.dac.bits - 1}")
-    wires = _wires(chip, array.shape, "dac", parasitics, both_ends, arrangement)
+    wires = _wires(chip, array.shape, "dac", parasitics, arrangement)
     drivers = ["* word-line drivers; bits from the least significant, tied to vdd (1) or ground (0)"]
     twice = [int(code) for code in (*inputs, *inputs)]
     for k, (code, (name, node)) in enumerate(zip(twice, wires.driven, strict=False)):
-        tied = step.nodes(k % rows, code, chip.dac.bits) if step else code_bits(code, chip.dac.bits)
+        tied = step.nodes(k % rows, chip.dac.bits) if step else code_bits(code, chip.dac.bits)
         drivers.append(f"{dac_line(f'dac{name}', node, tied)} $ code {code}")
     if step:
         drivers.append(step.sources(chip.process.supply))

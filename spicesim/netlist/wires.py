@@ -8,16 +8,13 @@ segment of 0 ohm is no element: its two ends share one name; a broken segment is
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Names, Reals
 from spicesim.units import spice_number
 
 __all__ = ["WireNodes", "format_wires", "name_wires"]
-
-Names = npt.NDArray[np.str_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -35,8 +32,8 @@ class WireNodes:
 
 
 def name_wires(
-    r_word_line: npt.NDArray[np.floating[Any]],
-    r_bit_line: npt.NDArray[np.floating[Any]],
+    r_word_line: Reals,
+    r_bit_line: Reals,
     heads: Sequence[str],
     feet: Sequence[str],
     labels: Sequence[int] | None = None,
@@ -68,8 +65,8 @@ def name_wires(
 
 
 def format_wires(
-    r_word_line: npt.NDArray[np.floating[Any]],
-    r_bit_line: npt.NDArray[np.floating[Any]],
+    r_word_line: Reals,
+    r_bit_line: Reals,
     nodes: WireNodes,
     labels: Sequence[int] | None = None,
 ) -> Iterator[str]:

@@ -1,31 +1,56 @@
-"""A network taken apart: analog layers, digital segments between them, and the same network whole as a reference."""
+"""A network compiled: its products on arrays, digital segments between them, and the same network whole."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 
+from spicesim.arrays import Array
+from spicesim.coding import AdcRange
 from spicesim.errors import MappingError, NetworkError
 from spicesim.mapping import DEFAULT_OPTIONS, Mapper, MappingOptions, map_weights
-from spicesim.network.activations import Activations, collect_activations
 from spicesim.network.graph import find_analog_nodes
 from spicesim.network.inputs import check_inputs, input_specs
 from spicesim.network.layer import BLOCK, AnalogLayer, Calibration
-from spicesim.network.model import find_constants, load_model, run_session
+from spicesim.network.loading import load_model
+from spicesim.network.model import find_constants, run_session
 from spicesim.network.node import AnalogNode
+from spicesim.network.ranges import AdcFit, InputScale
 from spicesim.network.recurrence import Recurrence
 from spicesim.network.segments import Segment, cut_network
 
-__all__ = ["CHUNK", "CompiledNetwork", "Inputs", "batch_length", "check_output"]
+__all__ = ["CHUNK", "CompileOptions", "CompiledNetwork", "Inputs", "batch_length", "check_output"]
 
-Array = npt.NDArray[Any]
 Inputs = npt.ArrayLike | Mapping[str, npt.ArrayLike]
 
 CHUNK = 64
 """Most inputs run at once, unless network or caller say otherwise; and those that fit ranges by default."""
+
+
+class CompileOptions(TypedDict, total=False):
+    """How a network is put on a chip: words for :func:`spicesim.network.compile_network`; all have defaults."""
+
+    digital: Collection[str]
+    """Names of nodes that shall stay digital."""
+    input_scale: InputScale
+    """Whether one number of a layer stands for the DACs' full span ("static"), or the largest magnitude of each vector
+    ("vector")."""
+    adc_range: AdcFit
+    """Whether the converters' ranges cover the chip's percentile of typical outputs ("percentile"), or make the least
+    squared error on them ("mse")."""
+    input_digit: int | None
+    """Bits of an input's magnitude that are driven at a time, 1 for bit-serial inputs; by default all."""
+    mapping: MappingOptions
+    """How weights become conductances."""
+    max_tiles: int | None
+    """Tiles that the chip has; by default as many as it takes."""
+    mapper: Mapper
+    """What makes tiles of weights; by default :func:`spicesim.mapping.map_weights`."""
+    converter: type[AdcRange]
+    """What quantises outputs: a subclass of :class:`spicesim.coding.AdcRange`, made of its ends and bits."""
 
 
 class CompiledNetwork:
@@ -151,13 +176,7 @@ class CompiledNetwork:
         chunks = self.chunks(self.check(x), chunk)
         return np.concatenate([check_output(name, self.values([name], c)[name], batch_length(c)) for c in chunks])
 
-    def collect(self, x: Inputs, count: int, *, seed: int = 0) -> list[Activations]:
-        """Collect about `count` vectors that drive each layer, as the digital network makes them."""
-        arrays = self.check(x)
-        chunks = ((batch_length(chunk), self._trace(chunk)) for chunk in self.chunks(arrays))
-        return collect_activations(self.layers, chunks, batch_length(arrays), count, seed=seed)
-
-    def _trace(self, chunk: dict[str, Array]) -> dict[AnalogNode, Array]:
+    def trace(self, chunk: dict[str, Array]) -> dict[AnalogNode, Array]:
         """Return what drives each product in the digital network."""
         values = self.values({name for step in self._analog for name in step.takes}, chunk)
         return {node: value for step in self._analog for node, value in step.trace(values).items()}

@@ -2,16 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Array, Floats
 from spicesim.errors import NetworkError
 
 __all__ = ["ConvGeometry"]
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +28,7 @@ class ConvGeometry:
     dimensions: int = 2
     """Dimensions of what is convolved; lines, of one dimension, are images of height 1."""
 
-    def images(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def images(self, x: Array) -> Array:
         """Return a batch (images, channels, [height,] width) as images."""
         return x if self.dimensions == 2 else x[:, :, None]
 
@@ -75,7 +72,7 @@ class ConvGeometry:
             )
         return rows, columns
 
-    def patches(self, x: npt.NDArray[Any], limit: int) -> Iterator[Floats]:
+    def patches(self, x: Array, limit: int) -> Iterator[Floats]:
         """Cut images into patches, block by block.
 
         Parameters

@@ -2,16 +2,12 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy.typing as npt
-
+from spicesim.arrays import Array
 from spicesim.errors import NetworkError, quote
 from spicesim.files.arrays import read_archive
 
 __all__ = ["Dataset", "load_dataset"]
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
+
+from spicesim.arrays import Integers, Singles
 
 __all__ = ["Digits", "digits_network", "load_digits"]
 
@@ -17,11 +18,11 @@ _DATA = Path(str(resources.files("spicesim").joinpath("network", "data")))
 class Digits:
     """Images of 8x8 pixels that neither network was trained on."""
 
-    x: npt.NDArray[np.float32]
+    x: Singles
     """Test images, (400, 1, 8, 8), 0..1."""
-    y: npt.NDArray[np.int64]
+    y: Integers
     """Their labels, (400,)."""
-    x_calibration: npt.NDArray[np.float32]
+    x_calibration: Singles
     """Other images, for the ranges of the converters, (128, 1, 8, 8)."""
 
 

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+
+from spicesim.arrays import Bools, Floats
 
 __all__ = ["GAIN_LIMITS", "Gains", "fit_tile_gains"]
-
-Floats = npt.NDArray[np.float64]
 
 GAIN_LIMITS = (0.5, 2.0)
 """Smallest and largest gain that a fit may give."""
@@ -34,7 +33,7 @@ class Gains:
         return np.asarray(y * self.gain + self.offset * scales)
 
 
-def fit_tile_gains(y: Floats, target: Floats, usable: npt.NDArray[np.bool_]) -> Gains:
+def fit_tile_gains(y: Floats, target: Floats, usable: Bools) -> Gains:
     """Fit gain and offset by least squares.
 
     Parameters

@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 
+from spicesim.arrays import Array, Floats
 from spicesim.errors import NetworkError, quote
 from spicesim.network.contraction import Contraction, contract_matmul, parse_einsum
 from spicesim.network.convolution import ConvGeometry
@@ -17,8 +17,7 @@ from spicesim.network.recurrence import AnalogStep, parse_recurrence
 
 __all__ = ["find_analog_nodes"]
 
-Floats = npt.NDArray[np.float64]
-Constants = dict[str, npt.NDArray[Any]]
+Constants = dict[str, Array]
 
 
 def find_analog_nodes(

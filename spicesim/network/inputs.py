@@ -8,11 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from spicesim.arrays import Array
 from spicesim.errors import NetworkError
 
 __all__ = ["InputSpec", "check_inputs", "input_specs"]
-
-Array = npt.NDArray[Any]
 
 DATA_SET_KEYS = frozenset({"x", "y", "x_calibration"})
 """Names that a data set may hold beside the inputs of the network."""

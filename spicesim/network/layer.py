@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.arrays import Codes
+from spicesim.arrays import Array, Codes, Floats
 from spicesim.chip import Chip
 from spicesim.coding import AdcRange, Polarity, dac_voltages
 from spicesim.engine import IdealEngine, PreparedTile, Tile
@@ -24,7 +24,6 @@ from spicesim.network.workers import look_ahead
 
 __all__ = ["AnalogLayer", "Calibration", "Observer"]
 
-Floats = npt.NDArray[np.float64]
 Observer = Callable[[int, Codes, Floats], None]
 """Called with the number of a tile, its codes (batch, rows) and its volts (batch, columns) [V]."""
 
@@ -116,7 +115,7 @@ class AnalogLayer:
         """Bit lines of all outputs, over all column splits; reference columns left out."""
         return self._options.columns * self.node.outputs
 
-    def vectors(self, x: npt.NDArray[Any]) -> Iterator[Floats]:
+    def vectors(self, x: Array) -> Iterator[Floats]:
         """Cut a batch of inputs into blocks of vectors (batch, rows); the block size is bounded.
 
         Raises
@@ -126,7 +125,7 @@ class AnalogLayer:
         """
         yield from self.node.vectors(x, max(1, BLOCK // max(self.node.rows, self.columns)))
 
-    def count(self, x: npt.NDArray[Any]) -> int:
+    def count(self, x: Array) -> int:
         """Return the number of vectors that :meth:`vectors` makes of a batch."""
         return self.node.count(x)
 
@@ -192,7 +191,7 @@ class AnalogLayer:
 
     def run(
         self,
-        x: npt.NDArray[Any],
+        x: Array,
         ranges: LayerRanges,
         prepared: Sequence[PreparedTile],
         meter: LayerMeter,
@@ -200,7 +199,7 @@ class AnalogLayer:
         gains: Sequence[Gains] | None = None,
         *,
         workers: Executor,
-    ) -> npt.NDArray[Any]:
+    ) -> Array:
         """Compute the layer's output.
 
         Parameters

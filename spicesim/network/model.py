@@ -1,32 +1,26 @@
-"""The ONNX model as a file and as a program: loading, constants, and sessions of onnxruntime."""
+"""The ONNX model as a program: constants, parts, and sessions of onnxruntime."""
 
 import os
 from collections.abc import Collection, Iterable
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-import numpy.typing as npt
 import onnx
-import onnx.inliner
 import onnxruntime
 
+from spicesim.arrays import Array
 from spicesim.errors import NetworkError
-from spicesim.network.external_data import load_tensors, require_names
-from spicesim.network.layout import put_time_first
-from spicesim.network.soundness import first_line, require_sound
+from spicesim.network.loading import first_line
 
 __all__ = [
     "element_types",
     "find_constants",
-    "load_model",
     "make_model",
     "node_attributes",
     "open_session",
     "run_session",
 ]
 
-Array = npt.NDArray[Any]
 
 _ELEMENT_TYPES = {
     "tensor(float)": onnx.TensorProto.FLOAT, "tensor(double)": onnx.TensorProto.DOUBLE,
@@ -37,46 +31,6 @@ _ELEMENT_TYPES = {
     "tensor(uint8)": onnx.TensorProto.UINT8, "tensor(uint16)": onnx.TensorProto.UINT16,
     "tensor(uint32)": onnx.TensorProto.UINT32, "tensor(uint64)": onnx.TensorProto.UINT64,
 }  # fmt: skip
-
-
-def load_model(model: str | Path | onnx.ModelProto) -> onnx.ModelProto:
-    """Load a model, its local functions inlined, its recurrent nodes time first; one already in memory is copied.
-
-    Raises
-    ------
-    NetworkError
-        If there is no such file, it is no ONNX model, or it has control flow.
-    """
-    if isinstance(model, onnx.ModelProto):
-        loaded = onnx.ModelProto()
-        loaded.CopyFrom(model)
-        load_tensors(loaded, None)
-    else:
-        path = Path(model)
-        if not path.is_file():
-            raise NetworkError(f"no network {path}; give the path of an ONNX file")
-        try:
-            loaded = onnx.load(path, load_external_data=False)
-            load_tensors(loaded, path.parent)
-        except NetworkError:
-            raise
-        except Exception as error:  # protobuf's and onnx's errors have no common base
-            raise NetworkError(f"{path} is no ONNX model: {first_line(error)}; export it again") from None
-    source = "the model" if isinstance(model, onnx.ModelProto) else str(model)
-    if not loaded.graph.node:
-        raise NetworkError(f"{source} is no ONNX model with nodes; export it again")
-    require_sound(loaded, source)
-    if loaded.functions:
-        loaded = onnx.inliner.inline_local_functions(loaded)
-    for node in loaded.graph.node:
-        if any(a.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for a in node.attribute):
-            raise NetworkError(
-                f"node {node.name or node.output[0]!r}: control flow ({node.op_type}) is not supported; "
-                "export the network with loops unrolled and conditions decided"
-            )
-    require_names(loaded)
-    put_time_first(loaded)
-    return loaded
 
 
 def open_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:

@@ -3,19 +3,16 @@
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Array, Floats
 from spicesim.errors import NetworkError
 from spicesim.network.contraction import Contraction
 from spicesim.network.convolution import ConvGeometry
 
 __all__ = ["AnalogNode", "Multiply"]
 
-Array = npt.NDArray[Any]
-Floats = npt.NDArray[np.float64]
 Multiply = Callable[["AnalogNode", Array], Array]
 """Does a product: what a node makes of a value."""
 

@@ -3,15 +3,13 @@
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Floats
 from spicesim.chip import Array
 from spicesim.crossbar import Crossbar
 from spicesim.mapping import MappedTile
 
 __all__ = ["predistort"]
-
-Floats = npt.NDArray[np.float64]
 
 ROUNDS = 5
 """Corrections; each leaves about a tenth of the error."""

@@ -5,16 +5,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from spicesim.arrays import Codes
+from spicesim.arrays import Bools, Codes, Floats
 from spicesim.chip import Chip
 from spicesim.coding import AdcRange, Polarity, dac_codes
 from spicesim.network.pulses import AT_ONCE, Pulses
 
 __all__ = ["AdcFit", "InputScale", "LayerRanges", "fit_ranges", "least_error_range"]
-
-Floats = npt.NDArray[np.float64]
 
 InputScale = Literal["static", "vector"]
 """static: one number of the layer stands for the DAC's full span; vector: each vector's largest magnitude does."""
@@ -57,7 +54,7 @@ class LayerRanges:
         """Return the DAC codes of vectors (batch, rows)."""
         return dac_codes(vectors, bits, self.scales(vectors), self.polarity)
 
-    def overdriven(self, vectors: Floats, bits: int) -> npt.NDArray[np.bool_]:
+    def overdriven(self, vectors: Floats, bits: int) -> Bools:
         """Return which numbers of vectors (batch, rows) are beyond the DAC's range by over half a step."""
         steps = 2**bits if self.polarity == "unipolar" else 2 ** (bits - 1)
         scales = self.scales(vectors)
@@ -65,7 +62,7 @@ class LayerRanges:
         lowest = 0.0 if self.polarity == "unipolar" else -scales
         return np.asarray((vectors < lowest - half) | (vectors > scales - half))
 
-    def clipped(self, volts: Floats) -> npt.NDArray[np.bool_]:
+    def clipped(self, volts: Floats) -> Bools:
         """Return which amplifier outputs are beyond the converters' range by over half a step."""
         middle, reach = (self.adc.high + self.adc.low) / 2, (self.adc.high - self.adc.low + self.adc.lsb) / 2
         return np.asarray(np.abs(volts - middle) > reach)

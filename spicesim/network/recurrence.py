@@ -3,20 +3,19 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from scipy.special import expit
 
+from spicesim.arrays import Array
 from spicesim.errors import NetworkError
 from spicesim.network.model import node_attributes
 from spicesim.network.node import AnalogNode, Multiply
 
 __all__ = ["AnalogStep", "Recurrence", "parse_recurrence"]
 
-Array = npt.NDArray[Any]
 State = tuple[Array, ...]
 """What passes from step to step, (directions, batch, hidden) each: the output, and an LSTM's cell."""
 Product = Callable[[Array], Array]

@@ -2,10 +2,8 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
-import numpy.typing as npt
-
+from spicesim.arrays import Array
 from spicesim.coding import AdcRange, Polarity
 from spicesim.engine import SampledMvm
 from spicesim.network.ranges import AdcFit, InputScale
@@ -76,7 +74,7 @@ class Result:
 
     engine: str
     """Word for the engine that ran."""
-    outputs: dict[str, npt.NDArray[Any]]
+    outputs: dict[str, Array]
     """Every output of the network by name, the batch on the first axis."""
     stats: RunStats
     """How it went."""
@@ -84,7 +82,7 @@ class Result:
     """A uniform random sample of the products that tiles did."""
 
     @property
-    def logits(self) -> npt.NDArray[Any]:
+    def logits(self) -> Array:
         """The first output."""
         return next(iter(self.outputs.values()))
 

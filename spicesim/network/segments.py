@@ -2,19 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy.typing as npt
 import onnx
 import onnxruntime
 
+from spicesim.arrays import Array
 from spicesim.errors import NetworkError
 from spicesim.network.model import element_types, make_model, open_session, run_session
 from spicesim.network.recurrence import AnalogStep
 
 __all__ = ["Program", "Segment", "cut_network"]
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spicesim.network.inference import Network
+from spicesim.network.network import Network
 
 __all__ = ["LayerUse", "TilePlace", "format_cells", "layer_uses", "place_tiles"]
 

@@ -1,17 +1,18 @@
 """The settings of all layers of a network, as fitted on typical inputs, and what is to be said about them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, get_args
 
-import numpy.typing as npt
+import numpy as np
 
+from spicesim.arrays import Array, Floats
 from spicesim.coding import AdcRange
 from spicesim.crossbar.blas import one_blas_thread
 from spicesim.engine import PreparedTile
 from spicesim.errors import NetworkError
-from spicesim.network.compiled import CHUNK, CompiledNetwork, Inputs, batch_length
+from spicesim.network.compiled import CHUNK, CompiledNetwork, CompileOptions, Inputs, batch_length
 from spicesim.network.gains import Gains
-from spicesim.network.options import CompileOptions
 from spicesim.network.ranges import AdcFit, InputScale, LayerRanges
 
 __all__ = ["AllGains", "Tuning"]
@@ -23,6 +24,16 @@ FIT_VECTORS = 4096
 """Vectors a layer keeps, about, to fit its ranges."""
 GAIN_VECTORS = 256
 """Vectors a layer keeps, about, to fit its gains."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Activations:
+    """What drives one layer on typical inputs: vectors to fit settings on."""
+
+    vectors: Floats
+    """A random sample, (batch, rows)."""
+    limits: tuple[float, float]
+    """Smallest and largest number among all inputs."""
 
 
 class Tuning:
@@ -84,7 +95,7 @@ class Tuning:
         with one_blas_thread():
             self.ranges = tuple(
                 layer.fit(found.vectors, found.limits, **self._settings)
-                for layer, found in zip(layers, self._compiled.collect(x, FIT_VECTORS), strict=True)
+                for layer, found in zip(layers, self._collect(x, FIT_VECTORS), strict=True)
             )
         self._range_notes = [
             f"{layer.node.op} {layer.name!r} drives its rows at {ranges.drive:.3g} of the span, "
@@ -94,7 +105,7 @@ class Tuning:
         ]
         self.clear_gains()
 
-    def fit_ranges_on_first(self, x: Inputs) -> dict[str, npt.NDArray[Any]]:
+    def fit_ranges_on_first(self, x: Inputs) -> dict[str, Array]:
         """Fit ranges on the first inputs of a run, note it, and return those inputs."""
         arrays = self._compiled.check(x)
         batch = self._compiled.batch or 1
@@ -119,7 +130,7 @@ class Tuning:
         """Find gains as :meth:`fit_gains` does, and return them only."""
         if self.ranges is None:
             raise NetworkError("no ranges fitted yet; call fit_ranges with typical inputs first")
-        layers, activations = self._compiled.layers, self._compiled.collect(x, GAIN_VECTORS, seed=1)
+        layers, activations = self._compiled.layers, self._collect(x, GAIN_VECTORS, seed=1)
         with one_blas_thread():
             return tuple(
                 layer.fit_gains(found.vectors, ranges, ready)
@@ -129,3 +140,25 @@ class Tuning:
     def clear_gains(self) -> None:
         """Forget gains and offsets."""
         self.gains, self._gain_notes = None, []
+
+    def _collect(self, x: Inputs, count: int, *, seed: int = 0) -> list[_Activations]:
+        """Collect about `count` vectors that drive each layer, as the digital network makes them, drawn at random."""
+        layers, arrays = self._compiled.layers, self._compiled.check(x)
+        kept: list[list[Floats]] = [[] for _ in layers]
+        limits = [(np.inf, -np.inf) for _ in layers]
+        generator, total = np.random.default_rng(seed), batch_length(arrays)
+        for chunk in self._compiled.chunks(arrays):
+            size, values = batch_length(chunk), self._compiled.trace(chunk)
+            for k, layer in enumerate(layers):
+                value = values[layer.node]
+                low, high = limits[k]
+                limits[k] = min(low, float(value.min())), max(high, float(value.max()))
+                for vectors in layer.vectors(value):
+                    share = count / (layer.count(value) * total / size)
+                    picked = generator.random(len(vectors)) < share
+                    picked[0] |= not kept[k]  # a fit needs one vector at least
+                    kept[k].append(vectors[picked])
+        return [
+            _Activations(vectors=np.concatenate(vectors), limits=limit)
+            for vectors, limit in zip(kept, limits, strict=True)
+        ]

@@ -17,7 +17,6 @@ from matplotlib.figure import Figure
 
 __all__ = ["MUTED", "ORDERED", "SERIES", "dots", "figure_svg", "new_axes", "prefixed", "shades", "styled"]
 
-Floats = npt.NDArray[np.float64]
 Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Floats
 from spicesim.behavioural.climate import ClimateModel
 from spicesim.behavioural.mismatch import MismatchModel, code_basis
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Integers
 from spicesim.audit import SEEN, UNSEEN, Audit
 from spicesim.bound import CONFIDENCE
 from spicesim.experiment.findings import Findings, IrDropMap, TileUse
@@ -61,7 +61,7 @@ class NetworkReport:
     """Each analog layer, in the order of execution."""
     accuracies: tuple[AccuracyRow, ...] = ()
     """Ways to run it, the digital one first, that of :attr:`engine` last; empty if no classes were given."""
-    confusion: npt.NDArray[np.int64] | None = None
+    confusion: Integers | None = None
     """Inputs by true class (row) and answer (column)."""
     class_labels: tuple[str, ...] = ()
     """Names of the classes; numbers by default."""

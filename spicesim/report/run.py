@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Integers
 from spicesim.experiment.outcome import Experiment
 from spicesim.experiment.run import Run
 from spicesim.report.network import AccuracyRow, NetworkReport
@@ -66,7 +66,7 @@ NOTES = {
 """What engines are."""
 
 
-def _confusion(experiment: Experiment) -> npt.NDArray[np.int64] | None:
+def _confusion(experiment: Experiment) -> Integers | None:
     """Count inputs by true class and answer; None where there are no classes."""
     labels, logits = experiment.dataset.labels, experiment.result.logits
     if labels is None or logits.ndim != 2:

@@ -3,9 +3,8 @@
 from collections.abc import Iterable
 
 import numpy as np
-import numpy.typing as npt
 
-from spicesim.behavioural.arrays import Floats
+from spicesim.arrays import Bools, Floats
 from spicesim.calibration.calibration import Calibration, TileCheck
 from spicesim.coding import AdcRange
 from spicesim.metrics import compare_codes
@@ -136,7 +135,7 @@ def parity_illustration(
     measured: Floats,
     predicted: Floats,
     full_scale: Floats,
-    saturated: npt.NDArray[np.bool_] | None = None,
+    saturated: Bools | None = None,
     *,
     caption: str,
 ) -> Illustration:

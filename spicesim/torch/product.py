@@ -1,11 +1,10 @@
 """A layer's product on a chip drawn anew, and what its derivative is."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from spicesim.arrays import Array, Floats
 from spicesim.calibration.calibration import Calibration
 from spicesim.crossbar.blas import one_blas_thread
 from spicesim.devices import DeviceModel
@@ -17,9 +16,6 @@ from spicesim.network.result import LayerMeter
 from spicesim.network.workers import start_workers
 
 __all__ = ["Product", "TrainingChip", "fit_product", "multiply"]
-
-Array = npt.NDArray[Any]
-Floats = npt.NDArray[np.float64]
 
 FIT_VECTORS = 1024
 """Vectors of a batch to fit ranges on, at most."""

@@ -12,6 +12,7 @@ from spicesim.characterise import BLOCKS
 from spicesim.characterise.waveform import crossing
 from spicesim.chip import preset
 from spicesim.netlist import (
+    Parasitics,
     build_cell,
     build_column,
     build_crossbar,
@@ -103,7 +104,7 @@ def test_bsim4_transistors(kind, bsim4, tmp_path):
     netlist = {
         "cell": lambda: build_cell(bsim4, 50e-6),
         "column": lambda: build_column(bsim4, G[:, 0], V, 40e3),
-        "crossbar": lambda: build_crossbar(bsim4, G, V, both_ends=True),
+        "crossbar": lambda: build_crossbar(bsim4, G, V, parasitics=Parasitics.of_chip(bsim4, *G.shape, both_ends=True)),
         "2t2r": lambda: build_crossbar(bsim4.changed(cell={"kind": "2t2r"}), np.repeat(G + 1e-6, 2, axis=1), V),
         "senseamp": lambda: build_sense_amplifier(bsim4, 20e3, 100e-6, points=41),
         "dac": lambda: build_dac(bsim4),

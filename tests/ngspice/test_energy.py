@@ -56,9 +56,9 @@ def test_energy_of_a_code_step_is_that_of_the_supplies(calibration, energy):
     before, after = np.array([[3, 0, 9, 31, 16, 15]]), np.array([[30, 31, 9, 0, 15, 16]])
     state = tile.solve(before)
     netlist = build_tile(
-        chip, tile.g, before[0], polarity="unipolar", r_feedback=R_FEEDBACK,
+        chip, tile.g, CodeStep(before=before[0].tolist(), after=after[0].tolist(), stop=t_read, resolution=2e-9),
+        polarity="unipolar", r_feedback=R_FEEDBACK,
         nodesets=predicted_nodesets(state, 0, chip.sense_amplifier.v_reference),
-        step=CodeStep(after=after[0].tolist(), stop=t_read, resolution=2e-9),
     )  # fmt: skip
     (found,) = run_all([netlist])
     time = found[0].vectors["time"].real

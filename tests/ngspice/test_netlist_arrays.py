@@ -103,7 +103,8 @@ def test_driving_both_ends_mirrors():
     g = np.array([[0.0, 50e-6, 0.0]])
     chip = LINEAR.changed(array={"r_word_line": 1000.0, "r_bit_line": 0.0})
     for both_ends, r_wire in ((False, 2000.0), (True, 1000.0)):
-        found = run(build_crossbar(chip, g, [0.2], both_ends=both_ends))
+        wires = Parasitics.of_chip(chip, 1, 3, both_ends=both_ends)
+        found = run(build_crossbar(chip, g, [0.2], parasitics=wires))
         assert found["i(vsense_1)"][0] == pytest.approx(0.2 / (1 / 50e-6 + r_wire), rel=1e-6)
 
 

@@ -56,7 +56,7 @@ def test_half_selected_rows_add_no_more_than_their_selectors_let_through():
 
 @pytest.mark.parametrize("both_ends", [False, True])
 def test_differential_cells_are_cells_with_transistors_whose_two_columns_share_the_word_line(both_ends):
-    paired = feet(build_crossbar(PAIRS, G, V, both_ends=both_ends))
+    paired = feet(build_crossbar(PAIRS, G, V, parasitics=Parasitics.of_chip(PAIRS, 3, 4, both_ends=both_ends)))
     word = np.full((3, 4 + both_ends), 7.0)
     word[:, 1:4:2] = 0
     wires = Parasitics(r_word_line=word, r_bit_line=np.full((3, 4), 3.0), c_word_line=0 * word, c_bit_line=0 * G)
@@ -119,8 +119,9 @@ def test_a_tile_driven_from_both_ends_halves_the_wires_drop():
     chip = GENERIC.changed(dac={"bits": 4}, cell={"kind": "1r", "kappa": 0.0}, array={"r_word_line": 500.0})
     g = np.full((1, 4), 50e-6)
     for both_ends in (False, True):
-        tile = run(build_tile(chip, g, [15], polarity="unipolar", r_feedback=20e3, both_ends=both_ends))
-        ideal = feet(build_crossbar(chip, g, [15 / 16 * 0.2], both_ends=both_ends))
+        wires = Parasitics.of_chip(chip, 1, 4, both_ends=both_ends)
+        tile = run(build_tile(chip, g, [15], polarity="unipolar", r_feedback=20e3, parasitics=wires))
+        ideal = feet(build_crossbar(chip, g, [15 / 16 * 0.2], parasitics=wires))
         found = np.array([tile[f"i(vsense_{j})"][0] for j in range(4)])
         np.testing.assert_allclose(found / found[0], ideal / ideal[0], rtol=5e-3)
         assert (found[-1] > 0.98 * found[0]) == both_ends

@@ -14,6 +14,8 @@ from spicesim.calibration.transients import build_step_cases
 from spicesim.cli.infer import infer
 from spicesim.engine import ExactEngine, SampledEngine, Tile, sampled
 from spicesim.errors import CalibrationError, SpecError, ValidityError
+from spicesim.experiment.plan import RunPlan
+from spicesim.experiment.run import run
 from spicesim.report import write_calibration_report
 from spicesim.report.numbers import percent
 
@@ -175,8 +177,9 @@ def test_early_samples_do_not_know_of_each_other(calibration, tile, monkeypatch)
     np.testing.assert_allclose(prepared.mvm(AFTER), together, rtol=1e-4, atol=1e-5)
 
 
-def test_a_network_sampled_before_it_settles_errs_more(calibration, tmp_path):
-    calibration.save(tmp_path / "chip.cal.json")
+@pytest.fixture
+def network(tmp_path):
+    """One product, and eight inputs, as files."""
     rng = np.random.default_rng(0)
     weights = onnx.numpy_helper.from_array(rng.standard_normal((4, 3)).astype(np.float32), "w")
     x, y = (
@@ -187,7 +190,31 @@ def test_a_network_sampled_before_it_settles_errs_more(calibration, tmp_path):
     opset = [onnx.helper.make_opsetid("", 17)]
     onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=9), tmp_path / "net.onnx")
     np.savez(tmp_path / "data.npz", x=rng.random((8, 4)).astype(np.float32))
-    command = [tmp_path / "net.onnx", tmp_path / "data.npz", "--calibration", tmp_path / "chip.cal.json", "--no-gain"]
+    return tmp_path / "net.onnx", tmp_path / "data.npz"
+
+
+@pytest.mark.parametrize("t_read", [10e-9, 5e-6])
+def test_what_an_early_sample_costs_is_a_row_of_the_budget(calibration, network, t_read):
+    early = RunPlan(early=True, t_read=t_read, gains=False, explain=8)
+    found, settled = (run(plan, *network, calibration) for plan in (early, early.changed(early=False)))
+    budget = found.findings.budget
+    assert "early sampling" in budget.sources
+    assert "early sampling" not in settled.findings.budget.sources
+    whole, rest = (one.first.result.logits.astype(float) - one.first.digital for one in (found, settled))
+    np.testing.assert_array_equal(budget.whole.errors[0], whole)
+    np.testing.assert_array_equal(budget.without["early sampling"].errors[0], rest)
+    powers = budget.estimates()
+    others = [powers[f"alone {name}"].value for name in settled.findings.budget.sources]
+    if t_read == 10e-9:
+        assert powers["alone early sampling"].low > 3 * max(others)
+        assert powers["without early sampling"].value > 0.5 * powers["total"].value
+    else:
+        assert powers["alone early sampling"].value < 0.1 * max(others)
+
+
+def test_a_network_sampled_before_it_settles_errs_more(calibration, network, tmp_path):
+    calibration.save(tmp_path / "chip.cal.json")
+    command = [*network, "--calibration", tmp_path / "chip.cal.json", "--no-gain"]
     command = [str(word) for word in (*command, "--json", tmp_path / "out.json")]
     snr = []
     for options in ([], ["--early", "--t-read", "5us"], ["--early", "--t-read", "10ns"]):

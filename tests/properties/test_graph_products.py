@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from spicesim.network.graph import find_analog_nodes
-from spicesim.network.model import find_constants, load_model
+from spicesim.network.loading import load_model
+from spicesim.network.model import find_constants
 
 SIZES = st.integers(1, 4)
 OPSETS = st.integers(13, 20)

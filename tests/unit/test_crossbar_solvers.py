@@ -68,10 +68,13 @@ def test_saturating_ports_agree_with_conjugate_gradients(precision, r_feedback):
     drivers = PortTables.from_samples(grid, droop, name="buffer")
     array = Crossbar(RNG.uniform(1e-6, 1e-4, (24, 17)), 1.0, 1.0, cell=Sinh(2.0))
     v, index = RNG.uniform(0, 0.2, (35, 24)), RNG.integers(0, 5, (35, 24))
-    options = {"drivers": drivers, "senses": senses}
-    many = array.solve(v, **options, driver_index=index, precision=precision)
-    few = np.concatenate([array.solve(v[k : k + 5], **options, driver_index=index[k : k + 5]).currents
-                          for k in range(0, 35, 5)])  # fmt: skip
+    many = array.solve(v, drivers=drivers.chosen(index), senses=senses, precision=precision)
+    few = np.concatenate(
+        [
+            array.solve(v[k : k + 5], drivers=drivers.chosen(index[k : k + 5]), senses=senses).currents
+            for k in range(0, 35, 5)
+        ]
+    )
     if r_feedback == 2e4:
         assert (few > 1.4 / r_feedback).any()
     tolerance = 1e-10 if precision == "double" else 1e-5

@@ -4,7 +4,8 @@ import pytest
 
 from spicesim.errors import NetworkError
 from spicesim.network.graph import find_analog_nodes
-from spicesim.network.model import find_constants, load_model
+from spicesim.network.loading import load_model
+from spicesim.network.model import find_constants
 from spicesim.network.segments import Segment, cut_network
 
 HEADER = '<ir_version: 8, opset_import: ["" : 17]>'

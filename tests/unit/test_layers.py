@@ -93,3 +93,24 @@ def test_no_star_imports(module):
 @pytest.mark.parametrize("module", MODULES)
 def test_no_module_is_longer_than_500_lines(module):
     assert len(MODULES[module].read_text(encoding="utf-8").splitlines()) <= 500
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.split(".")[0] != "cli"])
+def test_no_function_outside_commands_has_more_than_8_parameters(module):
+    """What belongs together is a value with a name; kernels, stubs of compiled code, have no modules here."""
+    crowded = {}
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            listed = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            names = [argument.arg for argument in listed if argument.arg not in ("self", "cls")]
+            if len(names) > 8:
+                crowded[f"{getattr(node, 'name', 'lambda')}, line {node.lineno}"] = names
+    assert crowded == {}
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name != "arrays"])
+def test_types_of_arrays_stand_once(module):
+    """A module imports `Floats` and its like from :mod:`spicesim.arrays`, and names no such type of its own."""
+    for node in ast.parse(MODULES[module].read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            assert "NDArray" not in ast.unparse(node.value), f"spicesim.{module}:{node.lineno}"

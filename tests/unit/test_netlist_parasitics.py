@@ -30,7 +30,9 @@ def total(text, name, values):
 @pytest.mark.parametrize("both_ends", [False, True])
 def test_all_capacitance_of_the_chip_is_there(both_ends):
     values = {"c_word_line": 3e-16, "c_bit_line": 5e-16}
-    text = build_crossbar(CHIP.changed(array=values), G, [0.1, 0.2], both_ends=both_ends).body
+    chip = CHIP.changed(array=values)
+    wires = Parasitics.of_chip(chip, 2, 3, both_ends=both_ends)
+    text = build_crossbar(chip, G, [0.1, 0.2], parasitics=wires).body
     assert total(text, "cwl_", values) == pytest.approx(2 * (3 + both_ends) * 3e-16)
     assert total(text, "cbl_", values) == pytest.approx(2 * 3 * 5e-16)
 
@@ -84,5 +86,6 @@ def test_impossible_wires_are_refused(tmp_path):
         read_parasitics(tmp_path / "none.csv", 2, 3)
     with pytest.raises(SpecError, match="parasitics are for"):
         build_crossbar(CHIP, G, [0.1, 0.2], parasitics=Parasitics.of_chip(CHIP, 3, 3))
+    short = CHIP.changed(array={"r_word_line": 0.0})
     with pytest.raises(SpecError, match="far end"):
-        build_crossbar(CHIP.changed(array={"r_word_line": 0.0}), G, [0.1, 0.2], both_ends=True)
+        build_crossbar(short, G, [0.1, 0.2], parasitics=Parasitics.of_chip(short, 2, 3, both_ends=True))

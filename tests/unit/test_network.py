@@ -9,7 +9,7 @@ from spicesim.chip import Chip, preset
 from spicesim.coding import dac_voltages
 from spicesim.engine import IdealEngine
 from spicesim.network import compile_network, digits_network, load_digits
-from spicesim.network.reservoir import Reservoir
+from spicesim.network.samples import Reservoir
 
 HEADER = '<ir_version: 8, opset_import: ["" : 17]>'
 

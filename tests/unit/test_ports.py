@@ -45,7 +45,7 @@ def test_the_kernel_reads_the_table_as_numpy_does():
     g = rng.uniform(1e-6, 1e-4, (6, 3))
     v, index = rng.uniform(-0.3, 0.3, (9, 6)), rng.integers(0, 4, (9, 6))
     array = Crossbar(g, 2.0, 3.0, 1.5, 4.0, cell=Sinh(3.0))
-    solution = array.solve(v, senses=sense, sense_index=[2, 0, 1], drivers=droop, driver_index=index, fields=True)
+    solution = array.solve(v, senses=sense.chosen([2, 0, 1]), drivers=droop.chosen(index), fields=True)
     feet = solution.bit_line_voltages[:, -1] - 3.0 * solution.currents
     terminal = sense.evaluate(solution.currents, [2, 0, 1])[0]
     np.testing.assert_allclose(feet, terminal + 4.0 * solution.currents, rtol=1e-9, atol=1e-14)
@@ -97,8 +97,8 @@ def test_a_saturated_column_disturbs_the_others():
         values=np.vstack([good.values, bad.values]),
         slopes=np.vstack([good.slopes, bad.slopes]),
     )
-    calm = array.solve(v, senses=both, sense_index=np.zeros(8, int)).currents[0]
-    disturbed = array.solve(v, senses=both, sense_index=[0, 0, 0, 1, 0, 0, 0, 0]).currents[0]
+    calm = array.solve(v, senses=both.chosen(np.zeros(8, int))).currents[0]
+    disturbed = array.solve(v, senses=both.chosen([0, 0, 0, 1, 0, 0, 0, 0])).currents[0]
     assert disturbed[3] < 0.6 * calm[3]
     assert (np.delete(disturbed, 3) > np.delete(calm, 3) * (1 + 1e-5)).all()
 
@@ -126,5 +126,5 @@ def test_the_choice_of_a_table_is_checked():
         array.solve([0.1, 0.1], drivers=two)
     for wrong in ([[0, 2]], [[0, -1]], [[0.0, 1.0]], [[0, 1, 1]]):
         with pytest.raises(SpecError, match="table numbers"):
-            array.solve([0.1, 0.1], drivers=two, driver_index=wrong)
-    array.solve([0.1, 0.1], drivers=two, driver_index=[0, 1], senses=two, sense_index=[0, 1, 0])
+            array.solve([0.1, 0.1], drivers=two.chosen(wrong))
+    array.solve([0.1, 0.1], drivers=two.chosen([0, 1]), senses=two.chosen([0, 1, 0]))

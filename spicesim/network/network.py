@@ -1,41 +1,36 @@
-"""A network compiled for a chip: its ranges fitted, its batches run through any engine."""
+"""A network on a chip, as users hold it: compiled, its settings fitted, prepared for any engine, and run."""
 
 import weakref
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal, Unpack
 
-import numpy as np
-import numpy.typing as npt
 import onnx
-from tqdm import tqdm
 
+from spicesim.arrays import Array
 from spicesim.audit import Audit, audit_samples
 from spicesim.calibration.calibration import Calibration
-from spicesim.crossbar.blas import one_blas_thread
-from spicesim.engine import Engine, IdealEngine, PreparedTile, SampledMvm, Tile, build_engine
+from spicesim.chip import Chip
+from spicesim.engine import Engine, IdealEngine, PreparedTile, Tile, build_engine
 from spicesim.errors import NetworkError
 from spicesim.mapping import DEFAULT_OPTIONS, map_weights
-from spicesim.network.compiled import CompiledNetwork, Inputs, batch_length, check_output
+from spicesim.network.compiled import CompiledNetwork, CompileOptions, Inputs
+from spicesim.network.exporter import export_module, is_module
 from spicesim.network.gains import Gains
-from spicesim.network.layer import AnalogLayer
-from spicesim.network.node import AnalogNode
-from spicesim.network.options import CompileOptions
-from spicesim.network.preparation import prepare_tiles
-from spicesim.network.products import sample_products
+from spicesim.network.prepared import PreparedNetwork, prepare_tiles
 from spicesim.network.ranges import LayerRanges
-from spicesim.network.reservoir import Reservoir
-from spicesim.network.result import LayerMeter, Result, RunStats
-from spicesim.network.segments import Segment
+from spicesim.network.result import Result
+from spicesim.network.run import run_batch
 from spicesim.network.tuning import AllGains, Tuning
 from spicesim.network.uncalibrated import UncalibratedChip, calibrated
-from spicesim.network.workers import start_workers
 
-__all__ = ["Network"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Network", "compile_network"]
 
 Word = Literal["ideal", "fast", "exact", "ngspice"]
-
-Array = npt.NDArray[Any]
 
 
 class Network:
@@ -265,45 +260,12 @@ class Network:
             own = self._gains_of(engine, arrays) if own is None else own
             engine = self._engine(engine)
         assert self.ranges is not None
-        ranges = self.ranges
-        prepared = self.prepare(engine, progress=progress)
-        notes = (*self.notes, *engine.notes)
-        tiles = [tuple(ready.tile for ready in layer) for layer in prepared]
-        numbers = np.cumsum([0, *map(len, tiles)])
-        meters = [LayerMeter() for _ in self.layers]
-        gains = own or (None,) * len(self.layers)
-        reservoir = Reservoir[SampledMvm](sample, seed)
-        outputs: dict[str, list[Array]] = {name: [] for name in self._compiled.output_names}
-        places = {layer.node: k for k, layer in enumerate(self.layers)}
-
-        def multiply(node: AnalogNode, x: Array) -> Array:
-            k = places[node]
-            observe = sample_products(reservoir, node.name, tiles[k], ranges[k].adc, int(numbers[k]))
-            return self.layers[k].run(x, ranges[k], prepared[k], meters[k], observe, gains[k], workers=workers)
-
-        total, disable = batch_length(arrays), None if progress else True
-        with (
-            one_blas_thread(),
-            start_workers() as workers,
-            tqdm(total=total, unit="input", disable=disable, delay=1.0) as bar,
-        ):
-            for values in self._compiled.chunks(arrays, chunk):
-                size = batch_length(values)
-                for step in self._compiled.steps:
-                    if isinstance(step, Segment):
-                        step.run(values)
-                    else:
-                        step.run(values, multiply)
-                for name, parts in outputs.items():
-                    parts.append(check_output(name, values[name], size))
-                bar.update(size)
-        stats = map(AnalogLayer.stats, self.layers, ranges, meters, gains)
-        return Result(
-            engine=engine.name,
-            outputs={name: np.concatenate(parts) for name, parts in outputs.items()},
-            stats=RunStats(layers=tuple(stats), images=batch_length(arrays), notes=notes),
-            samples=reservoir.items(),
-        )
+        prepared = PreparedNetwork(
+            compiled=self._compiled, engine=engine, tiles=self.prepare(engine, progress=progress), ranges=self.ranges,
+            gains=own,
+        )  # fmt: skip
+        result = run_batch(prepared, arrays, sample=sample, seed=seed, chunk=chunk, progress=progress)
+        return replace(result, stats=replace(result.stats, notes=(*self.notes, *result.stats.notes)))
 
     def audit(self, x: Inputs, count: int = 16, *, seed: int = 0, jobs: int | None = None) -> Audit:
         """Run a batch at circuit fidelity and do a sample of its products again at transistor level.
@@ -367,3 +329,56 @@ class Network:
             If `x` is not what the network wants.
         """
         return self._compiled.run_digital(x, chunk)
+
+
+def compile_network(
+    model: "str | Path | onnx.ModelProto | torch.nn.Module",
+    calibration: Calibration | UncalibratedChip | Chip,
+    *,
+    example: Inputs | None = None,
+    x_calibration: Inputs | None = None,
+    **options: Unpack[CompileOptions],
+) -> Network:
+    """Compile an ONNX network for a chip: products with constant weights to arrays, the rest digital.
+
+    Parameters
+    ----------
+    model : str, Path, ModelProto or torch.nn.Module
+        The network: an ONNX file or what is in one, or a PyTorch module, which is exported as it infers.
+    calibration : Calibration or Chip
+        The chip, calibrated; as it is, it can run on the engine ideal only.
+    example : array_like or mapping of str to array_like, optional
+        Inputs to export a PyTorch module with, by the names of its arguments if there are several; by default typical
+        inputs. The batch leads and its size stays free.
+    x_calibration : array_like or mapping of str to array_like, optional
+        Typical inputs, to fit the ranges of the converters; without them the first run takes its own.
+    **options
+        How it is put on the chip, see :class:`spicesim.network.compiled.CompileOptions`.
+
+    Returns
+    -------
+    Network
+        The network, ready to run.
+
+    Raises
+    ------
+    NetworkError
+        If the network cannot be loaded or exported, or has no or no possible analog nodes; or a word is unknown.
+    MissingDependencyError
+        If a module cannot be exported without onnxscript.
+    MappingError
+        If a layer's weights cannot be mapped, or take more tiles than there are.
+    TypeError
+        If there is no such option.
+    """
+    if isinstance(calibration, Chip):
+        calibration = UncalibratedChip(calibration)
+    if is_module(model):
+        inputs = x_calibration if example is None else example
+        if inputs is None:
+            raise NetworkError("a PyTorch module is exported with an example of its inputs; give example=")
+        model = export_module(model, inputs)
+    network = Network(model, calibration, options)
+    if x_calibration is not None:
+        network.fit_ranges(x_calibration)
+    return network

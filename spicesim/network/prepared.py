@@ -1,14 +1,34 @@
-"""Tiles prepared for an engine, several at a time."""
+"""A network prepared: its tiles as an engine has made them ready, several at a time, and the settings it runs by."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tqdm import tqdm
 
 from spicesim.crossbar.blas import one_blas_thread
 from spicesim.engine import Engine, PreparedTile, Tile
+from spicesim.network.compiled import CompiledNetwork
+from spicesim.network.ranges import LayerRanges
+from spicesim.network.tuning import AllGains
 from spicesim.network.workers import start_workers
 
-__all__ = ["prepare_tiles"]
+__all__ = ["PreparedNetwork", "prepare_tiles"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PreparedNetwork:
+    """A compiled network whose tiles an engine has prepared: what a batch runs through."""
+
+    compiled: CompiledNetwork
+    """Its layers and segments."""
+    engine: Engine
+    """What multiplies."""
+    tiles: Sequence[tuple[PreparedTile, ...]]
+    """What the engine made of every layer's tiles."""
+    ranges: Sequence[LayerRanges]
+    """Settings of every layer's converters and amplifiers."""
+    gains: AllGains | None
+    """Digital corrections of every layer's tiles, if there are any."""
 
 
 def prepare_tiles(

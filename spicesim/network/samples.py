@@ -1,11 +1,16 @@
-"""A uniform random sample of a stream whose length nobody knows beforehand."""
+"""A uniform random sample of the products that tiles do, for an audit."""
 
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 import numpy as np
 
-__all__ = ["Reservoir"]
+from spicesim.arrays import Codes, Floats
+from spicesim.coding import AdcRange
+from spicesim.engine import SampledMvm, Tile
+from spicesim.network.layer import Observer
+
+__all__ = ["Reservoir", "sample_products"]
 
 T = TypeVar("T")
 
@@ -47,3 +52,17 @@ class Reservoir(Generic[T]):
     def items(self) -> tuple[T, ...]:
         """Return what was kept, stream by stream, in the order of arrival."""
         return tuple(item[3] for item in sorted(self._kept, key=lambda item: item[1:3]))
+
+
+def sample_products(
+    reservoir: Reservoir[SampledMvm], layer: str, tiles: tuple[Tile, ...], adc: AdcRange, number: int
+) -> Observer:
+    """Return a function that offers a layer's products, of tiles counted from `number`, to the reservoir."""
+
+    def observe(k: int, codes: Codes, volts: Floats) -> None:
+        def keep(i: int) -> SampledMvm:
+            return SampledMvm(layer=layer, tile=tiles[k], adc=adc, codes=codes[i].copy(), volts=volts[i].copy())
+
+        reservoir.offer(number + k, len(codes), keep)
+
+    return observe

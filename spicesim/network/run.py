@@ -1,0 +1,62 @@
+"""A batch run: through the steps of a compiled network, its products on tiles that an engine has prepared."""
+
+import numpy as np
+from tqdm import tqdm
+
+from spicesim.arrays import Array
+from spicesim.crossbar.blas import one_blas_thread
+from spicesim.engine import SampledMvm
+from spicesim.network.compiled import batch_length, check_output
+from spicesim.network.layer import AnalogLayer
+from spicesim.network.node import AnalogNode
+from spicesim.network.prepared import PreparedNetwork
+from spicesim.network.result import LayerMeter, Result, RunStats
+from spicesim.network.samples import Reservoir, sample_products
+from spicesim.network.segments import Segment
+from spicesim.network.workers import start_workers
+
+__all__ = ["run_batch"]
+
+
+def run_batch(
+    prepared: PreparedNetwork, arrays: dict[str, Array], *, sample: int, seed: int, chunk: int | None, progress: bool
+) -> Result:
+    """Run a batch, checked, through a prepared network; parameters as :meth:`spicesim.network.Network.run` has them."""
+    compiled, ranges = prepared.compiled, prepared.ranges
+    layers = compiled.layers
+    tiles = [tuple(ready.tile for ready in layer) for layer in prepared.tiles]
+    numbers = np.cumsum([0, *map(len, tiles)])
+    meters = [LayerMeter() for _ in layers]
+    gains = prepared.gains or (None,) * len(layers)
+    reservoir = Reservoir[SampledMvm](sample, seed)
+    outputs: dict[str, list[Array]] = {name: [] for name in compiled.output_names}
+    places = {layer.node: k for k, layer in enumerate(layers)}
+
+    def multiply(node: AnalogNode, x: Array) -> Array:
+        k = places[node]
+        observe = sample_products(reservoir, node.name, tiles[k], ranges[k].adc, int(numbers[k]))
+        return layers[k].run(x, ranges[k], prepared.tiles[k], meters[k], observe, gains[k], workers=workers)
+
+    total, disable = batch_length(arrays), None if progress else True
+    with (
+        one_blas_thread(),
+        start_workers() as workers,
+        tqdm(total=total, unit="input", disable=disable, delay=1.0) as bar,
+    ):
+        for values in compiled.chunks(arrays, chunk):
+            size = batch_length(values)
+            for step in compiled.steps:
+                if isinstance(step, Segment):
+                    step.run(values)
+                else:
+                    step.run(values, multiply)
+            for name, parts in outputs.items():
+                parts.append(check_output(name, values[name], size))
+            bar.update(size)
+    stats = map(AnalogLayer.stats, layers, ranges, meters, gains)
+    return Result(
+        engine=prepared.engine.name,
+        outputs={name: np.concatenate(parts) for name, parts in outputs.items()},
+        stats=RunStats(layers=tuple(stats), images=total, notes=prepared.engine.notes),
+        samples=reservoir.items(),
+    )
