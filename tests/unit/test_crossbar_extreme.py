@@ -229,12 +229,13 @@ def test_what_does_not_arrive_is_given_up_after_a_bounded_number_of_steps():
 def test_an_interrupt_ends_a_long_solution():
     """A batch that takes minutes, interrupted: the kernels come back between parts of it."""
     script = """
-        import _thread, threading
+        import _thread, signal, threading
         import numpy as np
         from spicesim.cells import Sinh
         from spicesim.crossbar import Crossbar
         array = Crossbar(np.full((256, 256), 1e-5), 1.0, 1.0, cell=Sinh(20.0))
         v = np.random.default_rng(0).uniform(0, 0.5, (100_000, 256))
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background are started without
         threading.Timer(0.5, _thread.interrupt_main).start()
         try:
             array.solve(v)

@@ -255,6 +255,7 @@ def test_an_interrupt_at_any_moment_ends_a_command_in_one_line(tmp_path, words):
     environment = {**os.environ, "SPICESIM_CACHE": str(tmp_path / "cache"), "SPICESIM_RUNS": str(tmp_path / "runs")}
     script = (
         "import os, signal, sys, threading\nfrom spicesim.cli import main\nsys.argv[1:] = {words}\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # tests in the background are started without
         "threading.Timer({delay}, os.kill, (os.getpid(), signal.SIGINT)).start()\nmain()"
     )
     for delay in (0.02, 0.3, 1.0, 2.0):
