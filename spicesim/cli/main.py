@@ -4,30 +4,54 @@ import contextlib
 import sys
 import traceback
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 import click
 
-from spicesim.cli.audit import audit
-from spicesim.cli.bench import bench
-from spicesim.cli.calibrate import calibrate
-from spicesim.cli.characterise import characterise
-from spicesim.cli.demo import demo
-from spicesim.cli.explain import explain
-from spicesim.cli.fit import fit
-from spicesim.cli.infer import infer
 from spicesim.cli.interrupt import INTERRUPTED
-from spicesim.cli.map import map_network
-from spicesim.cli.netlist import netlist
-from spicesim.cli.replay import replay_command
-from spicesim.cli.report import report
-from spicesim.cli.start import doctor, init
 from spicesim.errors import SpiceSimError
 
 __all__ = ["cli", "main", "run"]
 
 
+COMMANDS = {
+    "init": "start:init",
+    "doctor": "start:doctor",
+    "netlist": "netlist:netlist",
+    "characterise": "characterise:characterise",
+    "calibrate": "calibrate:calibrate",
+    "fit": "fit:fit",
+    "map": "map:map_network",
+    "infer": "infer:infer",
+    "replay": "replay:replay_command",
+    "explain": "explain:explain",
+    "audit": "audit:audit",
+    "report": "report:report",
+    "demo": "demo:demo",
+    "bench": "bench:bench",
+}
+"""Where each command is: its module of this package, and its name there."""
+
+
+class Commands(click.Group):
+    """Imports a command when it is asked for: what all of them need together takes seconds."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Return the names."""
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """Return a command, None if there is none of that name."""
+        if name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[name].partition(":")
+        command: click.Command = getattr(import_module(f"spicesim.cli.{module}"), attribute)
+        return command
+
+
 @click.group(
+    cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True},
     epilog="example: spicesim init --preset generic-1t1r -o chip.toml && spicesim calibrate chip.toml --quick",
 )
@@ -39,13 +63,6 @@ def cli(debug: bool) -> None:
     One chip description gives netlists, a calibration against ngspice, and networks run at circuit fidelity. Exit
     status: 0 done, 2 for an error that the user can mend, 1 for a failure of a simulator or of spicesim.
     """
-
-
-for command in (
-    init, doctor, netlist, characterise, calibrate, fit, map_network, infer, replay_command, explain, audit, report,
-    demo, bench,
-):  # fmt: skip
-    cli.add_command(command)
 
 
 def main(arguments: list[str]) -> None:

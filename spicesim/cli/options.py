@@ -1,11 +1,14 @@
 """Options and small helpers that several commands share."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from spicesim.calibration.calibration import Calibration, load_calibration
 from spicesim.chip import Chip, load_chip, preset
+
+if TYPE_CHECKING:
+    from spicesim.calibration.calibration import Calibration
 
 __all__ = [
     "chip_option",
@@ -42,7 +45,7 @@ def open_chip(path: str | None) -> Chip:
     return preset(path)
 
 
-def open_calibration(path: str | Path, *, elsewhere: bool = False) -> Calibration:
+def open_calibration(path: str | Path, *, elsewhere: bool = False) -> "Calibration":
     """Read a calibration; one that misses what was asked of it says so, in a line on stderr.
 
     Parameters
@@ -52,6 +55,8 @@ def open_calibration(path: str | Path, *, elsewhere: bool = False) -> Calibratio
     elsewhere : bool
         Whether it is used at another corner or temperature than its own.
     """
+    from spicesim.calibration.calibration import load_calibration  # takes long, and not every command needs it
+
     calibration = load_calibration(path)
     if calibration.verdict is None:
         click.echo(f"note: {path} was never checked on whole tiles; its error is unknown", err=True)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from scipy.signal import lfilter
 
 from spicesim.arrays import Floats
 from spicesim.behavioural.noise import NoiseModel
@@ -44,6 +43,8 @@ class _Process:
         fresh = self._generator.standard_normal((count, self._size))
         if not self._keeps or not count:
             return fresh
+        from scipy.signal import lfilter  # takes as long to import as all of spicesim
+
         new = np.sqrt(1 - self._keeps**2)
         found = np.asarray(lfilter([new], [1, -self._keeps], fresh, axis=0, zi=self._keeps * self._last[None])[0])
         self._last = found[-1]

@@ -98,7 +98,7 @@ def test_every_field_is_an_option_of_both_commands_once():
     left_out = {"schema_version", "mapping", "early", "converter"}  # early forbids the engine fast
     assert set(FULL.document()) - left_out == set(RunPlan.model_fields) - left_out
     for name in ("infer", "explain"):
-        flags = [flag for parameter in cli.commands[name].params for flag in parameter.opts]
+        flags = [flag for parameter in cli.get_command(None, name).params for flag in parameter.opts]
         assert len(flags) == len(set(flags))
 
 
