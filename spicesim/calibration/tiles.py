@@ -5,13 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spicesim.arrays import Floats
+from spicesim.arrays import Codes, Floats
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.behavioural.tile import BehaviouralTile, TileState
 from spicesim.calibration.calibration import TileCheck
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.patterns import (
-    Codes,
     adversarial_conductances,
     adversarial_vectors,
     code_vectors,

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from spicesim.arrays import Floats
+from spicesim.arrays import Codes, Floats
 from spicesim.behavioural.settling import SettlingCheck, SettlingModel
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.behavioural.transient import TileTransient
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.energy import step_sources, supply_power, tile_sources
-from spicesim.calibration.patterns import Codes, code_vectors, random_conductances
+from spicesim.calibration.patterns import code_vectors, random_conductances
 from spicesim.calibration.tiles import choose_feedback, predicted_nodesets
 from spicesim.chip import Chip
 from spicesim.coding import POLARITIES, Polarity
