@@ -6,7 +6,7 @@ import pytest
 from spicesim.characterise import Conditions, run_bench
 from spicesim.characterise.charge_dac import charge_dac_bench
 from spicesim.characterise.sar_adc import effective_bits, find_transitions, read_codes, sar_adc_bench
-from spicesim.chip import PRESETS, preset
+from spicesim.chip import preset
 from spicesim.chip.blocks import ChargeDac, SarAdc
 from spicesim.errors import SpecError
 from spicesim.netlist.charge_dac import build_charge_dac
@@ -15,11 +15,6 @@ from spicesim.ngspice.batch import BatchSimulator
 
 GENERIC = preset("generic-1t1r")
 THREE = SarAdc(dac=ChargeDac(bits=3, unit=160e-15))
-
-
-@pytest.fixture(params=sorted(PRESETS))
-def chip(request):
-    return preset(request.param)
 
 
 def inl(chip, sizes):

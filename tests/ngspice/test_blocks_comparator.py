@@ -3,25 +3,15 @@
 import numpy as np
 import pytest
 
+from simulation import run
 from spicesim.characterise import Conditions, run_bench
 from spicesim.characterise.comparator import comparator_bench, find_offsets, sample_draws
-from spicesim.chip import PRESETS, preset
+from spicesim.chip import preset
 from spicesim.chip.blocks import Comparator
 from spicesim.draws import ChipDraw
 from spicesim.errors import SpecError, ValidityError
 from spicesim.netlist.comparator import Clock, build_comparators
 from spicesim.netlist.mismatch import read_mismatch
-from spicesim.ngspice.batch import BatchSimulator
-
-
-@pytest.fixture(params=sorted(PRESETS))
-def chip(request):
-    return preset(request.param)
-
-
-def run(netlist):
-    (plot,) = BatchSimulator().run(netlist)
-    return plot.vectors
 
 
 def test_it_follows_the_sign_of_its_input_at_any_common_voltage(chip):

@@ -5,7 +5,7 @@ import pytest
 
 from spicesim.characterise import Conditions, run_bench
 from spicesim.characterise.current_dac import current_dac_bench
-from spicesim.chip import PRESETS, preset
+from spicesim.chip import preset
 from spicesim.chip.blocks import CurrentDac
 from spicesim.errors import SpecError
 from spicesim.netlist.current_dac import build_current_dac
@@ -13,11 +13,6 @@ from spicesim.netlist.mismatch import read_mismatch, with_mismatch
 from spicesim.ngspice.batch import BatchSimulator
 
 GENERIC = preset("generic-1t1r")
-
-
-@pytest.fixture(params=sorted(PRESETS))
-def chip(request):
-    return preset(request.param)
 
 
 def outputs(netlist):

@@ -7,7 +7,7 @@ from scipy.integrate import solve_ivp
 from spicesim.characterise import Conditions, run_bench
 from spicesim.characterise.devices import differential_bench, pcm_bench, selector_bench
 from spicesim.characterise.writes import ecram_bench, pcm_state_bench, rram_gap_bench
-from spicesim.chip import PRESETS, preset
+from spicesim.chip import preset
 from spicesim.chip.library import library_text
 from spicesim.errors import SpecError
 from spicesim.netlist.devices import (
@@ -60,11 +60,6 @@ def test_selector_and_device_share_the_voltage_of_a_1s1r_cell():
     sheet = run_bench(selector_bench(GENERIC), GENERIC, Conditions())
     assert sheet["slope"] == pytest.approx(0.045 * np.log(10), rel=5e-3)
     assert sheet["third_ratio"] > 100
-
-
-@pytest.fixture(params=sorted(PRESETS))
-def chip(request):
-    return preset(request.param)
 
 
 def test_a_differential_cell_is_two_cells_that_know_nothing_of_each_other(chip):

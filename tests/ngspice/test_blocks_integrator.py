@@ -5,23 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
+from simulation import run
 from spicesim.characterise import Conditions, run_bench
 from spicesim.characterise.integrator import integrator_bench
-from spicesim.chip import PRESETS, preset
+from spicesim.chip import preset
 from spicesim.chip.blocks import Integrator
 from spicesim.errors import SpecError
 from spicesim.netlist.integrator import Window, build_integrators
-from spicesim.ngspice.batch import BatchSimulator
-
-
-@pytest.fixture(params=sorted(PRESETS))
-def chip(request):
-    return preset(request.param)
-
-
-def run(netlist):
-    (plot,) = BatchSimulator().run(netlist)
-    return plot.vectors
 
 
 def test_its_data_sheet_is_that_of_an_integrator(chip):

@@ -3,26 +3,16 @@
 import numpy as np
 import pytest
 
+from simulation import run
 from spicesim.characterise import Conditions, run_bench
 from spicesim.characterise.mirror import mirror_bench
-from spicesim.chip import PRESETS, preset
+from spicesim.chip import preset
 from spicesim.chip.blocks import Mirror
 from spicesim.errors import SpecError
 from spicesim.netlist.mirror import build_mirror, build_mirror_step
 from spicesim.netlist.mismatch import read_mismatch, with_mismatch
-from spicesim.ngspice.batch import BatchSimulator
 
 GENERIC = preset("generic-1t1r")
-
-
-@pytest.fixture(params=sorted(PRESETS))
-def chip(request):
-    return preset(request.param)
-
-
-def run(netlist):
-    (plot,) = BatchSimulator().run(netlist)
-    return plot.vectors
 
 
 @pytest.mark.parametrize("ratio", [1, 3])

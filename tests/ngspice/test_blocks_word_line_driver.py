@@ -3,26 +3,16 @@
 import numpy as np
 import pytest
 
+from simulation import run
 from spicesim.characterise import Conditions, run_bench
 from spicesim.characterise.waveform import crossing
 from spicesim.characterise.word_line_driver import word_line_driver_bench
-from spicesim.chip import PRESETS, preset
+from spicesim.chip import preset
 from spicesim.chip.blocks import WordLineDriver
 from spicesim.errors import SpecError
 from spicesim.netlist.word_line_driver import build_word_line_driver
-from spicesim.ngspice.batch import BatchSimulator
 
 GENERIC = preset("generic-1t1r")
-
-
-@pytest.fixture(params=sorted(PRESETS))
-def chip(request):
-    return preset(request.param)
-
-
-def run(netlist):
-    (plot,) = BatchSimulator().run(netlist)
-    return plot.vectors
 
 
 def test_a_pulse_has_its_levels_and_its_energy(chip):

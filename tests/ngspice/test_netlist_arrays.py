@@ -7,18 +7,13 @@ import sys
 import numpy as np
 import pytest
 
+from simulation import run
 from spicesim.chip import preset
 from spicesim.crossbar import Crossbar
 from spicesim.errors import SpecError
 from spicesim.netlist import ARRANGEMENTS, Parasitics, arrange_weights, build_crossbar, build_tile
-from spicesim.ngspice.batch import BatchSimulator
 
 LINEAR = preset("generic-1t1r").changed(cell={"kind": "1r", "kappa": 0.0}, dac={"v_span": 1.0})
-
-
-def run(netlist):
-    (plot,) = BatchSimulator().run(netlist)
-    return plot.vectors
 
 
 def tile_text(size):

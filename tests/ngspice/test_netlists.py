@@ -6,7 +6,8 @@ import subprocess
 import numpy as np
 import pytest
 
-from spicesim.chip import PRESETS, preset
+from simulation import run
+from spicesim.chip import preset
 from spicesim.errors import SpecError
 from spicesim.netlist import (
     LadderDac,
@@ -21,16 +22,6 @@ from spicesim.netlist.cell import build_cell_samples
 from spicesim.ngspice.batch import BatchSimulator
 from spicesim.ngspice.rawfile import read_raw
 from spicesim.ngspice.shared import SharedSimulator
-
-
-@pytest.fixture(params=sorted(PRESETS))
-def chip(request):
-    return preset(request.param)
-
-
-def run(netlist):
-    (plot,) = BatchSimulator().run(netlist)
-    return plot.vectors
 
 
 def all_netlists(chip):
