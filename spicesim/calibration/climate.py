@@ -34,8 +34,8 @@ LOAD_POINTS = 65
 NODES = 8
 """Temperatures through which polynomials go: an amplifier's knees move with them, and five leave .01 % there."""
 
-TABLE_ERROR = 1e-6
-"""Largest error between the points of an amplifier's changes that are kept, as a fraction of full scale."""
+TABLE_ERROR = 5e-6
+"""Largest error of an output between those points of an amplifier's changes that are kept, relative to full scale."""
 
 HELD_OUT, QUICK_HELD_OUT = 4, 2
 """Temperatures at which whole tiles are checked, and in a quick calibration."""
@@ -127,15 +127,19 @@ class _Blocks:
         )
 
 
-def _table_points(amplifier: SenseAmplifierModel, changes: Floats) -> Integers:
-    """Choose points of an amplifier's tables between which changes (tables, points) follow, by halving intervals."""
-    currents, limit = amplifier.currents, TABLE_ERROR * amplifier.full_scale
+def _table_points(amplifier: SenseAmplifierModel, changes: Floats, noise_gain: float) -> Integers:
+    """Choose points of an amplifier's tables between which changes (tables, 2, points) follow, by halving intervals.
+
+    An error of its input drives a current through all cells of its column: it is in the output by the noise gain.
+    """
+    currents = amplifier.currents
+    counts = np.array([[noise_gain], [1.0]]) / (TABLE_ERROR * amplifier.full_scale)
     points = np.linspace(0, len(currents) - 1, 33).astype(int)
     while True:
         # interpolated as where they are used, in Calibration.at
-        between = PchipInterpolator(currents[points], changes[:, points], axis=1)(currents)
-        errors = np.maximum.reduceat(np.abs(between - changes).max(axis=0), points[:-1])
-        missed = np.flatnonzero(errors > limit)
+        between = PchipInterpolator(currents[points], changes[..., points], axis=-1)(currents)
+        errors = np.maximum.reduceat((counts * np.abs(between - changes)).max(axis=(0, 1)), points[:-1])
+        missed = np.flatnonzero((errors > 1) & (np.diff(points) > 1))
         if not len(missed):
             return points
         points = np.union1d(points, (points[missed] + points[missed + 1]) // 2)
@@ -172,7 +176,11 @@ def calibrate_climate(calibration: Calibration, campaign: Campaign) -> ClimateMo
         for t in corner_temperatures:
             changes.append(found[corner, t] if t == own else _less(found[corner, t], found[None, t]))
     kept = [
-        _table_points(amplifier, np.concatenate([condition.senseamps[k] for condition in changes]))
+        _table_points(
+            amplifier,
+            np.stack([condition.senseamps[k] for condition in changes]),
+            1 + chip.array.rows * chip.cell.g_max * amplifier.r_feedback,
+        )
         for k, amplifier in enumerate(calibration.senseamps)
     ]
     conditions = iter(_thinned(changes, kept))
