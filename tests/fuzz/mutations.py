@@ -1,5 +1,6 @@
 """What strangers, editors and disks do to files: values swapped, keys lost and doubled, bytes flipped and cut."""
 
+import copy
 import json
 import random
 import reprlib
@@ -32,6 +33,11 @@ def places(document: Any, way: tuple[Any, ...] = (), most: int = 6) -> list[tupl
     return found
 
 
+def is_number(value: Any) -> bool:
+    """Whether it can be multiplied; integers beyond all doubles cannot."""
+    return isinstance(value, float) or (type(value) is int and abs(value) < 2**1000)
+
+
 def mutate(document: Any, rng: random.Random) -> str:
     """Change one place of a document; returns what was done."""
     way = rng.choice(places(document))
@@ -48,7 +54,7 @@ def mutate(document: Any, rng: random.Random) -> str:
             k = rng.randrange(len(value))
             rng.choice([value.reverse, value.clear, value.pop, lambda: value.append(value[k])])()
             return f"change the length or order of {name}"
-        case 1 | 2 if isinstance(value, int | float) and not isinstance(value, bool):
+        case 1 | 2 if is_number(value):
             parent[key] = rng.choice(
                 [value * 2, -value, value * 1e6, value * 1e-6, value + 1, value * 1e150, 0 * value]
             )
@@ -68,7 +74,7 @@ def mutate(document: Any, rng: random.Random) -> str:
         case 6:
             parent[key] = {"a": value}
         case _:
-            parent[key] = rng.choice(VALUES)
+            parent[key] = copy.deepcopy(rng.choice(VALUES))  # later mutations may change it
     return f"{name} = {reprlib.repr(parent[key])[:60]}"  # of any depth
 
 
