@@ -340,6 +340,7 @@ class OperatingPointSolver:
             if not point.is_solved:
                 cell = int(point.defect.argmax())  # the first that is no number, if there is one
                 self._refuse(request, item, cell, float(point.defect.flat[cell]), point.steps)
+            self._require_digits(item, v, float(np.abs(point.current).max()))
             kernel = self._kernel
             for word, (low, high), reached in () if kernel is None else (
                 ("voltage across", kernel.v_limits, point.word - point.bit),
@@ -361,6 +362,15 @@ class OperatingPointSolver:
                 assert points.word is not None
                 assert points.bit is not None
                 points.word[item], points.bit[item] = point.word, point.bit
+
+    def _require_digits(self, item: int, v: Floats, largest: float) -> None:
+        """Refuse a largest current of a cell [A] that rounds to more than the voltages drive through a segment."""
+        spill = float(np.finfo(float).eps) * largest * self.wiring.largest_segment
+        if spill > np.abs(v).max():
+            raise ValidityError(
+                f"batch item {item}: a cell carries {largest:.3g} A, whose last digit makes {spill:.3g} V along a "
+                f"segment of {self.wiring.largest_segment:.3g} ohm; lower inputs, conductances or the bend of the cells"
+            )
 
     def _refuse(self, request: Request, item: int, cell: int, residual: float, steps: int) -> None:
         row, column = self._place(cell)

@@ -107,6 +107,12 @@ class Wiring:
         return np.asarray(csgraph.connected_components(links, directed=False)[1], dtype=np.int64)
 
     @functools.cached_property
+    def largest_segment(self) -> float:
+        """The largest resistance of a segment that is not broken, and of an end [ohm]."""
+        ohm = self.branches()[2]
+        return float(ohm[np.isfinite(ohm)].max(initial=0.0))
+
+    @functools.cached_property
     def reach(self) -> Floats:
         """Resistance from the source at the left to each cell and on to the ground below, (rows, columns) [ohm]."""
         word = self.driver[:, None] + np.cumsum(self.word, axis=1)

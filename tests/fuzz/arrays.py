@@ -22,7 +22,7 @@ ORDINARY = (0.0, 0.5, 1.0, 20.0)
 CONDUCTANCES = (0.0, 1e-18, 1e-12, 1e-9, 1e-6, 1e-5, 1e-4, 1e-3, 1.0, 1e6)
 ACCURACY = 1e-9
 BENT_ACCURACY = 1e-6
-ROUNDING = 1e-14
+ROUNDING = 1e-13
 """Of a sum of some currents."""
 FLOOR = 1e-37
 """Less than what one electron in the age of the universe makes, 4e-37 A; also in siemens and watts."""

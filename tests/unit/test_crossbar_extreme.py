@@ -12,7 +12,7 @@ from fuzz import oracle
 from spicesim.cells import Linear, Sinh
 from spicesim.crossbar import Crossbar
 from spicesim.crossbar.star_mesh import StarMesh
-from spicesim.errors import ConvergenceError, SpecError
+from spicesim.errors import ConvergenceError, SpecError, ValidityError
 
 SHORT = [0.0, 1e-18, 1e-14, 1e-12, 1e-10, 1e-6]
 
@@ -246,3 +246,10 @@ def test_an_interrupt_ends_a_long_solution():
         [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=300, check=True
     )
     assert done.stdout == "interrupted\n"
+
+
+def test_currents_whose_last_digit_no_wire_could_carry_are_refused():
+    """Found at random: 5e22 A went round two cells, and .007 A into the ground came out as 3e8 A."""
+    array = Crossbar([[1e-5], [1.0]], 0.0, 0.0, 0.0, 1.0, drive="both", cell=Sinh(1e4))
+    with pytest.raises(ValidityError, match=r"carries 5e\+22 A, .* segment of 1 ohm; lower inputs"):
+        array.solve([0.0, 0.013585125328635594])
