@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import model_validator
 from scipy.interpolate import PchipInterpolator
 
-from spicesim.behavioural.arrays import FloatArray, Floats, Model, require_rising, require_shape
+from spicesim.behavioural.arrays import FloatArray, Floats, Model, mix_models, require_rising, require_shape
 from spicesim.behavioural.feedback import find_amplifier
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.behavioural.tables import CubicTables
@@ -21,8 +21,10 @@ __all__ = [
     "DacMismatch",
     "Gaussian",
     "MismatchModel",
+    "MismatchShift",
     "Response",
     "SenseAmplifierMismatch",
+    "Shift",
     "TileInstance",
     "code_basis",
 ]
@@ -57,6 +59,15 @@ class Gaussian:
         return np.asarray(self.covariance / np.outer(scale, scale))
 
 
+class Shift(Model):
+    """What a condition adds to one parameter of a block."""
+
+    rest: float
+    """Of a block whose devices are all nominal."""
+    slopes: FloatArray
+    """By the two numbers of each device in turn, shape (2 devices,)."""
+
+
 class Response(Model):
     """How the few parameters of a block follow from the numbers of its devices.
 
@@ -87,6 +98,13 @@ class Response(Model):
         if self.slopes.shape != (count, 2 * len(self.devices)):
             raise ValueError(f"slopes must be of {count} parameters by two numbers of {len(self.devices)} devices")
         return self
+
+    def shifted(self, parameter: int, shift: Shift) -> Self:
+        """Return the response under a condition that shifts one parameter."""
+        rest, slopes = self.rest.copy(), self.slopes.copy()
+        rest[parameter] += shift.rest
+        slopes[parameter] += shift.slopes
+        return self.model_copy(update={"rest": rest, "slopes": slopes})
 
     def parameters(self, numbers: Floats) -> Floats:
         """Return the parameters of instances whose devices have these numbers.
@@ -240,6 +258,20 @@ class TileInstance:
         return np.asarray(np.where(g == 0, 0.0, wanted))
 
 
+class MismatchShift(Model):
+    """What a condition adds to the responses of a chip's blocks.
+
+    Gains, weights of bits and the shapes of knees are ratios of like devices and stay what they are.
+    """
+
+    driver: Shift
+    """To the offset of drivers [V]."""
+    senseamp: Shift
+    """To the offset of sense amplifiers [V]."""
+    cell: Response
+    """To the resistance in series with a cell [ohm]."""
+
+
 class MismatchModel(Model):
     """How the devices of a chip make its blocks differ."""
 
@@ -251,6 +283,19 @@ class MismatchModel(Model):
     """Sense amplifiers, one a feedback resistance, ascending."""
     cell: Response
     """Of the resistance in series with a cell [ohm]."""
+
+    def shifted(self, shift: MismatchShift) -> Self:
+        """Return the same under a condition."""
+        dacs = {
+            polarity: model.model_copy(update={"response": model.response.shifted(0, shift.driver)})
+            for polarity, model in self.dacs.items()
+        }
+        senseamps = tuple(
+            model.model_copy(update={"response": model.response.shifted(1, shift.senseamp)})
+            for model in self.senseamps
+        )
+        cell = mix_models([1.0, 1.0], [self.cell, shift.cell])
+        return self.model_copy(update={"dacs": dacs, "senseamps": senseamps, "cell": cell})
 
     def refined(self, bits: int) -> Self:
         """Return the same with drivers of more codes, evenly between those they have."""

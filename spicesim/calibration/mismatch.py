@@ -4,10 +4,12 @@ Many instances are simulated together. Their numbers are the rows of orthogonal 
 half the difference of such a pair is what is linear in the numbers, one by one, and half the sum is all else.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy.ndimage import maximum_filter1d
 
 from spicesim.behavioural.arrays import Floats
@@ -29,7 +31,14 @@ from spicesim.netlist.mismatch import Draw, drawn_devices, with_mismatch
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.outcome import Results
 
-__all__ = ["RESISTORS", "calibrate_mismatch", "with_chip_mismatch"]
+__all__ = [
+    "RESISTORS",
+    "MismatchBench",
+    "Planned",
+    "calibrate_mismatch",
+    "cell_response",
+    "with_chip_mismatch",
+]
 
 RESISTORS = 0.005
 """Relative standard deviation of resistors [1]: what polysilicon resistors of some hundred um^2 are matched to."""
@@ -37,11 +46,17 @@ RESISTORS = 0.005
 COMPONENTS = 5
 """Components of an amplifier's tables; four leave 6e-5 V of 1.65 V on GF180MCU, and one more costs nothing."""
 
-GROUP = 10
+DRIVERS, AMPLIFIERS = 2, 10
 """Blocks in one netlist; in larger ones a block that hardly converges delays all others."""
 
-CELL_PAIRS = 20
-"""Pairs of cells behind their response."""
+CODES = 12
+"""Codes from which the weights of bits follow, at least."""
+
+TELLING = 1e-6
+"""Change of an output by two sigma of all devices of one kind, from which on they take part [V]."""
+
+LEAST_PAIRS = 20
+"""Pairs of blocks behind a response, at least."""
 
 _CONDITION = 10
 """Of the codes behind the weights of bits, by which errors of the simulator grow at most."""
@@ -66,8 +81,12 @@ def _resistors(calibration: Calibration) -> float:
     return RESISTORS if calibration.mismatch is None else calibration.mismatch.resistors
 
 
+def _is_resistor(path: str) -> bool:
+    return path.rpartition(".")[2].startswith("r")
+
+
 def _is_memory(path: str) -> bool:
-    return path.startswith("xc_") and path.rpartition(".")[2].startswith("r")
+    return path.startswith("xc_") and _is_resistor(path)
 
 
 def _without_memory(draw: Draw) -> Draw:
@@ -75,7 +94,7 @@ def _without_memory(draw: Draw) -> Draw:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Planned:
+class Planned:
     """Instances of one block whose devices have planned numbers."""
 
     devices: tuple[str, ...]
@@ -94,7 +113,7 @@ class _Planned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Bench:
+class MismatchBench:
     """Runs blocks with planned numbers and makes parameters of them."""
 
     calibration: Calibration
@@ -109,21 +128,37 @@ class _Bench:
         found = drawn_devices(netlist, self.calibration.chip.process, resistors=_resistors(self.calibration))
         return tuple(path.partition(".")[2] for path in found if path.startswith(f"{block}.") and not _is_memory(path))
 
-    def plan(self, devices: tuple[str, ...], held_out: int, least: int = 0) -> tuple[_Planned, _Planned]:
-        """Choose the numbers of the instances of a fit, in two halves of opposite sign, and of those held out."""
+    def plan(self, devices: tuple[str, ...], held_out: int, idle: tuple[str, ...] = ()) -> tuple[Planned, Planned]:
+        """Choose the numbers of the instances of a fit, in two halves of opposite sign, and of those held out.
+
+        In the fit idle devices, and the numbers that resistors do not use, stay 0.
+        """
         rng = np.random.default_rng([self.campaign.seed, len(devices)])
-        numbers = 2 * len(devices)
-        pairs = max(numbers, least)
-        root = np.sqrt(pairs) * np.linalg.qr(rng.standard_normal((pairs, numbers)))[0]
-        design = np.concatenate([root, -root])
+        is_used = [
+            device not in idle and not (k and _is_resistor(device)) for device in devices for k in range(2)
+        ]
+        pairs = max(sum(is_used), LEAST_PAIRS)
+        design = np.zeros((2 * pairs, 2 * len(devices)))
+        root = np.sqrt(pairs) * np.linalg.qr(rng.standard_normal((pairs, sum(is_used))))[0]
+        design[:, is_used] = np.concatenate([root, -root])
         return (
-            _Planned(devices=devices, numbers=design),
-            _Planned(devices=devices, numbers=rng.standard_normal((held_out, numbers))),
+            Planned(devices=devices, numbers=design),
+            Planned(devices=devices, numbers=rng.standard_normal((held_out, 2 * len(devices)))),
         )
 
-    def dac_voltages(self, dac: DacModel, draw: _Planned, codes: range) -> Floats:
+    def idle_devices(self, dac: DacModel, devices: tuple[str, ...]) -> tuple[str, ...]:
+        """Find the devices of a driver that move no output, such as the inverters of its switches."""
+        kinds = [re.sub(r"^([^.\d]+)\d+", r"\1", device) for device in devices]  # of all bits
+        names = ["", *dict.fromkeys(kinds)]
+        numbers = [2.0 * np.repeat([kind == name for kind in kinds], 2) for name in names]
+        codes = range(0, 2**self.calibration.chip.dac.bits, 2 ** (self.calibration.chip.dac.bits - 1) - 1)
+        volts = self.dac_voltages(dac, Planned(devices=devices, numbers=np.stack(numbers)), codes)
+        moved = np.abs(volts - volts[0]).max(axis=1)
+        return tuple(device for device, kind in zip(devices, kinds) if moved[names.index(kind)] < TELLING)
+
+    def dac_voltages(self, dac: DacModel, draw: Planned, codes: range) -> Floats:
         """Simulate drivers; return what they add to the nominal voltages, shape (drivers, codes) [V]."""
-        chip, groups = self.calibration.chip, _groups(len(draw))
+        chip, groups = self.calibration.chip, _groups(len(draw), DRIVERS)
         results = self._run([build_dacs(chip, dac.polarity, group, codes) for group in groups], draw, "DAC mismatch")
         reference = chip.sense_amplifier.v_reference
         found = [
@@ -133,7 +168,7 @@ class _Bench:
         ]
         return np.asarray(np.stack(found) - dac.v_open[np.array(codes)])
 
-    def amplifier_lines(self, amplifier: SenseAmplifierModel, draw: _Planned) -> Floats:
+    def amplifier_lines(self, amplifier: SenseAmplifierModel, draw: Planned) -> Floats:
         """Find gains [1] and offsets [V] from two currents in the linear range, shape (amplifiers, 2)."""
         swing = 0.5 * amplifier.linear_swing
         inner = np.interp([-swing, swing], amplifier.v_out, amplifier.currents)
@@ -143,7 +178,7 @@ class _Bench:
         return np.stack([gain, pair[:, 0].mean(axis=1)], axis=1)
 
     def amplifier_tables(
-        self, amplifier: SenseAmplifierModel, draw: _Planned, lines: Floats, points: Sequence[int]
+        self, amplifier: SenseAmplifierModel, draw: Planned, lines: Floats, points: Sequence[int]
     ) -> Floats:
         """Simulate amplifiers where those of their gains and offsets, `lines`, meet the nominal tables.
 
@@ -152,7 +187,7 @@ class _Bench:
         ndarray of shape (amplifiers, 2, points)
             What they add to these in input and output [V].
         """
-        chip, index, groups = self.calibration.chip, np.asarray(points), _groups(len(draw))
+        chip, index, groups = self.calibration.chip, np.asarray(points), _groups(len(draw), AMPLIFIERS)
         currents, r = amplifier.currents[index], amplifier.r_feedback
         netlists = [
             build_sense_amplifiers(chip, r, group, lines[group, 0], currents, lines[group, 1] / r) for group in groups
@@ -169,7 +204,7 @@ class _Bench:
             for j in group
         ])  # fmt: skip
 
-    def cell_resistances(self, draw: _Planned) -> Floats:
+    def cell_resistances(self, draw: Planned) -> Floats:
         """Find the resistance in series with each cell, shape (cells,) [ohm].
 
         It is found at the largest device, where it matters most.
@@ -182,13 +217,13 @@ class _Bench:
         return _series_resistance(cell, g, v, found / float(nominal[0].vectors["i(vsense_0_0)"][0].real))
 
 
-def _groups(count: int) -> list[range]:
-    return [range(k, min(k + GROUP, count)) for k in range(0, count, GROUP)]
+def _groups(count: int, size: int) -> list[range]:
+    return [range(k, min(k + size, count)) for k in range(0, count, size)]
 
 
 def _codes(bits: int, *, held_out: bool = False) -> range:
-    """Choose some twenty codes from which the weights of all bits follow, or as many between them."""
-    for step in range(max(1, 2**bits // 24) | 1, 0, -2):  # odd steps move every bit
+    """Choose some codes from which the weights of all bits follow, or as many between them."""
+    for step in range(max(1, 2**bits // CODES) | 1, 0, -2):  # odd steps move every bit
         codes = range(0, 2**bits, step)
         if np.linalg.cond(code_basis(bits)[np.array(codes)]) < _CONDITION:
             break
@@ -218,7 +253,7 @@ def _series_resistance(cell: CellModel, g: float, v: float, ratio: Floats) -> Fl
     return np.asarray(1 / device - 1 / g)
 
 
-def fit_response(block: str, names: tuple[str, ...], design: _Planned, values: Floats) -> Response:
+def fit_response(block: str, names: tuple[str, ...], design: Planned, values: Floats) -> Response:
     """Fit how parameters (instances, parameters) of instances in two halves of opposite sign follow from devices."""
     pairs = len(design) // 2
     numbers, first, second = design.numbers[:pairs], values[:pairs], values[pairs:]
@@ -245,19 +280,19 @@ def calibrate_mismatch(calibration: Calibration, campaign: Campaign) -> Mismatch
     further instances with numbers at random are held out, to tell what parameters that are predicted from these leave.
     """
     held_out = 10 if campaign.quick else 30
-    bench = _Bench(calibration=calibration, campaign=campaign)
+    bench = MismatchBench(calibration=calibration, campaign=campaign)
     dacs: dict[Polarity, DacMismatch] = {
         polarity: _dac_response(bench, calibration.dacs[polarity], held_out) for polarity in POLARITIES
     }
     amplifiers = tuple(_amplifier_response(bench, model, held_out) for model in calibration.senseamps)
-    return MismatchModel(resistors=RESISTORS, dacs=dacs, senseamps=amplifiers, cell=_cell_response(bench))
+    return MismatchModel(resistors=RESISTORS, dacs=dacs, senseamps=amplifiers, cell=cell_response(bench))
 
 
-def _dac_response(bench: _Bench, dac: DacModel, held_out: int) -> DacMismatch:
+def _dac_response(bench: MismatchBench, dac: DacModel, held_out: int) -> DacMismatch:
     bits = bench.calibration.chip.dac.bits
     codes = _codes(bits)
     devices = bench.devices(build_dacs(bench.calibration.chip, dac.polarity, range(1), codes), "xdac_0")
-    design, others = bench.plan(devices, held_out)
+    design, others = bench.plan(devices, held_out, bench.idle_devices(dac, devices))
     added = bench.dac_voltages(dac, design, codes)
     values = np.linalg.lstsq(code_basis(bits)[np.array(codes)], added.T, rcond=None)[0].T
     names = ("offset [V]", *(f"weight of bit {k} [V]" for k in range(bits)))
@@ -268,7 +303,7 @@ def _dac_response(bench: _Bench, dac: DacModel, held_out: int) -> DacMismatch:
     return DacMismatch(response=response, residual=float(np.abs(rest).max()))
 
 
-def _amplifier_response(bench: _Bench, amplifier: SenseAmplifierModel, held_out: int) -> SenseAmplifierMismatch:
+def _amplifier_response(bench: MismatchBench, amplifier: SenseAmplifierModel, held_out: int) -> SenseAmplifierMismatch:
     points = _table_points(amplifier)
     currents = amplifier.currents[np.array(points)]
     netlist = build_sense_amplifiers(bench.calibration.chip, amplifier.r_feedback, range(1), [1.0], currents)
@@ -298,8 +333,9 @@ def _sizes(components: Floats, added: Floats) -> Floats:
     return np.asarray(np.linalg.lstsq(flat.T, added.reshape(len(added), -1).T, rcond=None)[0].T)
 
 
-def _cell_response(bench: _Bench) -> Response:
+def cell_response(bench: MismatchBench) -> Response:
+    """Find the response of the resistance in series with a cell."""
     chip = bench.calibration.chip
     netlist = build_cells(chip, range(1), [[chip.cell.g_max]], chip.cell.v_read)
-    design, _ = bench.plan(bench.devices(netlist, "xc_0_0"), 0, CELL_PAIRS)
+    design, _ = bench.plan(bench.devices(netlist, "xc_0_0"), 0)
     return fit_response("xc", ("r_series [ohm]",), design, bench.cell_resistances(design)[:, None])
