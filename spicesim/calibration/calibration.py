@@ -84,7 +84,7 @@ class TileCheck(Model):
 class Calibration(Model):
     """Calibrated models of all blocks of one chip, with their held-out errors."""
 
-    schema_version: Literal[3] = 3
+    schema_version: Literal[4] = 4
     """Version of this file's format."""
     chip: Chip
     """The chip, whole."""
@@ -440,7 +440,7 @@ def load_calibration(path: str | Path) -> Calibration:
     return calibration
 
 
-_VERSION = 3
+_VERSION = 4
 _HEAD = ("checksum", "chip_hash", "calibration_hash")
 """What a file has beyond the fields. Files of version 1 had none of it, so nothing tells whether they are whole."""
 
