@@ -1,6 +1,6 @@
 """Climate: what other temperatures and process corners make of a chip's blocks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import chain
 from typing import Self
 
@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field, model_validator
 from scipy.interpolate import CubicSpline, PchipInterpolator
 
-from spicesim.behavioural.arrays import FloatArray, Floats, Model, mix_models, require_rising, require_shape
+from spicesim.behavioural.arrays import FloatArray, Model, mix_models, require_rising, require_shape
 from spicesim.behavioural.cell import CellModel
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.elsewhere import Elsewhere, lagrange_weights

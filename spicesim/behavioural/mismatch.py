@@ -291,8 +291,7 @@ class MismatchModel(Model):
             for polarity, model in self.dacs.items()
         }
         senseamps = tuple(
-            model.model_copy(update={"response": model.response.shifted(1, shift.senseamp)})
-            for model in self.senseamps
+            model.model_copy(update={"response": model.response.shifted(1, shift.senseamp)}) for model in self.senseamps
         )
         cell = mix_models([1.0, 1.0], [self.cell, shift.cell])
         return self.model_copy(update={"dacs": dacs, "senseamps": senseamps, "cell": cell})

@@ -58,14 +58,14 @@ def aspects_elsewhere(calibration: Calibration, campaign: Campaign) -> dict[str,
     """
     found = {}
     own, corners = calibration.chip.process.temperature_c, other_corners(calibration.chip)
-    for name, find in _FINDERS.items():
+    for name, (kind, find) in _ASPECTS.items():
         if getattr(calibration, name) is None:
             continue
         temperatures = choose_temperatures(own, NODES[name])
         places = [calibration.at(temperature_c=t) for t in temperatures]
         places += [calibration.at(corner=corner) for corner in corners]
         models = find(calibration, places, campaign)
-        found[name] = Elsewhere[_MODELS[name]](
+        found[name] = kind(
             temperatures_c=(own, *temperatures),
             temperatures=tuple(models[: len(temperatures)]),
             corners=dict(zip(corners, models[len(temperatures) :], strict=True)),
@@ -136,12 +136,10 @@ def _each(find: Callable[[Calibration, Campaign], Model]) -> _Finder:
     return lambda calibration, conditions, campaign: [find(at, campaign) for at in conditions]
 
 
-_FINDERS: Mapping[str, _Finder] = {
-    "mismatch": _shift_mismatch,
-    "settling": _each(find_settling),
-    "energy": _each(calibrate_energy),
-    "noise": _each(calibrate_noise),
+_ASPECTS: Mapping[str, tuple[type[Elsewhere[Any]], _Finder]] = {
+    "mismatch": (Elsewhere[MismatchShift], _shift_mismatch),
+    "settling": (Elsewhere[SettlingModel], _each(find_settling)),
+    "energy": (Elsewhere[EnergyModel], _each(calibrate_energy)),
+    "noise": (Elsewhere[NoiseModel], _each(calibrate_noise)),
 }
-_MODELS: Mapping[str, Any] = {
-    "mismatch": MismatchShift, "settling": SettlingModel, "energy": EnergyModel, "noise": NoiseModel,
-}  # fmt: skip
+"""By aspect, its models elsewhere and what finds them."""

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.ndimage import maximum_filter1d
 
 from spicesim.behavioural.arrays import Floats
@@ -106,6 +105,7 @@ class Planned:
         return len(self.numbers)
 
     def __call__(self, path: str) -> tuple[float, float]:
+        """Return the numbers of a device at a path of the instances' netlist."""
         block, _, device = path.partition(".")
         place = 2 * self.devices.index(device)
         first, second = self.numbers[int(block.rpartition("_")[2]), place : place + 2]
@@ -134,9 +134,7 @@ class MismatchBench:
         In the fit idle devices, and the numbers that resistors do not use, stay 0.
         """
         rng = np.random.default_rng([self.campaign.seed, len(devices)])
-        is_used = [
-            device not in idle and not (k and _is_resistor(device)) for device in devices for k in range(2)
-        ]
+        is_used = [device not in idle and not (k and _is_resistor(device)) for device in devices for k in range(2)]
         pairs = max(sum(is_used), LEAST_PAIRS)
         design = np.zeros((2 * pairs, 2 * len(devices)))
         root = np.sqrt(pairs) * np.linalg.qr(rng.standard_normal((pairs, sum(is_used))))[0]
@@ -154,7 +152,7 @@ class MismatchBench:
         codes = range(0, 2**self.calibration.chip.dac.bits, 2 ** (self.calibration.chip.dac.bits - 1) - 1)
         volts = self.dac_voltages(dac, Planned(devices=devices, numbers=np.stack(numbers)), codes)
         moved = np.abs(volts - volts[0]).max(axis=1)
-        return tuple(device for device, kind in zip(devices, kinds) if moved[names.index(kind)] < TELLING)
+        return tuple(device for device, kind in zip(devices, kinds, strict=True) if moved[names.index(kind)] < TELLING)
 
     def dac_voltages(self, dac: DacModel, draw: Planned, codes: range) -> Floats:
         """Simulate drivers; return what they add to the nominal voltages, shape (drivers, codes) [V]."""
@@ -173,9 +171,10 @@ class MismatchBench:
         swing = 0.5 * amplifier.linear_swing
         inner = np.interp([-swing, swing], amplifier.v_out, amplifier.currents)
         ends = [int(k) for k in np.searchsorted(amplifier.currents, inner)]
-        # from the rail on, as the first guesses have it: the first point would take as long as a whole table
-        found = self.amplifier_tables(amplifier, draw, np.tile([1.0, 0.0], (len(draw), 1)), [0, *ends])
-        pair = found[..., 1:]
+        # in small steps from the rail that first guesses are for: to find either point at once takes twice as long
+        points = np.unique([*ends, *(k for k in _table_points(amplifier) if k < ends[1])])
+        found = self.amplifier_tables(amplifier, draw, np.tile([1.0, 0.0], (len(draw), 1)), points.tolist())
+        pair = found[..., np.isin(points, ends)]
         gain = 1 + (pair[:, 1, 1] - pair[:, 1, 0]) / float(np.diff(amplifier.v_out[ends])[0])
         return np.stack([gain, pair[:, 0].mean(axis=1)], axis=1)
 

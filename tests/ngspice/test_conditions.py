@@ -57,9 +57,7 @@ def errors(calibration, seed):
 @pytest.fixture(scope="module")
 def calibration(calibrate_once):
     """GF180MCU with 16x16 cells and two feedbacks, all that conditions need."""
-    chip = preset("gf180-1t1r").changed(
-        array={"rows": 16, "columns": 16}, sense_amplifier={"r_feedback": [1e4, 4e4]}
-    )
+    chip = preset("gf180-1t1r").changed(array={"rows": 16, "columns": 16}, sense_amplifier={"r_feedback": [1e4, 4e4]})
     aspects = ("settling", "mismatch", "climate")
     return calibrate_once("gf180-16-conditions", lambda: calibrate(chip, quick=True, aspects=aspects, accept="test"))
 
