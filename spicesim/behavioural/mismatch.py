@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import model_validator
 from scipy.interpolate import PchipInterpolator
 
-from spicesim.behavioural.arrays import FloatArray, Floats, Model, mix_models, require_rising, require_shape
+from spicesim.behavioural.arrays import FloatArray, Floats, Model, require_rising, require_shape
 from spicesim.behavioural.feedback import find_amplifier
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.behavioural.tables import CubicTables
@@ -71,8 +71,8 @@ class Shift(Model):
 class Response(Model):
     """How the few parameters of a block follow from the numbers of its devices.
 
-    They are ``rest + x + sum of bend_ab x_a x_b`` with ``x = slopes @ numbers``: a block bends along the few directions
-    in which it moves.
+    They are ``rest + slopes @ numbers + sum of bend_ab x_a x_b`` with ``x = directions @ numbers``: a block bends along
+    few directions.
     """
 
     block: str
@@ -85,18 +85,20 @@ class Response(Model):
     """Of a block whose devices are all nominal, shape (parameters,)."""
     slopes: FloatArray
     """By the two numbers of each device in turn, shape (parameters, 2 devices)."""
+    directions: FloatArray
+    """Shape (directions, 2 devices)."""
     bends: FloatArray
-    """Shape (parameters, parameters, parameters), the latter two alike."""
+    """Shape (parameters, directions, directions), the latter two alike."""
     simulated: int
     """Instances behind it."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        count = len(self.names)
-        if self.rest.shape != (count,) or self.bends.shape != (count,) * 3:
-            raise ValueError(f"rest and bends must be of {count} parameters")
-        if self.slopes.shape != (count, 2 * len(self.devices)):
-            raise ValueError(f"slopes must be of {count} parameters by two numbers of {len(self.devices)} devices")
+        count, along = len(self.names), len(self.directions)
+        if self.rest.shape != (count,) or self.bends.shape != (count, along, along):
+            raise ValueError(f"rest and bends must be of {count} parameters, and bends of {along} directions twice")
+        require_shape("slopes", self.slopes, count, 2 * len(self.devices))
+        require_shape("directions", self.directions, along, 2 * len(self.devices))
         return self
 
     def shifted(self, parameter: int, shift: Shift) -> Self:
@@ -118,8 +120,9 @@ class Response(Model):
         -------
         ndarray of shape (instances, parameters)
         """
-        x = numbers @ self.slopes.T
-        return np.asarray(self.rest + x + np.einsum("pab,ia,ib->ip", self.bends, x, x, optimize=True))
+        x = numbers @ self.directions.T
+        bent = np.einsum("pab,ia,ib->ip", self.bends, x, x, optimize=True)
+        return np.asarray(self.rest + numbers @ self.slopes.T + bent)
 
     def draw(self, draw: ChipDraw, count: int, stream: str = "") -> Floats:
         """Draw the first instances of a stream, by default of the block, shape (count, parameters)."""
@@ -130,7 +133,7 @@ class Response(Model):
     def distribution(self) -> Gaussian:
         """The joint distribution of the parameters, to its first two moments."""
         linear = self.slopes @ self.slopes.T
-        bent = self.bends @ linear
+        bent = self.bends @ (self.directions @ self.directions.T)
         return Gaussian(
             names=self.names,
             mean=self.rest + np.trace(bent, axis1=1, axis2=2),
@@ -268,7 +271,7 @@ class MismatchShift(Model):
     """To the offset of drivers [V]."""
     senseamp: Shift
     """To the offset of sense amplifiers [V]."""
-    cell: Response
+    cell: Shift
     """To the resistance in series with a cell [ohm]."""
 
 
@@ -293,7 +296,7 @@ class MismatchModel(Model):
         senseamps = tuple(
             model.model_copy(update={"response": model.response.shifted(1, shift.senseamp)}) for model in self.senseamps
         )
-        cell = mix_models([1.0, 1.0], [self.cell, shift.cell])
+        cell = self.cell.shifted(0, shift.cell)
         return self.model_copy(update={"dacs": dacs, "senseamps": senseamps, "cell": cell})
 
     def refined(self, bits: int) -> Self:

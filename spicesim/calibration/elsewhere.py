@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from spicesim.behavioural.arrays import Floats, Model, mix_models
+from spicesim.behavioural.arrays import Floats, Model
 from spicesim.behavioural.elsewhere import Elsewhere
 from spicesim.behavioural.energy import EnergyModel
 from spicesim.behavioural.mismatch import MismatchShift, Response, Shift
@@ -106,7 +106,7 @@ def _shift_mismatch(
         MismatchShift(
             driver=_shift(drivers, found[0] - own[0]),
             senseamp=_shift(amplifiers, found[1] - own[1]),
-            cell=mix_models([1.0, -1.0], [found[2], own[2]]),
+            cell=Shift(rest=float(found[2].rest[0] - own[2].rest[0]), slopes=found[2].slopes[0] - own[2].slopes[0]),
         )
         for found in others
     ]

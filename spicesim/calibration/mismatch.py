@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy.ndimage import maximum_filter1d
 
 from spicesim.behavioural.arrays import Floats
@@ -56,6 +57,12 @@ TELLING = 1e-6
 
 LEAST_PAIRS = 20
 """Pairs of blocks behind a response, at least."""
+
+TWISTED = 6
+"""Instances behind the bend of an amplifier's offset, for each number of its devices."""
+
+_TURNS = 20
+"""Of a fit of two factors, each in turn."""
 
 _CONDITION = 10
 """Of the codes behind the weights of bits, by which errors of the simulator grow at most."""
@@ -128,17 +135,22 @@ class MismatchBench:
         found = drawn_devices(netlist, self.calibration.chip.process, resistors=_resistors(self.calibration))
         return tuple(path.partition(".")[2] for path in found if path.startswith(f"{block}.") and not _is_memory(path))
 
+    def amplifier_devices(self, amplifier: SenseAmplifierModel) -> tuple[str, ...]:
+        """Return the paths of the drawn devices of a sense amplifier."""
+        netlist = build_sense_amplifiers(self.calibration.chip, amplifier.r_feedback, range(1), [1.0], [-1e-6, 1e-6])
+        return self.devices(netlist, "xsenseamp_0")
+
     def plan(self, devices: tuple[str, ...], held_out: int, idle: tuple[str, ...] = ()) -> tuple[Planned, Planned]:
         """Choose the numbers of the instances of a fit, in two halves of opposite sign, and of those held out.
 
         In the fit idle devices, and the numbers that resistors do not use, stay 0.
         """
         rng = np.random.default_rng([self.campaign.seed, len(devices)])
-        is_used = [device not in idle and not (k and _is_resistor(device)) for device in devices for k in range(2)]
-        pairs = max(sum(is_used), LEAST_PAIRS)
-        design = np.zeros((2 * pairs, 2 * len(devices)))
-        root = np.sqrt(pairs) * np.linalg.qr(rng.standard_normal((pairs, sum(is_used))))[0]
-        design[:, is_used] = np.concatenate([root, -root])
+        used = used_numbers(devices, idle)
+        pairs = max(int(used.sum()), LEAST_PAIRS)
+        design = np.zeros((2 * pairs, len(used)))
+        root = np.sqrt(pairs) * np.linalg.qr(rng.standard_normal((pairs, int(used.sum()))))[0]
+        design[:, used] = np.concatenate([root, -root])
         return (
             Planned(devices=devices, numbers=design),
             Planned(devices=devices, numbers=rng.standard_normal((held_out, 2 * len(devices)))),
@@ -218,6 +230,11 @@ class MismatchBench:
         return _series_resistance(cell, g, v, found / float(nominal[0].vectors["i(vsense_0_0)"][0].real))
 
 
+def used_numbers(devices: tuple[str, ...], idle: tuple[str, ...] = ()) -> npt.NDArray[np.bool_]:
+    """Tell which numbers change a block, shape (2 devices,): resistors use the first, idle devices none."""
+    return np.array([device not in idle and not (k and _is_resistor(device)) for device in devices for k in range(2)])
+
+
 def _groups(count: int, size: int) -> list[range]:
     return [range(k, min(k + size, count)) for k in range(0, count, size)]
 
@@ -259,7 +276,7 @@ def fit_response(block: str, names: tuple[str, ...], design: Planned, values: Fl
     pairs = len(design) // 2
     numbers, first, second = design.numbers[:pairs], values[:pairs], values[pairs:]
     slopes = (0.5 * (first - second)).T @ numbers / pairs
-    x = numbers @ slopes.T
+    x = numbers @ slopes.T  # a block bends along the directions in which it moves
     size = np.sqrt((slopes**2).sum(axis=1))
     scaled = x / np.where(size > 0, size, 1.0)
     a, b = np.triu_indices(len(names))
@@ -269,7 +286,7 @@ def fit_response(block: str, names: tuple[str, ...], design: Planned, values: Fl
     scale = np.where(size[a] * size[b] > 0, size[a] * size[b], np.inf)
     half[:, a, b] = 0.5 * found[1:].T / scale
     return Response(
-        block=block, devices=design.devices, names=names, rest=found[0], slopes=slopes,
+        block=block, devices=design.devices, names=names, rest=found[0], slopes=slopes, directions=slopes,
         bends=half + half.transpose(0, 2, 1), simulated=len(design),
     )  # fmt: skip
 
@@ -285,7 +302,8 @@ def calibrate_mismatch(calibration: Calibration, campaign: Campaign) -> Mismatch
     dacs: dict[Polarity, DacMismatch] = {
         polarity: _dac_response(bench, calibration.dacs[polarity], held_out) for polarity in POLARITIES
     }
-    amplifiers = tuple(_amplifier_response(bench, model, held_out) for model in calibration.senseamps)
+    twist = _offset_twist(bench, calibration.senseamps[len(calibration.senseamps) // 2])
+    amplifiers = tuple(_amplifier_response(bench, model, twist, held_out) for model in calibration.senseamps)
     return MismatchModel(resistors=RESISTORS, dacs=dacs, senseamps=amplifiers, cell=cell_response(bench))
 
 
@@ -304,11 +322,51 @@ def _dac_response(bench: MismatchBench, dac: DacModel, held_out: int) -> DacMism
     return DacMismatch(response=response, residual=float(np.abs(rest).max()))
 
 
-def _amplifier_response(bench: MismatchBench, amplifier: SenseAmplifierModel, held_out: int) -> SenseAmplifierMismatch:
+def _offset_twist(bench: MismatchBench, amplifier: SenseAmplifierModel) -> Floats:
+    """Find the two directions whose product an offset bends by, shape (2, 2 devices).
+
+    What unequal mirrors do to it goes with how unequal other devices are. It is the same with any feedback, and of so
+    many devices only seen in more instances than a design of all responses has.
+    """
+    devices = bench.amplifier_devices(amplifier)
+    used = used_numbers(devices)
+    numbers = np.zeros((TWISTED * int(used.sum()), len(used)))
+    rng = np.random.default_rng([bench.campaign.seed, len(devices), 1])
+    numbers[:, used] = rng.standard_normal((len(numbers), int(used.sum())))
+    offsets = bench.amplifier_lines(amplifier, Planned(devices=devices, numbers=numbers))[:, 1]
+    own = numbers[:, used]
+    plain = np.concatenate([np.ones((len(own), 1)), own], axis=1)
+    rest = offsets - plain @ np.linalg.lstsq(plain, offsets, rcond=None)[0]
+    _, along = np.linalg.eigh((own * rest[:, None]).T @ own)
+    first = second = along[:, -1] + along[:, 0]  # a product of two directions has one eigenvalue of either sign
+    for _ in range(_TURNS):
+        first = second / np.linalg.norm(second)
+        basis = np.concatenate([plain, (own @ first)[:, None] * own], axis=1)
+        second = np.linalg.lstsq(basis, offsets, rcond=None)[0][plain.shape[1] :]
+    twist = np.zeros((2, len(used)))
+    twist[:, used] = first, second
+    return twist
+
+
+def _twisted(response: Response, twist: Floats, design: Planned, offsets: Floats) -> Response:
+    """Let an amplifier's offset bend by a product of two directions, instead of along those in which it moves."""
+    count, product = len(response.directions), np.prod(design.numbers @ twist.T, axis=1)
+    bends = np.zeros((len(response.names), count + 2, count + 2))
+    bends[:, :count, :count] = response.bends
+    bends[1] = 0.0
+    bends[1, count, count + 1] = bends[1, count + 1, count] = 0.5
+    rest = response.rest.copy()
+    rest[1] = (offsets - product).mean()
+    directions = np.concatenate([response.directions, twist])
+    return response.model_copy(update={"rest": rest, "directions": directions, "bends": bends})
+
+
+def _amplifier_response(
+    bench: MismatchBench, amplifier: SenseAmplifierModel, twist: Floats, held_out: int
+) -> SenseAmplifierMismatch:
     points = _table_points(amplifier)
     currents = amplifier.currents[np.array(points)]
-    netlist = build_sense_amplifiers(bench.calibration.chip, amplifier.r_feedback, range(1), [1.0], currents)
-    design, others = bench.plan(bench.devices(netlist, "xsenseamp_0"), held_out)
+    design, others = bench.plan(bench.amplifier_devices(amplifier), held_out)
     lines = bench.amplifier_lines(amplifier, design)
     added = bench.amplifier_tables(amplifier, design, lines, points)
     # a component of unit size is one of the most telling directions in which tables differ
@@ -318,7 +376,7 @@ def _amplifier_response(bench: MismatchBench, amplifier: SenseAmplifierModel, he
     components = (directions[:count] * scale).reshape(count, 2, -1)
     values = np.concatenate([lines, _sizes(components, added)], axis=1)
     names = ("gain [1]", "offset [V]", *(f"component {k + 1} [1]" for k in range(count)))
-    response = fit_response("xsenseamp", names, design, values)
+    response = _twisted(fit_response("xsenseamp", names, design, values), twist, design, lines[:, 1])
     predicted = response.parameters(others.numbers)
     tables = bench.amplifier_tables(amplifier, others, predicted[:, :2], points)
     rest = tables - np.einsum("jk,ktp->jtp", predicted[:, 2:], components)
