@@ -60,7 +60,8 @@ def test_a_response_has_the_moments_of_what_it_draws():
 
 def test_a_block_without_devices_is_always_the_same():
     response = Response(
-        block="xc", names=("r",), devices=(), rest=np.zeros(1), slopes=np.zeros((1, 0)), directions=np.zeros((1, 0)), bends=np.zeros((1, 1, 1)),
+        block="xc", names=("r",), devices=(), rest=np.zeros(1), slopes=np.zeros((1, 0)),
+        directions=np.zeros((1, 0)), bends=np.zeros((1, 1, 1)),
         simulated=0,
     )  # fmt: skip
     again = Response.model_validate_json(response.model_dump_json())
