@@ -1,6 +1,7 @@
 """Arrays of floats as fields of validated models: finite, read-only, written to JSON as lists."""
 
-from typing import Annotated, Any, Self
+from collections.abc import Sequence
+from typing import Annotated, Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, mo
 from spicesim.arrays import Floats
 from spicesim.gate import require_line
 
-__all__ = ["FloatArray", "Floats", "Model", "require_positive", "require_rising", "require_shape"]
+__all__ = ["FloatArray", "Floats", "Model", "mix_models", "require_positive", "require_rising", "require_shape"]
 
 LARGEST = 1e60
 """No quantity of a circuit in SI units is larger, and the products of some smaller ones are still numbers."""
@@ -82,3 +83,31 @@ def _require_lines(value: Any, what: str) -> None:
     elif isinstance(value, tuple) and value and isinstance(value[0], str | tuple):
         for entry in value:
             _require_lines(entry, what)
+
+
+M = TypeVar("M", bound=Model)
+
+
+def mix_models(weights: npt.ArrayLike, models: Sequence[M]) -> M:
+    """Return a sum of models alike, each with its weight: of all their numbers with a point, however deep.
+
+    What is no such number is that of the first.
+    """
+    mixed: M = _mix(np.asarray(weights, dtype=float), models)
+    return mixed
+
+
+def _mix(weights: Floats, values: Sequence[Any]) -> Any:
+    first = values[0]
+    if isinstance(first, np.ndarray):
+        return np.tensordot(weights, np.stack(values), 1)
+    if isinstance(first, float):
+        return float(np.dot(weights, values))
+    if isinstance(first, tuple):
+        return tuple(_mix(weights, parts) for parts in zip(*values, strict=True))
+    if isinstance(first, dict):
+        return {key: _mix(weights, [value[key] for value in values]) for key in first}
+    if isinstance(first, Model):
+        names = type(first).model_fields
+        return type(first)(**{name: _mix(weights, [getattr(value, name) for value in values]) for name in names})
+    return first

@@ -1,6 +1,6 @@
 """Climate: what other temperatures and process corners make of a chip's blocks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import chain
 from typing import Self
 
@@ -8,24 +8,18 @@ import numpy as np
 from pydantic import Field, model_validator
 from scipy.interpolate import CubicSpline, PchipInterpolator
 
-from spicesim.arrays import Floats
-from spicesim.behavioural.arrays import FloatArray, Model, require_rising, require_shape
+from spicesim.behavioural.arrays import FloatArray, Model, mix_models, require_rising, require_shape
 from spicesim.behavioural.cell import CellModel
 from spicesim.behavioural.dac import DacModel
+from spicesim.behavioural.elsewhere import Elsewhere, lagrange_weights
+from spicesim.behavioural.energy import EnergyModel
+from spicesim.behavioural.mismatch import MismatchShift
+from spicesim.behavioural.noise import NoiseModel
+from spicesim.behavioural.settling import SettlingModel
 from spicesim.coding import Polarity
 from spicesim.errors import CalibrationError, quote
 
-__all__ = ["ClimateModel", "Condition", "DacChange", "lagrange_weights", "mix_conditions"]
-
-
-def lagrange_weights(nodes: Sequence[float], x: float) -> Floats:
-    """Return the weights of values at nodes in the polynomial through them, at x."""
-    points = np.asarray(nodes, dtype=float)
-    weights = np.ones(len(points))
-    for k, node in enumerate(points):
-        others = np.delete(points, k)
-        weights[k] = np.prod((x - others) / (node - others))
-    return weights
+__all__ = ["ClimateModel", "Condition", "DacChange"]
 
 
 class DacChange(Model):
@@ -76,28 +70,6 @@ class Condition(Model):
     """To the input's and the output's table of each amplifier, each of shape (2, points) [V]."""
 
 
-def mix_conditions(weights: Floats, conditions: Sequence[Condition]) -> Condition:
-    """Return a sum of conditions that have the same knots, each with its weight."""
-
-    def mix(arrays: Sequence[Floats]) -> Floats:
-        return np.asarray(np.tensordot(weights, np.stack(arrays), 1))
-
-    first = conditions[0]
-    return Condition(
-        cell=mix([condition.cell for condition in conditions]),
-        leakage=float(np.dot(weights, [condition.leakage for condition in conditions])),
-        dacs={
-            polarity: DacChange(
-                v_open=mix([condition.dacs[polarity].v_open for condition in conditions]),
-                knots=dac.knots,
-                droop=mix([condition.dacs[polarity].droop for condition in conditions]),
-            )
-            for polarity, dac in first.dacs.items()
-        },
-        senseamps=tuple(mix([condition.senseamps[k] for condition in conditions]) for k in range(len(first.senseamps))),
-    )
-
-
 class ClimateModel(Model):
     """Blocks at some temperatures and corners, on grids that do not depend on these.
 
@@ -123,6 +95,15 @@ class ClimateModel(Model):
     """Largest error of an output at each, as a fraction of full scale."""
     corner_errors: dict[str, float] = Field(default_factory=dict)
     """The same by corner and temperature, such as "ss, 9 C", in no fit either."""
+    mismatch: Elsewhere[MismatchShift] | None = None
+    """What conditions add to how blocks follow from their devices; this and what follows is None if the aspect is not
+    calibrated."""
+    settling: Elsewhere[SettlingModel] | None = None
+    """How drivers and amplifiers settle."""
+    energy: Elsewhere[EnergyModel] | None = None
+    """What blocks draw from their supplies."""
+    noise: Elsewhere[NoiseModel] | None = None
+    """Noise of outputs."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -183,7 +164,7 @@ class ClimateModel(Model):
                 "set process.temperature_c to it and calibrate again"
             )
         weights = lagrange_weights((self.temperature_c, *self.temperatures_c), temperature_c)[1:]
-        return mix_conditions(weights, self.temperatures)
+        return mix_models(weights, self.temperatures)
 
     def at(self, corner: str | None, temperature_c: float | None) -> Condition:
         """Return what a corner, a temperature [degree Celsius] or both add to the chip's own.
@@ -202,5 +183,5 @@ class ClimateModel(Model):
                     f"{', '.join(self.corners) or 'none'}; choose it with process.models and calibrate again"
                 )
             weights = lagrange_weights(self.corner_temperatures_c, wanted)
-            parts.append(mix_conditions(weights, self.corners[corner]))
-        return mix_conditions(np.ones(len(parts)), parts)
+            parts.append(mix_models(weights, self.corners[corner]))
+        return mix_models(np.ones(len(parts)), parts)

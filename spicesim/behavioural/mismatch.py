@@ -22,8 +22,10 @@ __all__ = [
     "DacMismatch",
     "Gaussian",
     "MismatchModel",
+    "MismatchShift",
     "Response",
     "SenseAmplifierMismatch",
+    "Shift",
     "TileInstance",
     "code_basis",
 ]
@@ -58,11 +60,20 @@ class Gaussian:
         return np.asarray(self.covariance / np.outer(scale, scale))
 
 
+class Shift(Model):
+    """What a condition adds to one parameter of a block."""
+
+    rest: float
+    """Of a block whose devices are all nominal."""
+    slopes: FloatArray
+    """By the two numbers of each device in turn, shape (2 devices,)."""
+
+
 class Response(Model):
     """How the few parameters of a block follow from the numbers of its devices.
 
-    They are ``rest + x + sum of bend_ab x_a x_b`` with ``x = slopes @ numbers``: a block bends along the few directions
-    in which it moves.
+    They are ``rest + slopes @ numbers + sum of bend_ab x_a x_b`` with ``x = directions @ numbers``: a block bends along
+    few directions.
     """
 
     block: str
@@ -75,19 +86,28 @@ class Response(Model):
     """Of a block whose devices are all nominal, shape (parameters,)."""
     slopes: FloatArray
     """By the two numbers of each device in turn, shape (parameters, 2 devices)."""
+    directions: FloatArray
+    """Shape (directions, 2 devices)."""
     bends: FloatArray
-    """Shape (parameters, parameters, parameters), the latter two alike."""
+    """Shape (parameters, directions, directions), the latter two alike."""
     simulated: int
     """Instances behind it."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        count = len(self.names)
-        if self.rest.shape != (count,) or self.bends.shape != (count,) * 3:
-            raise ValueError(f"rest and bends must be of {count} parameters")
-        if self.slopes.shape != (count, 2 * len(self.devices)):
-            raise ValueError(f"slopes must be of {count} parameters by two numbers of {len(self.devices)} devices")
+        count, along = len(self.names), len(self.directions)
+        if self.rest.shape != (count,) or self.bends.shape != (count, along, along):
+            raise ValueError(f"rest and bends must be of {count} parameters, and bends of {along} directions twice")
+        require_shape("slopes", self.slopes, count, 2 * len(self.devices))
+        require_shape("directions", self.directions, along, 2 * len(self.devices))
         return self
+
+    def shifted(self, parameter: int, shift: Shift) -> Self:
+        """Return the response under a condition that shifts one parameter."""
+        rest, slopes = self.rest.copy(), self.slopes.copy()
+        rest[parameter] += shift.rest
+        slopes[parameter] += shift.slopes
+        return self.model_copy(update={"rest": rest, "slopes": slopes})
 
     def parameters(self, numbers: Floats) -> Floats:
         """Return the parameters of instances whose devices have these numbers.
@@ -101,8 +121,9 @@ class Response(Model):
         -------
         ndarray of shape (instances, parameters)
         """
-        x = numbers @ self.slopes.T
-        return np.asarray(self.rest + x + np.einsum("pab,ia,ib->ip", self.bends, x, x, optimize=True))
+        x = numbers @ self.directions.T
+        bent = np.einsum("pab,ia,ib->ip", self.bends, x, x, optimize=True)
+        return np.asarray(self.rest + numbers @ self.slopes.T + bent)
 
     def draw(self, draw: ChipDraw, count: int, stream: str = "") -> Floats:
         """Draw the first instances of a stream, by default of the block, shape (count, parameters)."""
@@ -113,7 +134,7 @@ class Response(Model):
     def distribution(self) -> Gaussian:
         """The joint distribution of the parameters, to its first two moments."""
         linear = self.slopes @ self.slopes.T
-        bent = self.bends @ linear
+        bent = self.bends @ (self.directions @ self.directions.T)
         return Gaussian(
             names=self.names,
             mean=self.rest + np.trace(bent, axis1=1, axis2=2),
@@ -241,6 +262,20 @@ class TileInstance:
         return np.asarray(np.where(g == 0, 0.0, wanted))
 
 
+class MismatchShift(Model):
+    """What a condition adds to the responses of a chip's blocks.
+
+    Gains, weights of bits and the shapes of knees are ratios of like devices and stay what they are.
+    """
+
+    driver: Shift
+    """To the offset of drivers [V]."""
+    senseamp: Shift
+    """To the offset of sense amplifiers [V]."""
+    cell: Shift
+    """To the resistance in series with a cell [ohm]."""
+
+
 class MismatchModel(Model):
     """How the devices of a chip make its blocks differ."""
 
@@ -252,6 +287,18 @@ class MismatchModel(Model):
     """Sense amplifiers, one a feedback resistance, ascending."""
     cell: Response
     """Of the resistance in series with a cell [ohm]."""
+
+    def shifted(self, shift: MismatchShift) -> Self:
+        """Return the same under a condition."""
+        dacs = {
+            polarity: model.model_copy(update={"response": model.response.shifted(0, shift.driver)})
+            for polarity, model in self.dacs.items()
+        }
+        senseamps = tuple(
+            model.model_copy(update={"response": model.response.shifted(1, shift.senseamp)}) for model in self.senseamps
+        )
+        cell = self.cell.shifted(0, shift.cell)
+        return self.model_copy(update={"dacs": dacs, "senseamps": senseamps, "cell": cell})
 
     def refined(self, bits: int) -> Self:
         """Return the same with drivers of more codes, evenly between those they have."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pydantic import Field, ValidationError, model_validator
 from scipy.interpolate import PchipInterpolator
 
-from spicesim.behavioural.arrays import FloatArray, Model
+from spicesim.behavioural.arrays import FloatArray, Model, mix_models
 from spicesim.behavioural.cell import CellModel
 from spicesim.behavioural.climate import ClimateModel, Condition
 from spicesim.behavioural.dac import DacModel
@@ -84,7 +84,7 @@ class TileCheck(Model):
 class Calibration(Model):
     """Calibrated models of all blocks of one chip, with their held-out errors."""
 
-    schema_version: Literal[3] = 3
+    schema_version: Literal[4] = 4
     """Version of this file's format."""
     chip: Chip
     """The chip, whole."""
@@ -260,17 +260,15 @@ class Calibration(Model):
         if chip == self.chip:
             return self
         condition = self.climate.at(corner, temperature_c)
-        own, now = (one.process.temperature_c + 273.15 for one in (self.chip, chip))
-        noise = None if self.noise is None else self.noise.scaled(now / own)
         about = ("plan", "parameters", "climate")
         none = dict.fromkeys(about)
         kept = {name: getattr(self, name) for name in type(self).model_fields}  # without the hash of this one
         return self.model_construct(
             **kept
             | none
+            | self._aspects_at(corner, chip.process.temperature_c)
             | {
                 "chip": chip,
-                "noise": noise,
                 "cell": self.cell.model_copy(
                     update={
                         "coefficients": self.cell.coefficients + condition.cell,
@@ -284,6 +282,22 @@ class Calibration(Model):
                 "checks": (),
             }
         )
+
+    def _aspects_at(self, corner: str | None, temperature_c: float) -> dict[str, Model | None]:
+        """Return the aspects at a condition; None for those that were not calibrated there."""
+        assert self.climate is not None
+        found: dict[str, Model | None] = dict.fromkeys(("mismatch", "settling", "energy", "noise"))
+        if self.mismatch is not None and self.climate.mismatch is not None:
+            nothing = mix_models([0.0], self.climate.mismatch.temperatures[:1])
+            found["mismatch"] = self.mismatch.shifted(self.climate.mismatch.at(nothing, corner, temperature_c))
+        if self.settling is not None and self.climate.settling is not None:
+            own = self.settling.model_copy(update={"checks": ()})
+            found["settling"] = self.climate.settling.at(own, corner, temperature_c)
+        if self.energy is not None and self.climate.energy is not None:
+            found["energy"] = self.climate.energy.at(self.energy, corner, temperature_c)
+        if self.noise is not None and self.climate.noise is not None:
+            found["noise"] = self.climate.noise.at(self.noise, corner, temperature_c)
+        return found
 
     def _senseamp_at(self, k: int, condition: Condition) -> SenseAmplifierModel:
         assert self.climate is not None
@@ -426,7 +440,7 @@ def load_calibration(path: str | Path) -> Calibration:
     return calibration
 
 
-_VERSION = 3
+_VERSION = 4
 _HEAD = ("checksum", "chip_hash", "calibration_hash")
 """What a file has beyond the fields. Files of version 1 had none of it, so nothing tells whether they are whole."""
 

@@ -7,15 +7,17 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from spicesim.arrays import Floats, Integers
-from spicesim.behavioural.climate import ClimateModel, Condition, DacChange, mix_conditions
+from spicesim.behavioural.arrays import mix_models
+from spicesim.behavioural.climate import ClimateModel, Condition, DacChange
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.calibration.calibration import Calibration, TileCheck
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.cell import fit_coefficients, form_of, leakage_of, plan_cell
+from spicesim.calibration.elsewhere import aspects_elsewhere, choose_temperatures, other_corners
 from spicesim.calibration.patterns import adversarial_vectors, random_conductances
 from spicesim.calibration.tiles import MOST_ROWS, TileCase, build_cases, check_tiles
-from spicesim.chip import CORNERS, Chip
+from spicesim.chip import Chip
 from spicesim.coding import POLARITIES
 from spicesim.netlist.dac import build_dac
 from spicesim.netlist.netlist import Netlist
@@ -23,10 +25,7 @@ from spicesim.netlist.sense_amplifier import build_sense_amplifier
 from spicesim.ngspice.outcome import Results
 from spicesim.ngspice.rawfile import Plot
 
-__all__ = ["calibrate_climate", "check_climate", "choose_temperatures"]
-
-LIMITS = (-40.0, 125.0)
-"""Temperatures that are calibrated [degree Celsius]: the industrial and automotive range."""
+__all__ = ["NODES", "calibrate_climate", "check_climate"]
 
 LOAD_POINTS = 65
 """Load currents of a driver; what changes with temperature is smooth in them."""
@@ -39,13 +38,6 @@ TABLE_ERROR = 5e-6
 
 HELD_OUT, QUICK_HELD_OUT = 4, 2
 """Temperatures at which whole tiles are checked, and in a quick calibration."""
-
-
-def choose_temperatures(own: float, count: int = NODES) -> tuple[float, ...]:
-    """Choose temperatures to calibrate beside the chip's own: Chebyshev nodes, without the one next to it."""
-    angles = np.pi * (np.arange(count) + 0.5) / count
-    nodes = np.sort(sum(LIMITS) / 2 - (LIMITS[1] - LIMITS[0]) / 2 * np.cos(angles) / np.cos(angles[0]))
-    return tuple(round(float(node), 1) for k, node in enumerate(nodes) if k != np.argmin(np.abs(nodes - own)))
 
 
 def _hardest(nodes: Sequence[float], count: int) -> tuple[float, ...]:
@@ -164,7 +156,7 @@ def calibrate_climate(calibration: Calibration, campaign: Campaign) -> ClimateMo
     """
     chip, blocks = calibration.chip, _Blocks(calibration, campaign.quick)
     own = chip.process.temperature_c
-    temperatures, corners = choose_temperatures(own), _corners(chip)
+    temperatures, corners = choose_temperatures(own, NODES), other_corners(chip)
     ends = (temperatures[0], temperatures[-1])
     corner_temperatures = (own, *(ends if campaign.quick else temperatures))
     pairs = [(None, t) for t in temperatures] + [(corner, t) for corner in corners for t in corner_temperatures]
@@ -197,6 +189,7 @@ def calibrate_climate(calibration: Calibration, campaign: Campaign) -> ClimateMo
         held_out_c=(),
         held_out_errors=(),
     )
+    model = model.model_copy(update=aspects_elsewhere(calibration.model_copy(update={"climate": model}), campaign))
     complete = calibration.model_copy(update={"climate": model})
     size = min(8 if campaign.quick else 16, chip.array.rows, chip.array.columns)
     # corners at temperatures in no fit, each at another
@@ -219,14 +212,7 @@ def calibrate_climate(calibration: Calibration, campaign: Campaign) -> ClimateMo
 
 def _less(condition: Condition, other: Condition) -> Condition:
     """Return what a condition adds to another."""
-    return mix_conditions(np.array([1.0, -1.0]), (condition, other))
-
-
-def _corners(chip: Chip) -> tuple[str, ...]:
-    """Return the corners other than the chip's own; none if its models have none."""
-    if not any(model.has_corners for model in chip.process.models):
-        return ()
-    return tuple(name for name in CORNERS if chip.process.corner(name) != chip.process)
+    return mix_models([1.0, -1.0], (condition, other))
 
 
 def check_climate(

@@ -4,10 +4,12 @@ Many instances are simulated together. Their numbers are the rows of orthogonal 
 half the difference of such a pair is what is linear in the numbers, one by one, and half the sum is all else.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy.ndimage import maximum_filter1d
 
 from spicesim.arrays import Floats
@@ -29,7 +31,14 @@ from spicesim.netlist.mismatch import Draw, drawn_devices, with_mismatch
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.outcome import Results
 
-__all__ = ["RESISTORS", "calibrate_mismatch", "with_chip_mismatch"]
+__all__ = [
+    "RESISTORS",
+    "MismatchBench",
+    "Planned",
+    "calibrate_mismatch",
+    "cell_response",
+    "with_chip_mismatch",
+]
 
 RESISTORS = 0.005
 """Relative standard deviation of resistors [1]: what polysilicon resistors of some hundred um^2 are matched to."""
@@ -37,11 +46,23 @@ RESISTORS = 0.005
 COMPONENTS = 5
 """Components of an amplifier's tables; four leave 6e-5 V of 1.65 V on GF180MCU, and one more costs nothing."""
 
-GROUP = 10
+DRIVERS, AMPLIFIERS = 2, 10
 """Blocks in one netlist; in larger ones a block that hardly converges delays all others."""
 
-CELL_PAIRS = 20
-"""Pairs of cells behind their response."""
+CODES = 12
+"""Codes from which the weights of bits follow, at least."""
+
+TELLING = 1e-6
+"""Change of an output by two sigma of all devices of one kind, from which on they take part [V]."""
+
+LEAST_PAIRS = 20
+"""Pairs of blocks behind a response, at least."""
+
+TWISTED = 6
+"""Instances behind the bend of an amplifier's offset, for each number of its devices."""
+
+_TURNS = 20
+"""Of a fit of two factors, each in turn."""
 
 _CONDITION = 10
 """Of the codes behind the weights of bits, by which errors of the simulator grow at most."""
@@ -66,8 +87,12 @@ def _resistors(calibration: Calibration) -> float:
     return RESISTORS if calibration.mismatch is None else calibration.mismatch.resistors
 
 
+def _is_resistor(path: str) -> bool:
+    return path.rpartition(".")[2].startswith("r")
+
+
 def _is_memory(path: str) -> bool:
-    return path.startswith("xc_") and path.rpartition(".")[2].startswith("r")
+    return path.startswith("xc_") and _is_resistor(path)
 
 
 def _without_memory(draw: Draw) -> Draw:
@@ -75,7 +100,7 @@ def _without_memory(draw: Draw) -> Draw:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Planned:
+class Planned:
     """Instances of one block whose devices have planned numbers."""
 
     devices: tuple[str, ...]
@@ -87,6 +112,7 @@ class _Planned:
         return len(self.numbers)
 
     def __call__(self, path: str) -> tuple[float, float]:
+        """Return the numbers of a device at a path of the instances' netlist."""
         block, _, device = path.partition(".")
         place = 2 * self.devices.index(device)
         first, second = self.numbers[int(block.rpartition("_")[2]), place : place + 2]
@@ -94,7 +120,7 @@ class _Planned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Bench:
+class MismatchBench:
     """Runs blocks with planned numbers and makes parameters of them."""
 
     calibration: Calibration
@@ -109,21 +135,40 @@ class _Bench:
         found = drawn_devices(netlist, self.calibration.chip.process, resistors=_resistors(self.calibration))
         return tuple(path.partition(".")[2] for path in found if path.startswith(f"{block}.") and not _is_memory(path))
 
-    def plan(self, devices: tuple[str, ...], held_out: int, least: int = 0) -> tuple[_Planned, _Planned]:
-        """Choose the numbers of the instances of a fit, in two halves of opposite sign, and of those held out."""
+    def amplifier_devices(self, amplifier: SenseAmplifierModel) -> tuple[str, ...]:
+        """Return the paths of the drawn devices of a sense amplifier."""
+        netlist = build_sense_amplifiers(self.calibration.chip, amplifier.r_feedback, range(1), [1.0], [-1e-6, 1e-6])
+        return self.devices(netlist, "xsenseamp_0")
+
+    def plan(self, devices: tuple[str, ...], held_out: int, idle: tuple[str, ...] = ()) -> tuple[Planned, Planned]:
+        """Choose the numbers of the instances of a fit, in two halves of opposite sign, and of those held out.
+
+        In the fit idle devices, and the numbers that resistors do not use, stay 0.
+        """
         rng = np.random.default_rng([self.campaign.seed, len(devices)])
-        numbers = 2 * len(devices)
-        pairs = max(numbers, least)
-        root = np.sqrt(pairs) * np.linalg.qr(rng.standard_normal((pairs, numbers)))[0]
-        design = np.concatenate([root, -root])
+        used = used_numbers(devices, idle)
+        pairs = max(int(used.sum()), LEAST_PAIRS)
+        design = np.zeros((2 * pairs, len(used)))
+        root = np.sqrt(pairs) * np.linalg.qr(rng.standard_normal((pairs, int(used.sum()))))[0]
+        design[:, used] = np.concatenate([root, -root])
         return (
-            _Planned(devices=devices, numbers=design),
-            _Planned(devices=devices, numbers=rng.standard_normal((held_out, numbers))),
+            Planned(devices=devices, numbers=design),
+            Planned(devices=devices, numbers=rng.standard_normal((held_out, 2 * len(devices)))),
         )
 
-    def dac_voltages(self, dac: DacModel, draw: _Planned, codes: range) -> Floats:
+    def idle_devices(self, dac: DacModel, devices: tuple[str, ...]) -> tuple[str, ...]:
+        """Find the devices of a driver that move no output, such as the inverters of its switches."""
+        kinds = [re.sub(r"^([^.\d]+)\d+", r"\1", device) for device in devices]  # of all bits
+        names = ["", *dict.fromkeys(kinds)]
+        numbers = [2.0 * np.repeat([kind == name for kind in kinds], 2) for name in names]
+        codes = range(0, 2**self.calibration.chip.dac.bits, 2 ** (self.calibration.chip.dac.bits - 1) - 1)
+        volts = self.dac_voltages(dac, Planned(devices=devices, numbers=np.stack(numbers)), codes)
+        moved = np.abs(volts - volts[0]).max(axis=1)
+        return tuple(device for device, kind in zip(devices, kinds, strict=True) if moved[names.index(kind)] < TELLING)
+
+    def dac_voltages(self, dac: DacModel, draw: Planned, codes: range) -> Floats:
         """Simulate drivers; return what they add to the nominal voltages, shape (drivers, codes) [V]."""
-        chip, groups = self.calibration.chip, _groups(len(draw))
+        chip, groups = self.calibration.chip, _groups(len(draw), DRIVERS)
         results = self._run([build_dacs(chip, dac.polarity, group, codes) for group in groups], draw, "DAC mismatch")
         reference = chip.sense_amplifier.v_reference
         found = [
@@ -133,17 +178,20 @@ class _Bench:
         ]
         return np.asarray(np.stack(found) - dac.v_open[np.array(codes)])
 
-    def amplifier_lines(self, amplifier: SenseAmplifierModel, draw: _Planned) -> Floats:
+    def amplifier_lines(self, amplifier: SenseAmplifierModel, draw: Planned) -> Floats:
         """Find gains [1] and offsets [V] from two currents in the linear range, shape (amplifiers, 2)."""
         swing = 0.5 * amplifier.linear_swing
         inner = np.interp([-swing, swing], amplifier.v_out, amplifier.currents)
         ends = [int(k) for k in np.searchsorted(amplifier.currents, inner)]
-        pair = self.amplifier_tables(amplifier, draw, np.tile([1.0, 0.0], (len(draw), 1)), ends)
+        # in small steps from the rail that first guesses are for: to find either point at once takes twice as long
+        points = np.unique([*ends, *(k for k in _table_points(amplifier) if k < ends[1])])
+        found = self.amplifier_tables(amplifier, draw, np.tile([1.0, 0.0], (len(draw), 1)), points.tolist())
+        pair = found[..., np.isin(points, ends)]
         gain = 1 + (pair[:, 1, 1] - pair[:, 1, 0]) / float(np.diff(amplifier.v_out[ends])[0])
         return np.stack([gain, pair[:, 0].mean(axis=1)], axis=1)
 
     def amplifier_tables(
-        self, amplifier: SenseAmplifierModel, draw: _Planned, lines: Floats, points: Sequence[int]
+        self, amplifier: SenseAmplifierModel, draw: Planned, lines: Floats, points: Sequence[int]
     ) -> Floats:
         """Simulate amplifiers where those of their gains and offsets, `lines`, meet the nominal tables.
 
@@ -152,7 +200,7 @@ class _Bench:
         ndarray of shape (amplifiers, 2, points)
             What they add to these in input and output [V].
         """
-        chip, index, groups = self.calibration.chip, np.asarray(points), _groups(len(draw))
+        chip, index, groups = self.calibration.chip, np.asarray(points), _groups(len(draw), AMPLIFIERS)
         currents, r = amplifier.currents[index], amplifier.r_feedback
         netlists = [
             build_sense_amplifiers(chip, r, group, lines[group, 0], currents, lines[group, 1] / r) for group in groups
@@ -169,7 +217,7 @@ class _Bench:
             for j in group
         ])  # fmt: skip
 
-    def cell_resistances(self, draw: _Planned) -> Floats:
+    def cell_resistances(self, draw: Planned) -> Floats:
         """Find the resistance in series with each cell, shape (cells,) [ohm].
 
         It is found at the largest device, where it matters most.
@@ -182,13 +230,18 @@ class _Bench:
         return _series_resistance(cell, g, v, found / float(nominal[0].vectors["i(vsense_0_0)"][0].real))
 
 
-def _groups(count: int) -> list[range]:
-    return [range(k, min(k + GROUP, count)) for k in range(0, count, GROUP)]
+def used_numbers(devices: tuple[str, ...], idle: tuple[str, ...] = ()) -> npt.NDArray[np.bool_]:
+    """Tell which numbers change a block, shape (2 devices,): resistors use the first, idle devices none."""
+    return np.array([device not in idle and not (k and _is_resistor(device)) for device in devices for k in range(2)])
+
+
+def _groups(count: int, size: int) -> list[range]:
+    return [range(k, min(k + size, count)) for k in range(0, count, size)]
 
 
 def _codes(bits: int, *, held_out: bool = False) -> range:
-    """Choose some twenty codes from which the weights of all bits follow, or as many between them."""
-    for step in range(max(1, 2**bits // 24) | 1, 0, -2):  # odd steps move every bit
+    """Choose some codes from which the weights of all bits follow, or as many between them."""
+    for step in range(max(1, 2**bits // CODES) | 1, 0, -2):  # odd steps move every bit
         codes = range(0, 2**bits, step)
         if np.linalg.cond(code_basis(bits)[np.array(codes)]) < _CONDITION:
             break
@@ -218,12 +271,12 @@ def _series_resistance(cell: CellModel, g: float, v: float, ratio: Floats) -> Fl
     return np.asarray(1 / device - 1 / g)
 
 
-def fit_response(block: str, names: tuple[str, ...], design: _Planned, values: Floats) -> Response:
+def fit_response(block: str, names: tuple[str, ...], design: Planned, values: Floats) -> Response:
     """Fit how parameters (instances, parameters) of instances in two halves of opposite sign follow from devices."""
     pairs = len(design) // 2
     numbers, first, second = design.numbers[:pairs], values[:pairs], values[pairs:]
     slopes = (0.5 * (first - second)).T @ numbers / pairs
-    x = numbers @ slopes.T
+    x = numbers @ slopes.T  # a block bends along the directions in which it moves
     size = np.sqrt((slopes**2).sum(axis=1))
     scaled = x / np.where(size > 0, size, 1.0)
     a, b = np.triu_indices(len(names))
@@ -233,7 +286,7 @@ def fit_response(block: str, names: tuple[str, ...], design: _Planned, values: F
     scale = np.where(size[a] * size[b] > 0, size[a] * size[b], np.inf)
     half[:, a, b] = 0.5 * found[1:].T / scale
     return Response(
-        block=block, devices=design.devices, names=names, rest=found[0], slopes=slopes,
+        block=block, devices=design.devices, names=names, rest=found[0], slopes=slopes, directions=slopes,
         bends=half + half.transpose(0, 2, 1), simulated=len(design),
     )  # fmt: skip
 
@@ -245,19 +298,20 @@ def calibrate_mismatch(calibration: Calibration, campaign: Campaign) -> Mismatch
     further instances with numbers at random are held out, to tell what parameters that are predicted from these leave.
     """
     held_out = 10 if campaign.quick else 30
-    bench = _Bench(calibration=calibration, campaign=campaign)
+    bench = MismatchBench(calibration=calibration, campaign=campaign)
     dacs: dict[Polarity, DacMismatch] = {
         polarity: _dac_response(bench, calibration.dacs[polarity], held_out) for polarity in POLARITIES
     }
-    amplifiers = tuple(_amplifier_response(bench, model, held_out) for model in calibration.senseamps)
-    return MismatchModel(resistors=RESISTORS, dacs=dacs, senseamps=amplifiers, cell=_cell_response(bench))
+    twist = _offset_twist(bench, calibration.senseamps[len(calibration.senseamps) // 2])
+    amplifiers = tuple(_amplifier_response(bench, model, twist, held_out) for model in calibration.senseamps)
+    return MismatchModel(resistors=RESISTORS, dacs=dacs, senseamps=amplifiers, cell=cell_response(bench))
 
 
-def _dac_response(bench: _Bench, dac: DacModel, held_out: int) -> DacMismatch:
+def _dac_response(bench: MismatchBench, dac: DacModel, held_out: int) -> DacMismatch:
     bits = bench.calibration.chip.dac.bits
     codes = _codes(bits)
     devices = bench.devices(build_dacs(bench.calibration.chip, dac.polarity, range(1), codes), "xdac_0")
-    design, others = bench.plan(devices, held_out)
+    design, others = bench.plan(devices, held_out, bench.idle_devices(dac, devices))
     added = bench.dac_voltages(dac, design, codes)
     values = np.linalg.lstsq(code_basis(bits)[np.array(codes)], added.T, rcond=None)[0].T
     names = ("offset [V]", *(f"weight of bit {k} [V]" for k in range(bits)))
@@ -268,11 +322,51 @@ def _dac_response(bench: _Bench, dac: DacModel, held_out: int) -> DacMismatch:
     return DacMismatch(response=response, residual=float(np.abs(rest).max()))
 
 
-def _amplifier_response(bench: _Bench, amplifier: SenseAmplifierModel, held_out: int) -> SenseAmplifierMismatch:
+def _offset_twist(bench: MismatchBench, amplifier: SenseAmplifierModel) -> Floats:
+    """Find the two directions whose product an offset bends by, shape (2, 2 devices).
+
+    What unequal mirrors do to it goes with how unequal other devices are. It is the same with any feedback, and of so
+    many devices only seen in more instances than a design of all responses has.
+    """
+    devices = bench.amplifier_devices(amplifier)
+    used = used_numbers(devices)
+    numbers = np.zeros((TWISTED * int(used.sum()), len(used)))
+    rng = np.random.default_rng([bench.campaign.seed, len(devices), 1])
+    numbers[:, used] = rng.standard_normal((len(numbers), int(used.sum())))
+    offsets = bench.amplifier_lines(amplifier, Planned(devices=devices, numbers=numbers))[:, 1]
+    own = numbers[:, used]
+    plain = np.concatenate([np.ones((len(own), 1)), own], axis=1)
+    rest = offsets - plain @ np.linalg.lstsq(plain, offsets, rcond=None)[0]
+    _, along = np.linalg.eigh((own * rest[:, None]).T @ own)
+    first = second = along[:, -1] + along[:, 0]  # a product of two directions has one eigenvalue of either sign
+    for _ in range(_TURNS):
+        first = second / np.linalg.norm(second)
+        basis = np.concatenate([plain, (own @ first)[:, None] * own], axis=1)
+        second = np.linalg.lstsq(basis, offsets, rcond=None)[0][plain.shape[1] :]
+    twist = np.zeros((2, len(used)))
+    twist[:, used] = first, second
+    return twist
+
+
+def _twisted(response: Response, twist: Floats, design: Planned, offsets: Floats) -> Response:
+    """Let an amplifier's offset bend by a product of two directions, instead of along those in which it moves."""
+    count, product = len(response.directions), np.prod(design.numbers @ twist.T, axis=1)
+    bends = np.zeros((len(response.names), count + 2, count + 2))
+    bends[:, :count, :count] = response.bends
+    bends[1] = 0.0
+    bends[1, count, count + 1] = bends[1, count + 1, count] = 0.5
+    rest = response.rest.copy()
+    rest[1] = (offsets - product).mean()
+    directions = np.concatenate([response.directions, twist])
+    return response.model_copy(update={"rest": rest, "directions": directions, "bends": bends})
+
+
+def _amplifier_response(
+    bench: MismatchBench, amplifier: SenseAmplifierModel, twist: Floats, held_out: int
+) -> SenseAmplifierMismatch:
     points = _table_points(amplifier)
     currents = amplifier.currents[np.array(points)]
-    netlist = build_sense_amplifiers(bench.calibration.chip, amplifier.r_feedback, range(1), [1.0], currents)
-    design, others = bench.plan(bench.devices(netlist, "xsenseamp_0"), held_out)
+    design, others = bench.plan(bench.amplifier_devices(amplifier), held_out)
     lines = bench.amplifier_lines(amplifier, design)
     added = bench.amplifier_tables(amplifier, design, lines, points)
     # a component of unit size is one of the most telling directions in which tables differ
@@ -282,7 +376,7 @@ def _amplifier_response(bench: _Bench, amplifier: SenseAmplifierModel, held_out:
     components = (directions[:count] * scale).reshape(count, 2, -1)
     values = np.concatenate([lines, _sizes(components, added)], axis=1)
     names = ("gain [1]", "offset [V]", *(f"component {k + 1} [1]" for k in range(count)))
-    response = fit_response("xsenseamp", names, design, values)
+    response = _twisted(fit_response("xsenseamp", names, design, values), twist, design, lines[:, 1])
     predicted = response.parameters(others.numbers)
     tables = bench.amplifier_tables(amplifier, others, predicted[:, :2], points)
     rest = tables - np.einsum("jk,ktp->jtp", predicted[:, 2:], components)
@@ -298,8 +392,9 @@ def _sizes(components: Floats, added: Floats) -> Floats:
     return np.asarray(np.linalg.lstsq(flat.T, added.reshape(len(added), -1).T, rcond=None)[0].T)
 
 
-def _cell_response(bench: _Bench) -> Response:
+def cell_response(bench: MismatchBench) -> Response:
+    """Find the response of the resistance in series with a cell."""
     chip = bench.calibration.chip
     netlist = build_cells(chip, range(1), [[chip.cell.g_max]], chip.cell.v_read)
-    design, _ = bench.plan(bench.devices(netlist, "xc_0_0"), 0, CELL_PAIRS)
+    design, _ = bench.plan(bench.devices(netlist, "xc_0_0"), 0)
     return fit_response("xc", ("r_series [ohm]",), design, bench.cell_resistances(design)[:, None])

@@ -14,7 +14,7 @@ from spicesim.netlist.step import STEP_TIME
 from spicesim.netlist.step_benches import build_dac_steps
 from spicesim.ngspice.outcome import Results
 
-__all__ = ["calibrate_settling"]
+__all__ = ["calibrate_settling", "find_settling"]
 
 _NODES = (-0.3, 0.3, 50e-3)
 """How far the inner nodes are swept below ground and above the supply, and the step [V]."""
@@ -35,6 +35,13 @@ _STOP = 60e-9
 
 
 def calibrate_settling(calibration: Calibration, campaign: Campaign) -> SettlingModel:
+    """Find what it takes to follow tiles of a chip in time, and hold it against whole tiles."""
+    model = find_settling(calibration, campaign)
+    cases = build_step_cases(calibration, 8 if campaign.quick else 16, campaign.seed, 1 if campaign.quick else 3)
+    return model.model_copy(update={"checks": check_steps(calibration, model, campaign, cases)})
+
+
+def find_settling(calibration: Calibration, campaign: Campaign) -> SettlingModel:
     """Find what it takes to follow tiles of a chip in time."""
     chip = calibration.chip
     supply = chip.process.supply
@@ -69,7 +76,7 @@ def calibrate_settling(calibration: Calibration, campaign: Campaign) -> Settling
     input_p = _current(found[0], "p").reshape(len(nodes), len(volts)).T
     at_reference = np.array([np.interp(reference, volts, column) for column in input_p.T])
     c_nodes, c_inputs, charges, (compensation, lead) = _capacitances(chip, campaign, nodes, mesh_n)
-    model = SettlingModel(
+    return SettlingModel(
         amplifier=AmplifierStages(
             v_reference=reference, inputs=volts, nodes=nodes,
             input_p=_short(input_p - at_reference), mesh_p=_short(mesh_p), mesh_n=_short(mesh_n),
@@ -83,8 +90,6 @@ def calibrate_settling(calibration: Calibration, campaign: Campaign) -> Settling
         c_word_line=c_word,
         c_bit_line=chip.array.c_bit_line + _charge(found[-1], "bit"),
     )  # fmt: skip
-    cases = build_step_cases(calibration, 8 if campaign.quick else 16, campaign.seed, 1 if campaign.quick else 3)
-    return model.model_copy(update={"checks": check_steps(calibration, model, campaign, cases)})
 
 
 def _grid(axis: tuple[float, float, float]) -> Floats:

@@ -9,7 +9,8 @@ from click.testing import CliRunner
 
 from spicesim.calibration.calibration import load_calibration
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.climate import calibrate_climate, check_climate, choose_temperatures
+from spicesim.calibration.climate import NODES, calibrate_climate, check_climate
+from spicesim.calibration.elsewhere import choose_temperatures
 from spicesim.cli.main import cli
 from spicesim.errors import CalibrationError, SpecError
 from spicesim.netlist.sense_amplifier import build_sense_amplifier
@@ -40,7 +41,7 @@ def calibration_file(calibration, tmp_path_factory):
 
 
 def test_eight_temperatures_reach_from_minus_40_to_125_degrees():
-    temperatures = choose_temperatures(27.0)
+    temperatures = choose_temperatures(27.0, NODES)
     assert len(temperatures) == 7
     assert (temperatures[0], temperatures[-1]) == (-40.0, 125.0)
     assert 27.0 not in temperatures

@@ -40,7 +40,8 @@ def independent(block, names, mean, sigma):
     slopes[:, ::2] = np.diag(sigma)
     devices = tuple(f"m{k}" for k in range(count))
     return Response(
-        block=block, names=names, devices=devices, rest=np.array(mean), slopes=slopes, bends=np.zeros((count,) * 3),
+        block=block, names=names, devices=devices, rest=np.array(mean), slopes=slopes, directions=slopes,
+        bends=np.zeros((count,) * 3),
         simulated=100,
     )  # fmt: skip
 

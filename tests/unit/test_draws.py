@@ -45,10 +45,11 @@ def test_draws_are_normal_and_independent():
 
 def test_a_response_has_the_moments_of_what_it_draws():
     rng = np.random.default_rng(0)
-    bends = 0.1 * rng.standard_normal((3, 3, 3))
+    bends = 0.1 * rng.standard_normal((3, 2, 2))
     response = Response(
         block="xa", names=("a", "b", "c"), devices=("m1", "m2"), rest=rng.standard_normal(3),
-        slopes=rng.standard_normal((3, 4)), bends=bends + bends.transpose(0, 2, 1), simulated=0,
+        slopes=rng.standard_normal((3, 4)), directions=rng.standard_normal((2, 4)),
+        bends=bends + bends.transpose(0, 2, 1), simulated=0,
     )  # fmt: skip
     drawn, told = response.draw(ChipDraw(1), 200_000), response.distribution
     np.testing.assert_allclose(drawn.mean(axis=0), told.mean, atol=5 * told.sigma.max() / np.sqrt(200_000))
@@ -59,7 +60,8 @@ def test_a_response_has_the_moments_of_what_it_draws():
 
 def test_a_block_without_devices_is_always_the_same():
     response = Response(
-        block="xc", names=("r",), devices=(), rest=np.zeros(1), slopes=np.zeros((1, 0)), bends=np.zeros((1, 1, 1)),
+        block="xc", names=("r",), devices=(), rest=np.zeros(1), slopes=np.zeros((1, 0)),
+        directions=np.zeros((1, 0)), bends=np.zeros((1, 1, 1)),
         simulated=0,
     )  # fmt: skip
     again = Response.model_validate_json(response.model_dump_json())

@@ -1,0 +1,146 @@
+"""Calibrate aspects elsewhere: mismatch, settling, energy and noise at a few temperatures and at the corners."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from spicesim.arrays import Floats
+from spicesim.behavioural.arrays import Model
+from spicesim.behavioural.elsewhere import Elsewhere
+from spicesim.behavioural.energy import EnergyModel
+from spicesim.behavioural.mismatch import MismatchShift, Response, Shift
+from spicesim.behavioural.noise import NoiseModel
+from spicesim.behavioural.settling import SettlingModel
+from spicesim.calibration.calibration import Calibration
+from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.energy import calibrate_energy
+from spicesim.calibration.mismatch import MismatchBench, Planned, cell_response
+from spicesim.calibration.noise import calibrate_noise
+from spicesim.calibration.settling import find_settling
+from spicesim.chip import CORNERS, Chip
+
+__all__ = ["aspects_elsewhere", "choose_temperatures", "other_corners"]
+
+LIMITS = (-40.0, 125.0)
+"""Temperatures that are calibrated [degree Celsius]: the industrial and automotive range."""
+
+NODES = {"mismatch": 4, "settling": 3, "energy": 3, "noise": 3}
+"""Temperatures through which the polynomials of each aspect go, the chip's own among them."""
+
+_Finder = Callable[[Calibration, Sequence[Calibration], Campaign], Sequence[Model]]
+"""Calibrates an aspect of a chip at other conditions."""
+
+_SMALL = 1e-3
+"""Part of an offset's spread below which a device's share is not looked at again."""
+
+
+def choose_temperatures(own: float, count: int) -> tuple[float, ...]:
+    """Choose temperatures to calibrate beside the chip's own: Chebyshev nodes, without the one next to it."""
+    angles = np.pi * (np.arange(count) + 0.5) / count
+    nodes = np.sort(sum(LIMITS) / 2 - (LIMITS[1] - LIMITS[0]) / 2 * np.cos(angles) / np.cos(angles[0]))
+    return tuple(round(float(node), 1) for k, node in enumerate(nodes) if k != np.argmin(np.abs(nodes - own)))
+
+
+def other_corners(chip: Chip) -> tuple[str, ...]:
+    """Return the corners other than the chip's own; none if its models have none."""
+    if not any(model.has_corners for model in chip.process.models):
+        return ()
+    return tuple(name for name in CORNERS if chip.process.corner(name) != chip.process)
+
+
+def aspects_elsewhere(calibration: Calibration, campaign: Campaign) -> dict[str, Elsewhere[Any]]:
+    """Calibrate the aspects of a calibration, whose climate holds operating points, at other conditions.
+
+    Returns
+    -------
+    dict of str to Elsewhere
+        By the names of those aspects that are calibrated.
+    """
+    found = {}
+    own, corners = calibration.chip.process.temperature_c, other_corners(calibration.chip)
+    for name, (kind, find) in _ASPECTS.items():
+        if getattr(calibration, name) is None:
+            continue
+        temperatures = choose_temperatures(own, NODES[name])
+        places = [calibration.at(temperature_c=t) for t in temperatures]
+        places += [calibration.at(corner=corner) for corner in corners]
+        models = find(calibration, places, campaign)
+        found[name] = kind(
+            temperatures_c=(own, *temperatures),
+            temperatures=tuple(models[: len(temperatures)]),
+            corners=dict(zip(corners, models[len(temperatures) :], strict=True)),
+        )
+    return found
+
+
+def _shift_mismatch(
+    calibration: Calibration, conditions: Sequence[Calibration], campaign: Campaign
+) -> list[MismatchShift]:
+    """Find what conditions add to the responses of a chip's blocks.
+
+    Only offsets and the resistances of cells change by more than a microvolt, and offsets of drivers and amplifiers
+    are those of their operational amplifiers at any code and with any feedback.
+
+    Parameters
+    ----------
+    calibration : Calibration
+        Of the chip at its own condition.
+    conditions : sequence of Calibration
+        The chip elsewhere.
+    campaign : Campaign
+        Runs the simulations.
+    """
+    mismatch = calibration.require_mismatch()
+    driver, amplifier = mismatch.dacs["bipolar"].response, mismatch.senseamps[len(mismatch.senseamps) // 2]
+    drivers, amplifiers = _design(driver, 0), _design(amplifier.response, 1)
+    top = 2**calibration.chip.dac.bits - 1
+
+    def look(at: Calibration) -> tuple[Floats, Floats, Response]:
+        bench = MismatchBench(calibration=at, campaign=campaign)
+        ends = bench.dac_voltages(at.dacs["bipolar"], drivers, range(0, top + 1, top))
+        lines = bench.amplifier_lines(at.senseamp(amplifier.r_feedback), amplifiers)
+        return ends.mean(axis=1), lines[:, 1], cell_response(bench)
+
+    own, *others = [look(at) for at in (calibration, *conditions)]
+    return [
+        MismatchShift(
+            driver=_shift(drivers, found[0] - own[0]),
+            senseamp=_shift(amplifiers, found[1] - own[1]),
+            cell=Shift(rest=float(found[2].rest[0] - own[2].rest[0]), slopes=found[2].slopes[0] - own[2].slopes[0]),
+        )
+        for found in others
+    ]
+
+
+def _design(response: Response, parameter: int) -> Planned:
+    """Choose numbers that tell the shares of all devices in a parameter: as many instances, and one.
+
+    Their differences between conditions are so small that what is not linear in them does not matter.
+    """
+    share = response.slopes[parameter]
+    counts = np.abs(share) > _SMALL * np.sqrt((share**2).sum())
+    instances = 1 + int(counts.sum())
+    random = np.random.default_rng(instances).standard_normal((instances, instances))
+    random[:, 0] = 1.0  # what all have in common
+    numbers = np.zeros((instances, len(share)))
+    numbers[:, counts] = np.sqrt(instances) * np.linalg.qr(random)[0][:, 1:]
+    return Planned(devices=response.devices, numbers=numbers)
+
+
+def _shift(design: Planned, added: Floats) -> Shift:
+    return Shift(rest=float(added.mean()), slopes=added @ design.numbers / len(design))
+
+
+def _each(find: Callable[[Calibration, Campaign], Model]) -> _Finder:
+    """Return what calibrates an aspect at each condition as at the chip's own."""
+    return lambda calibration, conditions, campaign: [find(at, campaign) for at in conditions]
+
+
+_ASPECTS: Mapping[str, tuple[type[Elsewhere[Any]], _Finder]] = {
+    "mismatch": (Elsewhere[MismatchShift], _shift_mismatch),
+    "settling": (Elsewhere[SettlingModel], _each(find_settling)),
+    "energy": (Elsewhere[EnergyModel], _each(calibrate_energy)),
+    "noise": (Elsewhere[NoiseModel], _each(calibrate_noise)),
+}
+"""By aspect, its models elsewhere and what finds them."""
