@@ -18,6 +18,8 @@ __all__ = ["LinearArray"]
 
 MARCH_ERROR = 1e-12
 """Error from rounding up to which a march is believed."""
+ENDS_ERROR = 1e-10
+"""Error of a small current at one end of a bit line, from rounding at the other, up to which a march is believed."""
 ORDINARY_DROP = 1e3
 """Resistance times conductance up to which elimination and nodal analysis keep enough digits."""
 FIELD_ERROR = 1e-8
@@ -53,7 +55,8 @@ class LinearArray:
     @property
     def _march(self) -> LinearMarch | None:
         march = self._any_march
-        return march if march is not None and march.error <= MARCH_ERROR else None
+        is_believed = march is not None and march.error <= MARCH_ERROR and self._wiring.ends_matter(ENDS_ERROR)
+        return march if is_believed else None
 
     def fill_voltages(self, v: Floats, across: Singles, bit: Singles | None, threads: int) -> Floats | None:
         """March for voltages across cells and of bit-line nodes, (rows, columns, batch); return the drivers' currents.

@@ -46,6 +46,19 @@ class Wiring:
         with np.errstate(all="ignore"):
             return bool(greatest * max(float(g.sum(axis=0).max()), float(g.sum(axis=1).max())) <= limit)
 
+    def ends_matter(self, error: float) -> bool:
+        """Tell whether one end of a bit line is seen from the other: with an error of rounding below this fraction.
+
+        Of the voltage that a small resistance leaves at one end, one far larger between leaves less at the other than
+        what that of the first rounds to.
+        """
+        if self.top is None:
+            return True
+        ends = np.concatenate([self.sense, self.top])
+        with np.errstate(all="ignore"):
+            ratio = float(self.bit.sum(axis=0).max(initial=0.0)) / float(ends[ends > 0].min(initial=np.inf))
+        return bool(np.finfo(float).eps * ratio <= error)
+
     def keeps_digits(self, g: Floats) -> bool:
         """Tell whether sums of conductances keep what matters: g (rows, columns) beside segments of small resistance.
 

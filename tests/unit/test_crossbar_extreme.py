@@ -253,3 +253,16 @@ def test_currents_whose_last_digit_no_wire_could_carry_are_refused():
     array = Crossbar([[1e-5], [1.0]], 0.0, 0.0, 0.0, 1.0, drive="both", cell=Sinh(1e4))
     with pytest.raises(ValidityError, match=r"carries 5e\+22 A, .* segment of 1 ohm; lower inputs"):
         array.solve([0.0, 0.013585125328635594])
+
+
+def test_the_far_end_of_a_bit_line_is_right_where_the_near_one_holds_it():
+    """Found at random: a march rounded the voltage at one end of a line, and the other had 3 % and 1e-8 of its own."""
+    array = Crossbar(
+        [[0.0, 1e-5], [0.0, 0.0], [8.844068117152544e-05, 1e-5]], [[0.0, 0.0], [0.0, 0.0], [1.0, 0.0]],
+        [[0.0, 0.0], [0.0, 1e6], [0.0, 0.0], [0.0, 0.0]], 0.0, [1.0, 1e-9], sense="both",
+    )  # fmt: skip
+    near = 1e-5 * 1e-9  # what the source leaves at the near end [V]
+    far = near * 1e-9 / 1e6
+    row = far * 1e-5 / (1 + 1e-5 + 1 / (1 / 8.844068117152544e-05 + 0.5))
+    wanted = row / (1 / 8.844068117152544e-05 + 0.5)
+    np.testing.assert_allclose(array.transfer_matrix()[0, 0], wanted, rtol=1e-9)
