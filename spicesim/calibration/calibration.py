@@ -241,9 +241,11 @@ class Calibration(Model):
     def at(self, *, corner: str | None = None, temperature_c: float | None = None) -> "Calibration":
         """Return the calibration of the same chip at another corner, another temperature [degree Celsius], or both.
 
-        Operating points are calibrated there. Of the other aspects, white and 1/f noise are taken to have a power that
-        goes with the absolute temperature; mismatch is the same of the same devices; energies and settling are those
-        of the chip's own condition. These laws were not held out.
+        Operating points are calibrated at corners with temperature. The other aspects are calibrated at a few
+        temperatures, and at the corners at the chip's own; what both change is added. Drawn chips were held out: 16x16
+        tiles of GF180MCU at ff and -30.6 C err by .008 % of full scale in their linear range and .032 % where they
+        saturate. Settling, energy and noise were not held out there. An aspect that was not calibrated when the climate
+        was is None.
 
         Raises
         ------

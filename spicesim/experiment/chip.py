@@ -77,13 +77,13 @@ def chip_variant(plan: RunPlan, calibration: Calibration | UncalibratedChip) -> 
 
 def untested_laws(plan: RunPlan) -> tuple[str, ...]:
     """Return a sentence on what a run takes at another condition by laws that were not held out, if it does."""
-    asked = {"mismatch": plan.mismatch is not None, "noise": plan.noise, "settling": plan.early, "energy": plan.energy}
+    asked = {"noise": plan.noise, "settling": plan.early, "energy": plan.energy}
     names = [name for name, is_asked in asked.items() if is_asked]
     if not plan.is_elsewhere or not names:
         return ()
     return (
-        f"{', '.join(names)}: calibrated at the chip's own condition, and taken here by laws that were "
-        "not held out; see Calibration.at",
+        f"{', '.join(names)}: calibrated at some temperatures and, at the chip's own, at the corners; that their "
+        "changes add up was not held out; see Calibration.at",
     )
 
 
