@@ -77,7 +77,7 @@ def chip_variant(plan: RunPlan, calibration: Calibration | UncalibratedChip) -> 
 
 def untested_laws(plan: RunPlan) -> tuple[str, ...]:
     """Return a sentence on what a run takes at another condition by laws that were not held out, if it does."""
-    asked = {"noise": plan.noise, "settling": plan.early, "energy": plan.energy}
+    asked = {"noise": plan.noise, "energy": plan.energy}
     names = [name for name, is_asked in asked.items() if is_asked]
     if not plan.is_elsewhere or not names:
         return ()
