@@ -12,7 +12,7 @@ from spicesim.arrays import Bools, Floats, Integers
 __all__ = ["Wiring"]
 
 DROP_LIMIT = 1e6
-DIGITS_LOST = 1e-8
+DIGITS_LOST = 2.5e-9
 """Relative error that rounding may make in what holds a node."""
 
 

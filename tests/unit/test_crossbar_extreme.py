@@ -266,3 +266,15 @@ def test_the_far_end_of_a_bit_line_is_right_where_the_near_one_holds_it():
     row = far * 1e-5 / (1 + 1e-5 + 1 / (1 / 8.844068117152544e-05 + 0.5))
     wanted = row / (1 / 8.844068117152544e-05 + 0.5)
     np.testing.assert_allclose(array.transfer_matrix()[0, 0], wanted, rtol=1e-9)
+
+
+def test_what_cells_alone_hold_beside_small_resistances_is_right_to_1e_9():
+    """Found at random: 1.7e-9 off; half of a broken bit line hangs on cells of 15 kohm and a segment of 1 mohm."""
+    arguments = {
+        "g": [[0.0, 6.406983044919281e-05], [7.499122111366643e-05, 6.75034665419655e-05]],
+        "r_word_line": [[0.0, 1.0, 1.0], [1.0, 1.0, 1.0]], "r_bit_line": [[math.inf, 0.001], [100.0, math.inf]],
+        "r_driver": [0.0, 0.0], "r_sense": [100.0, 1.0], "drive": "both",
+    }  # fmt: skip
+    _, wanted = oracle.solve_linear(oracle.Network(**arguments), [1.0, 1.0])
+    matrix = Crossbar(**arguments).transfer_matrix()
+    np.testing.assert_allclose(matrix, np.array(wanted, dtype=float), rtol=1e-9, atol=1e-37)
