@@ -115,9 +115,9 @@ def gf180_calibration(calibrate_once: Callable[[str, Make], Calibration]) -> Cal
 
 
 @pytest.fixture(scope="session")
-def gf180_three_gains(gf180_calibration: Calibration) -> Calibration:
-    """Return that of the GF180MCU chip with three of its six feedbacks, for what is calibrated again for each."""
-    gains = (5e3, 20e3, 160e3)
+def gf180_four_gains(gf180_calibration: Calibration) -> Calibration:
+    """Return that of the GF180MCU chip with four of its six feedbacks, for what is calibrated again for each."""
+    gains = (5e3, 20e3, 80e3, 160e3)
     return gf180_calibration.model_copy(
         update={
             "chip": gf180_calibration.chip.changed(sense_amplifier={"r_feedback": gains}),

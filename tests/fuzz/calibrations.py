@@ -33,7 +33,7 @@ USE = (
 def small_chip() -> Chip:
     """Return a chip that ngspice calibrates with all aspects in a minute."""
     return preset("generic-1t1r").changed(
-        array={"rows": 6, "columns": 6}, sense_amplifier={"r_feedback": (20e3, 160e3)}, dac={"bits": 5}, adc={"bits": 4}
+        array={"rows": 6, "columns": 6}, sense_amplifier={"r_feedback": (20e3, 160e3)}, dac={"bits": 5}, adc={"bits": 8}
     )
 
 

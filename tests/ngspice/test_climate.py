@@ -23,12 +23,12 @@ SMALL = 2e-4
 
 
 @pytest.fixture(scope="module")
-def calibration(gf180_three_gains, calibrate_once):
+def calibration(gf180_four_gains, calibrate_once):
     """GF180MCU with blocks at seven temperatures beside its own, and four corners."""
 
     def make():
-        climate = calibrate_climate(gf180_three_gains, Campaign(quick=True))
-        return gf180_three_gains.model_copy(update={"climate": climate})
+        climate = calibrate_climate(gf180_four_gains, Campaign(quick=True))
+        return gf180_four_gains.model_copy(update={"climate": climate})
 
     return calibrate_once("climate", make)
 
@@ -95,7 +95,7 @@ def test_the_chips_own_condition_changes_nothing(calibration, corner):
     np.testing.assert_array_equal(own.senseamps[0].v_out, calibration.senseamps[0].v_out)
 
 
-def test_a_condition_that_was_not_calibrated_is_refused(calibration, gf180_three_gains):
+def test_a_condition_that_was_not_calibrated_is_refused(calibration, gf180_four_gains):
     for options, said in (
         ({"temperature_c": 126.0}, r"-40\.\.125 C"),
         ({"corner": "ss", "temperature_c": 126.0}, r"-40\.\.125 C"),
@@ -104,7 +104,7 @@ def test_a_condition_that_was_not_calibrated_is_refused(calibration, gf180_three
         with pytest.raises((CalibrationError, SpecError), match=said):
             calibration.at(**options)
     with pytest.raises(CalibrationError, match="--aspects climate"):
-        gf180_three_gains.at(temperature_c=50.0)
+        gf180_four_gains.at(temperature_c=50.0)
 
 
 def test_a_climate_survives_its_file(calibration, calibration_file):
