@@ -12,7 +12,6 @@ from spicesim.behavioural.arrays import FloatArray, Model, mix_models, require_r
 from spicesim.behavioural.cell import CellModel
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.elsewhere import Elsewhere, lagrange_weights
-from spicesim.behavioural.energy import EnergyModel
 from spicesim.behavioural.mismatch import MismatchShift
 from spicesim.behavioural.noise import NoiseModel
 from spicesim.behavioural.settling import SettlingModel
@@ -100,8 +99,6 @@ class ClimateModel(Model):
     calibrated."""
     settling: Elsewhere[SettlingModel] | None = None
     """How drivers and amplifiers settle."""
-    energy: Elsewhere[EnergyModel] | None = None
-    """What blocks draw from their supplies."""
     noise: Elsewhere[NoiseModel] | None = None
     """Noise of outputs."""
 

@@ -125,18 +125,6 @@ class NoiseModel(Model):
         kept = tuple(model.without(self.f_low, f_low) for model in self.amplifiers)
         return self.model_copy(update={"f_low": f_low, "amplifiers": kept})
 
-    def scaled(self, factor: float) -> Self:
-        """Return noise of another power, everywhere by the same factor."""
-        names = ("variance", "driver_variance", "below", "driver_below")
-        kept = tuple(
-            model.model_copy(
-                update={name: factor * getattr(model, name) for name in names}
-                | {"density": np.sqrt(factor) * model.density}
-            )
-            for model in self.amplifiers
-        )
-        return self.model_copy(update={"amplifiers": kept})
-
     def within(self, low: float, high: float) -> Self:
         """Return the part of the noise between two frequencies [Hz]; errors as :meth:`above`."""
         self.above(low)

@@ -241,12 +241,13 @@ class Calibration(Model):
     def at(self, *, corner: str | None = None, temperature_c: float | None = None) -> "Calibration":
         """Return the calibration of the same chip at another corner, another temperature [degree Celsius], or both.
 
-        Operating points are calibrated at corners with temperature. The other aspects are calibrated at a few
-        temperatures, and at the corners at the chip's own; what both change is added. Drawn chips were held out: 16x16
-        tiles of GF180MCU at ff and -30.6 C err by .008 % of full scale in their linear range and .032 % where they
-        saturate. Of settling, nominal outputs at ss and 85 C err by .06 % half way and .002 % at its end, where the
-        settling of the chip's own condition errs by 1.1 and .12 %. Energy and noise were not held out there. An aspect
-        that was not calibrated when the climate was is None.
+        Operating points are calibrated at corners with temperature. Mismatch, settling and noise are calibrated at a
+        few temperatures, and at the corners at the chip's own; what both change is added, but for settling, which at a
+        corner is that of its own temperature. Energies are those of the chip's own condition. Neither was held out.
+        Held out were GF180MCU tiles of 16 rows: drawn chips at ff and -30.6 C err by .008 % of full scale in their
+        linear range and .032 % where they saturate.
+
+        An aspect that was not calibrated when the climate was is None.
 
         Raises
         ------
@@ -289,17 +290,18 @@ class Calibration(Model):
     def _aspects_at(self, corner: str | None, temperature_c: float) -> dict[str, Model | None]:
         """Return the aspects at a condition; None for those that were not calibrated there."""
         assert self.climate is not None
-        found: dict[str, Model | None] = dict.fromkeys(("mismatch", "settling", "energy", "noise"))
+        found: dict[str, Model | None] = dict.fromkeys(("mismatch", "settling", "noise"))
         if self.mismatch is not None and self.climate.mismatch is not None:
             nothing = mix_models([0.0], self.climate.mismatch.temperatures[:1])
             found["mismatch"] = self.mismatch.shifted(self.climate.mismatch.at(nothing, corner, temperature_c))
         if self.settling is not None and self.climate.settling is not None:
             own = self.settling.model_copy(update={"checks": ()})
-            found["settling"] = self.climate.settling.at(own, corner, temperature_c)
-        if self.energy is not None and self.climate.energy is not None:
-            found["energy"] = self.climate.energy.at(self.energy, corner, temperature_c)
+            # with both changes added the loops of an amplifier's output stage may latch, which no amplifier does
+            own_temperature = self.chip.process.temperature_c
+            found["settling"] = self.climate.settling.at(own, corner, own_temperature if corner else temperature_c)
         if self.noise is not None and self.climate.noise is not None:
-            found["noise"] = self.climate.noise.at(self.noise, corner, temperature_c)
+            noise = self.climate.noise.at(self.noise, corner, temperature_c)
+            found["noise"] = noise.model_copy(update={"max_error": self.noise.max_error})
         return found
 
     def _senseamp_at(self, k: int, condition: Condition) -> SenseAmplifierModel:

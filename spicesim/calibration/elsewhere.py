@@ -1,4 +1,4 @@
-"""Calibrate aspects elsewhere: mismatch, settling, energy and noise at a few temperatures and at the corners."""
+"""Calibrate aspects elsewhere: mismatch, settling and noise at a few temperatures and at the corners."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -8,13 +8,11 @@ import numpy as np
 from spicesim.arrays import Floats
 from spicesim.behavioural.arrays import Model
 from spicesim.behavioural.elsewhere import Elsewhere
-from spicesim.behavioural.energy import EnergyModel
 from spicesim.behavioural.mismatch import MismatchShift, Response, Shift
 from spicesim.behavioural.noise import NoiseModel
 from spicesim.behavioural.settling import SettlingModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.energy import calibrate_energy
 from spicesim.calibration.mismatch import MismatchBench, Planned, cell_response
 from spicesim.calibration.noise import calibrate_noise
 from spicesim.calibration.settling import find_settling
@@ -25,7 +23,7 @@ __all__ = ["aspects_elsewhere", "choose_temperatures", "other_corners"]
 LIMITS = (-40.0, 125.0)
 """Temperatures that are calibrated [degree Celsius]: the industrial and automotive range."""
 
-NODES = {"mismatch": 4, "settling": 3, "energy": 3, "noise": 3}
+NODES = {"mismatch": 4, "settling": 3, "noise": 3}
 """Temperatures through which the polynomials of each aspect go, the chip's own among them."""
 
 _Finder = Callable[[Calibration, Sequence[Calibration], Campaign], Sequence[Model]]
@@ -140,7 +138,6 @@ def _each(find: Callable[[Calibration, Campaign], Model]) -> _Finder:
 _ASPECTS: Mapping[str, tuple[type[Elsewhere[Any]], _Finder]] = {
     "mismatch": (Elsewhere[MismatchShift], _shift_mismatch),
     "settling": (Elsewhere[SettlingModel], _each(find_settling)),
-    "energy": (Elsewhere[EnergyModel], _each(calibrate_energy)),
     "noise": (Elsewhere[NoiseModel], _each(calibrate_noise)),
 }
 """By aspect, its models elsewhere and what finds them."""

@@ -77,14 +77,12 @@ def chip_variant(plan: RunPlan, calibration: Calibration | UncalibratedChip) -> 
 
 def untested_laws(plan: RunPlan) -> tuple[str, ...]:
     """Return a sentence on what a run takes at another condition by laws that were not held out, if it does."""
-    asked = {"noise": plan.noise, "energy": plan.energy}
-    names = [name for name, is_asked in asked.items() if is_asked]
-    if not plan.is_elsewhere or not names:
-        return ()
-    return (
-        f"{', '.join(names)}: calibrated at some temperatures and, at the chip's own, at the corners; that their "
-        "changes add up was not held out; see Calibration.at",
-    )
+    laws = []
+    if plan.is_elsewhere and plan.energy:
+        laws.append("energy: that of the chip's own corner and temperature")
+    if plan.early and plan.corner is not None and plan.temperature_c is not None:
+        laws.append("settling: that of the corner, at the temperature of the chip's own condition")
+    return tuple(f"{law}; what others change was not held out, see Calibration.at" for law in laws)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
