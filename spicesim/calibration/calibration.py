@@ -244,8 +244,8 @@ class Calibration(Model):
         Operating points are calibrated at corners with temperature. Mismatch, settling and noise are calibrated at a
         few temperatures, and at the corners at the chip's own; what both change is added, but for settling, which at a
         corner is that of its own temperature. Energies are those of the chip's own condition. Neither was held out.
-        Held out were GF180MCU tiles of 16 rows: drawn chips at ff and -30.6 C err by .008 % of full scale in their
-        linear range and .032 % where they saturate.
+        Held out was a drawn GF180MCU tile of 16 rows at ff and -30.6 C: it errs by .008 % of full scale in its linear
+        range and by .032 % where it saturates.
 
         An aspect that was not calibrated when the climate was is None.
 
