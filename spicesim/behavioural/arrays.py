@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, mo
 from spicesim.arrays import Floats
 from spicesim.gate import require_line
 
-__all__ = ["FloatArray", "Floats", "Model", "mix_models", "require_positive", "require_rising", "require_shape"]
+__all__ = ["FloatArray", "Model", "mix_models", "require_positive", "require_rising", "require_shape"]
 
 LARGEST = 1e60
 """No quantity of a circuit in SI units is larger, and the products of some smaller ones are still numbers."""
