@@ -1,4 +1,4 @@
-"""Aspects of a chip elsewhere: at a few temperatures, and at the corners at the chip's own."""
+"""Aspects of a chip elsewhere: at a few temperatures, and at the corners at some of these."""
 
 from collections.abc import Sequence
 from typing import Generic, Self, TypeVar
@@ -28,22 +28,27 @@ class Elsewhere(Model, Generic[M]):
     """A model at a few temperatures and corners beside the chip's own.
 
     Between temperatures every number of it follows the polynomial through those that were calibrated, the chip's own
-    included. What a corner changes at the chip's own temperature is added to that, the same at all temperatures.
+    included. What a corner changes is added to that; it follows a polynomial, too, of the corners' own temperatures.
     """
 
     temperatures_c: tuple[float, ...]
     """The chip's own temperature first, then the others [degree Celsius]."""
     temperatures: tuple[M, ...]
     """The model at the others."""
-    corners: dict[str, M]
-    """The model at other corners of the process and the chip's own temperature, by name."""
+    corner_temperatures_c: tuple[float, ...]
+    """Those at which corners were calibrated [degree Celsius]."""
+    corners: dict[str, tuple[M, ...]]
+    """The model at other corners of the process and each of these temperatures, by name."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if len(self.temperatures_c) != 1 + len(self.temperatures):
             raise ValueError("temperatures need one model each beside the chip's own")
-        if len(set(self.temperatures_c)) < len(self.temperatures_c):
-            raise ValueError("temperatures must differ")
+        if any(len(models) != len(self.corner_temperatures_c) for models in self.corners.values()):
+            raise ValueError("corners need one model a temperature of theirs")
+        for temperatures in (self.temperatures_c, self.corner_temperatures_c):
+            if len(set(temperatures)) < len(temperatures):
+                raise ValueError("temperatures must differ")
         return self
 
     def at(self, own: M, corner: str | None, temperature_c: float) -> M:
@@ -54,7 +59,8 @@ class Elsewhere(Model, Generic[M]):
         weights = lagrange_weights(self.temperatures_c, temperature_c)
         models = [own, *self.temperatures]
         if corner is not None:
-            weights = np.append(weights, 1.0)
-            weights[0] -= 1.0
-            models.append(self.corners[corner])
+            changes = lagrange_weights(self.corner_temperatures_c, temperature_c)
+            beside = np.array([lagrange_weights(self.temperatures_c, t) for t in self.corner_temperatures_c])
+            weights = np.concatenate([weights - changes @ beside, changes])
+            models += self.corners[corner]
         return mix_models(weights, models)

@@ -84,7 +84,7 @@ class TileCheck(Model):
 class Calibration(Model):
     """Calibrated models of all blocks of one chip, with their held-out errors."""
 
-    schema_version: Literal[4] = 4
+    schema_version: Literal[5] = 5
     """Version of this file's format."""
     chip: Chip
     """The chip, whole."""
@@ -296,9 +296,7 @@ class Calibration(Model):
             found["mismatch"] = self.mismatch.shifted(self.climate.mismatch.at(nothing, corner, temperature_c))
         if self.settling is not None and self.climate.settling is not None:
             own = self.settling.model_copy(update={"checks": ()})
-            # with both changes added the loops of an amplifier's output stage may latch, which no amplifier does
-            own_temperature = self.chip.process.temperature_c
-            found["settling"] = self.climate.settling.at(own, corner, own_temperature if corner else temperature_c)
+            found["settling"] = self.climate.settling.at(own, corner, temperature_c)
         if self.noise is not None and self.climate.noise is not None:
             noise = self.climate.noise.at(self.noise, corner, temperature_c)
             found["noise"] = noise.model_copy(update={"max_error": self.noise.max_error})

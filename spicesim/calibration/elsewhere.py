@@ -26,6 +26,12 @@ LIMITS = (-40.0, 125.0)
 NODES = {"mismatch": 4, "settling": 3, "noise": 3}
 """Temperatures through which the polynomials of each aspect go, the chip's own among them."""
 
+EVERYWHERE = {"settling"}
+"""Aspects that are calibrated at corners at all these temperatures, others at the chip's own alone.
+
+An amplifier's currents change by as much as they are with either: the sum of both changes is no amplifier.
+"""
+
 _Finder = Callable[[Calibration, Sequence[Calibration], Campaign], Sequence[Model]]
 """Calibrates an aspect of a chip at other conditions."""
 
@@ -61,13 +67,15 @@ def aspects_elsewhere(calibration: Calibration, campaign: Campaign) -> dict[str,
         if getattr(calibration, name) is None:
             continue
         temperatures = choose_temperatures(own, NODES[name])
+        of_corners = (own, *temperatures) if name in EVERYWHERE else (own,)
         places = [calibration.at(temperature_c=t) for t in temperatures]
-        places += [calibration.at(corner=corner) for corner in corners]
-        models = find(calibration, places, campaign)
+        places += [calibration.at(corner=corner, temperature_c=t) for corner in corners for t in of_corners]
+        models = iter(find(calibration, places, campaign))
         found[name] = kind(
             temperatures_c=(own, *temperatures),
-            temperatures=tuple(models[: len(temperatures)]),
-            corners=dict(zip(corners, models[len(temperatures) :], strict=True)),
+            temperatures=tuple(next(models) for _ in temperatures),
+            corner_temperatures_c=of_corners,
+            corners={corner: tuple(next(models) for _ in of_corners) for corner in corners},
         )
     return found
 

@@ -160,7 +160,9 @@ class MismatchBench:
         """Find the devices of a driver that move no output, such as the inverters of its switches."""
         kinds = [re.sub(r"^([^.\d]+)\d+", r"\1", device) for device in devices]  # of all bits
         names = ["", *dict.fromkeys(kinds)]
-        numbers = [2.0 * np.repeat([kind == name for kind in kinds], 2) for name in names]
+        # no two alike, so that what one device does none undoes
+        shifts = np.random.default_rng([self.campaign.seed, len(devices), 2]).uniform(1.5, 2.5, 2 * len(devices))
+        numbers = [shifts * np.repeat([kind == name for kind in kinds], 2) for name in names]
         codes = range(0, 2**self.calibration.chip.dac.bits, 2 ** (self.calibration.chip.dac.bits - 1) - 1)
         volts = self.dac_voltages(dac, Planned(devices=devices, numbers=np.stack(numbers)), codes)
         moved = np.abs(volts - volts[0]).max(axis=1)

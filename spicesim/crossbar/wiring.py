@@ -12,7 +12,7 @@ from spicesim.arrays import Bools, Floats, Integers
 __all__ = ["Wiring"]
 
 DROP_LIMIT = 1e6
-DIGITS_LOST = 2.5e-9
+DIGITS_LOST = 1e-9
 """Relative error that rounding may make in what holds a node."""
 
 
@@ -62,17 +62,45 @@ class Wiring:
     def keeps_digits(self, g: Floats) -> bool:
         """Tell whether sums of conductances keep what matters: g (rows, columns) beside segments of small resistance.
 
-        A sum of conductances is wrong by its rounding, which is a conductance to nowhere. That does no harm while it
-        is far below what holds its node: the lines to their ends or, where these are broken, a cell.
+        A sum of conductances is wrong by its rounding, which is a conductance to nowhere. That does no harm while all
+        of a line are far below what holds it: the line to its end or, of a piece that has none, its cells.
         """
         _, _, ohm = self.branches()
         real = ohm[(ohm > 0) & np.isfinite(ohm)]
         with np.errstate(all="ignore"):
             largest = max(float((1 / real).max(initial=0.0)), float(g.max()))
-            holding = float(real.sum())
-            if not self.is_finite:
-                holding = max(holding, float((1 / g[g > 0]).max(initial=0.0)))
-            return bool(np.finfo(float).eps * largest * holding <= DIGITS_LOST)
+            holding = self._longest_line + (0.0 if self.is_finite else self._weakest_hold(g))
+            return bool(np.finfo(float).eps * np.sqrt(max(self.shape)) * largest * holding <= DIGITS_LOST)
+
+    @functools.cached_property
+    def _longest_line(self) -> float:
+        """The largest resistance of a line's unbroken segments, ends included [ohm]."""
+        rows = np.column_stack([self.word, self.driver, *([] if self.right is None else [self.right])])
+        columns = np.vstack([self.bit, self.sense, *([] if self.top is None else [self.top])]).T
+        return max(float(line.sum(axis=1, where=np.isfinite(line)).max()) for line in (rows, columns))
+
+    def _weakest_hold(self, g: Floats) -> float:
+        """Return the largest resistance by which cells hold a piece of a line without an end; g (rows, columns) [ohm].
+
+        By those at lines with ends; if a piece that conducts has none, the largest of any cell.
+        """
+        one, two, ohm = self.branches()
+        rows, columns = self.shape
+        cells, total = rows * columns, len(self.merged)
+        whole = np.isfinite(ohm)
+        links = sparse.csr_array((np.ones(np.count_nonzero(whole)), (one[whole], two[whole])), shape=(total, total))
+        count, piece = csgraph.connected_components(links, directed=False)
+        held = np.zeros(count, dtype=bool)
+        held[piece[2 * cells :]] = True
+        word, bit, flat = piece[:cells], piece[cells : 2 * cells], g.ravel()
+        conducts, holding = np.zeros(count), np.zeros(count)
+        for own, other in ((word, bit), (bit, word)):
+            np.add.at(conducts, own, flat)
+            np.add.at(holding, own, np.where(held[other], flat, 0.0))
+        floating = ~held & (conducts > 0)
+        if not holding[floating].all():
+            return float((1 / g[g > 0]).max(initial=0.0))
+        return float((1 / holding[floating]).max(initial=0.0))
 
     @property
     def has_one_end(self) -> bool:

@@ -149,12 +149,12 @@ def test_a_cell_into_a_piece_of_wire_that_leads_nowhere_carries_nothing():
 @pytest.mark.parametrize("rows", [2, 60])
 def test_currents_through_pieces_of_wire_that_only_cells_hold_keep_their_digits(rows):
     """From source 0 through a cell, a bit line without a ground, a cell, a word line without a source, and a cell."""
-    g, word, bit = np.zeros((rows, 2)), np.full((rows, 2), 0.1), np.full((rows, 2), 0.1)
-    g[0, 0], g[-1, 0], g[-1, 1] = 1e-6, 2e-6, 3e-6
+    g, word, bit = np.zeros((rows, 2)), np.ones((rows, 2)), np.ones((rows, 2))
+    g[0, 0], g[-1, 0], g[-1, 1] = 1e-5, 2e-5, 3e-5
     word[-1, 0] = bit[-1, 0] = math.inf
     array, v = Crossbar(g, word, bit), np.eye(rows)[0]
     assert array._solver.is_ordinary
-    wanted = 1 / (1e6 + 1e6 / 2 + 1e6 / 3 + 0.1 * (1 + (rows - 1) + 1 + 1))
+    wanted = 1 / (1e5 + 1e5 / 2 + 1e5 / 3 + 1 + (rows - 1) + 1 + 1)
     solution = array.solve(v)
     for found in (array.transfer_matrix()[1, 0], array.input_admittance()[0, 0], solution.currents[0, 1]):
         np.testing.assert_allclose(found, wanted, rtol=1e-11)

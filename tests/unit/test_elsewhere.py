@@ -34,21 +34,31 @@ def test_a_mixture_is_that_of_all_numbers_with_a_point_however_deep():
 
 @pytest.fixture
 def elsewhere():
-    """A number that is 1 + t + t^2 at 0, -10, 10, and 7 more at a corner."""
+    """A number that is 1 + t + t^2 at 0, -10, 10, 7 more at ss, and 2 t more at ff."""
     return Elsewhere[Inner](
-        temperatures_c=(0.0, -10.0, 10.0), temperatures=(Inner(x=91.0), Inner(x=111.0)), corners={"ss": Inner(x=8.0)}
+        temperatures_c=(0.0, -10.0, 10.0),
+        temperatures=(Inner(x=91.0), Inner(x=111.0)),
+        corner_temperatures_c=(0.0, 5.0),
+        corners={"ss": (Inner(x=8.0), Inner(x=38.0)), "ff": (Inner(x=1.0), Inner(x=41.0))},
     )
 
 
 @pytest.mark.parametrize("t", [-10.0, 0.0, 4.0, 10.0])
-def test_numbers_follow_a_polynomial_in_temperature_and_corners_are_added(elsewhere, t):
+def test_numbers_and_what_corners_add_to_them_follow_polynomials_in_temperature(elsewhere, t):
     own = Inner(x=1.0)
-    assert elsewhere.at(own, None, t).x == pytest.approx(1 + t + t**2, rel=1e-12)
-    assert elsewhere.at(own, "ss", t).x == pytest.approx(8 + t + t**2, rel=1e-12)
+    for corner, wanted in ((None, 1 + t + t**2), ("ss", 8 + t + t**2), ("ff", 1 + 3 * t + t**2)):
+        assert elsewhere.at(own, corner, t).x == pytest.approx(wanted, rel=1e-12)
 
 
-def test_temperatures_have_one_model_each():
-    with pytest.raises(ValidationError, match="one model each"):
-        Elsewhere[Inner](temperatures_c=(0.0, 1.0), temperatures=(), corners={})
-    with pytest.raises(ValidationError, match="must differ"):
-        Elsewhere[Inner](temperatures_c=(0.0, 0.0), temperatures=(Inner(x=1.0),), corners={})
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"temperatures": ()}, "one model each"),
+        ({"temperatures_c": (0.0, 10.0, 10.0)}, "must differ"),
+        ({"corner_temperatures_c": (5.0, 5.0)}, "must differ"),
+        ({"corners": {"ss": (Inner(x=8.0),)}}, "one model a temperature"),
+    ],
+)
+def test_temperatures_differ_and_have_one_model_each(elsewhere, change, complaint):
+    with pytest.raises(ValidationError, match=complaint):
+        Elsewhere[Inner](**dict(elsewhere) | change)
