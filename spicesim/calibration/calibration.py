@@ -443,7 +443,7 @@ def load_calibration(path: str | Path) -> Calibration:
     return calibration
 
 
-_VERSION = 4
+_VERSION = Calibration.model_fields["schema_version"].default
 _HEAD = ("checksum", "chip_hash", "calibration_hash")
 """What a file has beyond the fields. Files of version 1 had none of it, so nothing tells whether they are whole."""
 

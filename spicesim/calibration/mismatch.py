@@ -140,6 +140,10 @@ class MismatchBench:
         netlist = build_sense_amplifiers(self.calibration.chip, amplifier.r_feedback, range(1), [1.0], [-1e-6, 1e-6])
         return self.devices(netlist, "xsenseamp_0")
 
+    def dac_devices(self, dac: DacModel) -> tuple[str, ...]:
+        """Return the paths of the drawn devices of a driver."""
+        return self.devices(build_dacs(self.calibration.chip, dac.polarity, range(1), range(2)), "xdac_0")
+
     def plan(self, devices: tuple[str, ...], held_out: int, idle: tuple[str, ...] = ()) -> tuple[Planned, Planned]:
         """Choose the numbers of the instances of a fit, in two halves of opposite sign, and of those held out.
 
@@ -301,23 +305,28 @@ def calibrate_mismatch(calibration: Calibration, campaign: Campaign) -> Mismatch
     """
     held_out = 10 if campaign.quick else 30
     bench = MismatchBench(calibration=calibration, campaign=campaign)
-    dacs: dict[Polarity, DacMismatch] = {
-        polarity: _dac_response(bench, calibration.dacs[polarity], held_out) for polarity in POLARITIES
-    }
-    twist = _offset_twist(bench, calibration.senseamps[len(calibration.senseamps) // 2])
+    middle = calibration.senseamps[len(calibration.senseamps) // 2]
+    twist = _offset_twist(bench, middle)
+    dacs: dict[Polarity, DacMismatch] = {}
+    for polarity in POLARITIES:
+        dac = calibration.dacs[polarity]
+        devices = bench.dac_devices(dac)
+        along = _moved(twist, bench.amplifier_devices(middle), devices)
+        dacs[polarity] = _dac_response(bench, dac, devices, along, held_out)
     amplifiers = tuple(_amplifier_response(bench, model, twist, held_out) for model in calibration.senseamps)
     return MismatchModel(resistors=RESISTORS, dacs=dacs, senseamps=amplifiers, cell=cell_response(bench))
 
 
-def _dac_response(bench: MismatchBench, dac: DacModel, held_out: int) -> DacMismatch:
+def _dac_response(
+    bench: MismatchBench, dac: DacModel, devices: tuple[str, ...], twist: Floats, held_out: int
+) -> DacMismatch:
     bits = bench.calibration.chip.dac.bits
     codes = _codes(bits)
-    devices = bench.devices(build_dacs(bench.calibration.chip, dac.polarity, range(1), codes), "xdac_0")
     design, others = bench.plan(devices, held_out, bench.idle_devices(dac, devices))
     added = bench.dac_voltages(dac, design, codes)
     values = np.linalg.lstsq(code_basis(bits)[np.array(codes)], added.T, rcond=None)[0].T
     names = ("offset [V]", *(f"weight of bit {k} [V]" for k in range(bits)))
-    response = fit_response("xdac", names, design, values)
+    response = _twisted(fit_response("xdac", names, design, values), 0, twist, design, values[:, 0])
     codes = _codes(bits, held_out=True)
     predicted = response.parameters(others.numbers) @ code_basis(bits)[np.array(codes)].T
     rest = bench.dac_voltages(dac, others, codes) - predicted
@@ -350,17 +359,44 @@ def _offset_twist(bench: MismatchBench, amplifier: SenseAmplifierModel) -> Float
     return twist
 
 
-def _twisted(response: Response, twist: Floats, design: Planned, offsets: Floats) -> Response:
-    """Let an amplifier's offset bend by a product of two directions, instead of along those in which it moves."""
+def _moved(twist: Floats, devices: tuple[str, ...], others: tuple[str, ...]) -> Floats:
+    """Return the directions of an amplifier for another block that has the same circuit in it, 0 if it has not.
+
+    The circuits are the same if their devices have the same names.
+    """
+    moved = np.zeros((len(twist), 2 * len(others)))
+    circuit = max({device.rpartition(".")[0] for device in devices}, key=lambda name: len(_within(devices, name)))
+    wanted = _within(devices, circuit)
+    for name in sorted({device.rpartition(".")[0] for device in others} - {""}):
+        found = _within(others, name)
+        if set(found) == set(wanted):
+            for leaf, place in found.items():
+                moved[:, 2 * place : 2 * place + 2] = twist[:, 2 * wanted[leaf] : 2 * wanted[leaf] + 2]
+            break
+    return moved
+
+
+def _within(devices: tuple[str, ...], circuit: str) -> dict[str, int]:
+    """Return the places of the devices of a circuit, by their names in it."""
+    split = (device.rpartition(".") for device in devices)
+    return {name: place for place, (path, _, name) in enumerate(split) if path == circuit}
+
+
+def _twisted(response: Response, parameter: int, twist: Floats, design: Planned, offsets: Floats) -> Response:
+    """Let an offset bend by a product of two directions, instead of along those in which its block moves."""
     count, product = len(response.directions), np.prod(design.numbers @ twist.T, axis=1)
+    if not product.any():
+        return response
+    basis = np.stack([np.ones(len(design)), product], axis=1)
+    rest, size = np.linalg.lstsq(basis, offsets, rcond=None)[0]
     bends = np.zeros((len(response.names), count + 2, count + 2))
     bends[:, :count, :count] = response.bends
-    bends[1] = 0.0
-    bends[1, count, count + 1] = bends[1, count + 1, count] = 0.5
-    rest = response.rest.copy()
-    rest[1] = (offsets - product).mean()
+    bends[parameter] = 0.0
+    bends[parameter, count, count + 1] = bends[parameter, count + 1, count] = 0.5 * size
+    own = response.rest.copy()
+    own[parameter] = rest
     directions = np.concatenate([response.directions, twist])
-    return response.model_copy(update={"rest": rest, "directions": directions, "bends": bends})
+    return response.model_copy(update={"rest": own, "directions": directions, "bends": bends})
 
 
 def _amplifier_response(
@@ -378,7 +414,7 @@ def _amplifier_response(
     components = (directions[:count] * scale).reshape(count, 2, -1)
     values = np.concatenate([lines, _sizes(components, added)], axis=1)
     names = ("gain [1]", "offset [V]", *(f"component {k + 1} [1]" for k in range(count)))
-    response = _twisted(fit_response("xsenseamp", names, design, values), twist, design, lines[:, 1])
+    response = _twisted(fit_response("xsenseamp", names, design, values), 1, twist, design, lines[:, 1])
     predicted = response.parameters(others.numbers)
     tables = bench.amplifier_tables(amplifier, others, predicted[:, :2], points)
     rest = tables - np.einsum("jk,ktp->jtp", predicted[:, 2:], components)

@@ -13,8 +13,17 @@ STANDARD_OUTPUT = "-"
 __all__ = ["STANDARD_OUTPUT", "exists", "write_bytes", "write_json", "write_text"]
 
 
-def write_bytes(path: str | Path, data: bytes) -> None:
+def write_bytes(path: str | Path, data: bytes, *, lasting: bool = True) -> None:
     """Write a file atomically: readers see the old content or the new, never a part; "-" is standard output.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of the file.
+    data : bytes
+        Its content.
+    lasting : bool
+        Wait until it is on the disk: what is not may be lost, or be a part, when the machine itself goes down.
 
     Raises
     ------
@@ -36,7 +45,8 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if lasting:
+                os.fsync(file.fileno())
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     except OSError as error:

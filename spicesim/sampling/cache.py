@@ -23,7 +23,7 @@ __all__ = ["DAMAGES", "cache_folder", "entry_path", "keep", "read_kept"]
 
 DAMAGES = "damaged.txt"
 """File, beside the entries, that notes which were set aside, and why."""
-_HEAD = b"spicesim kept simulation 1, sha256 of netlist hash and content: "
+_HEAD = b"spicesim kept simulation 2, sha256 of netlist hash and content: "
 
 
 def cache_folder() -> Path:
@@ -34,7 +34,7 @@ def cache_folder() -> Path:
 
 def entry_path(digest: str) -> Path:
     """Return where the result of the netlist with this hash is kept."""
-    return cache_folder() / "results" / f"{digest}.kept"
+    return cache_folder() / "results-2" / f"{digest}.kept"
 
 
 def keep(digest: str, netlist: Netlist, results: Results) -> None:
@@ -46,12 +46,14 @@ def keep(digest: str, netlist: Netlist, results: Results) -> None:
         If it cannot be written.
     """
     buffer = io.BytesIO()
-    arrays = {f"{k} {probe}": plot.vectors[probe] for k, plot in enumerate(results) for probe in _probes(netlist)}
+    # one table a plot: a zip file of many small arrays takes longer than many a simulation
+    tables = {str(k): np.stack([plot.vectors[p] for p in _probes(netlist)]) for k, plot in enumerate(results)}
     np.savez_compressed(
-        buffer, allow_pickle=False, seconds=np.array(results.seconds), aid=np.array(results.aid), **arrays
+        buffer, allow_pickle=False, seconds=np.array(results.seconds), aid=np.array(results.aid), **tables
     )
     content = buffer.getvalue()
-    write_bytes(entry_path(digest), _HEAD + _checksum(digest, content) + b"\n" + content)
+    # what the disk loses is simulated again
+    write_bytes(entry_path(digest), _HEAD + _checksum(digest, content) + b"\n" + content, lasting=False)
 
 
 def read_kept(digest: str, netlist: Netlist) -> Results | None:
@@ -81,7 +83,7 @@ def _parse(digest: str, netlist: Netlist, data: bytes) -> Results | str:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             plots = [
-                Plot(name=name, vectors={probe: archive[f"{k} {probe}"] for probe in _probes(netlist)})
+                Plot(name=name, vectors=dict(zip(_probes(netlist), archive[str(k)], strict=True)))
                 for k, name in enumerate(netlist.plots)
             ]
             results = Results(plots=tuple(plots), seconds=float(archive["seconds"]), aid=str(archive["aid"]))

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from spicesim.calibration.calibration import load_calibration
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.climate import NODES, calibrate_climate, check_climate
+from spicesim.calibration.climate import NODES, check_climate
 from spicesim.calibration.elsewhere import choose_temperatures
 from spicesim.cli.main import cli
 from spicesim.errors import CalibrationError, SpecError
@@ -23,14 +23,9 @@ SMALL = 2e-4
 
 
 @pytest.fixture(scope="module")
-def calibration(gf180_four_gains, calibrate_once):
+def calibration(gf180_everywhere):
     """GF180MCU with blocks at seven temperatures beside its own, and four corners."""
-
-    def make():
-        climate = calibrate_climate(gf180_four_gains, Campaign(quick=True))
-        return gf180_four_gains.model_copy(update={"climate": climate})
-
-    return calibrate_once("climate", make)
+    return gf180_everywhere
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +90,7 @@ def test_the_chips_own_condition_changes_nothing(calibration, corner):
     np.testing.assert_array_equal(own.senseamps[0].v_out, calibration.senseamps[0].v_out)
 
 
-def test_a_condition_that_was_not_calibrated_is_refused(calibration, gf180_four_gains):
+def test_a_condition_that_was_not_calibrated_is_refused(calibration, gf180_calibration):
     for options, said in (
         ({"temperature_c": 126.0}, r"-40\.\.125 C"),
         ({"corner": "ss", "temperature_c": 126.0}, r"-40\.\.125 C"),
@@ -104,7 +99,7 @@ def test_a_condition_that_was_not_calibrated_is_refused(calibration, gf180_four_
         with pytest.raises((CalibrationError, SpecError), match=said):
             calibration.at(**options)
     with pytest.raises(CalibrationError, match="--aspects climate"):
-        gf180_four_gains.at(temperature_c=50.0)
+        gf180_calibration.at(temperature_c=50.0)
 
 
 def test_a_climate_survives_its_file(calibration, calibration_file):

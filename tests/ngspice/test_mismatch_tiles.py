@@ -25,24 +25,21 @@ from spicesim.sampling import run_all
 DRAWS = 3
 
 
-def with_mismatch(calibrate_once, name, calibration):
-    def make():
-        mismatch = calibrate_mismatch(calibration, Campaign(quick=True))
-        return calibration.model_copy(update={"mismatch": mismatch})
-
-    return calibrate_once(name, make)
-
-
 @pytest.fixture(scope="module")
-def calibration(gf180_four_gains, calibrate_once):
+def calibration(gf180_everywhere):
     """GF180MCU, and what its devices make of its blocks."""
-    return with_mismatch(calibrate_once, "mismatch", gf180_four_gains)
+    return gf180_everywhere
 
 
 @pytest.fixture(scope="module")
 def generic(generic_calibration, calibrate_once):
     """The same of the generic chip."""
-    return with_mismatch(calibrate_once, "generic-mismatch", generic_calibration)
+
+    def make():
+        mismatch = calibrate_mismatch(generic_calibration, Campaign(quick=True))
+        return generic_calibration.model_copy(update={"mismatch": mismatch})
+
+    return calibrate_once("generic-mismatch", make)
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +134,7 @@ def test_a_seed_is_a_chip_and_a_name_a_tile(calibration):
     np.testing.assert_allclose(np.corrcoef(many.T), joint.correlation, atol=0.08)
 
 
-def test_engines_draw_chips_and_need_the_statistics(calibration, gf180_four_gains):
+def test_engines_draw_chips_and_need_the_statistics(calibration, gf180_calibration):
     g = np.full((8, 4), 2e-5)
     tile, codes = Tile(name="t", g=g, polarity="unipolar", r_feedback=20e3), np.full((2, 8), 90)
     engines = [ExactEngine(calibration, mismatch_seed=seed) for seed in (None, 1, 1, 2)]
@@ -146,7 +143,7 @@ def test_engines_draw_chips_and_need_the_statistics(calibration, gf180_four_gain
     for volts in (one, two):
         assert 1e-3 < np.abs(volts / nominal - 1).max() < 0.2
     with pytest.raises(CalibrationError, match="--aspects mismatch"):
-        ExactEngine(gf180_four_gains, mismatch_seed=1)
+        ExactEngine(gf180_calibration, mismatch_seed=1)
     with pytest.raises(SpecError, match="2 chips or more"):
         check_mismatch(calibration, Campaign(), draws=1)
 
