@@ -1,11 +1,13 @@
 """Cells on a box of voltages: as few polynomial terms as an accuracy needs, and one slope for all of the box."""
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.polynomial import chebyshev, polynomial
+from numpy.polynomial import chebyshev
+from scipy.linalg import pascal
 
-from spicesim.arrays import Floats, Reals
+from spicesim.arrays import Floats
 from spicesim.cells import CellKernel, voltage_terms
 
 __all__ = ["Chords"]
@@ -142,18 +144,21 @@ def _economised(
 def _bases(limits: tuple[float, float], terms: int) -> tuple[Floats, Floats]:
     """Return powers to Chebyshev terms on an interval, and back; columns are what a power or a term becomes."""
     middle, half = (limits[0] + limits[1]) / 2, max((limits[1] - limits[0]) / 2, 1e-12)
+    to, back = _chebyshev(terms)
+    return to @ _powers(middle, half, terms), _powers(-middle / half, 1 / half, terms) @ back
+
+
+@functools.cache
+def _chebyshev(terms: int) -> tuple[Floats, Floats]:
+    """Return the same on -1..1."""
     to, back = np.zeros((terms, terms)), np.zeros((terms, terms))
     for n in range(terms):
-        power = polynomial.polypow([middle, half], n)
-        to[: n + 1, n] = chebyshev.poly2cheb(power)
-        term = chebyshev.cheb2poly([0.0] * n + [1.0])
-        back[: n + 1, n] = _substitute(term, -middle / half, 1 / half)
+        one = np.eye(n + 1)[n]
+        to[: n + 1, n], back[: n + 1, n] = chebyshev.poly2cheb(one), chebyshev.cheb2poly(one)
     return to, back
 
 
-def _substitute(p: Reals, offset: float, factor: float) -> Floats:
-    """Return the polynomial p(offset + factor x)."""
-    result = np.zeros(1)
-    for c in p[::-1]:
-        result = polynomial.polyadd(polynomial.polymul(result, [offset, factor]), [c])
-    return np.pad(result, (0, max(0, len(p) - len(result))))[: len(p)]
+def _powers(offset: float, factor: float, terms: int) -> Floats:
+    """Return the powers of offset + factor x in powers of x, a column each."""
+    n, k = np.meshgrid(np.arange(terms), np.arange(terms))
+    return np.asarray(pascal(terms, kind="upper") * offset ** np.maximum(n - k, 0) * factor**k)
