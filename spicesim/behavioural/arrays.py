@@ -1,6 +1,6 @@
 """Arrays of floats as fields of validated models: finite, read-only, written to JSON as lists."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Self, TypeVar
 
 import numpy as np
@@ -71,6 +71,13 @@ class Model(BaseModel):
         for name, value in self.__dict__.items():
             _require_lines(value, name)
         return self
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy; what was found from the fields of this one is found anew from its own."""
+        copy = super().model_copy(update=update, deep=deep)
+        for name in copy.__dict__.keys() - type(self).model_fields:
+            del copy.__dict__[name]
+        return copy
 
 
 def _require_lines(value: Any, what: str) -> None:

@@ -1,5 +1,6 @@
 """The calibrated word-line driver: a table of codes and a load curve."""
 
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -56,14 +57,15 @@ class DacModel(Model):
         knots = np.array(self.knots)
         return np.asarray(CubicSpline(self.v_open[knots], self.droop, axis=0)(self.v_open))
 
+    @cached_property
     def ports(self) -> PortTables:
-        """Return the droop as port tables, one a code."""
+        """The droop as port tables, one a code."""
         return PortTables.from_samples(self.currents, self.droop_of_codes(), name="word-line driver")
 
     def volts(self, codes: npt.ArrayLike, currents: npt.ArrayLike) -> Floats:
         """Return the output above the reference for codes under load currents of the same shape [V]."""
         index = np.asarray(codes, dtype=np.int64)
-        return np.asarray(self.v_open[index] - self.ports().evaluate(currents, index)[0])
+        return np.asarray(self.v_open[index] - self.ports.evaluate(currents, index)[0])
 
     def refined(self, bits: int) -> Self:
         """Return the same driver with more codes, evenly between those it has; the last go on as those before."""

@@ -62,16 +62,18 @@ class SenseAmplifierModel(Model):
         """Largest output of either sign in the linear range [V]."""
         return min(-self.linear_limits[0], self.linear_limits[1])
 
+    @cached_property
     def ports(self) -> PortTables:
-        """Return the input voltage against the current as a port table."""
+        """The input voltage against the current as a port table."""
         return PortTables.from_samples(self.currents, self.v_in, name="sense amplifier")
 
     def output(self, currents: npt.ArrayLike) -> Floats:
         """Return the output below the reference for currents of any shape [V]."""
         return np.asarray(self._output(np.asarray(currents, dtype=float)))
 
+    @cached_property
     def output_tables(self) -> CubicTables:
-        """Return the output against the current as a table, as :meth:`output` has it."""
+        """The output against the current as a table, as :meth:`output` has it."""
         return CubicTables.of(self.currents, self.v_out[None])
 
     def ideal(self) -> Self:

@@ -81,7 +81,7 @@ class BehaviouralTile:
         self.array, self._cell = array, cell
         """The wires."""
         _ = self.crossbar  # refuses what is no array
-        self.drivers = dac.ports()
+        self.drivers = dac.ports
         """Droop of the drivers, a table a code."""
         columns = self.g.shape[1]
         largest = 1.0 if instance is None else max(1.0, float(instance.amplifier_parameters[:, 0].max()))
@@ -89,7 +89,7 @@ class BehaviouralTile:
         """Currents between which all amplifiers are linear [A]."""
         if instance is None:
             v_open = dac.v_open[None]
-            self.senses, self.outputs = senseamp.ports(), senseamp.output_tables()
+            self.senses, self.outputs = senseamp.ports, senseamp.output_tables
         else:
             v_open = dac.v_open + instance.drivers.v_open(instance.driver_parameters)
             v_in, self.outputs = instance.amplifiers.tables(senseamp, instance.amplifier_parameters)

@@ -144,7 +144,7 @@ def fit_sense_amplifier(chip: Chip, plan: SenseAmplifierPlan, results: Sequence[
     def compare(sweep: CurrentSweep, found: Results) -> dict[str, HeldOut]:
         current, measured_in, measured_out = _sweep(sweep, found, reference)
         sides = {
-            "input": (measured_in, model.ports().evaluate(current)[0]),
+            "input": (measured_in, model.ports.evaluate(current)[0]),
             "output": (measured_out, model.output(current)),
         }
         return {

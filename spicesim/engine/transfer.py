@@ -71,7 +71,7 @@ def _driver_resistance(dac: DacModel, reach: float) -> float:
     """Return the slope of a driver's droop between no load and `reach` [A], in the middle of its codes [ohm]."""
     if reach <= 0:
         return 0.0
-    droop = dac.ports().evaluate(np.array([0.0, reach]), len(dac.v_open) // 2)[0]
+    droop = dac.ports.evaluate(np.array([0.0, reach]), len(dac.v_open) // 2)[0]
     return max(float(droop[1] - droop[0]) / reach, 0.0)
 
 
