@@ -12,6 +12,7 @@ from spicesim.behavioural.arrays import FloatArray, Model, mix_models, require_r
 from spicesim.behavioural.cell import CellModel
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.elsewhere import Elsewhere, lagrange_weights
+from spicesim.behavioural.energy import EnergyModel
 from spicesim.behavioural.mismatch import MismatchShift
 from spicesim.behavioural.noise import NoiseModel
 from spicesim.behavioural.settling import SettlingModel
@@ -101,6 +102,8 @@ class ClimateModel(Model):
     """How drivers and amplifiers settle."""
     noise: Elsewhere[NoiseModel] | None = None
     """Noise of outputs."""
+    energy: Elsewhere[EnergyModel] | None = None
+    """What blocks draw from their supplies."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

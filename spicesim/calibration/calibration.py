@@ -234,9 +234,8 @@ class Calibration(Model):
     def at(self, *, corner: str | None = None, temperature_c: float | None = None) -> "Calibration":
         """Return the calibration of the same chip at another corner, another temperature [degree Celsius], or both.
 
-        Operating points, mismatch and settling are calibrated at corners with temperature. Noise is calibrated at a few
-        temperatures, and at the corners at the chip's own; what both change is added, and was not held out. Energies
-        are those of the chip's own condition.
+        Operating points and all aspects are calibrated at a few temperatures, and at corners at some of these; between
+        them their numbers follow polynomials.
 
         An aspect that was not calibrated when the climate was is None.
 
@@ -281,7 +280,7 @@ class Calibration(Model):
     def _aspects_at(self, corner: str | None, temperature_c: float) -> dict[str, Model | None]:
         """Return the aspects at a condition; None for those that were not calibrated there."""
         assert self.climate is not None
-        found: dict[str, Model | None] = dict.fromkeys(("mismatch", "settling", "noise"))
+        found: dict[str, Model | None] = dict.fromkeys(("mismatch", "settling", "noise", "energy"))
         if self.mismatch is not None and self.climate.mismatch is not None:
             nothing = mix_models([0.0], self.climate.mismatch.temperatures[:1])
             found["mismatch"] = self.mismatch.shifted(self.climate.mismatch.at(nothing, corner, temperature_c))
@@ -291,6 +290,8 @@ class Calibration(Model):
         if self.noise is not None and self.climate.noise is not None:
             noise = self.climate.noise.at(self.noise, corner, temperature_c)
             found["noise"] = noise.model_copy(update={"max_error": self.noise.max_error})
+        if self.energy is not None and self.climate.energy is not None:
+            found["energy"] = self.climate.energy.at(self.energy, corner, temperature_c)
         return found
 
     def _senseamp_at(self, k: int, condition: Condition) -> SenseAmplifierModel:

@@ -1,4 +1,4 @@
-"""Calibrate aspects elsewhere: mismatch, settling and noise at a few temperatures and at the corners."""
+"""Calibrate aspects elsewhere: mismatch, settling, noise and energy at a few temperatures and at the corners."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -8,11 +8,13 @@ import numpy as np
 from spicesim.arrays import Floats
 from spicesim.behavioural.arrays import Model
 from spicesim.behavioural.elsewhere import Elsewhere
+from spicesim.behavioural.energy import EnergyModel
 from spicesim.behavioural.mismatch import MismatchShift, Response, Shift
 from spicesim.behavioural.noise import NoiseModel
 from spicesim.behavioural.settling import SettlingModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.energy import calibrate_energy
 from spicesim.calibration.mismatch import MismatchBench, Planned, cell_response
 from spicesim.calibration.noise import calibrate_noise
 from spicesim.calibration.settling import find_settling
@@ -23,14 +25,12 @@ __all__ = ["aspects_elsewhere", "choose_temperatures", "other_corners"]
 LIMITS = (-40.0, 125.0)
 """Temperatures that are calibrated [degree Celsius]: the industrial and automotive range."""
 
-NODES = {"mismatch": 4, "settling": 3, "noise": 3}
-"""Temperatures through which the polynomials of each aspect go, the chip's own among them."""
+NODES = {"mismatch": 4, "settling": 3, "noise": 3, "energy": 3}
+"""Temperatures through which the polynomials of each aspect go, the chip's own among them.
 
-CORNER_NODES = {"mismatch": 3, "settling": 3, "noise": 1}
-"""Those of what corners add: the chip's own, or this and both ends.
-
-What either changes is no sum elsewhere: an amplifier's currents change by as much as they are, and its offsets by 10 uV
-that a large feedback makes .05 % of full scale.
+What corners add is calibrated at three: the chip's own and both ends. What a corner and a temperature change is no
+sum: an amplifier's currents change by as much as they are with either, and its offsets by 10 uV, which a large feedback
+makes .05 % of full scale.
 """
 
 _Finder = Callable[[Calibration, Sequence[Calibration], Campaign], Sequence[Model]]
@@ -68,7 +68,7 @@ def aspects_elsewhere(calibration: Calibration, campaign: Campaign) -> dict[str,
         if getattr(calibration, name) is None:
             continue
         temperatures = choose_temperatures(own, NODES[name])
-        of_corners = (own, temperatures[0], temperatures[-1])[: CORNER_NODES[name]]
+        of_corners = (own, temperatures[0], temperatures[-1])
         places = [calibration.at(temperature_c=t) for t in temperatures]
         places += [calibration.at(corner=corner, temperature_c=t) for corner in corners for t in of_corners]
         models = iter(find(calibration, places, campaign))
@@ -148,5 +148,6 @@ _ASPECTS: Mapping[str, tuple[type[Elsewhere[Any]], _Finder]] = {
     "mismatch": (Elsewhere[MismatchShift], _shift_mismatch),
     "settling": (Elsewhere[SettlingModel], _each(find_settling)),
     "noise": (Elsewhere[NoiseModel], _each(calibrate_noise)),
+    "energy": (Elsewhere[EnergyModel], _each(calibrate_energy)),
 }
 """By aspect, its models elsewhere and what finds them."""

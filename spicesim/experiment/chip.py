@@ -18,7 +18,7 @@ from spicesim.network.compiled import CompileOptions
 from spicesim.network.uncalibrated import UncalibratedChip, calibrated
 from spicesim.ngspice.batch import BatchSimulator
 
-__all__ = ["BuiltChip", "ChipMaker", "chip_variant", "compile_options", "find_device", "untested_laws"]
+__all__ = ["BuiltChip", "ChipMaker", "chip_variant", "compile_options", "find_device"]
 
 
 def find_device(plan: RunPlan) -> DeviceModel | None:
@@ -73,16 +73,6 @@ def chip_variant(plan: RunPlan, calibration: Calibration | UncalibratedChip) -> 
         chip = calibrated(found).chip.changed(array={"r_word_line": 0.0, "r_bit_line": 0.0})
         found = calibrated(found).model_copy(update={"chip": chip})
     return found
-
-
-def untested_laws(plan: RunPlan) -> tuple[str, ...]:
-    """Return a sentence on what a run takes at another condition by laws that were not held out, if it does."""
-    laws = []
-    if plan.is_elsewhere and plan.energy:
-        laws.append("energy: that of the chip's own corner and temperature")
-    if plan.early and plan.corner is not None and plan.temperature_c is not None:
-        laws.append("settling: that of the corner, at the temperature of the chip's own condition")
-    return tuple(f"{law}; what others change was not held out, see Calibration.at" for law in laws)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

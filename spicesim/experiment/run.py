@@ -17,7 +17,7 @@ from spicesim.calibration.calibration import Calibration, load_calibration
 from spicesim.devices import DeviceModel
 from spicesim.errors import NetworkError, SpecError
 from spicesim.experiment.budget import CONFIDENCE, run_budget
-from spicesim.experiment.chip import BuiltChip, ChipMaker, chip_variant, compile_options, find_device, untested_laws
+from spicesim.experiment.chip import BuiltChip, ChipMaker, chip_variant, compile_options, find_device
 from spicesim.experiment.findings import Findings, gather_findings
 from spicesim.experiment.footprint import estimate_footprint
 from spicesim.experiment.outcome import Experiment
@@ -268,11 +268,10 @@ class _Bench:
         result = network.run(
             self.dataset.inputs, chip.engine, sample=plan.audit or MAPPED, seed=plan.seed, progress=self.progress
         )
-        stats = replace(result.stats, notes=(*result.stats.notes, *untested_laws(plan)))
         return Experiment(
             calibration=self.maker.calibration,
             dataset=self.dataset,
-            result=replace(result, engine=plan.title, stats=stats),
+            result=replace(result, engine=plan.title),
             digital=self.digital,
             audit=None,
             seconds=time.monotonic() - ready,

@@ -10,6 +10,9 @@ import pytest
 
 from spicesim.behavioural.transient import TileTransient
 from spicesim.calibration.calibration import load_calibration
+from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.energy import calibrate_energy
+from spicesim.calibration.noise import calibrate_noise
 from spicesim.chip import CORNERS
 from spicesim.coding import POLARITIES, rest_code
 from spicesim.engine import ExactEngine, NgspiceEngine, SampledEngine, Tile
@@ -18,6 +21,10 @@ DRAWS = 4
 KINDS = ("linear", "saturating", "half settled", "settled")
 LIMITS = dict(zip(KINDS, (2e-4, 5e-4, 1e-2, 1e-3), strict=True))
 """Largest error of an output, as a fraction of full scale."""
+NOISE, POWER, SWITCHING = 2e-3, 1e-3, 0.05
+"""Largest relative error of a variance of noise, of powers at rest, and of the energies of steps and conversions."""
+KNEE = 0.06
+"""Of an amplifier's power where it meets a rail, relative to the largest: 4 % were found."""
 
 
 def condition(calibration, seed):
@@ -58,6 +65,26 @@ def test_drawn_chips_are_true_at_drawn_conditions(gf180_everywhere, seed):
     name, found = errors(gf180_everywhere, seed)
     for kind, limit in LIMITS.items():
         assert found[kind] <= limit, (name, kind)
+
+
+@pytest.mark.parametrize(("corner", "temperature_c"), [(None, 90.0), ("ss", 80.0), ("ff", -15.0)])
+def test_noise_and_energy_are_those_of_simulations_at_a_condition_in_no_fit(whole_calibration, corner, temperature_c):
+    at = whole_calibration.at(corner=corner, temperature_c=temperature_c)
+    there, g = Campaign(quick=True), np.linspace(0, 6, 4) * at.conductance_range[1]
+    noise, energy = calibrate_noise(at, there), calibrate_energy(at, there)
+    for r_feedback in at.chip.sense_amplifier.r_feedback:
+        found, wanted = (model.amplifier(r_feedback)(g, np.zeros_like(g)) for model in (at.require_noise(), noise))
+        np.testing.assert_allclose(found, wanted, rtol=NOISE)
+        rest = at.require_energy().amplifier(r_feedback), energy.amplifier(r_feedback)
+        gap = np.abs(rest[0].power - rest[1].power) / rest[1].power.max()
+        assert gap.max() <= KNEE
+        assert np.median(gap) <= POWER
+        assert rest[0].charge == pytest.approx(rest[1].charge, rel=SWITCHING)
+    for polarity, dac in energy.dacs.items():
+        found = at.require_energy().dacs[polarity]
+        np.testing.assert_allclose(found.power_open, dac.power_open, rtol=0, atol=POWER * dac.power_open.max())
+        np.testing.assert_allclose(found.rise, dac.rise, rtol=0, atol=SWITCHING * np.abs(dac.rise).max())
+    assert at.require_energy().adc.energy == pytest.approx(energy.adc.energy, rel=SWITCHING)
 
 
 if __name__ == "__main__":
