@@ -68,7 +68,7 @@ def mutate(document: Any, rng: random.Random) -> str:
             parent[rng.choice(["x", "", str(key).upper(), f"{key} ", "schema_version", "name"])] = value
             return f"copy {name}"
         case 5:
-            for _ in range(rng.choice([1, 2, 40, 500])):
+            for _ in range(rng.choice([1, 2, 40, 200])):  # four times that can be written as JSON
                 value = [value]
             parent[key] = value
         case 6:
