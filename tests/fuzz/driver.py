@@ -17,7 +17,7 @@ from fuzz.verdict import FAILURES, Verdict, find_verdict, minimise
 
 SEEDS = 10**9
 """Cases of a seed."""
-STARTING = 120.0
+STARTING = 1800.0
 """Time for what a new process imports and prepares [s]."""
 PATIENCE = 12
 """Clock time that a case may take, of the limit of its processor time."""
@@ -99,7 +99,7 @@ def run(
     def lost(worker: _Worker, verdict: Verdict) -> Judged:
         """Return what is known of the case of a worker that has gone."""
         if worker.case is None:
-            raise RuntimeError(f"the process of campaign {campaign} does not start: {verdict.detail}")
+            raise RuntimeError(f"the process of campaign {campaign} does not start: {verdict.kind}")
         if worker.found is not None:
             return worker.found
         return Judged(worker.case, verdict, load(campaign).case(seed_of(seed, worker.case)).script())
