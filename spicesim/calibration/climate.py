@@ -14,7 +14,8 @@ from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.calibration.calibration import Calibration, TileCheck
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.cell import fit_coefficients, form_of, leakage_of, plan_cell
-from spicesim.calibration.elsewhere import aspects_elsewhere, choose_temperatures, other_corners
+from spicesim.calibration.conditions import choose_temperatures, other_corners
+from spicesim.calibration.elsewhere import aspects_elsewhere
 from spicesim.calibration.patterns import adversarial_vectors, random_conductances
 from spicesim.calibration.tiles import MOST_ROWS, TileCase, build_cases, check_tiles
 from spicesim.chip import Chip

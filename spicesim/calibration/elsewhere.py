@@ -14,16 +14,13 @@ from spicesim.behavioural.noise import NoiseModel
 from spicesim.behavioural.settling import SettlingModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.conditions import choose_temperatures, other_corners
 from spicesim.calibration.energy import calibrate_energy
 from spicesim.calibration.mismatch import MismatchBench, Planned, cell_response
 from spicesim.calibration.noise import calibrate_noise
 from spicesim.calibration.settling import find_settling
-from spicesim.chip import CORNERS, Chip
 
-__all__ = ["aspects_elsewhere", "choose_temperatures", "other_corners"]
-
-LIMITS = (-40.0, 125.0)
-"""Temperatures that are calibrated [degree Celsius]: the industrial and automotive range."""
+__all__ = ["aspects_elsewhere"]
 
 NODES = {"mismatch": 4, "settling": 3, "noise": 3, "energy": 3}
 """Temperatures through which the polynomials of each aspect go, the chip's own among them.
@@ -38,20 +35,6 @@ _Finder = Callable[[Calibration, Sequence[Calibration], Campaign], Sequence[Mode
 
 _SMALL = 1e-3
 """Part of an offset's spread below which a device's share is not looked at again."""
-
-
-def choose_temperatures(own: float, count: int) -> tuple[float, ...]:
-    """Choose temperatures to calibrate beside the chip's own: Chebyshev nodes, without the one next to it."""
-    angles = np.pi * (np.arange(count) + 0.5) / count
-    nodes = np.sort(sum(LIMITS) / 2 - (LIMITS[1] - LIMITS[0]) / 2 * np.cos(angles) / np.cos(angles[0]))
-    return tuple(round(float(node), 1) for k, node in enumerate(nodes) if k != np.argmin(np.abs(nodes - own)))
-
-
-def other_corners(chip: Chip) -> tuple[str, ...]:
-    """Return the corners other than the chip's own; none if its models have none."""
-    if not any(model.has_corners for model in chip.process.models):
-        return ()
-    return tuple(name for name in CORNERS if chip.process.corner(name) != chip.process)
 
 
 def aspects_elsewhere(calibration: Calibration, campaign: Campaign) -> dict[str, Elsewhere[Any]]:

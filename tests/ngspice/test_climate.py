@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from spicesim.calibration.calibration import load_calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.climate import NODES, check_climate
-from spicesim.calibration.elsewhere import choose_temperatures
+from spicesim.calibration.conditions import choose_temperatures
 from spicesim.cli.main import cli
 from spicesim.errors import CalibrationError, SpecError
 from spicesim.netlist.sense_amplifier import build_sense_amplifier
