@@ -95,6 +95,8 @@ class ClimateModel(Model):
     """Largest error of an output at each, as a fraction of full scale."""
     corner_errors: dict[str, float] = Field(default_factory=dict)
     """The same by corner and temperature, such as "ss, 9 C", in no fit either."""
+    corner_held_out_c: tuple[float, ...] = ()
+    """These temperatures [degree Celsius]."""
     mismatch: Elsewhere[MismatchShift] | None = None
     """What conditions add to how blocks follow from their devices; this and what follows is None if the aspect is not
     calibrated."""
@@ -109,6 +111,8 @@ class ClimateModel(Model):
     def _check(self) -> Self:
         if len(self.temperatures) != len(self.temperatures_c):
             raise ValueError("temperatures need one value each")
+        if len(self.held_out_errors) != len(self.held_out_c) or len(self.corner_errors) != len(self.corner_held_out_c):
+            raise ValueError("temperatures that were held out need one error each")
         if self.temperature_c in self.temperatures_c or len(set(self.temperatures_c)) < len(self.temperatures_c):
             raise ValueError("temperatures must differ")
         own = self.corner_temperatures_c

@@ -207,6 +207,7 @@ def calibrate_climate(calibration: Calibration, campaign: Campaign) -> ClimateMo
             "held_out_c": held_out,
             "held_out_errors": tuple(errors[: len(held_out)]),
             "corner_errors": dict(zip(names, errors[len(held_out) :], strict=True)),
+            "corner_held_out_c": tuple(t for _, t in elsewhere),
         }
     )
 

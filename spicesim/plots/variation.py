@@ -25,7 +25,7 @@ def plot_driver_spread(model: MismatchModel) -> Figure:
     for colour, (polarity, dac) in zip(SERIES, model.dacs.items(), strict=False):
         bits, covariance = code_basis(len(dac.response.names) - 1)[:, 1:], dac.response.distribution.covariance[1:, 1:]
         sigma = np.sqrt(np.einsum("ck,kl,cl->c", bits, covariance, bits, optimize=True))
-        dots(axes, np.arange(len(sigma)), 1e6 * sigma, colour, polarity)
+        dots(axes, np.arange(len(sigma)), 1e6 * sigma, colour, polarity, 2.6 if len(sigma) > 64 else 6)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("code")
     axes.set_ylabel("standard deviation of the output [µV]")
@@ -46,6 +46,8 @@ def plot_amplifier_spread(model: MismatchModel, nominal: Sequence[SenseAmplifier
             currents * own.r_feedback, 1e3 * inputs.std(axis=1), color=colour, label=f"{own.r_feedback / 1e3:g} kΩ"
         )
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
     axes.set_xlabel("current · r_feedback [V]")
     axes.set_ylabel("standard deviation of the input [mV]")
     figure.legend(loc="outside upper left", ncols=3, title="r_feedback", title_fontsize=8.5, alignment="left")
@@ -82,8 +84,10 @@ def plot_climate_errors(model: ClimateModel) -> Figure:
     for node in (model.temperature_c, *model.temperatures_c):
         axes.axvline(node, color=MUTED, linewidth=0.7, linestyle=(0, (4, 3)))
     dots(axes, model.held_out_c, 1e6 * np.array(model.held_out_errors), SERIES[0], "between temperatures", 9)
-    own = np.full(len(model.corner_errors), model.temperature_c)
-    dots(axes, own, 1e6 * np.array(list(model.corner_errors.values())), SERIES[1], "corners", 9)
+    corners = 1e6 * np.array(list(model.corner_errors.values()))
+    dots(axes, model.corner_held_out_c, corners, SERIES[1], "corners", 9)
+    for name, celsius, error in zip(model.corner_errors, model.corner_held_out_c, corners, strict=True):
+        axes.annotate(name.partition(",")[0], (celsius, error), (5, 0), textcoords="offset points", va="center")
     axes.set_ylim(0, 1.15e6 * max(*model.held_out_errors, *model.corner_errors.values()))
     axes.set_xlabel("temperature [°C]")
     axes.set_ylabel("largest error [ppm FS]")

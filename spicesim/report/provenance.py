@@ -18,10 +18,10 @@ def calibration_facts(calibration: Calibration) -> Facts:
             ("calibration hash", calibration.hash),
             ("calibrated", calibration.created[:16].replace("T", " ") + " UTC"),
             ("kind", "quick" if calibration.quick else "full"),
-            ("verdict", calibration.verdict.format() if calibration.verdict else "never checked on whole tiles"),
             ("seed", f"{calibration.seed}"),
             ("process", calibration.chip.process.name),
             ("ngspice", calibration.versions.get("ngspice", "unknown")),
+            ("verdict", calibration.verdict.format() if calibration.verdict else "never checked on whole tiles"),
         )
     )
 
