@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from spicesim.calibration.calibrate import calibrate
-from spicesim.calibration.calibration import _HEAD, _checksum, load_calibration
+from spicesim.calibration.calibration import _HEAD, _VERSION, _checksum, load_calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.cell import plan_cell
 from spicesim.calibration.tiles import build_cases, check_tiles, random_matrices, tile_netlist
@@ -86,7 +86,7 @@ def seal(document):
         (lambda text: text[: len(text) // 2], "damaged"),
         (lambda text: "{}", "no calibration"),
         (lambda text: "", "no calibration"),
-        (lambda text: text.replace('"schema_version": 4', '"schema_version": 99', 1), "reads version 4"),
+        (lambda text: text.replace(f'"schema_version": {_VERSION}', '"schema_version": 99', 1), "reads version"),
         (lambda text: text.replace('"v_out": [', '"v_out": ["x", ', 1), "checksum"),
         (lambda text: text.replace('"seed": 0', '"seed": 1', 1), "checksum"),
         (lambda text: '{"layers": [], "accuracy": 0.9}', "no calibration"),
@@ -131,7 +131,7 @@ def test_a_file_without_its_checksum_or_with_hashes_of_others_is_refused(generic
 def test_a_file_of_version_1_is_refused_as_nothing_tells_whether_it_is_whole(generic_calibration, tmp_path):
     old = json.loads(generic_calibration.model_dump_json(exclude_none=True))
     (tmp_path / "old.json").write_text(json.dumps({**old, "schema_version": 1}))
-    with pytest.raises(CalibrationError, match=r"schema_version 1, .*reads version 4; run: spicesim calibrate"):
+    with pytest.raises(CalibrationError, match=rf"schema_version 1, .*reads version {_VERSION}; run: spicesim calibrate"):
         load_calibration(tmp_path / "old.json")
 
 
@@ -237,7 +237,7 @@ def test_the_file_is_json_with_provenance(generic_calibration, tmp_path):
     document = json.loads((tmp_path / "cal.json").read_text())
     assert document["chip"]["name"] == "generic-1t1r"
     assert {"ngspice", "numpy", "spicesim", "models in generic_models.cir"} <= set(document["versions"])
-    assert document["schema_version"] == 4
+    assert document["schema_version"] == _VERSION
     chip = generic_calibration.chip
     assert (document["chip_hash"], document["calibration_hash"]) == (chip.hash, generic_calibration.hash)
     assert document["cell"]["v_limits"][1] > 0, "the box in which it holds"
