@@ -131,7 +131,8 @@ def test_a_file_without_its_checksum_or_with_hashes_of_others_is_refused(generic
 def test_a_file_of_version_1_is_refused_as_nothing_tells_whether_it_is_whole(generic_calibration, tmp_path):
     old = json.loads(generic_calibration.model_dump_json(exclude_none=True))
     (tmp_path / "old.json").write_text(json.dumps({**old, "schema_version": 1}))
-    with pytest.raises(CalibrationError, match=rf"schema_version 1, .*reads version {_VERSION}; run: spicesim calibrate"):
+    said = rf"schema_version 1, .*reads version {_VERSION}; run: spicesim calibrate"
+    with pytest.raises(CalibrationError, match=said):
         load_calibration(tmp_path / "old.json")
 
 
