@@ -8,6 +8,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, model_validator
 
 from spicesim.arrays import Floats
+from spicesim.errors import quote
 from spicesim.gate import require_line
 
 __all__ = ["FloatArray", "Model", "mix_models", "require_positive", "require_rising", "require_shape"]
@@ -99,6 +100,11 @@ def mix_models(weights: npt.ArrayLike, models: Sequence[M]) -> M:
     """Return a sum of models alike, each with its weight: of all their numbers with a point, however deep.
 
     What is no such number is that of the first.
+
+    Raises
+    ------
+    ValueError
+        If they are not alike, or their sum is no model.
     """
     mixed: M = _mix(np.asarray(weights, dtype=float), models)
     return mixed
@@ -106,6 +112,8 @@ def mix_models(weights: npt.ArrayLike, models: Sequence[M]) -> M:
 
 def _mix(weights: Floats, values: Sequence[Any]) -> Any:
     first = values[0]
+    if any(type(value) is not type(first) for value in values):
+        raise ValueError(f"a {type(first).__name__} and other things cannot be mixed")
     if isinstance(first, np.ndarray):
         return np.tensordot(weights, np.stack(values), 1)
     if isinstance(first, float):
@@ -113,6 +121,8 @@ def _mix(weights: Floats, values: Sequence[Any]) -> Any:
     if isinstance(first, tuple):
         return tuple(_mix(weights, parts) for parts in zip(*values, strict=True))
     if isinstance(first, dict):
+        if any(value.keys() != first.keys() for value in values):
+            raise ValueError(f"only models of the same things can be mixed, got {quote(', '.join(map(str, first)))}")
         return {key: _mix(weights, [value[key] for value in values]) for key in first}
     if isinstance(first, Model):
         names = type(first).model_fields

@@ -122,6 +122,10 @@ class ClimateModel(Model):
             raise ValueError("corners need one value a temperature of theirs")
         for currents in self.sense_currents:
             require_rising("sense_currents", currents)
+        aspects = {"mismatch": self.mismatch, "settling": self.settling, "noise": self.noise, "energy": self.energy}
+        for name, aspect in aspects.items():
+            if aspect is not None and aspect.corners.keys() != self.corners.keys():
+                raise ValueError(f"{name} must be known at the corners {', '.join(self.corners) or '(none)'}")
         return self
 
     def require_blocks(self, cell: CellModel, dacs: Mapping[Polarity, DacModel], senseamps: int) -> None:

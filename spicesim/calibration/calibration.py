@@ -260,7 +260,7 @@ class Calibration(Model):
         return self.model_construct(
             **kept
             | none
-            | self._aspects_at(corner, chip.process.temperature_c)
+            | self._checked_aspects_at(corner, chip.process.temperature_c)
             | {
                 "chip": chip,
                 "cell": self.cell.model_copy(
@@ -276,6 +276,16 @@ class Calibration(Model):
                 "checks": (),
             }
         )
+
+    def _checked_aspects_at(self, corner: str | None, temperature_c: float) -> dict[str, Model | None]:
+        """Return the aspects at a condition; refuse those that are no mixture of what was calibrated."""
+        try:
+            return self._aspects_at(corner, temperature_c)
+        except ValueError as error:  # of pydantic, or of numpy for tables of other sizes
+            why = quote(str(error).splitlines()[-1])
+            raise CalibrationError(
+                f"the climate does not fit the chip's own aspects ({why}); calibrate again"
+            ) from None
 
     def _aspects_at(self, corner: str | None, temperature_c: float) -> dict[str, Model | None]:
         """Return the aspects at a condition; None for those that were not calibrated there."""

@@ -32,6 +32,24 @@ def test_a_mixture_is_that_of_all_numbers_with_a_point_however_deep():
     np.testing.assert_allclose(mixed.table, wanted.table, rtol=1e-15)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"table": np.zeros((2, 4))},
+        {"parts": ()},
+        {"by_name": {"c": Inner(x=1.0)}},
+        {"by_name": {"b": Inner(x=1.0), "c": Inner(x=1.0)}},
+    ],
+)
+def test_models_that_are_not_alike_cannot_be_mixed(change):
+    for models in (
+        [outer(1.0), outer(1.0).model_copy(update=change)],
+        [outer(1.0).model_copy(update=change), outer(1.0)],
+    ):
+        with pytest.raises(ValueError):  # noqa: PT011 - numpy's, zip's or ours
+            mix_models([1.0, 1.0], models)
+
+
 @pytest.fixture
 def elsewhere():
     """A number that is 1 + t + t^2 at 0, -10, 10, 7 more at ss, and 2 t more at ff."""
