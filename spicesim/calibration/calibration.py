@@ -260,7 +260,7 @@ class Calibration(Model):
         return self.model_construct(
             **kept
             | none
-            | self._checked_aspects_at(corner, chip.process.temperature_c)
+            | self._aspects_at(corner, chip.process.temperature_c)
             | {
                 "chip": chip,
                 "cell": self.cell.model_copy(
@@ -277,32 +277,29 @@ class Calibration(Model):
             }
         )
 
-    def _checked_aspects_at(self, corner: str | None, temperature_c: float) -> dict[str, Model | None]:
-        """Return the aspects at a condition; refuse those that are no mixture of what was calibrated."""
+    def _aspects_at(self, corner: str | None, temperature_c: float) -> dict[str, Model | None]:
+        """Return the aspects at a condition; None for those that were not calibrated there."""
+        assert self.climate is not None
+        climate = self.climate
+        aspects: dict[str, Model | None] = dict.fromkeys(("mismatch", "settling", "noise", "energy"))
         try:
-            return self._aspects_at(corner, temperature_c)
+            if self.mismatch is not None and climate.mismatch is not None:
+                nothing = mix_models([0.0], climate.mismatch.temperatures[:1])
+                aspects["mismatch"] = self.mismatch.shifted(climate.mismatch.at(nothing, corner, temperature_c))
+            if self.settling is not None and climate.settling is not None:
+                own = self.settling.model_copy(update={"checks": ()})
+                aspects["settling"] = climate.settling.at(own, corner, temperature_c)
+            if self.noise is not None and climate.noise is not None:
+                noise = climate.noise.at(self.noise, corner, temperature_c)
+                aspects["noise"] = noise.model_copy(update={"max_error": self.noise.max_error})
+            if self.energy is not None and climate.energy is not None:
+                aspects["energy"] = climate.energy.at(self.energy, corner, temperature_c)
         except ValueError as error:  # of pydantic, or of numpy for tables of other sizes
             why = quote(str(error).splitlines()[-1])
             raise CalibrationError(
                 f"the climate does not fit the chip's own aspects ({why}); calibrate again"
             ) from None
-
-    def _aspects_at(self, corner: str | None, temperature_c: float) -> dict[str, Model | None]:
-        """Return the aspects at a condition; None for those that were not calibrated there."""
-        assert self.climate is not None
-        found: dict[str, Model | None] = dict.fromkeys(("mismatch", "settling", "noise", "energy"))
-        if self.mismatch is not None and self.climate.mismatch is not None:
-            nothing = mix_models([0.0], self.climate.mismatch.temperatures[:1])
-            found["mismatch"] = self.mismatch.shifted(self.climate.mismatch.at(nothing, corner, temperature_c))
-        if self.settling is not None and self.climate.settling is not None:
-            own = self.settling.model_copy(update={"checks": ()})
-            found["settling"] = self.climate.settling.at(own, corner, temperature_c)
-        if self.noise is not None and self.climate.noise is not None:
-            noise = self.climate.noise.at(self.noise, corner, temperature_c)
-            found["noise"] = noise.model_copy(update={"max_error": self.noise.max_error})
-        if self.energy is not None and self.climate.energy is not None:
-            found["energy"] = self.climate.energy.at(self.energy, corner, temperature_c)
-        return found
+        return aspects
 
     def _senseamp_at(self, k: int, condition: Condition) -> SenseAmplifierModel:
         assert self.climate is not None

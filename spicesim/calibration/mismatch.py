@@ -365,15 +365,20 @@ def _moved(twist: Floats, devices: tuple[str, ...], others: tuple[str, ...]) -> 
     The circuits are the same if their devices have the same names.
     """
     moved = np.zeros((len(twist), 2 * len(others)))
-    circuit = max({device.rpartition(".")[0] for device in devices}, key=lambda name: len(_within(devices, name)))
+    circuit = max(_circuits(devices), key=lambda name: len(_within(devices, name)))
     wanted = _within(devices, circuit)
-    for name in sorted({device.rpartition(".")[0] for device in others} - {""}):
+    for name in _circuits(others):
         found = _within(others, name)
         if set(found) == set(wanted):
             for leaf, place in found.items():
                 moved[:, 2 * place : 2 * place + 2] = twist[:, 2 * wanted[leaf] : 2 * wanted[leaf] + 2]
             break
     return moved
+
+
+def _circuits(devices: tuple[str, ...]) -> list[str]:
+    """Return the paths of the circuits within a block, in an order that is the same in every process."""
+    return sorted({device.rpartition(".")[0] for device in devices} - {""}) or [""]
 
 
 def _within(devices: tuple[str, ...], circuit: str) -> dict[str, int]:

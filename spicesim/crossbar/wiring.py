@@ -1,6 +1,7 @@
 """The wires of an array in the one orientation that the kernels know: driven at column 0, sensed below the last row."""
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,19 +85,15 @@ class Wiring:
 
         By those at lines with ends; if a piece that conducts has none, the largest of any cell.
         """
-        one, two, ohm = self.branches()
-        rows, columns = self.shape
-        cells, total = rows * columns, len(self.merged)
-        whole = np.isfinite(ohm)
-        links = sparse.csr_array((np.ones(np.count_nonzero(whole)), (one[whole], two[whole])), shape=(total, total))
-        count, piece = csgraph.connected_components(links, directed=False)
+        cells, piece = g.size, self._pieces(np.isfinite)
+        count, flat = piece.max() + 1, g.ravel()
+        word, bit = piece[:cells], piece[cells : 2 * cells]
         held = np.zeros(count, dtype=bool)
         held[piece[2 * cells :]] = True
-        word, bit, flat = piece[:cells], piece[cells : 2 * cells], g.ravel()
         conducts, holding = np.zeros(count), np.zeros(count)
         for own, other in ((word, bit), (bit, word)):
-            np.add.at(conducts, own, flat)
-            np.add.at(holding, own, np.where(held[other], flat, 0.0))
+            conducts += np.bincount(own, flat, count)
+            holding += np.bincount(own, np.where(held[other], flat, 0.0), count)
         floating = ~held & (conducts > 0)
         if not holding[floating].all():
             return float((1 / g[g > 0]).max(initial=0.0))
@@ -140,11 +137,15 @@ class Wiring:
     @functools.cached_property
     def merged(self) -> Integers:
         """Number of each node of :meth:`branches`, the same for nodes that segments of 0 ohm join."""
+        return self._pieces(lambda ohm: ohm == 0)
+
+    def _pieces(self, joins: Callable[[Floats], Bools]) -> Integers:
+        """Return a number for each node, the same for those that segments of such resistances join."""
         one, two, ohm = self.branches()
         rows, columns = self.shape
         total = 2 * rows * columns + rows + (1 if self.top is None else 2) * columns
-        short = ohm == 0
-        links = sparse.csr_array((np.ones(np.count_nonzero(short)), (one[short], two[short])), shape=(total, total))
+        joined = joins(ohm)
+        links = sparse.csr_array((np.ones(np.count_nonzero(joined)), (one[joined], two[joined])), shape=(total, total))
         return np.asarray(csgraph.connected_components(links, directed=False)[1], dtype=np.int64)
 
     @functools.cached_property

@@ -19,7 +19,7 @@ from spicesim.ngspice.outcome import Results, find_problem
 from spicesim.ngspice.rawfile import Plot
 from spicesim.provenance import now
 
-__all__ = ["DAMAGES", "cache_folder", "entry_path", "keep", "read_kept"]
+__all__ = ["DAMAGES", "cache_folder", "entry_path", "keep", "read_kept", "results_folder"]
 
 DAMAGES = "damaged.txt"
 """File, beside the entries, that notes which were set aside, and why."""
@@ -32,9 +32,14 @@ def cache_folder() -> Path:
     return Path(os.environ.get("SPICESIM_CACHE") or Path(home) / "spicesim")
 
 
+def results_folder() -> Path:
+    """Return the folder of the entries, which is another for entries of another kind."""
+    return cache_folder() / "results-2"
+
+
 def entry_path(digest: str) -> Path:
     """Return where the result of the netlist with this hash is kept."""
-    return cache_folder() / "results-2" / f"{digest}.kept"
+    return results_folder() / f"{digest}.kept"
 
 
 def keep(digest: str, netlist: Netlist, results: Results) -> None:

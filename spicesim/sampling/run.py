@@ -23,7 +23,7 @@ from spicesim.errors import MissingDependencyError, SimulationError, SimulationT
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.batch import BatchSimulator, ngspice_version
 from spicesim.ngspice.outcome import Results
-from spicesim.sampling.cache import cache_folder, keep, read_kept
+from spicesim.sampling.cache import cache_folder, keep, read_kept, results_folder
 
 __all__ = ["cache_folder", "find_kept", "model_hash", "netlist_hash", "run_all", "run_each", "use_scheduler"]
 
@@ -181,7 +181,7 @@ def run_each(
             found[k] = results
     if len(found) == len(netlists):
         return list(found.values())
-    _check_writable(cache_folder() / "results")
+    _check_writable(results_folder())
     bar = tqdm(
         total=len(netlists), initial=len(found), desc=progress, unit="run", disable=None if progress else True,
         leave=False,

@@ -211,13 +211,13 @@ def test_an_interrupted_calibration_goes_on_where_it_was(tmp_path):
     )
     killed = subprocess.run([sys.executable, "-c", script], env=environment, check=False, timeout=1800)
     assert killed.returncode == -9
-    kept = list((tmp_path / "cache" / "results-2").glob("*.kept"))
+    kept = list((tmp_path / "cache").rglob("*.kept"))
     assert len(kept) == 7
     finish = script.replace("== 7", "== -1") + "print(len(set(kept)))\n"
     done = subprocess.run(
         [sys.executable, "-c", finish], env=environment, check=True, timeout=1800, capture_output=True, text=True
     )
-    assert int(done.stdout) == len(list((tmp_path / "cache" / "results-2").glob("*.kept"))) - 7
+    assert int(done.stdout) == len(list((tmp_path / "cache").rglob("*.kept"))) - 7
 
 
 def test_a_damaged_cache_entry_is_simulated_again(tmp_path, monkeypatch):
@@ -225,7 +225,7 @@ def test_a_damaged_cache_entry_is_simulated_again(tmp_path, monkeypatch):
     chip = preset("generic-1t1r")
     netlists = plan_cell(chip, quick=True).netlists(chip)
     first = run_all(netlists)
-    for entry in (tmp_path / "results-2").glob("*.kept"):
+    for entry in tmp_path.rglob("*.kept"):
         entry.write_bytes(entry.read_bytes()[:100])
     second = run_all(netlists)
     for a, b in zip(first, second, strict=True):

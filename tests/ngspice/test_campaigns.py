@@ -28,7 +28,7 @@ from spicesim.ngspice.outcome import Results
 from spicesim.ngspice.rawfile import Plot, read_raw
 from spicesim.sampling import cache_folder, find_kept, netlist_hash, run_all, run_each, use_scheduler
 from spicesim.sampling import run as sampling
-from spicesim.sampling.cache import DAMAGES, entry_path, keep
+from spicesim.sampling.cache import DAMAGES, entry_path, keep, results_folder
 
 WRONG = Netlist(title="wrong", body="v1 a 0 1\nx1 a b missing\nr1 b 0 1", probes=("v(b)",))
 
@@ -53,7 +53,7 @@ def filters(count, points=200):
 
 
 def kept():
-    return sorted(path.name for path in (cache_folder() / "results-2").glob("*.kept"))
+    return sorted(path.name for path in results_folder().glob("*.kept"))
 
 
 def same(a, b):
@@ -104,7 +104,7 @@ def test_a_truncated_cache_entry_is_simulated_again():
     netlists = filters(3)
     first = run_all(netlists)
     for length, name in zip((0, 100, -10), kept(), strict=True):
-        path = cache_folder() / "results-2" / name
+        path = results_folder() / name
         path.write_bytes(path.read_bytes()[:length])
     assert find_kept(netlists[0]) is None
     assert same(run_all(netlists), first)
@@ -113,7 +113,7 @@ def test_a_truncated_cache_entry_is_simulated_again():
 
 def damages():
     """Notes on entries that were set aside, and the entries."""
-    folder = cache_folder() / "results-2"
+    folder = results_folder()
     notes = (folder / DAMAGES).read_text().splitlines() if (folder / DAMAGES).exists() else []
     return notes, sorted(path.name for path in folder.glob("*.damaged-*"))
 
@@ -121,7 +121,7 @@ def damages():
 def test_any_flipped_bit_is_found_and_the_entry_set_aside_and_simulated_again():
     (netlist,) = filters(1, points=20)
     first = run_all([netlist])
-    path = cache_folder() / "results-2" / kept()[0]
+    path = results_folder() / kept()[0]
     whole = path.read_bytes()
     places = [*range(0, 200, 7), *range(200, len(whole), 41), len(whole) - 1]
     for number, place in enumerate(places):
@@ -274,7 +274,7 @@ def test_a_disk_that_is_full_for_the_cache_is_said_and_what_was_finished_is_kept
         patch.setattr(Path, "chmod", no_space)  # after it was written, before it has its name
         with pytest.raises(StorageError, match=r"cannot write .*results.*: No space left on device; free some space"):
             run_all(netlists, jobs=1)
-    assert [path.name for path in sorted((cache_folder() / "results-2").iterdir())] == kept(), "no half-written files"
+    assert [path.name for path in sorted(results_folder().iterdir())] == kept(), "no half-written files"
     assert len(kept()) == 2
     assert same(run_all(netlists), simulated_elsewhere(netlists, tmp_path, monkeypatch))
 
@@ -459,9 +459,9 @@ def test_a_killed_parent_loses_nothing_finished_and_leaves_no_simulation(tmp_pat
     while time.monotonic() < deadline and os.path.exists(f"/proc/{slow}"):  # noqa: PTH110
         time.sleep(0.02)
     assert not os.path.exists(f"/proc/{slow}"), "ngspice outlived its parent"  # noqa: PTH110
-    before = {name: (cache_folder() / "results-2" / name).stat().st_mtime_ns for name in kept()}
+    before = {name: (results_folder() / name).stat().st_mtime_ns for name in kept()}
     results = run_all(filters(6))
     assert all(np.isfinite(r[0].vectors["v(b)"]).all() for r in results)
-    after = {name: (cache_folder() / "results-2" / name).stat().st_mtime_ns for name in kept()}
+    after = {name: (results_folder() / name).stat().st_mtime_ns for name in kept()}
     assert len(after) == 6
     assert {name: after[name] for name in before} == before, "what was finished is not simulated again"
