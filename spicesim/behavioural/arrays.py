@@ -22,7 +22,7 @@ def _to_array(value: Any) -> Floats:
         array = np.array(value)
     except (ValueError, TypeError, OverflowError):  # ragged, or too deep
         array = np.array(None)
-    if array.dtype.kind not in "iuf":
+    if array.ndim == 0 or array.dtype.kind not in "iuf":
         raise ValueError("must be an array of numbers, all of its lists of one length")
     array = array.astype(float)
     if not (np.abs(array) <= LARGEST).all():

@@ -144,6 +144,19 @@ def test_a_climate_that_makes_no_amplifier_is_refused(tmp_path, calibration_text
     refuse(lambda: calibration.at(temperature_c=temperature), "climate makes no amplifier", kind=CalibrationError)
 
 
+@pytest.mark.parametrize("path", [("climate", "settling", "corners", "ss", 2, "driver", "loads"), ("cell", "coefficients")])
+@pytest.mark.parametrize("value", [255, 0.5, []])
+def test_a_number_in_the_place_of_an_array_is_refused(tmp_path, calibration_text, path, value):
+    document, file = json.loads(calibration_text), tmp_path / "cal.json"
+    node = document
+    for name in path[:-1]:
+        node = node[name]
+    node[path[-1]] = value
+    calibrations.seal(document)
+    file.write_text(json.dumps(document))
+    refuse(lambda: spicesim.load_calibration(file), path[-1], kind=CalibrationError)
+
+
 @pytest.mark.parametrize("v_out", [np.ones(9), np.zeros(9), np.sign(np.arange(-4, 5)) * 1.0, np.eye(9)[4]])
 def test_an_amplifier_without_a_linear_range_is_refused(v_out):
     refuse(lambda: linear_range(np.linspace(-1e-6, 1e-6, 9), v_out), "no linear range", kind=CalibrationError)
