@@ -1,6 +1,5 @@
 """What a calibration claims of whole tiles holds on tiles that nobody chose, or it is refused."""
 
-import sys
 
 import numpy as np
 import pytest
@@ -86,7 +85,7 @@ def test_calibrate_writes_nothing_that_misses_what_was_asked_unless_accepted(spi
     def run_plan(plan, accept=None, **_):
         return missed(generic_calibration, accepted=accept)
 
-    monkeypatch.setattr(sys.modules["spicesim.cli.calibrate"], "run_plan", run_plan)
+    monkeypatch.setattr("spicesim.cli.calibrate.run_plan", run_plan)
     words = ["calibrate", "generic-1t1r", "--quick", "-o", "x.cal.json"]
     status, _, errors = spicesim(*words)
     assert status == 2
