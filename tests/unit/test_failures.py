@@ -144,7 +144,9 @@ def test_a_climate_that_makes_no_amplifier_is_refused(tmp_path, calibration_text
     refuse(lambda: calibration.at(temperature_c=temperature), "climate makes no amplifier", kind=CalibrationError)
 
 
-@pytest.mark.parametrize("path", [("climate", "settling", "corners", "ss", 2, "driver", "loads"), ("cell", "coefficients")])
+@pytest.mark.parametrize(
+    "path", [("climate", "settling", "corners", "ss", 2, "driver", "loads"), ("cell", "coefficients")]
+)
 @pytest.mark.parametrize("value", [255, 0.5, []])
 def test_a_number_in_the_place_of_an_array_is_refused(tmp_path, calibration_text, path, value):
     document, file = json.loads(calibration_text), tmp_path / "cal.json"
