@@ -11,6 +11,9 @@ import numpy as np
 from spicesim.arrays import Codes, Floats
 from spicesim.bound import SampleBound, share_interval
 from spicesim.calibration.calibration import Calibration
+from spicesim.calibration.sar import conversions, read_outputs
+from spicesim.chip import Chip
+from spicesim.chip.blocks import SarAdc
 from spicesim.engine import NgspiceEngine, SampledMvm, Tile
 from spicesim.errors import SpecError
 from spicesim.metrics import compare_codes, largest, rms
@@ -18,15 +21,20 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.batch import BatchSimulator
 from spicesim.sampling import run_all
 
-__all__ = ["SEEN", "UNSEEN", "Audit", "audit_samples"]
+__all__ = ["SEEN", "Audit", "audit_samples"]
 
 SEEN = "errors of the calibrated blocks and solvers, and of write-verify by the calibrated cell"
 """What an audit can see."""
 UNSEEN = (
     "what is the same on both sides: model cards, values of wires, supplies and references without impedance, "
-    "write-verify without error, and the ADC as an ideal quantiser; nor noise, and mismatch that is not drawn"
+    "write-verify without error, and {converter}; nor noise, and mismatch that is not drawn"
 )
-"""What it cannot."""
+"""What it cannot, but for the converter."""
+CONVERTERS = {
+    "ideal": "the ADC as an ideal quantiser",
+    "sar": "an ideal buffer between amplifier and ADC, and the ADC's logic",
+}
+"""What is the same of converters, by their kind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -56,6 +64,13 @@ class Audit:
     """Median time of one product in ngspice [s]."""
     worst: Netlist
     """The product with the largest error, to open and rerun."""
+    converter: str = "ideal"
+    """Kind of the ADC on both sides: an ideal quantiser, or its model on one and its transistors on the other."""
+
+    @property
+    def unseen(self) -> str:
+        """What this audit cannot see, in words."""
+        return UNSEEN.format(converter=CONVERTERS[self.converter])
 
     @property
     def errors(self) -> Floats:
@@ -165,7 +180,10 @@ def audit_samples(
     results = run_all(ordered, simulator=simulator, jobs=jobs, progress=progress)
     measured = [engine.outputs(r, len(s.volts)) for r, s in zip(results, samples, strict=True)]
     full_scale = [calibration.senseamp(sample.tile.r_feedback).full_scale for sample in samples]
-    differences = [s.adc.codes(s.volts) - s.adc.codes(m) for s, m in zip(samples, measured, strict=True)]
+    converter, codes = calibration.chip.converter, [s.adc.codes(m) for s, m in zip(samples, measured, strict=True)]
+    if converter is not None:
+        codes = _convert(samples, measured, calibration.chip, converter, simulator=simulator, jobs=jobs)
+    differences = [s.adc.codes(s.volts) - found for s, found in zip(samples, codes, strict=True)]
     errors = [np.abs(s.volts - m).max() / f for s, m, f in zip(samples, measured, full_scale, strict=True)]
     worst = ordered[int(np.argmax(errors))]
     columns = [len(sample.volts) for sample in samples]
@@ -179,4 +197,15 @@ def audit_samples(
         code_differences=np.concatenate(differences),
         ngspice_seconds=float(np.median([r.seconds for r in results])),
         worst=worst,
+        converter=calibration.chip.adc.kind,
     )
+
+
+def _convert(
+    samples: Sequence[SampledMvm], measured: Sequence[Floats], chip: Chip, sizes: SarAdc, *,
+    simulator: BatchSimulator | None, jobs: int | None,
+) -> list[Codes]:  # fmt: skip
+    """Convert outputs that were measured at transistor level by converters at transistor level, too."""
+    netlists = [conversions(chip, s.tile.polarity, volts) for s, volts in zip(samples, measured, strict=True)]
+    results = iter(run_all([one for part in netlists for one in part], simulator=simulator, jobs=jobs, progress=""))
+    return [read_outputs([next(results) for _ in part], sizes) for part in netlists]

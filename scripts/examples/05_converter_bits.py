@@ -22,6 +22,9 @@ class Limits:
     def linear_swing(self, r_feedback: float) -> float:
         return 1.2
 
+    def require_converter(self) -> None:
+        return None
+
 
 def main() -> None:
     digits = load_digits()

@@ -19,6 +19,7 @@ from spicesim.behavioural.energy import EnergyModel
 from spicesim.behavioural.feedback import find_amplifier
 from spicesim.behavioural.mismatch import MismatchModel, TileInstance
 from spicesim.behavioural.noise import NoiseModel
+from spicesim.behavioural.sar import SarModel
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.behavioural.settling import SettlingModel
 from spicesim.behavioural.tile import BehaviouralTile
@@ -122,6 +123,8 @@ class Calibration(Model):
     """Simulations that failed and were done without, each with its rerun command. None is behind a fit."""
     parameters: dict[str, Fit] | None = None
     """Data sheet: physical parameters of the blocks with their intervals; it computes nothing."""
+    converter: SarModel | None = None
+    """Column converters; None if they are ideal."""
     energy: EnergyModel | None = None
     """What blocks draw from their supplies."""
     settling: SettlingModel | None = None
@@ -151,6 +154,11 @@ class Calibration(Model):
             names = {len(dac.response.names) for dac in self.mismatch.dacs.values()}
             if names - {1 + self.chip.dac.bits} or len(self.mismatch.cell.names) != 1:
                 raise ValueError("mismatch must have an offset and a weight for each bit, and one parameter of cells")
+        if self.converter is not None and (sizes := self.chip.converter) is not None:
+            if (self.converter.bits, self.converter.span) != (sizes.dac.bits, sizes.dac.span):
+                raise ValueError("converter must have the chip's bits and span")
+        elif self.converter is not None:
+            raise ValueError("converter must be left out of a chip whose adc.kind is ideal")
         if self.climate is not None:
             self.climate.require_blocks(self.cell, self.dacs, len(self.senseamps))
         return self
@@ -188,6 +196,21 @@ class Calibration(Model):
     def linear_swing(self, r_feedback: float) -> float:
         """Return the largest output of either sign in an amplifier's linear range [V]."""
         return self.senseamp(r_feedback).linear_swing
+
+    def require_converter(self) -> SarModel | None:
+        """Return the column converters; None if the chip has ideal ones.
+
+        Raises
+        ------
+        CalibrationError
+            If it has real ones that were not calibrated, at this corner and temperature.
+        """
+        if self.converter is None and self.chip.converter is not None:
+            raise CalibrationError(
+                "the column converters were not calibrated, or not at this corner and temperature; calibrate the chip "
+                "with the aspect converter at its own condition, or set adc.kind = ideal"
+            )
+        return self.converter
 
     def require_noise(self) -> NoiseModel:
         """Return the noise of outputs.
@@ -254,7 +277,7 @@ class Calibration(Model):
         if chip == self.chip:
             return self
         condition = self.climate.at(corner, temperature_c)
-        about = ("plan", "parameters", "climate")
+        about = ("plan", "parameters", "climate", "converter")
         none = dict.fromkeys(about)
         kept = {name: getattr(self, name) for name in type(self).model_fields}  # without the hash of this one
         return self.model_construct(

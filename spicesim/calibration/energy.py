@@ -145,6 +145,8 @@ def _swing_charge(chip: Chip, results: Results) -> float:
 
 
 def _adc_sizes(calibration: Calibration) -> SarAdc | None:
+    if (own := calibration.chip.converter) is not None:
+        return own
     bits = calibration.chip.adc.bits
     if bits > MOST_ADC_BITS:
         return None

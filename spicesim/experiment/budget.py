@@ -10,7 +10,7 @@ from scipy.special import ndtri, stdtrit
 from tqdm import tqdm
 
 from spicesim.arrays import Array, Floats, Integers
-from spicesim.errors import SpecError
+from spicesim.errors import NetworkError, SpecError
 from spicesim.experiment.ablation import CIRCUIT, SOURCES, ablate_calibration, ablate_device, device_sources
 from spicesim.experiment.chip import ChipMaker, compile_options
 from spicesim.network import Network, compile_network
@@ -131,8 +131,14 @@ class Budget:
         def resample(of: Integers) -> Integers:
             return of[generator.integers(len(of), size=len(of))]
 
+        def resample_inputs() -> Integers:
+            while True:  # powers are relative to the digital output's, and of few inputs a draw may have none
+                rows = resample(inputs)
+                if self.digital[rows].any():
+                    return rows
+
         value = self._powers(inputs, chips)
-        reach = self._reach(value, [self._powers(resample(inputs), chips) for _ in range(RESAMPLES)])
+        reach = self._reach(value, [self._powers(resample_inputs(), chips) for _ in range(RESAMPLES)])
         if self.chips > 1:  # so few that their own spread is hardly known
             few = math.sqrt(self.chips / (self.chips - 1))
             few *= stdtrit(self.chips - 1, 0.5 + CONFIDENCE / 2) / ndtri(0.5 + CONFIDENCE / 2)
@@ -213,8 +219,10 @@ class _Bench:
         )
         network = compile_network(self.model, maker.calibration, **compile_options(plan))
         assert self.network.ranges is not None
-        bits = maker.calibration.chip.adc.bits
-        network.use_ranges([replace(own, adc=replace(own.adc, bits=bits)) for own in self.network.ranges])
+        ranges, bits = self.network.ranges, maker.calibration.chip.adc.bits
+        if bits != real.chip.adc.bits:
+            ranges = tuple(replace(own, adc=own.adc.ideal(bits)) for own in ranges)
+        network.use_ranges(ranges)
         typical = self.network.typical
         errors, logits, signal, noise = [], [], np.zeros(len(network.layers)), np.zeros(len(network.layers))
         random = [name for name in sources if name not in CIRCUIT]
@@ -284,6 +292,8 @@ def run_budget(
         If the chips cannot have a source.
     CalibrationError
         If mismatch or noise are asked for and were not calibrated.
+    NetworkError
+        If the digital output is 0 for all inputs.
     """
     plan, calibration = maker.plan, calibrated(maker.calibration)
     if plan.mismatch is not None:
@@ -293,6 +303,10 @@ def run_budget(
     if plan.engine == "ngspice":
         maker = maker.without(calibration, maker.device, engine="exact")
     digital = _flat(network.run_digital(dataset.inputs))
+    if not digital.any():
+        raise NetworkError(
+            f"the digital output is 0 for all {len(digital)} inputs, and errors are told relative to it; explain more"
+        )
     bench = _Bench(maker=maker, network=network, model=model, dataset=dataset, digital=digital)
     own = () if maker.device is None else device_sources(maker.device, plan.time)
     random = {"mismatch": plan.mismatch is not None, "circuit noise": plan.noise}

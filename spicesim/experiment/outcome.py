@@ -61,6 +61,13 @@ class Experiment:
         """Time of one tile product, converters and the digital remainder included [s]."""
         return self.seconds / max(1, self.result.stats.mvms)
 
+    def _converter(self) -> dict[str, Any]:
+        """Return what quantised the outputs."""
+        model = self.calibration.require_converter()
+        if model is None:
+            return {"kind": "ideal"}
+        return {"kind": "sar", "codes_identical": {name: check.identical for name, check in model.checks.items()}}
+
     def document(self) -> dict[str, Any]:
         """Return all numbers as plain data, ready for JSON."""
         stats = self.result.stats
@@ -99,6 +106,7 @@ class Experiment:
             "seconds_per_product": self.product_seconds,
             "layers": layers,
             "notes": list(stats.notes),
+            "converter": self._converter(),
             "audit": None if self.audit is None else _audit_document(self.audit),
             "provenance": {
                 "chip": chip.name,

@@ -161,7 +161,9 @@ def block_areas(chip: Chip, layout: Layout | None = None) -> Areas:
     adc = None
     if chip.adc.bits <= MOST_ADC_BITS:
         sizes = chip.sar_adc
-        sizes = sizes.model_copy(update={"dac": sizes.dac.model_copy(update={"bits": chip.adc.bits, "errors": ()})})
+        sizes = chip.converter or sizes.model_copy(
+            update={"dac": sizes.dac.model_copy(update={"bits": chip.adc.bits, "errors": ()})}
+        )
         body = build_sar_adc(chip, [chip.sense_amplifier.v_reference], sizes).body
         adc = find_area(body, chip, layout, instances=("xsample", "xdac", "xcomparator"))
     return Areas(

@@ -1,7 +1,8 @@
 """The successive-approximation ADC, and a testbench that converts a sequence of voltages.
 
-Comparator, sampling switch and charge-redistribution DAC are transistors and capacitors. The logic is behavioural:
-sources of time that say which bit is tried, and one capacitor a bit that keeps its decision. Its energy is not counted.
+The array samples with some bits set, which puts the input range around the reference, or all of it below. Comparator,
+sampling switch and charge-redistribution DAC are transistors and capacitors. The logic is behavioural: sources of time
+that say which bit is tried, and one capacitor a bit that keeps its decision. Its energy is not counted.
 """
 
 import dataclasses
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from spicesim.chip import Chip
 from spicesim.chip.blocks import SarAdc
+from spicesim.coding import Polarity
 from spicesim.errors import SpecError
 from spicesim.netlist.charge_dac import charge_dac_blocks, charge_references, step_source
 from spicesim.netlist.comparator import comparator_blocks, comparator_line
@@ -36,7 +38,7 @@ def _pulse(name: str, high: float, start: float, width: float, period: float, ed
     return f"v{name} {name} 0 pulse({' '.join(map(spice_number, (*levels, *numbers)))})"
 
 
-def _logic(chip: Chip, sizes: SarAdc) -> list[str]:
+def _logic(chip: Chip, sizes: SarAdc, polarity: Polarity) -> list[str]:
     """Format the behavioural part: when each bit is tried and decided, and what it is."""
     supply, bits, period = chip.process.supply, sizes.dac.bits, sizes.conversion
     lines = [
@@ -50,15 +52,18 @@ def _logic(chip: Chip, sizes: SarAdc) -> list[str]:
         _pulse("clear", 1.0, 0.0, 0.9 * sizes.sample, period),
         f"bsaid said 0 v=v(outp)/{spice_number(supply)}",
     ]
+    if polarity == "unipolar":  # all bits were set for sampling; the first trial has the most significant one alone
+        lines.append(_pulse("begin", 1.0, sizes.sample, 0.5e-9, period))
     for k in reversed(range(bits)):
         first = sizes.sample + (bits - 1 - k) * sizes.bit
         top = k == bits - 1
         trial = "" if top else f"+v(try_{k})*(1-v(q_{k}))"
+        if polarity == "unipolar" and not top:
+            trial += f"+v(begin)*(0-v(q_{k}))"
         lines += [
             *([] if top else [_pulse(f"try_{k}", 1.0, first, 0.5e-9, period)]),
             _pulse(f"keep_{k}", 1.0, first + 0.93 * sizes.bit, 0.06 * sizes.bit, period),
-            # sampling with the most significant bit set puts the input range around the reference
-            f"bq_{k} 0 q_{k} i={spice_number(_DRIVE)}*(v(clear)*({int(top)}-v(q_{k})){trial}"
+            f"bq_{k} 0 q_{k} i={spice_number(_DRIVE)}*(v(clear)*({sizes.sampled(polarity) >> k & 1}-v(q_{k})){trial}"
             f"+v(keep_{k})*(v(said)-v(q_{k})))",
             f"cq_{k} q_{k} 0 {spice_number(_STATE)}",
             f"rq_{k} q_{k} 0 1e12",  # for the operating point; a second is far longer than a conversion
@@ -67,22 +72,27 @@ def _logic(chip: Chip, sizes: SarAdc) -> list[str]:
     return lines
 
 
-def build_sar_adc(chip: Chip, voltages: npt.ArrayLike, sizes: SarAdc | None = None) -> Netlist:
+def build_sar_adc(
+    chip: Chip, voltages: npt.ArrayLike, sizes: SarAdc | None = None, polarity: Polarity = "bipolar"
+) -> Netlist:
     """Build a testbench that converts voltages one after the other.
 
     Parameters
     ----------
     chip : Chip
-        The chip; the input range is the DAC's span around ``sense_amplifier.v_reference``.
+        The chip; the input range is the DAC's span around ``sense_amplifier.v_reference``, or below it.
     voltages : array_like of shape (conversions,)
         Inputs [V].
     sizes : SarAdc, optional
         Of the ADC.
+    polarity : {"bipolar", "unipolar"}
+        Whether the range lies around the reference or below it: outputs of amplifiers for unipolar inputs.
 
     Returns
     -------
     Netlist
-        Probes ``v(q_K)``: bits as 0 or 1, to be read at the end of each conversion; ``v(top)``; supply currents.
+        Probes ``v(q_K)``: bits as 0 or 1, to be read at the end of each conversion; ``v(top)``; ``v(level)``, what it
+        is compared with; supply currents.
     """
     sizes = sizes or chip.sar_adc
     values = np.asarray(voltages, dtype=float)
@@ -105,7 +115,7 @@ def build_sar_adc(chip: Chip, voltages: npt.ArrayLike, sizes: SarAdc | None = No
         comparator_line(chip, "comparator", "top", "level", "clk", "outp", "outn", sizes.comparator),
         "coutp outp 0 5f",
         "coutn outn 0 5f",
-        *_logic(chip, sizes),
+        *_logic(chip, sizes, polarity),
     ]
     netlist = build_netlist(
         chip,
@@ -117,7 +127,7 @@ def build_sar_adc(chip: Chip, voltages: npt.ArrayLike, sizes: SarAdc | None = No
             charge_references(chip, sizes.dac, falling=True),
             "\n".join(lines),
         ],
-        ["time", "v(top)", "i(vdd)", "i(v0)", "i(v1)", *(f"v(q_{k})" for k in bits)],
+        ["time", "v(top)", "v(level)", "i(vdd)", "i(v0)", "i(v1)", *(f"v(q_{k})" for k in bits)],
         notes=[
             f"One conversion each {format_si(period, 's')}. Comparator, switches and DAC are transistors;",
             "the logic is behavioural (sources b*, v* below 'logic').",

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from spicesim.arrays import Array, Codes, Floats
+from spicesim.behavioural.sar import SarModel
 from spicesim.chip import Chip
 from spicesim.coding import AdcRange, Polarity, dac_voltages
 from spicesim.engine import IdealEngine, PreparedTile, Tile
-from spicesim.errors import ConvergenceError
+from spicesim.errors import ConvergenceError, NetworkError
 from spicesim.mapping import DEFAULT_OPTIONS, MappedTile, Mapper, MappingOptions, decode_outputs, map_weights
 from spicesim.network.gains import Gains, fit_tile_gains
 from spicesim.network.node import AnalogNode
@@ -48,6 +49,10 @@ class Calibration(Protocol):
 
     def linear_swing(self, r_feedback: float) -> float:
         """Return the largest amplifier output in its linear range [V], for a feedback resistance [ohm]."""
+        ...
+
+    def require_converter(self) -> SarModel | None:
+        """Return the column converters; None if they are ideal."""
         ...
 
 
@@ -139,7 +144,15 @@ class AnalogLayer:
         input_digit: int | None = None,
         converter: type[AdcRange] = AdcRange,
     ) -> LayerRanges:
-        """Choose the settings on typical inputs; see :func:`spicesim.network.ranges.fit_ranges`."""
+        """Choose the settings on typical inputs; see :func:`spicesim.network.ranges.fit_ranges`.
+
+        Raises
+        ------
+        CalibrationError
+            If the chip has converters that were not calibrated.
+        NetworkError
+            If it has some, and others are asked for.
+        """
         columns, bits = sum(mapped.g.shape[1] for mapped in self.mapped), self._chip.dac.bits
         engine, kept = IdealEngine(self._chip), vectors[: max(64, FIT_NUMBERS // columns)]
 
@@ -151,11 +164,23 @@ class AnalogLayer:
             ]
             return np.concatenate(parts, axis=1)
 
-        swing = self._calibration.linear_swing
+        real = self._calibration.require_converter()
+        if real is not None and converter is not AdcRange:
+            raise NetworkError(
+                f"the chip has calibrated converters, adc.kind = {self._chip.adc.kind}, where {converter.__name__} was "
+                "asked for; leave that out, or set adc.kind = ideal"
+            )
+
+        def swing(r_feedback: float, polarity: Polarity) -> float:
+            found = self._calibration.linear_swing(r_feedback)
+            return found if real is None else min(found, real.reach(polarity))
+
         ranges = fit_ranges(
             kept, limits, self._chip, swing, multiply, scaling=scaling, adc_fit=adc_fit, input_digit=input_digit
         )
         adc = ranges.adc
+        if real is not None:
+            return replace(ranges, adc=real.range(ranges.polarity))
         return replace(ranges, adc=converter(low=adc.low, high=adc.high, bits=adc.bits))
 
     def fit_gains(self, vectors: Floats, ranges: LayerRanges, prepared: Sequence[PreparedTile]) -> tuple[Gains, ...]:

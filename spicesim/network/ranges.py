@@ -80,7 +80,7 @@ def fit_ranges(
     vectors: Floats,
     limits: tuple[float, float],
     chip: Chip,
-    linear_swing: Callable[[float], float],
+    linear_swing: Callable[[float, Polarity], float],
     multiply: Callable[[Codes, Polarity, Pulses], Floats],
     *,
     scaling: InputScale,
@@ -98,7 +98,8 @@ def fit_ranges(
     chip : Chip
         The chip.
     linear_swing : callable
-        Largest output of an amplifier in its linear range [V], of its feedback resistance [ohm].
+        Largest output that amplifier and converter bear [V], of the feedback resistance [ohm] and the coding of the
+        inputs.
     multiply : callable
         Currents of all columns [A], of the DAC codes of vectors, their polarity and how they are driven.
     scaling : {"static", "vector"}
@@ -130,7 +131,7 @@ def fit_ranges(
     else:
         ampere = float(np.percentile(amperes, chip.adc.percentile))
     for r_feedback in sorted(chip.sense_amplifier.r_feedback, reverse=True):
-        swing = linear_swing(r_feedback)
+        swing = linear_swing(r_feedback, polarity)
         if ampere * r_feedback <= swing:
             break
     excess = max(ampere * r_feedback / swing, 1.0)

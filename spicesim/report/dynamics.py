@@ -4,6 +4,7 @@ import numpy as np
 
 from spicesim.behavioural.energy import EnergyModel
 from spicesim.behavioural.noise import NoiseModel
+from spicesim.behavioural.sar import SarModel
 from spicesim.behavioural.settling import SettlingCheck, SettlingModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.plots.dynamics import (
@@ -22,6 +23,8 @@ __all__ = ["dynamics_sections"]
 def dynamics_sections(calibration: Calibration) -> tuple[Section, ...]:
     """Tell how the blocks settle, how noisy they are and what they draw; nothing of what was not calibrated."""
     sections = []
+    if calibration.converter is not None:
+        sections.append(_converter_section(calibration.converter))
     if calibration.settling is not None:
         sections.append(_settling_section(calibration.settling))
     if calibration.noise is not None:
@@ -89,6 +92,32 @@ def _step_illustration(check: SettlingCheck) -> Illustration:
         "that move the farthest; the broken line is the settling time.",
         figure=plot_settling(check),
     )
+
+
+def _converter_section(converter: SarModel) -> Section:
+    rows = tuple(
+        (polarity, str(check.conversions), percent(check.identical), f"{check.worst} LSB",
+         quantity(converter.searches[polarity].low, "V", 4), quantity(converter.searches[polarity].high, "V", 4))
+        for polarity, check in converter.checks.items()
+    )  # fmt: skip
+    return Section(
+        anchor="converter",
+        title="Converter",
+        text=f"Successive approximation of {converter.bits} bits over {quantity(converter.span, 'V')}, calibrated on "
+        "conversions of known voltages. Comparator, sampling switch and capacitors are transistors and capacitors of "
+        "the netlist; the logic is behavioural, and a source without impedance drives the sampling switch.",
+        blocks=(
+            Table(
+                caption="Conversions at transistor level that took no part in the fit, and the voltages that the first "
+                "and the last code stand for, by a straight line.",
+                columns=(Column(title="range", text=True), Column(title="held out"),
+                         Column(title="same code", unit="%"), Column(title="worst"), Column(title="first code"),
+                         Column(title="last code")),
+                rows=rows,
+                wide=False,
+            ),
+        ),
+    )  # fmt: skip
 
 
 def _noise_section(calibration: Calibration, noise: NoiseModel) -> Section:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from spicesim.arrays import Integers
-from spicesim.audit import SEEN, UNSEEN, Audit
+from spicesim.audit import SEEN, Audit
 from spicesim.bound import CONFIDENCE
 from spicesim.experiment.findings import Findings, IrDropMap, TileUse
 from spicesim.network.result import LayerStats
@@ -242,7 +242,7 @@ def _audit_section(audit: Audit, engine: str, product_seconds: float | None) -> 
         anchor="audit",
         title="Audit in ngspice",
         text=f"A random sample of the products that the network asked of its tiles, done again at transistor level "
-        f"and compared with the engine {engine}. An audit sees {SEEN}. It does not see {UNSEEN}.",
+        f"and compared with the engine {engine}. An audit sees {SEEN}. It does not see {audit.unseen}.",
         blocks=(table, parity, distribution),
     )
 

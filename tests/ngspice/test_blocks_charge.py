@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from spicesim.calibration.sar import read_codes
 from spicesim.characterise import Conditions, run_bench
 from spicesim.characterise.charge_dac import charge_dac_bench
-from spicesim.characterise.sar_adc import effective_bits, find_transitions, read_codes, sar_adc_bench
+from spicesim.characterise.sar_adc import effective_bits, find_transitions, sar_adc_bench
 from spicesim.chip import preset
 from spicesim.chip.blocks import ChargeDac, SarAdc
 from spicesim.errors import SpecError

@@ -1,6 +1,5 @@
 """What a calibration claims of whole tiles holds on tiles that nobody chose, or it is refused."""
 
-
 import numpy as np
 import pytest
 

@@ -30,6 +30,9 @@ class FakeCalibration:
     def linear_swing(self, r_feedback):
         return 1.2
 
+    def require_converter(self):
+        return None
+
 
 def build(op, sizes, *, direction, biased, states, wanted, length, layout, attributes, seed=0):
     """Return a network of one recurrent node, the batch first in all that goes in and out, and inputs for it."""

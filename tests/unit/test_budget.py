@@ -15,7 +15,7 @@ from spicesim.devices.presets import DEVICES
 from spicesim.engine import ExactEngine, Tile
 from spicesim.errors import CalibrationError, SpecError
 from spicesim.experiment.ablation import CIRCUIT, SOURCES, ablate_calibration, ablate_device, device_sources
-from spicesim.experiment.budget import run_budget
+from spicesim.experiment.budget import Budget, Variant, run_budget
 from spicesim.experiment.chip import ChipMaker, find_device
 from spicesim.experiment.plan import MappingPlan, RunPlan
 from spicesim.experiment.run import run
@@ -213,6 +213,18 @@ def test_first_row_is_the_run_that_is_explained(random_calibration, plan):
     errors = np.stack([one.result.logits.astype(float) - found.first.digital for one in found.experiments])
     np.testing.assert_array_equal(budget.whole.errors, errors)
     assert ("wires" in budget.sources) == plan.wires
+
+
+def test_inputs_without_any_output_do_not_end_the_bootstrap():
+    digital = np.array([[0.0], [0.0], [0.0], [1.0]])
+    variant = Variant(sources=(), errors=np.full((1, 4, 1), 0.1), snr_db=(20.0,), cosine=1.0, accuracy=None)
+    budget = Budget(
+        layers=("a",), sources=("wires",), digital=digital, none=variant, whole=variant, alone={"wires": variant},
+        without={"wires": variant}, chips=1, seed=0,
+    )  # fmt: skip
+    total = budget.estimates()["total"]
+    assert total.value == pytest.approx(0.04)
+    assert total.low <= total.value <= total.high < np.inf
 
 
 def test_more_wire_costs_more(generic_calibration):

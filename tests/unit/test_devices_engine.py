@@ -35,6 +35,9 @@ class FakeCalibration:
     def linear_swing(self, r_feedback):
         return 1.2
 
+    def require_converter(self):
+        return None
+
 
 def engine(name, **options):
     return DeviceEngine(IdealEngine(CHIP), CHIP, device_preset(name), LIMITS, **options)

@@ -44,6 +44,9 @@ class FakeCalibration:
     def linear_swing(self, r_feedback):
         return 1.2
 
+    def require_converter(self):
+        return None
+
 
 def test_a_reference_column_holds_the_middle_and_is_subtracted():
     options = MappingOptions(signs="reference")
@@ -137,6 +140,9 @@ def test_pulses_are_weakened_where_amplifiers_would_be_overdriven():
     class Weak(FakeCalibration):
         def linear_swing(self, r_feedback):
             return 1e-3
+
+        def require_converter(self):
+            return None
 
     network = compile_network(digits_network("mlp"), Weak(FINE), x_calibration=DIGITS.x_calibration, input_digit=1)
     ranges = network.ranges[0]

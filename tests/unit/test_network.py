@@ -23,6 +23,9 @@ class FakeCalibration:
     def linear_swing(self, r_feedback):
         return self.swing
 
+    def require_converter(self):
+        return None
+
 
 def make_chip(bits=8, size=32, percentile=99.99):
     return preset("gf180-1t1r").changed(

@@ -24,6 +24,9 @@ class FakeCalibration:
     def linear_swing(self, r_feedback):
         return 1.2
 
+    def require_converter(self):
+        return None
+
 
 def make(text, **constants):
     """Make a model from ONNX's text form and arrays."""

@@ -22,6 +22,9 @@ class FakeCalibration:
     def linear_swing(self, r_feedback):
         return 1.2
 
+    def require_converter(self):
+        return None
+
 
 def make_chip(dac=8, adc=8, percentile=99.99):
     return preset("gf180-1t1r").changed(

@@ -28,6 +28,9 @@ class FakeCalibration:
     def linear_swing(self, r_feedback):
         return 1.2
 
+    def require_converter(self):
+        return None
+
 
 def make(op, options="", inputs="x_t, w, r, b", head="float[n,s,3] x", **constants):
     """Make a recurrent node between transposes, and a product of its outputs."""

@@ -1,0 +1,244 @@
+"""Calibrate the successive-approximation ADC: conversions of known voltages, the top plate before every strobe.
+
+The curve of the input and the weights follow by least squares from what the top plate says, the threshold from what the
+comparator said. Inputs come in random order, so that the memory of the one before is not hidden; then some that end
+close to the threshold.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.optimize import linprog
+
+from spicesim.arrays import Codes, Floats
+from spicesim.behavioural.sar import SarCheck, SarModel, SarRange, SarSearch
+from spicesim.calibration.calibration import Calibration
+from spicesim.calibration.campaign import Campaign
+from spicesim.chip import Chip
+from spicesim.chip.blocks import SarAdc
+from spicesim.coding import POLARITIES, Polarity
+from spicesim.errors import CalibrationError, ValidityError
+from spicesim.netlist.netlist import Netlist
+from spicesim.netlist.sar_adc import build_sar_adc
+from spicesim.ngspice.outcome import Results
+
+__all__ = ["calibrate_converter", "conversions", "read_codes", "read_outputs"]
+
+ORDER = 5
+"""Of the curve; with 3 the worst residual of GF180 is half as large again."""
+SPREAD, AIMED, ROUNDS = 32, 16, 3
+"""Inputs spread over the range, and aimed at the threshold in each round."""
+HELD_OUT = 64
+"""Inputs that take no part in the fit."""
+AT_A_TIME = 8
+"""Conversions in one transient."""
+AIM = 0.2e-3
+"""How far around the threshold the first round aims; the others half as far each [V]."""
+NEAR, MARGIN = 3e-3, 0.03e-3
+"""Decisions that tell of the threshold lie so near to it, and are wanted on their side by so much [V]."""
+BEFORE_STROBE = 0.05e-9
+"""When the top plate is read [s]."""
+PRECISE = ".options klu reltol=1e-5 vntol=1e-7 abstol=1e-12"
+"""Codes are the same only at the same tolerance; with those of data sheets some per cent of them are others."""
+LEAST_IDENTICAL = 0.9
+"""A converter whose held-out codes are the model's less often is refused."""
+
+
+def read_codes(results: Results, sizes: SarAdc) -> Codes:
+    """Return the code of every conversion of a testbench by :func:`spicesim.netlist.sar_adc.build_sar_adc`.
+
+    Raises
+    ------
+    ValidityError
+        If a bit is neither 0 nor 1: the comparator had not decided.
+    """
+    time = _real(results, "time")
+    ends = (np.arange(round(time[-1] / sizes.conversion)) + 1) * sizes.conversion - 0.2e-9
+    bits = np.array([np.interp(ends, time, _real(results, f"v(q_{k})")) for k in range(sizes.dac.bits)])
+    if np.abs(bits - np.rint(bits)).max() > 0.1:
+        raise ValidityError("a comparator did not decide within its time; give each bit of the ADC more")
+    return np.asarray((np.rint(bits).astype(np.int64) << np.arange(sizes.dac.bits)[:, None]).sum(axis=0))
+
+
+def conversions(chip: Chip, polarity: Polarity, volts: Floats) -> list[Netlist]:
+    """Build the conversions of outputs below the reference, one after the other.
+
+    Parameters
+    ----------
+    chip : Chip
+        With converters.
+    polarity : {"unipolar", "bipolar"}
+        Coding of the tile's inputs.
+    volts : ndarray of shape (outputs,)
+        Outputs below the reference [V].
+    """
+    inputs = np.clip(chip.sense_amplifier.v_reference - volts, 0.0, chip.process.supply)
+    parts = range(0, len(inputs), AT_A_TIME)
+    assert chip.converter is not None
+    return [_testbench(chip, inputs[k : k + AT_A_TIME], chip.converter, polarity) for k in parts]
+
+
+def _testbench(chip: Chip, inputs: Floats, sizes: SarAdc, polarity: Polarity) -> Netlist:
+    return replace(build_sar_adc(chip, inputs, sizes, polarity), options=PRECISE)
+
+
+def read_outputs(results: Sequence[Results], sizes: SarAdc) -> Codes:
+    """Return the codes of :func:`conversions`, rising with outputs below the reference."""
+    codes = np.concatenate([read_codes(one, sizes) for one in results])
+    return np.asarray(2**sizes.dac.bits - 1 - codes)
+
+
+def calibrate_converter(calibration: Calibration, campaign: Campaign) -> SarModel | None:
+    """Find the converters of a chip; None if they are ideal.
+
+    Raises
+    ------
+    CalibrationError
+        If conversions that took no part in the fit are other than the model says too often.
+    """
+    chip = calibration.chip
+    sizes = chip.converter
+    if sizes is None:
+        return None
+    found = {polarity: _Fit(chip, sizes, polarity, campaign).run() for polarity in POLARITIES}
+    return SarModel(
+        bits=sizes.dac.bits, span=sizes.dac.span, searches={name: fit[0] for name, fit in found.items()},
+        checks={name: fit[1] for name, fit in found.items()},
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """Conversions, the first of each transient left out, whose array had no input before."""
+
+    inputs: Floats
+    """From the middle of the range, in halves of the span, (conversions,)."""
+    codes: Codes
+    """As the comparator said, rising with the input."""
+    tops: Floats
+    """Top plate above its level before each strobe, by bit, (conversions, bits) [V]."""
+
+    def __add__(self, other: "_Seen") -> "_Seen":
+        return _Seen(
+            inputs=np.concatenate([self.inputs, other.inputs]), codes=np.concatenate([self.codes, other.codes]),
+            tops=np.concatenate([self.tops, other.tops]),
+        )  # fmt: skip
+
+
+class _Fit:
+    """The fit of one range of inputs."""
+
+    def __init__(self, chip: Chip, sizes: SarAdc, polarity: Polarity, campaign: Campaign) -> None:
+        self._chip, self._sizes, self._polarity, self._campaign = chip, sizes, polarity, campaign
+        self._rng = np.random.default_rng([campaign.seed, 29, POLARITIES.index(polarity)])
+        self._bits, self._half = sizes.dac.bits, sizes.dac.span / 2
+        self._middle = -self._half if polarity == "unipolar" else 0.0
+
+    def run(self) -> tuple[SarSearch, SarCheck]:
+        seen = self._convert(self._spread(SPREAD))
+        for k in range(ROUNDS):
+            search = self._solve(seen)
+            seen = seen + self._convert(self._aim(search, AIM / 2**k))
+        search = self._solve(seen)
+        held = self._convert(self._rng.uniform(-1, 1, HELD_OUT))
+        wrong = self._range(search).codes(-self._volts(held.inputs)) - (2**self._bits - 1 - held.codes)
+        check = SarCheck(
+            conversions=len(wrong), identical=float(np.mean(wrong == 0)), worst=int(np.abs(wrong).max()),
+        )  # fmt: skip
+        if check.identical < LEAST_IDENTICAL:
+            raise CalibrationError(
+                f"the {self._polarity} converter's codes are what the model says for {100 * check.identical:.0f} % of "
+                f"{check.conversions} inputs only, wanted {100 * LEAST_IDENTICAL:.0f} %: its array does not settle, or "
+                "remembers the input before; give sar_adc.sample and sar_adc.bit more time, such as 40 ns and 16 ns"
+            )
+        return search, check
+
+    def _volts(self, inputs: Floats) -> Floats:
+        """Return inputs above the reference [V]."""
+        return np.asarray(self._middle + self._half * inputs)
+
+    def _range(self, search: SarSearch) -> SarRange:
+        return SarRange(low=search.low, high=search.high, bits=self._bits, search=search, span=2 * self._half)
+
+    def _spread(self, count: int) -> Floats:
+        inputs = (2 * np.arange(count) + 2 * self._rng.random(count)) / count - 1
+        return self._rng.permutation(inputs)
+
+    def _aim(self, search: SarSearch, distance: float) -> Floats:
+        """Return inputs that end near the threshold, spread over the range, in random order."""
+        fine = np.linspace(-0.98, 0.98, 64 * 2**self._bits)
+        steps = fine[1:][np.diff(self._range(search).codes(-self._volts(fine))) != 0]
+        if not len(steps):
+            raise CalibrationError("the converter gives one code for all inputs; check sar_adc and its times")
+        chosen = steps[((np.arange(AIMED) + self._rng.random(AIMED)) / AIMED * len(steps)).astype(int)]
+        return self._rng.permutation(chosen + self._rng.uniform(-1, 1, AIMED) * distance / self._half)
+
+    def _convert(self, inputs: Floats) -> _Seen:
+        # one more at the beginning of each transient, which gives the first a predecessor
+        parts = [
+            np.concatenate([[self._rng.uniform(-1, 1)], inputs[k : k + AT_A_TIME]])
+            for k in range(0, len(inputs), AT_A_TIME)
+        ]
+        reference, supply = self._chip.sense_amplifier.v_reference, self._chip.process.supply
+        sizes = self._sizes
+        netlists = [
+            _testbench(self._chip, np.clip(reference + self._volts(part), 0, supply), sizes, self._polarity)
+            for part in parts
+        ]
+        found = self._campaign.run(netlists, "calibrate converter")
+        return _Seen(
+            inputs=inputs,
+            codes=np.concatenate([read_codes(results, sizes)[1:] for results in found]),
+            tops=np.concatenate([self._tops(results)[1:] for results in found]),
+        )
+
+    def _tops(self, results: Results) -> Floats:
+        time, sizes = _real(results, "time"), self._sizes
+        starts = np.arange(round(time[-1] / sizes.conversion))[:, None] * sizes.conversion
+        strobes = sizes.sample + (self._bits - 1 - np.arange(self._bits) + 2 / 3) * sizes.bit - BEFORE_STROBE
+        return np.asarray(np.interp(starts + strobes, time, _real(results, "v(top)") - _real(results, "v(level)")))
+
+    def _solve(self, seen: _Seen) -> SarSearch:
+        """Fit the top plate by least squares, then the threshold."""
+        bits, order = self._bits, np.arange(ORDER + 1)
+        sampled, each = self._sizes.sampled(self._polarity), np.arange(bits)
+        decided = seen.codes[:, None] >> each & 1
+        # what is set in the trial of a bit: the bits above as decided, and the bit
+        trial = (seen.codes[:, None] >> (each + 1) << (each + 1)) | 1 << each
+        moved = (trial[..., None] >> each & 1) - (sampled >> each & 1)
+        shape = seen.tops.shape
+        powers = np.broadcast_to((seen.inputs[:, None] ** order)[:, None, :], (*shape, len(order)))
+        own = np.broadcast_to(np.eye(bits)[:, :-1], (*shape, bits - 1))
+        above = np.concatenate([1 - decided[:, 1:], np.zeros_like(decided[:, :1])], axis=1)
+        columns = np.concatenate([powers, -moved, own, own * above[..., None]], axis=-1)
+        solution = np.linalg.lstsq(columns.reshape(-1, columns.shape[-1]), seen.tops.ravel(), rcond=None)[0]
+        curve, weights, trials, rejected = np.split(solution, np.cumsum([len(order), bits, bits - 1]))
+        curve[:2] -= self._threshold(columns @ solution, decided, seen.inputs)
+        kept = (seen.codes > 0) & (seen.codes < 2**bits - 1)
+        slope, start = np.polyfit(2**bits - 1 - seen.codes[kept], -self._volts(seen.inputs[kept]), 1)
+        return SarSearch(
+            sampled=sampled, middle=self._middle, curve=curve, weights=weights, trials=np.append(trials, 0.0),
+            rejected=np.append(rejected, 0.0), low=float(start), high=float(start + slope * (2**bits - 1)),
+        )  # fmt: skip
+
+    @staticmethod
+    def _threshold(tops: Floats, decided: Codes, inputs: Floats) -> Floats:
+        """Return offset and slope over the input of the threshold [V]: the fewest volts on the wrong side."""
+        middle = 0.5 * (np.max(tops[decided == 0]) + np.min(tops[decided == 1]))
+        near = np.abs(tops - middle) < NEAR
+        side, top = 2.0 * decided[near] - 1, tops[near]
+        x = np.broadcast_to(inputs[:, None], tops.shape)[near]
+        count, unit = len(top), 1e-3  # millivolts, for the solver's tolerances
+        rows = np.hstack([side[:, None] * np.stack([np.ones(count), x], axis=1), -np.eye(count)])
+        found = linprog(
+            np.concatenate([[0.0, 0.0], np.ones(count)]), A_ub=rows, b_ub=(side * (top - middle) - MARGIN) / unit,
+            bounds=[(None, None)] * 2 + [(0, None)] * count,
+        )  # fmt: skip
+        if found.x is None:
+            raise CalibrationError("no threshold of the converter's comparator found; check sar_adc and its times")
+        return np.asarray(found.x[:2] * unit + [middle, 0.0])
+
+
+def _real(results: Results, probe: str) -> Floats:
+    return np.asarray(results[0].vectors[probe].real, dtype=float)

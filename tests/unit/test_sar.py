@@ -1,0 +1,117 @@
+"""The search of a successive-approximation ADC, trial by trial and as steps."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spicesim.behavioural.sar import SarModel, SarRange, SarSearch
+from spicesim.chip import preset
+from spicesim.coding import AdcRange
+from spicesim.errors import SpecError
+
+BITS, SPAN = 5, 1.6
+
+
+def search(polarity="bipolar", weights=None, trials=0.0, rejected=0.0, curve=(0.0, SPAN / 2)):
+    """An array whose top plate follows the input; without errors by default."""
+    own = SPAN * 2.0 ** (np.arange(BITS) - BITS) if weights is None else np.asarray(weights)
+    middle, sampled = (0.0, 2 ** (BITS - 1)) if polarity == "bipolar" else (-SPAN / 2, 2**BITS - 1)
+    start = 0.0 if polarity == "bipolar" else -SPAN / 2
+    settling = np.full(BITS, trials), np.full(BITS, rejected)
+    return SarSearch(
+        sampled=sampled, middle=middle, curve=(curve[0] + start, *curve[1:]), weights=own, trials=settling[0],
+        rejected=settling[1], low=middle - SPAN / 2, high=middle + SPAN / 2,
+    )  # fmt: skip
+
+
+def trial_by_trial(found, volts):
+    """Search as the circuit does, one voltage at a time."""
+    codes = []
+    for u in volts:
+        place = np.clip((-u - found.middle) / (SPAN / 2), -1.1, 1.1)
+        top = sum(c * place**k for k, c in enumerate(found.curve))
+        top += sum(w for k, w in enumerate(found.weights) if found.sampled >> k & 1)
+        code, kept = 0, True
+        for k in reversed(range(BITS)):
+            left = top - found.weights[k] + found.trials[k] + (0.0 if kept else found.rejected[k])
+            kept = left > 0
+            if kept:
+                top -= found.weights[k]
+                code |= 1 << k
+        codes.append(2**BITS - 1 - code)
+    return codes
+
+
+def converter(found):
+    return SarRange(low=found.low, high=found.high, bits=BITS, search=found, span=SPAN)
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["bipolar", "unipolar"]))
+def test_steps_are_the_search_whatever_the_capacitors(seed, polarity):
+    rng = np.random.default_rng(seed)
+    lsb = SPAN / 2**BITS
+    weights = SPAN * 2.0 ** (np.arange(BITS) - BITS) * (1 + rng.normal(0, 0.3, BITS))
+    found = search(
+        polarity, weights, rng.normal(0, lsb), rng.normal(0, lsb),
+        (rng.normal(0, lsb), SPAN / 2, *rng.normal(0, 0.1 * lsb, 4)),
+    )  # fmt: skip
+    volts = rng.uniform(-1.2, 1.2, 60)
+    assert converter(found).codes(volts).tolist() == trial_by_trial(found, volts)
+
+
+def test_without_errors_it_is_a_uniform_quantiser():
+    found, lsb = search(), SPAN / 2**BITS
+    uniform = AdcRange(low=-SPAN / 2 + lsb / 2, high=SPAN / 2 - lsb / 2, bits=BITS)
+    volts = np.random.default_rng(0).uniform(-1, 1, (20, 50))
+    np.testing.assert_array_equal(converter(found).codes(volts), uniform.codes(volts))
+
+
+def test_a_code_that_no_input_has_is_never_given():
+    weights = SPAN * 2.0 ** (np.arange(BITS) - BITS)
+    weights[-1] *= 0.9  # codes just below the middle are missing
+    codes = converter(search(weights=weights)).codes(np.linspace(-1, 1, 20001))
+    assert len(np.unique(codes)) < 2**BITS
+    assert (np.diff(codes) >= 0).all()
+
+
+def test_a_finer_ideal_quantiser_has_its_range():
+    own = converter(search())
+    assert own.ideal(16) == AdcRange(low=own.low, high=own.high, bits=16)
+
+
+def test_a_model_of_other_bits_is_none():
+    with pytest.raises(ValueError, match="must have 6 bits"):
+        SarModel(bits=6, span=SPAN, searches={"bipolar": search()}, checks={})
+
+
+def test_outputs_reach_the_span_of_their_side():
+    model = SarModel(bits=BITS, span=SPAN, searches={"bipolar": search(), "unipolar": search("unipolar")}, checks={})
+    assert (model.reach("bipolar"), model.reach("unipolar")) == (SPAN / 2, SPAN)
+    assert isinstance(model.range("unipolar"), SarRange)
+    assert dataclasses.replace(model.range("bipolar"), low=-1.0).low == -1.0
+
+
+def test_a_chip_has_ideal_converters_by_default_and_its_hash_does_not_know_of_them():
+    chip = preset("generic-1t1r")
+    assert chip.converter is None
+    assert chip.changed(adc={"kind": "ideal"}).hash == chip.hash
+    real = chip.changed(adc={"kind": "sar"})
+    assert real.hash != chip.hash
+    assert real.converter.dac.bits == real.adc.bits
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"adc": {"kind": "sar", "bits": 12}}, "up to 10 bits"),
+        ({"adc": {"kind": "sar"}, "sar_adc": {"dac": {"span": 3.4}}}, "must lie within the supply"),
+        ({"adc": {"kind": "sar", "bits": 7}, "sar_adc": {"dac": {"errors": (0.01,) * 6}}}, "one for each of adc.bits"),
+        ({"adc": {"kind": "flash"}}, "adc.kind"),
+    ],
+)
+def test_a_converter_that_cannot_be_is_refused(changes, said):
+    with pytest.raises(SpecError, match=said):
+        preset("generic-1t1r").changed(**changes)
