@@ -175,7 +175,7 @@ class Adc(Section):
     """The column converter, which quantises the amplifier's output."""
 
     kind: Literal["ideal", "sar"] = "ideal"
-    """ideal: a uniform quantiser over what a layer needs; sar: that of [sar_adc], calibrated, over its DAC's span."""
+    """ideal: a uniform quantiser over what a layer needs; sar: [sar_adc] with the bits below, over its DAC's span."""
     bits: Annotated[int, Field(ge=2, le=16)] = 8
     """Resolution [bit]."""
     percentile: Annotated[Quantity, Field(gt=50, le=100)] = 99.99
