@@ -62,9 +62,8 @@ class SarSearch(Model):
         """Where the code changes, rising, as values of the curve [V], and the codes between."""
         bits = len(self.weights)
         start = float(self.weights @ (self.sampled >> np.arange(bits) & 1))
-        pieces = [
-            (-np.inf, np.inf, 0, 0.0, True)
-        ]  # of the curve, and the code, its weights and the last decision there
+        # of the curve, and the code, its weights and the last decision there
+        pieces = [(-np.inf, np.inf, 0, 0.0, True)]
         for k in reversed(range(bits)):
             weight, late = float(self.weights[k]), float(self.trials[k])
             parts = []

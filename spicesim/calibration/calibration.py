@@ -157,6 +157,8 @@ class Calibration(Model):
         if self.converter is not None and (sizes := self.chip.converter) is not None:
             if (self.converter.bits, self.converter.span) != (sizes.dac.bits, sizes.dac.span):
                 raise ValueError("converter must have the chip's bits and span")
+            if set(self.converter.searches) != set(POLARITIES):
+                raise ValueError(f"converter must have searches for {' and '.join(POLARITIES)}")
         elif self.converter is not None:
             raise ValueError("converter must be left out of a chip whose adc.kind is ideal")
         if self.climate is not None:

@@ -10,7 +10,7 @@ from spicesim.behavioural.energy import AdcEnergy, AmplifierEnergy, DacEnergy, E
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.chip import Chip
-from spicesim.chip.blocks import SarAdc
+from spicesim.chip.blocks import MOST_SAR_BITS, SarAdc
 from spicesim.coding import POLARITIES, Polarity
 from spicesim.netlist.dac import build_dac
 from spicesim.netlist.netlist import Netlist
@@ -22,8 +22,6 @@ from spicesim.ngspice.outcome import Results
 
 __all__ = ["calibrate_energy", "step_sources", "supply_power", "tile_sources"]
 
-MOST_ADC_BITS = 10
-"""Finest converter there is a netlist of."""
 _LOADS, _KNOTS = 129, 3
 _CONVERSIONS = 3
 
@@ -148,7 +146,7 @@ def _adc_sizes(calibration: Calibration) -> SarAdc | None:
     if (own := calibration.chip.converter) is not None:
         return own
     bits = calibration.chip.adc.bits
-    if bits > MOST_ADC_BITS:
+    if bits > MOST_SAR_BITS:
         return None
     widest = max(model.full_scale for model in calibration.senseamps)
     sizes = calibration.chip.sar_adc

@@ -11,6 +11,7 @@ from spicesim.coding import Polarity
 from spicesim.units import format_si
 
 __all__ = [
+    "MOST_SAR_BITS",
     "BlockSizes",
     "ChargeDac",
     "Comparator",
@@ -40,7 +41,9 @@ class BlockSizes(Section):
 
 Width = Annotated[Quantity, _at_least(0.3e-6, "m")]
 Length = Annotated[Quantity, _at_least(0.28e-6, "m")]
-Bits = Annotated[int, Field(ge=2, le=10)]
+MOST_SAR_BITS = 10
+"""Finest converter there is a netlist of."""
+Bits = Annotated[int, Field(ge=2, le=MOST_SAR_BITS)]
 Duration = Annotated[Quantity, _at_least(2e-9, "s")]
 
 

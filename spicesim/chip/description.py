@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from spicesim.chip.blocks import (
+    MOST_SAR_BITS,
     BlockSizes,
     ChargeDac,
     Comparator,
@@ -56,10 +57,6 @@ __all__ = [
     "load_chip",
     "save_chip",
 ]
-
-
-MOST_SAR_BITS = 10
-"""Finest converter there is a netlist of."""
 
 
 def _wire(of: Callable[[WireGeometry], float]) -> BeforeValidator:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from spicesim.chip import Chip
+from spicesim.chip.blocks import MOST_SAR_BITS
 from spicesim.errors import SpecError
 from spicesim.netlist.dac import dac_blocks, dac_line
 from spicesim.netlist.expression import evaluate_expression
@@ -13,9 +14,6 @@ from spicesim.netlist.sense_amplifier import amplifier_blocks, amplifier_line
 from spicesim.netlist.statements import Component, SubcircuitEnd, SubcircuitStart, parse_statements
 
 __all__ = ["Areas", "Layout", "block_areas", "find_area"]
-
-MOST_ADC_BITS = 10
-"""Finest converter there is a netlist of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +157,7 @@ def block_areas(chip: Chip, layout: Layout | None = None) -> Areas:
     amplifier = amplifier_line(chip, "tia", "in", "out", max(chip.sense_amplifier.r_feedback))
     tia = "\n".join([*amplifier_blocks(chip), amplifier])
     adc = None
-    if chip.adc.bits <= MOST_ADC_BITS:
+    if chip.adc.bits <= MOST_SAR_BITS:
         sizes = chip.sar_adc
         sizes = chip.converter or sizes.model_copy(
             update={"dac": sizes.dac.model_copy(update={"bits": chip.adc.bits, "errors": ()})}

@@ -91,6 +91,13 @@ def test_a_chip_whose_converters_were_not_calibrated_runs_no_network(calibration
         bare.require_converter()
 
 
+def test_a_converter_for_one_coding_of_inputs_only_is_refused(calibration):
+    document = calibration.model_dump(mode="json")
+    del document["converter"]["searches"]["unipolar"]
+    with pytest.raises(ValueError, match="searches for unipolar and bipolar"):
+        type(calibration).model_validate(document)
+
+
 def test_the_file_keeps_the_converter(calibration, tmp_path):
     calibration.save(tmp_path / "cal.json")
     loaded = type(calibration).model_validate_json(calibration.model_dump_json())
