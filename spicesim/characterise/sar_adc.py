@@ -88,7 +88,7 @@ def sar_adc_bench(chip: Chip, sizes: SarAdc | None = None, rounds: int = 6) -> B
     rounds : int
         Halvings of the search for each code's begin; 6 find it to 1/32 LSB.
     """
-    sizes = sizes or chip.sar_adc
+    sizes = sizes or chip.converter or chip.sar_adc
     if rounds < 1:
         raise SpecError(f"a search needs one halving at least, got {rounds}")
     reference = chip.sense_amplifier.v_reference

@@ -94,7 +94,7 @@ def build_sar_adc(
         Probes ``v(q_K)``: bits as 0 or 1, to be read at the end of each conversion; ``v(top)``; ``v(level)``, what it
         is compared with; supply currents.
     """
-    sizes = sizes or chip.sar_adc
+    sizes = sizes or chip.converter or chip.sar_adc
     values = np.asarray(voltages, dtype=float)
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
         raise SpecError(f"inputs of an ADC must be finite numbers, got shape {values.shape}")
