@@ -2,8 +2,8 @@
  *
  * Were the voltages at the tops of the bit lines known, one could march: at row i the bit-line nodes are known, the
  * word line is a ladder (two recursions along it), its currents add to those of the bit lines, and Ohm's law gives the
- * bit-line nodes of row i + 1. What comes out at the feet must fit the terminations: one equation a column, linear if
- * the cells are. With the slopes D of the cells the same for all vectors, all matrices are shared and found once.
+ * bit-line nodes of row i + 1. What comes out at the feet must fit the terminations, and be no current where a foot is
+ * open: one equation a column, linear if the cells are. With the slopes D of the cells the same for all vectors, all matrices are shared and found once.
  *
  * So one Newton step is one pass over the cells, and one field, the word-line nodes, is all that is kept. Currents and
  * wires fit each other exactly after each step; what remains wrong is (dI/dV - D) times the step, so the error is
@@ -160,7 +160,7 @@ static void march_solve(const march_model *m, const march_arrays *b, int64_t gro
     const int rows = m->rows, columns = m->columns;
     const int64_t first = group * LANES, cells = (int64_t)rows * columns;
     const int filled = b->count - first < LANES ? (int)(b->count - first) : LANES;
-    const REAL *r_sense = m->r_sense, *top_i = m->top_i, *profile = m->profile;
+    const REAL *r_sense = m->r_sense, *foot = m->foot, *top_i = m->top_i, *profile = m->profile;
     const lanes zero = {0};
     march_load(m, &w, b->count, first, b->v, b->driver_index);
     lanes greatest = zero;
@@ -176,7 +176,7 @@ static void march_solve(const march_model *m, const march_arrays *b, int64_t gro
     for (int step = 1; step <= m->step_limit && lanes_any(active); step++) {
         march_extent e = march_step(m, &w, active);
         for (int j = 0; j < columns; j++)
-            w.error[j] = w.u[j] - r_sense[j] * w.carried[j];
+            w.error[j] = foot[j] * w.u[j] - r_sense[j] * w.carried[j];
         lanes unfit = zero; /* voltages that the terminations miss */
         if (m->sense_values)
             unfit = march_fit_senses(m, &w, greatest * (REAL)(0.05 * m->tolerance / m->largest));
@@ -215,7 +215,7 @@ static void march_solve(const march_model *m, const march_arrays *b, int64_t gro
                 continue;
             const int64_t item = first + l;
             for (int j = 0; j < columns; j++) {
-                b->currents[item * columns + j] = (double)(w.carried[j][l] + w.error[j][l]);
+                b->currents[item * columns + j] = (double)((foot[j] ? w.carried[j][l] : w.u[j][l]) + w.error[j][l]);
                 b->top_currents[item * columns + j] = (double)(top_i[j] * w.top[j][l]);
             }
             for (int i = 0; i < rows; i++)

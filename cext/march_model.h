@@ -14,9 +14,10 @@ typedef struct {
     const void *head;                /* (rows,) chord admittance from the first node of a row [S] */
     const void *tail;                /* (rows,) conductance from the last node to the source, or NULL [S] */
     const void *top_u, *top_i;       /* (columns,) voltage at the top and current from there, a unit of the unknown */
-    const void *r_sense;             /* (columns,) [ohm] */
+    const void *r_sense;             /* (columns,) [ohm]; of an open foot a scale for the current that must not flow */
+    const void *foot;                /* (columns,) 1, or 0 for an open foot */
     const void *correction;          /* (columns, columns) unknown k a unit of the error at foot j: [j][k] */
-    const void *response;            /* (columns, columns) current of foot k a unit of unknown j: [j][k] */
+    const void *response;            /* (columns, columns) current of foot k, of an open one its voltage, a unit of unknown j: [j][k] */
     const void *row_response;        /* (columns, rows) current of driver i a unit of unknown j: [j][i] */
     const void *guess;               /* (rows, columns) unknown k a volt at source i */
     const void *profile;             /* (rows, columns) word-line voltage a volt at its source, first guess */
@@ -37,7 +38,7 @@ typedef struct {
     int64_t count;
     const double *v;      /* IN (batch, rows) [V] */
     const int64_t *driver_index; /* IN (batch, rows), or NULL */
-    double *currents;     /* OUT (batch, columns) into the feet [A] */
+    double *currents;     /* OUT (batch, columns) into the feet [A]; of open feet their voltages [V] */
     double *top_currents; /* OUT (batch, columns) into the tops [A] */
     double *row_currents; /* OUT (batch, rows) from the sources [A] */
     double *residual;     /* OUT (batch,) [A] */

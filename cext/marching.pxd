@@ -16,6 +16,7 @@ cdef extern from "march_model.h" nogil:
         const void *top_u
         const void *top_i
         const void *r_sense
+        const void *foot
         const void *correction
         const void *response
         const void *row_response

@@ -117,7 +117,7 @@ def march(
     const real[:, ::1] slope, const real[:, ::1] share,  # IN (rows, columns)
     const real[:, ::1] r_word, const real[:, ::1] r_bit,  # IN (rows, columns)
     const real[::1] r_head, const real[::1] head, const real[::1] tail,  # IN (rows,); tail may be None
-    const real[::1] top_u, const real[::1] top_i, const real[::1] r_sense,  # IN (columns,)
+    const real[::1] top_u, const real[::1] top_i, const real[::1] r_sense, const real[::1] foot,  # IN (columns,)
     const real[:, ::1] correction, const real[:, ::1] response,  # IN (columns, columns)
     const real[:, ::1] row_response,  # IN (columns, rows)
     const real[:, ::1] guess, const real[:, ::1] profile,  # IN (rows, columns)
@@ -145,6 +145,7 @@ def march(
     m.step_limit = step_limit
     m.fields = word is not None
     m.r_sense = &r_sense[0]
+    m.foot = &foot[0]
     m.correction = &correction[0, 0]
     m.response = &response[0, 0]
     m.row_response = &row_response[0, 0]

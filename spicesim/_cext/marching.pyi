@@ -44,6 +44,7 @@ def march(
     top_u: Reals,
     top_i: Reals,
     r_sense: Reals,
+    foot: Reals,
     correction: Reals,
     response: Reals,
     row_response: Reals,

@@ -45,7 +45,8 @@ class Crossbar:
     r_driver : float or array_like of shape (rows,)
         Output resistance of the drivers, the same at both ends [ohm].
     r_sense : float or array_like of shape (columns,)
-        Resistance between an end of a bit line and its virtual ground, the same at both ends [ohm].
+        Resistance between an end of a bit line and its virtual ground, the same at both ends [ohm]. Infinite for an
+        open foot: the bit line floats at what its cells make of it, :attr:`Solution.foot_voltages`.
     cell : Cell
         Law of the cells; see :mod:`spicesim.cells`.
     drive : {"left", "right", "both"}
@@ -88,7 +89,7 @@ class Crossbar:
         self.r_word_line = as_positive("r_word_line", r_word_line, word_shape, "ohm", infinite=True)
         self.r_bit_line = as_positive("r_bit_line", r_bit_line, bit_shape, "ohm", infinite=True)
         self.r_driver = as_positive("r_driver", r_driver, (rows,), "ohm")
-        self.r_sense = as_positive("r_sense", r_sense, (columns,), "ohm")
+        self.r_sense = as_positive("r_sense", r_sense, (columns,), "ohm", infinite=sense == "bottom")
         self.cell: Cell = Linear() if cell is None else cell
         if isinstance(self.cell, type):
             raise SpecError(
@@ -195,6 +196,21 @@ class Crossbar:
         """
         return self._linear.transfer
 
+    def foot_matrix(self) -> Floats:
+        """Return the linear map from source voltages to the voltages of the feet, (columns, rows).
+
+        Raises
+        ------
+        SpecError
+            If the cells are not linear, or bit lines are sensed at both ends.
+        """
+        self._require_one_foot()
+        return self._linear.feet
+
+    def _require_one_foot(self) -> None:
+        if self.sense == "both":
+            raise SpecError('this needs one foot a bit line: sense="bottom"')
+
     def input_admittance(self) -> Floats:
         """Return the linear map from source voltages to the currents of the drivers, (rows, rows) [S].
 
@@ -213,8 +229,7 @@ class Crossbar:
         SpecError
             If the cells are not linear, or bit lines are sensed at both ends.
         """
-        if self.sense == "both":
-            raise SpecError('the output admittance needs one ground a bit line: sense="bottom"')
+        self._require_one_foot()
         return self._linear.output_admittance
 
     def fill_voltages(self, v: Floats, across: Singles, bit: Singles | None = None, threads: int = 1) -> Floats:
@@ -328,8 +343,13 @@ class Crossbar:
             raise SpecError(f"tolerance must be a number > 0, got {tolerance}")
         if threads < 1:
             raise SpecError(f"threads must be at least 1, got {threads}")
-        if (drivers is not None or senses is not None) and not self._solver.takes_ports:
-            raise SpecError("port tables need lines with one end, no broken segment and a cell of spicesim.cells")
+        if (drivers is not None and not self._solver.takes_drivers) or (
+            senses is not None and not self._solver.takes_ports
+        ):
+            raise SpecError(
+                "port tables need lines with one end, no broken segment and a cell of spicesim.cells, those of sense "
+                "amplifiers no open foot either"
+            )
         rows, columns = self.shape
         count = len(batch)
         driver_tables, driver_index = _tables_of(drivers, (count, rows))
@@ -360,6 +380,10 @@ class Crossbar:
                 "bit_line_voltages": np.ascontiguousarray(points.bit[..., flip]),
                 "details": Details(solver=self._solver, request=request, points=points, flip=flip),
             }
+        if points.feet is not None:
+            floats = self._solver.wiring.open_feet
+            feet = np.where(floats, points.feet, np.where(floats, 0.0, self._solver.wiring.sense) * points.currents)
+            parts["foot_voltages"] = np.ascontiguousarray(feet[:, flip])
         return Solution(
             currents=np.ascontiguousarray(points.currents[:, flip]),
             row_currents=points.row_currents,

@@ -8,6 +8,7 @@ from spicesim._cext import transfer_matrix
 from spicesim.arrays import Floats, Reals, Singles
 from spicesim.cells import Linear
 from spicesim.crossbar.blas import one_blas_thread
+from spicesim.crossbar.extreme import ExtremeArray
 from spicesim.crossbar.marching import LinearMarch
 from spicesim.crossbar.nodal import NodalArray
 from spicesim.crossbar.star_mesh import StarMesh
@@ -28,6 +29,8 @@ LARGEST = 1e290
 """Largest number of a linear map [S]: currents are numbers yet."""
 SINGLE_LARGEST = 1e18
 """Largest number of a transfer matrix in single precision [S]."""
+EXACT = 1e-12
+"""Tolerance of solvers that find a map source by source."""
 ROUNDING = 2.3e-15
 """Rounding of a march without growth, as a fraction of the largest voltage."""
 
@@ -50,7 +53,7 @@ class LinearArray:
 
     @functools.cached_property
     def _any_march(self) -> LinearMarch | None:
-        return LinearMarch.prepare(self._wiring, self._g) if self._wiring.is_finite else None
+        return LinearMarch.prepare(self._wiring, self._g) if self._wiring.is_whole else None
 
     @property
     def _march(self) -> LinearMarch | None:
@@ -92,7 +95,23 @@ class LinearArray:
             matrix = _eliminate(self._g, wiring.word, wiring.bit, wiring.driver, wiring.sense)
         else:
             matrix = (self._nodal_maps if self._is_ordinary else self._mesh_maps)[0].T
-        return _frozen(matrix[self._flip])
+        return _frozen(np.where(wiring.open_feet[:, None], 0.0, matrix)[self._flip])
+
+    @functools.cached_property
+    def feet(self) -> Floats:
+        """From source voltages to the voltages of the feet, (columns, rows)."""
+        floats = self._wiring.open_feet
+        ohm = np.where(floats, 0.0, self._wiring.sense)[self._flip]
+        matrix = ohm[:, None] * self.transfer
+        if not floats.any():
+            return _frozen(matrix)
+        if self._march is not None:
+            found = self._march.matrix.T
+        else:
+            system = NodalArray if self._is_ordinary else ExtremeArray
+            solver = system(self._wiring, self._g, Linear())
+            found = np.stack([solver.solve(v, EXACT).bit[-1] for v in np.eye(len(self._g))], axis=1)
+        return _frozen(np.where(floats[self._flip][:, None], found[self._flip], matrix))
 
     @functools.cached_property
     def input_admittance(self) -> Floats:

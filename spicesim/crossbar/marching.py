@@ -47,10 +47,14 @@ class LinearMarch:
     """Voltage at the top, a unit of the unknown, (columns,) [V]."""
     top_i: Floats
     """Current out of the top, a unit of the unknown, (columns,) [A]."""
+    ends: Floats
+    """What foot j misses a volt at it, 1, or 0 if it is open; (columns,)."""
+    r_ends: Floats
+    """What it misses an ampere through it, its resistance or, if it is open, that of its cells; (columns,) [ohm]."""
     feet: Floats
     """Voltage of foot j, a unit of unknown k, (k, j) [V]."""
     response: Floats
-    """Current of foot j, a unit of unknown k, (k, j) [A]."""
+    """Current of foot j, of an open one its voltage, a unit of unknown k, (k, j) [A; V]."""
     row_response: Floats
     """Current of driver i, a unit of unknown k, (k, i) [A]."""
     correction: Floats
@@ -58,7 +62,7 @@ class LinearMarch:
     guess: Floats
     """Unknown k, a volt at source i, (rows, columns)."""
     matrix: Floats
-    """Current of foot j, a volt at source i, (rows, columns) [S]."""
+    """Current of foot j, of an open one its voltage, a volt at source i, (rows, columns) [S; 1]."""
     input_matrix: Floats
     """Current of driver i', a volt at source i, (rows, rows) [S]."""
     error: float
@@ -68,8 +72,8 @@ class LinearMarch:
     def prepare(cls, wiring: Wiring, slope: Floats) -> Self | None:
         """March for each unknown and each source; None if the numbers grow too much."""
         rows, columns = wiring.shape
-        ends = (wiring.right, wiring.top)
-        if not wiring.drops_little(slope) or any(end is not None and (end <= 0).any() for end in ends):
+        second = (wiring.right, wiring.top)
+        if not wiring.drops_little(slope) or any(end is not None and (end <= 0).any() for end in second):
             return None
         tail = None if wiring.right is None else 1 / wiring.right
         share = np.empty((rows, columns))
@@ -84,12 +88,15 @@ class LinearMarch:
         else:
             top_u, top_i = wiring.top / (wiring.top + SCALE), 1 / (wiring.top + SCALE)
         parts = (slope, share, wiring.word, wiring.bit, wiring.driver, head, tail, top_u, top_i)
+        floats, total = wiring.open_feet, slope.sum(axis=0)
+        ends = np.where(floats, 0.0, 1.0)
+        r_ends = np.where(floats, -1 / np.where(total > 0, total, 1.0), wiring.sense)
 
         def march(v: Floats, top: Floats | None) -> tuple[Floats, Floats, Floats, Floats]:
-            """Return misfit and voltage of the feet, and the currents of feet and drivers."""
+            """Return misfit and voltage of the feet, what they give, and the currents of drivers."""
             feet, currents, inputs = np.empty((len(v), columns)), np.empty((len(v), columns)), np.empty((len(v), rows))
             marching.march_linear(*parts, v, top, feet, currents, inputs)
-            return feet - wiring.sense * currents, feet, currents, inputs
+            return ends * feet - r_ends * currents, feet, np.where(floats, feet, currents), inputs
 
         with np.errstate(all="ignore"), one_blas_thread():
             misfit, feet, response, row_response = march(np.zeros((columns, rows)), np.eye(columns))
@@ -110,7 +117,8 @@ class LinearMarch:
         if not (np.isfinite(largest).all() and np.isfinite(inputs).all()):
             return None
         return cls(
-            wiring=wiring, slope=slope, share=share, head=head, tail=tail, top_u=top_u, top_i=top_i, feet=feet,
+            wiring=wiring, slope=slope, share=share, head=head, tail=tail, top_u=top_u, top_i=top_i,
+            ends=ends, r_ends=r_ends, feet=feet,
             response=response, row_response=row_response, correction=correction, guess=guess + change, matrix=matrix,
             input_matrix=inputs + change @ row_response, error=float(lost.max()),
         )  # fmt: skip
@@ -134,6 +142,7 @@ class Marched:
     """What a march found for each input vector; names as in cext/march_model.h."""
 
     currents: Floats
+    """Of open feet their voltages."""
     top_currents: Floats
     row_currents: Floats
     residual: Floats
@@ -219,7 +228,7 @@ def _parts(linear: LinearMarch, coefficients: Floats, profile: Floats, ports: Ma
     wiring = linear.wiring
     parts = (
         coefficients, linear.slope, linear.share, wiring.word, wiring.bit, wiring.driver, linear.head, linear.tail,
-        linear.top_u, linear.top_i, wiring.sense, linear.correction, linear.response, linear.row_response,
+        linear.top_u, linear.top_i, linear.r_ends, linear.ends, linear.correction, linear.response, linear.row_response,
         linear.guess, profile, linear.correction @ linear.response, linear.input_matrix,
         *_tables(ports.drivers), *_tables(ports.senses),
     )  # fmt: skip

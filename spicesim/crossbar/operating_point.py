@@ -1,6 +1,6 @@
 """The operating points of an array, by the fastest solver that can find them.
 
-1. Marching with chord slopes (cext/march.h), for many vectors and cells that do not bend much.
+1. Marching with chord slopes (cext/march.h), for many vectors, cells that do not bend much, and open feet.
 2. Newton with conjugate gradients (cext/array_solver.h), for everything else driven at one end and sensed at one.
 3. Nodal analysis, for broken segments, lines with two ends that marching cannot do, and cells of the user's own.
 4. Star-mesh transformation, where wires and cells are so far apart that the others would lose digits.
@@ -76,6 +76,8 @@ class Points:
         self.steps = np.zeros(count, np.int64)
         self.word = np.empty((count, rows, columns)) if fields else None
         self.bit = np.empty((count, rows, columns)) if fields else None
+        self.feet: Floats | None = None
+        """Voltages of feet where some are open, (batch, columns) [V]; of the others anything."""
         self.cell_currents: Floats | None = None
         """Where the cells' voltages do not tell them, (batch, rows, columns) [A]."""
 
@@ -97,7 +99,7 @@ class OperatingPointSolver:
 
     def __init__(self, wiring: Wiring, g: Floats, cell: Cell, is_flipped: bool = False) -> None:
         self.wiring, self.g, self.cell = wiring, g, cell
-        self._is_flipped, self._is_finite = is_flipped, wiring.is_finite
+        self._is_flipped, self._is_finite, self._is_whole = is_flipped, wiring.is_finite, wiring.is_whole
         self._kernel: CellKernel | None = None
         if isinstance(cell, KernelCell):
             kernel = cell.kernel(g)
@@ -121,10 +123,14 @@ class OperatingPointSolver:
             return self._nodal
 
     @property
+    def takes_drivers(self) -> bool:
+        """Whether tables of drivers are possible: one end a line, no broken segment, a cell that the kernels know."""
+        return self.wiring.has_one_end and self._is_whole and self._kernel is not None
+
+    @property
     def takes_ports(self) -> bool:
-        """Whether port tables are possible: one end a line, no broken segment, a cell that the kernels know."""
-        one_end = self.wiring.right is None and self.wiring.top is None
-        return one_end and self._is_finite and self._kernel is not None
+        """Whether all port tables are possible: those of drivers are, and no foot is open."""
+        return self.takes_drivers and self._is_finite
 
     @property
     def is_small(self) -> bool:
@@ -139,7 +145,7 @@ class OperatingPointSolver:
         else:
             slope = np.asarray(self.cell.slope(self.g, np.zeros(self.g.shape), np.zeros(self.g.shape)))
         wiring = self.wiring
-        return wiring.drops_little(slope, ORDINARY_DROP) and (self.takes_ports or wiring.keeps_digits(slope))
+        return wiring.drops_little(slope, ORDINARY_DROP) and (self.takes_drivers or wiring.keeps_digits(slope))
 
     def solve(self, request: Request) -> Points:
         """Find all operating points.
@@ -152,6 +158,8 @@ class OperatingPointSolver:
         count = len(request.v)
         rows, columns = self.g.shape
         points = Points(count, rows, columns, request.fields)
+        if self.wiring.open_feet.any():
+            points.feet = np.empty((count, columns))
         if not self.is_ordinary and request.drivers is None and request.senses is None:
             self._analyse(request, points, np.arange(count))
             return points
@@ -170,6 +178,12 @@ class OperatingPointSolver:
                 left = np.flatnonzero(points.steps == 0)
                 if left.size:
                     self._iterate(request, points, left)
+        elif left.size and request.drivers is not None:
+            raise ConvergenceError(
+                f"no operating point with floating bit lines and these drivers for batch item {left[0]}: either it lies "
+                "outside the calibrated voltages of the cells, or they bend too much; lower inputs, or give the "
+                "drivers a resistance instead of tables"
+            )
         elif left.size:
             self._analyse(request, points, left)
         if request.drivers is not None:
@@ -180,8 +194,9 @@ class OperatingPointSolver:
 
     def _march(self, request: Request, points: Points) -> None:
         """Solve what marching can, vectors of about the same range together."""
-        if self._kernel is None or not self._is_finite:
+        if self._kernel is None or not self._is_whole:
             return
+        floats = self.wiring.open_feet
         for chosen, v_max, negative in _groups(request.v):
             march = self._prepare_march(v_max, negative, request)
             if march is None:
@@ -195,6 +210,9 @@ class OperatingPointSolver:
             good = march.is_solved(marched)
             if self.wiring.top is not None:
                 marched.currents[:] += marched.top_currents
+            if points.feet is not None:
+                points.feet[chosen[good]] = marched.currents[good]
+                marched.currents[:, floats] = 0.0
             if whole and good.all():  # copies would cost as much as a tenth of a second thread's work
                 points.currents, points.top_currents = marched.currents, marched.top_currents
                 points.row_currents, points.residual = marched.row_currents, marched.residual
@@ -230,8 +248,10 @@ class OperatingPointSolver:
         i_max = v_max * float(slopes.sum(axis=1).max())
         ports = MarchPorts.choose(request.drivers, i_max, request.senses, request.sense_index)
         wiring = ports.add_to(self.wiring)
-        drop = (wiring.bit * np.cumsum(slopes, axis=0)).sum(axis=0) + wiring.sense * slopes.sum(axis=0)
-        rise = min(v_max, 1.1 * v_max * float(drop.max()))
+        rise = v_max
+        if not wiring.open_feet.any():
+            drop = (wiring.bit * np.cumsum(slopes, axis=0)).sum(axis=0) + wiring.sense * slopes.sum(axis=0)
+            rise = min(v_max, 1.1 * v_max * float(drop.max()))
         low, high = (-rise if negative else 0.0), rise
         reach = v_max
         if request.senses is not None:
@@ -351,7 +371,9 @@ class OperatingPointSolver:
                     extent = np.array([[reached.min(), reached.max()]])
                     worst = np.array([int(beyond.argmax())])
                     self._check_limits(word, (low, high), extent, worst, np.array([item]))
-            points.currents[item] = self.wiring.sum_columns(point.current)
+            points.currents[item] = np.where(self.wiring.open_feet, 0.0, self.wiring.sum_columns(point.current))
+            if points.feet is not None:
+                points.feet[item] = point.bit[-1]
             points.row_currents[item] = self.wiring.sum_rows(point.current)
             points.residual[item], points.steps[item] = point.defect.max(), point.steps
             if self.wiring.top is not None:

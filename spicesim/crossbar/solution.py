@@ -45,6 +45,8 @@ class Solution:
     """Newton steps, (batch,)."""
     residual: Floats
     """Bound of the error of Kirchhoff's current law at any cell, (batch,) [A]."""
+    foot_voltages: Floats | None = None
+    """Of the bit lines' ends, (batch, columns) [V]; of an array with open feet."""
     top_currents: Floats | None = None
     """Into the virtual grounds at the tops of the bit lines, (batch, columns) [A]; with ``sense="both"``."""
     cell_voltages: Floats | None = None
@@ -110,7 +112,7 @@ def find_power(details: Details) -> Power:
     top = np.zeros_like(total) if wiring.top is None else wiring.share_bit_lines(current)
     left, bottom = row_total - right, total - top
     drivers: Floats = wiring.driver * (left**2 + right**2)
-    senses = (wiring.sense * (bottom**2 + top**2)).sum(axis=1)
+    senses = (np.where(wiring.open_feet, 0.0, wiring.sense) * (bottom**2 + top**2)).sum(axis=1)
     # what passes each segment is what enters its line at one end less the cells on the way
     along = left[:, :, None] - np.cumsum(current, axis=2) + current
     down = np.cumsum(current, axis=1) - top[:, None, :]

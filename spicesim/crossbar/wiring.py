@@ -28,7 +28,7 @@ class Wiring:
     driver: Floats
     """In series with the source at the left, (rows,)."""
     sense: Floats
-    """In series with the virtual ground below, (columns,)."""
+    """In series with the virtual ground below, (columns,); infinite: an open foot, whose bit line floats."""
     right: Floats | None = None
     """From the last node of a row to a second source of the same voltage, (rows,); None: an open end."""
     top: Floats | None = None
@@ -105,10 +105,20 @@ class Wiring:
         return self.right is None and self.top is None
 
     @property
-    def is_finite(self) -> bool:
-        """Whether no segment is broken."""
-        parts = (self.word, self.bit, self.driver, self.sense, self.right, self.top)
+    def is_whole(self) -> bool:
+        """Whether no segment is broken; feet may be open."""
+        parts = (self.word, self.bit, self.driver, self.right, self.top)
         return all(part is None or bool(np.isfinite(part).all()) for part in parts)
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether no segment is broken and no foot is open."""
+        return self.is_whole and not self.open_feet.any()
+
+    @functools.cached_property
+    def open_feet(self) -> Bools:
+        """Which bit lines float, (columns,)."""
+        return np.isinf(self.sense)
 
     def branches(self) -> tuple[Integers, Integers, Floats]:
         """Return all segments: their two nodes and their resistance, drivers and senses included [ohm].

@@ -96,6 +96,10 @@ def _lines(array: ArrayNetlist, v: Floats) -> Iterator[str]:
     yield "\n* feet of the bit lines"
     probes = []
     for j in range(columns):
+        if np.isinf(array.r_sense[j]):
+            yield f"* bit line {j} floats: v(bl_{j}) is the voltage of its open foot"
+            probes.append(f"v(bl_{j})")
+            continue
         sense = f"sense_{j}" if array.r_sense[j] > 0 else f"bl_{j}"
         if array.r_sense[j] > 0:
             yield f"rsense_{j} bl_{j} sense_{j} {spice_number(array.r_sense[j])}"
