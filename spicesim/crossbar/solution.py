@@ -57,6 +57,11 @@ class Solution:
     """What :attr:`cell_currents` and :attr:`power` are made of; with ``fields=True``."""
 
     @property
+    def outputs(self) -> Floats:
+        """Currents of the feet, or their voltages if there are open ones, (batch, columns) [A; V]."""
+        return self.currents if self.foot_voltages is None else self.foot_voltages
+
+    @property
     def cell_currents(self) -> Floats | None:
         """From word line to bit line, (batch, rows, columns) [A]; with ``fields=True``; calculated at each call."""
         return None if self.details is None else np.ascontiguousarray(self.details.current[..., self.details.flip])

@@ -27,7 +27,7 @@ INPUT_NODES = 7
 class Expansion:
     """An array about its operating point with all inputs at mid-range.
 
-    Output j moves by T x + sum_cells K_j n: T is the transfer matrix of the linear array that the cells' slopes make,
+    Outputs are the currents of the feet, or their voltages if all are open. Output j moves by T x + sum_cells K_j n: T is the transfer matrix of the linear array that the cells' slopes make,
     n(V, u) the current of a cell beyond these slopes and K_j its way to the output, both exact. Only the voltages at
     which n is taken are approximate: linear in the input of the cell's own row, which is followed exactly, and in a
     few features of its column that stand for all other rows. Columns share the features' size to first order.
@@ -61,13 +61,15 @@ class Expansion:
         )  # fmt: skip
         assert middle.cell_voltages is not None  # asked for
         assert middle.bit_line_voltages is not None
-        self.currents, self.row_currents = middle.currents[0], middle.row_currents[0]
+        self.outputs, self.row_currents = middle.outputs[0], middle.row_currents[0]
         self.v, self.u = middle.cell_voltages[0], middle.bit_line_voltages[0]
         self.slope = np.maximum(array.cell.slope(array.g, self.v, self.u), 0.0)
         self.bias_slope = (self._cells(self.v, self.u + U_STEP) - self._cells(self.v, self.u - U_STEP)) / (2 * U_STEP)
         port = 0.0 if senses is None else senses.evaluate(middle.currents[0], index)[1]
         self._r_sense, self._origin = array.r_sense + port, self._cells(self.v, self.u)
         self.fields = find_fields(array, self.slope, self._r_sense, threads=threads)
+        if middle.foot_voltages is not None:  # what a current lifts a floating line by, its cells alone hold
+            self._r_sense = 1 / self.slope.sum(axis=0)
         plain = array.drive == "left" and array.sense == "bottom"
         self._followed = plain and all(np.isfinite(r).all() for r in (array.r_word_line, array.r_bit_line))
         """Whether what currents do to their own voltages is followed along the wires; it is of second order."""
@@ -217,7 +219,7 @@ class Expansion:
             constants[t] = outputs[first].sum(axis=0, dtype=float)
             weights.append(outputs[first + 1 : first + 1 + order].astype(float))
             first += 1 + order
-        constants[0] += self.currents
+        constants[0] += self.outputs
         weights[0][0] += self._linear
         features = self._modes.features(shape.rank, self.half)[2]
         return Form(

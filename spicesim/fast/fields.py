@@ -18,18 +18,19 @@ PORTION = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LinearFields:
-    """Fields of an array with linear cells.
+    """Fields of an array with linear cells; its outputs are the currents of its feet, or their voltages if all are open.
 
     Nearly all that an input does to a cell of another row is to lift its bit line: smooth along the column. The
     step at the input's own row is kept apart, so that the rest needs few shapes.
     """
 
     transfer: Floats
-    """Output currents for 1 V at an input, (columns, rows) [S]."""
+    """Outputs for 1 V at an input, (columns, rows) [S; 1]."""
     row_admittance: Floats
     """Currents of the drivers for 1 V at an input, (rows, rows) [S]."""
-    port_admittance: Floats
-    """Current that leaves the foot of column k into the array for 1 V at the foot of column j, (j, k) [S]."""
+    port_admittance: Floats | None
+    """Current that leaves the foot of column k into the array for 1 V at the foot of column j, (j, k) [S]; None for open
+    feet."""
     own_v: Floats
     """Voltage across cell (i, j) for 1 V at input i, (rows, columns)."""
     own_u: Floats
@@ -39,7 +40,7 @@ class LinearFields:
     other_u: Floats
     """The same of the bit-line voltages."""
     adjoint: Singles
-    """Current of output j for 1 A from word line to bit line at cell (i, l), (columns l, rows, columns j)."""
+    """Output j for 1 A from word line to bit line at cell (i, l), (columns l, rows, columns j) [1; ohm]."""
 
 
 def shapes(rows: int) -> Floats:
@@ -59,7 +60,7 @@ def find_fields(array: Crossbar, slopes: Floats, r_sense: Floats, *, threads: in
     slopes : ndarray of shape (rows, columns)
         Conductances in place of the cells [S].
     r_sense : ndarray of shape (columns,)
-        Resistances at the feet of the bit lines [ohm].
+        Resistances at the feet of the bit lines [ohm]; infinite for all of them, or for none.
     threads : int
         Threads.
     """
@@ -77,9 +78,10 @@ def find_fields(array: Crossbar, slopes: Floats, r_sense: Floats, *, threads: in
             own[part] = field[part, :, index]
             field[part, :, index] = 0.0
             other[:, :, part] = (basis @ field.reshape(rows, -1)).reshape(len(basis), columns, -1)
-    adjoint, port_admittance = _adjoint(linear, threads)
+    floats = bool(np.isinf(r_sense).all())
+    adjoint, port_admittance = _open_adjoint(linear, threads) if floats else _adjoint(linear, threads)
     return LinearFields(
-        transfer=linear.transfer_matrix(),
+        transfer=linear.foot_matrix() if floats else linear.transfer_matrix(),
         row_admittance=row_admittance,
         port_admittance=port_admittance,
         own_v=own_v,
@@ -109,3 +111,15 @@ def _adjoint(linear: Crossbar, threads: int) -> tuple[Singles, Floats]:
     adjoint = np.empty((columns, rows, columns), np.float32)
     currents = turned.fill_voltages(np.eye(columns)[order], adjoint[order, ::-1], threads=threads)
     return adjoint, currents[:, order]
+
+
+def _open_adjoint(linear: Crossbar, threads: int) -> tuple[Singles, None]:
+    """By reciprocity: the voltages across the cells for 1 A into an open foot, the word lines grounded.
+
+    Sources of 1 V behind resistances at all feet tell it: of them such sums are taken that one foot alone has a current.
+    """
+    total = linear.g.sum(axis=0)
+    behind = 1 / np.where(total > 0, total, 1.0)
+    fields, currents = _adjoint(linear.changed(r_sense=behind), threads)
+    sums = np.linalg.inv(currents.T).astype(np.float32)  # (source j, foot k)
+    return np.matmul(fields, sums), None

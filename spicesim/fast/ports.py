@@ -86,6 +86,7 @@ class SenseCoupling:
         each = np.arange(len(senses.values))
         self._offsets, self._slopes = line.evaluate(np.zeros(len(each)), each)
         admittance = expansion.fields.port_admittance
+        assert admittance is not None  # feet are closed where there are terminals
         self._own = np.ascontiguousarray(np.diag(admittance))
         self._inverse = np.divide(1.0, self._own, out=np.zeros_like(self._own), where=self._own > 0)
         self._others = (admittance - np.diag(self._own)).T.copy()
