@@ -14,7 +14,7 @@ from spicesim.fast.fields import find_fields, shapes
 from spicesim.fast.form import Form, FormOrders
 from spicesim.ports import PortTables
 
-__all__ = ["Expansion"]
+__all__ = ["Expansion", "Modes"]
 
 U_STEP = 1e-4
 """Step of bit-line voltages for slopes [V]."""
@@ -76,7 +76,7 @@ class Expansion:
         self._parts = np.stack(
             [self.slope, self.bias_slope, self._origin, self.v, self.u, self.fields.own_v, self.fields.own_u]
         )
-        self._modes, self._threads = _Modes(self.fields.other_v, self.fields.other_u), threads
+        self._modes, self._threads = Modes(self.fields.other_v, self.fields.other_u), threads
         self._linear = self._linear_part()
         self._remainders: dict[tuple[float, ...], Singles] = {}
 
@@ -86,6 +86,10 @@ class Expansion:
         v, u = np.clip(v, *kernel.v_limits), np.clip(u, *kernel.u_limits)
         fast.cells(self._coefficients, kernel.folds, kernel.kappa, v, u, current)
         return current
+
+    def beyond_slope(self, v: Floats, u: Floats) -> Floats:
+        """Return the currents beyond the slopes in V alone, for changes of both voltages (rows, columns) [A]."""
+        return self._cells(self.v + v, self.u + u) - self._origin - self.slope * v
 
     def _linear_part(self) -> Floats:
         """Return what a half-range step of input i does to output j, (rows, columns) [A].
@@ -244,7 +248,7 @@ def _require_kernel(array: Crossbar) -> CellKernel:
     return kernel
 
 
-class _Modes:
+class Modes:
     """What other rows do to the cells of a column, split into a few shapes times features of the inputs."""
 
     def __init__(self, other_v: Floats, other_u: Floats) -> None:

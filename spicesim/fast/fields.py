@@ -35,6 +35,10 @@ class LinearFields:
     """Voltage across cell (i, j) for 1 V at input i, (rows, columns)."""
     own_u: Floats
     """Bit-line voltage at cell (i, j) for 1 V at input i, (rows, columns)."""
+    all_v: Floats
+    """Voltage across each cell for 1 V at all inputs, (rows, columns)."""
+    all_u: Floats
+    """Bit-line voltage at each cell for 1 V at all inputs, (rows, columns)."""
     other_v: Floats
     """Voltages across the cells of column j for 1 V at input i, in shapes, (shapes, columns, rows)."""
     other_u: Floats
@@ -68,13 +72,15 @@ def find_fields(array: Crossbar, slopes: Floats, r_sense: Floats, *, threads: in
     linear = array.changed(g=slopes, r_sense=r_sense, cell=Linear())
     basis = shapes(rows).T.astype(np.float32)
     own_v, own_u, row_admittance = np.empty((rows, columns)), np.empty((rows, columns)), np.empty((rows, rows))
+    all_v, all_u = np.zeros((2, rows, columns))
     other_v, other_u = np.empty((2, len(basis), columns, rows))
     for first in range(0, rows, PORTION):
         part = np.arange(first, min(first + PORTION, rows))
         across, bit = np.empty((2, rows, columns, len(part)), np.float32)
         row_admittance[part] = linear.fill_voltages(np.eye(rows)[part], across, bit, threads)
         index = np.arange(len(part))
-        for field, own, other in ((across, own_v, other_v), (bit, own_u, other_u)):
+        for field, own, every, other in ((across, own_v, all_v, other_v), (bit, own_u, all_u, other_u)):
+            every += field.sum(axis=2, dtype=float)
             own[part] = field[part, :, index]
             field[part, :, index] = 0.0
             other[:, :, part] = (basis @ field.reshape(rows, -1)).reshape(len(basis), columns, -1)
@@ -86,6 +92,8 @@ def find_fields(array: Crossbar, slopes: Floats, r_sense: Floats, *, threads: in
         port_admittance=port_admittance,
         own_v=own_v,
         own_u=own_u,
+        all_v=all_v,
+        all_u=all_u,
         other_v=other_v,
         other_u=other_u,
         adjoint=adjoint,

@@ -1,0 +1,172 @@
+"""Forms of floating bit lines: each line's voltage from one small equation, whose numbers are matrix products.
+
+A floating line moves as far as its inputs do, so an expansion in what linear cells would make of it converges slowly.
+Here the current of a cell beyond its slope is a polynomial in its own input and in the voltage y of its foot, and
+``y = y_linear + sum_m c_m(x) y^m`` is solved for each output: the sums over rows, c_m, are linear in powers of x.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spicesim._cext import fast
+from spicesim.arrays import Floats, Reals, Shorts, Singles
+from spicesim.crossbar.blas import one_blas_thread
+from spicesim.fast.expansion import Expansion, Modes
+from spicesim.fast.fields import shapes
+
+__all__ = ["FLOATING_FORMS", "FloatingForm", "FloatingOrders", "build_floating"]
+
+FOOT_ORDER = 4
+"""Order of the polynomials in the voltage of the foot."""
+FOOT_NODES = 7
+"""Voltages of the foot at which cells are evaluated."""
+FEATURE_TERMS = 2
+"""Powers of the foot, from none on, with each feature."""
+STEPS = 4
+"""Newton steps from what linear cells make of the line; each squares an error of some per cent."""
+
+
+@dataclass(frozen=True, slots=True)
+class FloatingOrders:
+    """How far a form goes."""
+
+    inputs: int
+    """Order of the polynomials in the inputs: 1 is exact where each has two values."""
+    rank: int
+    """Features of a column beside its foot: how unevenly other inputs lift it, and lower the word lines."""
+
+    @property
+    def cost(self) -> int:
+        """Products of a (batch, rows) by a (rows, columns) matrix."""
+        return 1 + self.rank + (FOOT_ORDER + 1 + FEATURE_TERMS * self.rank) * self.inputs
+
+    def __str__(self) -> str:
+        return f"floating, rank {self.rank}, order {self.inputs}"
+
+
+FLOATING_FORMS = tuple(FloatingOrders(inputs, rank) for inputs in (1, 3, 5) for rank in (0, 1, 2, 3))
+"""Those that are tried, by their cost for each order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FloatingForm:
+    """One form with its numbers, ready to run."""
+
+    shape: FloatingOrders
+    """How far it goes."""
+    centre: float
+    """Input at which it was expanded [V]."""
+    half: float
+    """Half of the range of the inputs [V]."""
+    middle: Floats
+    """Voltages of the feet there, (columns,) [V]."""
+    constants: Singles
+    """What the sums are at the centre, in halves of the range, (1, sums columns): linear cells, features, the powers of
+    the foot, and those of the foot times each feature."""
+    weights: Singles
+    """Coefficients of the powers of inputs, (inputs rows, sums columns), in one row."""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of its numbers [byte]."""
+        return self.constants.nbytes + self.weights.nbytes
+
+    def evaluate(self, v: Reals, threads: int = 1) -> tuple[Reals, float]:
+        """Return voltages of the feet, (batch, columns) [V], and how far the farthest input lies from the centre.
+
+        Parameters
+        ----------
+        v : ndarray of float64 or float32, shape (batch, rows)
+            Source voltages, contiguous [V].
+        threads : int
+            Threads; the result is the same for any number.
+        """
+        columns, rank = len(self.middle), self.shape.rank
+        if not len(v):
+            return np.empty((0, columns), v.dtype), 0.0
+        sums = np.empty((len(v), self.constants.shape[1]), np.float32)
+        with one_blas_thread():
+            reached = fast.evaluate(
+                np.ascontiguousarray(v, np.float32), self.centre, self.half, np.empty(0, np.float32), _NO_FEATURES,
+                np.array([self.shape.inputs], np.int32), self.constants, self.weights, threads, sums,
+            )  # fmt: skip
+        linear, *rest = sums.reshape(len(v), -1, columns).transpose(1, 0, 2)
+        features, terms, tilts = rest[:rank], rest[rank : rank + FOOT_ORDER + 1], rest[rank + FOOT_ORDER + 1 :]
+        for r, feature in enumerate(features):
+            for m in range(FEATURE_TERMS):
+                terms[m] += feature * tilts[FEATURE_TERMS * r + m]
+        z = linear.copy()
+        for _ in range(STEPS):
+            value, slope = terms[-1], np.zeros_like(z)
+            for term in terms[-2::-1]:
+                slope = slope * z + value
+                value = value * z + term
+            z -= (z - linear - value) / (1 - slope)
+        return (self.middle + self.half * z).astype(v.dtype), reached
+
+
+_NO_FEATURES: Shorts = np.zeros((1, 1), np.int32)
+
+
+def build_floating(expansion: Expansion, shape: FloatingOrders) -> FloatingForm:
+    """Compute the numbers of a form for an array whose feet are all open."""
+    f, half = expansion.fields, expansion.half
+    rows, columns = f.own_v.shape
+    transfer = f.transfer.T  # (rows, columns)
+    basis, powers = shapes(rows), shape.inputs + 1
+    others = transfer.sum(axis=0) - transfer
+    share = np.divide(1.0, others, out=np.zeros_like(others), where=others > 0)
+    # what a volt at the foot, made by all other inputs alike, does at a cell; and what each does beyond that
+    lift_v, lift_u = ((all_ - own) * share for all_, own in ((f.all_v, f.own_v), (f.all_u, f.own_u)))
+    rest = [
+        other - ((basis.T @ lift)[:, :, None] - basis.T[:, None, :] * lift.T) * f.transfer
+        for other, lift in ((f.other_v, lift_v), (f.other_u, lift_u))
+    ]
+    uneven_v, uneven_u, features = Modes(*rest).features(shape.rank, half)
+    own_v, own_u = f.own_v - transfer * lift_v, f.own_u - transfer * lift_u
+    x = _nodes(powers)
+    z = _nodes(FOOT_NODES)
+    fit_x = np.linalg.inv(x[:, None] ** np.arange(powers))
+    fit_z = np.linalg.pinv(z[:, None] ** np.arange(FOOT_ORDER + 1))
+    ends = np.array([-0.6, 0.6])
+    fit_ends = np.linalg.inv(ends[:, None] ** np.arange(FEATURE_TERMS))
+
+    def beyond(at: float, foot: float, uneven: tuple[Floats, Floats] | None = None) -> Floats:
+        """Return the currents beyond the slopes for all own inputs and feet alike, (rows, columns) [A]."""
+        v, u = half * (at * own_v + foot * lift_v), half * (at * own_u + foot * lift_u)
+        return expansion.beyond_slope(v, u) if uneven is None else expansion.beyond_slope(v + uneven[0], u + uneven[1])
+
+    def fitted(fit: Floats, feet: Floats, values: list[Floats]) -> Floats:
+        """Return coefficients (powers of the foot, powers of the input, rows, columns) of values at all nodes."""
+        grid = np.stack(values).reshape(powers, len(feet), rows, columns)
+        return np.asarray(np.einsum("px,mz,xzij->mpij", fit_x, fit, grid))
+
+    own = [fitted(fit_z, z, [beyond(a, q) for a in x for q in z])]
+    for r in range(shape.rank):
+        up, down = (uneven_v[r], uneven_u[r]), (-uneven_v[r], -uneven_u[r])
+        own.append(fitted(fit_ends, ends, [0.5 * (beyond(a, q, up) - beyond(a, q, down)) for a in x for q in ends]))
+    diagonal = np.einsum("jij->ij", f.adjoint).astype(float)
+    terms = np.concatenate(own) * diagonal
+    across = np.tensordot(fit_x, np.stack([beyond(a, 0.0) for a in x]), 1).astype(np.float32)
+    with one_blas_thread():  # what cells of other columns do, with their own feet at rest
+        all_columns = np.matmul(across.transpose(1, 0, 2), f.adjoint.transpose(1, 0, 2)).transpose(1, 0, 2)
+    terms[0] += all_columns - across * diagonal
+    linear = np.zeros((1 + shape.rank, powers, rows, columns))
+    linear[0, 1] = transfer * half
+    linear[1:, 1] = features.transpose(0, 2, 1) * half
+    whole = np.concatenate([linear, terms]) / half  # (sums, powers, rows, columns)
+    return FloatingForm(
+        shape=shape,
+        centre=expansion.centre,
+        half=half,
+        middle=expansion.outputs,
+        constants=whole[:, 0].sum(axis=1).reshape(1, -1).astype(np.float32),
+        weights=whole[:, 1:].transpose(1, 2, 0, 3).reshape(-1).astype(np.float32),
+    )
+
+
+def _nodes(count: int) -> Floats:
+    """Return Chebyshev's nodes in [-1, 1], stretched to its ends."""
+    x = np.cos((np.arange(count) + 0.5) * np.pi / count)
+    return np.asarray(x / x[0])
