@@ -16,6 +16,7 @@ __all__ = [
     "ChargeDac",
     "Comparator",
     "CurrentDac",
+    "Hold",
     "Integrator",
     "Mirror",
     "SarAdc",
@@ -69,6 +70,17 @@ class Integrator(BlockSizes):
     """Width of the input switch's n-channel transistors [m]."""
     reset_width: Width = 2e-6
     """Width of the reset switch's transistors [m]."""
+
+
+class Hold(BlockSizes):
+    """Hold switch and capacitor at the foot of a floating bit line."""
+
+    capacitor: Positive = 250e-15
+    """Hold capacitor [F]."""
+    switch_width: Width = 2e-6
+    """Width of the switch's n-channel transistor; the p-channel one is 2.5 times wider [m]."""
+    settle: Duration = 200e-9
+    """From a change of inputs until the switches open [s]; lines must have settled by then."""
 
 
 class Mirror(BlockSizes):

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
+import numpy as np
+import numpy.typing as npt
 import tomlkit
 from pydantic import (
     BeforeValidator,
@@ -19,12 +21,14 @@ from pydantic import (
     model_validator,
 )
 
+from spicesim.arrays import Floats
 from spicesim.chip.blocks import (
     MOST_SAR_BITS,
     BlockSizes,
     ChargeDac,
     Comparator,
     CurrentDac,
+    Hold,
     Integrator,
     Mirror,
     SarAdc,
@@ -154,8 +158,10 @@ class Dac(Section):
 
 
 class SenseAmplifier(Section):
-    """The transimpedance amplifier at the foot of every bit line."""
+    """The read-out at the foot of every bit line."""
 
+    kind: Literal["tia", "voltage"] = "tia"
+    """tia: a transimpedance amplifier holds the line; voltage: the line floats, and [hold] samples its voltage."""
     r_feedback: Annotated[tuple[Feedback, ...], Field(min_length=1, max_length=16)] = (20e3,)
     """Feedback resistances a layer can choose from [ohm]."""
     v_reference: Positive = 1.65
@@ -166,6 +172,47 @@ class SenseAmplifier(Section):
     """Size of the output stage relative to that of the library amplifier."""
     c_feedback: NonNegative = 20e-15
     """Capacitor across the feedback resistor [F]."""
+
+    @property
+    def settings(self) -> tuple[float, ...]:
+        """What a layer can choose from, ascending: feedback resistances [ohm]; of floating lines the one gain, 1."""
+        return tuple(sorted(self.r_feedback)) if self.kind == "tia" else (1.0,)
+
+    def transresistance(self, g: Floats, setting: float) -> Floats:
+        """Return the output a unit of what a column of ideal cells would carry into a ground, (columns,) [ohm].
+
+        Parameters
+        ----------
+        g : ndarray of shape (rows, columns)
+            Conductances of the cells [S].
+        setting : float
+            One of :attr:`settings`.
+        """
+        if self.kind == "tia":
+            return np.full(g.shape[1], setting)
+        total = g.sum(axis=0)
+        return np.asarray(setting / np.where(total > 0, total, np.inf))
+
+    def volts(self, node: npt.ArrayLike) -> Floats:
+        """Return outputs, positive for positive products, of the voltages of their nodes [V].
+
+        An amplifier's node falls below the reference, a floating line rises above it.
+        """
+        above = np.asarray(node, dtype=float) - self.v_reference
+        return -above if self.kind == "tia" else above
+
+    def nodes(self, volts: npt.ArrayLike) -> Floats:
+        """Return the voltages of nodes, of outputs as :meth:`volts` has them [V]."""
+        above = np.asarray(volts, dtype=float)
+        return self.v_reference + (-above if self.kind == "tia" else above)
+
+    @model_serializer(mode="wrap")
+    def _leave_out_amplifier(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write chips with amplifiers as before there were others."""
+        content: dict[str, Any] = handler(self)
+        if self.kind == "tia":
+            del content["kind"]
+        return content
 
 
 class Adc(Section):
@@ -226,6 +273,7 @@ class Chip(Section):
     sense_amplifier: SenseAmplifier = SenseAmplifier()
     adc: Adc = Adc()
     comparator: Comparator = Comparator()
+    hold: Hold = Hold()
     integrator: Integrator = Integrator()
     mirror: Mirror = Mirror()
     word_line_driver: WordLineDriver = WordLineDriver()

@@ -1,6 +1,6 @@
 """Drawings of arrays for the heads of netlists, with the names of nodes and elements."""
 
-__all__ = ["CROSSBAR", "PAIRED", "TILE", "draw_charge_dac", "draw_current_dac", "draw_ladder"]
+__all__ = ["CROSSBAR", "FLOATING_TILE", "PAIRED", "TILE", "draw_charge_dac", "draw_current_dac", "draw_ladder"]
 
 TILE = (
     "",
@@ -18,6 +18,15 @@ TILE = (
     "",
 )
 """A tile, line by line."""
+
+FLOATING_TILE = (
+    *(line.replace("current into the virtual ground", "nothing, the line floats") for line in TILE[:-4]),
+    "                                          sense_0       sense_1",
+    "                                          xhold_0       xhold_1      track high: follow, then low: hold",
+    "                                           out_0         out_1       v(out_J) = v(sense_J), less the switch's charge",
+    "",
+)
+"""A tile of floating bit lines, line by line."""
 
 CROSSBAR = (
     "",

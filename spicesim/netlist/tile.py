@@ -13,7 +13,8 @@ from spicesim.errors import SpecError
 from spicesim.netlist.arrangement import Arrangement
 from spicesim.netlist.cell import cell_blocks, cell_line, gate_supply, pair_line
 from spicesim.netlist.dac import code_bits, dac_blocks, dac_line, dac_references
-from spicesim.netlist.drawing import CROSSBAR, PAIRED, TILE
+from spicesim.netlist.drawing import CROSSBAR, FLOATING_TILE, PAIRED, TILE
+from spicesim.netlist.hold import hold_blocks, hold_line, track_source
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.parasitics import Parasitics
 from spicesim.netlist.reader import PAIRS
@@ -251,6 +252,41 @@ def build_column(chip: Chip, g: npt.ArrayLike, v: npt.ArrayLike, r_feedback: flo
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Readout:
+    """What stands at the feet of a tile's bit lines, as text."""
+
+    words: str
+    blocks: Sequence[str]
+    section: str
+    notes: Sequence[str]
+
+
+def _readout(chip: Chip, columns: int, setting: float, step: CodeStep | None) -> _Readout:
+    if chip.sense_amplifier.kind == "voltage":
+        falls = None if step is None else step.start + chip.hold.settle
+        lines = [hold_line(chip, f"hold_{j}", f"sense_{j}", f"out_{j}") for j in range(columns)]
+        return _Readout(
+            words="floating bit lines",
+            blocks=hold_blocks(chip),
+            section="\n".join([track_source(chip, falls), *lines]),
+            notes=[
+                "A tile at transistor level: a driver a word line, a cell at every crossing, a hold switch a bit line.",
+                *FLOATING_TILE,
+            ],
+        )
+    lines = [amplifier_line(chip, f"senseamp_{j}", f"sense_{j}", f"out_{j}", setting) for j in range(columns)]
+    return _Readout(
+        words=f"{setting:g} ohm feedback",
+        blocks=amplifier_blocks(chip),
+        section="\n".join(["* sense amplifiers", *lines]),
+        notes=[
+            "A tile at transistor level: a DAC a word line, a cell at every crossing, an amplifier a bit line.",
+            *TILE,
+        ],
+    )
+
+
 def build_tile(
     chip: Chip,
     g: npt.ArrayLike | Arrangement,
@@ -308,15 +344,13 @@ def build_tile(
         drivers.append(step.sources(chip.process.supply))
     supply_currents = ["vdd", "vref", "vlo", "vhi", "vrise", "vfall"]
     gate_lines, gate_nodes = _gates(chip, gates, rows)
-    amplifiers: Sequence[str] = [
-        "* sense amplifiers",
-        *(amplifier_line(chip, f"senseamp_{j}", f"sense_{j}", f"out_{j}", r_feedback) for j in range(columns)),
-    ]
+    readout = _readout(chip, columns, r_feedback, step)
     return build_netlist(
         chip,
-        f"{rows}x{columns} tile, {polarity} inputs, {r_feedback:g} ohm feedback",
+        f"{rows}x{columns} tile, {polarity} inputs, {readout.words}",
         [
-            *amplifier_blocks(chip),
+            *readout.blocks,
+            block_text("opamp", chip),
             *dac_blocks(chip),
             *cell_blocks(chip),
             supplies(chip),
@@ -326,7 +360,7 @@ def build_tile(
             wires.section,
             _cells(chip, array, wires.nodes, gate_nodes),
             _feet(wires, [f"sense_{j}" for j in range(columns)], arrangement),
-            "\n".join(amplifiers),
+            readout.section,
         ],
         [
             *(f"v(out_{j})" for j in range(columns)),
@@ -334,8 +368,7 @@ def build_tile(
             *(["time", *(f"i({source})" for source in supply_currents)] if step else []),
         ],
         notes=[
-            "A tile at transistor level: a DAC a word line, a cell at every crossing, an amplifier a bit line.",
-            *TILE,
+            *readout.notes,
             *(PAIRED if chip.cell.kind == "2t2r" else ()),
         ],
         analyses=[step.analysis if step else ".op"],

@@ -1,0 +1,96 @@
+"""The hold switch of a floating bit line, and a testbench of columns with their switches."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from spicesim.chip import Chip
+from spicesim.errors import SpecError
+from spicesim.netlist.cell import cell_blocks, cell_line, gate_supply
+from spicesim.netlist.netlist import Netlist, build_netlist
+from spicesim.netlist.process import block_text
+from spicesim.netlist.sense_amplifier import supplies
+from spicesim.netlist.step import STEP_TIME
+from spicesim.units import format_si, spice_number
+
+__all__ = ["HELD_AFTER", "build_holds", "hold_blocks", "hold_line", "track_source"]
+
+EDGE = 0.1e-9
+"""Fall time of the control [s]."""
+HELD_AFTER = 5e-9
+"""From the fall of the control until an output is read: the switch is off, and nothing has leaked away [s]."""
+
+
+def hold_blocks(chip: Chip) -> list[str]:
+    """Return the subcircuits that :func:`hold_line` calls."""
+    return [block_text("hold", chip)]
+
+
+def hold_line(chip: Chip, name: str, node_in: str, node_out: str) -> str:
+    """Format the instance of one hold switch; its control is ``track``."""
+    sizes = chip.hold
+    return (
+        f"x{name} {node_in} {node_out} track vdd 0 hold c={spice_number(sizes.capacitor)}"
+        f" w={spice_number(sizes.switch_width)} l={spice_number(chip.process.min_length)}"
+    )
+
+
+def track_source(chip: Chip, falls: float | None) -> str:
+    """Format the control of all switches: high, and low from a time on [s] if there is one."""
+    high = spice_number(chip.process.supply)
+    if falls is None:
+        return f"* hold switches follow their lines\nvtrack track 0 {high}"
+    first, last = spice_number(falls - EDGE / 2), spice_number(falls + EDGE / 2)
+    return f"* hold switches follow their lines, then hold\nvtrack track 0 pwl(0 {high} {first} {high} {last} 0)"
+
+
+def build_holds(
+    chip: Chip, g: npt.ArrayLike, rows: Sequence[int], v: npt.ArrayLike, *, resolution: float = 0.2e-9
+) -> Netlist:
+    """Build a testbench of single columns without wires, all their word lines at one voltage, each with its switch.
+
+    Parameters
+    ----------
+    chip : Chip
+        The chip.
+    g : array_like of shape (columns,)
+        Conductance of the devices of each column, all alike [S].
+    rows : sequence of int, length columns
+        Cells of each.
+    v : array_like of shape (columns,)
+        Word-line voltage of each above the reference [V].
+    resolution : float
+        Longest time step [s].
+
+    Returns
+    -------
+    Netlist
+        Probes ``time`` and ``v(out_K)``; switches open at :data:`~spicesim.netlist.step.STEP_TIME`.
+    """
+    each, at = np.asarray(g, dtype=float), np.asarray(v, dtype=float)
+    if each.ndim != 1 or each.shape != at.shape or len(rows) != len(each) or not len(each):
+        raise SpecError(f"columns need a conductance, rows and a voltage each, got {each.shape}, {len(rows)}, {at.shape}")
+    lines = ["* columns, their word lines, and their switches"]
+    for k, (siemens, count, volts) in enumerate(zip(each, rows, at, strict=True)):
+        lines.append(f"vin_{k} in_{k} vref {spice_number(float(volts))}")
+        lines += [cell_line(chip, f"c_{i}_{k}", f"in_{k}", f"foot_{k}", float(siemens), "gate") for i in range(count)]
+        lines.append(hold_line(chip, f"hold_{k}", f"foot_{k}", f"out_{k}"))
+    reference = chip.sense_amplifier.v_reference
+    stop = STEP_TIME + HELD_AFTER + 2 * resolution
+    return build_netlist(
+        chip,
+        f"{len(each)} floating columns with their hold switches",
+        [
+            *hold_blocks(chip),
+            *cell_blocks(chip),
+            supplies(chip),
+            gate_supply(chip),
+            track_source(chip, STEP_TIME),
+            "\n".join(lines),
+        ],
+        ["time", *(f"v(out_{k})" for k in range(len(each)))],
+        notes=[f"What hold switches of {format_si(chip.hold.capacitor, 'F')} keep of their columns' voltages."],
+        analyses=[f".tran {spice_number(resolution)} {spice_number(stop)} 0 {spice_number(resolution)}"],
+        nodesets={f"{node}_{k}": reference + float(volts) for k, volts in enumerate(at) for node in ("foot", "out")},
+    )
