@@ -296,14 +296,14 @@ def build_tile(
     rows, columns = array.shape
     step = codes if isinstance(codes, CodeStep) else None
     inputs = _vector(codes.before if isinstance(codes, CodeStep) else codes, rows, "codes")
-    if inputs.dtype.kind not in "iu" or inputs.min() < 0 or inputs.max() >= 2**chip.dac.bits:
-        raise SpecError(f"codes must be integers in 0..{2**chip.dac.bits - 1}")
+    if inputs.dtype.kind not in "iu" or inputs.min() < 0 or inputs.max() >= 2**chip.dac.code_bits:
+        raise SpecError(f"codes must be integers in 0..{2**chip.dac.code_bits - 1}")
     wires = _wires(chip, array.shape, "dac", parasitics, arrangement)
     drivers = ["* word-line drivers; bits from the least significant, tied to vdd (1) or ground (0)"]
     twice = [int(code) for code in (*inputs, *inputs)]
     for k, (code, (name, node)) in enumerate(zip(twice, wires.driven, strict=False)):
-        tied = step.nodes(k % rows, chip.dac.bits) if step else code_bits(code, chip.dac.bits)
-        drivers.append(f"{dac_line(f'dac{name}', node, tied)} $ code {code}")
+        tied = step.nodes(k % rows, chip.dac.code_bits) if step else code_bits(code, chip.dac.code_bits)
+        drivers.append(f"{dac_line(chip, f'dac{name}', node, tied)} $ code {code}")
     if step:
         drivers.append(step.sources(chip.process.supply))
     supply_currents = ["vdd", "vref", "vlo", "vhi", "vrise", "vfall"]
