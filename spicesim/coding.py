@@ -9,7 +9,7 @@ import numpy.typing as npt
 from spicesim.arrays import Codes, Floats
 from spicesim.errors import SpecError
 
-__all__ = ["POLARITIES", "AdcRange", "Polarity", "dac_codes", "dac_voltages", "rest_code"]
+__all__ = ["POLARITIES", "AdcRange", "Polarity", "bit_voltages", "dac_codes", "dac_voltages", "rest_code"]
 
 Polarity = Literal["unipolar", "bipolar"]
 """unipolar: code 0 is 0 V; bipolar: offset binary, the middle code is 0 V."""
@@ -41,14 +41,40 @@ def dac_voltages(codes: npt.ArrayLike, bits: int, v_span: float, polarity: Polar
     SpecError
         If a code is not an integer within the resolution.
     """
+    array = _checked(codes, bits)
+    if polarity == "unipolar":
+        return np.asarray(array * (v_span / 2**bits))
+    return np.asarray((array - 2.0 ** (bits - 1)) * (v_span / 2 ** (bits - 1)))
+
+
+def bit_voltages(codes: npt.ArrayLike, v_span: float, polarity: Polarity) -> Floats:
+    """Return the voltages an ideal driver makes of single bits, relative to the reference.
+
+    Parameters
+    ----------
+    codes : array_like of int
+        Bits, of any shape.
+    v_span : float
+        Voltage of a 1 [V].
+    polarity : {"unipolar", "bipolar"}
+        Whether a 0 is 0 V or ``-v_span``.
+
+    Raises
+    ------
+    SpecError
+        If a code is neither 0 nor 1.
+    """
+    array = _checked(codes, 1)
+    return np.asarray(array * v_span if polarity == "unipolar" else (2 * array.astype(np.int64) - 1) * v_span)
+
+
+def _checked(codes: npt.ArrayLike, bits: int) -> Codes:
     array = np.asarray(codes)
     if array.dtype.kind not in "iu":
         raise SpecError(f"DAC codes must be integers, got {array.dtype}")
     if array.size and (array.min() < 0 or array.max() >= 2**bits):
         raise SpecError(f"DAC codes must lie in 0..{2**bits - 1}, got {array.min()}..{array.max()}")
-    if polarity == "unipolar":
-        return np.asarray(array * (v_span / 2**bits))
-    return np.asarray((array - 2.0 ** (bits - 1)) * (v_span / 2 ** (bits - 1)))
+    return array
 
 
 def dac_codes(values: npt.ArrayLike, bits: int, scale: npt.ArrayLike, polarity: Polarity) -> Codes:
@@ -84,8 +110,8 @@ def dac_codes(values: npt.ArrayLike, bits: int, scale: npt.ArrayLike, polarity: 
 
 
 def rest_code(polarity: Polarity, bits: int) -> int:
-    """Return the code of 0 V."""
-    return 0 if polarity == "unipolar" else 2 ** (bits - 1)
+    """Return the code of 0 V; of a single bit with both signs, which has none, the lower one."""
+    return 0 if polarity == "unipolar" or bits == 1 else 2 ** (bits - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

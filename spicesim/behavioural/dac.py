@@ -10,7 +10,8 @@ from scipy.interpolate import CubicSpline
 
 from spicesim.arrays import Floats
 from spicesim.behavioural.arrays import FloatArray, Model, require_positive, require_rising, require_shape
-from spicesim.coding import Polarity, dac_voltages
+from spicesim.chip import Dac
+from spicesim.coding import Polarity
 from spicesim.ports import PortTables
 
 __all__ = ["IDEAL_REACH", "DacModel"]
@@ -77,10 +78,10 @@ class DacModel(Model):
         v_open = np.interp(fine, codes, self.v_open) + beyond * (self.v_open[-1] - self.v_open[-2])
         return self.model_copy(update={"v_open": v_open, "knots": tuple(step * knot for knot in self.knots)})
 
-    def ideal(self, bits: int, v_span: float) -> "DacModel":
-        """Return a driver without errors and droop, of some bits and a span [V]."""
-        v_open = dac_voltages(np.arange(2**bits), bits, v_span, self.polarity)
+    def ideal(self, dac: Dac) -> "DacModel":
+        """Return a driver without errors and droop, of the kind, bits and span of `dac`."""
+        v_open = dac.volts(np.arange(2**dac.code_bits), self.polarity)
         return DacModel(
-            polarity=self.polarity, v_open=v_open, knots=(0, 2**bits - 1), i_limit=IDEAL_REACH * self.i_limit,
+            polarity=self.polarity, v_open=v_open, knots=(0, len(v_open) - 1), i_limit=IDEAL_REACH * self.i_limit,
             droop=np.zeros((2, 3)),
         )  # fmt: skip

@@ -7,7 +7,7 @@ import numpy as np
 
 from spicesim.arrays import Codes, Floats
 from spicesim.behavioural.tile import BehaviouralTile
-from spicesim.coding import AdcRange
+from spicesim.coding import AdcRange, rest_code
 from spicesim.crossbar.operating_point import Precision
 from spicesim.errors import SpecError, ValidityError
 from spicesim.fast.crossbar import FIELD_BYTES
@@ -214,7 +214,7 @@ def _held_out_codes(tile: BehaviouralTile, seed: int) -> Codes:
 
 
 def _zero(tile: BehaviouralTile) -> int:
-    return 0 if tile.dac.polarity == "unipolar" else len(tile.dac.v_open) // 2
+    return rest_code(tile.dac.polarity, len(tile.dac.v_open).bit_length() - 1)
 
 
 SINGLE = 2e-6

@@ -139,7 +139,7 @@ class Calibration(Model):
     @model_validator(mode="after")
     def _check(self) -> Self:
         """Refuse blocks that are not those of the chip."""
-        codes, wanted = 2**self.chip.dac.bits, sorted(self.chip.sense_amplifier.r_feedback)
+        codes, wanted = 2**self.chip.dac.code_bits, sorted(self.chip.sense_amplifier.r_feedback)
         if set(self.dacs) != set(POLARITIES):
             raise ValueError(f"dacs must be {' and '.join(POLARITIES)}")
         for polarity, dac in self.dacs.items():
@@ -152,7 +152,7 @@ class Calibration(Model):
             raise ValueError(f"energy.dacs must be drivers of {codes} codes")
         if self.mismatch is not None:
             names = {len(dac.response.names) for dac in self.mismatch.dacs.values()}
-            if names - {1 + self.chip.dac.bits} or len(self.mismatch.cell.names) != 1:
+            if names - {1 + self.chip.dac.code_bits} or len(self.mismatch.cell.names) != 1:
                 raise ValueError("mismatch must have an offset and a weight for each bit, and one parameter of cells")
         if self.converter is not None and (sizes := self.chip.converter) is not None:
             if (self.converter.bits, self.converter.span) != (sizes.dac.bits, sizes.dac.span):

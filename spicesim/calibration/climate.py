@@ -55,7 +55,7 @@ class _Blocks:
     def __init__(self, calibration: Calibration, quick: bool) -> None:
         self._calibration, chip = calibration, calibration.chip
         self._points = plan_cell(chip, quick=quick, seed=calibration.seed).fits[0]
-        self._step = max(1, (2**chip.dac.bits - 1) // 5)
+        self._step = max(1, (2**chip.dac.code_bits - 1) // 5)
 
     def netlists(self, chip: Chip) -> list[Netlist]:
         """Build them for this chip at a condition."""
@@ -246,7 +246,7 @@ def check_climate(
     cases = build_cases(chip, calibration.tile, {"random": g}, random_vectors=random, seed=seed)
     choices = sorted(chip.sense_amplifier.r_feedback)
     full = np.full((min(chip.array.rows, MOST_ROWS), min(chip.array.columns, 2)), cell.g_max)
-    vectors = adversarial_vectors(len(full), chip.dac.bits, "bipolar", np.random.default_rng(seed))
+    vectors = adversarial_vectors(len(full), chip.dac.code_bits, "bipolar", np.random.default_rng(seed))
     for r_feedback in sorted({choices[-1], choices[turn % len(choices)]}):
         tile = calibration.tile(full, "bipolar", r_feedback)
         cases.append(TileCase(name=f"all highest {r_feedback / 1e3:g}k", tile=tile, codes=vectors))

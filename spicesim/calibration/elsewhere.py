@@ -84,7 +84,7 @@ def _shift_mismatch(
     mismatch = calibration.require_mismatch()
     driver, amplifier = mismatch.dacs["bipolar"].response, mismatch.senseamps[len(mismatch.senseamps) // 2]
     drivers, amplifiers = _design(driver, 0), _design(amplifier.response, 1)
-    top = 2**calibration.chip.dac.bits - 1
+    top = 2**calibration.chip.dac.code_bits - 1
 
     def look(at: Calibration) -> tuple[Floats, Floats, Response]:
         bench = MismatchBench(calibration=at, campaign=campaign)

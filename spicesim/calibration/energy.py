@@ -30,7 +30,7 @@ def calibrate_energy(calibration: Calibration, campaign: Campaign) -> EnergyMode
     """Find the energies of all blocks of a chip."""
     chip = calibration.chip
     r_feedback = [model.r_feedback for model in calibration.senseamps]
-    bits = range(chip.dac.bits)
+    bits = range(chip.dac.code_bits)
     toggles = [(0, 1 << k) for k in bits] + [(1 << k, 0) for k in bits]
     limit = {r: calibration.senseamp(r).i_limit for r in r_feedback}
     swings = {r: 0.5 * calibration.linear_swing(r) / r for r in r_feedback}
@@ -38,7 +38,7 @@ def calibrate_energy(calibration: Calibration, campaign: Campaign) -> EnergyMode
     netlists: dict[str, Netlist] = {}
     for polarity in POLARITIES:
         load = {"i_limit": calibration.dacs[polarity].i_limit, "load_points": _LOADS}
-        step = max(1, (2**chip.dac.bits - 1) // (_KNOTS - 1))
+        step = max(1, (2**chip.dac.code_bits - 1) // (_KNOTS - 1))
         netlists[f"open {polarity}"] = _with_references(build_dac(chip, polarity))
         netlists[f"loaded {polarity}"] = _with_references(build_dac(chip, polarity, code_step=step, **load))  # type: ignore[arg-type]
         netlists[f"toggles {polarity}"] = build_dac_steps(chip, polarity, toggles, stop=60e-9)
@@ -107,14 +107,14 @@ def _dac(calibration: Calibration, polarity: Polarity, results: dict[str, Result
     knots = np.unique(codes)
     loaded = supply_power(results[f"loaded {polarity}"], sources).reshape(len(knots), _LOADS)
     steps = results[f"toggles {polarity}"]
-    toggles = [_step_energy(chip, polarity, steps, k) for k in range(2 * chip.dac.bits)]
+    toggles = [_step_energy(chip, polarity, steps, k) for k in range(2 * chip.dac.code_bits)]
     return DacEnergy(
         power_open=open_power,
         knots=tuple(int(code) for code in knots),
         i_limit=calibration.dacs[polarity].i_limit,
         power_loaded=loaded - loaded[:, _LOADS // 2, None],
-        rise=np.array(toggles[: chip.dac.bits]),
-        fall=np.array(toggles[chip.dac.bits :]),
+        rise=np.array(toggles[: chip.dac.code_bits]),
+        fall=np.array(toggles[chip.dac.code_bits :]),
     )
 
 

@@ -124,9 +124,10 @@ def _tile_steps(plan: Plan, campaign: Campaign, *, known: bool) -> list[Step]:
     """Estimate the checks of whole tiles; exactly those that will run, if the blocks are known."""
     chip, tiles = plan.chip, plan.tiles
     matrices = random_matrices(chip, tiles.sizes, plan.seed)
-    vectors = len(code_vectors(chip.array.rows, chip.dac.bits, tiles.random_vectors, np.random.default_rng(0)))
+    vectors = len(code_vectors(chip.array.rows, chip.dac.code_bits, tiles.random_vectors, np.random.default_rng(0)))
     adversarial = {
-        p: len(adversarial_vectors(chip.array.rows, chip.dac.bits, p, np.random.default_rng(0))) for p in POLARITIES
+        p: len(adversarial_vectors(chip.array.rows, chip.dac.code_bits, p, np.random.default_rng(0)))
+        for p in POLARITIES
     }
     counts = dict.fromkeys(matrices, sum(_CASES_OF_POLARITY * (vectors + count) for count in adversarial.values()))
     for name, g in adversarial_matrices(chip, tiles.sizes).items():

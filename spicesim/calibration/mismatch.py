@@ -167,7 +167,8 @@ class MismatchBench:
         # no two alike, so that what one device does none undoes
         shifts = np.random.default_rng([self.campaign.seed, len(devices), 2]).uniform(1.5, 2.5, 2 * len(devices))
         numbers = [shifts * np.repeat([kind == name for kind in kinds], 2) for name in names]
-        codes = range(0, 2**self.calibration.chip.dac.bits, 2 ** (self.calibration.chip.dac.bits - 1) - 1)
+        bits = self.calibration.chip.dac.code_bits
+        codes = range(0, 2**bits, max(1, 2 ** (bits - 1) - 1))
         volts = self.dac_voltages(dac, Planned(devices=devices, numbers=np.stack(numbers)), codes)
         moved = np.abs(volts - volts[0]).max(axis=1)
         return tuple(device for device, kind in zip(devices, kinds, strict=True) if moved[names.index(kind)] < TELLING)
@@ -320,7 +321,7 @@ def calibrate_mismatch(calibration: Calibration, campaign: Campaign) -> Mismatch
 def _dac_response(
     bench: MismatchBench, dac: DacModel, devices: tuple[str, ...], twist: Floats, held_out: int
 ) -> DacMismatch:
-    bits = bench.calibration.chip.dac.bits
+    bits = bench.calibration.chip.dac.code_bits
     codes = _codes(bits)
     design, others = bench.plan(devices, held_out, bench.idle_devices(dac, devices))
     added = bench.dac_voltages(dac, design, codes)

@@ -145,7 +145,7 @@ def check_mismatch(
     rng = np.random.default_rng([campaign.seed, size, saturating, polarity == "bipolar"])
     g = random_conductances((size, size), chip.cell.g_min, chip.cell.g_max, rng, 0.25 * chip.cell.g_max)
     r = choose_feedback(chip, g, saturating=saturating)
-    chosen = code_vectors(size, chip.dac.bits, 1, rng)
+    chosen = code_vectors(size, chip.dac.code_bits, 1, rng)
     codes = np.stack([chosen[name] for name in vectors])
     first = campaign.seed * (draws + STATISTICAL_DRAWS)
 

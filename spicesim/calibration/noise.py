@@ -30,7 +30,7 @@ def calibrate_noise(calibration: Calibration, campaign: Campaign) -> NoiseModel:
     held = np.sort(g_high * rng.uniform(0.02, 1.0, _HELD_OUT))
     r_feedback = [model.r_feedback for model in calibration.senseamps]
     capacitance = chip.array.rows * chip.array.c_bit_line
-    netlists = [build_driver_noise(chip, 2 ** (chip.dac.bits - 1))]
+    netlists = [build_driver_noise(chip, 2 ** (chip.dac.code_bits - 1))]
     netlists += [
         build_sense_amplifier_noise(chip, r, float(g), capacitance) for r in r_feedback for g in (*conductances, *held)
     ]

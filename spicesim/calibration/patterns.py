@@ -3,7 +3,7 @@
 import numpy as np
 
 from spicesim.arrays import Codes, Floats
-from spicesim.coding import Polarity
+from spicesim.coding import Polarity, rest_code
 
 __all__ = ["adversarial_conductances", "adversarial_vectors", "code_vectors", "random_conductances"]
 
@@ -18,7 +18,7 @@ def code_vectors(rows: int, bits: int, random: int, rng: np.random.Generator) ->
     rows : int
         Word lines.
     bits : int
-        Resolution of the DAC.
+        Of the codes.
     random : int
         How many uniform vectors.
     rng : numpy.random.Generator
@@ -57,7 +57,7 @@ def adversarial_vectors(
     rows : int
         Word lines.
     bits : int
-        Resolution of the DAC.
+        Of the codes; one alone has no code of 0 V with both signs, and rows are off at its lower level.
     polarity : {"unipolar", "bipolar"}
         Coding of the inputs.
     rng : numpy.random.Generator, optional
@@ -69,7 +69,7 @@ def adversarial_vectors(
         By name.
     """
     top, row = 2**bits - 1, np.arange(rows)
-    off = 0 if polarity == "unipolar" else 2 ** (bits - 1)
+    off = rest_code(polarity, bits)
     vectors = {
         "first row alone": np.where(row == 0, top, off),
         "last row alone": np.where(row == rows - 1, top, off),
@@ -78,7 +78,7 @@ def adversarial_vectors(
     if polarity == "bipolar":
         vectors |= {
             "all lowest": np.zeros(rows),
-            "last row lowest": np.where(row == rows - 1, 0, off),
+            "last row lowest": np.where(row == rows - 1, 0, off or top),
             "first half up, second down": np.where(row < rows // 2, top, 0),
             "thirds that cancel": np.where(row % 3 == 0, top, off // 2),
         }

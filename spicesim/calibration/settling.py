@@ -114,7 +114,7 @@ def _charge(results: Results, node: str) -> float:
 
 def _codes(chip: Chip) -> list[tuple[int, int]]:
     """Return code steps of rising signed size, around the middle."""
-    top = 2**chip.dac.bits - 1
+    top = 2**chip.dac.code_bits - 1
     sizes = sorted({max(1, round(top * share)) for share in _STEPS})
     ups = [(top // 2 - size // 2, top // 2 - size // 2 + size) for size in sizes]
     ups = [(max(0, min(a, top - (b - a))), max(0, min(a, top - (b - a))) + b - a) for a, b in ups]

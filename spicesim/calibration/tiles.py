@@ -104,8 +104,8 @@ def build_cases(
             for saturating in (False, True):
                 rng = np.random.default_rng([seed, m, p, saturating])
                 tile = build(g, polarity, choose_feedback(chip, g, saturating=saturating))
-                codes = code_vectors(g.shape[0], chip.dac.bits, random_vectors, rng)
-                codes |= adversarial_vectors(g.shape[0], chip.dac.bits, polarity, rng)
+                codes = code_vectors(g.shape[0], chip.dac.code_bits, random_vectors, rng)
+                codes |= adversarial_vectors(g.shape[0], chip.dac.code_bits, polarity, rng)
                 label = f"{name} {polarity} {'saturating' if saturating else 'linear'}"
                 cases.append(TileCase(name=label, tile=tile, codes=codes))
     return cases
@@ -134,7 +134,7 @@ def build_adversarial_cases(
         TileCase(
             name=f"{name} bipolar {r_feedback / 1e3:g}k",
             tile=build(g, "bipolar", r_feedback),
-            codes=adversarial_vectors(len(g), chip.dac.bits, "bipolar", np.random.default_rng([seed, len(g)])),
+            codes=adversarial_vectors(len(g), chip.dac.code_bits, "bipolar", np.random.default_rng([seed, len(g)])),
         )
         for name, g in adversarial_matrices(chip, sizes).items()
         for r_feedback in (sorted(choices) if every_feedback else adversarial_feedbacks(chip, g))

@@ -15,7 +15,7 @@ from spicesim.calibration.energy import step_sources, supply_power, tile_sources
 from spicesim.calibration.patterns import code_vectors, random_conductances
 from spicesim.calibration.tiles import choose_feedback, predicted_nodesets
 from spicesim.chip import Chip
-from spicesim.coding import POLARITIES, Polarity
+from spicesim.coding import POLARITIES, Polarity, rest_code
 from spicesim.metrics import largest, rms
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.step import STEP_TIME, CodeStep
@@ -77,20 +77,20 @@ def build_step_cases(calibration: Calibration, size: int, seed: int, changes: in
             rng = np.random.default_rng([seed, polarity == "bipolar", saturating])
             g = random_conductances((rows, columns), chip.cell.g_min, chip.cell.g_max, rng, 0.25 * chip.cell.g_max)
             tile = calibration.tile(g, polarity, choose_feedback(chip, g, saturating=saturating))
-            codes = code_vectors(rows, chip.dac.bits, 2, rng)
-            codes["zero"] = np.full(rows, 0 if polarity == "unipolar" else 2 ** (chip.dac.bits - 1))
+            codes = code_vectors(rows, chip.dac.code_bits, 2, rng)
+            codes["zero"] = np.full(rows, rest_code(polarity, chip.dac.code_bits))
             pairs = [
                 ("random 0", "random 1"), ("all on", "zero"), ("zero", "all on"), ("ramp up", "ramp down"),
                 ("near half on", "far half on"), ("sparse", "random 0"),
             ]  # fmt: skip
             name = f"{rows}x{columns} {polarity} {'saturating' if saturating else 'linear'}"
             chosen = {f"{b} after {a}": (codes[a], codes[b]) for a, b in pairs[:changes]}
-            chosen |= _adversarial_changes(rows, chip.dac.bits, codes["zero"])
+            chosen |= _adversarial_changes(rows, chip.dac.code_bits, codes["zero"])
             cases.append(StepCase(name=name, tile=tile, changes=chosen))
         alone = np.zeros((rows, columns))
         alone[0, -1] = chip.cell.g_max  # open cells load no line, so nothing hides what drivers and amplifiers do
         tile = calibration.tile(alone, polarity, choose_feedback(chip, alone, saturating=False))
-        changes_alone = _adversarial_changes(rows, chip.dac.bits, codes["zero"])
+        changes_alone = _adversarial_changes(rows, chip.dac.code_bits, codes["zero"])
         cases.append(StepCase(name=f"{rows}x{columns} {polarity} far corner alone", tile=tile, changes=changes_alone))
     return cases
 

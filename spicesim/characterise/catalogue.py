@@ -102,7 +102,7 @@ _RECORDS = (
     Block(
         name="word_line_driver",
         section="word_line_driver",
-        title="word-line driver for pulses",
+        title="word-line driver, a switch between two voltages",
         sheet="resistance at both levels, delay, edges, energy a pulse",
         bench=word_line_driver_bench,
         short="wldriver",

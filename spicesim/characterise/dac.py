@@ -58,7 +58,7 @@ def build_dac_step(
         bits.append(f"vb{k} b{k} 0 pwl(0 {low} {edge:.6g} {low} {edge + 0.2e-9:.6g} {high})")
     circuit = [
         "* the converter under test, and the row that it drives",
-        dac_line("dac", "out", [f"b{k}" for k in range(chip.dac.bits)]),
+        dac_line(chip, "dac", "out", [f"b{k}" for k in range(chip.dac.bits)]),
         f"rload out vref {spice_number(_row_load(chip))}",
         f"cload out 0 {spice_number(c_load)}",
     ]
@@ -81,7 +81,8 @@ def build_dac_step(
 
 
 def dac_bench(chip: Chip, polarity: Polarity = "unipolar") -> Bench:
-    """Build the testbench of the R-2R DAC with its buffer."""
+    """Build the testbench of the R-2R DAC with its buffer, whatever drives the chip's word lines."""
+    chip = chip.changed(dac={"kind": "r2r"})
     last = 2**chip.dac.bits - 1
     half = 2 ** (chip.dac.bits - 1)
     i_load = chip.dac.v_span / _row_load(chip)

@@ -99,7 +99,7 @@ class Mirror(BlockSizes):
 
 
 class WordLineDriver(BlockSizes):
-    """Word-line driver for pulses."""
+    """Word-line driver that switches between two voltages."""
 
     width: Positive = 40e-6
     """Width of the output switches' n-channel transistors [m]; p-channel ones are 2.5 times wider."""

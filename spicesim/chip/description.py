@@ -38,6 +38,7 @@ from spicesim.chip.geometry import WireGeometry
 from spicesim.chip.library import check_replacement, library_text, read_replacements
 from spicesim.chip.process import CORNERS, ModelFile, Process, has_scheme
 from spicesim.chip.section import NonNegative, Positive, Quantity, Section
+from spicesim.coding import Polarity, bit_voltages, dac_voltages
 from spicesim.errors import SpecError
 from spicesim.files import write_text
 from spicesim.files.documents import read_toml, validate
@@ -141,20 +142,47 @@ class Cell(Section):
 
 
 class Dac(Section):
-    """The word-line driver: an R-2R ladder with transmission-gate switches and an operational amplifier as buffer."""
+    """The word-line driver: a DAC that puts out whole inputs, or a switch that puts out one bit of theirs at a time."""
 
+    kind: Literal["r2r", "bits"] = "r2r"
+    """r2r: an R-2R ladder with a buffer; bits: [word_line_driver], one of two voltages, an input bit after bit."""
     bits: Annotated[int, Field(ge=2, le=16)] = 8
-    """Resolution [bit]; over 12 only the engine ideal, as no ladder is built that fine."""
+    """Resolution of inputs [bit]; over 12 only the engine ideal, as no ladder is built that fine."""
     v_span: Positive = 0.2
     """Largest input voltage, relative to the reference [V]; unipolar 0..v_span, bipolar -v_span..v_span."""
     r_unit: Positive = 20e3
     """Unit resistance R of the ladder [ohm]."""
     switch_width: Positive = 20e-6
-    """Width of the switches' n-channel transistors; p-channel ones are 2.5 times wider [m]."""
+    """Width of the ladder switches' n-channel transistors; p-channel ones are 2.5 times wider [m]."""
     buffer_current: Positive = 20e-6
-    """Bias current of the buffer amplifier [A]."""
+    """Bias current of the buffer amplifier behind the ladder [A]."""
     buffer_drive: Positive = 4.0
     """Size of the buffer's output stage relative to that of the library amplifier."""
+
+    @property
+    def code_bits(self) -> int:
+        """Bits of the codes that a driver takes: of whole inputs, or one."""
+        return self.bits if self.kind == "r2r" else 1
+
+    def volts(self, codes: npt.ArrayLike, polarity: Polarity) -> Floats:
+        """Return the voltages an ideal driver makes of codes, above the reference [V].
+
+        Raises
+        ------
+        SpecError
+            If a code is not an integer within the driver's bits.
+        """
+        if self.kind == "r2r":
+            return dac_voltages(codes, self.bits, self.v_span, polarity)
+        return bit_voltages(codes, self.v_span, polarity)
+
+    @model_serializer(mode="wrap")
+    def _leave_out_ladder(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write chips with ladders as before there were others: hashes of chips and calibrations stay."""
+        content: dict[str, Any] = handler(self)
+        if self.kind == "r2r":
+            del content["kind"]
+        return content
 
 
 class SenseAmplifier(Section):

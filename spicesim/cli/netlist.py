@@ -177,12 +177,12 @@ def sense_amplifier(chip_path: str | None, output: str | None, dialect: str, r_f
 @polarity_option
 @click.option("--load", type=Quantity(), metavar="I", help="Sweep the load between -I and I within each code [A].")
 def dac(chip_path: str | None, output: str | None, dialect: str, polarity: Polarity, load: float | None) -> None:
-    """Write one R-2R DAC with its buffer, its code swept."""
+    """Write one word-line driver, an R-2R DAC with its buffer or a switch, its code swept."""
     chip = open_chip(chip_path)
     if load is None:
         finish(build_dac(chip, polarity), output, dialect)
     else:
-        step = 2**chip.dac.bits // 8
+        step = max(1, 2**chip.dac.code_bits // 8)
         finish(build_dac(chip, polarity, i_limit=load, load_points=41, code_step=step), output, dialect)
 
 

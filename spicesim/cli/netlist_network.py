@@ -22,7 +22,9 @@ __all__ = ["network"]
 @click.option("--calibration", "calibration_path", metavar="CAL.json", required=True, help="The chip, calibrated.")
 @click.option("--layer", metavar="NAME", help="Which layer.  [default: the first]")
 @click.option("--tile", "number", metavar="K", type=click.IntRange(0), default=0, help="Which tile of the layer.")
-@click.option("--codes", metavar="CODES.npy", help="DAC codes, (rows,).  [default: all at half of full scale]")
+@click.option(
+    "--codes", metavar="CODES.npy", help="DAC codes, (rows,).  [default: all at half of full scale; of bits, all 1]"
+)
 @dialect_option
 @output_option
 def network(
@@ -59,7 +61,7 @@ def network(
     engine = NgspiceEngine(calibration)
     prepared = engine.prepare(compiled.tiles()[where][number])
     rows = mapped[number].g.shape[0]
-    vector = np.full(rows, 2 ** (calibration.chip.dac.bits - 1)) if codes is None else read_array(codes, "codes")
+    vector = np.full(rows, 2 ** (calibration.chip.dac.code_bits - 1)) if codes is None else read_array(codes, "codes")
     if vector.shape != (rows,) or vector.dtype.kind not in "iu":
         raise SpecError(f"the codes must be {rows} integers, one a row of the tile; got {vector.dtype} {vector.shape}")
     (built,) = engine.netlists(prepared, vector[None, :])

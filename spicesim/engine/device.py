@@ -7,7 +7,6 @@ import numpy as np
 
 from spicesim.arrays import Floats
 from spicesim.chip import Chip, Dac
-from spicesim.coding import dac_voltages
 from spicesim.devices import DeviceModel, TileDevices, tile_generator
 from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile, TileAround
 
@@ -36,7 +35,7 @@ class DeviceTile(TileAround):
         volts = self.under.read(codes, volts)
         if self.variance is None:
             return volts
-        v = dac_voltages(codes, self.dac.bits, self.dac.v_span, self.tile.polarity)
+        v = self.dac.volts(codes, self.tile.polarity)
         sigma = self.tile.r_feedback * np.sqrt(v**2 @ self.variance)
         return np.asarray(volts + sigma * self.generator.standard_normal(volts.shape))
 

@@ -6,7 +6,6 @@ import numpy as np
 
 from spicesim.arrays import Floats
 from spicesim.chip import Chip, Dac
-from spicesim.coding import dac_voltages
 from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile
 
 __all__ = ["IdealEngine", "IdealTile"]
@@ -22,7 +21,7 @@ class IdealTile(PreparedTile):
 
     def mvm(self, codes: Codes) -> Floats:
         """Multiply; see :meth:`PreparedTile.mvm`."""
-        v = dac_voltages(codes, self.dac.bits, self.dac.v_span, self.tile.polarity)
+        v = self.dac.volts(codes, self.tile.polarity)
         return np.asarray(self.tile.r_feedback * (v @ self.tile.g))
 
 

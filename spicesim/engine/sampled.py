@@ -27,7 +27,7 @@ class SampledTile(PreparedTile):
     transient: TileTransient
     """The behavioural tile in time."""
     rest: int
-    """Code of 0 V."""
+    """Code before the change: that of 0 V, or the lower of two levels."""
     t_read: float
     """Time from the change of codes to the sample [s]."""
 
@@ -47,7 +47,8 @@ class SampledTile(PreparedTile):
 class SampledEngine(Engine):
     """The calibrated chip, its outputs sampled at a time after the change of codes.
 
-    Before each product all drivers rest at 0 V, as on a chip that returns to zero; so no product knows of the last one.
+    Before each product all drivers rest at 0 V, those of bits at their lower level, as on a chip that returns to
+    zero; so no product knows of the last one.
     Late enough it is the engine "exact". Every output is followed in time: it takes some milliseconds of a processor.
 
     Parameters
@@ -86,6 +87,6 @@ class SampledEngine(Engine):
         return SampledTile(
             tile=tile,
             transient=TileTransient(self._exact.prepare(tile).model, self._settling),
-            rest=rest_code(tile.polarity, self._calibration.chip.dac.bits),
+            rest=rest_code(tile.polarity, self._calibration.chip.dac.code_bits),
             t_read=self._t_read,
         )

@@ -114,7 +114,7 @@ class NgspiceEngine(Engine):
     def netlists(self, prepared: CircuitTile, codes: Codes) -> list[Netlist]:
         """Build the netlists of the vectors, with their first guesses."""
         chip, tile, after = self._calibration.chip, prepared.tile, np.asarray(codes)
-        start = after if self._t_read is None else np.full_like(after, rest_code(tile.polarity, chip.dac.bits))
+        start = after if self._t_read is None else np.full_like(after, rest_code(tile.polarity, chip.dac.code_bits))
         state = prepared.model.solve(start)
         reference = chip.sense_amplifier.v_reference
         return [

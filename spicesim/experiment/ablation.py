@@ -71,14 +71,15 @@ def ablate_calibration(calibration: Calibration, sources: Collection[str]) -> Ca
     chip = calibration.chip
     dac_bits = chip.dac.bits if "input bits" in sources else max(FINE_DAC, chip.dac.bits)
     adc = {} if "output bits" in sources else {"bits": max(FINE_ADC, chip.adc.bits), "kind": "ideal"}
-    finer = dac_bits - chip.dac.bits
     array = {} if "wires" in sources else {"r_word_line": 0.0, "r_bit_line": 0.0}
-    changes: dict[str, Any] = {"chip": chip.changed(dac={"bits": dac_bits}, adc=adc, array=array)}
+    wanted = chip.changed(dac={"bits": dac_bits}, adc=adc, array=array)
+    finer = wanted.dac.code_bits - chip.dac.code_bits
+    changes: dict[str, Any] = {"chip": wanted}
     if "output bits" not in sources:
         changes["converter"] = None
     models = {
         "dacs": {
-            polarity: model.refined(finer) if "drivers" in sources else model.ideal(dac_bits, chip.dac.v_span)
+            polarity: model.refined(finer) if "drivers" in sources else model.ideal(wanted.dac)
             for polarity, model in calibration.dacs.items()
         },
         "cell": calibration.cell if "cells" in sources else calibration.cell.ideal(),

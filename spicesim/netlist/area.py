@@ -152,8 +152,8 @@ def block_areas(chip: Chip, layout: Layout | None = None) -> Areas:
     its access transistor and a margin around. Control logic is not counted.
     """
     layout = layout or Layout()
-    bits = [f"b{k}" for k in range(chip.dac.bits)]
-    dac = "\n".join([*amplifier_blocks(chip), *dac_blocks(chip), dac_line("dac", "out", bits)])
+    bits = [f"b{k}" for k in range(chip.dac.code_bits)]
+    dac = "\n".join([*amplifier_blocks(chip), *dac_blocks(chip), dac_line(chip, "dac", "out", bits)])
     amplifier = amplifier_line(chip, "tia", "in", "out", max(chip.sense_amplifier.r_feedback))
     tia = "\n".join([*amplifier_blocks(chip), amplifier])
     adc = None

@@ -1,4 +1,4 @@
-"""The word-line driver: an R-2R ladder DAC of any resolution with an output buffer."""
+"""The word-line driver: an R-2R ladder DAC of any resolution with an output buffer, or a switch for a bit at a time."""
 
 from collections.abc import Sequence
 
@@ -11,6 +11,7 @@ from spicesim.netlist.drawing import draw_ladder
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.process import block_text
 from spicesim.netlist.sense_amplifier import supplies
+from spicesim.netlist.word_line_driver import driver_blocks, driver_line
 from spicesim.units import spice_number
 
 __all__ = ["MOST_BITS", "LadderDac", "build_dac", "code_bits", "dac_blocks", "dac_line", "dac_references"]
@@ -62,16 +63,19 @@ class LadderDac(SubCircuit):  # type: ignore[misc]  # PySpice has no types
 
 def dac_blocks(chip: Chip) -> list[str]:
     """Return the subcircuits that :func:`dac_line` calls, the amplifier excepted."""
+    if chip.dac.kind == "bits":
+        return driver_blocks(chip)
     bits = chip.dac.bits
     head = [f"* dac: {bits}-bit R-2R ladder, switches, and an amplifier as buffer", *draw_ladder(bits)]
     return [block_text("switch", chip), "\n".join([*head, str(LadderDac(chip)).lower()])]
 
 
 def dac_references(chip: Chip, polarity: Polarity) -> str:
-    """Format the two reference voltages of all ladders."""
+    """Format the two reference voltages of all drivers."""
     low = 0.0 if polarity == "unipolar" else -chip.dac.v_span
+    what = "ladder references" if chip.dac.kind == "r2r" else "levels of the drivers"
     return (
-        f"* ladder references above the common one, {polarity}\n"
+        f"* {what} above the common one, {polarity}\n"
         f"vlo vlo vref {spice_number(low)}\n"
         f"vhi vhi vref {spice_number(chip.dac.v_span)}"
     )
@@ -82,9 +86,12 @@ def code_bits(code: int, bits: int) -> list[str]:
     return ["vdd" if code >> k & 1 else "0" for k in range(bits)]
 
 
-def dac_line(name: str, node_out: str, bit_nodes: Sequence[str]) -> str:
-    """Format the instance of one DAC."""
-    return f"x{name} {node_out} {' '.join(bit_nodes)} vlo vhi vdd 0 dac"
+def dac_line(chip: Chip, name: str, node_out: str, bit_nodes: Sequence[str], *, rails: str = "") -> str:
+    """Format the instance of one driver; `rails` ends the names of its references and its supply."""
+    vlo, vhi, vdd = (f"{node}{rails}" for node in ("vlo", "vhi", "vdd"))
+    if chip.dac.kind == "bits":
+        return driver_line(chip, name, bit_nodes[0], node_out, rails=(vhi, vlo, vdd))
+    return f"x{name} {node_out} {' '.join(bit_nodes)} {vlo} {vhi} {vdd} 0 dac"
 
 
 def build_dac(
@@ -102,7 +109,7 @@ def build_dac(
     chip : Chip
         The chip.
     polarity : {"unipolar", "bipolar"}
-        Which references the ladder has.
+        Which references the driver has.
     i_limit : float
         The load current goes from ``-i_limit`` to ``i_limit`` [A].
     load_points : int
@@ -110,15 +117,15 @@ def build_dac(
     code_step : int
         Distance of the codes; 1 takes them all.
     """
-    bits = chip.dac.bits
+    bits, ladder = chip.dac.code_bits, chip.dac.kind == "r2r"
     driver = ["* the code as a voltage, and its bits"]
     driver += ["vcode code 0 0"]
     for k in range(bits):
         scaled, double = f"(v(code)+0.5)/{2**k}", f"(v(code)+0.5)/{2 ** (k + 1)}"
         driver.append(f"bb{k} b{k} 0 v={spice_number(chip.process.supply)}*(floor({scaled})-2*floor({double}))")
     circuit = [
-        "* the converter under test; the load draws current out of it",
-        dac_line("dac", "out", [f"b{k}" for k in range(bits)]),
+        f"* the {'converter' if ladder else 'driver'} under test; the load draws current out of it",
+        dac_line(chip, "dac", "out", [f"b{k}" for k in range(bits)]),
         "iload out 0 0",
     ]
     sweep = f"vcode 0 {2**bits - 1} {code_step}"
@@ -128,9 +135,9 @@ def build_dac(
     low = chip.sense_amplifier.v_reference - (chip.dac.v_span if polarity == "bipolar" else 0.0)
     return build_netlist(
         chip,
-        f"{bits}-bit R-2R DAC, {polarity}",
+        f"{bits}-bit R-2R DAC, {polarity}" if ladder else f"word-line driver for bits, {polarity}",
         [
-            block_text("opamp", chip),
+            *([block_text("opamp", chip)] if ladder else []),
             *dac_blocks(chip),
             supplies(chip),
             dac_references(chip, polarity),

@@ -24,7 +24,7 @@ def build_dacs(chip: Chip, polarity: Polarity, indices: Sequence[int], codes: Se
     chip : Chip
         The chip.
     polarity : {"unipolar", "bipolar"}
-        Which references the ladders have.
+        Which references the drivers have.
     indices : sequence of int
         Word lines whose drivers they are.
     codes : sequence of int
@@ -35,17 +35,17 @@ def build_dacs(chip: Chip, polarity: Polarity, indices: Sequence[int], codes: Se
     Netlist
         Probes ``v(dac_I)``, one value a code.
     """
-    bits, supply = range(chip.dac.bits), chip.process.supply
+    bits, supply = range(chip.dac.code_bits), chip.process.supply
     lines = ["* the code as a voltage, and its bits", "vcode code 0 0"]
     for k in bits:
         scaled, double = f"(v(code)+0.5)/{2**k}", f"(v(code)+0.5)/{2 ** (k + 1)}"
         lines.append(f"bb{k} b{k} 0 v={spice_number(supply)}*(floor({scaled})-2*floor({double}))")
     nodes = [f"b{k}" for k in bits]
-    lines += ["* drivers", *(dac_line(f"dac_{i}", f"dac_{i}", nodes) for i in indices)]
+    lines += ["* drivers", *(dac_line(chip, f"dac_{i}", f"dac_{i}", nodes) for i in indices)]
     low = chip.sense_amplifier.v_reference - (chip.dac.v_span if polarity == "bipolar" else 0.0)
     return build_netlist(
         chip,
-        f"{len(indices)} DACs, {polarity}",
+        f"{len(indices)} {'DACs' if chip.dac.kind == 'r2r' else 'word-line drivers'}, {polarity}",
         [*amplifier_blocks(chip), *dac_blocks(chip), supplies(chip), dac_references(chip, polarity),
          "\n".join(lines)],
         [f"v(dac_{i})" for i in indices],

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from spicesim.chip import Chip
 from spicesim.coding import Polarity
-from spicesim.netlist.dac import dac_blocks
+from spicesim.netlist.dac import dac_blocks, dac_line
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.sense_amplifier import amplifier_blocks, amplifier_line, supplies
 from spicesim.netlist.step import CodeStep
@@ -29,7 +29,7 @@ def build_dac_steps(
     chip : Chip
         The chip.
     polarity : {"unipolar", "bipolar"}
-        Which references the ladders have.
+        Which references the drivers have.
     transitions : sequence of (int, int)
         Codes before and after.
     load, capacitance : float
@@ -55,29 +55,30 @@ def build_dac_steps(
     probes = ["time"]
     lines.append(f"vload vload 0 {reference}")
     for k in range(len(transitions)):
-        tied = [f"{node}_{k}" if node != "0" else "0" for node in step.nodes(k, chip.dac.bits)]
+        tied = [f"{node}_{k}" if node != "0" else "0" for node in step.nodes(k, chip.dac.code_bits)]
         lines += [
             f"vdd_{k} vdd_{k} 0 {supply}",
             f"vlo_{k} vlo_{k} 0 {spice_number(low)}",
             f"vhi_{k} vhi_{k} 0 {spice_number(high)}",
             *(line.replace(" rise ", f"_{k} rise_{k} ").replace(" fall ", f"_{k} fall_{k} ")
               for line in step.sources(chip.process.supply).splitlines()[1:]),
-            f"xdac_{k} out_{k} {' '.join(tied)} vlo_{k} vhi_{k} vdd_{k} 0 dac",
+            dac_line(chip, f"dac_{k}", f"out_{k}", tied, rails=f"_{k}"),
         ]  # fmt: skip
         if load > 0:
             lines.append(f"rload_{k} out_{k} vload {spice_number(1 / load)}")
         if capacitance > 0:
             lines.append(f"cload_{k} out_{k} 0 {spice_number(capacitance)}")
         probes += [f"v(out_{k})", *(f"i({name}_{k})" for name in ("vdd", "vlo", "vhi", "vrise", "vfall"))]
-    bits = 2**chip.dac.bits
+    what = f"{chip.dac.bits}-bit R-2R DAC" if chip.dac.kind == "r2r" else "word-line driver"
+    steps = 2**chip.dac.bits if chip.dac.kind == "r2r" else 1
     return build_netlist(
         chip,
-        f"{len(transitions)} code steps of the {chip.dac.bits}-bit R-2R DAC, {polarity}",
+        f"{len(transitions)} code steps of the {what}, {polarity}",
         [*amplifier_blocks(chip), *dac_blocks(chip), "\n".join(lines)],
         probes,
         notes=["Outputs and supply currents of word-line drivers while their codes change."],
         analyses=[step.analysis],
-        nodesets={f"out_{k}": low + (high - low) * before / bits for k, (before, _) in enumerate(transitions)},
+        nodesets={f"out_{k}": low + (high - low) * before / steps for k, (before, _) in enumerate(transitions)},
     )
 
 

@@ -17,6 +17,7 @@ from spicesim.netlist.drawing import CROSSBAR, FLOATING_TILE, PAIRED, TILE
 from spicesim.netlist.hold import hold_blocks, hold_line, track_source
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.parasitics import Parasitics
+from spicesim.netlist.process import block_text
 from spicesim.netlist.reader import PAIRS
 from spicesim.netlist.sense_amplifier import amplifier_blocks, amplifier_line, supplies
 from spicesim.netlist.step import CodeStep
@@ -268,7 +269,7 @@ def _readout(chip: Chip, columns: int, setting: float, step: CodeStep | None) ->
         lines = [hold_line(chip, f"hold_{j}", f"sense_{j}", f"out_{j}") for j in range(columns)]
         return _Readout(
             words="floating bit lines",
-            blocks=hold_blocks(chip),
+            blocks=[*([block_text("opamp", chip)] if chip.dac.kind == "r2r" else []), *hold_blocks(chip)],
             section="\n".join([track_source(chip, falls), *lines]),
             notes=[
                 "A tile at transistor level: a driver a word line, a cell at every crossing, a hold switch a bit line.",
@@ -332,14 +333,14 @@ def build_tile(
     rows, columns = array.shape
     step = codes if isinstance(codes, CodeStep) else None
     inputs = _vector(codes.before if isinstance(codes, CodeStep) else codes, rows, "codes")
-    if inputs.dtype.kind not in "iu" or inputs.min() < 0 or inputs.max() >= 2**chip.dac.bits:
-        raise SpecError(f"codes must be integers in 0..{2**chip.dac.bits - 1}")
+    if inputs.dtype.kind not in "iu" or inputs.min() < 0 or inputs.max() >= 2**chip.dac.code_bits:
+        raise SpecError(f"codes must be integers in 0..{2**chip.dac.code_bits - 1}")
     wires = _wires(chip, array.shape, "dac", parasitics, arrangement)
     drivers = ["* word-line drivers; bits from the least significant, tied to vdd (1) or ground (0)"]
     twice = [int(code) for code in (*inputs, *inputs)]
     for k, (code, (name, node)) in enumerate(zip(twice, wires.driven, strict=False)):
-        tied = step.nodes(k % rows, chip.dac.bits) if step else code_bits(code, chip.dac.bits)
-        drivers.append(f"{dac_line(f'dac{name}', node, tied)} $ code {code}")
+        tied = step.nodes(k % rows, chip.dac.code_bits) if step else code_bits(code, chip.dac.code_bits)
+        drivers.append(f"{dac_line(chip, f'dac{name}', node, tied)} $ code {code}")
     if step:
         drivers.append(step.sources(chip.process.supply))
     supply_currents = ["vdd", "vref", "vlo", "vhi", "vrise", "vfall"]
@@ -350,7 +351,6 @@ def build_tile(
         f"{rows}x{columns} tile, {polarity} inputs, {readout.words}",
         [
             *readout.blocks,
-            block_text("opamp", chip),
             *dac_blocks(chip),
             *cell_blocks(chip),
             supplies(chip),

@@ -1,4 +1,4 @@
-"""The word-line driver for pulses, and a testbench that pulses a row."""
+"""The word-line driver that switches between two voltages, and testbenches that pulse and load it."""
 
 from spicesim.chip import Chip
 from spicesim.chip.blocks import WordLineDriver
@@ -16,8 +16,16 @@ def driver_blocks(chip: Chip) -> list[str]:
     return [block_text("word_line_driver", chip)]
 
 
-def driver_line(chip: Chip, name: str, control: str, node_out: str, sizes: WordLineDriver | None = None) -> str:
-    """Format the instance of one driver; it puts out node ``vhi`` or ``vlo``."""
+def driver_line(
+    chip: Chip,
+    name: str,
+    control: str,
+    node_out: str,
+    sizes: WordLineDriver | None = None,
+    *,
+    rails: tuple[str, str, str] = ("vhi", "vlo", "vdd"),
+) -> str:
+    """Format the instance of one driver; it puts out the first of its rails or the second, the third supplies it."""
     sizes = sizes or chip.word_line_driver
     if 2.5 * sizes.width > chip.process.max_width * (1 + 1e-9):
         raise SpecError(
@@ -25,7 +33,7 @@ def driver_line(chip: Chip, name: str, control: str, node_out: str, sizes: WordL
             f"{chip.process.max_width:g} m; use several drivers, or a smaller width"
         )
     return (
-        f"x{name} {control} {node_out} vhi vlo vdd 0 word_line_driver w={spice_number(sizes.width)}"
+        f"x{name} {control} {node_out} {' '.join(rails)} 0 word_line_driver w={spice_number(sizes.width)}"
         f" taper={spice_number(sizes.taper)} l={spice_number(chip.process.min_length)}"
     )
 

@@ -42,7 +42,8 @@ class CompileOptions(TypedDict, total=False):
     """Whether the converters' ranges cover the chip's percentile of typical outputs ("percentile"), or make the least
     squared error on them ("mse")."""
     input_digit: int | None
-    """Bits of an input's magnitude that are driven at a time, 1 for bit-serial inputs; by default all."""
+    """Bits of an input's magnitude that are driven at a time, 1 for bit-serial inputs; by default as many as the
+    drivers take."""
     mapping: MappingOptions
     """How weights become conductances."""
     max_tiles: int | None
@@ -90,8 +91,8 @@ class CompiledNetwork:
         Names of what the network makes.
     batch : int or None
         Batch size, if it is fixed in the network.
-    dac_bits : int
-        Bits of the chip's DACs.
+    dac : Dac
+        The chip's drivers.
     """
 
     def __init__(
@@ -142,7 +143,7 @@ class CompiledNetwork:
                 f"or keep layers digital: {most!r} takes {taken[most]}"
             )
         self.batch = next((spec.shape[0] for spec in self._inputs if spec.shape[0]), None)
-        self.dac_bits = calibration.chip.dac.bits
+        self.dac = calibration.chip.dac
         self.output_names = tuple(value.name for value in loaded.graph.output)
         self.notes = tuple(notes)
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from spicesim.arrays import Array, Codes, Floats
 from spicesim.behavioural.sar import SarModel
 from spicesim.chip import Chip
-from spicesim.coding import AdcRange, Polarity, dac_voltages
+from spicesim.coding import AdcRange, Polarity
 from spicesim.engine import IdealEngine, PreparedTile, Tile
 from spicesim.errors import ConvergenceError, NetworkError
 from spicesim.mapping import DEFAULT_OPTIONS, MappedTile, Mapper, MappingOptions, decode_outputs, map_weights
@@ -104,6 +104,7 @@ class AnalogLayer:
             node.weights, self._chip.array, calibration.conductance_range, name=repr(node.name), groups=node.groups,
             options=options,
         )  # fmt: skip
+        self._sums = tuple(mapped.weights.sum(axis=0) for mapped in self.mapped)
         self.programmed = self.mapped
         if options.predistort:
             self.programmed = tuple(
@@ -151,7 +152,7 @@ class AnalogLayer:
         CalibrationError
             If the chip has converters that were not calibrated.
         NetworkError
-            If it has some, and others are asked for.
+            If it has some, and others are asked for; or as :func:`~spicesim.network.ranges.fit_ranges`.
         """
         columns, bits = sum(mapped.g.shape[1] for mapped in self.mapped), self._chip.dac.bits
         engine, kept = IdealEngine(self._chip), vectors[: max(64, FIT_NUMBERS // columns)]
@@ -175,9 +176,12 @@ class AnalogLayer:
             found = self._calibration.linear_swing(r_feedback)
             return found if real is None else min(found, real.reach(polarity))
 
-        ranges = fit_ranges(
-            kept, limits, self._chip, swing, multiply, scaling=scaling, adc_fit=adc_fit, input_digit=input_digit
-        )
+        try:
+            ranges = fit_ranges(
+                kept, limits, self._chip, swing, multiply, scaling=scaling, adc_fit=adc_fit, input_digit=input_digit
+            )
+        except NetworkError as error:
+            raise NetworkError(f"{self.node.op} {self.name!r}: {error}") from None
         adc = ranges.adc
         if real is not None:
             return replace(ranges, adc=real.range(ranges.polarity))
@@ -189,7 +193,7 @@ class AnalogLayer:
         codes, overdriven = ranges.codes(vectors, bits), ranges.overdriven(vectors, bits)
         found = []
         for k, (mapped, ready) in enumerate(zip(self.mapped, prepared, strict=True)):
-            share = np.zeros((len(vectors), len(mapped.weight_per_siemens)))
+            share = self._constant(k, ranges, np.ones((len(vectors), 1)))
             usable = np.repeat(~overdriven[:, mapped.rows].any(axis=1, keepdims=True), share.shape[1], axis=1)
             for weight, plane in ranges.pulses.planes(codes[:, mapped.rows], bits, ranges.polarity):
                 plane = np.ascontiguousarray(plane)
@@ -278,7 +282,7 @@ class AnalogLayer:
         vectors, scales = block.vectors, ranges.scales(block.vectors)
         y = np.zeros((len(vectors), self.node.outputs))
         for k, (mapped, ready) in enumerate(zip(self.mapped, prepared, strict=True)):
-            share = np.zeros((len(vectors), len(mapped.weight_per_siemens)))
+            share = self._constant(k, ranges, scales)
             for weight, plane, product in block.products[k]:
                 volts = product.result()
                 observe(k, plane, volts)
@@ -294,6 +298,10 @@ class AnalogLayer:
         meter.inputs += vectors.size
         meter.inputs_clipped += int(np.count_nonzero(ranges.overdriven(vectors, self._chip.dac.bits)))
         return y
+
+    def _constant(self, k: int, ranges: LayerRanges, scales: Floats) -> Floats:
+        """Return what the planes of inputs lack in the outputs of tile `k`, for scales (batch, 1)."""
+        return np.asarray(scales * (ranges.pulses.constant(self._chip.dac.bits, ranges.polarity) * self._sums[k]))
 
     def _volts(self, k: int, codes: Codes, ready: PreparedTile) -> Floats:
         """Return the amplifier outputs of tile `k` [V], checked."""
@@ -316,7 +324,7 @@ class AnalogLayer:
             mapped,
             r_feedback=ranges.r_feedback,
             volts_per_input=dac.v_span / np.asarray(scales),
-            volts_in=dac_voltages(codes, dac.bits, dac.v_span, ranges.polarity) if digital_reference else None,
+            volts_in=dac.volts(codes, ranges.polarity) if digital_reference else None,
         )
 
     def stats(self, ranges: LayerRanges, meter: LayerMeter, gains: Sequence[Gains] | None = None) -> LayerStats:

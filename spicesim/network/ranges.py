@@ -9,7 +9,7 @@ import numpy as np
 from spicesim.arrays import Bools, Codes, Floats
 from spicesim.chip import Chip
 from spicesim.coding import AdcRange, Polarity, dac_codes
-from spicesim.network.pulses import AT_ONCE, Pulses
+from spicesim.network.pulses import AT_ONCE, Pulses, choose_pulses
 
 __all__ = ["AdcFit", "InputScale", "LayerRanges", "fit_ranges", "least_error_range"]
 
@@ -107,13 +107,18 @@ def fit_ranges(
     adc_fit : {"percentile", "mse"}
         See :data:`AdcFit`.
     input_digit : int, optional
-        Bits of an input that are driven at a time; by default all.
+        Bits of an input that are driven at a time; by default as many as the drivers take.
 
     Returns
     -------
     LayerRanges
         The largest feedback resistance whose outputs stay in the amplifier's linear range; if none does,
         the smallest, and a drive weakened until they do.
+
+    Raises
+    ------
+    NetworkError
+        If the drivers cannot drive inputs so, or cannot be weakened where they must.
     """
     low, high = limits
     polarity: Polarity = "unipolar" if low >= 0 else "bipolar"
@@ -122,7 +127,7 @@ def fit_ranges(
     largest = spare * (max(-low, high) or 1.0) if scaling == "static" else 1.0
     scale = largest * steps / (steps - 1)  # the largest number takes the last code
     codes = dac_codes(vectors, chip.dac.bits, vector_scales(vectors, scaling, scale), polarity)
-    pulses = Pulses.largest(input_digit, chip.dac.bits, polarity)
+    pulses = choose_pulses(chip.dac, input_digit, polarity)
     amperes = np.abs(multiply(codes, polarity, pulses)).ravel()
     if chip.adc.bits > MANY_BITS:
         ampere = ADC_HEADROOM * float(amperes.max(initial=0.0))
@@ -134,13 +139,11 @@ def fit_ranges(
         swing = linear_swing(r_feedback, polarity)
         if ampere * r_feedback <= swing:
             break
-    excess = max(ampere * r_feedback / swing, 1.0)
-    if pulses.digit is not None:
-        pulses, excess = pulses.weakened(excess)
+    pulses, excess, wider = pulses.weakened(max(ampere * r_feedback / swing, 1.0))
     volts = ampere * r_feedback / excess or swing
     return LayerRanges(
         polarity=polarity,
-        input_scale=scale * (excess if pulses.digit is None else 1.0),
+        input_scale=scale * wider,
         r_feedback=r_feedback,
         adc=AdcRange(low=0.0 if polarity == "unipolar" else -volts, high=volts, bits=chip.adc.bits),
         drive=1 / excess,

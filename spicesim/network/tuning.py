@@ -13,6 +13,7 @@ from spicesim.engine import PreparedTile
 from spicesim.errors import NetworkError
 from spicesim.network.compiled import CHUNK, CompiledNetwork, CompileOptions, Inputs, batch_length
 from spicesim.network.gains import Gains
+from spicesim.network.pulses import choose_pulses
 from spicesim.network.ranges import AdcFit, InputScale, LayerRanges
 
 __all__ = ["AllGains", "Tuning"]
@@ -49,7 +50,7 @@ class Tuning:
     Raises
     ------
     NetworkError
-        If a word is unknown, or a digit has more bits than an input's magnitude.
+        If a word is unknown, or the drivers cannot drive such digits.
 
     Attributes
     ----------
@@ -68,10 +69,7 @@ class Tuning:
         for word, wanted in ((input_scale, get_args(InputScale)), (adc_range, get_args(AdcFit))):
             if word not in wanted:
                 raise NetworkError(f"no setting {word!r}; there are: {', '.join(wanted)}")
-        if input_digit is not None and not 1 <= input_digit < compiled.dac_bits:
-            raise NetworkError(
-                f"digits of inputs must have 1..{compiled.dac_bits - 1} bits, one fewer than the DAC, got {input_digit}"
-            )
+        choose_pulses(compiled.dac, input_digit, "bipolar")  # refuses what cannot be before anything is run
         self._compiled = compiled
         self._settings: dict[str, Any] = {
             "scaling": input_scale,

@@ -12,7 +12,8 @@ from spicesim.behavioural.cell import CellModel
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.calibration.heldout import HeldOut
-from spicesim.coding import Polarity, dac_voltages
+from spicesim.chip import Dac
+from spicesim.coding import Polarity
 from spicesim.plots.figure import MUTED, ORDERED, SERIES, dots, new_axes, prefixed, shades, styled
 
 __all__ = [
@@ -32,16 +33,16 @@ _FLOOR = 1e-4
 
 
 @styled
-def plot_dac(dacs: Mapping[Polarity, DacModel], v_span: float) -> Figure:
-    """Plot the unloaded outputs of drivers against the code, and below how far they are from an ideal DAC."""
+def plot_dac(dacs: Mapping[Polarity, DacModel], dac: Dac) -> Figure:
+    """Plot the unloaded outputs of drivers against the code, and below how far they are from those of ideal ones."""
     figure, (upper, lower) = new_axes(rows=2, ratios=(3, 2))
     for colour, (polarity, model) in zip(SERIES, dacs.items(), strict=False):
         count = len(model.v_open)
         codes = np.arange(count)
-        ideal = dac_voltages(codes, count.bit_length() - 1, v_span, model.polarity)
+        ideal = dac.volts(codes, model.polarity)
         upper.plot(codes, 1e3 * ideal, color=MUTED, linewidth=0.6)
         dots(upper, codes, 1e3 * model.v_open, colour, polarity)
-        lsb = ideal[1] - ideal[0]
+        lsb = (ideal[-1] - ideal[0]) / (count - 1)
         dots(lower, codes, (model.v_open - ideal) / lsb, colour)
     upper.set_ylabel("output, no load [mV]")
     lower.set_ylabel("less ideal [LSB]")

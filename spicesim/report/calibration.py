@@ -66,7 +66,7 @@ def _dac_section(calibration: Calibration) -> Section:
             title="Output against code, unloaded",
             caption="Every code in ngspice (points) beside an ideal converter (thin line); the lower panel shows what "
             "is left of offset, gain error and nonlinearity.",
-            figure=plot_dac(calibration.dacs, calibration.chip.dac.v_span),
+            figure=plot_dac(calibration.dacs, calibration.chip.dac),
         )
     ]
     for polarity, model in calibration.dacs.items():

@@ -13,7 +13,7 @@ from spicesim.errors import MappingError, NetworkError
 from spicesim.mapping import MappingOptions, decode_outputs, map_weights
 from spicesim.network import compile_network, digits_network, load_digits
 from spicesim.network.predistortion import predistort
-from spicesim.network.pulses import AT_ONCE, Pulses
+from spicesim.network.pulses import AT_ONCE, Digits
 
 RANGE = (1e-6, 51e-6)
 FINE = preset("gf180-1t1r").changed(array={"rows": 24, "columns": 33}, dac={"bits": 16}, adc={"bits": 16})
@@ -120,7 +120,7 @@ def test_an_array_must_hold_all_columns_of_an_output():
 @pytest.mark.parametrize("digit", [1, 2, 3, 4])
 def test_pulses_add_up_to_the_code(digit, polarity):
     codes, middle = np.arange(256)[None], 0 if polarity == "unipolar" else 128
-    pulses = Pulses.largest(digit, 8, polarity)
+    pulses = Digits.largest(digit, 8, polarity)
     planes = list(pulses.planes(codes, 8, polarity))
     assert len(planes) == pulses.count(8, polarity) == -(-(8 if polarity == "unipolar" else 7) // digit)
     total = sum(factor * (plane - middle) for factor, plane in planes)

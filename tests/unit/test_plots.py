@@ -40,7 +40,7 @@ def block_figures(calibration):
         for side in ("output", "input")
     )
     return {
-        "dac": plot_dac(calibration.dacs, calibration.chip.dac.v_span),
+        "dac": plot_dac(calibration.dacs, calibration.chip.dac),
         "load": plot_dac_load(calibration.dacs["bipolar"], held["DAC output, bipolar"]),
         "output": plot_sense_amplifier_output(calibration.senseamps, output),
         "input": plot_sense_amplifier_input(calibration.senseamps, sense),
