@@ -179,7 +179,7 @@ def audit_samples(
     ordered = [netlists[k] for k in range(len(samples))]
     results = run_all(ordered, simulator=simulator, jobs=jobs, progress=progress)
     measured = [engine.outputs(r, len(s.volts)) for r, s in zip(results, samples, strict=True)]
-    full_scale = [calibration.senseamp(sample.tile.r_feedback).full_scale for sample in samples]
+    full_scale = [calibration.readout(sample.tile.r_feedback).full_scale for sample in samples]
     converter, codes = calibration.chip.converter, [s.adc.codes(m) for s, m in zip(samples, measured, strict=True)]
     if converter is not None:
         codes = _convert(samples, measured, calibration.chip, converter, simulator=simulator, jobs=jobs)

@@ -1,7 +1,8 @@
 """The behavioural tile at the speed of a few matrix products, with its measured error."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any, ClassVar, Generic, TypedDict, TypeVar
 
 import numpy as np
 
@@ -12,11 +13,16 @@ from spicesim.crossbar.operating_point import Precision
 from spicesim.errors import SpecError, ValidityError
 from spicesim.fast.crossbar import FIELD_BYTES
 from spicesim.fast.expansion import Expansion
-from spicesim.fast.form import FORMS, Form
+from spicesim.fast.floating import FLOATING_FORMS, FloatingForm, FloatingOrders, build_floating
+from spicesim.fast.form import FORMS, Form, FormOrders
 from spicesim.fast.ports import SenseCoupling, evaluate_tables, linear_port
 from spicesim.fast.trial import MARGIN, Adversary, Trial, held_out_inputs, measure, promise
+from spicesim.ports import PortTables
 
 __all__ = ["FastTile", "FastTileState"]
+
+Orders = TypeVar("Orders", FormOrders, FloatingOrders)
+"""How far a form goes."""
 
 PORTION = 1024
 """Vectors at a time."""
@@ -24,6 +30,9 @@ TILE_FORMS = FORMS[5:]
 """Forms that are tried, by their cost; cheaper ones would save less than a tenth of what the amplifiers take."""
 RMS_SHARE = 0.05
 """Largest root-mean-square error of a form that is taken, as a share of the tolerance."""
+MARGIN_VOLTS, LEVEL_MARGIN = 2e-3, 1e-6
+"""How far beyond the drivers' unloaded voltages forms are made [V]: no farther where lines float, as drivers of two
+levels are at both ends of the range, where forms are exact."""
 BEYOND = 1e-3
 """Largest error of an output that its converter clips, as a fraction of the swing; the tolerance, if that is more."""
 SATURATED = 1e-3
@@ -95,7 +104,7 @@ class FastTile:
         self.tile, self.tolerance = tile, float(tolerance)
         self.trials: tuple[Trial, ...] = ()
         """What was tried, from the cheapest on; the last was taken unless `form` is "exact"."""
-        self._model: _Model | None = None
+        self._model: _Model[Any] | None = None
         rows, columns = tile.g.shape
         if 4 * rows * columns**2 > FIELD_BYTES:
             return
@@ -110,10 +119,10 @@ class FastTile:
         if not len(codes):
             return
         try:
-            model = _Model(tile, threads)
+            model: _Model[Any] = _Floating(tile, threads) if tile.amplifiers is None else _Held(tile, threads)
         except ValidityError:  # the middle of the codes leaves the calibrated box
             return
-        swing = tile.senseamp.full_scale
+        swing = tile.readout.full_scale
         scale = swing if adc is None else adc.high - adc.low
 
         def seen(volts: Floats) -> Floats:
@@ -133,8 +142,8 @@ class FastTile:
             return seen(outputs(codes.astype(np.int64))) / scale
 
         adversary = Adversary(true, rows, 0, len(tile.dac.v_open) - 1, _zero(tile))
-        for orders in TILE_FORMS:
-            model.form = model.expansion.build(orders)
+        for orders in model.forms:
+            model.build(orders)
             found = outputs(codes)
             beyond = measure(found, exact, swing)[0]
             largest, rms = measure(seen(found), seen(exact), scale)
@@ -236,8 +245,9 @@ def _truth(tolerance: float) -> _Truth:
 
 def _gain(tile: BehaviouralTile, adc: AdcRange | None) -> float:
     """Return the output for all inputs at the end of their range, were it not limited, as a fraction of the range."""
-    scale = tile.senseamp.full_scale if adc is None else adc.high - adc.low
-    return float(np.abs(tile.v_open).max() * tile.g.sum(axis=0).max() * tile.senseamp.r_feedback / scale)
+    scale = tile.readout.full_scale if adc is None else adc.high - adc.low
+    reach = float(np.abs(tile.v_open).max()) / scale
+    return reach if tile.amplifiers is None else reach * float(tile.g.sum(axis=0).max()) * tile.senseamp.r_feedback
 
 
 def _exact(tile: BehaviouralTile, codes: Codes, truth: _Truth, threads: int) -> Floats:
@@ -251,29 +261,30 @@ def _exact(tile: BehaviouralTile, codes: Codes, truth: _Truth, threads: int) -> 
         return np.concatenate([_exact(tile, part, truth, threads) for part in (codes[:half], codes[half:])])
 
 
-class _Model:
+class _Model(ABC, Generic[Orders]):
     """A tile's expansion with its ports."""
 
-    form: Form
+    forms: ClassVar[tuple[Any, ...]]
+    """Orders that are tried, by their cost."""
+    form: Form | FloatingForm
 
-    def __init__(self, tile: BehaviouralTile, threads: int) -> None:
+    def __init__(self, tile: BehaviouralTile, margin: float, amplifiers: PortTables | None, threads: int) -> None:
         array, dac = tile.crossbar, tile.dac
-        self._tile, self._drivers, self._senses = tile, tile.drivers, tile.senses
+        self._tile, self._drivers = tile, tile.drivers
         low, high = float(tile.v_open.min()), float(tile.v_open.max())
         reach = min(0.5 * max(abs(low), abs(high)) * float(array.g.sum(axis=1).max()), 0.5 * dac.i_limit)
         middle = len(dac.v_open) // 2
         droop = self._drivers.evaluate(np.array([0.0, reach]), middle)[0]
         self._r_out = float(droop[1] - droop[0]) / reach if reach > 0 else 0.0
-        first, last = tile.linear_currents
-        line = linear_port(self._senses, first if low < -0.1 * high else 0.0, last)
         loaded = array.changed(r_driver=array.r_driver + self._r_out)
-        self.expansion = Expansion(loaded, low - 2e-3, high + 2e-3, senses=line, threads=threads)
-        self._coupling = SenseCoupling(self.expansion, self._senses, line)
-        fields = self.expansion.fields
-        self._transfer = fields.transfer.T.copy()
-        self._admittance = np.ascontiguousarray(fields.row_admittance)
+        self.expansion = Expansion(loaded, low - margin, high + margin, senses=amplifiers, threads=threads)
+        self._admittance = np.ascontiguousarray(self.expansion.fields.row_admittance)
         self._row_currents = self.expansion.row_currents
         self._centre = self.expansion.centre
+
+    @abstractmethod
+    def build(self, orders: Orders) -> None:
+        """Make a form."""
 
     def forget(self) -> None:
         """Drop what only the making of forms needs."""
@@ -286,11 +297,42 @@ class _Model:
         joined = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
         return joined[0], joined[1], joined[2], joined[3], joined[4]
 
-    def _solve(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    def _drive(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats]:
+        """Return what drivers put out without load, what they deliver, their droop, and what stands for the sources."""
         v_open = self._tile.open_voltages(codes)
         delivered = (v_open - self._centre) @ self._admittance + self._row_currents
         droop = self._droop(codes, delivered, threads)
-        v = v_open - droop + self._r_out * delivered
+        return v_open, delivered, droop, v_open - droop + self._r_out * delivered
+
+    @abstractmethod
+    def _solve(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]: ...
+
+    def _droop(self, codes: Codes, delivered: Floats, threads: int) -> Floats:
+        d = self._drivers
+        return evaluate_tables(d.values, d.slopes, d.start, d.step, delivered, codes, threads)
+
+
+class _Held(_Model[FormOrders]):
+    """Bit lines held by amplifiers."""
+
+    forms = TILE_FORMS
+
+    def __init__(self, tile: BehaviouralTile, threads: int) -> None:
+        assert tile.amplifiers is not None
+        self._amplifiers, self._leakage = tile.amplifiers, tile.leakage
+        low, high = float(tile.v_open.min()), float(tile.v_open.max())
+        first, last = self._amplifiers.linear_currents
+        line = linear_port(self._amplifiers.senses, first if low < -0.1 * high else 0.0, last)
+        super().__init__(tile, MARGIN_VOLTS, line, threads)
+        self._coupling = SenseCoupling(self.expansion, self._amplifiers.senses, line)
+        self._transfer = self.expansion.fields.transfer.T.copy()
+
+    def build(self, orders: FormOrders) -> None:
+        """Expand in what linear cells make of the bit lines."""
+        self.form = self.expansion.build(orders)
+
+    def _solve(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        v_open, delivered, droop, v = self._drive(codes, threads)
         linear = np.asarray(self.form.evaluate(v, threads)[0], dtype=float)
         currents, excess = self._coupling.solve(linear, v, threads)
         again = np.abs(excess).max(axis=1, initial=0.0) > SATURATED  # columns at a rail take less from the drivers
@@ -302,9 +344,24 @@ class _Model:
             currents[again] = self._coupling.solve(moved, v[again] + change, threads, currents[again])[0]
         self._drivers.check(delivered, "driver of row")
         self._coupling.check(currents)
-        v_out, v_in = self._tile.output(currents, threads), self._tile.input(currents, threads)
-        return v_out, v_in, v_open - droop, currents, delivered
+        v_out = self._amplifiers.output(currents + self._leakage, threads)
+        return v_out, self._amplifiers.input(currents, threads), v_open - droop, currents, delivered
 
-    def _droop(self, codes: Codes, delivered: Floats, threads: int) -> Floats:
-        d = self._drivers
-        return evaluate_tables(d.values, d.slopes, d.start, d.step, delivered, codes, threads)
+
+class _Floating(_Model[FloatingOrders]):
+    """Bit lines that float."""
+
+    forms = FLOATING_FORMS
+
+    def __init__(self, tile: BehaviouralTile, threads: int) -> None:
+        super().__init__(tile, LEVEL_MARGIN, None, threads)
+
+    def build(self, orders: FloatingOrders) -> None:
+        """Make polynomials of inputs and feet."""
+        self.form = build_floating(self.expansion, orders)
+
+    def _solve(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        v_open, delivered, droop, v = self._drive(codes, threads)
+        self._drivers.check(delivered, "driver of row")
+        feet = np.asarray(self.form.evaluate(v, threads)[0], dtype=float)
+        return self._tile.held(feet), feet, v_open - droop, np.zeros_like(feet), delivered

@@ -1,7 +1,11 @@
-"""The behavioural tile: DAC codes to amplifier outputs, with wires, cells and ports solved together."""
+"""The behavioural tile: codes of drivers to outputs, with wires, cells and ports solved together.
+
+The feet of its bit lines are held by amplifiers, or open, and then hold switches sample their voltages.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -9,15 +13,18 @@ import numpy.typing as npt
 from spicesim.arrays import Codes, Floats, Integers
 from spicesim.behavioural.cell import CellModel
 from spicesim.behavioural.dac import DacModel
+from spicesim.behavioural.hold import HoldModel
 from spicesim.behavioural.mismatch import TileInstance
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
+from spicesim.behavioural.tables import CubicTables
 from spicesim.chip import Array
 from spicesim.crossbar import Crossbar, Solution
 from spicesim.crossbar.operating_point import Precision
 from spicesim.errors import SpecError
 from spicesim.fast.ports import evaluate_tables
+from spicesim.ports import ChosenTables, PortTables
 
-__all__ = ["BehaviouralTile", "TileState"]
+__all__ = ["Amplifiers", "BehaviouralTile", "TileState"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -25,13 +32,56 @@ class TileState:
     """Operating points of a tile, one a code vector; voltages relative to the reference."""
 
     v_out: Floats
-    """Amplifier outputs below the reference, shape (batch, columns) [V]."""
+    """Outputs, positive for positive products: of amplifiers below the reference, of floating lines what is held above
+    it; shape (batch, columns) [V]."""
     v_in: Floats
-    """Amplifier inputs above the reference, shape (batch, columns) [V]."""
+    """Amplifier inputs, or feet of floating lines, above the reference, shape (batch, columns) [V]."""
     v_word_line: Floats
     """Driver outputs above the reference, shape (batch, rows) [V]."""
     solution: Solution
     """Currents, iterations, residual, and fields if asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Amplifiers:
+    """The amplifiers of a tile, each with its tables."""
+
+    senses: PortTables
+    """Inputs against currents."""
+    outputs: CubicTables
+    """Outputs against currents."""
+    index: Integers
+    """Table of each column, (columns,)."""
+    linear_currents: tuple[float, float]
+    """Currents between which all of them are linear [A]."""
+
+    @classmethod
+    def of(cls, model: SenseAmplifierModel, columns: int, instance: TileInstance | None) -> Self:
+        """Return all alike, or those of a drawn tile."""
+        if instance is None:
+            largest, index = 1.0, np.zeros(columns, dtype=np.int64)
+            senses, outputs = model.ports, model.output_tables
+        else:
+            largest, index = max(1.0, float(instance.amplifier_parameters[:, 0].max())), np.arange(columns)
+            v_in, outputs = instance.amplifiers.tables(model, instance.amplifier_parameters)
+            senses = v_in.ports("sense amplifier")
+        low, high = (v / (model.r_feedback * largest) for v in model.linear_limits)
+        return cls(senses=senses, outputs=outputs, index=index, linear_currents=(low, high))
+
+    @property
+    def chosen(self) -> ChosenTables:
+        """Tables of the inputs, column by column."""
+        return self.senses.chosen(self.index)
+
+    def output(self, currents: Floats, threads: int = 1) -> Floats:
+        """Return the outputs below the reference for currents (batch, columns), leakage included [V]."""
+        return self.outputs.evaluate(currents, self.index, threads)
+
+    def input(self, currents: Floats, threads: int = 1) -> Floats:
+        """Return the inputs above the reference for currents (batch, columns) [V]."""
+        s = self.senses
+        index = np.ascontiguousarray(np.broadcast_to(self.index, currents.shape), dtype=np.int64)
+        return evaluate_tables(s.values, s.slopes, s.start, s.step, currents, index, threads)
 
 
 class BehaviouralTile:
@@ -43,7 +93,7 @@ class BehaviouralTile:
         Conductances of the devices [S]; 0 is an open cell.
     array : Array
         Gives the wires' resistances.
-    cell, dac, senseamp : CellModel, DacModel, SenseAmplifierModel
+    cell, dac, readout : CellModel, DacModel, SenseAmplifierModel or HoldModel
         The calibrated blocks.
     instance : TileInstance, optional
         What each block of this tile is beyond the calibrated one.
@@ -61,7 +111,7 @@ class BehaviouralTile:
         array: Array,
         cell: CellModel,
         dac: DacModel,
-        senseamp: SenseAmplifierModel,
+        readout: SenseAmplifierModel | HoldModel,
         instance: TileInstance | None = None,
     ) -> None:
         self.g = np.asarray(g, dtype=float)
@@ -74,35 +124,48 @@ class BehaviouralTile:
                 f"device conductances must lie in the calibrated {low:g}..{high:g} S, or be 0 for an open cell; "
                 f"got {self.g.min():g}..{self.g.max():g} S"
             )
-        self.dac, self.senseamp = dac, senseamp
+        self.dac, self.readout = dac, readout
         self.leakage = cell.leakage * (self.g != 0).sum(axis=0)
         """What the cells of each column leak into its amplifier, besides the currents of :attr:`crossbar` [A]."""
         self._effective = self.g if instance is None else instance.conductances(self.g)
         self.array, self._cell = array, cell
         """The wires."""
+        self.amplifiers = None if isinstance(readout, HoldModel) else Amplifiers.of(readout, self.g.shape[-1], instance)
+        """What stands at the feet; None if they are open."""
         _ = self.crossbar  # refuses what is no array
         self.drivers = dac.ports
         """Droop of the drivers, a table a code."""
-        columns = self.g.shape[1]
-        largest = 1.0 if instance is None else max(1.0, float(instance.amplifier_parameters[:, 0].max()))
-        self.linear_currents = tuple(v / (senseamp.r_feedback * largest) for v in senseamp.linear_limits)
-        """Currents between which all amplifiers are linear [A]."""
-        if instance is None:
-            v_open = dac.v_open[None]
-            self.senses, self.outputs = senseamp.ports, senseamp.output_tables
-        else:
+        v_open = dac.v_open[None]
+        if instance is not None:
             v_open = dac.v_open + instance.drivers.v_open(instance.driver_parameters)
-            v_in, self.outputs = instance.amplifiers.tables(senseamp, instance.amplifier_parameters)
-            self.senses = v_in.ports("sense amplifier")
         self.v_open = np.broadcast_to(v_open, (len(self.g), v_open.shape[1]))
         """Unloaded voltage of each driver at each code, shape (rows, codes) [V]."""
-        self.sense_index = np.arange(columns) if instance else np.zeros(columns, dtype=np.int64)
-        """Table of :attr:`senses` and :attr:`outputs` that each column takes."""
 
     @cached_property
     def crossbar(self) -> Crossbar:
         """The cells with their wires."""
-        return Crossbar(self._effective, self.array.r_word_line, self.array.r_bit_line, cell=self._cell.cell)
+        r_sense = np.inf if self.amplifiers is None else 0.0
+        return Crossbar(
+            self._effective, self.array.r_word_line, self.array.r_bit_line, r_sense=r_sense, cell=self._cell.cell
+        )
+
+    @property
+    def setting(self) -> float:
+        """Feedback resistance of the amplifiers [ohm]; 1 of floating lines."""
+        return 1.0 if isinstance(self.readout, HoldModel) else self.readout.r_feedback
+
+    @property
+    def senseamp(self) -> SenseAmplifierModel:
+        """The amplifiers.
+
+        Raises
+        ------
+        SpecError
+            If the bit lines float.
+        """
+        if isinstance(self.readout, HoldModel):
+            raise SpecError("the bit lines of this tile float, so it has no amplifiers; set sense_amplifier.kind = tia")
+        return self.readout
 
     def forget(self) -> None:
         """Drop what the solver keeps, many times the conductances; it is found again when a solution is asked for."""
@@ -112,15 +175,10 @@ class BehaviouralTile:
         """Return the unloaded voltages of the drivers for codes (batch, rows) [V]."""
         return np.asarray(self.v_open[np.arange(len(self.g)), codes])
 
-    def output(self, currents: Floats, threads: int = 1) -> Floats:
-        """Return the outputs below the reference for currents (batch, columns) into the amplifiers [V]."""
-        return self.outputs.evaluate(currents + self.leakage, self.sense_index, threads)
-
-    def input(self, currents: Floats, threads: int = 1) -> Floats:
-        """Return the inputs above the reference for currents (batch, columns) into the amplifiers [V]."""
-        s = self.senses
-        index = np.ascontiguousarray(np.broadcast_to(self.sense_index, currents.shape), dtype=np.int64)
-        return evaluate_tables(s.values, s.slopes, s.start, s.step, currents, index, threads)
+    def held(self, feet: Floats) -> Floats:
+        """Return what hold switches keep of feet (batch, columns) [V]."""
+        assert isinstance(self.readout, HoldModel)
+        return self.readout.held(feet, self._effective.sum(axis=0), len(self.g))
 
     def solve(
         self,
@@ -157,13 +215,20 @@ class BehaviouralTile:
         if index.size and (index.min() < 0 or index.max() >= len(self.dac.v_open)):
             raise SpecError(f"DAC codes must lie in 0..{len(self.dac.v_open) - 1}, got {index.min()}..{index.max()}")
         v_open = self.open_voltages(index)
+        amplifiers = self.amplifiers
         solution = self.crossbar.solve(
-            v_open, drivers=self.drivers.chosen(index), senses=self.senses.chosen(self.sense_index),
+            v_open, drivers=self.drivers.chosen(index), senses=None if amplifiers is None else amplifiers.chosen,
             fields=fields, tolerance=tolerance, precision=precision, threads=threads,
         )  # fmt: skip
+        if amplifiers is None:
+            assert solution.foot_voltages is not None
+            v_in, v_out = solution.foot_voltages, self.held(solution.foot_voltages)
+        else:
+            v_in = amplifiers.input(solution.currents, threads)
+            v_out = amplifiers.output(solution.currents + self.leakage, threads)
         return TileState(
-            v_out=self.output(solution.currents, threads),
-            v_in=self.input(solution.currents, threads),
+            v_out=v_out,
+            v_in=v_in,
             v_word_line=v_open - self.drivers.evaluate(solution.row_currents, index)[0],
             solution=solution,
         )

@@ -139,14 +139,17 @@ def run_plan(
 def find_verdict(plan: Plan, calibration: Calibration) -> Verdict:
     """Judge a calibration by its whole tiles, its cells and, if it has them, its climates."""
     chip, climate = plan.chip, calibration.climate
-    r_feedback = max(chip.sense_amplifier.r_feedback)
-    held = calibration.held_out[HELD_CURRENT]
-    column = chip.array.rows * held.max_error * held.full_scale * r_feedback
+    held, rows = calibration.held_out[HELD_CURRENT], chip.array.rows
+    setting = max(chip.sense_amplifier.settings)
+    if chip.sense_amplifier.kind == "tia":
+        ohm, columns = setting, f"{rows} rows at {setting / 1e3:g} kohm"
+    else:
+        ohm, columns = 1 / (rows * chip.cell.g_max), f"{rows} rows of largest cells"
     return judge(
         asked=plan.asked,
         tiles={check.name: check.max_error for check in calibration.checks},
-        cells=column / calibration.senseamp(r_feedback).full_scale,
-        columns=f"{chip.array.rows} rows at {r_feedback / 1e3:g} kohm",
+        cells=rows * held.max_error * held.full_scale * ohm / calibration.readout(setting).full_scale,
+        columns=columns,
         climates=None if climate is None else climate.errors,
     )
 
@@ -178,6 +181,7 @@ def calibrate_blocks(plan: Plan, campaign: Campaign) -> Calibration:
         cell=blocks.judged[plan.cell.name].model,
         dacs={polarity: blocks.judged[dac.name].model for polarity, dac in plan.dacs.items()},
         senseamps=tuple(blocks.judged[senseamp.name].model for senseamp in plan.senseamps),
+        hold=None if plan.hold is None else blocks.judged[plan.hold.name].model,
         held_out=held_out,
         errors={name: points.summary() for name, points in held_out.items()},
         checks=(),

@@ -17,6 +17,7 @@ from spicesim.behavioural.climate import ClimateModel, Condition
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.energy import EnergyModel
 from spicesim.behavioural.feedback import find_amplifier
+from spicesim.behavioural.hold import HoldModel
 from spicesim.behavioural.mismatch import MismatchModel, TileInstance
 from spicesim.behavioural.noise import NoiseModel
 from spicesim.behavioural.sar import SarModel
@@ -104,7 +105,9 @@ class Calibration(Model):
     dacs: dict[Polarity, DacModel]
     """Word-line drivers by polarity."""
     senseamps: tuple[SenseAmplifierModel, ...]
-    """Sense amplifiers, one a feedback resistance, ascending."""
+    """Sense amplifiers, one a feedback resistance, ascending; none where bit lines float."""
+    hold: HoldModel | None = None
+    """Hold switches of floating bit lines."""
     errors: dict[str, ErrorSummary]
     """Held-out errors by block, in short."""
     held_out: dict[str, HeldOut]
@@ -139,7 +142,8 @@ class Calibration(Model):
     @model_validator(mode="after")
     def _check(self) -> Self:
         """Refuse blocks that are not those of the chip."""
-        codes, wanted = 2**self.chip.dac.code_bits, sorted(self.chip.sense_amplifier.r_feedback)
+        amplifier, codes = self.chip.sense_amplifier, 2**self.chip.dac.code_bits
+        wanted = list(amplifier.settings) if amplifier.kind == "tia" else []
         if set(self.dacs) != set(POLARITIES):
             raise ValueError(f"dacs must be {' and '.join(POLARITIES)}")
         for polarity, dac in self.dacs.items():
@@ -148,6 +152,8 @@ class Calibration(Model):
         found = [model.r_feedback for model in self.senseamps]
         if len(found) != len(wanted) or not np.allclose(found, wanted, rtol=1e-9, atol=0):
             raise ValueError(f"senseamps must have the chip's feedback resistances, {wanted} ohm, in this order")
+        if (self.hold is None) != (amplifier.kind == "tia"):
+            raise ValueError("hold must be there for a chip of floating bit lines, and for no other")
         if self.energy is not None and any(len(dac.power_open) != codes for dac in self.energy.dacs.values()):
             raise ValueError(f"energy.dacs must be drivers of {codes} codes")
         if self.mismatch is not None:
@@ -195,9 +201,19 @@ class Calibration(Model):
         """
         return find_amplifier(self.senseamps, r_feedback, "sense amplifier")
 
+    def readout(self, setting: float) -> SenseAmplifierModel | HoldModel:
+        """Return what reads the bit lines, by one of the settings of the chip's read-out.
+
+        Raises
+        ------
+        CalibrationError
+            If it was not calibrated.
+        """
+        return self.senseamp(setting) if self.hold is None else self.hold
+
     def linear_swing(self, r_feedback: float) -> float:
-        """Return the largest output of either sign in an amplifier's linear range [V]."""
-        return self.senseamp(r_feedback).linear_swing
+        """Return the largest output of either sign in the linear range of what reads the bit lines [V]."""
+        return self.readout(r_feedback).linear_swing
 
     def require_converter(self) -> SarModel | None:
         """Return the column converters; None if the chip has ideal ones.
@@ -375,7 +391,7 @@ class Calibration(Model):
             What each block of the tile is beyond the calibrated one; see :meth:`MismatchModel.draw`.
         """
         return BehaviouralTile(
-            g, array=self.chip.array, cell=self.cell, dac=self.dacs[polarity], senseamp=self.senseamp(r_feedback),
+            g, array=self.chip.array, cell=self.cell, dac=self.dacs[polarity], readout=self.readout(r_feedback),
             instance=instance,
         )  # fmt: skip
 

@@ -11,6 +11,7 @@ from spicesim.calibration.block import BlockPlan
 from spicesim.calibration.cell import CellPlan, plan_cell
 from spicesim.calibration.dac import DacPlan, plan_dac
 from spicesim.calibration.designs import Filling
+from spicesim.calibration.hold import HoldPlan, plan_hold
 from spicesim.calibration.sense_amplifier import SenseAmplifierPlan, plan_sense_amplifier
 from spicesim.calibration.verdict import DEFAULT_ERROR, QUICK_ERROR
 from spicesim.chip import Chip
@@ -99,13 +100,19 @@ class Plan(Model):
     dacs: dict[Polarity, DacPlan]
     """Word-line drivers by polarity."""
     senseamps: tuple[SenseAmplifierPlan, ...]
-    """Sense amplifiers, one a feedback resistance, ascending."""
+    """Sense amplifiers, one a feedback resistance, ascending; none where bit lines float."""
+    hold: HoldPlan | None = None
+    """Hold switches of floating bit lines."""
     tiles: TilePlan
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if {plan.r_feedback for plan in self.senseamps} != set(self.chip.sense_amplifier.r_feedback):
+        amplifier = self.chip.sense_amplifier
+        wanted = set(amplifier.settings) if amplifier.kind == "tia" else set()
+        if {plan.r_feedback for plan in self.senseamps} != wanted:
             raise ValueError("senseamps must be those of the chip, one a feedback resistance")
+        if (self.hold is None) != (amplifier.kind == "tia"):
+            raise ValueError("hold must be planned for a chip of floating bit lines, and for no other")
         if set(self.dacs) != set(POLARITIES):
             raise ValueError(f"dacs must be {' and '.join(POLARITIES)}")
         return self
@@ -118,7 +125,8 @@ class Plan(Model):
     @property
     def blocks(self) -> dict[str, BlockPlan]:
         """All blocks' plans by name."""
-        return {plan.name: plan for plan in (self.cell, *self.dacs.values(), *self.senseamps)}
+        holds = () if self.hold is None else (self.hold,)
+        return {plan.name: plan for plan in (self.cell, *self.dacs.values(), *self.senseamps, *holds)}
 
     def save(self, path: str | Path) -> None:
         """Write the file, atomically.
@@ -168,6 +176,7 @@ def plan_calibration(
     filling : {"sobol", "latin hypercube"}, optional
         Design of the cell's bias points in place of Chebyshev nodes.
     """
+    floats = chip.sense_amplifier.kind == "voltage"
     return Plan(
         chip=chip,
         quick=quick,
@@ -177,7 +186,8 @@ def plan_calibration(
         budget=budget,
         cell=plan_cell(chip, quick=quick, seed=seed, error=error, filling=filling),
         dacs={polarity: plan_dac(chip, polarity, quick=quick) for polarity in POLARITIES},
-        senseamps=tuple(plan_sense_amplifier(chip, r) for r in sorted(chip.sense_amplifier.r_feedback)),
+        senseamps=() if floats else tuple(plan_sense_amplifier(chip, r) for r in chip.sense_amplifier.settings),
+        hold=plan_hold(chip, quick=quick, seed=seed) if floats else None,
         tiles=TilePlan(sizes=(16,) if quick else (16, 32), random_vectors=2 if quick else 6),
     )
 

@@ -1,15 +1,17 @@
 """Check whole tiles: the behavioural model against transistor level, on matrices and vectors no fit has seen."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from spicesim.arrays import Codes, Floats
+from spicesim.behavioural.hold import HoldModel
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.behavioural.tile import BehaviouralTile, TileState
 from spicesim.calibration.calibration import TileCheck
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.hold import PRECISE, read_held
 from spicesim.calibration.patterns import (
     adversarial_conductances,
     adversarial_vectors,
@@ -19,7 +21,9 @@ from spicesim.calibration.patterns import (
 from spicesim.chip import Chip
 from spicesim.coding import POLARITIES, Polarity
 from spicesim.errors import SimulationError
+from spicesim.netlist.hold import HELD_AFTER
 from spicesim.netlist.netlist import Netlist
+from spicesim.netlist.step import CodeStep
 from spicesim.netlist.tile import build_tile
 from spicesim.ngspice.outcome import Results
 
@@ -69,9 +73,9 @@ def choose_feedback(chip: Chip, g: Floats, *, saturating: bool) -> float:
         Conductances of the devices [S].
     saturating : bool
         If false, the largest that keeps every column off the rails; if true, the smallest with which half of the
-        columns are past them at half of full scale. Where none does, the nearest choice.
+        columns are past them at half of full scale. Where none does, the nearest choice; floating lines have one.
     """
-    choices = sorted(chip.sense_amplifier.r_feedback)
+    choices = chip.sense_amplifier.settings
     reference = chip.sense_amplifier.v_reference
     swing = min(reference, chip.process.supply - reference)
     currents = chip.dac.v_span * g.sum(axis=0)
@@ -98,15 +102,16 @@ def build_cases(
     seed : int
         Seed of the vectors.
     """
-    cases = []
+    cases, floats = [], chip.sense_amplifier.kind == "voltage"
     for m, (name, g) in enumerate(matrices.items()):
         for p, polarity in enumerate(POLARITIES):
-            for saturating in (False, True):
+            for saturating in (False,) if floats else (False, True):
                 rng = np.random.default_rng([seed, m, p, saturating])
                 tile = build(g, polarity, choose_feedback(chip, g, saturating=saturating))
                 codes = code_vectors(g.shape[0], chip.dac.code_bits, random_vectors, rng)
                 codes |= adversarial_vectors(g.shape[0], chip.dac.code_bits, polarity, rng)
-                label = f"{name} {polarity} {'saturating' if saturating else 'linear'}"
+                kind = "floating" if floats else "saturating" if saturating else "linear"
+                label = f"{name} {polarity} {kind}"
                 cases.append(TileCase(name=label, tile=tile, codes=codes))
     return cases
 
@@ -129,10 +134,10 @@ def build_adversarial_cases(
     every_feedback : bool
         Whether to take all feedback resistances instead of two.
     """
-    choices = chip.sense_amplifier.r_feedback
+    choices, floats = chip.sense_amplifier.settings, chip.sense_amplifier.kind == "voltage"
     return [
         TileCase(
-            name=f"{name} bipolar {r_feedback / 1e3:g}k",
+            name=f"{name} bipolar {'floating' if floats else f'{r_feedback / 1e3:g}k'}",
             tile=build(g, "bipolar", r_feedback),
             codes=adversarial_vectors(len(g), chip.dac.code_bits, "bipolar", np.random.default_rng([seed, len(g)])),
         )
@@ -151,7 +156,7 @@ def adversarial_matrices(chip: Chip, sizes: Sequence[int]) -> dict[str, Floats]:
 
 def adversarial_feedbacks(chip: Chip, g: Floats) -> list[float]:
     """Return the feedback resistances they are run with: the highest, and that which keeps columns linear [ohm]."""
-    return sorted({max(chip.sense_amplifier.r_feedback), choose_feedback(chip, g, saturating=False)})
+    return sorted({max(chip.sense_amplifier.settings), choose_feedback(chip, g, saturating=False)})
 
 
 def random_matrices(chip: Chip, sizes: Sequence[int], seed: int) -> dict[str, Floats]:
@@ -166,39 +171,50 @@ def random_matrices(chip: Chip, sizes: Sequence[int], seed: int) -> dict[str, Fl
     return matrices
 
 
-def predicted_nodesets(state: TileState, vector: int, reference: float) -> dict[str, float]:
+def predicted_nodesets(state: TileState, vector: int, chip: Chip) -> dict[str, float]:
     """Return first guesses for a tile's netlist from the behavioural model.
 
     They decide everything: with the outputs guessed right ngspice converges at once, with the reference voltage in
     their place it steps for seconds or fails. Guesses on cell nodes would cost more than they save.
     """
+    reference, amplifier = chip.sense_amplifier.v_reference, chip.sense_amplifier
+    # hold switches follow their lines at first
+    out = reference + state.v_in if amplifier.kind == "voltage" else amplifier.nodes(state.v_out)
     guesses = {f"dac_{i}": reference + v for i, v in enumerate(state.v_word_line[vector])}
     guesses |= {f"sense_{j}": reference + v for j, v in enumerate(state.v_in[vector])}
-    guesses |= {f"out_{j}": reference - v for j, v in enumerate(state.v_out[vector])}
+    guesses |= {f"out_{j}": v for j, v in enumerate(out[vector])}
     return {node: float(v) for node, v in guesses.items()}
 
 
 def tile_netlist(chip: Chip, tile: BehaviouralTile, codes: Codes, state: TileState, vector: int) -> Netlist:
-    """Build the transistor-level netlist of a behavioural tile for one code vector, with predicted first guesses."""
-    return build_tile(
+    """Build the transistor-level netlist of a behavioural tile for one code vector, with predicted first guesses.
+
+    Amplifiers are at rest; hold switches of floating bit lines, which are, open in a transient.
+    """
+    floats, inputs = chip.sense_amplifier.kind == "voltage", codes.tolist()
+    netlist = build_tile(
         chip,
         tile.g,
-        codes,
+        CodeStep(before=inputs, after=inputs, hold=0.0, stop=HELD_AFTER + 1e-9) if floats else codes,
         polarity=tile.dac.polarity,
-        r_feedback=tile.senseamp.r_feedback,
-        nodesets=predicted_nodesets(state, vector, chip.sense_amplifier.v_reference),
+        r_feedback=tile.setting,
+        nodesets=predicted_nodesets(state, vector, chip),
     )
+    return replace(netlist, options=PRECISE) if floats else netlist
 
 
 def tile_outputs(chip: Chip, results: Results, columns: int) -> Floats:
-    """Return the amplifier outputs below the reference, shape (columns,) [V]."""
+    """Return the outputs of :func:`tile_netlist`, positive for positive products, shape (columns,) [V]."""
+    if chip.sense_amplifier.kind == "voltage":
+        return read_held(chip, results, columns)
     vectors = results[0].vectors
-    v_out = np.array([float(vectors[f"v(out_{j})"][0].real) for j in range(columns)])
-    return np.asarray(chip.sense_amplifier.v_reference - v_out)
+    return chip.sense_amplifier.volts([float(vectors[f"v(out_{j})"][0].real) for j in range(columns)])
 
 
-def _saturated(amplifier: SenseAmplifierModel, v_out: Floats) -> Floats:
-    low, high = amplifier.linear_limits
+def _saturated(readout: SenseAmplifierModel | HoldModel, v_out: Floats) -> Floats:
+    if isinstance(readout, HoldModel):
+        return np.zeros(v_out.shape, dtype=bool)
+    low, high = readout.linear_limits
     return np.asarray((v_out < low) | (v_out > high))
 
 
@@ -238,15 +254,15 @@ def check_tiles(
         if not found:
             raise SimulationError(f"no vector of the tile {case.name!r} could be simulated: {campaign.failures[-1]}")
         measured = np.stack([tile_outputs(chip, result, columns) for result in found.values()])
-        saturated = _saturated(case.tile.senseamp, measured)
+        saturated = _saturated(case.tile.readout, measured)
         checks.append(
             TileCheck(
                 name=case.name,
                 rows=case.tile.g.shape[0],
                 columns=columns,
                 polarity=case.tile.dac.polarity,
-                r_feedback=case.tile.senseamp.r_feedback,
-                full_scale=case.tile.senseamp.full_scale,
+                r_feedback=case.tile.setting,
+                full_scale=case.tile.readout.full_scale,
                 pattern=tuple(kind for k, kind in enumerate(case.codes) if k in found),
                 saturated=tuple(tuple(bool(flag) for flag in row) for row in saturated),
                 measured=measured,

@@ -112,7 +112,7 @@ def step_netlists(chip: Chip, case: StepCase, stop: float) -> list[Netlist]:
             chip, case.tile.g,
             CodeStep(before=before[k].tolist(), after=after.tolist(), stop=stop, resolution=_RESOLUTION),
             polarity=case.tile.dac.polarity, r_feedback=case.tile.senseamp.r_feedback,
-            nodesets=predicted_nodesets(state, k, chip.sense_amplifier.v_reference),
+            nodesets=predicted_nodesets(state, k, chip),
         )
         for k, (_, after) in enumerate(case.changes.values())
     ]  # fmt: skip

@@ -221,6 +221,16 @@ class SenseAmplifier(Section):
         total = g.sum(axis=0)
         return np.asarray(setting / np.where(total > 0, total, np.inf))
 
+    def held_lines(self, g: Floats) -> Floats:
+        """Return what makes of outputs those of held lines with the same setting, (columns,).
+
+        Parameters
+        ----------
+        g : ndarray of shape (rows, columns)
+            Conductances of the cells [S].
+        """
+        return np.ones(g.shape[1]) if self.kind == "tia" else np.asarray(g.sum(axis=0))
+
     def volts(self, node: npt.ArrayLike) -> Floats:
         """Return outputs, positive for positive products, of the voltages of their nodes [V].
 

@@ -285,7 +285,7 @@ def tile(
 
         devices = g.g if isinstance(g, Arrangement) else g
         state = calibration.tile(devices, polarity, _feedback(chip, r_feedback)).solve(vector[None, :])
-        nodesets = predicted_nodesets(state, 0, chip.sense_amplifier.v_reference)
+        nodesets = predicted_nodesets(state, 0, chip)
     built = build_tile(
         chip, g, vector, polarity=polarity, r_feedback=_feedback(chip, r_feedback), nodesets=nodesets,
         parasitics=_wires(chip, parasitics, g, both_ends), gates=_load_gates(gates),

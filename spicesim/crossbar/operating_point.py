@@ -180,7 +180,7 @@ class OperatingPointSolver:
                     self._iterate(request, points, left)
         elif left.size and request.drivers is not None:
             raise ConvergenceError(
-                f"no operating point with floating bit lines and these drivers for batch item {left[0]}: either it lies "
+                f"no operating point with floating bit lines and these drivers for batch item {left[0]}: it lies "
                 "outside the calibrated voltages of the cells, or they bend too much; lower inputs, or give the "
                 "drivers a resistance instead of tables"
             )

@@ -23,6 +23,8 @@ class DeviceTile(TileAround):
     """What the engine beneath prepared of it."""
     dac: Dac
     """Of the chip."""
+    ohm: Floats
+    """Output a unit of current, (columns,) [ohm]."""
     variance: Floats | None
     """Of one read of each cell, (rows, columns) [S^2]; None without read noise."""
     generator: np.random.Generator
@@ -36,7 +38,7 @@ class DeviceTile(TileAround):
         if self.variance is None:
             return volts
         v = self.dac.volts(codes, self.tile.polarity)
-        sigma = self.tile.r_feedback * np.sqrt(v**2 @ self.variance)
+        sigma = self.ohm * np.sqrt(v**2 @ self.variance)
         return np.asarray(volts + sigma * self.generator.standard_normal(volts.shape))
 
     @property
@@ -118,6 +120,7 @@ class DeviceEngine(Engine):
             tile=aged,
             under=self.engine.prepare(aged),
             dac=self._chip.dac,
+            ohm=self._chip.sense_amplifier.transresistance(g, tile.r_feedback),
             variance=None if noise is None else noise**2,
             generator=tile_generator(self.seed, tile.name, "read"),
             factor=float(first.sum() / g.sum()) if self.compensate else 1.0,

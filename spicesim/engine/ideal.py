@@ -18,11 +18,13 @@ class IdealTile(PreparedTile):
     tile: Tile
     dac: Dac
     """Of the chip."""
+    ohm: Floats
+    """Output a unit of current, (columns,) [ohm]."""
 
     def mvm(self, codes: Codes) -> Floats:
         """Multiply; see :meth:`PreparedTile.mvm`."""
         v = self.dac.volts(codes, self.tile.polarity)
-        return np.asarray(self.tile.r_feedback * (v @ self.tile.g))
+        return np.asarray(self.ohm * (v @ self.tile.g))
 
 
 class IdealEngine(Engine):
@@ -31,8 +33,8 @@ class IdealEngine(Engine):
     name = "ideal"
 
     def __init__(self, chip: Chip) -> None:
-        self._dac = chip.dac
+        self._dac, self._readout = chip.dac, chip.sense_amplifier
 
     def prepare(self, tile: Tile) -> IdealTile:
         """Take the tile as it is."""
-        return IdealTile(tile=tile, dac=self._dac)
+        return IdealTile(tile=tile, dac=self._dac, ohm=self._readout.transresistance(tile.g, tile.r_feedback))

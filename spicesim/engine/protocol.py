@@ -24,7 +24,7 @@ class Tile:
     polarity: Polarity
     """Coding of the inputs."""
     r_feedback: float
-    """Feedback resistance of the sense amplifiers [ohm]."""
+    """Feedback resistance of the sense amplifiers [ohm]; of floating bit lines 1."""
     adc: AdcRange | None = None
     """Range of the converters that read it, if they are known; engines may err where these cannot see it."""
     array: str | None = None
@@ -60,8 +60,8 @@ class PreparedTile(ABC):
         Returns
         -------
         ndarray of shape (batch, columns)
-            Amplifier outputs below the reference, ``v_reference - v_out`` [V]: positive for current into the
-            virtual ground.
+            Outputs [V], positive for positive products: of amplifiers below the reference, ``v_reference - v_out``, for
+            currents into their virtual grounds; of floating bit lines what is held above it.
         """
 
     def read(self, codes: Codes, volts: Floats) -> Floats:

@@ -27,10 +27,11 @@ INPUT_NODES = 7
 class Expansion:
     """An array about its operating point with all inputs at mid-range.
 
-    Outputs are the currents of the feet, or their voltages if all are open. Output j moves by T x + sum_cells K_j n: T is the transfer matrix of the linear array that the cells' slopes make,
-    n(V, u) the current of a cell beyond these slopes and K_j its way to the output, both exact. Only the voltages at
-    which n is taken are approximate: linear in the input of the cell's own row, which is followed exactly, and in a
-    few features of its column that stand for all other rows. Columns share the features' size to first order.
+    Outputs are the currents of the feet, or their voltages if all are open. Output j moves by T x + sum_cells K_j n: T
+    is the transfer matrix of the linear array that the cells' slopes make, n(V, u) the current of a cell beyond these
+    slopes and K_j its way to the output, both exact. Only the voltages at which n is taken are approximate: linear in
+    the input of the cell's own row, which is followed exactly, and in a few features of its column that stand for all
+    other rows. Columns share the features' size to first order.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ PORTION = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LinearFields:
-    """Fields of an array with linear cells; its outputs are the currents of its feet, or their voltages if all are open.
+    """Fields of an array with linear cells, whose outputs are the currents of feet, or the voltages of open ones.
 
     Nearly all that an input does to a cell of another row is to lift its bit line: smooth along the column. The
     step at the input's own row is kept apart, so that the rest needs few shapes.
@@ -29,8 +29,9 @@ class LinearFields:
     row_admittance: Floats
     """Currents of the drivers for 1 V at an input, (rows, rows) [S]."""
     port_admittance: Floats | None
-    """Current that leaves the foot of column k into the array for 1 V at the foot of column j, (j, k) [S]; None for open
-    feet."""
+    """Current that leaves the foot of column k into the array for 1 V at the foot of column j, (j, k) [S].
+
+    None for open feet."""
     own_v: Floats
     """Voltage across cell (i, j) for 1 V at input i, (rows, columns)."""
     own_u: Floats
@@ -124,7 +125,7 @@ def _adjoint(linear: Crossbar, threads: int) -> tuple[Singles, Floats]:
 def _open_adjoint(linear: Crossbar, threads: int) -> tuple[Singles, None]:
     """By reciprocity: the voltages across the cells for 1 A into an open foot, the word lines grounded.
 
-    Sources of 1 V behind resistances at all feet tell it: of them such sums are taken that one foot alone has a current.
+    Sources of 1 V behind resistances at all feet tell it: in sums of them, one foot alone has a current.
     """
     total = linear.g.sum(axis=0)
     behind = 1 / np.where(total > 0, total, 1.0)

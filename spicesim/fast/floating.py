@@ -137,7 +137,7 @@ def build_floating(expansion: Expansion, shape: FloatingOrders) -> FloatingForm:
         v, u = half * (at * own_v + foot * lift_v), half * (at * own_u + foot * lift_u)
         return expansion.beyond_slope(v, u) if uneven is None else expansion.beyond_slope(v + uneven[0], u + uneven[1])
 
-    def fitted(fit: Floats, feet: Floats, values: list[Floats]) -> Floats:
+    def fitted(fit: Reals, feet: Floats, values: list[Floats]) -> Floats:
         """Return coefficients (powers of the foot, powers of the input, rows, columns) of values at all nodes."""
         grid = np.stack(values).reshape(powers, len(feet), rows, columns)
         return np.asarray(np.einsum("px,mz,xzij->mpij", fit_x, fit, grid))

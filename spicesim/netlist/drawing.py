@@ -23,7 +23,7 @@ FLOATING_TILE = (
     *(line.replace("current into the virtual ground", "nothing, the line floats") for line in TILE[:-4]),
     "                                          sense_0       sense_1",
     "                                          xhold_0       xhold_1      track high: follow, then low: hold",
-    "                                           out_0         out_1       v(out_J) = v(sense_J), less the switch's charge",
+    "                                           out_0         out_1       v(out_J): v(sense_J) as the switch keeps it",
     "",
 )
 """A tile of floating bit lines, line by line."""

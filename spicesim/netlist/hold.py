@@ -70,7 +70,9 @@ def build_holds(
     """
     each, at = np.asarray(g, dtype=float), np.asarray(v, dtype=float)
     if each.ndim != 1 or each.shape != at.shape or len(rows) != len(each) or not len(each):
-        raise SpecError(f"columns need a conductance, rows and a voltage each, got {each.shape}, {len(rows)}, {at.shape}")
+        raise SpecError(
+            f"columns need a conductance, rows and a voltage each, got {each.shape}, {len(rows)}, {at.shape}"
+        )
     lines = ["* columns, their word lines, and their switches"]
     for k, (siemens, count, volts) in enumerate(zip(each, rows, at, strict=True)):
         lines.append(f"vin_{k} in_{k} vref {spice_number(float(volts))}")

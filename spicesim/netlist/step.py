@@ -34,6 +34,8 @@ class CodeStep:
     """Rise and fall time of the bits [s]."""
     resolution: float = 1e-9
     """Longest time step [s]."""
+    hold: float | None = None
+    """From the step until hold switches of floating bit lines open [s]; by default the chip's time for settling."""
 
     def __post_init__(self) -> None:
         if not (0 < self.edge < 2 * self.start and self.stop > 0 and self.resolution > 0):

@@ -265,7 +265,7 @@ class _Readout:
 
 def _readout(chip: Chip, columns: int, setting: float, step: CodeStep | None) -> _Readout:
     if chip.sense_amplifier.kind == "voltage":
-        falls = None if step is None else step.start + chip.hold.settle
+        falls = None if step is None else step.start + (chip.hold.settle if step.hold is None else step.hold)
         lines = [hold_line(chip, f"hold_{j}", f"sense_{j}", f"out_{j}") for j in range(columns)]
         return _Readout(
             words="floating bit lines",

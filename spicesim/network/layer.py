@@ -319,6 +319,8 @@ class AnalogLayer:
         """Convert amplifier outputs to codes, and these, times the factor, to numbers (batch, outputs)."""
         dac, digital_reference = self._chip.dac, mapped.reference and not mapped.reference_column
         seen = ranges.adc.volts(ranges.adc.codes(volts))
+        if self._chip.sense_amplifier.kind == "voltage":
+            seen = seen * self._chip.sense_amplifier.held_lines(mapped.g)
         return decode_outputs(
             seen if factor == 1 else factor * seen,
             mapped,

@@ -34,7 +34,7 @@ class LayerRanges:
     input_scale: float
     """Number that stands for a full DAC span; of `scaling` "vector" in units of a vector's largest magnitude."""
     r_feedback: float
-    """Feedback resistance of the amplifiers [ohm]."""
+    """Feedback resistance of the amplifiers [ohm]; of floating bit lines 1."""
     adc: AdcRange
     """Range of the column converters."""
     drive: float = 1.0
@@ -135,7 +135,7 @@ def fit_ranges(
         ampere = least_error_range(amperes, chip.adc.bits, both_signs=polarity == "bipolar")
     else:
         ampere = float(np.percentile(amperes, chip.adc.percentile))
-    for r_feedback in sorted(chip.sense_amplifier.r_feedback, reverse=True):
+    for r_feedback in reversed(chip.sense_amplifier.settings):
         swing = linear_swing(r_feedback, polarity)
         if ampere * r_feedback <= swing:
             break

@@ -37,8 +37,10 @@ class UncalibratedChip:
         return 0.0, math.inf
 
     def linear_swing(self, r_feedback: float) -> float:
-        """Return the distance of the reference from the nearer rail [V]."""
+        """Return the distance of the reference from the nearer rail; of floating bit lines the drivers' span [V]."""
         reference = self.chip.sense_amplifier.v_reference
+        if self.chip.sense_amplifier.kind == "voltage":
+            return self.chip.dac.v_span
         return min(reference, self.chip.process.supply - reference)
 
     def require_converter(self) -> None:

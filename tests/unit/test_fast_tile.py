@@ -107,7 +107,7 @@ def test_currents_beyond_the_calibrated_tables_are_refused_by_name(plain, gf180_
     )
     cut.__dict__.pop("_output", None)
     narrow = BehaviouralTile(
-        plain.g, array=gf180_calibration.chip.array, cell=gf180_calibration.cell, dac=plain.dac, senseamp=cut
+        plain.g, array=gf180_calibration.chip.array, cell=gf180_calibration.cell, dac=plain.dac, readout=cut
     )
     fast = FastTile(narrow, tolerance=1e-2)
     assert fast.form != "exact"

@@ -1,0 +1,103 @@
+"""The hold switch of a floating bit line: what it keeps of the line's voltage when it opens.
+
+The charge of its gates goes into the hold capacitor and into the line, as their capacitances share it at once: the line
+has the more of them the more cells it has. What goes into the line the cells take back, a little of it while the switch
+still conducts: the more the larger the sum of their conductances.
+"""
+
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import model_validator
+from scipy.interpolate import PchipInterpolator
+
+from spicesim.arrays import Floats
+from spicesim.behavioural.arrays import FloatArray, Model, require_positive, require_rising, require_shape
+from spicesim.errors import ValidityError
+
+__all__ = ["HoldModel"]
+
+
+class HoldModel(Model):
+    """What hold switches add to the voltages of their lines: a polynomial in the voltage and in the conductance."""
+
+    capacitor: float
+    """Hold capacitor [F]."""
+    settle: float
+    """From a change of inputs until the switches open [s]."""
+    v_limit: float
+    """Calibrated line voltages reach so far on either side of the reference [V]."""
+    v_span: float
+    """Full scale of errors: the largest voltage that inputs can make of a line [V]."""
+    rows: tuple[int, ...]
+    """Cells a line that were calibrated, rising."""
+    g_cell: float
+    """Unit of conductance, of one cell: the largest [S]."""
+    pedestals: FloatArray
+    """Coefficients for each of `rows`, powers of the voltage in v_limit, powers of the conductance in rows g_cell,
+    (rows, orders, orders) [V]."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        require_positive(
+            capacitor=self.capacitor, settle=self.settle, v_limit=self.v_limit, v_span=self.v_span, g_cell=self.g_cell
+        )
+        require_rising("rows", self.rows, least=1)
+        if self.rows[0] < 1:
+            raise ValueError(f"a line has one cell or more, got rows = {self.rows[0]}")
+        require_shape("pedestals", self.pedestals, len(self.rows), None, None)
+        return self
+
+    @property
+    def full_scale(self) -> float:
+        """The largest voltage that inputs can make of a line, of either sign [V]."""
+        return self.v_span
+
+    @property
+    def linear_swing(self) -> float:
+        """The same: no line leaves the inputs' range."""
+        return self.v_span
+
+    def held(self, feet: npt.ArrayLike, total: npt.ArrayLike, rows: int) -> Floats:
+        """Return what is held of the voltages of feet above the reference [V].
+
+        Parameters
+        ----------
+        feet : array_like of shape (..., columns)
+            Voltages of the lines' feet [V].
+        total : array_like of shape (columns,)
+            Sum of the conductances of each line's devices [S].
+        rows : int
+            Cells of a line.
+
+        Raises
+        ------
+        ValidityError
+            If lines have more cells than were calibrated, or a voltage is beyond the calibrated ones.
+        """
+        volts = np.asarray(feet, dtype=float)
+        if not self.rows[0] <= rows <= self.rows[-1]:
+            raise ValidityError(
+                f"hold switches were calibrated on lines of {self.rows[0]}..{self.rows[-1]} cells, not {rows}; "
+                "calibrate a chip with an array of as many rows"
+            )
+        if volts.size and not np.abs(volts).max() <= self.v_limit:
+            raise ValidityError(
+                f"a line is {np.abs(volts).max():.4g} V off the reference, beyond the calibrated {self.v_limit:.4g} V "
+                "of its hold switch"
+            )
+        # (orders of voltage, orders of conductance)
+        c = self.pedestals[0] if len(self.rows) == 1 else self._of_rows(np.log(rows))
+        share = np.asarray(total, dtype=float) / (rows * self.g_cell)
+        by_column = np.polynomial.polynomial.polyval(share, c.T)  # (orders of voltage, columns)
+        return np.asarray(volts + np.polynomial.polynomial.polyval(volts / self.v_limit, by_column, tensor=False))
+
+    @cached_property
+    def _of_rows(self) -> PchipInterpolator:
+        return PchipInterpolator(np.log(self.rows), self.pedestals, axis=0)
+
+    def ideal(self) -> Self:
+        """Return switches without charge."""
+        return self.model_copy(update={"pedestals": np.zeros_like(self.pedestals)})

@@ -1,0 +1,179 @@
+"""Calibrate the hold switch of a floating bit line: columns of the chip's own cells, all their rows at one voltage."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from spicesim.arrays import Floats
+from spicesim.behavioural.arrays import FloatArray, Model, require_shape
+from spicesim.behavioural.hold import HoldModel
+from spicesim.calibration.block import BlockPlan, Judged
+from spicesim.calibration.designs import chebyshev_nodes
+from spicesim.calibration.heldout import HeldOut
+from spicesim.chip import Chip
+from spicesim.netlist.hold import HELD_AFTER, build_holds
+from spicesim.netlist.netlist import Netlist
+from spicesim.netlist.step import STEP_TIME
+from spicesim.ngspice.outcome import Results
+
+__all__ = ["HELD", "PRECISE", "HoldPlan", "HoldPoints", "plan_hold", "read_held"]
+
+HELD = "held line"
+"""Name of its held-out errors."""
+PRECISE = ".options klu reltol=1e-5 vntol=1e-7 abstol=1e-12"
+"""Of transients: ten times finer moves what is held by 1 uV, and takes twice as long."""
+VOLTS, CONDUCTANCES = 5, 3
+"""Orders of the polynomials, and points of the fit."""
+BEYOND = 1.05
+"""Calibrated voltages over the largest that inputs make."""
+
+
+class HoldPoints(Model):
+    """Columns to hold."""
+
+    rows: tuple[int, ...]
+    """Cells of each."""
+    g: FloatArray
+    """Conductance of each of its devices, (columns,) [S]."""
+    v: FloatArray
+    """Voltage of its word lines above the reference, (columns,) [V]."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        require_shape("g", self.g, len(self.rows))
+        require_shape("v", self.v, len(self.rows))
+        return self
+
+    def points(self) -> set[tuple[int, float, float]]:
+        """Return the points as a set."""
+        return set(zip(self.rows, self.g.tolist(), self.v.tolist(), strict=True))
+
+    def netlist(self, chip: Chip) -> Netlist:
+        """Build the simulation."""
+        return replace(build_holds(chip, self.g, self.rows, self.v), options=PRECISE)
+
+
+class HoldPlan(BlockPlan):
+    """Columns of some numbers of rows, on a grid of voltages and conductances."""
+
+    fits: tuple[HoldPoints, ...] = Field(min_length=1)
+    """One simulation for each number of rows, rising."""
+    validation: HoldPoints
+    """Decides nothing either: there is no finer plan."""
+    test: HoldPoints
+    """Decides nothing."""
+    v_limit: float
+    """Largest voltage of a line [V]."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        fitted = set().union(*(points.points() for points in self.fits))
+        validation, test = self.validation.points(), self.test.points()
+        if fitted & validation or fitted & test or validation & test:
+            raise ValueError("the points of fit, validation and test must be disjoint")
+        return self
+
+    @property
+    def name(self) -> str:
+        """Name of the block."""
+        return "hold switch"
+
+    @property
+    def design(self) -> str:
+        """The design of the fitted points, in words."""
+        counts = ", ".join(str(points.rows[0]) for points in self.fits)
+        return f"{VOLTS} voltages x {CONDUCTANCES} conductances on lines of {counts} cells"
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Points of each simulation."""
+        return tuple(len(points.rows) for points in (*self.fits, self.validation, self.test))
+
+    def netlists(self, chip: Chip) -> list[Netlist]:
+        """Build the simulations: of the fit, of validation, of the test."""
+        return [points.netlist(chip) for points in (*self.fits, self.validation, self.test)]
+
+    def probe(self, chip: Chip, points: int) -> Netlist:
+        """Build a small simulation of the same kind, to measure what a point costs."""
+        few = slice(None, max(1, points))
+        return HoldPoints(rows=self.test.rows[few], g=self.test.g[few], v=self.test.v[few]).netlist(chip)
+
+    def fit(self, chip: Chip, results: Sequence[Results]) -> Judged:
+        """Fit the model to the results of the netlists."""
+        *fitted, validation, test = results
+        pedestals = []
+        for points, found in zip(self.fits, fitted, strict=True):
+            x, y = points.v / self.v_limit, points.g / chip.cell.g_max
+            design = np.einsum("pa,pb->pab", _powers(x, VOLTS), _powers(y, CONDUCTANCES)).reshape(len(x), -1)
+            solution = np.linalg.lstsq(design, read_held(chip, found, len(x)) - points.v, rcond=None)[0]
+            pedestals.append(solution.reshape(VOLTS, CONDUCTANCES))
+        model = HoldModel(
+            capacitor=chip.hold.capacitor, settle=chip.hold.settle, v_limit=self.v_limit, v_span=chip.dac.v_span,
+            rows=tuple(points.rows[0] for points in self.fits), g_cell=chip.cell.g_max, pedestals=np.stack(pedestals),
+        )  # fmt: skip
+
+        def compare(points: HoldPoints, found: Results) -> dict[str, HeldOut]:
+            each = zip(points.v, points.g, points.rows, strict=True)
+            held_out = HeldOut(
+                unit="V",
+                full_scale=model.full_scale,
+                coordinates={
+                    "line [V]": points.v, "cell [S]": points.g, "cells": np.array(points.rows, dtype=float),
+                },
+                measured=read_held(chip, found, len(points.v)),
+                predicted=np.array([float(model.held(v, g * rows, rows)) for v, g, rows in each]),
+            )  # fmt: skip
+            return {HELD: held_out}
+
+        return Judged(model=model, validation=compare(self.validation, validation), test=compare(self.test, test))
+
+    def refined(self, judged: Judged) -> None:
+        """Return None: there is no finer plan."""
+        return
+
+
+def _powers(x: Floats, orders: int) -> Floats:
+    return np.asarray(x[:, None] ** np.arange(orders))
+
+
+def read_held(chip: Chip, results: Results, columns: int, after: float = 0.0) -> Floats:
+    """Return what switches hold above the reference, of transients in which they open `after` a step [V]."""
+    vectors = results[0].vectors
+    time = vectors["time"].real
+    at = STEP_TIME + after + HELD_AFTER
+    held = [float(np.interp(at, time, vectors[f"v(out_{k})"].real)) for k in range(columns)]
+    return np.array(held) - chip.sense_amplifier.v_reference
+
+
+def plan_hold(chip: Chip, *, quick: bool = False, seed: int = 0) -> HoldPlan:
+    """Plan the columns of a chip: numbers of rows twice as large each time, up to those of its array."""
+    v_limit = BEYOND * chip.dac.v_span
+    step = 4 if quick else 2
+    counts = [1]
+    while counts[-1] < chip.array.rows:
+        counts.append(min(step * counts[-1], chip.array.rows))
+    volts = chebyshev_nodes(-v_limit, v_limit, VOLTS)
+    siemens = chebyshev_nodes(chip.cell.g_min, chip.cell.g_max, CONDUCTANCES)
+    rng = np.random.default_rng([seed, 31])
+
+    def drawn(columns: int) -> HoldPoints:
+        rows = np.rint(np.exp(rng.uniform(0, np.log(chip.array.rows), columns))).astype(int)
+        return HoldPoints(
+            rows=tuple(int(count) for count in rows),
+            g=np.exp(rng.uniform(np.log(chip.cell.g_min), np.log(chip.cell.g_max), columns)),
+            v=rng.uniform(-1, 1, columns) * chip.dac.v_span,
+        )
+
+    grid = [(float(g), float(v)) for g in siemens for v in volts]
+    return HoldPlan(
+        fits=tuple(
+            HoldPoints(rows=(count,) * len(grid), g=np.array([g for g, _ in grid]), v=np.array([v for _, v in grid]))
+            for count in counts
+        ),
+        validation=drawn(16 if quick else 32),
+        test=drawn(16 if quick else 32),
+        v_limit=v_limit,
+    )
