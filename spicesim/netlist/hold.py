@@ -48,7 +48,7 @@ def track_source(chip: Chip, falls: float | None) -> str:
 def build_holds(
     chip: Chip, g: npt.ArrayLike, rows: Sequence[int], v: npt.ArrayLike, *, resolution: float = 0.2e-9
 ) -> Netlist:
-    """Build a testbench of single columns without wires, all their word lines at one voltage, each with its switch.
+    """Build a testbench of single columns with their bit lines, all word lines at one voltage, each with its switch.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def build_holds(
     lines = ["* columns, their word lines, and their switches"]
     for k, (siemens, count, volts) in enumerate(zip(each, rows, at, strict=True)):
         lines.append(f"vin_{k} in_{k} vref {spice_number(float(volts))}")
-        lines += [cell_line(chip, f"c_{i}_{k}", f"in_{k}", f"foot_{k}", float(siemens), "gate") for i in range(count)]
+        lines += _column(chip, k, float(siemens), count)
         lines.append(hold_line(chip, f"hold_{k}", f"foot_{k}", f"out_{k}"))
     reference = chip.sense_amplifier.v_reference
     stop = STEP_TIME + HELD_AFTER + 2 * resolution
@@ -96,3 +96,16 @@ def build_holds(
         analyses=[f".tran {spice_number(resolution)} {spice_number(stop)} 0 {spice_number(resolution)}"],
         nodesets={f"{node}_{k}": reference + float(volts) for k, volts in enumerate(at) for node in ("foot", "out")},
     )
+
+
+def _column(chip: Chip, k: int, siemens: float, cells: int) -> list[str]:
+    """Format the cells of a column and its bit line, from its far end down to its foot."""
+    ohm, farad = chip.array.r_bit_line, chip.array.c_bit_line
+    nodes = [f"bl_{i}_{k}" for i in range(cells)] if ohm else [f"foot_{k}"] * cells
+    lines = [cell_line(chip, f"c_{i}_{k}", f"in_{k}", node, siemens, "gate") for i, node in enumerate(nodes)]
+    if ohm:
+        below = [*nodes[1:], f"foot_{k}"]
+        lines += [f"rbl_{i}_{k} {nodes[i]} {below[i]} {spice_number(ohm)}" for i in range(cells)]
+    if farad:
+        lines += [f"cbl_{i}_{k} {node} 0 {spice_number(farad)}" for i, node in enumerate(nodes)]
+    return lines
