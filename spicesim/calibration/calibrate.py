@@ -154,18 +154,27 @@ def find_verdict(plan: Plan, calibration: Calibration) -> Verdict:
     )
 
 
+FLOATING_ASPECTS = ("converter",)
+"""What can be calibrated where bit lines float."""
+
+
 def wanted_aspects(plan: Plan) -> list[str]:
     """Return the aspects that a plan asks for, in the order in which they are calibrated.
 
     Raises
     ------
     SpecError
-        If there is no such aspect.
+        If there is no such aspect, or not for this read-out.
     """
-    wanted = list(ASPECTS) if plan.aspects is None else plan.aspects
+    there = ASPECTS if plan.hold is None else FLOATING_ASPECTS
+    wanted = list(there) if plan.aspects is None else plan.aspects
     unknown = [name for name in wanted if name not in ASPECTS]
     if unknown:
         raise SpecError(f"no aspect {unknown[0]!r} of a calibration; there are: {', '.join(ASPECTS) or 'none'}")
+    if missing := [name for name in wanted if name not in there]:
+        raise SpecError(
+            f"where bit lines float there is no aspect {missing[0]!r} yet, only: {', '.join(there)}; leave it out"
+        )
     return [name for name in ASPECTS if name in wanted]
 
 

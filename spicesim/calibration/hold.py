@@ -151,10 +151,9 @@ def read_held(chip: Chip, results: Results, columns: int, after: float = 0.0) ->
 def plan_hold(chip: Chip, *, quick: bool = False, seed: int = 0) -> HoldPlan:
     """Plan the columns of a chip: numbers of rows twice as large each time, up to those of its array."""
     v_limit = BEYOND * chip.dac.v_span
-    step = 4 if quick else 2
     counts = [1]
     while counts[-1] < chip.array.rows:
-        counts.append(min(step * counts[-1], chip.array.rows))
+        counts.append(min(2 * counts[-1], chip.array.rows))
     volts = chebyshev_nodes(-v_limit, v_limit, VOLTS)
     siemens = chebyshev_nodes(chip.cell.g_min, chip.cell.g_max, CONDUCTANCES)
     rng = np.random.default_rng([seed, 31])

@@ -13,7 +13,7 @@ from spicesim.calibration.dac import DacPlan, plan_dac
 from spicesim.calibration.designs import Filling
 from spicesim.calibration.hold import HoldPlan, plan_hold
 from spicesim.calibration.sense_amplifier import SenseAmplifierPlan, plan_sense_amplifier
-from spicesim.calibration.verdict import DEFAULT_ERROR, QUICK_ERROR
+from spicesim.calibration.verdict import DEFAULT_ERROR, FLOATING_ERROR, QUICK_ERROR
 from spicesim.chip import Chip
 from spicesim.coding import POLARITIES, Polarity
 from spicesim.files import write_text
@@ -120,6 +120,8 @@ class Plan(Model):
     @property
     def asked(self) -> float:
         """The wanted error, or the usual one, as a fraction of full scale."""
+        if self.hold is not None:
+            return self.error or FLOATING_ERROR
         return self.error or (QUICK_ERROR if self.quick else DEFAULT_ERROR)
 
     @property
