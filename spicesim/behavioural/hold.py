@@ -1,8 +1,10 @@
 """The hold switch of a floating bit line: what it keeps of the line's voltage when it opens.
 
-The charge of its gates goes into the hold capacitor and into the line, as their capacitances share it at once: the line
-has the more of them the more cells it has. What goes into the line the cells take back, a little of it while the switch
-still conducts: the more the larger the sum of their conductances.
+By then the line is on its way from what the inputs before made of it, with one time constant: all its capacitance by
+the sum of its conductances, and a little for the switch. The charge of the switch's gates goes into the hold capacitor
+and into the line, as their capacitances share it at once: the line has the more of them the more cells it has. What
+goes into the line the cells take back, a little of it while the switch still conducts: the more the larger the sum of
+their conductances.
 """
 
 from functools import cached_property
@@ -23,8 +25,12 @@ __all__ = ["HoldModel"]
 class HoldModel(Model):
     """What hold switches add to the voltages of their lines: a polynomial in the voltage and in the conductance."""
 
-    capacitor: float
-    """Hold capacitor [F]."""
+    c_hold: float
+    """Capacitance of a line without cells, the hold capacitor included [F]."""
+    c_cell: float
+    """What each cell adds [F]."""
+    delay: float
+    """What the switch adds to the time constant [s]."""
     settle: float
     """From a change of inputs until the switches open [s]."""
     v_limit: float
@@ -42,8 +48,11 @@ class HoldModel(Model):
     @model_validator(mode="after")
     def _check(self) -> Self:
         require_positive(
-            capacitor=self.capacitor, settle=self.settle, v_limit=self.v_limit, v_span=self.v_span, g_cell=self.g_cell
-        )
+            c_hold=self.c_hold, c_cell=self.c_cell, settle=self.settle, v_limit=self.v_limit, v_span=self.v_span,
+            g_cell=self.g_cell,
+        )  # fmt: skip
+        if not self.delay >= 0:
+            raise ValueError(f"delay must be >= 0, got {self.delay:g}")
         require_rising("rows", self.rows, least=1)
         if self.rows[0] < 1:
             raise ValueError(f"a line has one cell or more, got rows = {self.rows[0]}")
@@ -59,6 +68,18 @@ class HoldModel(Model):
     def linear_swing(self) -> float:
         """The same: no line leaves the inputs' range."""
         return self.v_span
+
+    def time_constants(self, total: npt.ArrayLike, rows: int) -> Floats:
+        """Return the time constants of lines by the sums of their conductances, (columns,) [s]."""
+        siemens = np.asarray(total, dtype=float)
+        line = np.divide(
+            self.c_hold + rows * self.c_cell, siemens, out=np.full(siemens.shape, np.inf), where=siemens > 0
+        )
+        return np.asarray(line + self.delay)
+
+    def unsettled(self, total: npt.ArrayLike, rows: int) -> Floats:
+        """Return how much of the way from before is left as the switches open, (columns,)."""
+        return np.asarray(np.exp(-self.settle / self.time_constants(total, rows)))
 
     def held(self, feet: npt.ArrayLike, total: npt.ArrayLike, rows: int) -> Floats:
         """Return what is held of the voltages of feet above the reference [V].
@@ -99,5 +120,7 @@ class HoldModel(Model):
         return PchipInterpolator(np.log(self.rows), self.pedestals, axis=0)
 
     def ideal(self) -> Self:
-        """Return switches without charge."""
-        return self.model_copy(update={"pedestals": np.zeros_like(self.pedestals)})
+        """Return switches without charge, on lines that settle at once."""
+        return self.model_copy(
+            update={"pedestals": np.zeros_like(self.pedestals), "c_hold": 1e-30, "c_cell": 1e-30, "delay": 0.0}
+        )

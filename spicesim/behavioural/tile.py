@@ -18,6 +18,7 @@ from spicesim.behavioural.mismatch import TileInstance
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.behavioural.tables import CubicTables
 from spicesim.chip import Array
+from spicesim.coding import rest_code
 from spicesim.crossbar import Crossbar, Solution
 from spicesim.crossbar.operating_point import Precision
 from spicesim.errors import SpecError
@@ -176,9 +177,12 @@ class BehaviouralTile:
         return np.asarray(self.v_open[np.arange(len(self.g)), codes])
 
     def held(self, feet: Floats) -> Floats:
-        """Return what hold switches keep of feet (batch, columns) [V]."""
+        """Return what hold switches keep of feet (batch, columns) [V]; all inputs were at their code of rest before."""
         assert isinstance(self.readout, HoldModel)
-        return self.readout.held(feet, self._effective.sum(axis=0), len(self.g))
+        total, rows = self._effective.sum(axis=0), len(self.g)
+        rest = float(self.v_open[:, rest_code(self.dac.polarity, (self.v_open.shape[1] - 1).bit_length())].mean())
+        left = self.readout.unsettled(total, rows)
+        return self.readout.held(feet + left * (rest - feet), total, rows)
 
     def solve(
         self,

@@ -14,7 +14,7 @@ from spicesim.calibration.block import BlockPlan, Judged
 from spicesim.calibration.designs import chebyshev_nodes
 from spicesim.calibration.heldout import HeldOut
 from spicesim.chip import Chip
-from spicesim.netlist.hold import HELD_AFTER, build_holds
+from spicesim.netlist.hold import HELD_AFTER, build_holds, build_line_steps
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.step import STEP_TIME
 from spicesim.ngspice.outcome import Results
@@ -27,6 +27,10 @@ PRECISE = ".options klu reltol=1e-5 vntol=1e-7 abstol=1e-12"
 """Of transients: ten times finer moves what is held by 1 uV, and takes twice as long."""
 VOLTS, CONDUCTANCES = 5, 3
 """Orders of the polynomials, and points of the fit."""
+LEFT = (0.1, 0.01)
+"""Shares of a step between which a time constant is read."""
+CAPACITANCE = 12.0
+"""How long steps are watched: so many hold capacitors by the smallest conductance of a cell."""
 BEYOND = 1.05
 """Calibrated voltages over the largest that inputs make."""
 
@@ -59,6 +63,8 @@ class HoldPoints(Model):
 class HoldPlan(BlockPlan):
     """Columns of some numbers of rows, on a grid of voltages and conductances."""
 
+    settling: HoldPoints
+    """Columns whose inputs step from -v to v."""
     fits: tuple[HoldPoints, ...] = Field(min_length=1)
     """One simulation for each number of rows, rising."""
     validation: HoldPoints
@@ -90,11 +96,16 @@ class HoldPlan(BlockPlan):
     @property
     def sizes(self) -> tuple[int, ...]:
         """Points of each simulation."""
-        return tuple(len(points.rows) for points in (*self.fits, self.validation, self.test))
+        return tuple(len(points.rows) for points in (self.settling, *self.fits, self.validation, self.test))
 
     def netlists(self, chip: Chip) -> list[Netlist]:
-        """Build the simulations: of the fit, of validation, of the test."""
-        return [points.netlist(chip) for points in (*self.fits, self.validation, self.test)]
+        """Build the simulations: of settling, of what is held, of validation, of the test."""
+        steps, longest = self.settling, CAPACITANCE * chip.hold.capacitor / float(self.settling.g.min())
+        settling = build_line_steps(chip, steps.g, steps.rows, steps.v, stop=longest)
+        return [
+            replace(settling, options=PRECISE),
+            *(points.netlist(chip) for points in (*self.fits, self.validation, self.test)),
+        ]
 
     def probe(self, chip: Chip, points: int) -> Netlist:
         """Build a small simulation of the same kind, to measure what a point costs."""
@@ -103,7 +114,8 @@ class HoldPlan(BlockPlan):
 
     def fit(self, chip: Chip, results: Sequence[Results]) -> Judged:
         """Fit the model to the results of the netlists."""
-        *fitted, validation, test = results
+        settling, *fitted, validation, test = results
+        c_hold, c_cell, delay = self._capacitances(chip, settling)
         pedestals = []
         for points, found in zip(self.fits, fitted, strict=True):
             x, y = points.v / self.v_limit, points.g / chip.cell.g_max
@@ -111,8 +123,9 @@ class HoldPlan(BlockPlan):
             solution = np.linalg.lstsq(design, read_held(chip, found, len(x)) - points.v, rcond=None)[0]
             pedestals.append(solution.reshape(VOLTS, CONDUCTANCES))
         model = HoldModel(
-            capacitor=chip.hold.capacitor, settle=chip.hold.settle, v_limit=self.v_limit, v_span=chip.dac.v_span,
-            rows=tuple(points.rows[0] for points in self.fits), g_cell=chip.cell.g_max, pedestals=np.stack(pedestals),
+            c_hold=c_hold, c_cell=c_cell, delay=delay, settle=chip.hold.settle, v_limit=self.v_limit,
+            v_span=chip.dac.v_span, rows=tuple(points.rows[0] for points in self.fits), g_cell=chip.cell.g_max,
+            pedestals=np.stack(pedestals),
         )  # fmt: skip
 
         def compare(points: HoldPoints, found: Results) -> dict[str, HeldOut]:
@@ -129,6 +142,21 @@ class HoldPlan(BlockPlan):
             return {HELD: held_out}
 
         return Judged(model=model, validation=compare(self.validation, validation), test=compare(self.test, test))
+
+    def _capacitances(self, chip: Chip, results: Results) -> tuple[float, float, float]:
+        """Fit what makes the time constants: capacitance of a line, of each cell [F], delay of the switch [s]."""
+        vectors, points = results[0].vectors, self.settling
+        time = vectors["time"].real - STEP_TIME
+        constants = []
+        for k, v in enumerate(points.v):
+            left = (vectors[f"v(out_{k})"].real - chip.sense_amplifier.v_reference - v) / (-2 * v)
+            first, last = (float(np.interp(-share, -left, time)) for share in LEFT)
+            constants.append((last - first) / np.log(LEFT[0] / LEFT[1]))
+        total = points.g * np.array(points.rows)
+        design = np.stack([1 / total, np.array(points.rows) / total, np.ones(len(total))], axis=1)
+        weight = 1 / np.array(constants)  # errors relative to the time constant
+        found = np.linalg.lstsq(design * weight[:, None], np.ones(len(total)), rcond=None)[0]
+        return float(found[0]), float(found[1]), max(float(found[2]), 0.0)
 
     def refined(self, judged: Judged) -> None:
         """Return None: there is no finer plan."""
@@ -166,8 +194,15 @@ def plan_hold(chip: Chip, *, quick: bool = False, seed: int = 0) -> HoldPlan:
             v=rng.uniform(-1, 1, columns) * chip.dac.v_span,
         )
 
+    few, low, high = sorted({1, min(8, counts[-1]), min(64, counts[-1])}), chip.cell.g_min, chip.cell.g_max
+    steps = [(rows, g, sign) for rows in few for g in (low, np.sqrt(low * high)) for sign in (1, -1)]
     grid = [(float(g), float(v)) for g in siemens for v in volts]
     return HoldPlan(
+        settling=HoldPoints(
+            rows=tuple(rows for rows, _, _ in steps),
+            g=np.array([g for _, g, _ in steps]),
+            v=np.array([sign * chip.dac.v_span for _, _, sign in steps]),
+        ),
         fits=tuple(
             HoldPoints(rows=(count,) * len(grid), g=np.array([g for g, _ in grid]), v=np.array([v for _, v in grid]))
             for count in counts

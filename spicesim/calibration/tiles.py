@@ -19,7 +19,7 @@ from spicesim.calibration.patterns import (
     random_conductances,
 )
 from spicesim.chip import Chip
-from spicesim.coding import POLARITIES, Polarity
+from spicesim.coding import POLARITIES, Polarity, rest_code
 from spicesim.errors import SimulationError
 from spicesim.netlist.hold import HELD_AFTER
 from spicesim.netlist.netlist import Netlist
@@ -38,6 +38,7 @@ __all__ = [
     "choose_feedback",
     "predicted_nodesets",
     "random_matrices",
+    "readout_netlist",
     "solve_cases",
     "tile_netlist",
     "tile_outputs",
@@ -189,24 +190,48 @@ def predicted_nodesets(state: TileState, vector: int, chip: Chip) -> dict[str, f
 def tile_netlist(chip: Chip, tile: BehaviouralTile, codes: Codes, state: TileState, vector: int) -> Netlist:
     """Build the transistor-level netlist of a behavioural tile for one code vector, with predicted first guesses.
 
-    Amplifiers are at rest; hold switches of floating bit lines, which are, open in a transient.
+    Amplifiers are at rest. Floating bit lines are not: a transient goes from the code of rest in all rows to the
+    vector, until the hold switches have opened.
     """
-    floats, inputs = chip.sense_amplifier.kind == "voltage", codes.tolist()
-    netlist = build_tile(
-        chip,
-        tile.g,
-        CodeStep(before=inputs, after=inputs, hold=0.0, stop=HELD_AFTER + 1e-9) if floats else codes,
-        polarity=tile.dac.polarity,
-        r_feedback=tile.setting,
-        nodesets=predicted_nodesets(state, vector, chip),
+    return readout_netlist(chip, tile, tile.g, codes, predicted_nodesets(state, vector, chip))
+
+
+def readout_netlist(
+    chip: Chip, tile: BehaviouralTile, g: Floats, codes: Codes, nodesets: Mapping[str, float]
+) -> Netlist:
+    """Build the netlist of one product of a tile with devices `g`, as its read-out samples it.
+
+    Parameters
+    ----------
+    chip : Chip
+        The chip.
+    tile : BehaviouralTile
+        Gives polarity and setting.
+    g : ndarray of shape (rows, columns)
+        Conductances of the devices [S].
+    codes : ndarray of int, shape (rows,)
+        Codes.
+    nodesets : mapping of str to float
+        First guesses at the codes; a transient begins at rest, and takes those of the word lines alone.
+    """
+    polarity, setting = tile.dac.polarity, tile.setting
+    if chip.sense_amplifier.kind == "tia":
+        return build_tile(chip, g, codes, polarity=polarity, r_feedback=setting, nodesets=nodesets)
+    rest = rest_code(polarity, chip.dac.code_bits)
+    settle = chip.hold.settle
+    step = CodeStep(
+        before=[rest] * len(codes), after=codes.tolist(), stop=settle + HELD_AFTER + 1e-9, resolution=settle / 40
     )
-    return replace(netlist, options=PRECISE) if floats else netlist
+    at_rest = chip.sense_amplifier.v_reference + float(tile.v_open[0, rest])
+    guesses = dict.fromkeys(nodesets, at_rest)
+    netlist = build_tile(chip, g, step, polarity=polarity, r_feedback=setting, nodesets=guesses)
+    return replace(netlist, options=PRECISE)
 
 
 def tile_outputs(chip: Chip, results: Results, columns: int) -> Floats:
     """Return the outputs of :func:`tile_netlist`, positive for positive products, shape (columns,) [V]."""
     if chip.sense_amplifier.kind == "voltage":
-        return read_held(chip, results, columns)
+        return read_held(chip, results, columns, chip.hold.settle)
     vectors = results[0].vectors
     return chip.sense_amplifier.volts([float(vectors[f"v(out_{j})"][0].real) for j in range(columns)])
 

@@ -1,23 +1,21 @@
 """Tiles at transistor level in ngspice."""
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from spicesim.arrays import Floats
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.calibration.calibration import Calibration
-from spicesim.calibration.hold import PRECISE, read_held
 from spicesim.calibration.mismatch import with_chip_mismatch
-from spicesim.calibration.tiles import predicted_nodesets, tile_outputs
+from spicesim.calibration.tiles import predicted_nodesets, readout_netlist, tile_outputs
 from spicesim.calibration.transients import step_outputs
 from spicesim.coding import rest_code
 from spicesim.draws import ChipDraw
 from spicesim.engine.exact import ExactEngine
 from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile
 from spicesim.engine.write_verify import WriteVerify
-from spicesim.netlist.hold import HELD_AFTER
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.step import CodeStep
 from spicesim.netlist.tile import build_tile
@@ -116,44 +114,34 @@ class NgspiceEngine(Engine):
     def netlists(self, prepared: CircuitTile, codes: Codes) -> list[Netlist]:
         """Build the netlists of the vectors, with their first guesses."""
         chip, tile, after = self._calibration.chip, prepared.tile, np.asarray(codes)
-        rest = np.full_like(after, rest_code(tile.polarity, chip.dac.code_bits))
-        start = after if self._t_read is None and not self._floats else rest
-        state = prepared.model.solve(start)
-        return [
-            self._drawn(
-                self._precise(build_tile(
-                    chip, prepared.devices, self._inputs(vector, after[k]), polarity=tile.polarity,
-                    r_feedback=tile.r_feedback, nodesets=predicted_nodesets(state, k, chip),
-                )),
-                tile,
-            )
-            for k, vector in enumerate(start)
-        ]  # fmt: skip
-
-    @property
-    def _floats(self) -> bool:
-        """Whether outputs are held of floating bit lines, which takes a transient."""
-        return self._calibration.chip.sense_amplifier.kind == "voltage"
-
-    def _precise(self, netlist: Netlist) -> Netlist:
-        return replace(netlist, options=PRECISE) if self._floats else netlist
-
-    def _inputs(self, start: Codes, codes: Codes) -> Codes | CodeStep:
-        """Return codes that stay, or the step to them from those at the start, if outputs are sampled in time."""
-        if self._floats:
-            stop = self._calibration.chip.hold.settle + HELD_AFTER + 1e-9
-            return CodeStep(before=start.tolist(), after=codes.tolist(), stop=stop, resolution=_RESOLUTION)
         if self._t_read is None:
-            return codes
-        resolution = min(_RESOLUTION, _SHARE * self._t_read)
+            state = prepared.model.solve(after)
+            built = [
+                readout_netlist(chip, prepared.model, prepared.devices, vector, predicted_nodesets(state, k, chip))
+                for k, vector in enumerate(after)
+            ]
+        else:
+            start = np.full_like(after, rest_code(tile.polarity, chip.dac.code_bits))
+            state = prepared.model.solve(start)
+            built = [
+                build_tile(
+                    chip, prepared.devices, self._step(vector, after[k], self._t_read), polarity=tile.polarity,
+                    r_feedback=tile.r_feedback, nodesets=predicted_nodesets(state, k, chip),
+                )
+                for k, vector in enumerate(start)
+            ]  # fmt: skip
+        return [self._drawn(netlist, tile) for netlist in built]
+
+    @staticmethod
+    def _step(start: Codes, codes: Codes, t_read: float) -> CodeStep:
+        """Return the step to codes from those at the start, watched until outputs are sampled."""
+        resolution = min(_RESOLUTION, _SHARE * t_read)
         return CodeStep(
-            before=start.tolist(), after=codes.tolist(), stop=self._t_read + 2 * resolution, resolution=resolution
+            before=start.tolist(), after=codes.tolist(), stop=t_read + 2 * resolution, resolution=resolution
         )
 
     def outputs(self, results: Results, columns: int) -> Floats:
         """Return the outputs that a netlist's simulation gave, (columns,) [V]."""
-        if self._floats:
-            return read_held(self._calibration.chip, results, columns, self._calibration.chip.hold.settle)
         if self._t_read is None:
             return tile_outputs(self._calibration.chip, results, columns)
         sampled: Floats = step_outputs(self._calibration.chip, results, np.array([self._t_read]), columns)[0]

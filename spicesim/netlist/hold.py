@@ -14,7 +14,7 @@ from spicesim.netlist.sense_amplifier import supplies
 from spicesim.netlist.step import STEP_TIME
 from spicesim.units import format_si, spice_number
 
-__all__ = ["HELD_AFTER", "build_holds", "hold_blocks", "hold_line", "track_source"]
+__all__ = ["HELD_AFTER", "build_holds", "build_line_steps", "hold_blocks", "hold_line", "track_source"]
 
 EDGE = 0.1e-9
 """Fall time of the control [s]."""
@@ -95,6 +95,46 @@ def build_holds(
         notes=[f"What hold switches of {format_si(chip.hold.capacitor, 'F')} keep of their columns' voltages."],
         analyses=[f".tran {spice_number(resolution)} {spice_number(stop)} 0 {spice_number(resolution)}"],
         nodesets={f"{node}_{k}": reference + float(volts) for k, volts in enumerate(at) for node in ("foot", "out")},
+    )
+
+
+def build_line_steps(chip: Chip, g: npt.ArrayLike, rows: Sequence[int], v: npt.ArrayLike, *, stop: float) -> Netlist:
+    """Build a testbench of columns as :func:`build_holds`, whose word lines step from -v to v while switches follow.
+
+    Parameters
+    ----------
+    stop : float
+        How long to watch after the step [s].
+
+    Returns
+    -------
+    Netlist
+        Probes ``time`` and ``v(out_K)``; word lines step at :data:`~spicesim.netlist.step.STEP_TIME`.
+    """
+    each, at = np.asarray(g, dtype=float), np.asarray(v, dtype=float)
+    first, last = spice_number(STEP_TIME - EDGE / 2), spice_number(STEP_TIME + EDGE / 2)
+    lines = ["* columns, their word lines, and their switches"]
+    for k, (siemens, count, volts) in enumerate(zip(each, rows, at, strict=True)):
+        low, high = spice_number(-float(volts)), spice_number(float(volts))
+        lines.append(f"vin_{k} in_{k} vref pwl(0 {low} {first} {low} {last} {high})")
+        lines += _column(chip, k, float(siemens), count)
+        lines.append(hold_line(chip, f"hold_{k}", f"foot_{k}", f"out_{k}"))
+    reference = chip.sense_amplifier.v_reference
+    return build_netlist(
+        chip,
+        f"{len(each)} floating columns whose inputs step",
+        [
+            *hold_blocks(chip),
+            *cell_blocks(chip),
+            supplies(chip),
+            gate_supply(chip),
+            track_source(chip, None),
+            "\n".join(lines),
+        ],
+        ["time", *(f"v(out_{k})" for k in range(len(each)))],
+        notes=["How floating lines with their hold capacitors settle."],
+        analyses=[f".tran {spice_number(stop / 100)} {spice_number(STEP_TIME + stop)} 0 {spice_number(stop / 100)}"],
+        nodesets={f"{node}_{k}": reference - float(volts) for k, volts in enumerate(at) for node in ("foot", "out")},
     )
 
 

@@ -139,7 +139,8 @@ def fit_ranges(
         swing = linear_swing(r_feedback, polarity)
         if ampere * r_feedback <= swing:
             break
-    pulses, excess, wider = pulses.weakened(max(ampere * r_feedback / swing, 1.0))
+    over = ampere * r_feedback / swing
+    pulses, excess, wider = pulses.weakened(over if over > 1 + 1e-9 else 1.0)  # a full line rounds to its full swing
     volts = ampere * r_feedback / excess or swing
     return LayerRanges(
         polarity=polarity,
