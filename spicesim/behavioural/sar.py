@@ -13,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import model_validator
 
-from spicesim.arrays import Codes, Floats
+from spicesim._cext import sar as kernel
+from spicesim.arrays import Codes, Floats, Shorts
 from spicesim.behavioural.arrays import FloatArray, Model, require_positive, require_shape
 from spicesim.coding import AdcRange, Polarity
+from spicesim.errors import SpecError
 
-__all__ = ["SarCheck", "SarModel", "SarRange", "SarSearch"]
+__all__ = ["SarCheck", "SarModel", "SarRange", "SarSearch", "SarTables"]
 
 BEYOND = 1.1
 """Inputs so far beyond the middle, in halves of the span, end at the last code; the curve is not asked further."""
@@ -58,24 +60,89 @@ class SarSearch(Model):
         return self
 
     @cached_property
-    def steps(self) -> tuple[Floats, Codes]:
-        """Where the code changes, rising, as values of the curve [V], and the codes between."""
-        bits = len(self.weights)
-        start = float(self.weights @ (self.sampled >> np.arange(bits) & 1))
-        # of the curve, and the code, its weights and the last decision there
-        pieces = [(-np.inf, np.inf, 0, 0.0, True)]
+    def tables(self) -> "SarTables":
+        """Its steps, as a table of one converter."""
+        return SarTables.of(self._steps(self.weights[None]))
+
+    def drawn(self, offsets: Floats, weights: Floats, which: npt.ArrayLike) -> "SarTables":
+        """Return the tables of converters that differ from this one.
+
+        Parameters
+        ----------
+        offsets : ndarray of shape (converters,)
+            Of the input of each comparator [V].
+        weights : ndarray of shape (converters, bits)
+            What each bit of each takes from its top plate [V].
+        which : array_like of int, shape (columns,)
+            Converter of each column.
+        """
+        return SarTables.of(self._steps(weights) + offsets[:, None], which)
+
+    def _steps(self, weights: Floats) -> Floats:
+        """Return below what value of its curve each converter keeps to codes up to 0, 1, ..: (converters, codes - 1).
+
+        They do not fall; a code that no input has lies between two that are equal.
+        """
+        count, bits = weights.shape
+        start = weights @ (self.sampled >> np.arange(bits) & 1)
+        # pieces of the curve's values, in their order and that of codes, as they are halved by each decision; empty
+        # ones end below their beginning
+        low, high = np.full((count, 1), -np.inf), np.full((count, 1), np.inf)
+        taken, rejected = np.zeros((count, 1)), np.zeros(1)
         for k in reversed(range(bits)):
-            weight, late = float(self.weights[k]), float(self.trials[k])
-            parts = []
-            for low, high, code, taken, kept in pieces:
-                # the bit is kept where the curve less all that is set, and what has not settled, is above the threshold
-                limit = taken + weight - start - late - (0.0 if kept else float(self.rejected[k]))
-                if limit > low:
-                    parts.append((low, min(limit, high), code, taken, False))
-                if limit < high:
-                    parts.append((max(limit, low), high, code | 1 << k, taken + weight, True))
-            pieces = parts
-        return np.array([high for _, high, *_ in pieces[:-1]]), np.array([code for _, _, code, *_ in pieces])
+            # the bit is kept where the curve less all that is set, and what has not settled, is above the threshold
+            limit = taken + weights[:, k, None] - start[:, None] - self.trials[k] - rejected * self.rejected[k]
+            low = np.stack([low, np.maximum(limit, low)], axis=-1).reshape(count, -1)
+            high = np.stack([np.minimum(limit, high), high], axis=-1).reshape(count, -1)
+            taken = np.stack([taken, taken + weights[:, k, None]], axis=-1).reshape(count, -1)
+            rejected = np.tile([1.0, 0.0], len(rejected))
+        return np.maximum.accumulate(np.where(low < high, high, -np.inf), axis=1)[:, :-1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SarTables:
+    """Converters beside each other, of one curve, ready to convert."""
+
+    steps: Floats
+    """Values of the curve up to which each keeps to code 0, 1, .., between -inf and inf twice, shape
+    (converters, codes + 2) [V]."""
+    lines: Floats
+    """First step [V] and steps in a volt [1/V] of each, shape (converters, 2)."""
+    which: Shorts
+    """Converter of each column, shape (columns,)."""
+
+    @classmethod
+    def of(cls, steps: Floats, which: npt.ArrayLike = (0,)) -> Self:
+        """Make the tables of steps (converters, codes - 1)."""
+        span = steps[:, -1] - steps[:, 0]
+        slope = np.divide(steps.shape[1] - 1, span, out=np.zeros_like(span), where=span > 0)
+        beyond = np.full((len(steps), 1), np.inf)
+        return cls(
+            steps=np.concatenate([-beyond, steps, beyond, beyond], axis=1),
+            lines=np.stack([steps[:, 0], slope], axis=1), which=np.array(which, dtype=np.int32),
+        )  # fmt: skip
+
+    def codes(self, volts: npt.ArrayLike, search: SarSearch, half: float) -> Codes:
+        """Convert outputs below the reference, shape (..., columns), or any shape if there is one converter [V].
+
+        Parameters
+        ----------
+        volts : array_like
+            The outputs.
+        search : SarSearch
+            Whose steps these are, or were drawn from.
+        half : float
+            Of the span [V].
+        """
+        array = np.asarray(volts, dtype=float)
+        if len(self.which) > 1 and array.shape[-1:] != self.which.shape:
+            raise SpecError(f"{len(self.which)} columns have converters, got outputs of shape {array.shape}")
+        codes = np.empty(array.shape, dtype=np.int64)
+        kernel.convert(
+            np.ascontiguousarray(array).reshape(-1), search.middle, half, BEYOND, search.curve, self.steps, self.lines,
+            self.which, codes.reshape(-1),
+        )  # fmt: skip
+        return codes
 
 
 class SarCheck(Model):
@@ -129,8 +196,4 @@ class SarRange(AdcRange):
 
     def codes(self, volts: npt.ArrayLike) -> Codes:
         """Convert outputs below the reference, of any shape [V]; codes rise with them."""
-        found = self.search
-        place = np.clip((-np.asarray(volts, dtype=float) - found.middle) / (self.span / 2), -BEYOND, BEYOND)
-        limits, codes = found.steps
-        top = np.polynomial.polynomial.polyval(place, found.curve)
-        return np.asarray(2**self.bits - 1 - codes[np.searchsorted(limits, top)])
+        return self.search.tables.codes(volts, self.search, self.span / 2)

@@ -62,6 +62,56 @@ def test_steps_are_the_search_whatever_the_capacitors(seed, polarity):
     assert converter(found).codes(volts).tolist() == trial_by_trial(found, volts)
 
 
+def numpy_codes(found, volts):
+    """Convert as the model is defined, in numpy."""
+    place = np.clip((-np.asarray(volts) - found.middle) / (SPAN / 2), -1.1, 1.1)
+    steps = found.tables.steps[0, 1:-2]
+    return len(steps) - np.searchsorted(steps, np.polynomial.polynomial.polyval(place, found.curve))
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["bipolar", "unipolar"]), st.sampled_from([1e-9, 1.0, 30.0, 1e50]))
+def test_the_kernel_has_the_codes_of_numpy_to_the_last_bit_whatever_the_search(seed, polarity, disorder):
+    rng = np.random.default_rng(seed)
+    order, lsb = rng.integers(0, 7), SPAN / 2**BITS
+    found = search(polarity, rng.normal(0.1, disorder, BITS), curve=(0.0, SPAN / 2)).model_copy(
+        update={
+            "curve": np.array([0.0, SPAN / 2, *np.zeros(order)]) + rng.normal(0, disorder, 2 + order),
+            "trials": rng.normal(0, disorder * lsb, BITS),
+            "rejected": rng.normal(0, disorder * lsb, BITS),
+        }
+    )
+    steps = found.tables.steps[0, 1:-2]
+    assert (np.diff(steps) >= 0).all()
+    volts = rng.uniform(-1.2, 1.2, (3, 200))
+    edges = -steps - found.middle  # of the curve alone, and the numbers on either side
+    edges = np.concatenate([edges, np.nextafter(edges, 9), np.nextafter(edges, -9)])
+    for some in (volts, edges, volts[:, ::7].T, volts[0, 0], np.empty((0, 4)), [np.nan, np.inf, -np.inf, 0.0, -0.0]):
+        codes = converter(found).codes(some)
+        assert codes.shape == np.shape(some)
+        assert codes.dtype == np.int64
+        np.testing.assert_array_equal(codes, numpy_codes(found, some))
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["bipolar", "unipolar"]))
+def test_converters_beside_each_other_are_each_its_own(seed, polarity):
+    rng = np.random.default_rng(seed)
+    found = search(polarity, trials=1e-3, rejected=-2e-3)
+    offsets, weights = rng.normal(0, 0.05, 3), found.weights * (1 + rng.normal(0, 0.2, (3, BITS)))
+    which = rng.integers(0, 3, 7)
+    volts = rng.uniform(-1.2, 1.2, (2, 5, 7))
+    codes = found.drawn(offsets, weights, which).codes(volts, found, SPAN / 2)
+    for column, k in enumerate(which):
+        alone = found.model_copy(update={"weights": weights[k], "trials": found.trials - offsets[k]})
+        np.testing.assert_array_equal(codes[..., column], converter(alone).codes(volts[..., column]))
+
+
+def test_outputs_of_other_columns_than_the_converters_are_refused():
+    found = search()
+    tables = found.drawn(np.zeros(2), np.tile(found.weights, (2, 1)), [0, 1])
+    with pytest.raises(SpecError, match="2 columns have converters"):
+        tables.codes(np.zeros((5, 3)), found, SPAN / 2)
+
+
 def test_without_errors_it_is_a_uniform_quantiser():
     found, lsb = search(), SPAN / 2**BITS
     uniform = AdcRange(low=-SPAN / 2 + lsb / 2, high=SPAN / 2 - lsb / 2, bits=BITS)
