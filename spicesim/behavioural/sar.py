@@ -5,7 +5,7 @@ settled by then adds a little to a trial, more if the bit before was rejected. T
 input moves a little, is part of the curve.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
@@ -41,6 +41,8 @@ class SarSearch(Model):
     """What a trial adds, least significant bit first [V]."""
     rejected: FloatArray
     """What it adds if the bit before was rejected [V]."""
+    earlier: float = 0.0
+    """What it adds if the bit two before was: the comparator remembers a little [V]."""
     low: float
     """Output below the reference of code 0, by a straight line through conversions of known voltages [V]."""
     high: float
@@ -88,14 +90,15 @@ class SarSearch(Model):
         # pieces of the curve's values, in their order and that of codes, as they are halved by each decision; empty
         # ones end below their beginning
         low, high = np.full((count, 1), -np.inf), np.full((count, 1), np.inf)
-        taken, rejected = np.zeros((count, 1)), np.zeros(1)
+        taken, rejected, earlier = np.zeros((count, 1)), np.zeros(1), np.zeros(1)
         for k in reversed(range(bits)):
             # the bit is kept where the curve less all that is set, and what has not settled, is above the threshold
-            limit = taken + weights[:, k, None] - start[:, None] - self.trials[k] - rejected * self.rejected[k]
+            late = self.trials[k] + rejected * self.rejected[k] + earlier * self.earlier
+            limit = taken + weights[:, k, None] - start[:, None] - late
             low = np.stack([low, np.maximum(limit, low)], axis=-1).reshape(count, -1)
             high = np.stack([np.minimum(limit, high), high], axis=-1).reshape(count, -1)
             taken = np.stack([taken, taken + weights[:, k, None]], axis=-1).reshape(count, -1)
-            rejected = np.tile([1.0, 0.0], len(rejected))
+            rejected, earlier = np.tile([1.0, 0.0], len(rejected)), np.repeat(rejected, 2)
         return np.maximum.accumulate(np.where(low < high, high, -np.inf), axis=1)[:, :-1]
 
 
@@ -180,6 +183,26 @@ class SarModel(Model):
         search = self.searches[polarity]
         return SarRange(low=search.low, high=search.high, bits=self.bits, search=search, span=self.span)
 
+    def drawn(self, polarity: Polarity, offsets: Floats, errors: Floats, which: npt.ArrayLike) -> "SarRange":
+        """Return the converters of a tile of a drawn chip as a layer uses them.
+
+        A capacitor that is larger takes more with its bit, and all others less, as it loads the top plate.
+
+        Parameters
+        ----------
+        polarity : {"unipolar", "bipolar"}
+            Coding of the tile's inputs.
+        offsets : ndarray of shape (converters,)
+            Of their thresholds [V].
+        errors : ndarray of shape (converters, bits)
+            Relative ones of their capacitors, least significant first [1].
+        which : array_like of int, shape (columns,)
+            Converter of each column.
+        """
+        search = self.searches[polarity]
+        weights = search.weights * (1 + errors) / (1 + errors @ search.weights / self.span)[:, None]
+        return replace(self.range(polarity), drawn=search.drawn(offsets, weights, which))
+
     def reach(self, polarity: Polarity) -> float:
         """Return the largest output that it converts [V]."""
         return self.span if polarity == "unipolar" else self.span / 2
@@ -193,7 +216,9 @@ class SarRange(AdcRange):
     """Its search."""
     span: float
     """Range of inputs [V]."""
+    drawn: SarTables | None = None
+    """The converters of a tile of a drawn chip, which differ from it; None for nominal ones."""
 
     def codes(self, volts: npt.ArrayLike) -> Codes:
-        """Convert outputs below the reference, of any shape [V]; codes rise with them."""
-        return self.search.tables.codes(volts, self.search, self.span / 2)
+        """Convert outputs below the reference, of any shape, or (..., columns) if drawn [V]; codes rise with them."""
+        return (self.drawn or self.search.tables).codes(volts, self.search, self.span / 2)

@@ -34,10 +34,11 @@ def trial_by_trial(found, volts):
         place = np.clip((-u - found.middle) / (SPAN / 2), -1.1, 1.1)
         top = sum(c * place**k for k, c in enumerate(found.curve))
         top += sum(w for k, w in enumerate(found.weights) if found.sampled >> k & 1)
-        code, kept = 0, True
+        code, kept, before = 0, True, True
         for k in reversed(range(BITS)):
             left = top - found.weights[k] + found.trials[k] + (0.0 if kept else found.rejected[k])
-            kept = left > 0
+            left += 0.0 if before else found.earlier
+            before, kept = kept, left > 0
             if kept:
                 top -= found.weights[k]
                 code |= 1 << k
@@ -57,7 +58,7 @@ def test_steps_are_the_search_whatever_the_capacitors(seed, polarity):
     found = search(
         polarity, weights, rng.normal(0, lsb), rng.normal(0, lsb),
         (rng.normal(0, lsb), SPAN / 2, *rng.normal(0, 0.1 * lsb, 4)),
-    )  # fmt: skip
+    ).model_copy(update={"earlier": rng.normal(0, lsb)})  # fmt: skip
     volts = rng.uniform(-1.2, 1.2, 60)
     assert converter(found).codes(volts).tolist() == trial_by_trial(found, volts)
 
