@@ -17,7 +17,7 @@ from spicesim._cext import sar as kernel
 from spicesim.arrays import Codes, Floats, Shorts
 from spicesim.behavioural.arrays import FloatArray, Model, require_positive, require_shape
 from spicesim.coding import AdcRange, Polarity
-from spicesim.errors import SpecError
+from spicesim.errors import CalibrationError, SpecError
 
 __all__ = ["SarCheck", "SarModel", "SarRange", "SarSearch", "SarTables"]
 
@@ -170,10 +170,16 @@ class SarModel(Model):
     """By the coding of the tile's inputs: outputs of both signs, or below the reference only."""
     checks: dict[Polarity, SarCheck]
     """The same."""
+    sampling_noise: float
+    """Root mean square of what sampling leaves on the array, kT/C [V]."""
+    comparator_noise: float | None
+    """The same of a decision, at the input [V]; None where the process's transistors do not tell theirs."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        require_positive(span=self.span)
+        require_positive(
+            span=self.span, sampling_noise=self.sampling_noise, comparator_noise=self.comparator_noise or 1.0
+        )
         if any(len(search.weights) != self.bits for search in self.searches.values()):
             raise ValueError(f"searches must have {self.bits} bits")
         return self
@@ -182,6 +188,22 @@ class SarModel(Model):
         """Return the converter as a layer uses it."""
         search = self.searches[polarity]
         return SarRange(low=search.low, high=search.high, bits=self.bits, search=search, span=self.span)
+
+    @property
+    def noise(self) -> float:
+        """Noise of a conversion as a root mean square at the input [V].
+
+        Raises
+        ------
+        CalibrationError
+            If that of the comparator is not known.
+        """
+        if self.comparator_noise is None:
+            raise CalibrationError(
+                "the noise of the converters' comparators is not known, as the process's transistors are not called as "
+                "bare models; set process.call = 'M' and calibrate again, or run without noise"
+            )
+        return float(np.hypot(self.sampling_noise, self.comparator_noise))
 
     def drawn(self, polarity: Polarity, offsets: Floats, errors: Floats, which: npt.ArrayLike) -> "SarRange":
         """Return the converters of a tile of a drawn chip as a layer uses them.

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.constants import Boltzmann, zero_Celsius
 from scipy.optimize import minimize
 
 from spicesim.arrays import Codes, Floats
@@ -22,7 +23,7 @@ from spicesim.coding import POLARITIES, Polarity
 from spicesim.errors import CalibrationError, ValidityError
 from spicesim.netlist.mismatch import Draw, with_mismatch
 from spicesim.netlist.netlist import Netlist
-from spicesim.netlist.sar_adc import PRECISE, THRESHOLD_STEPS, build_sar_adc
+from spicesim.netlist.sar_adc import PRECISE, THRESHOLD_STEPS, build_sar_adc, build_strobe
 from spicesim.ngspice.outcome import Results
 
 __all__ = ["calibrate_converter", "conversions", "read_codes", "read_outputs", "read_thresholds"]
@@ -43,6 +44,8 @@ LITTLE = 1e-2
 """Weight of what a bit and the memory add to the threshold, beside decisions that are short of the margin."""
 BEFORE_STROBE = 0.05e-9
 """When the top plate is read [s]."""
+GAMMA = 2 / 3
+"""Noise of a saturated transistor's channel relative to a conductance of its transconductance [1]."""
 LEAST_IDENTICAL = 0.9
 """A converter whose held-out codes are the model's less often is refused."""
 
@@ -135,10 +138,29 @@ def calibrate_converter(calibration: Calibration, campaign: Campaign) -> SarMode
     if sizes is None:
         return None
     found = {polarity: _Fit(chip, sizes, polarity, campaign).run() for polarity in POLARITIES}
+    sampling, comparator = _noise(chip, sizes, campaign)
     return SarModel(
         bits=sizes.dac.bits, span=sizes.dac.span, searches={name: fit[0] for name, fit in found.items()},
-        checks={name: fit[1] for name, fit in found.items()},
+        checks={name: fit[1] for name, fit in found.items()}, sampling_noise=sampling, comparator_noise=comparator,
     )  # fmt: skip
+
+
+def _noise(chip: Chip, sizes: SarAdc, campaign: Campaign) -> tuple[float, float | None]:
+    """Find the noise of a conversion, by closed forms, as no large signal has a noise analysis.
+
+    Sampling leaves kT/C on the array. A comparator's pair draws the charge G v of an input v, with G the integral of
+    its transconductance over a strobe, and the charge 4 k T gamma G of noise, squared: so 4 k T gamma / G at its input
+    (B. Razavi, The StrongARM latch, IEEE Solid-State Circuits Magazine 7(2), 2015). What follows the pair adds less.
+    """
+    energy = Boltzmann * (chip.process.temperature_c + zero_Celsius)
+    sampling = float(np.sqrt(energy / sizes.dac.total))
+    if chip.process.call != "M":
+        return sampling, None
+    netlist = build_strobe(chip)
+    (results,) = campaign.run([netlist], "converter noise")
+    pair = np.mean([_real(results, probe) for probe in netlist.probes[1:]], axis=0)
+    charge = float(np.trapezoid(pair, _real(results, "time")))
+    return sampling, float(np.sqrt(4 * energy * GAMMA / charge))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

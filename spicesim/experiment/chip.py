@@ -172,7 +172,11 @@ class ChipMaker:
         t_product = T_PRODUCT
         if self.plan.t_read is not None:
             t_product = self.plan.t_read + (0.0 if converter is None else self.plan.columns_per_adc * converter.time)
-        return NoisyEngine(engine, calibration.require_noise(), seed=seed, t_product=t_product)
+        real = calibration.require_converter()
+        return NoisyEngine(
+            engine, calibration.require_noise(), seed=seed, t_product=t_product,
+            converter=0.0 if real is None else real.noise,
+        )  # fmt: skip
 
     def _with_devices(self, engine: Engine, seed: int, time: float) -> DeviceEngine:
         assert self.device is not None

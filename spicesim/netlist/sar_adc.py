@@ -20,7 +20,7 @@ from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.sense_amplifier import supplies
 from spicesim.units import format_si, spice_number
 
-__all__ = ["PRECISE", "THRESHOLD_STEPS", "build_sar_adc", "build_thresholds"]
+__all__ = ["PRECISE", "THRESHOLD_STEPS", "build_sar_adc", "build_strobe", "build_thresholds"]
 
 PRECISE = ".options klu reltol=1e-5 vntol=1e-7 abstol=1e-12"
 """Codes are the same only at the same tolerance; with those of data sheets some per cent of them are others."""
@@ -205,3 +205,30 @@ def build_thresholds(chip: Chip, count: int) -> Netlist:
         analyses=[f".tran 0.5n {spice_number(len(THRESHOLD_STEPS) * period)} 0 1n"],
     )
     return dataclasses.replace(netlist, options=PRECISE)
+
+
+def build_strobe(chip: Chip) -> Netlist:
+    """Build the first strobe of :func:`build_thresholds` with one comparator, finely resolved.
+
+    Returns
+    -------
+    Netlist
+        Probes ``@m.xcomparator_0.m1[gm]`` and the same of ``m2``: transconductances of its input pair.
+
+    Raises
+    ------
+    SpecError
+        If the process's transistors are not called as bare models: what they are called within is not known.
+    """
+    if chip.process.call != "M":
+        raise SpecError(
+            f"transconductances need transistors that are called as bare models; set process.call = 'M' for "
+            f"{chip.process.name!r}"
+        )
+    netlist, period = build_thresholds(chip, 1), (chip.converter or chip.sar_adc).bit
+    return dataclasses.replace(
+        netlist,
+        title="the first strobe of a comparator of an ADC",
+        probes=("time", *(f"@m.xcomparator_0.{device}[gm]" for device in ("m1", "m2"))),
+        analyses=(f".tran 10p {spice_number(period)} 0 10p",),
+    )

@@ -13,6 +13,7 @@ from spicesim.coding import AdcRange
 from spicesim.errors import SpecError
 
 BITS, SPAN = 5, 1.6
+QUIET = {"sampling_noise": 30e-6, "comparator_noise": 200e-6}
 
 
 def search(polarity="bipolar", weights=None, trials=0.0, rejected=0.0, curve=(0.0, SPAN / 2)):
@@ -135,11 +136,13 @@ def test_a_finer_ideal_quantiser_has_its_range():
 
 def test_a_model_of_other_bits_is_none():
     with pytest.raises(ValueError, match="must have 6 bits"):
-        SarModel(bits=6, span=SPAN, searches={"bipolar": search()}, checks={})
+        SarModel(bits=6, span=SPAN, searches={"bipolar": search()}, checks={}, **QUIET)
 
 
 def test_outputs_reach_the_span_of_their_side():
-    model = SarModel(bits=BITS, span=SPAN, searches={"bipolar": search(), "unipolar": search("unipolar")}, checks={})
+    model = SarModel(
+        bits=BITS, span=SPAN, searches={"bipolar": search(), "unipolar": search("unipolar")}, checks={}, **QUIET
+    )
     assert (model.reach("bipolar"), model.reach("unipolar")) == (SPAN / 2, SPAN)
     assert isinstance(model.range("unipolar"), SarRange)
     assert dataclasses.replace(model.range("bipolar"), low=-1.0).low == -1.0
