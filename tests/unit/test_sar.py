@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from spicesim.behavioural.sar import SarModel, SarRange, SarSearch
 from spicesim.chip import preset
 from spicesim.coding import AdcRange
-from spicesim.errors import SpecError
+from spicesim.errors import CalibrationError, SpecError
 
 BITS, SPAN = 5, 1.6
 QUIET = {"sampling_noise": 30e-6, "comparator_noise": 200e-6}
@@ -169,3 +169,33 @@ def test_a_chip_has_ideal_converters_by_default_and_its_hash_does_not_know_of_th
 def test_a_converter_that_cannot_be_is_refused(changes, said):
     with pytest.raises(SpecError, match=said):
         preset("generic-1t1r").changed(**changes)
+
+
+def test_the_mismatch_of_capacitors_is_a_key_that_todays_chips_do_not_show():
+    chip = preset("generic-1t1r").changed(adc={"kind": "sar"})
+    assert "mismatch" not in chip.model_dump(mode="json")["sar_adc"]["dac"]
+    other = chip.changed(sar_adc={"dac": {"mismatch": 0.01}})
+    assert other.hash != chip.hash
+    assert type(chip).model_validate(other.model_dump(mode="json")) == other
+    spreads = other.converter.dac.spreads
+    np.testing.assert_allclose(spreads, 0.01 / np.sqrt(2.0 ** np.arange(8)))
+    varied = other.converter.dac.varied(spreads)
+    np.testing.assert_allclose(varied.capacitors, other.converter.dac.capacitors * (1 + spreads), rtol=1e-15)
+    assert varied.mismatch == 0.01
+
+
+def test_a_larger_capacitor_takes_more_and_loads_the_array():
+    model = SarModel(bits=BITS, span=SPAN, searches={"bipolar": search()}, checks={}, **QUIET)
+    errors = np.zeros((1, BITS))
+    errors[0, -1] = 0.01  # half of the array: the array is .5 % larger
+    drawn = model.drawn("bipolar", np.zeros(1), errors, [0])
+    expected = search(weights=search().weights * np.where(np.arange(BITS) == BITS - 1, 1.01, 1.0) / 1.005)
+    volts = np.linspace(-1, 1, 997)
+    np.testing.assert_array_equal(drawn.codes(volts), converter(expected).codes(volts))
+
+
+def test_noise_adds_up_and_is_refused_where_the_comparators_is_unknown():
+    words = {"bits": BITS, "span": SPAN, "searches": {"bipolar": search()}, "checks": {}, "sampling_noise": 3e-5}
+    assert SarModel(**words, comparator_noise=4e-5).noise == pytest.approx(5e-5)
+    with pytest.raises(CalibrationError, match="bare models"):
+        _ = SarModel(**words, comparator_noise=None).noise
