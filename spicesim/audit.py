@@ -5,15 +5,19 @@ Cells are programmed on either side by itself, in the circuit without the calibr
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from spicesim.arrays import Codes, Floats
+from spicesim.behavioural.mismatch import CONVERTER
+from spicesim.behavioural.sar import SarRange
 from spicesim.bound import SampleBound, share_interval
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.sar import conversions, read_outputs
 from spicesim.chip import Chip
 from spicesim.chip.blocks import SarAdc
+from spicesim.draws import ChipDraw
 from spicesim.engine import NgspiceEngine, SampledMvm, Tile
 from spicesim.errors import SpecError
 from spicesim.metrics import compare_codes, largest, rms
@@ -182,7 +186,11 @@ def audit_samples(
     full_scale = [calibration.readout(sample.tile.r_feedback).full_scale for sample in samples]
     converter, codes = calibration.chip.converter, [s.adc.codes(m) for s, m in zip(samples, measured, strict=True)]
     if converter is not None:
-        codes = _convert(samples, measured, calibration.chip, converter, simulator=simulator, jobs=jobs)
+        found = [
+            _conversions(calibration.chip, sample, volts, mismatch_seed)
+            for sample, volts in zip(samples, measured, strict=True)
+        ]
+        codes = _convert(found, converter, simulator=simulator, jobs=jobs)
     differences = [s.adc.codes(s.volts) - found for s, found in zip(samples, codes, strict=True)]
     errors = [np.abs(s.volts - m).max() / f for s, m, f in zip(samples, measured, full_scale, strict=True)]
     worst = ordered[int(np.argmax(errors))]
@@ -201,11 +209,37 @@ def audit_samples(
     )
 
 
+def _conversions(chip: Chip, sample: SampledMvm, volts: Floats, seed: int | None) -> list[tuple[Codes, list[Netlist]]]:
+    """Build the conversions of outputs by transistors, and say of which columns they are.
+
+    Nominal converters are all alike, and drawn ones do what is theirs, each by itself.
+    """
+    drawn = sample.adc.drawn if isinstance(sample.adc, SarRange) else None
+    if drawn is None or seed is None:
+        return [(np.arange(len(volts)), conversions(chip, sample.tile.polarity, volts))]
+    draw, found = ChipDraw(seed, sample.tile.place), []
+    for k in np.unique(drawn.which):
+        own = np.flatnonzero(drawn.which == k)
+        devices = partial(_device, draw, f"{CONVERTER}_{k}")
+        found.append((own, conversions(chip, sample.tile.polarity, volts[own], devices)))
+    return found
+
+
+def _device(draw: ChipDraw, block: str, path: str) -> tuple[float, float]:
+    return draw(f"{block}.{path}")
+
+
 def _convert(
-    samples: Sequence[SampledMvm], measured: Sequence[Floats], chip: Chip, sizes: SarAdc, *,
-    simulator: BatchSimulator | None, jobs: int | None,
+    samples: Sequence[Sequence[tuple[Codes, list[Netlist]]]], sizes: SarAdc, *, simulator: BatchSimulator | None,
+    jobs: int | None,
 ) -> list[Codes]:  # fmt: skip
     """Convert outputs that were measured at transistor level by converters at transistor level, too."""
-    netlists = [conversions(chip, s.tile.polarity, volts) for s, volts in zip(samples, measured, strict=True)]
-    results = iter(run_all([one for part in netlists for one in part], simulator=simulator, jobs=jobs, progress=""))
-    return [read_outputs([next(results) for _ in part], sizes) for part in netlists]
+    netlists = [one for sample in samples for _, part in sample for one in part]
+    results = iter(run_all(netlists, simulator=simulator, jobs=jobs, progress=""))
+    codes = []
+    for sample in samples:
+        own = np.zeros(sum(len(columns) for columns, _ in sample), dtype=np.int64)
+        for columns, part in sample:
+            own[columns] = read_outputs([next(results) for _ in part], sizes)
+        codes.append(own)
+    return codes

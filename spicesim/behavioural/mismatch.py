@@ -14,11 +14,14 @@ from spicesim.behavioural.arrays import FloatArray, Model, require_rising, requi
 from spicesim.behavioural.feedback import find_amplifier
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.behavioural.tables import CubicTables
+from spicesim.chip.blocks import ChargeDac
 from spicesim.coding import Polarity
 from spicesim.draws import ChipDraw
 from spicesim.errors import CalibrationError
 
 __all__ = [
+    "CAPACITOR",
+    "CONVERTER",
     "DacMismatch",
     "Gaussian",
     "MismatchModel",
@@ -29,6 +32,10 @@ __all__ = [
     "TileInstance",
     "code_basis",
 ]
+
+
+CONVERTER, CAPACITOR = "xconverter", "xdac.c"
+"""Names of a tile's column converters, without their index, and of a bit's capacitor in one, without the bit."""
 
 
 def code_basis(bits: int) -> Floats:
@@ -287,6 +294,8 @@ class MismatchModel(Model):
     """Sense amplifiers, one a feedback resistance, ascending."""
     cell: Response
     """Of the resistance in series with a cell [ohm]."""
+    converter: Response | None = None
+    """Of the threshold of a column converter's comparator [V]; None where converters are ideal."""
 
     def shifted(self, shift: MismatchShift) -> Self:
         """Return the same under a condition."""
@@ -319,6 +328,39 @@ class MismatchModel(Model):
             If their mismatch was not calibrated.
         """
         return find_amplifier(self.senseamps, r_feedback, "mismatch of a sense amplifier")
+
+    def draw_converters(self, sizes: ChargeDac, count: int, *, seed: int, name: str = "") -> tuple[Floats, Floats]:
+        """Return what the converters of one tile of a drawn chip differ by, as it follows from their devices.
+
+        Parameters
+        ----------
+        sizes : ChargeDac
+            Of their capacitors.
+        count : int
+            Converters.
+        seed, name
+            As for :meth:`draw`.
+
+        Returns
+        -------
+        offsets : ndarray of shape (converters,)
+            Of their thresholds [V].
+        errors : ndarray of shape (converters, bits)
+            Relative ones of their capacitors [1].
+
+        Raises
+        ------
+        CalibrationError
+            If their mismatch was not calibrated.
+        """
+        if self.converter is None:
+            raise CalibrationError(
+                "the calibration has no mismatch of the column converters; run: spicesim calibrate CHIP.toml "
+                "-o chip.cal.json --aspects converter,mismatch"
+            )
+        draw = ChipDraw(seed, name)
+        numbers = [draw.numbers(CONVERTER, f"{CAPACITOR}{k}", count)[:, 0] for k in range(sizes.bits)]
+        return self.converter.draw(draw, count)[:, 0], np.stack(numbers, axis=1) * sizes.spreads
 
     def draw(
         self, rows: int, columns: int, *, polarity: Polarity, r_feedback: float, seed: int, name: str = ""

@@ -5,7 +5,7 @@ settled by then adds a little to a trial, more if the bit before was rejected. T
 input moves a little, is part of the curve.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
@@ -13,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import model_validator
 
-from spicesim.arrays import Codes, Floats
+from spicesim._cext import sar as kernel
+from spicesim.arrays import Codes, Floats, Shorts
 from spicesim.behavioural.arrays import FloatArray, Model, require_positive, require_shape
 from spicesim.coding import AdcRange, Polarity
+from spicesim.errors import CalibrationError, SpecError
 
-__all__ = ["SarCheck", "SarModel", "SarRange", "SarSearch"]
+__all__ = ["SarCheck", "SarModel", "SarRange", "SarSearch", "SarTables"]
 
 BEYOND = 1.1
 """Inputs so far beyond the middle, in halves of the span, end at the last code; the curve is not asked further."""
@@ -39,6 +41,8 @@ class SarSearch(Model):
     """What a trial adds, least significant bit first [V]."""
     rejected: FloatArray
     """What it adds if the bit before was rejected [V]."""
+    earlier: float = 0.0
+    """What it adds if the bit two before was: the comparator remembers a little [V]."""
     low: float
     """Output below the reference of code 0, by a straight line through conversions of known voltages [V]."""
     high: float
@@ -58,24 +62,90 @@ class SarSearch(Model):
         return self
 
     @cached_property
-    def steps(self) -> tuple[Floats, Codes]:
-        """Where the code changes, rising, as values of the curve [V], and the codes between."""
-        bits = len(self.weights)
-        start = float(self.weights @ (self.sampled >> np.arange(bits) & 1))
-        # of the curve, and the code, its weights and the last decision there
-        pieces = [(-np.inf, np.inf, 0, 0.0, True)]
+    def tables(self) -> "SarTables":
+        """Its steps, as a table of one converter."""
+        return SarTables.of(self._steps(self.weights[None]))
+
+    def drawn(self, offsets: Floats, weights: Floats, which: npt.ArrayLike) -> "SarTables":
+        """Return the tables of converters that differ from this one.
+
+        Parameters
+        ----------
+        offsets : ndarray of shape (converters,)
+            Of the input of each comparator [V].
+        weights : ndarray of shape (converters, bits)
+            What each bit of each takes from its top plate [V].
+        which : array_like of int, shape (columns,)
+            Converter of each column.
+        """
+        return SarTables.of(self._steps(weights) + offsets[:, None], which)
+
+    def _steps(self, weights: Floats) -> Floats:
+        """Return below what value of its curve each converter keeps to codes up to 0, 1, ..: (converters, codes - 1).
+
+        They do not fall; a code that no input has lies between two that are equal.
+        """
+        count, bits = weights.shape
+        start = weights @ (self.sampled >> np.arange(bits) & 1)
+        # pieces of the curve's values, in their order and that of codes, as they are halved by each decision; empty
+        # ones end below their beginning
+        low, high = np.full((count, 1), -np.inf), np.full((count, 1), np.inf)
+        taken, rejected, earlier = np.zeros((count, 1)), np.zeros(1), np.zeros(1)
         for k in reversed(range(bits)):
-            weight, late = float(self.weights[k]), float(self.trials[k])
-            parts = []
-            for low, high, code, taken, kept in pieces:
-                # the bit is kept where the curve less all that is set, and what has not settled, is above the threshold
-                limit = taken + weight - start - late - (0.0 if kept else float(self.rejected[k]))
-                if limit > low:
-                    parts.append((low, min(limit, high), code, taken, False))
-                if limit < high:
-                    parts.append((max(limit, low), high, code | 1 << k, taken + weight, True))
-            pieces = parts
-        return np.array([high for _, high, *_ in pieces[:-1]]), np.array([code for _, _, code, *_ in pieces])
+            # the bit is kept where the curve less all that is set, and what has not settled, is above the threshold
+            late = self.trials[k] + rejected * self.rejected[k] + earlier * self.earlier
+            limit = taken + weights[:, k, None] - start[:, None] - late
+            low = np.stack([low, np.maximum(limit, low)], axis=-1).reshape(count, -1)
+            high = np.stack([np.minimum(limit, high), high], axis=-1).reshape(count, -1)
+            taken = np.stack([taken, taken + weights[:, k, None]], axis=-1).reshape(count, -1)
+            rejected, earlier = np.tile([1.0, 0.0], len(rejected)), np.repeat(rejected, 2)
+        return np.maximum.accumulate(np.where(low < high, high, -np.inf), axis=1)[:, :-1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SarTables:
+    """Converters beside each other, of one curve, ready to convert."""
+
+    steps: Floats
+    """Values of the curve up to which each keeps to code 0, 1, .., between -inf and inf twice, shape
+    (converters, codes + 2) [V]."""
+    lines: Floats
+    """First step [V] and steps in a volt [1/V] of each, shape (converters, 2)."""
+    which: Shorts
+    """Converter of each column, shape (columns,)."""
+
+    @classmethod
+    def of(cls, steps: Floats, which: npt.ArrayLike = (0,)) -> Self:
+        """Make the tables of steps (converters, codes - 1)."""
+        span = steps[:, -1] - steps[:, 0]
+        slope = np.divide(steps.shape[1] - 1, span, out=np.zeros_like(span), where=span > 0)
+        beyond = np.full((len(steps), 1), np.inf)
+        return cls(
+            steps=np.concatenate([-beyond, steps, beyond, beyond], axis=1),
+            lines=np.stack([steps[:, 0], slope], axis=1), which=np.array(which, dtype=np.int32),
+        )  # fmt: skip
+
+    def codes(self, volts: npt.ArrayLike, search: SarSearch, half: float) -> Codes:
+        """Convert outputs below the reference, shape (..., columns), or any shape if there is one converter [V].
+
+        Parameters
+        ----------
+        volts : array_like
+            The outputs.
+        search : SarSearch
+            Whose steps these are, or were drawn from.
+        half : float
+            Of the span [V].
+        """
+        array = np.asarray(volts, dtype=float)
+        if len(self.which) > 1 and array.shape[-1:] != self.which.shape:
+            raise SpecError(f"{len(self.which)} columns have converters, got outputs of shape {array.shape}")
+        codes = np.empty(array.shape, dtype=np.int64)
+        kernel.convert(
+            np.ascontiguousarray(array).reshape(-1), search.middle, half, BEYOND, search.curve, self.steps, self.lines,
+            self.which, codes.reshape(-1),
+        )  # fmt: skip
+        return codes
 
 
 class SarCheck(Model):
@@ -100,10 +170,16 @@ class SarModel(Model):
     """By the coding of the tile's inputs: outputs of both signs, or below the reference only."""
     checks: dict[Polarity, SarCheck]
     """The same."""
+    sampling_noise: float
+    """Root mean square of what sampling leaves on the array, kT/C [V]."""
+    comparator_noise: float | None
+    """The same of a decision, at the input [V]; None where the process's transistors do not tell theirs."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        require_positive(span=self.span)
+        require_positive(
+            span=self.span, sampling_noise=self.sampling_noise, comparator_noise=self.comparator_noise or 1.0
+        )
         if any(len(search.weights) != self.bits for search in self.searches.values()):
             raise ValueError(f"searches must have {self.bits} bits")
         return self
@@ -112,6 +188,42 @@ class SarModel(Model):
         """Return the converter as a layer uses it."""
         search = self.searches[polarity]
         return SarRange(low=search.low, high=search.high, bits=self.bits, search=search, span=self.span)
+
+    @property
+    def noise(self) -> float:
+        """Noise of a conversion as a root mean square at the input [V].
+
+        Raises
+        ------
+        CalibrationError
+            If that of the comparator is not known.
+        """
+        if self.comparator_noise is None:
+            raise CalibrationError(
+                "the noise of the converters' comparators is not known, as the process's transistors are not called as "
+                "bare models; set process.call = 'M' and calibrate again, or run without noise"
+            )
+        return float(np.hypot(self.sampling_noise, self.comparator_noise))
+
+    def drawn(self, polarity: Polarity, offsets: Floats, errors: Floats, which: npt.ArrayLike) -> "SarRange":
+        """Return the converters of a tile of a drawn chip as a layer uses them.
+
+        A capacitor that is larger takes more with its bit, and all others less, as it loads the top plate.
+
+        Parameters
+        ----------
+        polarity : {"unipolar", "bipolar"}
+            Coding of the tile's inputs.
+        offsets : ndarray of shape (converters,)
+            Of their thresholds [V].
+        errors : ndarray of shape (converters, bits)
+            Relative ones of their capacitors, least significant first [1].
+        which : array_like of int, shape (columns,)
+            Converter of each column.
+        """
+        search = self.searches[polarity]
+        weights = search.weights * (1 + errors) / (1 + errors @ search.weights / self.span)[:, None]
+        return replace(self.range(polarity), drawn=search.drawn(offsets, weights, which))
 
     def reach(self, polarity: Polarity) -> float:
         """Return the largest output that it converts [V]."""
@@ -126,11 +238,9 @@ class SarRange(AdcRange):
     """Its search."""
     span: float
     """Range of inputs [V]."""
+    drawn: SarTables | None = None
+    """The converters of a tile of a drawn chip, which differ from it; None for nominal ones."""
 
     def codes(self, volts: npt.ArrayLike) -> Codes:
-        """Convert outputs below the reference, of any shape [V]; codes rise with them."""
-        found = self.search
-        place = np.clip((-np.asarray(volts, dtype=float) - found.middle) / (self.span / 2), -BEYOND, BEYOND)
-        limits, codes = found.steps
-        top = np.polynomial.polynomial.polyval(place, found.curve)
-        return np.asarray(2**self.bits - 1 - codes[np.searchsorted(limits, top)])
+        """Convert outputs below the reference, of any shape, or (..., columns) if drawn [V]; codes rise with them."""
+        return (self.drawn or self.search.tables).codes(volts, self.search, self.span / 2)

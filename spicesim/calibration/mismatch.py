@@ -7,6 +7,7 @@ half the difference of such a pair is what is linear in the numbers, one by one,
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from spicesim.arrays import Floats
 from spicesim.behavioural.cell import CellModel
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.mismatch import (
+    CONVERTER,
     DacMismatch,
     MismatchModel,
     Response,
@@ -25,10 +27,12 @@ from spicesim.behavioural.mismatch import (
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.sar import read_thresholds
 from spicesim.coding import POLARITIES, Polarity
 from spicesim.netlist.ensemble import build_cells, build_dacs, build_sense_amplifiers
 from spicesim.netlist.mismatch import Draw, drawn_devices, with_mismatch
 from spicesim.netlist.netlist import Netlist
+from spicesim.netlist.sar_adc import build_thresholds
 from spicesim.ngspice.outcome import Results
 
 __all__ = [
@@ -37,6 +41,7 @@ __all__ = [
     "Planned",
     "calibrate_mismatch",
     "cell_response",
+    "converter_response",
     "with_chip_mismatch",
 ]
 
@@ -48,6 +53,9 @@ COMPONENTS = 5
 
 DRIVERS, AMPLIFIERS = 2, 10
 """Blocks in one netlist; in larger ones a block that hardly converges delays all others."""
+
+COMPARATORS = 10
+"""Comparators of converters in one netlist."""
 
 CODES = 12
 """Codes from which the weights of bits follow, at least."""
@@ -224,6 +232,24 @@ class MismatchBench:
             for j in group
         ])  # fmt: skip
 
+    def thresholds(self, draw: Planned) -> Floats:
+        """Find the threshold of each comparator of a converter, at its top plate, (comparators,) [V]."""
+        chip, parts = self.calibration.chip, _groups(len(draw), COMPARATORS)
+
+        def drawn(path: str, first: int) -> tuple[float, float]:
+            block, _, device = path.partition(".")
+            name, _, k = block.rpartition("_")
+            return draw(f"{name}_{first + int(k)}.{device}") if name == "xcomparator" else (0.0, 0.0)
+
+        netlists = [
+            with_chip_mismatch(build_thresholds(chip, len(part)), self.calibration, partial(drawn, first=part.start))
+            for part in parts
+        ]
+        results = self.campaign.run(netlists, "converter mismatch")
+        return np.concatenate(
+            [read_thresholds(found, chip, len(part)) for part, found in zip(parts, results, strict=True)]
+        )
+
     def cell_resistances(self, draw: Planned) -> Floats:
         """Find the resistance in series with each cell, shape (cells,) [ohm].
 
@@ -315,7 +341,10 @@ def calibrate_mismatch(calibration: Calibration, campaign: Campaign) -> Mismatch
         along = _moved(twist, bench.amplifier_devices(middle), devices)
         dacs[polarity] = _dac_response(bench, dac, devices, along, held_out)
     amplifiers = tuple(_amplifier_response(bench, model, twist, held_out) for model in calibration.senseamps)
-    return MismatchModel(resistors=RESISTORS, dacs=dacs, senseamps=amplifiers, cell=cell_response(bench))
+    return MismatchModel(
+        resistors=RESISTORS, dacs=dacs, senseamps=amplifiers, cell=cell_response(bench),
+        converter=None if calibration.chip.converter is None else converter_response(bench),
+    )  # fmt: skip
 
 
 def _dac_response(
@@ -442,3 +471,14 @@ def cell_response(bench: MismatchBench) -> Response:
     netlist = build_cells(chip, range(1), [[chip.cell.g_max]], chip.cell.v_read)
     design, _ = bench.plan(bench.devices(netlist, "xc_0_0"), 0)
     return fit_response("xc", ("r_series [ohm]",), design, bench.cell_resistances(design)[:, None])
+
+
+def converter_response(bench: MismatchBench) -> Response:
+    """Find the response of the threshold of the comparator in a converter."""
+    chip, block = bench.calibration.chip, "xcomparator"
+    design, _ = bench.plan(bench.devices(build_thresholds(chip, 1), f"{block}_0"), 0)
+    names = [f"{block}.{device}" for device in design.devices]
+    thresholds = bench.thresholds(design)
+    nominal = bench.thresholds(Planned(devices=design.devices, numbers=np.zeros((1, 2 * len(design.devices)))))
+    found = fit_response(CONVERTER, ("offset [V]",), design, (thresholds - nominal)[:, None])
+    return found.model_copy(update={"devices": tuple(names)})

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import linprog
+from scipy.constants import Boltzmann, zero_Celsius
+from scipy.optimize import minimize
 
 from spicesim.arrays import Codes, Floats
+from spicesim.behavioural.mismatch import CAPACITOR
 from spicesim.behavioural.sar import SarCheck, SarModel, SarRange, SarSearch
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
@@ -19,28 +21,31 @@ from spicesim.chip import Chip
 from spicesim.chip.blocks import SarAdc
 from spicesim.coding import POLARITIES, Polarity
 from spicesim.errors import CalibrationError, ValidityError
+from spicesim.netlist.mismatch import Draw, with_mismatch
 from spicesim.netlist.netlist import Netlist
-from spicesim.netlist.sar_adc import build_sar_adc
+from spicesim.netlist.sar_adc import PRECISE, THRESHOLD_STEPS, build_sar_adc, build_strobe
 from spicesim.ngspice.outcome import Results
 
-__all__ = ["calibrate_converter", "conversions", "read_codes", "read_outputs"]
+__all__ = ["calibrate_converter", "conversions", "read_codes", "read_outputs", "read_thresholds"]
 
 ORDER = 5
 """Of the curve; with 3 the worst residual of GF180 is half as large again."""
-SPREAD, AIMED, ROUNDS = 32, 16, 3
-"""Inputs spread over the range, and aimed at the threshold in each round."""
+SPREAD, AIMED, ROUNDS = 32, 2, 3
+"""Inputs spread over the range, and aimed at the threshold of each bit in each round."""
 HELD_OUT = 64
 """Inputs that take no part in the fit."""
 AT_A_TIME = 8
 """Conversions in one transient."""
-AIM = 0.2e-3
-"""How far around the threshold the first round aims; the others half as far each [V]."""
-NEAR, MARGIN = 3e-3, 0.03e-3
+AIM = 0.3e-3
+"""How far from the threshold is aimed at most [V]."""
+NEAR, MARGIN = 3e-3, 0.05e-3
 """Decisions that tell of the threshold lie so near to it, and are wanted on their side by so much [V]."""
+LITTLE = 1e-2
+"""Weight of what a bit and the memory add to the threshold, beside decisions that are short of the margin."""
 BEFORE_STROBE = 0.05e-9
 """When the top plate is read [s]."""
-PRECISE = ".options klu reltol=1e-5 vntol=1e-7 abstol=1e-12"
-"""Codes are the same only at the same tolerance; with those of data sheets some per cent of them are others."""
+GAMMA = 2 / 3
+"""Noise of a saturated transistor's channel relative to a conductance of its transconductance [1]."""
 LEAST_IDENTICAL = 0.9
 """A converter whose held-out codes are the model's less often is refused."""
 
@@ -61,7 +66,7 @@ def read_codes(results: Results, sizes: SarAdc) -> Codes:
     return np.asarray((np.rint(bits).astype(np.int64) << np.arange(sizes.dac.bits)[:, None]).sum(axis=0))
 
 
-def conversions(chip: Chip, polarity: Polarity, volts: Floats) -> list[Netlist]:
+def conversions(chip: Chip, polarity: Polarity, volts: Floats, draw: Draw | None = None) -> list[Netlist]:
     """Build the conversions of outputs below the reference, one after the other.
 
     Parameters
@@ -72,11 +77,18 @@ def conversions(chip: Chip, polarity: Polarity, volts: Floats) -> list[Netlist]:
         Coding of the tile's inputs.
     volts : ndarray of shape (outputs,)
         Outputs below the reference [V].
+    draw : callable, optional
+        Standard normal numbers of the devices of the one converter that does it, by their path; of its transistors and,
+        as ``xdac.cK``, of bit K's capacitor. By default all are nominal.
     """
     inputs = np.clip(chip.sense_amplifier.v_reference - volts, 0.0, chip.process.supply)
-    parts = range(0, len(inputs), AT_A_TIME)
-    assert chip.converter is not None
-    return [_testbench(chip, inputs[k : k + AT_A_TIME], chip.converter, polarity) for k in parts]
+    parts, sizes = range(0, len(inputs), AT_A_TIME), chip.converter
+    assert sizes is not None
+    if draw is not None:
+        errors = sizes.dac.spreads * [draw(f"{CAPACITOR}{k}")[0] for k in range(sizes.dac.bits)]
+        sizes = sizes.model_copy(update={"dac": sizes.dac.varied(errors)})
+    netlists = [_testbench(chip, inputs[k : k + AT_A_TIME], sizes, polarity) for k in parts]
+    return netlists if draw is None else [with_mismatch(netlist, chip.process, draw) for netlist in netlists]
 
 
 def _testbench(chip: Chip, inputs: Floats, sizes: SarAdc, polarity: Polarity) -> Netlist:
@@ -87,6 +99,30 @@ def read_outputs(results: Sequence[Results], sizes: SarAdc) -> Codes:
     """Return the codes of :func:`conversions`, rising with outputs below the reference."""
     codes = np.concatenate([read_codes(one, sizes) for one in results])
     return np.asarray(2**sizes.dac.bits - 1 - codes)
+
+
+def read_thresholds(results: Results, chip: Chip, count: int) -> Floats:
+    """Return the thresholds of :func:`spicesim.netlist.sar_adc.build_thresholds`, (comparators,) [V].
+
+    Raises
+    ------
+    ValidityError
+        If one is beyond the search.
+    """
+    sizes, time = chip.converter or chip.sar_adc, _real(results, "time")
+    starts = np.arange(len(THRESHOLD_STEPS)) * sizes.bit
+    found = []
+    for k in range(count):
+        top = _real(results, f"v(top_{k})") - _real(results, f"v(level_{k})")
+        over = np.interp(starts + sizes.bit * 2 / 3 - BEFORE_STROBE, time, top)
+        above = np.interp(starts + 0.98 * sizes.bit, time, _real(results, f"v(outp_{k})")) > chip.process.supply / 2
+        if above.all() or not above.any():
+            raise ValidityError(
+                f"the threshold of a converter's comparator is beyond {1e3 * np.abs(over).max():.0f} mV; widen its "
+                "transistors, sar_adc.comparator"
+            )
+        found.append((over[~above].max() + over[above].min()) / 2)
+    return np.array(found)
 
 
 def calibrate_converter(calibration: Calibration, campaign: Campaign) -> SarModel | None:
@@ -102,10 +138,29 @@ def calibrate_converter(calibration: Calibration, campaign: Campaign) -> SarMode
     if sizes is None:
         return None
     found = {polarity: _Fit(chip, sizes, polarity, campaign).run() for polarity in POLARITIES}
+    sampling, comparator = _noise(chip, sizes, campaign)
     return SarModel(
         bits=sizes.dac.bits, span=sizes.dac.span, searches={name: fit[0] for name, fit in found.items()},
-        checks={name: fit[1] for name, fit in found.items()},
+        checks={name: fit[1] for name, fit in found.items()}, sampling_noise=sampling, comparator_noise=comparator,
     )  # fmt: skip
+
+
+def _noise(chip: Chip, sizes: SarAdc, campaign: Campaign) -> tuple[float, float | None]:
+    """Find the noise of a conversion, by closed forms, as no large signal has a noise analysis.
+
+    Sampling leaves kT/C on the array. A comparator's pair draws the charge G v of an input v, with G the integral of
+    its transconductance over a strobe, and the charge 4 k T gamma G of noise, squared: so 4 k T gamma / G at its input
+    (B. Razavi, The StrongARM latch, IEEE Solid-State Circuits Magazine 7(2), 2015). What follows the pair adds less.
+    """
+    energy = Boltzmann * (chip.process.temperature_c + zero_Celsius)
+    sampling = float(np.sqrt(energy / sizes.dac.total))
+    if chip.process.call != "M":
+        return sampling, None
+    netlist = build_strobe(chip)
+    (results,) = campaign.run([netlist], "converter noise")
+    pair = np.mean([_real(results, probe) for probe in netlist.probes[1:]], axis=0)
+    charge = float(np.trapezoid(pair, _real(results, "time")))
+    return sampling, float(np.sqrt(4 * energy * GAMMA / charge))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,10 +192,10 @@ class _Fit:
 
     def run(self) -> tuple[SarSearch, SarCheck]:
         seen = self._convert(self._spread(SPREAD))
-        for k in range(ROUNDS):
-            search = self._solve(seen)
-            seen = seen + self._convert(self._aim(search, AIM / 2**k))
-        search = self._solve(seen)
+        search, over = self._solve(seen)
+        for _ in range(ROUNDS):
+            seen = seen + self._convert(self._aim(search, seen, over))
+            search, over = self._solve(seen)
         held = self._convert(self._rng.uniform(-1, 1, HELD_OUT))
         wrong = self._range(search).codes(-self._volts(held.inputs)) - (2**self._bits - 1 - held.codes)
         check = SarCheck(
@@ -165,14 +220,27 @@ class _Fit:
         inputs = (2 * np.arange(count) + 2 * self._rng.random(count)) / count - 1
         return self._rng.permutation(inputs)
 
-    def _aim(self, search: SarSearch, distance: float) -> Floats:
-        """Return inputs that end near the threshold, spread over the range, in random order."""
-        fine = np.linspace(-0.98, 0.98, 64 * 2**self._bits)
-        steps = fine[1:][np.diff(self._range(search).codes(-self._volts(fine))) != 0]
-        if not len(steps):
-            raise CalibrationError("the converter gives one code for all inputs; check sar_adc and its times")
-        chosen = steps[((np.arange(AIMED) + self._rng.random(AIMED)) / AIMED * len(steps)).astype(int)]
-        return self._rng.permutation(chosen + self._rng.uniform(-1, 1, AIMED) * distance / self._half)
+    def _aim(self, search: SarSearch, seen: _Seen, over: Floats) -> Floats:
+        """Return inputs that end near the threshold, as many in the trial of each bit, in random order.
+
+        They divide what is left between the decisions nearest to it on either side; `over` is how far the top plate was
+        above it before each strobe, (conversions, bits) [V].
+        """
+        fine = np.linspace(-0.98, 0.98, 4097)
+        steps = search.tables.steps[0, 1:-2]
+        places = np.interp(steps, np.polynomial.polynomial.polyval(fine, search.curve), fine, -np.inf, np.inf)
+        above = np.arange(1, 2**self._bits)  # the code there: the last bit that it has was decided last
+        parts = (np.arange(AIMED) + 1) / (AIMED + 1)
+        inputs = []
+        for k in range(self._bits):
+            own = places[np.isfinite(places) & (above % 2 ** (k + 1) == 2**k)]
+            if not len(own):
+                raise CalibrationError("the converter gives few codes for all inputs; check sar_adc and its times")
+            decided = seen.codes >> k & 1 == 1
+            ends = np.sort([np.max(over[~decided, k], initial=-AIM), np.min(over[decided, k], initial=AIM)])
+            distances = ends[0] + (ends[1] - ends[0]) * parts
+            inputs.append(self._rng.choice(own, AIMED) + distances / self._half)
+        return self._rng.permutation(np.concatenate(inputs))
 
     def _convert(self, inputs: Floats) -> _Seen:
         # one more at the beginning of each transient, which gives the first a predecessor
@@ -199,8 +267,11 @@ class _Fit:
         strobes = sizes.sample + (self._bits - 1 - np.arange(self._bits) + 2 / 3) * sizes.bit - BEFORE_STROBE
         return np.asarray(np.interp(starts + strobes, time, _real(results, "v(top)") - _real(results, "v(level)")))
 
-    def _solve(self, seen: _Seen) -> SarSearch:
-        """Fit the top plate by least squares, then the threshold."""
+    def _solve(self, seen: _Seen) -> tuple[SarSearch, Floats]:
+        """Fit the top plate by least squares, then the threshold, which is then no longer the same for all bits.
+
+        Return also how far the top plate was above it before each strobe, (conversions, bits) [V].
+        """
         bits, order = self._bits, np.arange(ORDER + 1)
         sampled, each = self._sizes.sampled(self._polarity), np.arange(bits)
         decided = seen.codes[:, None] >> each & 1
@@ -209,35 +280,76 @@ class _Fit:
         moved = (trial[..., None] >> each & 1) - (sampled >> each & 1)
         shape = seen.tops.shape
         powers = np.broadcast_to((seen.inputs[:, None] ** order)[:, None, :], (*shape, len(order)))
-        own = np.broadcast_to(np.eye(bits)[:, :-1], (*shape, bits - 1))
+        own = np.broadcast_to(np.eye(bits)[:, 1:-1], (*shape, bits - 2))  # the last bit's is in its weight
         above = np.concatenate([1 - decided[:, 1:], np.zeros_like(decided[:, :1])], axis=1)
         columns = np.concatenate([powers, -moved, own, own * above[..., None]], axis=-1)
         solution = np.linalg.lstsq(columns.reshape(-1, columns.shape[-1]), seen.tops.ravel(), rcond=None)[0]
-        curve, weights, trials, rejected = np.split(solution, np.cumsum([len(order), bits, bits - 1]))
-        curve[:2] -= self._threshold(columns @ solution, decided, seen.inputs)
+        curve, weights, trials, rejected = np.split(solution, np.cumsum([len(order), bits, bits - 2]))
+        earlier = np.pad(above[:, 1:], ((0, 0), (0, 1)))
+        threshold = _threshold(seen.tops, decided, np.stack([above, earlier], axis=-1), seen.inputs)
+        curve[:2] -= threshold.middle, threshold.tilt
         kept = (seen.codes > 0) & (seen.codes < 2**bits - 1)
         slope, start = np.polyfit(2**bits - 1 - seen.codes[kept], -self._volts(seen.inputs[kept]), 1)
-        return SarSearch(
-            sampled=sampled, middle=self._middle, curve=curve, weights=weights, trials=np.append(trials, 0.0),
-            rejected=np.append(rejected, 0.0), low=float(start), high=float(start + slope * (2**bits - 1)),
+        search = SarSearch(
+            sampled=sampled, middle=self._middle, curve=curve, weights=weights,
+            trials=np.pad(trials, 1) - threshold.bits, rejected=np.pad(rejected, 1) - threshold.memory[0],
+            earlier=-float(threshold.memory[1]), low=float(start), high=float(start + slope * (2**bits - 1)),
         )  # fmt: skip
+        return search, threshold.over
 
-    @staticmethod
-    def _threshold(tops: Floats, decided: Codes, inputs: Floats) -> Floats:
-        """Return offset and slope over the input of the threshold [V]: the fewest volts on the wrong side."""
-        middle = 0.5 * (np.max(tops[decided == 0]) + np.min(tops[decided == 1]))
-        near = np.abs(tops - middle) < NEAR
-        side, top = 2.0 * decided[near] - 1, tops[near]
-        x = np.broadcast_to(inputs[:, None], tops.shape)[near]
-        count, unit = len(top), 1e-3  # millivolts, for the solver's tolerances
-        rows = np.hstack([side[:, None] * np.stack([np.ones(count), x], axis=1), -np.eye(count)])
-        found = linprog(
-            np.concatenate([[0.0, 0.0], np.ones(count)]), A_ub=rows, b_ub=(side * (top - middle) - MARGIN) / unit,
-            bounds=[(None, None)] * 2 + [(0, None)] * count,
-        )  # fmt: skip
-        if found.x is None:
-            raise CalibrationError("no threshold of the converter's comparator found; check sar_adc and its times")
-        return np.asarray(found.x[:2] * unit + [middle, 0.0])
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Threshold:
+    """The comparator's threshold, at the top plate."""
+
+    bits: Floats
+    """What the trial of each bit adds to it, (bits,) [V]."""
+    memory: Floats
+    """What it is higher by if the bit before, and the one before that, was rejected, (2,) [V]."""
+    middle: float
+    """The rest [V]."""
+    tilt: float
+    """Its slope over the input [V]."""
+    over: Floats
+    """How far the top plate was above it before each strobe, (conversions, bits) [V]."""
+
+
+def _threshold(tops: Floats, decided: Codes, rejected: Codes, inputs: Floats) -> _Threshold:
+    """Find the threshold.
+
+    Decisions shall be on their side by a margin, and what is short of it counts by its square; a bit and the memory add
+    as little as that allows.
+
+    Parameters
+    ----------
+    tops : ndarray of shape (conversions, bits)
+        Top plate before each strobe [V].
+    decided : ndarray of the same shape
+        Whether the bit was kept.
+    rejected : ndarray of shape (conversions, bits, 2)
+        Whether the bit before, and the one before that, was not.
+    inputs : ndarray of shape (conversions,)
+        Inputs, from the middle of the range in halves of the span.
+    """
+    count = decided.shape[1]
+    middle = 0.5 * (np.max(tops[decided == 0]) + np.min(tops[decided == 1]))
+    near = np.abs(tops - middle) < NEAR
+    if not near.any():
+        raise CalibrationError("no threshold of the converter's comparator found; check sar_adc and its times")
+    x = np.broadcast_to(inputs[:, None], tops.shape)[..., None]
+    every = np.concatenate([np.broadcast_to(np.eye(count), (*tops.shape, count)), rejected, np.ones_like(x), x], axis=2)
+    side, top, rows = 2.0 * decided[near] - 1, (tops[near] - middle) / MARGIN, every[near]
+    little = np.append(np.full(count + 2, LITTLE), [0.0, 0.0])
+
+    def short(unknown: Floats) -> tuple[float, Floats]:
+        missing = np.maximum(0.0, 1 - side * (top - rows @ unknown))
+        return float(missing @ missing + little @ unknown**2), 2 * (side * missing) @ rows + 2 * little * unknown
+
+    found = MARGIN * np.asarray(minimize(short, np.zeros(count + 4), jac=True, method="BFGS").x)
+    return _Threshold(
+        bits=found[:count], memory=found[count : count + 2], middle=float(found[-2] + middle), tilt=float(found[-1]),
+        over=tops - middle - every @ found,
+    )  # fmt: skip
 
 
 def _real(results: Results, probe: str) -> Floats:

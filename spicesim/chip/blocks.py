@@ -1,9 +1,10 @@
 """Sizes of the blocks that are not in the tile: other readouts, drivers and converters."""
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
-from pydantic import AfterValidator, Field, model_validator
+import numpy.typing as npt
+from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from spicesim.arrays import Floats
 from spicesim.chip.section import Positive, Quantity, Section
@@ -45,6 +46,8 @@ Length = Annotated[Quantity, _at_least(0.28e-6, "m")]
 MOST_SAR_BITS = 10
 """Finest converter there is a netlist of."""
 Bits = Annotated[int, Field(ge=2, le=MOST_SAR_BITS)]
+UNIT_MISMATCH = 0.002
+"""Of unit capacitors, unless a description says otherwise: a metal-insulator-metal capacitor of 10 um^2 at .6 % um."""
 Duration = Annotated[Quantity, _at_least(2e-9, "s")]
 
 
@@ -144,12 +147,32 @@ class ChargeDac(BlockSizes):
     """Width of the n-channel transistors of the largest bit's switch [m]; the others have a quarter of it at least."""
     errors: tuple[Annotated[Quantity, Field(gt=-1)], ...] = ()
     """Relative errors of the bits' capacitors, least significant first [1]; empty for none."""
+    mismatch: Annotated[Quantity, Field(ge=0, le=0.1)] = UNIT_MISMATCH
+    """Relative standard deviation of a unit capacitor on drawn chips [1]; that of n units is smaller by root n."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.errors and len(self.errors) != self.bits:
             raise ValueError(f"errors: wanted one for each of {self.bits} capacitors, got {len(self.errors)}")
         return self
+
+    @model_serializer(mode="wrap")
+    def _leave_out_mismatch(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write chips as before capacitors could be drawn, if theirs match as they do by default."""
+        content: dict[str, Any] = handler(self)
+        if self.mismatch == UNIT_MISMATCH:
+            del content["mismatch"]
+        return content
+
+    @property
+    def spreads(self) -> Floats:
+        """Relative standard deviation of each bit's capacitor on drawn chips, least significant first [1]."""
+        return np.asarray(self.mismatch / np.sqrt(2.0 ** np.arange(self.bits)))
+
+    def varied(self, errors: npt.ArrayLike) -> Self:
+        """Return the same with further relative errors of the bits' capacitors, (bits,) [1]."""
+        own = (1 + np.array(self.errors or (0.0,) * self.bits)) * (1 + np.asarray(errors, dtype=float)) - 1
+        return type(self).model_validate(self.model_dump() | {"errors": tuple(own.tolist())})
 
     @property
     def capacitors(self) -> Floats:

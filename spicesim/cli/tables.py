@@ -108,7 +108,9 @@ def format_aspects(calibration: Calibration) -> str:
             [name, str(check.conversions), f"{100 * check.identical:.1f}", str(check.worst)]
             for name, check in converter.checks.items()
         ]
-        parts.append(format_table(["conversions, held out", "count", "same code [%]", "worst [LSB]"], rows))
+        table = format_table(["conversions, held out", "count", "same code [%]", "worst [LSB]"], rows)
+        noise = "" if converter.comparator_noise is None else f", comparator {1e6 * converter.comparator_noise:.0f} uV"
+        parts.append(f"{table}\nnoise of a conversion: kT/C {1e6 * converter.sampling_noise:.0f} uV{noise}")
     if calibration.settling is not None:
         rows = [
             [check.name, f"{1e9 * check.t_settle:.0f}"]
@@ -131,6 +133,9 @@ def format_aspects(calibration: Calibration) -> str:
         rows = [["DAC, " + polarity, *_describe_mismatch(m)] for polarity, m in mismatch.dacs.items()]
         rows += [[f"TIA, {m.r_feedback / 1e3:g} kohm", *_describe_mismatch(m)] for m in mismatch.senseamps]
         parts.append(format_table(["mismatch", "instances", "devices", "parameters", "residual, held out [uV]"], rows))
+        if mismatch.converter is not None:
+            spread = 1e3 * mismatch.converter.distribution.sigma[0]
+            parts.append(f"ADC, comparator: sigma of its threshold {spread:.2f} mV")
     return "\n\n".join(parts)
 
 

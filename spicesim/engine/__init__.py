@@ -8,6 +8,7 @@ same face.
 """
 
 from spicesim.engine.choice import build_engine
+from spicesim.engine.converters import ConvertedTile, ConverterEngine
 from spicesim.engine.device import DeviceEngine, DeviceTile
 from spicesim.engine.exact import ExactEngine, ExactTile
 from spicesim.engine.fast import ApproximateTile, FastEngine
@@ -25,6 +26,8 @@ __all__ = [
     "ApproximateTile",
     "CircuitTile",
     "Codes",
+    "ConvertedTile",
+    "ConverterEngine",
     "DeviceEngine",
     "DeviceTile",
     "Engine",

@@ -12,6 +12,7 @@ import numpy as np
 
 from spicesim.arrays import Floats
 from spicesim.behavioural.noise import NoiseModel
+from spicesim.behavioural.sar import SarRange
 from spicesim.devices import tile_generator
 from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile, TileAround
 
@@ -87,7 +88,7 @@ class NoisyTile(TileAround):
 
 
 class NoisyEngine(Engine):
-    """An engine whose outputs have the noise of amplifiers, feedback resistors, cells and drivers.
+    """An engine whose outputs have the noise of amplifiers, feedback resistors, cells, drivers and converters.
 
     Products themselves stay free of it, so that an audit compares the model with ngspice and not with a draw. It goes
     beneath a :class:`spicesim.engine.device.DeviceEngine`, whose devices it then sees.
@@ -102,11 +103,21 @@ class NoisyEngine(Engine):
         The same seed gives the same noise.
     t_product : float
         Time from one product of a tile to the next [s].
+    converter : float
+        Sigma of a conversion by calibrated converters [V]; see :attr:`spicesim.behavioural.sar.SarModel.noise`.
     """
 
-    def __init__(self, engine: Engine, noise: NoiseModel, *, seed: int = 0, t_product: float = T_PRODUCT) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        noise: NoiseModel,
+        *,
+        seed: int = 0,
+        t_product: float = T_PRODUCT,
+        converter: float = 0.0,
+    ) -> None:
         self.name = f"{engine.name} with noise"
-        self._engine, self._seed = engine, seed
+        self._engine, self._seed, self._converter = engine, seed, converter
         self._parts = _split(noise, t_product)
 
     @property
@@ -132,7 +143,18 @@ class NoisyEngine(Engine):
                 for size, what in zip(drivers.shape, ("drivers", "columns"), strict=True)
             )
             bands.append(_Band(own=own, drivers=drivers, columns=columns, rows=rows))
+        if self._converter and isinstance(tile.adc, SarRange):
+            bands.append(self._conversion(tile))
         return NoisyTile(tile=tile, under=self._engine.prepare(tile), bands=tuple(bands))
+
+    def _conversion(self, tile: Tile) -> _Band:
+        """Return the noise of a tile's converters, white and each for itself."""
+        count = tile.g.shape[1]
+        generator = tile_generator(self._seed, tile.name, "noise of converters")
+        return _Band(
+            own=np.full(count, self._converter), drivers=np.zeros((0, count)), columns=_Process(count, 0.0, generator),
+            rows=_Process(0, 0.0, generator),
+        )  # fmt: skip
 
 
 def _split(noise: NoiseModel, t_product: float) -> list[tuple[NoiseModel, float]]:

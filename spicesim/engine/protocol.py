@@ -77,6 +77,11 @@ class PreparedTile(ABC):
         return volts
 
     @property
+    def adc(self) -> AdcRange | None:
+        """Converters that read it, if they are known; by default those that the tile names."""
+        return self.tile.adc
+
+    @property
     def compensation(self) -> float:
         """Factor by which outputs are multiplied digitally, against drift."""
         return 1.0
@@ -110,6 +115,11 @@ class TileAround(PreparedTile):
     def read(self, codes: Codes, volts: Floats) -> Floats:
         """Read as what is beneath."""
         return self.under.read(codes, volts)
+
+    @property
+    def adc(self) -> AdcRange | None:
+        """Converters of what is beneath."""
+        return self.under.adc
 
     @property
     def compensation(self) -> float:

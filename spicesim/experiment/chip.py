@@ -7,7 +7,7 @@ from spicesim.calibration.calibration import Calibration
 from spicesim.coding import AdcRange
 from spicesim.devices import DeviceModel
 from spicesim.devices.presets import DEVICES, device_preset
-from spicesim.engine import DeviceEngine, Engine, ExactEngine, IdealEngine, MixedEngine, NoisyEngine
+from spicesim.engine import ConverterEngine, DeviceEngine, Engine, ExactEngine, IdealEngine, MixedEngine, NoisyEngine
 from spicesim.engine.choice import build_engine
 from spicesim.engine.noisy import T_PRODUCT
 from spicesim.errors import SpecError
@@ -144,7 +144,12 @@ class ChipMaker:
         places: Mapping[str, str] = self.plan.places
         chosen = {name: find(choose(word)) for place, word in places.items() for name in network.select(place)}
         engine = find(choose(self.plan.engine))
-        return MixedEngine(engine, chosen) if chosen else engine
+        if chosen:
+            engine = MixedEngine(engine, chosen)
+        drawn = self.mismatch(seed)
+        if drawn is None or not isinstance(self.calibration, Calibration) or self.calibration.converter is None:
+            return engine
+        return ConverterEngine(engine, self.calibration, seed=drawn, columns_per_adc=self.plan.columns_per_adc)
 
     def _engine(self, word: str, seed: int) -> Engine:
         plan = self.plan
@@ -167,7 +172,11 @@ class ChipMaker:
         t_product = T_PRODUCT
         if self.plan.t_read is not None:
             t_product = self.plan.t_read + (0.0 if converter is None else self.plan.columns_per_adc * converter.time)
-        return NoisyEngine(engine, calibration.require_noise(), seed=seed, t_product=t_product)
+        real = calibration.require_converter()
+        return NoisyEngine(
+            engine, calibration.require_noise(), seed=seed, t_product=t_product,
+            converter=0.0 if real is None else real.noise,
+        )  # fmt: skip
 
     def _with_devices(self, engine: Engine, seed: int, time: float) -> DeviceEngine:
         assert self.device is not None

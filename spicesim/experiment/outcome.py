@@ -66,7 +66,9 @@ class Experiment:
         model = self.calibration.require_converter()
         if model is None:
             return {"kind": "ideal"}
-        return {"kind": "sar", "codes_identical": {name: check.identical for name, check in model.checks.items()}}
+        identical = {name: check.identical for name, check in model.checks.items()}
+        noise = {"sampling": model.sampling_noise, "comparator": model.comparator_noise}  # root mean squares [V]
+        return {"kind": "sar", "codes_identical": identical, "noise": noise}
 
     def document(self) -> dict[str, Any]:
         """Return all numbers as plain data, ready for JSON."""

@@ -20,10 +20,16 @@ from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.sense_amplifier import supplies
 from spicesim.units import format_si, spice_number
 
-__all__ = ["build_sar_adc"]
+__all__ = ["PRECISE", "THRESHOLD_STEPS", "build_sar_adc", "build_strobe", "build_thresholds"]
+
+PRECISE = ".options klu reltol=1e-5 vntol=1e-7 abstol=1e-12"
+"""Codes are the same only at the same tolerance; with those of data sheets some per cent of them are others."""
 
 _OPTIONS = ".options klu reltol=1e-4 vntol=1e-6 abstol=1e-12"
 """A twentieth of a step of 25 mV is allowed to the top plate; tighter tolerances take four times as long."""
+
+THRESHOLD_STEPS = 0.1 * 0.6 ** np.arange(19)
+"""By how much a search for a threshold goes on after each decision, so that later ones mend what one misses [V]."""
 
 _STATE = 1e-12
 """Capacitor that keeps a bit of the logic [F]."""
@@ -135,3 +141,94 @@ def build_sar_adc(
         analyses=[f".tran 0.5n {spice_number(len(values) * period)} 0 1n"],
     )
     return dataclasses.replace(netlist, options=_OPTIONS)
+
+
+def build_thresholds(chip: Chip, count: int) -> Netlist:
+    """Build a testbench that searches for the threshold of each of several comparators of the ADC.
+
+    Each looks at an array of its own, whose switches stand still, at the ADC's strobes. After each decision a current
+    takes the top plate towards the threshold, by less every time.
+
+    Parameters
+    ----------
+    chip : Chip
+        The chip.
+    count : int
+        Comparators, ``xcomparator_0`` and so on.
+
+    Returns
+    -------
+    Netlist
+        Probes ``v(top_K)`` and ``v(level_K)``, to be read before each strobe, and ``v(outp_K)``, at its end.
+    """
+    sizes = chip.converter or chip.sar_adc
+    supply, period, capacitor = chip.process.supply, sizes.bit, sizes.dac.total
+    # the current flows while the ADC keeps a bit
+    edge, begin, width = 0.1e-9, 0.93 * period, 0.06 * period
+    points = ["0 0"]
+    for k, step in enumerate(THRESHOLD_STEPS):
+        times = k * period + begin + np.array([0.0, edge, width - edge, width])
+        current = step * capacitor / (width - edge)
+        points += [
+            f"{spice_number(t)} {spice_number(i)}" for t, i in zip(times, (0.0, current, current, 0.0), strict=True)
+        ]
+    lines = [
+        "* strobes, and the current of a step [A] as a voltage",
+        _pulse("clk", supply, period * 2 / 3, period / 3, period),
+        f"vstep step 0 pwl({' '.join(points)})",
+        "* comparators, each with its array and its level",
+    ]
+    for k in range(count):
+        lines += [
+            f"xdac_{k} top_{k} {' '.join(['0'] * (sizes.dac.bits - 1))} vdd v0 v1 vdd 0 charge_dac",
+            f"rtop_{k} top_{k} vref 1e12",  # for the operating point
+            f"btop_{k} 0 top_{k} i=v(step)*(1-2*v(outp_{k})/{spice_number(supply)})",
+            f"rlevel_{k} vref level_{k} 100",
+            comparator_line(
+                chip, f"comparator_{k}", f"top_{k}", f"level_{k}", "clk", f"outp_{k}", f"outn_{k}", sizes.comparator
+            ),
+            f"coutp_{k} outp_{k} 0 5f",
+            f"coutn_{k} outn_{k} 0 5f",
+        ]
+    netlist = build_netlist(
+        chip,
+        f"thresholds of {count} comparators of an ADC",
+        [
+            *charge_dac_blocks(chip, sizes.dac),
+            *comparator_blocks(chip),
+            supplies(chip),
+            charge_references(chip, sizes.dac, falling=True),
+            "\n".join(lines),
+        ],
+        ["time", *(f"v({node}_{k})" for k in range(count) for node in ("top", "level", "outp"))],
+        notes=["Each comparator's input is taken towards its threshold after every decision, by less each time."],
+        analyses=[f".tran 0.5n {spice_number(len(THRESHOLD_STEPS) * period)} 0 1n"],
+    )
+    return dataclasses.replace(netlist, options=PRECISE)
+
+
+def build_strobe(chip: Chip) -> Netlist:
+    """Build the first strobe of :func:`build_thresholds` with one comparator, finely resolved.
+
+    Returns
+    -------
+    Netlist
+        Probes ``@m.xcomparator_0.m1[gm]`` and the same of ``m2``: transconductances of its input pair.
+
+    Raises
+    ------
+    SpecError
+        If the process's transistors are not called as bare models: what they are called within is not known.
+    """
+    if chip.process.call != "M":
+        raise SpecError(
+            f"transconductances need transistors that are called as bare models; set process.call = 'M' for "
+            f"{chip.process.name!r}"
+        )
+    netlist, period = build_thresholds(chip, 1), (chip.converter or chip.sar_adc).bit
+    return dataclasses.replace(
+        netlist,
+        title="the first strobe of a comparator of an ADC",
+        probes=("time", *(f"@m.xcomparator_0.{device}[gm]" for device in ("m1", "m2"))),
+        analyses=(f".tran 10p {spice_number(period)} 0 10p",),
+    )

@@ -199,7 +199,7 @@ class AnalogLayer:
                 plane = np.ascontiguousarray(plane)
                 volts = ready.read(plane, self._volts(k, plane, ready))
                 usable &= ~mapped.any_column(ranges.clipped(volts))
-                share += weight * self._decode(volts, ready.compensation, plane, self.programmed[k], ranges, 1.0)
+                share += weight * self._decode(volts, ready, plane, self.programmed[k], ranges, 1.0)
             target = vectors[:, mapped.rows] @ mapped.weights
             found.append(fit_tile_gains(share, target / scales, usable))
         return tuple(found)
@@ -287,7 +287,7 @@ class AnalogLayer:
                 volts = product.result()
                 observe(k, plane, volts)
                 volts = ready.read(plane, volts)
-                share += weight * self._decode(volts, ready.compensation, plane, self.programmed[k], ranges, scales)
+                share += weight * self._decode(volts, ready, plane, self.programmed[k], ranges, scales)
                 meter.mvms += len(plane)
                 meter.volts += volts.size
                 meter.volts_clipped += int(np.count_nonzero(ranges.clipped(volts)))
@@ -314,11 +314,18 @@ class AnalogLayer:
         return volts
 
     def _decode(
-        self, volts: Floats, factor: float, codes: Codes, mapped: MappedTile, ranges: LayerRanges, scales: npt.ArrayLike
+        self,
+        volts: Floats,
+        ready: PreparedTile,
+        codes: Codes,
+        mapped: MappedTile,
+        ranges: LayerRanges,
+        scales: npt.ArrayLike,
     ) -> Floats:
-        """Convert amplifier outputs to codes, and these, times the factor, to numbers (batch, outputs)."""
+        """Convert amplifier outputs to codes, and these, times the tile's factor, to numbers (batch, outputs)."""
         dac, digital_reference = self._chip.dac, mapped.reference and not mapped.reference_column
-        seen = ranges.adc.volts(ranges.adc.codes(volts))
+        adc, factor = ready.adc or ranges.adc, ready.compensation
+        seen = adc.volts(adc.codes(volts))
         if self._chip.sense_amplifier.kind == "voltage":
             seen = seen * self._chip.sense_amplifier.held_lines(mapped.g)
         return decode_outputs(

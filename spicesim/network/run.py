@@ -24,8 +24,7 @@ def run_batch(
     """Run a batch, checked, through a prepared network; parameters as :meth:`spicesim.network.Network.run` has them."""
     compiled, ranges = prepared.compiled, prepared.ranges
     layers = compiled.layers
-    tiles = [tuple(ready.tile for ready in layer) for layer in prepared.tiles]
-    numbers = np.cumsum([0, *map(len, tiles)])
+    numbers = np.cumsum([0, *map(len, prepared.tiles)])
     meters = [LayerMeter() for _ in layers]
     gains = prepared.gains or (None,) * len(layers)
     reservoir = Reservoir[SampledMvm](sample, seed)
@@ -34,7 +33,7 @@ def run_batch(
 
     def multiply(node: AnalogNode, x: Array) -> Array:
         k = places[node]
-        observe = sample_products(reservoir, node.name, tiles[k], ranges[k].adc, int(numbers[k]))
+        observe = sample_products(reservoir, node.name, prepared.tiles[k], ranges[k].adc, int(numbers[k]))
         return layers[k].run(x, ranges[k], prepared.tiles[k], meters[k], observe, gains[k], workers=workers)
 
     total, disable = batch_length(arrays), None if progress else True

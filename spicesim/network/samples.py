@@ -1,13 +1,13 @@
 """A uniform random sample of the products that tiles do, for an audit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 import numpy as np
 
 from spicesim.arrays import Codes, Floats
 from spicesim.coding import AdcRange
-from spicesim.engine import SampledMvm, Tile
+from spicesim.engine import PreparedTile, SampledMvm
 from spicesim.network.layer import Observer
 
 __all__ = ["Reservoir", "sample_products"]
@@ -55,13 +55,15 @@ class Reservoir(Generic[T]):
 
 
 def sample_products(
-    reservoir: Reservoir[SampledMvm], layer: str, tiles: tuple[Tile, ...], adc: AdcRange, number: int
+    reservoir: Reservoir[SampledMvm], layer: str, tiles: Sequence[PreparedTile], adc: AdcRange, number: int
 ) -> Observer:
     """Return a function that offers a layer's products, of tiles counted from `number`, to the reservoir."""
 
     def observe(k: int, codes: Codes, volts: Floats) -> None:
         def keep(i: int) -> SampledMvm:
-            return SampledMvm(layer=layer, tile=tiles[k], adc=adc, codes=codes[i].copy(), volts=volts[i].copy())
+            return SampledMvm(
+                layer=layer, tile=tiles[k].tile, adc=tiles[k].adc or adc, codes=codes[i].copy(), volts=volts[i].copy()
+            )
 
         reservoir.offer(number + k, len(codes), keep)
 

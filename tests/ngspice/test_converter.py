@@ -12,7 +12,8 @@ from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.sar import conversions, read_outputs
 from spicesim.chip import preset
 from spicesim.coding import AdcRange
-from spicesim.engine import ExactEngine, SampledMvm, Tile
+from spicesim.draws import ChipDraw
+from spicesim.engine import ConverterEngine, ExactEngine, SampledMvm, Tile
 from spicesim.errors import CalibrationError, NetworkError, ValidityError
 from spicesim.experiment.plan import make_plan
 from spicesim.experiment.run import run
@@ -27,11 +28,13 @@ CHIP = preset("generic-1t1r").changed(
 
 @pytest.fixture(scope="module")
 def calibration(calibrate_once):
-    return calibrate_once("sar-8x4", lambda: calibrate(CHIP, quick=True, aspects=("converter",), accept="a test"))
+    aspects = ("converter", "noise", "mismatch")
+    return calibrate_once("sar-8x4", lambda: calibrate(CHIP, quick=True, aspects=aspects, accept="a test"))
 
 
-def products(calibration, count, seed):
+def products(calibration, count, seed, engine=None):
     """Products of a tile whose outputs fill the converters' range."""
+    engine = engine or ExactEngine(calibration)
     rng = np.random.default_rng(seed)
     low, high = calibration.conductance_range
     found = []
@@ -40,9 +43,10 @@ def products(calibration, count, seed):
         g = rng.uniform(low, high, (8, 4))
         tile = Tile(name=f"{polarity} {seed}", g=g, polarity=polarity, r_feedback=80e3, adc=adc)
         codes = rng.integers(0, 2**CHIP.dac.bits, (count, 8)) // (1 if polarity == "bipolar" else 4)
-        volts = ExactEngine(calibration).prepare(tile).mvm(codes)
+        ready = engine.prepare(tile)
         found += [
-            SampledMvm(layer="a", tile=tile, adc=adc, codes=c, volts=v) for c, v in zip(codes, volts, strict=True)
+            SampledMvm(layer="a", tile=tile, adc=ready.adc, codes=c, volts=v)
+            for c, v in zip(codes, ready.mvm(codes), strict=True)
         ]
     return found
 
@@ -66,6 +70,60 @@ def test_an_audit_ends_in_the_codes_of_the_converters(calibration):
     spoilt = [dataclasses.replace(s, adc=AdcRange(low=s.adc.low + 0.1, high=s.adc.high, bits=6)) for s in samples]
     assert audit_samples(spoilt, calibration).codes[0] < 0.7
     assert audit_samples(plain, calibration).codes[0] <= identical
+
+
+def test_drawn_converters_have_the_codes_of_their_own_transistors_and_capacitors(calibration):
+    model, sizes, seed = calibration.converter, CHIP.converter, 5
+    offsets, errors = calibration.mismatch.draw_converters(sizes.dac, 3, seed=seed, name="tile")
+    rng, draw, wrong, nominal = np.random.default_rng(0), ChipDraw(seed, "tile"), [], []
+    for k in range(3):
+        volts = rng.uniform(-0.85, 0.85, 16)
+        results = run_all(conversions(CHIP, "bipolar", volts, lambda path, k=k: draw(f"xconverter_{k}.{path}")))
+        found = read_outputs(results, sizes)
+        wrong.append(model.drawn("bipolar", offsets, errors, [k]).codes(volts) - found)
+        nominal.append(model.range("bipolar").codes(volts) - found)
+    assert np.mean(np.concatenate(wrong) == 0) >= 0.95
+    assert np.abs(wrong).max() <= 1
+    assert np.mean(np.concatenate(nominal) == 0) < 0.9
+
+
+def test_an_audit_of_a_drawn_chip_converts_by_each_columns_own_converter(calibration):
+    seed = 5
+    engine = ConverterEngine(ExactEngine(calibration, mismatch_seed=seed), calibration, seed=seed, columns_per_adc=2)
+    samples = products(calibration, 3, 3, engine)
+    assert samples[0].adc.drawn.which.tolist() == [0, 0, 1, 1]
+    audit = audit_samples(samples, calibration, mismatch_seed=seed)
+    identical, _, worse = audit.codes
+    assert identical >= 0.9
+    assert worse == 0
+    other = calibration.mismatch.draw_converters(CHIP.converter.dac, 2, seed=seed + 1, name=samples[0].tile.place)
+    drawn = [
+        dataclasses.replace(s, adc=calibration.converter.drawn(s.tile.polarity, *other, (0, 0, 1, 1))) for s in samples
+    ]
+    assert audit_samples(drawn, calibration, mismatch_seed=seed).codes[0] < identical
+
+
+def test_a_run_of_a_drawn_chip_has_drawn_converters_and_its_noise(calibration):
+    network = two_layers()
+    x = np.random.default_rng(1).random((20, 8)).astype(np.float32)
+    plan = {"engine": "exact", "mismatch": 5, "audit": 2, "noise": True, "columns_per_adc": 2}
+    found = run(make_plan(plan), network, x, calibration)
+    assert all(s.adc.drawn is not None for s in found.first.result.samples)
+    assert found.document()["audit"]["codes_worse"] == 0
+    noise = found.document()["converter"]["noise"]
+    array = CHIP.converter.dac.total
+    kelvin = CHIP.process.temperature_c + 273.15
+    np.testing.assert_allclose(noise["sampling"], np.sqrt(1.380649e-23 * kelvin / array), rtol=1e-9)
+    assert 50e-6 < noise["comparator"] < 500e-6  # what such comparators have been measured to have
+    quiet = run(make_plan(plan | {"noise": False}), network, x, calibration)
+    assert (found.first.result.logits != quiet.first.result.logits).any()
+
+
+def test_mismatch_of_converters_that_was_not_calibrated_is_refused(calibration):
+    bare = calibration.model_copy(update={"mismatch": calibration.mismatch.model_copy(update={"converter": None})})
+    engine = ConverterEngine(ExactEngine(bare, mismatch_seed=1), bare, seed=1)
+    with pytest.raises(CalibrationError, match="no mismatch of the column converters"):
+        products(bare, 1, 3, engine)
 
 
 def test_codes_of_clipped_outputs_and_of_zero_are_right(calibration):

@@ -75,9 +75,9 @@ def test_no_modules_import_each_other_in_a_circle():
 
 def test_only_the_array_and_the_behavioural_models_import_kernels():
     kernels = [f"spicesim._cext.{path.stem}" for path in (PACKAGE / "_cext").glob("*.pyi")]
-    assert importers(*kernels) == {"crossbar", "fast"}
+    assert importers(*kernels) == {"behavioural", "crossbar", "fast"}
     # the package of the kernels, which says what to do where they are not built, so at the first import of all
-    assert importers("spicesim._cext") - {"__init__"} == {"crossbar", "fast"}
+    assert importers("spicesim._cext") - {"__init__"} == {"behavioural", "crossbar", "fast"}
 
 
 def test_only_the_simulator_layer_starts_programs():

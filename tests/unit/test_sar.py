@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from spicesim.behavioural.sar import SarModel, SarRange, SarSearch
 from spicesim.chip import preset
 from spicesim.coding import AdcRange
-from spicesim.errors import SpecError
+from spicesim.errors import CalibrationError, SpecError
 
 BITS, SPAN = 5, 1.6
+QUIET = {"sampling_noise": 30e-6, "comparator_noise": 200e-6}
 
 
 def search(polarity="bipolar", weights=None, trials=0.0, rejected=0.0, curve=(0.0, SPAN / 2)):
@@ -34,10 +35,11 @@ def trial_by_trial(found, volts):
         place = np.clip((-u - found.middle) / (SPAN / 2), -1.1, 1.1)
         top = sum(c * place**k for k, c in enumerate(found.curve))
         top += sum(w for k, w in enumerate(found.weights) if found.sampled >> k & 1)
-        code, kept = 0, True
+        code, kept, before = 0, True, True
         for k in reversed(range(BITS)):
             left = top - found.weights[k] + found.trials[k] + (0.0 if kept else found.rejected[k])
-            kept = left > 0
+            left += 0.0 if before else found.earlier
+            before, kept = kept, left > 0
             if kept:
                 top -= found.weights[k]
                 code |= 1 << k
@@ -57,9 +59,59 @@ def test_steps_are_the_search_whatever_the_capacitors(seed, polarity):
     found = search(
         polarity, weights, rng.normal(0, lsb), rng.normal(0, lsb),
         (rng.normal(0, lsb), SPAN / 2, *rng.normal(0, 0.1 * lsb, 4)),
-    )  # fmt: skip
+    ).model_copy(update={"earlier": rng.normal(0, lsb)})  # fmt: skip
     volts = rng.uniform(-1.2, 1.2, 60)
     assert converter(found).codes(volts).tolist() == trial_by_trial(found, volts)
+
+
+def numpy_codes(found, volts):
+    """Convert as the model is defined, in numpy."""
+    place = np.clip((-np.asarray(volts) - found.middle) / (SPAN / 2), -1.1, 1.1)
+    steps = found.tables.steps[0, 1:-2]
+    return len(steps) - np.searchsorted(steps, np.polynomial.polynomial.polyval(place, found.curve))
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["bipolar", "unipolar"]), st.sampled_from([1e-9, 1.0, 30.0, 1e50]))
+def test_the_kernel_has_the_codes_of_numpy_to_the_last_bit_whatever_the_search(seed, polarity, disorder):
+    rng = np.random.default_rng(seed)
+    order, lsb = rng.integers(0, 7), SPAN / 2**BITS
+    found = search(polarity, rng.normal(0.1, disorder, BITS), curve=(0.0, SPAN / 2)).model_copy(
+        update={
+            "curve": np.array([0.0, SPAN / 2, *np.zeros(order)]) + rng.normal(0, disorder, 2 + order),
+            "trials": rng.normal(0, disorder * lsb, BITS),
+            "rejected": rng.normal(0, disorder * lsb, BITS),
+        }
+    )
+    steps = found.tables.steps[0, 1:-2]
+    assert (np.diff(steps) >= 0).all()
+    volts = rng.uniform(-1.2, 1.2, (3, 200))
+    edges = -steps - found.middle  # of the curve alone, and the numbers on either side
+    edges = np.concatenate([edges, np.nextafter(edges, 9), np.nextafter(edges, -9)])
+    for some in (volts, edges, volts[:, ::7].T, volts[0, 0], np.empty((0, 4)), [np.nan, np.inf, -np.inf, 0.0, -0.0]):
+        codes = converter(found).codes(some)
+        assert codes.shape == np.shape(some)
+        assert codes.dtype == np.int64
+        np.testing.assert_array_equal(codes, numpy_codes(found, some))
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["bipolar", "unipolar"]))
+def test_converters_beside_each_other_are_each_its_own(seed, polarity):
+    rng = np.random.default_rng(seed)
+    found = search(polarity, trials=1e-3, rejected=-2e-3)
+    offsets, weights = rng.normal(0, 0.05, 3), found.weights * (1 + rng.normal(0, 0.2, (3, BITS)))
+    which = rng.integers(0, 3, 7)
+    volts = rng.uniform(-1.2, 1.2, (2, 5, 7))
+    codes = found.drawn(offsets, weights, which).codes(volts, found, SPAN / 2)
+    for column, k in enumerate(which):
+        alone = found.model_copy(update={"weights": weights[k], "trials": found.trials - offsets[k]})
+        np.testing.assert_array_equal(codes[..., column], converter(alone).codes(volts[..., column]))
+
+
+def test_outputs_of_other_columns_than_the_converters_are_refused():
+    found = search()
+    tables = found.drawn(np.zeros(2), np.tile(found.weights, (2, 1)), [0, 1])
+    with pytest.raises(SpecError, match="2 columns have converters"):
+        tables.codes(np.zeros((5, 3)), found, SPAN / 2)
 
 
 def test_without_errors_it_is_a_uniform_quantiser():
@@ -84,11 +136,13 @@ def test_a_finer_ideal_quantiser_has_its_range():
 
 def test_a_model_of_other_bits_is_none():
     with pytest.raises(ValueError, match="must have 6 bits"):
-        SarModel(bits=6, span=SPAN, searches={"bipolar": search()}, checks={})
+        SarModel(bits=6, span=SPAN, searches={"bipolar": search()}, checks={}, **QUIET)
 
 
 def test_outputs_reach_the_span_of_their_side():
-    model = SarModel(bits=BITS, span=SPAN, searches={"bipolar": search(), "unipolar": search("unipolar")}, checks={})
+    model = SarModel(
+        bits=BITS, span=SPAN, searches={"bipolar": search(), "unipolar": search("unipolar")}, checks={}, **QUIET
+    )
     assert (model.reach("bipolar"), model.reach("unipolar")) == (SPAN / 2, SPAN)
     assert isinstance(model.range("unipolar"), SarRange)
     assert dataclasses.replace(model.range("bipolar"), low=-1.0).low == -1.0
@@ -115,3 +169,33 @@ def test_a_chip_has_ideal_converters_by_default_and_its_hash_does_not_know_of_th
 def test_a_converter_that_cannot_be_is_refused(changes, said):
     with pytest.raises(SpecError, match=said):
         preset("generic-1t1r").changed(**changes)
+
+
+def test_the_mismatch_of_capacitors_is_a_key_that_todays_chips_do_not_show():
+    chip = preset("generic-1t1r").changed(adc={"kind": "sar"})
+    assert "mismatch" not in chip.model_dump(mode="json")["sar_adc"]["dac"]
+    other = chip.changed(sar_adc={"dac": {"mismatch": 0.01}})
+    assert other.hash != chip.hash
+    assert type(chip).model_validate(other.model_dump(mode="json")) == other
+    spreads = other.converter.dac.spreads
+    np.testing.assert_allclose(spreads, 0.01 / np.sqrt(2.0 ** np.arange(8)))
+    varied = other.converter.dac.varied(spreads)
+    np.testing.assert_allclose(varied.capacitors, other.converter.dac.capacitors * (1 + spreads), rtol=1e-15)
+    assert varied.mismatch == 0.01
+
+
+def test_a_larger_capacitor_takes_more_and_loads_the_array():
+    model = SarModel(bits=BITS, span=SPAN, searches={"bipolar": search()}, checks={}, **QUIET)
+    errors = np.zeros((1, BITS))
+    errors[0, -1] = 0.01  # half of the array: the array is .5 % larger
+    drawn = model.drawn("bipolar", np.zeros(1), errors, [0])
+    expected = search(weights=search().weights * np.where(np.arange(BITS) == BITS - 1, 1.01, 1.0) / 1.005)
+    volts = np.linspace(-1, 1, 997)
+    np.testing.assert_array_equal(drawn.codes(volts), converter(expected).codes(volts))
+
+
+def test_noise_adds_up_and_is_refused_where_the_comparators_is_unknown():
+    words = {"bits": BITS, "span": SPAN, "searches": {"bipolar": search()}, "checks": {}, "sampling_noise": 3e-5}
+    assert SarModel(**words, comparator_noise=4e-5).noise == pytest.approx(5e-5)
+    with pytest.raises(CalibrationError, match="bare models"):
+        _ = SarModel(**words, comparator_noise=None).noise
