@@ -306,5 +306,5 @@ class _Model:
         return v_out, v_in, v_open - droop, currents, delivered
 
     def _droop(self, codes: Codes, delivered: Floats, threads: int) -> Floats:
-        d = self._drivers
-        return evaluate_tables(d.values, d.slopes, d.start, d.step, delivered, codes, threads)
+        d, index = self._drivers, self._tile.driver_index(codes)
+        return evaluate_tables(d.values, d.slopes, d.start, d.step, delivered, index, threads)

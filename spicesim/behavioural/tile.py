@@ -81,8 +81,10 @@ class BehaviouralTile:
         self.array, self._cell = array, cell
         """The wires."""
         _ = self.crossbar  # refuses what is no array
-        self.drivers = dac.ports
-        """Droop of the drivers, a table a code."""
+        self.drivers = dac.ports if instance is None else instance.drivers.droop(dac.ports, instance.driver_parameters)
+        """Droop of the drivers, a table a code; row by row if each has its own."""
+        codes, tables = len(dac.v_open), len(self.drivers.values)
+        self._first_table = np.arange(len(self.g)) * codes if tables > codes else np.zeros(len(self.g), dtype=np.int64)
         columns = self.g.shape[1]
         largest = 1.0 if instance is None else max(1.0, float(instance.amplifier_parameters[:, 0].max()))
         self.linear_currents = tuple(v / (senseamp.r_feedback * largest) for v in senseamp.linear_limits)
@@ -111,6 +113,10 @@ class BehaviouralTile:
     def open_voltages(self, codes: Integers) -> Floats:
         """Return the unloaded voltages of the drivers for codes (batch, rows) [V]."""
         return np.asarray(self.v_open[np.arange(len(self.g)), codes])
+
+    def driver_index(self, codes: Integers) -> Integers:
+        """Return the tables of :attr:`drivers` that drivers take with codes (batch, rows)."""
+        return np.asarray(codes + self._first_table)
 
     def output(self, currents: Floats, threads: int = 1) -> Floats:
         """Return the outputs below the reference for currents (batch, columns) into the amplifiers [V]."""
@@ -156,14 +162,14 @@ class BehaviouralTile:
             raise SpecError(f"codes must have shape (batch, {self.g.shape[0]}), got {index.shape}")
         if index.size and (index.min() < 0 or index.max() >= len(self.dac.v_open)):
             raise SpecError(f"DAC codes must lie in 0..{len(self.dac.v_open) - 1}, got {index.min()}..{index.max()}")
-        v_open = self.open_voltages(index)
+        v_open, driver_index = self.open_voltages(index), self.driver_index(index)
         solution = self.crossbar.solve(
-            v_open, drivers=self.drivers.chosen(index), senses=self.senses.chosen(self.sense_index),
+            v_open, drivers=self.drivers.chosen(driver_index), senses=self.senses.chosen(self.sense_index),
             fields=fields, tolerance=tolerance, precision=precision, threads=threads,
         )  # fmt: skip
         return TileState(
             v_out=self.output(solution.currents, threads),
             v_in=self.input(solution.currents, threads),
-            v_word_line=v_open - self.drivers.evaluate(solution.row_currents, index)[0],
+            v_word_line=v_open - self.drivers.evaluate(solution.row_currents, driver_index)[0],
             solution=solution,
         )
