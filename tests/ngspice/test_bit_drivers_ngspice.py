@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from spicesim.audit import audit_samples
 from spicesim.behavioural.mismatch import LevelMismatch
 from spicesim.calibration.calibrate import calibrate
 from spicesim.chip import preset
@@ -45,12 +46,12 @@ def test_whole_tiles_are_those_of_the_transistors(calibration):
 
 @pytest.mark.parametrize("shift", [0.0, 0.5])
 def test_the_planes_of_a_network_are_those_of_the_transistors(calibration, shift):
-    x = load_digits().x[:20] - np.float32(shift)
+    x = load_digits().x[:4] - np.float32(shift)
     network = compile_network(digits_network("mlp"), calibration, x_calibration=x)
     assert network.ranges[0].polarity == ("bipolar" if shift else "unipolar")
-    result = network.run(x, FastEngine(calibration), sample=6)
+    result = network.run(x, ExactEngine(calibration), sample=6)
     assert min(layer.snr_db for layer in result.stats.layers) > 15
-    audit = network.audit(x, count=6)
+    audit = audit_samples(result.samples, calibration)
     assert audit.max_error < 1e-5
     assert audit.codes[0] == 1
 
@@ -59,8 +60,8 @@ def test_energy_of_a_change_counts_the_sources_of_both_levels(aspects):
     unipolar, bipolar = (aspects.energy.dacs[polarity] for polarity in ("unipolar", "bipolar"))
     # the chain of inverters is the same, and its charge is most of it
     for dac in (unipolar, bipolar):
-        assert 1e-12 < dac.rise[0] < 1e-11
-        assert dac.fall[0] == pytest.approx(dac.rise[0], rel=0.3)
+        assert dac.rise[0] == pytest.approx(4.3e-12, rel=0.05)
+        assert dac.fall[0] == pytest.approx(dac.rise[0], rel=0.05)
         assert (dac.power_open < 1e-9).all()
     # a load takes its current from the level, vref + 0 or vref + v_span
     load = np.full(2, 1e-5)
@@ -108,7 +109,7 @@ def test_a_drawn_tile_has_drivers_of_its_own(aspects):
     )
     full_scale = aspects.senseamp(40e3).full_scale
     assert np.abs(drawn - circuit).max() < 2e-4 * full_scale
-    assert np.abs(drawn - fast).max() < 1e-5 * full_scale
+    assert np.abs(drawn - fast).max() < 1e-4 * full_scale
     instance = aspects.mismatch.draw(4, 2, polarity="bipolar", r_feedback=40e3, seed=2, name="a:0")
     alike = replace(instance, driver_parameters=np.zeros_like(instance.driver_parameters))
     with_own, with_nominal = (aspects.tile(g, "bipolar", 40e3, instance=one).solve(codes) for one in (instance, alike))
