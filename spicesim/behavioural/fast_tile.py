@@ -308,8 +308,8 @@ class _Model(ABC, Generic[Orders]):
     def _solve(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]: ...
 
     def _droop(self, codes: Codes, delivered: Floats, threads: int) -> Floats:
-        d = self._drivers
-        return evaluate_tables(d.values, d.slopes, d.start, d.step, delivered, codes, threads)
+        d, index = self._drivers, self._tile.driver_index(codes)
+        return evaluate_tables(d.values, d.slopes, d.start, d.step, delivered, index, threads)
 
 
 class _Held(_Model[FormOrders]):

@@ -1,9 +1,9 @@
 """Mismatch: what the devices of a drawn chip make of the blocks' parameters."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from pydantic import model_validator
@@ -18,12 +18,14 @@ from spicesim.chip.blocks import ChargeDac
 from spicesim.coding import Polarity
 from spicesim.draws import ChipDraw
 from spicesim.errors import CalibrationError
+from spicesim.ports import PortTables
 
 __all__ = [
     "CAPACITOR",
     "CONVERTER",
     "DacMismatch",
     "Gaussian",
+    "LevelMismatch",
     "MismatchModel",
     "MismatchShift",
     "Response",
@@ -168,6 +170,41 @@ class DacMismatch(Model):
         codes, fine = np.arange(coarse.shape[1]), np.arange(step * coarse.shape[1]) / step
         return np.stack([np.interp(fine, codes, own) for own in coarse])
 
+    def droop(self, nominal: PortTables, parameters: Floats) -> PortTables:
+        """Return the droop of drivers with these parameters: the nominal one of all."""
+        return nominal
+
+    def refined(self, bits: int) -> Self:
+        """Return the same with drivers of more codes, evenly between those they have."""
+        return self.model_copy(update={"finer": bits})
+
+
+class LevelMismatch(Model):
+    """How word-line drivers that switch between two levels differ: by the resistance of either switch."""
+
+    kind: Literal["levels"]
+    """Tells this from :class:`DacMismatch`."""
+    response: Response
+    """Of the resistances, that of the lower level first, relative to the nominal ones [1]."""
+    residual: float
+    """Largest error of a level's voltage by these parameters, over held-out instances, with half a row's load [V]."""
+
+    def v_open(self, parameters: Floats) -> Floats:
+        """Return what parameters (rows, levels) add to the voltages without load, shape (rows, levels): nothing [V]."""
+        return np.zeros(parameters.shape)
+
+    def droop(self, nominal: PortTables, parameters: Floats) -> PortTables:
+        """Return the droop of drivers with parameters (rows, levels): the tables of all levels, row by row."""
+        factors = 1 + parameters[..., None]
+        values, slopes = (factors * own for own in (nominal.values, nominal.slopes))
+        return replace(
+            nominal, values=values.reshape(-1, values.shape[-1]), slopes=slopes.reshape(-1, slopes.shape[-1])
+        )
+
+    def refined(self, bits: int) -> Self:
+        """Return the same: inputs of more bits take the same drivers."""
+        return self
+
 
 class SenseAmplifierMismatch(Model):
     """How sense amplifiers of one feedback resistor differ.
@@ -245,10 +282,10 @@ class SenseAmplifierMismatch(Model):
 class TileInstance:
     """The blocks of one tile, each with its parameters."""
 
-    drivers: DacMismatch
+    drivers: DacMismatch | LevelMismatch
     """What the drivers' parameters mean."""
     driver_parameters: Floats
-    """Shape (rows, 1 + bits) [V]."""
+    """Shape (rows, 1 + bits) [V]; of levels (rows, levels) [1]."""
     amplifiers: SenseAmplifierMismatch
     """What the amplifiers' parameters mean."""
     amplifier_parameters: Floats
@@ -288,7 +325,7 @@ class MismatchModel(Model):
 
     resistors: float
     """Relative standard deviation of resistors that was simulated [1]."""
-    dacs: dict[Polarity, DacMismatch]
+    dacs: dict[Polarity, DacMismatch | LevelMismatch]
     """Word-line drivers by polarity."""
     senseamps: tuple[SenseAmplifierMismatch, ...]
     """Sense amplifiers, one a feedback resistance, ascending."""
@@ -311,7 +348,7 @@ class MismatchModel(Model):
 
     def refined(self, bits: int) -> Self:
         """Return the same with drivers of more codes, evenly between those they have."""
-        dacs = {polarity: model.model_copy(update={"finer": bits}) for polarity, model in self.dacs.items()}
+        dacs = {polarity: model.refined(bits) for polarity, model in self.dacs.items()}
         return self.model_copy(update={"dacs": dacs})
 
     def widened(self, ideal: Sequence[SenseAmplifierModel]) -> Self:

@@ -134,8 +134,10 @@ class BehaviouralTile:
         self.amplifiers = None if isinstance(readout, HoldModel) else Amplifiers.of(readout, self.g.shape[-1], instance)
         """What stands at the feet; None if they are open."""
         _ = self.crossbar  # refuses what is no array
-        self.drivers = dac.ports
-        """Droop of the drivers, a table a code."""
+        self.drivers = dac.ports if instance is None else instance.drivers.droop(dac.ports, instance.driver_parameters)
+        """Droop of the drivers, a table a code; row by row if each has its own."""
+        codes, tables = len(dac.v_open), len(self.drivers.values)
+        self._first_table = np.arange(len(self.g)) * codes if tables > codes else np.zeros(len(self.g), dtype=np.int64)
         v_open = dac.v_open[None]
         if instance is not None:
             v_open = dac.v_open + instance.drivers.v_open(instance.driver_parameters)
@@ -184,6 +186,10 @@ class BehaviouralTile:
         left = self.readout.unsettled(total, rows)
         return self.readout.held(feet + left * (rest - feet), total, rows)
 
+    def driver_index(self, codes: Integers) -> Integers:
+        """Return the tables of :attr:`drivers` that drivers take with codes (batch, rows)."""
+        return np.asarray(codes + self._first_table)
+
     def solve(
         self,
         codes: Codes,
@@ -218,10 +224,10 @@ class BehaviouralTile:
             raise SpecError(f"codes must have shape (batch, {self.g.shape[0]}), got {index.shape}")
         if index.size and (index.min() < 0 or index.max() >= len(self.dac.v_open)):
             raise SpecError(f"DAC codes must lie in 0..{len(self.dac.v_open) - 1}, got {index.min()}..{index.max()}")
-        v_open = self.open_voltages(index)
+        v_open, driver_index = self.open_voltages(index), self.driver_index(index)
         amplifiers = self.amplifiers
         solution = self.crossbar.solve(
-            v_open, drivers=self.drivers.chosen(index), senses=None if amplifiers is None else amplifiers.chosen,
+            v_open, drivers=self.drivers.chosen(driver_index), senses=None if amplifiers is None else amplifiers.chosen,
             fields=fields, tolerance=tolerance, precision=precision, threads=threads,
         )  # fmt: skip
         if amplifiers is None:
@@ -233,6 +239,6 @@ class BehaviouralTile:
         return TileState(
             v_out=v_out,
             v_in=v_in,
-            v_word_line=v_open - self.drivers.evaluate(solution.row_currents, index)[0],
+            v_word_line=v_open - self.drivers.evaluate(solution.row_currents, driver_index)[0],
             solution=solution,
         )

@@ -70,7 +70,8 @@ def _shift_mismatch(
     """Find what conditions add to the responses of a chip's blocks.
 
     Only offsets and the resistances of cells change by more than a microvolt, and offsets of drivers and amplifiers
-    are those of their operational amplifiers at any code and with any feedback.
+    are those of their operational amplifiers at any code and with any feedback. Drivers of levels have no offset, and
+    how far they differ from each other is taken to be the same everywhere.
 
     Parameters
     ----------
@@ -84,13 +85,15 @@ def _shift_mismatch(
     mismatch = calibration.require_mismatch()
     driver, amplifier = mismatch.dacs["bipolar"].response, mismatch.senseamps[len(mismatch.senseamps) // 2]
     drivers, amplifiers = _design(driver, 0), _design(amplifier.response, 1)
-    top = 2**calibration.chip.dac.code_bits - 1
+    dac = calibration.chip.dac
+    top = 2**dac.code_bits - 1
 
     def look(at: Calibration) -> tuple[Floats, Floats, Response]:
-        bench = MismatchBench(calibration=at, campaign=campaign)
-        ends = bench.dac_voltages(at.dacs["bipolar"], drivers, range(0, top + 1, top))
+        bench, offsets = MismatchBench(calibration=at, campaign=campaign), np.zeros(len(drivers))
+        if dac.kind == "r2r":
+            offsets = bench.dac_voltages(at.dacs["bipolar"], drivers, range(0, top + 1, top)).mean(axis=1)
         lines = bench.amplifier_lines(at.senseamp(amplifier.r_feedback), amplifiers)
-        return ends.mean(axis=1), lines[:, 1], cell_response(bench)
+        return offsets, lines[:, 1], cell_response(bench)
 
     own, *others = [look(at) for at in (calibration, *conditions)]
     return [

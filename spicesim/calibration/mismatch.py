@@ -19,6 +19,7 @@ from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.mismatch import (
     CONVERTER,
     DacMismatch,
+    LevelMismatch,
     MismatchModel,
     Response,
     SenseAmplifierMismatch,
@@ -175,23 +176,24 @@ class MismatchBench:
         # no two alike, so that what one device does none undoes
         shifts = np.random.default_rng([self.campaign.seed, len(devices), 2]).uniform(1.5, 2.5, 2 * len(devices))
         numbers = [shifts * np.repeat([kind == name for kind in kinds], 2) for name in names]
-        bits = self.calibration.chip.dac.code_bits
-        codes = range(0, 2**bits, max(1, 2 ** (bits - 1) - 1))
+        bits = self.calibration.chip.dac.bits
+        codes = range(0, 2**bits, 2 ** (bits - 1) - 1)
         volts = self.dac_voltages(dac, Planned(devices=devices, numbers=np.stack(numbers)), codes)
         moved = np.abs(volts - volts[0]).max(axis=1)
         return tuple(device for device, kind in zip(devices, kinds, strict=True) if moved[names.index(kind)] < TELLING)
 
-    def dac_voltages(self, dac: DacModel, draw: Planned, codes: range) -> Floats:
-        """Simulate drivers; return what they add to the nominal voltages, shape (drivers, codes) [V]."""
+    def dac_voltages(self, dac: DacModel, draw: Planned, codes: range, load: float = 0.0) -> Floats:
+        """Simulate drivers with a load [A]; return what they add to the nominal voltages, (drivers, codes) [V]."""
         chip, groups = self.calibration.chip, _groups(len(draw), DRIVERS)
-        results = self._run([build_dacs(chip, dac.polarity, group, codes) for group in groups], draw, "DAC mismatch")
+        netlists = [build_dacs(chip, dac.polarity, group, codes, load=load) for group in groups]
+        results = self._run(netlists, draw, "DAC mismatch")
         reference = chip.sense_amplifier.v_reference
         found = [
             run[0].vectors[f"v(dac_{i})"].real - reference
             for group, run in zip(groups, results, strict=True)
             for i in group
         ]
-        return np.asarray(np.stack(found) - dac.v_open[np.array(codes)])
+        return np.asarray(np.stack(found) - dac.volts(codes, np.full(len(codes), load)))
 
     def amplifier_lines(self, amplifier: SenseAmplifierModel, draw: Planned) -> Floats:
         """Find gains [1] and offsets [V] from two currents in the linear range, shape (amplifiers, 2)."""
@@ -334,10 +336,13 @@ def calibrate_mismatch(calibration: Calibration, campaign: Campaign) -> Mismatch
     bench = MismatchBench(calibration=calibration, campaign=campaign)
     middle = calibration.senseamps[len(calibration.senseamps) // 2]
     twist = _offset_twist(bench, middle)
-    dacs: dict[Polarity, DacMismatch] = {}
+    dacs: dict[Polarity, DacMismatch | LevelMismatch] = {}
     for polarity in POLARITIES:
         dac = calibration.dacs[polarity]
         devices = bench.dac_devices(dac)
+        if calibration.chip.dac.kind == "bits":
+            dacs[polarity] = _level_response(bench, dac, devices, held_out)
+            continue
         along = _moved(twist, bench.amplifier_devices(middle), devices)
         dacs[polarity] = _dac_response(bench, dac, devices, along, held_out)
     amplifiers = tuple(_amplifier_response(bench, model, twist, held_out) for model in calibration.senseamps)
@@ -350,7 +355,7 @@ def calibrate_mismatch(calibration: Calibration, campaign: Campaign) -> Mismatch
 def _dac_response(
     bench: MismatchBench, dac: DacModel, devices: tuple[str, ...], twist: Floats, held_out: int
 ) -> DacMismatch:
-    bits = bench.calibration.chip.dac.code_bits
+    bits = bench.calibration.chip.dac.bits
     codes = _codes(bits)
     design, others = bench.plan(devices, held_out, bench.idle_devices(dac, devices))
     added = bench.dac_voltages(dac, design, codes)
@@ -361,6 +366,17 @@ def _dac_response(
     predicted = response.parameters(others.numbers) @ code_basis(bits)[np.array(codes)].T
     rest = bench.dac_voltages(dac, others, codes) - predicted
     return DacMismatch(response=response, residual=float(np.abs(rest).max()))
+
+
+def _level_response(bench: MismatchBench, dac: DacModel, devices: tuple[str, ...], held_out: int) -> LevelMismatch:
+    """Find the response of the resistances of both levels, loaded by half of the most that the model takes."""
+    levels, load = range(2), 0.5 * dac.i_limit
+    droop = dac.ports.evaluate(np.full(2, load), np.arange(2))[0]
+    design, others = bench.plan(devices, held_out)
+    names = tuple(f"resistance of level {k} [1]" for k in levels)
+    response = fit_response("xdac", names, design, -bench.dac_voltages(dac, design, levels, load) / droop)
+    rest = bench.dac_voltages(dac, others, levels, load) + response.parameters(others.numbers) * droop
+    return LevelMismatch(kind="levels", response=response, residual=float(np.abs(rest).max()))
 
 
 def _offset_twist(bench: MismatchBench, amplifier: SenseAmplifierModel) -> Floats:

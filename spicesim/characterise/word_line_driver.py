@@ -1,4 +1,4 @@
-"""Data sheet of the word-line driver for pulses."""
+"""Data sheet of the word-line driver."""
 
 from collections.abc import Mapping
 from functools import cache, partial
@@ -80,7 +80,7 @@ def word_line_driver_bench(chip: Chip, sizes: WordLineDriver | None = None) -> B
 
     return Bench(
         block="word_line_driver",
-        title="word-line driver for pulses",
+        title="word-line driver, a switch between two voltages",
         netlists=netlists,
         measure=measure,
         varied=("load",),

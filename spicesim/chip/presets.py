@@ -29,6 +29,16 @@ def _gf180_1t1r() -> Chip:
     )
 
 
+def _gf180_bits() -> Chip:
+    """GF180MCU as before, inputs bit by bit, 8-bit SAR ADCs; for cells of 2 bits in slices, much as ISAAC has them."""
+    return _gf180_1t1r().changed(
+        name="gf180-bits",
+        dac={"kind": "bits"},
+        adc={"kind": "sar"},
+        sar_adc={"sample": 40e-9, "bit": 16e-9},  # with less its array does not settle, and codes keep a memory
+    )
+
+
 def _generic_1t1r() -> Chip:
     """Portable level-1 transistors shipped with spicesim, 64x64 1T1R cells; needs nothing installed."""
     return Chip(
@@ -48,7 +58,11 @@ def _generic_1t1r() -> Chip:
     )
 
 
-PRESETS: dict[str, Callable[[], Chip]] = {"gf180-1t1r": _gf180_1t1r, "generic-1t1r": _generic_1t1r}
+PRESETS: dict[str, Callable[[], Chip]] = {
+    "gf180-1t1r": _gf180_1t1r,
+    "gf180-bits": _gf180_bits,
+    "generic-1t1r": _generic_1t1r,
+}
 """Presets by name; each is a function that returns a chip."""
 
 

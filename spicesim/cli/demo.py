@@ -85,7 +85,8 @@ def _calibrate(chip: Chip, path: Path, jobs: int | None) -> Calibration:
             click.echo(f"calibrate  {path} is of this chip, kept")
             return calibration
     click.echo("calibrate  blocks against ngspice, then whole tiles:\n")
-    calibration = calibrate(chip, aspects=(), jobs=jobs, progress=True)
+    aspects = () if chip.converter is None else ("converter",)
+    calibration = calibrate(chip, aspects=aspects, jobs=jobs, progress=True)
     calibration.save(path)
     click.echo(
         f"{format_checks(calibration.checks)}\n\n{calibration.simulations} simulations in {calibration.seconds:.0f} s"

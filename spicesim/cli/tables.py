@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from spicesim.audit import SEEN, Audit
-from spicesim.behavioural.mismatch import DacMismatch, SenseAmplifierMismatch
+from spicesim.behavioural.mismatch import DacMismatch, LevelMismatch, SenseAmplifierMismatch
 from spicesim.calibration.calibration import Calibration, TileCheck
 from spicesim.calibration.mismatch_check import MismatchCheck
 from spicesim.experiment.budget import CONFIDENCE, Budget
@@ -139,7 +139,7 @@ def format_aspects(calibration: Calibration) -> str:
     return "\n\n".join(parts)
 
 
-def _describe_mismatch(model: DacMismatch | SenseAmplifierMismatch) -> list[str]:
+def _describe_mismatch(model: DacMismatch | LevelMismatch | SenseAmplifierMismatch) -> list[str]:
     fitted = model.response
     return [str(fitted.simulated), str(len(fitted.devices)), str(len(fitted.names)), f"{1e6 * model.residual:.1f}"]
 

@@ -30,7 +30,7 @@ class MappingPlan(Section):
     input_scale: InputScale = "static"
     """What drives a DAC to its full span: a number of the layer, or each vector's largest magnitude."""
     input_digit: int | None = Field(default=None, ge=1)
-    """Drive inputs so many bits at a time, 1 for bit-serial.  [default: all at once]"""
+    """Drive inputs so many bits at a time, 1 for bit-serial.  [default: as many as drivers take]"""
     adc_range: AdcFit = "percentile"
     """What ADCs cover: the chip's percentile of typical outputs, or what makes their squared error least."""
     signs: Signs = "differential"

@@ -16,8 +16,10 @@ from spicesim.units import spice_number
 __all__ = ["build_cells", "build_dacs", "build_sense_amplifiers"]
 
 
-def build_dacs(chip: Chip, polarity: Polarity, indices: Sequence[int], codes: Sequence[int]) -> Netlist:
-    """Build unloaded word-line drivers that take the same codes.
+def build_dacs(
+    chip: Chip, polarity: Polarity, indices: Sequence[int], codes: Sequence[int], *, load: float = 0.0
+) -> Netlist:
+    """Build word-line drivers that take the same codes.
 
     Parameters
     ----------
@@ -29,6 +31,8 @@ def build_dacs(chip: Chip, polarity: Polarity, indices: Sequence[int], codes: Se
         Word lines whose drivers they are.
     codes : sequence of int
         Evenly spaced codes.
+    load : float
+        Current out of each [A].
 
     Returns
     -------
@@ -42,6 +46,8 @@ def build_dacs(chip: Chip, polarity: Polarity, indices: Sequence[int], codes: Se
         lines.append(f"bb{k} b{k} 0 v={spice_number(supply)}*(floor({scaled})-2*floor({double}))")
     nodes = [f"b{k}" for k in bits]
     lines += ["* drivers", *(dac_line(chip, f"dac_{i}", f"dac_{i}", nodes) for i in indices)]
+    if load:
+        lines += ["* loads", *(f"iload_{i} dac_{i} 0 {spice_number(load)}" for i in indices)]
     low = chip.sense_amplifier.v_reference - (chip.dac.v_span if polarity == "bipolar" else 0.0)
     return build_netlist(
         chip,
@@ -49,7 +55,7 @@ def build_dacs(chip: Chip, polarity: Polarity, indices: Sequence[int], codes: Se
         [*amplifier_blocks(chip), *dac_blocks(chip), supplies(chip), dac_references(chip, polarity),
          "\n".join(lines)],
         [f"v(dac_{i})" for i in indices],
-        notes=["Unloaded outputs of many word-line drivers at the same codes."],
+        notes=[f"{'Loaded' if load else 'Unloaded'} outputs of many word-line drivers at the same codes."],
         analyses=[f".dc vcode {codes[0]} {codes[-1]} {codes[1] - codes[0]}"],
         nodesets={f"dac_{i}": low for i in indices},
     )  # fmt: skip

@@ -1,6 +1,7 @@
 """Testbenches of steps: DACs that change their codes and amplifiers whose currents jump, each with its own supplies."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from spicesim.chip import Chip
 from spicesim.coding import Polarity
@@ -71,7 +72,7 @@ def build_dac_steps(
         probes += [f"v(out_{k})", *(f"i({name}_{k})" for name in ("vdd", "vlo", "vhi", "vrise", "vfall"))]
     what = f"{chip.dac.bits}-bit R-2R DAC" if chip.dac.kind == "r2r" else "word-line driver"
     steps = 2**chip.dac.bits if chip.dac.kind == "r2r" else 1
-    return build_netlist(
+    built = build_netlist(
         chip,
         f"{len(transitions)} code steps of the {what}, {polarity}",
         [*amplifier_blocks(chip), *dac_blocks(chip), "\n".join(lines)],
@@ -80,6 +81,10 @@ def build_dac_steps(
         analyses=[step.analysis],
         nodesets={f"out_{k}": low + (high - low) * before / steps for k, (before, _) in enumerate(transitions)},
     )
+    if chip.dac.kind == "r2r":
+        return built
+    # by the trapezoidal rule a switch's currents ring on from step to step after its edges, and with them its energy
+    return replace(built, options=f"{built.options} method=gear")
 
 
 def build_current_steps(

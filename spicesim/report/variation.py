@@ -3,7 +3,7 @@
 import numpy as np
 
 from spicesim.behavioural.climate import ClimateModel
-from spicesim.behavioural.mismatch import MismatchModel
+from spicesim.behavioural.mismatch import LevelMismatch, MismatchModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.plots.fits import plot_joint
 from spicesim.plots.variation import plot_amplifier_spread, plot_climate_errors, plot_driver_spread, plot_temperatures
@@ -27,12 +27,7 @@ def _mismatch_section(calibration: Calibration, model: MismatchModel) -> Section
     amplifier = model.senseamps[len(model.senseamps) // 2]
     blocks: list[Block] = [
         _spread_table(model),
-        Illustration(
-            title="Drivers of one design",
-            caption="Standard deviation of the unloaded output less the driver's own offset, by code: the weights of "
-            "the bits that are on.",
-            figure=plot_driver_spread(model),
-        ),
+        *(_driver_spread(model) if calibration.chip.dac.kind == "r2r" else ()),
         Illustration(
             title="Amplifiers of one design",
             caption="Standard deviation of the input: the offset between the rails, and where the rails lie beyond.",
@@ -59,11 +54,28 @@ def _mismatch_section(calibration: Calibration, model: MismatchModel) -> Section
     )
 
 
+def _driver_spread(model: MismatchModel) -> tuple[Block]:
+    return (
+        Illustration(
+            title="Drivers of one design",
+            caption="Standard deviation of the unloaded output less the driver's own offset, by code: the weights of "
+            "the bits that are on.",
+            figure=plot_driver_spread(model),
+        ),
+    )
+
+
 def _spread_table(model: MismatchModel) -> Table:
     rows = []
     for polarity, dac in model.dacs.items():
-        offset, weight = (quantity(float(dac.response.distribution.sigma[k]), "V", 3) for k in (0, -1))
-        what = "offset; weight of the most significant bit"
+        ends = (float(dac.response.distribution.sigma[k]) for k in (0, -1))
+        if isinstance(dac, LevelMismatch):
+            what, (offset, weight) = "resistance of the lower level; of the upper", (f"{percent(x)} %" for x in ends)
+        else:
+            what, (offset, weight) = (
+                "offset; weight of the most significant bit",
+                (quantity(x, "V", 3) for x in ends),
+            )
         rows.append(
             (
                 f"driver, {polarity}",

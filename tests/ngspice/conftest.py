@@ -2,10 +2,11 @@
 
 import pytest
 
-from spicesim.chip import PRESETS, Chip, preset
+from simulation import PROCESSES
+from spicesim.chip import Chip, preset
 
 
-@pytest.fixture(params=sorted(PRESETS))
+@pytest.fixture(params=PROCESSES)
 def chip(request: pytest.FixtureRequest) -> Chip:
     """Return each chip that ships, one after the other."""
     return preset(request.param)

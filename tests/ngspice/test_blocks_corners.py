@@ -8,9 +8,10 @@ import os
 import numpy as np
 import pytest
 
+from simulation import PROCESSES
 from spicesim.characterise import BLOCKS, Conditions
 from spicesim.characterise.sar_adc import sar_adc_bench
-from spicesim.chip import CORNERS, PRESETS, preset
+from spicesim.chip import CORNERS, preset
 from spicesim.chip.blocks import ChargeDac, SarAdc
 from spicesim.errors import SpecError
 
@@ -25,7 +26,7 @@ BENCHES["sar_adc"] = lambda chip: sar_adc_bench(chip, SarAdc(dac=ChargeDac(bits=
 
 
 @pytest.mark.parametrize("block", BENCHES)
-@pytest.mark.parametrize("name", sorted(PRESETS))
+@pytest.mark.parametrize("name", PROCESSES)
 @pytest.mark.parametrize(("corner", "celsius"), CHOSEN)
 def test_a_block_converges_and_is_measured(block, name, corner, celsius):
     chip = preset(name).at(corner=corner, temperature_c=celsius)
@@ -36,7 +37,7 @@ def test_a_block_converges_and_is_measured(block, name, corner, celsius):
 
 
 @pytest.mark.parametrize("block", BENCHES if ALL else sorted(set(BENCHES) - {"sar_adc"}))
-@pytest.mark.parametrize("name", sorted(PRESETS) if ALL else ["generic-1t1r"])
+@pytest.mark.parametrize("name", PROCESSES if ALL else ["generic-1t1r"])
 def test_a_block_is_measured_with_mismatch(block, name):
     chip = preset(name)
     bench = BENCHES[block](chip)
@@ -46,7 +47,7 @@ def test_a_block_is_measured_with_mismatch(block, name):
     assert spreads or not (bench.varied or bench.extra)
 
 
-@pytest.mark.parametrize("name", sorted(PRESETS))
+@pytest.mark.parametrize("name", PROCESSES)
 def test_corners_order_the_speed_of_transistors(name):
     resistance = {}
     for corner in CORNERS:
@@ -67,6 +68,6 @@ def test_unknown_corners_and_processes_without_corners_say_so():
 
 
 def test_the_typical_corner_is_the_preset():
-    for name in PRESETS:
+    for name in PROCESSES:
         assert preset(name).at(corner="typical").hash == preset(name).hash
         assert preset(name).at(corner="ss").at(corner="typical").process.models == preset(name).process.models

@@ -5,17 +5,18 @@ import dataclasses
 import numpy as np
 import pytest
 
+from simulation import PROCESSES
 from spicesim.characterise import Conditions, run_bench
 from spicesim.characterise.cell import cell_bench
 from spicesim.characterise.dac import dac_bench
 from spicesim.characterise.sense_amplifier import sense_amplifier_bench
-from spicesim.chip import PRESETS, preset
+from spicesim.chip import preset
 from spicesim.errors import SpecError
 from spicesim.netlist.mismatch import read_mismatch, with_mismatch
 from spicesim.ngspice.batch import BatchSimulator
 
 
-@pytest.fixture(scope="module", params=sorted(PRESETS))
+@pytest.fixture(scope="module", params=PROCESSES)
 def chip(request):
     return preset(request.param)
 

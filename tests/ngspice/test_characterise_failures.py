@@ -6,10 +6,11 @@ import json
 import numpy as np
 import pytest
 
+from simulation import PROCESSES
 from spicesim.characterise import BLOCKS, Conditions, run_bench
 from spicesim.characterise.bench import Bench, Measurement, Outcomes, waves
 from spicesim.characterise.sheet import entry
-from spicesim.chip import PRESETS, preset
+from spicesim.chip import preset
 from spicesim.cli.main import main
 from spicesim.errors import SimulationError
 from spicesim.netlist.netlist import Netlist
@@ -41,7 +42,7 @@ def edited(call, tmp_path, preset_name, change):
     path.write_text(change(text))
 
 
-@pytest.mark.parametrize("name", sorted(PRESETS))
+@pytest.mark.parametrize("name", PROCESSES)
 def test_the_designers_example_has_its_whole_data_sheet(call, tmp_path, name):
     """A tenth of the tail current settles late, and is simulated for as long as that takes."""
     edited(call, tmp_path, name, lambda text: text.replace(TAIL, STARVED))
@@ -121,7 +122,7 @@ def test_a_curve_that_never_gets_there_is_a_failure_and_no_dash():
     assert "does not reach" in found.remark
 
 
-@pytest.mark.parametrize("name", sorted(PRESETS))
+@pytest.mark.parametrize("name", PROCESSES)
 @pytest.mark.parametrize(("supply", "reference"), [(2.5, 1.65), (3.3, 1.0), (3.3, 2.3)])
 def test_the_reference_need_not_be_half_the_supply(name, supply, reference):
     chip = preset(name).changed(process={"supply": supply}, sense_amplifier={"v_reference": reference})
@@ -133,7 +134,7 @@ def test_the_reference_need_not_be_half_the_supply(name, supply, reference):
     assert integrator["nonlinearity"] < 0.1
 
 
-@pytest.mark.parametrize("name", sorted(PRESETS))
+@pytest.mark.parametrize("name", PROCESSES)
 def test_the_worst_column_is_named_with_its_margin(name):
     """One row of the lowest conductance leaves the amplifier its whole loop gain, and rings by its margin."""
     chip = preset(name)
@@ -152,7 +153,7 @@ def test_the_worst_column_is_named_with_its_margin(name):
     assert f"|| {20e-3 * chip.array.rows:g} pF" in more.entry("phase_margin_worst").condition
 
 
-@pytest.mark.parametrize("name", sorted(PRESETS))
+@pytest.mark.parametrize("name", PROCESSES)
 def test_steps_of_the_dac_are_full_and_half_and_its_glitch_is_one_of_skew(name):
     chip = preset(name)
     sheet = run_bench(BLOCKS["dac"].bench(chip), chip, Conditions())
@@ -167,7 +168,7 @@ def test_steps_of_the_dac_are_full_and_half_and_its_glitch_is_one_of_skew(name):
     assert sheet["lsb"] / 10 < sheet["glitch"] < chip.dac.v_span / 2
 
 
-@pytest.mark.parametrize("name", sorted(PRESETS))
+@pytest.mark.parametrize("name", PROCESSES)
 def test_the_current_dac_hands_its_current_over_without_a_gap(name):
     """Its complementary switches start together and cross high: what is left is their gates' feedthrough.
 
