@@ -47,6 +47,8 @@ class BehaviouralTile:
         The calibrated blocks.
     instance : TileInstance, optional
         What each block of this tile is beyond the calibrated one.
+    paired : bool
+        Whether columns 2k and 2k + 1 share their word-line nodes, as cells of two bit lines do.
 
     Raises
     ------
@@ -63,6 +65,7 @@ class BehaviouralTile:
         dac: DacModel,
         senseamp: SenseAmplifierModel,
         instance: TileInstance | None = None,
+        paired: bool = False,
     ) -> None:
         self.g = np.asarray(g, dtype=float)
         low, high = cell.g_limits
@@ -78,7 +81,7 @@ class BehaviouralTile:
         self.leakage = cell.leakage * (self.g != 0).sum(axis=0)
         """What the cells of each column leak into its amplifier, besides the currents of :attr:`crossbar` [A]."""
         self._effective = self.g if instance is None else instance.conductances(self.g)
-        self.array, self._cell = array, cell
+        self.array, self._cell, self._paired = array, cell, paired
         """The wires."""
         _ = self.crossbar  # refuses what is no array
         self.drivers = dac.ports
@@ -102,7 +105,8 @@ class BehaviouralTile:
     @cached_property
     def crossbar(self) -> Crossbar:
         """The cells with their wires."""
-        return Crossbar(self._effective, self.array.r_word_line, self.array.r_bit_line, cell=self._cell.cell)
+        r_word_line = self.array.word_line_segments(*self.g.shape, paired=self._paired)
+        return Crossbar(self._effective, r_word_line, self.array.r_bit_line, cell=self._cell.cell)
 
     def forget(self) -> None:
         """Drop what the solver keeps, many times the conductances; it is found again when a solution is asked for."""

@@ -154,6 +154,8 @@ class Calibration(Model):
             names = {len(dac.response.names) for dac in self.mismatch.dacs.values()}
             if names - {1 + self.chip.dac.bits} or len(self.mismatch.cell.names) != 1:
                 raise ValueError("mismatch must have an offset and a weight for each bit, and one parameter of cells")
+            if (self.mismatch.other_half is not None) != self.chip.cell.is_paired:
+                raise ValueError("mismatch must have an other half for cells of kind 2t2r, and for no others")
         if self.converter is not None and (sizes := self.chip.converter) is not None:
             if (self.converter.bits, self.converter.span) != (sizes.dac.bits, sizes.dac.span):
                 raise ValueError("converter must have the chip's bits and span")
@@ -376,7 +378,7 @@ class Calibration(Model):
         """
         return BehaviouralTile(
             g, array=self.chip.array, cell=self.cell, dac=self.dacs[polarity], senseamp=self.senseamp(r_feedback),
-            instance=instance,
+            instance=instance, paired=self.chip.cell.is_paired,
         )  # fmt: skip
 
     def transient(self, g: FloatArray, polarity: Polarity, r_feedback: float) -> TileTransient:

@@ -252,11 +252,8 @@ def plan_cell(
     SpecError
         If the cell is of a kind that there are netlists of only.
     """
-    if chip.cell.kind in ("1s1r", "2t2r"):
-        remedy = {
-            "1s1r": "its exponential needs other forms; calibrate 1r or 1t1r cells",
-            "2t2r": "calibrate 1t1r cells in differential columns, the same but for a wire segment between the two",
-        }[chip.cell.kind]
+    if chip.cell.kind == "1s1r":
+        remedy = "its exponential needs other forms; calibrate 1r or 1t1r cells"
         raise SpecError(f"cells of kind {chip.cell.kind!r} have netlists and data sheets, but no calibration: {remedy}")
     u_limit = 1.15 * chip.dac.v_span
     g_limits = (chip.cell.g_min * BELOW, chip.cell.g_max * ABOVE)

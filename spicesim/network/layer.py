@@ -104,10 +104,15 @@ class AnalogLayer:
             node.weights, self._chip.array, calibration.conductance_range, name=repr(node.name), groups=node.groups,
             options=options,
         )  # fmt: skip
+        if self._chip.cell.is_paired:
+            _require_pairs(self.mapped, node.name)
         self.programmed = self.mapped
         if options.predistort:
             self.programmed = tuple(
-                predistort(mapped, self._chip.array, calibration.conductance_range) for mapped in self.mapped
+                predistort(
+                    mapped, self._chip.array, calibration.conductance_range, paired=self._chip.cell.is_paired
+                )
+                for mapped in self.mapped
             )
 
     @property
@@ -341,3 +346,13 @@ class AnalogLayer:
             adc_fit=ranges.adc_fit,
             gain=None if factors is None else (float(factors.min()), float(np.median(factors)), float(factors.max())),
         )
+
+
+def _require_pairs(tiles: Sequence[MappedTile], name: str) -> None:
+    """Refuse tiles whose columns 2k and 2k + 1 are not the two signs of a weight."""
+    for tile in tiles:
+        if tile.reference or any(factor * (-1) ** place <= 0 for place, factor in enumerate(tile.factors)):
+            raise NetworkError(
+                f"layer {name!r}: a 2t2r cell holds both signs of a weight, on columns 2k and 2k + 1, and these weights "
+                "are mapped otherwise; map them with signs = differential, or take 1t1r cells"
+            )
