@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spicesim.arrays import Codes, Floats, Integers
-from spicesim.behavioural.cell import CellModel
+from spicesim.behavioural.cell import ProgrammableCell
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.mismatch import TileInstance
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
@@ -43,7 +43,7 @@ class BehaviouralTile:
         Conductances of the devices [S]; 0 is an open cell.
     array : Array
         Gives the wires' resistances.
-    cell, dac, senseamp : CellModel, DacModel, SenseAmplifierModel
+    cell, dac, senseamp : ProgrammableCell, DacModel, SenseAmplifierModel
         The calibrated blocks.
     instance : TileInstance, optional
         What each block of this tile is beyond the calibrated one.
@@ -61,7 +61,7 @@ class BehaviouralTile:
         g: npt.ArrayLike,
         *,
         array: Array,
-        cell: CellModel,
+        cell: ProgrammableCell,
         dac: DacModel,
         senseamp: SenseAmplifierModel,
         instance: TileInstance | None = None,
@@ -81,8 +81,10 @@ class BehaviouralTile:
         self.leakage = cell.leakage * (self.g != 0).sum(axis=0)
         """What the cells of each column leak into its amplifier, besides the currents of :attr:`crossbar` [A]."""
         self._effective = self.g if instance is None else instance.conductances(self.g)
-        self.array, self._cell, self._paired = array, cell, paired
+        self.array, self._paired = array, paired
         """The wires."""
+        self.cell = cell
+        """The calibrated cell."""
         _ = self.crossbar  # refuses what is no array
         self.drivers = dac.ports
         """Droop of the drivers, a table a code."""
@@ -106,7 +108,7 @@ class BehaviouralTile:
     def crossbar(self) -> Crossbar:
         """The cells with their wires."""
         r_word_line = self.array.word_line_segments(*self.g.shape, paired=self._paired)
-        return Crossbar(self._effective, r_word_line, self.array.r_bit_line, cell=self._cell.cell)
+        return Crossbar(self._effective, r_word_line, self.array.r_bit_line, cell=self.cell.cell)
 
     def forget(self) -> None:
         """Drop what the solver keeps, many times the conductances; it is found again when a solution is asked for."""

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from scipy.interpolate import PchipInterpolator
 
 from spicesim.behavioural.arrays import FloatArray, Model, mix_models
-from spicesim.behavioural.cell import CellModel
+from spicesim.behavioural.cell import CellModel, SelectorCellModel
 from spicesim.behavioural.climate import ClimateModel, Condition
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.energy import EnergyModel
@@ -100,7 +100,7 @@ class Calibration(Model):
     """Ngspice runs behind it."""
     versions: dict[str, str]
     """Of ngspice and every package with a say."""
-    cell: CellModel
+    cell: CellModel | SelectorCellModel
     dacs: dict[Polarity, DacModel]
     """Word-line drivers by polarity."""
     senseamps: tuple[SenseAmplifierModel, ...]
@@ -148,6 +148,8 @@ class Calibration(Model):
         found = [model.r_feedback for model in self.senseamps]
         if len(found) != len(wanted) or not np.allclose(found, wanted, rtol=1e-9, atol=0):
             raise ValueError(f"senseamps must have the chip's feedback resistances, {wanted} ohm, in this order")
+        if isinstance(self.cell, SelectorCellModel) != (self.chip.cell.kind == "1s1r"):
+            raise ValueError("cell must be that of a selector for cells of kind 1s1r, and for no others")
         if self.energy is not None and any(len(dac.power_open) != codes for dac in self.energy.dacs.values()):
             raise ValueError(f"energy.dacs must be drivers of {codes} codes")
         if self.mismatch is not None:

@@ -94,14 +94,16 @@ def _shift_mismatch(
 
     own, *others = [look(at) for at in (calibration, *conditions)]
     shifts = []
-    for found in others:
-        cell, *other = (
+    for offsets, lines, responses in others:
+        cell_shift, *other = (
             Shift(rest=float(there.rest[0] - here.rest[0]), slopes=there.slopes[0] - here.slopes[0])
-            for there, here in zip(found[2], own[2], strict=True)
+            for there, here in zip(responses, own[2], strict=True)
         )
-        driver, senseamp = _shift(drivers, found[0] - own[0]), _shift(amplifiers, found[1] - own[1])
+        of_driver, of_senseamp = _shift(drivers, offsets - own[0]), _shift(amplifiers, lines - own[1])
         shifts.append(
-            MismatchShift(driver=driver, senseamp=senseamp, cell=cell, other_half=other[0] if other else None)
+            MismatchShift(
+                driver=of_driver, senseamp=of_senseamp, cell=cell_shift, other_half=other[0] if other else None
+            )
         )
     return shifts
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy.ndimage import maximum_filter1d
 
 from spicesim.arrays import Floats
-from spicesim.behavioural.cell import CellModel
+from spicesim.behavioural.cell import ProgrammableCell
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.mismatch import (
     DacMismatch,
@@ -272,7 +272,7 @@ def _table_points(amplifier: SenseAmplifierModel) -> list[int]:
     return [int(k) for k in index[chosen]]
 
 
-def _series_resistance(cell: CellModel, g: float, v: float, ratio: Floats) -> Floats:
+def _series_resistance(cell: ProgrammableCell, g: float, v: float, ratio: Floats) -> Floats:
     """Return the resistance that changes the current of a cell by a ratio, by Newton's method [ohm]."""
     wanted, device = float(cell.current(g, v)) * ratio, np.full(ratio.shape, g)
     for _ in range(20):

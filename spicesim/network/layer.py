@@ -109,9 +109,7 @@ class AnalogLayer:
         self.programmed = self.mapped
         if options.predistort:
             self.programmed = tuple(
-                predistort(
-                    mapped, self._chip.array, calibration.conductance_range, paired=self._chip.cell.is_paired
-                )
+                predistort(mapped, self._chip.array, calibration.conductance_range, paired=self._chip.cell.is_paired)
                 for mapped in self.mapped
             )
 
@@ -353,6 +351,6 @@ def _require_pairs(tiles: Sequence[MappedTile], name: str) -> None:
     for tile in tiles:
         if tile.reference or any(factor * (-1) ** place <= 0 for place, factor in enumerate(tile.factors)):
             raise NetworkError(
-                f"layer {name!r}: a 2t2r cell holds both signs of a weight, on columns 2k and 2k + 1, and these weights "
+                f"layer {name!r}: a 2t2r cell holds the two signs of a weight on its bit lines, and these weights "
                 "are mapped otherwise; map them with signs = differential, or take 1t1r cells"
             )
