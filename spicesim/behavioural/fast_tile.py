@@ -11,7 +11,7 @@ from spicesim.coding import AdcRange
 from spicesim.crossbar.operating_point import Precision
 from spicesim.errors import SpecError, ValidityError
 from spicesim.fast.crossbar import FIELD_BYTES
-from spicesim.fast.expansion import Expansion
+from spicesim.fast.expansion import Expansion, can_expand
 from spicesim.fast.form import FORMS, Form
 from spicesim.fast.ports import SenseCoupling, evaluate_tables, linear_port
 from spicesim.fast.trial import MARGIN, Adversary, Trial, held_out_inputs, measure, promise
@@ -97,7 +97,7 @@ class FastTile:
         """What was tried, from the cheapest on; the last was taken unless `form` is "exact"."""
         self._model: _Model | None = None
         rows, columns = tile.g.shape
-        if 4 * rows * columns**2 > FIELD_BYTES:
+        if 4 * rows * columns**2 > FIELD_BYTES or not can_expand(tile.crossbar):
             return
         truth, gain = _truth(self.tolerance), _gain(tile, adc)
         truth["tolerance"] /= max(1.0, gain)  # what cells err by adds up in a column
