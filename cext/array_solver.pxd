@@ -15,7 +15,7 @@ cdef extern from "batch.h" nogil:
     ctypedef struct cell_model:
         const double *coefficients
         int v_terms, folds, u_terms
-        double kappa, v_low, v_high, u_low, u_high
+        double kappa, i0, v0, v_low, v_high, u_low, u_high
 
     ctypedef struct port_tables:
         const double *values

@@ -24,6 +24,7 @@ def solve_batch(
     const double[:, ::1] r_word, const double[:, ::1] r_bit,  # IN (rows, columns)
     const double[::1] r_driver, const double[::1] r_sense,  # IN (rows,), (columns,)
     const double[:, :, :, ::1] coefficients, int folds, double kappa,  # IN (rows, columns, v_terms, u_terms)
+    tuple selector,  # i0, v0; zeros for none
     tuple limits,  # v_low, v_high, u_low, u_high
     tuple drivers, const int64_t[:, ::1] driver_index,  # IN (values, slopes, start, step); (batch, rows) or None
     tuple senses, const int64_t[::1] sense_index,  # IN the same; (columns,)
@@ -51,6 +52,7 @@ def solve_batch(
     m.cell.folds = folds
     m.cell.u_terms = <int>coefficients.shape[3]
     m.cell.kappa = kappa
+    m.cell.i0, m.cell.v0 = selector
     m.cell.v_low, m.cell.v_high, m.cell.u_low, m.cell.u_high = limits
     biased = m.cell.u_terms > 1 or m.cell.u_low > -INFINITY or m.cell.u_high < INFINITY
     m.drivers = ports(drivers)

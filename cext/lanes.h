@@ -132,4 +132,34 @@ INLINE lanes lanes_expm1(lanes x)
     return power * p + (power - 1);
 }
 
+INLINE lanes lanes_sqrt(lanes x)
+{
+    for (int l = 0; l < LANES; l++)
+        x[l] = (REAL)sqrt((double)x[l]);
+    return x;
+}
+
+/* log(x) to the last bits for ordinary x > 0: x = 2^k m with m in .7..1.4, and log m = 2 atanh((m - 1)/(m + 1)). */
+INLINE lanes lanes_log(lanes x)
+{
+    const REAL round = (REAL)1.5 * (REAL)((lane_integer)1 << LANES_MANTISSA);
+    lane_mask bits = (lane_mask)x, one = (lane_mask)lanes_of((REAL)1);
+    lane_mask exponent = (bits >> LANES_MANTISSA) - LANES_BIAS;
+    lanes m = (lanes)((bits & (((lane_integer)1 << LANES_MANTISSA) - 1)) | one);
+    lane_mask upper = m > (REAL)1.4142135623730951;
+    m = lanes_select(upper, (REAL)0.5 * m, m);
+    exponent -= upper; /* true is -1 */
+    lanes k = (lanes)((lane_mask)lanes_of(round) + exponent) - round;
+    lanes s = (m - 1) / (m + 1), z = s * s;
+    lanes p = lanes_of((REAL)(2.0 / 21));
+    for (int n = 19; n > 1; n -= 2)
+        p = p * z + (REAL)(2.0 / n);
+    return k * (REAL)LANES_LN2_HIGH + (k * (REAL)LANES_LN2_LOW + s * (p * z + 2));
+}
+
+INLINE lanes lanes_asinh(lanes x /* >= 0, to the last bits of 1 + x */)
+{
+    return lanes_log(x + lanes_sqrt(x * x + 1));
+}
+
 #endif

@@ -22,11 +22,13 @@ from spicesim.errors import SpecError
 from spicesim.units import spice_number
 
 __all__ = [
-    "BiasedPolynomial", "Cell", "CellKernel", "KernelCell", "Linear", "NetlistCell", "Polynomial", "Sinh", "bias_slope",
-    "conductance_slope", "voltage_terms",
+    "BiasedPolynomial", "Cell", "CellKernel", "KernelCell", "Linear", "NetlistCell", "Polynomial", "Selected", "Sinh",
+    "bias_slope", "conductance_slope", "voltage_terms",
 ]  # fmt: skip
 
 UNBOUNDED = (-math.inf, math.inf)
+NEWTON_LIMIT = 200
+"""Steps to a current through two elements in series: from far above its root an exponential falls e-fold a step."""
 STEEPEST = 1e6
 """Largest kappa [1/V]: a current that grows e-fold within a microvolt; thermal voltage makes some 40 [1/V] at best."""
 FAR = 100.0
@@ -37,8 +39,8 @@ class CellKernel(NamedTuple):
     """What the solver sees of an array of cells."""
 
     coefficients: Floats
-    """k of I = sum k[a, b] V^(a+1) u^b, shape (rows, columns, A, B); for a sinh cell g itself, A = B = 1. The last
-    `folds` of the A rows stand for |V| V, |V| V^2, .. in place of further powers."""
+    """k of I = sum k[a, b] V^(a+1) u^b, shape (rows, columns, A, B); for a sinh cell and for one with a selector g
+    itself, A = B = 1. The last `folds` of the A rows stand for |V| V, |V| V^2, .. in place of further powers."""
     kappa: float
     """Steepness of a sinh cell [1/V]; 0 for a polynomial."""
     v_limits: tuple[float, float]
@@ -47,6 +49,13 @@ class CellKernel(NamedTuple):
     """Bit-line voltages for which it holds [V]."""
     folds: int = 0
     """Rows of the coefficients that carry |V|."""
+    selector: tuple[float, float] = (0.0, 0.0)
+    """Scales of the current [A] and of the voltage [V] of a selector in series; zeros if there is none."""
+
+    @property
+    def has_selector(self) -> bool:
+        """Whether a selector lies in series."""
+        return self.selector[0] > 0
 
 
 @runtime_checkable
@@ -125,6 +134,12 @@ def _bounded(expression: str, low: float, high: float) -> str:
     return f"max({spice_number(low)}, min({spice_number(high)}, {expression}))"
 
 
+def _require_limits(v_limits: tuple[float, float], u_limits: tuple[float, float]) -> None:
+    for word, (low, high) in {"v_limits": v_limits, "u_limits": u_limits}.items():
+        if not low <= 0 <= high:
+            raise SpecError(f"{word} must contain 0 V, got {low}..{high}")
+
+
 @dataclass(frozen=True, slots=True)
 class Linear:
     """A conductance: I = g V."""
@@ -188,6 +203,97 @@ class Sinh:
         """Return the netlist line of one cell."""
         argument = _bounded(f"{spice_number(self.kappa)}*{_voltage(plus, minus)}", -40.0, 40.0)
         return f"b{name} {plus} {minus} i={spice_number(k[0, 0] / self.kappa)}*sinh({argument})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selected:
+    """A device in series with a selector: V = asinh(kappa I / g) / kappa + v0 asinh(I / i0), g being gain times g.
+
+    Raises
+    ------
+    SpecError
+        If a number or a limit makes no sense.
+    """
+
+    i0: float
+    """Scale of the selector's current, I = i0 sinh(v/v0) [A]."""
+    v0: float
+    """Scale of its voltage [V]."""
+    kappa: float = 0.0
+    """Steepness of the device; 0 for a linear one [1/V]."""
+    gain: float = 1.0
+    """Conductance of the device over that asked for [1]."""
+    v_limits: tuple[float, float] = UNBOUNDED
+    """Voltages across the cell for which it holds [V]."""
+    u_limits: tuple[float, float] = UNBOUNDED
+    """Bit-line voltages for which it holds [V]."""
+
+    def __post_init__(self) -> None:
+        for word, value in {"i0": self.i0, "v0": self.v0, "gain": self.gain}.items():
+            if not (math.isfinite(value) and value > 0):
+                raise SpecError(f"{word} of a cell with a selector must be finite and > 0, got {value}")
+        if not 0 <= self.kappa <= STEEPEST:
+            raise SpecError(
+                f"kappa of a cell with a selector must lie in 0..{STEEPEST:g} per volt, got {self.kappa}; "
+                "0 is a linear device"
+            )
+        _require_limits(self.v_limits, self.u_limits)
+
+    def _solved(self, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike) -> tuple[Floats, Floats]:
+        """Return current [A] and slope [S]: Newton's method on t, the selector's voltage over v0."""
+        conductance, across, _ = _floats(g, v, u)
+        closed = conductance != 0
+        device = self.gain * np.where(closed, conductance, 1.0)
+        scale, wanted = self.i0 / device, np.abs(across)
+        with np.errstate(over="ignore"):
+            high = np.minimum(wanted / self.v0, np.arcsinh(self._device(wanted) / scale))
+        t = high
+        for _ in range(NEWTON_LIMIT):  # from above the root, where the sum of both voltages is convex
+            y, more = scale * np.sinh(t), scale * np.cosh(t)
+            h = self.v0 * t + self._device_voltage(y) - wanted
+            after = np.clip(t - h / (self.v0 + more / np.hypot(1.0, self.kappa * y)), 0.0, high)
+            change, t = np.abs(after - t).max(initial=0.0), after
+            if change <= 1e-12:
+                break
+        current = self.i0 * np.sinh(t)
+        resistance = self.v0 / (self.i0 * np.cosh(t)) + 1 / (device * np.hypot(1.0, self.kappa * current / device))
+        return np.where(closed, np.sign(across) * current, 0.0), np.where(closed, 1 / resistance, 0.0)
+
+    def _device(self, v: Floats) -> Floats:
+        """Return the current of a device over its conductance [V]."""
+        return np.asarray(np.sinh(self.kappa * v) / self.kappa if self.kappa else v)
+
+    def _device_voltage(self, y: Floats) -> Floats:
+        """Return the voltage across a device for a current over its conductance [V]."""
+        return np.asarray(np.arcsinh(self.kappa * y) / self.kappa if self.kappa else y)
+
+    def voltage(self, g: npt.ArrayLike, current: npt.ArrayLike) -> Floats:
+        """Return the voltage across the cell [V] for a current [A]; g, not 0, and the current broadcast."""
+        i = np.asarray(current, dtype=float)
+        return self._device_voltage(i / (self.gain * np.asarray(g, dtype=float))) + self.v0 * np.arcsinh(i / self.i0)
+
+    def current(self, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike = 0.0) -> Floats:
+        """Return the current [A], not bounded to the limits; g, v, u broadcast."""
+        return self._solved(g, v, u)[0]
+
+    def slope(self, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike = 0.0) -> Floats:
+        """Return dI/dV [S]; g, v, u broadcast."""
+        return self._solved(g, v, u)[1]
+
+    def kernel(self, g: Floats) -> CellKernel:
+        """Return the solver's arrays for conductances of shape (rows, columns)."""
+        coefficients = (self.gain * g)[:, :, None, None]
+        return CellKernel(coefficients, float(self.kappa), self.v_limits, self.u_limits, selector=(self.i0, self.v0))
+
+    def element(self, name: str, plus: str, minus: str, k: Floats, bias: str) -> str:
+        """Return the netlist lines of one cell: device, then selector."""
+        middle = f"{name}_m"
+        device: Linear | Sinh = Sinh(self.kappa) if self.kappa else Linear()
+        selector = Sinh(1 / self.v0)
+        return "\n".join([
+            device.element(name, plus, middle, k, bias),
+            selector.element(f"{name}_s", middle, minus, np.array([[self.i0 / self.v0]]), bias),
+        ])  # fmt: skip
 
 
 class _PolynomialCell:
@@ -342,9 +448,9 @@ class BiasedPolynomial(_PolynomialCell):
             raise SpecError(f"coefficients of a biased cell must be finite, of shape (A, B, C), got {array.shape}")
         if not (math.isfinite(self.g_reference) and self.g_reference > 0):
             raise SpecError(f"g_reference must be > 0 S, got {self.g_reference}")
-        for word, (low, high) in {"v_limits": self.v_limits, "u_limits": self.u_limits}.items():
-            if not (math.isfinite(low) and math.isfinite(high) and low <= 0 <= high):
-                raise SpecError(f"{word} must be finite and contain 0 V, got {low}..{high}")
+        if not np.isfinite([*self.v_limits, *self.u_limits]).all():
+            raise SpecError(f"limits of a biased cell must be finite, got {self.v_limits} and {self.u_limits}")
+        _require_limits(self.v_limits, self.u_limits)
         object.__setattr__(self, "coefficients", array)
 
     def kernel(self, g: Floats) -> CellKernel:

@@ -11,6 +11,7 @@ def solve_batch(
     coefficients: Floats,
     folds: int,
     kappa: float,
+    selector: tuple[float, float],
     limits: tuple[float, float, float, float],
     drivers: _Port,
     driver_index: Integers | None,

@@ -1,6 +1,6 @@
-"""The calibrated memory cell: a polynomial in its voltage, its bit line's voltage and its conductance."""
+"""The calibrated memory cell: a polynomial in its voltages and its conductance, or a law of device and selector."""
 
-from typing import Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -8,59 +8,33 @@ from numpy.polynomial import chebyshev
 from pydantic import model_validator
 
 from spicesim.arrays import Floats
-from spicesim.behavioural.arrays import FloatArray, Model, require_positive, require_rising
-from spicesim.cells import BiasedPolynomial, voltage_terms
+from spicesim.behavioural.arrays import FloatArray, Model, require_positive, require_rising, require_shape
+from spicesim.cells import BiasedPolynomial, KernelCell, Selected, voltage_terms
 from spicesim.errors import MappingError
 
-__all__ = ["CellModel"]
+__all__ = ["ONSET", "CellModel", "ProgrammableCell", "SelectorCellModel"]
+
+ONSET = 1e-6
+"""Current at which a selector's voltage is given [A]."""
+FLATTEST = 200.0
+"""Voltage of a selector at that current over that of a factor e, at most: its current at rest is e^-200 of it."""
 
 
-class CellModel(Model):
-    """Current of one cell, I(V, u, g) = g sum_abc c[a-1, b, c] V^a u^b T_c(x), x = 2 g/(g + g_reference) - 1.
+class ProgrammableCell(Model):
+    """What calibrated cells have in common; all follows from their law and their limits."""
 
-    V is the voltage across the cell, u the bit line's voltage above the reference, g the conductance of the device.
-    The variable x makes a cell with a resistor in series, g/(1 + g/g_reference), linear in T. The last `folds` orders
-    of V carry |V|: the access transistor changes source and drain at V = 0, where its curvature jumps.
-    """
-
-    coefficients: FloatArray
-    """c, shape (orders of V, orders of u, orders of x), in powers of volts."""
-    g_reference: float
-    """Scale of g in x, about the conductance of the access transistor [S]."""
-    g_limits: tuple[float, float]
-    """Calibrated device conductances [S]."""
-    v_limits: tuple[float, float]
-    """Calibrated voltages across the cell [V]."""
-    u_limits: tuple[float, float]
-    """Calibrated bit-line voltages above the reference [V]."""
-    v_read: float
-    """Voltage at which write-verify reads the cell [V]."""
-    folds: int = 0
-    """Orders of V that carry |V|, the last ones of the coefficients."""
-    leakage: float = 0.0
-    """Current of a closed cell into its amplifier at rest: leakage to the substrate takes it out, so negative [A]."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.coefficients.ndim != 3:
-            raise ValueError(f"coefficients must have three axes, got {self.coefficients.ndim}")
-        if not 0 <= self.folds < len(self.coefficients):
-            raise ValueError(f"folds must lie in 0..{len(self.coefficients) - 1}, got {self.folds}")
-        _ = self.cell  # which has its own demands on shape, scale and limits
-        require_positive(v_read=self.v_read, g_limits=self.g_limits[0])
-        require_rising("g_limits", self.g_limits)
-        low, high = self.conductance_range
-        if not 0 < low < high:
-            raise ValueError(f"the conductance of cells must rise with that of devices, got {low:g}..{high:g} S")
-        return self
+    if TYPE_CHECKING:  # fields of each, in the order of its own
+        coefficients: FloatArray
+        g_limits: tuple[float, float]
+        v_limits: tuple[float, float]
+        u_limits: tuple[float, float]
+        v_read: float
+        leakage: float = 0.0
 
     @property
-    def cell(self) -> BiasedPolynomial:
+    def cell(self) -> KernelCell:
         """The cell as the crossbar's solver takes it."""
-        return BiasedPolynomial(
-            self.coefficients,
-            g_reference=self.g_reference, v_limits=self.v_limits, u_limits=self.u_limits, folds=self.folds,
-        )  # fmt: skip
+        raise NotImplementedError
 
     def current(self, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike = 0.0) -> Floats:
         """Return the current from word line to bit line, arguments broadcast [A]."""
@@ -68,10 +42,19 @@ class CellModel(Model):
 
     def read_conductance(self, g: npt.ArrayLike) -> Floats:
         """Return the conductance of whole cells, as write-verify reads it, of device conductances `g` [S]."""
-        device = np.asarray(g, dtype=float)
-        terms = voltage_terms(self.v_read, len(self.coefficients), self.folds)[0] / self.v_read
-        series = terms @ self.coefficients[:, 0]  # of the current over g and V, at u = 0
-        return np.asarray(device * chebyshev.chebval(2 * device / (device + self.g_reference) - 1, series))
+        return self.current(g, self.v_read) / self.v_read
+
+    def chord(self, g: npt.ArrayLike) -> Floats:
+        """Return the conductance of the resistors that stand for cells where these have to be linear [S]."""
+        return self.read_conductance(g)
+
+    def _check_range(self) -> None:
+        """Refuse a cell that cannot be programmed."""
+        require_positive(v_read=self.v_read, g_limits=self.g_limits[0])
+        require_rising("g_limits", self.g_limits)
+        low, high = self.conductance_range
+        if not 0 < low < high:
+            raise ValueError(f"the conductance of cells must rise with that of devices, got {low:g}..{high:g} S")
 
     @property
     def conductance_range(self) -> tuple[float, float]:
@@ -114,8 +97,113 @@ class CellModel(Model):
             device = np.clip(device - error / slope, 0.5 * g_low, 1.5 * g_high)
         return np.asarray(np.clip(device, g_low, g_high))
 
+    def ideal(self) -> "CellModel":
+        """Return a resistor with the cell's conductance at the read voltage."""
+        return CellModel(
+            coefficients=np.ones((1, 1, 1)), g_reference=float(self.g_limits[1]), g_limits=self.conductance_range,
+            v_limits=self.v_limits, u_limits=self.u_limits, v_read=self.v_read,
+        )  # fmt: skip
+
+
+class CellModel(ProgrammableCell):
+    """Current of one cell, I(V, u, g) = g sum_abc c[a-1, b, c] V^a u^b T_c(x), x = 2 g/(g + g_reference) - 1.
+
+    V is the voltage across the cell, u the bit line's voltage above the reference, g the conductance of the device.
+    The variable x makes a cell with a resistor in series, g/(1 + g/g_reference), linear in T. The last `folds` orders
+    of V carry |V|: the access transistor changes source and drain at V = 0, where its curvature jumps.
+    """
+
+    coefficients: FloatArray
+    """c, shape (orders of V, orders of u, orders of x), in powers of volts."""
+    g_reference: float
+    """Scale of g in x, about the conductance of the access transistor [S]."""
+    g_limits: tuple[float, float]
+    """Calibrated device conductances [S]."""
+    v_limits: tuple[float, float]
+    """Calibrated voltages across the cell [V]."""
+    u_limits: tuple[float, float]
+    """Calibrated bit-line voltages above the reference [V]."""
+    v_read: float
+    """Voltage at which write-verify reads the cell [V]."""
+    folds: int = 0
+    """Orders of V that carry |V|, the last ones of the coefficients."""
+    leakage: float = 0.0
+    """Current of a closed cell into its amplifier at rest: leakage to the substrate takes it out, so negative [A]."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.coefficients.ndim != 3:
+            raise ValueError(f"coefficients must have three axes, got {self.coefficients.ndim}")
+        if not 0 <= self.folds < len(self.coefficients):
+            raise ValueError(f"folds must lie in 0..{len(self.coefficients) - 1}, got {self.folds}")
+        _ = self.cell  # which has its own demands on shape, scale and limits
+        self._check_range()
+        return self
+
+    @property
+    def cell(self) -> BiasedPolynomial:
+        """The cell as the crossbar's solver takes it."""
+        return BiasedPolynomial(
+            self.coefficients,
+            g_reference=self.g_reference, v_limits=self.v_limits, u_limits=self.u_limits, folds=self.folds,
+        )  # fmt: skip
+
+    def read_conductance(self, g: npt.ArrayLike) -> Floats:
+        """Return the conductance of whole cells, as write-verify reads it, of device conductances `g` [S]."""
+        device = np.asarray(g, dtype=float)
+        terms = voltage_terms(self.v_read, len(self.coefficients), self.folds)[0] / self.v_read
+        series = terms @ self.coefficients[:, 0]  # of the current over g and V, at u = 0
+        return np.asarray(device * chebyshev.chebval(2 * device / (device + self.g_reference) - 1, series))
+
+    def chord(self, g: npt.ArrayLike) -> Floats:
+        """Return the conductance of the resistors that stand for cells where these have to be linear [S]."""
+        return self.current(g, 0.05) / 0.05
+
     def ideal(self) -> Self:
         """Return a resistor with the cell's conductance at the read voltage."""
         return self.model_copy(
             update={"coefficients": np.ones((1, 1, 1)), "folds": 0, "leakage": 0.0, "g_limits": self.conductance_range}
         )
+
+
+class SelectorCellModel(ProgrammableCell):
+    """Current of a device in series with a selector, which closes by orders of magnitude: no polynomial follows that.
+
+    V = asinh(kappa I / g') / kappa + v_selector asinh(I / i0), with g' = g_scale g; i0 is the scale with which the
+    selector's voltage at 1 uA is v_on.
+    """
+
+    names: ClassVar[tuple[str, ...]] = ("g_scale [1]", "kappa [1/V]", "v_on [V]", "v_selector [V]")
+
+    coefficients: FloatArray
+    """g_scale, kappa, v_on and v_selector."""
+    g_limits: tuple[float, float]
+    """Calibrated device conductances [S]."""
+    v_limits: tuple[float, float]
+    """Calibrated voltages across the cell [V]."""
+    u_limits: tuple[float, float]
+    """Calibrated bit-line voltages above the reference [V]."""
+    v_read: float
+    """Voltage at which write-verify reads the cell [V]."""
+    leakage: float = 0.0
+    """Current of a closed cell into its amplifier at rest [A]."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        require_shape("coefficients", self.coefficients, len(self.names))
+        g_scale, _, v_on, v_selector = self.coefficients
+        require_positive(g_scale=g_scale, v_on=v_on, v_selector=v_selector)
+        if not v_on <= FLATTEST * v_selector:
+            raise ValueError(f"v_on must be at most {FLATTEST:g} times v_selector, got {v_on:g} and {v_selector:g} V")
+        _ = self.cell  # which has its own demands on scales and limits
+        self._check_range()
+        return self
+
+    @property
+    def cell(self) -> Selected:
+        """The cell as the crossbar's solver takes it."""
+        g_scale, kappa, v_on, v_selector = (float(x) for x in self.coefficients)
+        return Selected(
+            i0=ONSET / float(np.sinh(v_on / v_selector)), v0=v_selector, kappa=max(kappa, 0.0), gain=g_scale,
+            v_limits=self.v_limits, u_limits=self.u_limits,
+        )  # fmt: skip

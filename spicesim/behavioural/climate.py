@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from scipy.interpolate import CubicSpline, PchipInterpolator
 
 from spicesim.behavioural.arrays import FloatArray, Model, mix_models, require_rising, require_shape
-from spicesim.behavioural.cell import CellModel
+from spicesim.behavioural.cell import ProgrammableCell
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.elsewhere import Elsewhere, lagrange_weights
 from spicesim.behavioural.energy import EnergyModel
@@ -128,7 +128,7 @@ class ClimateModel(Model):
                 raise ValueError(f"{name} must be known at the corners {', '.join(self.corners) or '(none)'}")
         return self
 
-    def require_blocks(self, cell: CellModel, dacs: Mapping[Polarity, DacModel], senseamps: int) -> None:
+    def require_blocks(self, cell: ProgrammableCell, dacs: Mapping[Polarity, DacModel], senseamps: int) -> None:
         """Refuse changes of other numbers than those that the blocks have."""
         if len(self.sense_currents) != senseamps:
             raise ValueError(f"sense_currents must be of {senseamps} amplifiers, got {len(self.sense_currents)}")

@@ -12,7 +12,7 @@ from spicesim.coding import AdcRange, rest_code
 from spicesim.crossbar.operating_point import Precision
 from spicesim.errors import SpecError, ValidityError
 from spicesim.fast.crossbar import FIELD_BYTES
-from spicesim.fast.expansion import Expansion
+from spicesim.fast.expansion import Expansion, can_expand
 from spicesim.fast.floating import FLOATING_FORMS, FloatingForm, FloatingOrders, build_floating
 from spicesim.fast.form import FORMS, Form, FormOrders
 from spicesim.fast.ports import SenseCoupling, evaluate_tables, linear_port
@@ -106,7 +106,7 @@ class FastTile:
         """What was tried, from the cheapest on; the last was taken unless `form` is "exact"."""
         self._model: _Model[Any] | None = None
         rows, columns = tile.g.shape
-        if 4 * rows * columns**2 > FIELD_BYTES:
+        if 4 * rows * columns**2 > FIELD_BYTES or not can_expand(tile.crossbar):
             return
         truth, gain = _truth(self.tolerance), _gain(tile, adc)
         truth["tolerance"] /= max(1.0, gain)  # what cells err by adds up in a column

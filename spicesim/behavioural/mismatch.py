@@ -318,6 +318,8 @@ class MismatchShift(Model):
     """To the offset of sense amplifiers [V]."""
     cell: Shift
     """To the resistance in series with a cell [ohm]."""
+    other_half: Shift | None = None
+    """The same of the second half of a cell of two bit lines."""
 
 
 class MismatchModel(Model):
@@ -333,6 +335,8 @@ class MismatchModel(Model):
     """Of the resistance in series with a cell [ohm]."""
     converter: Response | None = None
     """Of the threshold of a column converter's comparator [V]; None where converters are ideal."""
+    other_half: Response | None = None
+    """The same of the second half of a cell of two bit lines; None where cells have one."""
 
     def shifted(self, shift: MismatchShift) -> Self:
         """Return the same under a condition."""
@@ -343,8 +347,10 @@ class MismatchModel(Model):
         senseamps = tuple(
             model.model_copy(update={"response": model.response.shifted(1, shift.senseamp)}) for model in self.senseamps
         )
-        cell = self.cell.shifted(0, shift.cell)
-        return self.model_copy(update={"dacs": dacs, "senseamps": senseamps, "cell": cell})
+        cells = {"cell": self.cell.shifted(0, shift.cell)}
+        if self.other_half is not None and shift.other_half is not None:
+            cells["other_half"] = self.other_half.shifted(0, shift.other_half)
+        return self.model_copy(update={"dacs": dacs, "senseamps": senseamps, **cells})
 
     def refined(self, bits: int) -> Self:
         """Return the same with drivers of more codes, evenly between those they have."""
@@ -423,5 +429,11 @@ class MismatchModel(Model):
             driver_parameters=dac.response.draw(draw, rows),
             amplifiers=amplifiers,
             amplifier_parameters=amplifiers.response.draw(draw, columns),
-            r_cell=np.stack([self.cell.draw(draw, columns, f"{self.cell.block}_{i}")[:, 0] for i in range(rows)]),
+            r_cell=np.stack([self._cell_row(draw, i, columns) for i in range(rows)]),
         )
+
+    def _cell_row(self, draw: ChipDraw, row: int, columns: int) -> Floats:
+        """Draw the resistances in series with the cells of a word line, shape (columns,) [ohm]."""
+        halves = [self.cell] if self.other_half is None else [self.cell, self.other_half]
+        drawn = [half.draw(draw, columns // len(halves), f"{half.block}_{row}")[:, 0] for half in halves]
+        return np.stack(drawn, axis=1).ravel()

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spicesim.arrays import Codes, Floats, Integers
-from spicesim.behavioural.cell import CellModel
+from spicesim.behavioural.cell import ProgrammableCell
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.hold import HoldModel
 from spicesim.behavioural.mismatch import TileInstance
@@ -94,10 +94,12 @@ class BehaviouralTile:
         Conductances of the devices [S]; 0 is an open cell.
     array : Array
         Gives the wires' resistances.
-    cell, dac, readout : CellModel, DacModel, SenseAmplifierModel or HoldModel
+    cell, dac, readout : ProgrammableCell, DacModel, SenseAmplifierModel or HoldModel
         The calibrated blocks.
     instance : TileInstance, optional
         What each block of this tile is beyond the calibrated one.
+    paired : bool
+        Whether columns 2k and 2k + 1 share their word-line nodes, as cells of two bit lines do.
 
     Raises
     ------
@@ -110,10 +112,11 @@ class BehaviouralTile:
         g: npt.ArrayLike,
         *,
         array: Array,
-        cell: CellModel,
+        cell: ProgrammableCell,
         dac: DacModel,
         readout: SenseAmplifierModel | HoldModel,
         instance: TileInstance | None = None,
+        paired: bool = False,
     ) -> None:
         self.g = np.asarray(g, dtype=float)
         low, high = cell.g_limits
@@ -129,8 +132,10 @@ class BehaviouralTile:
         self.leakage = cell.leakage * (self.g != 0).sum(axis=0)
         """What the cells of each column leak into its amplifier, besides the currents of :attr:`crossbar` [A]."""
         self._effective = self.g if instance is None else instance.conductances(self.g)
-        self.array, self._cell = array, cell
+        self.array, self._paired = array, paired
         """The wires."""
+        self.cell = cell
+        """The calibrated cell."""
         self.amplifiers = None if isinstance(readout, HoldModel) else Amplifiers.of(readout, self.g.shape[-1], instance)
         """What stands at the feet; None if they are open."""
         _ = self.crossbar  # refuses what is no array
@@ -148,9 +153,8 @@ class BehaviouralTile:
     def crossbar(self) -> Crossbar:
         """The cells with their wires."""
         r_sense = np.inf if self.amplifiers is None else 0.0
-        return Crossbar(
-            self._effective, self.array.r_word_line, self.array.r_bit_line, r_sense=r_sense, cell=self._cell.cell
-        )
+        r_word_line = self.array.word_line_segments(*self.g.shape, paired=self._paired)
+        return Crossbar(self._effective, r_word_line, self.array.r_bit_line, r_sense=r_sense, cell=self.cell.cell)
 
     @property
     def setting(self) -> float:

@@ -63,7 +63,7 @@ class TileTransient:
                     f"{LINE_DELAY_LIMIT:g} s up to which lines count as lumped; use smaller tiles or a full .tran"
                 )
         g = np.asarray(array.g)
-        slopes = np.where(g > 0, array.cell.current(g, np.full_like(g, 0.05), 0.0) / 0.05, 0.0)
+        slopes = np.where(g > 0, tile.cell.chord(g), 0.0)
         linear = array.changed(g=slopes, cell=Linear())
         self._transfer, self._admittance = linear.transfer_matrix(), linear.output_admittance()
         self._loads = slopes.sum(axis=1)

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from scipy.interpolate import PchipInterpolator
 
 from spicesim.behavioural.arrays import FloatArray, Model, mix_models
-from spicesim.behavioural.cell import CellModel
+from spicesim.behavioural.cell import CellModel, SelectorCellModel
 from spicesim.behavioural.climate import ClimateModel, Condition
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.energy import EnergyModel
@@ -101,7 +101,7 @@ class Calibration(Model):
     """Ngspice runs behind it."""
     versions: dict[str, str]
     """Of ngspice and every package with a say."""
-    cell: CellModel
+    cell: CellModel | SelectorCellModel
     dacs: dict[Polarity, DacModel]
     """Word-line drivers by polarity."""
     senseamps: tuple[SenseAmplifierModel, ...]
@@ -154,12 +154,16 @@ class Calibration(Model):
             raise ValueError(f"senseamps must have the chip's feedback resistances, {wanted} ohm, in this order")
         if (self.hold is None) != (amplifier.kind == "tia"):
             raise ValueError("hold must be there for a chip of floating bit lines, and for no other")
+        if isinstance(self.cell, SelectorCellModel) != (self.chip.cell.kind == "1s1r"):
+            raise ValueError("cell must be that of a selector for cells of kind 1s1r, and for no others")
         if self.energy is not None and any(len(dac.power_open) != codes for dac in self.energy.dacs.values()):
             raise ValueError(f"energy.dacs must be drivers of {codes} codes")
         if self.mismatch is not None:
             names = {len(dac.response.names) for dac in self.mismatch.dacs.values()}
             if names - {1 + self.chip.dac.code_bits} or len(self.mismatch.cell.names) != 1:
                 raise ValueError("mismatch must have an offset and a weight for each bit, and one parameter of cells")
+            if (self.mismatch.other_half is not None) != self.chip.cell.is_paired:
+                raise ValueError("mismatch must have an other half for cells of kind 2t2r, and for no others")
         if self.converter is not None and (sizes := self.chip.converter) is not None:
             if (self.converter.bits, self.converter.span) != (sizes.dac.bits, sizes.dac.span):
                 raise ValueError("converter must have the chip's bits and span")
@@ -392,7 +396,7 @@ class Calibration(Model):
         """
         return BehaviouralTile(
             g, array=self.chip.array, cell=self.cell, dac=self.dacs[polarity], readout=self.readout(r_feedback),
-            instance=instance,
+            instance=instance, paired=self.chip.cell.is_paired,
         )  # fmt: skip
 
     def transient(self, g: FloatArray, polarity: Polarity, r_feedback: float) -> TileTransient:

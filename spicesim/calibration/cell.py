@@ -11,22 +11,22 @@ from scipy import linalg
 
 from spicesim.arrays import Floats
 from spicesim.behavioural.arrays import FloatArray, Model
-from spicesim.behavioural.cell import CellModel
+from spicesim.behavioural.cell import CellModel, ProgrammableCell, SelectorCellModel
 from spicesim.calibration.block import BlockPlan, Judged
 from spicesim.calibration.designs import Filling, fill, near
 from spicesim.calibration.heldout import HeldOut
+from spicesim.calibration.selector import fit_selector, require_open
 from spicesim.calibration.verdict import DEFAULT_ERROR
 from spicesim.cells import voltage_terms
 from spicesim.chip import Chip
 from spicesim.crossbar.blas import one_blas_thread
-from spicesim.errors import SpecError
 from spicesim.netlist.cell import build_cell_samples
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.outcome import Results
 
 __all__ = [
-    "HELD_CURRENT", "BiasPoints", "CellPlan", "Form", "fit_cell", "fit_coefficients", "form_of", "leakage_of",
-    "plan_cell",
+    "HELD_CURRENT", "BiasPoints", "CellPlan", "Form", "fit_cell", "fit_changes", "fit_coefficients", "form_of",
+    "leakage_of", "plan_cell",
 ]  # fmt: skip
 
 HELD_CURRENT = "cell current, bit line held"
@@ -250,14 +250,10 @@ def plan_cell(
     Raises
     ------
     SpecError
-        If the cell is of a kind that there are netlists of only.
+        If the selector of a 1s1r cell stays closed at the voltages of the chip.
     """
-    if chip.cell.kind in ("1s1r", "2t2r"):
-        remedy = {
-            "1s1r": "its exponential needs other forms; calibrate 1r or 1t1r cells",
-            "2t2r": "calibrate 1t1r cells in differential columns, the same but for a wire segment between the two",
-        }[chip.cell.kind]
-        raise SpecError(f"cells of kind {chip.cell.kind!r} have netlists and data sheets, but no calibration: {remedy}")
+    if chip.cell.kind == "1s1r":
+        require_open(chip)
     u_limit = 1.15 * chip.dac.v_span
     g_limits = (chip.cell.g_min * BELOW, chip.cell.g_max * ABOVE)
     count = 1536 if quick else 3072
@@ -304,6 +300,31 @@ def _series_conductance(points: BiasPoints, current: Floats) -> float:
     device = float(points.g.max())
     # without a transistor there is nothing in series; any scale then serves
     return device * whole / (device - whole) if whole < 0.999 * device else 100 * device
+
+
+def fit_changes(cell: ProgrammableCell, points: BiasPoints, currents: Floats) -> Floats:
+    """Fit what conditions add to the coefficients of a cell, in the form that it has.
+
+    Parameters
+    ----------
+    cell : ProgrammableCell
+        The cell at the chip's own condition.
+    points : BiasPoints
+        Where currents are known.
+    currents : ndarray of shape (conditions, points)
+        Without leakage [A].
+
+    Returns
+    -------
+    ndarray of shape (conditions, ...)
+        In the shape of the coefficients.
+    """
+    if isinstance(cell, CellModel):
+        return fit_coefficients(
+            form_of(cell), points, currents - cell.current(points.g, points.v, points.u),
+            g_reference=cell.g_reference, v_limit=cell.v_limits[1], u_limit=cell.u_limits[1],
+        )  # fmt: skip
+    return np.stack([fit_selector(points.g, points.v, own) for own in currents]) - cell.coefficients
 
 
 def form_of(cell: CellModel) -> Form:
@@ -379,10 +400,14 @@ def fit_cell(chip: Chip, plan: CellPlan, results: Sequence[Results]) -> Judged:
     *fitted, expected, tested = (_currents(result) for result in results)
     points, measured = _joined(*plan.fits), np.concatenate(fitted)
     leakage = leakage_of(points, measured)
-    reference = _series_conductance(points, measured - leakage)
+    limits = {
+        "g_limits": plan.g_limits,
+        "v_limits": (-plan.v_limit, plan.v_limit),
+        "u_limits": (-plan.u_limit, plan.u_limit),
+    }
     full_scale = chip.cell.g_max * chip.dac.v_span
 
-    def compare(model: CellModel, points: BiasPoints, found: Floats) -> dict[str, HeldOut]:
+    def compare(model: ProgrammableCell, points: BiasPoints, found: Floats) -> dict[str, HeldOut]:
         predicted = model.current(points.g, points.v, points.u) + model.leakage
         held = np.abs(points.u) <= _HELD * plan.u_limit
         return {
@@ -404,17 +429,22 @@ def fit_cell(chip: Chip, plan: CellPlan, results: Sequence[Results]) -> Judged:
             folds=form.folds,
             leakage=leakage,
             g_reference=reference,
-            g_limits=plan.g_limits,
-            v_limits=(-plan.v_limit, plan.v_limit),
-            u_limits=(-plan.u_limit, plan.u_limit),
             v_read=chip.cell.v_read,
+            **limits,
         )
         errors = compare(model, plan.validation, expected)
         missed = errors["cell current"].max_error / plan.target, errors[HELD_CURRENT].max_error / plan.held_target
         return max(missed), model
 
-    with one_blas_thread():
-        model = _simplest(attempt, _FORMS if chip.cell.has_gate else _ALONE, plan.target < _TARGET, len(points) // 2)
+    model: ProgrammableCell
+    if chip.cell.kind == "1s1r":
+        own = fit_selector(points.g, points.v, measured - leakage)
+        model = SelectorCellModel(coefficients=own, leakage=leakage, v_read=chip.cell.v_read, **limits)
+    else:
+        reference = _series_conductance(points, measured - leakage)
+        forms = _FORMS if chip.cell.has_gate else _ALONE
+        with one_blas_thread():
+            model = _simplest(attempt, forms, plan.target < _TARGET, len(points) // 2)
     return Judged(
         model=model,
         validation=compare(model, plan.validation, expected),

@@ -13,7 +13,7 @@ from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.calibration.calibration import Calibration, TileCheck
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.cell import fit_coefficients, form_of, leakage_of, plan_cell
+from spicesim.calibration.cell import fit_changes, leakage_of, plan_cell
 from spicesim.calibration.conditions import choose_temperatures, other_corners
 from spicesim.calibration.elsewhere import aspects_elsewhere
 from spicesim.calibration.patterns import adversarial_vectors, random_conductances
@@ -80,11 +80,7 @@ class _Blocks:
             [float(found[0].vectors[f"i(vsense_{k})"][0].real) for k in range(len(points))] for found in results
         ])  # fmt: skip
         leakages = [leakage_of(points, own) for own in currents]
-        added = currents - np.array(leakages)[:, None] - cell.current(points.g, points.v, points.u)
-        changes = fit_coefficients(
-            form_of(cell), points, added,
-            g_reference=cell.g_reference, v_limit=cell.v_limits[1], u_limit=cell.u_limits[1],
-        )  # fmt: skip
+        changes = fit_changes(cell, points, currents - np.array(leakages)[:, None])
         return [(change, leakage - cell.leakage) for change, leakage in zip(changes, leakages, strict=True)]
 
     def _condition(self, cell: Floats, leakage: float, results: Sequence[Plot]) -> Condition:

@@ -16,7 +16,7 @@ from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.conditions import choose_temperatures, other_corners
 from spicesim.calibration.energy import calibrate_energy
-from spicesim.calibration.mismatch import MismatchBench, Planned, cell_response
+from spicesim.calibration.mismatch import MismatchBench, Planned, cell_responses
 from spicesim.calibration.noise import calibrate_noise
 from spicesim.calibration.settling import find_settling
 
@@ -88,22 +88,27 @@ def _shift_mismatch(
     dac = calibration.chip.dac
     top = 2**dac.code_bits - 1
 
-    def look(at: Calibration) -> tuple[Floats, Floats, Response]:
+    def look(at: Calibration) -> tuple[Floats, Floats, list[Response]]:
         bench, offsets = MismatchBench(calibration=at, campaign=campaign), np.zeros(len(drivers))
         if dac.kind == "r2r":
             offsets = bench.dac_voltages(at.dacs["bipolar"], drivers, range(0, top + 1, top)).mean(axis=1)
         lines = bench.amplifier_lines(at.senseamp(amplifier.r_feedback), amplifiers)
-        return offsets, lines[:, 1], cell_response(bench)
+        return offsets, lines[:, 1], cell_responses(bench)
 
     own, *others = [look(at) for at in (calibration, *conditions)]
-    return [
-        MismatchShift(
-            driver=_shift(drivers, found[0] - own[0]),
-            senseamp=_shift(amplifiers, found[1] - own[1]),
-            cell=Shift(rest=float(found[2].rest[0] - own[2].rest[0]), slopes=found[2].slopes[0] - own[2].slopes[0]),
+    shifts = []
+    for offsets, lines, responses in others:
+        cell_shift, *other = (
+            Shift(rest=float(there.rest[0] - here.rest[0]), slopes=there.slopes[0] - here.slopes[0])
+            for there, here in zip(responses, own[2], strict=True)
         )
-        for found in others
-    ]
+        of_driver, of_senseamp = _shift(drivers, offsets - own[0]), _shift(amplifiers, lines - own[1])
+        shifts.append(
+            MismatchShift(
+                driver=of_driver, senseamp=of_senseamp, cell=cell_shift, other_half=other[0] if other else None
+            )
+        )
+    return shifts
 
 
 def _design(response: Response, parameter: int) -> Planned:

@@ -10,12 +10,16 @@ from typing import Any, Literal
 import numpy as np
 
 from spicesim.arrays import Floats
+from spicesim.behavioural.cell import ONSET
 from spicesim.calibration.fit import Fit, Loss, simplest
 from spicesim.calibration.least_squares import Unknown, fit_parameters
 from spicesim.calibration.sense_amplifier import linear_range
 from spicesim.errors import CalibrationError
 
-__all__ = ["fit_access_cell", "fit_amplifier", "fit_bare_cell", "fit_core", "fit_driver", "fit_rails", "inner_range"]
+__all__ = [
+    "fit_access_cell", "fit_amplifier", "fit_bare_cell", "fit_core", "fit_driver", "fit_rails", "fit_selected_cell",
+    "inner_range",
+]  # fmt: skip
 
 Numbers = Any
 """An array of floats or, for the complex step, of complex numbers."""
@@ -237,6 +241,59 @@ def fit_bare_cell(g: Floats, v: Floats, current: Floats, *, loss: Loss = "linear
         for name, law in forms.items()
     }
     return simplest(fits, tolerance=_SUFFICES * float(np.abs(current).max()))
+
+
+def fit_selected_cell(g: Floats, v: Floats, current: Floats, *, loss: Loss = "linear") -> Fit:
+    """Fit the law of a device in series with a selector, which follows i0 sinh(x / v0) of its voltage x.
+
+    The voltage of either is a closed function of the current, so the misfit is one of the voltage, times the slope of
+    the cell: one of the current.
+
+    Parameters
+    ----------
+    g, v, current : ndarray of shape (points,)
+        Conductance of the device [S], voltage across the cell [V], and its current [A].
+    loss : {"linear", "soft_l1", "huber"}
+        What to minimise.
+
+    Returns
+    -------
+    Fit
+        g_scale [1], the factor of the conductances; v_on [V], the selector's voltage at 1 uA; v_selector [V], that of
+        a factor e; and kappa [1/V] if the device is not linear.
+
+    Raises
+    ------
+    CalibrationError
+        If so little of the voltage falls off at selectors, or at devices, that their law does not show.
+    """
+    size, across = np.abs(current), np.abs(v)
+    # where the device takes little, what is left falls off at the selector, a line in the logarithm of the current
+    closing = (size > 1e-4 * size.max()) & (size < 0.3 * g * across)
+    if np.count_nonzero(closing) < 8:
+        raise CalibrationError("no selector shows in the currents; look at the voltages across the cells")
+    steep, onset = np.polyfit(np.log(size[closing] / ONSET), (across - size / g)[closing], 1)
+    law = [
+        Unknown(name="g_scale", unit="1", start=1.0, low=0.0, scale=1.0),
+        Unknown(name="v_on", unit="V", start=float(onset), scale=0.1),
+        Unknown(name="v_selector", unit="V", start=max(float(steep), 1e-3), low=1e-4, scale=1e-2),
+    ]
+
+    def residuals(p: Numbers) -> Numbers:
+        i0 = ONSET / np.sinh(p[1] / p[2])
+        y, bend = current / (p[0] * g), p[3] if len(p) > 3 else 0.0
+        device = np.arcsinh(bend * y) / bend if len(p) > 3 else y
+        missed = device + p[2] * np.arcsinh(current / i0) - v
+        return missed / (p[2] / np.sqrt(current**2 + i0**2) + 1 / (p[0] * g * np.sqrt(1 + (bend * y) ** 2)))
+
+    forms = {"selector, linear device": law, "selector, sinh device": [*law, _kappa()]}
+    fits = {name: fit_parameters(residuals, unknowns, unit="A", loss=loss) for name, unknowns in forms.items()}
+    found = simplest(fits, tolerance=_SUFFICES**2 * float(size.max()))
+    if found.unidentifiable:
+        raise CalibrationError(
+            f"the currents of cells do not tell {', '.join(found.unidentifiable)} of their selectors; look at cell.v0"
+        )
+    return found
 
 
 def fit_access_cell(

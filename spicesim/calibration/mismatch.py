@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy.ndimage import maximum_filter1d
 
 from spicesim.arrays import Floats
-from spicesim.behavioural.cell import CellModel
+from spicesim.behavioural.cell import ProgrammableCell
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.mismatch import (
     CONVERTER,
@@ -41,7 +41,7 @@ __all__ = [
     "MismatchBench",
     "Planned",
     "calibrate_mismatch",
-    "cell_response",
+    "cell_responses",
     "converter_response",
     "with_chip_mismatch",
 ]
@@ -253,16 +253,21 @@ class MismatchBench:
         )
 
     def cell_resistances(self, draw: Planned) -> Floats:
-        """Find the resistance in series with each cell, shape (cells,) [ohm].
+        """Find the resistance in series with each cell, or each half of it, shape (cells, halves) [ohm].
 
         It is found at the largest device, where it matters most.
         """
         chip, cell = self.calibration.chip, self.calibration.cell
         g, v = chip.cell.g_max, chip.cell.v_read
-        (nominal,) = self.campaign.run([build_cells(chip, range(1), [[g]], v)], "cell mismatch")
-        (drawn,) = self._run([build_cells(chip, range(1), np.full((1, len(draw)), g), v)], draw, "cell mismatch")
-        found = np.array([float(drawn[0].vectors[f"i(vsense_0_{j})"][0].real) for j in range(len(draw))])
-        return _series_resistance(cell, g, v, found / float(nominal[0].vectors["i(vsense_0_0)"][0].real))
+        halves = 1 + chip.cell.is_paired
+        (nominal,) = self.campaign.run([build_cells(chip, range(1), np.full((1, halves), g), v)], "cell mismatch")
+        cells = build_cells(chip, range(1), np.full((1, halves * len(draw)), g), v)
+        (drawn,) = self._run([cells], draw, "cell mismatch")
+        own, found = (
+            np.array([float(r[0].vectors[f"i(vsense_0_{j})"][0].real) for j in range(n)]).reshape(-1, halves)
+            for r, n in ((nominal, halves), (drawn, halves * len(draw)))
+        )
+        return _series_resistance(cell, g, v, found / own)
 
 
 def used_numbers(devices: tuple[str, ...], idle: tuple[str, ...] = ()) -> npt.NDArray[np.bool_]:
@@ -296,7 +301,7 @@ def _table_points(amplifier: SenseAmplifierModel) -> list[int]:
     return [int(k) for k in index[chosen]]
 
 
-def _series_resistance(cell: CellModel, g: float, v: float, ratio: Floats) -> Floats:
+def _series_resistance(cell: ProgrammableCell, g: float, v: float, ratio: Floats) -> Floats:
     """Return the resistance that changes the current of a cell by a ratio, by Newton's method [ohm]."""
     wanted, device = float(cell.current(g, v)) * ratio, np.full(ratio.shape, g)
     for _ in range(20):
@@ -346,8 +351,9 @@ def calibrate_mismatch(calibration: Calibration, campaign: Campaign) -> Mismatch
         along = _moved(twist, bench.amplifier_devices(middle), devices)
         dacs[polarity] = _dac_response(bench, dac, devices, along, held_out)
     amplifiers = tuple(_amplifier_response(bench, model, twist, held_out) for model in calibration.senseamps)
+    cell, *other = cell_responses(bench)
     return MismatchModel(
-        resistors=RESISTORS, dacs=dacs, senseamps=amplifiers, cell=cell_response(bench),
+        resistors=RESISTORS, dacs=dacs, senseamps=amplifiers, cell=cell, other_half=other[0] if other else None,
         converter=None if calibration.chip.converter is None else converter_response(bench),
     )  # fmt: skip
 
@@ -481,12 +487,12 @@ def _sizes(components: Floats, added: Floats) -> Floats:
     return np.asarray(np.linalg.lstsq(flat.T, added.reshape(len(added), -1).T, rcond=None)[0].T)
 
 
-def cell_response(bench: MismatchBench) -> Response:
-    """Find the response of the resistance in series with a cell."""
+def cell_responses(bench: MismatchBench) -> list[Response]:
+    """Find the response of the resistance in series with a cell, or with each half of a cell of two bit lines."""
     chip = bench.calibration.chip
-    netlist = build_cells(chip, range(1), [[chip.cell.g_max]], chip.cell.v_read)
+    netlist = build_cells(chip, range(1), np.full((1, 1 + chip.cell.is_paired), chip.cell.g_max), chip.cell.v_read)
     design, _ = bench.plan(bench.devices(netlist, "xc_0_0"), 0)
-    return fit_response("xc", ("r_series [ohm]",), design, bench.cell_resistances(design)[:, None])
+    return [fit_response("xc", ("r_series [ohm]",), design, r[:, None]) for r in bench.cell_resistances(design).T]
 
 
 def converter_response(bench: MismatchBench) -> Response:

@@ -15,6 +15,7 @@ from spicesim.calibration.laws import (
     fit_core,
     fit_driver,
     fit_rails,
+    fit_selected_cell,
     inner_range,
 )
 
@@ -70,6 +71,8 @@ def _fit_cell(calibration: Calibration) -> Fit:
     g, v, u = (points.coordinates[name] for name in ("g [S]", "v [V]", "u [V]"))
     if calibration.chip.cell.kind == "1r":
         return fit_bare_cell(g, v, points.measured)
+    if calibration.chip.cell.kind == "1s1r":
+        return fit_selected_cell(g, v, points.measured)
     # the law's body effect is linear, which holds near rest
     near = np.abs(u) <= 0.5 * calibration.chip.dac.v_span
     g, v, u, measured = g[near], v[near], u[near], points.measured[near]

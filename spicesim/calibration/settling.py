@@ -54,7 +54,7 @@ def find_settling(calibration: Calibration, campaign: Campaign) -> SettlingModel
     ]
     codes = _codes(chip)
     cells = 0.5 * chip.cell.g_max * chip.array.columns
-    c_word = chip.array.c_word_line
+    c_word = chip.array.c_word_line / (1 + chip.cell.is_paired)  # the two halves of a pair share a segment
     steps = [
         build_dac_steps(
             chip, "bipolar", codes, load=load * cells, capacitance=load * chip.array.columns * c_word, stop=_STOP

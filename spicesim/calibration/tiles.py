@@ -163,6 +163,8 @@ def adversarial_feedbacks(chip: Chip, g: Floats) -> list[float]:
 def random_matrices(chip: Chip, sizes: Sequence[int], seed: int) -> dict[str, Floats]:
     """Draw square conductance matrices by name; sizes beyond the chip's array are cut to it."""
     limit = min(chip.array.rows, chip.array.columns)
+    if chip.cell.is_paired:
+        limit, sizes = limit - limit % 2, [max(2, size - size % 2) for size in sizes]
     matrices = {}
     for size in dict.fromkeys(min(size, limit) for size in sizes):
         rng = np.random.default_rng([seed, size])

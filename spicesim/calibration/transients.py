@@ -89,6 +89,8 @@ def build_step_cases(calibration: Calibration, size: int, seed: int, changes: in
             cases.append(StepCase(name=name, tile=tile, changes=chosen))
         alone = np.zeros((rows, columns))
         alone[0, -1] = chip.cell.g_max  # open cells load no line, so nothing hides what drivers and amplifiers do
+        if chip.cell.is_paired:
+            alone[0, -2] = chip.cell.g_min  # neither half of a pair can be open alone
         tile = calibration.tile(alone, polarity, choose_feedback(chip, alone, saturating=False))
         changes_alone = _adversarial_changes(rows, chip.dac.code_bits, codes["zero"])
         cases.append(StepCase(name=f"{rows}x{columns} {polarity} far corner alone", tile=tile, changes=changes_alone))

@@ -102,6 +102,13 @@ class Array(Section):
     c_bit_line: Capacitance = 0.0
     """Capacitance of one bit-line segment [F]; as c_word_line."""
 
+    def word_line_segments(self, rows: int, columns: int, *, paired: bool) -> Floats:
+        """Return the resistance of the segment before each cell, (rows, columns) [ohm]; there is none within a pair."""
+        segments = np.full((rows, columns), self.r_word_line)
+        if paired:
+            segments[:, 1::2] = 0.0
+        return segments
+
 
 class Cell(Section):
     """The memory cell."""
@@ -131,6 +138,11 @@ class Cell(Section):
     def has_gate(self) -> bool:
         """Whether there is an access transistor."""
         return self.kind in ("1t1r", "2t2r")
+
+    @property
+    def is_paired(self) -> bool:
+        """Whether a cell lies on two bit lines, columns 2k and 2k + 1."""
+        return self.kind == "2t2r"
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -44,6 +44,8 @@ class Chords:
         v_limits = max(v_limits[0], kernel.v_limits[0]), min(v_limits[1], kernel.v_limits[1])
         u_limits = max(u_limits[0], kernel.u_limits[0]), min(u_limits[1], kernel.u_limits[1])
         k, folds = kernel.coefficients, kernel.folds
+        if kernel.has_selector:  # whose slope changes by orders of magnitude
+            return None
         if kernel.kappa:
             law = _sinh_terms(kernel.kappa, v_limits, accuracy)
             if law is None:

@@ -292,7 +292,7 @@ class OperatingPointSolver:
             part = slice(first, first + at_once)
             array_solver.solve_batch(
                 v[part], self.wiring.word, self.wiring.bit, self.wiring.driver, self.wiring.sense,
-                kernel.coefficients, kernel.folds, kernel.kappa, (*kernel.v_limits, *kernel.u_limits),
+                kernel.coefficients, kernel.folds, kernel.kappa, kernel.selector, (*kernel.v_limits, *kernel.u_limits),
                 _raw(request.drivers), _part(driver_index, part), _raw(request.senses), sense_index, _part(mask, part),
                 request.tolerance, NEWTON_LIMIT, request.threads,
                 currents[part], row_currents[part], residual[part], extents[part], steps[part], worst[part],

@@ -61,7 +61,8 @@ class TransferEngine(Engine):
         reach = 0.5 * float(np.abs(dac.v_open).max()) * float(tile.g.sum(axis=1).max())
         r_driver = _driver_resistance(dac, min(reach, 0.5 * dac.i_limit))
         offset, r_sense = _input_line(senseamp)
-        crossbar = Crossbar(tile.g, array.r_word_line, array.r_bit_line, r_driver, r_sense)
+        r_word_line = array.word_line_segments(*tile.g.shape, paired=calibration.chip.cell.is_paired)
+        crossbar = Crossbar(tile.g, r_word_line, array.r_bit_line, r_driver, r_sense)
         return TransferTile(
             tile=tile, transfer=crossbar.transfer_matrix(), v_open=dac.v_open - offset, senseamp=senseamp
         )

@@ -9,7 +9,7 @@ from spicesim.arrays import Floats, Reals
 from spicesim.cells import Linear
 from spicesim.crossbar import Crossbar
 from spicesim.errors import SpecError, ValidityError
-from spicesim.fast.expansion import Expansion
+from spicesim.fast.expansion import Expansion, can_expand
 from spicesim.fast.form import FORMS, Form
 from spicesim.fast.trial import MARGIN, Adversary, Trial, held_out_inputs, measure, promise
 
@@ -44,9 +44,9 @@ class FastCrossbar:
     part in its making, and on those that a search near the worst of them finds; twice the largest error found is
     `max_error`, what the form promises for any input, see :data:`~spicesim.fast.trial.MARGIN`. The first form is taken
     with ``max_error <= tolerance``. Where there is none, where the fields would take more than ``FIELD_BYTES`` of
-    memory, or where the cells have no kernel, the array is solved exactly: `form` is then "exact". Lines driven or
-    sensed at other ends and broken segments are in the forms as in the array; gates are not: vectors with a mask are
-    solved exactly.
+    memory, or where the cells have no kernel or a selector, the array is solved exactly: `form` is then "exact". Lines
+    driven or sensed at other ends and broken segments are in the forms as in the array; gates are not: vectors with a
+    mask are solved exactly.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ class FastCrossbar:
         self.trials: tuple[Trial, ...] = ()
         """What was tried, from the cheapest on; the last was taken unless `form` is "exact"."""
         self._form: Form | None = None
-        if 4 * rows * columns**2 > FIELD_BYTES or getattr(array.cell, "kernel", None) is None:
+        if 4 * rows * columns**2 > FIELD_BYTES or not can_expand(array):
             return
         expansion = Expansion(array, low, high, threads=threads)
         adversary = Adversary(lambda v: solve(v) / self.full_scale, rows, low, high)

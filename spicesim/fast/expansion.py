@@ -14,7 +14,7 @@ from spicesim.fast.fields import find_fields, shapes
 from spicesim.fast.form import Form, FormOrders
 from spicesim.ports import PortTables
 
-__all__ = ["Expansion", "Modes"]
+__all__ = ["Expansion", "Modes", "can_expand"]
 
 U_STEP = 1e-4
 """Step of bit-line voltages for slopes [V]."""
@@ -240,13 +240,24 @@ class Expansion:
 
 
 def _require_kernel(array: Crossbar) -> CellKernel:
-    law = getattr(array.cell, "kernel", None)
-    if law is None:
+    kernel = _kernel_of(array)
+    if kernel is None or kernel.has_selector:
         raise SpecError(
-            f"the fast tier needs cells with a kernel, these are {type(array.cell).__name__}; solve exactly"
+            f"the fast tier needs cells with a kernel and no selector, these are {type(array.cell).__name__}; "
+            "solve exactly"
         )
-    kernel: CellKernel = law(array.g)
     return kernel
+
+
+def _kernel_of(array: Crossbar) -> CellKernel | None:
+    law = getattr(array.cell, "kernel", None)
+    return None if law is None else law(array.g)
+
+
+def can_expand(array: Crossbar) -> bool:
+    """Tell whether forms can follow an array's cells: not those of the user's own, nor selectors, which close."""
+    kernel = _kernel_of(array)
+    return kernel is not None and not kernel.has_selector
 
 
 class Modes:

@@ -12,11 +12,13 @@ from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.process import block_text
 from spicesim.units import spice_number
 
-__all__ = ["build_cell", "build_cell_samples", "cell_blocks", "cell_line", "gate_supply", "pair_line"]
+__all__ = ["build_cell", "build_cell_samples", "cell_blocks", "cell_line", "gate_supply", "half_line", "pair_line"]
 
 
 _DEVICES = ("resistor", "rram", "pcm", "ecram", "selector")
 """Blocks that a cell's subcircuit may call."""
+
+_ALTERNATE = ("Of the two bit lines of a cell, points with even numbers look at that of gp, the others at that of gn.",)
 
 _PLACE = re.compile(r"^(x[dpn]\s+\S+\s+\S+)\s+rram\s+g=(\{g[pn]?\})\s+kappa=\{kappa\}", re.MULTILINE)
 """Where the library's cells call their devices."""
@@ -111,6 +113,18 @@ def pair_line(
     return f"x{name} {word_line} {bit_lines[0]} {bit_lines[1]} {gate} 0 cell_2t2r gp={gp} gn={gn}"
 
 
+def half_line(chip: Chip, name: str, word_line: str, bit_line: str, g: float, half: int = 0) -> str:
+    """Format the instance of a cell of which one bit line is looked at.
+
+    Of a cell of two bit lines, `half` 0 or 1 looks at gp or gn; the other half has the same device, and its bit line
+    ends at the word line, so that it carries nothing.
+    """
+    if not chip.cell.is_paired:
+        return cell_line(chip, name, word_line, bit_line, g)
+    lines = (bit_line, word_line)
+    return pair_line(name, word_line, lines[::-1] if half else lines, (g, g))
+
+
 def gate_supply(chip: Chip) -> str:
     """Format the supply of the access transistors' gates; empty for cells without one."""
     if not chip.cell.has_gate:
@@ -182,7 +196,7 @@ def build_cell_samples(chip: Chip, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.Ar
     for k, (g_k, v_k, u_k) in enumerate(zip(conductances, voltages, bit_lines, strict=True)):
         lines += [
             f"vw_{k} wl_{k} 0 {spice_number(reference + u_k + v_k)}",
-            cell_line(chip, f"c_{k}", f"wl_{k}", f"bl_{k}", g_k),
+            half_line(chip, f"c_{k}", f"wl_{k}", f"bl_{k}", g_k, half=k % 2),
             f"vsense_{k} bl_{k} 0 {spice_number(reference + u_k)}",
         ]
     probes: Sequence[str] = [f"i(vsense_{k})" for k in range(len(conductances))]
@@ -191,5 +205,8 @@ def build_cell_samples(chip: Chip, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.Ar
         f"{len(conductances)} bias points of a {chip.cell.kind} cell",
         [*cell_blocks(chip), gate_supply(chip), "\n".join(lines)],
         probes,
-        notes=["Every cell stands alone between its word line and its bit line."],
+        notes=[
+            "Every cell stands alone between its word line and its bit line.",
+            *(_ALTERNATE if chip.cell.is_paired else ()),
+        ],
     )

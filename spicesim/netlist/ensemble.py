@@ -7,7 +7,8 @@ import numpy.typing as npt
 
 from spicesim.chip import Chip
 from spicesim.coding import Polarity
-from spicesim.netlist.cell import cell_blocks, cell_line, gate_supply
+from spicesim.errors import SpecError
+from spicesim.netlist.cell import cell_blocks, cell_line, gate_supply, pair_line
 from spicesim.netlist.dac import dac_blocks, dac_line, dac_references
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.sense_amplifier import amplifier_blocks, amplifier_line, supplies
@@ -131,10 +132,19 @@ def build_cells(chip: Chip, rows: Sequence[int], g: npt.ArrayLike, v: float) -> 
         Probes ``i(vsense_I_J)`` of all cells that are not open.
     """
     reference, devices = chip.sense_amplifier.v_reference, np.asarray(g, dtype=float)
+    if chip.cell.is_paired and devices.shape[1] % 2:
+        raise SpecError(f"a 2t2r cell takes two columns, got {devices.shape[1]} columns")
     cells = {f"{i}_{j}": float(own) for i, row in zip(rows, devices, strict=True) for j, own in enumerate(row) if own}
     lines = [f"vref bl 0 {spice_number(reference)}", f"vwl wl 0 {spice_number(reference + v)}"]
-    for name, own in cells.items():
-        lines += [cell_line(chip, f"c_{name}", "wl", f"bl_{name}", own), f"vsense_{name} bl_{name} bl 0"]
+    for i, row in zip(rows, devices.tolist(), strict=True):
+        if chip.cell.is_paired:
+            lines += [
+                pair_line(f"c_{i}_{j // 2}", "wl", (f"bl_{i}_{j}", f"bl_{i}_{j + 1}"), (row[j], row[j + 1]))
+                for j in range(0, len(row), 2)
+            ]
+        else:
+            lines += [cell_line(chip, f"c_{i}_{j}", "wl", f"bl_{i}_{j}", own) for j, own in enumerate(row) if own]
+    lines += [f"vsense_{name} bl_{name} bl 0" for name in cells]
     return build_netlist(
         chip,
         f"{len(cells)} {chip.cell.kind} cells",

@@ -11,7 +11,7 @@ import numpy as np
 from spicesim.arrays import Floats
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
-from spicesim.netlist.cell import cell_blocks, cell_line, gate_supply
+from spicesim.netlist.cell import cell_blocks, gate_supply, half_line
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.sense_amplifier import amplifier_blocks, supplies
 from spicesim.units import spice_number
@@ -131,7 +131,7 @@ def build_cell_response(chip: Chip, g: float, frequency: float = 1e6) -> Netlist
         "* both lines at the reference, the bit line shaken",
         f"vword word 0 {reference}",
         f"vbit bit 0 dc {reference} ac 1",
-        cell_line(chip, "cell", "word", "bit", g),
+        half_line(chip, "cell", "word", "bit", g),
     ]
     return build_netlist(
         chip,

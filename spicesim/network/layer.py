@@ -105,10 +105,13 @@ class AnalogLayer:
             options=options,
         )  # fmt: skip
         self._sums = tuple(mapped.weights.sum(axis=0) for mapped in self.mapped)
+        if self._chip.cell.is_paired:
+            _require_pairs(self.mapped, node.name)
         self.programmed = self.mapped
         if options.predistort:
             self.programmed = tuple(
-                predistort(mapped, self._chip.array, calibration.conductance_range) for mapped in self.mapped
+                predistort(mapped, self._chip.array, calibration.conductance_range, paired=self._chip.cell.is_paired)
+                for mapped in self.mapped
             )
 
     @property
@@ -358,3 +361,13 @@ class AnalogLayer:
             adc_fit=ranges.adc_fit,
             gain=None if factors is None else (float(factors.min()), float(np.median(factors)), float(factors.max())),
         )
+
+
+def _require_pairs(tiles: Sequence[MappedTile], name: str) -> None:
+    """Refuse tiles whose columns 2k and 2k + 1 are not the two signs of a weight."""
+    for tile in tiles:
+        if tile.reference or any(factor * (-1) ** place <= 0 for place, factor in enumerate(tile.factors)):
+            raise NetworkError(
+                f"layer {name!r}: a 2t2r cell holds the two signs of a weight on its bit lines, and these weights "
+                "are mapped otherwise; map them with signs = differential, or take 1t1r cells"
+            )

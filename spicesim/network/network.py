@@ -32,6 +32,11 @@ __all__ = ["Network", "compile_network"]
 
 Word = Literal["ideal", "fast", "exact", "ngspice"]
 
+_CLOSED = (
+    "the selectors of 1s1r cells close between 0 V and the inputs' full scale, so that products of any other input are "
+    "far too small; drive inputs bit by bit, input_digit = 1",
+)
+
 
 class Network:
     """A network on a chip; made by :func:`spicesim.network.compile_network`.
@@ -60,6 +65,7 @@ class Network:
             max_tiles=words.get("max_tiles"), mapper=words.get("mapper", map_weights),
         )  # fmt: skip
         self._tuning = Tuning(self._compiled, words)
+        self._chip_notes = _CLOSED if calibration.chip.cell.kind == "1s1r" and words.get("input_digit") != 1 else ()
         self.layers = self._compiled.layers
         self.model, self.calibration, self._engines = model, calibration, dict[str, Engine]()
         self._own_gains = dict[str, AllGains]()
@@ -148,7 +154,7 @@ class Network:
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences on products that stay digital, and on how ranges and gains were fitted."""
-        return (*self._compiled.notes, *self._tuning.notes)
+        return (*self._compiled.notes, *self._chip_notes, *self._tuning.notes)
 
     def tiles(self) -> list[tuple[Tile, ...]]:
         """Return the tiles of every layer.

@@ -15,7 +15,9 @@ ROUNDS = 5
 """Corrections; each leaves about a tenth of the error."""
 
 
-def predistort(mapped: MappedTile, array: Array, conductance_range: tuple[float, float]) -> MappedTile:
+def predistort(
+    mapped: MappedTile, array: Array, conductance_range: tuple[float, float], *, paired: bool = False
+) -> MappedTile:
     """Return the tile with conductances whose array, wires included, does what the tile's would do without wires.
 
     Parameters
@@ -26,6 +28,8 @@ def predistort(mapped: MappedTile, array: Array, conductance_range: tuple[float,
         The chip's array, for the resistance of its wires.
     conductance_range : tuple of float
         Lowest and highest conductance of a whole cell [S].
+    paired : bool
+        Whether columns 2k and 2k + 1 share their word-line nodes.
 
     Notes
     -----
@@ -37,21 +41,21 @@ def predistort(mapped: MappedTile, array: Array, conductance_range: tuple[float,
     low, high = conductance_range
     wanted, g = mapped.g, mapped.g.copy()
     count, outputs = len(mapped.factors), len(mapped.weight_per_siemens)
-    paired = not mapped.reference
+    signed = not mapped.reference
     # the column that each is told from: the other of its pair
     other = np.arange(wanted.shape[1]) ^ 1
-    smaller = wanted <= wanted[:, other] if paired else np.zeros(wanted.shape, bool)
+    smaller = wanted <= wanted[:, other] if signed else np.zeros(wanted.shape, bool)
     owner = np.minimum(np.arange(wanted.shape[1]) // count, outputs - 1)
     factor = np.ones(outputs)
     for _ in range(ROUNDS):
-        transfer = _transfer(g, array)
-        if paired:
+        transfer = _transfer(g, array, paired)
+        if signed:
             aim = np.where(smaller, transfer, transfer[:, other] + factor[owner] * (wanted - wanted[:, other]))
         else:
             aim = factor[owner] * wanted
         g = g * np.where(transfer > 0, aim / np.where(transfer > 0, transfer, 1.0), 1.0)
         excess = np.maximum(np.maximum.reduceat(g.max(axis=0), count * np.arange(outputs)) / high, 1.0)
-        factor /= excess if paired else excess.max()
+        factor /= excess if signed else excess.max()
         g = np.clip(g, low, high)
     return replace(
         mapped,
@@ -61,7 +65,7 @@ def predistort(mapped: MappedTile, array: Array, conductance_range: tuple[float,
     )
 
 
-def _transfer(g: Floats, array: Array) -> Floats:
+def _transfer(g: Floats, array: Array, paired: bool) -> Floats:
     """Return what the array makes of each input, (rows, columns) [S]."""
-    crossbar = Crossbar(g, r_word_line=array.r_word_line, r_bit_line=array.r_bit_line)
+    crossbar = Crossbar(g, array.word_line_segments(*g.shape, paired=paired), array.r_bit_line)
     return np.asarray(crossbar.transfer_matrix().T)

@@ -8,7 +8,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from spicesim.behavioural.cell import CellModel
+from spicesim.behavioural.cell import ProgrammableCell
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.calibration.heldout import HeldOut
@@ -118,11 +118,11 @@ def plot_virtual_ground(models: Sequence[SenseAmplifierModel], held_out: Mapping
     return _plot_senseamps(models, held_out, "v_in", linear=True)
 
 
-def _chosen_conductances(model: CellModel) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _chosen_conductances(model: ProgrammableCell) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     return np.geomspace(*model.g_limits, 5)
 
 
-def _colour_bar(figure: Figure, axes: Axes, model: CellModel) -> ScalarMappable:
+def _colour_bar(figure: Figure, axes: Axes, model: ProgrammableCell) -> ScalarMappable:
     """Add a colour bar of device conductances."""
     low, high = model.g_limits
     colours = ScalarMappable(LogNorm(1e6 * low, 1e6 * high), ORDERED)
@@ -134,7 +134,7 @@ def _colour_bar(figure: Figure, axes: Axes, model: CellModel) -> ScalarMappable:
     return colours
 
 
-def _plot_cell(model: CellModel, held_out: HeldOut, *, relative: bool) -> Figure:
+def _plot_cell(model: ProgrammableCell, held_out: HeldOut, *, relative: bool) -> Figure:
     figure, (axes,) = new_axes()
     colours = _colour_bar(figure, axes, model)
     v = np.linspace(*model.v_limits, 201)
@@ -156,19 +156,19 @@ def _plot_cell(model: CellModel, held_out: HeldOut, *, relative: bool) -> Figure
 
 
 @styled
-def plot_cell(model: CellModel, held_out: HeldOut) -> Figure:
+def plot_cell(model: ProgrammableCell, held_out: HeldOut) -> Figure:
     """Plot the current of a few cells against the voltage at u = 0, with the held-out points nearest to u = 0."""
     return _plot_cell(model, held_out, relative=False)
 
 
 @styled
-def plot_cell_nonlinearity(model: CellModel, held_out: HeldOut) -> Figure:
+def plot_cell_nonlinearity(model: ProgrammableCell, held_out: HeldOut) -> Figure:
     """Plot the same currents relative to those of bare linear devices."""
     return _plot_cell(model, held_out, relative=True)
 
 
 @styled
-def plot_cell_bias(model: CellModel) -> Figure:
+def plot_cell_bias(model: ProgrammableCell) -> Figure:
     """Plot what the bit line's voltage does to the current of a few cells at the read voltage."""
     figure, (axes,) = new_axes()
     colours = _colour_bar(figure, axes, model)

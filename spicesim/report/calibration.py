@@ -1,5 +1,6 @@
 """The sections on a calibration: its blocks, their errors, and their validity."""
 
+from spicesim.behavioural.cell import CellModel, SelectorCellModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.cell import HELD_CURRENT
 from spicesim.calibration.heldout import HeldOut
@@ -95,16 +96,29 @@ def _dac_section(calibration: Calibration) -> Section:
     )
 
 
+def _cell_law(model: CellModel | SelectorCellModel) -> str:
+    """Say what the model of the cell is."""
+    if isinstance(model, SelectorCellModel):
+        g_scale, kappa, v_on, v_selector = model.coefficients
+        return (
+            "The model is a device in series with a selector, whose voltages for a current add up: asinh(kappa I / g) "
+            f"/ kappa with kappa = {kappa:.4g} 1/V and g {g_scale:.6g} times the device's conductance, and "
+            f"v asinh(I / i0) with v = {quantity(v_selector, 'V')}, which is {quantity(v_on, 'V')} at 1 uA."
+        )
+    orders = " × ".join(str(count) for count in model.coefficients.shape)  # noqa: RUF001
+    return (
+        f"The model is a polynomial with {orders} coefficients in the cell's voltage V, the bit line's voltage u "
+        f"above the reference, and the conductance g of the device; the last {model.folds} orders of V carry |V|, as "
+        "the access transistor changes source and drain at V = 0."
+    )
+
+
 def _cell_section(calibration: Calibration) -> Section:
     model, held_out = calibration.cell, calibration.held_out["cell current"]
-    orders = " × ".join(str(count) for count in model.coefficients.shape)  # noqa: RUF001
     return Section(
         anchor="cell",
         title="Memory cell",
-        text=f"The model is a polynomial with {orders} coefficients in the cell's voltage V, the bit line's voltage u "
-        f"above the reference, and the conductance g of the device; the last {model.folds} orders of V carry |V|, as "
-        "the access transistor changes source and drain at V = 0. Where the bit line is held, errors of a column's "
-        "cells add up in its output.",
+        text=f"{_cell_law(model)} Where the bit line is held, errors of a column's cells add up in its output.",
         blocks=(
             Illustration(
                 title="Current against voltage at u = 0",
