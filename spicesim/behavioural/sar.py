@@ -166,6 +166,9 @@ class SarModel(Model):
     """Resolution."""
     span: float
     """Range of inputs [V]."""
+    rising: bool = False
+    """Whether inputs rise above the reference with outputs, as floating lines do, instead of falling below it; all are
+    then converted around it."""
     searches: dict[Polarity, SarSearch]
     """By the coding of the tile's inputs: outputs of both signs, or below the reference only."""
     checks: dict[Polarity, SarCheck]
@@ -186,8 +189,13 @@ class SarModel(Model):
 
     def range(self, polarity: Polarity) -> "SarRange":
         """Return the converter as a layer uses it."""
-        search = self.searches[polarity]
-        return SarRange(low=search.low, high=search.high, bits=self.bits, search=search, span=self.span)
+        search = self.search(polarity)
+        low, high = (-search.high, -search.low) if self.rising else (search.low, search.high)
+        return SarRange(low=low, high=high, bits=self.bits, search=search, span=self.span, rising=self.rising)
+
+    def search(self, polarity: Polarity) -> SarSearch:
+        """Return the search over the outputs that inputs of a coding make."""
+        return self.searches["bipolar" if self.rising else polarity]
 
     @property
     def noise(self) -> float:
@@ -221,13 +229,13 @@ class SarModel(Model):
         which : array_like of int, shape (columns,)
             Converter of each column.
         """
-        search = self.searches[polarity]
+        search = self.search(polarity)
         weights = search.weights * (1 + errors) / (1 + errors @ search.weights / self.span)[:, None]
         return replace(self.range(polarity), drawn=search.drawn(offsets, weights, which))
 
     def reach(self, polarity: Polarity) -> float:
         """Return the largest output that it converts [V]."""
-        return self.span if polarity == "unipolar" else self.span / 2
+        return self.span if polarity == "unipolar" and not self.rising else self.span / 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,7 +248,12 @@ class SarRange(AdcRange):
     """Range of inputs [V]."""
     drawn: SarTables | None = None
     """The converters of a tile of a drawn chip, which differ from it; None for nominal ones."""
+    rising: bool = False
+    """Whether inputs rise above the reference with outputs."""
 
     def codes(self, volts: npt.ArrayLike) -> Codes:
         """Convert outputs below the reference, of any shape, or (..., columns) if drawn [V]; codes rise with them."""
-        return (self.drawn or self.search.tables).codes(volts, self.search, self.span / 2)
+        tables = self.drawn or self.search.tables
+        if self.rising:  # an input above the reference is a negative output of an amplifier
+            return 2**self.bits - 1 - tables.codes(-np.asarray(volts), self.search, self.span / 2)
+        return tables.codes(volts, self.search, self.span / 2)

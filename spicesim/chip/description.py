@@ -357,6 +357,15 @@ class Chip(Section):
             )
         if self.adc.kind == "sar":
             self._check_converter()
+        if self.sense_amplifier.kind == "voltage" and self.cell.kind not in ("1r", "1t1r"):
+            why = {
+                "1s1r": "selectors close before a line has settled",
+                "2t2r": "a hold switch a line is calibrated on columns of cells of one device",
+            }[self.cell.kind]
+            raise ValueError(
+                f"cells of kind {self.cell.kind} cannot drive floating bit lines, as {why}; set sense_amplifier.kind = "
+                "tia, or take 1t1r or 1r cells"
+            )
         if self.cell.kind == "2t2r" and self.array.columns % 2:
             raise ValueError(f"a 2t2r cell takes two columns; make array.columns even, got {self.array.columns}")
         return self
