@@ -210,7 +210,7 @@ class Calibration(Model):
         if self.converter is None and self.chip.converter is not None:
             raise CalibrationError(
                 "the column converters were not calibrated, or not at this corner and temperature; calibrate the chip "
-                "with the aspect converter at its own condition, or set adc.kind = ideal"
+                "with the aspect converter, and climate for other conditions, or set adc.kind = ideal"
             )
         return self.converter
 
@@ -279,7 +279,7 @@ class Calibration(Model):
         if chip == self.chip:
             return self
         condition = self.climate.at(corner, temperature_c)
-        about = ("plan", "parameters", "climate", "converter")
+        about = ("plan", "parameters", "climate")
         none = dict.fromkeys(about)
         kept = {name: getattr(self, name) for name in type(self).model_fields}  # without the hash of this one
         return self.model_construct(
@@ -306,8 +306,11 @@ class Calibration(Model):
         """Return the aspects at a condition; None for those that were not calibrated there."""
         assert self.climate is not None
         climate = self.climate
-        aspects: dict[str, Model | None] = dict.fromkeys(("mismatch", "settling", "noise", "energy"))
+        aspects: dict[str, Model | None] = dict.fromkeys(("mismatch", "settling", "noise", "energy", "converter"))
         try:
+            if self.converter is not None and climate.converter is not None:
+                unchecked = self.converter.model_copy(update={"checks": {}})
+                aspects["converter"] = climate.converter.at(unchecked, corner, temperature_c)
             if self.mismatch is not None and climate.mismatch is not None:
                 nothing = mix_models([0.0], climate.mismatch.temperatures[:1])
                 aspects["mismatch"] = self.mismatch.shifted(climate.mismatch.at(nothing, corner, temperature_c))
