@@ -154,6 +154,8 @@ class Calibration(Model):
             names = {len(dac.response.names) for dac in self.mismatch.dacs.values()}
             if names - {1 + self.chip.dac.bits} or len(self.mismatch.cell.names) != 1:
                 raise ValueError("mismatch must have an offset and a weight for each bit, and one parameter of cells")
+            if (own := self.mismatch.converter) is not None and len(own.names) != 1:
+                raise ValueError("mismatch must have one parameter of converters")
         if self.converter is not None and (sizes := self.chip.converter) is not None:
             if (self.converter.bits, self.converter.span) != (sizes.dac.bits, sizes.dac.span):
                 raise ValueError("converter must have the chip's bits and span")
