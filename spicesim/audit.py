@@ -16,7 +16,6 @@ from spicesim.bound import SampleBound, share_interval
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.sar import conversions, read_outputs
 from spicesim.chip import Chip
-from spicesim.chip.blocks import SarAdc
 from spicesim.draws import ChipDraw
 from spicesim.engine import NgspiceEngine, SampledMvm, Tile
 from spicesim.errors import SpecError
@@ -190,7 +189,7 @@ def audit_samples(
             _conversions(calibration.chip, sample, volts, mismatch_seed)
             for sample, volts in zip(samples, measured, strict=True)
         ]
-        codes = _convert(found, converter, simulator=simulator, jobs=jobs)
+        codes = _convert(found, calibration.chip, simulator=simulator, jobs=jobs)
     differences = [s.adc.codes(s.volts) - found for s, found in zip(samples, codes, strict=True)]
     errors = [np.abs(s.volts - m).max() / f for s, m, f in zip(samples, measured, full_scale, strict=True)]
     worst = ordered[int(np.argmax(errors))]
@@ -230,7 +229,7 @@ def _device(draw: ChipDraw, block: str, path: str) -> tuple[float, float]:
 
 
 def _convert(
-    samples: Sequence[Sequence[tuple[Codes, list[Netlist]]]], sizes: SarAdc, *, simulator: BatchSimulator | None,
+    samples: Sequence[Sequence[tuple[Codes, list[Netlist]]]], chip: Chip, *, simulator: BatchSimulator | None,
     jobs: int | None,
 ) -> list[Codes]:  # fmt: skip
     """Convert outputs that were measured at transistor level by converters at transistor level, too."""
@@ -240,6 +239,6 @@ def _convert(
     for sample in samples:
         own = np.zeros(sum(len(columns) for columns, _ in sample), dtype=np.int64)
         for columns, part in sample:
-            own[columns] = read_outputs([next(results) for _ in part], sizes)
+            own[columns] = read_outputs([next(results) for _ in part], chip)
         codes.append(own)
     return codes

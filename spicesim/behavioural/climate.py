@@ -15,6 +15,7 @@ from spicesim.behavioural.elsewhere import Elsewhere, lagrange_weights
 from spicesim.behavioural.energy import EnergyModel
 from spicesim.behavioural.mismatch import MismatchShift
 from spicesim.behavioural.noise import NoiseModel
+from spicesim.behavioural.sar import SarModel
 from spicesim.behavioural.settling import SettlingModel
 from spicesim.coding import Polarity
 from spicesim.errors import CalibrationError, quote
@@ -106,6 +107,8 @@ class ClimateModel(Model):
     """Noise of outputs."""
     energy: Elsewhere[EnergyModel] | None = None
     """What blocks draw from their supplies."""
+    converter: Elsewhere[SarModel] | None = None
+    """Column converters."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -122,8 +125,8 @@ class ClimateModel(Model):
             raise ValueError("corners need one value a temperature of theirs")
         for currents in self.sense_currents:
             require_rising("sense_currents", currents)
-        aspects = {"mismatch": self.mismatch, "settling": self.settling, "noise": self.noise, "energy": self.energy}
-        for name, aspect in aspects.items():
+        for name in ("mismatch", "settling", "noise", "energy", "converter"):
+            aspect = getattr(self, name)
             if aspect is not None and aspect.corners.keys() != self.corners.keys():
                 raise ValueError(f"{name} must be known at the corners {', '.join(self.corners) or '(none)'}")
         return self

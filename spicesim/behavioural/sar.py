@@ -255,5 +255,5 @@ class SarRange(AdcRange):
         """Convert outputs below the reference, of any shape, or (..., columns) if drawn [V]; codes rise with them."""
         tables = self.drawn or self.search.tables
         if self.rising:  # an input above the reference is a negative output of an amplifier
-            return 2**self.bits - 1 - tables.codes(-np.asarray(volts), self.search, self.span / 2)
+            return np.asarray(2**self.bits - 1 - tables.codes(-np.asarray(volts), self.search, self.span / 2))
         return tables.codes(volts, self.search, self.span / 2)

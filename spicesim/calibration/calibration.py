@@ -164,11 +164,16 @@ class Calibration(Model):
                 raise ValueError("mismatch must have an offset and a weight for each bit, and one parameter of cells")
             if (self.mismatch.other_half is not None) != self.chip.cell.is_paired:
                 raise ValueError("mismatch must have an other half for cells of kind 2t2r, and for no others")
+            if (own := self.mismatch.converter) is not None and len(own.names) != 1:
+                raise ValueError("mismatch must have one parameter of converters")
         if self.converter is not None and (sizes := self.chip.converter) is not None:
             if (self.converter.bits, self.converter.span) != (sizes.dac.bits, sizes.dac.span):
                 raise ValueError("converter must have the chip's bits and span")
-            if set(self.converter.searches) != set(POLARITIES):
-                raise ValueError(f"converter must have searches for {' and '.join(POLARITIES)}")
+            codings = {amplifier.output_range(polarity) for polarity in POLARITIES}
+            if set(self.converter.searches) != codings or self.converter.rising != (amplifier.kind == "voltage"):
+                raise ValueError(
+                    f"converter must have searches for {' and '.join(sorted(codings))}, of such a read-out"
+                )
         elif self.converter is not None:
             raise ValueError("converter must be left out of a chip whose adc.kind is ideal")
         if self.climate is not None:
@@ -230,7 +235,7 @@ class Calibration(Model):
         if self.converter is None and self.chip.converter is not None:
             raise CalibrationError(
                 "the column converters were not calibrated, or not at this corner and temperature; calibrate the chip "
-                "with the aspect converter at its own condition, or set adc.kind = ideal"
+                "with the aspect converter, and climate for other conditions, or set adc.kind = ideal"
             )
         return self.converter
 
@@ -299,7 +304,7 @@ class Calibration(Model):
         if chip == self.chip:
             return self
         condition = self.climate.at(corner, temperature_c)
-        about = ("plan", "parameters", "climate", "converter")
+        about = ("plan", "parameters", "climate")
         none = dict.fromkeys(about)
         kept = {name: getattr(self, name) for name in type(self).model_fields}  # without the hash of this one
         return self.model_construct(
@@ -326,8 +331,11 @@ class Calibration(Model):
         """Return the aspects at a condition; None for those that were not calibrated there."""
         assert self.climate is not None
         climate = self.climate
-        aspects: dict[str, Model | None] = dict.fromkeys(("mismatch", "settling", "noise", "energy"))
+        aspects: dict[str, Model | None] = dict.fromkeys(("mismatch", "settling", "noise", "energy", "converter"))
         try:
+            if self.converter is not None and climate.converter is not None:
+                unchecked = self.converter.model_copy(update={"checks": {}})
+                aspects["converter"] = climate.converter.at(unchecked, corner, temperature_c)
             if self.mismatch is not None and climate.mismatch is not None:
                 nothing = mix_models([0.0], climate.mismatch.temperatures[:1])
                 aspects["mismatch"] = self.mismatch.shifted(climate.mismatch.at(nothing, corner, temperature_c))

@@ -1,4 +1,4 @@
-"""Calibrate aspects elsewhere: mismatch, settling, noise and energy at a few temperatures and at the corners."""
+"""Calibrate aspects elsewhere: converters, mismatch and the rest at a few temperatures and at the corners."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,6 +11,7 @@ from spicesim.behavioural.elsewhere import Elsewhere
 from spicesim.behavioural.energy import EnergyModel
 from spicesim.behavioural.mismatch import MismatchShift, Response, Shift
 from spicesim.behavioural.noise import NoiseModel
+from spicesim.behavioural.sar import SarModel
 from spicesim.behavioural.settling import SettlingModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
@@ -18,11 +19,12 @@ from spicesim.calibration.conditions import choose_temperatures, other_corners
 from spicesim.calibration.energy import calibrate_energy
 from spicesim.calibration.mismatch import MismatchBench, Planned, cell_responses
 from spicesim.calibration.noise import calibrate_noise
+from spicesim.calibration.sar_elsewhere import converters_elsewhere
 from spicesim.calibration.settling import find_settling
 
 __all__ = ["aspects_elsewhere"]
 
-NODES = {"mismatch": 4, "settling": 3, "noise": 3, "energy": 3}
+NODES = {"converter": 3, "mismatch": 4, "settling": 3, "noise": 3, "energy": 3}
 """Temperatures through which the polynomials of each aspect go, the chip's own among them.
 
 What corners add is calibrated at three: the chip's own and both ends. What a corner and a temperature change is no
@@ -136,6 +138,7 @@ def _each(find: Callable[[Calibration, Campaign], Model]) -> _Finder:
 
 
 _ASPECTS: Mapping[str, tuple[type[Elsewhere[Any]], _Finder]] = {
+    "converter": (Elsewhere[SarModel], converters_elsewhere),
     "mismatch": (Elsewhere[MismatchShift], _shift_mismatch),
     "settling": (Elsewhere[SettlingModel], _each(find_settling)),
     "noise": (Elsewhere[NoiseModel], _each(calibrate_noise)),

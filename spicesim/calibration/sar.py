@@ -26,7 +26,15 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.sar_adc import PRECISE, THRESHOLD_STEPS, build_sar_adc, build_strobe
 from spicesim.ngspice.outcome import Results
 
-__all__ = ["calibrate_converter", "conversions", "read_codes", "read_outputs", "read_thresholds"]
+__all__ = [
+    "SarFit",
+    "calibrate_converter",
+    "conversions",
+    "converter_noise",
+    "read_codes",
+    "read_outputs",
+    "read_thresholds",
+]
 
 ORDER = 5
 """Of the curve; with 3 the worst residual of GF180 is half as large again."""
@@ -67,7 +75,7 @@ def read_codes(results: Results, sizes: SarAdc) -> Codes:
 
 
 def conversions(chip: Chip, polarity: Polarity, volts: Floats, draw: Draw | None = None) -> list[Netlist]:
-    """Build the conversions of outputs below the reference, one after the other.
+    """Build the conversions of outputs, one after the other.
 
     Parameters
     ----------
@@ -76,12 +84,13 @@ def conversions(chip: Chip, polarity: Polarity, volts: Floats, draw: Draw | None
     polarity : {"unipolar", "bipolar"}
         Coding of the tile's inputs.
     volts : ndarray of shape (outputs,)
-        Outputs below the reference [V].
+        Outputs, positive for positive products [V].
     draw : callable, optional
         Standard normal numbers of the devices of the one converter that does it, by their path; of its transistors and,
         as ``xdac.cK``, of bit K's capacitor. By default all are nominal.
     """
-    inputs = np.clip(chip.sense_amplifier.v_reference - volts, 0.0, chip.process.supply)
+    inputs = np.clip(chip.sense_amplifier.nodes(volts), 0.0, chip.process.supply)
+    polarity = chip.sense_amplifier.output_range(polarity)
     parts, sizes = range(0, len(inputs), AT_A_TIME), chip.converter
     assert sizes is not None
     if draw is not None:
@@ -95,10 +104,12 @@ def _testbench(chip: Chip, inputs: Floats, sizes: SarAdc, polarity: Polarity) ->
     return replace(build_sar_adc(chip, inputs, sizes, polarity), options=PRECISE)
 
 
-def read_outputs(results: Sequence[Results], sizes: SarAdc) -> Codes:
-    """Return the codes of :func:`conversions`, rising with outputs below the reference."""
+def read_outputs(results: Sequence[Results], chip: Chip) -> Codes:
+    """Return the codes of :func:`conversions`, rising with outputs."""
+    sizes = chip.converter
+    assert sizes is not None
     codes = np.concatenate([read_codes(one, sizes) for one in results])
-    return np.asarray(2**sizes.dac.bits - 1 - codes)
+    return codes if chip.sense_amplifier.kind == "voltage" else np.asarray(2**sizes.dac.bits - 1 - codes)
 
 
 def read_thresholds(results: Results, chip: Chip, count: int) -> Floats:
@@ -137,15 +148,17 @@ def calibrate_converter(calibration: Calibration, campaign: Campaign) -> SarMode
     sizes = chip.converter
     if sizes is None:
         return None
-    found = {polarity: _Fit(chip, sizes, polarity, campaign).run() for polarity in POLARITIES}
-    sampling, comparator = _noise(chip, sizes, campaign)
+    codings = dict.fromkeys(chip.sense_amplifier.output_range(polarity) for polarity in POLARITIES)
+    found = {polarity: SarFit(chip, sizes, polarity, campaign).run() for polarity in codings}
+    sampling, comparator = converter_noise(chip, sizes, campaign)
     return SarModel(
-        bits=sizes.dac.bits, span=sizes.dac.span, searches={name: fit[0] for name, fit in found.items()},
-        checks={name: fit[1] for name, fit in found.items()}, sampling_noise=sampling, comparator_noise=comparator,
+        bits=sizes.dac.bits, span=sizes.dac.span, rising=chip.sense_amplifier.kind == "voltage",
+        searches={name: fit[0] for name, fit in found.items()}, checks={name: fit[1] for name, fit in found.items()},
+        sampling_noise=sampling, comparator_noise=comparator,
     )  # fmt: skip
 
 
-def _noise(chip: Chip, sizes: SarAdc, campaign: Campaign) -> tuple[float, float | None]:
+def converter_noise(chip: Chip, sizes: SarAdc, campaign: Campaign) -> tuple[float, float | None]:
     """Find the noise of a conversion, by closed forms, as no large signal has a noise analysis.
 
     Sampling leaves kT/C on the array. A comparator's pair draws the charge G v of an input v, with G the integral of
@@ -164,7 +177,7 @@ def _noise(chip: Chip, sizes: SarAdc, campaign: Campaign) -> tuple[float, float 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Seen:
+class Seen:
     """Conversions, the first of each transient left out, whose array had no input before."""
 
     inputs: Floats
@@ -174,14 +187,29 @@ class _Seen:
     tops: Floats
     """Top plate above its level before each strobe, by bit, (conversions, bits) [V]."""
 
-    def __add__(self, other: "_Seen") -> "_Seen":
-        return _Seen(
+    def __add__(self, other: "Seen") -> "Seen":
+        return Seen(
             inputs=np.concatenate([self.inputs, other.inputs]), codes=np.concatenate([self.codes, other.codes]),
             tops=np.concatenate([self.tops, other.tops]),
         )  # fmt: skip
 
 
-class _Fit:
+@dataclass(frozen=True, slots=True)
+class Plate:
+    """What the top plate is before a strobe, as in :class:`spicesim.behavioural.sar.SarSearch`, but no threshold."""
+
+    curve: Floats
+    weights: Floats
+    trials: Floats
+    rejected: Floats
+
+    @property
+    def numbers(self) -> Floats:
+        """All of it, one after the other."""
+        return np.concatenate([self.curve, self.weights, self.trials, self.rejected])
+
+
+class SarFit:
     """The fit of one range of inputs."""
 
     def __init__(self, chip: Chip, sizes: SarAdc, polarity: Polarity, campaign: Campaign) -> None:
@@ -191,13 +219,14 @@ class _Fit:
         self._middle = -self._half if polarity == "unipolar" else 0.0
 
     def run(self) -> tuple[SarSearch, SarCheck]:
-        seen = self._convert(self._spread(SPREAD))
+        """Find the search, and how often it is right."""
+        seen = self.convert(self.spread(SPREAD))
         search, over = self._solve(seen)
         for _ in range(ROUNDS):
-            seen = seen + self._convert(self._aim(search, seen, over))
+            seen = seen + self.convert(self.aim(search, seen, over))
             search, over = self._solve(seen)
-        held = self._convert(self._rng.uniform(-1, 1, HELD_OUT))
-        wrong = self._range(search).codes(-self._volts(held.inputs)) - (2**self._bits - 1 - held.codes)
+        held = self.convert(self._rng.uniform(-1, 1, HELD_OUT))
+        wrong = self.range(search).codes(-self._volts(held.inputs)) - (2**self._bits - 1 - held.codes)
         check = SarCheck(
             conversions=len(wrong), identical=float(np.mean(wrong == 0)), worst=int(np.abs(wrong).max()),
         )  # fmt: skip
@@ -213,14 +242,16 @@ class _Fit:
         """Return inputs above the reference [V]."""
         return np.asarray(self._middle + self._half * inputs)
 
-    def _range(self, search: SarSearch) -> SarRange:
+    def range(self, search: SarSearch) -> SarRange:
+        """Return the converter of a search."""
         return SarRange(low=search.low, high=search.high, bits=self._bits, search=search, span=2 * self._half)
 
-    def _spread(self, count: int) -> Floats:
+    def spread(self, count: int) -> Floats:
+        """Return inputs spread over the range, in random order."""
         inputs = (2 * np.arange(count) + 2 * self._rng.random(count)) / count - 1
         return self._rng.permutation(inputs)
 
-    def _aim(self, search: SarSearch, seen: _Seen, over: Floats) -> Floats:
+    def aim(self, search: SarSearch, seen: Seen, over: Floats) -> Floats:
         """Return inputs that end near the threshold, as many in the trial of each bit, in random order.
 
         They divide what is left between the decisions nearest to it on either side; `over` is how far the top plate was
@@ -242,7 +273,8 @@ class _Fit:
             inputs.append(self._rng.choice(own, AIMED) + distances / self._half)
         return self._rng.permutation(np.concatenate(inputs))
 
-    def _convert(self, inputs: Floats) -> _Seen:
+    def convert(self, inputs: Floats) -> Seen:
+        """Convert inputs at transistor level."""
         # one more at the beginning of each transient, which gives the first a predecessor
         parts = [
             np.concatenate([[self._rng.uniform(-1, 1)], inputs[k : k + AT_A_TIME]])
@@ -255,7 +287,7 @@ class _Fit:
             for part in parts
         ]
         found = self._campaign.run(netlists, "calibrate converter")
-        return _Seen(
+        return Seen(
             inputs=inputs,
             codes=np.concatenate([read_codes(results, sizes)[1:] for results in found]),
             tops=np.concatenate([self._tops(results)[1:] for results in found]),
@@ -267,35 +299,61 @@ class _Fit:
         strobes = sizes.sample + (self._bits - 1 - np.arange(self._bits) + 2 / 3) * sizes.bit - BEFORE_STROBE
         return np.asarray(np.interp(starts + strobes, time, _real(results, "v(top)") - _real(results, "v(level)")))
 
-    def _solve(self, seen: _Seen) -> tuple[SarSearch, Floats]:
-        """Fit the top plate by least squares, then the threshold, which is then no longer the same for all bits.
+    def _solve(self, seen: Seen) -> tuple[SarSearch, Floats]:
+        """Fit the top plate, then the threshold, which is not quite the same for all bits.
 
         Return also how far the top plate was above it before each strobe, (conversions, bits) [V].
         """
-        bits, order = self._bits, np.arange(ORDER + 1)
-        sampled, each = self._sizes.sampled(self._polarity), np.arange(bits)
-        decided = seen.codes[:, None] >> each & 1
-        # what is set in the trial of a bit: the bits above as decided, and the bit
-        trial = (seen.codes[:, None] >> (each + 1) << (each + 1)) | 1 << each
-        moved = (trial[..., None] >> each & 1) - (sampled >> each & 1)
-        shape = seen.tops.shape
-        powers = np.broadcast_to((seen.inputs[:, None] ** order)[:, None, :], (*shape, len(order)))
-        own = np.broadcast_to(np.eye(bits)[:, 1:-1], (*shape, bits - 2))  # the last bit's is in its weight
-        above = np.concatenate([1 - decided[:, 1:], np.zeros_like(decided[:, :1])], axis=1)
-        columns = np.concatenate([powers, -moved, own, own * above[..., None]], axis=-1)
-        solution = np.linalg.lstsq(columns.reshape(-1, columns.shape[-1]), seen.tops.ravel(), rcond=None)[0]
-        curve, weights, trials, rejected = np.split(solution, np.cumsum([len(order), bits, bits - 2]))
-        earlier = np.pad(above[:, 1:], ((0, 0), (0, 1)))
-        threshold = _threshold(seen.tops, decided, np.stack([above, earlier], axis=-1), seen.inputs)
+        plate = self.fit_plate(seen)
+        threshold = _threshold(seen.tops, *self._decisions(seen), seen.inputs)
+        curve = plate.curve.copy()
         curve[:2] -= threshold.middle, threshold.tilt
-        kept = (seen.codes > 0) & (seen.codes < 2**bits - 1)
-        slope, start = np.polyfit(2**bits - 1 - seen.codes[kept], -self._volts(seen.inputs[kept]), 1)
+        last = 2**self._bits - 1
+        kept = (seen.codes > 0) & (seen.codes < last)
+        slope, start = np.polyfit(last - seen.codes[kept], -self._volts(seen.inputs[kept]), 1)
         search = SarSearch(
-            sampled=sampled, middle=self._middle, curve=curve, weights=weights,
-            trials=np.pad(trials, 1) - threshold.bits, rejected=np.pad(rejected, 1) - threshold.memory[0],
-            earlier=-float(threshold.memory[1]), low=float(start), high=float(start + slope * (2**bits - 1)),
+            sampled=self._sizes.sampled(self._polarity), middle=self._middle, curve=curve, weights=plate.weights,
+            trials=plate.trials - threshold.bits, rejected=plate.rejected - threshold.memory[0],
+            earlier=-float(threshold.memory[1]), low=float(start), high=float(start + slope * last),
         )  # fmt: skip
         return search, threshold.over
+
+    def _decisions(self, seen: Seen) -> tuple[Codes, Codes]:
+        """Return which bits were kept, and whether the bit before and the one before that were not."""
+        decided = seen.codes[:, None] >> np.arange(self._bits) & 1
+        above = np.pad(1 - decided[:, 1:], ((0, 0), (0, 1)))
+        return decided, np.stack([above, np.pad(above[:, 1:], ((0, 0), (0, 1)))], axis=-1)
+
+    def _columns(self, seen: Seen) -> Floats:
+        """Return what each number of a plate adds to the top plate, (conversions, bits, numbers)."""
+        bits, each, shape = self._bits, np.arange(self._bits), seen.tops.shape
+        # what is set in the trial of a bit: the bits above as decided, and the bit
+        trial = (seen.codes[:, None] >> (each + 1) << (each + 1)) | 1 << each
+        moved = (trial[..., None] >> each & 1) - (self._sizes.sampled(self._polarity) >> each & 1)
+        powers = np.broadcast_to((seen.inputs[:, None] ** np.arange(ORDER + 1))[:, None, :], (*shape, ORDER + 1))
+        own = np.broadcast_to(np.eye(bits), (*shape, bits))
+        return np.concatenate([powers, -moved, own, own * self._decisions(seen)[1][..., :1]], axis=-1)
+
+    def fit_plate(self, seen: Seen) -> Plate:
+        """Fit the top plate by least squares."""
+        columns = self._columns(seen)
+        # the first bit is not late, and what the last one is late by is in its weight
+        first, last = ORDER + 1 + self._bits, ORDER + 1 + 2 * self._bits
+        fitted = np.ones(columns.shape[-1], dtype=bool)
+        fitted[[first, last - 1, last, -1]] = False
+        solution = np.zeros(len(fitted))
+        rows = columns[..., fitted].reshape(-1, int(fitted.sum()))
+        solution[fitted] = np.linalg.lstsq(rows, seen.tops.ravel(), rcond=None)[0]
+        return Plate(*np.split(solution, np.cumsum([ORDER + 1, self._bits, self._bits])))
+
+    def over(self, search: SarSearch, plate: Plate, seen: Seen) -> Floats:
+        """Return how far the top plate was above the threshold of a search, (conversions, bits) [V].
+
+        What it was beyond its plate is taken for what it was beyond the search.
+        """
+        columns, own = self._columns(seen), Plate(search.curve, search.weights, search.trials, search.rejected)
+        change = columns @ (own.numbers - plate.numbers) + search.earlier * self._decisions(seen)[1][..., 1]
+        return np.asarray(seen.tops + change)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -233,6 +233,13 @@ class SenseAmplifier(Section):
         total = g.sum(axis=0)
         return np.asarray(setting / np.where(total > 0, total, np.inf))
 
+    def output_range(self, polarity: Polarity) -> Polarity:
+        """Return where converters of real circuits look for outputs: on one side of the reference, or around it.
+
+        Amplifiers put those of unipolar inputs below it; those of floating lines are small and may as well be above.
+        """
+        return polarity if self.kind == "tia" else "bipolar"
+
     def held_lines(self, g: Floats) -> Floats:
         """Return what makes of outputs those of held lines with the same setting, (columns,).
 

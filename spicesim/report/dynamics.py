@@ -97,15 +97,19 @@ def _step_illustration(check: SettlingCheck) -> Illustration:
 def _converter_section(converter: SarModel) -> Section:
     rows = tuple(
         (polarity, str(check.conversions), percent(check.identical), f"{check.worst} LSB",
-         quantity(converter.searches[polarity].low, "V", 4), quantity(converter.searches[polarity].high, "V", 4))
+         quantity(converter.range(polarity).low, "V", 4), quantity(converter.range(polarity).high, "V", 4))
         for polarity, check in converter.checks.items()
     )  # fmt: skip
+    comparator = converter.comparator_noise
+    noise = f"kT/C {quantity(converter.sampling_noise, 'V', 2)}"
+    noise += "" if comparator is None else f", comparator {quantity(comparator, 'V', 2)}"
     return Section(
         anchor="converter",
         title="Converter",
         text=f"Successive approximation of {converter.bits} bits over {quantity(converter.span, 'V')}, calibrated on "
         "conversions of known voltages. Comparator, sampling switch and capacitors are transistors and capacitors of "
-        "the netlist; the logic is behavioural, and a source without impedance drives the sampling switch.",
+        "the netlist; the logic is behavioural, and a source without impedance drives the sampling switch. "
+        f"Noise of a conversion: {noise}.",
         blocks=(
             Table(
                 caption="Conversions at transistor level that took no part in the fit, and the voltages that the first "

@@ -101,6 +101,9 @@ def _spread_table(model: MismatchModel) -> Table:
         )
     resistance = quantity(float(model.cell.distribution.sigma[0]), "ohm", 3)
     rows.append(("cell", "resistance in series", resistance, f"{model.cell.simulated}", ""))
+    if (own := model.converter) is not None:
+        sigma = quantity(float(own.distribution.sigma[0]), "V", 3)
+        rows.append(("converter", "threshold of its comparator", sigma, f"{own.simulated}", ""))
     columns = (Column(title="block", text=True), Column(title="parameter", text=True))
     return Table(
         caption="Standard deviations, the simulated blocks behind them, and the largest error that parameters which "

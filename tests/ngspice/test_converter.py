@@ -79,7 +79,7 @@ def test_drawn_converters_have_the_codes_of_their_own_transistors_and_capacitors
     for k in range(3):
         volts = rng.uniform(-0.85, 0.85, 16)
         results = run_all(conversions(CHIP, "bipolar", volts, lambda path, k=k: draw(f"xconverter_{k}.{path}")))
-        found = read_outputs(results, sizes)
+        found = read_outputs(results, CHIP)
         wrong.append(model.drawn("bipolar", offsets, errors, [k]).codes(volts) - found)
         nominal.append(model.range("bipolar").codes(volts) - found)
     assert np.mean(np.concatenate(wrong) == 0) >= 0.95
@@ -129,7 +129,7 @@ def test_mismatch_of_converters_that_was_not_calibrated_is_refused(calibration):
 def test_codes_of_clipped_outputs_and_of_zero_are_right(calibration):
     volts = np.array([-1.5, -0.85, 0.0, 0.4, 0.85, 1.5])
     results = run_all(conversions(CHIP, "bipolar", volts))
-    found = read_outputs(results, CHIP.converter)
+    found = read_outputs(results, CHIP)
     model = calibration.converter.range("bipolar")
     assert isinstance(model, SarRange)
     np.testing.assert_allclose(model.codes(volts), found, atol=1)

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spicesim.behavioural.noise import AmplifierNoise, NoiseModel
 from spicesim.behavioural.sar import SarModel, SarRange, SarSearch
 from spicesim.chip import preset
 from spicesim.coding import AdcRange
+from spicesim.engine import IdealEngine, NoisyEngine, Tile
 from spicesim.errors import CalibrationError, SpecError
 
 BITS, SPAN = 5, 1.6
@@ -199,3 +201,25 @@ def test_noise_adds_up_and_is_refused_where_the_comparators_is_unknown():
     assert SarModel(**words, comparator_noise=4e-5).noise == pytest.approx(5e-5)
     with pytest.raises(CalibrationError, match="bare models"):
         _ = SarModel(**words, comparator_noise=None).noise
+
+
+def test_samples_of_real_converters_have_their_noise_and_those_of_ideal_ones_have_not():
+    chip, count = preset("generic-1t1r"), 4000
+    amplifiers = tuple(
+        AmplifierNoise(
+            r_feedback=r, conductances=np.array([0.0, 1.0]), variance=np.zeros(2), driver_variance=np.zeros(2)
+        )
+        for r in chip.sense_amplifier.r_feedback
+    )
+    quiet = NoiseModel(f_low=1e3, temperature_c=27.0, max_error=0.0, amplifiers=amplifiers)
+    engine = NoisyEngine(IdealEngine(chip), quiet, converter=2e-4)
+    g, codes = np.full((8, 3), 2e-5), np.zeros((count, 8), dtype=np.int64)
+    for adc, sigma in ((converter(search()), 2e-4), (AdcRange(low=-1, high=1, bits=8), 0.0)):
+        tile = Tile(name="a", g=g, polarity="unipolar", r_feedback=chip.sense_amplifier.r_feedback[0], adc=adc)
+        prepared = engine.prepare(tile)
+        volts = prepared.mvm(codes)
+        noise = prepared.read(codes, volts) - volts
+        # of 4000 draws a sigma is known to 1.1 %, a correlation to 1.6 %
+        np.testing.assert_allclose(noise.std(axis=0), sigma, rtol=0.05)
+        if sigma:
+            assert np.abs(np.corrcoef(noise.T) - np.eye(3)).max() < 0.07
