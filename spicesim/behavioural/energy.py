@@ -9,6 +9,8 @@ from scipy.interpolate import PchipInterpolator
 from spicesim.arrays import Codes, Floats
 from spicesim.behavioural.arrays import FloatArray, Model, require_positive, require_rising, require_shape
 from spicesim.behavioural.feedback import find_amplifier
+from spicesim.behavioural.hold import HoldModel
+from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.behavioural.tile import BehaviouralTile, TileState
 from spicesim.coding import Polarity
 from spicesim.errors import CalibrationError, SpecError
@@ -142,6 +144,8 @@ class EnergyModel(Model):
     """Sense amplifiers, one a feedback resistance."""
     adc: AdcEnergy | None
     """Converter of a column; None if it is finer than any there is a netlist of."""
+    hold: float | None = None
+    """What a hold switch takes to open and close once [J]; None where amplifiers read."""
 
     def amplifier(self, r_feedback: float) -> AmplifierEnergy:
         """Return the amplifier with that feedback resistance.
@@ -174,7 +178,9 @@ class EnergyModel(Model):
         drawn = self.dacs[tile.dac.polarity].power(np.asarray(codes), solution.row_currents).sum(axis=1)
         into_rows = ((self.v_reference + state.v_word_line) * solution.row_currents).sum(axis=1)
         into_columns = ((self.v_reference + state.v_in) * solution.currents).sum(axis=1)
-        amplifiers = self.amplifier(tile.senseamp.r_feedback).at(solution.currents).sum(axis=1)
+        if isinstance(tile.readout, HoldModel):
+            return {"dac": drawn - into_rows, "array": into_rows, "amplifier": np.zeros(len(drawn))}
+        amplifiers = self.amplifier(tile.readout.r_feedback).at(solution.currents).sum(axis=1)
         return {"dac": drawn - into_rows, "array": into_rows - into_columns, "amplifier": amplifiers + into_columns}
 
     def tile_energy(
@@ -214,15 +220,44 @@ class EnergyModel(Model):
         """
         if not (np.isfinite(t_read) and t_read > 0):
             raise SpecError(f"t_read must be a time > 0 s, got {t_read}")
-        energy = {name: power * t_read for name, power in self.tile_power(tile, codes, state).items()}
-        codes_before, v_before = (None, 0.0) if before is None else (np.asarray(before[0]), before[1].v_out)
-        energy["dac"] = energy["dac"] + self.dacs[tile.dac.polarity].switching(np.asarray(codes), codes_before).sum(1)
-        swing = np.abs(state.v_out - v_before).sum(axis=1)
-        energy["amplifier"] = energy["amplifier"] + self.amplifier(tile.senseamp.r_feedback).charge * swing
+        if isinstance(tile.readout, HoldModel):
+            energy = self._floating_energy(tile, tile.readout, np.asarray(codes), state)
+        else:
+            energy = self._held_energy(tile, tile.readout, np.asarray(codes), state, t_read, before)
         columns = tile.g.shape[1] if conversions is None else conversions
         if columns and self.adc is None:
             raise CalibrationError(
                 "no energy of so fine an ADC is calibrated; set adc.bits to 10 or less, or ask with conversions=0"
             )
-        energy["adc"] = np.full(len(swing), columns * self.adc.energy if self.adc else 0.0)
+        energy["adc"] = np.full(len(state.v_out), columns * self.adc.energy if self.adc else 0.0)
+        return energy
+
+    def _held_energy(
+        self, tile: BehaviouralTile, readout: SenseAmplifierModel, codes: Codes, state: TileState, t_read: float,
+        before: tuple[Codes, TileState] | None,
+    ) -> dict[str, Floats]:  # fmt: skip
+        """Return what drivers, array and amplifiers draw from a change of code to the end of a product [J]."""
+        energy = {name: power * t_read for name, power in self.tile_power(tile, codes, state).items()}
+        codes_before, v_before = (None, 0.0) if before is None else (np.asarray(before[0]), before[1].v_out)
+        energy["dac"] = energy["dac"] + self.dacs[tile.dac.polarity].switching(codes, codes_before).sum(1)
+        swing = np.abs(state.v_out - v_before).sum(axis=1)
+        energy["amplifier"] = energy["amplifier"] + self.amplifier(readout.r_feedback).charge * swing
+        return energy
+
+    def _floating_energy(
+        self, tile: BehaviouralTile, readout: HoldModel, codes: Codes, state: TileState
+    ) -> dict[str, Floats]:
+        """Return what a product of floating lines draws: from rest, until the switches open, and back to rest [J].
+
+        At rest all rows are at one voltage, and nothing flows.
+        """
+        if self.hold is None:
+            raise CalibrationError("the energies are not of floating bit lines; calibrate the aspect energy again")
+        energy = {name: power * readout.settle for name, power in self.tile_power(tile, codes, state).items()}
+        driver, rest = self.dacs[tile.dac.polarity], np.full_like(codes, tile.rest_code)
+        energy["dac"] = energy["dac"] + (driver.switching(codes, rest) + driver.switching(rest, codes)).sum(axis=1)
+        farads = readout.c_hold + len(tile.g) * readout.c_cell
+        # up and down again, half of what is drawn each time stays in no capacitor
+        energy["array"] = energy["array"] + farads * ((state.v_in - tile.rest_voltage) ** 2).sum(axis=1)
+        energy["amplifier"] = np.full(len(codes), tile.g.shape[1] * self.hold)
         return energy

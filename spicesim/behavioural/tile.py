@@ -186,9 +186,18 @@ class BehaviouralTile:
         """Return what hold switches keep of feet (batch, columns) [V]; all inputs were at their code of rest before."""
         assert isinstance(self.readout, HoldModel)
         total, rows = self._effective.sum(axis=0), len(self.g)
-        rest = float(self.v_open[:, rest_code(self.dac.polarity, (self.v_open.shape[1] - 1).bit_length())].mean())
         left = self.readout.unsettled(total, rows)
-        return self.readout.held(feet + left * (rest - feet), total, rows)
+        return self.readout.held(feet + left * (self.rest_voltage - feet), total, rows)
+
+    @property
+    def rest_code(self) -> int:
+        """Code of drivers at rest."""
+        return rest_code(self.dac.polarity, (self.v_open.shape[1] - 1).bit_length())
+
+    @property
+    def rest_voltage(self) -> float:
+        """What drivers put out then, on average [V]."""
+        return float(self.v_open[:, self.rest_code].mean())
 
     def driver_index(self, codes: Integers) -> Integers:
         """Return the tables of :attr:`drivers` that drivers take with codes (batch, rows)."""

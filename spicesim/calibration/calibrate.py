@@ -154,7 +154,7 @@ def find_verdict(plan: Plan, calibration: Calibration) -> Verdict:
     )
 
 
-FLOATING_ASPECTS = ("converter",)
+FLOATING_ASPECTS = ("converter", "energy")
 """What can be calibrated where bit lines float."""
 
 

@@ -13,6 +13,7 @@ from spicesim.chip import Chip
 from spicesim.chip.blocks import MOST_SAR_BITS, SarAdc
 from spicesim.coding import POLARITIES, Polarity
 from spicesim.netlist.dac import build_dac
+from spicesim.netlist.hold import build_hold_cycle
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.sar_adc import build_sar_adc
 from spicesim.netlist.sense_amplifier import build_sense_amplifier
@@ -48,6 +49,8 @@ def calibrate_energy(calibration: Calibration, campaign: Campaign) -> EnergyMode
         netlists[f"swing {r}"] = build_current_steps(chip, r, [(0.0, swings[r]), (swings[r], 0.0)], stop=0.5e-6)
     if sizes is not None:
         netlists["adc"] = build_sar_adc(chip, _adc_inputs(chip, sizes), sizes)
+    if calibration.hold is not None:
+        netlists["hold"] = build_hold_cycle(chip)
     results = dict(zip(netlists, campaign.run(list(netlists.values()), "calibrate energy"), strict=True))
     return EnergyModel(
         v_reference=chip.sense_amplifier.v_reference,
@@ -62,7 +65,17 @@ def calibrate_energy(calibration: Calibration, campaign: Campaign) -> EnergyMode
             for r in r_feedback
         ),
         adc=None if sizes is None else _adc(chip, sizes, results["adc"]),
+        hold=_cycle_energy(chip, results["hold"]) if "hold" in results else None,
     )
+
+
+def _cycle_energy(chip: Chip, results: Results) -> float:
+    """Return what a hold switch takes to open and close [J]."""
+    sources = {
+        "vdd": chip.process.supply, "vref": chip.sense_amplifier.v_reference, "vtrack": _real(results, "v(track)"),
+    }  # fmt: skip
+    time, power = _real(results, "time"), supply_power(results, sources)
+    return float(np.trapezoid(power - power[0], time))
 
 
 def supply_power(results: Results, sources: dict[str, Floats | float]) -> Floats:
@@ -148,7 +161,7 @@ def _adc_sizes(calibration: Calibration) -> SarAdc | None:
     bits = calibration.chip.adc.bits
     if bits > MOST_SAR_BITS:
         return None
-    widest = max(model.full_scale for model in calibration.senseamps)
+    widest = max(calibration.readout(setting).full_scale for setting in calibration.chip.sense_amplifier.settings)
     sizes = calibration.chip.sar_adc
     span = min(2 * widest, 0.5 * calibration.chip.process.supply)
     return sizes.model_copy(update={"dac": sizes.dac.model_copy(update={"bits": bits, "span": span, "errors": ()})})

@@ -27,6 +27,7 @@ from spicesim.engine import ExactEngine, SampledMvm, Tile
 from spicesim.errors import CalibrationError, SpecError
 from spicesim.experiment.chip import BuiltChip
 from spicesim.netlist.area import Layout, block_areas
+from spicesim.netlist.hold import HELD_AFTER
 from spicesim.network import Network
 from spicesim.network.compiled import Inputs
 from spicesim.network.result import LayerStats
@@ -195,7 +196,7 @@ def estimate_footprint(
         What runs the network to find the products, and the circuit that tells what each of them takes.
     t_read : float, optional
         Time from a change of codes to the sample [s]; by default the longest that a sample of changes takes to settle
-        within .2 % of full scale, for which the calibration must have settling.
+        within .2 % of full scale, for which the calibration must have settling. Floating bit lines have their own.
     columns_per_adc : int
         Columns that share a converter.
     layout : Layout, optional
@@ -226,7 +227,10 @@ def estimate_footprint(
     missing = [layer.name for layer in network.layers if not by_layer[layer.name]]
     if missing:
         raise SpecError(f"layer {missing[0]!r} has no product among {products} sampled; ask for more products")
-    if t_read is None:
+    hold = calibration.hold
+    if hold is not None:
+        t_read = hold.settle + HELD_AFTER
+    elif t_read is None:
         t_read = max(_settling(found, calibration, exact) for found in by_layer.values())
     if model.adc is None:
         raise CalibrationError("no energy of so fine an ADC is calibrated; set adc.bits to 10 or less")

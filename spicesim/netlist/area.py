@@ -9,6 +9,7 @@ from spicesim.chip.blocks import MOST_SAR_BITS
 from spicesim.errors import SpecError
 from spicesim.netlist.dac import dac_blocks, dac_line
 from spicesim.netlist.expression import evaluate_expression
+from spicesim.netlist.hold import hold_blocks, hold_line
 from spicesim.netlist.sar_adc import build_sar_adc
 from spicesim.netlist.sense_amplifier import amplifier_blocks, amplifier_line
 from spicesim.netlist.statements import Component, SubcircuitEnd, SubcircuitStart, parse_statements
@@ -154,8 +155,11 @@ def block_areas(chip: Chip, layout: Layout | None = None) -> Areas:
     layout = layout or Layout()
     bits = [f"b{k}" for k in range(chip.dac.code_bits)]
     dac = "\n".join([*amplifier_blocks(chip), *dac_blocks(chip), dac_line(chip, "dac", "out", bits)])
-    amplifier = amplifier_line(chip, "tia", "in", "out", max(chip.sense_amplifier.r_feedback))
-    tia = "\n".join([*amplifier_blocks(chip), amplifier])
+    if chip.sense_amplifier.kind == "voltage":
+        readout = "\n".join([*hold_blocks(chip), hold_line(chip, "readout", "in", "out")])
+    else:
+        amplifier = amplifier_line(chip, "readout", "in", "out", max(chip.sense_amplifier.settings))
+        readout = "\n".join([*amplifier_blocks(chip), amplifier])
     adc = None
     if chip.adc.bits <= MOST_SAR_BITS:
         sizes = chip.sar_adc
@@ -167,6 +171,6 @@ def block_areas(chip: Chip, layout: Layout | None = None) -> Areas:
     return Areas(
         cell=(chip.cell.access_width + layout.cell_margin[0]) * (chip.cell.access_length + layout.cell_margin[1]),
         dac=find_area(dac, chip, layout, instances=("xdac",)),
-        amplifier=find_area(tia, chip, layout, instances=("xtia",)),
+        amplifier=find_area(readout, chip, layout, instances=("xreadout",)),
         adc=adc,
     )

@@ -14,7 +14,15 @@ from spicesim.netlist.sense_amplifier import supplies
 from spicesim.netlist.step import STEP_TIME
 from spicesim.units import format_si, spice_number
 
-__all__ = ["HELD_AFTER", "build_holds", "build_line_steps", "hold_blocks", "hold_line", "track_source"]
+__all__ = [
+    "HELD_AFTER",
+    "build_hold_cycle",
+    "build_holds",
+    "build_line_steps",
+    "hold_blocks",
+    "hold_line",
+    "track_source",
+]
 
 EDGE = 0.1e-9
 """Fall time of the control [s]."""
@@ -95,6 +103,25 @@ def build_holds(
         notes=[f"What hold switches of {format_si(chip.hold.capacitor, 'F')} keep of their columns' voltages."],
         analyses=[f".tran {spice_number(resolution)} {spice_number(stop)} 0 {spice_number(resolution)}"],
         nodesets={f"{node}_{k}": reference + float(volts) for k, volts in enumerate(at) for node in ("foot", "out")},
+    )
+
+
+def build_hold_cycle(chip: Chip) -> Netlist:
+    """Build a testbench of one switch that opens and closes once, its line at the reference; probes its sources."""
+    high, times = spice_number(chip.process.supply), [spice_number(t) for t in (STEP_TIME, EDGE, 10e-9)]
+    lines = [
+        "* the control: low for 10 ns",
+        f"vtrack track 0 pulse({high} 0 {times[0]} {times[1]} {times[1]} {times[2]} 1)",
+        hold_line(chip, "hold", "vref", "out"),
+    ]
+    return build_netlist(
+        chip,
+        "hold switch, opened and closed",
+        [*hold_blocks(chip), supplies(chip), "\n".join(lines)],
+        ["time", "v(track)", "i(vdd)", "i(vref)", "i(vtrack)"],
+        notes=["What a hold switch takes from its supply and its control."],
+        analyses=[".tran 0.1n 25n 0 0.1n"],
+        nodesets={"out": chip.sense_amplifier.v_reference},
     )
 
 
