@@ -262,7 +262,7 @@ def build_tile(
     parasitics: Parasitics | None = None,
     gates: npt.ArrayLike | None = None,
 ) -> Netlist:
-    """Build a whole tile at transistor level: a DAC a word line, wires, cells, an amplifier a bit line.
+    """Build a whole tile at transistor level: a driver a word line, wires, cells, an amplifier a bit line.
 
     Parameters
     ----------
@@ -334,7 +334,8 @@ def build_tile(
             *(["time", *(f"i({source})" for source in supply_currents)] if step else []),
         ],
         notes=[
-            "A tile at transistor level: a DAC a word line, a cell at every crossing, an amplifier a bit line.",
+            f"A tile at transistor level: a {'DAC' if chip.dac.kind == 'r2r' else 'driver'} a word line, a cell at "
+            "every crossing, an amplifier a bit line.",
             *TILE,
             *(PAIRED if chip.cell.kind == "2t2r" else ()),
         ],
