@@ -6,7 +6,6 @@ On the command line: spicesim infer .. --engine own_engine:WiresOnly, in the fol
 import numpy as np
 
 import spicesim
-from spicesim.coding import dac_voltages
 from spicesim.engine import Engine, PreparedTile
 
 
@@ -19,7 +18,7 @@ class WiredTile(PreparedTile):
         self._matrix = tile.r_feedback * spicesim.Crossbar(tile.g, **wires).transfer_matrix()
 
     def mvm(self, codes):
-        return dac_voltages(codes, self._dac.bits, self._dac.v_span, self.tile.polarity) @ self._matrix.T
+        return self._dac.volts(codes, self.tile.polarity) @ self._matrix.T
 
 
 class WiresOnly(Engine):

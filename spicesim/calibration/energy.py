@@ -71,7 +71,7 @@ def calibrate_energy(calibration: Calibration, campaign: Campaign) -> EnergyMode
 
 def _cycle_energy(chip: Chip, results: Results) -> float:
     """Return what a hold switch takes to open and close [J]."""
-    sources = {
+    sources: dict[str, Floats | float] = {
         "vdd": chip.process.supply, "vref": chip.sense_amplifier.v_reference, "vtrack": _real(results, "v(track)"),
     }  # fmt: skip
     time, power = _real(results, "time"), supply_power(results, sources)

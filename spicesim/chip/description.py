@@ -159,7 +159,7 @@ class Dac(Section):
     kind: Literal["r2r", "bits"] = "r2r"
     """r2r: an R-2R ladder with a buffer; bits: [word_line_driver], one of two voltages, an input bit after bit."""
     bits: Annotated[int, Field(ge=2, le=16)] = 8
-    """Resolution of inputs [bit]; over 12 only the engine ideal, as no ladder is built that fine."""
+    """Resolution of inputs [bit]; over 12 no ladder is built that fine, so only the engine ideal runs."""
     v_span: Positive = 0.2
     """Largest input voltage, relative to the reference [V]; unipolar 0..v_span, bipolar -v_span..v_span."""
     r_unit: Positive = 20e3

@@ -47,9 +47,9 @@ class SampledTile(PreparedTile):
 class SampledEngine(Engine):
     """The calibrated chip, its outputs sampled at a time after the change of codes.
 
-    Before each product all drivers rest at 0 V, those of bits at their lower level, as on a chip that returns to
-    zero; so no product knows of the last one.
-    Late enough it is the engine "exact". Every output is followed in time: it takes some milliseconds of a processor.
+    Before each product all drivers rest at 0 V, those of bits at their lower level, as on a chip that returns to zero;
+    so no product knows of the last one. Late enough it is the engine "exact". Every output is followed in time: it
+    takes some milliseconds of a processor.
 
     Parameters
     ----------

@@ -282,7 +282,8 @@ def _readout(chip: Chip, columns: int, setting: float, step: CodeStep | None) ->
         blocks=amplifier_blocks(chip),
         section="\n".join(["* sense amplifiers", *lines]),
         notes=[
-            "A tile at transistor level: a DAC a word line, a cell at every crossing, an amplifier a bit line.",
+            f"A tile at transistor level: a {'DAC' if chip.dac.kind == 'r2r' else 'driver'} a word line, a cell at "
+            "every crossing, an amplifier a bit line.",
             *TILE,
         ],
     )
@@ -299,7 +300,7 @@ def build_tile(
     parasitics: Parasitics | None = None,
     gates: npt.ArrayLike | None = None,
 ) -> Netlist:
-    """Build a whole tile at transistor level: a DAC a word line, wires, cells, an amplifier a bit line.
+    """Build a whole tile at transistor level: a driver a word line, wires, cells, an amplifier a bit line.
 
     Parameters
     ----------

@@ -5,6 +5,7 @@ import pytest
 
 from spicesim.behavioural.dac import DacModel
 from spicesim.calibration.patterns import adversarial_vectors, code_vectors
+from spicesim.characterise.dac import dac_bench
 from spicesim.chip import format_chip, load_chip, preset
 from spicesim.coding import POLARITIES, bit_voltages, rest_code
 from spicesim.engine import IdealEngine, Tile
@@ -90,6 +91,10 @@ def test_the_bench_of_a_driver_sweeps_both_levels():
 def test_a_switch_wider_than_the_models_is_refused():
     with pytest.raises(SpecError, match="wider than the models"):
         build_dac(BITS.changed(word_line_driver={"width": 80e-6}))
+
+
+def test_the_data_sheet_of_the_ladder_is_there_on_any_chip():
+    assert "ladder" in next(iter(dac_bench(BITS).netlists.values())).body
 
 
 def test_a_switch_takes_less_area_than_a_ladder():
