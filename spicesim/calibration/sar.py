@@ -194,6 +194,35 @@ class Seen:
         )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Threshold:
+    """The comparator's threshold, at the top plate."""
+
+    bits: Floats
+    """What the trial of each bit adds to it, (bits,) [V]."""
+    memory: Floats
+    """What it is higher by if the bit before, and the one before that, was rejected, (2,) [V]."""
+    middle: float
+    """The rest [V]."""
+    tilt: float
+    """Its slope over the input [V]."""
+    over: Floats
+    """How far the top plate was above it before each strobe, (conversions, bits) [V]."""
+
+    def applied(self, search: SarSearch) -> SarSearch:
+        """Return a search whose comparator decides here instead of at 0 V."""
+        curve = search.curve.copy()
+        curve[:2] -= self.middle, self.tilt
+        return search.model_copy(
+            update={
+                "curve": curve,
+                "trials": search.trials - self.bits,
+                "rejected": search.rejected - self.memory[0],
+                "earlier": search.earlier - float(self.memory[1]),
+            }
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Plate:
     """What the top plate is before a strobe, as in :class:`spicesim.behavioural.sar.SarSearch`, but no threshold."""
@@ -305,18 +334,19 @@ class SarFit:
         Return also how far the top plate was above it before each strobe, (conversions, bits) [V].
         """
         plate = self.fit_plate(seen)
-        threshold = _threshold(seen.tops, *self._decisions(seen), seen.inputs)
-        curve = plate.curve.copy()
-        curve[:2] -= threshold.middle, threshold.tilt
+        threshold = self.find_threshold(seen.tops, seen)
         last = 2**self._bits - 1
         kept = (seen.codes > 0) & (seen.codes < last)
         slope, start = np.polyfit(last - seen.codes[kept], -self._volts(seen.inputs[kept]), 1)
         search = SarSearch(
-            sampled=self._sizes.sampled(self._polarity), middle=self._middle, curve=curve, weights=plate.weights,
-            trials=plate.trials - threshold.bits, rejected=plate.rejected - threshold.memory[0],
-            earlier=-float(threshold.memory[1]), low=float(start), high=float(start + slope * last),
+            sampled=self._sizes.sampled(self._polarity), middle=self._middle, curve=plate.curve, weights=plate.weights,
+            trials=plate.trials, rejected=plate.rejected, low=float(start), high=float(start + slope * last),
         )  # fmt: skip
-        return search, threshold.over
+        return threshold.applied(search), threshold.over
+
+    def find_threshold(self, tops: Floats, seen: Seen) -> Threshold:
+        """Find where the comparator decided in conversions, on any scale of the top plate (conversions, bits) [V]."""
+        return _threshold(tops, *self._decisions(seen), seen.inputs)
 
     def _decisions(self, seen: Seen) -> tuple[Codes, Codes]:
         """Return which bits were kept, and whether the bit before and the one before that were not."""
@@ -356,23 +386,7 @@ class SarFit:
         return np.asarray(seen.tops + change)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Threshold:
-    """The comparator's threshold, at the top plate."""
-
-    bits: Floats
-    """What the trial of each bit adds to it, (bits,) [V]."""
-    memory: Floats
-    """What it is higher by if the bit before, and the one before that, was rejected, (2,) [V]."""
-    middle: float
-    """The rest [V]."""
-    tilt: float
-    """Its slope over the input [V]."""
-    over: Floats
-    """How far the top plate was above it before each strobe, (conversions, bits) [V]."""
-
-
-def _threshold(tops: Floats, decided: Codes, rejected: Codes, inputs: Floats) -> _Threshold:
+def _threshold(tops: Floats, decided: Codes, rejected: Codes, inputs: Floats) -> Threshold:
     """Find the threshold.
 
     Decisions shall be on their side by a margin, and what is short of it counts by its square; a bit and the memory add
@@ -404,7 +418,7 @@ def _threshold(tops: Floats, decided: Codes, rejected: Codes, inputs: Floats) ->
         return float(missing @ missing + little @ unknown**2), 2 * (side * missing) @ rows + 2 * little * unknown
 
     found = MARGIN * np.asarray(minimize(short, np.zeros(count + 4), jac=True, method="BFGS").x)
-    return _Threshold(
+    return Threshold(
         bits=found[:count], memory=found[count : count + 2], middle=float(found[-2] + middle), tilt=float(found[-1]),
         over=tops - middle - every @ found,
     )  # fmt: skip

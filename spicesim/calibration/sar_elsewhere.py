@@ -1,28 +1,24 @@
 """Calibrate column converters elsewhere: what a condition changes, from few conversions.
 
 The same inputs at the chip's own condition and at another tell what changes of the top plate; some more, aimed at the
-threshold, tell by how much it moves. What a bit and the memory add to that is the comparator's own and stays.
+threshold, tell by how much it moves.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
-from spicesim.arrays import Codes, Floats
+from spicesim.arrays import Floats
 from spicesim.behavioural.sar import SarModel, SarRange, SarSearch
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.sar import Plate, SarFit, converter_noise
 from spicesim.coding import POLARITIES, Polarity
-from spicesim.errors import CalibrationError
 
 __all__ = ["converters_elsewhere"]
 
-SPREAD, AIMED = 16, 8
-"""Inputs spread over the range, and aimed at the threshold."""
-REACH, MARGIN = 50e-3, 0.2e-3
-"""A threshold is looked for so far from the chip's own; decisions are wanted on their side by so much [V]."""
+SPREAD = 16
+"""Inputs spread over the range."""
 
 
 def converters_elsewhere(
@@ -77,35 +73,15 @@ def _search_at(fit: SarFit, own: SarSearch, plate: Plate) -> SarSearch:
     changed = own.model_copy(
         update={name: getattr(own, name) + getattr(there, name) - getattr(plate, name) for name in Plate.__slots__}
     )
-    over = fit.over(changed, there, seen)
-    moved = _threshold(over, seen.codes)
-    changed = _lower(changed, moved)
-    seen = seen + fit.convert(fit.aim(changed, seen, over - moved)[:AIMED])
-    changed = _lower(changed, _threshold(fit.over(changed, there, seen), seen.codes))
+    threshold = fit.find_threshold(fit.over(changed, there, seen), seen)
+    changed = threshold.applied(changed)
+    seen = seen + fit.convert(fit.aim(changed, seen, threshold.over))
+    changed = fit.find_threshold(fit.over(changed, there, seen), seen).applied(changed)
     # codes mean the volts that a straight line through all of them says
     shift = _line(changed, fit) - _line(own, fit)
     return SarSearch.model_validate(
         changed.model_copy(update={"low": own.low + shift[0], "high": own.high + shift[1]}).model_dump()
     )
-
-
-def _lower(search: SarSearch, volts: float) -> SarSearch:
-    curve = search.curve.copy()
-    curve[0] -= volts
-    return search.model_copy(update={"curve": curve})
-
-
-def _threshold(over: Floats, codes: Codes) -> float:
-    """Return by how much the threshold lies higher than was thought [V]."""
-    side = 2.0 * (codes[:, None] >> np.arange(over.shape[1]) & 1) - 1
-
-    def short(x: float) -> float:
-        return float(np.sum(np.maximum(0.0, 1 - side * (over - x) / MARGIN) ** 2))
-
-    found = minimize_scalar(short, bounds=(-REACH, REACH), method="bounded", options={"xatol": 1e-7})
-    if abs(found.x) > 0.9 * REACH:
-        raise CalibrationError("no threshold of the converter's comparator found; check sar_adc and its times")
-    return float(found.x)
 
 
 def _line(search: SarSearch, fit: SarFit) -> Floats:

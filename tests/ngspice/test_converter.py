@@ -9,7 +9,9 @@ import pytest
 from spicesim.audit import audit_samples
 from spicesim.behavioural.sar import SarRange
 from spicesim.calibration.calibrate import calibrate
+from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.sar import conversions, read_outputs
+from spicesim.calibration.sar_elsewhere import converters_elsewhere
 from spicesim.chip import preset
 from spicesim.coding import AdcRange
 from spicesim.draws import ChipDraw
@@ -117,6 +119,17 @@ def test_a_run_of_a_drawn_chip_has_drawn_converters_and_its_noise(calibration):
     assert 50e-6 < noise["comparator"] < 500e-6  # what such comparators have been measured to have
     quiet = run(make_plan(plan | {"noise": False}), network, x, calibration)
     assert (found.first.result.logits != quiet.first.result.logits).any()
+
+
+def test_converters_at_another_temperature_have_the_codes_of_their_transistors(calibration):
+    hot = calibration.model_copy(update={"chip": CHIP.at(temperature_c=100.0), "converter": None})
+    (found,) = converters_elsewhere(calibration, [hot], Campaign(seed=1))
+    assert found.sampling_noise > calibration.converter.sampling_noise
+    volts = np.random.default_rng(3).uniform(-0.85, 0.85, 32)
+    real = read_outputs(run_all(conversions(hot.chip, "bipolar", volts)), CHIP.converter)
+    codes = found.range("bipolar").codes(volts)
+    assert np.mean(codes == real) >= 0.95
+    assert np.abs(codes - real).max() <= 1
 
 
 def test_mismatch_of_converters_that_was_not_calibrated_is_refused(calibration):

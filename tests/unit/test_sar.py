@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spicesim.behavioural.elsewhere import Elsewhere
 from spicesim.behavioural.noise import AmplifierNoise, NoiseModel
 from spicesim.behavioural.sar import SarModel, SarRange, SarSearch
 from spicesim.chip import preset
@@ -223,3 +224,22 @@ def test_samples_of_real_converters_have_their_noise_and_those_of_ideal_ones_hav
         np.testing.assert_allclose(noise.std(axis=0), sigma, rtol=0.05)
         if sigma:
             assert np.abs(np.corrcoef(noise.T) - np.eye(3)).max() < 0.07
+
+
+def test_between_temperatures_the_numbers_of_a_converter_follow_a_line_and_its_resolution_stays():
+    words = {"bits": BITS, "span": SPAN, "checks": {}, "sampling_noise": 3e-5}
+    own = SarModel(**words, searches={"bipolar": search()}, comparator_noise=2e-4)
+    hot = SarModel(**words, searches={"bipolar": search(trials=2e-3, curve=(0.01, 0.8, 1e-3))}, comparator_noise=3e-4)
+    own = own.model_copy(update={"searches": {"bipolar": search(curve=(0.0, 0.8, 0.0))}})
+    climate = Elsewhere[SarModel](
+        temperatures_c=(27.0, 127.0), temperatures=(hot,), corner_temperatures_c=(27.0,), corners={"ss": (hot,)}
+    )
+    half = climate.at(own, None, 77.0)
+    np.testing.assert_allclose(half.searches["bipolar"].curve, (0.005, 0.8, 5e-4), rtol=1e-12)
+    np.testing.assert_allclose(half.searches["bipolar"].trials, 1e-3, rtol=1e-12)
+    assert half.comparator_noise == pytest.approx(2.5e-4)
+    assert (half.bits, half.searches["bipolar"].sampled) == (own.bits, own.searches["bipolar"].sampled)
+    volts = np.linspace(-1, 1, 997)
+    np.testing.assert_array_equal(
+        climate.at(own, "ss", 27.0).range("bipolar").codes(volts), hot.range("bipolar").codes(volts)
+    )
