@@ -77,7 +77,7 @@ def test_each_half_follows_its_own_transistor(calibration):
 
 @pytest.mark.parametrize("signs", ["reference", "offset"])
 def test_weights_without_two_signs_are_refused(calibration, signs):
-    with pytest.raises(NetworkError, match="2t2r cell holds the two signs of a weight.*signs = differential"):
+    with pytest.raises(NetworkError, match=r"2t2r cell holds the two signs of a weight.*signs = differential"):
         compile_network(digits_network("mlp"), calibration, mapping=MappingOptions(signs=signs))
 
 
