@@ -62,13 +62,14 @@ INLINE void cell_selected(const cell_model *cell, REAL g, lanes v, lanes *curren
         if (step == STEPS || !lanes_any(active))
             break;
         lanes h = t - wanted + (kappa > 0 ? share * lanes_log(m * s + root) : q * s);
-        lanes h1 = 1 + q * c / root, h2 = q * (1 - m * m) * s / (root * root * root);
-        lanes change = h / h1;
-        change /= 1 - lanes_clip((REAL)0.5 * change * h2 / h1, (REAL)-0.5, (REAL)0.5);
+        lanes less = kappa > 0 ? 1 / root : root;
+        lanes h1 = 1 + q * c * less, h2 = q * (1 - m * m) * s * (less * less * less);
+        lanes square = h1 * h1, bent = 2 * square - h * h2; /* bounded, so that no step is wild far from the root */
+        lanes change = 2 * h * h1 / lanes_min(lanes_max(bent, square), 3 * square);
         lanes next = lanes_min(lanes_max(t - change, (lanes){0}), high);
         change = lanes_abs(next - t);
         t = lanes_select(active, next, t);
-        active &= change > (REAL)(sizeof(REAL) == 8 ? 1e-6 : 1e-3);
+        active &= change > (REAL)(sizeof(REAL) == 8 ? 1e-5 : 1e-3);
     }
     lanes i = cell->i0 * s;
     *slope = 1 / (cell->v0 / (cell->i0 * c) + 1 / (g * root));

@@ -189,6 +189,7 @@ def calibrate_climate(calibration: Calibration, campaign: Campaign) -> ClimateMo
     model = model.model_copy(update=aspects_elsewhere(calibration.model_copy(update={"climate": model}), campaign))
     complete = calibration.model_copy(update={"climate": model})
     size = min(8 if campaign.quick else 16, chip.array.rows, chip.array.columns)
+    size -= size % (1 + chip.cell.is_paired)  # a pair has two columns
     # corners at temperatures in no fit, each at another
     elsewhere = list(zip(corners, cycle(held_out[::-1])))
     climates = [complete.at(temperature_c=t) for t in held_out]

@@ -142,6 +142,7 @@ def check_mismatch(
         raise SpecError(f"mismatch is checked on 2 chips or more, got {draws}")
     chip, model = calibration.chip, calibration.require_mismatch()
     size = min(size, chip.array.rows, chip.array.columns)
+    size -= size % (1 + chip.cell.is_paired)
     rng = np.random.default_rng([campaign.seed, size, saturating, polarity == "bipolar"])
     g = random_conductances((size, size), chip.cell.g_min, chip.cell.g_max, rng, 0.25 * chip.cell.g_max)
     r = choose_feedback(chip, g, saturating=saturating)

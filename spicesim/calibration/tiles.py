@@ -151,6 +151,7 @@ def adversarial_matrices(chip: Chip, sizes: Sequence[int]) -> dict[str, Floats]:
     """Return the matrices of :func:`build_adversarial_cases` by name, shape (rows, columns) [S]."""
     cell, array = chip.cell, chip.array
     size = min(max(sizes), array.rows, array.columns)
+    size -= size % (1 + cell.is_paired)
     matrices = adversarial_conductances(min(array.rows, MOST_ROWS), size, cell.g_min, cell.g_max)
     return {name: g[:, : array.columns] for name, g in matrices.items()}
 
@@ -163,10 +164,9 @@ def adversarial_feedbacks(chip: Chip, g: Floats) -> list[float]:
 def random_matrices(chip: Chip, sizes: Sequence[int], seed: int) -> dict[str, Floats]:
     """Draw square conductance matrices by name; sizes beyond the chip's array are cut to it."""
     limit = min(chip.array.rows, chip.array.columns)
-    if chip.cell.is_paired:
-        limit, sizes = limit - limit % 2, [max(2, size - size % 2) for size in sizes]
     matrices = {}
-    for size in dict.fromkeys(min(size, limit) for size in sizes):
+    pair = 1 + chip.cell.is_paired  # columns of a cell
+    for size in dict.fromkeys(min(size, limit) // pair * pair for size in sizes):
         rng = np.random.default_rng([seed, size])
         matrices[f"{size}x{size} random"] = random_conductances(
             (size, size), chip.cell.g_min, chip.cell.g_max, rng, 0.25 * chip.cell.g_max

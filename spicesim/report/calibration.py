@@ -4,6 +4,7 @@ from spicesim.behavioural.cell import CellModel, SelectorCellModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.cell import HELD_CURRENT
 from spicesim.calibration.heldout import HeldOut
+from spicesim.chip.description import Cell
 from spicesim.plots import (
     plot_cell,
     plot_cell_bias,
@@ -113,6 +114,18 @@ def _cell_law(model: CellModel | SelectorCellModel) -> str:
     )
 
 
+def _departure(cell: Cell) -> str:
+    """Say why a cell's current is not that of a linear device."""
+    if cell.has_gate:
+        return (
+            "The access transistor in series bends and lowers the current, the more so the larger the device; an ideal "
+            "device would lie at 1."
+        )
+    if cell.kind == "1s1r":
+        return "The selector in series takes nearly all of a small voltage; an ideal device would lie at 1."
+    return "A linear device would lie at 1; the bend is the device's own."
+
+
 def _cell_section(calibration: Calibration) -> Section:
     model, held_out = calibration.cell, calibration.held_out["cell current"]
     return Section(
@@ -128,10 +141,7 @@ def _cell_section(calibration: Calibration) -> Section:
             ),
             Illustration(
                 title="Departure from a linear device",
-                caption="The access transistor in series bends and lowers the current, the more so the larger the "
-                "device; an ideal device would lie at 1."
-                if calibration.chip.cell.kind == "1t1r"
-                else "A linear device would lie at 1; the bend is the device's own.",
+                caption=_departure(calibration.chip.cell),
                 figure=plot_cell_nonlinearity(model, held_out),
             ),
             Illustration(

@@ -4,10 +4,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spicesim.cells import Linear, Polynomial, Sinh
+from spicesim.cells import Linear, Polynomial, Selected, Sinh
 from spicesim.crossbar import Crossbar
 
-CELLS = (Linear(), Sinh(4.0), Polynomial([1.0, 0.3, 2.0]))
+CELLS = (Linear(), Sinh(4.0), Polynomial([1.0, 0.3, 2.0]), Selected(i0=1e-9, v0=0.02, kappa=2.0))
 
 
 @st.composite

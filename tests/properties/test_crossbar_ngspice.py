@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spicesim.cells import BiasedPolynomial, Linear, Polynomial, Sinh
+from spicesim.cells import BiasedPolynomial, Linear, Polynomial, Selected, Sinh
 from spicesim.crossbar import Crossbar
 from spicesim.ngspice.rawfile import read_raw
 from spicesim.ports import PortTables
@@ -53,7 +53,9 @@ def each_its_own(rng, shape):
     return Polynomial(rng.uniform([0.8, 0.0, 0.5], [1.2, 0.4, 2.0], (*shape, 3)))
 
 
-CELLS = [Linear(), Sinh(3.0), Polynomial([1.0, 0.2, 1.5]), BIASED, each_its_own]
+CELLS = [
+    Linear(), Sinh(3.0), Polynomial([1.0, 0.2, 1.5]), BIASED, each_its_own, Selected(i0=1e-9, v0=0.02, kappa=2.0),
+]  # fmt: skip
 BATCH = 16  # enough for the solver that marches
 
 

@@ -1,11 +1,12 @@
 """Cells: their three faces agree, and nonsense is refused."""
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 
-from spicesim.cells import BiasedPolynomial, Linear, Polynomial, Sinh
+from spicesim.cells import BiasedPolynomial, Linear, Polynomial, Selected, Sinh
 from spicesim.crossbar import Crossbar
 from spicesim.errors import SpecError
 
@@ -23,6 +24,8 @@ CELLS = [
     Polynomial([1.0, -0.1, 0.5]),
     Polynomial(RNG.uniform(0.1, 1, (4, 3, 5))),
     BIASED,
+    Selected(i0=1e-9, v0=0.02, kappa=2.0),
+    Selected(i0=1e-12, v0=0.015, gain=1.1),
 ]
 
 
@@ -81,6 +84,10 @@ def test_shapes_broadcast():
     [
         lambda: Sinh(0.0),
         lambda: Sinh(math.nan),
+        lambda: Selected(i0=0.0, v0=0.05),
+        lambda: Selected(i0=1e-12, v0=math.inf),
+        lambda: Selected(i0=1e-12, v0=0.05, kappa=-1.0),
+        lambda: Selected(i0=1e-12, v0=0.05, v_limits=(0.1, 1.0)),
         lambda: Polynomial([]),
         lambda: Polynomial(np.ones((2, 2))),
         lambda: Polynomial([math.inf]),
@@ -100,6 +107,30 @@ def test_a_netlist_line_is_lower_case_and_bounded(cell):
     k = cell.kernel(G).coefficients[1, 2]
     line = cell.element("cell_1_2", "wl_1_2", "bl_1_2", k, "v(bl_1_2)")
     assert line == line.lower()
-    assert "wl_1_2 bl_1_2" in line
+    between = [word.split()[1:3] for word in line.splitlines()]
+    assert (between[0][0], between[-1][1]) == ("wl_1_2", "bl_1_2")
+    assert all(first[1] == then[0] for first, then in itertools.pairwise(between)), "elements in series"
     assert "np.float64" not in line
     assert isinstance(cell, Linear) or "min(" in line
+
+
+@pytest.mark.parametrize(
+    "law",
+    [
+        Selected(i0=1e-12, v0=0.045, kappa=1.0),
+        Selected(i0=1e-15, v0=0.03),
+        Selected(i0=1e-9, v0=0.1, kappa=3.0),
+        Selected(i0=1e-5, v0=0.045, kappa=2.0),
+    ],
+)
+def test_voltages_of_device_and_selector_add_up_to_that_of_the_cell(law):
+    """Closed, half open and open, in numpy and in the kernel, for weak devices and strong ones."""
+    g, v = np.geomspace(1e-7, 1e-3, 9), np.array([1e-6, 1e-3, 0.05, 0.3, 0.6, 0.8, 1.5, 3.0])
+    v = np.concatenate([-v, [0.0], v])[:, None]
+    current = law.current(g, v)
+    np.testing.assert_allclose(law.voltage(g, current), np.broadcast_to(v, current.shape), rtol=1e-12, atol=1e-18)
+    found = np.stack([Crossbar(g[None], cell=law).solve(one).currents[0] for one in v])
+    np.testing.assert_allclose(found, current, rtol=1e-9)
+    ahead, back = law.current(g, v + 1e-6), law.current(g, v - 1e-6)
+    np.testing.assert_allclose(law.slope(g, v), (ahead - back) / 2e-6, rtol=1e-4)
+    assert law.current(0.0, 2.0) == law.slope(0.0, 2.0) == 0

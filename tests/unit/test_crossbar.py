@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spicesim.cells import BiasedPolynomial, Linear, Polynomial, Sinh
+from spicesim.cells import BiasedPolynomial, Linear, Polynomial, Selected, Sinh
 from spicesim.crossbar import Crossbar
 from spicesim.errors import ConvergenceError, SpecError, ValidityError
 from spicesim.fast.crossbar import FastCrossbar
@@ -143,7 +143,7 @@ def test_any_numbers_give_an_error_or_a_finite_answer(data):
     if spoilt != "none":
         values[spoilt] = array(shapes[spoilt])
     v, mask, gradient = (values.pop(name) for name in ("v", "mask", "gradient"))
-    cell = data.draw(st.sampled_from([Linear(), Sinh(2.0)]))
+    cell = data.draw(st.sampled_from([Linear(), Sinh(2.0), Selected(i0=1e-9, v0=0.02)]))
     try:
         crossbar = Crossbar(**values, **ends, cell=cell)
         for precision in ("double", "single"):
@@ -187,7 +187,9 @@ def test_the_caller_keeps_its_arrays():
         array.transfer_matrix()[0, 0] = 1.0
 
 
-@pytest.mark.parametrize("cell", [Linear(), Sinh(3.0), Polynomial([1.0, 0.1, 2.0])])
+@pytest.mark.parametrize(
+    "cell", [Linear(), Sinh(3.0), Polynomial([1.0, 0.1, 2.0]), Selected(i0=1e-9, v0=0.02, kappa=2.0)]
+)
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (17, 3), (3, 17)])
 def test_the_solver_agrees_with_a_dense_nodal_solution(shape, cell):
     """Newton in numpy, with the wires as dense matrices of shared resistance."""

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from spicesim.cells import BiasedPolynomial, Linear, Polynomial, Sinh
+from spicesim.cells import BiasedPolynomial, Linear, Polynomial, Selected, Sinh
 from spicesim.crossbar import Crossbar
 from spicesim.crossbar.chords import Chords
 from spicesim.crossbar.marching import LinearMarch
@@ -26,7 +26,10 @@ BIASED = BiasedPolynomial(
     v_limits=(-0.5, 0.5),
     u_limits=(-0.3, 0.3),
 )
-CELLS = {"linear": Linear(), "sinh": Sinh(3.0), "polynomial": Polynomial([1.0, 0.2, 1.5]), "biased": BIASED}
+CELLS = {
+    "linear": Linear(), "sinh": Sinh(3.0), "polynomial": Polynomial([1.0, 0.2, 1.5]), "biased": BIASED,
+    "selected": Selected(i0=1e-9, v0=0.02, kappa=2.0),
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spicesim.cells import Linear, Polynomial, Sinh
+from spicesim.cells import Linear, Polynomial, Selected, Sinh
 from spicesim.crossbar import Crossbar
 from spicesim.errors import SpecError, ValidityError
 from spicesim.fast.crossbar import FastCrossbar
@@ -52,6 +52,16 @@ def test_where_no_form_meets_the_tolerance_the_array_is_solved_exactly():
     assert (fast.form, fast.max_error, fast.cost) == ("exact", 0.0, np.inf)
     assert len(fast.trials) == len(FORMS)
     np.testing.assert_allclose(fast.currents(v), exact.solve(v).currents, rtol=0, atol=1e-6 * fast.full_scale)
+
+
+def test_arrays_with_selectors_are_solved_exactly_and_nothing_is_tried():
+    exact = array(Selected(i0=1e-9, v0=0.015))
+    fast = FastCrossbar(exact)
+    v = np.random.default_rng(1).uniform(0, 0.2, (3, 24))
+    assert (fast.form, fast.trials) == ("exact", ())
+    np.testing.assert_allclose(fast.currents(v), exact.solve(v).currents, rtol=0, atol=1e-5 * fast.full_scale)
+    with pytest.raises(SpecError, match="needs cells with a kernel and no selector"):
+        Expansion(exact, 0.0, 0.2)
 
 
 def test_fields_beyond_the_memory_allowed_mean_exact(monkeypatch):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.interpolate import PchipInterpolator
 
-from spicesim.cells import BiasedPolynomial, Linear, Sinh
+from spicesim.cells import BiasedPolynomial, Linear, Selected, Sinh
 from spicesim.crossbar import Crossbar
 from spicesim.errors import SpecError
 from spicesim.ports import PortTables
@@ -56,7 +56,7 @@ def test_the_kernel_reads_the_table_as_numpy_does():
 @pytest.mark.parametrize("size", [32, 64])
 @pytest.mark.parametrize("polarity", ["unipolar", "bipolar"])
 @pytest.mark.parametrize("knee", [3e-3, 1e-4])
-@pytest.mark.parametrize("kind", ["linear", "sinh", "biased"])
+@pytest.mark.parametrize("kind", ["linear", "sinh", "biased", "selected"])
 def test_half_the_columns_saturated_converge_from_a_cold_start(size, polarity, knee, kind):
     rng = np.random.default_rng(size)
     coefficients = rng.normal(size=(4, 3, 2)) * 0.05
@@ -65,6 +65,7 @@ def test_half_the_columns_saturated_converge_from_a_cold_start(size, polarity, k
         "linear": Linear(),
         "sinh": Sinh(3.0),
         "biased": BiasedPolynomial(coefficients, 5e-5, (-1.0, 1.0), (-1.0, 1.0)),
+        "selected": Selected(i0=1e-9, v0=0.015, kappa=2.0),
     }[kind]
     g = rng.uniform(1e-6, 1e-4, (size, size)) * (rng.random((size, size)) < 0.95)
     v = rng.uniform(0.0 if polarity == "unipolar" else -0.2, 0.2, (32, size))
