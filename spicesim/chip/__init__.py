@@ -1,22 +1,10 @@
 """The description of a chip: frozen, validated, hashed; its process, its blocks, its circuits."""
 
-from spicesim.chip.description import (
-    CORNERS,
-    Adc,
-    Array,
-    Cell,
-    Chip,
-    Dac,
-    Library,
-    ModelFile,
-    Process,
-    Section,
-    SenseAmplifier,
-    format_chip,
-    load_chip,
-    save_chip,
-)
+from spicesim.chip.description import Chip, Library, format_chip, load_chip, save_chip
 from spicesim.chip.presets import PRESETS, preset
+from spicesim.chip.process import CORNERS, ModelFile, Process
+from spicesim.chip.roles import Adc, Array, Cell, Dac, SenseAmplifier
+from spicesim.chip.section import Section
 
 __all__ = [
     "CORNERS",

@@ -5,23 +5,16 @@ All values are SI floats. In a TOML file a value may also be text with a prefix 
 
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-import numpy as np
-import numpy.typing as npt
 import tomlkit
 from pydantic import (
     BeforeValidator,
     ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
     model_validator,
 )
 
-from spicesim.arrays import Floats
 from spicesim.chip.blocks import (
     MOST_SAR_BITS,
     BlockSizes,
@@ -34,261 +27,16 @@ from spicesim.chip.blocks import (
     SarAdc,
     WordLineDriver,
 )
-from spicesim.chip.geometry import WireGeometry
 from spicesim.chip.library import check_replacement, library_text, read_replacements
-from spicesim.chip.process import CORNERS, ModelFile, Process, has_scheme
-from spicesim.chip.section import NonNegative, Positive, Quantity, Section
-from spicesim.coding import Polarity, bit_voltages, dac_voltages
-from spicesim.errors import SpecError
+from spicesim.chip.process import Process, has_scheme
+from spicesim.chip.roles import Adc, Array, Cell, Dac, SenseAmplifier
+from spicesim.chip.section import Section
 from spicesim.files import write_text
 from spicesim.files.documents import read_toml, validate
 from spicesim.gate import BLOCK_CARDS, require_circuit, require_line
 from spicesim.trust import require_near
-from spicesim.units import parse_quantity
 
-__all__ = [
-    "CORNERS",
-    "Adc",
-    "Array",
-    "Cell",
-    "Chip",
-    "Dac",
-    "Library",
-    "ModelFile",
-    "Process",
-    "Section",
-    "SenseAmplifier",
-    "format_chip",
-    "load_chip",
-    "save_chip",
-]
-
-
-def _wire(of: Callable[[WireGeometry], float]) -> BeforeValidator:
-    """Accept a number, or the table of a wire's geometry."""
-
-    def read(value: Any) -> float:
-        if not isinstance(value, dict):
-            return parse_quantity(value)
-        try:
-            return of(WireGeometry.of_table(value))
-        except ArithmeticError:
-            raise SpecError("wire geometry: its values are too far apart to compute with; check their units") from None
-
-    return BeforeValidator(read)
-
-
-Resistance = Annotated[float, _wire(lambda wire: wire.resistance), Field(ge=0, allow_inf_nan=False)]
-Capacitance = Annotated[float, _wire(lambda wire: wire.capacitance), Field(ge=0, allow_inf_nan=False)]
-
-
-Feedback = Annotated[Quantity, Field(ge=1.0, le=1e12)]
-"""A feedback resistance [ohm]; currents through a smaller or larger one are none that an amplifier bears."""
-
-
-class Array(Section):
-    """The crossbar of one tile."""
-
-    rows: Annotated[int, Field(ge=1, le=1024)]
-    """Word lines: inputs of a tile."""
-    columns: Annotated[int, Field(ge=1, le=1024)]
-    """Bit lines: outputs of a tile."""
-    r_word_line: Resistance = 1.0
-    """Resistance of one word-line segment, cell to cell [ohm]; {width = "27 nm", thickness = .., length = ..} works."""
-    r_bit_line: Resistance = 1.0
-    """Resistance of one bit-line segment, cell to cell [ohm]; a number or a geometry, too."""
-    c_word_line: Capacitance = 0.0
-    """Capacitance of one word-line segment [F]; a geometry needs its height, too. No matter to operating points."""
-    c_bit_line: Capacitance = 0.0
-    """Capacitance of one bit-line segment [F]; as c_word_line."""
-
-    def word_line_segments(self, rows: int, columns: int, *, paired: bool) -> Floats:
-        """Return the resistance of the segment before each cell, (rows, columns) [ohm]; there is none within a pair."""
-        segments = np.full((rows, columns), self.r_word_line)
-        if paired:
-            segments[:, 1::2] = 0.0
-        return segments
-
-
-class Cell(Section):
-    """The memory cell."""
-
-    kind: Literal["1r", "1t1r", "1s1r", "2t2r"] = "1t1r"
-    """1r: device alone; 1t1r: and access transistor; 1s1r: and selector; 2t2r: a pair of 1t1r on two bit lines."""
-    device: Literal["rram", "pcm", "ecram"] = "rram"
-    """Device: rram or pcm, alike at read voltages and drifting by --device of a run; or ecram, which is linear."""
-    g_min: Positive
-    """Lowest device conductance [S]."""
-    g_max: Positive
-    """Highest device conductance [S]."""
-    kappa: NonNegative = 1.0
-    """Nonlinearity of the device, I = g sinh(kappa V)/kappa [1/V]; 0 is a linear resistor."""
-    v_read: Positive = 0.1
-    """Voltage across the cell at which write-verify reads its conductance [V]."""
-    access_width: Positive = 2e-6
-    """Width of the access transistor [m]."""
-    access_length: Positive = 0.28e-6
-    """Length of the access transistor [m]."""
-    selector_current: Positive = 1e-12
-    """Current scale i0 of the selector of a 1s1r cell, i = i0 sinh(v/v0) [A]."""
-    selector_voltage: Positive = 45e-3
-    """Voltage v0 of its exponential [V]."""
-
-    @property
-    def has_gate(self) -> bool:
-        """Whether there is an access transistor."""
-        return self.kind in ("1t1r", "2t2r")
-
-    @property
-    def is_paired(self) -> bool:
-        """Whether a cell lies on two bit lines, columns 2k and 2k + 1."""
-        return self.kind == "2t2r"
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.g_min >= self.g_max:
-            raise ValueError(f"g_min must lie below g_max, got {self.g_min:g} S and {self.g_max:g} S")
-        if self.device == "ecram" and self.kappa:
-            raise ValueError(f"an ecram device is linear; set kappa = 0, got {self.kappa:g} 1/V")
-        return self
-
-
-class Dac(Section):
-    """The word-line driver: a DAC that puts out whole inputs, or a switch that puts out one bit of theirs at a time."""
-
-    kind: Literal["r2r", "bits"] = "r2r"
-    """r2r: an R-2R ladder with a buffer; bits: [word_line_driver], one of two voltages, an input bit after bit."""
-    bits: Annotated[int, Field(ge=2, le=16)] = 8
-    """Resolution of inputs [bit]; over 12 no ladder is built that fine, so only the engine ideal runs."""
-    v_span: Positive = 0.2
-    """Largest input voltage, relative to the reference [V]; unipolar 0..v_span, bipolar -v_span..v_span."""
-    r_unit: Positive = 20e3
-    """Unit resistance R of the ladder [ohm]."""
-    switch_width: Positive = 20e-6
-    """Width of the ladder switches' n-channel transistors; p-channel ones are 2.5 times wider [m]."""
-    buffer_current: Positive = 20e-6
-    """Bias current of the buffer amplifier behind the ladder [A]."""
-    buffer_drive: Positive = 4.0
-    """Size of the buffer's output stage relative to that of the library amplifier."""
-
-    @property
-    def code_bits(self) -> int:
-        """Bits of the codes that a driver takes: of whole inputs, or one."""
-        return self.bits if self.kind == "r2r" else 1
-
-    def volts(self, codes: npt.ArrayLike, polarity: Polarity) -> Floats:
-        """Return the voltages an ideal driver makes of codes, above the reference [V].
-
-        Raises
-        ------
-        SpecError
-            If a code is not an integer within the driver's bits.
-        """
-        if self.kind == "r2r":
-            return dac_voltages(codes, self.bits, self.v_span, polarity)
-        return bit_voltages(codes, self.v_span, polarity)
-
-    @model_serializer(mode="wrap")
-    def _leave_out_ladder(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Write chips with ladders as before there were others: hashes of chips and calibrations stay."""
-        content: dict[str, Any] = handler(self)
-        if self.kind == "r2r":
-            del content["kind"]
-        return content
-
-
-class SenseAmplifier(Section):
-    """The read-out at the foot of every bit line."""
-
-    kind: Literal["tia", "voltage"] = "tia"
-    """tia: a transimpedance amplifier holds the line; voltage: the line floats, and [hold] samples its voltage."""
-    r_feedback: Annotated[tuple[Feedback, ...], Field(min_length=1, max_length=16)] = (20e3,)
-    """Feedback resistances a layer can choose from [ohm]."""
-    v_reference: Positive = 1.65
-    """Reference voltage: the virtual ground of the array [V]."""
-    bias_current: Positive = 20e-6
-    """Bias current of the amplifier [A]."""
-    drive: Positive = 1.0
-    """Size of the output stage relative to that of the library amplifier."""
-    c_feedback: NonNegative = 20e-15
-    """Capacitor across the feedback resistor [F]."""
-
-    @property
-    def settings(self) -> tuple[float, ...]:
-        """What a layer can choose from, ascending: feedback resistances [ohm]; of floating lines the one gain, 1."""
-        return tuple(sorted(self.r_feedback)) if self.kind == "tia" else (1.0,)
-
-    def transresistance(self, g: Floats, setting: float) -> Floats:
-        """Return the output a unit of what a column of ideal cells would carry into a ground, (columns,) [ohm].
-
-        Parameters
-        ----------
-        g : ndarray of shape (rows, columns)
-            Conductances of the cells [S].
-        setting : float
-            One of :attr:`settings`.
-        """
-        if self.kind == "tia":
-            return np.full(g.shape[1], setting)
-        total = g.sum(axis=0)
-        return np.asarray(setting / np.where(total > 0, total, np.inf))
-
-    def output_range(self, polarity: Polarity) -> Polarity:
-        """Return where converters of real circuits look for outputs: on one side of the reference, or around it.
-
-        Amplifiers put those of unipolar inputs below it; those of floating lines are small and may as well be above.
-        """
-        return polarity if self.kind == "tia" else "bipolar"
-
-    def held_lines(self, g: Floats) -> Floats:
-        """Return what makes of outputs those of held lines with the same setting, (columns,).
-
-        Parameters
-        ----------
-        g : ndarray of shape (rows, columns)
-            Conductances of the cells [S].
-        """
-        return np.ones(g.shape[1]) if self.kind == "tia" else np.asarray(g.sum(axis=0))
-
-    def volts(self, node: npt.ArrayLike) -> Floats:
-        """Return outputs, positive for positive products, of the voltages of their nodes [V].
-
-        An amplifier's node falls below the reference, a floating line rises above it.
-        """
-        above = np.asarray(node, dtype=float) - self.v_reference
-        return -above if self.kind == "tia" else above
-
-    def nodes(self, volts: npt.ArrayLike) -> Floats:
-        """Return the voltages of nodes, of outputs as :meth:`volts` has them [V]."""
-        above = np.asarray(volts, dtype=float)
-        return self.v_reference + (-above if self.kind == "tia" else above)
-
-    @model_serializer(mode="wrap")
-    def _leave_out_amplifier(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Write chips with amplifiers as before there were others."""
-        content: dict[str, Any] = handler(self)
-        if self.kind == "tia":
-            del content["kind"]
-        return content
-
-
-class Adc(Section):
-    """The column converter, which quantises the amplifier's output."""
-
-    kind: Literal["ideal", "sar"] = "ideal"
-    """ideal: a uniform quantiser over what a layer needs; sar: [sar_adc] with the bits below, over its DAC's span."""
-    bits: Annotated[int, Field(ge=2, le=16)] = 8
-    """Resolution [bit]."""
-    percentile: Annotated[Quantity, Field(gt=50, le=100)] = 99.99
-    """Percentile of a layer's column outputs, over a calibration batch, that the range covers [%]."""
-
-    @model_serializer(mode="wrap")
-    def _leave_out_ideal(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Write chips with ideal converters as before there were others: hashes of chips and calibrations stay."""
-        content: dict[str, Any] = handler(self)
-        if self.kind == "ideal":
-            del content["kind"]
-        return content
+__all__ = ["Chip", "Library", "format_chip", "load_chip", "save_chip"]
 
 
 class Library(Section):

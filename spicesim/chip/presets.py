@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
-from spicesim.chip.description import Array, Cell, Chip, SenseAmplifier
+from spicesim.chip.description import Chip
 from spicesim.chip.process import ModelFile, Process
+from spicesim.chip.roles import Array, Cell, SenseAmplifier
 from spicesim.errors import SpecError
 
 __all__ = ["PRESETS", "preset"]
@@ -39,6 +40,19 @@ def _gf180_bits() -> Chip:
     )
 
 
+def _gf180_voltage() -> Chip:
+    """GF180MCU as before, floating bit lines, inputs bit by bit, 8-bit SAR ADCs over .4 V; much as NeuRRAM has them."""
+    return _gf180_1t1r().changed(
+        name="gf180-voltage",
+        cell={"g_max": 10e-6},
+        dac={"kind": "bits"},
+        sense_amplifier={"kind": "voltage"},
+        hold={"settle": 100e-9},
+        adc={"kind": "sar"},
+        sar_adc={"sample": 40e-9, "bit": 16e-9, "dac": {"span": 0.4}},
+    )
+
+
 def _generic_1t1r() -> Chip:
     """Portable level-1 transistors shipped with spicesim, 64x64 1T1R cells; needs nothing installed."""
     return Chip(
@@ -61,6 +75,7 @@ def _generic_1t1r() -> Chip:
 PRESETS: dict[str, Callable[[], Chip]] = {
     "gf180-1t1r": _gf180_1t1r,
     "gf180-bits": _gf180_bits,
+    "gf180-voltage": _gf180_voltage,
     "generic-1t1r": _generic_1t1r,
 }
 """Presets by name; each is a function that returns a chip."""

@@ -4,7 +4,7 @@ from spicesim.behavioural.cell import CellModel, SelectorCellModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.cell import HELD_CURRENT
 from spicesim.calibration.heldout import HeldOut
-from spicesim.chip.description import Cell
+from spicesim.chip import Cell
 from spicesim.plots import (
     plot_cell,
     plot_cell_bias,
