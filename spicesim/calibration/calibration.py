@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field, ValidationError, model_validator
 from scipy.interpolate import PchipInterpolator
 
@@ -30,56 +29,15 @@ from spicesim.calibration.fit import Fit
 from spicesim.calibration.heldout import ErrorSummary, HeldOut
 from spicesim.calibration.plan import PlanSummary
 from spicesim.calibration.sense_amplifier import named_parameters
+from spicesim.calibration.tile_check import TileCheck
 from spicesim.calibration.verdict import Verdict
 from spicesim.chip import Chip
-from spicesim.coding import POLARITIES, AdcRange, Polarity
+from spicesim.coding import POLARITIES, Polarity
 from spicesim.errors import CalibrationError, quote
 from spicesim.files import write_text
 from spicesim.files.documents import read_json, validate
-from spicesim.metrics import largest
 
-__all__ = ["Calibration", "TileCheck", "load_calibration"]
-
-
-class TileCheck(Model):
-    """Whole tiles at transistor level against the behavioural tile, on vectors held out from every fit."""
-
-    name: str
-    """What was run, such as "16x16 random"."""
-    rows: int
-    columns: int
-    polarity: Polarity
-    r_feedback: float
-    """Feedback resistance [ohm]."""
-    full_scale: float
-    """Swing to the nearer rail [V]."""
-    pattern: tuple[str, ...]
-    """Kind of each vector, one a simulation."""
-    saturated: tuple[tuple[bool, ...], ...]
-    """Whether the column's amplifier is outside its linear range, shape (vectors, columns)."""
-    measured: FloatArray
-    """Amplifier outputs below the reference in ngspice, shape (vectors, columns) [V]."""
-    predicted: FloatArray
-    """The same of the behavioural tile."""
-
-    @property
-    def errors(self) -> FloatArray:
-        """Predicted less measured, as fractions of full scale, shape (vectors, columns)."""
-        return np.asarray((self.predicted - self.measured) / self.full_scale)
-
-    @property
-    def max_error(self) -> float:
-        """Largest error, as a fraction of full scale."""
-        return largest(self.errors)
-
-    def code_differences(self, bits: int) -> npt.NDArray[np.int64]:
-        """Return the codes of `predicted` less those of `measured`, shape (vectors, columns).
-
-        The ADC spans the swing: 0..full scale for unipolar inputs, both signs for bipolar ones.
-        """
-        low = 0.0 if self.polarity == "unipolar" else -self.full_scale
-        adc = AdcRange(low=low, high=self.full_scale, bits=bits)
-        return np.asarray(adc.codes(self.predicted) - adc.codes(self.measured))
+__all__ = ["Calibration", "load_calibration"]
 
 
 class Calibration(Model):

@@ -11,12 +11,13 @@ from spicesim.behavioural.arrays import mix_models
 from spicesim.behavioural.climate import ClimateModel, Condition, DacChange
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
-from spicesim.calibration.calibration import Calibration, TileCheck
+from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.cell import fit_changes, leakage_of, plan_cell
 from spicesim.calibration.conditions import choose_temperatures, other_corners
 from spicesim.calibration.elsewhere import aspects_elsewhere
 from spicesim.calibration.patterns import adversarial_vectors, random_conductances
+from spicesim.calibration.tile_check import TileCheck
 from spicesim.calibration.tiles import MOST_ROWS, TileCase, build_cases, check_tiles
 from spicesim.chip import Chip
 from spicesim.coding import POLARITIES

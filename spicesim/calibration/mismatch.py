@@ -52,11 +52,8 @@ RESISTORS = 0.005
 COMPONENTS = 5
 """Components of an amplifier's tables; four leave 6e-5 V of 1.65 V on GF180MCU, and one more costs nothing."""
 
-DRIVERS, AMPLIFIERS = 2, 10
+DRIVERS, AMPLIFIERS, COMPARATORS = 2, 10, 10
 """Blocks in one netlist; in larger ones a block that hardly converges delays all others."""
-
-COMPARATORS = 10
-"""Comparators of converters in one netlist."""
 
 CODES = 12
 """Codes from which the weights of bits follow, at least."""
@@ -247,10 +244,8 @@ class MismatchBench:
             with_chip_mismatch(build_thresholds(chip, len(part)), self.calibration, partial(drawn, first=part.start))
             for part in parts
         ]
-        results = self.campaign.run(netlists, "converter mismatch")
-        return np.concatenate(
-            [read_thresholds(found, chip, len(part)) for part, found in zip(parts, results, strict=True)]
-        )
+        found = zip(parts, self.campaign.run(netlists, "converter mismatch"), strict=True)
+        return np.concatenate([read_thresholds(results, chip, len(part)) for part, results in found])
 
     def cell_resistances(self, draw: Planned) -> Floats:
         """Find the resistance in series with each cell, or each half of it, shape (cells, halves) [ohm].
@@ -499,8 +494,6 @@ def converter_response(bench: MismatchBench) -> Response:
     """Find the response of the threshold of the comparator in a converter."""
     chip, block = bench.calibration.chip, "xcomparator"
     design, _ = bench.plan(bench.devices(build_thresholds(chip, 1), f"{block}_0"), 0)
-    names = [f"{block}.{device}" for device in design.devices]
-    thresholds = bench.thresholds(design)
     nominal = bench.thresholds(Planned(devices=design.devices, numbers=np.zeros((1, 2 * len(design.devices)))))
-    found = fit_response(CONVERTER, ("offset [V]",), design, (thresholds - nominal)[:, None])
-    return found.model_copy(update={"devices": tuple(names)})
+    found = fit_response(CONVERTER, ("offset [V]",), design, (bench.thresholds(design) - nominal)[:, None])
+    return found.model_copy(update={"devices": tuple(f"{block}.{device}" for device in design.devices)})

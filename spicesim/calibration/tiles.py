@@ -9,7 +9,6 @@ from spicesim.arrays import Codes, Floats
 from spicesim.behavioural.hold import HoldModel
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.behavioural.tile import BehaviouralTile, TileState
-from spicesim.calibration.calibration import TileCheck
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.hold import PRECISE, read_held
 from spicesim.calibration.patterns import (
@@ -18,6 +17,7 @@ from spicesim.calibration.patterns import (
     code_vectors,
     random_conductances,
 )
+from spicesim.calibration.tile_check import TileCheck
 from spicesim.chip import Chip
 from spicesim.coding import POLARITIES, Polarity, rest_code
 from spicesim.errors import SimulationError

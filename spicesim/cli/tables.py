@@ -6,8 +6,9 @@ import numpy as np
 
 from spicesim.audit import SEEN, Audit
 from spicesim.behavioural.mismatch import DacMismatch, LevelMismatch, SenseAmplifierMismatch
-from spicesim.calibration.calibration import Calibration, TileCheck
+from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.mismatch_check import MismatchCheck
+from spicesim.calibration.tile_check import TileCheck
 from spicesim.experiment.budget import CONFIDENCE, Budget
 from spicesim.experiment.footprint import BLOCKS, Footprint, LayerFootprint
 from spicesim.experiment.outcome import Experiment

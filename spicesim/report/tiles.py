@@ -5,7 +5,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from spicesim.arrays import Bools, Floats
-from spicesim.calibration.calibration import Calibration, TileCheck
+from spicesim.calibration.calibration import Calibration
+from spicesim.calibration.tile_check import TileCheck
 from spicesim.coding import AdcRange
 from spicesim.metrics import compare_codes
 from spicesim.plots import plot_error_by_vector, plot_parity
