@@ -36,7 +36,7 @@ def test_lines_settle_by_their_capacitance_over_their_conductance():
 def test_what_was_not_calibrated_is_refused():
     with pytest.raises(ValidityError, match=r"lines of 1\.\.64 cells, not 65"):
         HOLD.held(np.zeros(1), np.ones(1), 65)
-    with pytest.raises(ValidityError, match="beyond the calibrated 0.21 V"):
+    with pytest.raises(ValidityError, match=r"beyond the calibrated 0\.21 V"):
         HOLD.held(np.array([0.3]), np.ones(1), 8)
 
 
