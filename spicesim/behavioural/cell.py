@@ -1,18 +1,18 @@
 """The calibrated memory cell: a polynomial in its voltages and its conductance, or a law of device and selector."""
 
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 from numpy.polynomial import chebyshev
-from pydantic import model_validator
+from pydantic import Discriminator, Tag, model_validator
 
 from spicesim.arrays import Floats
 from spicesim.behavioural.arrays import FloatArray, Model, require_positive, require_rising, require_shape
 from spicesim.cells import BiasedPolynomial, KernelCell, Selected, voltage_terms
 from spicesim.errors import MappingError
 
-__all__ = ["ONSET", "CellModel", "ProgrammableCell", "SelectorCellModel"]
+__all__ = ["ONSET", "AnyCell", "CellModel", "ProgrammableCell", "SelectorCellModel"]
 
 ONSET = 1e-6
 """Current at which a selector's voltage is given [A]."""
@@ -207,3 +207,16 @@ class SelectorCellModel(ProgrammableCell):
             i0=ONSET / float(np.sinh(v_on / v_selector)), v0=v_selector, kappa=max(kappa, 0.0), gain=g_scale,
             v_limits=self.v_limits, u_limits=self.u_limits,
         )  # fmt: skip
+
+
+def _kind(value: Any) -> str:
+    """Tell which model a cell in a file is meant to be, so that one error is told and not those of both."""
+    if isinstance(value, dict):
+        return "polynomial" if {"g_reference", "folds"} & value.keys() else "selector"
+    return "selector" if isinstance(value, SelectorCellModel) else "polynomial"
+
+
+AnyCell = Annotated[
+    Annotated[CellModel, Tag("polynomial")] | Annotated[SelectorCellModel, Tag("selector")], Discriminator(_kind)
+]
+"""Either model, as a field."""

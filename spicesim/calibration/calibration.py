@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from scipy.interpolate import PchipInterpolator
 
 from spicesim.behavioural.arrays import FloatArray, Model, mix_models
-from spicesim.behavioural.cell import CellModel, SelectorCellModel
+from spicesim.behavioural.cell import AnyCell, SelectorCellModel
 from spicesim.behavioural.climate import ClimateModel, Condition
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.energy import EnergyModel
@@ -59,7 +59,7 @@ class Calibration(Model):
     """Ngspice runs behind it."""
     versions: dict[str, str]
     """Of ngspice and every package with a say."""
-    cell: CellModel | SelectorCellModel
+    cell: AnyCell
     dacs: dict[Polarity, DacModel]
     """Word-line drivers by polarity."""
     senseamps: tuple[SenseAmplifierModel, ...]

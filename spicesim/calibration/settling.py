@@ -30,8 +30,8 @@ _LOADS = (0.0, 0.05, 0.25, 1.0, 2.0)
 """Loads of the drivers, as a fraction of a row of cells of half the largest conductance."""
 _STEPS = (1.0, 0.5, 0.25, 0.05)
 """Steps of the drivers, either way, as a fraction of all they can make."""
-_STOP = 60e-9
-"""Time to watch drivers [s]."""
+_STOP, _SPAN = 60e-9, 0.5
+"""Time to watch drivers [s], and the span up to which that is enough [V]: for larger ones they slew as much longer."""
 
 
 def calibrate_settling(calibration: Calibration, campaign: Campaign) -> SettlingModel:
@@ -52,12 +52,17 @@ def find_settling(calibration: Calibration, campaign: Campaign) -> SettlingModel
         build_stage_sweep(chip, "input", inputs, axis),
         *(build_stage_sweep(chip, name, axis, axis) for name in ("mesh", "upper", "lower")),
     ]
-    codes = _codes(chip)
+    codes, longer = _codes(chip), max(1.0, chip.dac.v_span / _SPAN)
     cells = 0.5 * chip.cell.g_max * chip.array.columns
     c_word = chip.array.c_word_line / (1 + chip.cell.is_paired)  # the two halves of a pair share a segment
     steps = [
         build_dac_steps(
-            chip, "bipolar", codes, load=load * cells, capacitance=load * chip.array.columns * c_word, stop=_STOP
+            chip,
+            "bipolar",
+            codes,
+            load=load * cells,
+            capacitance=load * chip.array.columns * c_word,
+            stop=longer * _STOP,
         )
         for load in _LOADS
     ]
@@ -86,7 +91,7 @@ def find_settling(calibration: Calibration, campaign: Campaign) -> SettlingModel
             compensation=compensation, lead=lead,
         ),
         c_feedback=chip.sense_amplifier.c_feedback,
-        driver=_shapes(np.array(_LOADS) * cells, codes, found[4:-1]),
+        driver=_shapes(np.array(_LOADS) * cells, codes, found[4:-1], longer),
         c_word_line=c_word,
         c_bit_line=chip.array.c_bit_line + _charge(found[-1], "bit"),
     )  # fmt: skip
@@ -121,8 +126,8 @@ def _codes(chip: Chip) -> list[tuple[int, int]]:
     return [(b, a) for a, b in reversed(ups)] + ups
 
 
-def _shapes(loads: Floats, codes: list[tuple[int, int]], found: list[Results]) -> DriverShapes:
-    times = np.concatenate([np.arange(0, 10, 0.25), np.arange(10, 30, 1.0), np.arange(30, 60, 5.0)]) * 1e-9
+def _shapes(loads: Floats, codes: list[tuple[int, int]], found: list[Results], longer: float) -> DriverShapes:
+    times = np.concatenate([np.arange(0, 10, 0.25), np.arange(10, 30, 1.0), np.arange(30, 60, 5.0)]) * 1e-9 * longer
     shares = np.empty((len(loads), len(codes), len(times)))
     steps = np.empty(len(codes))
     for k, results in enumerate(found):

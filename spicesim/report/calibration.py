@@ -1,6 +1,6 @@
 """The sections on a calibration: its blocks, their errors, and their validity."""
 
-from spicesim.behavioural.cell import CellModel, SelectorCellModel
+from spicesim.behavioural.cell import AnyCell, SelectorCellModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.cell import HELD_CURRENT
 from spicesim.calibration.heldout import HeldOut
@@ -97,7 +97,7 @@ def _dac_section(calibration: Calibration) -> Section:
     )
 
 
-def _cell_law(model: CellModel | SelectorCellModel) -> str:
+def _cell_law(model: AnyCell) -> str:
     """Say what the model of the cell is."""
     if isinstance(model, SelectorCellModel):
         g_scale, kappa, v_on, v_selector = model.coefficients
