@@ -371,6 +371,20 @@ class SarFit:
         solution[fitted] = np.linalg.lstsq(rows, seen.tops.ravel(), rcond=None)[0]
         return Plate(*np.split(solution, np.cumsum([ORDER + 1, self._bits, self._bits])))
 
+    def require_settled(self, plate: Plate, seen: Seen) -> None:
+        """Refuse a top plate that remembers the input before by so much that codes are others too often.
+
+        A code is another where what the plate is beyond its fit leads over a step.
+        """
+        beyond = seen.tops - self._columns(seen) @ plate.numbers
+        identical = 1 - float(np.abs(beyond.mean(axis=1)).mean()) / self._sizes.lsb
+        if identical < LEAST_IDENTICAL:
+            raise CalibrationError(
+                f"at {self._chip.process.temperature_c:g} C the {self._polarity} converter's array remembers the input "
+                f"before: only {100 * identical:.0f} % of its codes can be told from the input, wanted "
+                f"{100 * LEAST_IDENTICAL:.0f} %; give sar_adc.sample more time"
+            )
+
     def over(self, search: SarSearch, plate: Plate, seen: Seen) -> Floats:
         """Return how far the top plate was above the threshold of a search, (conversions, bits) [V].
 
