@@ -291,13 +291,16 @@ class SarFit:
         places = np.interp(steps, np.polynomial.polynomial.polyval(fine, search.curve), fine, -np.inf, np.inf)
         above = np.arange(1, 2**self._bits)  # the code there: the last bit that it has was decided last
         parts = (np.arange(AIMED) + 1) / (AIMED + 1)
+        all_decided = self._decisions(seen)[0] == 1
+        # where converters of few bits have come no nearer yet, it may lie farther away
+        reach = max(AIM, -np.max(over[~all_decided]), np.min(over[all_decided]))
         inputs = []
         for k in range(self._bits):
             own = places[np.isfinite(places) & (above % 2 ** (k + 1) == 2**k)]
             if not len(own):
                 raise CalibrationError("the converter gives few codes for all inputs; check sar_adc and its times")
-            decided = seen.codes >> k & 1 == 1
-            ends = np.sort([np.max(over[~decided, k], initial=-AIM), np.min(over[decided, k], initial=AIM)])
+            decided = all_decided[:, k]
+            ends = np.sort([np.max(over[~decided, k], initial=-reach), np.min(over[decided, k], initial=reach)])
             distances = ends[0] + (ends[1] - ends[0]) * parts
             inputs.append(self._rng.choice(own, AIMED) + distances / self._half)
         return self._rng.permutation(np.concatenate(inputs))
@@ -376,6 +379,20 @@ class SarFit:
         solution[fitted] = np.linalg.lstsq(rows, seen.tops.ravel(), rcond=None)[0]
         return Plate(*np.split(solution, np.cumsum([ORDER + 1, self._bits, self._bits])))
 
+    def require_settled(self, plate: Plate, seen: Seen) -> None:
+        """Refuse a top plate that remembers the input before by so much that codes are others too often.
+
+        A code is another where what the plate is beyond its fit leads over a step.
+        """
+        beyond = seen.tops - self._columns(seen) @ plate.numbers
+        identical = 1 - float(np.abs(beyond.mean(axis=1)).mean()) / self._sizes.lsb
+        if identical < LEAST_IDENTICAL:
+            raise CalibrationError(
+                f"at {self._chip.process.temperature_c:g} C the {self._polarity} converter's array remembers the input "
+                f"before: only {100 * identical:.0f} % of its codes can be told from the input, wanted "
+                f"{100 * LEAST_IDENTICAL:.0f} %; give sar_adc.sample more time"
+            )
+
     def over(self, search: SarSearch, plate: Plate, seen: Seen) -> Floats:
         """Return how far the top plate was above the threshold of a search, (conversions, bits) [V].
 
@@ -404,10 +421,11 @@ def _threshold(tops: Floats, decided: Codes, rejected: Codes, inputs: Floats) ->
         Inputs, from the middle of the range in halves of the span.
     """
     count = decided.shape[1]
-    middle = 0.5 * (np.max(tops[decided == 0]) + np.min(tops[decided == 1]))
-    near = np.abs(tops - middle) < NEAR
-    if not near.any():
+    if decided.all() or not decided.any():
         raise CalibrationError("no threshold of the converter's comparator found; check sar_adc and its times")
+    low, high = float(np.max(tops[decided == 0])), float(np.min(tops[decided == 1]))
+    middle = 0.5 * (low + high)
+    near = np.abs(tops - middle) < max(NEAR, high - low)
     x = np.broadcast_to(inputs[:, None], tops.shape)[..., None]
     every = np.concatenate([np.broadcast_to(np.eye(count), (*tops.shape, count)), rejected, np.ones_like(x), x], axis=2)
     side, top, rows = 2.0 * decided[near] - 1, (tops[near] - middle) / MARGIN, every[near]

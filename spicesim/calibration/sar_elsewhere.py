@@ -38,7 +38,7 @@ def converters_elsewhere(
     Raises
     ------
     CalibrationError
-        If a converter has no threshold there.
+        If a converter has no threshold there, or does not settle.
     """
     own = calibration.require_converter()
     assert own is not None
@@ -70,6 +70,7 @@ def _search_at(fit: SarFit, own: SarSearch, plate: Plate) -> SarSearch:
     """Find a search at a condition from that of the chip's own and its plate there."""
     seen = fit.convert(fit.spread(SPREAD))
     there = fit.fit_plate(seen)
+    fit.require_settled(there, seen)
     changed = own.model_copy(
         update={name: getattr(own, name) + getattr(there, name) - getattr(plate, name) for name in Plate.__slots__}
     )
