@@ -38,9 +38,18 @@ class Chords:
 
     @classmethod
     def fit(
-        cls, kernel: CellKernel, v_limits: tuple[float, float], u_limits: tuple[float, float], accuracy: float
+        cls,
+        kernel: CellKernel,
+        v_limits: tuple[float, float],
+        u_limits: tuple[float, float],
+        accuracy: float,
+        word_limits: tuple[float, float] = (-np.inf, np.inf),
     ) -> "Chords | None":
-        """Fit cells on a box to an accuracy relative to the largest current; None if the box is too wide for it."""
+        """Fit cells on a box to an accuracy relative to the largest current; None if the box is too wide for it.
+
+        Slopes count where word lines, at the sum of both voltages, are within their own limits: beyond, a calibrated
+        cell is what its polynomial makes of nothing.
+        """
         v_limits = max(v_limits[0], kernel.v_limits[0]), min(v_limits[1], kernel.v_limits[1])
         u_limits = max(u_limits[0], kernel.u_limits[0]), min(u_limits[1], kernel.u_limits[1])
         k, folds = kernel.coefficients, kernel.folds
@@ -58,6 +67,8 @@ class Chords:
         rows, columns, v_terms, u_terms = k.shape
         flat = k.reshape(rows * columns, -1)
         v, u = (x.ravel() for x in np.meshgrid(np.linspace(*v_limits, 9), np.linspace(*u_limits, 3)))
+        real = (v + u >= word_limits[0]) & (v + u <= word_limits[1])
+        v, u = v[real], u[real]
         v_parts, v_slopes = voltage_terms(v, v_terms, folds)
         u_powers = u[:, None] ** np.arange(u_terms)
         slopes = flat @ (v_slopes[:, :, None] * u_powers[:, None, :]).reshape(len(v), -1).T

@@ -1,0 +1,119 @@
+"""Floating bit lines against the transistors: hold switches, whole tiles from codes to what is held, networks, audits."""
+
+import numpy as np
+import pytest
+
+from spicesim.audit import audit_samples
+from spicesim.calibration.calibrate import calibrate
+from spicesim.calibration.hold import HELD, PRECISE, read_held
+from spicesim.chip import preset
+from spicesim.engine import ExactEngine, FastEngine, NgspiceEngine, Tile
+from spicesim.errors import CalibrationError, SpecError
+from spicesim.netlist import build_tile
+from spicesim.network import compile_network, digits_network, load_digits
+from spicesim.sampling import run_all
+
+CHIP = preset("generic-1t1r").changed(
+    array={"rows": 8, "columns": 4}, dac={"kind": "bits", "bits": 4}, sense_amplifier={"kind": "voltage"},
+    hold={"settle": 150e-9}, adc={"kind": "sar", "bits": 6}, sar_adc={"sample": 40e-9, "bit": 16e-9, "dac": {"span": 0.4}},
+)  # fmt: skip
+SPAN = 0.2
+LEVEL_1 = 5e-3
+"""Level-1 transistors do not conserve charge: what a switch holds follows time steps by so much of full scale."""
+
+
+GF180 = preset("gf180-voltage").changed(array={"rows": 4, "columns": 2}, adc={"kind": "ideal"})
+
+
+def test_charges_of_a_real_process_are_held_to_a_hundredth_of_a_per_cent(calibrate_once):
+    """Whole tiles at transistor level, from rest in all rows to what is held."""
+    found = calibrate_once("floating-gf180-4x2", lambda: calibrate(GF180, quick=True, aspects=()))
+    assert found.held_out[HELD].max_error <= 2e-4
+    assert max(check.max_error for check in found.checks) <= 2e-4
+
+
+@pytest.fixture(scope="module")
+def calibration(calibrate_once):
+    aspects = ("converter", "energy")
+    return calibrate_once("floating-8x4", lambda: calibrate(CHIP, quick=True, aspects=aspects, error=2.5 * LEVEL_1))
+
+
+def conductances(calibration, seed, shape=(8, 4)):
+    return np.random.default_rng(seed).uniform(*calibration.conductance_range, shape)
+
+
+def test_held_out_switches_and_whole_tiles_are_those_of_the_transistors(calibration):
+    assert calibration.held_out[HELD].max_error <= LEVEL_1
+    assert max(check.max_error for check in calibration.checks) <= LEVEL_1
+    assert all(not np.any(check.saturated) for check in calibration.checks)
+
+
+def test_lines_before_the_switch_opens_are_exact_to_a_thousandth_of_a_per_cent(calibration):
+    """What is left out of an operating point of floating lines is the charge of the switch, and nothing else."""
+    model = calibration.tile(conductances(calibration, 1), "bipolar", 1.0)
+    codes = np.random.default_rng(2).integers(0, 2, (6, 8))
+    codes[0], codes[1], codes[2] = 1, 0, np.arange(8) % 2
+    state = model.solve(codes)
+    netlists = [build_tile(CHIP, model.g, c, polarity="bipolar", r_feedback=1.0) for c in codes]
+    found = [[r[0].vectors[f"v(out_{j})"][0].real for j in range(4)] for r in run_all(netlists)]
+    errors = (state.v_in - (np.array(found) - CHIP.sense_amplifier.v_reference)) / SPAN
+    assert np.abs(errors).max() <= 1e-5
+
+
+def test_a_line_that_has_not_settled_is_held_on_its_way(calibration):
+    """A column of smallest cells has an eighth of its way left."""
+    g = np.full((4, 2), calibration.chip.cell.g_min)
+    g[:, 1] = calibration.chip.cell.g_max
+    model = calibration.tile(g, "bipolar", 1.0)
+    assert 0.05 < calibration.hold.unsettled(g.sum(axis=0), 4)[0] < 0.6
+    engine = NgspiceEngine(calibration)
+    tile = Tile(name="a", g=calibration.cell.read_conductance(g), polarity="bipolar", r_feedback=1.0)
+    codes = np.array([[1, 1, 1, 1], [1, 0, 1, 1]])
+    measured, held = engine.prepare(tile).mvm(codes), model.solve(codes)
+    assert np.abs(held.v_in - measured)[:, 0].max() > 0.02
+    assert np.abs(held.v_out - measured).max() <= 0.01 * SPAN
+
+
+def test_an_audit_ends_in_codes_of_converters_around_the_reference(calibration):
+    network = compile_network(digits_network("mlp"), calibration)
+    digits = load_digits()
+    network.fit_ranges(digits.x_calibration)
+    result = network.run(digits.x[:40], FastEngine(calibration), sample=3, seed=1)
+    audit = audit_samples(result.samples, calibration)
+    assert audit.max_error <= LEVEL_1
+    assert audit.codes[0] >= 0.8
+    assert audit.codes[2] == 0
+    exact = network.run(digits.x[:40], ExactEngine(calibration))
+    (fast,), (slow,) = result.outputs.values(), exact.outputs.values()
+    assert np.mean(fast.argmax(axis=1) == slow.argmax(axis=1)) >= 0.95
+
+
+def test_energy_is_that_of_the_supplies(calibration):
+    """From rest, until the switches have opened, and back: rails, supply, reference and control."""
+    energy, g = calibration.require_energy(), conductances(calibration, 3)
+    model = calibration.tile(g, "bipolar", 1.0)
+    codes = np.random.default_rng(4).integers(0, 2, (1, 8))
+    parts = energy.tile_energy(model, codes, model.solve(codes), 1e-6, conversions=0)
+    assert set(parts) == {"dac", "array", "amplifier", "adc"}
+    assert all((part >= 0).all() for part in parts.values())
+    current = (model.solve(codes).solution.row_currents * np.where(codes == 1, SPAN, -SPAN)).sum()
+    assert float(parts["array"][0]) == pytest.approx(current * calibration.hold.settle, rel=0.3)
+
+
+def test_what_floating_lines_do_not_have_is_refused_by_name(calibration):
+    with pytest.raises(SpecError, match="no aspect 'settling'"):
+        calibrate(CHIP, aspects=("settling",))
+    with pytest.raises(CalibrationError, match="no noise"):
+        calibration.require_noise()
+    with pytest.raises(SpecError, match="has no amplifiers"):
+        _ = calibration.tile(conductances(calibration, 5), "bipolar", 1.0).senseamp
+
+
+def test_a_tile_netlist_says_that_its_lines_float():
+    text = build_tile(CHIP, np.full((2, 2), 1e-5), [1, 0], polarity="bipolar", r_feedback=1.0).format()
+    assert "xhold_1" in text
+    assert "track high: follow" in text
+    assert ".subckt hold in out track" in text
+    assert "xsenseamp" not in text
+    assert PRECISE.startswith(".options klu")
+    assert callable(read_held)
