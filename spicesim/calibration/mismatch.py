@@ -243,7 +243,8 @@ class MismatchBench:
 
 def used_numbers(devices: tuple[str, ...], idle: tuple[str, ...] = ()) -> npt.NDArray[np.bool_]:
     """Tell which numbers change a block, shape (2 devices,): resistors use the first, idle devices none."""
-    return np.array([device not in idle and not (k and _is_resistor(device)) for device in devices for k in range(2)])
+    used = [device not in idle and not (k and _is_resistor(device)) for device in devices for k in range(2)]
+    return np.array(used, dtype=bool)  # of no devices, too: cells without transistors do not differ
 
 
 def _groups(count: int, size: int) -> list[range]:

@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 
 from spicesim.behavioural.cell import SelectorCellModel
+from spicesim.behavioural.mismatch import Response
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.calibration import load_calibration
+from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.cell import HELD_CURRENT, plan_cell
+from spicesim.calibration.mismatch import MismatchBench, cell_responses
 from spicesim.chip import preset
+from spicesim.draws import ChipDraw
 from spicesim.engine.write_verify import WriteVerify
 from spicesim.errors import SpecError
 from spicesim.network import compile_network
@@ -106,6 +110,15 @@ def test_a_calibration_is_stored_and_refused_for_a_chip_without_selectors(calibr
     content["chip"]["cell"]["kind"] = "1r"
     with pytest.raises(ValueError, match="cell must be that of a selector for cells of kind 1s1r"):
         type(calibration).model_validate(content)
+
+
+def test_cells_without_transistors_do_not_differ_and_their_response_is_stored(calibration):
+    bench = MismatchBench(calibration=calibration, campaign=Campaign(quick=True, jobs=1))
+    (response,) = cell_responses(bench)
+    assert response.devices == ()
+    assert not response.distribution.sigma.any()
+    assert Response.model_validate_json(response.model_dump_json()).slopes.shape == (1, 0)
+    assert np.abs(response.draw(ChipDraw(seed=1), 4)).max() < 1e-6, "ohm"
 
 
 def test_conditions_add_to_the_parameters_of_the_law(calibration):
