@@ -8,7 +8,7 @@ from spicesim.cells import Selected
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
 
-__all__ = ["LEAST_SHARE", "fit_selector", "require_open"]
+__all__ = ["LEAST_SHARE", "described_law", "fit_selector", "require_open"]
 
 LEAST_SHARE = 0.1
 """Current of the largest cell over that of its device alone below which the cell is its selector. With it a chip of
@@ -27,6 +27,12 @@ def fit_selector(g: Floats, v: Floats, current: Floats) -> Floats:
     return np.array([found["g_scale"], found.get("kappa", 0.0), found["v_on"], found["v_selector"]])
 
 
+def described_law(chip: Chip) -> Selected:
+    """Return the law of a 1s1r cell as it stands in the description, which the chip's library may not follow."""
+    cell = chip.cell
+    return Selected(i0=cell.selector_current, v0=cell.selector_voltage, kappa=cell.kappa)
+
+
 def require_open(chip: Chip) -> None:
     """Refuse selectors that leave the devices too little voltage, and say which voltage would do.
 
@@ -36,7 +42,7 @@ def require_open(chip: Chip) -> None:
         If so.
     """
     cell, nearer = chip.cell, min(chip.cell.v_read, chip.dac.v_span)
-    law = Selected(i0=cell.selector_current, v0=cell.selector_voltage, kappa=cell.kappa)
+    law = described_law(chip)
     share = float(law.current(cell.g_max, nearer)) / (cell.g_max * nearer)
     if share >= LEAST_SHARE:
         return

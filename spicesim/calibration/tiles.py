@@ -16,6 +16,7 @@ from spicesim.calibration.patterns import (
     code_vectors,
     random_conductances,
 )
+from spicesim.calibration.selector import described_law
 from spicesim.chip import Chip
 from spicesim.coding import POLARITIES, Polarity
 from spicesim.errors import SimulationError
@@ -74,7 +75,8 @@ def choose_feedback(chip: Chip, g: Floats, *, saturating: bool) -> float:
     choices = sorted(chip.sense_amplifier.r_feedback)
     reference = chip.sense_amplifier.v_reference
     swing = min(reference, chip.process.supply - reference)
-    currents = chip.dac.v_span * g.sum(axis=0)
+    v = chip.dac.v_span
+    currents = described_law(chip).current(g, v).sum(axis=0) if chip.cell.kind == "1s1r" else v * g.sum(axis=0)
     if saturating:
         return next((r for r in choices if 0.5 * float(np.median(currents)) * r > swing), choices[-1])
     return next((r for r in reversed(choices) if float(currents.max()) * r < 0.85 * swing), choices[0])
