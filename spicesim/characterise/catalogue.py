@@ -10,6 +10,7 @@ from spicesim.characterise.comparator import comparator_bench
 from spicesim.characterise.current_dac import current_dac_bench
 from spicesim.characterise.dac import dac_bench
 from spicesim.characterise.devices import differential_bench, pcm_bench, selector_bench
+from spicesim.characterise.hold import hold_bench
 from spicesim.characterise.integrator import integrator_bench
 from spicesim.characterise.mirror import mirror_bench
 from spicesim.characterise.sar_adc import sar_adc_bench
@@ -84,6 +85,13 @@ _RECORDS = (
         title="StrongARM comparator",
         sheet="delay, kickback, energy, offset (with --samples)",
         bench=comparator_bench,
+    ),
+    Block(
+        name="hold",
+        section="hold",
+        title="hold switch of a floating bit line",
+        sheet="pedestal, time constant, noise, energy",
+        bench=hold_bench,
     ),
     Block(
         name="integrator",

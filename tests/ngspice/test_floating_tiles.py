@@ -1,4 +1,4 @@
-"""Floating bit lines against the transistors: hold switches, whole tiles from codes to what is held, networks, audits."""
+"""Floating bit lines against the transistors: hold switches, whole tiles, networks, audits that end in codes."""
 
 import numpy as np
 import pytest
@@ -15,14 +15,17 @@ from spicesim.sampling import run_all
 
 CHIP = preset("generic-1t1r").changed(
     array={"rows": 8, "columns": 4}, dac={"kind": "bits", "bits": 4}, sense_amplifier={"kind": "voltage"},
-    hold={"settle": 150e-9}, adc={"kind": "sar", "bits": 6}, sar_adc={"sample": 40e-9, "bit": 16e-9, "dac": {"span": 0.4}},
+    hold={"settle": 150e-9}, adc={"kind": "sar", "bits": 6},
+    sar_adc={"sample": 40e-9, "bit": 16e-9, "dac": {"span": 0.4}},
 )  # fmt: skip
 SPAN = 0.2
 LEVEL_1 = 5e-3
 """Level-1 transistors do not conserve charge: what a switch holds follows time steps by so much of full scale."""
 
 
-GF180 = preset("gf180-voltage").changed(array={"rows": 4, "columns": 2}, adc={"kind": "ideal"})
+GF180 = preset("gf180-voltage").changed(
+    array={"rows": 4, "columns": 2}, hold={"settle": 1e-6}, adc={"kind": "ideal"}
+)  # fmt: skip
 
 
 def test_charges_of_a_real_process_are_held_to_a_hundredth_of_a_per_cent(calibrate_once):
