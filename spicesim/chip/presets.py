@@ -47,7 +47,6 @@ def _gf180_voltage() -> Chip:
         cell={"g_max": 10e-6},
         dac={"kind": "bits"},
         sense_amplifier={"kind": "voltage"},
-        hold={"settle": 100e-9},
         adc={"kind": "sar"},
         sar_adc={"sample": 40e-9, "bit": 16e-9, "dac": {"span": 0.4}},
     )
