@@ -120,7 +120,7 @@ def format_aspects(calibration: Calibration) -> str:
         ]
         head = ["change of codes, held out [%]", "t_settle [ns]", "max > 20 %", "rms > 20 %", "max > 75 %", "settled"]
         parts.append(format_table(head, rows))
-    if calibration.noise is not None or calibration.energy is not None:
+    if calibration.senseamps and (calibration.noise is not None or calibration.energy is not None):
         parts.append(_format_amplifiers(calibration))
     if calibration.energy is not None and (adc := calibration.energy.adc) is not None:
         parts.append(f"ADC, {adc.bits} bit: {1e12 * adc.energy:.3g} pJ and {1e9 * adc.time:.3g} ns a conversion")

@@ -77,7 +77,7 @@ def ablate_calibration(calibration: Calibration, sources: Collection[str]) -> Ca
     changes: dict[str, Any] = {"chip": wanted}
     if "output bits" not in sources:
         changes["converter"] = None
-    models = {
+    models: dict[str, Any] = {
         "dacs": {
             polarity: model.refined(finer) if "drivers" in sources else model.ideal(wanted.dac)
             for polarity, model in calibration.dacs.items()
@@ -87,6 +87,8 @@ def ablate_calibration(calibration: Calibration, sources: Collection[str]) -> Ca
         if "amplifiers" in sources
         else tuple(model.ideal() for model in calibration.senseamps),
     }
+    if calibration.hold is not None and "amplifiers" not in sources:
+        models["hold"] = calibration.hold.ideal()
     changed = calibration.model_copy(update=changes | models)
     if calibration.mismatch is None:
         return changed

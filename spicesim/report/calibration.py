@@ -4,6 +4,7 @@ from spicesim.behavioural.cell import AnyCell, SelectorCellModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.cell import HELD_CURRENT
 from spicesim.calibration.heldout import HeldOut
+from spicesim.calibration.hold import HELD
 from spicesim.chip import Cell
 from spicesim.plots import (
     plot_cell,
@@ -18,6 +19,7 @@ from spicesim.plots import (
 )
 from spicesim.report.cost import cost_section
 from spicesim.report.dynamics import dynamics_sections
+from spicesim.report.hold import hold_section
 from spicesim.report.numbers import parts_per_million, quantity, uncertain
 from spicesim.report.page import Block, Column, Illustration, Section, Table
 from spicesim.report.parameters import parameters_section
@@ -37,7 +39,7 @@ def calibration_sections(calibration: Calibration) -> tuple[Section, ...]:
         tile_section(calibration),
         _dac_section(calibration),
         _cell_section(calibration),
-        _senseamp_section(calibration),
+        _readout_section(calibration),
         *dynamics_sections(calibration),
         *variation_sections(calibration),
         parameters_section(calibration),
@@ -161,6 +163,12 @@ def _cell_section(calibration: Calibration) -> Section:
     )
 
 
+def _readout_section(calibration: Calibration) -> Section:
+    if calibration.hold is not None:
+        return hold_section(calibration.hold, calibration.held_out[HELD])
+    return _senseamp_section(calibration)
+
+
 def _senseamp_section(calibration: Calibration) -> Section:
     models = calibration.senseamps
 
@@ -246,6 +254,8 @@ def _validity_section(calibration: Calibration) -> Section:
         boxes.append((name, "current into the virtual ground", -model.i_limit, model.i_limit, "A"))
         boxes.append((name, "output of the linear range, below the reference", *model.linear_limits, "V"))
     columns = (Column(title="block", text=True), Column(title="quantity", text=True))
+    if (hold := calibration.hold) is not None:
+        boxes.append(("hold switch", "line off the reference", -hold.v_limit, hold.v_limit, "V"))
     table = Table(
         caption="A solution with any current or voltage outside these limits is refused, never extrapolated; the "
         "linear range alone is no limit, since amplifiers are modelled up to their rails and beyond.",

@@ -186,6 +186,8 @@ def _energy_section(calibration: Calibration, energy: EnergyModel) -> Section:
         power = quantity(float(amplifier.at(np.zeros(1))[0]), "W")
         charge = f"{quantity(amplifier.charge, 'J')} a volt"
         rows.append((f"sense amplifier, {quantity(amplifier.r_feedback, 'ohm')}", "no current", power, charge))
+    if energy.hold is not None:
+        rows.append(("hold switch", "opened and closed once", "", f"{quantity(energy.hold, 'J')} a sample"))
     if (adc := energy.adc) is not None:
         rows.append((f"ADC, {adc.bits} bit", f"{quantity(adc.time, 's')} a conversion", "",
                      f"{quantity(adc.energy, 'J')} a conversion"))  # fmt: skip
@@ -198,13 +200,14 @@ def _energy_section(calibration: Calibration, energy: EnergyModel) -> Section:
             wide=False,
         ),
     ]  # fmt: skip
-    blocks.append(
-        Illustration(
-            title="Power of a sense amplifier against its current",
-            caption="At rest; beyond a rail the output stage gives what it can.",
-            figure=plot_power(energy.amplifiers),
+    if energy.amplifiers:
+        blocks.append(
+            Illustration(
+                title="Power of a sense amplifier against its current",
+                caption="At rest; beyond a rail the output stage gives what it can.",
+                figure=plot_power(energy.amplifiers),
+            )
         )
-    )
     if balance := [
         check for check in _checks(calibration) if check.energy is not None and check.energy_error is not None
     ]:
