@@ -196,3 +196,17 @@ def test_the_netlist_prints_its_currents_without_a_raw_file(tmp_path):
     assert done.returncode == 0
     assert "vsense_0#branch" in done.stdout
     assert "9.9998" in done.stdout
+
+
+@pytest.mark.parametrize("cell", [Linear(), Sinh(3.0), BIASED])
+def test_open_feet_float_as_they_do_in_ngspice(tmp_path, cell):
+    rng = np.random.default_rng(8)
+    g = rng.uniform(1e-6, 5e-5, (6, 5))
+    ohm = np.where(np.arange(5) % 2, 40.0, np.inf)
+    array, v = Crossbar(g, 2.0, 3.0, 50.0, ohm, cell), rng.uniform(-0.2, 0.2, 6)
+    (vectors,) = run([array.netlist(v)], tmp_path)
+    found = array.solve(v)
+    theirs = np.array([float(np.ravel(vectors[f"v(bl_{j})"])[0].real) for j in (0, 2, 4)])
+    np.testing.assert_allclose(found.foot_voltages[0, ::2], theirs, rtol=1e-7, atol=1e-9 * 0.2)
+    theirs = np.array([float(np.ravel(vectors[f"i(vsense_{j})"])[0].real) for j in (1, 3)])
+    np.testing.assert_allclose(found.currents[0, 1::2], theirs, rtol=1e-7, atol=1e-9 * g.max() * 0.2)
