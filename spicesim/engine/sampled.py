@@ -63,7 +63,7 @@ class SampledEngine(Engine):
     Raises
     ------
     SpecError
-        If it is no time above 0.
+        If it is no time above 0, or cells have selectors.
     CalibrationError
         If the settling was not calibrated.
     """
@@ -71,6 +71,11 @@ class SampledEngine(Engine):
     def __init__(self, calibration: Calibration, t_read: float, *, mismatch_seed: int | None = None) -> None:
         if not 0 < t_read < np.inf:
             raise SpecError(f"t_read must be a time > 0 s, got {t_read}")
+        if calibration.chip.cell.kind == "1s1r":
+            raise SpecError(
+                "cells with selectors are not followed in time: their slopes change by orders of magnitude on the way; "
+                "sample settled outputs, without an early t_read"
+            )
         self._settling = calibration.require_settling()
         self._exact = ExactEngine(calibration, mismatch_seed=mismatch_seed)
         self.name = f"exact at {1e9 * t_read:.4g} ns"

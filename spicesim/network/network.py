@@ -65,7 +65,8 @@ class Network:
             max_tiles=words.get("max_tiles"), mapper=words.get("mapper", map_weights),
         )  # fmt: skip
         self._tuning = Tuning(self._compiled, words)
-        self._chip_notes = _CLOSED if calibration.chip.cell.kind == "1s1r" and words.get("input_digit") != 1 else ()
+        is_serial = words.get("input_digit") == 1 or calibration.chip.dac.kind == "bits"
+        self._chip_notes = _CLOSED if calibration.chip.cell.kind == "1s1r" and not is_serial else ()
         self.layers = self._compiled.layers
         self.model, self.calibration, self._engines = model, calibration, dict[str, Engine]()
         self._own_gains = dict[str, AllGains]()

@@ -12,6 +12,7 @@ from spicesim.calibration.cell import HELD_CURRENT, plan_cell
 from spicesim.calibration.mismatch import MismatchBench, cell_responses
 from spicesim.chip import preset
 from spicesim.draws import ChipDraw
+from spicesim.engine import SampledEngine
 from spicesim.engine.write_verify import WriteVerify
 from spicesim.errors import SpecError
 from spicesim.network import compile_network
@@ -125,3 +126,8 @@ def test_conditions_add_to_the_parameters_of_the_law(calibration):
     """The library's selectors know no temperature, so nothing is added, to the last digits of the fit."""
     warm = fitted(OPEN.at(temperature_c=60.0)).model
     np.testing.assert_allclose(warm.coefficients, calibration.cell.coefficients, rtol=1e-6)
+
+
+def test_early_samples_are_refused_as_slopes_change_on_the_way(calibration):
+    with pytest.raises(SpecError, match="not followed in time"):
+        SampledEngine(calibration, 50e-9)
