@@ -21,6 +21,11 @@ from spicesim.errors import ValidityError
 
 __all__ = ["HoldModel"]
 
+BOLTZMANN = 1.380649e-23
+"""CODATA 2018, exact [J/K]."""
+FOR_EVER = 1.0
+"""By then every line has settled [s]."""
+
 
 class HoldModel(Model):
     """What hold switches add to the voltages of their lines: a polynomial in the voltage and in the conductance."""
@@ -119,8 +124,14 @@ class HoldModel(Model):
     def _of_rows(self) -> PchipInterpolator:
         return PchipInterpolator(np.log(self.rows), self.pedestals, axis=0)
 
+    def noise(self, temperature_c: float) -> float:
+        """Return sigma of what is held [V].
+
+        Of a capacitor on resistances in equilibrium, whatever these are, it is sqrt(kT/C): B. Razavi, Design of Analog
+        CMOS Integrated Circuits, 2nd ed., section 7.2.
+        """
+        return float(np.sqrt(BOLTZMANN * (temperature_c + 273.15) / self.c_hold))
+
     def ideal(self) -> Self:
         """Return switches without charge, on lines that settle at once."""
-        return self.model_copy(
-            update={"pedestals": np.zeros_like(self.pedestals), "c_hold": 1e-30, "c_cell": 1e-30, "delay": 0.0}
-        )
+        return self.model_copy(update={"pedestals": np.zeros_like(self.pedestals), "settle": FOR_EVER})

@@ -97,28 +97,31 @@ class NoisyEngine(Engine):
     ----------
     engine : Engine
         What multiplies.
-    noise : NoiseModel
-        Of the chip; see :meth:`spicesim.calibration.calibration.Calibration.require_noise`.
+    noise : NoiseModel or None
+        Of the chip; see :meth:`spicesim.calibration.calibration.Calibration.require_noise`. None where bit lines float.
     seed : int
         The same seed gives the same noise.
     t_product : float
         Time from one product of a tile to the next [s].
     converter : float
         Sigma of a conversion by calibrated converters [V]; see :attr:`spicesim.behavioural.sar.SarModel.noise`.
+    held : float
+        Sigma of what hold switches keep of floating lines [V]; see :meth:`spicesim.behavioural.hold.HoldModel.noise`.
     """
 
     def __init__(
         self,
         engine: Engine,
-        noise: NoiseModel,
+        noise: NoiseModel | None,
         *,
         seed: int = 0,
         t_product: float = T_PRODUCT,
         converter: float = 0.0,
+        held: float = 0.0,
     ) -> None:
         self.name = f"{engine.name} with noise"
-        self._engine, self._seed, self._converter = engine, seed, converter
-        self._parts = _split(noise, t_product)
+        self._engine, self._seed, self._converter, self._held = engine, seed, converter, held
+        self._parts = [] if noise is None else _split(noise, t_product)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -143,16 +146,18 @@ class NoisyEngine(Engine):
                 for size, what in zip(drivers.shape, ("drivers", "columns"), strict=True)
             )
             bands.append(_Band(own=own, drivers=drivers, columns=columns, rows=rows))
+        if self._held:
+            bands.append(self._white(tile, self._held, "noise of what is held"))
         if self._converter and isinstance(tile.adc, SarRange):
-            bands.append(self._conversion(tile))
+            bands.append(self._white(tile, self._converter, "noise of converters"))
         return NoisyTile(tile=tile, under=self._engine.prepare(tile), bands=tuple(bands))
 
-    def _conversion(self, tile: Tile) -> _Band:
-        """Return the noise of a tile's converters, white and each for itself."""
+    def _white(self, tile: Tile, sigma: float, what: str) -> _Band:
+        """Return noise of a tile's columns, white and each for itself [V]."""
         count = tile.g.shape[1]
-        generator = tile_generator(self._seed, tile.name, "noise of converters")
+        generator = tile_generator(self._seed, tile.name, what)
         return _Band(
-            own=np.full(count, self._converter), drivers=np.zeros((0, count)), columns=_Process(count, 0.0, generator),
+            own=np.full(count, sigma), drivers=np.zeros((0, count)), columns=_Process(count, 0.0, generator),
             rows=_Process(0, 0.0, generator),
         )  # fmt: skip
 

@@ -298,7 +298,7 @@ def run_budget(
     plan, calibration = maker.plan, calibrated(maker.calibration)
     if plan.mismatch is not None:
         calibration.require_mismatch()
-    if plan.noise:
+    if plan.noise and calibration.hold is None:
         calibration.require_noise()
     if plan.engine == "ngspice":
         maker = maker.without(calibration, maker.device, engine="exact")

@@ -5,7 +5,7 @@ import pytest
 
 from spicesim.behavioural.hold import HoldModel
 from spicesim.chip import load_chip, preset, save_chip
-from spicesim.engine import IdealEngine, Tile
+from spicesim.engine import IdealEngine, NoisyEngine, Tile
 from spicesim.errors import SpecError, ValidityError
 from spicesim.mapping import decode_outputs, map_weights
 
@@ -38,6 +38,18 @@ def test_what_was_not_calibrated_is_refused():
         HOLD.held(np.zeros(1), np.ones(1), 65)
     with pytest.raises(ValidityError, match=r"beyond the calibrated 0\.21 V"):
         HOLD.held(np.array([0.3]), np.ones(1), 8)
+
+
+def test_what_is_held_has_the_noise_of_its_capacitor_and_nothing_else():
+    sigma = HOLD.noise(27.0)
+    assert sigma == pytest.approx(np.sqrt(1.380649e-23 * 300.15 / 250e-15), rel=1e-12)
+    chip = preset("gf180-voltage").changed(array={"rows": 4, "columns": 3})
+    tile = Tile(name="a", g=np.full((4, 3), 1e-5), polarity="unipolar", r_feedback=1.0)
+    ready = NoisyEngine(IdealEngine(chip), None, held=sigma).prepare(tile)
+    volts = ready.mvm(np.ones((20000, 4), dtype=np.int64))
+    found = ready.read(np.ones((20000, 4), dtype=np.int64), volts) - volts
+    np.testing.assert_allclose(found.std(axis=0), sigma, rtol=0.03)
+    assert np.abs(np.corrcoef(found.T) - np.eye(3)).max() < 0.05
 
 
 def test_an_ideal_switch_keeps_the_line():
