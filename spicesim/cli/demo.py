@@ -18,6 +18,7 @@ from spicesim.experiment.plan import RunPlan
 from spicesim.experiment.run import Run, Subject, run_subject
 from spicesim.files import exists, write_json
 from spicesim.netlist import build_cell, build_column, build_crossbar, build_dac, build_sense_amplifier
+from spicesim.netlist.hold import build_hold_cycle
 from spicesim.network import Network, compile_network, digits_network, load_digits
 from spicesim.network.dataset import Dataset
 from spicesim.network.uncalibrated import calibrated
@@ -108,10 +109,14 @@ def _write_netlists(calibration: Calibration, network: Network, folder: Path) ->
         "cell": build_cell(chip, chip.cell.g_max),
         "column": build_column(chip, g[:, 0], v, tile.r_feedback),
         "crossbar": build_crossbar(chip, g, v),
-        "sense_amplifier": build_sense_amplifier(chip, tile.r_feedback, 0.6 * chip.process.supply / tile.r_feedback),
         "dac": build_dac(chip),
         "tile": tile_netlist(chip, model, codes, model.solve(codes[None, :]), 0),
     }
+    if chip.sense_amplifier.kind == "voltage":
+        netlists["hold"] = build_hold_cycle(chip)
+    else:
+        limit = 0.6 * chip.process.supply / tile.r_feedback
+        netlists["sense_amplifier"] = build_sense_amplifier(chip, tile.r_feedback, limit)
     for name, netlist in netlists.items():
         netlist.write(folder / f"{name}.cir")
     click.echo(f"netlists   {folder}/: {', '.join(netlists)}")

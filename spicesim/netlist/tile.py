@@ -211,7 +211,7 @@ def build_crossbar(
 
 
 def build_column(chip: Chip, g: npt.ArrayLike, v: npt.ArrayLike, r_feedback: float) -> Netlist:
-    """Build one bit line with its cells and its sense amplifier, its word lines driven by ideal sources.
+    """Build one bit line with its cells and its read-out, its word lines driven by ideal sources.
 
     Parameters
     ----------
@@ -222,22 +222,23 @@ def build_column(chip: Chip, g: npt.ArrayLike, v: npt.ArrayLike, r_feedback: flo
     v : array_like of shape (rows,)
         Word-line voltages above the reference [V].
     r_feedback : float
-        Feedback resistance [ohm].
+        Feedback resistance [ohm]; of no matter to a floating line, whose hold switch follows it.
 
     Raises
     ------
     SpecError
         If the shapes do not fit or a conductance is impossible.
     """
+    floats = chip.sense_amplifier.kind == "voltage"
     column = _matrix(np.asarray(g, dtype=float).reshape(-1, 1))
     rows = column.shape[0]
     wires = _wires(chip, column.shape, "in")
     reference = chip.sense_amplifier.v_reference
     return build_netlist(
         chip,
-        f"column of {rows} {chip.cell.kind} cells with its sense amplifier",
+        f"column of {rows} {chip.cell.kind} cells with its {'hold switch' if floats else 'sense amplifier'}",
         [
-            *amplifier_blocks(chip),
+            *(hold_blocks(chip) if floats else amplifier_blocks(chip)),
             *cell_blocks(chip),
             supplies(chip),
             gate_supply(chip),
@@ -245,10 +246,15 @@ def build_column(chip: Chip, g: npt.ArrayLike, v: npt.ArrayLike, r_feedback: flo
             wires.section,
             _cells(chip, column, wires.nodes, ["gate"] * rows),
             f"{_SENSE}\nvsense_0 {wires.nodes.feet[0]} sense_0 0",
-            f"* sense amplifier\n{amplifier_line(chip, 'senseamp_0', 'sense_0', 'out_0', r_feedback)}",
+            f"{track_source(chip, None)}\n{hold_line(chip, 'hold_0', 'sense_0', 'out_0')}"
+            if floats
+            else f"* sense amplifier\n{amplifier_line(chip, 'senseamp_0', 'sense_0', 'out_0', r_feedback)}",
         ],
         ["v(out_0)", "v(sense_0)", "i(vsense_0)"],
-        notes=["One output of a tile: word lines, bit line with wire resistance, transimpedance amplifier."],
+        notes=[
+            "One output of a tile: word lines, bit line with wire resistance, "
+            + ("hold switch." if floats else "transimpedance amplifier.")
+        ],
         nodesets={"sense_0": reference, "out_0": reference},
     )
 

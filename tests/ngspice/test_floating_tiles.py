@@ -5,11 +5,11 @@ import pytest
 
 from spicesim.audit import audit_samples
 from spicesim.calibration.calibrate import calibrate
-from spicesim.calibration.hold import HELD, PRECISE, read_held
+from spicesim.calibration.hold import HELD
 from spicesim.chip import preset
 from spicesim.engine import ExactEngine, FastEngine, NgspiceEngine, Tile
 from spicesim.errors import CalibrationError, SpecError
-from spicesim.netlist import build_tile
+from spicesim.netlist import build_column, build_tile
 from spicesim.network import compile_network, digits_network, load_digits
 from spicesim.sampling import run_all
 
@@ -118,5 +118,10 @@ def test_a_tile_netlist_says_that_its_lines_float():
     assert "track high: follow" in text
     assert ".subckt hold in out track" in text
     assert "xsenseamp" not in text
-    assert PRECISE.startswith(".options klu")
-    assert callable(read_held)
+
+
+def test_a_column_floats_at_the_mean_of_its_inputs(calibration):
+    g, v = np.array([2e-5, 1e-5, 4e-5]), np.array([0.1, -0.05, 0.2])
+    (results,) = run_all([build_column(CHIP, g, v, 1.0)])
+    out = results[0].vectors["v(out_0)"][0].real - CHIP.sense_amplifier.v_reference
+    assert out == pytest.approx(v @ g / g.sum(), rel=0.02)
