@@ -18,13 +18,13 @@ class IdealTile(PreparedTile):
     tile: Tile
     dac: Dac
     """Of the chip."""
-    ohm: Floats
-    """Output a unit of current, (columns,) [ohm]."""
+    ohm: Floats | None = None
+    """Output a unit of current, (columns,) [ohm]; by default that of amplifiers, their feedback resistance."""
 
     def mvm(self, codes: Codes) -> Floats:
         """Multiply; see :meth:`PreparedTile.mvm`."""
         v = self.dac.volts(codes, self.tile.polarity)
-        return np.asarray(self.ohm * (v @ self.tile.g))
+        return np.asarray((self.tile.r_feedback if self.ohm is None else self.ohm) * (v @ self.tile.g))
 
 
 class IdealEngine(Engine):

@@ -34,7 +34,7 @@ def test_write_a_large_array(benchmark):
 def test_solve_a_tile(benchmark, cells, generic_calibration):
     chip, codes = generic_calibration.chip, np.arange(128)
     state = generic_calibration.tile(cells, "unipolar", 5e3).solve(codes[None, :])
-    guesses = predicted_nodesets(state, 0, chip.sense_amplifier.v_reference)
+    guesses = predicted_nodesets(state, 0, chip)
     netlist = build_tile(chip, cells, codes, polarity="unipolar", r_feedback=5e3, nodesets=guesses)
     (plot,) = benchmark.pedantic(lambda: BatchSimulator(timeout=600).run(netlist), rounds=1)
     out = np.array([plot.vectors[f"v(out_{j})"][0] for j in range(128)])

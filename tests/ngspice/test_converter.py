@@ -126,7 +126,7 @@ def test_converters_at_another_temperature_have_the_codes_of_their_transistors(c
     (found,) = converters_elsewhere(calibration, [hot], Campaign(seed=1))
     assert found.sampling_noise > calibration.converter.sampling_noise
     volts = np.random.default_rng(3).uniform(-0.85, 0.85, 32)
-    real = read_outputs(run_all(conversions(hot.chip, "bipolar", volts)), CHIP.converter)
+    real = read_outputs(run_all(conversions(hot.chip, "bipolar", volts)), CHIP)
     codes = found.range("bipolar").codes(volts)
     assert np.mean(codes == real) >= 0.95
     assert np.abs(codes - real).max() <= 1
@@ -165,7 +165,7 @@ def test_a_chip_whose_converters_were_not_calibrated_runs_no_network(calibration
 def test_a_converter_for_one_coding_of_inputs_only_is_refused(calibration):
     document = calibration.model_dump(mode="json")
     del document["converter"]["searches"]["unipolar"]
-    with pytest.raises(ValueError, match="searches for unipolar and bipolar"):
+    with pytest.raises(ValueError, match="searches for bipolar and unipolar"):
         type(calibration).model_validate(document)
 
 

@@ -58,7 +58,7 @@ def test_energy_of_a_code_step_is_that_of_the_supplies(calibration, energy):
     netlist = build_tile(
         chip, tile.g, CodeStep(before=before[0].tolist(), after=after[0].tolist(), stop=t_read, resolution=2e-9),
         polarity="unipolar", r_feedback=R_FEEDBACK,
-        nodesets=predicted_nodesets(state, 0, chip.sense_amplifier.v_reference),
+        nodesets=predicted_nodesets(state, 0, chip),
     )  # fmt: skip
     (found,) = run_all([netlist])
     time = found[0].vectors["time"].real

@@ -24,7 +24,7 @@ LEVEL_1 = 5e-3
 
 
 GF180 = preset("gf180-voltage").changed(
-    array={"rows": 4, "columns": 2}, hold={"settle": 1e-6}, adc={"kind": "ideal"}
+    array={"rows": 4, "columns": 2}, hold={"settle": 3e-6}, adc={"kind": "ideal"}
 )  # fmt: skip
 
 

@@ -52,7 +52,7 @@ def test_sigma_of_a_tile_is_that_of_its_transistors(calibration, noise, r_feedba
     g = random_conductances((SIZE, SIZE), chip.cell.g_min, chip.cell.g_max, np.random.default_rng(2))
     codes = np.full((1, SIZE), 1)
     state = calibration.tile(g, "unipolar", r_feedback).solve(codes)
-    guesses = predicted_nodesets(state, 0, chip.sense_amplifier.v_reference)
+    guesses = predicted_nodesets(state, 0, chip)
     tile = build_tile(chip, g, codes[0], polarity="unipolar", r_feedback=r_feedback, nodesets=guesses)
     netlists = []
     for j in range(2):
