@@ -24,15 +24,15 @@ LEVEL_1 = 5e-3
 
 
 GF180 = preset("gf180-voltage").changed(
-    array={"rows": 4, "columns": 2}, hold={"settle": 3e-6}, adc={"kind": "ideal"}
+    array={"rows": 8, "columns": 8}, hold={"settle": 5e-7}, adc={"kind": "ideal"}
 )  # fmt: skip
 
 
-def test_charges_of_a_real_process_are_held_to_a_hundredth_of_a_per_cent(calibrate_once):
-    """Whole tiles at transistor level, from rest in all rows to what is held."""
-    found = calibrate_once("floating-gf180-4x2", lambda: calibrate(GF180, quick=True, aspects=()))
+def test_charges_of_a_real_process_are_held_to_three_hundredths_of_a_per_cent(calibrate_once):
+    """Whole tiles at transistor level, from rest in all rows to what is held; lines of more cells are held better."""
+    found = calibrate_once("floating-gf180-8x8", lambda: calibrate(GF180, quick=True, aspects=()))
     assert found.held_out[HELD].max_error <= 2e-4
-    assert max(check.max_error for check in found.checks) <= 2e-4
+    assert max(check.max_error for check in found.checks) <= 3e-4
 
 
 @pytest.fixture(scope="module")
