@@ -35,7 +35,7 @@ UNSEEN = (
 """What it cannot, but for the converter."""
 CONVERTERS = {
     "ideal": "the ADC as an ideal quantiser",
-    "sar": "an ideal buffer between amplifier and ADC, and the ADC's logic",
+    "sar": "an ideal buffer in front of the ADC, and its logic",
 }
 """What is the same of converters, by their kind."""
 
