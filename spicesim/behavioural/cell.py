@@ -1,5 +1,6 @@
 """The calibrated memory cell: a polynomial in its voltages and its conductance, or a law of device and selector."""
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
@@ -32,9 +33,9 @@ class ProgrammableCell(Model):
         leakage: float = 0.0
 
     @property
+    @abstractmethod
     def cell(self) -> KernelCell:
         """The cell as the crossbar's solver takes it."""
-        raise NotImplementedError
 
     def current(self, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike = 0.0) -> Floats:
         """Return the current from word line to bit line, arguments broadcast [A]."""

@@ -166,6 +166,11 @@ class Calibration(Model):
         CalibrationError
             If it was not calibrated.
         """
+        if self.hold is not None:
+            raise CalibrationError(
+                "the bit lines of this chip float, so it has no amplifiers; set sense_amplifier.kind = tia, or take an "
+                "engine that knows floating lines: ideal, fast, exact or ngspice"
+            )
         return find_amplifier(self.senseamps, r_feedback, "sense amplifier")
 
     def readout(self, setting: float) -> SenseAmplifierModel | HoldModel:

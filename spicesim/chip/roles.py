@@ -181,10 +181,8 @@ class SenseAmplifier(Section):
         setting : float
             One of :attr:`settings`.
         """
-        if self.kind == "tia":
-            return np.full(g.shape[1], setting)
-        total = g.sum(axis=0)
-        return np.asarray(setting / np.where(total > 0, total, np.inf))
+        held = self.held_lines(g)
+        return np.asarray(setting / np.where(held > 0, held, np.inf))
 
     def output_range(self, polarity: Polarity) -> Polarity:
         """Return where converters of real circuits look for outputs: on one side of the reference, or around it.

@@ -16,6 +16,7 @@ from spicesim.draws import ChipDraw
 from spicesim.engine.exact import ExactEngine
 from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile
 from spicesim.engine.write_verify import WriteVerify
+from spicesim.errors import SpecError
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.step import CodeStep
 from spicesim.netlist.tile import build_tile
@@ -73,6 +74,11 @@ class NgspiceEngine(Engine):
     mismatch_seed : int, optional
         Of the chip whose transistors and resistors to draw, those of a tile by its name, as :class:`ExactEngine` draws
         the blocks of the same chip; by default all are nominal.
+
+    Raises
+    ------
+    SpecError
+        If `t_read` is given for floating bit lines, whose hold switches have their own time.
     """
 
     name = "ngspice"
@@ -93,6 +99,11 @@ class NgspiceEngine(Engine):
             jobs,
             progress,
         )
+        if t_read is not None and calibration.hold is not None:
+            raise SpecError(
+                "floating bit lines are sampled as their hold switches open, hold.settle after the inputs; change that "
+                "key of the chip and calibrate again, and leave t_read out"
+            )
         self._t_read, self._seed = t_read, mismatch_seed
         self._exact, self._lock = ExactEngine(calibration, mismatch_seed=mismatch_seed), threading.Lock()
         self._write = WriteVerify(calibration.chip, calibration.cell.g_limits, simulator=simulator)

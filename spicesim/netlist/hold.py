@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.arrays import Floats
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
 from spicesim.netlist.cell import cell_blocks, cell_line, gate_supply
@@ -76,34 +77,14 @@ def build_holds(
     Netlist
         Probes ``time`` and ``v(out_K)``; switches open at :data:`~spicesim.netlist.step.STEP_TIME`.
     """
-    each, at = np.asarray(g, dtype=float), np.asarray(v, dtype=float)
-    if each.ndim != 1 or each.shape != at.shape or len(rows) != len(each) or not len(each):
-        raise SpecError(
-            f"columns need a conductance, rows and a voltage each, got {each.shape}, {len(rows)}, {at.shape}"
-        )
-    lines = ["* columns, their word lines, and their switches"]
-    for k, (siemens, count, volts) in enumerate(zip(each, rows, at, strict=True)):
-        lines.append(f"vin_{k} in_{k} vref {spice_number(float(volts))}")
-        lines += _column(chip, k, float(siemens), count)
-        lines.append(hold_line(chip, f"hold_{k}", f"foot_{k}", f"out_{k}"))
-    reference = chip.sense_amplifier.v_reference
+    at = np.asarray(v, dtype=float)
     stop = STEP_TIME + HELD_AFTER + 2 * resolution
-    return build_netlist(
-        chip,
-        f"{len(each)} floating columns with their hold switches",
-        [
-            *hold_blocks(chip),
-            *cell_blocks(chip),
-            supplies(chip),
-            gate_supply(chip),
-            track_source(chip, STEP_TIME),
-            "\n".join(lines),
-        ],
-        ["time", *(f"v(out_{k})" for k in range(len(each)))],
-        notes=[f"What hold switches of {format_si(chip.hold.capacitor, 'F')} keep of their columns' voltages."],
-        analyses=[f".tran {spice_number(resolution)} {spice_number(stop)} 0 {spice_number(resolution)}"],
-        nodesets={f"{node}_{k}": reference + float(volts) for k, volts in enumerate(at) for node in ("foot", "out")},
-    )
+    return _build_columns(
+        chip, g, rows, [spice_number(float(volts)) for volts in at.ravel()], at, STEP_TIME,
+        ("with their hold switches",
+         f"What hold switches of {format_si(chip.hold.capacitor, 'F')} keep of their columns' voltages."),
+        f".tran {spice_number(resolution)} {spice_number(stop)} 0 {spice_number(resolution)}",
+    )  # fmt: skip
 
 
 def build_hold_cycle(chip: Chip) -> Netlist:
@@ -138,30 +119,68 @@ def build_line_steps(chip: Chip, g: npt.ArrayLike, rows: Sequence[int], v: npt.A
     Netlist
         Probes ``time`` and ``v(out_K)``; word lines step at :data:`~spicesim.netlist.step.STEP_TIME`.
     """
-    each, at = np.asarray(g, dtype=float), np.asarray(v, dtype=float)
+    at = np.asarray(v, dtype=float)
     first, last = spice_number(STEP_TIME - EDGE / 2), spice_number(STEP_TIME + EDGE / 2)
+    ends = [(spice_number(-float(volts)), spice_number(float(volts))) for volts in at.ravel()]
+    return _build_columns(
+        chip, g, rows, [f"pwl(0 {low} {first} {low} {last} {high})" for low, high in ends], -at, None,
+        ("whose inputs step", "How floating lines with their hold capacitors settle."),
+        f".tran {spice_number(stop / 100)} {spice_number(STEP_TIME + stop)} 0 {spice_number(stop / 100)}",
+    )  # fmt: skip
+
+
+def _build_columns(
+    chip: Chip, g: npt.ArrayLike, rows: Sequence[int], sources: Sequence[str], start: Floats, falls: float | None,
+    words: tuple[str, str], analysis: str,
+) -> Netlist:  # fmt: skip
+    """Build columns, each with its source and its switch.
+
+    Parameters
+    ----------
+    chip, g, rows
+        As of :func:`build_holds`.
+    sources : sequence of str, length columns
+        What drives the word lines of each, above the reference.
+    start : ndarray of shape (columns,)
+        Voltage of each at first [V].
+    falls : float or None
+        When switches open [s].
+    words : tuple of str
+        End of the title, and a note.
+    analysis : str
+        The analysis card.
+
+    Raises
+    ------
+    SpecError
+        If the shapes do not fit.
+    """
+    each = np.asarray(g, dtype=float)
+    if each.ndim != 1 or each.shape != start.shape or len(rows) != len(each) or not len(each):
+        raise SpecError(
+            f"columns need a conductance, rows and a voltage each, got {each.shape}, {len(rows)}, {start.shape}"
+        )
     lines = ["* columns, their word lines, and their switches"]
-    for k, (siemens, count, volts) in enumerate(zip(each, rows, at, strict=True)):
-        low, high = spice_number(-float(volts)), spice_number(float(volts))
-        lines.append(f"vin_{k} in_{k} vref pwl(0 {low} {first} {low} {last} {high})")
+    for k, (siemens, count, source) in enumerate(zip(each, rows, sources, strict=True)):
+        lines.append(f"vin_{k} in_{k} vref {source}")
         lines += _column(chip, k, float(siemens), count)
         lines.append(hold_line(chip, f"hold_{k}", f"foot_{k}", f"out_{k}"))
     reference = chip.sense_amplifier.v_reference
     return build_netlist(
         chip,
-        f"{len(each)} floating columns whose inputs step",
+        f"{len(each)} floating columns {words[0]}",
         [
             *hold_blocks(chip),
             *cell_blocks(chip),
             supplies(chip),
             gate_supply(chip),
-            track_source(chip, None),
+            track_source(chip, falls),
             "\n".join(lines),
         ],
         ["time", *(f"v(out_{k})" for k in range(len(each)))],
-        notes=["How floating lines with their hold capacitors settle."],
-        analyses=[f".tran {spice_number(stop / 100)} {spice_number(STEP_TIME + stop)} 0 {spice_number(stop / 100)}"],
-        nodesets={f"{node}_{k}": reference - float(volts) for k, volts in enumerate(at) for node in ("foot", "out")},
+        notes=[words[1]],
+        analyses=[analysis],
+        nodesets={f"{node}_{k}": reference + float(volts) for k, volts in enumerate(start) for node in ("foot", "out")},
     )
 
 

@@ -7,7 +7,7 @@ from spicesim.audit import audit_samples
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.hold import HELD
 from spicesim.chip import preset
-from spicesim.engine import ExactEngine, FastEngine, NgspiceEngine, Tile
+from spicesim.engine import ExactEngine, FastEngine, NgspiceEngine, Tile, TransferEngine
 from spicesim.errors import CalibrationError, SpecError
 from spicesim.netlist import build_column, build_tile
 from spicesim.network import compile_network, digits_network, load_digits
@@ -101,6 +101,15 @@ def test_energy_is_that_of_the_supplies(calibration):
     assert all((part >= 0).all() for part in parts.values())
     current = (model.solve(codes).solution.row_currents * np.where(codes == 1, SPAN, -SPAN)).sum()
     assert float(parts["array"][0]) == pytest.approx(current * calibration.hold.settle, rel=0.3)
+
+
+def test_samples_at_another_time_and_engines_of_amplifiers_are_refused(calibration):
+    """An amplifier's output falls, a line rises: what reads the one would turn the sign of the other."""
+    with pytest.raises(SpecError, match=r"hold\.settle"):
+        NgspiceEngine(calibration, t_read=50e-9)
+    tile = Tile(name="a", g=conductances(calibration, 6), polarity="bipolar", r_feedback=1.0)
+    with pytest.raises(CalibrationError, match="bit lines of this chip float"):
+        TransferEngine(calibration).prepare(tile)
 
 
 def test_what_floating_lines_do_not_have_is_refused_by_name(calibration):
