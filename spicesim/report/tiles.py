@@ -53,7 +53,8 @@ def tile_section(calibration: Calibration) -> Section:
     checks, bits = calibration.checks, calibration.chip.adc.bits
     text = (
         "Whole tiles, every transistor of them, in ngspice beside the behavioural tile, on conductances and code "
-        "vectors that no fit has seen; full scale is the swing of an amplifier to its nearer rail."
+        "vectors that no fit has seen; full scale is "
+        + ("the swing of an amplifier to its nearer rail." if calibration.hold is None else "the span of the inputs.")
     )
     if not checks:
         return Section(
@@ -66,7 +67,7 @@ def tile_section(calibration: Calibration) -> Section:
         text=f"{text} {_verdict(calibration)}",
         blocks=(
             Table(
-                caption=f"Errors of the amplifier outputs in % of full scale, and ADC codes of {bits} bit over the "
+                caption=f"Errors of the outputs in % of full scale, and ADC codes of {bits} bit over the "
                 "whole swing: from 0 (unipolar) or from its negative (bipolar) to full scale.",
                 columns=(
                     Column(title="tile", text=True),
@@ -83,7 +84,7 @@ def tile_section(calibration: Calibration) -> Section:
                     Column(title="codes ±1", unit="%"),
                     Column(title="codes worse", unit="%"),
                 ),
-                rows=tuple(_check_row(check, bits) for check in checks),
+                rows=tuple(_check_row(check, bits, calibration) for check in checks),
             ),
             parity_illustration(
                 np.concatenate([check.measured.ravel() for check in checks]),
@@ -112,7 +113,7 @@ def _vector_illustration(checks: Iterable[TileCheck]) -> Illustration:
     )
 
 
-def _check_row(check: TileCheck, bits: int) -> tuple[str, ...]:
+def _check_row(check: TileCheck, bits: int, calibration: Calibration) -> tuple[str, ...]:
     told = {f"{check.rows}x{check.columns}", check.polarity}  # by the other columns of the table
     linear, every = _errors(check, linear=True), _errors(check, linear=False)
     sizes = [
@@ -123,7 +124,7 @@ def _check_row(check: TileCheck, bits: int) -> tuple[str, ...]:
         f"{check.rows} × {check.columns}",  # noqa: RUF001
         " ".join(word for word in check.name.split() if word not in told) or check.name,
         check.polarity,
-        quantity(check.r_feedback, "ohm"),
+        quantity(check.r_feedback, "ohm") if calibration.hold is None else "none",
         f"{len(check.pattern)}",
         f"{int(np.sum(check.saturated))} of {every.size}",
         *sizes[0],
