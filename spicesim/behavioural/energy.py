@@ -145,7 +145,7 @@ class EnergyModel(Model):
     adc: AdcEnergy | None
     """Converter of a column; None if it is finer than any there is a netlist of."""
     hold: float | None = None
-    """What a hold switch takes to open and close once [J]; None where amplifiers read."""
+    """What a hold switch takes to open and close once, for each plane that it adds [J]; None where amplifiers read."""
 
     def amplifier(self, r_feedback: float) -> AmplifierEnergy:
         """Return the amplifier with that feedback resistance.
@@ -249,15 +249,22 @@ class EnergyModel(Model):
     ) -> dict[str, Floats]:
         """Return what a product of floating lines draws: from rest, until the switches open, and back to rest [J].
 
-        At rest all rows are at one voltage, and nothing flows.
+        At rest all rows are at one voltage, and nothing flows. Planes that are added as charge follow each other
+        without a rest, and their inputs stay on while they are added.
         """
         if self.hold is None:
             raise CalibrationError("the energies are not of floating bit lines; calibrate the aspect energy again")
-        energy = {name: power * readout.settle for name, power in self.tile_power(tile, codes, state).items()}
-        driver, rest = self.dacs[tile.dac.polarity], np.full_like(codes, tile.rest_code)
-        energy["dac"] = energy["dac"] + (driver.switching(codes, rest) + driver.switching(rest, codes)).sum(axis=1)
-        farads = readout.c_hold + len(tile.g) * readout.c_cell
-        # up and down again, half of what is drawn each time stays in no capacitor
-        energy["array"] = energy["array"] + farads * ((state.v_in - tile.rest_voltage) ** 2).sum(axis=1)
-        energy["amplifier"] = np.full(len(codes), tile.g.shape[1] * self.hold)
+        rows, planes = len(tile.g), tile.planes
+        bits, each = tile.driven(codes), readout.duration / planes
+        power = self.tile_power(tile, bits, state)
+        energy = {name: (each * own).reshape(planes, -1).sum(axis=0) for name, own in power.items()}
+        driver, rest = self.dacs[tile.dac.polarity], np.full((1, *codes.shape), tile.rest_code)
+        course = np.concatenate([rest, bits.reshape(planes, -1, rows), rest])
+        energy["dac"] = energy["dac"] + driver.switching(course[1:], course[:-1]).sum(axis=(0, 2))
+        farads = readout.c_hold + rows * readout.c_cell
+        # half of what a change draws stays in no capacitor, and in the end all are as they were
+        feet = state.v_in.reshape(planes, -1, tile.g.shape[1]) - tile.rest_voltage
+        changes = np.diff(feet, axis=0, prepend=0.0, append=0.0)
+        energy["array"] = energy["array"] + farads / 2 * (changes**2).sum(axis=(0, 2))
+        energy["amplifier"] = np.full(len(codes), planes * tile.g.shape[1] * self.hold)
         return energy

@@ -1,6 +1,7 @@
 """The behavioural tile at the speed of a few matrix products, with its measured error."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypedDict, TypeVar
 
@@ -41,7 +42,11 @@ SATURATED = 1e-3
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FastTileState:
-    """Operating points of a tile, one a code vector; voltages relative to the reference."""
+    """Operating points of a tile, one a code vector; voltages relative to the reference.
+
+    Where planes are added as charge all but the outputs are of the planes, as in
+    :class:`~spicesim.behavioural.tile.TileState`.
+    """
 
     v_out: Floats
     """Amplifier outputs below the reference, shape (batch, columns) [V]."""
@@ -141,7 +146,7 @@ class FastTile:
         def formed(codes: Floats) -> Floats:
             return seen(outputs(codes.astype(np.int64))) / scale
 
-        adversary = Adversary(true, rows, 0, len(tile.dac.v_open) - 1, _zero(tile))
+        adversary = Adversary(true, rows, 0, 2**tile.code_bits - 1, _zero(tile))
         for orders in model.forms:
             model.build(orders)
             found = outputs(codes)
@@ -194,7 +199,7 @@ class FastTile:
             state = self.tile.solve(codes, **_truth(self.tolerance), threads=threads)
             parts = (state.v_out, state.v_in, state.v_word_line, state.solution.currents, state.solution.row_currents)
         else:
-            parts = self._model.solve(_checked(self.tile, codes), threads)
+            parts = self._model.solve(self.tile.checked(codes), threads)
         return FastTileState(
             v_out=parts[0],
             v_in=parts[1],
@@ -207,23 +212,14 @@ class FastTile:
         )
 
 
-def _checked(tile: BehaviouralTile, codes: Codes) -> Codes:
-    index, last = np.ascontiguousarray(codes, dtype=np.int64), len(tile.dac.v_open) - 1
-    if index.ndim != 2 or index.shape[1] != tile.g.shape[0]:
-        raise SpecError(f"codes must have shape (batch, {tile.g.shape[0]}), got {index.shape}")
-    if index.size and (index.min() < 0 or index.max() > last):
-        raise SpecError(f"DAC codes must lie in 0..{last}, got {index.min()}..{index.max()}")
-    return index
-
-
 def _held_out_codes(tile: BehaviouralTile, seed: int) -> Codes:
     """Draw code vectors, random and structured; the code of 0 V is off."""
-    top, zero = len(tile.dac.v_open) - 1, _zero(tile)
+    top, zero = 2**tile.code_bits - 1, _zero(tile)
     return np.rint(held_out_inputs(tile.g.shape[0], -zero, top - zero, seed)).astype(np.int64) + zero
 
 
 def _zero(tile: BehaviouralTile) -> int:
-    return rest_code(tile.dac.polarity, len(tile.dac.v_open).bit_length() - 1)
+    return rest_code(tile.dac.polarity, tile.code_bits)
 
 
 SINGLE = 2e-6
@@ -293,9 +289,12 @@ class _Model(ABC, Generic[Orders]):
 
     def solve(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
         """Return outputs, inputs, word-line voltages, currents and row currents; see :class:`FastTileState`."""
-        parts = [self._solve(codes[k : k + PORTION], threads) for k in range(0, max(1, len(codes)), PORTION)]
-        joined = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
-        return joined[0], joined[1], joined[2], joined[3], joined[4]
+        planes = self._tile.planes
+        portion = max(1, PORTION // planes)
+        parts = [self._solve(codes[k : k + portion], threads) for k in range(0, max(1, len(codes)), portion)]
+        outputs, *others = zip(*parts, strict=True)
+        joined = [_join_planes(arrays, planes) for arrays in others]
+        return np.concatenate(outputs), joined[0], joined[1], joined[2], joined[3]
 
     def _drive(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats]:
         """Return what drivers put out without load, what they deliver, their droop, and what stands for the sources."""
@@ -310,6 +309,12 @@ class _Model(ABC, Generic[Orders]):
     def _droop(self, codes: Codes, delivered: Floats, threads: int) -> Floats:
         d, index = self._drivers, self._tile.driver_index(codes)
         return evaluate_tables(d.values, d.slopes, d.start, d.step, delivered, index, threads)
+
+
+def _join_planes(parts: Sequence[Floats], planes: int) -> Floats:
+    """Join arrays (planes batch, size) of portions of a batch, plane by plane."""
+    size = parts[0].shape[1]
+    return np.concatenate([part.reshape(planes, -1, size) for part in parts], axis=1).reshape(-1, size)
 
 
 class _Held(_Model[FormOrders]):
@@ -361,7 +366,7 @@ class _Floating(_Model[FloatingOrders]):
         self.form = build_floating(self.expansion, orders)
 
     def _solve(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-        v_open, delivered, droop, v = self._drive(codes, threads)
+        v_open, delivered, droop, v = self._drive(self._tile.driven(codes), threads)
         self._drivers.check(delivered, "driver of row")
         feet = np.asarray(self.form.evaluate(v, threads)[0], dtype=float)
         return self._tile.held(feet), feet, v_open - droop, np.zeros_like(feet), delivered

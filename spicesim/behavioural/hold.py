@@ -7,7 +7,6 @@ goes into the line the cells take back, a little of it while the switch still co
 their conductances.
 """
 
-from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -17,6 +16,7 @@ from scipy.interpolate import PchipInterpolator
 
 from spicesim.arrays import Floats
 from spicesim.behavioural.arrays import FloatArray, Model, require_positive, require_rising, require_shape
+from spicesim.behavioural.plane_adder import PlaneAdder
 from spicesim.errors import ValidityError
 
 __all__ = ["HoldModel"]
@@ -49,6 +49,8 @@ class HoldModel(Model):
     pedestals: FloatArray
     """Coefficients for each of `rows`, powers of the voltage in v_limit, powers of the conductance in rows g_cell,
     (rows, orders, orders) [V]."""
+    adder: PlaneAdder | None = None
+    """What adds the planes of an input as charge; None if they are added digitally."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -62,6 +64,8 @@ class HoldModel(Model):
         if self.rows[0] < 1:
             raise ValueError(f"a line has one cell or more, got rows = {self.rows[0]}")
         require_shape("pedestals", self.pedestals, len(self.rows), None, None)
+        if self.adder is not None and self.adder.resets.shape != self.pedestals.shape:
+            raise ValueError(f"adder.resets must have the shape of pedestals, {self.pedestals.shape}")
         return self
 
     @property
@@ -104,6 +108,10 @@ class HoldModel(Model):
             If lines have more cells than were calibrated, or a voltage is beyond the calibrated ones.
         """
         volts = np.asarray(feet, dtype=float)
+        return np.asarray(volts + self._added(self.pedestals, volts, total, rows))
+
+    def _added(self, pedestals: Floats, volts: Floats, total: npt.ArrayLike, rows: int) -> Floats:
+        """Return what a switch with these polynomials adds; see :meth:`held` [V]."""
         if not self.rows[0] <= rows <= self.rows[-1]:
             raise ValidityError(
                 f"hold switches were calibrated on lines of {self.rows[0]}..{self.rows[-1]} cells, not {rows}; "
@@ -115,23 +123,58 @@ class HoldModel(Model):
                 "of its hold switch"
             )
         # (orders of voltage, orders of conductance)
-        c = self.pedestals[0] if len(self.rows) == 1 else self._of_rows(np.log(rows))
+        c = pedestals[0] if len(self.rows) == 1 else PchipInterpolator(np.log(self.rows), pedestals)(np.log(rows))
         share = np.asarray(total, dtype=float) / (rows * self.g_cell)
         by_column = np.polynomial.polynomial.polyval(share, c.T)  # (orders of voltage, columns)
-        return np.asarray(volts + np.polynomial.polynomial.polyval(volts / self.v_limit, by_column, tensor=False))
+        return np.asarray(np.polynomial.polynomial.polyval(volts / self.v_limit, by_column, tensor=False))
 
-    @cached_property
-    def _of_rows(self) -> PchipInterpolator:
-        return PchipInterpolator(np.log(self.rows), self.pedestals, axis=0)
+    def summed(self, feet: Floats, rest: float, total: npt.ArrayLike, rows: int) -> Floats:
+        """Return the sums of planes that are added as charge, the first counting least [V].
+
+        Parameters
+        ----------
+        feet : ndarray of shape (planes, batch, columns)
+            Voltages of the lines' feet above the reference in each plane, once settled [V].
+        rest : float
+            The same of all lines before the first plane [V].
+        total, rows
+            As of :meth:`held`.
+
+        Raises
+        ------
+        ValidityError
+            As :meth:`held`.
+        """
+        assert self.adder is not None
+        tau, left = self.time_constants(total, rows), self.unsettled(total, rows)
+        later = left * np.exp(-self.adder.share / tau)
+        mine = self.adder.c_plane / (self.c_hold + rows * self.c_cell)  # of the line's capacitance
+        stored = np.full(feet.shape[1:], rest)
+        stored = stored + self._added(self.adder.resets, stored, total, rows)
+        before = rest + mine * (stored - rest)  # as much charge goes to the line's side of the switch
+        for foot in feet:
+            stored = self.adder.joined(self.held(foot + left * (before - foot), total, rows), stored)
+            line = foot + later * (before - foot)
+            before = line + mine * (stored - line)
+        return stored
 
     def noise(self, temperature_c: float) -> float:
         """Return sigma of what is held [V].
 
         Of a capacitor on resistances in equilibrium, whatever these are, it is sqrt(kT/C): B. Razavi, Design of Analog
-        CMOS Integrated Circuits, 2nd ed., section 7.2.
+        CMOS Integrated Circuits, 2nd ed., section 7.2. Planes that are added as charge have the same: joining two such
+        capacitors leaves a quarter of both their variances, kT/2C, and adds kT/2C of the switch that parts them.
         """
         return float(np.sqrt(BOLTZMANN * (temperature_c + 273.15) / self.c_hold))
 
     def ideal(self) -> Self:
         """Return switches without charge, on lines that settle at once."""
-        return self.model_copy(update={"pedestals": np.zeros_like(self.pedestals), "settle": FOR_EVER})
+        adder = None if self.adder is None else self.adder.ideal()
+        return self.model_copy(update={"pedestals": np.zeros_like(self.pedestals), "settle": FOR_EVER, "adder": adder})
+
+    @property
+    def duration(self) -> float:
+        """From the first change of inputs until what is held of them can be read [s]."""
+        if self.adder is None:
+            return self.settle
+        return self.adder.bits * (self.settle + self.adder.share)

@@ -15,6 +15,7 @@ from spicesim.behavioural.cell import ProgrammableCell
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.hold import HoldModel
 from spicesim.behavioural.mismatch import TileInstance
+from spicesim.behavioural.plane_adder import split_planes
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.behavioural.tables import CubicTables
 from spicesim.chip import Array
@@ -30,11 +31,15 @@ __all__ = ["Amplifiers", "BehaviouralTile", "TileState"]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TileState:
-    """Operating points of a tile, one a code vector; voltages relative to the reference."""
+    """Operating points of a tile, one a code vector; voltages relative to the reference.
+
+    Where planes are added as charge a code vector has one operating point for each of its bits; all but the outputs are
+    theirs, plane by plane from the least bit: what is (batch, ..) below is (bits batch, ..) then.
+    """
 
     v_out: Floats
     """Outputs, positive for positive products: of amplifiers below the reference, of floating lines what is held above
-    it; shape (batch, columns) [V]."""
+    it, or of its planes; shape (batch, columns) [V]."""
     v_in: Floats
     """Amplifier inputs, or feet of floating lines, above the reference, shape (batch, columns) [V]."""
     v_word_line: Floats
@@ -182,16 +187,37 @@ class BehaviouralTile:
         """Return the unloaded voltages of the drivers for codes (batch, rows) [V]."""
         return np.asarray(self.v_open[np.arange(len(self.g)), codes])
 
+    @property
+    def code_bits(self) -> int:
+        """Bits of the codes that it takes: of its drivers, or of the planes that it adds."""
+        adder = self.readout.adder if isinstance(self.readout, HoldModel) else None
+        return (self.v_open.shape[1] - 1).bit_length() if adder is None else adder.bits
+
+    @property
+    def planes(self) -> int:
+        """Operating points of a code."""
+        return 1 if not isinstance(self.readout, HoldModel) or self.readout.adder is None else self.readout.adder.bits
+
+    def driven(self, codes: Codes) -> Codes:
+        """Return what drivers are given of codes (batch, rows): these, or their bits, (bits batch, rows)."""
+        return codes if self.planes == 1 else split_planes(codes, self.planes)
+
     def held(self, feet: Floats) -> Floats:
-        """Return what hold switches keep of feet (batch, columns) [V]; all inputs were at their code of rest before."""
+        """Return what hold switches keep of feet (planes batch, columns) [V], (batch, columns).
+
+        Before the first plane all inputs were at their code of rest.
+        """
         assert isinstance(self.readout, HoldModel)
         total, rows = self._effective.sum(axis=0), len(self.g)
+        if self.readout.adder is not None:
+            each = feet.reshape(self.planes, len(feet) // self.planes, feet.shape[1])
+            return self.readout.summed(each, self.rest_voltage, total, rows)
         left = self.readout.unsettled(total, rows)
         return self.readout.held(feet + left * (self.rest_voltage - feet), total, rows)
 
     @property
     def rest_code(self) -> int:
-        """Code of drivers at rest."""
+        """Code of drivers at rest, whatever a tile makes of it."""
         return rest_code(self.dac.polarity, (self.v_open.shape[1] - 1).bit_length())
 
     @property
@@ -202,6 +228,21 @@ class BehaviouralTile:
     def driver_index(self, codes: Integers) -> Integers:
         """Return the tables of :attr:`drivers` that drivers take with codes (batch, rows)."""
         return np.asarray(codes + self._first_table)
+
+    def checked(self, codes: Codes) -> Codes:
+        """Return codes (batch, rows) as integers.
+
+        Raises
+        ------
+        SpecError
+            If they have another shape, or are beyond :attr:`code_bits`.
+        """
+        index, last = np.ascontiguousarray(codes, dtype=np.int64), 2**self.code_bits - 1
+        if index.ndim != 2 or index.shape[1] != self.g.shape[0]:
+            raise SpecError(f"codes must have shape (batch, {self.g.shape[0]}), got {index.shape}")
+        if index.size and (index.min() < 0 or index.max() > last):
+            raise SpecError(f"DAC codes must lie in 0..{last}, got {index.min()}..{index.max()}")
+        return index
 
     def solve(
         self,
@@ -232,11 +273,7 @@ class BehaviouralTile:
         ConvergenceError
             If the solver does not reach its tolerance.
         """
-        index = np.asarray(codes, dtype=np.int64)
-        if index.ndim != 2 or index.shape[1] != self.g.shape[0]:
-            raise SpecError(f"codes must have shape (batch, {self.g.shape[0]}), got {index.shape}")
-        if index.size and (index.min() < 0 or index.max() >= len(self.dac.v_open)):
-            raise SpecError(f"DAC codes must lie in 0..{len(self.dac.v_open) - 1}, got {index.min()}..{index.max()}")
+        index = self.driven(self.checked(codes))
         v_open, driver_index = self.open_voltages(index), self.driver_index(index)
         amplifiers = self.amplifiers
         solution = self.crossbar.solve(

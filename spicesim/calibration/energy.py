@@ -74,6 +74,8 @@ def _cycle_energy(chip: Chip, results: Results) -> float:
     sources: dict[str, Floats | float] = {
         "vdd": chip.process.supply, "vref": chip.sense_amplifier.v_reference, "vtrack": _real(results, "v(track)"),
     }  # fmt: skip
+    if chip.hold.adds_planes:
+        sources["vshare"] = _real(results, "v(share)")
     time, power = _real(results, "time"), supply_power(results, sources)
     return float(np.trapezoid(power - power[0], time))
 

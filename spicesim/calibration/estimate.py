@@ -10,7 +10,7 @@ from spicesim.calibration.block import BlockPlan
 from spicesim.calibration.calibrate import calibrate_blocks, plan_cases, wanted_aspects
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.ledger import read_ledger
-from spicesim.calibration.patterns import adversarial_vectors, code_vectors
+from spicesim.calibration.patterns import adversarial_vectors, code_vectors, plane_vectors
 from spicesim.calibration.plan import Plan
 from spicesim.calibration.tiles import (
     adversarial_feedbacks,
@@ -124,15 +124,16 @@ def _tile_steps(plan: Plan, campaign: Campaign, *, known: bool) -> list[Step]:
     """Estimate the checks of whole tiles; exactly those that will run, if the blocks are known."""
     chip, tiles = plan.chip, plan.tiles
     matrices = random_matrices(chip, tiles.sizes, plan.seed)
-    vectors = len(code_vectors(chip.array.rows, chip.dac.code_bits, tiles.random_vectors, np.random.default_rng(0)))
+    planes = len(plane_vectors(chip.array.rows, chip.code_bits)) if chip.hold.adds_planes else 0
+    vectors = len(code_vectors(chip.array.rows, chip.code_bits, tiles.random_vectors, np.random.default_rng(0)))
+    vectors += planes
     adversarial = {
-        p: len(adversarial_vectors(chip.array.rows, chip.dac.code_bits, p, np.random.default_rng(0)))
-        for p in POLARITIES
+        p: len(adversarial_vectors(chip.array.rows, chip.code_bits, p, np.random.default_rng(0))) for p in POLARITIES
     }
     counts = dict.fromkeys(matrices, sum(_CASES_OF_POLARITY * (vectors + count) for count in adversarial.values()))
     for name, g in adversarial_matrices(chip, tiles.sizes).items():
         matrices[name] = g
-        counts[name] = len(adversarial_feedbacks(chip, g)) * adversarial["bipolar"]
+        counts[name] = len(adversarial_feedbacks(chip, g)) * (adversarial["bipolar"] + planes)
     there = dict.fromkeys(matrices, 0)
     if known:
         # without refinements, which would simulate

@@ -13,6 +13,7 @@ from spicesim.behavioural.hold import HoldModel
 from spicesim.calibration.block import BlockPlan, Judged
 from spicesim.calibration.designs import chebyshev_nodes
 from spicesim.calibration.heldout import HeldOut
+from spicesim.calibration.plane_adder import JOINED, JoinPoints, fit_adder, plan_joins
 from spicesim.chip import Chip
 from spicesim.netlist.hold import HELD_AFTER, build_holds, build_line_steps
 from spicesim.netlist.netlist import Netlist
@@ -55,9 +56,9 @@ class HoldPoints(Model):
         """Return the points as a set."""
         return set(zip(self.rows, self.g.tolist(), self.v.tolist(), strict=True))
 
-    def netlist(self, chip: Chip) -> Netlist:
-        """Build the simulation."""
-        return replace(build_holds(chip, self.g, self.rows, self.v), options=PRECISE)
+    def netlist(self, chip: Chip, *, cut: bool = False) -> Netlist:
+        """Build the simulation, of what is held of the columns or of the sum that is cut off from them."""
+        return replace(build_holds(chip, self.g, self.rows, self.v, cut=cut), options=PRECISE)
 
 
 class HoldPlan(BlockPlan):
@@ -73,6 +74,8 @@ class HoldPlan(BlockPlan):
     """Decides nothing."""
     v_limit: float
     """Largest voltage of a line [V]."""
+    joins: JoinPoints | None = None
+    """Of a chip whose planes are added as charge: voltages to join. Its sums are cut off in the columns of the fits."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -96,15 +99,23 @@ class HoldPlan(BlockPlan):
     @property
     def sizes(self) -> tuple[int, ...]:
         """Points of each simulation."""
-        return tuple(len(points.rows) for points in (self.settling, *self.fits, self.validation, self.test))
+        adder = () if self.joins is None else (*(len(points.rows) for points in self.fits), self.joins.fitted)
+        columns = [len(points.rows) for points in (self.settling, *self.fits, self.validation, self.test)]
+        return (*columns[:-2], *adder, *columns[-2:])
 
     def netlists(self, chip: Chip) -> list[Netlist]:
-        """Build the simulations: of settling, of what is held, of validation, of the test."""
+        """Build the simulations: of settling, of what is held, of an adder if any, of validation, of the test."""
         steps, longest = self.settling, CAPACITANCE * chip.hold.capacitor / float(self.settling.g.min())
         settling = build_line_steps(chip, steps.g, steps.rows, steps.v, stop=longest)
+        adder = []
+        if self.joins is not None:
+            cuts = [points.netlist(chip, cut=True) for points in self.fits]
+            adder = [*cuts, replace(self.joins.netlist(chip), options=PRECISE)]
         return [
             replace(settling, options=PRECISE),
-            *(points.netlist(chip) for points in (*self.fits, self.validation, self.test)),
+            *(points.netlist(chip) for points in self.fits),
+            *adder,
+            *(points.netlist(chip) for points in (self.validation, self.test)),
         ]
 
     def probe(self, chip: Chip, points: int) -> Netlist:
@@ -116,16 +127,15 @@ class HoldPlan(BlockPlan):
         """Fit the model to the results of the netlists."""
         settling, *fitted, validation, test = results
         c_hold, c_cell, delay = self._capacitances(chip, settling)
-        pedestals = []
-        for points, found in zip(self.fits, fitted, strict=True):
-            x, y = points.v / self.v_limit, points.g / chip.cell.g_max
-            design = np.einsum("pa,pb->pab", _powers(x, VOLTS), _powers(y, CONDUCTANCES)).reshape(len(x), -1)
-            solution = np.linalg.lstsq(design, read_held(chip, found, len(x)) - points.v, rcond=None)[0]
-            pedestals.append(solution.reshape(VOLTS, CONDUCTANCES))
+        held, cut = fitted[: len(self.fits)], fitted[len(self.fits) : 2 * len(self.fits)]
+        adder, joined = None, {}
+        if self.joins is not None:
+            adder, found = fit_adder(chip, self.joins, fitted[-1], self._pedestals(chip, cut))
+            joined[JOINED] = found
         model = HoldModel(
             c_hold=c_hold, c_cell=c_cell, delay=delay, settle=chip.hold.settle, v_limit=self.v_limit,
             v_span=chip.dac.v_span, rows=tuple(points.rows[0] for points in self.fits), g_cell=chip.cell.g_max,
-            pedestals=np.stack(pedestals),
+            pedestals=self._pedestals(chip, held), adder=adder,
         )  # fmt: skip
 
         def compare(points: HoldPoints, found: Results) -> dict[str, HeldOut]:
@@ -141,7 +151,19 @@ class HoldPlan(BlockPlan):
             )  # fmt: skip
             return {HELD: held_out}
 
-        return Judged(model=model, validation=compare(self.validation, validation), test=compare(self.test, test))
+        return Judged(
+            model=model, validation=compare(self.validation, validation), test=compare(self.test, test) | joined
+        )
+
+    def _pedestals(self, chip: Chip, results: Sequence[Results]) -> Floats:
+        """Fit what opening a switch adds on the columns of the fits, (rows, VOLTS, CONDUCTANCES) [V]."""
+        pedestals = []
+        for points, found in zip(self.fits, results, strict=True):
+            x, y = points.v / self.v_limit, points.g / chip.cell.g_max
+            design = np.einsum("pa,pb->pab", _powers(x, VOLTS), _powers(y, CONDUCTANCES)).reshape(len(x), -1)
+            solution = np.linalg.lstsq(design, read_held(chip, found, len(x)) - points.v, rcond=None)[0]
+            pedestals.append(solution.reshape(VOLTS, CONDUCTANCES))
+        return np.stack(pedestals)
 
     def _capacitances(self, chip: Chip, results: Results) -> tuple[float, float, float]:
         """Fit what makes the time constants: capacitance of a line, of each cell [F], delay of the switch [s]."""
@@ -210,4 +232,5 @@ def plan_hold(chip: Chip, *, quick: bool = False, seed: int = 0) -> HoldPlan:
         validation=drawn(16 if quick else 32),
         test=drawn(16 if quick else 32),
         v_limit=v_limit,
+        joins=plan_joins(chip, quick=quick, seed=seed) if chip.hold.adds_planes else None,
     )

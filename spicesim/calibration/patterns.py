@@ -5,7 +5,7 @@ import numpy as np
 from spicesim.arrays import Codes, Floats
 from spicesim.coding import Polarity, rest_code
 
-__all__ = ["adversarial_conductances", "adversarial_vectors", "code_vectors", "random_conductances"]
+__all__ = ["adversarial_conductances", "adversarial_vectors", "code_vectors", "plane_vectors", "random_conductances"]
 
 
 def code_vectors(rows: int, bits: int, random: int, rng: np.random.Generator) -> dict[str, Codes]:
@@ -88,6 +88,23 @@ def adversarial_vectors(
             "rail to rail": rng.choice([0, top], rows),
             "equal signs": rng.permutation(np.where(row < rows // 2, top, 0)),
         }
+    return {name: vector.astype(np.int64) for name, vector in vectors.items()}
+
+
+def plane_vectors(rows: int, bits: int) -> dict[str, Codes]:
+    """Build the code vectors that hurt most where the bits of codes are added: planes that are far apart, by kind.
+
+    Returns
+    -------
+    dict of ndarray of int64, shape (rows,)
+        All rows alternate from bit to bit; every second row does so the other way; the highest bit alone, the lowest
+        alone, and all but the highest: neighbours of its step.
+    """
+    odd, even = (sum(1 << k for k in range(first, bits, 2)) for first in (1, 0))
+    top = 1 << bits - 1
+    whole = {"bits alternate": odd, "other bits alternate": even, "highest bit alone": top, "lowest bit alone": 1}
+    vectors = {name: np.full(rows, code) for name, code in (whole | {"all but the highest bit": top - 1}).items()}
+    vectors["bits and rows alternate"] = np.where(np.arange(rows) % 2 == 0, odd, even)
     return {name: vector.astype(np.int64) for name, vector in vectors.items()}
 
 

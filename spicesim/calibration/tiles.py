@@ -15,15 +15,17 @@ from spicesim.calibration.patterns import (
     adversarial_conductances,
     adversarial_vectors,
     code_vectors,
+    plane_vectors,
     random_conductances,
 )
 from spicesim.calibration.selector import described_law
 from spicesim.calibration.tile_check import TileCheck
 from spicesim.chip import Chip
-from spicesim.coding import POLARITIES, Polarity, rest_code
+from spicesim.coding import POLARITIES, Polarity
 from spicesim.errors import SimulationError
 from spicesim.netlist.hold import HELD_AFTER
 from spicesim.netlist.netlist import Netlist
+from spicesim.netlist.plane_adder import GAP, PlaneSteps
 from spicesim.netlist.step import CodeStep
 from spicesim.netlist.tile import build_tile
 from spicesim.ngspice.outcome import Results
@@ -111,8 +113,10 @@ def build_cases(
             for saturating in (False,) if floats else (False, True):
                 rng = np.random.default_rng([seed, m, p, saturating])
                 tile = build(g, polarity, choose_feedback(chip, g, saturating=saturating))
-                codes = code_vectors(g.shape[0], chip.dac.code_bits, random_vectors, rng)
-                codes |= adversarial_vectors(g.shape[0], chip.dac.code_bits, polarity, rng)
+                codes = code_vectors(g.shape[0], chip.code_bits, random_vectors, rng)
+                codes |= adversarial_vectors(g.shape[0], chip.code_bits, polarity, rng)
+                if chip.hold.adds_planes:
+                    codes |= plane_vectors(g.shape[0], chip.code_bits)
                 kind = "floating" if floats else "saturating" if saturating else "linear"
                 label = f"{name} {polarity} {kind}"
                 cases.append(TileCase(name=label, tile=tile, codes=codes))
@@ -142,7 +146,8 @@ def build_adversarial_cases(
         TileCase(
             name=f"{name} bipolar {'floating' if floats else f'{r_feedback / 1e3:g}k'}",
             tile=build(g, "bipolar", r_feedback),
-            codes=adversarial_vectors(len(g), chip.dac.code_bits, "bipolar", np.random.default_rng([seed, len(g)])),
+            codes=adversarial_vectors(len(g), chip.code_bits, "bipolar", np.random.default_rng([seed, len(g)]))
+            | (plane_vectors(len(g), chip.code_bits) if chip.hold.adds_planes else {}),
         )
         for name, g in adversarial_matrices(chip, sizes).items()
         for r_feedback in (sorted(choices) if every_feedback else adversarial_feedbacks(chip, g))
@@ -221,19 +226,26 @@ def readout_netlist(
     polarity, setting = tile.dac.polarity, tile.setting
     if chip.sense_amplifier.kind == "tia":
         return build_tile(chip, g, codes, polarity=polarity, r_feedback=setting, nodesets=nodesets)
-    rest = rest_code(polarity, chip.dac.code_bits)
+    rest = tile.rest_code
+    at_rest = chip.sense_amplifier.v_reference + float(tile.v_open[0, rest])
+    guesses = dict.fromkeys(nodesets, at_rest)
+    if chip.hold.adds_planes:
+        steps = PlaneSteps.of(chip, codes, rest)
+        netlist = build_tile(chip, g, steps, polarity=polarity, r_feedback=setting, nodesets=guesses)
+        return replace(netlist, options=PRECISE)
     settle = chip.hold.settle
     step = CodeStep(
         before=[rest] * len(codes), after=codes.tolist(), stop=settle + HELD_AFTER + 1e-9, resolution=settle / 40
     )
-    at_rest = chip.sense_amplifier.v_reference + float(tile.v_open[0, rest])
-    guesses = dict.fromkeys(nodesets, at_rest)
     netlist = build_tile(chip, g, step, polarity=polarity, r_feedback=setting, nodesets=guesses)
     return replace(netlist, options=PRECISE)
 
 
 def tile_outputs(chip: Chip, results: Results, columns: int) -> Floats:
     """Return the outputs of :func:`tile_netlist`, positive for positive products, shape (columns,) [V]."""
+    if chip.hold.adds_planes:
+        sizes = chip.hold
+        return read_held(chip, results, columns, GAP + chip.dac.bits * (sizes.settle + sizes.share))
     if chip.sense_amplifier.kind == "voltage":
         return read_held(chip, results, columns, chip.hold.settle)
     vectors = results[0].vectors

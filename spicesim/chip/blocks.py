@@ -1,6 +1,6 @@
 """Sizes of the blocks that are not in the tile: other readouts, drivers and converters."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -84,6 +84,24 @@ class Hold(BlockSizes):
     """Width of the switch's n-channel transistor; the p-channel one is 2.5 times wider [m]."""
     settle: Duration = 200e-9
     """From a change of inputs until the switches open [s]; lines must have settled by then."""
+    planes: Literal["digital", "charge"] = "digital"
+    """What adds the products of an input's bits: digital, after a conversion each; charge, two equal capacitors."""
+    share: Duration = 10e-9
+    """Of planes = charge: from the opening of the switch until the next bit, both capacitors joined meanwhile [s]."""
+
+    @property
+    def adds_planes(self) -> bool:
+        """Whether bits are added as charge, so that inputs are whole to whatever reads the lines."""
+        return self.planes == "charge"
+
+    @model_serializer(mode="wrap")
+    def _leave_out_planes(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write switches without a second capacitor as before there were others: hashes of chips stay."""
+        content: dict[str, Any] = handler(self)
+        for name in ("planes", "share"):
+            if getattr(self, name) == type(self).model_fields[name].default:
+                del content[name]
+        return content
 
 
 class Mirror(BlockSizes):

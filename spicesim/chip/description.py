@@ -121,6 +121,12 @@ class Chip(Section):
                 f"cells of kind {self.cell.kind} cannot drive floating bit lines, as {why}; set sense_amplifier.kind = "
                 "tia, or take 1t1r or 1r cells"
             )
+        if self.hold.adds_planes and (self.sense_amplifier.kind != "voltage" or self.dac.kind != "bits"):
+            raise ValueError(
+                "hold.planes = charge adds the bits of inputs as their lines float, and takes dac.kind = bits and "
+                f"sense_amplifier.kind = voltage, got {self.dac.kind} and {self.sense_amplifier.kind}; set both, or "
+                "hold.planes = digital"
+            )
         if self.cell.kind == "2t2r" and self.array.columns % 2:
             raise ValueError(f"a 2t2r cell takes two columns; make array.columns even, got {self.array.columns}")
         return self
@@ -136,6 +142,16 @@ class Chip(Section):
             )
         if sizes.dac.errors and len(sizes.dac.errors) != self.adc.bits:
             raise ValueError(f"sar_adc.dac.errors: wanted one for each of adc.bits = {self.adc.bits} capacitors")
+
+    @property
+    def inputs(self) -> Dac:
+        """The drivers as codes of a tile see them: where bits are added as charge, those of a ladder's whole codes."""
+        return self.dac.model_copy(update={"kind": "r2r"}) if self.hold.adds_planes else self.dac
+
+    @property
+    def code_bits(self) -> int:
+        """Bits of the codes that a tile takes."""
+        return self.inputs.code_bits
 
     @property
     def converter(self) -> SarAdc | None:

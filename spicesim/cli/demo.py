@@ -102,8 +102,8 @@ def _write_netlists(calibration: Calibration, network: Network, folder: Path) ->
     chip = calibration.chip
     tile = network.tiles()[0][0]
     g = calibration.cell.program(tile.g)
-    codes = np.linspace(0, 2**chip.dac.code_bits - 1, g.shape[0]).astype(np.int64)
-    v = chip.dac.volts(codes, tile.polarity)
+    codes = np.linspace(0, 2**chip.code_bits - 1, g.shape[0]).astype(np.int64)
+    v = chip.inputs.volts(codes, tile.polarity)
     model = calibration.tile(g, tile.polarity, tile.r_feedback)
     netlists = {
         "cell": build_cell(chip, chip.cell.g_max),

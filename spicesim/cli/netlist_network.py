@@ -61,7 +61,7 @@ def network(
     engine = NgspiceEngine(calibration)
     prepared = engine.prepare(compiled.tiles()[where][number])
     rows = mapped[number].g.shape[0]
-    vector = np.full(rows, 2 ** (calibration.chip.dac.code_bits - 1)) if codes is None else read_array(codes, "codes")
+    vector = np.full(rows, 2 ** (calibration.chip.code_bits - 1)) if codes is None else read_array(codes, "codes")
     if vector.shape != (rows,) or vector.dtype.kind not in "iu":
         raise SpecError(f"the codes must be {rows} integers, one a row of the tile; got {vector.dtype} {vector.shape}")
     (built,) = engine.netlists(prepared, vector[None, :])

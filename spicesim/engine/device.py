@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from spicesim.arrays import Floats
-from spicesim.chip import Chip, Dac
+from spicesim.chip import Chip
+from spicesim.coding import Polarity
 from spicesim.devices import DeviceModel, TileDevices, tile_generator
 from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile, TileAround
 
@@ -21,8 +22,8 @@ class DeviceTile(TileAround):
     """The tile with the conductances that its cells have, reads apart."""
     under: PreparedTile
     """What the engine beneath prepared of it."""
-    dac: Dac
-    """Of the chip."""
+    chip: Chip
+    """Says what codes are."""
     ohm: Floats
     """Output a unit of current, (columns,) [ohm]."""
     variance: Floats | None
@@ -37,14 +38,24 @@ class DeviceTile(TileAround):
         volts = self.under.read(codes, volts)
         if self.variance is None:
             return volts
-        v = self.dac.volts(codes, self.tile.polarity)
-        sigma = self.ohm * np.sqrt(v**2 @ self.variance)
+        sigma = self.ohm * np.sqrt(_squared_volts(self.chip, codes, self.tile.polarity) @ self.variance)
         return np.asarray(volts + sigma * self.generator.standard_normal(volts.shape))
 
     @property
     def compensation(self) -> float:
         """Factor against drift."""
         return self.factor * self.under.compensation
+
+
+def _squared_volts(chip: Chip, codes: Codes, polarity: Polarity) -> Floats:
+    """Return the squares that noise of reads adds up with, (batch, rows) [V^2].
+
+    Where planes are added as charge each is a read of its own.
+    """
+    if not chip.hold.adds_planes:
+        return np.asarray(chip.inputs.volts(codes, polarity) ** 2)
+    bits = chip.dac.bits
+    return np.asarray(sum(4.0 ** (k - bits) * chip.dac.volts(codes >> k & 1, polarity) ** 2 for k in range(bits)))
 
 
 class DeviceEngine(Engine):
@@ -119,7 +130,7 @@ class DeviceEngine(Engine):
         return DeviceTile(
             tile=aged,
             under=self.engine.prepare(aged),
-            dac=self._chip.dac,
+            chip=self._chip,
             ohm=self._chip.sense_amplifier.transresistance(g, tile.r_feedback),
             variance=None if noise is None else noise**2,
             generator=tile_generator(self.seed, tile.name, "read"),

@@ -17,7 +17,7 @@ class IdealTile(PreparedTile):
 
     tile: Tile
     dac: Dac
-    """Of the chip."""
+    """Of the chip, for whole codes where it takes these."""
     ohm: Floats | None = None
     """Output a unit of current, (columns,) [ohm]; by default that of amplifiers, their feedback resistance."""
 
@@ -33,7 +33,7 @@ class IdealEngine(Engine):
     name = "ideal"
 
     def __init__(self, chip: Chip) -> None:
-        self._dac, self._readout = chip.dac, chip.sense_amplifier
+        self._dac, self._readout = chip.inputs, chip.sense_amplifier
 
     def prepare(self, tile: Tile) -> IdealTile:
         """Take the tile as it is."""

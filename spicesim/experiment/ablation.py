@@ -87,8 +87,13 @@ def ablate_calibration(calibration: Calibration, sources: Collection[str]) -> Ca
         if "amplifiers" in sources
         else tuple(model.ideal() for model in calibration.senseamps),
     }
-    if calibration.hold is not None and "amplifiers" not in sources:
-        models["hold"] = calibration.hold.ideal()
+    if calibration.hold is not None:
+        hold = calibration.hold if "amplifiers" in sources else calibration.hold.ideal()
+        models["hold"] = (
+            hold
+            if hold.adder is None
+            else hold.model_copy(update={"adder": hold.adder.model_copy(update={"bits": dac_bits})})
+        )
     changed = calibration.model_copy(update=changes | models)
     if calibration.mismatch is None:
         return changed

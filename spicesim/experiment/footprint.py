@@ -229,7 +229,7 @@ def estimate_footprint(
         raise SpecError(f"layer {missing[0]!r} has no product among {products} sampled; ask for more products")
     hold = calibration.hold
     if hold is not None:
-        t_read = hold.settle + HELD_AFTER
+        t_read = hold.duration + HELD_AFTER
     elif t_read is None:
         t_read = max(_settling(found, calibration, exact) for found in by_layer.values())
     if model.adc is None:

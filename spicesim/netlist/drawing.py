@@ -1,6 +1,15 @@
 """Drawings of arrays for the heads of netlists, with the names of nodes and elements."""
 
-__all__ = ["CROSSBAR", "FLOATING_TILE", "PAIRED", "TILE", "draw_charge_dac", "draw_current_dac", "draw_ladder"]
+__all__ = [
+    "ADDING_TILE",
+    "CROSSBAR",
+    "FLOATING_TILE",
+    "PAIRED",
+    "TILE",
+    "draw_charge_dac",
+    "draw_current_dac",
+    "draw_ladder",
+]
 
 TILE = (
     "",
@@ -27,6 +36,14 @@ FLOATING_TILE = (
     "",
 )
 """A tile of floating bit lines, line by line."""
+
+ADDING_TILE = (
+    *FLOATING_TILE[:-3],
+    "                                          xhold_0       xhold_1      track: a plane; share: with those before",
+    "                                           out_0         out_1       v(out_J): sum of 2^k/2^n v(sense_J)",
+    "",
+)
+"""A tile of floating bit lines whose planes are added as charge, line by line."""
 
 CROSSBAR = (
     "",

@@ -10,6 +10,7 @@ from spicesim.chip import Chip
 from spicesim.errors import SpecError
 from spicesim.netlist.cell import cell_blocks, cell_line, gate_supply
 from spicesim.netlist.netlist import Netlist, build_netlist
+from spicesim.netlist.plane_adder import GAP, adder_blocks, adder_line
 from spicesim.netlist.process import block_text
 from spicesim.netlist.sense_amplifier import supplies
 from spicesim.netlist.step import STEP_TIME
@@ -22,6 +23,7 @@ __all__ = [
     "build_line_steps",
     "hold_blocks",
     "hold_line",
+    "rest_controls",
     "track_source",
 ]
 
@@ -33,12 +35,14 @@ HELD_AFTER = 5e-9
 
 def hold_blocks(chip: Chip) -> list[str]:
     """Return the subcircuits that :func:`hold_line` calls."""
-    return [block_text("hold", chip)]
+    return adder_blocks(chip) if chip.hold.adds_planes else [block_text("hold", chip)]
 
 
 def hold_line(chip: Chip, name: str, node_in: str, node_out: str) -> str:
-    """Format the instance of one hold switch; its control is ``track``."""
+    """Format the instance of one hold switch; its control is ``track``. One that adds planes has ``share``, too."""
     sizes = chip.hold
+    if sizes.adds_planes:
+        return adder_line(chip, name, node_in, f"held_{name}", node_out)
     return (
         f"x{name} {node_in} {node_out} track vdd 0 hold c={spice_number(sizes.capacitor)}"
         f" w={spice_number(sizes.switch_width)} l={spice_number(chip.process.min_length)}"
@@ -47,15 +51,38 @@ def hold_line(chip: Chip, name: str, node_in: str, node_out: str) -> str:
 
 def track_source(chip: Chip, falls: float | None) -> str:
     """Format the control of all switches: high, and low from a time on [s] if there is one."""
+    return (
+        f"* hold switches follow their lines{'' if falls is None else ', then hold'}\n{_control(chip, 'track', falls)}"
+    )
+
+
+def rest_controls(chip: Chip) -> str:
+    """Format the controls of switches that follow their lines for good, those that share planes among them."""
+    shared = f"\n{_control(chip, 'share', None)}" if chip.hold.adds_planes else ""
+    return track_source(chip, None) + shared
+
+
+def _control(chip: Chip, name: str, falls: float | None) -> str:
     high = spice_number(chip.process.supply)
     if falls is None:
-        return f"* hold switches follow their lines\nvtrack track 0 {high}"
+        return f"v{name} {name} 0 {high}"
     first, last = spice_number(falls - EDGE / 2), spice_number(falls + EDGE / 2)
-    return f"* hold switches follow their lines, then hold\nvtrack track 0 pwl(0 {high} {first} {high} {last} 0)"
+    return f"v{name} {name} 0 pwl(0 {high} {first} {high} {last} 0)"
+
+
+def _foot_controls(chip: Chip, falls: float | None) -> str:
+    """Format the controls of columns' switches; where planes are added, the sum is cut off all the time."""
+    return track_source(chip, falls) + ("\nvshare share 0 0" if chip.hold.adds_planes else "")
 
 
 def build_holds(
-    chip: Chip, g: npt.ArrayLike, rows: Sequence[int], v: npt.ArrayLike, *, resolution: float = 0.2e-9
+    chip: Chip,
+    g: npt.ArrayLike,
+    rows: Sequence[int],
+    v: npt.ArrayLike,
+    *,
+    resolution: float = 0.2e-9,
+    cut: bool = False,
 ) -> Netlist:
     """Build a testbench of single columns with their bit lines, all word lines at one voltage, each with its switch.
 
@@ -71,16 +98,23 @@ def build_holds(
         Word-line voltage of each above the reference [V].
     resolution : float
         Longest time step [s].
+    cut : bool
+        Of a chip whose planes are added as charge: whether it is the second switch that opens, which cuts off the sum
+        while lines rest, instead of the first.
 
     Returns
     -------
     Netlist
-        Probes ``time`` and ``v(out_K)``; switches open at :data:`~spicesim.netlist.step.STEP_TIME`.
+        Probes ``time`` and ``v(out_K)``, which is the sum if that is cut off; switches open at
+        :data:`~spicesim.netlist.step.STEP_TIME`.
     """
     at = np.asarray(v, dtype=float)
+    controls = _foot_controls(chip, STEP_TIME)
+    if cut:
+        controls = f"{track_source(chip, None)}\n{_control(chip, 'share', STEP_TIME)}"
     stop = STEP_TIME + HELD_AFTER + 2 * resolution
     return _build_columns(
-        chip, g, rows, [spice_number(float(volts)) for volts in at.ravel()], at, STEP_TIME,
+        chip, g, rows, [spice_number(float(volts)) for volts in at.ravel()], at, controls,
         ("with their hold switches",
          f"What hold switches of {format_si(chip.hold.capacitor, 'F')} keep of their columns' voltages."),
         f".tran {spice_number(resolution)} {spice_number(stop)} 0 {spice_number(resolution)}",
@@ -88,18 +122,24 @@ def build_holds(
 
 
 def build_hold_cycle(chip: Chip) -> Netlist:
-    """Build a testbench of one switch that opens and closes once, its line at the reference; probes its sources."""
+    """Build a testbench of one switch that opens and closes once, its line at the reference; probes its sources.
+
+    Where planes are added as charge it is the cycle of a plane: both capacitors are joined once, too.
+    """
     high, times = spice_number(chip.process.supply), [spice_number(t) for t in (STEP_TIME, EDGE, 10e-9)]
     lines = [
         "* the control: low for 10 ns",
         f"vtrack track 0 pulse({high} 0 {times[0]} {times[1]} {times[1]} {times[2]} 1)",
         hold_line(chip, "hold", "vref", "out"),
     ]
+    if adds := chip.hold.adds_planes:
+        starts, length = spice_number(STEP_TIME + GAP), spice_number(10e-9 - 2 * GAP)
+        lines.append(f"vshare share 0 pulse(0 {high} {starts} {times[1]} {times[1]} {length} 1)")
     return build_netlist(
         chip,
         "hold switch, opened and closed",
         [*hold_blocks(chip), supplies(chip), "\n".join(lines)],
-        ["time", "v(track)", "i(vdd)", "i(vref)", "i(vtrack)"],
+        ["time", "v(track)", "i(vdd)", "i(vref)", "i(vtrack)", *(("v(share)", "i(vshare)") if adds else ())],
         notes=["What a hold switch takes from its supply and its control."],
         analyses=[".tran 0.1n 25n 0 0.1n"],
         nodesets={"out": chip.sense_amplifier.v_reference},
@@ -123,14 +163,15 @@ def build_line_steps(chip: Chip, g: npt.ArrayLike, rows: Sequence[int], v: npt.A
     first, last = spice_number(STEP_TIME - EDGE / 2), spice_number(STEP_TIME + EDGE / 2)
     ends = [(spice_number(-float(volts)), spice_number(float(volts))) for volts in at.ravel()]
     return _build_columns(
-        chip, g, rows, [f"pwl(0 {low} {first} {low} {last} {high})" for low, high in ends], -at, None,
+        chip, g, rows, [f"pwl(0 {low} {first} {low} {last} {high})" for low, high in ends], -at,
+        _foot_controls(chip, None),
         ("whose inputs step", "How floating lines with their hold capacitors settle."),
         f".tran {spice_number(stop / 100)} {spice_number(STEP_TIME + stop)} 0 {spice_number(stop / 100)}",
     )  # fmt: skip
 
 
 def _build_columns(
-    chip: Chip, g: npt.ArrayLike, rows: Sequence[int], sources: Sequence[str], start: Floats, falls: float | None,
+    chip: Chip, g: npt.ArrayLike, rows: Sequence[int], sources: Sequence[str], start: Floats, controls: str,
     words: tuple[str, str], analysis: str,
 ) -> Netlist:  # fmt: skip
     """Build columns, each with its source and its switch.
@@ -143,8 +184,8 @@ def _build_columns(
         What drives the word lines of each, above the reference.
     start : ndarray of shape (columns,)
         Voltage of each at first [V].
-    falls : float or None
-        When switches open [s].
+    controls : str
+        Sources of the switches' controls; where those of planes have ``share`` of their own, the sum is the output.
     words : tuple of str
         End of the title, and a note.
     analysis : str
@@ -164,7 +205,7 @@ def _build_columns(
     for k, (siemens, count, source) in enumerate(zip(each, rows, sources, strict=True)):
         lines.append(f"vin_{k} in_{k} vref {source}")
         lines += _column(chip, k, float(siemens), count)
-        lines.append(hold_line(chip, f"hold_{k}", f"foot_{k}", f"out_{k}"))
+        lines.append(_foot_line(chip, k, summed="vshare share 0 0" not in controls))
     reference = chip.sense_amplifier.v_reference
     return build_netlist(
         chip,
@@ -174,7 +215,7 @@ def _build_columns(
             *cell_blocks(chip),
             supplies(chip),
             gate_supply(chip),
-            track_source(chip, falls),
+            controls,
             "\n".join(lines),
         ],
         ["time", *(f"v(out_{k})" for k in range(len(each)))],
@@ -182,6 +223,14 @@ def _build_columns(
         analyses=[analysis],
         nodesets={f"{node}_{k}": reference + float(volts) for k, volts in enumerate(start) for node in ("foot", "out")},
     )
+
+
+def _foot_line(chip: Chip, k: int, *, summed: bool) -> str:
+    """Format the switch at a column's foot, its output the sum of planes or what the first capacitor holds."""
+    if not chip.hold.adds_planes:
+        return hold_line(chip, f"hold_{k}", f"foot_{k}", f"out_{k}")
+    held, total = (f"held_{k}", f"out_{k}") if summed else (f"out_{k}", f"sum_{k}")
+    return adder_line(chip, f"hold_{k}", f"foot_{k}", held, total)
 
 
 def _column(chip: Chip, k: int, siemens: float, cells: int) -> list[str]:

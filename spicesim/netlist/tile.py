@@ -13,10 +13,11 @@ from spicesim.errors import SpecError
 from spicesim.netlist.arrangement import Arrangement
 from spicesim.netlist.cell import cell_blocks, cell_line, gate_supply, pair_line
 from spicesim.netlist.dac import code_bits, dac_blocks, dac_line, dac_references
-from spicesim.netlist.drawing import CROSSBAR, FLOATING_TILE, PAIRED, TILE
-from spicesim.netlist.hold import hold_blocks, hold_line, track_source
+from spicesim.netlist.drawing import ADDING_TILE, CROSSBAR, FLOATING_TILE, PAIRED, TILE
+from spicesim.netlist.hold import hold_blocks, hold_line, rest_controls, track_source
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.parasitics import Parasitics
+from spicesim.netlist.plane_adder import PlaneSteps
 from spicesim.netlist.process import block_text
 from spicesim.netlist.reader import PAIRS
 from spicesim.netlist.sense_amplifier import amplifier_blocks, amplifier_line, supplies
@@ -246,7 +247,7 @@ def build_column(chip: Chip, g: npt.ArrayLike, v: npt.ArrayLike, r_feedback: flo
             wires.section,
             _cells(chip, column, wires.nodes, ["gate"] * rows),
             f"{_SENSE}\nvsense_0 {wires.nodes.feet[0]} sense_0 0",
-            f"{track_source(chip, None)}\n{hold_line(chip, 'hold_0', 'sense_0', 'out_0')}"
+            f"{rest_controls(chip)}\n{hold_line(chip, 'hold_0', 'sense_0', 'out_0')}"
             if floats
             else f"* sense amplifier\n{amplifier_line(chip, 'senseamp_0', 'sense_0', 'out_0', r_feedback)}",
         ],
@@ -269,7 +270,31 @@ class _Readout:
     notes: Sequence[str]
 
 
-def _readout(chip: Chip, columns: int, setting: float, step: CodeStep | None) -> _Readout:
+def _transient(chip: Chip, codes: npt.ArrayLike | CodeStep | PlaneSteps) -> CodeStep | PlaneSteps | None:
+    """Return how codes are driven in time; None for an operating point."""
+    if not chip.hold.adds_planes:
+        if isinstance(codes, PlaneSteps):
+            raise SpecError("a chip adds planes of codes only with hold.planes = charge; set it, or drive codes")
+        return codes if isinstance(codes, CodeStep) else None
+    if isinstance(codes, CodeStep):
+        raise SpecError(
+            "bits that are added as charge have no one step of codes; drive whole codes, or set hold.planes = digital"
+        )
+    return codes if isinstance(codes, PlaneSteps) else PlaneSteps.of(chip, codes, 0)
+
+
+def _readout(chip: Chip, columns: int, setting: float, step: CodeStep | PlaneSteps | None) -> _Readout:
+    if isinstance(step, PlaneSteps):
+        lines = [hold_line(chip, f"hold_{j}", f"sense_{j}", f"out_{j}") for j in range(columns)]
+        return _Readout(
+            words=f"floating bit lines, {step.bits} bits added as charge",
+            blocks=hold_blocks(chip),
+            section="\n".join([step.controls(chip.process.supply), *lines]),
+            notes=[
+                "A tile at transistor level: a driver a word line, a cell at every crossing, an adder a bit line.",
+                *ADDING_TILE,
+            ],
+        )
     if chip.sense_amplifier.kind == "voltage":
         falls = None if step is None else step.start + (chip.hold.settle if step.hold is None else step.hold)
         lines = [hold_line(chip, f"hold_{j}", f"sense_{j}", f"out_{j}") for j in range(columns)]
@@ -298,7 +323,7 @@ def _readout(chip: Chip, columns: int, setting: float, step: CodeStep | None) ->
 def build_tile(
     chip: Chip,
     g: npt.ArrayLike | Arrangement,
-    codes: npt.ArrayLike | CodeStep,
+    codes: npt.ArrayLike | CodeStep | PlaneSteps,
     *,
     polarity: Polarity,
     r_feedback: float,
@@ -314,8 +339,9 @@ def build_tile(
         The chip.
     g : array_like of shape (rows, columns) or Arrangement
         Conductances of the devices [S]; 0 is an open cell. Columns of an arrangement carry notes of what they are for.
-    codes : array_like of int, shape (rows,), or CodeStep
+    codes : array_like of int, shape (rows,), or CodeStep, or PlaneSteps
         DAC codes; a step makes a transient in place of the operating point, and probes the supplies' currents, too.
+        Where bits are added as charge it is always one, of all of a code's bits.
     polarity : {"unipolar", "bipolar"}
         Coding of the inputs.
     r_feedback : float
@@ -338,10 +364,10 @@ def build_tile(
     arrangement = g if isinstance(g, Arrangement) else None
     array = _matrix(g.g if isinstance(g, Arrangement) else g)
     rows, columns = array.shape
-    step = codes if isinstance(codes, CodeStep) else None
-    inputs = _vector(codes.before if isinstance(codes, CodeStep) else codes, rows, "codes")
-    if inputs.dtype.kind not in "iu" or inputs.min() < 0 or inputs.max() >= 2**chip.dac.code_bits:
-        raise SpecError(f"codes must be integers in 0..{2**chip.dac.code_bits - 1}")
+    inputs = _vector(codes.before if isinstance(codes, CodeStep | PlaneSteps) else codes, rows, "codes")
+    if inputs.dtype.kind not in "iu" or inputs.min() < 0 or inputs.max() >= 2**chip.code_bits:
+        raise SpecError(f"codes must be integers in 0..{2**chip.code_bits - 1}")
+    step = _transient(chip, codes)
     wires = _wires(chip, array.shape, "dac", parasitics, arrangement)
     drivers = ["* word-line drivers; bits from the least significant, tied to vdd (1) or ground (0)"]
     twice = [int(code) for code in (*inputs, *inputs)]
@@ -350,7 +376,7 @@ def build_tile(
         drivers.append(f"{dac_line(chip, f'dac{name}', node, tied)} $ code {code}")
     if step:
         drivers.append(step.sources(chip.process.supply))
-    supply_currents = ["vdd", "vref", "vlo", "vhi", "vrise", "vfall"]
+    supply_currents = ["vdd", "vref", "vlo", "vhi", *(step.source_names if step else ())]
     gate_lines, gate_nodes = _gates(chip, gates, rows)
     readout = _readout(chip, columns, r_feedback, step)
     return build_netlist(

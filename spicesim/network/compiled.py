@@ -91,8 +91,8 @@ class CompiledNetwork:
         Names of what the network makes.
     batch : int or None
         Batch size, if it is fixed in the network.
-    dac : Dac
-        The chip's drivers.
+    chip : Chip
+        The chip.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class CompiledNetwork:
                 f"or keep layers digital: {most!r} takes {taken[most]}"
             )
         self.batch = next((spec.shape[0] for spec in self._inputs if spec.shape[0]), None)
-        self.dac = calibration.chip.dac
+        self.chip = calibration.chip
         self.output_names = tuple(value.name for value in loaded.graph.output)
         self.notes = tuple(notes)
 

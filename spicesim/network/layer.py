@@ -326,15 +326,15 @@ class AnalogLayer:
         scales: npt.ArrayLike,
     ) -> Floats:
         """Convert amplifier outputs to codes, and these, times the tile's factor, to numbers (batch, outputs)."""
-        dac, digital_reference = self._chip.dac, mapped.reference and not mapped.reference_column
+        digital_reference = mapped.reference and not mapped.reference_column
         adc, factor = ready.adc or ranges.adc, ready.compensation
         seen = adc.volts(adc.codes(volts)) * self._chip.sense_amplifier.held_lines(mapped.g)
         return decode_outputs(
             seen if factor == 1 else factor * seen,
             mapped,
             r_feedback=ranges.r_feedback,
-            volts_per_input=dac.v_span / np.asarray(scales),
-            volts_in=dac.volts(codes, ranges.polarity) if digital_reference else None,
+            volts_per_input=self._chip.dac.v_span / np.asarray(scales),
+            volts_in=self._chip.inputs.volts(codes, ranges.polarity) if digital_reference else None,
         )
 
     def stats(self, ranges: LayerRanges, meter: LayerMeter, gains: Sequence[Gains] | None = None) -> LayerStats:

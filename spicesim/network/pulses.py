@@ -1,4 +1,7 @@
-"""How inputs are driven: at once, in digits, or bit by bit; products of several planes are added digitally."""
+"""How inputs are driven: at once, in digits, or bit by bit; products of several planes are added digitally.
+
+Bits that a read-out adds as charge are one product, so they count as driven at once.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from spicesim.arrays import Codes
-from spicesim.chip import Dac
+from spicesim.chip import Chip
 from spicesim.coding import Polarity
 from spicesim.errors import NetworkError
 
@@ -138,13 +141,13 @@ class BitPlanes:
         return self, 1.0, 1.0
 
 
-def choose_pulses(dac: Dac, digit: int | None, polarity: Polarity) -> Pulses:
-    """Choose how inputs are driven by drivers of a kind.
+def choose_pulses(chip: Chip, digit: int | None, polarity: Polarity) -> Pulses:
+    """Choose how inputs are driven by drivers of a kind, and by what adds their bits.
 
     Parameters
     ----------
-    dac : Dac
-        The drivers.
+    chip : Chip
+        Gives the drivers, and where their bits are added.
     digit : int, optional
         Bits of an input that are driven at a time; by default as many as the drivers take.
     polarity : {"unipolar", "bipolar"}
@@ -155,13 +158,14 @@ def choose_pulses(dac: Dac, digit: int | None, polarity: Polarity) -> Pulses:
     NetworkError
         If drivers of bits are to drive digits, or a digit has more bits than an input's magnitude.
     """
+    dac = chip.dac
     if dac.kind == "bits":
         if digit is not None:
             raise NetworkError(
                 f"drivers of bits drive inputs bit by bit, so there are no digits to choose, got {digit}; leave "
                 "input_digit out, or set dac.kind = r2r"
             )
-        return BitPlanes()
+        return AT_ONCE if chip.hold.adds_planes else BitPlanes()
     if digit is None:
         return AT_ONCE
     if not 1 <= digit < dac.bits:

@@ -127,7 +127,7 @@ def fit_ranges(
     largest = spare * (max(-low, high) or 1.0) if scaling == "static" else 1.0
     scale = largest * steps / (steps - 1)  # the largest number takes the last code
     codes = dac_codes(vectors, chip.dac.bits, vector_scales(vectors, scaling, scale), polarity)
-    pulses = choose_pulses(chip.dac, input_digit, polarity)
+    pulses = choose_pulses(chip, input_digit, polarity)
     amperes = np.abs(multiply(codes, polarity, pulses)).ravel()
     if chip.adc.bits > MANY_BITS:
         ampere = ADC_HEADROOM * float(amperes.max(initial=0.0))

@@ -69,7 +69,7 @@ class Tuning:
         for word, wanted in ((input_scale, get_args(InputScale)), (adc_range, get_args(AdcFit))):
             if word not in wanted:
                 raise NetworkError(f"no setting {word!r}; there are: {', '.join(wanted)}")
-        choose_pulses(compiled.dac, input_digit, "bipolar")  # refuses what cannot be before anything is run
+        choose_pulses(compiled.chip, input_digit, "bipolar")  # refuses what cannot be before anything is run
         self._compiled = compiled
         self._settings: dict[str, Any] = {
             "scaling": input_scale,

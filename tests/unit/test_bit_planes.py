@@ -81,7 +81,7 @@ def test_gains_of_a_perfect_chip_are_one(shift):
 
 
 def test_whole_codes_stay_the_way_of_ladders():
-    assert choose_pulses(CHIP.changed(dac={"kind": "r2r"}).dac, None, "unipolar") is AT_ONCE
+    assert choose_pulses(CHIP.changed(dac={"kind": "r2r"}), None, "unipolar") is AT_ONCE
     assert AT_ONCE.constant(8, "bipolar") == 0
 
 
