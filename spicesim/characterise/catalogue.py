@@ -13,6 +13,7 @@ from spicesim.characterise.devices import differential_bench, pcm_bench, selecto
 from spicesim.characterise.hold import hold_bench
 from spicesim.characterise.integrator import integrator_bench
 from spicesim.characterise.mirror import mirror_bench
+from spicesim.characterise.plane_adder import plane_adder_bench
 from spicesim.characterise.sar_adc import sar_adc_bench
 from spicesim.characterise.sense_amplifier import sense_amplifier_bench
 from spicesim.characterise.word_line_driver import word_line_driver_bench
@@ -92,6 +93,13 @@ _RECORDS = (
         title="hold switch of a floating bit line",
         sheet="pedestal, time constant, noise, energy",
         bench=hold_bench,
+    ),
+    Block(
+        name="plane_adder",
+        section="hold",
+        title="adder of bit planes as charge",
+        sheet="weights, DNL, offset, pedestal",
+        bench=plane_adder_bench,
     ),
     Block(
         name="integrator",

@@ -11,7 +11,7 @@ from spicesim.coding import Polarity
 from spicesim.devices import DeviceModel, TileDevices, tile_generator
 from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile, TileAround
 
-__all__ = ["DeviceEngine", "DeviceTile"]
+__all__ = ["DeviceEngine", "DeviceTile", "squared_volts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,7 +38,7 @@ class DeviceTile(TileAround):
         volts = self.under.read(codes, volts)
         if self.variance is None:
             return volts
-        sigma = self.ohm * np.sqrt(_squared_volts(self.chip, codes, self.tile.polarity) @ self.variance)
+        sigma = self.ohm * np.sqrt(squared_volts(self.chip, codes, self.tile.polarity) @ self.variance)
         return np.asarray(volts + sigma * self.generator.standard_normal(volts.shape))
 
     @property
@@ -47,7 +47,7 @@ class DeviceTile(TileAround):
         return self.factor * self.under.compensation
 
 
-def _squared_volts(chip: Chip, codes: Codes, polarity: Polarity) -> Floats:
+def squared_volts(chip: Chip, codes: Codes, polarity: Polarity) -> Floats:
     """Return the squares that noise of reads adds up with, (batch, rows) [V^2].
 
     Where planes are added as charge each is a read of its own.
