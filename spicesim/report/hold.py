@@ -1,6 +1,7 @@
 """The section on hold switches of floating bit lines."""
 
 from spicesim.behavioural.hold import HoldModel
+from spicesim.behavioural.plane_adder import PlaneAdder
 from spicesim.calibration.heldout import HeldOut
 from spicesim.plots.blocks import plot_residuals
 from spicesim.plots.hold import plot_pedestals
@@ -8,6 +9,17 @@ from spicesim.report.numbers import parts_per_million, quantity
 from spicesim.report.page import Column, Illustration, Section, Table
 
 __all__ = ["hold_section"]
+
+
+def _adder_words(adder: PlaneAdder) -> str:
+    """Say how planes are added, and what each counts."""
+    new, old = adder.joins[1, 0] / adder.v_limit, adder.joins[0, 1] / adder.v_limit
+    return (
+        f" The {adder.bits} bits of an input are driven one after the other, the least first, and added as charge: a "
+        f"second capacitor of {quantity(adder.c_plane, 'F')} is joined with the first for "
+        f"{quantity(adder.share, 's')} after each, so the new bit counts {new:.4f} and those before {old:.4f}. What is "
+        "converted, once an input, is their sum."
+    )
 
 
 def hold_section(model: HoldModel, held_out: HeldOut) -> Section:
@@ -23,7 +35,8 @@ def hold_section(model: HoldModel, held_out: HeldOut) -> Section:
         title="Hold switches",
         text="No amplifier holds the bit lines: they float to the mean of their inputs, weighed by conductances. A "
         f"switch keeps that voltage {quantity(model.settle, 's')} after the inputs have changed, and adds the charge "
-        "of its own gates, as the capacitances of line and capacitor share it.",
+        "of its own gates, as the capacitances of line and capacitor share it."
+        + ("" if model.adder is None else _adder_words(model.adder)),
         blocks=(
             Illustration(
                 title="What a switch adds",
