@@ -59,7 +59,7 @@ class Amplifiers:
     @classmethod
     def of(cls, model: SenseAmplifierModel, columns: int, instance: TileInstance | None) -> Self:
         """Return all alike, or those of a drawn tile."""
-        if instance is None:
+        if instance is None or instance.amplifiers is None:
             largest, index = 1.0, np.zeros(columns, dtype=np.int64)
             senses, outputs = model.ports, model.output_tables
         else:
@@ -132,6 +132,7 @@ class BehaviouralTile:
         self.leakage = cell.leakage * (self.g != 0).sum(axis=0)
         """What the cells of each column leak into its amplifier, besides the currents of :attr:`crossbar` [A]."""
         self._effective = self.g if instance is None else instance.conductances(self.g)
+        self._holds = None if instance is None else instance.holds
         self.array, self._paired = array, paired
         """The wires."""
         self.cell = cell
@@ -187,7 +188,9 @@ class BehaviouralTile:
         assert isinstance(self.readout, HoldModel)
         total, rows = self._effective.sum(axis=0), len(self.g)
         left = self.readout.unsettled(total, rows)
-        return self.readout.held(feet + left * (self.rest_voltage - feet), total, rows)
+        lines = feet + left * (self.rest_voltage - feet)
+        held = self.readout.held(lines, total, rows)
+        return held if self._holds is None else held + self._holds.added(lines, total, rows)
 
     @property
     def rest_code(self) -> int:

@@ -48,6 +48,8 @@ MOST_SAR_BITS = 10
 Bits = Annotated[int, Field(ge=2, le=MOST_SAR_BITS)]
 UNIT_MISMATCH = 0.002
 """Of unit capacitors, unless a description says otherwise: a metal-insulator-metal capacitor of 10 um^2 at .6 % um."""
+HOLD_MISMATCH = 6e-4
+"""The same of hold capacitors: one of 125 um^2."""
 Duration = Annotated[Quantity, _at_least(2e-9, "s")]
 
 
@@ -84,6 +86,16 @@ class Hold(BlockSizes):
     """Width of the switch's n-channel transistor; the p-channel one is 2.5 times wider [m]."""
     settle: Duration = 200e-9
     """From a change of inputs until the switches open [s]; lines must have settled by then."""
+    mismatch: Annotated[Quantity, Field(ge=0, le=0.1)] = HOLD_MISMATCH
+    """Relative standard deviation of the capacitor on drawn chips [1]."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_mismatch(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write chips as before capacitors could be drawn, if theirs match as they do by default."""
+        content: dict[str, Any] = handler(self)
+        if self.mismatch == HOLD_MISMATCH:
+            del content["mismatch"]
+        return content
 
 
 class Mirror(BlockSizes):
