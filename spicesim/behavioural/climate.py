@@ -13,6 +13,7 @@ from spicesim.behavioural.cell import ProgrammableCell
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.elsewhere import Elsewhere, lagrange_weights
 from spicesim.behavioural.energy import EnergyModel
+from spicesim.behavioural.hold import HoldModel
 from spicesim.behavioural.mismatch import MismatchShift
 from spicesim.behavioural.noise import NoiseModel
 from spicesim.behavioural.sar import SarModel
@@ -109,6 +110,8 @@ class ClimateModel(Model):
     """What blocks draw from their supplies."""
     converter: Elsewhere[SarModel] | None = None
     """Column converters."""
+    hold: Elsewhere[HoldModel] | None = None
+    """Hold switches; None where bit lines do not float."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -125,7 +128,7 @@ class ClimateModel(Model):
             raise ValueError("corners need one value a temperature of theirs")
         for currents in self.sense_currents:
             require_rising("sense_currents", currents)
-        for name in ("mismatch", "settling", "noise", "energy", "converter"):
+        for name in ("mismatch", "settling", "noise", "energy", "converter", "hold"):
             aspect = getattr(self, name)
             if aspect is not None and aspect.corners.keys() != self.corners.keys():
                 raise ValueError(f"{name} must be known at the corners {', '.join(self.corners) or '(none)'}")

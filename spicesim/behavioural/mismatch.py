@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Literal, Self
 
 import numpy as np
@@ -12,6 +11,8 @@ from scipy.interpolate import PchipInterpolator
 from spicesim.arrays import Floats
 from spicesim.behavioural.arrays import FloatArray, Model, require_rising, require_shape
 from spicesim.behavioural.feedback import find_amplifier
+from spicesim.behavioural.hold_mismatch import DrawnHolds, HoldMismatch
+from spicesim.behavioural.response import Response, Shift
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.behavioural.tables import CubicTables
 from spicesim.chip.blocks import ChargeDac
@@ -24,13 +25,10 @@ __all__ = [
     "CAPACITOR",
     "CONVERTER",
     "DacMismatch",
-    "Gaussian",
     "LevelMismatch",
     "MismatchModel",
     "MismatchShift",
-    "Response",
     "SenseAmplifierMismatch",
-    "Shift",
     "TileInstance",
     "code_basis",
 ]
@@ -44,111 +42,6 @@ def code_basis(bits: int) -> Floats:
     """Return what an offset and each bit add to every code, shape (codes, 1 + bits)."""
     codes = np.arange(2**bits)
     return np.concatenate([np.ones((len(codes), 1)), (codes[:, None] >> np.arange(bits)) & 1], axis=1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Gaussian:
-    """A joint normal distribution of a block's parameters."""
-
-    names: tuple[str, ...]
-    """What they are, with unit."""
-    mean: Floats
-    """Shape (parameters,); not 0, as a large shift of a device does not act like a small one."""
-    covariance: Floats
-    """Shape (parameters, parameters)."""
-
-    @property
-    def sigma(self) -> Floats:
-        """Standard deviations, shape (parameters,)."""
-        return np.asarray(np.sqrt(np.diag(self.covariance)))
-
-    @property
-    def correlation(self) -> Floats:
-        """Correlation matrix, shape (parameters, parameters)."""
-        scale = np.where(self.sigma > 0, self.sigma, 1.0)
-        return np.asarray(self.covariance / np.outer(scale, scale))
-
-
-class Shift(Model):
-    """What a condition adds to one parameter of a block."""
-
-    rest: float
-    """Of a block whose devices are all nominal."""
-    slopes: FloatArray
-    """By the two numbers of each device in turn, shape (2 devices,)."""
-
-
-class Response(Model):
-    """How the few parameters of a block follow from the numbers of its devices.
-
-    They are ``rest + slopes @ numbers + sum of bend_ab x_a x_b`` with ``x = directions @ numbers``: a block bends along
-    few directions.
-    """
-
-    block: str
-    """Name of its instances in a netlist, without their index, such as ``"xdac"``."""
-    devices: tuple[str, ...]
-    """Paths of its devices within it."""
-    names: tuple[str, ...]
-    """Parameters, with unit."""
-    rest: FloatArray
-    """Of a block whose devices are all nominal, shape (parameters,)."""
-    slopes: FloatArray
-    """By the two numbers of each device in turn, shape (parameters, 2 devices)."""
-    directions: FloatArray
-    """Shape (directions, 2 devices)."""
-    bends: FloatArray
-    """Shape (parameters, directions, directions), the latter two alike."""
-    simulated: int
-    """Instances behind it."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        count, along = len(self.names), len(self.directions)
-        if self.rest.shape != (count,) or self.bends.shape != (count, along, along):
-            raise ValueError(f"rest and bends must be of {count} parameters, and bends of {along} directions twice")
-        require_shape("slopes", self.slopes, count, 2 * len(self.devices))
-        require_shape("directions", self.directions, along, 2 * len(self.devices))
-        return self
-
-    def shifted(self, parameter: int, shift: Shift) -> Self:
-        """Return the response under a condition that shifts one parameter."""
-        rest, slopes = self.rest.copy(), self.slopes.copy()
-        rest[parameter] += shift.rest
-        slopes[parameter] += shift.slopes
-        return self.model_copy(update={"rest": rest, "slopes": slopes})
-
-    def parameters(self, numbers: Floats) -> Floats:
-        """Return the parameters of instances whose devices have these numbers.
-
-        Parameters
-        ----------
-        numbers : ndarray of shape (instances, 2 devices)
-            Standard normal ones.
-
-        Returns
-        -------
-        ndarray of shape (instances, parameters)
-        """
-        x = numbers @ self.directions.T
-        bent = np.einsum("pab,ia,ib->ip", self.bends, x, x, optimize=True)
-        return np.asarray(self.rest + numbers @ self.slopes.T + bent)
-
-    def draw(self, draw: ChipDraw, count: int, stream: str = "") -> Floats:
-        """Draw the first instances of a stream, by default of the block, shape (count, parameters)."""
-        own = [draw.numbers(stream or self.block, device, count) for device in self.devices]
-        return self.parameters(np.concatenate([np.zeros((count, 0)), *own], axis=1))
-
-    @cached_property
-    def distribution(self) -> Gaussian:
-        """The joint distribution of the parameters, to its first two moments."""
-        linear = self.slopes @ self.slopes.T
-        bent = self.bends @ (self.directions @ self.directions.T)
-        return Gaussian(
-            names=self.names,
-            mean=self.rest + np.trace(bent, axis1=1, axis2=2),
-            covariance=linear + 2 * np.einsum("pab,qba->pq", bent, bent),
-        )
 
 
 class DacMismatch(Model):
@@ -286,12 +179,14 @@ class TileInstance:
     """What the drivers' parameters mean."""
     driver_parameters: Floats
     """Shape (rows, 1 + bits) [V]; of levels (rows, levels) [1]."""
-    amplifiers: SenseAmplifierMismatch
-    """What the amplifiers' parameters mean."""
+    amplifiers: SenseAmplifierMismatch | None
+    """What the amplifiers' parameters mean; None where bit lines float."""
     amplifier_parameters: Floats
     """Shape (columns, 2 + components)."""
     r_cell: Floats
     """In series with each cell, of either sign, shape (rows, columns) [ohm]."""
+    holds: DrawnHolds | None = None
+    """Hold switches; None where amplifiers hold the bit lines."""
 
     def conductances(self, g: Floats) -> Floats:
         """Return devices for nominal cells that conduct as these cells with devices `g` (rows, columns) do [S]."""
@@ -314,8 +209,8 @@ class MismatchShift(Model):
 
     driver: Shift
     """To the offset of drivers [V]."""
-    senseamp: Shift
-    """To the offset of sense amplifiers [V]."""
+    senseamp: Shift | None
+    """To the offset of sense amplifiers [V]; None where bit lines float."""
     cell: Shift
     """To the resistance in series with a cell [ohm]."""
     other_half: Shift | None = None
@@ -337,6 +232,8 @@ class MismatchModel(Model):
     """Of the threshold of a column converter's comparator [V]; None where converters are ideal."""
     other_half: Response | None = None
     """The same of the second half of a cell of two bit lines; None where cells have one."""
+    hold: HoldMismatch | None = None
+    """Hold switches; None where amplifiers hold the bit lines."""
 
     def shifted(self, shift: MismatchShift) -> Self:
         """Return the same under a condition."""
@@ -344,9 +241,11 @@ class MismatchModel(Model):
             polarity: model.model_copy(update={"response": model.response.shifted(0, shift.driver)})
             for polarity, model in self.dacs.items()
         }
-        senseamps = tuple(
-            model.model_copy(update={"response": model.response.shifted(1, shift.senseamp)}) for model in self.senseamps
-        )
+        senseamps = self.senseamps
+        if shift.senseamp is not None:
+            senseamps = tuple(
+                model.model_copy(update={"response": model.response.shifted(1, shift.senseamp)}) for model in senseamps
+            )
         cells = {"cell": self.cell.shifted(0, shift.cell)}
         if self.other_half is not None and shift.other_half is not None:
             cells["other_half"] = self.other_half.shifted(0, shift.other_half)
@@ -423,13 +322,19 @@ class MismatchModel(Model):
         name : str
             Of the tile within the chip; tiles of other names have other blocks.
         """
-        draw, dac, amplifiers = ChipDraw(seed, name), self.dacs[polarity], self.senseamp(r_feedback)
+        draw, dac = ChipDraw(seed, name), self.dacs[polarity]
+        amplifiers = self.senseamp(r_feedback) if self.hold is None else None
         return TileInstance(
             drivers=dac,
             driver_parameters=dac.response.draw(draw, rows),
             amplifiers=amplifiers,
-            amplifier_parameters=amplifiers.response.draw(draw, columns),
+            amplifier_parameters=(
+                np.zeros((columns, 0)) if amplifiers is None else amplifiers.response.draw(draw, columns)
+            ),
             r_cell=np.stack([self._cell_row(draw, i, columns) for i in range(rows)]),
+            holds=(
+                None if self.hold is None else DrawnHolds(kind=self.hold, sizes=self.hold.response.draw(draw, columns))
+            ),
         )
 
     def _cell_row(self, draw: ChipDraw, row: int, columns: int) -> Floats:

@@ -64,7 +64,7 @@ class Amplifiers:
     @classmethod
     def of(cls, model: SenseAmplifierModel, columns: int, instance: TileInstance | None) -> Self:
         """Return all alike, or those of a drawn tile."""
-        if instance is None:
+        if instance is None or instance.amplifiers is None:
             largest, index = 1.0, np.zeros(columns, dtype=np.int64)
             senses, outputs = model.ports, model.output_tables
         else:
@@ -137,6 +137,7 @@ class BehaviouralTile:
         self.leakage = cell.leakage * (self.g != 0).sum(axis=0)
         """What the cells of each column leak into its amplifier, besides the currents of :attr:`crossbar` [A]."""
         self._effective = self.g if instance is None else instance.conductances(self.g)
+        self._holds = None if instance is None else instance.holds
         self.array, self._paired = array, paired
         """The wires."""
         self.cell = cell
@@ -213,7 +214,9 @@ class BehaviouralTile:
             each = feet.reshape(self.planes, len(feet) // self.planes, feet.shape[1])
             return self.readout.summed(each, self.rest_voltage, total, rows)
         left = self.readout.unsettled(total, rows)
-        return self.readout.held(feet + left * (self.rest_voltage - feet), total, rows)
+        lines = feet + left * (self.rest_voltage - feet)
+        held = self.readout.held(lines, total, rows)
+        return held if self._holds is None else held + self._holds.added(lines, total, rows)
 
     @property
     def rest_code(self) -> int:

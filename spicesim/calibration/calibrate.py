@@ -154,8 +154,8 @@ def find_verdict(plan: Plan, calibration: Calibration) -> Verdict:
     )
 
 
-FLOATING_ASPECTS = ("converter", "energy")
-"""What can be calibrated where bit lines float."""
+FLOATING_ASPECTS = ("converter", "energy", "mismatch", "climate")
+"""What can be calibrated where bit lines float. Noise of what is held is a closed form; hold knows how lines settle."""
 
 
 def wanted_aspects(plan: Plan) -> list[str]:

@@ -122,6 +122,8 @@ class Calibration(Model):
                 raise ValueError("mismatch must have an offset and a weight for each bit, and one parameter of cells")
             if (self.mismatch.other_half is not None) != self.chip.cell.is_paired:
                 raise ValueError("mismatch must have an other half for cells of kind 2t2r, and for no others")
+            if (self.mismatch.hold is None) != (self.hold is None):
+                raise ValueError("mismatch must have hold switches for a chip of floating bit lines, and for no other")
             if (own := self.mismatch.converter) is not None and len(own.names) != 1:
                 raise ValueError("mismatch must have one parameter of converters")
         if self.converter is not None and (sizes := self.chip.converter) is not None:
@@ -136,6 +138,8 @@ class Calibration(Model):
             raise ValueError("converter must be left out of a chip whose adc.kind is ideal")
         if self.climate is not None:
             self.climate.require_blocks(self.cell, self.dacs, len(self.senseamps))
+            if (self.climate.hold is None) != (self.hold is None):
+                raise ValueError("climate must have hold switches for a chip of floating bit lines, and for no other")
         return self
 
     @cached_property
@@ -294,8 +298,12 @@ class Calibration(Model):
         """Return the aspects at a condition; None for those that were not calibrated there."""
         assert self.climate is not None
         climate = self.climate
-        aspects: dict[str, Model | None] = dict.fromkeys(("mismatch", "settling", "noise", "energy", "converter"))
+        aspects: dict[str, Model | None] = dict.fromkeys(
+            ("mismatch", "settling", "noise", "energy", "converter", "hold")
+        )
         try:
+            if self.hold is not None and climate.hold is not None:
+                aspects["hold"] = climate.hold.at(self.hold, corner, temperature_c)
             if self.converter is not None and climate.converter is not None:
                 unchecked = self.converter.model_copy(update={"checks": {}})
                 aspects["converter"] = climate.converter.at(unchecked, corner, temperature_c)

@@ -16,6 +16,7 @@ from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.cell import fit_changes, leakage_of, plan_cell
 from spicesim.calibration.conditions import choose_temperatures, other_corners
 from spicesim.calibration.elsewhere import aspects_elsewhere
+from spicesim.calibration.hold_elsewhere import holds_elsewhere
 from spicesim.calibration.patterns import adversarial_vectors, random_conductances
 from spicesim.calibration.tile_check import TileCheck
 from spicesim.calibration.tiles import MOST_ROWS, TileCase, build_cases, check_tiles
@@ -187,6 +188,8 @@ def calibrate_climate(calibration: Calibration, campaign: Campaign) -> ClimateMo
         held_out_c=(),
         held_out_errors=(),
     )
+    if calibration.hold is not None:
+        model = model.model_copy(update={"hold": holds_elsewhere(chip, campaign)})
     model = model.model_copy(update=aspects_elsewhere(calibration.model_copy(update={"climate": model}), campaign))
     complete = calibration.model_copy(update={"climate": model})
     size = min(8 if campaign.quick else 16, chip.array.rows, chip.array.columns)
@@ -242,10 +245,11 @@ def check_climate(
     chip, cell = calibration.chip, calibration.chip.cell
     g = random_conductances((size, size), cell.g_min, cell.g_max, np.random.default_rng(seed), 0.25 * cell.g_max)
     cases = build_cases(chip, calibration.tile, {"random": g}, random_vectors=random, seed=seed)
-    choices = sorted(chip.sense_amplifier.r_feedback)
+    choices, floats = sorted(chip.sense_amplifier.settings), chip.sense_amplifier.kind == "voltage"
     full = np.full((min(chip.array.rows, MOST_ROWS), min(chip.array.columns, 2)), cell.g_max)
     vectors = adversarial_vectors(len(full), chip.dac.code_bits, "bipolar", np.random.default_rng(seed))
     for r_feedback in sorted({choices[-1], choices[turn % len(choices)]}):
         tile = calibration.tile(full, "bipolar", r_feedback)
-        cases.append(TileCase(name=f"all highest {r_feedback / 1e3:g}k", tile=tile, codes=vectors))
+        name = f"all highest {'floating' if floats else f'{r_feedback / 1e3:g}k'}"
+        cases.append(TileCase(name=name, tile=tile, codes=vectors))
     return check_tiles(chip, cases, campaign, "check climate")

@@ -1,10 +1,18 @@
 """Conditions that are calibrated: temperatures and corners beside a chip's own."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self, TypeVar
+
 import numpy as np
 
+from spicesim.behavioural.arrays import Model
+from spicesim.behavioural.elsewhere import Elsewhere
 from spicesim.chip import CORNERS, Chip
 
-__all__ = ["LIMITS", "choose_temperatures", "other_corners"]
+__all__ = ["LIMITS", "Conditions", "choose_temperatures", "other_corners"]
+
+M = TypeVar("M", bound=Model)
 
 LIMITS = (-40.0, 125.0)
 """Temperatures that are calibrated [degree Celsius]: the industrial and automotive range."""
@@ -22,3 +30,41 @@ def other_corners(chip: Chip) -> tuple[str, ...]:
     if not any(model.has_corners for model in chip.process.models):
         return ()
     return tuple(name for name in CORNERS if chip.process.corner(name) != chip.process)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """A few temperatures, and corners at three of these, at which a model is found again."""
+
+    own: float
+    """The chip's own temperature [degree Celsius]."""
+    temperatures: tuple[float, ...]
+    """The others [degree Celsius]."""
+    corners: tuple[str, ...]
+    """Corners beside the chip's own."""
+
+    @classmethod
+    def of(cls, chip: Chip, nodes: int) -> Self:
+        """Choose conditions for polynomials through so many temperatures."""
+        own = chip.process.temperature_c
+        return cls(own=own, temperatures=choose_temperatures(own, nodes), corners=other_corners(chip))
+
+    @property
+    def of_corners(self) -> tuple[float, ...]:
+        """Temperatures of corners: the chip's own and both ends [degree Celsius]."""
+        return self.own, self.temperatures[0], self.temperatures[-1]
+
+    @property
+    def pairs(self) -> list[tuple[str | None, float]]:
+        """Corner, None for the chip's own, and temperature [degree Celsius] of each condition but the chip's own."""
+        return [(None, t) for t in self.temperatures] + [(name, t) for name in self.corners for t in self.of_corners]
+
+    def elsewhere(self, kind: type[Elsewhere[M]], models: Iterable[M]) -> Elsewhere[M]:
+        """Join the models of :attr:`pairs`."""
+        each = iter(models)
+        return kind(
+            temperatures_c=(self.own, *self.temperatures),
+            temperatures=tuple(next(each) for _ in self.temperatures),
+            corner_temperatures_c=self.of_corners,
+            corners={corner: tuple(next(each) for _ in self.of_corners) for corner in self.corners},
+        )

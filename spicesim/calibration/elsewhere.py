@@ -9,15 +9,17 @@ from spicesim.arrays import Floats
 from spicesim.behavioural.arrays import Model
 from spicesim.behavioural.elsewhere import Elsewhere
 from spicesim.behavioural.energy import EnergyModel
-from spicesim.behavioural.mismatch import MismatchShift, Response, Shift
+from spicesim.behavioural.mismatch import MismatchShift
 from spicesim.behavioural.noise import NoiseModel
+from spicesim.behavioural.response import Response, Shift
 from spicesim.behavioural.sar import SarModel
 from spicesim.behavioural.settling import SettlingModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.conditions import choose_temperatures, other_corners
+from spicesim.calibration.conditions import Conditions
 from spicesim.calibration.energy import calibrate_energy
-from spicesim.calibration.mismatch import MismatchBench, Planned, cell_responses
+from spicesim.calibration.mismatch import cell_responses
+from spicesim.calibration.mismatch_bench import MismatchBench, Planned
 from spicesim.calibration.noise import calibrate_noise
 from spicesim.calibration.sar_elsewhere import converters_elsewhere
 from spicesim.calibration.settling import find_settling
@@ -48,21 +50,12 @@ def aspects_elsewhere(calibration: Calibration, campaign: Campaign) -> dict[str,
         By the names of those aspects that are calibrated.
     """
     found = {}
-    own, corners = calibration.chip.process.temperature_c, other_corners(calibration.chip)
     for name, (kind, find) in _ASPECTS.items():
         if getattr(calibration, name) is None:
             continue
-        temperatures = choose_temperatures(own, NODES[name])
-        of_corners = (own, temperatures[0], temperatures[-1])
-        places = [calibration.at(temperature_c=t) for t in temperatures]
-        places += [calibration.at(corner=corner, temperature_c=t) for corner in corners for t in of_corners]
-        models = iter(find(calibration, places, campaign))
-        found[name] = kind(
-            temperatures_c=(own, *temperatures),
-            temperatures=tuple(next(models) for _ in temperatures),
-            corner_temperatures_c=of_corners,
-            corners={corner: tuple(next(models) for _ in of_corners) for corner in corners},
-        )
+        conditions = Conditions.of(calibration.chip, NODES[name])
+        places = [calibration.at(corner=corner, temperature_c=t) for corner, t in conditions.pairs]
+        found[name] = conditions.elsewhere(kind, find(calibration, places, campaign))
     return found
 
 
@@ -73,7 +66,7 @@ def _shift_mismatch(
 
     Only offsets and the resistances of cells change by more than a microvolt, and offsets of drivers and amplifiers
     are those of their operational amplifiers at any code and with any feedback. Drivers of levels have no offset, and
-    how far they differ from each other is taken to be the same everywhere.
+    how far they differ from each other is taken to be the same everywhere. So is how far hold switches do.
 
     Parameters
     ----------
@@ -85,17 +78,19 @@ def _shift_mismatch(
         Runs the simulations.
     """
     mismatch = calibration.require_mismatch()
-    driver, amplifier = mismatch.dacs["bipolar"].response, mismatch.senseamps[len(mismatch.senseamps) // 2]
-    drivers, amplifiers = _design(driver, 0), _design(amplifier.response, 1)
+    drivers = _design(mismatch.dacs["bipolar"].response, 0)
+    amplifier = mismatch.senseamps[len(mismatch.senseamps) // 2] if mismatch.senseamps else None
+    amplifiers = None if amplifier is None else _design(amplifier.response, 1)
     dac = calibration.chip.dac
     top = 2**dac.code_bits - 1
 
     def look(at: Calibration) -> tuple[Floats, Floats, list[Response]]:
-        bench, offsets = MismatchBench(calibration=at, campaign=campaign), np.zeros(len(drivers))
+        bench, offsets, lines = MismatchBench(calibration=at, campaign=campaign), np.zeros(len(drivers)), np.zeros(0)
         if dac.kind == "r2r":
             offsets = bench.dac_voltages(at.dacs["bipolar"], drivers, range(0, top + 1, top)).mean(axis=1)
-        lines = bench.amplifier_lines(at.senseamp(amplifier.r_feedback), amplifiers)
-        return offsets, lines[:, 1], cell_responses(bench)
+        if amplifier is not None and amplifiers is not None:
+            lines = bench.amplifier_lines(at.senseamp(amplifier.r_feedback), amplifiers)[:, 1]
+        return offsets, lines, cell_responses(bench)
 
     own, *others = [look(at) for at in (calibration, *conditions)]
     shifts = []
@@ -104,7 +99,8 @@ def _shift_mismatch(
             Shift(rest=float(there.rest[0] - here.rest[0]), slopes=there.slopes[0] - here.slopes[0])
             for there, here in zip(responses, own[2], strict=True)
         )
-        of_driver, of_senseamp = _shift(drivers, offsets - own[0]), _shift(amplifiers, lines - own[1])
+        of_driver = _shift(drivers, offsets - own[0])
+        of_senseamp = None if amplifiers is None else _shift(amplifiers, lines - own[1])
         shifts.append(
             MismatchShift(
                 driver=of_driver, senseamp=of_senseamp, cell=cell_shift, other_half=other[0] if other else None

@@ -1,68 +1,42 @@
-"""Calibrate mismatch: how the parameters of each block follow from the numbers of its devices.
-
-Many instances are simulated together. Their numbers are the rows of orthogonal matrices and the negatives of these:
-half the difference of such a pair is what is linear in the numbers, one by one, and half the sum is all else.
-"""
-
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+"""Calibrate mismatch: how the parameters of each block follow from the numbers of its devices."""
 
 import numpy as np
-import numpy.typing as npt
-from scipy.ndimage import maximum_filter1d
 
 from spicesim.arrays import Floats
-from spicesim.behavioural.cell import ProgrammableCell
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.mismatch import (
     CONVERTER,
     DacMismatch,
     LevelMismatch,
     MismatchModel,
-    Response,
     SenseAmplifierMismatch,
     code_basis,
 )
+from spicesim.behavioural.response import Response
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.sar import read_thresholds
+from spicesim.calibration.hold_mismatch import find_hold_mismatch
+from spicesim.calibration.mismatch_bench import (
+    RESISTORS,
+    MismatchBench,
+    Planned,
+    fit_response,
+    table_points,
+    used_numbers,
+)
 from spicesim.coding import POLARITIES, Polarity
-from spicesim.netlist.ensemble import build_cells, build_dacs, build_sense_amplifiers
-from spicesim.netlist.mismatch import Draw, drawn_devices, with_mismatch
-from spicesim.netlist.netlist import Netlist
+from spicesim.errors import SpecError
+from spicesim.netlist.ensemble import build_cells
 from spicesim.netlist.sar_adc import build_thresholds
-from spicesim.ngspice.outcome import Results
 
-__all__ = [
-    "RESISTORS",
-    "MismatchBench",
-    "Planned",
-    "calibrate_mismatch",
-    "cell_responses",
-    "converter_response",
-    "with_chip_mismatch",
-]
-
-RESISTORS = 0.005
-"""Relative standard deviation of resistors [1]: what polysilicon resistors of some hundred um^2 are matched to."""
+__all__ = ["calibrate_mismatch", "cell_responses", "converter_response"]
 
 COMPONENTS = 5
 """Components of an amplifier's tables; four leave 6e-5 V of 1.65 V on GF180MCU, and one more costs nothing."""
 
-DRIVERS, AMPLIFIERS, COMPARATORS = 2, 10, 10
-"""Blocks in one netlist; in larger ones a block that hardly converges delays all others."""
-
 CODES = 12
 """Codes from which the weights of bits follow, at least."""
-
-TELLING = 1e-6
-"""Change of an output by two sigma of all devices of one kind, from which on they take part [V]."""
-
-LEAST_PAIRS = 20
-"""Pairs of blocks behind a response, at least."""
 
 TWISTED = 6
 """Instances behind the bend of an amplifier's offset, for each number of its devices."""
@@ -72,207 +46,6 @@ _TURNS = 20
 
 _CONDITION = 10
 """Of the codes behind the weights of bits, by which errors of the simulator grow at most."""
-
-_KNEE = 3e-3
-"""Curvature of an amplifier's input table that belongs to a knee, as a fraction of its largest."""
-
-_REACH = 15e-3
-"""Outputs by which mismatch moves the rails [V]."""
-
-
-def with_chip_mismatch(netlist: Netlist, calibration: Calibration, draw: Draw) -> Netlist:
-    """Draw all transistors and resistors of a chip's netlist, with the resistors' spread that was calibrated.
-
-    Its memory devices stay as they are programmed.
-    """
-    chip, resistors = calibration.chip, _resistors(calibration)
-    return with_mismatch(netlist, chip.process, _without_memory(draw), resistors=resistors)
-
-
-def _resistors(calibration: Calibration) -> float:
-    return RESISTORS if calibration.mismatch is None else calibration.mismatch.resistors
-
-
-def _is_resistor(path: str) -> bool:
-    return path.rpartition(".")[2].startswith("r")
-
-
-def _is_memory(path: str) -> bool:
-    return path.startswith("xc_") and _is_resistor(path)
-
-
-def _without_memory(draw: Draw) -> Draw:
-    return lambda path: (0.0, 0.0) if _is_memory(path) else draw(path)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
-    """Instances of one block whose devices have planned numbers."""
-
-    devices: tuple[str, ...]
-    """Paths within the block."""
-    numbers: Floats
-    """Shape (instances, 2 devices)."""
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def __call__(self, path: str) -> tuple[float, float]:
-        """Return the numbers of a device at a path of the instances' netlist."""
-        block, _, device = path.partition(".")
-        place = 2 * self.devices.index(device)
-        first, second = self.numbers[int(block.rpartition("_")[2]), place : place + 2]
-        return float(first), float(second)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MismatchBench:
-    """Runs blocks with planned numbers and makes parameters of them."""
-
-    calibration: Calibration
-    campaign: Campaign
-
-    def _run(self, netlists: Sequence[Netlist], draw: Draw, label: str) -> list[Results]:
-        drawn = [with_chip_mismatch(netlist, self.calibration, draw) for netlist in netlists]
-        return self.campaign.run(drawn, label)
-
-    def devices(self, netlist: Netlist, block: str) -> tuple[str, ...]:
-        """Return the paths of the drawn devices of a block in the netlist, within it."""
-        found = drawn_devices(netlist, self.calibration.chip.process, resistors=_resistors(self.calibration))
-        return tuple(path.partition(".")[2] for path in found if path.startswith(f"{block}.") and not _is_memory(path))
-
-    def amplifier_devices(self, amplifier: SenseAmplifierModel) -> tuple[str, ...]:
-        """Return the paths of the drawn devices of a sense amplifier."""
-        netlist = build_sense_amplifiers(self.calibration.chip, amplifier.r_feedback, range(1), [1.0], [-1e-6, 1e-6])
-        return self.devices(netlist, "xsenseamp_0")
-
-    def dac_devices(self, dac: DacModel) -> tuple[str, ...]:
-        """Return the paths of the drawn devices of a driver."""
-        return self.devices(build_dacs(self.calibration.chip, dac.polarity, range(1), range(2)), "xdac_0")
-
-    def plan(self, devices: tuple[str, ...], held_out: int, idle: tuple[str, ...] = ()) -> tuple[Planned, Planned]:
-        """Choose the numbers of the instances of a fit, in two halves of opposite sign, and of those held out.
-
-        In the fit idle devices, and the numbers that resistors do not use, stay 0.
-        """
-        rng = np.random.default_rng([self.campaign.seed, len(devices)])
-        used = used_numbers(devices, idle)
-        pairs = max(int(used.sum()), LEAST_PAIRS)
-        design = np.zeros((2 * pairs, len(used)))
-        root = np.sqrt(pairs) * np.linalg.qr(rng.standard_normal((pairs, int(used.sum()))))[0]
-        design[:, used] = np.concatenate([root, -root])
-        return (
-            Planned(devices=devices, numbers=design),
-            Planned(devices=devices, numbers=rng.standard_normal((held_out, 2 * len(devices)))),
-        )
-
-    def idle_devices(self, dac: DacModel, devices: tuple[str, ...]) -> tuple[str, ...]:
-        """Find the devices of a driver that move no output, such as the inverters of its switches."""
-        kinds = [re.sub(r"^([^.\d]+)\d+", r"\1", device) for device in devices]  # of all bits
-        names = ["", *dict.fromkeys(kinds)]
-        # no two alike, so that what one device does none undoes
-        shifts = np.random.default_rng([self.campaign.seed, len(devices), 2]).uniform(1.5, 2.5, 2 * len(devices))
-        numbers = [shifts * np.repeat([kind == name for kind in kinds], 2) for name in names]
-        bits = self.calibration.chip.dac.bits
-        codes = range(0, 2**bits, 2 ** (bits - 1) - 1)
-        volts = self.dac_voltages(dac, Planned(devices=devices, numbers=np.stack(numbers)), codes)
-        moved = np.abs(volts - volts[0]).max(axis=1)
-        return tuple(device for device, kind in zip(devices, kinds, strict=True) if moved[names.index(kind)] < TELLING)
-
-    def dac_voltages(self, dac: DacModel, draw: Planned, codes: range, load: float = 0.0) -> Floats:
-        """Simulate drivers with a load [A]; return what they add to the nominal voltages, (drivers, codes) [V]."""
-        chip, groups = self.calibration.chip, _groups(len(draw), DRIVERS)
-        netlists = [build_dacs(chip, dac.polarity, group, codes, load=load) for group in groups]
-        results = self._run(netlists, draw, "DAC mismatch")
-        reference = chip.sense_amplifier.v_reference
-        found = [
-            run[0].vectors[f"v(dac_{i})"].real - reference
-            for group, run in zip(groups, results, strict=True)
-            for i in group
-        ]
-        return np.asarray(np.stack(found) - dac.volts(codes, np.full(len(codes), load)))
-
-    def amplifier_lines(self, amplifier: SenseAmplifierModel, draw: Planned) -> Floats:
-        """Find gains [1] and offsets [V] from two currents in the linear range, shape (amplifiers, 2)."""
-        swing = 0.5 * amplifier.linear_swing
-        inner = np.interp([-swing, swing], amplifier.v_out, amplifier.currents)
-        ends = [int(k) for k in np.searchsorted(amplifier.currents, inner)]
-        # in small steps from the rail that first guesses are for: to find either point at once takes twice as long
-        points = np.unique([*ends, *(k for k in _table_points(amplifier) if k < ends[1])])
-        found = self.amplifier_tables(amplifier, draw, np.tile([1.0, 0.0], (len(draw), 1)), points.tolist())
-        pair = found[..., np.isin(points, ends)]
-        gain = 1 + (pair[:, 1, 1] - pair[:, 1, 0]) / float(np.diff(amplifier.v_out[ends])[0])
-        return np.stack([gain, pair[:, 0].mean(axis=1)], axis=1)
-
-    def amplifier_tables(
-        self, amplifier: SenseAmplifierModel, draw: Planned, lines: Floats, points: Sequence[int]
-    ) -> Floats:
-        """Simulate amplifiers where those of their gains and offsets, `lines`, meet the nominal tables.
-
-        Returns
-        -------
-        ndarray of shape (amplifiers, 2, points)
-            What they add to these in input and output [V].
-        """
-        chip, index, groups = self.calibration.chip, np.asarray(points), _groups(len(draw), AMPLIFIERS)
-        currents, r = amplifier.currents[index], amplifier.r_feedback
-        netlists = [
-            build_sense_amplifiers(chip, r, group, lines[group, 0], currents, lines[group, 1] / r) for group in groups
-        ]
-        results = self._run(netlists, draw, "TIA mismatch")
-        reference = chip.sense_amplifier.v_reference
-        nominal = np.stack([amplifier.v_in[index], amplifier.v_out[index]])
-        return np.stack([
-            np.stack([
-                run[0].vectors[f"v(sense_{j})"].real - reference - lines[j, 1],
-                reference - run[0].vectors[f"v(out_{j})"].real,
-            ]) - nominal
-            for group, run in zip(groups, results, strict=True)
-            for j in group
-        ])  # fmt: skip
-
-    def thresholds(self, draw: Planned) -> Floats:
-        """Find the threshold of each comparator of a converter, at its top plate, (comparators,) [V]."""
-        chip, parts = self.calibration.chip, _groups(len(draw), COMPARATORS)
-
-        def drawn(path: str, first: int) -> tuple[float, float]:
-            block, _, device = path.partition(".")
-            name, _, k = block.rpartition("_")
-            return draw(f"{name}_{first + int(k)}.{device}") if name == "xcomparator" else (0.0, 0.0)
-
-        netlists = [
-            with_chip_mismatch(build_thresholds(chip, len(part)), self.calibration, partial(drawn, first=part.start))
-            for part in parts
-        ]
-        found = zip(parts, self.campaign.run(netlists, "converter mismatch"), strict=True)
-        return np.concatenate([read_thresholds(results, chip, len(part)) for part, results in found])
-
-    def cell_resistances(self, draw: Planned) -> Floats:
-        """Find the resistance in series with each cell, or each half of it, shape (cells, halves) [ohm].
-
-        It is found at the largest device, where it matters most.
-        """
-        chip, cell = self.calibration.chip, self.calibration.cell
-        g, v = chip.cell.g_max, chip.cell.v_read
-        halves = 1 + chip.cell.is_paired
-        (nominal,) = self.campaign.run([build_cells(chip, range(1), np.full((1, halves), g), v)], "cell mismatch")
-        cells = build_cells(chip, range(1), np.full((1, halves * len(draw)), g), v)
-        (drawn,) = self._run([cells], draw, "cell mismatch")
-        own, found = (
-            np.array([float(r[0].vectors[f"i(vsense_0_{j})"][0].real) for j in range(n)]).reshape(-1, halves)
-            for r, n in ((nominal, halves), (drawn, halves * len(draw)))
-        )
-        return _series_resistance(cell, g, v, found / own)
-
-
-def used_numbers(devices: tuple[str, ...], idle: tuple[str, ...] = ()) -> npt.NDArray[np.bool_]:
-    """Tell which numbers change a block, shape (2 devices,): resistors use the first, idle devices none."""
-    used = [device not in idle and not (k and _is_resistor(device)) for device in devices for k in range(2)]
-    return np.array(used, dtype=bool)  # of no devices, too: cells without transistors do not differ
-
-
-def _groups(count: int, size: int) -> list[range]:
-    return [range(k, min(k + size, count)) for k in range(0, count, size)]
 
 
 def _codes(bits: int, *, held_out: bool = False) -> range:
@@ -284,60 +57,33 @@ def _codes(bits: int, *, held_out: bool = False) -> range:
     return range(step // 2 if held_out else 0, 2**bits, step)
 
 
-def _table_points(amplifier: SenseAmplifierModel) -> list[int]:
-    """Choose points of an amplifier's tables, 3 mV apart where it meets its rails, a 120th of the range elsewhere."""
-    step = amplifier.r_feedback * float(np.diff(amplifier.currents[:2])[0])
-    bend = np.abs(np.diff(amplifier.v_in, 2, prepend=amplifier.v_in[0], append=amplifier.v_in[-1]))
-    bend[[0, -1]] = 0.0
-    knee = maximum_filter1d(bend, 2 * round(_REACH / step) + 1) > _KNEE * bend.max()
-    fine, coarse = max(1, round(3e-3 / step)), max(1, len(bend) // 120)
-    index = np.arange(len(bend))
-    chosen = np.where(knee, index % fine == 0, index % coarse == 0)
-    chosen[[0, -1]] = True
-    return [int(k) for k in index[chosen]]
-
-
-def _series_resistance(cell: ProgrammableCell, g: float, v: float, ratio: Floats) -> Floats:
-    """Return the resistance that changes the current of a cell by a ratio, by Newton's method [ohm]."""
-    wanted, device = float(cell.current(g, v)) * ratio, np.full(ratio.shape, g)
-    for _ in range(20):
-        current = cell.current(device, v)
-        slope = (cell.current(device * (1 + 1e-6), v) - current) / (device * 1e-6)
-        device = device - (current - wanted) / slope
-    return np.asarray(1 / device - 1 / g)
-
-
-def fit_response(block: str, names: tuple[str, ...], design: Planned, values: Floats) -> Response:
-    """Fit how parameters (instances, parameters) of instances in two halves of opposite sign follow from devices."""
-    pairs = len(design) // 2
-    numbers, first, second = design.numbers[:pairs], values[:pairs], values[pairs:]
-    slopes = (0.5 * (first - second)).T @ numbers / pairs
-    x = numbers @ slopes.T  # a block bends along the directions in which it moves
-    size = np.sqrt((slopes**2).sum(axis=1))
-    scaled = x / np.where(size > 0, size, 1.0)
-    a, b = np.triu_indices(len(names))
-    basis = np.concatenate([np.ones((pairs, 1)), scaled[:, a] * scaled[:, b]], axis=1)
-    found = np.linalg.lstsq(basis, 0.5 * (first + second), rcond=None)[0]
-    half = np.zeros((len(names),) * 3)
-    scale = np.where(size[a] * size[b] > 0, size[a] * size[b], np.inf)
-    half[:, a, b] = 0.5 * found[1:].T / scale
-    return Response(
-        block=block, devices=design.devices, names=names, rest=found[0], slopes=slopes, directions=slopes,
-        bends=half + half.transpose(0, 2, 1), simulated=len(design),
-    )  # fmt: skip
-
-
 def calibrate_mismatch(calibration: Calibration, campaign: Campaign) -> MismatchModel:
     """Find how a chip's blocks follow from the numbers of their devices.
 
     Every transistor follows its foundry's statistics, every resistor :data:`RESISTORS`. Of each kind of block some
     further instances with numbers at random are held out, to tell what parameters that are predicted from these leave.
+
+    Raises
+    ------
+    SpecError
+        If R-2R ladders drive floating bit lines.
     """
+    if calibration.hold is not None and calibration.chip.dac.kind == "r2r":
+        raise SpecError(
+            "mismatch of R-2R drivers is found with that of sense amplifiers, and floating bit lines have none; set "
+            "dac.kind = bits, or leave the aspect mismatch out"
+        )
     held_out = 10 if campaign.quick else 30
     bench = MismatchBench(calibration=calibration, campaign=campaign)
-    middle = calibration.senseamps[len(calibration.senseamps) // 2]
-    twist = _offset_twist(bench, middle)
     dacs: dict[Polarity, DacMismatch | LevelMismatch] = {}
+    amplifiers: tuple[SenseAmplifierMismatch, ...] = ()
+    hold = None
+    if calibration.hold is None:
+        middle = calibration.senseamps[len(calibration.senseamps) // 2]
+        twist = _offset_twist(bench, middle)
+        amplifiers = tuple(_amplifier_response(bench, model, twist, held_out) for model in calibration.senseamps)
+    else:
+        hold = find_hold_mismatch(bench, held_out)
     for polarity in POLARITIES:
         dac = calibration.dacs[polarity]
         devices = bench.dac_devices(dac)
@@ -346,11 +92,10 @@ def calibrate_mismatch(calibration: Calibration, campaign: Campaign) -> Mismatch
             continue
         along = _moved(twist, bench.amplifier_devices(middle), devices)
         dacs[polarity] = _dac_response(bench, dac, devices, along, held_out)
-    amplifiers = tuple(_amplifier_response(bench, model, twist, held_out) for model in calibration.senseamps)
     cell, *other = cell_responses(bench)
     return MismatchModel(
         resistors=RESISTORS, dacs=dacs, senseamps=amplifiers, cell=cell, other_half=other[0] if other else None,
-        converter=None if calibration.chip.converter is None else converter_response(bench),
+        converter=None if calibration.chip.converter is None else converter_response(bench), hold=hold,
     )  # fmt: skip
 
 
@@ -455,7 +200,7 @@ def _twisted(response: Response, parameter: int, twist: Floats, design: Planned,
 def _amplifier_response(
     bench: MismatchBench, amplifier: SenseAmplifierModel, twist: Floats, held_out: int
 ) -> SenseAmplifierMismatch:
-    points = _table_points(amplifier)
+    points = table_points(amplifier)
     currents = amplifier.currents[np.array(points)]
     design, others = bench.plan(bench.amplifier_devices(amplifier), held_out)
     lines = bench.amplifier_lines(amplifier, design)

@@ -10,7 +10,7 @@ from spicesim.arrays import Floats
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.mismatch import with_chip_mismatch
+from spicesim.calibration.mismatch_bench import with_chip_mismatch
 from spicesim.calibration.patterns import code_vectors, random_conductances
 from spicesim.calibration.tiles import choose_feedback, tile_netlist, tile_outputs
 from spicesim.coding import Polarity
@@ -165,9 +165,10 @@ def check_mismatch(
     measured = np.stack([tile_outputs(chip, found, size) for found in results]).reshape(draws, len(codes), size)
     further = range(first + draws, first + draws + STATISTICAL_DRAWS)
     nominal = calibration.tile(g, polarity, r)
+    kind = "floating" if calibration.hold is not None else "saturating" if saturating else "linear"
     return MismatchCheck(
-        name=f"{size}x{size} {polarity} {'saturating' if saturating else 'linear'}",
-        full_scale=nominal.senseamp.full_scale,
+        name=f"{size}x{size} {polarity} {kind}",
+        full_scale=nominal.readout.full_scale,
         measured=measured,
         predicted=np.stack(predicted),
         nominal=nominal.solve(codes).v_out,

@@ -13,7 +13,7 @@ from spicesim.behavioural.sar import SarModel, SarRange, SarSearch
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.sar import Plate, SarFit, converter_noise
-from spicesim.coding import POLARITIES, Polarity
+from spicesim.coding import Polarity
 
 __all__ = ["converters_elsewhere"]
 
@@ -43,14 +43,14 @@ def converters_elsewhere(
     own = calibration.require_converter()
     assert own is not None
     plates: dict[Polarity, Plate] = {}
-    for polarity in POLARITIES:
+    for polarity in own.searches:
         fit = _fit(calibration, polarity, campaign)
         plates[polarity] = fit.fit_plate(fit.convert(fit.spread(SPREAD)))
     found = []
     for at in conditions:
         searches = {
             polarity: _search_at(_fit(at, polarity, campaign), own.searches[polarity], plates[polarity])
-            for polarity in POLARITIES
+            for polarity in own.searches
         }
         sizes = at.chip.converter
         assert sizes is not None

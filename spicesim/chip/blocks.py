@@ -1,10 +1,10 @@
 """Sizes of the blocks that are not in the tile: other readouts, drivers and converters."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from spicesim.arrays import Floats
 from spicesim.chip.section import Positive, Quantity, Section
@@ -48,6 +48,8 @@ MOST_SAR_BITS = 10
 Bits = Annotated[int, Field(ge=2, le=MOST_SAR_BITS)]
 UNIT_MISMATCH = 0.002
 """Of unit capacitors, unless a description says otherwise: a metal-insulator-metal capacitor of 10 um^2 at .6 % um."""
+HOLD_MISMATCH = 6e-4
+"""The same of hold capacitors: one of 125 um^2."""
 Duration = Annotated[Quantity, _at_least(2e-9, "s")]
 
 
@@ -84,24 +86,19 @@ class Hold(BlockSizes):
     """Width of the switch's n-channel transistor; the p-channel one is 2.5 times wider [m]."""
     settle: Duration = 200e-9
     """From a change of inputs until the switches open [s]; lines must have settled by then."""
+    mismatch: Annotated[Quantity, Field(ge=0, le=0.1)] = HOLD_MISMATCH
+    """Relative standard deviation of the capacitor on drawn chips [1]."""
     planes: Literal["digital", "charge"] = "digital"
     """What adds the products of an input's bits: digital, after a conversion each; charge, two equal capacitors."""
     share: Duration = 10e-9
     """Of planes = charge: from the opening of the switch until the next bit, both capacitors joined meanwhile [s]."""
 
+    later: ClassVar[frozenset[str]] = frozenset({"mismatch", "planes", "share"})
+
     @property
     def adds_planes(self) -> bool:
         """Whether bits are added as charge, so that inputs are whole to whatever reads the lines."""
         return self.planes == "charge"
-
-    @model_serializer(mode="wrap")
-    def _leave_out_planes(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Write switches without a second capacitor as before there were others: hashes of chips stay."""
-        content: dict[str, Any] = handler(self)
-        for name in ("planes", "share"):
-            if getattr(self, name) == type(self).model_fields[name].default:
-                del content[name]
-        return content
 
 
 class Mirror(BlockSizes):
@@ -168,19 +165,13 @@ class ChargeDac(BlockSizes):
     mismatch: Annotated[Quantity, Field(ge=0, le=0.1)] = UNIT_MISMATCH
     """Relative standard deviation of a unit capacitor on drawn chips [1]; that of n units is smaller by root n."""
 
+    later: ClassVar[frozenset[str]] = frozenset({"mismatch"})
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.errors and len(self.errors) != self.bits:
             raise ValueError(f"errors: wanted one for each of {self.bits} capacitors, got {len(self.errors)}")
         return self
-
-    @model_serializer(mode="wrap")
-    def _leave_out_mismatch(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Write chips as before capacitors could be drawn, if theirs match as they do by default."""
-        content: dict[str, Any] = handler(self)
-        if self.mismatch == UNIT_MISMATCH:
-            del content["mismatch"]
-        return content
 
     @property
     def spreads(self) -> Floats:

@@ -1,11 +1,11 @@
 """The roles of a macro: the array, and what drives, stores, reads and converts; each is a section of a description."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from spicesim.arrays import Floats
 from spicesim.chip.geometry import WireGeometry
@@ -124,6 +124,8 @@ class Dac(Section):
     buffer_drive: Positive = 4.0
     """Size of the buffer's output stage relative to that of the library amplifier."""
 
+    later: ClassVar[frozenset[str]] = frozenset({"kind"})
+
     @property
     def code_bits(self) -> int:
         """Bits of the codes that a driver takes: of whole inputs, or one."""
@@ -141,14 +143,6 @@ class Dac(Section):
             return dac_voltages(codes, self.bits, self.v_span, polarity)
         return bit_voltages(codes, self.v_span, polarity)
 
-    @model_serializer(mode="wrap")
-    def _leave_out_ladder(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Write chips with ladders as before there were others: hashes of chips and calibrations stay."""
-        content: dict[str, Any] = handler(self)
-        if self.kind == "r2r":
-            del content["kind"]
-        return content
-
 
 class SenseAmplifier(Section):
     """The read-out at the foot of every bit line."""
@@ -165,6 +159,8 @@ class SenseAmplifier(Section):
     """Size of the output stage relative to that of the library amplifier."""
     c_feedback: NonNegative = 20e-15
     """Capacitor across the feedback resistor [F]."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"kind"})
 
     @property
     def settings(self) -> tuple[float, ...]:
@@ -214,14 +210,6 @@ class SenseAmplifier(Section):
         above = np.asarray(volts, dtype=float)
         return self.v_reference + (-above if self.kind == "tia" else above)
 
-    @model_serializer(mode="wrap")
-    def _leave_out_amplifier(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Write chips with amplifiers as before there were others."""
-        content: dict[str, Any] = handler(self)
-        if self.kind == "tia":
-            del content["kind"]
-        return content
-
 
 class Adc(Section):
     """The column converter, which quantises the amplifier's output."""
@@ -233,10 +221,4 @@ class Adc(Section):
     percentile: Annotated[Quantity, Field(gt=50, le=100)] = 99.99
     """Percentile of a layer's column outputs, over a calibration batch, that the range covers [%]."""
 
-    @model_serializer(mode="wrap")
-    def _leave_out_ideal(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Write chips with ideal converters as before there were others: hashes of chips and calibrations stay."""
-        content: dict[str, Any] = handler(self)
-        if self.kind == "ideal":
-            del content["kind"]
-        return content
+    later: ClassVar[frozenset[str]] = frozenset({"kind"})

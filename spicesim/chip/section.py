@@ -3,7 +3,16 @@
 import re
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from spicesim.gate import require_line
 from spicesim.units import parse_quantity
@@ -44,6 +53,9 @@ class Section(BaseModel):
 
     texts: ClassVar[frozenset[str]] = frozenset()
     """Fields that hold more than a line of text, and are held against :mod:`spicesim.gate` by themselves."""
+    later: ClassVar[frozenset[str]] = frozenset()
+    """Keys that came after chips had been described without them; left out of what is written while at their defaults,
+    so that hashes of those chips and of their calibrations stay."""
 
     @model_validator(mode="after")
     def _check_lines(self) -> Self:
@@ -52,6 +64,15 @@ class Section(BaseModel):
             if name not in self.texts:
                 _require_lines(value, name)
         return self
+
+    @model_serializer(mode="wrap")
+    def _leave_out_later(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = handler(self)
+        usual = type(self).model_fields
+        for name in self.later:
+            if getattr(self, name) == usual[name].default:
+                content.pop(name, None)
+        return content
 
 
 def _require_lines(value: Any, what: str) -> None:

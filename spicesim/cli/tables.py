@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from spicesim.audit import SEEN, Audit
+from spicesim.behavioural.hold_mismatch import HoldMismatch
 from spicesim.behavioural.mismatch import DacMismatch, LevelMismatch, SenseAmplifierMismatch
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.mismatch_check import MismatchCheck
@@ -133,6 +134,8 @@ def format_aspects(calibration: Calibration) -> str:
     if (mismatch := calibration.mismatch) is not None:
         rows = [["DAC, " + polarity, *_describe_mismatch(m)] for polarity, m in mismatch.dacs.items()]
         rows += [[f"TIA, {m.r_feedback / 1e3:g} kohm", *_describe_mismatch(m)] for m in mismatch.senseamps]
+        if mismatch.hold is not None:
+            rows.append(["hold switch", *_describe_mismatch(mismatch.hold)])
         parts.append(format_table(["mismatch", "instances", "devices", "parameters", "residual, held out [uV]"], rows))
         if mismatch.converter is not None:
             spread = 1e3 * mismatch.converter.distribution.sigma[0]
@@ -140,7 +143,7 @@ def format_aspects(calibration: Calibration) -> str:
     return "\n\n".join(parts)
 
 
-def _describe_mismatch(model: DacMismatch | LevelMismatch | SenseAmplifierMismatch) -> list[str]:
+def _describe_mismatch(model: DacMismatch | LevelMismatch | SenseAmplifierMismatch | HoldMismatch) -> list[str]:
     fitted = model.response
     return [str(fitted.simulated), str(len(fitted.devices)), str(len(fitted.names)), f"{1e6 * model.residual:.1f}"]
 

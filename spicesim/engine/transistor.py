@@ -8,7 +8,7 @@ import numpy as np
 from spicesim.arrays import Floats
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.calibration.calibration import Calibration
-from spicesim.calibration.mismatch import with_chip_mismatch
+from spicesim.calibration.mismatch_bench import with_chip_mismatch
 from spicesim.calibration.tiles import predicted_nodesets, readout_netlist, tile_outputs
 from spicesim.calibration.transients import step_outputs
 from spicesim.coding import rest_code

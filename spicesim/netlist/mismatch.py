@@ -6,9 +6,10 @@ Numbers are drawn by :class:`spicesim.draws.ChipDraw` and not by the simulator, 
 import dataclasses
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
 from pathlib import Path
+from types import MappingProxyType
 
 from spicesim.chip import Process
 from spicesim.chip.library import library_path
@@ -31,6 +32,7 @@ _SIGMA = re.compile(rf"var_(k|vth)\s*=\s*'\s*({_NUMBER})\s*\*\s*par_\1\s*\*\s*({
 _TRANSISTOR = re.compile(r"^(m\w*)\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s+(.*)$", re.IGNORECASE)
 _RESISTOR = re.compile(r"^((?!rnoise\b)r\w*)\s+(\S+)\s+(\S+)\s+(\{[^}]*\}|\S+)(.*)$", re.IGNORECASE)
 """A resistor that is drawn; ``rnoise`` of memory devices carries no current, only noise."""
+_CAPACITOR = re.compile(r"^(c\w*)\s+(\S+)\s+(\S+)\s+(\{[^}]*\}|\S+)(.*)$", re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +139,14 @@ def same_device(draw: Draw) -> Draw:
     return lambda path: draw(re.sub(r"^(\w+?)_\d+(?=\.)", r"\1", path))
 
 
-def with_mismatch(netlist: Netlist, process: Process, draw: Draw, *, resistors: float = 0.0) -> Netlist:
+def with_mismatch(
+    netlist: Netlist,
+    process: Process,
+    draw: Draw,
+    *,
+    resistors: float = 0.0,
+    capacitors: Mapping[str, float] = MappingProxyType({}),
+) -> Netlist:
     """Give every transistor of a netlist its own threshold and gain.
 
     A transistor of ``m`` fingers has their common area. BSIM models take the shifts as ``delvto`` and ``mulu0``; for
@@ -153,6 +162,9 @@ def with_mismatch(netlist: Netlist, process: Process, draw: Draw, *, resistors: 
         Standard normal numbers by path, such as :class:`spicesim.draws.ChipDraw` gives.
     resistors : float
         Relative standard deviation of every resistor within a subcircuit [1].
+    capacitors : mapping of str to float
+        The same of every capacitor right within blocks, by these blocks' names without their index, such as ``"xhold"``
+        [1]; those of others stay as they are.
     """
     statistics = {name.lower(): pelgrom for name, pelgrom in read_mismatch(process).items()}
 
@@ -163,11 +175,11 @@ def with_mismatch(netlist: Netlist, process: Process, draw: Draw, *, resistors: 
             return _shifted(transistor, statistics[transistor[6].lower()], *draw(path))
         resistor = _RESISTOR.match(line) if resistors and home else None
         if resistor:
-            name, first, second, value, more = resistor.groups()
-            factor = 1 + resistors * draw(f"{home}.{name}")[0]
-            if factor <= 0:
-                raise SpecError(f"resistors that vary by {resistors:g} of their value can become negative")
-            return [f"{name} {first} {second} {{({value.strip('{}')})*{spice_number(factor)}}}{more}"]
+            return [_scaled(resistor, resistors, draw(f"{home}.{resistor[1]}".lower())[0])]
+        spread = capacitors.get(home.rpartition("_")[0], 0.0)
+        capacitor = _CAPACITOR.match(line) if spread else None
+        if capacitor:
+            return [_scaled(capacitor, spread, draw(f"{home}.{capacitor[1]}".lower())[0])]
         return [line]
 
     body = individual_subcircuits(netlist.body, change)
@@ -175,6 +187,15 @@ def with_mismatch(netlist: Netlist, process: Process, draw: Draw, *, resistors: 
     if any(pelgrom.level not in _MODEL_WITH_INSTANCE_SHIFTS for pelgrom in statistics.values()):
         options = options.replace(" klu", "")  # KLU loses its pivots among so many sources, and the time step with them
     return dataclasses.replace(netlist, body=f"* every transistor has its own mismatch\n{body}", options=options)
+
+
+def _scaled(found: re.Match[str], spread: float, number: float) -> str:
+    """Give a passive device its own value."""
+    name, first, second, value, more = found.groups()
+    factor = 1 + spread * number
+    if factor <= 0:
+        raise SpecError(f"devices such as {name} that vary by {spread:g} of their value can become negative")
+    return f"{name} {first} {second} {{({value.strip('{}')})*{spice_number(factor)}}}{more}"
 
 
 def _shifted(found: re.Match[str], statistics: Pelgrom, threshold: float, gain: float) -> list[str]:
@@ -198,7 +219,13 @@ def _shifted(found: re.Match[str], statistics: Pelgrom, threshold: float, gain: 
     ]
 
 
-def drawn_devices(netlist: Netlist, process: Process, *, resistors: float = 0.0) -> tuple[str, ...]:
+def drawn_devices(
+    netlist: Netlist,
+    process: Process,
+    *,
+    resistors: float = 0.0,
+    capacitors: Mapping[str, float] = MappingProxyType({}),
+) -> tuple[str, ...]:
     """Return the paths of all devices that :func:`with_mismatch` asks numbers for."""
     paths: dict[str, None] = {}
 
@@ -206,5 +233,5 @@ def drawn_devices(netlist: Netlist, process: Process, *, resistors: float = 0.0)
         paths[path.lower()] = None
         return 0.0, 0.0
 
-    with_mismatch(netlist, process, note, resistors=resistors)
+    with_mismatch(netlist, process, note, resistors=resistors, capacitors=capacitors)
     return tuple(paths)

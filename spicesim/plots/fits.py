@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from scipy.special import ndtri
 
 from spicesim.arrays import Floats
-from spicesim.behavioural.mismatch import Gaussian
+from spicesim.behavioural.response import Gaussian
 from spicesim.calibration.fit import Fit
 from spicesim.plots.figure import MUTED, SERIES, dots, new_axes, shades, styled
 

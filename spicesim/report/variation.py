@@ -24,18 +24,22 @@ def variation_sections(calibration: Calibration) -> tuple[Section, ...]:
 
 
 def _mismatch_section(calibration: Calibration, model: MismatchModel) -> Section:
-    amplifier = model.senseamps[len(model.senseamps) // 2]
     blocks: list[Block] = [
         _spread_table(model),
         *(_driver_spread(model) if calibration.chip.dac.kind == "r2r" else ()),
-        Illustration(
-            title="Amplifiers of one design",
-            caption="Standard deviation of the input: the offset between the rails, and where the rails lie beyond.",
-            figure=plot_amplifier_spread(model, calibration.senseamps),
-        ),
     ]
     joints = {f"driver, {name}": dac.response.distribution for name, dac in model.dacs.items()}
-    joints[f"amplifier, {quantity(amplifier.r_feedback, 'ohm')}"] = amplifier.response.distribution
+    if model.senseamps:
+        amplifier = model.senseamps[len(model.senseamps) // 2]
+        joints[f"amplifier, {quantity(amplifier.r_feedback, 'ohm')}"] = amplifier.response.distribution
+        blocks.append(
+            Illustration(
+                title="Amplifiers of one design",
+                caption="Standard deviation of the input: the offset between the rails, and where the rails lie "
+                "beyond.",
+                figure=plot_amplifier_spread(model, calibration.senseamps),
+            )
+        )
     blocks += [
         Illustration(
             title=f"Correlation between the parameters of a {name}",
@@ -99,6 +103,16 @@ def _spread_table(model: MismatchModel) -> Table:
                 quantity(kind.residual, "V", 3),
             )
         )
+    if (hold := model.hold) is not None:
+        rows.append(
+            (
+                "hold switch",
+                f"what it adds to a line of {hold.rows[0]}; of {hold.rows[-1]} cells, at the reference",
+                "; ".join(quantity(hold.sigma(count), "V", 3) for count in (hold.rows[0], hold.rows[-1])),
+                f"{hold.response.simulated}",
+                quantity(hold.residual, "V", 3),
+            )
+        )
     resistance = quantity(float(model.cell.distribution.sigma[0]), "ohm", 3)
     rows.append(("cell", "resistance in series", resistance, f"{model.cell.simulated}", ""))
     if (own := model.converter) is not None:
@@ -118,11 +132,16 @@ def _spread_table(model: MismatchModel) -> Table:
 def _read_outs(calibration: Calibration) -> dict[str, float]:
     """Return a few quantities that a condition changes."""
     cell, dac = calibration.chip.cell, calibration.dacs["unipolar"]
+    read_out = (
+        {"amplifier, swing to its low rail": float(calibration.senseamps[0].v_out.max())}
+        if (hold := calibration.hold) is None
+        else {"line of all rows, capacitance": hold.c_hold + hold.rows[-1] * hold.c_cell}
+    )
     return {
         f"cell, device of {quantity(cell.g_max, 'S', 3)}": float(calibration.cell.current(cell.g_max, cell.v_read)),
         f"cell, device of {quantity(cell.g_min, 'S', 3)}": float(calibration.cell.current(cell.g_min, cell.v_read)),
         "driver, full scale": float(dac.v_open[-1] - dac.v_open[0]),
-        "amplifier, swing to its low rail": float(calibration.senseamps[0].v_out.max()),
+        **read_out,
     }
 
 

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 from spicesim.audit import audit_samples
 from spicesim.calibration.calibration import load_calibration
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.mismatch import calibrate_mismatch, with_chip_mismatch
+from spicesim.calibration.mismatch import calibrate_mismatch
+from spicesim.calibration.mismatch_bench import with_chip_mismatch
 from spicesim.calibration.mismatch_check import RESOLUTION, check_mismatch
 from spicesim.cli.main import cli
 from spicesim.draws import ChipDraw

@@ -5,7 +5,8 @@ import pytest
 
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.mismatch import MismatchBench, cell_responses, with_chip_mismatch
+from spicesim.calibration.mismatch import cell_responses
+from spicesim.calibration.mismatch_bench import MismatchBench, with_chip_mismatch
 from spicesim.calibration.tiles import TileCase, check_tiles
 from spicesim.chip import preset
 from spicesim.draws import ChipDraw

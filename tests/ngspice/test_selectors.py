@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from spicesim.behavioural.cell import SelectorCellModel
-from spicesim.behavioural.mismatch import Response
+from spicesim.behavioural.response import Response
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.calibration import load_calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.cell import HELD_CURRENT, plan_cell
-from spicesim.calibration.mismatch import MismatchBench, cell_responses
+from spicesim.calibration.mismatch import cell_responses
+from spicesim.calibration.mismatch_bench import MismatchBench
 from spicesim.chip import preset
 from spicesim.draws import ChipDraw
 from spicesim.engine import SampledEngine

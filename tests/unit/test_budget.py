@@ -6,8 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from spicesim.behavioural.mismatch import DacMismatch, MismatchModel, Response, SenseAmplifierMismatch
+from spicesim.behavioural.mismatch import DacMismatch, MismatchModel, SenseAmplifierMismatch
 from spicesim.behavioural.noise import AmplifierNoise, NoiseModel
+from spicesim.behavioural.response import Response
 from spicesim.cli.tables import format_budget
 from spicesim.coding import dac_voltages
 from spicesim.devices import TileDevices

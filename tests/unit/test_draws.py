@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from spicesim.behavioural.mismatch import Response
+from spicesim.behavioural.response import Response
 from spicesim.draws import ChipDraw
 
 GOLDEN = [(0.2549571621853583, -0.2744594918659051), (-0.2913214009119869, -0.4063625695347732)]

@@ -1,0 +1,35 @@
+"""Calibrate the hold switches of floating bit lines elsewhere: the same columns again at other conditions."""
+
+from spicesim.behavioural.elsewhere import Elsewhere
+from spicesim.behavioural.hold import HoldModel
+from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.conditions import Conditions
+from spicesim.calibration.hold import plan_hold
+from spicesim.chip import Chip
+
+__all__ = ["holds_elsewhere"]
+
+NODES = 4
+"""Temperatures through which the polynomials of a switch's charge go, the chip's own among them."""
+
+
+def holds_elsewhere(chip: Chip, campaign: Campaign) -> Elsewhere[HoldModel]:
+    """Find the hold switches of a chip at other conditions, each as at the chip's own.
+
+    Raises
+    ------
+    SimulationError
+        If a simulation cannot be done; what was finished is kept.
+    """
+    conditions = Conditions.of(chip, NODES)
+    places = [chip.at(corner=corner, temperature_c=t) for corner, t in conditions.pairs]
+    plans = [plan_hold(place, quick=True, seed=campaign.seed) for place in places]
+    netlists = [plan.netlists(place) for plan, place in zip(plans, places, strict=True)]
+    results = iter(campaign.run([netlist for group in netlists for netlist in group], "hold switches elsewhere"))
+    return conditions.elsewhere(
+        Elsewhere[HoldModel],
+        [
+            plan.fit(place, [next(results) for _ in group]).model
+            for plan, place, group in zip(plans, places, netlists, strict=True)
+        ],
+    )
