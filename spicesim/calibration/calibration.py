@@ -297,7 +297,7 @@ class Calibration(Model):
         aspects: dict[str, Model | None] = dict.fromkeys(("mismatch", "settling", "noise", "energy", "converter"))
         try:
             if self.converter is not None and climate.converter is not None:
-                unchecked = self.converter.model_copy(update={"checks": {}})
+                unchecked = self.converter.model_copy(update={"checks": {}, "hand_over": None})
                 aspects["converter"] = climate.converter.at(unchecked, corner, temperature_c)
             if self.mismatch is not None and climate.mismatch is not None:
                 nothing = mix_models([0.0], climate.mismatch.temperatures[:1])

@@ -4,9 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from spicesim.arrays import Floats
 from spicesim.chip import Chip
 from spicesim.chip.blocks import SarAdc
 from spicesim.coding import Polarity
@@ -38,9 +36,7 @@ class HandOver:
     """What the array holds from before, below the reference [V]."""
 
 
-def build_hand_overs(
-    chip: Chip, sizes: SarAdc, polarity: Polarity, cases: Sequence[HandOver], stop: float
-) -> Netlist:
+def build_hand_overs(chip: Chip, sizes: SarAdc, polarity: Polarity, cases: Sequence[HandOver], stop: float) -> Netlist:
     """Build amplifiers at rest; at :data:`~spicesim.netlist.step.STEP_TIME` each gets the array of a converter.
 
     A resistor stands for the cells of a column, and a source behind it for what drives them. Bits stay as they are set
@@ -78,6 +74,7 @@ def build_hand_overs(
         "* amplifiers, the cells at their inputs, and arrays",
     ]
     for k, case in enumerate(cases):
+        held = spice_number(reference - case.held)
         lines += [
             f"vcells_{k} cells_{k} vref {spice_number(case.v_out / case.r_feedback / case.g)}",
             f"rcells_{k} cells_{k} sense_{k} {spice_number(1 / case.g)}",
@@ -85,7 +82,7 @@ def build_hand_overs(
             f"xsample_{k} out_{k} idle_{k} top_{k} sample vdd 0 switch w={spice_number(sizes.switch_width)} l={length}",
             f"ridle_{k} idle_{k} out_{k} 1e9",
             f"xdac_{k} top_{k} {tied} v0 v1 vdd 0 charge_dac",
-            f"breset_{k} 0 top_{k} i={spice_number(_RESET)}*v(reset)*({spice_number(reference - case.held)}-v(top_{k}))",
+            f"breset_{k} 0 top_{k} i={spice_number(_RESET)}*v(reset)*({held}-v(top_{k}))",
         ]
     netlist = build_netlist(
         chip,
@@ -104,5 +101,3 @@ def build_hand_overs(
         | {f"sense_{k}": reference for k in range(len(cases))},
     )
     return dataclasses.replace(netlist, options=PRECISE)
-
-

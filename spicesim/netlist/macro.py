@@ -1,6 +1,6 @@
 """A whole macro: a tile, and on the outputs of its amplifiers successive-approximation converters, in one transient.
 
-Nothing stands between an amplifier and the array that samples it. Rest, change of codes, settling, sampling, bits, code.
+Nothing stands between an amplifier and the array that samples it. Rest, change of codes, settling, sampling, bits.
 """
 
 import dataclasses
@@ -54,7 +54,9 @@ class MacroRead:
         first = self.sizes
         for column, sizes in self.converters.items():
             if (sizes.dac.bits, sizes.sample, sizes.bit) != (first.dac.bits, first.sample, first.bit):
-                raise SpecError(f"converters of one macro have one resolution and timing; that of column {column} differs")
+                raise SpecError(
+                    f"converters of one macro have one resolution and timing; that of column {column} differs"
+                )
 
     @property
     def sizes(self) -> SarAdc:
@@ -153,7 +155,7 @@ def _converters(chip: Chip, read: MacroRead) -> tuple[list[str], str]:
         blocks.append(
             "\n".join(
                 [
-                    f"* converter{suffix}: sampling switch, charge-redistribution DAC, comparator; behavioural bits q_K",
+                    f"* converter{suffix}: sampling switch, charge-redistribution DAC, comparator; logic",
                     f"* ports       in, then what all converters share: {' '.join(ports[:5])} and their clocks",
                     "* parameters  held   voltage of the array before, for as long as reset is 1 [V]",
                     f".subckt converter{suffix} in {' '.join(ports)} held={spice_number(_held(chip, read))}",
@@ -173,10 +175,7 @@ def _converters(chip: Chip, read: MacroRead) -> tuple[list[str], str]:
         *logic.sampling(),
         *logic.beginning(),
         *(line for k in range(read.sizes.dac.bits) for line in logic.trial(k)),
-        *(
-            f"xconverter_{j} out_{j} {' '.join(ports)} converter{kinds[sizes]}"
-            for j, sizes in read.converters.items()
-        ),
+        *(f"xconverter_{j} out_{j} {' '.join(ports)} converter{kinds[sizes]}" for j, sizes in read.converters.items()),
     ]
     return list(dict.fromkeys(blocks)), "\n".join(lines)
 

@@ -85,7 +85,9 @@ class ConverterLogic:
         return [
             _pulse("sample", self.supply, self.start, sizes.sample, self.period),
             *(
-                _pulse(f"strobe_{k}", self.supply, first + (bits - 1 - k + 2 / 3) * sizes.bit, sizes.bit / 3, self.period)
+                _pulse(
+                    f"strobe_{k}", self.supply, first + (bits - 1 - k + 2 / 3) * sizes.bit, sizes.bit / 3, self.period
+                )
                 for k in range(bits)
             ),
             f"bclk clk 0 v={'+'.join(f'v(strobe_{k})' for k in range(bits))}",
