@@ -98,8 +98,8 @@ class MacroBench:
         columns = tile.g.shape[1]
         chosen = np.unique(np.linspace(0, columns - 1, min(columns, MOST_CONVERTERS)).round().astype(np.int64))
         drawn = adc.drawn if isinstance(adc, SarRange) else None
-        which = np.zeros(columns, dtype=np.int64) if drawn is None else np.asarray(drawn.which)
-        which = np.resize(which, columns) if len(which) == 1 else which
+        # nominal converters are all alike
+        which = np.resize([0] if drawn is None else drawn.which, columns).astype(np.int64)
         read = MacroRead(
             converters={int(j): self._converter(tile, int(which[j])) for j in chosen}, polarity=tile.polarity,
             t_read=AT_REST if self._t_read is None else self._t_read - self._sizes.sample,
