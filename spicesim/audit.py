@@ -4,7 +4,7 @@ Cells are programmed on either side by itself, in the circuit without the calibr
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -16,10 +16,12 @@ from spicesim.bound import SampleBound, share_interval
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.sar import conversions, read_outputs
 from spicesim.chip import Chip
+from spicesim.coding import AdcRange
 from spicesim.draws import ChipDraw
-from spicesim.engine import NgspiceEngine, SampledMvm, Tile
+from spicesim.engine import MacroBench, NgspiceEngine, SampledMvm, Tile
 from spicesim.errors import SpecError
 from spicesim.metrics import compare_codes, largest, rms
+from spicesim.netlist.macro import MacroRead
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.batch import BatchSimulator
 from spicesim.sampling import run_all
@@ -36,8 +38,17 @@ UNSEEN = (
 CONVERTERS = {
     "ideal": "the ADC as an ideal quantiser",
     "sar": "an ideal buffer in front of the ADC, and its logic",
+    "macro": "the ADC's logic, and that its array held the reference before",
 }
-"""What is the same of converters, by their kind."""
+"""What is the same of converters, by their kind; of whole macros."""
+PIECES = {
+    "ideal": "outputs are those of a tile of transistors",
+    "sar": "outputs are those of a tile of transistors, codes those of converters of transistors that ideal sources "
+    "handed them to",
+    "macro": "codes are those of converters of transistors on the amplifiers of a tile of transistors, in one "
+    "transient from codes to codes",
+}
+"""What was transistors, by the same words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,12 +79,20 @@ class Audit:
     worst: Netlist
     """The product with the largest error, to open and rerun."""
     converter: str = "ideal"
-    """Kind of the ADC on both sides: an ideal quantiser, or its model on one and its transistors on the other."""
+    """Kind of the ADC on both sides: an ideal quantiser, or its model on one and its transistors on the other; macro if
+    these were on the amplifiers themselves."""
+    converted: tuple[int, ...] = ()
+    """Outputs of each product whose codes were compared; all of them if empty."""
 
     @property
     def unseen(self) -> str:
         """What this audit cannot see, in words."""
         return UNSEEN.format(converter=CONVERTERS[self.converter])
+
+    @property
+    def pieces(self) -> str:
+        """What was transistors in ngspice, in words."""
+        return PIECES[self.converter]
 
     @property
     def errors(self) -> Floats:
@@ -114,7 +133,7 @@ class Audit:
 
         Its upper end also bounds the chance that a random code of a random product differs.
         """
-        parts = np.split(self.code_differences, np.cumsum(self.sizes)[:-1])
+        parts = np.split(self.code_differences, np.cumsum(self.converted or self.sizes)[:-1])
         return share_interval(sum(bool(part.any()) for part in parts), self.count)
 
     @property
@@ -142,6 +161,7 @@ def audit_samples(
     progress: str = "",
     mismatch_seed: int | None = None,
     t_read: float | None = None,
+    macros: bool = False,
 ) -> Audit:
     """Do sampled products again, each as a whole tile at transistor level.
 
@@ -161,51 +181,133 @@ def audit_samples(
         Of the chip that ran it, whose own transistors are drawn; by default they are nominal.
     t_read : float, optional
         Time from the change of codes to the samples, which transients find [s]; by default they have settled.
+    macros : bool
+        Whether converters stand on the amplifiers, in one transient a product, instead of being handed outputs.
 
     Raises
     ------
     SpecError
-        If there is nothing to audit.
+        If there is nothing to audit, or the chip has no such macros.
     SimulationError
         If a simulation fails.
     """
     if not samples:
         raise SpecError("there is nothing to audit: the run kept no sample; ask for one, such as --audit 16")
-    engine = NgspiceEngine(calibration, simulator=simulator, mismatch_seed=mismatch_seed, t_read=t_read)
-    tiles: dict[Tile, list[int]] = {}
-    for k, sample in enumerate(samples):
-        tiles.setdefault(sample.tile, []).append(k)
-    netlists: dict[int, Netlist] = {}
-    for tile, members in tiles.items():
-        built = engine.netlists(engine.prepare(tile), np.stack([samples[k].codes for k in members]))
-        netlists.update(zip(members, built, strict=True))
-    ordered = [netlists[k] for k in range(len(samples))]
-    results = run_all(ordered, simulator=simulator, jobs=jobs, progress=progress)
-    measured = [engine.outputs(r, len(s.volts)) for r, s in zip(results, samples, strict=True)]
+    bench = _Bench(calibration, simulator=simulator, jobs=jobs, progress=progress, seed=mismatch_seed, t_read=t_read)
+    done = bench.macros(samples) if macros else bench.tiles(samples)
     full_scale = [calibration.readout(sample.tile.r_feedback).full_scale for sample in samples]
-    converter, codes = calibration.chip.converter, [s.adc.codes(m) for s, m in zip(samples, measured, strict=True)]
-    if converter is not None:
-        found = [
-            _conversions(calibration.chip, sample, volts, mismatch_seed)
-            for sample, volts in zip(samples, measured, strict=True)
-        ]
-        codes = _convert(found, calibration.chip, simulator=simulator, jobs=jobs)
-    differences = [s.adc.codes(s.volts) - found for s, found in zip(samples, codes, strict=True)]
-    errors = [np.abs(s.volts - m).max() / f for s, m, f in zip(samples, measured, full_scale, strict=True)]
-    worst = ordered[int(np.argmax(errors))]
+    errors = [np.abs(own.predicted - own.volts).max() / f for own, f in zip(done, full_scale, strict=True)]
     columns = [len(sample.volts) for sample in samples]
     return Audit(
         count=len(samples),
         sizes=tuple(columns),
-        measured=np.concatenate(measured),
-        predicted=np.concatenate([sample.volts for sample in samples]),
+        measured=np.concatenate([own.volts for own in done]),
+        predicted=np.concatenate([own.predicted for own in done]),
         full_scale=np.repeat(full_scale, columns),
         lsb=np.repeat([sample.adc.lsb for sample in samples], columns),
-        code_differences=np.concatenate(differences),
-        ngspice_seconds=float(np.median([r.seconds for r in results])),
-        worst=worst,
-        converter=calibration.chip.adc.kind,
+        code_differences=np.concatenate([own.differences for own in done]),
+        ngspice_seconds=float(np.median([own.seconds for own in done])),
+        worst=done[int(np.argmax(errors))].netlist,
+        converter="macro" if macros else calibration.chip.adc.kind,
+        converted=tuple(len(own.differences) for own in done) if macros else (),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Done:
+    """One product, done again."""
+
+    netlist: Netlist
+    volts: Floats
+    """Its outputs [V]."""
+    predicted: Floats
+    """The same of the engine that ran the network [V]."""
+    differences: Codes
+    """Codes of the engine less those of ngspice."""
+    seconds: float
+
+
+class _Bench:
+    """Does products again; arguments as of :func:`audit_samples`."""
+
+    def __init__(
+        self, calibration: Calibration, *, simulator: BatchSimulator | None, jobs: int | None, progress: str,
+        seed: int | None, t_read: float | None,
+    ) -> None:  # fmt: skip
+        self._calibration, self._simulator, self._jobs, self._progress = calibration, simulator, jobs, progress
+        self._seed, self._t_read = seed, t_read
+
+    def tiles(self, samples: Sequence[SampledMvm]) -> list[_Done]:
+        """Do tiles again, and hand their outputs to converters."""
+        chip = self._calibration.chip
+        engine = NgspiceEngine(
+            self._calibration, simulator=self._simulator, mismatch_seed=self._seed, t_read=self._t_read
+        )
+        netlists: dict[int, Netlist] = {}
+        for tile, members in _by_tile(samples).items():
+            built = engine.netlists(engine.prepare(tile), np.stack([samples[k].codes for k in members]))
+            netlists.update(zip(members, built, strict=True))
+        ordered = [netlists[k] for k in range(len(samples))]
+        results = run_all(ordered, simulator=self._simulator, jobs=self._jobs, progress=self._progress)
+        measured = [engine.outputs(r, len(s.volts)) for r, s in zip(results, samples, strict=True)]
+        handed = [_handed(s.adc) for s in samples]
+        codes = [adc.codes(m) for adc, m in zip(handed, measured, strict=True)]
+        if chip.converter is not None:
+            found = [_conversions(chip, s, volts, self._seed) for s, volts in zip(samples, measured, strict=True)]
+            codes = _convert(found, chip, simulator=self._simulator, jobs=self._jobs)
+        return [
+            _Done(
+                netlist=netlist, volts=volts, predicted=s.volts, differences=adc.codes(s.volts) - own,
+                seconds=result.seconds,
+            )
+            for netlist, volts, s, adc, own, result in zip(
+                ordered, measured, samples, handed, codes, results, strict=True
+            )
+        ]  # fmt: skip
+
+    def macros(self, samples: Sequence[SampledMvm]) -> list[_Done]:
+        """Do whole macros again."""
+        bench = MacroBench(self._calibration, simulator=self._simulator, mismatch_seed=self._seed, t_read=self._t_read)
+        built: dict[int, tuple[Netlist, MacroRead]] = {}
+        for tile, members in _by_tile(samples).items():
+            netlists, read = bench.netlists(
+                tile, samples[members[0]].adc, np.stack([samples[k].codes for k in members])
+            )
+            built.update((k, (netlist, read)) for k, netlist in zip(members, netlists, strict=True))
+        ordered = [built[k] for k in range(len(samples))]
+        results = run_all(
+            [netlist for netlist, _ in ordered], simulator=self._simulator, jobs=self._jobs, progress=self._progress
+        )
+        done = []
+        for (netlist, read), sample, result in zip(ordered, samples, results, strict=True):
+            found = bench.product(result, read, len(sample.volts))
+            predicted = sample.volts if self._t_read is None else _received(sample)
+            differences = sample.adc.codes(sample.volts)[found.columns] - found.codes
+            done.append(
+                _Done(
+                    netlist=netlist, volts=found.volts, predicted=predicted, differences=differences,
+                    seconds=result.seconds,
+                )
+            )  # fmt: skip
+        return done
+
+
+def _by_tile(samples: Sequence[SampledMvm]) -> dict[Tile, list[int]]:
+    tiles: dict[Tile, list[int]] = {}
+    for k, sample in enumerate(samples):
+        tiles.setdefault(sample.tile, []).append(k)
+    return tiles
+
+
+def _handed(adc: AdcRange) -> AdcRange:
+    """Return converters that are handed outputs by ideal sources."""
+    return replace(adc, hand_over=None) if isinstance(adc, SarRange) else adc
+
+
+def _received(sample: SampledMvm) -> Floats:
+    """Return outputs at the end of sampling, which their converters' arrays have disturbed [V]."""
+    adc = sample.adc
+    return adc.hand_over.received(sample.volts) if isinstance(adc, SarRange) and adc.hand_over else sample.volts
 
 
 def _conversions(chip: Chip, sample: SampledMvm, volts: Floats, seed: int | None) -> list[tuple[Codes, list[Netlist]]]:

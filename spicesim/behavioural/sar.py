@@ -16,6 +16,7 @@ from pydantic import model_validator
 from spicesim._cext import sar as kernel
 from spicesim.arrays import Codes, Floats, Shorts
 from spicesim.behavioural.arrays import FloatArray, Model, require_positive, require_shape
+from spicesim.behavioural.hand_over import HandOverCurves, HandOverModel
 from spicesim.coding import AdcRange, Polarity
 from spicesim.errors import CalibrationError, SpecError
 
@@ -177,6 +178,9 @@ class SarModel(Model):
     """Root mean square of what sampling leaves on the array, kT/C [V]."""
     comparator_noise: float | None
     """The same of a decision, at the input [V]; None where the process's transistors do not tell theirs."""
+    hand_over: HandOverModel | None = None
+    """What arrays receive of the outputs of amplifiers; None where bit lines float, and at other conditions than the
+    chip's own."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -250,10 +254,14 @@ class SarRange(AdcRange):
     """The converters of a tile of a drawn chip, which differ from it; None for nominal ones."""
     rising: bool = False
     """Whether inputs rise above the reference with outputs."""
+    hand_over: HandOverCurves | None = None
+    """What arrays receive of outputs of the tile's columns; None where they receive all."""
 
     def codes(self, volts: npt.ArrayLike) -> Codes:
         """Convert outputs below the reference, of any shape, or (..., columns) if drawn [V]; codes rise with them."""
         tables = self.drawn or self.search.tables
+        if self.hand_over is not None:
+            volts = self.hand_over.received(np.asarray(volts, dtype=float))
         if self.rising:  # an input above the reference is a negative output of an amplifier
             return np.asarray(2**self.bits - 1 - tables.codes(-np.asarray(volts), self.search, self.span / 2))
         return tables.codes(volts, self.search, self.span / 2)

@@ -305,7 +305,7 @@ class Calibration(Model):
             if self.hold is not None and climate.hold is not None:
                 aspects["hold"] = climate.hold.at(self.hold, corner, temperature_c)
             if self.converter is not None and climate.converter is not None:
-                unchecked = self.converter.model_copy(update={"checks": {}})
+                unchecked = self.converter.model_copy(update={"checks": {}, "hand_over": None})
                 aspects["converter"] = climate.converter.at(unchecked, corner, temperature_c)
             if self.mismatch is not None and climate.mismatch is not None:
                 nothing = mix_models([0.0], climate.mismatch.temperatures[:1])

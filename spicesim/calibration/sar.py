@@ -17,10 +17,12 @@ from spicesim.behavioural.mismatch import CAPACITOR
 from spicesim.behavioural.sar import SarCheck, SarModel, SarRange, SarSearch
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.hand_over import calibrate_hand_over
 from spicesim.chip import Chip
 from spicesim.chip.blocks import SarAdc
 from spicesim.coding import POLARITIES, Polarity
 from spicesim.errors import CalibrationError, ValidityError
+from spicesim.netlist.macro import MacroRead
 from spicesim.netlist.mismatch import Draw, with_mismatch
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.sar_adc import PRECISE, THRESHOLD_STEPS, build_sar_adc, build_strobe
@@ -32,6 +34,7 @@ __all__ = [
     "conversions",
     "converter_noise",
     "read_codes",
+    "read_macro",
     "read_outputs",
     "read_thresholds",
 ]
@@ -69,8 +72,7 @@ def read_codes(results: Results, sizes: SarAdc) -> Codes:
     time = _real(results, "time")
     ends = (np.arange(round(time[-1] / sizes.conversion)) + 1) * sizes.conversion - 0.2e-9
     bits = np.array([np.interp(ends, time, _real(results, f"v(q_{k})")) for k in range(sizes.dac.bits)])
-    if np.abs(bits - np.rint(bits)).max() > 0.1:
-        raise ValidityError("a comparator did not decide within its time; give each bit of the ADC more")
+    _require_decided(bits)
     return np.asarray((np.rint(bits).astype(np.int64) << np.arange(sizes.dac.bits)[:, None]).sum(axis=0))
 
 
@@ -110,6 +112,40 @@ def read_outputs(results: Sequence[Results], chip: Chip) -> Codes:
     assert sizes is not None
     codes = np.concatenate([read_codes(one, sizes) for one in results])
     return codes if chip.sense_amplifier.kind == "voltage" else np.asarray(2**sizes.dac.bits - 1 - codes)
+
+
+def read_macro(results: Results, chip: Chip, read: MacroRead, columns: int, at: float) -> tuple[Floats, Codes]:
+    """Return outputs of all columns at a time, and the codes of those with a converter, of a whole macro.
+
+    Parameters
+    ----------
+    results : Results
+        Of a netlist by :func:`spicesim.netlist.macro.build_macro`.
+    chip : Chip
+        The chip.
+    read : MacroRead
+        What was converted.
+    columns : int
+        Of the tile.
+    at : float
+        When to take the outputs [s].
+
+    Raises
+    ------
+    ValidityError
+        If a bit is neither 0 nor 1: a comparator had not decided.
+    """
+    time, bits = _real(results, "time"), read.sizes.dac.bits
+    nodes = [float(np.interp(at - BEFORE_STROBE, time, _real(results, f"v(out_{j})"))) for j in range(columns)]
+    found = np.array([[_real(results, f"v({node})")[-1] for node in read.bit_nodes(j)] for j in read.converters])
+    _require_decided(found)
+    codes = (np.rint(found).astype(np.int64) << np.arange(bits)).sum(axis=1)
+    return chip.sense_amplifier.volts(nodes), np.asarray(2**bits - 1 - codes)
+
+
+def _require_decided(bits: Floats) -> None:
+    if np.abs(bits - np.rint(bits)).max() > 0.1:
+        raise ValidityError("a comparator did not decide within its time; give each bit of the ADC more")
 
 
 def read_thresholds(results: Results, chip: Chip, count: int) -> Floats:
@@ -155,6 +191,7 @@ def calibrate_converter(calibration: Calibration, campaign: Campaign) -> SarMode
         bits=sizes.dac.bits, span=sizes.dac.span, rising=chip.sense_amplifier.kind == "voltage",
         searches={name: fit[0] for name, fit in found.items()}, checks={name: fit[1] for name, fit in found.items()},
         sampling_noise=sampling, comparator_noise=comparator,
+        hand_over=None if chip.sense_amplifier.kind == "voltage" else calibrate_hand_over(chip, sizes, campaign),
     )  # fmt: skip
 
 

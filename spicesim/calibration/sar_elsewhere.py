@@ -55,7 +55,10 @@ def converters_elsewhere(
         sizes = at.chip.converter
         assert sizes is not None
         sampling, comparator = converter_noise(at.chip, sizes, campaign)
-        update = {"searches": searches, "checks": {}, "sampling_noise": sampling, "comparator_noise": comparator}
+        update = {
+            "searches": searches, "checks": {}, "sampling_noise": sampling, "comparator_noise": comparator,
+            "hand_over": None,
+        }  # fmt: skip
         found.append(own.model_copy(update=update))
     return found
 

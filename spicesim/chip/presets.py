@@ -36,7 +36,8 @@ def _gf180_bits() -> Chip:
         name="gf180-bits",
         dac={"kind": "bits"},
         adc={"kind": "sar"},
-        sar_adc={"sample": 40e-9, "bit": 16e-9},  # with less its array does not settle, and codes keep a memory
+        # in less its amplifiers do not bring an array from rail to rail, nor a bit its array to rest
+        sar_adc={"sample": 300e-9, "bit": 16e-9},
     )
 
 

@@ -20,7 +20,7 @@ __all__ = ["explain"]
 @click.argument("model", metavar="MODEL.onnx")
 @click.argument("data", metavar="DATA.npz")
 @click.option("--calibration", "calibration_path", metavar="CAL.json", default="chip.cal.json", help="Of the chip.")
-@plan_options(without=("explain", "audit", "energy"), engine="fast", images=200)
+@plan_options(without=("explain", "audit", "macros", "energy"), engine="fast", images=200)
 @click.option("--json", "json_path", metavar="OUT.json", help="Write the numbers.")
 @click.option("--report", "report_path", metavar="OUT.html", help="Write a page to look at.")
 @jobs_option

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from spicesim.audit import SEEN, Audit
+from spicesim.behavioural.hand_over import HandOverModel
 from spicesim.behavioural.hold_mismatch import HoldMismatch
 from spicesim.behavioural.mismatch import DacMismatch, LevelMismatch, SenseAmplifierMismatch
 from spicesim.calibration.calibration import Calibration
@@ -112,6 +113,8 @@ def format_aspects(calibration: Calibration) -> str:
         ]
         table = format_table(["conversions, held out", "count", "same code [%]", "worst [LSB]"], rows)
         noise = "" if converter.comparator_noise is None else f", comparator {1e6 * converter.comparator_noise:.0f} uV"
+        if (hand_over := converter.hand_over) is not None:
+            table += f"\n\n{_format_hand_over(hand_over)}"
         parts.append(f"{table}\nnoise of a conversion: kT/C {1e6 * converter.sampling_noise:.0f} uV{noise}")
     if calibration.settling is not None:
         rows = [
@@ -141,6 +144,17 @@ def format_aspects(calibration: Calibration) -> str:
             spread = 1e3 * mismatch.converter.distribution.sigma[0]
             parts.append(f"ADC, comparator: sigma of its threshold {spread:.2f} mV")
     return "\n\n".join(parts)
+
+
+def _format_hand_over(model: HandOverModel) -> str:
+    """Format how long arrays take to have an output, and what they lack at the end of sampling."""
+    needed, lacking = model.needed.max(axis=0), np.abs(model.errors).max(axis=(0, 2))
+    rows = [
+        [f"{load:g}", f"{'> ' if time >= model.watched else ''}{1e9 * time:.0f}", f"{1e3 * volts:.3f}"]
+        for load, time, volts in zip(model.loads, needed, lacking, strict=True)
+    ]
+    head = ["hand-over, r_feedback x conductance", "1/4 step [ns]", f"error at {1e9 * model.sample:g} ns [mV]"]
+    return format_table(head, rows)
 
 
 def _describe_mismatch(model: DacMismatch | LevelMismatch | SenseAmplifierMismatch | HoldMismatch) -> list[str]:
@@ -183,11 +197,12 @@ def format_audit(audit: Audit, behavioural_seconds: float) -> str:
         ],
     ]
     table = format_table([f"audit: {audit.count} products again in ngspice", "", ""], rows)
-    return f"{table}\nit sees {SEEN};\nit does not see {audit.unseen}"
+    return f"{table}\nin ngspice, {audit.pieces};\nit sees {SEEN};\nit does not see {audit.unseen}"
 
 
 def format_layers(experiment: Experiment) -> str:
     """Format the layers of a run."""
+    floats = experiment.calibration.chip.sense_amplifier.kind == "voltage"  # without feedback
     rows = [
         [
             s.name,
@@ -195,7 +210,7 @@ def format_layers(experiment: Experiment) -> str:
             str(s.tiles),
             f"{s.rows}x{s.columns}",
             s.polarity,
-            f"{s.r_feedback:g}",
+            "-" if floats else f"{s.r_feedback:g}",
             str(s.mvms),
             f"{s.snr_db:.1f}",
         ]

@@ -12,7 +12,9 @@ from spicesim.engine.converters import ConvertedTile, ConverterEngine
 from spicesim.engine.device import DeviceEngine, DeviceTile
 from spicesim.engine.exact import ExactEngine, ExactTile
 from spicesim.engine.fast import ApproximateTile, FastEngine
+from spicesim.engine.hand_over import HandOverEngine, HandOverTile
 from spicesim.engine.ideal import IdealEngine, IdealTile
+from spicesim.engine.macro import MacroBench, MacroProduct
 from spicesim.engine.mixed import MixedEngine
 from spicesim.engine.noisy import NoisyEngine, NoisyTile
 from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile, TileAround
@@ -34,8 +36,12 @@ __all__ = [
     "ExactEngine",
     "ExactTile",
     "FastEngine",
+    "HandOverEngine",
+    "HandOverTile",
     "IdealEngine",
     "IdealTile",
+    "MacroBench",
+    "MacroProduct",
     "MixedEngine",
     "NgspiceEngine",
     "NoisyEngine",

@@ -1,6 +1,7 @@
 """Tiles at transistor level in ngspice."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from spicesim.engine.exact import ExactEngine
 from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile
 from spicesim.engine.write_verify import WriteVerify
 from spicesim.errors import SpecError
+from spicesim.netlist.macro import MacroRead, build_macro
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.step import CodeStep
 from spicesim.netlist.tile import build_tile
@@ -116,11 +118,45 @@ class NgspiceEngine(Engine):
             devices = self._write.program_drawn(tile.g, lambda netlist: self._drawn(netlist, tile))
         return CircuitTile(tile=tile, devices=devices, model=self._exact.prepare(tile).model, engine=self)
 
-    def _drawn(self, netlist: Netlist, tile: Tile) -> Netlist:
-        """Give the devices of a netlist of the tile's blocks the numbers that the seed draws."""
+    def _drawn(self, netlist: Netlist, tile: Tile, rename: Callable[[str], str] = str) -> Netlist:
+        """Give the devices of a netlist of the tile's blocks the numbers that the seed draws, by their renamed path."""
         if self._seed is None:
             return netlist
-        return with_chip_mismatch(netlist, self._calibration, ChipDraw(self._seed, tile.place))
+        draw = ChipDraw(self._seed, tile.place)
+        return with_chip_mismatch(netlist, self._calibration, lambda path: draw(rename(path)))
+
+    def macros(
+        self, prepared: CircuitTile, codes: Codes, read: MacroRead, rename: Callable[[str], str] = str
+    ) -> list[Netlist]:
+        """Build whole macros, which multiply the vectors and convert the products; as :meth:`netlists`.
+
+        Parameters
+        ----------
+        prepared : CircuitTile
+            The tile.
+        codes : ndarray of int, shape (batch, rows)
+            DAC codes.
+        read : MacroRead
+            What is converted, and when.
+        rename : callable
+            Paths of devices to those that their numbers are drawn by.
+        """
+        tile, after = prepared.tile, np.asarray(codes)
+        before = after if self._t_read is None else np.full_like(after, self._rest(tile))
+        state = prepared.model.solve(before)
+        built = [
+            build_macro(
+                self._calibration.chip, prepared.devices,
+                vector if self._t_read is None else self._step(vector, after[k], self._t_read), read,
+                polarity=tile.polarity, r_feedback=tile.r_feedback,
+                nodesets=predicted_nodesets(state, k, self._calibration.chip),
+            )
+            for k, vector in enumerate(before)
+        ]  # fmt: skip
+        return [self._drawn(netlist, tile, rename) for netlist in built]
+
+    def _rest(self, tile: Tile) -> int:
+        return rest_code(tile.polarity, self._calibration.chip.dac.code_bits)
 
     def netlists(self, prepared: CircuitTile, codes: Codes) -> list[Netlist]:
         """Build the netlists of the vectors, with their first guesses."""
@@ -132,7 +168,7 @@ class NgspiceEngine(Engine):
                 for k, vector in enumerate(after)
             ]
         else:
-            start = np.full_like(after, rest_code(tile.polarity, chip.dac.code_bits))
+            start = np.full_like(after, self._rest(tile))
             state = prepared.model.solve(start)
             built = [
                 build_tile(

@@ -7,7 +7,16 @@ from spicesim.calibration.calibration import Calibration
 from spicesim.coding import AdcRange
 from spicesim.devices import DeviceModel
 from spicesim.devices.presets import DEVICES, device_preset
-from spicesim.engine import ConverterEngine, DeviceEngine, Engine, ExactEngine, IdealEngine, MixedEngine, NoisyEngine
+from spicesim.engine import (
+    ConverterEngine,
+    DeviceEngine,
+    Engine,
+    ExactEngine,
+    HandOverEngine,
+    IdealEngine,
+    MixedEngine,
+    NoisyEngine,
+)
 from spicesim.engine.choice import build_engine
 from spicesim.engine.noisy import T_PRODUCT
 from spicesim.errors import SpecError
@@ -146,10 +155,14 @@ class ChipMaker:
         engine = find(choose(self.plan.engine))
         if chosen:
             engine = MixedEngine(engine, chosen)
-        drawn = self.mismatch(seed)
-        if drawn is None or not isinstance(self.calibration, Calibration) or self.calibration.converter is None:
+        if not isinstance(self.calibration, Calibration) or self.calibration.converter is None:
             return engine
-        return ConverterEngine(engine, self.calibration, seed=drawn, columns_per_adc=self.plan.columns_per_adc)
+        drawn, hand_over = self.mismatch(seed), self.calibration.converter.hand_over
+        if drawn is not None:
+            engine = ConverterEngine(engine, self.calibration, seed=drawn, columns_per_adc=self.plan.columns_per_adc)
+        if hand_over is None or self.plan.engine == "ideal":  # ideal outputs come from no amplifier
+            return engine
+        return HandOverEngine(engine, hand_over)
 
     def _engine(self, word: str, seed: int) -> Engine:
         plan = self.plan

@@ -125,6 +125,8 @@ class RunPlan(Section):
     """Seed of the first chip's devices and noise, and of samples."""
     audit: int = Field(default=0, ge=0)
     """Products of the first chip to do again in ngspice."""
+    macros: bool = False
+    """Audit whole macros, converters on the amplifiers, codes in and codes out in one transient (minutes a product)."""
     explain: int | None = Field(default=None, ge=2)
     """Tell on the first N inputs what each imperfection costs."""
     energy: bool = False
@@ -159,6 +161,8 @@ class RunPlan(Section):
             raise ValueError("an early sample needs a time, such as t_read = 50ns (--t-read 50ns)")
         if self.early and "fast" in words:
             raise ValueError("the engine 'fast' knows settled outputs only; early samples take the engine exact")
+        if self.macros and not self.audit:
+            raise ValueError("macros are what an audit simulates: add audit (--audit 4), or leave macros out")
         if self.device is None and self.time:
             raise ValueError(f"time (--time) needs devices: add --device with one of {', '.join(DEVICES)}")
         if self.device is None and not self.drift_compensation:

@@ -289,7 +289,7 @@ class _Bench:
             audit = audit_samples(
                 experiment.result.samples, calibrated(self.maker.calibration), simulator=self.simulator,
                 jobs=self.jobs, progress="audit" if self.progress else "", mismatch_seed=self.maker.mismatch(seed),
-                t_read=plan.t_read if plan.early else None,
+                t_read=plan.t_read if plan.early else None, macros=plan.macros,
             )  # fmt: skip
             experiment = replace(experiment, audit=audit)
         budget = footprint = None

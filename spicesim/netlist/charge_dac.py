@@ -27,8 +27,8 @@ _OPTIONS = ".options klu reltol=1e-5 vntol=1e-7 abstol=1e-13"
 """Twenty microvolts of a top plate at 2 V, in a third of the time that the tightest tolerances take."""
 
 
-def charge_dac_blocks(chip: Chip, sizes: ChargeDac) -> list[str]:
-    """Return the DAC's subcircuit ``charge_dac`` and those it calls.
+def charge_dac_blocks(chip: Chip, sizes: ChargeDac, name: str = "charge_dac") -> list[str]:
+    """Return the DAC's subcircuit, of that name, and those it calls.
 
     Ports: top, b0 (least significant) .. bN-1, v0, v1, vdd, vss. A bit puts its bottom plate at v1, else it is at v0.
     """
@@ -36,10 +36,10 @@ def charge_dac_blocks(chip: Chip, sizes: ChargeDac) -> list[str]:
         raise SpecError(f"a span of {sizes.span:g} V does not fit into the supply of {chip.process.supply:g} V")
     length = spice_number(chip.process.min_length)
     lines = [
-        f"* charge_dac: {sizes.bits}-bit charge-redistribution DAC",
+        f"* {name}: {sizes.bits}-bit charge-redistribution DAC",
         *draw_charge_dac(sizes.bits),
         "* ports       top, bits from the least significant, v0 v1 (bottom plate of a bit that is 0, 1), vdd vss",
-        f".subckt charge_dac top {' '.join(f'b{k}' for k in range(sizes.bits))} v0 v1 vdd vss",
+        f".subckt {name} top {' '.join(f'b{k}' for k in range(sizes.bits))} v0 v1 vdd vss",
         f"cend top v0 {spice_number(sizes.unit)}",
     ]
     for k, capacitor in enumerate(sizes.capacitors):
@@ -48,7 +48,7 @@ def charge_dac_blocks(chip: Chip, sizes: ChargeDac) -> list[str]:
             f"c{k} top s{k} {spice_number(capacitor)}",
             f"xsw{k} s{k} v0 v1 b{k} vdd vss switch w={spice_number(width)} l={length}",
         ]
-    return [block_text("switch", chip), "\n".join([*lines, ".ends charge_dac"])]
+    return [block_text("switch", chip), "\n".join([*lines, f".ends {name}"])]
 
 
 def charge_references(chip: Chip, sizes: ChargeDac, *, falling: bool = False) -> str:

@@ -20,7 +20,15 @@ from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.sense_amplifier import supplies
 from spicesim.units import format_si, spice_number
 
-__all__ = ["PRECISE", "THRESHOLD_STEPS", "build_sar_adc", "build_strobe", "build_thresholds"]
+__all__ = [
+    "PRECISE",
+    "THRESHOLD_STEPS",
+    "ConverterLogic",
+    "build_sar_adc",
+    "build_strobe",
+    "build_thresholds",
+    "converter_lines",
+]
 
 PRECISE = ".options klu reltol=1e-5 vntol=1e-7 abstol=1e-12"
 """Codes are the same only at the same tolerance; with those of data sheets some per cent of them are others."""
@@ -44,38 +52,93 @@ def _pulse(name: str, high: float, start: float, width: float, period: float, ed
     return f"v{name} {name} 0 pulse({' '.join(map(spice_number, (*levels, *numbers)))})"
 
 
-def _logic(chip: Chip, sizes: SarAdc, polarity: Polarity) -> list[str]:
-    """Format the behavioural part: when each bit is tried and decided, and what it is."""
-    supply, bits, period = chip.process.supply, sizes.dac.bits, sizes.conversion
-    lines = [
-        "* logic, behavioural: sample; then from the most significant bit on, try it and keep what the comparator says",
-        _pulse("sample", supply, 0.0, sizes.sample, period),
-        *(
-            _pulse(f"strobe_{k}", supply, sizes.sample + (bits - 1 - k + 2 / 3) * sizes.bit, sizes.bit / 3, period)
-            for k in range(bits)
-        ),
-        f"bclk clk 0 v={'+'.join(f'v(strobe_{k})' for k in range(bits))}",
-        _pulse("clear", 1.0, 0.0, 0.9 * sizes.sample, period),
-        f"bsaid said 0 v=v(outp)/{spice_number(supply)}",
-    ]
-    if polarity == "unipolar":  # all bits were set for sampling; the first trial has the most significant one alone
-        lines.append(_pulse("begin", 1.0, sizes.sample, 0.5e-9, period))
-    for k in reversed(range(bits)):
-        first = sizes.sample + (bits - 1 - k) * sizes.bit
-        top = k == bits - 1
-        trial = "" if top else f"+v(try_{k})*(1-v(q_{k}))"
-        if polarity == "unipolar" and not top:
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ConverterLogic:
+    """The behavioural part of converters that work together: when each bit is tried and decided, and what it is."""
+
+    supply: float
+    """Of the chip [V]."""
+    sizes: SarAdc
+    """Of the converters."""
+    polarity: Polarity
+    """Where the range lies."""
+    start: float = 0.0
+    """When they begin to sample [s]; before, their bits wait as they are while sampling."""
+    period: float
+    """From one conversion to the next [s]."""
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """Nodes of the sources that all converters share, but for those that each bit has."""
+        return ("sample", "clk", "clear", *(("begin",) if self.polarity == "unipolar" else ()))
+
+    @property
+    def nodes(self) -> list[str]:
+        """All nodes that they share."""
+        bits = range(self.sizes.dac.bits)
+        return [*self.phases, *(f"try_{k}" for k in bits[:-1]), *(f"keep_{k}" for k in bits)]
+
+    def sampling(self) -> list[str]:
+        """Format the sources that say when to sample and when to compare."""
+        sizes, bits = self.sizes, self.sizes.dac.bits
+        first = self.start + sizes.sample
+        return [
+            _pulse("sample", self.supply, self.start, sizes.sample, self.period),
+            *(
+                _pulse(
+                    f"strobe_{k}", self.supply, first + (bits - 1 - k + 2 / 3) * sizes.bit, sizes.bit / 3, self.period
+                )
+                for k in range(bits)
+            ),
+            f"bclk clk 0 v={'+'.join(f'v(strobe_{k})' for k in range(bits))}",
+            _pulse("clear", 1.0, 0.0, self.start + 0.9 * sizes.sample, self.period),
+        ]
+
+    def beginning(self) -> list[str]:
+        """Format the source that ends sampling where all bits were set: the first trial has the greatest one alone."""
+        if self.polarity == "bipolar":
+            return []
+        return [_pulse("begin", 1.0, self.start + self.sizes.sample, 0.5e-9, self.period)]
+
+    def trial(self, k: int) -> list[str]:
+        """Format the sources that try and keep bit `k`."""
+        first = self.start + self.sizes.sample + (self.sizes.dac.bits - 1 - k) * self.sizes.bit
+        last = _pulse(f"keep_{k}", 1.0, first + 0.93 * self.sizes.bit, 0.06 * self.sizes.bit, self.period)
+        return [*([] if self._is_top(k) else [_pulse(f"try_{k}", 1.0, first, 0.5e-9, self.period)]), last]
+
+    def decision(self) -> str:
+        """Format what a converter's comparator says, as 0 or 1."""
+        return f"bsaid said 0 v=v(outp)/{spice_number(self.supply)}"
+
+    def bit(self, k: int) -> list[str]:
+        """Format a converter's bit `k`."""
+        trial = "" if self._is_top(k) else f"+v(try_{k})*(1-v(q_{k}))"
+        if self.polarity == "unipolar" and not self._is_top(k):
             trial += f"+v(begin)*(0-v(q_{k}))"
-        lines += [
-            *([] if top else [_pulse(f"try_{k}", 1.0, first, 0.5e-9, period)]),
-            _pulse(f"keep_{k}", 1.0, first + 0.93 * sizes.bit, 0.06 * sizes.bit, period),
-            f"bq_{k} 0 q_{k} i={spice_number(_DRIVE)}*(v(clear)*({sizes.sampled(polarity) >> k & 1}-v(q_{k})){trial}"
-            f"+v(keep_{k})*(v(said)-v(q_{k})))",
+        return [
+            f"bq_{k} 0 q_{k} i={spice_number(_DRIVE)}*(v(clear)*({self.sizes.sampled(self.polarity) >> k & 1}"
+            f"-v(q_{k})){trial}+v(keep_{k})*(v(said)-v(q_{k})))",
             f"cq_{k} q_{k} 0 {spice_number(_STATE)}",
             f"rq_{k} q_{k} 0 1e12",  # for the operating point; a second is far longer than a conversion
-            f"bb{k} b{k} 0 v={spice_number(supply)}*max(0, min(1, v(q_{k})))",
+            f"bb{k} b{k} 0 v={spice_number(self.supply)}*max(0, min(1, v(q_{k})))",
         ]
-    return lines
+
+    def _is_top(self, k: int) -> bool:
+        return k == self.sizes.dac.bits - 1
+
+
+def converter_lines(chip: Chip, sizes: SarAdc, node_in: str, dac: str = "charge_dac") -> list[str]:
+    """Format the transistors of one converter: sampling switch, DAC (a subcircuit of that name), comparator."""
+    length = spice_number(chip.process.min_length)
+    return [
+        f"xsample {node_in} idle top sample vdd 0 switch w={spice_number(sizes.switch_width)} l={length}",
+        f"ridle idle {node_in} 1e9",
+        f"xdac top {' '.join(f'b{k}' for k in range(sizes.dac.bits))} v0 v1 vdd 0 {dac}",
+        "rlevel vref level 100",
+        comparator_line(chip, "comparator", "top", "level", "clk", "outp", "outn", sizes.comparator),
+        "coutp outp 0 5f",
+        "coutn outn 0 5f",
+    ]
 
 
 def build_sar_adc(
@@ -108,20 +171,18 @@ def build_sar_adc(
     if values.min() < 0 or values.max() > supply:
         raise SpecError(f"inputs of an ADC must lie within the supply, 0..{supply:g} V")
     bits = range(sizes.dac.bits)
-    length = spice_number(chip.process.min_length)
     times = np.arange(len(values)) * period
+    logic = ConverterLogic(supply=supply, sizes=sizes, polarity=polarity, period=period)
     lines = [
         "* input, one voltage a conversion",
         step_source("in", "in", times, values.tolist(), 0.2e-9),
         "* sampling switch, DAC, comparator",
-        f"xsample in idle top sample vdd 0 switch w={spice_number(sizes.switch_width)} l={length}",
-        "ridle idle in 1e9",
-        f"xdac top {' '.join(f'b{k}' for k in bits)} v0 v1 vdd 0 charge_dac",
-        "rlevel vref level 100",
-        comparator_line(chip, "comparator", "top", "level", "clk", "outp", "outn", sizes.comparator),
-        "coutp outp 0 5f",
-        "coutn outn 0 5f",
-        *_logic(chip, sizes, polarity),
+        *converter_lines(chip, sizes, "in"),
+        "* logic, behavioural: sample; then from the most significant bit on, try it and keep what the comparator says",
+        *logic.sampling(),
+        logic.decision(),
+        *logic.beginning(),
+        *(line for k in reversed(bits) for line in (*logic.trial(k), *logic.bit(k))),
     ]
     netlist = build_netlist(
         chip,

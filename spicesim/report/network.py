@@ -243,7 +243,8 @@ def _audit_section(audit: Audit, engine: str, product_seconds: float | None) -> 
         anchor="audit",
         title="Audit in ngspice",
         text=f"A random sample of the products that the network asked of its tiles, done again at transistor level "
-        f"and compared with the engine {engine}. An audit sees {SEEN}. It does not see {audit.unseen}.",
+        f"and compared with the engine {engine}. In ngspice, {audit.pieces}. An audit sees {SEEN}. It does not see "
+        f"{audit.unseen}.",
         blocks=(table, parity, distribution),
     )
 

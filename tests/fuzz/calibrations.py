@@ -37,6 +37,14 @@ def small_chip() -> Chip:
     )
 
 
+def sar_chip() -> Chip:
+    """Return a chip with converters of six bits that ngspice calibrates in a few minutes."""
+    return preset("generic-1t1r").changed(
+        array={"rows": 8, "columns": 4}, sense_amplifier={"r_feedback": (80e3,)}, adc={"kind": "sar", "bits": 6},
+        sar_adc={"sample": 40e-9, "bit": 16e-9},
+    )  # fmt: skip
+
+
 @cache
 def text() -> str:
     """Return a calibration of the small chip with all that there is; it is made once."""

@@ -210,3 +210,20 @@ def use(path: Path) -> None:
 
 def judge(case: FileCase) -> Verdict:
     return judge_file(case, use)
+
+
+def two_layers() -> onnx.ModelProto:
+    """Return a network of eight inputs, four hidden units and two outputs."""
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=shape).astype(np.float32) for shape in ((8, 4), (4, 2))]
+    value = onnx.helper.make_tensor_value_info
+    nodes = [
+        onnx.helper.make_node("MatMul", ["x", "w0"], ["h"]), onnx.helper.make_node("Relu", ["h"], ["r"]),
+        onnx.helper.make_node("MatMul", ["r", "w1"], ["y"]),
+    ]  # fmt: skip
+    graph = onnx.helper.make_graph(
+        nodes, "two layers", [value("x", onnx.TensorProto.FLOAT, ["n", 8])],
+        [value("y", onnx.TensorProto.FLOAT, ["n", 2])],
+        [onnx.numpy_helper.from_array(w, f"w{k}") for k, w in enumerate(weights)],
+    )  # fmt: skip
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)

@@ -3,16 +3,16 @@
 import dataclasses
 
 import numpy as np
-import onnx
 import pytest
 
+from fuzz.calibrations import sar_chip
+from fuzz.networks import two_layers
 from spicesim.audit import audit_samples
 from spicesim.behavioural.sar import SarRange
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.sar import conversions, read_outputs
 from spicesim.calibration.sar_elsewhere import converters_elsewhere
-from spicesim.chip import preset
 from spicesim.coding import AdcRange
 from spicesim.draws import ChipDraw
 from spicesim.engine import ConverterEngine, ExactEngine, SampledMvm, Tile
@@ -22,16 +22,12 @@ from spicesim.experiment.run import run
 from spicesim.network import compile_network
 from spicesim.sampling import run_all
 
-CHIP = preset("generic-1t1r").changed(
-    array={"rows": 8, "columns": 4}, sense_amplifier={"r_feedback": (80e3,)}, adc={"kind": "sar", "bits": 6},
-    sar_adc={"sample": 40e-9, "bit": 16e-9},
-)  # fmt: skip
+CHIP = sar_chip()
 
 
 @pytest.fixture(scope="module")
-def calibration(calibrate_once):
-    aspects = ("converter", "noise", "mismatch")
-    return calibrate_once("sar-8x4", lambda: calibrate(CHIP, quick=True, aspects=aspects, accept="a test"))
+def calibration(sar_calibration):
+    return sar_calibration
 
 
 def products(calibration, count, seed, engine=None):
@@ -202,19 +198,3 @@ def test_other_converters_than_the_chips_are_refused(calibration):
     network = compile_network(two_layers(), calibration, converter=Own)
     with pytest.raises(NetworkError, match=r"adc\.kind = sar"):
         network.run(np.random.default_rng(1).random((20, 8)).astype(np.float32))
-
-
-def two_layers():
-    rng = np.random.default_rng(0)
-    weights = [rng.normal(size=shape).astype(np.float32) for shape in ((8, 4), (4, 2))]
-    value = onnx.helper.make_tensor_value_info
-    nodes = [
-        onnx.helper.make_node("MatMul", ["x", "w0"], ["h"]), onnx.helper.make_node("Relu", ["h"], ["r"]),
-        onnx.helper.make_node("MatMul", ["r", "w1"], ["y"]),
-    ]  # fmt: skip
-    graph = onnx.helper.make_graph(
-        nodes, "two layers", [value("x", onnx.TensorProto.FLOAT, ["n", 8])],
-        [value("y", onnx.TensorProto.FLOAT, ["n", 2])],
-        [onnx.numpy_helper.from_array(w, f"w{k}") for k, w in enumerate(weights)],
-    )  # fmt: skip
-    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)

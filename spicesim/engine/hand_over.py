@@ -1,0 +1,81 @@
+"""The hand-over from amplifiers to converters around any engine, and what is told of one that is too short."""
+
+import threading
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from spicesim.behavioural.hand_over import HandOverModel
+from spicesim.behavioural.sar import SarRange
+from spicesim.engine.protocol import Engine, PreparedTile, Tile, TileAround
+from spicesim.units import format_si
+
+__all__ = ["HandOverEngine", "HandOverTile"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HandOverTile(TileAround):
+    """A tile whose converters sample its amplifiers' outputs for a short time."""
+
+    tile: Tile
+    """What was wanted."""
+    under: PreparedTile
+    """What the engine beneath prepared of it."""
+    converters: SarRange
+    """The converters, with what their arrays receive of each column."""
+
+    @property
+    def adc(self) -> SarRange:
+        """The tile's converters."""
+        return self.converters
+
+
+class HandOverEngine(Engine):
+    """An engine whose converters receive what amplifiers bring into their arrays in the time for sampling.
+
+    Arrays hold the reference before, as if outputs had rested since the last product. Where the time is too short for
+    an array that holds another output from before, :attr:`notes` say which layer wants how much more.
+
+    Parameters
+    ----------
+    engine : Engine
+        What multiplies.
+    model : HandOverModel
+        Of the chip.
+    """
+
+    def __init__(self, engine: Engine, model: HandOverModel) -> None:
+        self.name = engine.name
+        self._engine, self._model = engine, model
+        self._short: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Those of the engine beneath, and what tiles wanted more time for sampling."""
+        if not self._short:
+            return self._engine.notes
+        model, name = self._model, max(self._short, key=lambda name: self._short[name])
+        wanted = self._short[name]
+        more = f"{format_si(wanted, 's', 3)}" if wanted < model.watched else f"more than {format_si(wanted, 's', 3)}"
+        remedy = f"set sar_adc.sample = {more}" if wanted < model.watched else "take a smaller feedback resistance"
+        return (
+            *self._engine.notes,
+            f"converters sample for {format_si(model.sample, 's', 3)}, and outputs of {len(self._short)} tiles need "
+            f"up to {more} ({name}) until no array is a quarter of a step away, whatever it held before; codes are "
+            f"those of arrays that held the reference; {remedy}",
+        )
+
+    def prepare(self, tile: Tile) -> PreparedTile:
+        """Prepare a tile beneath, and what its converters receive, unless ideal ones read it."""
+        under = self._engine.prepare(tile)
+        adc = under.adc
+        if not isinstance(adc, SarRange):
+            return under
+        g = tile.g.sum(axis=0)
+        needed = float(np.max(self._model.needed_for(tile.r_feedback, g)))
+        if needed > self._model.sample:
+            with self._lock:
+                self._short[tile.name] = needed
+        converters = replace(adc, hand_over=self._model.curves(tile.r_feedback, g))
+        return HandOverTile(tile=tile, under=under, converters=converters)

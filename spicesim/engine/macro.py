@@ -1,0 +1,126 @@
+"""Products of whole macros in ngspice: codes in, codes out, through one transient."""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from spicesim.arrays import Codes, Floats
+from spicesim.behavioural.mismatch import CAPACITOR, CONVERTER
+from spicesim.behavioural.sar import SarRange
+from spicesim.calibration.calibration import Calibration
+from spicesim.calibration.sar import read_macro
+from spicesim.chip.blocks import SarAdc
+from spicesim.draws import ChipDraw
+from spicesim.engine.protocol import Tile
+from spicesim.engine.transistor import NgspiceEngine
+from spicesim.errors import SpecError
+from spicesim.netlist.macro import AT_REST, MacroRead
+from spicesim.netlist.netlist import Netlist
+from spicesim.ngspice.batch import BatchSimulator
+from spicesim.ngspice.outcome import Results
+from spicesim.units import format_si
+
+__all__ = ["MOST_CONVERTERS", "MacroBench", "MacroProduct"]
+
+MOST_CONVERTERS = 8
+"""Columns of a tile that are converted at most: a converter has as many transistors as half a dozen rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MacroProduct:
+    """What one transient of a macro gave."""
+
+    volts: Floats
+    """Outputs of all columns, (columns,) [V]: before sampling where amplifiers were at rest, else at its end."""
+    columns: Codes
+    """Columns that have a converter."""
+    codes: Codes
+    """Their codes, rising with outputs."""
+
+
+class MacroBench:
+    """Tiles with their converters at transistor level.
+
+    Parameters
+    ----------
+    calibration : Calibration
+        Of a chip whose amplifiers are read by successive approximation.
+    simulator : BatchSimulator, optional
+        Gives the time-out.
+    mismatch_seed : int, optional
+        Of the chip whose devices to draw, those of converters among them; by default all are nominal.
+    t_read : float, optional
+        From the change of codes until sampling ends [s]; by default amplifiers have settled before it begins.
+
+    Raises
+    ------
+    SpecError
+        If the chip has no such converters or its bit lines float, or sampling would begin before the codes change.
+    """
+
+    def __init__(
+        self,
+        calibration: Calibration,
+        *,
+        simulator: BatchSimulator | None = None,
+        mismatch_seed: int | None = None,
+        t_read: float | None = None,
+    ) -> None:
+        chip = calibration.chip
+        sizes = chip.converter
+        if sizes is None or chip.sense_amplifier.kind != "tia":
+            why = "its bit lines float" if sizes is not None else "its converters are ideal, adc.kind = ideal"
+            raise SpecError(
+                f"whole macros in ngspice need amplifiers that drive SAR converters, and of this chip {why}; audit it "
+                "without macros"
+            )
+        if t_read is not None and t_read <= sizes.sample:
+            raise SpecError(
+                f"sampling takes {format_si(sizes.sample, 's')} and ends {format_si(t_read, 's')} after the change of "
+                "codes; set t_read above sar_adc.sample"
+            )
+        self._chip, self._sizes, self._seed, self._t_read = chip, sizes, mismatch_seed, t_read
+        self._engine = NgspiceEngine(calibration, simulator=simulator, mismatch_seed=mismatch_seed, t_read=t_read)
+
+    def netlists(self, tile: Tile, adc: object, codes: Codes) -> tuple[list[Netlist], MacroRead]:
+        """Build the macros that multiply vectors by a tile, and what of them is read.
+
+        Parameters
+        ----------
+        tile : Tile
+            The tile; it is programmed in the circuit itself.
+        adc : AdcRange
+            Its converters, whose own devices are drawn where they are those of a drawn chip.
+        codes : ndarray of int, shape (batch, rows)
+            DAC codes.
+        """
+        columns = tile.g.shape[1]
+        chosen = np.unique(np.linspace(0, columns - 1, min(columns, MOST_CONVERTERS)).round().astype(np.int64))
+        drawn = adc.drawn if isinstance(adc, SarRange) else None
+        # nominal converters are all alike
+        which = np.resize([0] if drawn is None else drawn.which, columns).astype(np.int64)
+        read = MacroRead(
+            converters={int(j): self._converter(tile, int(which[j])) for j in chosen}, polarity=tile.polarity,
+            t_read=AT_REST if self._t_read is None else self._t_read - self._sizes.sample,
+        )  # fmt: skip
+
+        def rename(path: str) -> str:
+            """Columns that share a converter have copies of it."""
+            return re.sub(rf"^{CONVERTER}_(\d+)(?=\.)", lambda found: f"{CONVERTER}_{which[int(found[1])]}", path)
+
+        return self._engine.macros(self._engine.prepare(tile), codes, read, rename), read
+
+    def _converter(self, tile: Tile, which: int) -> SarAdc:
+        """Return the sizes of a converter, with the errors of its own capacitors."""
+        if self._seed is None:
+            return self._sizes
+        draw, dac = ChipDraw(self._seed, tile.place), self._sizes.dac
+        numbers = [draw(f"{CONVERTER}_{which}.{CAPACITOR}{k}")[0] for k in range(dac.bits)]
+        return self._sizes.model_copy(update={"dac": dac.varied(dac.spreads * numbers)})
+
+    def product(self, results: Results, read: MacroRead, columns: int) -> MacroProduct:
+        """Return what a transient gave."""
+        at = read.start if self._t_read is None else read.start + read.sizes.sample
+        volts, codes = read_macro(results, self._chip, read, columns, at)
+        return MacroProduct(volts=volts, columns=np.array(list(read.converters)), codes=codes)

@@ -1,0 +1,184 @@
+"""A whole macro: a tile, and on the outputs of its amplifiers successive-approximation converters, in one transient.
+
+Nothing stands between an amplifier and the array that samples it. Rest, change of codes, settling, sampling, bits.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from spicesim.chip import Chip
+from spicesim.chip.blocks import SarAdc
+from spicesim.coding import Polarity
+from spicesim.errors import SpecError
+from spicesim.netlist.charge_dac import charge_dac_blocks, charge_references
+from spicesim.netlist.comparator import comparator_blocks
+from spicesim.netlist.netlist import Netlist
+from spicesim.netlist.sar_adc import PRECISE, ConverterLogic, converter_lines
+from spicesim.netlist.sizes import require_sizes
+from spicesim.netlist.step import STEP_TIME, CodeStep
+from spicesim.netlist.tile import build_tile
+from spicesim.units import format_si, spice_number
+
+__all__ = ["AT_REST", "MacroRead", "build_macro"]
+
+AT_REST = 1e-9
+"""From the beginning until converters sample where amplifiers are at rest with their codes [s]."""
+_RESET = 1e-3
+"""Conductance that puts an array where it was left before [S]; it is cut before anything happens."""
+_AFTER = 0.3e-9
+"""How long to watch after the last bit [s]."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class MacroRead:
+    """Which outputs of a tile are converted, when, and by what."""
+
+    converters: Mapping[int, SarAdc]
+    """Sizes of the converter of each column that has one; all of one resolution and timing."""
+    polarity: Polarity
+    """Whether their range lies around the reference or below it."""
+    t_read: float = AT_REST
+    """From the change of codes until they begin to sample [s]."""
+    held: float | None = None
+    """Voltage that arrays hold from before, with the bits set that are set while sampling [V]; by default the
+    reference."""
+
+    def __post_init__(self) -> None:
+        if not self.converters or min(self.converters) < 0:
+            raise SpecError(f"a macro needs columns to convert, 0 or more, got {list(self.converters)}")
+        if not 0 < self.t_read < np.inf:
+            raise SpecError(f"converters must begin to sample after the change of codes, got {self.t_read} s after it")
+        first = self.sizes
+        for column, sizes in self.converters.items():
+            if (sizes.dac.bits, sizes.sample, sizes.bit) != (first.dac.bits, first.sample, first.bit):
+                raise SpecError(
+                    f"converters of one macro have one resolution and timing; that of column {column} differs"
+                )
+
+    @property
+    def sizes(self) -> SarAdc:
+        """Sizes of the first converter, whose resolution and times are those of all."""
+        return next(iter(self.converters.values()))
+
+    @property
+    def start(self) -> float:
+        """When converters begin to sample [s]."""
+        return STEP_TIME + self.t_read
+
+    @property
+    def stop(self) -> float:
+        """When the last bit is there [s]."""
+        return self.start + self.sizes.conversion
+
+    def bit_nodes(self, column: int) -> list[str]:
+        """Return the nodes of a column's bits, least significant first; 0 or 1 at :attr:`stop`."""
+        return [f"xconverter_{column}.q_{k}" for k in range(self.sizes.dac.bits)]
+
+
+def build_macro(
+    chip: Chip,
+    g: npt.ArrayLike,
+    codes: npt.ArrayLike | CodeStep,
+    read: MacroRead,
+    *,
+    polarity: Polarity,
+    r_feedback: float,
+    nodesets: Mapping[str, float] | None = None,
+) -> Netlist:
+    """Build a tile with converters at transistor level; their logic alone is behavioural.
+
+    Parameters
+    ----------
+    chip : Chip
+        The chip.
+    g : array_like of shape (rows, columns)
+        Conductances of the devices [S].
+    codes : array_like of int, shape (rows,), or CodeStep
+        DAC codes: amplifiers have settled. A step starts from rest at the codes before it, and outputs are sampled
+        settled or not; its own times to watch do not count.
+    read : MacroRead
+        What is converted.
+    polarity, r_feedback, nodesets
+        As of :func:`spicesim.netlist.tile.build_tile`.
+
+    Returns
+    -------
+    Netlist
+        Probes ``time``, ``v(out_J)`` and, of each column with a converter, ``v(xconverter_J.top)`` and
+        ``v(xconverter_J.q_K)``: bits as 0 or 1, to be read at :attr:`MacroRead.stop`.
+
+    Raises
+    ------
+    SpecError
+        If bit lines float, a converter has no column, and as :func:`build_tile`.
+    """
+    if chip.sense_amplifier.kind == "voltage":
+        raise SpecError(
+            f"a hold capacitor of {format_si(chip.hold.capacitor, 'F')} cannot drive a converter's array of "
+            f"{format_si(read.sizes.dac.total, 'F')}: there is no macro of floating bit lines without a buffer between "
+            "them; audit outputs and converters apart, or set sense_amplifier.kind = tia"
+        )
+    tile = build_tile(chip, g, codes, polarity=polarity, r_feedback=r_feedback, nodesets=nodesets)
+    columns = np.shape(g)[1]
+    if max(read.converters) >= columns:
+        raise SpecError(f"column {max(read.converters)} has a converter, but the tile has {columns} columns only")
+    blocks, section = _converters(chip, read)
+    require_sizes(chip.process, blocks)
+    new = [block for block in blocks if block not in tile.body]  # the ladder of a DAC has the same switches
+    stop = spice_number(read.stop + _AFTER)
+    probes = [f"v({node})" for j in read.converters for node in (f"xconverter_{j}.top", *read.bit_nodes(j))]
+    outputs = [f"v(out_{j})" for j in range(columns)]
+    return dataclasses.replace(
+        tile,
+        title=f"{tile.title}, {len(read.converters)} converters of {read.sizes.dac.bits} bits",
+        body="\n\n".join([tile.body, *new, section]),
+        probes=("time", *outputs, *probes),
+        analyses=(f".tran 0.5n {stop} 0 1n",),
+        options=PRECISE,
+    )
+
+
+def _converters(chip: Chip, read: MacroRead) -> tuple[list[str], str]:
+    """Format the subcircuits of converters, one for each kind of them, and their instances with what they share."""
+    logic = ConverterLogic(
+        supply=chip.process.supply, sizes=read.sizes, polarity=read.polarity, start=read.start, period=2 * read.stop
+    )
+    kinds: dict[SarAdc, str] = {}
+    for sizes in read.converters.values():
+        kinds.setdefault(sizes, f"_{len(kinds)}" if kinds else "")
+    blocks, ports = comparator_blocks(chip), ["v0", "v1", "vref", "vdd", "reset", *logic.nodes]
+    for sizes, suffix in kinds.items():
+        blocks += charge_dac_blocks(chip, sizes.dac, f"charge_dac{suffix}")
+        blocks.append(
+            "\n".join(
+                [
+                    f"* converter{suffix}: sampling switch, charge-redistribution DAC, comparator; logic",
+                    f"* ports       in, then what all converters share: {' '.join(ports[:5])} and their clocks",
+                    "* parameters  held   voltage of the array before, for as long as reset is 1 [V]",
+                    f".subckt converter{suffix} in {' '.join(ports)} held={spice_number(_held(chip, read))}",
+                    *converter_lines(chip, sizes, "in", f"charge_dac{suffix}"),
+                    f"breset 0 top i={spice_number(_RESET)}*v(reset)*({{held}}-v(top))",
+                    logic.decision(),
+                    *(line for k in range(sizes.dac.bits) for line in logic.bit(k)),
+                    f".ends converter{suffix}",
+                ]
+            )
+        )
+    first, last = spice_number(0.5 * STEP_TIME), spice_number(0.6 * STEP_TIME)
+    lines = [
+        charge_references(chip, read.sizes.dac, falling=True),
+        f"* converters: they sample from {format_si(read.start, 's')} on; their clocks are sources of time",
+        f"vreset reset 0 pwl(0 1 {first} 1 {last} 0)",
+        *logic.sampling(),
+        *logic.beginning(),
+        *(line for k in range(read.sizes.dac.bits) for line in logic.trial(k)),
+        *(f"xconverter_{j} out_{j} {' '.join(ports)} converter{kinds[sizes]}" for j, sizes in read.converters.items()),
+    ]
+    return list(dict.fromkeys(blocks)), "\n".join(lines)
+
+
+def _held(chip: Chip, read: MacroRead) -> float:
+    return chip.sense_amplifier.v_reference if read.held is None else read.held

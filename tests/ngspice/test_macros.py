@@ -1,0 +1,121 @@
+"""Whole macros in one transient: converters on the amplifiers of a tile, codes in, codes out."""
+
+import numpy as np
+import pytest
+
+from fuzz.networks import two_layers
+from spicesim.audit import audit_samples
+from spicesim.calibration.campaign import Campaign
+from spicesim.engine import ConverterEngine, ExactEngine, HandOverEngine, MacroBench, SampledMvm, Tile
+from spicesim.errors import SpecError
+from spicesim.experiment.plan import make_plan
+from spicesim.experiment.run import run
+from spicesim.netlist.hand_over import HandOver, build_hand_overs
+from spicesim.netlist.step import STEP_TIME
+
+
+@pytest.fixture(scope="module")
+def calibration(sar_calibration):
+    return sar_calibration
+
+
+def products(calibration, polarity, shape, vectors, engine=None):
+    """Products of a tile whose first column has the least cells, and whose last one the largest."""
+    low, high = calibration.conductance_range
+    g = np.random.default_rng(1).uniform(low, high, shape)
+    g[:, -1], g[:, 0] = high, low
+    adc = calibration.converter.range(polarity)
+    tile = Tile(name=polarity, g=g, polarity=polarity, r_feedback=80e3, adc=adc)
+    ready = HandOverEngine(engine or ExactEngine(calibration), calibration.converter.hand_over).prepare(tile)
+    return [
+        SampledMvm(layer="a", tile=tile, adc=ready.adc, codes=codes, volts=volts)
+        for codes, volts in zip(vectors, ready.mvm(vectors), strict=True)
+    ]
+
+
+def test_codes_of_a_macro_are_those_of_the_model(calibration):
+    """All rows on, halves at opposite rails, one row alone: of either coding; 3x2 cells."""
+    bipolar = products(calibration, "bipolar", (3, 2), np.array([[255, 255, 255], [255, 0, 128], [0, 128, 128]]))
+    unipolar = products(calibration, "unipolar", (3, 2), np.array([[255, 255, 255], [0, 0, 255]]))
+    audit = audit_samples(bipolar + unipolar, calibration, macros=True)
+    identical, _, worse = audit.codes
+    assert identical >= 0.9
+    assert worse == 0
+    assert audit.max_error < 1e-3
+    assert "in one transient" in audit.pieces
+    assert "ideal buffer" not in audit.unseen
+
+
+def test_one_cell_is_a_macro(calibration):
+    audit = audit_samples(products(calibration, "unipolar", (1, 1), np.array([[200]])), calibration, macros=True)
+    assert np.abs(audit.code_differences).max() <= 1
+    assert audit.converted == (1,)
+
+
+def test_a_macro_of_a_drawn_chip_has_its_own_converters(calibration):
+    seed = 5
+    engine = ConverterEngine(ExactEngine(calibration, mismatch_seed=seed), calibration, seed=seed, columns_per_adc=2)
+    samples = products(calibration, "bipolar", (2, 3), np.array([[255, 200]]), engine)
+    audit = audit_samples(samples, calibration, mismatch_seed=seed, macros=True)
+    assert np.abs(audit.code_differences).max() <= 1
+    bench = MacroBench(calibration, mismatch_seed=seed)
+    (netlist,), read = bench.netlists(samples[0].tile, samples[0].adc, samples[0].codes[None])
+    first, second, third = (read.converters[j].dac.errors for j in range(3))
+    assert first == second != third
+    assert netlist.body.count("every transistor has its own mismatch") == 1
+
+
+def test_arrays_are_near_after_the_time_needed_whatever_they_held(calibration):
+    model, chip = calibration.converter.hand_over, calibration.chip
+    rng, half = np.random.default_rng(3), chip.converter.dac.span / 2
+    loads = rng.choice([0.2, 2.0, 10.0, 30.0], 10)
+    cases = [
+        HandOver(r_feedback=80e3, g=load / 80e3, v_out=v, held=held)
+        for load, v, held in zip(loads, rng.uniform(-half, half, 10), rng.choice([-half, half], 10), strict=True)
+    ]
+    (results,) = Campaign().run([build_hand_overs(chip, chip.converter, "bipolar", cases, 200e-9)], "")
+    vectors = results[0].vectors
+    for k, needed in enumerate(model.needed_for(80e3, loads / 80e3)):
+        top = np.interp(STEP_TIME + needed, vectors["time"].real, vectors[f"v(top_{k})"].real)
+        assert abs(top - vectors[f"v(out_{k})"].real[0]) < 0.3 * chip.converter.lsb
+
+
+def test_arrays_have_received_what_the_model_says(calibration):
+    model, chip = calibration.converter.hand_over, calibration.chip
+    rng, half = np.random.default_rng(4), chip.converter.dac.span / 2
+    loads, outputs = np.array([0.4, 3.0, 7.0, 16.0, 5.0, 22.0]), rng.uniform(-half, half, 6)
+    cases = [
+        HandOver(r_feedback=80e3, g=load / 80e3, v_out=v, held=0.0) for load, v in zip(loads, outputs, strict=True)
+    ]
+    (results,) = Campaign().run([build_hand_overs(chip, chip.converter, "bipolar", cases, 60e-9)], "")
+    vectors = results[0].vectors
+    received = model.curves(80e3, loads / 80e3).received(outputs) - outputs
+    for k, error in enumerate(received):
+        top = np.interp(STEP_TIME + model.sample, vectors["time"].real, vectors[f"v(top_{k})"].real)
+        measured = vectors[f"v(out_{k})"].real[0] - top
+        assert abs(error - measured) < 0.05 * chip.converter.lsb
+
+
+def test_too_short_a_time_is_told_with_the_time_it_takes(calibration):
+    hasty = calibration.converter.hand_over.model_copy(update={"sample": 15e-9})
+    engine = HandOverEngine(ExactEngine(calibration), hasty)
+    adc = calibration.converter.range("unipolar")
+    engine.prepare(Tile(name="a", g=np.full((4, 2), 40e-6), polarity="unipolar", r_feedback=80e3, adc=adc))
+    (note,) = engine.notes
+    assert "sample for 15 ns" in note
+    assert "set sar_adc.sample" in note
+
+
+def test_macros_are_refused_where_there_are_none(calibration):
+    with pytest.raises(SpecError, match=r"above sar_adc\.sample"):
+        MacroBench(calibration, t_read=calibration.chip.converter.sample)
+    ideal = calibration.model_copy(update={"chip": calibration.chip.changed(adc={"kind": "ideal"}), "converter": None})
+    with pytest.raises(SpecError, match="converters are ideal"):
+        MacroBench(ideal)
+
+
+def test_a_run_audits_whole_macros(calibration):
+    x = np.random.default_rng(1).random((20, 8)).astype(np.float32)
+    found = run(make_plan({"engine": "exact", "audit": 1, "macros": True}), two_layers(), x, calibration)
+    assert found.first.audit.converter == "macro"
+    assert found.document()["audit"]["codes_worse"] == 0

@@ -1,0 +1,116 @@
+"""What converters' arrays receive of amplifiers, and what is told of too short a time."""
+
+import numpy as np
+import pytest
+
+from spicesim.behavioural.hand_over import HandOverModel
+from spicesim.chip import preset
+from spicesim.coding import AdcRange
+from spicesim.engine import HandOverEngine, IdealEngine, Tile
+from spicesim.errors import SpecError
+from spicesim.experiment.plan import make_plan
+from spicesim.netlist.hand_over import build_hand_overs
+from spicesim.netlist.macro import MacroRead, build_macro
+from spicesim.netlist.step import CodeStep
+
+CHIP = preset("generic-1t1r").changed(adc={"kind": "sar", "bits": 4})
+OUTPUTS = np.linspace(-0.8, 1.5, 5)
+LOADS = np.array([0.1, 1.0, 10.0])
+RESISTANCES = np.array([5e3, 80e3])
+
+
+@pytest.fixture(scope="module")
+def model():
+    errors = 1e-3 * np.random.default_rng(0).normal(size=(2, 3, 5))
+    needed = np.array([[20e-9, 90e-9, 200e-9], [30e-9, 80e-9, 800e-9]])
+    return HandOverModel(
+        sample=100e-9, r_feedback=RESISTANCES, loads=LOADS, outputs=OUTPUTS, errors=errors, needed=needed,
+        watched=800e-9,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("k", range(2))
+def test_arrays_receive_what_was_calibrated(model, k):
+    curves = model.curves(RESISTANCES[k], LOADS / RESISTANCES[k])
+    received = curves.received(np.repeat(OUTPUTS[:, None], len(LOADS), axis=1))
+    np.testing.assert_allclose(received - OUTPUTS[:, None], model.errors[k].T, rtol=1e-9, atol=1e-15)
+
+
+def test_batches_lead_and_one_column_is_enough(model):
+    curves = model.curves(20e3, np.array([3e-5]))
+    volts = np.linspace(-0.7, 1.4, 12)
+    whole = curves.received(volts.reshape(3, 4, 1))
+    np.testing.assert_array_equal(whole.ravel(), [curves.received(np.array([v]))[0] for v in volts])
+
+
+def test_beyond_the_calibrated_outputs_and_loads_the_error_is_that_of_the_end(model):
+    near, far = (model.curves(5e3, np.array([g])) for g in (LOADS[-1] / 5e3, 1.0))
+    volts = np.array([[-3.0], [-0.8], [0.3], [1.5], [3.0]])
+    np.testing.assert_allclose(near.received(volts), far.received(volts), rtol=1e-12)
+    errors = near.received(volts) - volts
+    np.testing.assert_allclose(errors[[0, -1]], errors[[1, -2]], rtol=1e-9)
+    open_column = model.curves(5e3, np.array([0.0])).received(volts)
+    np.testing.assert_allclose(open_column, model.curves(5e3, np.array([0.1 / 5e3])).received(volts), rtol=1e-12)
+
+
+def test_the_time_needed_is_the_longest_beside_a_load_and_unknown_beyond(model):
+    loads = np.array([0.0, 0.1, 0.5, 1.0, 4.0, 10.0, 30.0])
+    found = model.needed_for(5e3, loads / 5e3)
+    np.testing.assert_allclose(found, 1e-9 * np.array([30, 30, 90, 90, 800, 800, 800]), rtol=1e-12)
+
+
+def test_tables_of_other_shapes_are_refused(model):
+    document = model.model_dump(mode="json")
+    for change in ({"errors": [[0.0]]}, {"needed": [[1e-9]]}, {"loads": [1.0, 0.5, 2.0]}, {"sample": 0.0}):
+        with pytest.raises(ValueError, match=next(iter(change))):
+            HandOverModel.model_validate(document | change)
+
+
+def test_ideal_converters_receive_all_and_nothing_is_told(model):
+    engine = HandOverEngine(IdealEngine(CHIP), model)
+    adc = AdcRange(low=-0.8, high=0.8, bits=4)
+    tile = Tile(name="a", g=np.full((4, 2), 40e-6), polarity="bipolar", r_feedback=80e3, adc=adc)
+    assert engine.prepare(tile).adc is adc
+    assert engine.notes == ()
+
+
+def test_a_plan_with_macros_but_no_audit_is_refused():
+    with pytest.raises(SpecError, match="--audit"):
+        make_plan({"macros": True})
+    assert make_plan({"macros": True, "audit": 1}).macros
+
+
+def read(**changes):
+    return MacroRead(**{"converters": {0: CHIP.converter}, "polarity": "unipolar"} | changes)
+
+
+def test_impossible_macros_are_refused_with_a_reason():
+    g, codes = np.full((2, 1), 10e-6), np.array([1, 2])
+    floating = CHIP.changed(sense_amplifier={"kind": "voltage"})
+    with pytest.raises(SpecError, match="cannot drive"):
+        build_macro(floating, g, codes, read(), polarity="unipolar", r_feedback=1.0)
+    with pytest.raises(SpecError, match="1 columns only"):
+        build_macro(CHIP, g, codes, read(converters={1: CHIP.converter}), polarity="unipolar", r_feedback=5e3)
+    for changes in ({"converters": {}}, {"t_read": 0.0}, {"t_read": np.inf}):
+        with pytest.raises(SpecError, match=r"convert"):
+            read(**changes)
+    slower = CHIP.converter.model_copy(update={"bit": 20e-9})
+    with pytest.raises(SpecError, match="column 1 differs"):
+        read(converters={0: CHIP.converter, 1: slower})
+    with pytest.raises(SpecError, match="cases"):
+        build_hand_overs(CHIP, CHIP.converter, "bipolar", [], 1e-6)
+
+
+def test_a_macro_has_a_subcircuit_for_each_kind_of_converter():
+    dac = CHIP.converter.dac.varied([0.01, 0.0, 0.0, 0.0])
+    other = CHIP.converter.model_copy(update={"dac": dac})
+    converters = {0: CHIP.converter, 2: other, 3: CHIP.converter}
+    step = CodeStep(before=[0, 0], after=[3, 200], stop=1e-9)
+    netlist = build_macro(
+        CHIP, np.full((2, 4), 10e-6), step, read(converters=converters, t_read=50e-9), polarity="unipolar",
+        r_feedback=5e3,
+    )  # fmt: skip
+    assert netlist.body.count(".subckt converter") == 2
+    assert netlist.body.count("\nxconverter_") == 3
+    assert netlist.body.count(".subckt switch ") == 1
+    assert "v(xconverter_1.q_0)" not in netlist.probes
