@@ -152,7 +152,7 @@ def check_mismatch(
 
     def drawn(seed: int) -> BehaviouralTile:
         instance = model.draw(size, size, polarity=polarity, r_feedback=r, seed=seed, name=NAME)
-        return calibration.tile(g, polarity, r, instance=instance)
+        return calibration.static_tile(g, polarity, r, instance=instance)
 
     netlists, predicted = [], []
     for seed in range(first, first + draws):
@@ -164,7 +164,7 @@ def check_mismatch(
     results = campaign.run(netlists, "check mismatch")
     measured = np.stack([tile_outputs(chip, found, size) for found in results]).reshape(draws, len(codes), size)
     further = range(first + draws, first + draws + STATISTICAL_DRAWS)
-    nominal = calibration.tile(g, polarity, r)
+    nominal = calibration.static_tile(g, polarity, r)
     return MismatchCheck(
         name=f"{size}x{size} {polarity} {'saturating' if saturating else 'linear'}",
         full_scale=nominal.senseamp.full_scale,

@@ -49,6 +49,8 @@ Bits = Annotated[int, Field(ge=2, le=MOST_SAR_BITS)]
 UNIT_MISMATCH = 0.002
 """Of unit capacitors, unless a description says otherwise: a metal-insulator-metal capacitor of 10 um^2 at .6 % um."""
 Duration = Annotated[Quantity, _at_least(2e-9, "s")]
+INTEGRATOR_RESET, INTEGRATOR_SETTLE = 200e-9, 40e-9
+"""Times of an integrator, unless a description says otherwise [s]."""
 
 
 class Comparator(BlockSizes):
@@ -73,6 +75,19 @@ class Integrator(BlockSizes):
     """Width of the input switch's n-channel transistors [m]."""
     reset_width: Width = 2e-6
     """Width of the reset switch's transistors [m]."""
+    reset: Duration = INTEGRATOR_RESET
+    """Time of the reset before a product [s]."""
+    settle: Duration = INTEGRATOR_SETTLE
+    """From the reset to the pulses, from these to the end of the window, and from there to the read [s]."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_times(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write chips as before integrators read tiles, if theirs take the usual times."""
+        content: dict[str, Any] = handler(self)
+        for name, usual in {"reset": INTEGRATOR_RESET, "settle": INTEGRATOR_SETTLE}.items():
+            if content[name] == usual:
+                del content[name]
+        return content
 
 
 class Hold(BlockSizes):

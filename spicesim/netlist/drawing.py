@@ -1,6 +1,15 @@
 """Drawings of arrays for the heads of netlists, with the names of nodes and elements."""
 
-__all__ = ["CROSSBAR", "FLOATING_TILE", "PAIRED", "TILE", "draw_charge_dac", "draw_current_dac", "draw_ladder"]
+__all__ = [
+    "CROSSBAR",
+    "FLOATING_TILE",
+    "PAIRED",
+    "PULSE_TILE",
+    "TILE",
+    "draw_charge_dac",
+    "draw_current_dac",
+    "draw_ladder",
+]
 
 TILE = (
     "",
@@ -27,6 +36,15 @@ FLOATING_TILE = (
     "",
 )
 """A tile of floating bit lines, line by line."""
+
+PULSE_TILE = (
+    *(line.replace("current into the virtual ground", "current into the integrator") for line in TILE[:-4]),
+    "                                          sense_0       sense_1      run low: into vref, high: into the capacitor",
+    "                                       xintegrator_0 xintegrator_1   rst high: v(out_J) = vref",
+    "                                           out_0         out_1       v(out_J) = vref - charge of J / c",
+    "",
+)
+"""A tile of pulses and integrators, line by line."""
 
 CROSSBAR = (
     "",

@@ -44,6 +44,11 @@ class CodeStep:
                 f"{self.stop:g}, {self.resolution:g} s"
             )
 
+    @property
+    def switched(self) -> list[str]:
+        """Names of the sources of bits that change."""
+        return ["vrise", "vfall"]
+
     def nodes(self, dac: int, bits: int) -> list[str]:
         """Return the nodes that the bits of a DAC are tied to, least significant first."""
         names = {(0, 0): "0", (1, 1): "vdd", (0, 1): "rise", (1, 0): "fall"}

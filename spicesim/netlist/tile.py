@@ -1,7 +1,7 @@
 """Arrays of the chip's cells: a column, a crossbar between ideal sources, and a whole tile at transistor level."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +13,13 @@ from spicesim.errors import SpecError
 from spicesim.netlist.arrangement import Arrangement
 from spicesim.netlist.cell import cell_blocks, cell_line, gate_supply, pair_line
 from spicesim.netlist.dac import code_bits, dac_blocks, dac_line, dac_references
-from spicesim.netlist.drawing import CROSSBAR, FLOATING_TILE, PAIRED, TILE
+from spicesim.netlist.drawing import CROSSBAR, FLOATING_TILE, PAIRED, PULSE_TILE, TILE
 from spicesim.netlist.hold import hold_blocks, hold_line, track_source
+from spicesim.netlist.integrator import integrator_blocks, integrator_line
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.parasitics import Parasitics
 from spicesim.netlist.process import block_text
+from spicesim.netlist.pulses import PULSE_OPTIONS, PulseProduct, PulseSchedule
 from spicesim.netlist.reader import PAIRS
 from spicesim.netlist.sense_amplifier import amplifier_blocks, amplifier_line, supplies
 from spicesim.netlist.step import CodeStep
@@ -269,9 +271,13 @@ class _Readout:
     notes: Sequence[str]
 
 
-def _readout(chip: Chip, columns: int, setting: float, step: CodeStep | None) -> _Readout:
+def _readout(chip: Chip, columns: int, setting: float, step: CodeStep | PulseProduct | None) -> _Readout:
     if chip.sense_amplifier.kind == "voltage":
-        falls = None if step is None else step.start + (chip.hold.settle if step.hold is None else step.hold)
+        falls = (
+            None
+            if not isinstance(step, CodeStep)
+            else step.start + (chip.hold.settle if step.hold is None else step.hold)
+        )
         lines = [hold_line(chip, f"hold_{j}", f"sense_{j}", f"out_{j}") for j in range(columns)]
         return _Readout(
             words="floating bit lines",
@@ -280,6 +286,17 @@ def _readout(chip: Chip, columns: int, setting: float, step: CodeStep | None) ->
             notes=[
                 "A tile at transistor level: a driver a word line, a cell at every crossing, a hold switch a bit line.",
                 *FLOATING_TILE,
+            ],
+        )
+    if chip.sense_amplifier.kind == "integrator":
+        lines = [integrator_line(chip, f"integrator_{j}", f"sense_{j}", f"out_{j}") for j in range(columns)]
+        return _Readout(
+            words="pulses and integrators",
+            blocks=integrator_blocks(chip),
+            section="\n".join(["* integrators", *lines]),
+            notes=[
+                "A tile at transistor level: a driver a word line, a cell at every crossing, an integrator a bit line.",
+                *PULSE_TILE,
             ],
         )
     lines = [amplifier_line(chip, f"senseamp_{j}", f"sense_{j}", f"out_{j}", setting) for j in range(columns)]
@@ -338,22 +355,22 @@ def build_tile(
     arrangement = g if isinstance(g, Arrangement) else None
     array = _matrix(g.g if isinstance(g, Arrangement) else g)
     rows, columns = array.shape
-    step = codes if isinstance(codes, CodeStep) else None
     inputs = _vector(codes.before if isinstance(codes, CodeStep) else codes, rows, "codes")
     if inputs.dtype.kind not in "iu" or inputs.min() < 0 or inputs.max() >= 2**chip.dac.code_bits:
         raise SpecError(f"codes must be integers in 0..{2**chip.dac.code_bits - 1}")
+    step = _in_time(chip, codes, inputs)
     wires = _wires(chip, array.shape, "dac", parasitics, arrangement)
     drivers = ["* word-line drivers; bits from the least significant, tied to vdd (1) or ground (0)"]
     twice = [int(code) for code in (*inputs, *inputs)]
     for k, (code, (name, node)) in enumerate(zip(twice, wires.driven, strict=False)):
-        tied = step.nodes(k % rows, chip.dac.code_bits) if step else code_bits(code, chip.dac.code_bits)
+        tied = step.nodes(k % rows, chip.dac.level_bits) if step else code_bits(code, chip.dac.level_bits)
         drivers.append(f"{dac_line(chip, f'dac{name}', node, tied)} $ code {code}")
     if step:
         drivers.append(step.sources(chip.process.supply))
-    supply_currents = ["vdd", "vref", "vlo", "vhi", "vrise", "vfall"]
+    supply_currents = ["vdd", "vref", "vlo", "vhi", *(step.switched if step else ())]
     gate_lines, gate_nodes = _gates(chip, gates, rows)
     readout = _readout(chip, columns, r_feedback, step)
-    return build_netlist(
+    netlist = build_netlist(
         chip,
         f"{rows}x{columns} tile, {polarity} inputs, {readout.words}",
         [
@@ -381,3 +398,15 @@ def build_tile(
         analyses=[step.analysis if step else ".op"],
         nodesets=nodesets,
     )
+    return replace(netlist, options=PULSE_OPTIONS) if isinstance(step, PulseProduct) else netlist
+
+
+def _in_time(chip: Chip, codes: npt.ArrayLike | CodeStep, inputs: Array) -> CodeStep | PulseProduct | None:
+    """Return what a transient follows: a change of codes, or the product of a chip of pulses."""
+    if isinstance(codes, CodeStep):
+        if chip.dac.kind == "pulse":
+            raise SpecError("pulses have no steps from code to code; give codes alone, for a product from the reset on")
+        return codes
+    if chip.dac.kind != "pulse":
+        return None
+    return PulseProduct(codes=[int(code) for code in inputs], schedule=PulseSchedule.of_chip(chip))
