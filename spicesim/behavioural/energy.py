@@ -10,6 +10,7 @@ from spicesim.arrays import Codes, Floats
 from spicesim.behavioural.arrays import FloatArray, Model, require_positive, require_rising, require_shape
 from spicesim.behavioural.feedback import find_amplifier
 from spicesim.behavioural.hold import HoldModel
+from spicesim.behavioural.integration import PulseState, PulseTile
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.behavioural.tile import BehaviouralTile, TileState
 from spicesim.coding import Polarity
@@ -145,7 +146,8 @@ class EnergyModel(Model):
     adc: AdcEnergy | None
     """Converter of a column; None if it is finer than any there is a netlist of."""
     hold: float | None = None
-    """What a hold switch takes to open and close once, for each plane that it adds [J]; None where amplifiers read."""
+    """What a hold switch takes to open and close once, for each plane that it adds, or the switches of an integrator in
+    a product [J]; None where amplifiers read."""
 
     def amplifier(self, r_feedback: float) -> AmplifierEnergy:
         """Return the amplifier with that feedback resistance.
@@ -185,9 +187,9 @@ class EnergyModel(Model):
 
     def tile_energy(
         self,
-        tile: BehaviouralTile,
+        tile: BehaviouralTile | PulseTile,
         codes: Codes,
-        state: TileState,
+        state: TileState | PulseState,
         t_read: float,
         *,
         before: tuple[Codes, TileState] | None = None,
@@ -200,7 +202,7 @@ class EnergyModel(Model):
         tile, codes, state
             As for :meth:`tile_power`.
         t_read : float
-            Time from the change of code to the sample [s].
+            Time from the change of code to the sample [s]; of pulses from the reset, and as long amplifiers are on.
         before : tuple of codes and TileState, optional
             What was before; by default random codes, and outputs at the reference.
         conversions : int, optional
@@ -220,9 +222,13 @@ class EnergyModel(Model):
         """
         if not (np.isfinite(t_read) and t_read > 0):
             raise SpecError(f"t_read must be a time > 0 s, got {t_read}")
-        if isinstance(tile.readout, HoldModel):
+        if isinstance(tile, PulseTile):
+            energy = self._pulsed_energy(tile, np.asarray(codes), t_read)
+        elif isinstance(tile.readout, HoldModel):
+            assert isinstance(state, TileState)
             energy = self._floating_energy(tile, tile.readout, np.asarray(codes), state)
         else:
+            assert isinstance(state, TileState)
             energy = self._held_energy(tile, tile.readout, np.asarray(codes), state, t_read, before)
         columns = tile.g.shape[1] if conversions is None else conversions
         if columns and self.adc is None:
@@ -267,4 +273,26 @@ class EnergyModel(Model):
         changes = np.diff(feet, axis=0, prepend=0.0, append=0.0)
         energy["array"] = energy["array"] + farads / 2 * (changes**2).sum(axis=(0, 2))
         energy["amplifier"] = np.full(len(codes), planes * tile.g.shape[1] * self.hold)
+        return energy
+
+    def _pulsed_energy(self, tile: PulseTile, codes: Codes, t_read: float) -> dict[str, Floats]:
+        """Return what a product by pulses draws, from the reset until outputs are converted [J].
+
+        While integrators do not run, all rows are at the lower level and no current flows to speak of: amplifiers take
+        what they take at rest, and with levels of both signs the array what it takes there, too.
+        """
+        if self.hold is None:
+            raise CalibrationError("the energies are not of integrators; calibrate the aspect energy again")
+        model, rest = tile.readout, np.zeros((1, codes.shape[1]), dtype=np.int64)
+        at_rest = self.tile_power(tile.static, rest, tile.static.solve(rest))
+        energy = {name: np.full(len(codes), float(power[0]) * t_read) for name, power in at_rest.items()}
+        pulses = tile.pulses(codes)
+        on = pulses.on.reshape(-1, codes.shape[1])
+        for name, power in self.tile_power(tile.static, on, tile.static.solve(on)).items():
+            more = power.reshape(pulses.weights.shape) - float(at_rest[name][0])
+            energy[name] = energy[name] + model.unit * (pulses.weights * more).sum(axis=1)
+        driver, off = self.dacs[tile.dac.polarity], np.zeros_like(codes)
+        driven = (codes > 0).astype(np.int64)
+        energy["dac"] = energy["dac"] + (driver.switching(driven, off) + driver.switching(off, driven)).sum(axis=1)
+        energy["amplifier"] = energy["amplifier"] + tile.g.shape[1] * self.hold
         return energy

@@ -140,8 +140,8 @@ def find_verdict(plan: Plan, calibration: Calibration) -> Verdict:
     """Judge a calibration by its whole tiles, its cells and, if it has them, its climates."""
     chip, climate = plan.chip, calibration.climate
     held, rows = calibration.held_out[HELD_CURRENT], chip.array.rows
-    setting = max(chip.sense_amplifier.settings)
-    if chip.sense_amplifier.kind == "tia":
+    setting = max(chip.settings)
+    if chip.sense_amplifier.kind != "voltage":
         ohm, columns = setting, f"{rows} rows at {setting / 1e3:g} kohm"
     else:
         ohm, columns = 1 / (rows * chip.cell.g_max), f"{rows} rows of largest cells"
@@ -154,8 +154,13 @@ def find_verdict(plan: Plan, calibration: Calibration) -> Verdict:
     )
 
 
-FLOATING_ASPECTS = ("converter", "energy", "mismatch", "climate")
-"""What can be calibrated where bit lines float. Noise of what is held is a closed form; hold knows how lines settle."""
+KIND_ASPECTS = {
+    "tia": tuple(ASPECTS),
+    "voltage": ("converter", "energy", "mismatch", "climate"),
+    "integrator": ("converter", "energy"),
+}
+"""What can be calibrated of each kind of read-out. What is held has noise in closed form, and hold knows how lines
+settle."""
 
 
 def wanted_aspects(plan: Plan) -> list[str]:
@@ -166,14 +171,15 @@ def wanted_aspects(plan: Plan) -> list[str]:
     SpecError
         If there is no such aspect, or not for this read-out.
     """
-    there = ASPECTS if plan.hold is None else FLOATING_ASPECTS
+    kind = plan.chip.sense_amplifier.kind
+    there = KIND_ASPECTS[kind]
     wanted = list(there) if plan.aspects is None else plan.aspects
     unknown = [name for name in wanted if name not in ASPECTS]
     if unknown:
         raise SpecError(f"no aspect {unknown[0]!r} of a calibration; there are: {', '.join(ASPECTS) or 'none'}")
     if missing := [name for name in wanted if name not in there]:
         raise SpecError(
-            f"where bit lines float there is no aspect {missing[0]!r} yet, only: {', '.join(there)}; leave it out"
+            f"a read-out of kind {kind} has no aspect {missing[0]!r} yet, only: {', '.join(there)}; leave it out"
         )
     return [name for name in ASPECTS if name in wanted]
 
@@ -191,6 +197,7 @@ def calibrate_blocks(plan: Plan, campaign: Campaign) -> Calibration:
         dacs={polarity: blocks.judged[dac.name].model for polarity, dac in plan.dacs.items()},
         senseamps=tuple(blocks.judged[senseamp.name].model for senseamp in plan.senseamps),
         hold=None if plan.hold is None else blocks.judged[plan.hold.name].model,
+        integrator=None if plan.integrator is None else blocks.judged[plan.integrator.name].model,
         held_out=held_out,
         errors={name: points.summary() for name, points in held_out.items()},
         checks=(),

@@ -17,6 +17,7 @@ from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.energy import EnergyModel
 from spicesim.behavioural.feedback import find_amplifier
 from spicesim.behavioural.hold import HoldModel
+from spicesim.behavioural.integration import IntegratorModel, PulseTile
 from spicesim.behavioural.mismatch import MismatchModel, TileInstance
 from spicesim.behavioural.noise import NoiseModel
 from spicesim.behavioural.sar import SarModel
@@ -66,6 +67,8 @@ class Calibration(Model):
     """Sense amplifiers, one a feedback resistance, ascending; none where bit lines float."""
     hold: HoldModel | None = None
     """Hold switches of floating bit lines."""
+    integrator: IntegratorModel | None = None
+    """Integrators of pulses."""
     errors: dict[str, ErrorSummary]
     """Held-out errors by block, in short."""
     held_out: dict[str, HeldOut]
@@ -100,8 +103,8 @@ class Calibration(Model):
     @model_validator(mode="after")
     def _check(self) -> Self:
         """Refuse blocks that are not those of the chip."""
-        amplifier, codes = self.chip.sense_amplifier, 2**self.chip.dac.code_bits
-        wanted = list(amplifier.settings) if amplifier.kind == "tia" else []
+        amplifier, codes = self.chip.sense_amplifier, 2**self.chip.dac.level_bits
+        wanted = list(self.chip.settings) if amplifier.kind == "tia" else []
         if set(self.dacs) != set(POLARITIES):
             raise ValueError(f"dacs must be {' and '.join(POLARITIES)}")
         for polarity, dac in self.dacs.items():
@@ -110,15 +113,19 @@ class Calibration(Model):
         found = [model.r_feedback for model in self.senseamps]
         if len(found) != len(wanted) or not np.allclose(found, wanted, rtol=1e-9, atol=0):
             raise ValueError(f"senseamps must have the chip's feedback resistances, {wanted} ohm, in this order")
-        if (self.hold is None) != (amplifier.kind == "tia"):
+        if (self.hold is not None) != (amplifier.kind == "voltage"):
             raise ValueError("hold must be there for a chip of floating bit lines, and for no other")
+        if (self.integrator is not None) != (amplifier.kind == "integrator"):
+            raise ValueError("integrator must be there for a chip of integrators, and for no other")
+        if self.integrator is not None and not np.isclose(self.integrator.r_feedback, self.chip.settings[0], rtol=1e-9):
+            raise ValueError("integrator must have the chip's capacitor and its time for pulses")
         if isinstance(self.cell, SelectorCellModel) != (self.chip.cell.kind == "1s1r"):
             raise ValueError("cell must be that of a selector for cells of kind 1s1r, and for no others")
         if self.energy is not None and any(len(dac.power_open) != codes for dac in self.energy.dacs.values()):
             raise ValueError(f"energy.dacs must be drivers of {codes} codes")
         if self.mismatch is not None:
             names = {len(dac.response.names) for dac in self.mismatch.dacs.values()}
-            if names - {1 + self.chip.dac.code_bits} or len(self.mismatch.cell.names) != 1:
+            if names - {1 + self.chip.dac.level_bits} or len(self.mismatch.cell.names) != 1:
                 raise ValueError("mismatch must have an offset and a weight for each bit, and one parameter of cells")
             if (self.mismatch.other_half is not None) != self.chip.cell.is_paired:
                 raise ValueError("mismatch must have an other half for cells of kind 2t2r, and for no others")
@@ -175,9 +182,14 @@ class Calibration(Model):
                 "the bit lines of this chip float, so it has no amplifiers; set sense_amplifier.kind = tia, or take an "
                 "engine that knows floating lines: ideal, fast, exact or ngspice"
             )
+        if self.integrator is not None:
+            raise CalibrationError(
+                "integrators read this chip, so it has no amplifiers at rest; set dac.kind = r2r and "
+                "sense_amplifier.kind = tia, or take an engine that knows pulses: ideal, fast, exact or ngspice"
+            )
         return find_amplifier(self.senseamps, r_feedback, "sense amplifier")
 
-    def readout(self, setting: float) -> SenseAmplifierModel | HoldModel:
+    def readout(self, setting: float) -> SenseAmplifierModel | HoldModel | IntegratorModel:
         """Return what reads the bit lines, by one of the settings of the chip's read-out.
 
         Raises
@@ -185,7 +197,7 @@ class Calibration(Model):
         CalibrationError
             If it was not calibrated.
         """
-        return self.senseamp(setting) if self.hold is None else self.hold
+        return self.hold or self.integrator or self.senseamp(setting)
 
     def linear_swing(self, r_feedback: float) -> float:
         """Return the largest output of either sign in the linear range of what reads the bit lines [V]."""
@@ -359,7 +371,7 @@ class Calibration(Model):
     def tile(
         self, g: FloatArray, polarity: Polarity, r_feedback: float, *,
         instance: TileInstance | None = None,
-    ) -> BehaviouralTile:  # fmt: skip
+    ) -> BehaviouralTile | PulseTile:  # fmt: skip
         """Build the behavioural tile of devices with conductances `g` (rows, columns) [S].
 
         Parameters
@@ -373,9 +385,36 @@ class Calibration(Model):
         instance : TileInstance, optional
             What each block of the tile is beyond the calibrated one; see :meth:`MismatchModel.draw`.
         """
+        if self.integrator is None:
+            return self.static_tile(g, polarity, r_feedback, instance=instance)
+        static = self._static(g, polarity, self.integrator.port, instance)
+        return PulseTile(static, self.integrator)
+
+    def static_tile(
+        self, g: FloatArray, polarity: Polarity, r_feedback: float, *,
+        instance: TileInstance | None = None,
+    ) -> BehaviouralTile:  # fmt: skip
+        """Build a behavioural tile that rests between changes of codes; arguments as for :meth:`tile`.
+
+        Raises
+        ------
+        CalibrationError
+            If the chip is driven by pulses.
+        """
+        readout = self.readout(r_feedback)
+        if isinstance(readout, IntegratorModel):
+            raise CalibrationError(
+                "a chip of pulses does not rest in a product; set dac.kind = r2r and sense_amplifier.kind = tia"
+            )
+        return self._static(g, polarity, readout, instance)
+
+    def _static(
+        self, g: FloatArray, polarity: Polarity, readout: SenseAmplifierModel | HoldModel,
+        instance: TileInstance | None,
+    ) -> BehaviouralTile:  # fmt: skip
         return BehaviouralTile(
-            g, array=self.chip.array, cell=self.cell, dac=self.dacs[polarity], readout=self.readout(r_feedback),
-            instance=instance, paired=self.chip.cell.is_paired,
+            g, array=self.chip.array, cell=self.cell, dac=self.dacs[polarity], readout=readout, instance=instance,
+            paired=self.chip.cell.is_paired,
         )  # fmt: skip
 
     def transient(self, g: FloatArray, polarity: Polarity, r_feedback: float) -> TileTransient:
@@ -388,7 +427,7 @@ class Calibration(Model):
         ValidityError
             If a line's own time constant is too long for the model.
         """
-        return TileTransient(self.tile(g, polarity, r_feedback), self.require_settling())
+        return TileTransient(self.static_tile(g, polarity, r_feedback), self.require_settling())
 
     def save(self, path: str | Path) -> None:
         """Write the file, atomically: first a checksum and the hashes, then all fields.

@@ -245,9 +245,9 @@ def check_climate(
     chip, cell = calibration.chip, calibration.chip.cell
     g = random_conductances((size, size), cell.g_min, cell.g_max, np.random.default_rng(seed), 0.25 * cell.g_max)
     cases = build_cases(chip, calibration.tile, {"random": g}, random_vectors=random, seed=seed)
-    choices, floats = sorted(chip.sense_amplifier.settings), chip.sense_amplifier.kind == "voltage"
+    choices, floats = sorted(chip.settings), chip.sense_amplifier.kind == "voltage"
     full = np.full((min(chip.array.rows, MOST_ROWS), min(chip.array.columns, 2)), cell.g_max)
-    vectors = adversarial_vectors(len(full), chip.dac.code_bits, "bipolar", np.random.default_rng(seed))
+    vectors = adversarial_vectors(len(full), chip.code_bits, "bipolar", np.random.default_rng(seed))
     for r_feedback in sorted({choices[-1], choices[turn % len(choices)]}):
         tile = calibration.tile(full, "bipolar", r_feedback)
         name = f"all highest {'floating' if floats else f'{r_feedback / 1e3:g}k'}"

@@ -127,11 +127,11 @@ def plan_dac(chip: Chip, polarity: Polarity, *, quick: bool = False) -> DacPlan:
     The load reaches twice the current of a whole row of largest devices at full input: with saturated columns of the
     other sign every cell of a row can see twice the DAC's span.
     """
-    top = 2**chip.dac.code_bits - 1
+    top = 2**chip.dac.level_bits - 1
     i_limit = 2 * chip.array.columns * chip.cell.g_max * chip.dac.v_span
     return DacPlan(
         polarity=polarity,
-        bits=chip.dac.code_bits,
+        bits=chip.dac.level_bits,
         load=LoadSweep(i_limit=i_limit, points=129 if quick else 513, code_step=max(1, top // 5)),
         validation=LoadSweep(i_limit=0.985 * i_limit, points=34, code_step=max(1, top // 8 - 1)),
         test=LoadSweep(i_limit=0.97 * i_limit, points=38, code_step=max(1, top // 9 - 1)),

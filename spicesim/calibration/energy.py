@@ -9,6 +9,11 @@ from spicesim.arrays import Floats
 from spicesim.behavioural.energy import AdcEnergy, AmplifierEnergy, DacEnergy, EnergyModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.integrator_energy import (
+    fit_integrator_energy,
+    integrator_energy_netlists,
+    integrator_switching,
+)
 from spicesim.chip import Chip
 from spicesim.chip.blocks import MOST_SAR_BITS, SarAdc
 from spicesim.coding import POLARITIES, Polarity
@@ -31,7 +36,7 @@ def calibrate_energy(calibration: Calibration, campaign: Campaign) -> EnergyMode
     """Find the energies of all blocks of a chip."""
     chip = calibration.chip
     r_feedback = [model.r_feedback for model in calibration.senseamps]
-    bits = range(chip.dac.code_bits)
+    bits = range(chip.dac.level_bits)
     toggles = [(0, 1 << k) for k in bits] + [(1 << k, 0) for k in bits]
     limit = {r: calibration.senseamp(r).i_limit for r in r_feedback}
     swings = {r: 0.5 * calibration.linear_swing(r) / r for r in r_feedback}
@@ -39,7 +44,7 @@ def calibrate_energy(calibration: Calibration, campaign: Campaign) -> EnergyMode
     netlists: dict[str, Netlist] = {}
     for polarity in POLARITIES:
         load = {"i_limit": calibration.dacs[polarity].i_limit, "load_points": _LOADS}
-        step = max(1, (2**chip.dac.code_bits - 1) // (_KNOTS - 1))
+        step = max(1, (2**chip.dac.level_bits - 1) // (_KNOTS - 1))
         netlists[f"open {polarity}"] = _with_references(build_dac(chip, polarity))
         netlists[f"loaded {polarity}"] = _with_references(build_dac(chip, polarity, code_step=step, **load))  # type: ignore[arg-type]
         netlists[f"toggles {polarity}"] = build_dac_steps(chip, polarity, toggles, stop=60e-9)
@@ -51,6 +56,8 @@ def calibrate_energy(calibration: Calibration, campaign: Campaign) -> EnergyMode
         netlists["adc"] = build_sar_adc(chip, _adc_inputs(chip, sizes), sizes)
     if calibration.hold is not None:
         netlists["hold"] = build_hold_cycle(chip)
+    if calibration.integrator is not None:
+        netlists |= integrator_energy_netlists(chip, calibration.integrator)
     results = dict(zip(netlists, campaign.run(list(netlists.values()), "calibrate energy"), strict=True))
     return EnergyModel(
         v_reference=chip.sense_amplifier.v_reference,
@@ -63,10 +70,19 @@ def calibrate_energy(calibration: Calibration, campaign: Campaign) -> EnergyMode
                 charge=_swing_charge(chip, results[f"swing {r}"]),
             )
             for r in r_feedback
-        ),
+        )
+        if calibration.integrator is None
+        else (fit_integrator_energy(chip, calibration.integrator, results),),
         adc=None if sizes is None else _adc(chip, sizes, results["adc"]),
-        hold=_cycle_energy(chip, results["hold"]) if "hold" in results else None,
+        hold=_switching(calibration, results),
     )
+
+
+def _switching(calibration: Calibration, results: dict[str, Results]) -> float | None:
+    """Return what switches at the feet of bit lines take in a product [J]; None if there are none."""
+    if calibration.integrator is not None:
+        return integrator_switching(calibration.chip, calibration.integrator, results)
+    return None if calibration.hold is None else _cycle_energy(calibration.chip, results["hold"])
 
 
 def _cycle_energy(chip: Chip, results: Results) -> float:
@@ -122,14 +138,14 @@ def _dac(calibration: Calibration, polarity: Polarity, results: dict[str, Result
     knots = np.unique(codes)
     loaded = supply_power(results[f"loaded {polarity}"], sources).reshape(len(knots), _LOADS)
     steps = results[f"toggles {polarity}"]
-    toggles = [_step_energy(chip, polarity, steps, k) for k in range(2 * chip.dac.code_bits)]
+    toggles = [_step_energy(chip, polarity, steps, k) for k in range(2 * chip.dac.level_bits)]
     return DacEnergy(
         power_open=open_power,
         knots=tuple(int(code) for code in knots),
         i_limit=calibration.dacs[polarity].i_limit,
         power_loaded=loaded - loaded[:, _LOADS // 2, None],
-        rise=np.array(toggles[: chip.dac.code_bits]),
-        fall=np.array(toggles[chip.dac.code_bits :]),
+        rise=np.array(toggles[: chip.dac.level_bits]),
+        fall=np.array(toggles[chip.dac.level_bits :]),
     )
 
 
@@ -163,7 +179,7 @@ def _adc_sizes(calibration: Calibration) -> SarAdc | None:
     bits = calibration.chip.adc.bits
     if bits > MOST_SAR_BITS:
         return None
-    widest = max(calibration.readout(setting).full_scale for setting in calibration.chip.sense_amplifier.settings)
+    widest = max(calibration.readout(setting).full_scale for setting in calibration.chip.settings)
     sizes = calibration.chip.sar_adc
     span = min(2 * widest, 0.5 * calibration.chip.process.supply)
     return sizes.model_copy(update={"dac": sizes.dac.model_copy(update={"bits": bits, "span": span, "errors": ()})})

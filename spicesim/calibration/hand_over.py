@@ -38,7 +38,7 @@ def calibrate_hand_over(chip: Chip, sizes: SarAdc, campaign: Campaign) -> HandOv
     low = -min(half, NEAR_RAIL * (chip.process.supply - reference))
     high = min(span, NEAR_RAIL * reference)
     outputs = np.linspace(low, high, OUTPUTS)
-    settings = np.unique([chip.sense_amplifier.settings[0], chip.sense_amplifier.settings[-1]])
+    settings = np.unique([chip.settings[0], chip.settings[-1]])
     # whatever an array held before: the other end of a range, around the reference or below it
     pairs = [(v, 0.0) for v in outputs] + [(low, half), (min(half, high), low), (0.0, high)]
     stop = max(WATCHED, 1.25 * sizes.sample)

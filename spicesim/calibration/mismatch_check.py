@@ -146,13 +146,13 @@ def check_mismatch(
     rng = np.random.default_rng([campaign.seed, size, saturating, polarity == "bipolar"])
     g = random_conductances((size, size), chip.cell.g_min, chip.cell.g_max, rng, 0.25 * chip.cell.g_max)
     r = choose_feedback(chip, g, saturating=saturating)
-    chosen = code_vectors(size, chip.dac.code_bits, 1, rng)
+    chosen = code_vectors(size, chip.code_bits, 1, rng)
     codes = np.stack([chosen[name] for name in vectors])
     first = campaign.seed * (draws + STATISTICAL_DRAWS)
 
     def drawn(seed: int) -> BehaviouralTile:
         instance = model.draw(size, size, polarity=polarity, r_feedback=r, seed=seed, name=NAME)
-        return calibration.tile(g, polarity, r, instance=instance)
+        return calibration.static_tile(g, polarity, r, instance=instance)
 
     netlists, predicted = [], []
     for seed in range(first, first + draws):
@@ -164,7 +164,7 @@ def check_mismatch(
     results = campaign.run(netlists, "check mismatch")
     measured = np.stack([tile_outputs(chip, found, size) for found in results]).reshape(draws, len(codes), size)
     further = range(first + draws, first + draws + STATISTICAL_DRAWS)
-    nominal = calibration.tile(g, polarity, r)
+    nominal = calibration.static_tile(g, polarity, r)
     kind = "floating" if calibration.hold is not None else "saturating" if saturating else "linear"
     return MismatchCheck(
         name=f"{size}x{size} {polarity} {kind}",

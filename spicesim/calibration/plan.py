@@ -12,8 +12,9 @@ from spicesim.calibration.cell import CellPlan, plan_cell
 from spicesim.calibration.dac import DacPlan, plan_dac
 from spicesim.calibration.designs import Filling
 from spicesim.calibration.hold import HoldPlan, plan_hold
+from spicesim.calibration.integrator import IntegratorPlan, plan_integrator
 from spicesim.calibration.sense_amplifier import SenseAmplifierPlan, plan_sense_amplifier
-from spicesim.calibration.verdict import DEFAULT_ERROR, FLOATING_ERROR, QUICK_ERROR
+from spicesim.calibration.verdict import CHARGE_ERROR, DEFAULT_ERROR, QUICK_ERROR
 from spicesim.chip import Chip
 from spicesim.coding import POLARITIES, Polarity
 from spicesim.files import write_text
@@ -100,19 +101,23 @@ class Plan(Model):
     dacs: dict[Polarity, DacPlan]
     """Word-line drivers by polarity."""
     senseamps: tuple[SenseAmplifierPlan, ...]
-    """Sense amplifiers, one a feedback resistance, ascending; none where bit lines float."""
+    """Sense amplifiers, one a feedback resistance, ascending; none where something else reads."""
     hold: HoldPlan | None = None
     """Hold switches of floating bit lines."""
+    integrator: IntegratorPlan | None = None
+    """Integrators of pulses."""
     tiles: TilePlan
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        amplifier = self.chip.sense_amplifier
-        wanted = set(amplifier.settings) if amplifier.kind == "tia" else set()
+        kind = self.chip.sense_amplifier.kind
+        wanted = set(self.chip.settings) if kind == "tia" else set()
         if {plan.r_feedback for plan in self.senseamps} != wanted:
             raise ValueError("senseamps must be those of the chip, one a feedback resistance")
-        if (self.hold is None) != (amplifier.kind == "tia"):
+        if (self.hold is not None) != (kind == "voltage"):
             raise ValueError("hold must be planned for a chip of floating bit lines, and for no other")
+        if (self.integrator is not None) != (kind == "integrator"):
+            raise ValueError("integrator must be planned for a chip of integrators, and for no other")
         if set(self.dacs) != set(POLARITIES):
             raise ValueError(f"dacs must be {' and '.join(POLARITIES)}")
         return self
@@ -120,15 +125,15 @@ class Plan(Model):
     @property
     def asked(self) -> float:
         """The wanted error, or the usual one, as a fraction of full scale."""
-        if self.hold is not None:
-            return self.error or FLOATING_ERROR
+        if self.chip.sense_amplifier.kind != "tia":
+            return self.error or CHARGE_ERROR
         return self.error or (QUICK_ERROR if self.quick else DEFAULT_ERROR)
 
     @property
     def blocks(self) -> dict[str, BlockPlan]:
         """All blocks' plans by name."""
-        holds = () if self.hold is None else (self.hold,)
-        return {plan.name: plan for plan in (self.cell, *self.dacs.values(), *self.senseamps, *holds)}
+        others = [plan for plan in (self.hold, self.integrator) if plan is not None]
+        return {plan.name: plan for plan in (self.cell, *self.dacs.values(), *self.senseamps, *others)}
 
     def save(self, path: str | Path) -> None:
         """Write the file, atomically.
@@ -178,7 +183,7 @@ def plan_calibration(
     filling : {"sobol", "latin hypercube"}, optional
         Design of the cell's bias points in place of Chebyshev nodes.
     """
-    floats = chip.sense_amplifier.kind == "voltage"
+    kind = chip.sense_amplifier.kind
     return Plan(
         chip=chip,
         quick=quick,
@@ -188,8 +193,9 @@ def plan_calibration(
         budget=budget,
         cell=plan_cell(chip, quick=quick, seed=seed, error=error, filling=filling),
         dacs={polarity: plan_dac(chip, polarity, quick=quick) for polarity in POLARITIES},
-        senseamps=() if floats else tuple(plan_sense_amplifier(chip, r) for r in chip.sense_amplifier.settings),
-        hold=plan_hold(chip, quick=quick, seed=seed) if floats else None,
+        senseamps=tuple(plan_sense_amplifier(chip, r) for r in chip.settings) if kind == "tia" else (),
+        hold=plan_hold(chip, quick=quick, seed=seed) if kind == "voltage" else None,
+        integrator=plan_integrator(chip, quick=quick, seed=seed) if kind == "integrator" else None,
         tiles=TilePlan(sizes=(16,) if quick else (16, 32), random_vectors=2 if quick else 6),
     )
 

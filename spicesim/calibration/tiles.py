@@ -7,10 +7,12 @@ import numpy as np
 
 from spicesim.arrays import Codes, Floats
 from spicesim.behavioural.hold import HoldModel
+from spicesim.behavioural.integration import IntegratorModel, PulseState, PulseTile
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.behavioural.tile import BehaviouralTile, TileState
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.hold import PRECISE, read_held
+from spicesim.calibration.integrator import read_integrated
 from spicesim.calibration.patterns import (
     adversarial_conductances,
     adversarial_vectors,
@@ -47,10 +49,14 @@ __all__ = [
     "tile_outputs",
 ]
 
+KIND_WORDS = {"voltage": "floating", "integrator": "pulses"}
+"""What is said of tiles whose read-out has one setting."""
 MOST_ROWS = 256
 """Rows of a tile that is simulated whole, at most."""
 
-TileBuilder = Callable[[Floats, Polarity, float], BehaviouralTile]
+AnyTile = BehaviouralTile | PulseTile
+"""A behavioural tile, with its inputs and outputs at rest or in time."""
+TileBuilder = Callable[[Floats, Polarity, float], AnyTile]
 """Conductances of the devices (rows, columns) [S], polarity, feedback resistance [ohm]."""
 
 
@@ -60,7 +66,7 @@ class TileCase:
 
     name: str
     """For the table."""
-    tile: BehaviouralTile
+    tile: AnyTile
     """The behavioural tile; it knows its devices, wires and blocks."""
     codes: dict[str, Codes]
     """Code vectors by kind, each of shape (rows,)."""
@@ -79,7 +85,7 @@ def choose_feedback(chip: Chip, g: Floats, *, saturating: bool) -> float:
         If false, the largest that keeps every column off the rails; if true, the smallest with which half of the
         columns are past them at half of full scale. Where none does, the nearest choice; floating lines have one.
     """
-    choices = chip.sense_amplifier.settings
+    choices = chip.settings
     reference = chip.sense_amplifier.v_reference
     swing = min(reference, chip.process.supply - reference)
     v = chip.dac.v_span
@@ -107,18 +113,18 @@ def build_cases(
     seed : int
         Seed of the vectors.
     """
-    cases, floats = [], chip.sense_amplifier.kind == "voltage"
+    cases, kind = [], chip.sense_amplifier.kind
     for m, (name, g) in enumerate(matrices.items()):
         for p, polarity in enumerate(POLARITIES):
-            for saturating in (False,) if floats else (False, True):
+            for saturating in (False, True) if kind == "tia" else (False,):
                 rng = np.random.default_rng([seed, m, p, saturating])
                 tile = build(g, polarity, choose_feedback(chip, g, saturating=saturating))
                 codes = code_vectors(g.shape[0], chip.code_bits, random_vectors, rng)
                 codes |= adversarial_vectors(g.shape[0], chip.code_bits, polarity, rng)
                 if chip.hold.adds_planes:
                     codes |= plane_vectors(g.shape[0], chip.code_bits)
-                kind = "floating" if floats else "saturating" if saturating else "linear"
-                label = f"{name} {polarity} {kind}"
+                word = KIND_WORDS.get(kind, "saturating" if saturating else "linear")
+                label = f"{name} {polarity} {word}"
                 cases.append(TileCase(name=label, tile=tile, codes=codes))
     return cases
 
@@ -141,10 +147,10 @@ def build_adversarial_cases(
     every_feedback : bool
         Whether to take all feedback resistances instead of two.
     """
-    choices, floats = chip.sense_amplifier.settings, chip.sense_amplifier.kind == "voltage"
+    choices, kind = chip.settings, chip.sense_amplifier.kind
     return [
         TileCase(
-            name=f"{name} bipolar {'floating' if floats else f'{r_feedback / 1e3:g}k'}",
+            name=f"{name} bipolar {KIND_WORDS.get(kind, f'{r_feedback / 1e3:g}k')}",
             tile=build(g, "bipolar", r_feedback),
             codes=adversarial_vectors(len(g), chip.code_bits, "bipolar", np.random.default_rng([seed, len(g)]))
             | (plane_vectors(len(g), chip.code_bits) if chip.hold.adds_planes else {}),
@@ -165,7 +171,7 @@ def adversarial_matrices(chip: Chip, sizes: Sequence[int]) -> dict[str, Floats]:
 
 def adversarial_feedbacks(chip: Chip, g: Floats) -> list[float]:
     """Return the feedback resistances they are run with: the highest, and that which keeps columns linear [ohm]."""
-    return sorted({max(chip.sense_amplifier.settings), choose_feedback(chip, g, saturating=False)})
+    return sorted({max(chip.settings), choose_feedback(chip, g, saturating=False)})
 
 
 def random_matrices(chip: Chip, sizes: Sequence[int], seed: int) -> dict[str, Floats]:
@@ -181,12 +187,15 @@ def random_matrices(chip: Chip, sizes: Sequence[int], seed: int) -> dict[str, Fl
     return matrices
 
 
-def predicted_nodesets(state: TileState, vector: int, chip: Chip) -> dict[str, float]:
+def predicted_nodesets(state: TileState | PulseState, vector: int, chip: Chip) -> dict[str, float]:
     """Return first guesses for a tile's netlist from the behavioural model.
 
     They decide everything: with the outputs guessed right ngspice converges at once, with the reference voltage in
-    their place it steps for seconds or fails. Guesses on cell nodes would cost more than they save.
+    their place it steps for seconds or fails. Guesses on cell nodes would cost more than they save. Products by pulses
+    begin with all at rest, and need none.
     """
+    if isinstance(state, PulseState):
+        return {}
     reference, amplifier = chip.sense_amplifier.v_reference, chip.sense_amplifier
     # hold switches follow their lines at first
     out = reference + state.v_in if amplifier.kind == "voltage" else amplifier.nodes(state.v_out)
@@ -196,18 +205,17 @@ def predicted_nodesets(state: TileState, vector: int, chip: Chip) -> dict[str, f
     return {node: float(v) for node, v in guesses.items()}
 
 
-def tile_netlist(chip: Chip, tile: BehaviouralTile, codes: Codes, state: TileState, vector: int) -> Netlist:
+def tile_netlist(chip: Chip, tile: AnyTile, codes: Codes, state: TileState | PulseState, vector: int) -> Netlist:
     """Build the transistor-level netlist of a behavioural tile for one code vector, with predicted first guesses.
 
-    Amplifiers are at rest. Floating bit lines are not: a transient goes from the code of rest in all rows to the
+    Amplifiers are at rest. Integrators go through a product, from the reset to the read. Floating bit lines are not at
+    rest, either: a transient goes from the code of rest in all rows to the
     vector, until the hold switches have opened.
     """
     return readout_netlist(chip, tile, tile.g, codes, predicted_nodesets(state, vector, chip))
 
 
-def readout_netlist(
-    chip: Chip, tile: BehaviouralTile, g: Floats, codes: Codes, nodesets: Mapping[str, float]
-) -> Netlist:
+def readout_netlist(chip: Chip, tile: AnyTile, g: Floats, codes: Codes, nodesets: Mapping[str, float]) -> Netlist:
     """Build the netlist of one product of a tile with devices `g`, as its read-out samples it.
 
     Parameters
@@ -224,8 +232,9 @@ def readout_netlist(
         First guesses at the codes; a transient begins at rest, and takes those of the word lines alone.
     """
     polarity, setting = tile.dac.polarity, tile.setting
-    if chip.sense_amplifier.kind == "tia":
+    if chip.sense_amplifier.kind != "voltage":
         return build_tile(chip, g, codes, polarity=polarity, r_feedback=setting, nodesets=nodesets)
+    assert isinstance(tile, BehaviouralTile)
     rest = tile.rest_code
     at_rest = chip.sense_amplifier.v_reference + float(tile.v_open[0, rest])
     guesses = dict.fromkeys(nodesets, at_rest)
@@ -248,23 +257,25 @@ def tile_outputs(chip: Chip, results: Results, columns: int) -> Floats:
         return read_held(chip, results, columns, GAP + chip.dac.bits * (sizes.settle + sizes.share))
     if chip.sense_amplifier.kind == "voltage":
         return read_held(chip, results, columns, chip.hold.settle)
+    if chip.sense_amplifier.kind == "integrator":
+        return read_integrated(chip, results, columns)
     vectors = results[0].vectors
     return chip.sense_amplifier.volts([float(vectors[f"v(out_{j})"][0].real) for j in range(columns)])
 
 
-def _saturated(readout: SenseAmplifierModel | HoldModel, v_out: Floats) -> Floats:
-    if isinstance(readout, HoldModel):
+def _saturated(readout: SenseAmplifierModel | HoldModel | IntegratorModel, v_out: Floats) -> Floats:
+    if not isinstance(readout, SenseAmplifierModel):
         return np.zeros(v_out.shape, dtype=bool)
     low, high = readout.linear_limits
     return np.asarray((v_out < low) | (v_out > high))
 
 
-def solve_cases(cases: Sequence[TileCase]) -> list[TileState]:
+def solve_cases(cases: Sequence[TileCase]) -> list[TileState | PulseState]:
     """Solve all vectors of every case in its behavioural tile."""
     return [case.tile.solve(np.stack(list(case.codes.values()))) for case in cases]
 
 
-def case_netlists(chip: Chip, cases: Sequence[TileCase], states: Sequence[TileState]) -> list[Netlist]:
+def case_netlists(chip: Chip, cases: Sequence[TileCase], states: Sequence[TileState | PulseState]) -> list[Netlist]:
     """Build the netlists of all vectors of every case, case by case."""
     return [
         tile_netlist(chip, case.tile, codes, state, k)

@@ -76,7 +76,7 @@ def build_step_cases(calibration: Calibration, size: int, seed: int, changes: in
         for saturating in (False, True):
             rng = np.random.default_rng([seed, polarity == "bipolar", saturating])
             g = random_conductances((rows, columns), chip.cell.g_min, chip.cell.g_max, rng, 0.25 * chip.cell.g_max)
-            tile = calibration.tile(g, polarity, choose_feedback(chip, g, saturating=saturating))
+            tile = calibration.static_tile(g, polarity, choose_feedback(chip, g, saturating=saturating))
             codes = code_vectors(rows, chip.dac.code_bits, 2, rng)
             codes["zero"] = np.full(rows, rest_code(polarity, chip.dac.code_bits))
             pairs = [
@@ -91,7 +91,7 @@ def build_step_cases(calibration: Calibration, size: int, seed: int, changes: in
         alone[0, -1] = chip.cell.g_max  # open cells load no line, so nothing hides what drivers and amplifiers do
         if chip.cell.is_paired:
             alone[0, -2] = chip.cell.g_min  # neither half of a pair can be open alone
-        tile = calibration.tile(alone, polarity, choose_feedback(chip, alone, saturating=False))
+        tile = calibration.static_tile(alone, polarity, choose_feedback(chip, alone, saturating=False))
         changes_alone = _adversarial_changes(rows, chip.dac.code_bits, codes["zero"])
         cases.append(StepCase(name=f"{rows}x{columns} {polarity} far corner alone", tile=tile, changes=changes_alone))
     return cases

@@ -6,14 +6,14 @@ import numpy as np
 
 from spicesim.behavioural.arrays import Model
 
-__all__ = ["DEFAULT_ERROR", "FLOATING_ERROR", "MARGIN", "QUICK_ERROR", "Reached", "Verdict", "judge"]
+__all__ = ["CHARGE_ERROR", "DEFAULT_ERROR", "MARGIN", "QUICK_ERROR", "Reached", "Verdict", "judge"]
 
 DEFAULT_ERROR = 5e-5
 """Largest error of an output that a calibration is asked for, as a fraction of full scale."""
 QUICK_ERROR = 2e-4
 """The same of a quick one."""
-FLOATING_ERROR = 5e-4
-"""The same of either, where bit lines float: what a switch holds depends on charges of some femtocoulombs."""
+CHARGE_ERROR = 5e-4
+"""The same of either, where switches hold what is read: it depends on charges of some femtocoulombs."""
 MARGIN = 2.0
 """What is claimed, relative to the largest error that was found: vectors that nobody tried may be worse."""
 

@@ -51,6 +51,8 @@ UNIT_MISMATCH = 0.002
 HOLD_MISMATCH = 6e-4
 """The same of hold capacitors: one of 125 um^2."""
 Duration = Annotated[Quantity, _at_least(2e-9, "s")]
+INTEGRATOR_RESET, INTEGRATOR_SETTLE = 200e-9, 40e-9
+"""Times of an integrator, unless a description says otherwise [s]."""
 
 
 class Comparator(BlockSizes):
@@ -75,6 +77,12 @@ class Integrator(BlockSizes):
     """Width of the input switch's n-channel transistors [m]."""
     reset_width: Width = 2e-6
     """Width of the reset switch's transistors [m]."""
+    reset: Duration = INTEGRATOR_RESET
+    """Time of the reset before a product [s]."""
+    settle: Duration = INTEGRATOR_SETTLE
+    """From the reset to the pulses, from these to the end of the window, and from there to the read [s]."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"reset", "settle"})
 
 
 class Hold(BlockSizes):

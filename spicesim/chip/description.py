@@ -36,6 +36,12 @@ from spicesim.files.documents import read_toml, validate
 from spicesim.gate import BLOCK_CARDS, require_circuit, require_line
 from spicesim.trust import require_near
 
+MOST_PULSE_BITS = 10
+"""Longest pulses: a transient of more units takes minutes."""
+
+LEAST_WINDOW = 32e-9
+"""Shortest time for all pulses: integrators are calibrated by the steady currents of half of it [s]."""
+
 __all__ = ["Chip", "Library", "format_chip", "load_chip", "save_chip"]
 
 
@@ -121,6 +127,7 @@ class Chip(Section):
                 f"cells of kind {self.cell.kind} cannot drive floating bit lines, as {why}; set sense_amplifier.kind = "
                 "tia, or take 1t1r or 1r cells"
             )
+        self._check_pulses()
         if self.hold.adds_planes and (self.sense_amplifier.kind != "voltage" or self.dac.kind != "bits"):
             raise ValueError(
                 "hold.planes = charge adds the bits of inputs as their lines float, and takes dac.kind = bits and "
@@ -130,6 +137,26 @@ class Chip(Section):
         if self.cell.kind == "2t2r" and self.array.columns % 2:
             raise ValueError(f"a 2t2r cell takes two columns; make array.columns even, got {self.array.columns}")
         return self
+
+    def _check_pulses(self) -> None:
+        drives, reads = self.dac.kind == "pulse", self.sense_amplifier.kind == "integrator"
+        if drives != reads:
+            raise ValueError(
+                f"pulses need integrators, which add up their charge, and integrators need pulses; got dac.kind = "
+                f"{self.dac.kind} and sense_amplifier.kind = {self.sense_amplifier.kind}; set both or none"
+            )
+        if reads and self.cell.kind not in ("1r", "1t1r"):
+            raise ValueError(
+                f"cells of kind {self.cell.kind} have no integrators yet, which are calibrated on columns of 1t1r or "
+                "1r cells; take those, or set sense_amplifier.kind = tia"
+            )
+        if reads and self.dac.window < LEAST_WINDOW:
+            raise ValueError(
+                f"all pulses must have {LEAST_WINDOW:g} s or more, in which lines settle; 2^dac.bits dac.unit = "
+                f"{self.dac.window:g} s is too little"
+            )
+        if reads and self.dac.bits > MOST_PULSE_BITS:
+            raise ValueError(f"pulses have up to 2^{MOST_PULSE_BITS} units, got dac.bits = {self.dac.bits}")
 
     def _check_converter(self) -> None:
         sizes, reference = self.sar_adc, self.sense_amplifier.v_reference
@@ -152,6 +179,18 @@ class Chip(Section):
     def code_bits(self) -> int:
         """Bits of the codes that a tile takes."""
         return self.inputs.code_bits
+
+    @property
+    def settings(self) -> tuple[float, ...]:
+        """What a layer can choose from, ascending: output over mean current [ohm]; of floating lines the one gain, 1.
+
+        Feedback resistances, or of an integrator the time in which all pulses lie by its capacitor.
+        """
+        if self.sense_amplifier.kind == "tia":
+            return tuple(sorted(self.sense_amplifier.r_feedback))
+        if self.sense_amplifier.kind == "voltage":
+            return (1.0,)
+        return (self.dac.window / self.integrator.capacitor,)
 
     @property
     def converter(self) -> SarAdc | None:

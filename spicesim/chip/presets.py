@@ -53,6 +53,17 @@ def _gf180_voltage() -> Chip:
     )
 
 
+def _gf180_pulse() -> Chip:
+    """GF180MCU as before, inputs as lengths of pulses, charge collected by integrators; much as HERMES has them."""
+    return _gf180_1t1r().changed(
+        name="gf180-pulse",
+        cell={"g_max": 5e-6},
+        dac={"kind": "pulse", "v_span": 0.1},
+        sense_amplifier={"kind": "integrator"},
+        integrator={"capacitor": 8e-12, "bias_current": 40e-6},
+    )
+
+
 def _generic_1t1r() -> Chip:
     """Portable level-1 transistors shipped with spicesim, 64x64 1T1R cells; needs nothing installed."""
     return Chip(
@@ -76,6 +87,7 @@ PRESETS: dict[str, Callable[[], Chip]] = {
     "gf180-1t1r": _gf180_1t1r,
     "gf180-bits": _gf180_bits,
     "gf180-voltage": _gf180_voltage,
+    "gf180-pulse": _gf180_pulse,
     "generic-1t1r": _generic_1t1r,
 }
 """Presets by name; each is a function that returns a chip."""

@@ -106,11 +106,17 @@ class Cell(Section):
         return self
 
 
-class Dac(Section):
-    """The word-line driver: a DAC that puts out whole inputs, or a switch that puts out one bit of theirs at a time."""
+PULSE_UNIT = 1e-9
+"""Unit of time of pulses, unless a description says otherwise [s]."""
 
-    kind: Literal["r2r", "bits"] = "r2r"
-    """r2r: an R-2R ladder with a buffer; bits: [word_line_driver], one of two voltages, an input bit after bit."""
+
+class Dac(Section):
+    """The word-line driver: a DAC, or a switch that puts out an input bit after bit, or as a pulse as long as it."""
+
+    kind: Literal["r2r", "bits", "pulse"] = "r2r"
+    """r2r: a ladder with a buffer; bits: [word_line_driver], two voltages, bit after bit; pulse: it, for a time."""
+    unit: Positive = PULSE_UNIT
+    """Time of one step of a pulse [s]."""
     bits: Annotated[int, Field(ge=2, le=16)] = 8
     """Resolution of inputs [bit]; over 12 no ladder is built that fine, so only the engine ideal runs."""
     v_span: Positive = 0.2
@@ -124,31 +130,41 @@ class Dac(Section):
     buffer_drive: Positive = 4.0
     """Size of the buffer's output stage relative to that of the library amplifier."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"kind"})
+    later: ClassVar[frozenset[str]] = frozenset({"kind", "unit"})
 
     @property
     def code_bits(self) -> int:
-        """Bits of the codes that a driver takes: of whole inputs, or one."""
+        """Bits of the codes that a product takes: of whole inputs, or one."""
+        return 1 if self.kind == "bits" else self.bits
+
+    @property
+    def level_bits(self) -> int:
+        """Bits of the levels that a driver puts out."""
         return self.bits if self.kind == "r2r" else 1
 
+    @property
+    def window(self) -> float:
+        """Time in which all pulses lie [s]."""
+        return self.unit * 2.0**self.bits
+
     def volts(self, codes: npt.ArrayLike, polarity: Polarity) -> Floats:
-        """Return the voltages an ideal driver makes of codes, above the reference [V].
+        """Return the voltages an ideal driver makes of codes, above the reference [V]; of pulses the mean over time.
 
         Raises
         ------
         SpecError
             If a code is not an integer within the driver's bits.
         """
-        if self.kind == "r2r":
-            return dac_voltages(codes, self.bits, self.v_span, polarity)
-        return bit_voltages(codes, self.v_span, polarity)
+        if self.kind == "bits":
+            return bit_voltages(codes, self.v_span, polarity)
+        return dac_voltages(codes, self.bits, self.v_span, polarity)
 
 
 class SenseAmplifier(Section):
     """The read-out at the foot of every bit line."""
 
-    kind: Literal["tia", "voltage"] = "tia"
-    """tia: a transimpedance amplifier holds the line; voltage: the line floats, and [hold] samples its voltage."""
+    kind: Literal["tia", "voltage", "integrator"] = "tia"
+    """tia: an amplifier holds the line; voltage: it floats, [hold] samples it; integrator: [integrator] sums pulses."""
     r_feedback: Annotated[tuple[Feedback, ...], Field(min_length=1, max_length=16)] = (20e3,)
     """Feedback resistances a layer can choose from [ohm]."""
     v_reference: Positive = 1.65
@@ -162,11 +178,6 @@ class SenseAmplifier(Section):
 
     later: ClassVar[frozenset[str]] = frozenset({"kind"})
 
-    @property
-    def settings(self) -> tuple[float, ...]:
-        """What a layer can choose from, ascending: feedback resistances [ohm]; of floating lines the one gain, 1."""
-        return tuple(sorted(self.r_feedback)) if self.kind == "tia" else (1.0,)
-
     def transresistance(self, g: Floats, setting: float) -> Floats:
         """Return the output a unit of what a column of ideal cells would carry into a ground, (columns,) [ohm].
 
@@ -175,7 +186,7 @@ class SenseAmplifier(Section):
         g : ndarray of shape (rows, columns)
             Conductances of the cells [S].
         setting : float
-            One of :attr:`settings`.
+            One of the chip's settings.
         """
         held = self.held_lines(g)
         return np.asarray(setting / np.where(held > 0, held, np.inf))
@@ -185,7 +196,7 @@ class SenseAmplifier(Section):
 
         Amplifiers put those of unipolar inputs below it; those of floating lines are small and may as well be above.
         """
-        return polarity if self.kind == "tia" else "bipolar"
+        return "bipolar" if self.kind == "voltage" else polarity
 
     def held_lines(self, g: Floats) -> Floats:
         """Return what makes of outputs those of held lines with the same setting, (columns,).
@@ -195,7 +206,7 @@ class SenseAmplifier(Section):
         g : ndarray of shape (rows, columns)
             Conductances of the cells [S].
         """
-        return np.ones(g.shape[1]) if self.kind == "tia" else np.asarray(g.sum(axis=0))
+        return np.asarray(g.sum(axis=0)) if self.kind == "voltage" else np.ones(g.shape[1])
 
     def volts(self, node: npt.ArrayLike) -> Floats:
         """Return outputs, positive for positive products, of the voltages of their nodes [V].
@@ -203,12 +214,12 @@ class SenseAmplifier(Section):
         An amplifier's node falls below the reference, a floating line rises above it.
         """
         above = np.asarray(node, dtype=float) - self.v_reference
-        return -above if self.kind == "tia" else above
+        return above if self.kind == "voltage" else -above
 
     def nodes(self, volts: npt.ArrayLike) -> Floats:
         """Return the voltages of nodes, of outputs as :meth:`volts` has them [V]."""
         above = np.asarray(volts, dtype=float)
-        return self.v_reference + (-above if self.kind == "tia" else above)
+        return self.v_reference + (above if self.kind == "voltage" else -above)
 
 
 class Adc(Section):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from spicesim.arrays import Floats
+from spicesim.behavioural.integration import PulseTile
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.calibration.calibration import Calibration
 from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile
@@ -16,7 +17,7 @@ class ExactTile(PreparedTile):
 
     tile: Tile
     """What was wanted."""
-    model: BehaviouralTile
+    model: BehaviouralTile | PulseTile
     """The behavioural tile with its programmed devices."""
     threads: int = 1
     """Threads to spread a batch over."""

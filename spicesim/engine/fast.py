@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 from spicesim.arrays import Floats
+from spicesim.behavioural.fast_pulses import FastPulseTile
 from spicesim.behavioural.fast_tile import FastTile
+from spicesim.behavioural.integration import PulseTile
 from spicesim.calibration.calibration import Calibration
 from spicesim.engine.exact import ExactEngine
 from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile
@@ -17,7 +19,7 @@ class ApproximateTile(PreparedTile):
 
     tile: Tile
     """What was wanted."""
-    model: FastTile
+    model: FastTile | FastPulseTile
     """The behavioural tile with its form; ``model.tile`` is the exact one."""
     threads: int = 1
     """Threads to spread a batch over."""
@@ -77,5 +79,9 @@ class FastEngine(Engine):
     def prepare(self, tile: Tile) -> ApproximateTile:
         """Program the devices by write-verify, expand the tile and measure its forms."""
         exact = self._exact.prepare(tile).model
-        model = FastTile(exact, tolerance=self.tolerance, adc=tile.adc, seed=self._seed)
+        model: FastTile | FastPulseTile
+        if isinstance(exact, PulseTile):
+            model = FastPulseTile(exact, tolerance=self.tolerance, adc=tile.adc, seed=self._seed)
+        else:
+            model = FastTile(exact, tolerance=self.tolerance, adc=tile.adc, seed=self._seed)
         return ApproximateTile(tile=tile, model=model, threads=self._threads)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spicesim.arrays import Floats
+from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.behavioural.transient import TileTransient
 from spicesim.calibration.calibration import Calibration
 from spicesim.coding import rest_code
@@ -89,9 +90,11 @@ class SampledEngine(Engine):
         ValidityError
             If a line's own time constant is too long for the model.
         """
+        model = self._exact.prepare(tile).model
+        assert isinstance(model, BehaviouralTile)  # chips of pulses have no settling
         return SampledTile(
             tile=tile,
-            transient=TileTransient(self._exact.prepare(tile).model, self._settling),
+            transient=TileTransient(model, self._settling),
             rest=rest_code(tile.polarity, self._calibration.chip.dac.code_bits),
             t_read=self._t_read,
         )

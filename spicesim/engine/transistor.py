@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spicesim.arrays import Floats
+from spicesim.behavioural.integration import PulseTile
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.mismatch_bench import with_chip_mismatch
@@ -40,7 +41,7 @@ class CircuitTile(PreparedTile):
     """What was wanted."""
     devices: Floats
     """Conductances of the devices with which the circuit's cells are what was wanted, (rows, columns) [S]."""
-    model: BehaviouralTile
+    model: BehaviouralTile | PulseTile
     """The behavioural tile, programmed by its own cell; it gives first guesses and no more."""
     engine: "NgspiceEngine"
     """What simulates."""

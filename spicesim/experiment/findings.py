@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from spicesim.arrays import Floats
+from spicesim.behavioural.integration import PulseTile
 from spicesim.engine import ExactEngine, SampledMvm
 from spicesim.experiment.budget import Budget
 from spicesim.experiment.footprint import Footprint
@@ -131,7 +132,10 @@ def map_ir_drops(samples: tuple[SampledMvm, ...], exact: ExactEngine) -> tuple[I
         return abs(drop.worst[2])
 
     for sample in samples:
-        state = exact.prepare(sample.tile).model.solve(np.asarray(sample.codes)[None, :], fields=True)
+        model, codes = exact.prepare(sample.tile).model, np.asarray(sample.codes)[None, :]
+        if isinstance(model, PulseTile):  # lines lose most while all pulses are on
+            model, codes = model.static, (codes > 0).astype(np.int64)
+        state = model.solve(codes, fields=True)
         assert state.solution.cell_voltages is not None
         loss = state.v_word_line[0][:, None] - state.v_in[0][None, :] - state.solution.cell_voltages[0]
         found = IrDropMap(name=sample.tile.name, loss=loss, input_name="the sampled input that loses most")

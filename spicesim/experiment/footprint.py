@@ -21,6 +21,7 @@ import numpy as np
 
 from spicesim.arrays import Floats, Integers
 from spicesim.behavioural.energy import EnergyModel
+from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.behavioural.transient import TileTransient
 from spicesim.calibration.calibration import Calibration
 from spicesim.engine import ExactEngine, SampledMvm, Tile
@@ -196,7 +197,8 @@ def estimate_footprint(
         What runs the network to find the products, and the circuit that tells what each of them takes.
     t_read : float, optional
         Time from a change of codes to the sample [s]; by default the longest that a sample of changes takes to settle
-        within .2 % of full scale, for which the calibration must have settling. Floating bit lines have their own.
+        within .2 % of full scale, for which the calibration must have settling. Floating lines and pulses have times
+        of their own.
     columns_per_adc : int
         Columns that share a converter.
     layout : Layout, optional
@@ -227,9 +229,10 @@ def estimate_footprint(
     missing = [layer.name for layer in network.layers if not by_layer[layer.name]]
     if missing:
         raise SpecError(f"layer {missing[0]!r} has no product among {products} sampled; ask for more products")
-    hold = calibration.hold
-    if hold is not None:
-        t_read = hold.duration + HELD_AFTER
+    if calibration.hold is not None:
+        t_read = calibration.hold.duration + HELD_AFTER
+    elif calibration.integrator is not None:
+        t_read = calibration.integrator.product
     elif t_read is None:
         t_read = max(_settling(found, calibration, exact) for found in by_layer.values())
     if model.adc is None:
@@ -272,7 +275,9 @@ def _settling(samples: list[SampledMvm], calibration: Calibration, exact: ExactE
             "--aspects energy,settling"
         )
     tile, codes = max(_by_tile(samples), key=lambda found: found[0].g.size * min(len(found[1]), 2))
-    transient = TileTransient(exact.prepare(tile).model, calibration.settling)
+    model = exact.prepare(tile).model
+    assert isinstance(model, BehaviouralTile)  # pulses have their own time
+    transient = TileTransient(model, calibration.settling)
     after = codes[-PAIRS:]
     return float(transient.t_settle(np.roll(codes, 1, axis=0)[-PAIRS:], after).max())
 

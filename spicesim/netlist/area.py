@@ -153,12 +153,12 @@ def block_areas(chip: Chip, layout: Layout | None = None) -> Areas:
     its access transistor and a margin around. Control logic is not counted.
     """
     layout = layout or Layout()
-    bits = [f"b{k}" for k in range(chip.dac.code_bits)]
+    bits = [f"b{k}" for k in range(chip.dac.level_bits)]
     dac = "\n".join([*amplifier_blocks(chip), *dac_blocks(chip), dac_line(chip, "dac", "out", bits)])
     if chip.sense_amplifier.kind == "voltage":
         readout = "\n".join([*hold_blocks(chip), hold_line(chip, "readout", "in", "out")])
     else:
-        amplifier = amplifier_line(chip, "readout", "in", "out", max(chip.sense_amplifier.settings))
+        amplifier = amplifier_line(chip, "readout", "in", "out", max(chip.settings))
         readout = "\n".join([*amplifier_blocks(chip), amplifier])
     adc = None
     if chip.adc.bits <= MOST_SAR_BITS:

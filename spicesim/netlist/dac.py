@@ -63,7 +63,7 @@ class LadderDac(SubCircuit):  # type: ignore[misc]  # PySpice has no types
 
 def dac_blocks(chip: Chip) -> list[str]:
     """Return the subcircuits that :func:`dac_line` calls, the amplifier excepted."""
-    if chip.dac.kind == "bits":
+    if chip.dac.kind != "r2r":
         return driver_blocks(chip)
     bits = chip.dac.bits
     head = [f"* dac: {bits}-bit R-2R ladder, switches, and an amplifier as buffer", *draw_ladder(bits)]
@@ -89,7 +89,7 @@ def code_bits(code: int, bits: int) -> list[str]:
 def dac_line(chip: Chip, name: str, node_out: str, bit_nodes: Sequence[str], *, rails: str = "") -> str:
     """Format the instance of one driver; `rails` ends the names of its references and its supply."""
     vlo, vhi, vdd = (f"{node}{rails}" for node in ("vlo", "vhi", "vdd"))
-    if chip.dac.kind == "bits":
+    if chip.dac.kind != "r2r":
         return driver_line(chip, name, bit_nodes[0], node_out, rails=(vhi, vlo, vdd))
     return f"x{name} {node_out} {' '.join(bit_nodes)} {vlo} {vhi} {vdd} 0 dac"
 
@@ -117,7 +117,7 @@ def build_dac(
     code_step : int
         Distance of the codes; 1 takes them all.
     """
-    bits, ladder = chip.dac.code_bits, chip.dac.kind == "r2r"
+    bits, ladder = chip.dac.level_bits, chip.dac.kind == "r2r"
     driver = ["* the code as a voltage, and its bits"]
     driver += ["vcode code 0 0"]
     for k in range(bits):

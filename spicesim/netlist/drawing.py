@@ -5,6 +5,7 @@ __all__ = [
     "CROSSBAR",
     "FLOATING_TILE",
     "PAIRED",
+    "PULSE_TILE",
     "TILE",
     "draw_charge_dac",
     "draw_current_dac",
@@ -44,6 +45,14 @@ ADDING_TILE = (
     "",
 )
 """A tile of floating bit lines whose planes are added as charge, line by line."""
+PULSE_TILE = (
+    *(line.replace("current into the virtual ground", "current into the integrator") for line in TILE[:-4]),
+    "                                          sense_0       sense_1      run low: into vref, high: into the capacitor",
+    "                                       xintegrator_0 xintegrator_1   rst high: v(out_J) = vref",
+    "                                           out_0         out_1       v(out_J) = vref - charge of J / c",
+    "",
+)
+"""A tile of pulses and integrators, line by line."""
 
 CROSSBAR = (
     "",

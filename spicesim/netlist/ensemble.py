@@ -40,7 +40,7 @@ def build_dacs(
     Netlist
         Probes ``v(dac_I)``, one value a code.
     """
-    bits, supply = range(chip.dac.code_bits), chip.process.supply
+    bits, supply = range(chip.dac.level_bits), chip.process.supply
     lines = ["* the code as a voltage, and its bits", "vcode code 0 0"]
     for k in bits:
         scaled, double = f"(v(code)+0.5)/{2**k}", f"(v(code)+0.5)/{2 ** (k + 1)}"

@@ -95,7 +95,7 @@ def build_driver_noise(chip: Chip, code: int) -> NoiseNetlist:
     lines = [
         "* the driver; a current into its output is the source that noise is referred to",
         "iin 0 out dc 0 ac 1",
-        dac_line(chip, "dac", "out", code_bits(code, chip.dac.code_bits)),
+        dac_line(chip, "dac", "out", code_bits(code, chip.dac.level_bits)),
     ]
     response = build_netlist(
         chip,

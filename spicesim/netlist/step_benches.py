@@ -56,7 +56,7 @@ def build_dac_steps(
     probes = ["time"]
     lines.append(f"vload vload 0 {reference}")
     for k in range(len(transitions)):
-        tied = [f"{node}_{k}" if node != "0" else "0" for node in step.nodes(k, chip.dac.code_bits)]
+        tied = [f"{node}_{k}" if node != "0" else "0" for node in step.nodes(k, chip.dac.level_bits)]
         lines += [
             f"vdd_{k} vdd_{k} 0 {supply}",
             f"vlo_{k} vlo_{k} 0 {spice_number(low)}",

@@ -1,7 +1,7 @@
 """Arrays of the chip's cells: a column, a crossbar between ideal sources, and a whole tile at transistor level."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +13,14 @@ from spicesim.errors import SpecError
 from spicesim.netlist.arrangement import Arrangement
 from spicesim.netlist.cell import cell_blocks, cell_line, gate_supply, pair_line
 from spicesim.netlist.dac import code_bits, dac_blocks, dac_line, dac_references
-from spicesim.netlist.drawing import ADDING_TILE, CROSSBAR, FLOATING_TILE, PAIRED, TILE
-from spicesim.netlist.hold import hold_blocks, hold_line, rest_controls, track_source
+from spicesim.netlist.drawing import CROSSBAR, PAIRED
+from spicesim.netlist.hold import hold_blocks, hold_line, rest_controls
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.parasitics import Parasitics
 from spicesim.netlist.plane_adder import PlaneSteps
-from spicesim.netlist.process import block_text
+from spicesim.netlist.pulses import PULSE_OPTIONS, PulseProduct
 from spicesim.netlist.reader import PAIRS
+from spicesim.netlist.readout import build_readout, in_time
 from spicesim.netlist.sense_amplifier import amplifier_blocks, amplifier_line, supplies
 from spicesim.netlist.step import CodeStep
 from spicesim.netlist.wires import WireNodes
@@ -260,66 +261,6 @@ def build_column(chip: Chip, g: npt.ArrayLike, v: npt.ArrayLike, r_feedback: flo
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Readout:
-    """What stands at the feet of a tile's bit lines, as text."""
-
-    words: str
-    blocks: Sequence[str]
-    section: str
-    notes: Sequence[str]
-
-
-def _transient(chip: Chip, codes: npt.ArrayLike | CodeStep | PlaneSteps) -> CodeStep | PlaneSteps | None:
-    """Return how codes are driven in time; None for an operating point."""
-    if not chip.hold.adds_planes:
-        if isinstance(codes, PlaneSteps):
-            raise SpecError("a chip adds planes of codes only with hold.planes = charge; set it, or drive codes")
-        return codes if isinstance(codes, CodeStep) else None
-    if isinstance(codes, CodeStep):
-        raise SpecError(
-            "bits that are added as charge have no one step of codes; drive whole codes, or set hold.planes = digital"
-        )
-    return codes if isinstance(codes, PlaneSteps) else PlaneSteps.of(chip, codes, 0)
-
-
-def _readout(chip: Chip, columns: int, setting: float, step: CodeStep | PlaneSteps | None) -> _Readout:
-    if isinstance(step, PlaneSteps):
-        lines = [hold_line(chip, f"hold_{j}", f"sense_{j}", f"out_{j}") for j in range(columns)]
-        return _Readout(
-            words=f"floating bit lines, {step.bits} bits added as charge",
-            blocks=hold_blocks(chip),
-            section="\n".join([step.controls(chip.process.supply), *lines]),
-            notes=[
-                "A tile at transistor level: a driver a word line, a cell at every crossing, an adder a bit line.",
-                *ADDING_TILE,
-            ],
-        )
-    if chip.sense_amplifier.kind == "voltage":
-        falls = None if step is None else step.start + (chip.hold.settle if step.hold is None else step.hold)
-        lines = [hold_line(chip, f"hold_{j}", f"sense_{j}", f"out_{j}") for j in range(columns)]
-        return _Readout(
-            words="floating bit lines",
-            blocks=[*([block_text("opamp", chip)] if chip.dac.kind == "r2r" else []), *hold_blocks(chip)],
-            section="\n".join([track_source(chip, falls), *lines]),
-            notes=[
-                "A tile at transistor level: a driver a word line, a cell at every crossing, a hold switch a bit line.",
-                *FLOATING_TILE,
-            ],
-        )
-    lines = [amplifier_line(chip, f"senseamp_{j}", f"sense_{j}", f"out_{j}", setting) for j in range(columns)]
-    return _Readout(
-        words=f"{setting:g} ohm feedback",
-        blocks=amplifier_blocks(chip),
-        section="\n".join(["* sense amplifiers", *lines]),
-        notes=[
-            f"A tile at transistor level: a {'DAC' if chip.dac.kind == 'r2r' else 'driver'} a word line, a cell at "
-            "every crossing, an amplifier a bit line.",
-            *TILE,
-        ],
-    )
-
-
 def build_tile(
     chip: Chip,
     g: npt.ArrayLike | Arrangement,
@@ -367,19 +308,19 @@ def build_tile(
     inputs = _vector(codes.before if isinstance(codes, CodeStep | PlaneSteps) else codes, rows, "codes")
     if inputs.dtype.kind not in "iu" or inputs.min() < 0 or inputs.max() >= 2**chip.code_bits:
         raise SpecError(f"codes must be integers in 0..{2**chip.code_bits - 1}")
-    step = _transient(chip, codes)
+    step = in_time(chip, codes)
     wires = _wires(chip, array.shape, "dac", parasitics, arrangement)
     drivers = ["* word-line drivers; bits from the least significant, tied to vdd (1) or ground (0)"]
     twice = [int(code) for code in (*inputs, *inputs)]
     for k, (code, (name, node)) in enumerate(zip(twice, wires.driven, strict=False)):
-        tied = step.nodes(k % rows, chip.dac.code_bits) if step else code_bits(code, chip.dac.code_bits)
+        tied = step.nodes(k % rows, chip.dac.level_bits) if step else code_bits(code, chip.dac.level_bits)
         drivers.append(f"{dac_line(chip, f'dac{name}', node, tied)} $ code {code}")
     if step:
         drivers.append(step.sources(chip.process.supply))
     supply_currents = ["vdd", "vref", "vlo", "vhi", *(step.source_names if step else ())]
     gate_lines, gate_nodes = _gates(chip, gates, rows)
-    readout = _readout(chip, columns, r_feedback, step)
-    return build_netlist(
+    readout = build_readout(chip, columns, r_feedback, step)
+    netlist = build_netlist(
         chip,
         f"{rows}x{columns} tile, {polarity} inputs, {readout.words}",
         [
@@ -407,3 +348,4 @@ def build_tile(
         analyses=[step.analysis if step else ".op"],
         nodesets=nodesets,
     )
+    return replace(netlist, options=PULSE_OPTIONS) if isinstance(step, PulseProduct) else netlist

@@ -135,7 +135,7 @@ def fit_ranges(
         ampere = least_error_range(amperes, chip.adc.bits, both_signs=polarity == "bipolar")
     else:
         ampere = float(np.percentile(amperes, chip.adc.percentile))
-    for r_feedback in reversed(chip.sense_amplifier.settings):
+    for r_feedback in reversed(chip.settings):
         swing = linear_swing(r_feedback, polarity)
         if ampere * r_feedback <= swing:
             break

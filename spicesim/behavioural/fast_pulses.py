@@ -1,0 +1,125 @@
+"""A tile of pulses and integrators at the speed of a few matrix products, with its measured error."""
+
+import numpy as np
+
+from spicesim.arrays import Codes, Floats, Integers
+from spicesim.behavioural.fast_tile import FastTile
+from spicesim.behavioural.integration import PulseState, PulseTile
+from spicesim.coding import AdcRange
+from spicesim.errors import SpecError, ValidityError
+from spicesim.fast.pulses import superpose
+from spicesim.fast.trial import MARGIN, Adversary, Trial, held_out_inputs, measure
+
+__all__ = ["FastPulseTile"]
+
+POINTS = (2, 3, 4, 6, 8)
+"""Operating points of a product that are tried, by their cost."""
+STATIC_SHARE = 0.25
+"""Tolerance of the operating points, as a share of that of outputs."""
+CHECKED, PORTION = 24, 1024
+"""Held-out vectors that are solved exactly; vectors at a time."""
+
+
+class FastPulseTile:
+    """A tile of pulses whose outputs come from a few fast operating points of each product.
+
+    As many are taken as a measurement on codes random, structured, adversarial and searched for asks for; twice the
+    largest error found is promised, as :class:`~spicesim.behavioural.fast_tile.FastTile` has it. Where none is enough
+    products are solved exactly: `form` is then "exact".
+
+    Parameters
+    ----------
+    tile : PulseTile
+        The tile.
+    tolerance : float
+        Largest error of an output, as a fraction of the converters' range, or of full scale.
+    adc : AdcRange, optional
+        Range of the converters.
+    seed : int
+        Of the held-out codes.
+    threads : int
+        Threads of the preparation.
+    """
+
+    def __init__(
+        self, tile: PulseTile, *, tolerance: float = 1e-3, adc: AdcRange | None = None, seed: int = 0, threads: int = 1
+    ) -> None:
+        if not (np.isfinite(tolerance) and tolerance > 0):
+            raise SpecError(f"tolerance must be a number > 0, got {tolerance}")
+        self.tile, self.tolerance = tile, float(tolerance)
+        self.trials: tuple[Trial, ...] = ()
+        """What was tried, from the cheapest on; the last was taken unless `form` is "exact"."""
+        self._points: int | None = None
+        full = tile.readout.full_scale
+        scale = full if adc is None else adc.high - adc.low
+        # errors of operating points last for the whole window at most
+        port = tile.static.readout.full_scale
+        self._static = FastTile(
+            tile.static, tolerance=STATIC_SHARE * tolerance * scale / port, seed=seed, threads=threads
+        )
+        top, zero, rows = 2**tile.readout.bits - 1, tile.rest_code, tile.g.shape[0]
+        inputs = np.rint(held_out_inputs(rows, -zero, top - zero, seed)) + zero
+        codes = inputs[np.unique(np.linspace(0, len(inputs) - 1, CHECKED).astype(np.int64))]
+
+        def seen(volts: Floats) -> Floats:
+            return volts if adc is None else np.clip(volts, adc.low - 0.5 * adc.lsb, adc.high + 0.5 * adc.lsb)
+
+        def true(codes: Floats) -> Floats:
+            try:
+                return seen(tile.solve(codes.astype(np.int64), threads=threads).v_out) / scale
+            except ValidityError:  # codes that leave the calibrated box
+                return np.full((len(codes), tile.g.shape[1]), np.nan)
+
+        exact = true(codes)
+        if not np.isfinite(exact).all():
+            return
+        adversary = Adversary(true, rows, 0, top, zero)
+        for points in POINTS:
+            if points >= rows:
+                break
+
+            def formed(codes: Floats, points: int = points) -> Floats:
+                return seen(self._solve(codes.astype(np.int64), points, threads)) / scale
+
+            largest, rms = measure(formed(codes), exact, 1.0)
+            if MARGIN * largest <= tolerance:
+                largest = max(largest, adversary.attack(formed, tolerance / MARGIN))
+            trial = Trial(
+                form=f"pulses, {points} points, {self._static.form}", cost=points, max_error=MARGIN * largest,
+                rms_error=rms,
+            )  # fmt: skip
+            self.trials += (trial,)
+            if trial.max_error <= tolerance:
+                self._points = points
+                return
+
+    @property
+    def form(self) -> str:
+        """What computes the outputs, or "exact"."""
+        return "exact" if self._points is None else self.trials[-1].form
+
+    @property
+    def max_error(self) -> float:
+        """Promised largest error on any codes, as a fraction of the range or full scale; 0 for "exact"."""
+        return 0.0 if self._points is None else self.trials[-1].max_error
+
+    @property
+    def rms_error(self) -> float:
+        """Root-mean-square error on random and structured codes, the same; 0 for "exact"."""
+        return 0.0 if self._points is None else self.trials[-1].rms_error
+
+    def solve(self, codes: Codes, *, threads: int = 1) -> PulseState:
+        """Multiply; as :meth:`PulseTile.solve`."""
+        if self._points is None:
+            return self.tile.solve(codes, threads=threads)
+        return PulseState(v_out=self._solve(self.tile.checked(codes), self._points, threads))
+
+    def _solve(self, codes: Integers, points: int, threads: int) -> Floats:
+        parts = []
+        for k in range(0, max(1, len(codes)), PORTION):
+            part = codes[k : k + PORTION]
+            parts.append(self.tile.charge(part, superpose(part, points), self._currents, threads))
+        return self.tile.outputs(np.concatenate(parts))
+
+    def _currents(self, on: Integers, threads: int, tolerance: float | None = None) -> Floats:
+        return np.asarray(self._static.solve(on, threads=threads).currents + self.tile.static.leakage)

@@ -1,0 +1,324 @@
+"""Calibrate the integrators that read a chip of pulses: how they hold their lines, and what they make of charge.
+
+Columns of the chip's own cells are driven by its own pulses. What they carry while all rows are on, and while none is,
+is read off after the switches' charges are gone; its product with time is their charge, to which outputs are compared.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Self
+
+import numpy as np
+from pydantic import Field, model_validator
+from scipy.interpolate import CubicSpline
+
+from spicesim.arrays import Floats
+from spicesim.behavioural.arrays import FloatArray, Model, require_shape
+from spicesim.behavioural.integration import ChargeLaw, IntegratorModel
+from spicesim.behavioural.parameter import Parameter
+from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
+from spicesim.calibration.block import BlockPlan, Judged
+from spicesim.calibration.designs import chebyshev_nodes
+from spicesim.calibration.heldout import HeldOut
+from spicesim.calibration.sense_amplifier import CurrentSweep
+from spicesim.chip import Chip
+from spicesim.coding import POLARITIES, Polarity
+from spicesim.netlist.integrator import Window, build_integrators
+from spicesim.netlist.netlist import Netlist
+from spicesim.netlist.pulses import PULSE_OPTIONS, PulseSchedule
+from spicesim.netlist.tile import build_tile
+from spicesim.ngspice.outcome import Results
+
+__all__ = [
+    "AT",
+    "CHARGE",
+    "INPUT",
+    "IntegratorPlan",
+    "PulsedColumns",
+    "plan_integrator",
+    "read_integrated",
+    "steady_window",
+]
+
+CHARGE, INPUT = "integrated charge", "integrator input"
+"""Names of its held-out errors."""
+CONDUCTANCES = 3
+"""Orders of the pedestals, and points of the fit."""
+TABLE = 401
+"""Points of the table of the input, a smooth function of the current."""
+BEARS = 1.8
+"""Largest calibrated current over the bias of an amplifier, whose pair has twice that."""
+BEYOND = 1.1
+"""Calibrated currents over those of all rows on with largest conductances."""
+SHORTEST = 80e-9
+"""In which lines take a steady current [s]."""
+AT = 0.7
+"""When inputs are read, as a share of the window."""
+QUIET = 10e-9
+"""From an edge until a line's current is steady [s]."""
+
+
+class PulsedColumns(Model):
+    """Columns whose rows all have one code."""
+
+    polarity: Polarity
+    """Coding of the inputs."""
+    code: int
+    """Of all rows."""
+    rows: tuple[int, ...]
+    """Cells of each column."""
+    g: FloatArray
+    """Conductance of each of its devices, (columns,) [S]."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        require_shape("g", self.g, len(self.rows))
+        return self
+
+    def points(self) -> set[tuple[str, int, int, float]]:
+        """Return the points as a set."""
+        return {(self.polarity, self.code, n, g) for n, g in zip(self.rows, self.g.tolist(), strict=True)}
+
+    def netlist(self, chip: Chip) -> Netlist:
+        """Build the simulation: a tile whose columns have cells next to their feet."""
+        rows = max(self.rows)
+        cells = np.where(np.arange(rows)[:, None] >= rows - np.array(self.rows), self.g, 0.0)
+        return build_tile(chip, cells, np.full(rows, self.code), polarity=self.polarity, r_feedback=chip.settings[0])
+
+    def read(self, chip: Chip, results: Results) -> tuple[Floats, Floats, Floats]:
+        """Return currents with all rows at the higher level and at the lower [A], and outputs [V], each (columns,).
+
+        Without a time in which rows are at the higher level the first are those at the lower.
+        """
+        schedule, vectors = PulseSchedule.of_chip(chip), results[0].vectors
+        time, columns = vectors["time"].real, range(len(self.rows))
+        last = schedule.start + schedule.length
+
+        def mean(first: float, last: float) -> Floats:
+            at = np.linspace(first, last, 200)
+            return np.array([np.interp(at, time, vectors[f"i(vsense_{j})"].real).mean() for j in columns])
+
+        off = mean(last + QUIET, schedule.window.end - QUIET / 5)
+        ends = schedule.start + QUIET, schedule.start + self.code * schedule.unit - QUIET / 5
+        on = mean(*ends) if ends[1] > ends[0] else off
+        return on, off, read_integrated(chip, results, len(self.rows))
+
+
+class IntegratorPlan(BlockPlan):
+    """Steady currents into integrators, and columns of some numbers of cells and of some conductances, with pulses."""
+
+    currents: CurrentSweep
+    """Of the table of the input."""
+    currents_validation: CurrentSweep
+    """Decides nothing: there is no finer plan."""
+    currents_test: CurrentSweep
+    """Decides nothing."""
+    fits: tuple[PulsedColumns, ...] = Field(min_length=1)
+    """The same columns with each polarity and some codes: 0, few, and all units."""
+    validation: tuple[PulsedColumns, ...]
+    """One a polarity."""
+    test: tuple[PulsedColumns, ...]
+    """One a polarity."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        fitted, validation, test = (
+            set().union(*(columns.points() for columns in group)) for group in (self.fits, self.validation, self.test)
+        )
+        if fitted & validation or fitted & test or validation & test:
+            raise ValueError("the points of fit, validation and test must be disjoint")
+        return self
+
+    @property
+    def name(self) -> str:
+        """Name of the block."""
+        return "integrator"
+
+    @property
+    def design(self) -> str:
+        """The design of the fitted points, in words."""
+        counts = ", ".join(str(n) for n in dict.fromkeys(self.fits[0].rows))
+        codes = ", ".join(str(code) for code in dict.fromkeys(columns.code for columns in self.fits))
+        return f"{self.currents.points} currents; lines of {counts} cells x {CONDUCTANCES} conductances, codes {codes}"
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Points of each simulation, but that validation and test are of several."""
+        sweeps = (self.currents, self.currents_validation, self.currents_test)
+        groups = (*self.fits, *self.validation, *self.test)
+        return (*(sweep.points for sweep in sweeps), *(len(columns.rows) for columns in groups))
+
+    def points(self) -> dict[str, int]:
+        """Count the points of "fit", "validation" and "test"."""
+        parts = {"fit": self.fits, "validation": self.validation, "test": self.test}
+        sweeps = (self.currents, self.currents_validation, self.currents_test)
+        return {
+            name: sweep.points + sum(len(columns.rows) for columns in group)
+            for (name, group), sweep in zip(parts.items(), sweeps, strict=True)
+        }
+
+    def netlists(self, chip: Chip) -> list[Netlist]:
+        """Build the simulations: of steady currents, of the fit, of validation, of the test."""
+        sweeps = (self.currents, self.currents_validation, self.currents_test)
+        return [
+            *(_steady(chip, sweep, self.currents.i_limit) for sweep in sweeps),
+            *(columns.netlist(chip) for columns in (*self.fits, *self.validation, *self.test)),
+        ]
+
+    def probe(self, chip: Chip, points: int) -> Netlist:
+        """Build a small simulation of the same kind, to measure what a point costs."""
+        few = self.fits[-1]
+        return few.model_copy(update={"rows": few.rows[:1], "g": few.g[:1]}).netlist(chip)
+
+    def fit(self, chip: Chip, results: Sequence[Results]) -> Judged:
+        """Fit the model to the results of the netlists."""
+        steady, pulsed = results[:3], iter(results[3:])
+        port = self._port(chip, steady[0])
+        fitted = [(columns, columns.read(chip, found)) for columns, found in zip(self.fits, pulsed, strict=False)]
+        rows = tuple(dict.fromkeys(self.fits[0].rows))
+        model = IntegratorModel(
+            port=port, bits=chip.dac.bits, unit=chip.dac.unit, settle=chip.integrator.settle,
+            reset=chip.integrator.reset, rows=rows, g_cell=chip.cell.g_max,
+            laws={p: _law(chip, rows, [found for found in fitted if found[0].polarity == p]) for p in POLARITIES},
+            swing=max(float(np.abs(out).max()) for _, (_, _, out) in fitted),
+        )  # fmt: skip
+
+        def compare(sweep: CurrentSweep, flat: Results, group: Sequence[PulsedColumns]) -> dict[str, HeldOut]:
+            found = [(columns, columns.read(chip, next(pulsed))) for columns in group]
+            charges = HeldOut(
+                unit="V",
+                full_scale=model.full_scale,
+                coordinates={
+                    "cells": np.concatenate([np.array(columns.rows, dtype=float) for columns in group]),
+                    "cell [S]": np.concatenate([columns.g for columns in group]),
+                },
+                measured=np.concatenate([out for _, (_, _, out) in found]),
+                predicted=np.concatenate([_predict(chip, model, columns, on, off) for columns, (on, off, _) in found]),
+            )
+            held = HeldOut(
+                unit="V",
+                full_scale=chip.dac.v_span,
+                coordinates={"current [A]": sweep.currents()},
+                measured=_inputs(chip, sweep, flat, self.currents.i_limit),
+                predicted=model.port.ports.evaluate(sweep.currents())[0],
+            )
+            return {CHARGE: charges, INPUT: held}
+
+        validation = compare(self.currents_validation, steady[1], self.validation)
+        return Judged(model=model, validation=validation, test=compare(self.currents_test, steady[2], self.test))
+
+    def _port(self, chip: Chip, steady: Results) -> SenseAmplifierModel:
+        """Make the table of the input; the output is that of the drawn capacitor."""
+        limit, ohm = self.currents.i_limit, chip.settings[0]
+        volts = _inputs(chip, self.currents, steady, limit)
+        grid = np.linspace(-limit, limit, TABLE)
+        rail = Parameter(value=ohm * limit, standard_error=0.0, unit="V")
+        return SenseAmplifierModel(
+            r_feedback=ohm, i_limit=limit, v_in=CubicSpline(self.currents.currents(), volts)(grid), v_out=ohm * grid,
+            parameters={"rail_low": rail, "rail_high": rail.model_copy(update={"value": -rail.value})},
+            linear_limits=(-ohm * limit, ohm * limit),
+        )  # fmt: skip
+
+    def refined(self, judged: Judged) -> None:
+        """Return None: there is no finer plan."""
+        return
+
+
+def _steady(chip: Chip, sweep: CurrentSweep, i_limit: float) -> Netlist:
+    netlist = build_integrators(chip, sweep.currents(), window=steady_window(chip, i_limit))
+    return replace(netlist, options=PULSE_OPTIONS)
+
+
+def steady_window(chip: Chip, i_limit: float) -> Window:
+    """Return a window in which the largest current moves the output by half a volt, or a longer one if it must."""
+    length = max(SHORTEST, min(0.5 * chip.integrator.capacitor / i_limit, chip.dac.window))
+    return Window(reset=20e-9, start=40e-9, length=length, hold=QUIET, edge=0.1e-9)
+
+
+def _inputs(chip: Chip, sweep: CurrentSweep, results: Results, i_limit: float) -> Floats:
+    """Return how far inputs are above the reference while they take currents [V]."""
+    window, vectors = steady_window(chip, i_limit), results[0].vectors
+    at, time = window.start + AT * window.length, vectors["time"].real
+    volts = [float(np.interp(at, time, vectors[f"v(in_{k})"].real)) for k in range(sweep.points)]
+    return np.array(volts) - chip.sense_amplifier.v_reference
+
+
+def _charges(chip: Chip, columns: PulsedColumns, on: Floats, off: Floats) -> Floats:
+    """Return the outputs that a capacitor as drawn makes of charges [V]."""
+    schedule, lasts = PulseSchedule.of_chip(chip), columns.code * chip.dac.unit
+    return np.asarray((on * lasts + off * (schedule.window.length - lasts)) / chip.integrator.capacitor)
+
+
+def _law(
+    chip: Chip, rows: Sequence[int], fitted: Sequence[tuple[PulsedColumns, tuple[Floats, Floats, Floats]]]
+) -> ChargeLaw:
+    """Fit gain and excess of all columns, and a pedestal of each."""
+    count = len(fitted[0][0].rows)
+    charges = np.concatenate([_charges(chip, columns, on, off) for columns, (on, off, _) in fitted])
+    late = np.concatenate([(on - off) / chip.integrator.capacitor for _, (on, off, _) in fitted])
+    outputs = np.concatenate([out for _, (_, _, out) in fitted])
+    scale = float(np.abs(late).max() / np.abs(charges).max())  # charges and excesses of like size
+    design = np.column_stack([np.tile(np.eye(count), (len(fitted), 1)), charges, late / scale])
+    found = np.linalg.lstsq(design, outputs, rcond=None)[0]
+    pedestals, share = found[:count].reshape(len(rows), -1), fitted[0][0].g.reshape(len(rows), -1) / chip.cell.g_max
+    return ChargeLaw(
+        gain=float(found[count]),
+        excess=float(found[count + 1] / (scale * found[count])),
+        pedestals=np.stack(
+            [np.polynomial.polynomial.polyfit(x, y, len(x) - 1) for x, y in zip(share, pedestals, strict=True)]
+        ),
+    )
+
+
+def _predict(chip: Chip, model: IntegratorModel, columns: PulsedColumns, on: Floats, off: Floats) -> Floats:
+    law, cells = model.laws[columns.polarity], np.array(columns.rows)
+    late = (on - off) * law.excess / chip.integrator.capacitor
+    charge = law.gain * (_charges(chip, columns, on, off) + late)
+    return np.asarray(charge + model.pedestals(columns.polarity, cells, cells * columns.g))
+
+
+def read_integrated(chip: Chip, results: Results, columns: int) -> Floats:
+    """Return the outputs of a product by pulses below the reference, (columns,) [V]."""
+    vectors, at = results[0].vectors, PulseSchedule.of_chip(chip).read
+    time = vectors["time"].real
+    return chip.sense_amplifier.volts([float(np.interp(at, time, vectors[f"v(out_{j})"].real)) for j in range(columns)])
+
+
+def plan_integrator(chip: Chip, *, quick: bool = False, seed: int = 0) -> IntegratorPlan:
+    """Plan the columns of a chip: numbers of cells twice as large each time, up to the rows of its array."""
+    counts = [1]
+    while counts[-1] < chip.array.rows:
+        counts.append(min(2 * counts[-1], chip.array.rows))
+    siemens = chebyshev_nodes(chip.cell.g_min, chip.cell.g_max, CONDUCTANCES)
+    limit = min(BEYOND * chip.array.rows * chip.cell.g_max * chip.dac.v_span, BEARS * chip.integrator.bias_current)
+    top, rng = 2**chip.dac.bits - 1, np.random.default_rng([seed, 37])
+    least = math.ceil(1.5 * QUIET / chip.dac.unit)
+
+    def drawn(polarity: Polarity) -> PulsedColumns:
+        columns = 6 if quick else 12
+        rows = np.rint(np.exp(rng.uniform(0, np.log(chip.array.rows), columns))).astype(int)
+        return PulsedColumns(
+            polarity=polarity,
+            code=int(rng.integers(max(least, top // 3), top)),
+            rows=tuple(int(count) for count in rows),
+            g=np.exp(rng.uniform(np.log(chip.cell.g_min), np.log(chip.cell.g_max), columns)),
+        )
+
+    return IntegratorPlan(
+        currents=CurrentSweep(i_limit=limit, points=25),
+        currents_validation=CurrentSweep(i_limit=np.sqrt(0.975) * limit, points=8),
+        currents_test=CurrentSweep(i_limit=np.sqrt(0.986) * limit, points=12),
+        fits=tuple(
+            PulsedColumns(
+                polarity=polarity,
+                code=code,
+                rows=tuple(count for count in counts for _ in siemens),
+                g=np.tile(siemens, len(counts)),
+            )
+            for polarity in POLARITIES
+            for code in (0, max(least, top // 8), top)
+        ),
+        validation=tuple(drawn(polarity) for polarity in POLARITIES),
+        test=tuple(drawn(polarity) for polarity in POLARITIES),
+    )
