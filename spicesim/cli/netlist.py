@@ -184,7 +184,7 @@ def dac(chip_path: str | None, output: str | None, dialect: str, polarity: Polar
     if load is None:
         finish(build_dac(chip, polarity), output, dialect)
     else:
-        step = max(1, 2**chip.dac.code_bits // 8)
+        step = max(1, 2**chip.dac.level_bits // 8)
         finish(build_dac(chip, polarity, i_limit=load, load_points=41, code_step=step), output, dialect)
 
 
