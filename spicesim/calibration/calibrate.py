@@ -8,6 +8,7 @@ from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.cell import HELD_CURRENT
 from spicesim.calibration.climate import calibrate_climate
+from spicesim.calibration.dac import read_supply
 from spicesim.calibration.energy import calibrate_energy
 from spicesim.calibration.ledger import write_ledger
 from spicesim.calibration.mismatch import calibrate_mismatch
@@ -156,6 +157,8 @@ def find_verdict(plan: Plan, calibration: Calibration) -> Verdict:
 
 FLOATING_ASPECTS = ("converter", "energy")
 """What can be calibrated where bit lines float."""
+GATED_ASPECTS = ("parameters", "converter")
+"""What can be calibrated where inputs drive gates."""
 
 
 def wanted_aspects(plan: Plan) -> list[str]:
@@ -166,14 +169,18 @@ def wanted_aspects(plan: Plan) -> list[str]:
     SpecError
         If there is no such aspect, or not for this read-out.
     """
-    there = ASPECTS if plan.hold is None else FLOATING_ASPECTS
+    there, where = tuple(ASPECTS), ""
+    if plan.hold is not None:
+        there, where = FLOATING_ASPECTS, "bit lines float"
+    elif plan.chip.cell.is_gated:
+        there, where = GATED_ASPECTS, "inputs drive gates"
     wanted = list(there) if plan.aspects is None else plan.aspects
     unknown = [name for name in wanted if name not in ASPECTS]
     if unknown:
         raise SpecError(f"no aspect {unknown[0]!r} of a calibration; there are: {', '.join(ASPECTS) or 'none'}")
     if missing := [name for name in wanted if name not in there]:
         raise SpecError(
-            f"where bit lines float there is no aspect {missing[0]!r} yet, only: {', '.join(there)}; leave it out"
+            f"where {where} there is no aspect {missing[0]!r} yet, only: {', '.join(there)}; leave it out"
         )
     return [name for name in ASPECTS if name in wanted]
 
@@ -182,13 +189,14 @@ def calibrate_blocks(plan: Plan, campaign: Campaign) -> Calibration:
     """Calibrate the operating points of cell, DAC and sense amplifier; whole tiles are not checked yet."""
     chip = plan.chip
     blocks = fit_blocks(plan, campaign)
+    dacs = {polarity: blocks.judged[dac.name].model for polarity, dac in plan.dacs.items()}
     models = {f"models in {path.name}": model_hash(path)[:16] for path in model_files(chip.process)}
     held_out = {name: points for judged in blocks.judged.values() for name, points in judged.test.items()}
     return Calibration(
         chip=chip, quick=plan.quick, seed=plan.seed, created=now(), seconds=0.0, simulations=0,
         versions=versions(ngspice_version()) | models,
         cell=blocks.judged[plan.cell.name].model,
-        dacs={polarity: blocks.judged[dac.name].model for polarity, dac in plan.dacs.items()},
+        dacs=dacs if dacs else {"unipolar": read_supply(chip)},
         senseamps=tuple(blocks.judged[senseamp.name].model for senseamp in plan.senseamps),
         hold=None if plan.hold is None else blocks.judged[plan.hold.name].model,
         held_out=held_out,

@@ -15,7 +15,7 @@ from spicesim.calibration.hold import HoldPlan, plan_hold
 from spicesim.calibration.sense_amplifier import SenseAmplifierPlan, plan_sense_amplifier
 from spicesim.calibration.verdict import DEFAULT_ERROR, FLOATING_ERROR, QUICK_ERROR
 from spicesim.chip import Chip
-from spicesim.coding import POLARITIES, Polarity
+from spicesim.coding import Polarity
 from spicesim.files import write_text
 from spicesim.files.documents import read_json, validate
 
@@ -98,7 +98,7 @@ class Plan(Model):
     """Simulations of blocks, refinements included, at most."""
     cell: CellPlan
     dacs: dict[Polarity, DacPlan]
-    """Word-line drivers by polarity."""
+    """Word-line drivers by polarity; none where they drive gates, which take no current at rest."""
     senseamps: tuple[SenseAmplifierPlan, ...]
     """Sense amplifiers, one a feedback resistance, ascending; none where bit lines float."""
     hold: HoldPlan | None = None
@@ -113,8 +113,8 @@ class Plan(Model):
             raise ValueError("senseamps must be those of the chip, one a feedback resistance")
         if (self.hold is None) != (amplifier.kind == "tia"):
             raise ValueError("hold must be planned for a chip of floating bit lines, and for no other")
-        if set(self.dacs) != set(POLARITIES):
-            raise ValueError(f"dacs must be {' and '.join(POLARITIES)}")
+        if set(self.dacs) != set(_driven(self.chip)):
+            raise ValueError("dacs must be those of the chip, one a polarity, and none where inputs drive gates")
         return self
 
     @property
@@ -139,6 +139,11 @@ class Plan(Model):
             If it cannot be written.
         """
         write_text(path, self.model_dump_json(indent=1) + "\n")
+
+
+def _driven(chip: Chip) -> tuple[Polarity, ...]:
+    """Return the polarities of the drivers that are calibrated."""
+    return () if chip.cell.is_gated else chip.polarities
 
 
 def summarise(chip: Chip, blocks: Mapping[str, BlockPlan]) -> dict[str, DesignSummary]:
@@ -187,7 +192,7 @@ def plan_calibration(
         error=error,
         budget=budget,
         cell=plan_cell(chip, quick=quick, seed=seed, error=error, filling=filling),
-        dacs={polarity: plan_dac(chip, polarity, quick=quick) for polarity in POLARITIES},
+        dacs={polarity: plan_dac(chip, polarity, quick=quick) for polarity in _driven(chip)},
         senseamps=() if floats else tuple(plan_sense_amplifier(chip, r) for r in chip.sense_amplifier.settings),
         hold=plan_hold(chip, quick=quick, seed=seed) if floats else None,
         tiles=TilePlan(sizes=(16,) if quick else (16, 32), random_vectors=2 if quick else 6),

@@ -13,7 +13,7 @@ from spicesim.errors import SpecError
 from spicesim.netlist.arrangement import Arrangement
 from spicesim.netlist.cell import cell_blocks, cell_line, gate_supply, pair_line
 from spicesim.netlist.dac import code_bits, dac_blocks, dac_line, dac_references
-from spicesim.netlist.drawing import CROSSBAR, FLOATING_TILE, PAIRED, TILE
+from spicesim.netlist.drawing import CROSSBAR, FLOATING_TILE, GATED_TILE, PAIRED, TILE
 from spicesim.netlist.hold import hold_blocks, hold_line, track_source
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.parasitics import Parasitics
@@ -85,8 +85,20 @@ def _wires(
     return _Wires(nodes=nodes, tails=tails, section="\n".join([*lines, *parasitics.format(nodes, tails)]))
 
 
-def _gates(chip: Chip, gates: npt.ArrayLike | None, rows: int) -> tuple[str, list[str]]:
-    """Format the supplies of the access transistors' gates, and name the gate of each row."""
+def _gates(
+    chip: Chip, gates: npt.ArrayLike | None, rows: int, controls: Sequence[Sequence[str]] = ()
+) -> tuple[str, list[str]]:
+    """Format what the access transistors' gates are at, and name the gate of each row.
+
+    Drivers hold them where the inputs of a tile are theirs; `controls` are then the nodes that these take.
+    """
+    if controls:
+        if gates is not None:
+            raise SpecError("the gates of this chip are driven by the codes; leave gates out, or set cell.inputs")
+        drivers = [dac_line(chip, f"dac_{i}", f"gate_{i}", tied) for i, tied in enumerate(controls)]
+        return "\n".join(["* gate drivers; bits tied to vdd (1) or ground (0)", *drivers]), [
+            f"gate_{i}" for i in range(rows)
+        ]
     if gates is None:
         return gate_supply(chip), ["gate"] * rows
     if not chip.cell.has_gate:
@@ -288,11 +300,23 @@ def _readout(chip: Chip, columns: int, setting: float, step: CodeStep | None) ->
         blocks=amplifier_blocks(chip),
         section="\n".join(["* sense amplifiers", *lines]),
         notes=[
-            f"A tile at transistor level: a {'DAC' if chip.dac.kind == 'r2r' else 'driver'} a word line, a cell at "
+            f"A tile at transistor level: a {'DAC' if chip.dac.kind == 'r2r' else 'driver'} a "
+            f"{'row of gates' if chip.cell.is_gated else 'word line'}, a cell at "
             "every crossing, an amplifier a bit line.",
-            *TILE,
+            *(GATED_TILE if chip.cell.is_gated else TILE),
         ],
     )
+
+
+def _supplies(chip: Chip) -> list[str]:
+    """Return the sources of a tile's transient by name."""
+    levels = ["vread"] if chip.cell.is_gated else ["vlo", "vhi"]
+    return ["vdd", "vref", *levels, "vrise", "vfall"]
+
+
+def _gate_guesses(chip: Chip, codes: Array) -> dict[str, float]:
+    """Return where the gates are that codes drive, by node [V]."""
+    return {f"gate_{i}": chip.process.supply * int(code) for i, code in enumerate(codes)} if chip.cell.is_gated else {}
 
 
 def build_tile(
@@ -322,7 +346,8 @@ def build_tile(
         Feedback resistance of all amplifiers [ohm].
     nodesets : mapping of str to float, optional
         First guesses; without them ngspice may step for long or fail, see
-        :func:`spicesim.calibration.tiles.predicted_nodesets`. Nodes: ``dac_I``, ``sense_J``, ``out_J``.
+        :func:`spicesim.calibration.tiles.predicted_nodesets`. Nodes: ``dac_I``, ``sense_J``, ``out_J``; those of gates
+        follow from the codes.
     parasitics : Parasitics, optional
         Resistance and capacitance of every wire segment, and whether both ends of the word lines are driven; by default
         the chip's numbers and one end. See :meth:`Parasitics.of_chip` for both.
@@ -342,16 +367,19 @@ def build_tile(
     inputs = _vector(codes.before if isinstance(codes, CodeStep) else codes, rows, "codes")
     if inputs.dtype.kind not in "iu" or inputs.min() < 0 or inputs.max() >= 2**chip.dac.code_bits:
         raise SpecError(f"codes must be integers in 0..{2**chip.dac.code_bits - 1}")
-    wires = _wires(chip, array.shape, "dac", parasitics, arrangement)
-    drivers = ["* word-line drivers; bits from the least significant, tied to vdd (1) or ground (0)"]
-    twice = [int(code) for code in (*inputs, *inputs)]
-    for k, (code, (name, node)) in enumerate(zip(twice, wires.driven, strict=False)):
-        tied = step.nodes(k % rows, chip.dac.code_bits) if step else code_bits(code, chip.dac.code_bits)
-        drivers.append(f"{dac_line(chip, f'dac{name}', node, tied)} $ code {code}")
+    bits, gated = chip.dac.code_bits, chip.cell.is_gated
+    wires = _wires(chip, array.shape, "read" if gated else "dac", parasitics, arrangement)
+    tied = [step.nodes(i, bits) if step else code_bits(int(code), bits) for i, code in enumerate(inputs)]
+    gate_lines, gate_nodes = _gates(chip, gates, rows, tied if gated else ())
+    if gated:
+        drivers = ["* word lines, all at one voltage; i(vrow_I) is the current into the line"]
+        drivers += [f"vrow{name} read {node} 0" for name, node in wires.driven]
+    else:
+        drivers = ["* word-line drivers; bits from the least significant, tied to vdd (1) or ground (0)"]
+        for k, (name, node) in enumerate(wires.driven):
+            drivers.append(f"{dac_line(chip, f'dac{name}', node, tied[k % rows])} $ code {int(inputs[k % rows])}")
     if step:
         drivers.append(step.sources(chip.process.supply))
-    supply_currents = ["vdd", "vref", "vlo", "vhi", "vrise", "vfall"]
-    gate_lines, gate_nodes = _gates(chip, gates, rows)
     readout = _readout(chip, columns, r_feedback, step)
     return build_netlist(
         chip,
@@ -372,12 +400,12 @@ def build_tile(
         [
             *(f"v(out_{j})" for j in range(columns)),
             *(f"i(vsense_{j})" for j in range(columns)),
-            *(["time", *(f"i({source})" for source in supply_currents)] if step else []),
+            *(["time", *(f"i({source})" for source in _supplies(chip))] if step else []),
         ],
         notes=[
             *readout.notes,
             *(PAIRED if chip.cell.kind == "2t2r" else ()),
         ],
         analyses=[step.analysis if step else ".op"],
-        nodesets=nodesets,
+        nodesets=_gate_guesses(chip, inputs) | dict(nodesets or {}),
     )

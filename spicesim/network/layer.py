@@ -161,8 +161,9 @@ class AnalogLayer:
         engine, kept = IdealEngine(self._chip), vectors[: max(64, FIT_NUMBERS // columns)]
 
         def multiply(codes: Codes, polarity: Polarity, pulses: Pulses) -> Floats:
+            levels = pulses.levels(polarity)
             parts = [
-                engine.prepare(Tile(name="", g=m.g, polarity=polarity, r_feedback=1.0)).mvm(plane[:, m.rows])
+                engine.prepare(Tile(name="", g=m.g, polarity=levels, r_feedback=1.0)).mvm(plane[:, m.rows])
                 for _, plane in pulses.planes(codes, bits, polarity)
                 for m in self.mapped
             ]
@@ -187,7 +188,7 @@ class AnalogLayer:
             raise NetworkError(f"{self.node.op} {self.name!r}: {error}") from None
         adc = ranges.adc
         if real is not None:
-            return replace(ranges, adc=real.range(ranges.polarity))
+            return replace(ranges, adc=real.range(ranges.levels))
         return replace(ranges, adc=converter(low=adc.low, high=adc.high, bits=adc.bits))
 
     def fit_gains(self, vectors: Floats, ranges: LayerRanges, prepared: Sequence[PreparedTile]) -> tuple[Gains, ...]:
@@ -213,7 +214,7 @@ class AnalogLayer:
             Tile(
                 name=f"{self.name}:{k}",
                 g=own.g,
-                polarity=ranges.polarity,
+                polarity=ranges.levels,
                 r_feedback=ranges.r_feedback,
                 adc=ranges.adc,
                 array=f"{self.array}:{k}",
@@ -334,7 +335,7 @@ class AnalogLayer:
             mapped,
             r_feedback=ranges.r_feedback,
             volts_per_input=dac.v_span / np.asarray(scales),
-            volts_in=dac.volts(codes, ranges.polarity) if digital_reference else None,
+            volts_in=dac.volts(codes, ranges.levels) if digital_reference else None,
         )
 
     def stats(self, ranges: LayerRanges, meter: LayerMeter, gains: Sequence[Gains] | None = None) -> LayerStats:

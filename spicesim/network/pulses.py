@@ -11,7 +11,7 @@ from spicesim.chip import Dac
 from spicesim.coding import Polarity
 from spicesim.errors import NetworkError
 
-__all__ = ["AT_ONCE", "AtOnce", "BitPlanes", "Digits", "Pulses", "choose_pulses"]
+__all__ = ["AT_ONCE", "AtOnce", "BitPlanes", "Digits", "GatePlanes", "Pulses", "choose_pulses"]
 
 
 class Pulses(Protocol):
@@ -31,6 +31,10 @@ class Pulses(Protocol):
 
     def constant(self, bits: int, polarity: Polarity) -> float:
         """Return what the planes of any input lack, as a fraction of a full span."""
+        ...
+
+    def levels(self, polarity: Polarity) -> Polarity:
+        """Return the coding of what the drivers put out, for that of the inputs."""
         ...
 
     def weakened(self, factor: float) -> tuple["Pulses", float, float]:
@@ -60,6 +64,10 @@ class AtOnce:
         """Return 0."""
         return 0.0
 
+    def levels(self, polarity: Polarity) -> Polarity:
+        """Return that of the inputs."""
+        return polarity
+
     def weakened(self, factor: float) -> tuple["AtOnce", float, float]:
         """Leave it to the inputs."""
         return self, factor, factor
@@ -82,6 +90,10 @@ class Digits:
     def largest(cls, digit: int, bits: int, polarity: Polarity) -> "Digits":
         """Return the digits for a DAC of so many bits of which the highest takes the whole span."""
         return cls(digit=digit, height=_magnitude(bits, polarity) // (2**digit - 1))
+
+    def levels(self, polarity: Polarity) -> Polarity:
+        """Return that of the inputs."""
+        return polarity
 
     def weakened(self, factor: float) -> tuple["Digits", float, float]:
         """Return digits of fewer steps, 1 at least."""
@@ -127,6 +139,10 @@ class BitPlanes:
         """Return half a step of both signs, negative."""
         return 0.0 if polarity == "unipolar" else -(2.0**-bits)
 
+    def levels(self, polarity: Polarity) -> Polarity:
+        """Return that of the inputs."""
+        return polarity
+
     def weakened(self, factor: float) -> tuple["BitPlanes", float, float]:
         """Refuse: there is one height."""
         if factor > 1:
@@ -138,7 +154,32 @@ class BitPlanes:
         return self, 1.0, 1.0
 
 
-def choose_pulses(dac: Dac, digit: int | None, polarity: Polarity) -> Pulses:
+@dataclass(frozen=True, slots=True)
+class GatePlanes(BitPlanes):
+    """The bits of a code one after the other, each of which turns rows on or off.
+
+    There is no level below 0, so inputs with a sign are driven as two's complement, whose highest bit counts
+    negatively: an input of 0 turns no row on, and nothing is left to take off digitally.
+    """
+
+    def planes(self, codes: Codes, bits: int, polarity: Polarity) -> Iterator[tuple[float, Codes]]:
+        """Cut codes (batch, rows) into their bits, with the factor of each product."""
+        signed = polarity == "bipolar"
+        for place in range(bits):
+            bit = codes >> place & 1
+            is_sign = signed and place == bits - 1  # of an offset-binary code it is the other way round
+            yield (-1.0, 1 - bit) if is_sign else (2.0 ** (place - bits + signed), bit)
+
+    def constant(self, bits: int, polarity: Polarity) -> float:
+        """Return 0."""
+        return 0.0
+
+    def levels(self, polarity: Polarity) -> Polarity:
+        """Return unipolar."""
+        return "unipolar"
+
+
+def choose_pulses(dac: Dac, digit: int | None, polarity: Polarity, *, gated: bool = False) -> Pulses:
     """Choose how inputs are driven by drivers of a kind.
 
     Parameters
@@ -149,6 +190,8 @@ def choose_pulses(dac: Dac, digit: int | None, polarity: Polarity) -> Pulses:
         Bits of an input that are driven at a time; by default as many as the drivers take.
     polarity : {"unipolar", "bipolar"}
         Coding of the inputs.
+    gated : bool
+        Whether the drivers' bits turn rows on and off.
 
     Raises
     ------
@@ -161,7 +204,7 @@ def choose_pulses(dac: Dac, digit: int | None, polarity: Polarity) -> Pulses:
                 f"drivers of bits drive inputs bit by bit, so there are no digits to choose, got {digit}; leave "
                 "input_digit out, or set dac.kind = r2r"
             )
-        return BitPlanes()
+        return GatePlanes() if gated else BitPlanes()
     if digit is None:
         return AT_ONCE
     if not 1 <= digit < dac.bits:
