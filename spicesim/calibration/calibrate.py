@@ -179,9 +179,7 @@ def wanted_aspects(plan: Plan) -> list[str]:
     if unknown:
         raise SpecError(f"no aspect {unknown[0]!r} of a calibration; there are: {', '.join(ASPECTS) or 'none'}")
     if missing := [name for name in wanted if name not in there]:
-        raise SpecError(
-            f"where {where} there is no aspect {missing[0]!r} yet, only: {', '.join(there)}; leave it out"
-        )
+        raise SpecError(f"where {where} there is no aspect {missing[0]!r} yet, only: {', '.join(there)}; leave it out")
     return [name for name in ASPECTS if name in wanted]
 
 
