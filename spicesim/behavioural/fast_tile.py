@@ -75,7 +75,8 @@ class FastTile:
     those that a search near the worst of them finds; twice the largest error found is `max_error`, what the form
     promises for any codes, see :data:`~spicesim.fast.trial.MARGIN`. The first is taken with ``max_error <= tolerance``
     and ``rms_error <= RMS_SHARE * tolerance``. Where there is none the tile is solved exactly: `form` is then "exact".
-    Codes that leave the calibrated box are left out; if all do, the tile is solved exactly, too.
+    Codes that leave the calibrated box are left out; if all do, the tile is solved exactly, too. So are tiles whose
+    codes drive gates, always: forms are of voltages, and a row that is off is no row at 0 V.
 
     Errors count as converters see them: of a range `adc` they are fractions, and what it clips is no error, though
     even there outputs may err by no more than ``BEYOND`` or the tolerance, of the swing. Without it all errors are
@@ -111,7 +112,7 @@ class FastTile:
         """What was tried, from the cheapest on; the last was taken unless `form` is "exact"."""
         self._model: _Model[Any] | None = None
         rows, columns = tile.g.shape
-        if 4 * rows * columns**2 > FIELD_BYTES or not can_expand(tile.crossbar):
+        if tile.gated or 4 * rows * columns**2 > FIELD_BYTES or not can_expand(tile.crossbar):
             return
         truth, gain = _truth(self.tolerance), _gain(tile, adc)
         truth["tolerance"] /= max(1.0, gain)  # what cells err by adds up in a column

@@ -105,6 +105,8 @@ class BehaviouralTile:
         What each block of this tile is beyond the calibrated one.
     paired : bool
         Whether columns 2k and 2k + 1 share their word-line nodes, as cells of two bit lines do.
+    gated : bool
+        Whether codes turn rows on and off by their gates; all word lines are then at the voltage of code 1.
 
     Raises
     ------
@@ -122,6 +124,7 @@ class BehaviouralTile:
         readout: SenseAmplifierModel | HoldModel,
         instance: TileInstance | None = None,
         paired: bool = False,
+        gated: bool = False,
     ) -> None:
         self.g = np.asarray(g, dtype=float)
         low, high = cell.g_limits
@@ -140,6 +143,8 @@ class BehaviouralTile:
         self._holds = None if instance is None else instance.holds
         self.array, self._paired = array, paired
         """The wires."""
+        self.gated = gated
+        """Whether codes turn rows on and off."""
         self.cell = cell
         """The calibrated cell."""
         self.amplifiers = None if isinstance(readout, HoldModel) else Amplifiers.of(readout, self.g.shape[-1], instance)
@@ -185,7 +190,9 @@ class BehaviouralTile:
         self.__dict__.pop("crossbar", None)
 
     def open_voltages(self, codes: Integers) -> Floats:
-        """Return the unloaded voltages of the drivers for codes (batch, rows) [V]."""
+        """Return the unloaded voltages of the word lines for codes (batch, rows) [V]."""
+        if self.gated:
+            return np.broadcast_to(self.v_open[:, -1], codes.shape)
         return np.asarray(self.v_open[np.arange(len(self.g)), codes])
 
     @property
@@ -279,8 +286,10 @@ class BehaviouralTile:
         index = self.driven(self.checked(codes))
         v_open, driver_index = self.open_voltages(index), self.driver_index(index)
         amplifiers = self.amplifiers
+        drivers, mask = (None, index) if self.gated else (self.drivers.chosen(driver_index), None)
         solution = self.crossbar.solve(
-            v_open, drivers=self.drivers.chosen(driver_index), senses=None if amplifiers is None else amplifiers.chosen,
+            v_open, drivers=drivers, mask=mask,
+            senses=None if amplifiers is None else amplifiers.chosen,
             fields=fields, tolerance=tolerance, precision=precision, threads=threads,
         )  # fmt: skip
         if amplifiers is None:
@@ -292,6 +301,6 @@ class BehaviouralTile:
         return TileState(
             v_out=v_out,
             v_in=v_in,
-            v_word_line=v_open - self.drivers.evaluate(solution.row_currents, driver_index)[0],
+            v_word_line=v_open - (0.0 if self.gated else self.drivers.evaluate(solution.row_currents, driver_index)[0]),
             solution=solution,
         )

@@ -8,6 +8,7 @@ from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.cell import HELD_CURRENT
 from spicesim.calibration.climate import calibrate_climate
+from spicesim.calibration.dac import read_supply
 from spicesim.calibration.energy import calibrate_energy
 from spicesim.calibration.ledger import write_ledger
 from spicesim.calibration.mismatch import calibrate_mismatch
@@ -161,6 +162,8 @@ KIND_ASPECTS = {
 }
 """What can be calibrated of each kind of read-out. What is held has noise in closed form, and hold knows how lines
 settle."""
+GATED_ASPECTS = ("parameters", "converter")
+"""What can be calibrated where inputs drive gates."""
 
 
 def wanted_aspects(plan: Plan) -> list[str]:
@@ -172,15 +175,15 @@ def wanted_aspects(plan: Plan) -> list[str]:
         If there is no such aspect, or not for this read-out.
     """
     kind = plan.chip.sense_amplifier.kind
-    there = KIND_ASPECTS[kind]
+    there, where = KIND_ASPECTS[kind], f"a read-out is of kind {kind}"
+    if plan.chip.cell.is_gated:
+        there, where = GATED_ASPECTS, "inputs drive gates"
     wanted = list(there) if plan.aspects is None else plan.aspects
     unknown = [name for name in wanted if name not in ASPECTS]
     if unknown:
         raise SpecError(f"no aspect {unknown[0]!r} of a calibration; there are: {', '.join(ASPECTS) or 'none'}")
     if missing := [name for name in wanted if name not in there]:
-        raise SpecError(
-            f"a read-out of kind {kind} has no aspect {missing[0]!r} yet, only: {', '.join(there)}; leave it out"
-        )
+        raise SpecError(f"where {where} there is no aspect {missing[0]!r} yet, only: {', '.join(there)}; leave it out")
     return [name for name in ASPECTS if name in wanted]
 
 
@@ -188,13 +191,14 @@ def calibrate_blocks(plan: Plan, campaign: Campaign) -> Calibration:
     """Calibrate the operating points of cell, DAC and sense amplifier; whole tiles are not checked yet."""
     chip = plan.chip
     blocks = fit_blocks(plan, campaign)
+    dacs = {polarity: blocks.judged[dac.name].model for polarity, dac in plan.dacs.items()}
     models = {f"models in {path.name}": model_hash(path)[:16] for path in model_files(chip.process)}
     held_out = {name: points for judged in blocks.judged.values() for name, points in judged.test.items()}
     return Calibration(
         chip=chip, quick=plan.quick, seed=plan.seed, created=now(), seconds=0.0, simulations=0,
         versions=versions(ngspice_version()) | models,
         cell=blocks.judged[plan.cell.name].model,
-        dacs={polarity: blocks.judged[dac.name].model for polarity, dac in plan.dacs.items()},
+        dacs=dacs if dacs else {"unipolar": read_supply(chip)},
         senseamps=tuple(blocks.judged[senseamp.name].model for senseamp in plan.senseamps),
         hold=None if plan.hold is None else blocks.judged[plan.hold.name].model,
         integrator=None if plan.integrator is None else blocks.judged[plan.integrator.name].model,

@@ -33,7 +33,7 @@ from spicesim.calibration.sense_amplifier import named_parameters
 from spicesim.calibration.tile_check import TileCheck
 from spicesim.calibration.verdict import Verdict
 from spicesim.chip import Chip
-from spicesim.coding import POLARITIES, Polarity
+from spicesim.coding import Polarity
 from spicesim.errors import CalibrationError, quote
 from spicesim.files import write_text
 from spicesim.files.documents import read_json, validate
@@ -105,8 +105,8 @@ class Calibration(Model):
         """Refuse blocks that are not those of the chip."""
         amplifier, codes = self.chip.sense_amplifier, 2**self.chip.dac.level_bits
         wanted = list(self.chip.settings) if amplifier.kind == "tia" else []
-        if set(self.dacs) != set(POLARITIES):
-            raise ValueError(f"dacs must be {' and '.join(POLARITIES)}")
+        if set(self.dacs) != set(self.chip.polarities):
+            raise ValueError(f"dacs must be {' and '.join(self.chip.polarities)}")
         for polarity, dac in self.dacs.items():
             if dac.polarity != polarity or len(dac.v_open) != codes:
                 raise ValueError(f"dacs.{polarity} must be a {polarity} driver of {codes} codes")
@@ -136,7 +136,7 @@ class Calibration(Model):
         if self.converter is not None and (sizes := self.chip.converter) is not None:
             if (self.converter.bits, self.converter.span) != (sizes.dac.bits, sizes.dac.span):
                 raise ValueError("converter must have the chip's bits and span")
-            codings = {amplifier.output_range(polarity) for polarity in POLARITIES}
+            codings = {amplifier.output_range(polarity) for polarity in self.chip.polarities}
             if set(self.converter.searches) != codings or self.converter.rising != (amplifier.kind == "voltage"):
                 raise ValueError(
                     f"converter must have searches for {' and '.join(sorted(codings))}, of such a read-out"
@@ -384,6 +384,11 @@ class Calibration(Model):
             Feedback resistance [ohm].
         instance : TileInstance, optional
             What each block of the tile is beyond the calibrated one; see :meth:`MismatchModel.draw`.
+
+        Raises
+        ------
+        CalibrationError
+            If the drivers have no such coding.
         """
         if self.integrator is None:
             return self.static_tile(g, polarity, r_feedback, instance=instance)
@@ -399,7 +404,7 @@ class Calibration(Model):
         Raises
         ------
         CalibrationError
-            If the chip is driven by pulses.
+            If the chip is driven by pulses, or the drivers have no such coding.
         """
         readout = self.readout(r_feedback)
         if isinstance(readout, IntegratorModel):
@@ -412,9 +417,14 @@ class Calibration(Model):
         self, g: FloatArray, polarity: Polarity, readout: SenseAmplifierModel | HoldModel,
         instance: TileInstance | None,
     ) -> BehaviouralTile:  # fmt: skip
+        if polarity not in self.dacs:
+            raise CalibrationError(
+                f"gates turn rows on or off, so a tile takes unipolar bits alone, got {polarity}; inputs with a sign "
+                "are cut into planes of such bits by a network, or set cell.inputs = word_line"
+            )
         return BehaviouralTile(
             g, array=self.chip.array, cell=self.cell, dac=self.dacs[polarity], readout=readout, instance=instance,
-            paired=self.chip.cell.is_paired,
+            paired=self.chip.cell.is_paired, gated=self.chip.cell.is_gated,
         )  # fmt: skip
 
     def transient(self, g: FloatArray, polarity: Polarity, r_feedback: float) -> TileTransient:

@@ -17,7 +17,7 @@ from spicesim.netlist.dac import build_dac
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.outcome import Results
 
-__all__ = ["DacPlan", "LoadSweep", "fit_dac", "plan_dac"]
+__all__ = ["DacPlan", "LoadSweep", "fit_dac", "plan_dac", "read_supply"]
 
 
 class LoadSweep(Model):
@@ -136,6 +136,16 @@ def plan_dac(chip: Chip, polarity: Polarity, *, quick: bool = False) -> DacPlan:
         validation=LoadSweep(i_limit=0.985 * i_limit, points=34, code_step=max(1, top // 8 - 1)),
         test=LoadSweep(i_limit=0.97 * i_limit, points=38, code_step=max(1, top // 9 - 1)),
     )
+
+
+def read_supply(chip: Chip) -> DacModel:
+    """Return what stands for the drivers where these drive gates: the supply of all word lines, which is ideal.
+
+    Its levels are what a row that is off and one that is on are worth, 0 V and the span.
+    """
+    i_limit = 2 * chip.array.columns * chip.cell.g_max * chip.dac.v_span
+    v_open = chip.dac.volts([0, 1], "unipolar")
+    return DacModel(polarity="unipolar", v_open=v_open, knots=(0, 1), i_limit=i_limit, droop=np.zeros((2, 3)))
 
 
 def _outputs(results: Results, reference: float) -> tuple[Floats, Floats]:

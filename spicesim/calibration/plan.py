@@ -16,7 +16,7 @@ from spicesim.calibration.integrator import IntegratorPlan, plan_integrator
 from spicesim.calibration.sense_amplifier import SenseAmplifierPlan, plan_sense_amplifier
 from spicesim.calibration.verdict import CHARGE_ERROR, DEFAULT_ERROR, QUICK_ERROR
 from spicesim.chip import Chip
-from spicesim.coding import POLARITIES, Polarity
+from spicesim.coding import Polarity
 from spicesim.files import write_text
 from spicesim.files.documents import read_json, validate
 
@@ -99,7 +99,7 @@ class Plan(Model):
     """Simulations of blocks, refinements included, at most."""
     cell: CellPlan
     dacs: dict[Polarity, DacPlan]
-    """Word-line drivers by polarity."""
+    """Word-line drivers by polarity; none where they drive gates, which take no current at rest."""
     senseamps: tuple[SenseAmplifierPlan, ...]
     """Sense amplifiers, one a feedback resistance, ascending; none where something else reads."""
     hold: HoldPlan | None = None
@@ -118,8 +118,8 @@ class Plan(Model):
             raise ValueError("hold must be planned for a chip of floating bit lines, and for no other")
         if (self.integrator is not None) != (kind == "integrator"):
             raise ValueError("integrator must be planned for a chip of integrators, and for no other")
-        if set(self.dacs) != set(POLARITIES):
-            raise ValueError(f"dacs must be {' and '.join(POLARITIES)}")
+        if set(self.dacs) != set(_driven(self.chip)):
+            raise ValueError("dacs must be those of the chip, one a polarity, and none where inputs drive gates")
         return self
 
     @property
@@ -144,6 +144,11 @@ class Plan(Model):
             If it cannot be written.
         """
         write_text(path, self.model_dump_json(indent=1) + "\n")
+
+
+def _driven(chip: Chip) -> tuple[Polarity, ...]:
+    """Return the polarities of the drivers that are calibrated."""
+    return () if chip.cell.is_gated else chip.polarities
 
 
 def summarise(chip: Chip, blocks: Mapping[str, BlockPlan]) -> dict[str, DesignSummary]:
@@ -192,7 +197,7 @@ def plan_calibration(
         error=error,
         budget=budget,
         cell=plan_cell(chip, quick=quick, seed=seed, error=error, filling=filling),
-        dacs={polarity: plan_dac(chip, polarity, quick=quick) for polarity in POLARITIES},
+        dacs={polarity: plan_dac(chip, polarity, quick=quick) for polarity in _driven(chip)},
         senseamps=tuple(plan_sense_amplifier(chip, r) for r in chip.settings) if kind == "tia" else (),
         hold=plan_hold(chip, quick=quick, seed=seed) if kind == "voltage" else None,
         integrator=plan_integrator(chip, quick=quick, seed=seed) if kind == "integrator" else None,

@@ -23,7 +23,7 @@ from spicesim.calibration.patterns import (
 from spicesim.calibration.selector import described_law
 from spicesim.calibration.tile_check import TileCheck
 from spicesim.chip import Chip
-from spicesim.coding import POLARITIES, Polarity
+from spicesim.coding import Polarity
 from spicesim.errors import SimulationError
 from spicesim.netlist.hold import HELD_AFTER
 from spicesim.netlist.netlist import Netlist
@@ -115,7 +115,7 @@ def build_cases(
     """
     cases, kind = [], chip.sense_amplifier.kind
     for m, (name, g) in enumerate(matrices.items()):
-        for p, polarity in enumerate(POLARITIES):
+        for p, polarity in enumerate(chip.polarities):
             for saturating in (False, True) if kind == "tia" else (False,):
                 rng = np.random.default_rng([seed, m, p, saturating])
                 tile = build(g, polarity, choose_feedback(chip, g, saturating=saturating))
@@ -147,12 +147,12 @@ def build_adversarial_cases(
     every_feedback : bool
         Whether to take all feedback resistances instead of two.
     """
-    choices, kind = chip.settings, chip.sense_amplifier.kind
+    choices, kind, polarity = chip.settings, chip.sense_amplifier.kind, chip.polarities[-1]
     return [
         TileCase(
-            name=f"{name} bipolar {KIND_WORDS.get(kind, f'{r_feedback / 1e3:g}k')}",
-            tile=build(g, "bipolar", r_feedback),
-            codes=adversarial_vectors(len(g), chip.code_bits, "bipolar", np.random.default_rng([seed, len(g)]))
+            name=f"{name} {polarity} {KIND_WORDS.get(kind, f'{r_feedback / 1e3:g}k')}",
+            tile=build(g, polarity, r_feedback),
+            codes=adversarial_vectors(len(g), chip.code_bits, polarity, np.random.default_rng([seed, len(g)]))
             | (plane_vectors(len(g), chip.code_bits) if chip.hold.adds_planes else {}),
         )
         for name, g in adversarial_matrices(chip, sizes).items()
@@ -199,7 +199,8 @@ def predicted_nodesets(state: TileState | PulseState, vector: int, chip: Chip) -
     reference, amplifier = chip.sense_amplifier.v_reference, chip.sense_amplifier
     # hold switches follow their lines at first
     out = reference + state.v_in if amplifier.kind == "voltage" else amplifier.nodes(state.v_out)
-    guesses = {f"dac_{i}": reference + v for i, v in enumerate(state.v_word_line[vector])}
+    driven = () if chip.cell.is_gated else state.v_word_line[vector]
+    guesses = {f"dac_{i}": reference + v for i, v in enumerate(driven)}
     guesses |= {f"sense_{j}": reference + v for j, v in enumerate(state.v_in[vector])}
     guesses |= {f"out_{j}": v for j, v in enumerate(out[vector])}
     return {node: float(v) for node, v in guesses.items()}

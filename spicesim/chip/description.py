@@ -31,6 +31,7 @@ from spicesim.chip.library import check_replacement, library_text, read_replacem
 from spicesim.chip.process import Process, has_scheme
 from spicesim.chip.roles import Adc, Array, Cell, Dac, SenseAmplifier
 from spicesim.chip.section import Section
+from spicesim.coding import POLARITIES, Polarity
 from spicesim.files import write_text
 from spicesim.files.documents import read_toml, validate
 from spicesim.gate import BLOCK_CARDS, require_circuit, require_line
@@ -136,6 +137,8 @@ class Chip(Section):
             )
         if self.cell.kind == "2t2r" and self.array.columns % 2:
             raise ValueError(f"a 2t2r cell takes two columns; make array.columns even, got {self.array.columns}")
+        if self.cell.is_gated:
+            self._check_gates()
         return self
 
     def _check_pulses(self) -> None:
@@ -157,6 +160,19 @@ class Chip(Section):
             )
         if reads and self.dac.bits > MOST_PULSE_BITS:
             raise ValueError(f"pulses have up to 2^{MOST_PULSE_BITS} units, got dac.bits = {self.dac.bits}")
+
+    def _check_gates(self) -> None:
+        if self.dac.kind != "bits":
+            raise ValueError(
+                f"a gate turns its row on or off, so inputs of gates are bits, got dac.kind = {self.dac.kind}; set "
+                "dac.kind = bits, or cell.inputs = word_line"
+            )
+        if self.sense_amplifier.kind != "tia":
+            raise ValueError(
+                "with inputs on the gates all word lines have one voltage, to which rows that are on would bring a bit "
+                f"line that is not held, got sense_amplifier.kind = {self.sense_amplifier.kind}; set tia, or "
+                "cell.inputs = word_line"
+            )
 
     def _check_converter(self) -> None:
         sizes, reference = self.sar_adc, self.sense_amplifier.v_reference
@@ -198,6 +214,11 @@ class Chip(Section):
         if self.adc.kind == "ideal":
             return None
         return self.sar_adc.model_copy(update={"dac": self.sar_adc.dac.model_copy(update={"bits": self.adc.bits})})
+
+    @property
+    def polarities(self) -> tuple[Polarity, ...]:
+        """Codings of what drivers put out; rows whose gates are driven are on or off, and have no other sign."""
+        return ("unipolar",) if self.cell.is_gated else POLARITIES
 
     @property
     def hash(self) -> str:

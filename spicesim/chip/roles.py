@@ -68,6 +68,8 @@ class Cell(Section):
 
     kind: Literal["1r", "1t1r", "1s1r", "2t2r"] = "1t1r"
     """1r: device alone; 1t1r: and access transistor; 1s1r: and selector; 2t2r: a pair of 1t1r on two bit lines."""
+    inputs: Literal["word_line", "gate"] = "word_line"
+    """word_line: inputs are voltages of the word lines; gate: bits that turn a row on or off, its line at v_span."""
     device: Literal["rram", "pcm", "ecram"] = "rram"
     """Device: rram or pcm, alike at read voltages and drifting by --device of a run; or ecram, which is linear."""
     g_min: Positive
@@ -87,10 +89,17 @@ class Cell(Section):
     selector_voltage: Positive = 45e-3
     """Voltage v0 of its exponential [V]."""
 
+    later: ClassVar[frozenset[str]] = frozenset({"inputs"})
+
     @property
     def has_gate(self) -> bool:
         """Whether there is an access transistor."""
         return self.kind in ("1t1r", "2t2r")
+
+    @property
+    def is_gated(self) -> bool:
+        """Whether inputs drive the gates of the access transistors."""
+        return self.inputs == "gate"
 
     @property
     def is_paired(self) -> bool:
@@ -103,6 +112,11 @@ class Cell(Section):
             raise ValueError(f"g_min must lie below g_max, got {self.g_min:g} S and {self.g_max:g} S")
         if self.device == "ecram" and self.kappa:
             raise ValueError(f"an ecram device is linear; set kappa = 0, got {self.kappa:g} 1/V")
+        if self.is_gated and not self.has_gate:
+            raise ValueError(
+                f"cells of kind {self.kind} have no gates that inputs could drive; take 1t1r or 2t2r cells, or set "
+                "inputs = word_line"
+            )
         return self
 
 

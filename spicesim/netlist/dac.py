@@ -71,7 +71,9 @@ def dac_blocks(chip: Chip) -> list[str]:
 
 
 def dac_references(chip: Chip, polarity: Polarity) -> str:
-    """Format the two reference voltages of all drivers."""
+    """Format the two reference voltages of all drivers; where these drive gates, the supply of all word lines."""
+    if chip.cell.is_gated:
+        return f"* supply of all word lines above the reference\nvread read vref {spice_number(chip.dac.v_span)}"
     low = 0.0 if polarity == "unipolar" else -chip.dac.v_span
     what = "ladder references" if chip.dac.kind == "r2r" else "levels of the drivers"
     return (
@@ -87,10 +89,14 @@ def code_bits(code: int, bits: int) -> list[str]:
 
 
 def dac_line(chip: Chip, name: str, node_out: str, bit_nodes: Sequence[str], *, rails: str = "") -> str:
-    """Format the instance of one driver; `rails` ends the names of its references and its supply."""
+    """Format the instance of one driver; `rails` ends the names of its references and its supply.
+
+    Of a row whose gates are driven it puts out ground or the supply.
+    """
     vlo, vhi, vdd = (f"{node}{rails}" for node in ("vlo", "vhi", "vdd"))
     if chip.dac.kind != "r2r":
-        return driver_line(chip, name, bit_nodes[0], node_out, rails=(vhi, vlo, vdd))
+        levels = (vdd, "0") if chip.cell.is_gated else (vhi, vlo)
+        return driver_line(chip, name, bit_nodes[0], node_out, rails=(*levels, vdd))
     return f"x{name} {node_out} {' '.join(bit_nodes)} {vlo} {vhi} {vdd} 0 dac"
 
 
@@ -133,6 +139,8 @@ def build_dac(
         step = 2 * i_limit / (load_points - 1)
         sweep = f"iload {spice_number(-i_limit)} {spice_number(i_limit + step / 2)} {spice_number(step)} {sweep}"
     low = chip.sense_amplifier.v_reference - (chip.dac.v_span if polarity == "bipolar" else 0.0)
+    if chip.cell.is_gated:
+        low = 0.0
     return build_netlist(
         chip,
         f"{bits}-bit R-2R DAC, {polarity}" if ladder else f"word-line driver for bits, {polarity}",

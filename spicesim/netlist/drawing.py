@@ -4,6 +4,7 @@ __all__ = [
     "ADDING_TILE",
     "CROSSBAR",
     "FLOATING_TILE",
+    "GATED_TILE",
     "PAIRED",
     "PULSE_TILE",
     "TILE",
@@ -53,6 +54,23 @@ PULSE_TILE = (
     "",
 )
 """A tile of pulses and integrators, line by line."""
+GATED_TILE = (
+    "",
+    "  word line I   read ── vrow_I ── read_I ──[rwl_I_0]──┬──[rwl_I_1]──┬── ..",
+    "    nodes                                           wl_I_0        wl_I_1",
+    "  gate I        xdac_I ── gate_I ── ..              xc_I_0        xc_I_1      on or off, all cells of the row",
+    "    nodes                                           bl_I_0        bl_I_1",
+    "                                                  [rbl_I_0]     [rbl_I_1]   down to the next row",
+    "                                                      ┆             ┆",
+    "  bit line J                                        foot_0        foot_1",
+    "                                                   vsense_0      vsense_1    i(vsense_J): current into the "
+    "virtual ground",
+    "                                                   sense_0       sense_1",
+    "                                                 xsenseamp_0   xsenseamp_1",
+    "                                                    out_0         out_1       v(out_J) = vref - rf i(vsense_J)",
+    "",
+)
+"""A tile whose inputs drive gates, line by line."""
 
 CROSSBAR = (
     "",

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
-from spicesim.netlist.drawing import ADDING_TILE, FLOATING_TILE, PULSE_TILE, TILE
+from spicesim.netlist.drawing import ADDING_TILE, FLOATING_TILE, GATED_TILE, PULSE_TILE, TILE
 from spicesim.netlist.hold import hold_blocks, hold_line, track_source
 from spicesim.netlist.integrator import integrator_blocks, integrator_line
 from spicesim.netlist.plane_adder import PlaneSteps
@@ -123,8 +123,9 @@ def build_readout(chip: Chip, columns: int, setting: float, step: Course | None)
         blocks=amplifier_blocks(chip),
         section="\n".join(["* sense amplifiers", *lines]),
         notes=[
-            f"A tile at transistor level: a {'DAC' if chip.dac.kind == 'r2r' else 'driver'} a word line, a cell at "
-            "every crossing, an amplifier a bit line.",
-            *TILE,
+            f"A tile at transistor level: a {'DAC' if chip.dac.kind == 'r2r' else 'driver'} a "
+            f"{'row of gates' if chip.cell.is_gated else 'word line'}, a cell at every crossing, an amplifier a bit "
+            "line.",
+            *(GATED_TILE if chip.cell.is_gated else TILE),
         ],
     )

@@ -87,8 +87,20 @@ def _wires(
     return _Wires(nodes=nodes, tails=tails, section="\n".join([*lines, *parasitics.format(nodes, tails)]))
 
 
-def _gates(chip: Chip, gates: npt.ArrayLike | None, rows: int) -> tuple[str, list[str]]:
-    """Format the supplies of the access transistors' gates, and name the gate of each row."""
+def _gates(
+    chip: Chip, gates: npt.ArrayLike | None, rows: int, controls: Sequence[Sequence[str]] = ()
+) -> tuple[str, list[str]]:
+    """Format what the access transistors' gates are at, and name the gate of each row.
+
+    Drivers hold them where the inputs of a tile are theirs; `controls` are then the nodes that these take.
+    """
+    if controls:
+        if gates is not None:
+            raise SpecError("the gates of this chip are driven by the codes; leave gates out, or set cell.inputs")
+        drivers = [dac_line(chip, f"dac_{i}", f"gate_{i}", tied) for i, tied in enumerate(controls)]
+        return "\n".join(["* gate drivers; bits tied to vdd (1) or ground (0)", *drivers]), [
+            f"gate_{i}" for i in range(rows)
+        ]
     if gates is None:
         return gate_supply(chip), ["gate"] * rows
     if not chip.cell.has_gate:
@@ -261,6 +273,16 @@ def build_column(chip: Chip, g: npt.ArrayLike, v: npt.ArrayLike, r_feedback: flo
     )
 
 
+def _supplies(chip: Chip) -> list[str]:
+    """Return the sources of a tile's transient by name."""
+    return ["vdd", "vref", *(["vread"] if chip.cell.is_gated else ["vlo", "vhi"])]
+
+
+def _gate_guesses(chip: Chip, codes: Array) -> dict[str, float]:
+    """Return where the gates are that codes drive, by node [V]."""
+    return {f"gate_{i}": chip.process.supply * int(code) for i, code in enumerate(codes)} if chip.cell.is_gated else {}
+
+
 def build_tile(
     chip: Chip,
     g: npt.ArrayLike | Arrangement,
@@ -289,7 +311,8 @@ def build_tile(
         Feedback resistance of all amplifiers [ohm].
     nodesets : mapping of str to float, optional
         First guesses; without them ngspice may step for long or fail, see
-        :func:`spicesim.calibration.tiles.predicted_nodesets`. Nodes: ``dac_I``, ``sense_J``, ``out_J``.
+        :func:`spicesim.calibration.tiles.predicted_nodesets`. Nodes: ``dac_I``, ``sense_J``, ``out_J``; those of gates
+        follow from the codes.
     parasitics : Parasitics, optional
         Resistance and capacitance of every wire segment, and whether both ends of the word lines are driven; by default
         the chip's numbers and one end. See :meth:`Parasitics.of_chip` for both.
@@ -308,17 +331,19 @@ def build_tile(
     inputs = _vector(codes.before if isinstance(codes, CodeStep | PlaneSteps) else codes, rows, "codes")
     if inputs.dtype.kind not in "iu" or inputs.min() < 0 or inputs.max() >= 2**chip.code_bits:
         raise SpecError(f"codes must be integers in 0..{2**chip.code_bits - 1}")
-    step = in_time(chip, codes)
-    wires = _wires(chip, array.shape, "dac", parasitics, arrangement)
-    drivers = ["* word-line drivers; bits from the least significant, tied to vdd (1) or ground (0)"]
-    twice = [int(code) for code in (*inputs, *inputs)]
-    for k, (code, (name, node)) in enumerate(zip(twice, wires.driven, strict=False)):
-        tied = step.nodes(k % rows, chip.dac.level_bits) if step else code_bits(code, chip.dac.level_bits)
-        drivers.append(f"{dac_line(chip, f'dac{name}', node, tied)} $ code {code}")
+    step, bits, gated = in_time(chip, codes), chip.dac.level_bits, chip.cell.is_gated
+    wires = _wires(chip, array.shape, "read" if gated else "dac", parasitics, arrangement)
+    tied = [step.nodes(i, bits) if step else code_bits(int(code), bits) for i, code in enumerate(inputs)]
+    gate_lines, gate_nodes = _gates(chip, gates, rows, tied if gated else ())
+    if gated:
+        drivers = ["* word lines, all at one voltage; i(vrow_I) is the current into the line"]
+        drivers += [f"vrow{name} read {node} 0" for name, node in wires.driven]
+    else:
+        drivers = ["* word-line drivers; bits from the least significant, tied to vdd (1) or ground (0)"]
+        for k, (name, node) in enumerate(wires.driven):
+            drivers.append(f"{dac_line(chip, f'dac{name}', node, tied[k % rows])} $ code {int(inputs[k % rows])}")
     if step:
         drivers.append(step.sources(chip.process.supply))
-    supply_currents = ["vdd", "vref", "vlo", "vhi", *(step.source_names if step else ())]
-    gate_lines, gate_nodes = _gates(chip, gates, rows)
     readout = build_readout(chip, columns, r_feedback, step)
     netlist = build_netlist(
         chip,
@@ -339,13 +364,13 @@ def build_tile(
         [
             *(f"v(out_{j})" for j in range(columns)),
             *(f"i(vsense_{j})" for j in range(columns)),
-            *(["time", *(f"i({source})" for source in supply_currents)] if step else []),
+            *(["time", *(f"i({source})" for source in (*_supplies(chip), *step.source_names))] if step else []),
         ],
         notes=[
             *readout.notes,
             *(PAIRED if chip.cell.kind == "2t2r" else ()),
         ],
         analyses=[step.analysis if step else ".op"],
-        nodesets=nodesets,
+        nodesets=_gate_guesses(chip, inputs) | dict(nodesets or {}),
     )
     return replace(netlist, options=PULSE_OPTIONS) if isinstance(step, PulseProduct) else netlist

@@ -161,8 +161,9 @@ class AnalogLayer:
         engine, kept = IdealEngine(self._chip), vectors[: max(64, FIT_NUMBERS // columns)]
 
         def multiply(codes: Codes, polarity: Polarity, pulses: Pulses) -> Floats:
+            levels = pulses.levels(polarity)
             parts = [
-                engine.prepare(Tile(name="", g=m.g, polarity=polarity, r_feedback=1.0)).mvm(plane[:, m.rows])
+                engine.prepare(Tile(name="", g=m.g, polarity=levels, r_feedback=1.0)).mvm(plane[:, m.rows])
                 for _, plane in pulses.planes(codes, bits, polarity)
                 for m in self.mapped
             ]
@@ -187,7 +188,7 @@ class AnalogLayer:
             raise NetworkError(f"{self.node.op} {self.name!r}: {error}") from None
         adc = ranges.adc
         if real is not None:
-            return replace(ranges, adc=real.range(ranges.polarity))
+            return replace(ranges, adc=real.range(ranges.levels))
         return replace(ranges, adc=converter(low=adc.low, high=adc.high, bits=adc.bits))
 
     def fit_gains(self, vectors: Floats, ranges: LayerRanges, prepared: Sequence[PreparedTile]) -> tuple[Gains, ...]:
@@ -213,7 +214,7 @@ class AnalogLayer:
             Tile(
                 name=f"{self.name}:{k}",
                 g=own.g,
-                polarity=ranges.polarity,
+                polarity=ranges.levels,
                 r_feedback=ranges.r_feedback,
                 adc=ranges.adc,
                 array=f"{self.array}:{k}",
@@ -326,15 +327,15 @@ class AnalogLayer:
         scales: npt.ArrayLike,
     ) -> Floats:
         """Convert amplifier outputs to codes, and these, times the tile's factor, to numbers (batch, outputs)."""
-        digital_reference = mapped.reference and not mapped.reference_column
+        dac, digital_reference = self._chip.inputs, mapped.reference and not mapped.reference_column
         adc, factor = ready.adc or ranges.adc, ready.compensation
         seen = adc.volts(adc.codes(volts)) * self._chip.sense_amplifier.held_lines(mapped.g)
         return decode_outputs(
             seen if factor == 1 else factor * seen,
             mapped,
             r_feedback=ranges.r_feedback,
-            volts_per_input=self._chip.dac.v_span / np.asarray(scales),
-            volts_in=self._chip.inputs.volts(codes, ranges.polarity) if digital_reference else None,
+            volts_per_input=dac.v_span / np.asarray(scales),
+            volts_in=dac.volts(codes, ranges.levels) if digital_reference else None,
         )
 
     def stats(self, ranges: LayerRanges, meter: LayerMeter, gains: Sequence[Gains] | None = None) -> LayerStats:

@@ -14,7 +14,7 @@ from spicesim.chip import Chip
 from spicesim.coding import Polarity
 from spicesim.errors import NetworkError
 
-__all__ = ["AT_ONCE", "AtOnce", "BitPlanes", "Digits", "Pulses", "choose_pulses"]
+__all__ = ["AT_ONCE", "AtOnce", "BitPlanes", "Digits", "GatePlanes", "Pulses", "choose_pulses"]
 
 
 class Pulses(Protocol):
@@ -34,6 +34,10 @@ class Pulses(Protocol):
 
     def constant(self, bits: int, polarity: Polarity) -> float:
         """Return what the planes of any input lack, as a fraction of a full span."""
+        ...
+
+    def levels(self, polarity: Polarity) -> Polarity:
+        """Return the coding of what the drivers put out, for that of the inputs."""
         ...
 
     def weakened(self, factor: float) -> tuple["Pulses", float, float]:
@@ -63,6 +67,10 @@ class AtOnce:
         """Return 0."""
         return 0.0
 
+    def levels(self, polarity: Polarity) -> Polarity:
+        """Return that of the inputs."""
+        return polarity
+
     def weakened(self, factor: float) -> tuple["AtOnce", float, float]:
         """Leave it to the inputs."""
         return self, factor, factor
@@ -85,6 +93,10 @@ class Digits:
     def largest(cls, digit: int, bits: int, polarity: Polarity) -> "Digits":
         """Return the digits for a DAC of so many bits of which the highest takes the whole span."""
         return cls(digit=digit, height=_magnitude(bits, polarity) // (2**digit - 1))
+
+    def levels(self, polarity: Polarity) -> Polarity:
+        """Return that of the inputs."""
+        return polarity
 
     def weakened(self, factor: float) -> tuple["Digits", float, float]:
         """Return digits of fewer steps, 1 at least."""
@@ -130,6 +142,10 @@ class BitPlanes:
         """Return half a step of both signs, negative."""
         return 0.0 if polarity == "unipolar" else -(2.0**-bits)
 
+    def levels(self, polarity: Polarity) -> Polarity:
+        """Return that of the inputs."""
+        return polarity
+
     def weakened(self, factor: float) -> tuple["BitPlanes", float, float]:
         """Refuse: there is one height."""
         if factor > 1:
@@ -139,6 +155,31 @@ class BitPlanes:
                 "dac.v_span, cell.g_max or array.rows"
             )
         return self, 1.0, 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class GatePlanes(BitPlanes):
+    """The bits of a code one after the other, each of which turns rows on or off.
+
+    There is no level below 0, so inputs with a sign are driven as two's complement, whose highest bit counts
+    negatively: an input of 0 turns no row on, and nothing is left to take off digitally.
+    """
+
+    def planes(self, codes: Codes, bits: int, polarity: Polarity) -> Iterator[tuple[float, Codes]]:
+        """Cut codes (batch, rows) into their bits, with the factor of each product."""
+        signed = polarity == "bipolar"
+        for place in range(bits):
+            bit = codes >> place & 1
+            is_sign = signed and place == bits - 1  # of an offset-binary code it is the other way round
+            yield (-1.0, 1 - bit) if is_sign else (2.0 ** (place - bits + signed), bit)
+
+    def constant(self, bits: int, polarity: Polarity) -> float:
+        """Return 0."""
+        return 0.0
+
+    def levels(self, polarity: Polarity) -> Polarity:
+        """Return unipolar."""
+        return "unipolar"
 
 
 def choose_pulses(chip: Chip, digit: int | None, polarity: Polarity) -> Pulses:
@@ -152,6 +193,8 @@ def choose_pulses(chip: Chip, digit: int | None, polarity: Polarity) -> Pulses:
         Bits of an input that are driven at a time; by default as many as the drivers take.
     polarity : {"unipolar", "bipolar"}
         Coding of the inputs.
+    gated : bool
+        Whether the drivers' bits turn rows on and off.
 
     Raises
     ------
@@ -165,6 +208,8 @@ def choose_pulses(chip: Chip, digit: int | None, polarity: Polarity) -> Pulses:
                 f"drivers of bits drive inputs bit by bit, so there are no digits to choose, got {digit}; leave "
                 "input_digit out, or set dac.kind = r2r"
             )
+        if chip.cell.is_gated:
+            return GatePlanes()
         return AT_ONCE if chip.hold.adds_planes else BitPlanes()
     if digit is None:
         return AT_ONCE

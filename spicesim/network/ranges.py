@@ -46,6 +46,11 @@ class LayerRanges:
     pulses: Pulses = AT_ONCE
     """How inputs are driven."""
 
+    @property
+    def levels(self) -> Polarity:
+        """Coding of what the drivers put out."""
+        return self.pulses.levels(self.polarity)
+
     def scales(self, vectors: Floats) -> Floats:
         """Return the numbers that stand for a full DAC span, (batch, 1)."""
         return vector_scales(vectors, self.scaling, self.input_scale)
@@ -98,8 +103,8 @@ def fit_ranges(
     chip : Chip
         The chip.
     linear_swing : callable
-        Largest output that amplifier and converter bear [V], of the feedback resistance [ohm] and the coding of the
-        inputs.
+        Largest output that amplifier and converter bear [V], of the feedback resistance [ohm] and the coding of what
+        the drivers put out.
     multiply : callable
         Currents of all columns [A], of the DAC codes of vectors, their polarity and how they are driven.
     scaling : {"static", "vector"}
@@ -128,15 +133,16 @@ def fit_ranges(
     scale = largest * steps / (steps - 1)  # the largest number takes the last code
     codes = dac_codes(vectors, chip.dac.bits, vector_scales(vectors, scaling, scale), polarity)
     pulses = choose_pulses(chip, input_digit, polarity)
+    levels = pulses.levels(polarity)
     amperes = np.abs(multiply(codes, polarity, pulses)).ravel()
     if chip.adc.bits > MANY_BITS:
         ampere = ADC_HEADROOM * float(amperes.max(initial=0.0))
     elif adc_fit == "mse":
-        ampere = least_error_range(amperes, chip.adc.bits, both_signs=polarity == "bipolar")
+        ampere = least_error_range(amperes, chip.adc.bits, both_signs=levels == "bipolar")
     else:
         ampere = float(np.percentile(amperes, chip.adc.percentile))
     for r_feedback in reversed(chip.settings):
-        swing = linear_swing(r_feedback, polarity)
+        swing = linear_swing(r_feedback, levels)
         if ampere * r_feedback <= swing:
             break
     over = ampere * r_feedback / swing
@@ -146,7 +152,7 @@ def fit_ranges(
         polarity=polarity,
         input_scale=scale * wider,
         r_feedback=r_feedback,
-        adc=AdcRange(low=0.0 if polarity == "unipolar" else -volts, high=volts, bits=chip.adc.bits),
+        adc=AdcRange(low=0.0 if levels == "unipolar" else -volts, high=volts, bits=chip.adc.bits),
         drive=1 / excess,
         scaling=scaling,
         adc_fit=adc_fit,
