@@ -112,6 +112,13 @@ class Calibration(Model):
             raise ValueError(f"senseamps must have the chip's feedback resistances, {wanted} ohm, in this order")
         if (self.hold is None) != (amplifier.kind == "tia"):
             raise ValueError("hold must be there for a chip of floating bit lines, and for no other")
+        adder = None if self.hold is None else self.hold.adder
+        if (adder is not None) != self.chip.hold.adds_planes or (
+            adder is not None and adder.bits != self.chip.dac.bits
+        ):
+            raise ValueError(
+                "hold must have an adder of dac.bits planes for a chip of hold.planes = charge, and no other"
+            )
         if isinstance(self.cell, SelectorCellModel) != (self.chip.cell.kind == "1s1r"):
             raise ValueError("cell must be that of a selector for cells of kind 1s1r, and for no others")
         if self.energy is not None and any(len(dac.power_open) != codes for dac in self.energy.dacs.values()):

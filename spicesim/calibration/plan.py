@@ -113,6 +113,8 @@ class Plan(Model):
             raise ValueError("senseamps must be those of the chip, one a feedback resistance")
         if (self.hold is None) != (amplifier.kind == "tia"):
             raise ValueError("hold must be planned for a chip of floating bit lines, and for no other")
+        if self.hold is not None and (self.hold.joins is not None) != self.chip.hold.adds_planes:
+            raise ValueError("hold must have joins for a chip whose planes are added as charge, and for no other")
         if set(self.dacs) != set(POLARITIES):
             raise ValueError(f"dacs must be {' and '.join(POLARITIES)}")
         return self

@@ -10,6 +10,7 @@ from spicesim.behavioural.fast_tile import FastTile
 from spicesim.behavioural.hold import HoldModel
 from spicesim.behavioural.plane_adder import ORDERS, PlaneAdder, split_planes
 from spicesim.behavioural.tile import BehaviouralTile
+from spicesim.calibration.plan import Plan, load_plan, plan_calibration
 from spicesim.chip import Array, load_chip, preset, save_chip
 from spicesim.engine import IdealEngine, Tile
 from spicesim.engine.device import squared_volts
@@ -202,6 +203,16 @@ def test_other_chips_keep_their_hash_and_this_one_is_written_and_read(tmp_path):
 def test_what_has_no_bits_or_no_floating_lines_is_refused_with_the_reason(changes):
     with pytest.raises(SpecError, match=r"hold\.planes = charge adds the bits of inputs as their lines float"):
         CHIP.changed(**changes)
+
+
+def test_a_plan_of_the_adder_is_kept_whole_and_belongs_to_such_chips(tmp_path):
+    plan = plan_calibration(CHIP.changed(array={"rows": 4, "columns": 4}), quick=True)
+    plan.save(tmp_path / "plan.json")
+    again = load_plan(tmp_path / "plan.json")
+    assert again.hold.joins is not None
+    assert len(again.hold.sizes) == len(again.hold.netlists(plan.chip)) == 10
+    with pytest.raises(ValueError, match="hold must have joins for a chip whose planes are added as charge"):
+        Plan.model_validate(plan.model_dump() | {"chip": plan.chip.changed(hold={"planes": "digital"})})
 
 
 def test_controls_never_overlap_once_the_first_plane_has_begun():
