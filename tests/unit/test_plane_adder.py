@@ -20,7 +20,7 @@ from spicesim.netlist.plane_adder import PlaneSteps, build_plane_sums
 from spicesim.netlist.step import CodeStep
 from spicesim.network.pulses import AT_ONCE, BitPlanes, choose_pulses
 
-CHIP = preset("gf180-voltage").changed(hold={"planes": "charge"})
+CHIP = preset("gf180-voltage")
 RESETS = np.zeros((2, 2, 2))
 JOINS = np.zeros((ORDERS, ORDERS))
 JOINS[1, 0] = JOINS[0, 1] = 0.125
