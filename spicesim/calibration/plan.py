@@ -192,7 +192,10 @@ def plan_calibration(
         dacs={polarity: plan_dac(chip, polarity, quick=quick) for polarity in POLARITIES},
         senseamps=() if floats else tuple(plan_sense_amplifier(chip, r) for r in chip.sense_amplifier.settings),
         hold=plan_hold(chip, quick=quick, seed=seed) if floats else None,
-        tiles=TilePlan(sizes=(16,) if quick else (16, 32), random_vectors=2 if quick else 6),
+        # a transient of all bits takes as long as those of so many planes
+        tiles=TilePlan(sizes=(16,), random_vectors=2)
+        if quick or chip.hold.adds_planes
+        else TilePlan(sizes=(16, 32), random_vectors=6),
     )
 
 
