@@ -119,6 +119,13 @@ class Calibration(Model):
             raise ValueError("integrator must be there for a chip of integrators, and for no other")
         if self.integrator is not None and not np.isclose(self.integrator.r_feedback, self.chip.settings[0], rtol=1e-9):
             raise ValueError("integrator must have the chip's capacitor and its time for pulses")
+        adder = None if self.hold is None else self.hold.adder
+        if (adder is not None) != self.chip.hold.adds_planes or (
+            adder is not None and adder.bits != self.chip.dac.bits
+        ):
+            raise ValueError(
+                "hold must have an adder of dac.bits planes for a chip of hold.planes = charge, and no other"
+            )
         if isinstance(self.cell, SelectorCellModel) != (self.chip.cell.kind == "1s1r"):
             raise ValueError("cell must be that of a selector for cells of kind 1s1r, and for no others")
         if self.energy is not None and any(len(dac.power_open) != codes for dac in self.energy.dacs.values()):

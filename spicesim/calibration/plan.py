@@ -118,6 +118,8 @@ class Plan(Model):
             raise ValueError("hold must be planned for a chip of floating bit lines, and for no other")
         if (self.integrator is not None) != (kind == "integrator"):
             raise ValueError("integrator must be planned for a chip of integrators, and for no other")
+        if self.hold is not None and (self.hold.joins is not None) != self.chip.hold.adds_planes:
+            raise ValueError("hold must have joins for a chip whose planes are added as charge, and for no other")
         if set(self.dacs) != set(_driven(self.chip)):
             raise ValueError("dacs must be those of the chip, one a polarity, and none where inputs drive gates")
         return self
@@ -201,7 +203,10 @@ def plan_calibration(
         senseamps=tuple(plan_sense_amplifier(chip, r) for r in chip.settings) if kind == "tia" else (),
         hold=plan_hold(chip, quick=quick, seed=seed) if kind == "voltage" else None,
         integrator=plan_integrator(chip, quick=quick, seed=seed) if kind == "integrator" else None,
-        tiles=TilePlan(sizes=(16,) if quick else (16, 32), random_vectors=2 if quick else 6),
+        # a transient of all bits takes as long as those of so many planes
+        tiles=TilePlan(sizes=(16,), random_vectors=2)
+        if quick or chip.hold.adds_planes
+        else TilePlan(sizes=(16, 32), random_vectors=6),
     )
 
 

@@ -1,6 +1,9 @@
 """Calibrate what adds bit planes as charge: two capacitors with a voltage each, joined by a switch."""
 
+from typing import Self
+
 import numpy as np
+from pydantic import model_validator
 
 from spicesim.arrays import Floats
 from spicesim.behavioural.arrays import FloatArray, Model, require_shape
@@ -31,11 +34,13 @@ class JoinPoints(Model):
     sampled: FloatArray
     """Of the new plane, (points,) [V]."""
 
-    def model_post_init(self, context: object) -> None:
-        """Refuse lists of different lengths, or without a point on either side."""
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        require_shape("sampled", self.sampled, None)
         require_shape("stored", self.stored, len(self.sampled))
         if not 0 < self.fitted < len(self.sampled):
             raise ValueError(f"fitted must be some of the {len(self.sampled)} points, got {self.fitted}")
+        return self
 
     def netlist(self, chip: Chip) -> Netlist:
         """Build the simulation."""

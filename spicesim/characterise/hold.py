@@ -49,7 +49,8 @@ def hold_bench(chip: Chip) -> Bench:
             power = np.zeros_like(found["time"])
             for name, volts in {"vdd": chip.process.supply, "vref": chip.sense_amplifier.v_reference}.items():
                 power -= volts * found[f"i({name})"]
-            power -= found["v(track)"] * found["i(vtrack)"]
+            for control in ("track", "share") if chip.hold.adds_planes else ("track",):
+                power -= found[f"v({control})"] * found[f"i(v{control})"]
             return integral(found["time"], power - power[0], 0.0, float(found["time"][-1]))
 
         noise = np.sqrt(BOLTZMANN * (chip.process.temperature_c + 273.15) / chip.hold.capacitor)

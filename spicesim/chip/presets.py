@@ -42,12 +42,13 @@ def _gf180_bits() -> Chip:
 
 
 def _gf180_voltage() -> Chip:
-    """GF180MCU as before, floating bit lines, inputs bit by bit, 8-bit SAR ADCs over .4 V; much as NeuRRAM has them."""
+    """GF180MCU as before, floating bit lines, bits added as charge, 8-bit SAR ADCs over .4 V; much as NeuRRAM."""
     return _gf180_1t1r().changed(
         name="gf180-voltage",
         cell={"g_max": 10e-6},
         dac={"kind": "bits"},
         sense_amplifier={"kind": "voltage"},
+        hold={"planes": "charge"},
         adc={"kind": "sar"},
         sar_adc={"sample": 40e-9, "bit": 16e-9, "dac": {"span": 0.4}},
     )

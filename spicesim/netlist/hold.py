@@ -1,6 +1,8 @@
 """The hold switch of a floating bit line, and a testbench of columns with their switches."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -70,9 +72,25 @@ def _control(chip: Chip, name: str, falls: float | None) -> str:
     return f"v{name} {name} 0 pwl(0 {high} {first} {high} {last} 0)"
 
 
-def _foot_controls(chip: Chip, falls: float | None) -> str:
-    """Format the controls of columns' switches; where planes are added, the sum is cut off all the time."""
-    return track_source(chip, falls) + ("\nvshare share 0 0" if chip.hold.adds_planes else "")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Controls:
+    """Controls of columns' switches."""
+
+    text: str
+    """Their sources."""
+    sums: bool = False
+    """Whether outputs are sums of planes instead of what the first capacitors hold."""
+
+    @classmethod
+    def of_lines(cls, chip: Chip, falls: float | None) -> Self:
+        """Return those of switches that sample lines; where planes are added, the sum is cut off all the time."""
+        cut = "\nvshare share 0 0" if chip.hold.adds_planes else ""
+        return cls(text=track_source(chip, falls) + cut)
+
+    @classmethod
+    def of_sums(cls, chip: Chip, falls: float) -> Self:
+        """Return those that cut off the sum, while lines rest."""
+        return cls(text=f"{track_source(chip, None)}\n{_control(chip, 'share', falls)}", sums=True)
 
 
 def build_holds(
@@ -109,9 +127,7 @@ def build_holds(
         :data:`~spicesim.netlist.step.STEP_TIME`.
     """
     at = np.asarray(v, dtype=float)
-    controls = _foot_controls(chip, STEP_TIME)
-    if cut:
-        controls = f"{track_source(chip, None)}\n{_control(chip, 'share', STEP_TIME)}"
+    controls = _Controls.of_sums(chip, STEP_TIME) if cut else _Controls.of_lines(chip, STEP_TIME)
     stop = STEP_TIME + HELD_AFTER + 2 * resolution
     return _build_columns(
         chip, g, rows, [spice_number(float(volts)) for volts in at.ravel()], at, controls,
@@ -164,14 +180,14 @@ def build_line_steps(chip: Chip, g: npt.ArrayLike, rows: Sequence[int], v: npt.A
     ends = [(spice_number(-float(volts)), spice_number(float(volts))) for volts in at.ravel()]
     return _build_columns(
         chip, g, rows, [f"pwl(0 {low} {first} {low} {last} {high})" for low, high in ends], -at,
-        _foot_controls(chip, None),
+        _Controls.of_lines(chip, None),
         ("whose inputs step", "How floating lines with their hold capacitors settle."),
         f".tran {spice_number(stop / 100)} {spice_number(STEP_TIME + stop)} 0 {spice_number(stop / 100)}",
     )  # fmt: skip
 
 
 def _build_columns(
-    chip: Chip, g: npt.ArrayLike, rows: Sequence[int], sources: Sequence[str], start: Floats, controls: str,
+    chip: Chip, g: npt.ArrayLike, rows: Sequence[int], sources: Sequence[str], start: Floats, controls: _Controls,
     words: tuple[str, str], analysis: str,
 ) -> Netlist:  # fmt: skip
     """Build columns, each with its source and its switch.
@@ -184,8 +200,8 @@ def _build_columns(
         What drives the word lines of each, above the reference.
     start : ndarray of shape (columns,)
         Voltage of each at first [V].
-    controls : str
-        Sources of the switches' controls; where those of planes have ``share`` of their own, the sum is the output.
+    controls : _Controls
+        Of the switches.
     words : tuple of str
         End of the title, and a note.
     analysis : str
@@ -205,7 +221,7 @@ def _build_columns(
     for k, (siemens, count, source) in enumerate(zip(each, rows, sources, strict=True)):
         lines.append(f"vin_{k} in_{k} vref {source}")
         lines += _column(chip, k, float(siemens), count)
-        lines.append(_foot_line(chip, k, summed="vshare share 0 0" not in controls))
+        lines.append(_foot_line(chip, k, summed=controls.sums))
     reference = chip.sense_amplifier.v_reference
     return build_netlist(
         chip,
@@ -215,7 +231,7 @@ def _build_columns(
             *cell_blocks(chip),
             supplies(chip),
             gate_supply(chip),
-            controls,
+            controls.text,
             "\n".join(lines),
         ],
         ["time", *(f"v(out_{k})" for k in range(len(each)))],

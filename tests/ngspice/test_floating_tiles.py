@@ -24,7 +24,7 @@ LEVEL_1 = 5e-3
 
 
 GF180 = preset("gf180-voltage").changed(
-    array={"rows": 8, "columns": 8}, hold={"settle": 5e-7}, adc={"kind": "ideal"}
+    array={"rows": 8, "columns": 8}, hold={"settle": 5e-7, "planes": "digital"}, adc={"kind": "ideal"}
 )  # fmt: skip
 
 

@@ -60,7 +60,7 @@ def test_an_ideal_switch_keeps_the_line():
 
 def test_ideal_floating_lines_decode_to_the_product():
     """Each is the mean of its inputs weighed by conductances; times their sum it is a current again."""
-    chip = preset("gf180-voltage").changed(array={"rows": 6, "columns": 8})
+    chip = preset("gf180-voltage").changed(array={"rows": 6, "columns": 8}, hold={"planes": "digital"})
     rng = np.random.default_rng(0)
     weights = rng.normal(size=(4, 6))
     (mapped,) = map_weights(weights, chip.array, (1e-6, 1e-5), name="a")

@@ -10,16 +10,20 @@ from spicesim.behavioural.fast_tile import FastTile
 from spicesim.behavioural.hold import HoldModel
 from spicesim.behavioural.plane_adder import ORDERS, PlaneAdder, split_planes
 from spicesim.behavioural.tile import BehaviouralTile
+from spicesim.calibration.heldout import HeldOut
+from spicesim.calibration.plan import Plan, load_plan, plan_calibration
 from spicesim.chip import Array, load_chip, preset, save_chip
 from spicesim.engine import IdealEngine, Tile
 from spicesim.engine.device import squared_volts
 from spicesim.errors import SpecError, ValidityError
 from spicesim.netlist import build_tile
+from spicesim.netlist.area import block_areas
 from spicesim.netlist.plane_adder import PlaneSteps, build_plane_sums
 from spicesim.netlist.step import CodeStep
 from spicesim.network.pulses import AT_ONCE, BitPlanes, choose_pulses
+from spicesim.report.hold import hold_section
 
-CHIP = preset("gf180-voltage").changed(hold={"planes": "charge"})
+CHIP = preset("gf180-voltage")
 RESETS = np.zeros((2, 2, 2))
 JOINS = np.zeros((ORDERS, ORDERS))
 JOINS[1, 0] = JOINS[0, 1] = 0.125
@@ -202,6 +206,27 @@ def test_other_chips_keep_their_hash_and_this_one_is_written_and_read(tmp_path):
 def test_what_has_no_bits_or_no_floating_lines_is_refused_with_the_reason(changes):
     with pytest.raises(SpecError, match=r"hold\.planes = charge adds the bits of inputs as their lines float"):
         CHIP.changed(**changes)
+
+
+def test_a_plan_of_the_adder_is_kept_whole_and_belongs_to_such_chips(tmp_path):
+    plan = plan_calibration(CHIP.changed(array={"rows": 4, "columns": 4}), quick=True)
+    plan.save(tmp_path / "plan.json")
+    again = load_plan(tmp_path / "plan.json")
+    assert again.hold.joins is not None
+    assert len(again.hold.sizes) == len(again.hold.netlists(plan.chip)) == 10
+    with pytest.raises(ValueError, match="hold must have joins for a chip whose planes are added as charge"):
+        Plan.model_validate(plan.model_dump() | {"chip": plan.chip.changed(hold={"planes": "digital"})})
+
+
+def test_a_second_capacitor_takes_area_and_a_report_says_what_bits_count():
+    one = block_areas(CHIP.changed(hold={"planes": "digital"}))
+    two = block_areas(CHIP)
+    assert 1.9 * one.amplifier < two.amplifier < 2.2 * one.amplifier
+    assert (one.dac, one.adc) == (two.dac, two.adc)
+    line = np.linspace(-0.2, 0.2, 4)
+    points = {"line [V]": line, "cell [S]": np.full(4, 5e-6), "cells": np.full(4, 8.0)}
+    held_out = HeldOut(unit="V", full_scale=0.2, coordinates=points, measured=line, predicted=line)
+    assert "the new bit counts 0.5000 and those before 0.5000" in hold_section(hold(), held_out).text
 
 
 def test_controls_never_overlap_once_the_first_plane_has_begun():
