@@ -124,13 +124,15 @@ class HoldModel(Model):
     def _of_rows(self) -> PchipInterpolator:
         return PchipInterpolator(np.log(self.rows), self.pedestals, axis=0)
 
-    def noise(self, temperature_c: float) -> float:
-        """Return sigma of what is held [V].
+    @staticmethod
+    def noise(capacitor: float, temperature_c: float) -> float:
+        """Return sigma of what a hold capacitor [F] keeps, of the noise of switch, cells and drivers together [V].
 
         Of a capacitor on resistances in equilibrium, whatever these are, it is sqrt(kT/C): B. Razavi, Design of Analog
-        CMOS Integrated Circuits, 2nd ed., section 7.2.
+        CMOS Integrated Circuits, 2nd ed., section 7.2. C is of the node that is cut off, not of the line before it,
+        though the noise of cells alone would be that of both.
         """
-        return float(np.sqrt(BOLTZMANN * (temperature_c + 273.15) / self.c_hold))
+        return float(np.sqrt(BOLTZMANN * (temperature_c + 273.15) / capacitor))
 
     def ideal(self) -> Self:
         """Return switches without charge, on lines that settle at once."""
