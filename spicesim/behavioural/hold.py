@@ -158,14 +158,17 @@ class HoldModel(Model):
             before = line + mine * (stored - line)
         return stored
 
-    def noise(self, temperature_c: float) -> float:
-        """Return sigma of what is held [V].
+    @staticmethod
+    def noise(capacitor: float, temperature_c: float) -> float:
+        """Return sigma of what a hold capacitor [F] keeps, of the noise of switch, cells and drivers together [V].
 
         Of a capacitor on resistances in equilibrium, whatever these are, it is sqrt(kT/C): B. Razavi, Design of Analog
-        CMOS Integrated Circuits, 2nd ed., section 7.2. Planes that are added as charge have the same: joining two such
-        capacitors leaves a quarter of both their variances, kT/2C, and adds kT/2C of the switch that parts them.
+        CMOS Integrated Circuits, 2nd ed., section 7.2. C is of the node that is cut off, not of the line before it,
+        though the noise of cells alone would be that of both. Planes that are added as charge have the same: joining
+        two such capacitors leaves a quarter of both their variances, kT/2C, and adds kT/2C of the switch that parts
+        them.
         """
-        return float(np.sqrt(BOLTZMANN * (temperature_c + 273.15) / self.c_hold))
+        return float(np.sqrt(BOLTZMANN * (temperature_c + 273.15) / capacitor))
 
     def ideal(self) -> Self:
         """Return switches without charge, on lines that settle at once."""

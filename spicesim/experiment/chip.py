@@ -186,11 +186,11 @@ class ChipMaker:
         if self.plan.t_read is not None:
             t_product = self.plan.t_read + (0.0 if converter is None else self.plan.columns_per_adc * converter.time)
         real = calibration.require_converter()
-        hold = calibration.hold
+        hold, chip = calibration.hold, calibration.chip
         return NoisyEngine(
             engine, calibration.require_noise() if hold is None else None, seed=seed, t_product=t_product,
             converter=0.0 if real is None else real.noise,
-            held=0.0 if hold is None else hold.noise(calibration.chip.process.temperature_c),
+            held=0.0 if hold is None else hold.noise(chip.hold.capacitor, chip.process.temperature_c),
         )  # fmt: skip
 
     def _with_devices(self, engine: Engine, seed: int, time: float) -> DeviceEngine:

@@ -41,7 +41,7 @@ def test_what_was_not_calibrated_is_refused():
 
 
 def test_what_is_held_has_the_noise_of_its_capacitor_and_nothing_else():
-    sigma = HOLD.noise(27.0)
+    sigma = HOLD.noise(250e-15, 27.0)
     assert sigma == pytest.approx(np.sqrt(1.380649e-23 * 300.15 / 250e-15), rel=1e-12)
     chip = preset("gf180-voltage").changed(array={"rows": 4, "columns": 3})
     tile = Tile(name="a", g=np.full((4, 3), 1e-5), polarity="unipolar", r_feedback=1.0)
