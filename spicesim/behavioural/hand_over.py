@@ -107,6 +107,13 @@ class HandOverCurves:
     pieces: Floats
     """Cubics of the distance from each piece's beginning, highest power first, shape (4, pieces, columns) [V]."""
 
+    @property
+    def largest(self) -> float:
+        """Largest error of an output at the beginning and end of the pieces [V]."""
+        columns = self.pieces.shape[2]
+        outputs = np.repeat(self.start + self.step * np.arange(self.pieces.shape[1] + 1)[:, None], columns, axis=1)
+        return float(np.abs(self.received(outputs) - outputs).max())
+
     def received(self, volts: Floats) -> Floats:
         """Return what arrays have of settled outputs (..., columns) [V]."""
         inside = np.clip(volts, self.start, self.end) - self.start

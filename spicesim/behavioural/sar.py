@@ -179,8 +179,8 @@ class SarModel(Model):
     comparator_noise: float | None
     """The same of a decision, at the input [V]; None where the process's transistors do not tell theirs."""
     hand_over: HandOverModel | None = None
-    """What arrays receive of the outputs of amplifiers; None where bit lines float, and at other conditions than the
-    chip's own."""
+    """What arrays receive of the outputs of amplifiers, at the chip's own condition whatever the converter's; None
+    where bit lines float."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

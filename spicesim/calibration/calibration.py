@@ -148,6 +148,11 @@ class Calibration(Model):
                 raise ValueError(
                     f"converter must have searches for {' and '.join(sorted(codings))}, of such a read-out"
                 )
+            hand_over = self.converter.hand_over
+            if hand_over is not None and (
+                amplifier.kind != "tia" or abs(hand_over.sample - sizes.sample) > 1e-9 * sizes.sample
+            ):
+                raise ValueError("converter.hand_over must be of amplifiers, and of the chip's sar_adc.sample")
         elif self.converter is not None:
             raise ValueError("converter must be left out of a chip whose adc.kind is ideal")
         if self.climate is not None:
@@ -325,7 +330,8 @@ class Calibration(Model):
                 aspects["hold"] = climate.hold.at(self.hold, corner, temperature_c)
             if self.converter is not None and climate.converter is not None:
                 unchecked = self.converter.model_copy(update={"checks": {}, "hand_over": None})
-                aspects["converter"] = climate.converter.at(unchecked, corner, temperature_c)
+                found = climate.converter.at(unchecked, corner, temperature_c)
+                aspects["converter"] = found.model_copy(update={"hand_over": self.converter.hand_over})
             if self.mismatch is not None and climate.mismatch is not None:
                 nothing = mix_models([0.0], climate.mismatch.temperatures[:1])
                 aspects["mismatch"] = self.mismatch.shifted(climate.mismatch.at(nothing, corner, temperature_c))

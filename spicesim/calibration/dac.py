@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
-from pydantic import model_validator
+from pydantic import ValidationError, model_validator
 
 from spicesim.arrays import Floats
 from spicesim.behavioural.arrays import Model
@@ -13,6 +13,7 @@ from spicesim.calibration.block import BlockPlan, Judged
 from spicesim.calibration.heldout import HeldOut
 from spicesim.chip import Chip
 from spicesim.coding import Polarity
+from spicesim.errors import CalibrationError
 from spicesim.netlist.dac import build_dac
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.outcome import Results
@@ -167,13 +168,20 @@ def fit_dac(chip: Chip, plan: DacPlan, results: Sequence[Results]) -> Judged:
     knots = np.unique(codes).astype(int)
     curves = loaded.reshape(len(knots), plan.load.points)
     middle = plan.load.points // 2
-    model = DacModel(
-        polarity=plan.polarity,
-        v_open=v_open,
-        knots=tuple(int(k) for k in knots),
-        i_limit=plan.load.i_limit,
-        droop=curves[:, middle : middle + 1] - curves,
-    )
+    try:
+        model = DacModel(
+            polarity=plan.polarity,
+            v_open=v_open,
+            knots=tuple(int(k) for k in knots),
+            i_limit=plan.load.i_limit,
+            droop=curves[:, middle : middle + 1] - curves,
+        )
+    except ValidationError as error:
+        raise CalibrationError(
+            f"{plan.polarity} word-line drivers cannot put out all of dac.v_span = {chip.dac.v_span:g} V around "
+            f"sense_amplifier.v_reference = {reference:g} V under load ({error.errors()[0]['msg']}); lower dac.v_span, "
+            "or strengthen dac.buffer_current and dac.buffer_drive"
+        ) from None
 
     def compare(sweep: LoadSweep, found: Results) -> dict[str, HeldOut]:
         held_codes, measured = _outputs(found, reference)

@@ -1,18 +1,21 @@
 """The audit command: a calibration against whole tiles it has not seen."""
 
 import json
+import time
 from collections.abc import Sequence
 
 import click
 import numpy as np
 
 from spicesim.arrays import Floats
+from spicesim.audit import audit_samples
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.mismatch_check import check_mismatch
 from spicesim.calibration.tiles import build_adversarial_cases, build_cases, check_tiles, random_matrices
 from spicesim.cli.options import jobs_option, open_calibration, timeout_option
-from spicesim.cli.tables import format_checks, format_mismatch
+from spicesim.cli.tables import format_audit, format_checks, format_mismatch
+from spicesim.engine import Engine, ExactEngine, HandOverEngine, SampledMvm, Tile
 from spicesim.errors import SpecError
 from spicesim.files import write_text
 from spicesim.network import compile_network, digits_network, load_digits
@@ -29,6 +32,10 @@ __all__ = ["audit", "trained_matrices"]
     "--mismatch", "draws", metavar="N", type=click.IntRange(2),
     help="Instead, draw every transistor and resistor of N chips, and compare a tile of the least size on each.",
 )  # fmt: skip
+@click.option(
+    "--macros", metavar="N", type=click.IntRange(1),
+    help="Instead, do N products of tiles of the least size with converters on their amplifiers, codes in, codes out.",
+)  # fmt: skip
 @click.option("--seed", metavar="S", type=int, default=1, help="Seed of conductances and vectors.")
 @click.option("--json", "json_path", metavar="OUT.json", help="Write all compared voltages.")
 @jobs_option
@@ -38,6 +45,7 @@ def audit(
     sizes: str,
     vectors: int,
     draws: int | None,
+    macros: int | None,
     seed: int,
     json_path: str | None,
     jobs: int | None,
@@ -58,6 +66,11 @@ def audit(
     campaign = Campaign(seed=seed, simulator=BatchSimulator(timeout=timeout), jobs=jobs, progress=True)
     if draws is not None:
         _audit_mismatch(calibration, campaign, draws, min(numbers), json_path)
+        return
+    if macros is not None:
+        if json_path is not None:
+            raise SpecError("--json writes voltages of tiles, and macros end in codes; leave --json or --macros out")
+        _audit_macros(calibration, campaign, macros, min(numbers))
         return
     chip = calibration.chip
     matrices = random_matrices(chip, numbers, seed) | trained_matrices(calibration, numbers)
@@ -92,6 +105,41 @@ def _audit_mismatch(calibration: Calibration, campaign: Campaign, draws: int, si
     if json_path is not None:
         write_text(json_path, json.dumps([check.document() for check in checks], indent=1) + "\n")
         click.echo(f"wrote {json_path}")
+
+
+def _audit_macros(calibration: Calibration, campaign: Campaign, count: int, size: int) -> None:
+    """Compare codes of whole macros, of either coding, in columns that stay linear."""
+    model = calibration.require_converter()
+    if model is None:
+        raise SpecError("this chip's converters are ideal, so it has no macros; set adc.kind = sar and calibrate again")
+    engine: Engine = ExactEngine(calibration)
+    if model.hand_over is not None:
+        engine = HandOverEngine(engine, model.hand_over)
+    matrices = random_matrices(calibration.chip, [size], campaign.seed)
+    cases = build_cases(calibration.chip, calibration.tile, matrices, random_vectors=6, seed=campaign.seed)
+    found: list[SampledMvm] = []
+    start = time.monotonic()
+    for case in (case for case in cases if "saturating" not in case.name):
+        polarity = case.tile.dac.polarity
+        tile = Tile(
+            name=case.name, g=np.asarray(calibration.cell.read_conductance(case.tile.g)), polarity=polarity,
+            r_feedback=case.tile.setting, adc=model.range(polarity),
+        )  # fmt: skip
+        ready, codes = engine.prepare(tile), np.stack(list(case.codes.values()))
+        adc = ready.adc or model.range(polarity)
+        found += [
+            SampledMvm(layer=case.name, tile=tile, adc=adc, codes=vector, volts=volts)
+            for vector, volts in zip(codes, ready.mvm(codes), strict=True)
+        ]
+    seconds = (time.monotonic() - start) / len(found)
+    chosen = np.random.default_rng(campaign.seed).permutation(len(found))[:count]
+    outcome = audit_samples(
+        [found[k] for k in chosen], calibration, simulator=campaign.simulator, jobs=campaign.jobs, progress="audit",
+        macros=True,
+    )  # fmt: skip
+    click.echo(format_audit(outcome, seconds))
+    for note in engine.notes:
+        click.echo(f"note: {note}")
 
 
 def trained_matrices(calibration: Calibration, sizes: Sequence[int]) -> dict[str, Floats]:

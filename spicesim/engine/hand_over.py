@@ -12,6 +12,9 @@ from spicesim.units import format_si
 
 __all__ = ["HandOverEngine", "HandOverTile"]
 
+NOTHING = 0.02
+"""Part of a step of the converter that an array may lack without being asked for it, output by output."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HandOverTile(TileAround):
@@ -33,8 +36,8 @@ class HandOverTile(TileAround):
 class HandOverEngine(Engine):
     """An engine whose converters receive what amplifiers bring into their arrays in the time for sampling.
 
-    Arrays hold the reference before, as if outputs had rested since the last product. Where the time is too short for
-    an array that holds another output from before, :attr:`notes` say which layer wants how much more.
+    Arrays hold the reference before, as if outputs had rested since the last conversion. Where the time is too short
+    for an array that holds another output from before, :attr:`notes` say which tile wants how much more.
 
     Parameters
     ----------
@@ -77,5 +80,8 @@ class HandOverEngine(Engine):
         if needed > self._model.sample:
             with self._lock:
                 self._short[tile.name] = needed
-        converters = replace(adc, hand_over=self._model.curves(tile.r_feedback, g))
+        curves = self._model.curves(tile.r_feedback, g)
+        if curves.largest < NOTHING * adc.lsb:
+            return under
+        converters = replace(adc, hand_over=curves)
         return HandOverTile(tile=tile, under=under, converters=converters)

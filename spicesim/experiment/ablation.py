@@ -77,6 +77,8 @@ def ablate_calibration(calibration: Calibration, sources: Collection[str]) -> Ca
     changes: dict[str, Any] = {"chip": wanted}
     if "output bits" not in sources:
         changes["converter"] = None
+    elif calibration.converter is not None and "amplifiers" not in sources:  # ideal ones drive any array
+        changes["converter"] = calibration.converter.model_copy(update={"hand_over": None})
     models: dict[str, Any] = {
         "dacs": {
             polarity: model.refined(finer) if "drivers" in sources else model.ideal(wanted.dac)

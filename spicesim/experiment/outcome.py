@@ -135,6 +135,8 @@ def _audit_document(audit: Audit) -> dict[str, Any]:
     return {
         "count": audit.count,
         "outputs": int(audit.measured.size),
+        "codes": int(audit.code_differences.size),
+        "in_ngspice": audit.pieces,
         "max_error_full_scale": audit.max_error,
         "rms_error_full_scale": audit.rms_error,
         "max_error_lsb": audit.max_error_lsb,

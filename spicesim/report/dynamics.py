@@ -3,6 +3,7 @@
 import numpy as np
 
 from spicesim.behavioural.energy import EnergyModel
+from spicesim.behavioural.hand_over import HandOverModel
 from spicesim.behavioural.noise import NoiseModel
 from spicesim.behavioural.sar import SarModel
 from spicesim.behavioural.settling import SettlingCheck, SettlingModel
@@ -100,6 +101,9 @@ def _converter_section(converter: SarModel) -> Section:
          quantity(converter.range(polarity).low, "V", 4), quantity(converter.range(polarity).high, "V", 4))
         for polarity, check in converter.checks.items()
     )  # fmt: skip
+    blocks: list[Block] = []
+    if converter.hand_over is not None:
+        blocks.append(_hand_over_table(converter.hand_over))
     comparator = converter.comparator_noise
     noise = f"kT/C {quantity(converter.sampling_noise, 'V', 2)}"
     noise += "" if comparator is None else f", comparator {quantity(comparator, 'V', 2)}"
@@ -120,7 +124,25 @@ def _converter_section(converter: SarModel) -> Section:
                 rows=rows,
                 wide=False,
             ),
+            *blocks,
         ),
+    )  # fmt: skip
+
+
+def _hand_over_table(model: HandOverModel) -> Table:
+    needed, lacking = model.needed.max(axis=0), np.abs(model.errors).max(axis=(0, 2))
+    rows = tuple(
+        (f"{load:g}", f"{'> ' if time >= model.watched else ''}{quantity(time, 's', 3)}", quantity(volts, "V", 3))
+        for load, time, volts in zip(model.loads, needed, lacking, strict=True)
+    )
+    return Table(
+        caption="Arrays on the outputs of amplifiers, all of them transistors: how long one must be sampled until it "
+        "is within a quarter of a step, whatever it held before, and what one that held the reference is away by at "
+        f"the end of the {quantity(model.sample, 's', 3)} that converters sample for. Codes of runs have that in them.",
+        columns=(Column(title="feedback x conductance of the column"), Column(title="sampling time needed"),
+                 Column(title="largest error")),
+        rows=rows,
+        wide=False,
     )  # fmt: skip
 
 

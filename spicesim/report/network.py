@@ -203,6 +203,7 @@ def _audit_section(audit: Audit, engine: str, product_seconds: float | None) -> 
     facts = [
         ("products compared", f"{audit.count}"),
         ("outputs compared", f"{audit.measured.size}"),
+        ("codes compared", f"{audit.code_differences.size}"),
         ("largest error", f"{percent(audit.max_error)} % FS"),
         ("median error", f"{percent(audit.quantiles['p50'])} % FS"),
         ("99th percentile", f"{percent(audit.quantiles['p99'])} % FS"),

@@ -114,6 +114,13 @@ def test_macros_are_refused_where_there_are_none(calibration):
         MacroBench(ideal)
 
 
+def test_a_hand_over_of_another_sampling_time_is_refused(calibration):
+    document = calibration.model_dump(mode="json")
+    document["converter"]["hand_over"]["sample"] *= 2
+    with pytest.raises(ValueError, match=r"hand_over must be of amplifiers, and of the chip's sar_adc\.sample"):
+        type(calibration).model_validate(document)
+
+
 def test_a_run_audits_whole_macros(calibration):
     x = np.random.default_rng(1).random((20, 8)).astype(np.float32)
     found = run(make_plan({"engine": "exact", "audit": 1, "macros": True}), two_layers(), x, calibration)
