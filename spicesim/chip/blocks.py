@@ -7,7 +7,7 @@ import numpy.typing as npt
 from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from spicesim.arrays import Floats
-from spicesim.chip.section import Positive, Quantity, Section
+from spicesim.chip.section import NonNegative, Positive, Quantity, Section
 from spicesim.coding import Polarity
 from spicesim.units import format_si
 
@@ -80,11 +80,14 @@ class Integrator(BlockSizes):
     settle: Duration = INTEGRATOR_SETTLE
     """From the reset to the pulses, from these to the end of the window, and from there to the read [s]."""
 
+    r_input: NonNegative = 0.0
+    """How it holds its line: outputs are multiplied by 1 + r_input times the line's conductance, digitally [ohm]."""
+
     @model_serializer(mode="wrap")
-    def _leave_out_times(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Write chips as before integrators read tiles, if theirs take the usual times."""
+    def _leave_out_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write chips as before integrators read tiles, if theirs take the usual times and nothing is made up for."""
         content: dict[str, Any] = handler(self)
-        for name, usual in {"reset": INTEGRATOR_RESET, "settle": INTEGRATOR_SETTLE}.items():
+        for name, usual in {"reset": INTEGRATOR_RESET, "settle": INTEGRATOR_SETTLE, "r_input": 0.0}.items():
             if content[name] == usual:
                 del content[name]
         return content
