@@ -292,7 +292,7 @@ class EnergyModel(Model):
             more = power.reshape(pulses.weights.shape) - float(at_rest[name][0])
             energy[name] = energy[name] + model.unit * (pulses.weights * more).sum(axis=1)
         driver, off = self.dacs[tile.dac.polarity], np.zeros_like(codes)
-        driven = (codes > 0).astype(np.int64)
+        driven = (tile.lengths(codes) > 0).astype(np.int64)
         energy["dac"] = energy["dac"] + (driver.switching(driven, off) + driver.switching(off, driven)).sum(axis=1)
         energy["amplifier"] = energy["amplifier"] + tile.g.shape[1] * self.hold
         return energy

@@ -7,7 +7,6 @@ from spicesim.behavioural.fast_tile import FastTile
 from spicesim.behavioural.integration import PulseState, PulseTile
 from spicesim.coding import AdcRange
 from spicesim.errors import SpecError, ValidityError
-from spicesim.fast.pulses import superpose
 from spicesim.fast.trial import MARGIN, Adversary, Trial, held_out_inputs, measure
 
 __all__ = ["FastPulseTile"]
@@ -118,7 +117,7 @@ class FastPulseTile:
         parts = []
         for k in range(0, max(1, len(codes)), PORTION):
             part = codes[k : k + PORTION]
-            parts.append(self.tile.charge(part, superpose(part, points), self._currents, threads))
+            parts.append(self.tile.charge(part, self.tile.pulses(part, points), self._currents, threads))
         return self.tile.outputs(np.concatenate(parts))
 
     def _currents(self, on: Integers, threads: int, tolerance: float | None = None) -> Floats:

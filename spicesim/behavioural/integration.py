@@ -37,6 +37,10 @@ class ChargeLaw(Model):
 
     gain: float
     """Output over charge by the drawn capacitor."""
+    window: float
+    """Time in which the integrator runs [s]."""
+    longer: float
+    """What all pulses last more than their units [s]."""
     excess: float
     """What pulses last longer than they are told, as far as charge goes [s]."""
     pedestals: FloatArray
@@ -58,8 +62,12 @@ class IntegratorModel(Model):
     """Length of a pulse of one step [s]."""
     settle: float
     """From the reset to the pulses, from these to the end of the window, and from there to the read [s]."""
+    lead: float
+    """From the start of the window to the pulses [s]."""
     reset: float
     """Time of the reset [s]."""
+    leak: float
+    """How far the input follows the output, away from it: one by the amplifier's gain."""
     laws: dict[Polarity, ChargeLaw]
     """Outputs of charges, by the coding of inputs."""
     rows: tuple[int, ...]
@@ -101,15 +109,9 @@ class IntegratorModel(Model):
         """Time in which all pulses lie [s]."""
         return self.unit * 2.0**self.bits
 
-    @property
-    def window(self) -> float:
-        """Time in which the integrator runs [s]."""
-        return self.settle / 2 + self.length + self.settle
-
-    @property
-    def product(self) -> float:
-        """Time of a product, from the reset to the read [s]."""
-        return self.reset + self.settle / 2 + self.window + self.settle
+    def product(self, polarity: Polarity) -> float:
+        """Return the time of a product, from the reset to the read [s]."""
+        return self.reset + self.settle + self.laws[polarity].window - self.lead + self.settle
 
     def pedestals(self, polarity: Polarity, cells: npt.ArrayLike, total: npt.ArrayLike) -> Floats:
         """Return the outputs of lines without charge [V].
@@ -155,11 +157,16 @@ class IntegratorModel(Model):
             )
         return volts
 
+    def refined(self, bits: int) -> Self:
+        """Return the same integrators for pulses as long, of so many bits."""
+        return self.model_copy(update={"bits": bits, "unit": self.length * 2.0**-bits})
+
     def ideal(self) -> Self:
         """Return integrators that hold their lines, of the capacitor as drawn, without switches' charges."""
         return self.model_copy(
             update={
                 "port": self.port.ideal(),
+                "leak": 0.0,
                 "laws": {polarity: law.ideal() for polarity, law in self.laws.items()},
                 "swing": IDEAL_REACH * self.swing,
             }
@@ -199,8 +206,10 @@ class PulseTile:
         self.static, self.readout = static, readout
         self.g = static.g
         self._law = readout.laws[static.dac.polarity]
-        closed = (self.g != 0).sum(axis=0)
-        self._pedestals = readout.pedestals(static.dac.polarity, closed, self.g.sum(axis=0))
+        total = self.g.sum(axis=0)
+        self._pedestals = readout.pedestals(static.dac.polarity, (self.g != 0).sum(axis=0), total)
+        steps = readout.unit * readout.r_feedback / readout.length  # of the output by its own leak, a unit of time
+        self._leaks = readout.leak * steps * total / (1 + readout.port.parameters["r_in"].value * total)
 
     @property
     def dac(self) -> DacModel:
@@ -269,10 +278,14 @@ class PulseTile:
         ]
         return PulseState(v_out=self.outputs(np.concatenate(parts)))
 
+    def lengths(self, codes: Integers) -> Floats:
+        """Return how long pulses last [units]."""
+        return np.asarray(codes + self._law.longer / self.readout.unit)
+
     def pulses(self, codes: Integers, points: int | None = None) -> Pulses:
         """Choose the operating points of products that are solved; see :meth:`solve`."""
         rows = self.g.shape[0]
-        return superpose(codes, points or (rows if rows <= MANY_ROWS else POINTS))
+        return superpose(self.lengths(codes), points or (rows if rows <= MANY_ROWS else POINTS))
 
     def charge(
         self, codes: Integers, pulses: Pulses, currents: Currents, threads: int, tolerance: float | None = None
@@ -282,13 +295,17 @@ class PulseTile:
         Superposed rows give nearly all of it; what lines and integrators make of several rows at a time is known at
         some operating points of each product.
         """
-        model, rest = self.readout, self.alone[0]
+        model, law, rest = self.readout, self._law, self.alone[0]
         batch, points, rows = pulses.on.shape
         seen = currents(pulses.on.reshape(-1, rows), threads, tolerance).reshape(batch, points, -1)
         beyond = np.einsum("bp,bpc->bc", pulses.weights, seen - rest)
-        driven = codes + (self._law.excess / model.unit) * (codes > 0)
+        lengths = self.lengths(codes)
+        driven = lengths + (law.excess / model.unit) * (lengths > 0)
         linear = driven - np.einsum("bp,bpr->br", pulses.weights, pulses.on)
-        return np.asarray(rest * (model.window / model.unit) + linear @ (self.alone[1:] - rest) + beyond)
+        change, lasts = self.alone[1:] - rest, law.window / model.unit
+        # the integral of the charge over time, from the start of the window to its end
+        moments = rest * (lasts**2 / 2) + (lengths * (lasts - model.lead / model.unit - lengths / 2)) @ change
+        return np.asarray(rest * lasts + linear @ change + beyond - self._leaks * moments)
 
     def outputs(self, steps: Floats) -> Floats:
         """Return the outputs of charges by the time of one unit (batch, columns) [V]."""

@@ -29,6 +29,7 @@ from spicesim.calibration.campaign import Cost
 from spicesim.calibration.fit import Fit
 from spicesim.calibration.heldout import ErrorSummary, HeldOut
 from spicesim.calibration.plan import PlanSummary
+from spicesim.calibration.readout import require_readout
 from spicesim.calibration.sense_amplifier import named_parameters
 from spicesim.calibration.tile_check import TileCheck
 from spicesim.calibration.verdict import Verdict
@@ -104,28 +105,12 @@ class Calibration(Model):
     def _check(self) -> Self:
         """Refuse blocks that are not those of the chip."""
         amplifier, codes = self.chip.sense_amplifier, 2**self.chip.dac.level_bits
-        wanted = list(self.chip.settings) if amplifier.kind == "tia" else []
         if set(self.dacs) != set(self.chip.polarities):
             raise ValueError(f"dacs must be {' and '.join(self.chip.polarities)}")
         for polarity, dac in self.dacs.items():
             if dac.polarity != polarity or len(dac.v_open) != codes:
                 raise ValueError(f"dacs.{polarity} must be a {polarity} driver of {codes} codes")
-        found = [model.r_feedback for model in self.senseamps]
-        if len(found) != len(wanted) or not np.allclose(found, wanted, rtol=1e-9, atol=0):
-            raise ValueError(f"senseamps must have the chip's feedback resistances, {wanted} ohm, in this order")
-        if (self.hold is not None) != (amplifier.kind == "voltage"):
-            raise ValueError("hold must be there for a chip of floating bit lines, and for no other")
-        if (self.integrator is not None) != (amplifier.kind == "integrator"):
-            raise ValueError("integrator must be there for a chip of integrators, and for no other")
-        if self.integrator is not None and not np.isclose(self.integrator.r_feedback, self.chip.settings[0], rtol=1e-9):
-            raise ValueError("integrator must have the chip's capacitor and its time for pulses")
-        adder = None if self.hold is None else self.hold.adder
-        if (adder is not None) != self.chip.hold.adds_planes or (
-            adder is not None and adder.bits != self.chip.dac.bits
-        ):
-            raise ValueError(
-                "hold must have an adder of dac.bits planes for a chip of hold.planes = charge, and no other"
-            )
+        require_readout(self.chip, self.senseamps, self.hold, self.integrator)
         if isinstance(self.cell, SelectorCellModel) != (self.chip.cell.kind == "1s1r"):
             raise ValueError("cell must be that of a selector for cells of kind 1s1r, and for no others")
         if self.energy is not None and any(len(dac.power_open) != codes for dac in self.energy.dacs.values()):

@@ -26,7 +26,7 @@ from spicesim.chip import Chip
 from spicesim.coding import POLARITIES, Polarity
 from spicesim.netlist.integrator import Window, build_integrators
 from spicesim.netlist.netlist import Netlist
-from spicesim.netlist.pulses import PULSE_OPTIONS, PulseSchedule
+from spicesim.netlist.pulses import LEAD, PULSE_OPTIONS, WATCHED, PulseSchedule
 from spicesim.netlist.tile import build_tile
 from spicesim.ngspice.outcome import Results
 
@@ -55,6 +55,8 @@ SHORTEST = 80e-9
 """In which lines take a steady current [s]."""
 AT = 0.7
 """When inputs are read, as a share of the window."""
+LATER = 0.95
+"""When they are read again, to see how they follow their outputs."""
 QUIET = 10e-9
 """From an edge until a line's current is steady [s]."""
 
@@ -91,16 +93,16 @@ class PulsedColumns(Model):
 
         Without a time in which rows are at the higher level the first are those at the lower.
         """
-        schedule, vectors = PulseSchedule.of_chip(chip), results[0].vectors
+        schedule, vectors = PulseSchedule.of_chip(chip, self.polarity), results[0].vectors
         time, columns = vectors["time"].real, range(len(self.rows))
-        last = schedule.start + schedule.length
+        last = schedule.window.end - schedule.settle
 
         def mean(first: float, last: float) -> Floats:
             at = np.linspace(first, last, 200)
             return np.array([np.interp(at, time, vectors[f"i(vsense_{j})"].real).mean() for j in columns])
 
         off = mean(last + QUIET, schedule.window.end - QUIET / 5)
-        ends = schedule.start + QUIET, schedule.start + self.code * schedule.unit - QUIET / 5
+        ends = schedule.start + QUIET, schedule.start + schedule.lasts(self.code) - QUIET / 5
         on = mean(*ends) if ends[1] > ends[0] else off
         return on, off, read_integrated(chip, results, len(self.rows))
 
@@ -174,12 +176,14 @@ class IntegratorPlan(BlockPlan):
     def fit(self, chip: Chip, results: Sequence[Results]) -> Judged:
         """Fit the model to the results of the netlists."""
         steady, pulsed = results[:3], iter(results[3:])
-        port = self._port(chip, steady[0])
+        leak = _leak(chip, self.currents, steady[0])
+        port = self._port(chip, steady[0], leak)
         fitted = [(columns, columns.read(chip, found)) for columns, found in zip(self.fits, pulsed, strict=False)]
         rows = tuple(dict.fromkeys(self.fits[0].rows))
         model = IntegratorModel(
             port=port, bits=chip.dac.bits, unit=chip.dac.unit, settle=chip.integrator.settle,
-            reset=chip.integrator.reset, rows=rows, g_cell=chip.cell.g_max,
+            lead=LEAD * chip.integrator.settle, reset=chip.integrator.reset, rows=rows, g_cell=chip.cell.g_max,
+            leak=leak,
             laws={p: _law(chip, rows, [found for found in fitted if found[0].polarity == p]) for p in POLARITIES},
             swing=max(float(np.abs(out).max()) for _, (_, _, out) in fitted),
         )  # fmt: skip
@@ -200,7 +204,7 @@ class IntegratorPlan(BlockPlan):
                 unit="V",
                 full_scale=chip.dac.v_span,
                 coordinates={"current [A]": sweep.currents()},
-                measured=_inputs(chip, sweep, flat, self.currents.i_limit),
+                measured=_inputs(chip, sweep, flat, self.currents.i_limit, leak),
                 predicted=model.port.ports.evaluate(sweep.currents())[0],
             )
             return {CHARGE: charges, INPUT: held}
@@ -208,15 +212,19 @@ class IntegratorPlan(BlockPlan):
         validation = compare(self.currents_validation, steady[1], self.validation)
         return Judged(model=model, validation=validation, test=compare(self.currents_test, steady[2], self.test))
 
-    def _port(self, chip: Chip, steady: Results) -> SenseAmplifierModel:
+    def _port(self, chip: Chip, steady: Results, leak: float) -> SenseAmplifierModel:
         """Make the table of the input; the output is that of the drawn capacitor."""
         limit, ohm = self.currents.i_limit, chip.settings[0]
-        volts = _inputs(chip, self.currents, steady, limit)
+        volts = _inputs(chip, self.currents, steady, limit, leak)
         grid = np.linspace(-limit, limit, TABLE)
+        table = CubicSpline(self.currents.currents(), volts)
         rail = Parameter(value=ohm * limit, standard_error=0.0, unit="V")
         return SenseAmplifierModel(
-            r_feedback=ohm, i_limit=limit, v_in=CubicSpline(self.currents.currents(), volts)(grid), v_out=ohm * grid,
-            parameters={"rail_low": rail, "rail_high": rail.model_copy(update={"value": -rail.value})},
+            r_feedback=ohm, i_limit=limit, v_in=table(grid), v_out=ohm * grid,
+            parameters={
+                "r_in": Parameter(value=float(table(0.0, 1)), standard_error=0.0, unit="ohm"),
+                "rail_low": rail, "rail_high": rail.model_copy(update={"value": -rail.value}),
+            },
             linear_limits=(-ohm * limit, ohm * limit),
         )  # fmt: skip
 
@@ -236,35 +244,56 @@ def steady_window(chip: Chip, i_limit: float) -> Window:
     return Window(reset=20e-9, start=40e-9, length=length, hold=QUIET, edge=0.1e-9)
 
 
-def _inputs(chip: Chip, sweep: CurrentSweep, results: Results, i_limit: float) -> Floats:
-    """Return how far inputs are above the reference while they take currents [V]."""
-    window, vectors = steady_window(chip, i_limit), results[0].vectors
-    at, time = window.start + AT * window.length, vectors["time"].real
-    volts = [float(np.interp(at, time, vectors[f"v(in_{k})"].real)) for k in range(sweep.points)]
-    return np.array(volts) - chip.sense_amplifier.v_reference
+def _inputs(chip: Chip, sweep: CurrentSweep, results: Results, i_limit: float, leak: float) -> Floats:
+    """Return how far inputs are above the reference while they take currents, with outputs at the reference [V]."""
+    v_in, v_out = _at(chip, sweep, results, steady_window(chip, i_limit), AT)
+    return v_in + leak * v_out
+
+
+def _at(chip: Chip, sweep: CurrentSweep, results: Results, window: Window, share: float) -> tuple[Floats, Floats]:
+    """Return inputs and outputs above the reference at a share of the window, each (currents,) [V]."""
+    at, vectors = window.start + share * window.length, results[0].vectors
+    nodes = ((float(np.interp(at, vectors["time"].real, vectors[f"v({node}_{k})"].real)) for k in range(sweep.points))
+             for node in ("in", "out"))  # fmt: skip
+    v_in, v_out = (np.fromiter(volts, dtype=float) - chip.sense_amplifier.v_reference for volts in nodes)
+    return v_in, v_out
+
+
+def _leak(chip: Chip, sweep: CurrentSweep, results: Results) -> float:
+    """Return how far inputs fall as outputs rise, at small currents: one by the amplifier's gain."""
+    window = steady_window(chip, sweep.i_limit)
+    (v_in, v_out), (later_in, later_out) = (_at(chip, sweep, results, window, share) for share in (AT, LATER))
+    small = np.abs(sweep.currents()) < 0.5 * sweep.i_limit
+    moved, fell = (later_out - v_out)[small], (v_in - later_in)[small]
+    return max(float(fell @ moved / (moved @ moved)), 0.0)
 
 
 def _charges(chip: Chip, columns: PulsedColumns, on: Floats, off: Floats) -> Floats:
     """Return the outputs that a capacitor as drawn makes of charges [V]."""
-    schedule, lasts = PulseSchedule.of_chip(chip), columns.code * chip.dac.unit
+    schedule = PulseSchedule.of_chip(chip, columns.polarity)
+    lasts = schedule.lasts(columns.code)
     return np.asarray((on * lasts + off * (schedule.window.length - lasts)) / chip.integrator.capacitor)
 
 
 def _law(
     chip: Chip, rows: Sequence[int], fitted: Sequence[tuple[PulsedColumns, tuple[Floats, Floats, Floats]]]
 ) -> ChargeLaw:
-    """Fit gain and excess of all columns, and a pedestal of each."""
-    count = len(fitted[0][0].rows)
+    """Fit gain and excess of all columns, and a pedestal of each.
+
+    Where pulses of all codes last some time the excess is the same for all of them, and part of the pedestals.
+    """
+    count, schedule = len(fitted[0][0].rows), PulseSchedule.of_chip(chip, fitted[0][0].polarity)
     charges = np.concatenate([_charges(chip, columns, on, off) for columns, (on, off, _) in fitted])
-    late = np.concatenate([(on - off) / chip.integrator.capacitor for _, (on, off, _) in fitted])
+    late = np.concatenate([(on - off) * chip.dac.window / chip.integrator.capacitor for _, (on, off, _) in fitted])
     outputs = np.concatenate([out for _, (_, _, out) in fitted])
-    scale = float(np.abs(late).max() / np.abs(charges).max())  # charges and excesses of like size
-    design = np.column_stack([np.tile(np.eye(count), (len(fitted), 1)), charges, late / scale])
-    found = np.linalg.lstsq(design, outputs, rcond=None)[0]
+    parts = [np.tile(np.eye(count), (len(fitted), 1)), charges, *([] if schedule.longer else [late])]
+    found = np.linalg.lstsq(np.column_stack(parts), outputs, rcond=None)[0]
     pedestals, share = found[:count].reshape(len(rows), -1), fitted[0][0].g.reshape(len(rows), -1) / chip.cell.g_max
     return ChargeLaw(
         gain=float(found[count]),
-        excess=float(found[count + 1] / (scale * found[count])),
+        window=schedule.window.length,
+        longer=schedule.longer,
+        excess=0.0 if schedule.longer else float(found[count + 1] / found[count]) * chip.dac.window,
         pedestals=np.stack(
             [np.polynomial.polynomial.polyfit(x, y, len(x) - 1) for x, y in zip(share, pedestals, strict=True)]
         ),
@@ -280,8 +309,9 @@ def _predict(chip: Chip, model: IntegratorModel, columns: PulsedColumns, on: Flo
 
 def read_integrated(chip: Chip, results: Results, columns: int) -> Floats:
     """Return the outputs of a product by pulses below the reference, (columns,) [V]."""
-    vectors, at = results[0].vectors, PulseSchedule.of_chip(chip).read
+    vectors = results[0].vectors
     time = vectors["time"].real
+    at = time[-1] - WATCHED * chip.integrator.settle
     return chip.sense_amplifier.volts([float(np.interp(at, time, vectors[f"v(out_{j})"].real)) for j in range(columns)])
 
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from pydantic import AfterValidator, Field, model_validator
 
 from spicesim.arrays import Floats
-from spicesim.chip.section import Positive, Quantity, Section
+from spicesim.chip.section import NonNegative, Positive, Quantity, Section
 from spicesim.coding import Polarity
 from spicesim.units import format_si
 
@@ -82,7 +82,10 @@ class Integrator(BlockSizes):
     settle: Duration = INTEGRATOR_SETTLE
     """From the reset to the pulses, from these to the end of the window, and from there to the read [s]."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"reset", "settle"})
+    r_input: NonNegative = 0.0
+    """How it holds its line: outputs are multiplied by 1 + r_input times the line's conductance, digitally [ohm]."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"reset", "settle", "r_input"})
 
 
 class Hold(BlockSizes):

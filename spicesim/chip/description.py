@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
+import numpy as np
 import tomlkit
 from pydantic import (
     BeforeValidator,
@@ -15,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from spicesim.arrays import Floats
 from spicesim.chip.blocks import (
     MOST_SAR_BITS,
     BlockSizes,
@@ -37,11 +39,8 @@ from spicesim.files.documents import read_toml, validate
 from spicesim.gate import BLOCK_CARDS, require_circuit, require_line
 from spicesim.trust import require_near
 
-MOST_PULSE_BITS = 10
-"""Longest pulses: a transient of more units takes minutes."""
-
-LEAST_WINDOW = 32e-9
-"""Shortest time for all pulses: integrators are calibrated by the steady currents of half of it [s]."""
+LEAST_WINDOW, LONGEST_WINDOW = 32e-9, 20e-6
+"""Times for all pulses [s]: integrators are calibrated by the steady currents of half of the shortest."""
 
 __all__ = ["Chip", "Library", "format_chip", "load_chip", "save_chip"]
 
@@ -158,8 +157,11 @@ class Chip(Section):
                 f"all pulses must have {LEAST_WINDOW:g} s or more, in which lines settle; 2^dac.bits dac.unit = "
                 f"{self.dac.window:g} s is too little"
             )
-        if reads and self.dac.bits > MOST_PULSE_BITS:
-            raise ValueError(f"pulses have up to 2^{MOST_PULSE_BITS} units, got dac.bits = {self.dac.bits}")
+        if reads and self.dac.window > LONGEST_WINDOW:
+            raise ValueError(
+                f"all pulses must have {LONGEST_WINDOW:g} s at most, or a transient takes an hour; 2^dac.bits dac.unit "
+                f"= {self.dac.window:g} s is too much"
+            )
 
     def _check_gates(self) -> None:
         if self.dac.kind != "bits":
@@ -207,6 +209,32 @@ class Chip(Section):
         if self.sense_amplifier.kind == "voltage":
             return (1.0,)
         return (self.dac.window / self.integrator.capacitor,)
+
+    def transresistance(self, g: Floats, setting: float) -> Floats:
+        """Return the output a unit of what a column of ideal cells would carry into a ground, (columns,) [ohm].
+
+        Parameters
+        ----------
+        g : ndarray of shape (rows, columns)
+            Conductances of the cells [S].
+        setting : float
+            One of :attr:`settings`.
+        """
+        held = self.held_lines(g)
+        return np.asarray(setting / np.where(held > 0, held, np.inf))
+
+    def held_lines(self, g: Floats) -> Floats:
+        """Return what makes of outputs those of held lines with the same setting, (columns,).
+
+        Parameters
+        ----------
+        g : ndarray of shape (rows, columns)
+            Conductances of the cells [S].
+        """
+        if self.sense_amplifier.kind == "tia":
+            return np.ones(g.shape[1])
+        total = np.asarray(g.sum(axis=0))
+        return total if self.sense_amplifier.kind == "voltage" else 1 + self.integrator.r_input * total
 
     @property
     def converter(self) -> SarAdc | None:

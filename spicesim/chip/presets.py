@@ -61,7 +61,7 @@ def _gf180_pulse() -> Chip:
         cell={"g_max": 5e-6},
         dac={"kind": "pulse", "v_span": 0.1},
         sense_amplifier={"kind": "integrator"},
-        integrator={"capacitor": 8e-12, "bias_current": 40e-6},
+        integrator={"capacitor": 8e-12, "bias_current": 40e-6, "r_input": 2250.0},
     )
 
 

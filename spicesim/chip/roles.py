@@ -192,35 +192,12 @@ class SenseAmplifier(Section):
 
     later: ClassVar[frozenset[str]] = frozenset({"kind"})
 
-    def transresistance(self, g: Floats, setting: float) -> Floats:
-        """Return the output a unit of what a column of ideal cells would carry into a ground, (columns,) [ohm].
-
-        Parameters
-        ----------
-        g : ndarray of shape (rows, columns)
-            Conductances of the cells [S].
-        setting : float
-            One of the chip's settings.
-        """
-        held = self.held_lines(g)
-        return np.asarray(setting / np.where(held > 0, held, np.inf))
-
     def output_range(self, polarity: Polarity) -> Polarity:
         """Return where converters of real circuits look for outputs: on one side of the reference, or around it.
 
         Amplifiers put those of unipolar inputs below it; those of floating lines are small and may as well be above.
         """
         return "bipolar" if self.kind == "voltage" else polarity
-
-    def held_lines(self, g: Floats) -> Floats:
-        """Return what makes of outputs those of held lines with the same setting, (columns,).
-
-        Parameters
-        ----------
-        g : ndarray of shape (rows, columns)
-            Conductances of the cells [S].
-        """
-        return np.asarray(g.sum(axis=0)) if self.kind == "voltage" else np.ones(g.shape[1])
 
     def volts(self, node: npt.ArrayLike) -> Floats:
         """Return outputs, positive for positive products, of the voltages of their nodes [V].

@@ -19,6 +19,7 @@ from spicesim.experiment.run import Run, Subject, run_subject
 from spicesim.files import exists, write_json
 from spicesim.netlist import build_cell, build_column, build_crossbar, build_dac, build_sense_amplifier
 from spicesim.netlist.hold import build_hold_cycle
+from spicesim.netlist.integrator import build_integrators
 from spicesim.network import Network, compile_network, digits_network, load_digits
 from spicesim.network.dataset import Dataset
 from spicesim.network.uncalibrated import calibrated
@@ -114,6 +115,8 @@ def _write_netlists(calibration: Calibration, network: Network, folder: Path) ->
     }
     if chip.sense_amplifier.kind == "voltage":
         netlists["hold"] = build_hold_cycle(chip)
+    elif chip.sense_amplifier.kind == "integrator":
+        netlists["integrator"] = build_integrators(chip, [1e-6, -1e-6])
     else:
         limit = 0.6 * chip.process.supply / tile.r_feedback
         netlists["sense_amplifier"] = build_sense_amplifier(chip, tile.r_feedback, limit)

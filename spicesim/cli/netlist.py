@@ -146,8 +146,10 @@ def _wires(chip: Chip, path: str | None, cells: Any, both_ends: bool) -> Parasit
 
 def _feedback(chip: Chip, wanted: float | None) -> float:
     choices = chip.settings
-    if chip.sense_amplifier.kind == "voltage" and wanted is not None:
-        raise SpecError("floating bit lines have no feedback resistance; leave --r-feedback out")
+    if chip.sense_amplifier.kind != "tia" and wanted is not None:
+        raise SpecError(
+            f"a read-out of kind {chip.sense_amplifier.kind} has no feedback resistance; leave --r-feedback out"
+        )
     return choices[len(choices) // 2] if wanted is None else wanted
 
 

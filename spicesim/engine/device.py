@@ -131,7 +131,7 @@ class DeviceEngine(Engine):
             tile=aged,
             under=self.engine.prepare(aged),
             chip=self._chip,
-            ohm=self._chip.sense_amplifier.transresistance(g, tile.r_feedback),
+            ohm=self._chip.transresistance(g, tile.r_feedback),
             variance=None if noise is None else noise**2,
             generator=tile_generator(self.seed, tile.name, "read"),
             factor=float(first.sum() / g.sum()) if self.compensate else 1.0,

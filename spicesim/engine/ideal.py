@@ -33,8 +33,8 @@ class IdealEngine(Engine):
     name = "ideal"
 
     def __init__(self, chip: Chip) -> None:
-        self._dac, self._readout = chip.inputs, chip.sense_amplifier
+        self._chip = chip
 
     def prepare(self, tile: Tile) -> IdealTile:
         """Take the tile as it is."""
-        return IdealTile(tile=tile, dac=self._dac, ohm=self._readout.transresistance(tile.g, tile.r_feedback))
+        return IdealTile(tile=tile, dac=self._chip.inputs, ohm=self._chip.transresistance(tile.g, tile.r_feedback))

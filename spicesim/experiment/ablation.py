@@ -72,8 +72,9 @@ def ablate_calibration(calibration: Calibration, sources: Collection[str]) -> Ca
     dac_bits = chip.dac.bits if "input bits" in sources else max(FINE_DAC, chip.dac.bits)
     adc = {} if "output bits" in sources else {"bits": max(FINE_ADC, chip.adc.bits), "kind": "ideal"}
     array = {} if "wires" in sources else {"r_word_line": 0.0, "r_bit_line": 0.0}
-    wanted = chip.changed(dac={"bits": dac_bits}, adc=adc, array=array)
-    finer = wanted.dac.code_bits - chip.dac.code_bits
+    unit = chip.dac.unit * 2.0 ** (chip.dac.bits - dac_bits)  # pulses of more steps are as long
+    wanted = chip.changed(dac={"bits": dac_bits, "unit": unit}, adc=adc, array=array)
+    finer = wanted.dac.level_bits - chip.dac.level_bits
     changes: dict[str, Any] = {"chip": wanted}
     if "output bits" not in sources:
         changes["converter"] = None
@@ -96,6 +97,9 @@ def ablate_calibration(calibration: Calibration, sources: Collection[str]) -> Ca
             if hold.adder is None
             else hold.model_copy(update={"adder": hold.adder.model_copy(update={"bits": dac_bits})})
         )
+    if calibration.integrator is not None:
+        finer_pulses = calibration.integrator.refined(wanted.dac.bits)
+        models["integrator"] = finer_pulses if "amplifiers" in sources else finer_pulses.ideal()
     changed = calibration.model_copy(update=changes | models)
     if calibration.mismatch is None:
         return changed

@@ -134,7 +134,7 @@ def map_ir_drops(samples: tuple[SampledMvm, ...], exact: ExactEngine) -> tuple[I
     for sample in samples:
         model, codes = exact.prepare(sample.tile).model, np.asarray(sample.codes)[None, :]
         if isinstance(model, PulseTile):  # lines lose most while all pulses are on
-            model, codes = model.static, (codes > 0).astype(np.int64)
+            codes, model = (model.lengths(codes) > 0).astype(np.int64), model.static
         state = model.solve(codes, fields=True)
         assert state.solution.cell_voltages is not None
         loss = state.v_word_line[0][:, None] - state.v_in[0][None, :] - state.solution.cell_voltages[0]

@@ -24,6 +24,7 @@ from spicesim.behavioural.energy import EnergyModel
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.behavioural.transient import TileTransient
 from spicesim.calibration.calibration import Calibration
+from spicesim.coding import POLARITIES
 from spicesim.engine import ExactEngine, SampledMvm, Tile
 from spicesim.errors import CalibrationError, SpecError
 from spicesim.experiment.chip import BuiltChip
@@ -197,8 +198,7 @@ def estimate_footprint(
         What runs the network to find the products, and the circuit that tells what each of them takes.
     t_read : float, optional
         Time from a change of codes to the sample [s]; by default the longest that a sample of changes takes to settle
-        within .2 % of full scale, for which the calibration must have settling. Floating lines and pulses have times
-        of their own.
+        within .2 % of full scale, for which the calibration must have settling. Floating lines and pulses have theirs.
     columns_per_adc : int
         Columns that share a converter.
     layout : Layout, optional
@@ -232,7 +232,7 @@ def estimate_footprint(
     if calibration.hold is not None:
         t_read = calibration.hold.duration + HELD_AFTER
     elif calibration.integrator is not None:
-        t_read = calibration.integrator.product
+        t_read = max(calibration.integrator.product(polarity) for polarity in POLARITIES)
     elif t_read is None:
         t_read = max(_settling(found, calibration, exact) for found in by_layer.values())
     if model.adc is None:

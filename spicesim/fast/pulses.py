@@ -1,9 +1,9 @@
 """Operating points of products by pulses: which of them to solve, and how long each counts.
 
-All pulses start at one time, so rows go off in the order of their codes, and a product passes through the operating
+All pulses start at one time, so rows go off in the order of their lengths, and a product passes through the operating
 points with the n rows of the longest pulses on. What these differ by from superposed rows is smooth in n: a polynomial
-through a few of them, whatever the codes, is integrated over the time that each n lasts. That is exact where no more
-points are asked for than there are different codes.
+through a few of them, whatever the lengths, is integrated over the time that each n lasts. That is exact where no more
+points are asked for than there are different lengths.
 """
 
 from dataclasses import dataclass
@@ -25,23 +25,23 @@ class Pulses:
     """How long each counts [units], (batch, points)."""
 
 
-def superpose(codes: Integers, points: int) -> Pulses:
+def superpose(lengths: Floats, points: int) -> Pulses:
     """Choose operating points of products.
 
     Parameters
     ----------
-    codes : ndarray of int, shape (batch, rows)
+    lengths : ndarray of shape (batch, rows)
         Lengths of the pulses [units].
     points : int
         Operating points of a product, at most.
     """
-    batch, rows = codes.shape
-    order = np.argsort(-codes, axis=1, kind="stable")
-    falling = np.take_along_axis(codes, order, axis=1)
+    batch, rows = lengths.shape
+    order = np.argsort(-lengths, axis=1, kind="stable")
+    falling = np.take_along_axis(lengths, order, axis=1)
     rank = np.empty_like(order)
-    np.put_along_axis(rank, order, np.broadcast_to(np.arange(rows), codes.shape), axis=1)
+    np.put_along_axis(rank, order, np.broadcast_to(np.arange(rows), lengths.shape), axis=1)
     # how long exactly n = 1, 2, .. rows are on
-    lasts = falling - np.concatenate([falling[:, 1:], np.zeros((batch, 1), dtype=falling.dtype)], axis=1)
+    lasts = falling - np.concatenate([falling[:, 1:], np.zeros((batch, 1))], axis=1)
     points = max(1, min(points, rows))
     different = (lasts > 0).sum(axis=1)
     counts, weights = np.zeros((batch, points), dtype=np.int64), np.zeros((batch, points))
@@ -54,7 +54,7 @@ def superpose(codes: Integers, points: int) -> Pulses:
     return Pulses(on=(rank[:, None, :] < counts[:, :, None]).astype(np.int64), weights=weights)
 
 
-def _smooth(lasts: Integers, most: Integers, points: int) -> tuple[Integers, Floats]:
+def _smooth(lasts: Floats, most: Integers, points: int) -> tuple[Integers, Floats]:
     """Choose n and weights of polynomials that are 0 at n = 0; of products whose last row goes on at n = `most`."""
     share = (1 - np.cos(np.pi * np.arange(points + 1) / points)) / 2
     counts = np.rint(share * most[:, None]).astype(np.int64)

@@ -10,6 +10,7 @@ from spicesim.errors import SpecError
 from spicesim.netlist.dac import dac_blocks, dac_line
 from spicesim.netlist.expression import evaluate_expression
 from spicesim.netlist.hold import hold_blocks, hold_line
+from spicesim.netlist.integrator import integrator_blocks, integrator_line
 from spicesim.netlist.sar_adc import build_sar_adc
 from spicesim.netlist.sense_amplifier import amplifier_blocks, amplifier_line
 from spicesim.netlist.statements import Component, SubcircuitEnd, SubcircuitStart, parse_statements
@@ -157,6 +158,8 @@ def block_areas(chip: Chip, layout: Layout | None = None) -> Areas:
     dac = "\n".join([*amplifier_blocks(chip), *dac_blocks(chip), dac_line(chip, "dac", "out", bits)])
     if chip.sense_amplifier.kind == "voltage":
         readout = "\n".join([*hold_blocks(chip), hold_line(chip, "readout", "in", "out")])
+    elif chip.sense_amplifier.kind == "integrator":
+        readout = "\n".join([*integrator_blocks(chip), integrator_line(chip, "readout", "in", "out")])
     else:
         amplifier = amplifier_line(chip, "readout", "in", "out", max(chip.settings))
         readout = "\n".join([*amplifier_blocks(chip), amplifier])

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spicesim.chip import Chip
+from spicesim.coding import Polarity
 from spicesim.errors import SpecError
 from spicesim.netlist.drawing import ADDING_TILE, FLOATING_TILE, GATED_TILE, PULSE_TILE, TILE
 from spicesim.netlist.hold import hold_blocks, hold_line, track_source
@@ -37,7 +38,7 @@ class Readout:
     """For the head."""
 
 
-def in_time(chip: Chip, codes: npt.ArrayLike | CodeStep | PlaneSteps) -> Course | None:
+def in_time(chip: Chip, codes: npt.ArrayLike | CodeStep | PlaneSteps, polarity: Polarity) -> Course | None:
     """Return what a transient of a tile follows; None for an operating point.
 
     Raises
@@ -61,7 +62,8 @@ def in_time(chip: Chip, codes: npt.ArrayLike | CodeStep | PlaneSteps) -> Course 
     if chip.hold.adds_planes:
         return PlaneSteps.of(chip, codes, 0)
     if chip.dac.kind == "pulse":
-        return PulseProduct(codes=[int(code) for code in np.asarray(codes)], schedule=PulseSchedule.of_chip(chip))
+        whole = [int(code) for code in np.asarray(codes)]
+        return PulseProduct(codes=whole, schedule=PulseSchedule.of_chip(chip, polarity))
     return None
 
 

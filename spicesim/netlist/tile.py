@@ -15,10 +15,11 @@ from spicesim.netlist.cell import cell_blocks, cell_line, gate_supply, pair_line
 from spicesim.netlist.dac import code_bits, dac_blocks, dac_line, dac_references
 from spicesim.netlist.drawing import CROSSBAR, PAIRED
 from spicesim.netlist.hold import hold_blocks, hold_line, rest_controls
+from spicesim.netlist.integrator import integrator_blocks, integrator_line
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.parasitics import Parasitics
 from spicesim.netlist.plane_adder import PlaneSteps
-from spicesim.netlist.pulses import PULSE_OPTIONS, PulseProduct
+from spicesim.netlist.pulses import PULSE_OPTIONS, PulseProduct, PulseSchedule
 from spicesim.netlist.reader import PAIRS
 from spicesim.netlist.readout import build_readout, in_time
 from spicesim.netlist.sense_amplifier import amplifier_blocks, amplifier_line, supplies
@@ -236,23 +237,43 @@ def build_column(chip: Chip, g: npt.ArrayLike, v: npt.ArrayLike, r_feedback: flo
     v : array_like of shape (rows,)
         Word-line voltages above the reference [V].
     r_feedback : float
-        Feedback resistance [ohm]; of no matter to a floating line, whose hold switch follows it.
+        Feedback resistance [ohm]; of no matter to a floating line, whose hold switch follows it, or to an integrator,
+        which is reset and runs for a time.
 
     Raises
     ------
     SpecError
         If the shapes do not fit or a conductance is impossible.
     """
-    floats = chip.sense_amplifier.kind == "voltage"
+    if chip.sense_amplifier.kind == "integrator":
+        window = PulseSchedule.of_chip(chip, "unipolar").window
+        return _column(
+            chip, g, v, "integrator", integrator_blocks(chip),
+            "\n".join(["* controls", *window.sources(chip.process.supply), "* integrator",
+                       integrator_line(chip, "integrator_0", "sense_0", "out_0")]),
+            transient=window.end + window.hold,
+        )  # fmt: skip
+    if chip.sense_amplifier.kind == "voltage":
+        section = f"{rest_controls(chip)}\n{hold_line(chip, 'hold_0', 'sense_0', 'out_0')}"
+        return _column(chip, g, v, "hold switch", hold_blocks(chip), section)
+    section = f"* sense amplifier\n{amplifier_line(chip, 'senseamp_0', 'sense_0', 'out_0', r_feedback)}"
+    return _column(chip, g, v, "sense amplifier", amplifier_blocks(chip), section)
+
+
+def _column(
+    chip: Chip, g: npt.ArrayLike, v: npt.ArrayLike, end: str, blocks: Sequence[str], section: str, *,
+    transient: float | None = None,
+) -> Netlist:  # fmt: skip
+    """Build one bit line with what stands at its foot, and watch it for a time [s] if there is one."""
     column = _matrix(np.asarray(g, dtype=float).reshape(-1, 1))
     rows = column.shape[0]
     wires = _wires(chip, column.shape, "in")
     reference = chip.sense_amplifier.v_reference
     return build_netlist(
         chip,
-        f"column of {rows} {chip.cell.kind} cells with its {'hold switch' if floats else 'sense amplifier'}",
+        f"column of {rows} {chip.cell.kind} cells with its {end}",
         [
-            *(hold_blocks(chip) if floats else amplifier_blocks(chip)),
+            *blocks,
             *cell_blocks(chip),
             supplies(chip),
             gate_supply(chip),
@@ -260,15 +281,14 @@ def build_column(chip: Chip, g: npt.ArrayLike, v: npt.ArrayLike, r_feedback: flo
             wires.section,
             _cells(chip, column, wires.nodes, ["gate"] * rows),
             f"{_SENSE}\nvsense_0 {wires.nodes.feet[0]} sense_0 0",
-            f"{rest_controls(chip)}\n{hold_line(chip, 'hold_0', 'sense_0', 'out_0')}"
-            if floats
-            else f"* sense amplifier\n{amplifier_line(chip, 'senseamp_0', 'sense_0', 'out_0', r_feedback)}",
+            section,
         ],
-        ["v(out_0)", "v(sense_0)", "i(vsense_0)"],
+        ["v(out_0)", "v(sense_0)", "i(vsense_0)", *([] if transient is None else ["time"])],
         notes=[
             "One output of a tile: word lines, bit line with wire resistance, "
-            + ("hold switch." if floats else "transimpedance amplifier.")
+            + ("transimpedance amplifier." if end == "sense amplifier" else f"{end}.")
         ],
+        analyses=[".op" if transient is None else f".tran 1n {spice_number(transient)} 0 1n"],
         nodesets={"sense_0": reference, "out_0": reference},
     )
 
@@ -331,7 +351,7 @@ def build_tile(
     inputs = _vector(codes.before if isinstance(codes, CodeStep | PlaneSteps) else codes, rows, "codes")
     if inputs.dtype.kind not in "iu" or inputs.min() < 0 or inputs.max() >= 2**chip.code_bits:
         raise SpecError(f"codes must be integers in 0..{2**chip.code_bits - 1}")
-    step, bits, gated = in_time(chip, codes), chip.dac.level_bits, chip.cell.is_gated
+    step, bits, gated = in_time(chip, codes, polarity), chip.dac.level_bits, chip.cell.is_gated
     wires = _wires(chip, array.shape, "read" if gated else "dac", parasitics, arrangement)
     tied = [step.nodes(i, bits) if step else code_bits(int(code), bits) for i, code in enumerate(inputs)]
     gate_lines, gate_nodes = _gates(chip, gates, rows, tied if gated else ())

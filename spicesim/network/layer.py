@@ -329,7 +329,7 @@ class AnalogLayer:
         """Convert amplifier outputs to codes, and these, times the tile's factor, to numbers (batch, outputs)."""
         dac, digital_reference = self._chip.inputs, mapped.reference and not mapped.reference_column
         adc, factor = ready.adc or ranges.adc, ready.compensation
-        seen = adc.volts(adc.codes(volts)) * self._chip.sense_amplifier.held_lines(mapped.g)
+        seen = adc.volts(adc.codes(volts)) * self._chip.held_lines(mapped.g)
         return decode_outputs(
             seen if factor == 1 else factor * seen,
             mapped,

@@ -68,9 +68,7 @@ def test_ideal_floating_lines_decode_to_the_product():
     bits = rng.integers(0, 2, (5, 6))
     volts = IdealEngine(chip).prepare(tile).mvm(bits)
     np.testing.assert_allclose(volts, 0.2 * bits @ mapped.g / mapped.g.sum(axis=0), rtol=1e-12)
-    found = decode_outputs(
-        volts * chip.sense_amplifier.held_lines(mapped.g), mapped, r_feedback=1.0, volts_per_input=0.2
-    )
+    found = decode_outputs(volts * chip.held_lines(mapped.g), mapped, r_feedback=1.0, volts_per_input=0.2)
     np.testing.assert_allclose(found, bits @ weights.T, rtol=1e-9, atol=1e-12)
 
 

@@ -1,0 +1,32 @@
+"""What reads the bit lines of a calibrated chip: one of three kinds of models, and no other beside it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from spicesim.behavioural.hold import HoldModel
+from spicesim.behavioural.integration import IntegratorModel
+from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
+from spicesim.chip import Chip
+
+__all__ = ["require_readout"]
+
+
+def require_readout(
+    chip: Chip, senseamps: Sequence[SenseAmplifierModel], hold: HoldModel | None, integrator: IntegratorModel | None
+) -> None:
+    """Refuse models that are not those of the chip's read-out."""
+    kind, settings = chip.sense_amplifier.kind, list(chip.settings)
+    wanted = settings if kind == "tia" else []
+    found = [model.r_feedback for model in senseamps]
+    if len(found) != len(wanted) or not np.allclose(found, wanted, rtol=1e-9, atol=0):
+        raise ValueError(f"senseamps must have the chip's feedback resistances, {wanted} ohm, in this order")
+    if (hold is not None) != (kind == "voltage"):
+        raise ValueError("hold must be there for a chip of floating bit lines, and for no other")
+    adder = None if hold is None else hold.adder
+    if (adder is not None) != chip.hold.adds_planes or (adder is not None and adder.bits != chip.dac.bits):
+        raise ValueError("hold must have an adder of dac.bits planes for a chip of hold.planes = charge, and no other")
+    if (integrator is not None) != (kind == "integrator"):
+        raise ValueError("integrator must be there for a chip of integrators, and for no other")
+    if integrator is not None and not np.isclose(integrator.r_feedback, settings[0], rtol=1e-9):
+        raise ValueError("integrator must have the chip's capacitor and its time for pulses")

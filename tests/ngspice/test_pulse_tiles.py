@@ -1,0 +1,124 @@
+"""Chips of pulses and integrators: calibrated, against whole tiles at transistor level, in networks."""
+
+import numpy as np
+import pytest
+
+from spicesim.audit import audit_samples
+from spicesim.behavioural.fast_pulses import FastPulseTile
+from spicesim.behavioural.integration import PulseTile
+from spicesim.calibration.calibrate import calibrate, wanted_aspects
+from spicesim.calibration.calibration import Calibration
+from spicesim.calibration.plan import plan_calibration
+from spicesim.chip import Chip, preset
+from spicesim.coding import AdcRange
+from spicesim.engine import ExactEngine, FastEngine, IdealEngine, SampledMvm, Tile
+from spicesim.errors import CalibrationError, SpecError, ValidityError
+
+
+def pulsed() -> Chip:
+    """Return a generic chip of pulses, small and quick."""
+    return preset("generic-1t1r").changed(
+        array={"rows": 5, "columns": 4},
+        cell={"g_max": 5e-6},
+        dac={"kind": "pulse", "bits": 5, "unit": 2e-9, "v_span": 0.1},
+        sense_amplifier={"kind": "integrator"},
+        integrator={"capacitor": 1e-12, "r_input": 3230.0},
+    )
+
+
+@pytest.fixture(scope="module")
+def calibration(calibrate_once) -> Calibration:
+    """Return its calibration; transistors of level 1 keep no charge, so it is asked for little."""
+    return calibrate_once("pulses", lambda: calibrate(pulsed(), quick=True, aspects=("energy",), error=4e-3))
+
+
+def tile_of(calibration: Calibration, shape: tuple[int, int] = (5, 4), polarity: str = "unipolar") -> PulseTile:
+    g = np.random.default_rng(shape).uniform(1e-6, 5e-6, shape)
+    tile = calibration.tile(g, polarity, calibration.chip.settings[0])
+    assert isinstance(tile, PulseTile)
+    return tile
+
+
+def test_whole_tiles_are_met_within_the_claim(calibration):
+    assert calibration.checks
+    assert max(check.max_error for check in calibration.checks) < 2e-3
+
+
+def test_held_out_columns_are_met(calibration):
+    assert calibration.errors["integrated charge"].max_error < 1e-3
+    assert calibration.errors["integrator input"].max_error < 1e-4
+
+
+@pytest.mark.parametrize("polarity", ["unipolar", "bipolar"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 4), (5, 1), (3, 4)])
+def test_fewer_points_change_little_and_all_points_nothing(calibration, shape, polarity):
+    tile = tile_of(calibration, shape, polarity)
+    codes = np.random.default_rng(1).integers(0, 32, (20, shape[0]))
+    exact = tile.solve(codes).v_out
+    np.testing.assert_array_equal(tile.solve(codes, points=shape[0]).v_out, exact)
+    few = tile.solve(codes, points=2).v_out
+    assert np.abs(few - exact).max() < 2e-4 * tile.readout.full_scale
+
+
+def test_the_middle_code_of_both_signs_gives_next_to_nothing(calibration):
+    tile = tile_of(calibration, polarity="bipolar")
+    out = tile.solve(np.full((1, 5), 16)).v_out
+    pedestals = tile.readout.pedestals("bipolar", np.full(4, 5), tile.g.sum(axis=0))
+    assert np.abs(out - pedestals).max() < 5e-3 * tile.readout.full_scale
+
+
+def test_a_fast_tile_keeps_its_promise(calibration):
+    tile = tile_of(calibration, polarity="bipolar")
+    fast = FastPulseTile(tile, tolerance=1e-3)
+    codes = np.random.default_rng(2).integers(0, 32, (50, 5))
+    error = np.abs(fast.solve(codes).v_out - tile.solve(codes).v_out).max() / tile.readout.full_scale
+    assert fast.form != "exact"
+    assert error <= fast.max_error <= 1e-3
+
+
+def test_engines_agree_with_the_ideal_one_but_for_a_per_cent(calibration):
+    g = np.random.default_rng(3).uniform(1.2e-6, 4.5e-6, (5, 4))
+    tile = Tile(name="t", g=g, polarity="unipolar", r_feedback=calibration.chip.settings[0])
+    codes = np.random.default_rng(4).integers(0, 32, (10, 5))
+    ideal = IdealEngine(calibration.chip).prepare(tile).mvm(codes)
+    for engine in (ExactEngine(calibration), FastEngine(calibration)):
+        out = engine.prepare(tile).mvm(codes)
+        out = out - out.mean(axis=0) + ideal.mean(axis=0)  # but for pedestals
+        assert np.abs(out - ideal).max() < 0.05 * np.abs(ideal).max()
+
+
+def test_an_audit_finds_the_exact_engine_right(calibration):
+    g = np.random.default_rng(5).uniform(1.2e-6, 4.5e-6, (3, 2))
+    tile = Tile(name="t", g=g, polarity="bipolar", r_feedback=calibration.chip.settings[0])
+    codes = np.array([31, 0, 9])
+    volts = ExactEngine(calibration).prepare(tile).mvm(codes[None])[0]
+    adc = AdcRange(low=-0.5, high=0.5, bits=8)
+    audit = audit_samples([SampledMvm(layer="l", tile=tile, codes=codes, volts=volts, adc=adc)], calibration, jobs=1)
+    assert audit.max_error < 2e-3
+
+
+def test_energy_is_positive_and_the_amplifiers_take_most(calibration):
+    tile = tile_of(calibration)
+    energy = calibration.require_energy()
+    codes = np.array([[0] * 5, [31] * 5])
+    found = energy.tile_energy(tile, codes, tile.solve(codes), tile.readout.product("unipolar"), conversions=0)
+    assert (found["amplifier"] > found["dac"] + found["array"]).all()
+    assert found["dac"][1] > found["dac"][0] >= 0
+    assert found["array"][1] > 0
+
+
+def test_more_rows_than_were_calibrated_are_refused(calibration):
+    with pytest.raises(ValidityError, match="lines of up to 5 cells"):
+        calibration.tile(np.full((6, 2), 2e-6), "unipolar", calibration.chip.settings[0])
+
+
+def test_codes_beyond_the_longest_pulse_are_refused(calibration):
+    with pytest.raises(SpecError, match=r"0\.\.31"):
+        tile_of(calibration).solve(np.full((1, 5), 32))
+
+
+def test_what_needs_amplifiers_is_refused_by_name(calibration):
+    with pytest.raises(CalibrationError, match="integrators read this chip"):
+        calibration.senseamp(calibration.chip.settings[0])
+    with pytest.raises(SpecError, match="has no aspect 'mismatch' yet"):
+        wanted_aspects(plan_calibration(pulsed(), aspects=("mismatch",), quick=True))
