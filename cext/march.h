@@ -9,6 +9,10 @@
  * wires fit each other exactly after each step; what remains wrong is (dI/dV - D) times the step, so the error is
  * known without another pass. Marching lets rounding errors grow as cosh(N sqrt(g r)): the caller sees to that.
  *
+ * Rows that are off by their gates carry nothing, each lane's own; as each row is solved when it is passed, that costs a
+ * factor. The matrices of the unknowns are then those of rows half on: a step leaves some of the misfit, so what counts
+ * is the misfit that a march finds, and there are more of them.
+ *
  * A file that includes this sets REAL, LANES and the name MARCH_KERNEL of what it offers.
  */
 #include <string.h>
@@ -66,6 +70,7 @@ INLINE march_extent march_down(const march_model *m, march_workspace *w, int u_t
     const REAL *r_bit = m->r_bit, *r_head = m->r_head, *head = m->head, *tail = m->tail;
     const REAL *top_u = m->top_u, *top_i = m->top_i;
     const int64_t stride = (int64_t)v_terms * u_terms;
+    const int gated = w->gate != NULL;
     const lanes zero = {0}, infinite = lanes_of(INFINITY);
     march_extent e = {zero, infinite, -infinite, infinite, -infinite};
     for (int j = 0; j < columns; j++) {
@@ -76,6 +81,7 @@ INLINE march_extent march_down(const march_model *m, march_workspace *w, int u_t
         const int64_t base = (int64_t)i * columns;
         lanes *word = w->word + base;
         lanes source = w->input[i];
+        const lanes gate = gated ? w->gate[i] : lanes_of(1);
         if (u_terms && m->driver_values) {
             const port_tables drivers = {m->driver_values, m->driver_slopes, m->driver_points, (REAL)m->driver_start,
                                          (REAL)m->driver_step};
@@ -111,17 +117,23 @@ INLINE march_extent march_down(const march_model *m, march_workspace *w, int u_t
                 if (w->linear->bit)
                     march_leave(w->linear, w->linear->bit, w->first, i, j, w->u[j]);
             }
-            const lanes cell = w->offset[j] + slope[base + j] * node;
+            lanes cell = w->offset[j] + slope[base + j] * node;
+            if (gated)
+                cell *= gate;
             w->carried[j] += cell;
             if (tail)
                 given += cell;
             w->u[j] -= r_bit[base + j] * w->carried[j];
             if (u_terms) {
                 lanes moved = lanes_abs(node - word[j]);
+                if (gated)
+                    moved *= gate;
                 e.step = lanes_max(e.step, moved);
                 word[j] = lanes_select(active, node, word[j]);
             }
         }
+        if (gated)
+            in *= gate;
         w->delivered[i] = tail ? given : in; /* the voltage of a short last segment has no digits for its current */
     }
     return e;
@@ -141,12 +153,14 @@ INLINE march_extent march_step(const march_model *m, march_workspace *w, lane_ma
 }
 
 static void march_load(const march_model *m, march_workspace *w, int64_t count, int64_t first, const double *v,
-                       const int64_t *driver_index)
+                       const int64_t *driver_index, const double *mask)
 {
     for (int l = 0; l < LANES; l++) {
         const int64_t item = first + l < count ? first + l : count - 1;
         for (int i = 0; i < m->rows; i++) {
             w->input[i][l] = (REAL)v[item * m->rows + i];
+            if (mask)
+                w->gate[i][l] = (REAL)mask[item * m->rows + i];
             if (driver_index)
                 w->driver_index[i * LANES + l] = driver_index[item * m->rows + i];
         }
@@ -162,7 +176,7 @@ static void march_solve(const march_model *m, const march_arrays *b, int64_t gro
     const int filled = b->count - first < LANES ? (int)(b->count - first) : LANES;
     const REAL *r_sense = m->r_sense, *foot = m->foot, *top_i = m->top_i, *profile = m->profile;
     const lanes zero = {0};
-    march_load(m, &w, b->count, first, b->v, b->driver_index);
+    march_load(m, &w, b->count, first, b->v, b->driver_index, b->mask);
     lanes greatest = zero;
     for (int i = 0; i < rows; i++) {
         greatest = lanes_max(greatest, lanes_abs(w.input[i]));
@@ -178,8 +192,10 @@ static void march_solve(const march_model *m, const march_arrays *b, int64_t gro
         for (int j = 0; j < columns; j++)
             w.error[j] = foot[j] * w.u[j] - r_sense[j] * w.carried[j];
         lanes unfit = zero; /* voltages that the terminations miss */
+        if (w.gate)
+            unfit = march_miss(m, &w);
         if (m->sense_values)
-            unfit = march_fit_senses(m, &w, greatest * (REAL)(0.05 * m->tolerance / m->largest));
+            unfit += march_fit_senses(m, &w, greatest * (REAL)(0.05 * m->tolerance / m->largest));
         march_product(columns, columns, m->correction, w.error, w.change);
         if (m->driver_values) {
             march_product(columns, rows, m->row_response, w.change, w.settled);
@@ -219,7 +235,8 @@ static void march_solve(const march_model *m, const march_arrays *b, int64_t gro
                 b->top_currents[item * columns + j] = (double)(top_i[j] * w.top[j][l]);
             }
             for (int i = 0; i < rows; i++)
-                b->row_currents[item * rows + i] = (double)(w.delivered[i][l] + w.settled[i][l]);
+                b->row_currents[item * rows + i] =
+                    (double)(w.delivered[i][l] + (w.gate ? w.gate[i][l] : 1) * w.settled[i][l]);
             b->residual[item] = (double)residual[l];
             b->steps[item] = active[l] ? -step : step;
             const lanes ends[4] = {e.v_min, e.v_max, e.u_min, e.u_max};
@@ -247,7 +264,7 @@ static void march_linear(const march_model *m, const march_linear_arrays *b, int
     const int rows = m->rows, columns = m->columns;
     const int64_t first = group * LANES;
     const int filled = b->count - first < LANES ? (int)(b->count - first) : LANES;
-    march_load(m, &w, b->count, first, b->v, NULL);
+    march_load(m, &w, b->count, first, b->v, NULL, NULL);
     for (int j = 0; j < columns; j++)
         for (int l = 0; l < LANES; l++)
             w.top[j][l] = b->top ? b->top[(first + (l < filled ? l : filled - 1)) * columns + j] : 0;

@@ -6,6 +6,7 @@
 
 typedef struct {
     int rows, columns, v_terms, folds, u_terms, step_limit, fields;
+    int gated;                       /* whether rows may be off: the matrices of the unknowns are then near, not right */
     const void *coefficients;        /* (rows, columns, v_terms, u_terms), see cell.h */
     const void *slope;               /* (rows, columns) chord slopes D of the cells [S] */
     const void *share;               /* (rows, columns) of a node's voltage from its left neighbour */
@@ -38,6 +39,7 @@ typedef struct {
     int64_t count;
     const double *v;      /* IN (batch, rows) [V] */
     const int64_t *driver_index; /* IN (batch, rows), or NULL */
+    const double *mask;   /* IN (batch, rows) 1, or 0 where the cells of a row are off; NULL unless gated */
     double *currents;     /* OUT (batch, columns) into the feet [A]; of open feet their voltages [V] */
     double *top_currents; /* OUT (batch, columns) into the tops [A] */
     double *row_currents; /* OUT (batch, rows) from the sources [A] */

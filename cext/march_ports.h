@@ -101,6 +101,21 @@ INLINE void march_port_step(const march_model *m, march_workspace *w)
         w->port_step[j] += w->root[j] * w->solution[j];
 }
 
+/* The greatest misfit of the march that was, of w->error with chords alone. */
+INLINE lanes march_miss(const march_model *m, const march_workspace *w)
+{
+    const port_tables senses = {m->sense_values, m->sense_slopes, m->sense_points, (REAL)m->sense_start,
+                                (REAL)m->sense_step};
+    lanes miss = {0};
+    for (int j = 0; j < m->columns; j++) {
+        lanes slope, left = w->error[j];
+        if (m->sense_values)
+            left -= march_beyond(&senses, 0, m->sense_index + j, (REAL)m->sense_chord, w->carried[j], &slope);
+        miss = lanes_max(miss, lanes_abs(left));
+    }
+    return miss;
+}
+
 /* Turn w->error, the misfit with chords alone, into that with tables; returns what is left of G, the greatest. */
 INLINE lanes march_fit_senses(const march_model *m, march_workspace *w, lanes enough)
 {

@@ -14,6 +14,7 @@ typedef struct {
     lanes *norton, *offset; /* (columns,) of one row: current to the right of a node for 0 V; current of a cell at 0 V */
     lanes *delivered, *input; /* (rows,) */
     lanes *before, *droop;    /* (rows,) delivered currents of the last step; slope of the droop beyond its chord */
+    lanes *gate;              /* (rows,) 1, or 0 where cells are off; NULL if all are on */
     int64_t *driver_index;    /* (rows, LANES) */
     lanes *base, *trial, *port_misfit, *port_slope, *port_step, *root, *scale; /* (columns,) see march_ports.h */
     lanes *residue, *solution, *direction, *image;
@@ -25,7 +26,7 @@ typedef struct {
 static int64_t march_memory(const march_model *m)
 {
     const int64_t cells = (int64_t)m->rows * m->columns, fields = m->fields ? 2 : 1;
-    return (fields * cells + 18 * (int64_t)m->columns + 5 * (int64_t)m->rows) * (int64_t)sizeof(lanes) +
+    return (fields * cells + 18 * (int64_t)m->columns + 6 * (int64_t)m->rows) * (int64_t)sizeof(lanes) +
            (int64_t)m->rows * LANES * (int64_t)sizeof(int64_t);
 }
 
@@ -43,7 +44,8 @@ static march_workspace march_workspace_in(void *memory, const march_model *m)
     w.settled = next + 2 * m->rows;
     w.before = next + 3 * m->rows;
     w.droop = next + 4 * m->rows;
-    w.word = next + 5 * m->rows;
+    w.gate = m->gated ? next + 5 * m->rows : NULL;
+    w.word = next + 6 * m->rows;
     w.bit = NULL;
     w.linear = NULL;
     w.first = 0;

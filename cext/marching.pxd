@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t
 
 cdef extern from "march_model.h" nogil:
     ctypedef struct march_model:
-        int rows, columns, v_terms, folds, u_terms, step_limit, fields
+        int rows, columns, v_terms, folds, u_terms, step_limit, fields, gated
         const void *coefficients
         const void *slope
         const void *share
@@ -39,6 +39,7 @@ cdef extern from "march_model.h" nogil:
         int64_t count
         const double *v
         const int64_t *driver_index
+        const double *mask
         double *currents
         double *top_currents
         double *row_currents

@@ -37,7 +37,7 @@ cdef march_model wires_of(
     m.driver_points = m.sense_points = 0
     m.rows = <int>slope.shape[0]
     m.columns = <int>slope.shape[1]
-    m.fields = 0
+    m.fields = m.gated = 0
     m.v_terms = m.folds = m.u_terms = 0
     m.slope = &slope[0, 0]
     m.share = &share[0, 0]
@@ -127,6 +127,7 @@ def march(
     tuple grids,  # driver start, step, chord, sense start, step, chord
     tuple bounds,  # defect, defect_u, spread, largest
     const int64_t[:, ::1] driver_index, const int64_t[::1] sense_index,  # IN (batch, rows), (columns,); or None
+    const double[:, ::1] mask,  # IN (batch, rows) or None
     double tolerance, int folds, int step_limit, int threads,
     const double[:, ::1] v,  # IN (batch, rows), batch > 0
     double[:, ::1] currents, double[:, ::1] top_currents, double[:, ::1] row_currents,  # OUT (batch, columns or rows)
@@ -144,6 +145,8 @@ def march(
     m.u_terms = <int>coefficients.shape[3]
     m.step_limit = step_limit
     m.fields = word is not None
+    m.gated = mask is not None
+    b.mask = NULL if mask is None else &mask[0, 0]
     m.r_sense = &r_sense[0]
     m.foot = &foot[0]
     m.correction = &correction[0, 0]

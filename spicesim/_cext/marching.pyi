@@ -60,6 +60,7 @@ def march(
     bounds: tuple[float, float, float, float],
     driver_index: Integers | None,
     sense_index: Integers | None,
+    mask: Floats | None,
     tolerance: float,
     folds: int,
     step_limit: int,

@@ -162,7 +162,7 @@ KIND_ASPECTS = {
 }
 """What can be calibrated of each kind of read-out. What is held has noise in closed form, and hold knows how lines
 settle."""
-GATED_ASPECTS = ("parameters", "converter")
+GATED_ASPECTS = ("parameters", "converter", "energy")
 """What can be calibrated where inputs drive gates."""
 
 

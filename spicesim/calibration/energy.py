@@ -16,8 +16,9 @@ from spicesim.calibration.integrator_energy import (
 )
 from spicesim.chip import Chip
 from spicesim.chip.blocks import MOST_SAR_BITS, SarAdc
-from spicesim.coding import POLARITIES, Polarity
+from spicesim.coding import Polarity
 from spicesim.netlist.dac import build_dac
+from spicesim.netlist.gates import build_gate_steps
 from spicesim.netlist.hold import build_hold_cycle
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.sar_adc import build_sar_adc
@@ -42,7 +43,9 @@ def calibrate_energy(calibration: Calibration, campaign: Campaign) -> EnergyMode
     swings = {r: 0.5 * calibration.linear_swing(r) / r for r in r_feedback}
     sizes = _adc_sizes(calibration)
     netlists: dict[str, Netlist] = {}
-    for polarity in POLARITIES:
+    if chip.cell.is_gated:
+        netlists["gates"] = build_gate_steps(chip)
+    for polarity in () if chip.cell.is_gated else chip.polarities:
         load = {"i_limit": calibration.dacs[polarity].i_limit, "load_points": _LOADS}
         step = max(1, (2**chip.dac.level_bits - 1) // (_KNOTS - 1))
         netlists[f"open {polarity}"] = _with_references(build_dac(chip, polarity))
@@ -61,7 +64,9 @@ def calibrate_energy(calibration: Calibration, campaign: Campaign) -> EnergyMode
     results = dict(zip(netlists, campaign.run(list(netlists.values()), "calibrate energy"), strict=True))
     return EnergyModel(
         v_reference=chip.sense_amplifier.v_reference,
-        dacs={polarity: _dac(calibration, polarity, results) for polarity in POLARITIES},
+        dacs={"unipolar": _gates(calibration, results["gates"])}
+        if chip.cell.is_gated
+        else {polarity: _dac(calibration, polarity, results) for polarity in chip.polarities},
         amplifiers=tuple(
             AmplifierEnergy(
                 r_feedback=r,
@@ -126,6 +131,8 @@ def step_sources(chip: Chip, time: Floats) -> dict[str, Floats | float]:
 
 def tile_sources(chip: Chip, polarity: Polarity) -> dict[str, Floats | float]:
     """Return the voltages of the sources of a tile, or of a driver alone, by name [V]."""
+    if chip.cell.is_gated:
+        return {"vdd": chip.process.supply, "vref": chip.sense_amplifier.v_reference, "vread": chip.dac.v_span}
     low = 0.0 if polarity == "unipolar" else -chip.dac.v_span
     return {"vdd": chip.process.supply, "vref": chip.sense_amplifier.v_reference, "vlo": low, "vhi": chip.dac.v_span}
 
@@ -146,6 +153,24 @@ def _dac(calibration: Calibration, polarity: Polarity, results: dict[str, Result
         power_loaded=loaded - loaded[:, _LOADS // 2, None],
         rise=np.array(toggles[: chip.dac.level_bits]),
         fall=np.array(toggles[chip.dac.level_bits :]),
+    )
+
+
+def _gates(calibration: Calibration, results: Results) -> DacEnergy:
+    """Return what drivers of gates draw, and what the ideal supply of the word lines delivers in their name."""
+    chip, i_limit = calibration.chip, calibration.dacs["unipolar"].i_limit
+    time, level = _real(results, "time"), chip.sense_amplifier.v_reference + chip.dac.v_span
+    bits, power = step_sources(chip, time), []
+    for k in range(2):
+        sources: dict[str, Floats | float] = {f"vdd_{k}": chip.process.supply}
+        power.append(supply_power(results, sources | {f"{name}_{k}": volts for name, volts in bits.items()}))
+    return DacEnergy(
+        power_open=np.array([power[0][0], power[1][0]]),
+        knots=(0, 1),
+        i_limit=i_limit,
+        power_loaded=np.tile(level * np.linspace(-i_limit, i_limit, 3), (2, 1)),
+        rise=np.array([_beyond_rest(time, power[0])]),
+        fall=np.array([_beyond_rest(time, power[1])]),
     )
 
 

@@ -20,7 +20,6 @@ from spicesim.calibration.tiles import (
     solve_cases,
 )
 from spicesim.chip import Chip
-from spicesim.coding import POLARITIES
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.tile import build_tile
 from spicesim.sampling import find_kept
@@ -128,12 +127,13 @@ def _tile_steps(plan: Plan, campaign: Campaign, *, known: bool) -> list[Step]:
     vectors = len(code_vectors(chip.array.rows, chip.code_bits, tiles.random_vectors, np.random.default_rng(0)))
     vectors += planes
     adversarial = {
-        p: len(adversarial_vectors(chip.array.rows, chip.code_bits, p, np.random.default_rng(0))) for p in POLARITIES
+        p: len(adversarial_vectors(chip.array.rows, chip.code_bits, p, np.random.default_rng(0)))
+        for p in chip.polarities
     }
     counts = dict.fromkeys(matrices, sum(_CASES_OF_POLARITY * (vectors + count) for count in adversarial.values()))
     for name, g in adversarial_matrices(chip, tiles.sizes).items():
         matrices[name] = g
-        counts[name] = len(adversarial_feedbacks(chip, g)) * (adversarial["bipolar"] + planes)
+        counts[name] = len(adversarial_feedbacks(chip, g)) * (adversarial[chip.polarities[-1]] + planes)
     there = dict.fromkeys(matrices, 0)
     if known:
         # without refinements, which would simulate
@@ -158,7 +158,7 @@ def _tile_steps(plan: Plan, campaign: Campaign, *, known: bool) -> list[Step]:
 def _tile_probe(chip: Chip, g: Floats) -> Netlist:
     """Build a tile with all inputs off, whose operating point is known: all rests at the reference."""
     rows, columns = g.shape
-    nodes = [f"dac_{i}" for i in range(rows)]
+    nodes = [] if chip.cell.is_gated else [f"dac_{i}" for i in range(rows)]
     nodes += [f"{side}_{j}" for side in ("sense", "out") for j in range(columns)]
     return build_tile(
         chip, g, np.zeros(rows, dtype=np.int64), polarity="unipolar", r_feedback=min(chip.sense_amplifier.r_feedback),

@@ -43,7 +43,8 @@ def fit_sheet(calibration: Calibration, _campaign: Campaign) -> dict[str, Fit]:
         By block, such as "DAC, unipolar" or "TIA, 20 kohm".
     """
     fits = {"cell": _fit_cell(calibration)}
-    for polarity, model in calibration.dacs.items():
+    drivers = {} if calibration.chip.cell.is_gated else calibration.dacs  # of gates there is nothing to be fitted
+    for polarity, model in drivers.items():
         fits[f"DAC, {polarity}"] = _fit_dac(model, calibration.chip.dac.v_span)
     for amplifier in calibration.senseamps:
         step = max(1, len(amplifier.v_out) // _POINTS)

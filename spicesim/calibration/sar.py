@@ -184,7 +184,7 @@ def calibrate_converter(calibration: Calibration, campaign: Campaign) -> SarMode
     sizes = chip.converter
     if sizes is None:
         return None
-    codings = dict.fromkeys(chip.sense_amplifier.output_range(polarity) for polarity in POLARITIES)
+    codings = dict.fromkeys(chip.sense_amplifier.output_range(polarity) for polarity in chip.polarities)
     found = {polarity: SarFit(chip, sizes, polarity, campaign).run() for polarity in codings}
     sampling, comparator = converter_noise(chip, sizes, campaign)
     return SarModel(

@@ -41,6 +41,18 @@ def _gf180_bits() -> Chip:
     )
 
 
+def _gf180_gate() -> Chip:
+    """GF180MCU as before, inputs bit by bit on the gates of rows whose word lines rest at .2 V; 8-bit SAR ADCs."""
+    return _gf180_1t1r().changed(
+        name="gf180-gate",
+        cell={"inputs": "gate"},
+        dac={"kind": "bits"},
+        word_line_driver={"width": 8e-6},  # for the gates of a row, about .5 pF
+        adc={"kind": "sar"},
+        sar_adc={"sample": 40e-9, "bit": 16e-9},
+    )
+
+
 def _gf180_voltage() -> Chip:
     """GF180MCU as before, floating bit lines, bits added as charge, 8-bit SAR ADCs over .4 V; much as NeuRRAM."""
     return _gf180_1t1r().changed(
@@ -87,6 +99,7 @@ def _generic_1t1r() -> Chip:
 PRESETS: dict[str, Callable[[], Chip]] = {
     "gf180-1t1r": _gf180_1t1r,
     "gf180-bits": _gf180_bits,
+    "gf180-gate": _gf180_gate,
     "gf180-voltage": _gf180_voltage,
     "gf180-pulse": _gf180_pulse,
     "generic-1t1r": _generic_1t1r,

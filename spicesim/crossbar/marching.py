@@ -131,6 +131,11 @@ class LinearMarch:
             self.top_i, sources, sources @ self.guess, threads, across, bit,
         )  # fmt: skip
 
+    def stepping_as(self, other: Self) -> Self:
+        """Return this array with the steps of the unknowns of one with other slopes."""
+        names = "feet", "response", "row_response", "correction", "guess", "matrix", "input_matrix"
+        return replace(self, **{name: getattr(other, name) for name in names})
+
     @property
     def spread(self) -> float:
         """Bound of the change of any voltage, for a change of all unknowns by up to one unit."""
@@ -197,23 +202,37 @@ class ChordMarch:
         The ports.
     single : bool
         Whether to calculate in float32, 16 vectors at a time, instead of float64, 8 at a time.
+    steps : LinearMarch, optional
+        Gives the matrices of the unknowns' steps in place of `linear`, where rows are off by their gates: with the
+        slopes that cells have on average.
     """
 
-    def __init__(self, linear: LinearMarch, chords: Chords, ports: MarchPorts, single: bool) -> None:
+    def __init__(
+        self, linear: LinearMarch, chords: Chords, ports: MarchPorts, single: bool, steps: LinearMarch | None = None
+    ) -> None:
         self.chords = chords
         ones = np.ones((1, linear.slope.shape[0]))
         none = MarchPorts()
         parts = _parts(linear, linear.slope[:, :, None, None], np.ones(linear.slope.shape), none, np.float64)
         start = _Kernel(parts=parts, ports=none, bounds=(0.0, 0.0, 1.0, 1.0), folds=0, step_limit=1)
-        calm = start.march(ones, None, 1.0, threads=1, fields=True)  # linear cells, sources at 1 V
+        calm = start.march(ones, None, None, 1.0, threads=1, fields=True)  # linear cells, sources at 1 V
         assert calm.word is not None
-        parts = _parts(linear, chords.coefficients, calm.word[0], ports, np.float32 if single else np.float64)
+        own = linear if steps is None else linear.stepping_as(steps)
+        parts = _parts(own, chords.coefficients, calm.word[0], ports, np.float32 if single else np.float64)
         bounds = chords.defect, chords.defect_u, linear.spread, chords.largest
         self._kernel = _Kernel(parts=parts, ports=ports, bounds=bounds, folds=chords.folds, step_limit=STEP_LIMIT)
 
-    def solve(self, v: Floats, driver_index: Integers | None, tolerance: float, threads: int, fields: bool) -> Marched:
-        """Solve vectors; `steps` is negative, or `extents` outside the chords' box, where that failed."""
-        return self._kernel.march(v, driver_index, tolerance * self.chords.largest, threads=threads, fields=fields)
+    def solve(
+        self, v: Floats, driver_index: Integers | None, tolerance: float, threads: int, fields: bool,
+        mask: Floats | None = None,
+    ) -> Marched:  # fmt: skip
+        """Solve vectors; `steps` is negative, or `extents` outside the chords' box, where that failed.
+
+        `mask` (batch, rows) is 0 where the cells of a row are off; their word lines are left out of the fields.
+        """
+        return self._kernel.march(
+            v, driver_index, mask, tolerance * self.chords.largest, threads=threads, fields=fields
+        )
 
     def is_solved(self, marched: Marched) -> Bools:
         """Tell which vectors arrived within the box in which the chords hold, (batch,)."""
@@ -256,8 +275,9 @@ class _Kernel:
     step_limit: int
 
     def march(
-        self, v: Floats, driver_index: Integers | None, tolerance: float, *, threads: int, fields: bool
-    ) -> Marched:
+        self, v: Floats, driver_index: Integers | None, mask: Floats | None, tolerance: float, *, threads: int,
+        fields: bool,
+    ) -> Marched:  # fmt: skip
         """Solve vectors to a tolerance [A]."""
         count = len(v)
         rows, columns = self.parts[1].shape
@@ -277,8 +297,9 @@ class _Kernel:
             part = slice(first, first + at_once)
             rest: Parts = (
                 grids, self.bounds, None if driver_index is None else driver_index[part], self.ports.sense_index,
-                tolerance, self.folds, self.step_limit, threads, v[part], out.currents[part], out.top_currents[part],
-                out.row_currents[part], out.residual[part], out.extents[part], out.steps[part],
+                None if mask is None else mask[part], tolerance, self.folds, self.step_limit, threads,
+                v[part], out.currents[part], out.top_currents[part], out.row_currents[part], out.residual[part],
+                out.extents[part], out.steps[part],
                 None if out.word is None else out.word[part], None if out.bit is None else out.bit[part],
             )  # fmt: skip
             marching.march(*self.parts, *rest)

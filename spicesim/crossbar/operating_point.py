@@ -164,7 +164,8 @@ class OperatingPointSolver:
             self._analyse(request, points, np.arange(count))
             return points
         # nodal analysis, where nothing else is left, costs more than preparing a march
-        if request.mask is None and (count >= MARCH_LEAST or not self.takes_ports):
+        marches = request.mask is None or (request.drivers is None and not self.wiring.open_feet.any())
+        if marches and (count >= MARCH_LEAST or not self.takes_ports):
             self._march(request, points)
         left = np.flatnonzero(points.steps == 0)
         if left.size and self.takes_ports:
@@ -206,7 +207,10 @@ class OperatingPointSolver:
             if index is not None and not whole:
                 index = index[chosen]
             v = request.v if whole else request.v[chosen]
-            marched = march.solve(v, index, request.tolerance, request.threads, request.fields)
+            mask = request.mask if whole or request.mask is None else request.mask[chosen]
+            marched = march.solve(v, index, request.tolerance, request.threads, request.fields, mask)
+            if mask is not None and marched.word is not None:
+                np.copyto(marched.word, v[:, :, None], where=mask[:, :, None] == 0)
             good = march.is_solved(marched)
             if self.wiring.top is not None:
                 marched.currents[:] += marched.top_currents
@@ -232,7 +236,7 @@ class OperatingPointSolver:
     def _prepare_march(self, v_max: float, negative: bool, request: Request) -> ChordMarch | None:
         index = None if request.sense_index is None else request.sense_index.tobytes()
         ports = id(request.drivers), id(request.senses), index
-        key = (v_max, negative, request.tolerance, request.precision, ports)
+        key = (v_max, negative, request.tolerance, request.precision, request.mask is None, ports)
         with self._lock:
             if key not in self._marches:
                 while len(self._marches) >= MARCHES_KEPT:
@@ -269,7 +273,10 @@ class OperatingPointSolver:
         if chords is None or linear is None or ROUNDING["double"] * linear.spread > request.tolerance:
             return None
         single = request.precision == "single" and ROUNDING["single"] * linear.spread <= request.tolerance
-        return ChordMarch(linear, chords, ports, single)
+        if request.mask is None:
+            return ChordMarch(linear, chords, ports, single)
+        half = LinearMarch.prepare(wiring, 0.5 * chords.slope)
+        return None if half is None else ChordMarch(linear, chords, ports, single, half)
 
     def _iterate(self, request: Request, points: Points, left: Integers) -> None:
         """Solve vectors `left` by Newton with conjugate gradients."""

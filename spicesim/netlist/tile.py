@@ -351,6 +351,8 @@ def build_tile(
     inputs = _vector(codes.before if isinstance(codes, CodeStep | PlaneSteps) else codes, rows, "codes")
     if inputs.dtype.kind not in "iu" or inputs.min() < 0 or inputs.max() >= 2**chip.code_bits:
         raise SpecError(f"codes must be integers in 0..{2**chip.code_bits - 1}")
+    if polarity not in chip.polarities:
+        raise SpecError(f"rows whose gates are driven are on or off, so codes are unipolar, got polarity {polarity!r}")
     step, bits, gated = in_time(chip, codes, polarity), chip.dac.level_bits, chip.cell.is_gated
     wires = _wires(chip, array.shape, "read" if gated else "dac", parasitics, arrangement)
     tied = [step.nodes(i, bits) if step else code_bits(int(code), bits) for i, code in enumerate(inputs)]

@@ -37,7 +37,7 @@ def calibration_sections(calibration: Calibration) -> tuple[Section, ...]:
     """Tell how well the blocks and whole tiles were calibrated."""
     return (
         tile_section(calibration),
-        _dac_section(calibration),
+        *(() if calibration.chip.cell.is_gated else (_dac_section(calibration),)),
         _cell_section(calibration),
         _readout_section(calibration),
         *dynamics_sections(calibration),
