@@ -166,14 +166,17 @@ def wanted_aspects(plan: Plan) -> list[str]:
     SpecError
         If there is no such aspect, or not for this read-out.
     """
-    there = ASPECTS if plan.hold is None else FLOATING_ASPECTS
+    there, ladders = tuple(ASPECTS if plan.hold is None else FLOATING_ASPECTS), plan.chip.dac.kind == "r2r"
+    if plan.hold is not None and ladders:  # whose mismatch is found with that of amplifiers
+        there = tuple(name for name in there if name != "mismatch")
     wanted = list(there) if plan.aspects is None else plan.aspects
     unknown = [name for name in wanted if name not in ASPECTS]
     if unknown:
         raise SpecError(f"no aspect {unknown[0]!r} of a calibration; there are: {', '.join(ASPECTS) or 'none'}")
     if missing := [name for name in wanted if name not in there]:
         raise SpecError(
-            f"where bit lines float there is no aspect {missing[0]!r} yet, only: {', '.join(there)}; leave it out"
+            f"where bit lines float{' below R-2R drivers' if ladders else ''} there is no aspect {missing[0]!r} yet, "
+            f"only: {', '.join(there)}; leave it out"
         )
     return [name for name in ASPECTS if name in wanted]
 
