@@ -122,3 +122,12 @@ def gf180_everywhere(calibrate_once: Callable[[str, Make], Calibration]) -> Cali
     )
     aspects = ("settling", "mismatch", "climate")
     return calibrate_once("gf180-everywhere", lambda: calibrate(chip, quick=True, aspects=aspects, accept="test"))
+
+
+@pytest.fixture(scope="session")
+def gf180_floating(calibrate_once: Callable[[str, Make], Calibration]) -> Calibration:
+    """Return that of a GF180MCU chip with 8x8 cells and floating bit lines, for drawn chips."""
+    chip = preset("gf180-voltage").changed(
+        array={"rows": 8, "columns": 8}, hold={"settle": 5e-7, "planes": "digital"}, adc={"kind": "ideal"}
+    )
+    return calibrate_once("gf180-floating", lambda: calibrate(chip, quick=True, aspects=("mismatch",)))

@@ -189,7 +189,7 @@ def calibrate_climate(calibration: Calibration, campaign: Campaign) -> ClimateMo
         held_out_errors=(),
     )
     if calibration.hold is not None:
-        model = model.model_copy(update={"hold": holds_elsewhere(chip, campaign)})
+        model = model.model_copy(update={"hold": holds_elsewhere(chip, calibration.hold, campaign)})
     model = model.model_copy(update=aspects_elsewhere(calibration.model_copy(update={"climate": model}), campaign))
     complete = calibration.model_copy(update={"climate": model})
     size = min(8 if campaign.quick else 16, chip.array.rows, chip.array.columns)

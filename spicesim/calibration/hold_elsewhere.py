@@ -13,8 +13,20 @@ NODES = 4
 """Temperatures through which the polynomials of a switch's charge go, the chip's own among them."""
 
 
-def holds_elsewhere(chip: Chip, campaign: Campaign) -> Elsewhere[HoldModel]:
+def holds_elsewhere(chip: Chip, own: HoldModel, campaign: Campaign) -> Elsewhere[HoldModel]:
     """Find the hold switches of a chip at other conditions, each as at the chip's own.
+
+    What the switch adds to time constants stays what it is there: it is a hundredth of them, is hardly told from the
+    capacitances, and may not be negative, as polynomials through small numbers can be.
+
+    Parameters
+    ----------
+    chip : Chip
+        The chip at its own condition.
+    own : HoldModel
+        Its hold switches.
+    campaign : Campaign
+        Runs the simulations.
 
     Raises
     ------
@@ -29,7 +41,7 @@ def holds_elsewhere(chip: Chip, campaign: Campaign) -> Elsewhere[HoldModel]:
     return conditions.elsewhere(
         Elsewhere[HoldModel],
         [
-            plan.fit(place, [next(results) for _ in group]).model
+            plan.fit(place, [next(results) for _ in group]).model.model_copy(update={"delay": own.delay})
             for plan, place, group in zip(plans, places, netlists, strict=True)
         ],
     )

@@ -20,7 +20,7 @@ from spicesim.engine.noisy import NoisyEngine, NoisyTile
 from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile, TileAround
 from spicesim.engine.sample import SampledMvm
 from spicesim.engine.sampled import SampledEngine, SampledTile
-from spicesim.engine.transfer import TransferEngine, TransferTile
+from spicesim.engine.transfer import FloatingTransferTile, TransferEngine, TransferTile
 from spicesim.engine.transistor import CircuitTile, NgspiceEngine
 from spicesim.engine.write_verify import WriteVerify
 
@@ -36,6 +36,7 @@ __all__ = [
     "ExactEngine",
     "ExactTile",
     "FastEngine",
+    "FloatingTransferTile",
     "HandOverEngine",
     "HandOverTile",
     "IdealEngine",

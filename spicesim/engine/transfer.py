@@ -6,12 +6,14 @@ import numpy as np
 
 from spicesim.arrays import Floats
 from spicesim.behavioural.dac import DacModel
+from spicesim.behavioural.hold import HoldModel
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.calibration.calibration import Calibration
+from spicesim.coding import rest_code
 from spicesim.crossbar import Crossbar
 from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile
 
-__all__ = ["TransferEngine", "TransferTile"]
+__all__ = ["FloatingTransferTile", "TransferEngine", "TransferTile"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -37,11 +39,39 @@ class TransferTile(PreparedTile):
         return self.transfer
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FloatingTransferTile(PreparedTile):
+    """A tile of floating bit lines as a linear map between its drivers and its hold switches."""
+
+    tile: Tile
+    """What was wanted."""
+    feet: Floats
+    """Voltages of the lines' feet for voltages of the sources, wires and drivers included, (columns, rows)."""
+    v_open: Floats
+    """Voltages of the drivers above the reference, one a code [V]."""
+    hold: HoldModel
+    """The hold switches, whose charge is kept whole."""
+    total: Floats
+    """Sum of the conductances of each line, (columns,) [S]."""
+
+    def mvm(self, codes: Codes) -> Floats:
+        """Multiply; see :meth:`PreparedTile.mvm`. Inputs before were at rest."""
+        rows = len(self.tile.g)
+        rest = self.v_open[rest_code(self.tile.polarity, (len(self.v_open) - 1).bit_length())]
+        feet = self.v_open[codes] @ self.feet.T
+        return self.hold.held(feet + self.hold.unsettled(self.total, rows) * (rest - feet), self.total, rows)
+
+    @property
+    def linear_map(self) -> Floats:
+        """Of currents into held lines that would say the same, (columns, rows) [S]."""
+        return np.asarray(self.total[:, None] * self.feet)
+
+
 class TransferEngine(Engine):
     """Wires exactly, cells as resistors, drivers and amplifiers with the resistances of their linear range.
 
     What it leaves out, next to :class:`spicesim.engine.ExactEngine`: the nonlinearity of cells and of drivers, and
-    what saturated columns do to others.
+    what saturated columns do to others. Lines that float do so in the linear array, too.
 
     Parameters
     ----------
@@ -54,14 +84,20 @@ class TransferEngine(Engine):
     def __init__(self, calibration: Calibration) -> None:
         self._calibration = calibration
 
-    def prepare(self, tile: Tile) -> TransferTile:
+    def prepare(self, tile: Tile) -> TransferTile | FloatingTransferTile:
         """Extract the linear map of a tile."""
         calibration, array = self._calibration, self._calibration.chip.array
-        dac, senseamp = calibration.dacs[tile.polarity], calibration.senseamp(tile.r_feedback)
+        dac = calibration.dacs[tile.polarity]
         reach = 0.5 * float(np.abs(dac.v_open).max()) * float(tile.g.sum(axis=1).max())
         r_driver = _driver_resistance(dac, min(reach, 0.5 * dac.i_limit))
-        offset, r_sense = _input_line(senseamp)
         r_word_line = array.word_line_segments(*tile.g.shape, paired=calibration.chip.cell.is_paired)
+        if calibration.hold is not None:
+            feet = Crossbar(tile.g, r_word_line, array.r_bit_line, r_driver, np.inf).foot_matrix()
+            return FloatingTransferTile(
+                tile=tile, feet=feet, v_open=dac.v_open, hold=calibration.hold, total=tile.g.sum(axis=0)
+            )
+        senseamp = calibration.senseamp(tile.r_feedback)
+        offset, r_sense = _input_line(senseamp)
         crossbar = Crossbar(tile.g, r_word_line, array.r_bit_line, r_driver, r_sense)
         return TransferTile(
             tile=tile, transfer=crossbar.transfer_matrix(), v_open=dac.v_open - offset, senseamp=senseamp

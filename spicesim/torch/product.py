@@ -119,7 +119,7 @@ def multiply(node: AnalogNode, x: Array, ranges: LayerRanges, chip: TrainingChip
         for k, (mapped, ready) in enumerate(zip(layer.mapped, prepared, strict=True)):
             transfer = ready.linear_map
             if transfer is None:
-                transfer = linear.prepare(ready.tile).transfer
+                transfer = linear.prepare(ready.tile).linear_map
             gain = ready.compensation * (1.0 if gains is None else gains[k].gain)
             positive, negative = transfer[0::2].T, transfer[1::2].T
             share = (positive - negative) * (gain * mapped.weight_per_siemens)

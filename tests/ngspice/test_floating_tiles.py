@@ -7,7 +7,7 @@ from spicesim.audit import audit_samples
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.hold import HELD
 from spicesim.chip import preset
-from spicesim.engine import ExactEngine, FastEngine, NgspiceEngine, Tile, TransferEngine
+from spicesim.engine import ExactEngine, FastEngine, NgspiceEngine, Tile
 from spicesim.errors import CalibrationError, SpecError
 from spicesim.netlist import build_column, build_tile
 from spicesim.network import compile_network, digits_network, load_digits
@@ -28,11 +28,10 @@ GF180 = preset("gf180-voltage").changed(
 )  # fmt: skip
 
 
-def test_charges_of_a_real_process_are_held_to_three_hundredths_of_a_per_cent(calibrate_once):
+def test_charges_of_a_real_process_are_held_to_three_hundredths_of_a_per_cent(gf180_floating):
     """Whole tiles at transistor level, from rest in all rows to what is held; lines of more cells are held better."""
-    found = calibrate_once("floating-gf180-8x8", lambda: calibrate(GF180, quick=True, aspects=()))
-    assert found.held_out[HELD].max_error <= 2e-4
-    assert max(check.max_error for check in found.checks) <= 3e-4
+    assert gf180_floating.held_out[HELD].max_error <= 2e-4
+    assert max(check.max_error for check in gf180_floating.checks) <= 3e-4
 
 
 @pytest.fixture(scope="module")
@@ -103,13 +102,12 @@ def test_energy_is_that_of_the_supplies(calibration):
     assert float(parts["array"][0]) == pytest.approx(current * calibration.hold.settle, rel=0.3)
 
 
-def test_samples_at_another_time_and_engines_of_amplifiers_are_refused(calibration):
+def test_samples_at_another_time_and_amplifiers_are_refused(calibration):
     """An amplifier's output falls, a line rises: what reads the one would turn the sign of the other."""
     with pytest.raises(SpecError, match=r"hold\.settle"):
         NgspiceEngine(calibration, t_read=50e-9)
-    tile = Tile(name="a", g=conductances(calibration, 6), polarity="bipolar", r_feedback=1.0)
     with pytest.raises(CalibrationError, match="bit lines of this chip float"):
-        TransferEngine(calibration).prepare(tile)
+        calibration.senseamp(1.0)
 
 
 def test_what_floating_lines_do_not_have_is_refused_by_name(calibration):
