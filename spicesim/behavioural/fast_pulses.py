@@ -11,7 +11,7 @@ from spicesim.fast.trial import MARGIN, Adversary, Trial, held_out_inputs, measu
 
 __all__ = ["FastPulseTile"]
 
-POINTS = (2, 3, 4, 6, 8)
+POINTS = (2, 3, 4, 6, 8, 12)
 """Operating points of a product that are tried, by their cost."""
 STATIC_SHARE = 0.25
 """Tolerance of the operating points, as a share of that of outputs."""
