@@ -56,10 +56,12 @@ def golden_netlists() -> dict[str, Netlist]:
     chip = preset("generic-1t1r")
     selectors = chip.changed(cell={"kind": "1s1r"}, dac={"v_span": 1.5})
     pairs = chip.changed(cell={"kind": "2t2r"})
+    gates = chip.changed(cell={"inputs": "gate"}, dac={"kind": "bits"})
     g = np.where(g == 0, 20e-6, g)  # no device of a differential cell is open alone
     return netlists | {
         "generic_1s1r": build_crossbar(selectors, g, selectors.dac.v_span * codes / 256),
         "generic_2t2r": build_crossbar(pairs, g, pairs.dac.v_span * codes / 256),
+        "generic_gates": build_tile(gates, g, np.array([1, 0, 1, 1]), polarity="unipolar", r_feedback=40e3),
     }
 
 
