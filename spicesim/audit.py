@@ -38,7 +38,7 @@ UNSEEN = (
 CONVERTERS = {
     "ideal": "the ADC as an ideal quantiser",
     "sar": "an ideal buffer in front of the ADC, and its logic",
-    "macro": "the ADC's logic, and that its array held the reference before",
+    "macro": "the ADC's logic and its array at the reference before",
 }
 """What is the same of converters, by their kind; of whole macros."""
 PIECES = {

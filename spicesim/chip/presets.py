@@ -36,8 +36,8 @@ def _gf180_bits() -> Chip:
         name="gf180-bits",
         dac={"kind": "bits"},
         adc={"kind": "sar"},
-        # in less its amplifiers do not bring an array from rail to rail, nor a bit its array to rest
-        sar_adc={"sample": 300e-9, "bit": 16e-9},
+        # in less its amplifiers do not bring an array from rail to rail, 421 ns, nor a bit its array to rest
+        sar_adc={"sample": 450e-9, "bit": 16e-9},
     )
 
 

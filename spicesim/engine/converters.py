@@ -1,6 +1,6 @@
 """Column converters of a drawn chip around any engine: each tile's have offsets and weights of their own."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -66,4 +66,7 @@ class ConverterEngine(Engine):
         offsets, errors = self._calibration.require_mismatch().draw_converters(
             sizes.dac, int(which[-1]) + 1, seed=self._seed, name=tile.place
         )
-        return ConvertedTile(tile=tile, under=under, converters=model.drawn(tile.polarity, offsets, errors, which))
+        converters = model.drawn(tile.polarity, offsets, errors, which)
+        if isinstance(under.adc, SarRange):
+            converters = replace(converters, hand_over=under.adc.hand_over)
+        return ConvertedTile(tile=tile, under=under, converters=converters)

@@ -147,7 +147,7 @@ class ChipMaker:
 
         def find(word: str) -> Engine:
             if word not in engines:
-                engines[word] = self._engine(word, seed)
+                engines[word] = self._handed_over(word, self._engine(word, seed))
             return engines[word]
 
         places: Mapping[str, str] = self.plan.places
@@ -157,12 +157,17 @@ class ChipMaker:
             engine = MixedEngine(engine, chosen)
         if not isinstance(self.calibration, Calibration) or self.calibration.converter is None:
             return engine
-        drawn, hand_over = self.mismatch(seed), self.calibration.converter.hand_over
-        if drawn is not None:
-            engine = ConverterEngine(engine, self.calibration, seed=drawn, columns_per_adc=self.plan.columns_per_adc)
-        if hand_over is None or self.plan.engine == "ideal":  # ideal outputs come from no amplifier
+        drawn = self.mismatch(seed)
+        if drawn is None:
             return engine
-        return HandOverEngine(engine, hand_over)
+        return ConverterEngine(engine, self.calibration, seed=drawn, columns_per_adc=self.plan.columns_per_adc)
+
+    def _handed_over(self, word: str, engine: Engine) -> Engine:
+        """Return an engine whose outputs are handed over to converters; ideal ones come from no amplifier."""
+        model = self.calibration.converter if isinstance(self.calibration, Calibration) else None
+        if word == "ideal" or model is None or model.hand_over is None:
+            return engine
+        return HandOverEngine(engine, model.hand_over)
 
     def _engine(self, word: str, seed: int) -> Engine:
         plan = self.plan

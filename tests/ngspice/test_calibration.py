@@ -247,3 +247,14 @@ def test_the_file_is_json_with_provenance(generic_calibration, tmp_path):
     assert load_calibration(tmp_path / "cal.json").hash == generic_calibration.hash
     (tmp_path / "compact.json").write_text(json.dumps(document))
     assert load_calibration(tmp_path / "compact.json").hash == generic_calibration.hash, "layout is no content"
+
+
+def test_a_span_that_drivers_cannot_put_out_is_refused_with_a_remedy():
+    chip = preset("generic-1t1r").changed(
+        array={"rows": 4, "columns": 4},
+        dac={"v_span": 1.6},
+        cell={"kappa": 0.5},
+        sense_amplifier={"r_feedback": (5e3,)},
+    )
+    with pytest.raises(CalibrationError, match=r"lower dac\.v_span"):
+        calibrate(chip, quick=True, aspects=())

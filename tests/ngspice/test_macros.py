@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from fuzz.networks import two_layers
 from spicesim.audit import audit_samples
 from spicesim.calibration.campaign import Campaign
+from spicesim.cli.main import cli
 from spicesim.engine import ConverterEngine, ExactEngine, HandOverEngine, MacroBench, SampledMvm, Tile
 from spicesim.errors import SpecError
 from spicesim.experiment.plan import make_plan
@@ -119,6 +121,18 @@ def test_a_hand_over_of_another_sampling_time_is_refused(calibration):
     document["converter"]["hand_over"]["sample"] *= 2
     with pytest.raises(ValueError, match=r"hand_over must be of amplifiers, and of the chip's sar_adc\.sample"):
         type(calibration).model_validate(document)
+
+
+def test_the_audit_command_does_whole_macros(calibration, tmp_path):
+    path = tmp_path / "chip.cal.json"
+    calibration.save(path)
+    words = ["audit", str(path), "--sizes", "2", "--macros", "1"]
+    done = CliRunner().invoke(cli, words, catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "0.00 % worse" in done.output
+    assert "in one transient" in done.output
+    with pytest.raises(SpecError, match="leave --json or --macros out"):
+        CliRunner().invoke(cli, [*words, "--json", "out.json"], catch_exceptions=False)
 
 
 def test_a_run_audits_whole_macros(calibration):
