@@ -5,6 +5,9 @@ the sum of its conductances, and a little for the switch. The charge of the swit
 and into the line, as their capacitances share it at once: the line has the more of them the more cells it has. What
 goes into the line the cells take back, a little of it while the switch still conducts: the more the larger the sum of
 their conductances.
+
+Where planes of inputs are added as charge the switch samples one after the other, without a rest between them; a line
+is then on its way from the plane before, and the first capacitor brings the sum along.
 """
 
 from typing import Self
