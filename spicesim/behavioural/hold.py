@@ -5,6 +5,9 @@ the sum of its conductances, and a little for the switch. The charge of the swit
 and into the line, as their capacitances share it at once: the line has the more of them the more cells it has. What
 goes into the line the cells take back, a little of it while the switch still conducts: the more the larger the sum of
 their conductances.
+
+Where planes of inputs are added as charge the switch samples one after the other, without a rest between them; a line
+is then on its way from the plane before, and the first capacitor brings the sum along.
 """
 
 from typing import Self
@@ -146,16 +149,19 @@ class HoldModel(Model):
             As :meth:`held`.
         """
         assert self.adder is not None
-        tau, left = self.time_constants(total, rows), self.unsettled(total, rows)
-        later = left * np.exp(-self.adder.share / tau)
+        left = self.unsettled(total, rows)
         mine = self.adder.c_plane / (self.c_hold + rows * self.c_cell)  # of the line's capacitance
+        alone = np.exp(-self.adder.share / ((1 - mine) * self.time_constants(total, rows)))  # left without it
         stored = np.full(feet.shape[1:], rest)
-        stored = stored + self._added(self.adder.resets, stored, total, rows)
-        before = rest + mine * (stored - rest)  # as much charge goes to the line's side of the switch
+        added = self._added(self.adder.resets, stored, total, rows)
+        stored, before = stored + added, rest + added
         for foot in feet:
-            stored = self.adder.joined(self.held(foot + left * (before - foot), total, rows), stored)
-            line = foot + later * (before - foot)
-            before = line + mine * (stored - line)
+            line = foot + left * (before - foot)
+            held = self.held(line, total, rows)
+            stored = self.adder.joined(held, stored)
+            # the charge of the gates was shared by line and capacitor as it came, and both give it back
+            parted = foot + alone * (held - foot)
+            before = parted + mine * (stored - parted) - (held - line)
         return stored
 
     @staticmethod

@@ -61,9 +61,12 @@ def test_planes_that_are_far_apart_add_up_as_the_transistors_have_them(real, sha
     codes = np.stack([vectors["bits alternate"], vectors["highest bit alone"], vectors["bits and rows alternate"]])
     made = tile(real, shape)
     measured = NgspiceEngine(real).prepare(made).mvm(codes)
-    exact = ExactEngine(real).prepare(made).mvm(codes)
+    model = ExactEngine(real).prepare(made).model
+    left = real.hold.unsettled(model.g.sum(axis=0), shape[0])
     # few cells share the charge by what each of them is; lines of 16 and more are held ten times better
-    assert np.abs(exact - measured).max() <= (2e-3 if shape[0] < 4 else 1e-3) * SPAN
+    errors = np.abs(model.solve(codes).v_out - measured).max(axis=0) / SPAN
+    assert (errors <= 1e-3 + 0.06 * left).all()
+    assert (left.max() > 0.1) == (shape[0] == 1)  # a single small cell is still on its way
 
 
 def test_energy_is_that_of_the_supplies(generic):

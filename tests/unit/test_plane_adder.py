@@ -70,8 +70,9 @@ def test_a_line_that_has_not_settled_is_pulled_by_the_sum_it_was_joined_with():
     mine = 250 / (280 + 12)
     line, stored, out = 0.0, 0.0, []
     for foot in (0.2, -0.2, 0.2, 0.2):
-        stored = (foot + left * (line - foot) + stored) / 2
-        line = foot + left * np.exp(-10e-9 / tau) * (line - foot)
+        line = foot + left * (line - foot)
+        stored = (line + stored) / 2
+        line = foot + np.exp(-10e-9 / (tau * (1 - mine))) * (line - foot)
         line += mine * (stored - line)
         out.append(stored)
     feet = np.array([0.2, -0.2, 0.2, 0.2])[:, None, None]
