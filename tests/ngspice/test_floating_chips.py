@@ -121,7 +121,7 @@ def test_noise_of_what_is_held_is_that_of_its_own_capacitor(gf180_floating):
 
 def test_hold_switches_elsewhere_follow_from_few_conditions():
     """At a corner and a temperature in no fit, against columns there."""
-    chip = preset("gf180-voltage").changed(array={"rows": 4, "columns": 2}, hold={"settle": 5e-7})
+    chip = preset("gf180-voltage").changed(array={"rows": 4, "columns": 2}, hold={"settle": 5e-7, "planes": "digital"})
     campaign = Campaign(quick=True)
     own, there = (
         (plan, at, campaign.run(plan.netlists(at), "test"))

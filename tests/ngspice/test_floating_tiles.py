@@ -23,11 +23,6 @@ LEVEL_1 = 5e-3
 """Level-1 transistors do not conserve charge: what a switch holds follows time steps by so much of full scale."""
 
 
-GF180 = preset("gf180-voltage").changed(
-    array={"rows": 8, "columns": 8}, hold={"settle": 5e-7, "planes": "digital"}, adc={"kind": "ideal"}
-)  # fmt: skip
-
-
 def test_charges_of_a_real_process_are_held_to_three_hundredths_of_a_per_cent(gf180_floating):
     """Whole tiles at transistor level, from rest in all rows to what is held; lines of more cells are held better."""
     assert gf180_floating.held_out[HELD].max_error <= 2e-4

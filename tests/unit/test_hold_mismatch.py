@@ -12,7 +12,7 @@ from spicesim.errors import SpecError
 from spicesim.netlist import build_tile
 from spicesim.netlist.mismatch import drawn_devices, with_mismatch
 
-CHIP = preset("gf180-voltage").changed(array={"rows": 3, "columns": 5})
+CHIP = preset("gf180-voltage").changed(array={"rows": 3, "columns": 5}, hold={"planes": "digital"})
 COMPONENTS = np.zeros((2, 2, 3, 2))
 COMPONENTS[0, :, 0, 0] = 1e-4, 2e-4
 COMPONENTS[1, :, 2, 1] = 4e-5
