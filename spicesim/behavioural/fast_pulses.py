@@ -13,7 +13,7 @@ __all__ = ["FastPulseTile"]
 
 POINTS = (2, 3, 4, 6, 8, 12)
 """Operating points of a product that are tried, by their cost."""
-STATIC_SHARE = 0.25
+STATIC_SHARE = 0.5
 """Tolerance of the operating points, as a share of that of outputs."""
 CHECKED, PORTION = 24, 1024
 """Held-out vectors that are solved exactly; vectors at a time."""

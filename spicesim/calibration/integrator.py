@@ -177,9 +177,10 @@ class IntegratorPlan(BlockPlan):
         """Fit the model to the results of the netlists."""
         steady, pulsed = results[:3], iter(results[3:])
         leak = _leak(chip, self.currents, steady[0])
-        port = self._port(chip, steady[0], leak)
         fitted = [(columns, columns.read(chip, found)) for columns, found in zip(self.fits, pulsed, strict=False)]
         rows = tuple(dict.fromkeys(self.fits[0].rows))
+        largest = max(float(np.abs([on, off]).max()) for _, (on, off, _) in fitted)
+        port = self._port(chip, steady[0], leak, min(BEYOND * largest, self.currents.i_limit))
         model = IntegratorModel(
             port=port, bits=chip.dac.bits, unit=chip.dac.unit, settle=chip.integrator.settle,
             lead=LEAD * chip.integrator.settle, reset=chip.integrator.reset, rows=rows, g_cell=chip.cell.g_max,
@@ -212,20 +213,20 @@ class IntegratorPlan(BlockPlan):
         validation = compare(self.currents_validation, steady[1], self.validation)
         return Judged(model=model, validation=validation, test=compare(self.currents_test, steady[2], self.test))
 
-    def _port(self, chip: Chip, steady: Results, leak: float) -> SenseAmplifierModel:
-        """Make the table of the input; the output is that of the drawn capacitor."""
+    def _port(self, chip: Chip, steady: Results, leak: float, largest: float) -> SenseAmplifierModel:
+        """Make the table of the input; the output is that of the drawn capacitor, linear to the largest current."""
         limit, ohm = self.currents.i_limit, chip.settings[0]
         volts = _inputs(chip, self.currents, steady, limit, leak)
         grid = np.linspace(-limit, limit, TABLE)
         table = CubicSpline(self.currents.currents(), volts)
-        rail = Parameter(value=ohm * limit, standard_error=0.0, unit="V")
+        rail = Parameter(value=ohm * largest, standard_error=0.0, unit="V")
         return SenseAmplifierModel(
             r_feedback=ohm, i_limit=limit, v_in=table(grid), v_out=ohm * grid,
             parameters={
                 "r_in": Parameter(value=float(table(0.0, 1)), standard_error=0.0, unit="ohm"),
                 "rail_low": rail, "rail_high": rail.model_copy(update={"value": -rail.value}),
             },
-            linear_limits=(-ohm * limit, ohm * limit),
+            linear_limits=(-ohm * largest, ohm * largest),
         )  # fmt: skip
 
     def refined(self, judged: Judged) -> None:

@@ -5,6 +5,7 @@ from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.cell import HELD_CURRENT
 from spicesim.calibration.heldout import HeldOut
 from spicesim.calibration.hold import HELD
+from spicesim.calibration.integrator import CHARGE, INPUT
 from spicesim.chip import Cell
 from spicesim.plots import (
     plot_cell,
@@ -20,6 +21,7 @@ from spicesim.plots import (
 from spicesim.report.cost import cost_section
 from spicesim.report.dynamics import dynamics_sections
 from spicesim.report.hold import hold_section
+from spicesim.report.integrator import integrator_section
 from spicesim.report.numbers import parts_per_million, quantity, uncertain
 from spicesim.report.page import Block, Column, Illustration, Section, Table
 from spicesim.report.parameters import parameters_section
@@ -166,6 +168,9 @@ def _cell_section(calibration: Calibration) -> Section:
 def _readout_section(calibration: Calibration) -> Section:
     if calibration.hold is not None:
         return hold_section(calibration.hold, calibration.held_out[HELD])
+    if calibration.integrator is not None:
+        held_out = calibration.held_out
+        return integrator_section(calibration.integrator, held_out[CHARGE], held_out[INPUT])
     return _senseamp_section(calibration)
 
 
