@@ -157,7 +157,7 @@ def find_verdict(plan: Plan, calibration: Calibration) -> Verdict:
 
 FLOATING_ASPECTS = ("converter", "energy")
 """What can be calibrated where bit lines float."""
-GATED_ASPECTS = ("parameters", "converter", "energy")
+GATED_ASPECTS = ("parameters", "converter", "energy", "mismatch")
 """What can be calibrated where inputs drive gates."""
 
 

@@ -29,7 +29,7 @@ from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.sar import read_thresholds
-from spicesim.coding import POLARITIES, Polarity
+from spicesim.coding import Polarity
 from spicesim.netlist.ensemble import build_cells, build_dacs, build_sense_amplifiers
 from spicesim.netlist.mismatch import Draw, drawn_devices, with_mismatch
 from spicesim.netlist.netlist import Netlist
@@ -333,16 +333,16 @@ def calibrate_mismatch(calibration: Calibration, campaign: Campaign) -> Mismatch
     Every transistor follows its foundry's statistics, every resistor :data:`RESISTORS`. Of each kind of block some
     further instances with numbers at random are held out, to tell what parameters that are predicted from these leave.
     """
-    held_out = 10 if campaign.quick else 30
+    held_out, gated = 10 if campaign.quick else 30, calibration.chip.cell.is_gated
     bench = MismatchBench(calibration=calibration, campaign=campaign)
     middle = calibration.senseamps[len(calibration.senseamps) // 2]
     twist = _offset_twist(bench, middle)
     dacs: dict[Polarity, DacMismatch | LevelMismatch] = {}
-    for polarity in POLARITIES:
+    for polarity in calibration.chip.polarities:
         dac = calibration.dacs[polarity]
         devices = bench.dac_devices(dac)
         if calibration.chip.dac.kind == "bits":
-            dacs[polarity] = _level_response(bench, dac, devices, held_out)
+            dacs[polarity] = LevelMismatch.alike(devices) if gated else _level_response(bench, dac, devices, held_out)
             continue
         along = _moved(twist, bench.amplifier_devices(middle), devices)
         dacs[polarity] = _dac_response(bench, dac, devices, along, held_out)
