@@ -82,6 +82,17 @@ class LevelMismatch(Model):
     residual: float
     """Largest error of a level's voltage by these parameters, over held-out instances, with half a row's load [V]."""
 
+    @classmethod
+    def alike(cls, devices: tuple[str, ...]) -> Self:
+        """Return that of drivers of gates, which put out their supplies whatever their devices are."""
+        numbers = 2 * len(devices)
+        response = Response(
+            block="xdac", devices=devices, names=("resistance of level 0 [1]", "resistance of level 1 [1]"),
+            rest=np.zeros(2), slopes=np.zeros((2, numbers)), directions=np.zeros((1, numbers)),
+            bends=np.zeros((2, 1, 1)), simulated=0,
+        )  # fmt: skip
+        return cls(kind="levels", response=response, residual=0.0)
+
     def v_open(self, parameters: Floats) -> Floats:
         """Return what parameters (rows, levels) add to the voltages without load, shape (rows, levels): nothing [V]."""
         return np.zeros(parameters.shape)

@@ -166,7 +166,7 @@ LADDER_ASPECTS = ("converter", "energy", "climate")
 """What can be calibrated where bit lines float below R-2R drivers."""
 ADDING_ASPECTS = ("converter", "energy")
 """What can be calibrated where bits are added as charge."""
-GATED_ASPECTS = ("parameters", "converter", "energy")
+GATED_ASPECTS = ("parameters", "converter", "energy", "mismatch")
 """What can be calibrated where inputs drive gates."""
 
 

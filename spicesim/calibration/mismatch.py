@@ -25,7 +25,7 @@ from spicesim.calibration.mismatch_bench import (
     table_points,
     used_numbers,
 )
-from spicesim.coding import POLARITIES, Polarity
+from spicesim.coding import Polarity
 from spicesim.errors import SpecError
 from spicesim.netlist.ensemble import build_cells
 from spicesim.netlist.sar_adc import build_thresholds
@@ -73,7 +73,7 @@ def calibrate_mismatch(calibration: Calibration, campaign: Campaign) -> Mismatch
             "mismatch of R-2R drivers is found with that of sense amplifiers, and floating bit lines have none; set "
             "dac.kind = bits, or leave the aspect mismatch out"
         )
-    held_out = 10 if campaign.quick else 30
+    held_out, gated = 10 if campaign.quick else 30, calibration.chip.cell.is_gated
     bench = MismatchBench(calibration=calibration, campaign=campaign)
     dacs: dict[Polarity, DacMismatch | LevelMismatch] = {}
     amplifiers: tuple[SenseAmplifierMismatch, ...] = ()
@@ -84,11 +84,11 @@ def calibrate_mismatch(calibration: Calibration, campaign: Campaign) -> Mismatch
         amplifiers = tuple(_amplifier_response(bench, model, twist, held_out) for model in calibration.senseamps)
     else:
         hold = find_hold_mismatch(bench, held_out)
-    for polarity in POLARITIES:
+    for polarity in calibration.chip.polarities:
         dac = calibration.dacs[polarity]
         devices = bench.dac_devices(dac)
         if calibration.chip.dac.kind == "bits":
-            dacs[polarity] = _level_response(bench, dac, devices, held_out)
+            dacs[polarity] = LevelMismatch.alike(devices) if gated else _level_response(bench, dac, devices, held_out)
             continue
         along = _moved(twist, bench.amplifier_devices(middle), devices)
         dacs[polarity] = _dac_response(bench, dac, devices, along, held_out)

@@ -126,7 +126,23 @@ def test_pairs_on_gates_are_those_of_the_transistors():
     assert max(check.max_error for check in calibrated.checks) < 2e-4
 
 
-@pytest.mark.parametrize("aspect", ["settling", "noise", "mismatch", "climate"])
+def test_a_drawn_tile_has_cells_and_amplifiers_of_its_own_and_drivers_alike(calibrate_once):
+    small = CHIP.changed(array={"rows": 4, "columns": 2}, sense_amplifier={"r_feedback": (40e3,)})
+    aspects = calibrate_once("gates-4x2", lambda: calibrate(small, quick=True, aspects=("mismatch",)))
+    g = np.random.default_rng(2).uniform(*aspects.conductance_range, (4, 2))
+    tile, kinds = Tile(name="a:0", g=g, polarity="unipolar", r_feedback=40e3), (ExactEngine, NgspiceEngine, FastEngine)
+    codes = np.array([[1, 0, 1, 1], [0, 0, 0, 1], [0, 0, 0, 0], [1, 1, 1, 1]])
+    drawn, circuit, fast = (kind(aspects, mismatch_seed=2).prepare(tile).mvm(codes) for kind in kinds)
+    full_scale = aspects.senseamp(40e3).full_scale
+    assert np.abs(drawn - circuit).max() < 1e-4 * full_scale
+    assert np.abs(drawn - fast).max() < 1e-4 * full_scale
+    nominal = ExactEngine(aspects).prepare(tile).mvm(codes)
+    assert np.abs(drawn - nominal).max() > 1e-3 * full_scale
+    instance = aspects.mismatch.draw(4, 2, polarity="unipolar", r_feedback=40e3, seed=2, name="a:0")
+    assert not instance.driver_parameters.any()
+
+
+@pytest.mark.parametrize("aspect", ["settling", "noise", "climate"])
 def test_what_is_not_calibrated_for_gates_is_refused_by_name(aspect):
     with pytest.raises(SpecError, match=f"inputs drive gates there is no aspect '{aspect}'"):
         calibrate(CHIP, quick=True, aspects=(aspect,))

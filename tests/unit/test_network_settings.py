@@ -46,7 +46,7 @@ class LossyEngine(IdealEngine):
     name = "lossy"
 
     def prepare(self, tile):
-        return LossyTile(tile=tile, dac=self._dac)
+        return LossyTile(tile=tile, dac=self._chip.dac)
 
 
 class LossyTile(IdealTile):

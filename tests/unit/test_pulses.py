@@ -94,7 +94,7 @@ def test_chips_without_pulses_keep_their_content():
 
 
 def test_inputs_are_driven_at_once():
-    assert choose_pulses(pulsed().dac, None, "unipolar") is AT_ONCE
+    assert choose_pulses(pulsed(), None, "unipolar") is AT_ONCE
 
 
 @pytest.mark.parametrize("polarity", ["unipolar", "bipolar"])
