@@ -11,6 +11,7 @@ from spicesim.behavioural.sar import SarRange
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.sar import read_macro
 from spicesim.chip.blocks import SarAdc
+from spicesim.coding import AdcRange
 from spicesim.draws import ChipDraw
 from spicesim.engine.protocol import Tile
 from spicesim.engine.transistor import NgspiceEngine
@@ -83,14 +84,14 @@ class MacroBench:
         self._chip, self._sizes, self._seed, self._t_read = chip, sizes, mismatch_seed, t_read
         self._engine = NgspiceEngine(calibration, simulator=simulator, mismatch_seed=mismatch_seed, t_read=t_read)
 
-    def netlists(self, tile: Tile, adc: object, codes: Codes) -> tuple[list[Netlist], MacroRead]:
+    def netlists(self, tile: Tile, adc: AdcRange | None, codes: Codes) -> tuple[list[Netlist], MacroRead]:
         """Build the macros that multiply vectors by a tile, and what of them is read.
 
         Parameters
         ----------
         tile : Tile
             The tile; it is programmed in the circuit itself.
-        adc : AdcRange
+        adc : AdcRange or None
             Its converters, whose own devices are drawn where they are those of a drawn chip.
         codes : ndarray of int, shape (batch, rows)
             DAC codes.
