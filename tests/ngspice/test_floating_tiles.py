@@ -5,7 +5,10 @@ import pytest
 
 from spicesim.audit import audit_samples
 from spicesim.calibration.calibrate import calibrate
+from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.hold import HELD
+from spicesim.calibration.sar import conversions, read_outputs
+from spicesim.calibration.sar_elsewhere import converters_elsewhere
 from spicesim.chip import preset
 from spicesim.engine import ExactEngine, FastEngine, NgspiceEngine, Tile
 from spicesim.errors import CalibrationError, SpecError
@@ -83,6 +86,17 @@ def test_an_audit_ends_in_codes_of_converters_around_the_reference(calibration):
     exact = network.run(digits.x[:40], ExactEngine(calibration))
     (fast,), (slow,) = result.outputs.values(), exact.outputs.values()
     assert np.mean(fast.argmax(axis=1) == slow.argmax(axis=1)) >= 0.95
+
+
+def test_converters_around_the_reference_are_known_in_another_climate(calibration):
+    """They look for outputs of both signs only, whatever the inputs."""
+    at = calibration.model_copy(update={"chip": CHIP.at(corner="ss", temperature_c=85.0)})
+    (found,) = converters_elsewhere(calibration, [at], Campaign(quick=True))
+    volts = np.random.default_rng(0).uniform(-0.19, 0.19, 24)
+    measured = read_outputs(run_all(conversions(at.chip, "unipolar", volts)), at.chip)
+    differences = found.range("unipolar").codes(volts) - measured
+    assert np.abs(differences).max() <= 1
+    assert np.mean(differences == 0) >= 0.8
 
 
 def test_energy_is_that_of_the_supplies(calibration):
