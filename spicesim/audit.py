@@ -10,11 +10,12 @@ from functools import partial
 import numpy as np
 
 from spicesim.arrays import Codes, Floats
+from spicesim.behavioural.converter import ConverterRange
 from spicesim.behavioural.mismatch import CONVERTER
-from spicesim.behavioural.sar import SarRange
 from spicesim.bound import SampleBound, share_interval
 from spicesim.calibration.calibration import Calibration
-from spicesim.calibration.sar import conversions, read_outputs
+from spicesim.calibration.converter import Conversions, Converter
+from spicesim.calibration.converters import find_converter
 from spicesim.chip import Chip
 from spicesim.draws import ChipDraw
 from spicesim.engine import NgspiceEngine, SampledMvm, Tile
@@ -33,11 +34,8 @@ UNSEEN = (
     "write-verify without error, and {converter}; nor noise, and mismatch that is not drawn"
 )
 """What it cannot, but for the converter."""
-CONVERTERS = {
-    "ideal": "the ADC as an ideal quantiser",
-    "sar": "an ideal buffer in front of the ADC, and its logic",
-}
-"""What is the same of converters, by their kind."""
+IDEAL = "the ADC as an ideal quantiser"
+"""What is the same of ideal converters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -67,13 +65,14 @@ class Audit:
     """Median time of one product in ngspice [s]."""
     worst: Netlist
     """The product with the largest error, to open and rerun."""
-    converter: str = "ideal"
-    """Kind of the ADC on both sides: an ideal quantiser, or its model on one and its transistors on the other."""
+    converter: str = IDEAL
+    """What is the same of the ADC on both sides: all, or little if its model is on one and its transistors are on the
+    other."""
 
     @property
     def unseen(self) -> str:
         """What this audit cannot see, in words."""
-        return UNSEEN.format(converter=CONVERTERS[self.converter])
+        return UNSEEN.format(converter=self.converter)
 
     @property
     def errors(self) -> Floats:
@@ -183,13 +182,16 @@ def audit_samples(
     results = run_all(ordered, simulator=simulator, jobs=jobs, progress=progress)
     measured = [engine.outputs(r, len(s.volts)) for r, s in zip(results, samples, strict=True)]
     full_scale = [calibration.readout(sample.tile.r_feedback).full_scale for sample in samples]
-    converter, codes = calibration.chip.converter, [s.adc.codes(m) for s, m in zip(samples, measured, strict=True)]
+    converter, codes = (
+        find_converter(calibration.chip),
+        [s.adc.codes(m) for s, m in zip(samples, measured, strict=True)],
+    )
     if converter is not None:
         found = [
-            _conversions(calibration.chip, sample, volts, mismatch_seed)
+            _conversions(converter, calibration.chip, sample, volts, mismatch_seed)
             for sample, volts in zip(samples, measured, strict=True)
         ]
-        codes = _convert(found, calibration.chip, simulator=simulator, jobs=jobs)
+        codes = _convert(found, simulator=simulator, jobs=jobs)
     differences = [s.adc.codes(s.volts) - found for s, found in zip(samples, codes, strict=True)]
     errors = [np.abs(s.volts - m).max() / f for s, m, f in zip(samples, measured, full_scale, strict=True)]
     worst = ordered[int(np.argmax(errors))]
@@ -204,41 +206,27 @@ def audit_samples(
         code_differences=np.concatenate(differences),
         ngspice_seconds=float(np.median([r.seconds for r in results])),
         worst=worst,
-        converter=calibration.chip.adc.kind,
+        converter=IDEAL if converter is None else converter.unseen,
     )
 
 
-def _conversions(chip: Chip, sample: SampledMvm, volts: Floats, seed: int | None) -> list[tuple[Codes, list[Netlist]]]:
-    """Build the conversions of outputs by transistors, and say of which columns they are.
-
-    Nominal converters are all alike, and drawn ones do what is theirs, each by itself.
-    """
-    drawn = sample.adc.drawn if isinstance(sample.adc, SarRange) else None
+def _conversions(converter: Converter, chip: Chip, sample: SampledMvm, volts: Floats, seed: int | None) -> Conversions:
+    """Build the conversions of outputs by transistors, those of a drawn chip by each column's own converter."""
+    drawn = sample.adc.drawn if isinstance(sample.adc, ConverterRange) else None
     if drawn is None or seed is None:
-        return [(np.arange(len(volts)), conversions(chip, sample.tile.polarity, volts))]
-    draw, found = ChipDraw(seed, sample.tile.place), []
-    for k in np.unique(drawn.which):
-        own = np.flatnonzero(drawn.which == k)
-        devices = partial(_device, draw, f"{CONVERTER}_{k}")
-        found.append((own, conversions(chip, sample.tile.polarity, volts[own], devices)))
-    return found
+        return converter.conversions(chip, sample.tile.polarity, volts)
+    draw = ChipDraw(seed, sample.tile.place)
+    own = {k: partial(_device, draw, f"{CONVERTER}_{k}") for k in np.unique(drawn.which)}
+    return converter.conversions(chip, sample.tile.polarity, volts, [own[k] for k in drawn.which])
 
 
 def _device(draw: ChipDraw, block: str, path: str) -> tuple[float, float]:
     return draw(f"{block}.{path}")
 
 
-def _convert(
-    samples: Sequence[Sequence[tuple[Codes, list[Netlist]]]], chip: Chip, *, simulator: BatchSimulator | None,
-    jobs: int | None,
-) -> list[Codes]:  # fmt: skip
+def _convert(samples: Sequence[Conversions], *, simulator: BatchSimulator | None, jobs: int | None) -> list[Codes]:
     """Convert outputs that were measured at transistor level by converters at transistor level, too."""
-    netlists = [one for sample in samples for _, part in sample for one in part]
-    results = iter(run_all(netlists, simulator=simulator, jobs=jobs, progress=""))
-    codes = []
-    for sample in samples:
-        own = np.zeros(sum(len(columns) for columns, _ in sample), dtype=np.int64)
-        for columns, part in sample:
-            own[columns] = read_outputs([next(results) for _ in part], chip)
-        codes.append(own)
-    return codes
+    netlists = [one for sample in samples for one in sample.netlists]
+    results = run_all(netlists, simulator=simulator, jobs=jobs, progress="")
+    ends = np.cumsum([len(sample.netlists) for sample in samples])
+    return [sample.read(results[end - len(sample.netlists) : end]) for sample, end in zip(samples, ends, strict=True)]

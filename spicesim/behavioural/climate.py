@@ -17,6 +17,7 @@ from spicesim.behavioural.mismatch import MismatchShift
 from spicesim.behavioural.noise import NoiseModel
 from spicesim.behavioural.sar import SarModel
 from spicesim.behavioural.settling import SettlingModel
+from spicesim.behavioural.steps import StepModel
 from spicesim.coding import Polarity
 from spicesim.errors import CalibrationError, quote
 
@@ -107,7 +108,7 @@ class ClimateModel(Model):
     """Noise of outputs."""
     energy: Elsewhere[EnergyModel] | None = None
     """What blocks draw from their supplies."""
-    converter: Elsewhere[SarModel] | None = None
+    converter: Elsewhere[SarModel] | Elsewhere[StepModel] | None = None
     """Column converters."""
 
     @model_validator(mode="after")

@@ -396,14 +396,24 @@ class MismatchModel(Model):
         CalibrationError
             If their mismatch was not calibrated.
         """
+        response, draw = self.require_converter(), ChipDraw(seed, name)
+        numbers = [draw.numbers(CONVERTER, f"{CAPACITOR}{k}", count)[:, 0] for k in range(sizes.bits)]
+        return response.draw(draw, count)[:, 0], np.stack(numbers, axis=1) * sizes.spreads
+
+    def require_converter(self) -> Response:
+        """Return how the thresholds of column converters follow from their devices.
+
+        Raises
+        ------
+        CalibrationError
+            If their mismatch was not calibrated.
+        """
         if self.converter is None:
             raise CalibrationError(
                 "the calibration has no mismatch of the column converters; run: spicesim calibrate CHIP.toml "
                 "-o chip.cal.json --aspects converter,mismatch"
             )
-        draw = ChipDraw(seed, name)
-        numbers = [draw.numbers(CONVERTER, f"{CAPACITOR}{k}", count)[:, 0] for k in range(sizes.bits)]
-        return self.converter.draw(draw, count)[:, 0], np.stack(numbers, axis=1) * sizes.spreads
+        return self.converter
 
     def draw(
         self, rows: int, columns: int, *, polarity: Polarity, r_feedback: float, seed: int, name: str = ""

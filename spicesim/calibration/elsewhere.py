@@ -13,13 +13,14 @@ from spicesim.behavioural.mismatch import MismatchShift, Response, Shift
 from spicesim.behavioural.noise import NoiseModel
 from spicesim.behavioural.sar import SarModel
 from spicesim.behavioural.settling import SettlingModel
+from spicesim.behavioural.steps import StepModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.conditions import choose_temperatures, other_corners
+from spicesim.calibration.converters import find_converter
 from spicesim.calibration.energy import calibrate_energy
 from spicesim.calibration.mismatch import MismatchBench, Planned, cell_responses
 from spicesim.calibration.noise import calibrate_noise
-from spicesim.calibration.sar_elsewhere import converters_elsewhere
 from spicesim.calibration.settling import find_settling
 
 __all__ = ["aspects_elsewhere"]
@@ -57,7 +58,7 @@ def aspects_elsewhere(calibration: Calibration, campaign: Campaign) -> dict[str,
         places = [calibration.at(temperature_c=t) for t in temperatures]
         places += [calibration.at(corner=corner, temperature_c=t) for corner in corners for t in of_corners]
         models = iter(find(calibration, places, campaign))
-        found[name] = kind(
+        found[name] = (kind or _of_converters(calibration))(
             temperatures_c=(own, *temperatures),
             temperatures=tuple(next(models) for _ in temperatures),
             corner_temperatures_c=of_corners,
@@ -137,11 +138,22 @@ def _each(find: Callable[[Calibration, Campaign], Model]) -> _Finder:
     return lambda calibration, conditions, campaign: [find(at, campaign) for at in conditions]
 
 
-_ASPECTS: Mapping[str, tuple[type[Elsewhere[Any]], _Finder]] = {
-    "converter": (Elsewhere[SarModel], converters_elsewhere),
+def _converters(calibration: Calibration, conditions: Sequence[Calibration], campaign: Campaign) -> Sequence[Model]:
+    """Find the column converters, each kind in its way."""
+    converter = find_converter(calibration.chip)
+    assert converter is not None
+    return converter.elsewhere(calibration, conditions, campaign)
+
+
+def _of_converters(calibration: Calibration) -> type[Elsewhere[Any]]:
+    return Elsewhere[SarModel] if isinstance(calibration.converter, SarModel) else Elsewhere[StepModel]
+
+
+_ASPECTS: Mapping[str, tuple[type[Elsewhere[Any]] | None, _Finder]] = {
+    "converter": (None, _converters),
     "mismatch": (Elsewhere[MismatchShift], _shift_mismatch),
     "settling": (Elsewhere[SettlingModel], _each(find_settling)),
     "noise": (Elsewhere[NoiseModel], _each(calibrate_noise)),
     "energy": (Elsewhere[EnergyModel], _each(calibrate_energy)),
 }
-"""By aspect, its models elsewhere and what finds them."""
+"""By aspect, its models elsewhere, None where that depends on the chip, and what finds them."""
