@@ -22,7 +22,7 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.outcome import Results
 from spicesim.own_code import load_class
 
-__all__ = ["KINDS", "SarConverter", "calibrate_converters", "find_converter"]
+__all__ = ["KINDS", "SarConverter", "calibrate_converters", "find_comparator", "find_converter"]
 
 
 class SarConverter(Converter):
@@ -86,6 +86,12 @@ def find_converter(chip: Chip) -> Converter | None:
     kind = chip.adc.kind
     made: Converter = (KINDS[kind] if kind in KINDS else load_class(kind, Converter))()
     return made
+
+
+def find_comparator(chip: Chip) -> SarAdc | None:
+    """Return sizes of an ADC with the comparator of a chip's converters; None if they have none that is known."""
+    kind = find_converter(chip)
+    return None if kind is None else kind.comparator(chip)
 
 
 def calibrate_converters(calibration: Calibration, campaign: Campaign) -> SarModel | StepModel | None:

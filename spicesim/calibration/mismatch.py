@@ -28,10 +28,8 @@ from spicesim.behavioural.mismatch import (
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.converters import find_converter
+from spicesim.calibration.converters import find_comparator
 from spicesim.calibration.sar import read_thresholds
-from spicesim.chip import Chip
-from spicesim.chip.blocks import SarAdc
 from spicesim.coding import POLARITIES, Polarity
 from spicesim.netlist.ensemble import build_cells, build_dacs, build_sense_amplifiers
 from spicesim.netlist.mismatch import Draw, drawn_devices, with_mismatch
@@ -237,19 +235,15 @@ class MismatchBench:
     def thresholds(self, draw: Planned) -> Floats:
         """Find the threshold of each comparator of a converter, at its top plate, (comparators,) [V]."""
         chip, parts = self.calibration.chip, _groups(len(draw), COMPARATORS)
-        sizes = _comparator(chip)
+        sizes = find_comparator(chip)
 
         def drawn(path: str, first: int) -> tuple[float, float]:
             block, _, device = path.partition(".")
             name, _, k = block.rpartition("_")
             return draw(f"{name}_{first + int(k)}.{device}") if name == "xcomparator" else (0.0, 0.0)
 
-        netlists = [
-            with_chip_mismatch(
-                build_thresholds(chip, len(part), sizes), self.calibration, partial(drawn, first=part.start)
-            )
-            for part in parts
-        ]
+        plain = [(part, build_thresholds(chip, len(part), sizes)) for part in parts]
+        netlists = [with_chip_mismatch(one, self.calibration, partial(drawn, first=k.start)) for k, one in plain]
         found = zip(parts, self.campaign.run(netlists, "converter mismatch"), strict=True)
         return np.concatenate([read_thresholds(results, chip, len(part), sizes) for part, results in found])
 
@@ -269,12 +263,6 @@ class MismatchBench:
             for r, n in ((nominal, halves), (drawn, halves * len(draw)))
         )
         return _series_resistance(cell, g, v, found / own)
-
-
-def _comparator(chip: Chip) -> SarAdc | None:
-    """Return sizes of an ADC with the comparator of a chip's converters; None if they have none that is known."""
-    kind = find_converter(chip)
-    return None if kind is None else kind.comparator(chip)
 
 
 def used_numbers(devices: tuple[str, ...], idle: tuple[str, ...] = ()) -> npt.NDArray[np.bool_]:
@@ -362,7 +350,7 @@ def calibrate_mismatch(calibration: Calibration, campaign: Campaign) -> Mismatch
     cell, *other = cell_responses(bench)
     return MismatchModel(
         resistors=RESISTORS, dacs=dacs, senseamps=amplifiers, cell=cell, other_half=other[0] if other else None,
-        converter=None if _comparator(calibration.chip) is None else converter_response(bench),
+        converter=None if find_comparator(calibration.chip) is None else converter_response(bench),
     )  # fmt: skip
 
 
@@ -506,7 +494,7 @@ def cell_responses(bench: MismatchBench) -> list[Response]:
 def converter_response(bench: MismatchBench) -> Response:
     """Find the response of the threshold of the comparator in a converter."""
     chip, block = bench.calibration.chip, "xcomparator"
-    design, _ = bench.plan(bench.devices(build_thresholds(chip, 1, _comparator(chip)), f"{block}_0"), 0)
+    design, _ = bench.plan(bench.devices(build_thresholds(chip, 1, find_comparator(chip)), f"{block}_0"), 0)
     nominal = bench.thresholds(Planned(devices=design.devices, numbers=np.zeros((1, 2 * len(design.devices)))))
     found = fit_response(CONVERTER, ("offset [V]",), design, (bench.thresholds(design) - nominal)[:, None])
     return found.model_copy(update={"devices": tuple(f"{block}.{device}" for device in design.devices)})
