@@ -75,7 +75,7 @@ class StepModel(Model):
     unknown_noise: str | None = None
     """What noise is not known, and what to do about it; None if all is."""
     attenuation: float = 1.0
-    """What the capacitor of a column leaves of the staircase's steps [1]; 1 if there is none."""
+    """What the capacitor of a column leaves of a staircase, by whose rise steps are given [1]; 1 without one."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -132,18 +132,17 @@ class StepModel(Model):
         polarity : {"unipolar", "bipolar"}
             Coding of the tile's inputs.
         offsets : ndarray of shape (converters,) or (converters, codes - 1)
-            Of the threshold of the one comparator, or of those of all, that of the first code first [V].
+            Of the threshold of the one comparator, or of those of all, that of the first code first, at its input [V].
         errors : ndarray of shape (converters,)
             Relative ones of their sampling capacitors [1].
         which : array_like of int, shape (columns,)
             Converter of each column.
         """
         search = self.search(polarity)
-        # from where the staircase stands while columns sample
-        rise = search.steps - search.steps[-1 if polarity == "unipolar" and not self.rising else len(search.steps) // 2]
         moved = np.asarray(offsets, dtype=float)
         moved = moved[:, None] if moved.ndim == 1 else moved[:, ::-1]
-        steps = search.steps + rise * (1 - self.attenuation) * np.asarray(errors)[:, None] + moved
+        share = 1 + (1 - self.attenuation) * np.asarray(errors)[:, None]
+        steps = search.steps * share + moved / self.attenuation
         # of two comparators that have changed places the counter sees how many say so
         return replace(self.range(polarity), drawn=StepTables.of(np.sort(steps, axis=1), which))
 
