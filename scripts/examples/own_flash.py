@@ -84,7 +84,7 @@ def main():
         print(f"{polarity}: {check.conversions} held-out conversions, {100 * check.identical:.1f} % the same code")
     plan = spicesim.RunPlan(audit=4)
     found = spicesim.run(plan, digits_network("mlp"), load_digits().x[:50], calibration)
-    identical, _, worse = found.audit.codes
+    identical, _, worse = found.first.audit.codes
     print(f"audit: {100 * identical:.1f} % of codes those of the transistors, {100 * worse:.1f} % off by more than one")
     assert identical > 0.9
     assert worse == 0

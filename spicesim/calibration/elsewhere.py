@@ -142,7 +142,8 @@ def _converters(calibration: Calibration, conditions: Sequence[Calibration], cam
     """Find the column converters, each kind in its way."""
     converter = find_converter(calibration.chip)
     assert converter is not None
-    return converter.elsewhere(calibration, conditions, campaign)
+    found = converter.elsewhere(calibration, conditions, campaign)
+    return [model.model_copy(update={"checks": {}}) for model in found]  # of one condition each, so they do not mix
 
 
 def _of_converters(calibration: Calibration) -> type[Elsewhere[Any]]:

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
 from spicesim.behavioural.arrays import mix_models
+from spicesim.behavioural.climate import ClimateModel
 from spicesim.behavioural.converter import ConverterCheck, ConverterRange
+from spicesim.behavioural.elsewhere import Elsewhere
 from spicesim.behavioural.steps import StepModel, StepSearch
 from spicesim.calibration.converter import code_line, step_search
 from spicesim.calibration.converters import KINDS, find_converter
@@ -111,6 +114,20 @@ def test_the_file_keeps_a_converter_and_models_mix():
     assert StepModel.model_validate_json(own.model_dump_json()).model_dump_json() == own.model_dump_json()
     half = mix_models([0.5, 0.5], [own, own])
     np.testing.assert_allclose(half.searches["bipolar"].steps, own.searches["bipolar"].steps)
+
+
+def test_converters_elsewhere_follow_the_temperature():
+    own = model()
+    search = own.searches["bipolar"]
+    hot_search = search.model_copy(update={"steps": search.steps + 0.01})
+    hot = model(searches=own.searches | {"bipolar": hot_search})
+    climate = Elsewhere[StepModel](
+        temperatures_c=(27.0, 127.0), temperatures=(hot,), corner_temperatures_c=(27.0,), corners={}
+    )
+    found = climate.at(own, None, 77.0)
+    np.testing.assert_allclose(found.searches["bipolar"].steps, search.steps + 0.005)
+    whole = TypeAdapter(ClimateModel.model_fields["converter"].annotation)
+    assert isinstance(whole.validate_python(climate.model_dump()), Elsewhere[StepModel])
 
 
 def test_a_chip_keeps_its_hash_and_its_file_without_a_ramp():
