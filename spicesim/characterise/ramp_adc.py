@@ -24,16 +24,22 @@ _REACH = 0.45
 """Of inputs, relative to the span."""
 
 
-def _with_ramp(chip: Chip) -> Chip:
-    return chip if chip.adc.kind == "ramp" else chip.changed(adc={"kind": "ramp", "bits": _BITS})
+def _with_ramp(chip: Chip, bits: int | None) -> Chip:
+    own = chip.adc.bits if chip.adc.kind == "ramp" else _BITS
+    return chip.changed(adc={"kind": "ramp", "bits": own if bits is None else bits})
 
 
-def ramp_adc_bench(chip: Chip) -> Bench:
+def ramp_adc_bench(chip: Chip, bits: int | None = None) -> Bench:
     """Build the testbench of the single-slope ADC: some columns by one staircase.
 
-    It has the chip's bits, or 6 if the chip's converters are of another kind.
+    Parameters
+    ----------
+    chip : Chip
+        The chip.
+    bits : int, optional
+        Resolution; by default the chip's, or 6 if its converters are of another kind.
     """
-    chip = _with_ramp(chip)
+    wanted, chip = bits, _with_ramp(chip, bits)
     sizes, bits, reference = chip.ramp_adc, chip.adc.bits, chip.sense_amplifier.v_reference
     lsb, half = sizes.lsb(bits), sizes.span / 2
     inputs = reference + sizes.span * np.linspace(-_REACH, _REACH, _COLUMNS)
@@ -71,7 +77,7 @@ def ramp_adc_bench(chip: Chip) -> Bench:
         @cache
         def line() -> Linearity:
             campaign = Campaign(simulator=BatchSimulator(timeout=conditions.timeout), jobs=conditions.jobs)
-            found: Floats = find_transitions(_with_ramp(chip), campaign)
+            found: Floats = find_transitions(_with_ramp(chip, wanted), campaign)
             return measure_linearity(found, -half + lsb, lsb)
 
         entries = (
@@ -84,5 +90,10 @@ def ramp_adc_bench(chip: Chip) -> Bench:
         return Measurement(entries=entries, panels=draw_panels(lambda: linearity_panel(line(), 1)))
 
     return Bench(
-        block="ramp_adc", title=f"{bits}-bit single-slope ADC", netlists=netlists, measure=measure, extra=extra
+        block="ramp_adc",
+        title=f"{bits}-bit single-slope ADC",
+        netlists=netlists,
+        measure=measure,
+        varied=("conversion",),
+        extra=extra,
     )
