@@ -20,7 +20,7 @@ from spicesim.coding import AdcRange, Polarity
 from spicesim.draws import ChipDraw
 from spicesim.errors import SpecError
 
-__all__ = ["ConverterCheck", "ConverterModel", "ConverterRange", "Search", "StepTables"]
+__all__ = ["BEYOND", "ConverterCheck", "ConverterModel", "ConverterRange", "Search", "StepTables"]
 
 BEYOND = 1.1
 """Inputs so far beyond the middle, in halves of the span, end at the last code; the curve is not asked further."""

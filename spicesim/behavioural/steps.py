@@ -19,6 +19,7 @@ from spicesim.chip import Chip
 from spicesim.coding import Polarity
 from spicesim.draws import ChipDraw
 from spicesim.errors import CalibrationError
+from spicesim.own_code import is_own
 
 __all__ = ["StepModel", "StepSearch"]
 
@@ -156,6 +157,11 @@ class StepModel(Model):
         CalibrationError
             If their mismatch was not calibrated.
         """
+        if mismatch.converter is None and is_own(self.kind):
+            raise CalibrationError(
+                f"converters of kind {self.kind!r} do not say how they differ on drawn chips; give their class a "
+                "method comparator and calibrate again, or run without mismatch"
+            )
         response = mismatch.require_converter()
         count, comparators = int(np.max(which)) + 1, len(response.names)
         errors = draw.numbers(CONVERTER, f"{CAPACITOR}hold", count)[:, 0] * chip.ramp_adc.mismatch

@@ -144,8 +144,8 @@ class Chip(Section):
 
     def _check_staircase(self) -> None:
         sizes, reference = self.ramp_adc, self.sense_amplifier.v_reference
-        if self.adc.bits > MOST_SAR_BITS:
-            raise ValueError(f"a ramp converter has up to {MOST_SAR_BITS} bits, got adc.bits = {self.adc.bits}")
+        if not 3 <= self.adc.bits <= MOST_SAR_BITS:  # of two steps around an input no curve of it follows
+            raise ValueError(f"a ramp converter has 3 to {MOST_SAR_BITS} bits, got adc.bits = {self.adc.bits}")
         if not sizes.span < min(reference, self.process.supply - reference):
             raise ValueError(
                 f"the capacitors of the converter, sense_amplifier.v_reference -+ ramp_adc.span = {reference:g} -+ "

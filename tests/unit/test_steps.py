@@ -8,10 +8,12 @@ from spicesim.behavioural.arrays import mix_models
 from spicesim.behavioural.climate import ClimateModel
 from spicesim.behavioural.converter import ConverterCheck, ConverterRange
 from spicesim.behavioural.elsewhere import Elsewhere
+from spicesim.behavioural.mismatch import MismatchModel
 from spicesim.behavioural.steps import StepModel, StepSearch
 from spicesim.calibration.converter import code_line, step_search
 from spicesim.calibration.converters import KINDS, find_converter
 from spicesim.chip import format_chip, load_chip, preset
+from spicesim.draws import ChipDraw
 from spicesim.errors import CalibrationError, SpecError
 from spicesim.own_code import is_own
 
@@ -82,6 +84,13 @@ def test_a_larger_capacitor_takes_more_of_the_staircase():
     assert shifted.codes([[thresholds[3] + 10e-3 + 1e-6], [thresholds[3] + 10e-3 - 1e-6]]).ravel().tolist() == [4, 3]
 
 
+def test_drawn_converters_of_unknown_mismatch_are_refused():
+    unknown = MismatchModel.model_construct(converter=None)
+    for kind, said in (("ramp", "--aspects converter,mismatch"), ("own:Flash", "give their class a method comparator")):
+        with pytest.raises(CalibrationError, match=said):
+            model(kind=kind).on_chip(unknown, CHIP, "bipolar", [0], ChipDraw(1, "tile"))
+
+
 def test_noise_adds_up_and_is_refused_where_some_is_not_known():
     assert model().noise == pytest.approx(5e-4)
     with pytest.raises(CalibrationError, match="converters do not tell theirs; run without noise"):
@@ -141,8 +150,9 @@ def test_a_chip_keeps_its_hash_and_its_file_without_a_ramp():
 def test_a_ramp_whose_capacitors_would_leave_the_supply_is_refused():
     with pytest.raises(SpecError, match=r"ramp_adc.span = 1.65 -\+ 1.7 V, must stay within the supply"):
         CHIP.changed(ramp_adc={"span": 1.7})
-    with pytest.raises(SpecError, match="up to 10 bits"):
-        CHIP.changed(adc={"bits": 12})
+    for bits in (2, 12):
+        with pytest.raises(SpecError, match=f"a ramp converter has 3 to 10 bits, got adc.bits = {bits}"):
+            CHIP.changed(adc={"bits": bits})
 
 
 def test_every_kind_is_found_by_its_word_and_ideal_is_none():
