@@ -35,7 +35,7 @@ AT_A_TIME = 16
 SPREAD, AIMED, ROUNDS = 16, 16, 2
 """Inputs spread over the range, and aimed at the threshold in each round."""
 ORDER = 7
-"""Of the curve, or less if few inputs pass; with 5 the worst residual of GF180 is 2.7 times as large."""
+"""Of the curve, or less of few bits or inputs; with 5 the worst residual of GF180 is 2.7 times as large."""
 BEFORE_STROBE = 0.05e-9
 """When the top plate is read [s]."""
 
@@ -226,8 +226,8 @@ class _RampFit:
         curve = np.polynomial.polynomial.polyval(fine, self.curve)
         if (np.diff(curve) <= 0).any():
             raise CalibrationError(
-                "how far the staircase must rise does not fall with the ramp converter's input all over its range; check "
-                "ramp_adc, its span and its capacitor"
+                "how far the staircase must rise does not fall with the ramp converter's input all over its range; "
+                "check ramp_adc, its span and its capacitor"
             )
         nodes = np.interp(self.steps(), curve, fine)
         above = self._middle + self._half * nodes
@@ -271,7 +271,9 @@ class _RampFit:
         self.share = float(np.median(np.diff(tops)[:, 1] / np.diff(rises)[:, 1]))
         passing = np.array([_at(level, top, rise) for top, rise in zip(tops, rises, strict=True)])
         polynomial = np.polynomial.polynomial
-        self.curve = -polynomial.polyfit(seen.inputs[inside], passing, min(ORDER, len(inside) // 2 - 1))
+        # inputs of the outermost codes do not pass, and of few codes these are a large part of the range
+        order = min(ORDER, self._chip.adc.bits + 2, len(inside) // 2 - 1)
+        self.curve = -polynomial.polyfit(seen.inputs[inside], passing, order)
         self._rise = seen.rise
         over = seen.rise + polynomial.polyval(seen.inputs, self.curve)[:, None]
         self.residual = float(np.abs(passing + polynomial.polyval(seen.inputs[inside], self.curve)).max())
