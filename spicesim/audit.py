@@ -10,11 +10,13 @@ from functools import partial
 import numpy as np
 
 from spicesim.arrays import Codes, Floats
+from spicesim.behavioural.converter import ConverterRange
 from spicesim.behavioural.mismatch import CONVERTER
 from spicesim.behavioural.sar import SarRange
 from spicesim.bound import SampleBound, share_interval
 from spicesim.calibration.calibration import Calibration
-from spicesim.calibration.sar import conversions, read_outputs
+from spicesim.calibration.converter import Conversions, Converter
+from spicesim.calibration.converters import find_converter
 from spicesim.chip import Chip
 from spicesim.coding import AdcRange
 from spicesim.draws import ChipDraw
@@ -37,18 +39,20 @@ UNSEEN = (
 """What it cannot, but for the converter."""
 CONVERTERS = {
     "ideal": "the ADC as an ideal quantiser",
-    "sar": "an ideal buffer in front of the ADC, and its logic",
     "macro": "the ADC's logic and its array at the reference before",
 }
-"""What is the same of converters, by their kind; of whole macros."""
+"""What is the same of converters: ideal ones, and those of whole macros; others say so themselves."""
 PIECES = {
     "ideal": "outputs are those of a tile of transistors",
-    "sar": "outputs are those of a tile of transistors, codes those of converters of transistors that ideal sources "
-    "handed them to",
     "macro": "codes are those of converters of transistors on the amplifiers of a tile of transistors, in one "
     "transient from codes to codes",
 }
 """What was transistors, by the same words."""
+HANDED = (
+    "outputs are those of a tile of transistors, codes those of converters of transistors that ideal sources handed "
+    "them to"
+)
+"""The same of other converters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,18 +85,20 @@ class Audit:
     converter: str = "ideal"
     """Kind of the ADC on both sides: an ideal quantiser, or its model on one and its transistors on the other; macro if
     these were on the amplifiers themselves."""
+    alike: str = CONVERTERS["ideal"]
+    """What of the ADC is the same on both sides, in words."""
     converted: tuple[int, ...] = ()
     """Outputs of each product whose codes were compared; all of them if empty."""
 
     @property
     def unseen(self) -> str:
         """What this audit cannot see, in words."""
-        return UNSEEN.format(converter=CONVERTERS[self.converter])
+        return UNSEEN.format(converter=self.alike)
 
     @property
     def pieces(self) -> str:
         """What was transistors in ngspice, in words."""
-        return PIECES[self.converter]
+        return PIECES.get(self.converter, HANDED)
 
     @property
     def errors(self) -> Floats:
@@ -197,6 +203,8 @@ def audit_samples(
     done = bench.macros(samples) if macros else bench.tiles(samples)
     full_scale = [calibration.readout(sample.tile.r_feedback).full_scale for sample in samples]
     errors = [np.abs(own.predicted - own.volts).max() / f for own, f in zip(done, full_scale, strict=True)]
+    converter = find_converter(calibration.chip)
+    kind = "macro" if macros else calibration.chip.adc.kind
     columns = [len(sample.volts) for sample in samples]
     return Audit(
         count=len(samples),
@@ -208,7 +216,8 @@ def audit_samples(
         code_differences=np.concatenate([own.differences for own in done]),
         ngspice_seconds=float(np.median([own.seconds for own in done])),
         worst=done[int(np.argmax(errors))].netlist,
-        converter="macro" if macros else calibration.chip.adc.kind,
+        converter=kind,
+        alike=CONVERTERS[kind] if converter is None or kind in CONVERTERS else converter.unseen,
         converted=tuple(len(own.differences) for own in done) if macros else (),
     )
 
@@ -251,10 +260,12 @@ class _Bench:
         results = run_all(ordered, simulator=self._simulator, jobs=self._jobs, progress=self._progress)
         measured = [engine.outputs(r, len(s.volts)) for r, s in zip(results, samples, strict=True)]
         handed = [_handed(s.adc) for s in samples]
-        codes = [adc.codes(m) for adc, m in zip(handed, measured, strict=True)]
-        if chip.converter is not None:
-            found = [_conversions(chip, s, volts, self._seed) for s, volts in zip(samples, measured, strict=True)]
-            codes = _convert(found, chip, simulator=self._simulator, jobs=self._jobs)
+        codes, converter = [adc.codes(m) for adc, m in zip(handed, measured, strict=True)], find_converter(chip)
+        if converter is not None:
+            found = [
+                _conversions(converter, chip, s, volts, self._seed) for s, volts in zip(samples, measured, strict=True)
+            ]
+            codes = _convert(found, simulator=self._simulator, jobs=self._jobs)
         return [
             _Done(
                 netlist=netlist, volts=volts, predicted=s.volts, differences=adc.codes(s.volts) - own,
@@ -310,37 +321,23 @@ def _received(sample: SampledMvm) -> Floats:
     return adc.hand_over.received(sample.volts) if isinstance(adc, SarRange) and adc.hand_over else sample.volts
 
 
-def _conversions(chip: Chip, sample: SampledMvm, volts: Floats, seed: int | None) -> list[tuple[Codes, list[Netlist]]]:
-    """Build the conversions of outputs by transistors, and say of which columns they are.
-
-    Nominal converters are all alike, and drawn ones do what is theirs, each by itself.
-    """
-    drawn = sample.adc.drawn if isinstance(sample.adc, SarRange) else None
+def _conversions(converter: Converter, chip: Chip, sample: SampledMvm, volts: Floats, seed: int | None) -> Conversions:
+    """Build the conversions of outputs by transistors, those of a drawn chip by each column's own converter."""
+    drawn = sample.adc.drawn if isinstance(sample.adc, ConverterRange) else None
     if drawn is None or seed is None:
-        return [(np.arange(len(volts)), conversions(chip, sample.tile.polarity, volts))]
-    draw, found = ChipDraw(seed, sample.tile.place), []
-    for k in np.unique(drawn.which):
-        own = np.flatnonzero(drawn.which == k)
-        devices = partial(_device, draw, f"{CONVERTER}_{k}")
-        found.append((own, conversions(chip, sample.tile.polarity, volts[own], devices)))
-    return found
+        return converter.conversions(chip, sample.tile.polarity, volts)
+    draw = ChipDraw(seed, sample.tile.place)
+    own = {k: partial(_device, draw, f"{CONVERTER}_{k}") for k in np.unique(drawn.which)}
+    return converter.conversions(chip, sample.tile.polarity, volts, [own[k] for k in drawn.which])
 
 
 def _device(draw: ChipDraw, block: str, path: str) -> tuple[float, float]:
     return draw(f"{block}.{path}")
 
 
-def _convert(
-    samples: Sequence[Sequence[tuple[Codes, list[Netlist]]]], chip: Chip, *, simulator: BatchSimulator | None,
-    jobs: int | None,
-) -> list[Codes]:  # fmt: skip
+def _convert(samples: Sequence[Conversions], *, simulator: BatchSimulator | None, jobs: int | None) -> list[Codes]:
     """Convert outputs that were measured at transistor level by converters at transistor level, too."""
-    netlists = [one for sample in samples for _, part in sample for one in part]
-    results = iter(run_all(netlists, simulator=simulator, jobs=jobs, progress=""))
-    codes = []
-    for sample in samples:
-        own = np.zeros(sum(len(columns) for columns, _ in sample), dtype=np.int64)
-        for columns, part in sample:
-            own[columns] = read_outputs([next(results) for _ in part], chip)
-        codes.append(own)
-    return codes
+    netlists = [one for sample in samples for one in sample.netlists]
+    results = run_all(netlists, simulator=simulator, jobs=jobs, progress="")
+    ends = np.cumsum([len(sample.netlists) for sample in samples])
+    return [sample.read(results[end - len(sample.netlists) : end]) for sample, end in zip(samples, ends, strict=True)]

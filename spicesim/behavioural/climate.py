@@ -18,6 +18,7 @@ from spicesim.behavioural.mismatch import MismatchShift
 from spicesim.behavioural.noise import NoiseModel
 from spicesim.behavioural.sar import SarModel
 from spicesim.behavioural.settling import SettlingModel
+from spicesim.behavioural.steps import StepModel
 from spicesim.coding import Polarity
 from spicesim.errors import CalibrationError, quote
 
@@ -108,7 +109,7 @@ class ClimateModel(Model):
     """Noise of outputs."""
     energy: Elsewhere[EnergyModel] | None = None
     """What blocks draw from their supplies."""
-    converter: Elsewhere[SarModel] | None = None
+    converter: Elsewhere[SarModel] | Elsewhere[StepModel] | None = None
     """Column converters."""
     hold: Elsewhere[HoldModel] | None = None
     """Hold switches; None where bit lines do not float."""

@@ -117,7 +117,7 @@ class AmplifierEnergy(Model):
 
 
 class AdcEnergy(Model):
-    """The converter of a column: charge redistribution, successive approximation; its logic is not counted."""
+    """The converter of a column; its logic is not counted."""
 
     bits: int
     """Resolution [bit]."""

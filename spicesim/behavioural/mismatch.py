@@ -15,6 +15,7 @@ from spicesim.behavioural.hold_mismatch import DrawnHolds, HoldMismatch
 from spicesim.behavioural.response import Response, Shift
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.behavioural.tables import CubicTables
+from spicesim.chip import Chip
 from spicesim.chip.blocks import ChargeDac
 from spicesim.coding import Polarity
 from spicesim.draws import ChipDraw
@@ -246,6 +247,18 @@ class MismatchModel(Model):
     hold: HoldMismatch | None = None
     """Hold switches; None where amplifiers hold the bit lines."""
 
+    def require_chip(self, chip: Chip) -> None:
+        """Refuse to be of a chip whose blocks are others, by a ValueError."""
+        names = {len(dac.response.names) for dac in self.dacs.values()}
+        if names - {1 + chip.dac.level_bits} or len(self.cell.names) != 1:
+            raise ValueError("mismatch must have an offset and a weight for each bit, and one parameter of cells")
+        if (self.other_half is not None) != chip.cell.is_paired:
+            raise ValueError("mismatch must have an other half for cells of kind 2t2r, and for no others")
+        if (self.hold is not None) != (chip.sense_amplifier.kind == "voltage"):
+            raise ValueError("mismatch must have hold switches for a chip of floating bit lines, and for no other")
+        if self.converter is not None and len(self.converter.names) != 1:
+            raise ValueError("mismatch must have one parameter of converters")
+
     def shifted(self, shift: MismatchShift) -> Self:
         """Return the same under a condition."""
         dacs = {
@@ -306,14 +319,24 @@ class MismatchModel(Model):
         CalibrationError
             If their mismatch was not calibrated.
         """
+        response, draw = self.require_converter(), ChipDraw(seed, name)
+        numbers = [draw.numbers(CONVERTER, f"{CAPACITOR}{k}", count)[:, 0] for k in range(sizes.bits)]
+        return response.draw(draw, count)[:, 0], np.stack(numbers, axis=1) * sizes.spreads
+
+    def require_converter(self) -> Response:
+        """Return how the thresholds of column converters follow from their devices.
+
+        Raises
+        ------
+        CalibrationError
+            If their mismatch was not calibrated.
+        """
         if self.converter is None:
             raise CalibrationError(
                 "the calibration has no mismatch of the column converters; run: spicesim calibrate CHIP.toml "
                 "-o chip.cal.json --aspects converter,mismatch"
             )
-        draw = ChipDraw(seed, name)
-        numbers = [draw.numbers(CONVERTER, f"{CAPACITOR}{k}", count)[:, 0] for k in range(sizes.bits)]
-        return self.converter.draw(draw, count)[:, 0], np.stack(numbers, axis=1) * sizes.spreads
+        return self.converter
 
     def draw(
         self, rows: int, columns: int, *, polarity: Polarity, r_feedback: float, seed: int, name: str = ""

@@ -13,17 +13,17 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import model_validator
 
-from spicesim._cext import sar as kernel
-from spicesim.arrays import Codes, Floats, Shorts
+from spicesim.arrays import Codes, Floats
 from spicesim.behavioural.arrays import FloatArray, Model, require_positive, require_shape
+from spicesim.behavioural.converter import ConverterCheck, ConverterRange, StepTables
 from spicesim.behavioural.hand_over import HandOverCurves, HandOverModel
-from spicesim.coding import AdcRange, Polarity
-from spicesim.errors import CalibrationError, SpecError
+from spicesim.behavioural.mismatch import MismatchModel
+from spicesim.chip import Chip
+from spicesim.coding import Polarity
+from spicesim.draws import ChipDraw
+from spicesim.errors import CalibrationError
 
-__all__ = ["SarCheck", "SarModel", "SarRange", "SarSearch", "SarTables"]
-
-BEYOND = 1.1
-"""Inputs so far beyond the middle, in halves of the span, end at the last code; the curve is not asked further."""
+__all__ = ["SarModel", "SarRange", "SarSearch"]
 
 
 class SarSearch(Model):
@@ -63,11 +63,11 @@ class SarSearch(Model):
         return self
 
     @cached_property
-    def tables(self) -> "SarTables":
+    def tables(self) -> StepTables:
         """Its steps, as a table of one converter."""
-        return SarTables.of(self._steps(self.weights[None]))
+        return StepTables.of(self._steps(self.weights[None]))
 
-    def drawn(self, offsets: Floats, weights: Floats, which: npt.ArrayLike) -> "SarTables":
+    def drawn(self, offsets: Floats, weights: Floats, which: npt.ArrayLike) -> StepTables:
         """Return the tables of converters that differ from this one.
 
         Parameters
@@ -79,7 +79,7 @@ class SarSearch(Model):
         which : array_like of int, shape (columns,)
             Converter of each column.
         """
-        return SarTables.of(self._steps(weights) + offsets[:, None], which)
+        return StepTables.of(self._steps(weights) + offsets[:, None], which)
 
     def _steps(self, weights: Floats) -> Floats:
         """Return below what value of its curve each converter keeps to codes up to 0, 1, ..: (converters, codes - 1).
@@ -103,63 +103,6 @@ class SarSearch(Model):
         return np.maximum.accumulate(np.where(low < high, high, -np.inf), axis=1)[:, :-1]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class SarTables:
-    """Converters beside each other, of one curve, ready to convert."""
-
-    steps: Floats
-    """Values of the curve up to which each keeps to code 0, 1, .., between -inf and inf twice, shape
-    (converters, codes + 2) [V]."""
-    lines: Floats
-    """First step [V] and steps in a volt [1/V] of each, shape (converters, 2)."""
-    which: Shorts
-    """Converter of each column, shape (columns,)."""
-
-    @classmethod
-    def of(cls, steps: Floats, which: npt.ArrayLike = (0,)) -> Self:
-        """Make the tables of steps (converters, codes - 1)."""
-        span = steps[:, -1] - steps[:, 0]
-        slope = np.divide(steps.shape[1] - 1, span, out=np.zeros_like(span), where=span > 0)
-        beyond = np.full((len(steps), 1), np.inf)
-        return cls(
-            steps=np.concatenate([-beyond, steps, beyond, beyond], axis=1),
-            lines=np.stack([steps[:, 0], slope], axis=1), which=np.array(which, dtype=np.int32),
-        )  # fmt: skip
-
-    def codes(self, volts: npt.ArrayLike, search: SarSearch, half: float) -> Codes:
-        """Convert outputs below the reference, shape (..., columns), or any shape if there is one converter [V].
-
-        Parameters
-        ----------
-        volts : array_like
-            The outputs.
-        search : SarSearch
-            Whose steps these are, or were drawn from.
-        half : float
-            Of the span [V].
-        """
-        array = np.asarray(volts, dtype=float)
-        if len(self.which) > 1 and array.shape[-1:] != self.which.shape:
-            raise SpecError(f"{len(self.which)} columns have converters, got outputs of shape {array.shape}")
-        codes = np.empty(array.shape, dtype=np.int64)
-        kernel.convert(
-            np.ascontiguousarray(array).reshape(-1), search.middle, half, BEYOND, search.curve, self.steps, self.lines,
-            self.which, codes.reshape(-1),
-        )  # fmt: skip
-        return codes
-
-
-class SarCheck(Model):
-    """Conversions at transistor level that took no part in the fit, against the model."""
-
-    conversions: int
-    """How many."""
-    identical: float
-    """Fraction of codes that are the same."""
-    worst: int
-    """Largest difference of a code."""
-
-
 class SarModel(Model):
     """Column converters of a chip."""
 
@@ -172,7 +115,7 @@ class SarModel(Model):
     then converted around it."""
     searches: dict[Polarity, SarSearch]
     """By the coding of the tile's inputs: outputs of both signs, or below the reference only."""
-    checks: dict[Polarity, SarCheck]
+    checks: dict[Polarity, ConverterCheck]
     """The same."""
     sampling_noise: float
     """Root mean square of what sampling leaves on the array, kT/C [V]."""
@@ -191,6 +134,20 @@ class SarModel(Model):
             raise ValueError(f"searches must have {self.bits} bits")
         return self
 
+    def require_chip(self, chip: Chip) -> None:
+        """Refuse a chip whose converters are others."""
+        sizes, amplifier = chip.converter, chip.sense_amplifier
+        if sizes is None:
+            raise ValueError(f"converter must be of kind {chip.adc.kind!r}, as the chip's, not sar")
+        if (self.bits, self.span) != (sizes.dac.bits, sizes.dac.span):
+            raise ValueError("converter must have the chip's bits and span")
+        codings = {amplifier.output_range(polarity) for polarity in chip.polarities}
+        if set(self.searches) != codings or self.rising != (amplifier.kind == "voltage"):
+            raise ValueError(f"converter must have searches for {' and '.join(sorted(codings))}, of such a read-out")
+        own = self.hand_over
+        if own is not None and (amplifier.kind != "tia" or abs(own.sample - sizes.sample) > 1e-9 * sizes.sample):
+            raise ValueError("converter.hand_over must be of amplifiers, and of the chip's sar_adc.sample")
+
     def range(self, polarity: Polarity) -> "SarRange":
         """Return the converter as a layer uses it."""
         search = self.search(polarity)
@@ -200,6 +157,12 @@ class SarModel(Model):
     def search(self, polarity: Polarity) -> SarSearch:
         """Return the search over the outputs that inputs of a coding make."""
         return self.searches["bipolar" if self.rising else polarity]
+
+    @property
+    def noises(self) -> dict[str, float]:
+        """Noise of a conversion as a root mean square at the input, as far as it is known [V]."""
+        known = {} if self.comparator_noise is None else {"comparator": self.comparator_noise}
+        return {"sampling": self.sampling_noise} | known
 
     @property
     def noise(self) -> float:
@@ -237,31 +200,35 @@ class SarModel(Model):
         weights = search.weights * (1 + errors) / (1 + errors @ search.weights / self.span)[:, None]
         return replace(self.range(polarity), drawn=search.drawn(offsets, weights, which))
 
+    def on_chip(
+        self, mismatch: MismatchModel, chip: Chip, polarity: Polarity, which: npt.ArrayLike, draw: ChipDraw
+    ) -> "SarRange":
+        """Return the converters of a tile of a drawn chip as a layer uses them.
+
+        Raises
+        ------
+        CalibrationError
+            If their mismatch was not calibrated.
+        """
+        assert chip.converter is not None
+        count = int(np.max(which)) + 1
+        offsets, errors = mismatch.draw_converters(chip.converter.dac, count, seed=draw.seed, name=draw.tile)
+        return self.drawn(polarity, offsets, errors, which)
+
     def reach(self, polarity: Polarity) -> float:
         """Return the largest output that it converts [V]."""
         return self.span if polarity == "unipolar" and not self.rising else self.span / 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SarRange(AdcRange):
+class SarRange(ConverterRange):
     """A calibrated converter in the place of the uniform quantiser."""
 
-    search: SarSearch
-    """Its search."""
-    span: float
-    """Range of inputs [V]."""
-    drawn: SarTables | None = None
-    """The converters of a tile of a drawn chip, which differ from it; None for nominal ones."""
-    rising: bool = False
-    """Whether inputs rise above the reference with outputs."""
     hand_over: HandOverCurves | None = None
     """What arrays receive of outputs of the tile's columns; None where they receive all."""
 
     def codes(self, volts: npt.ArrayLike) -> Codes:
-        """Convert outputs below the reference, of any shape, or (..., columns) if drawn [V]; codes rise with them."""
-        tables = self.drawn or self.search.tables
+        """Convert what arrays receive of outputs, as :meth:`ConverterRange.codes`."""
         if self.hand_over is not None:
             volts = self.hand_over.received(np.asarray(volts, dtype=float))
-        if self.rising:  # an input above the reference is a negative output of an amplifier
-            return np.asarray(2**self.bits - 1 - tables.codes(-np.asarray(volts), self.search, self.span / 2))
-        return tables.codes(volts, self.search, self.span / 2)
+        return ConverterRange.codes(self, volts)

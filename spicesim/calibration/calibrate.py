@@ -8,6 +8,7 @@ from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.cell import HELD_CURRENT
 from spicesim.calibration.climate import calibrate_climate
+from spicesim.calibration.converters import calibrate_converters
 from spicesim.calibration.dac import read_supply
 from spicesim.calibration.energy import calibrate_energy
 from spicesim.calibration.ledger import write_ledger
@@ -15,7 +16,6 @@ from spicesim.calibration.mismatch import calibrate_mismatch
 from spicesim.calibration.noise import calibrate_noise
 from spicesim.calibration.parameters import fit_sheet
 from spicesim.calibration.plan import Plan, PlanSummary, plan_calibration, summarise
-from spicesim.calibration.sar import calibrate_converter
 from spicesim.calibration.settling import calibrate_settling
 from spicesim.calibration.statics import fit_blocks
 from spicesim.calibration.tiles import TileCase, build_adversarial_cases, build_cases, check_tiles, random_matrices
@@ -31,7 +31,7 @@ __all__ = ["ASPECTS", "calibrate", "calibrate_blocks", "find_verdict", "plan_cas
 
 ASPECTS: dict[str, Callable[[Calibration, Campaign], Any]] = {
     "parameters": fit_sheet,
-    "converter": calibrate_converter,
+    "converter": calibrate_converters,
     "energy": calibrate_energy,
     "settling": calibrate_settling,
     "noise": calibrate_noise,

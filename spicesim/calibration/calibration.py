@@ -13,7 +13,9 @@ from scipy.interpolate import PchipInterpolator
 from spicesim.behavioural.arrays import FloatArray, Model, mix_models
 from spicesim.behavioural.cell import AnyCell, SelectorCellModel
 from spicesim.behavioural.climate import ClimateModel, Condition
+from spicesim.behavioural.converter import ConverterModel
 from spicesim.behavioural.dac import DacModel
+from spicesim.behavioural.elsewhere import Elsewhere
 from spicesim.behavioural.energy import EnergyModel
 from spicesim.behavioural.feedback import find_amplifier
 from spicesim.behavioural.hold import HoldModel
@@ -23,6 +25,7 @@ from spicesim.behavioural.noise import NoiseModel
 from spicesim.behavioural.sar import SarModel
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.behavioural.settling import SettlingModel
+from spicesim.behavioural.steps import StepModel
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.behavioural.transient import TileTransient
 from spicesim.calibration.campaign import Cost
@@ -88,7 +91,7 @@ class Calibration(Model):
     """Simulations that failed and were done without, each with its rerun command. None is behind a fit."""
     parameters: dict[str, Fit] | None = None
     """Data sheet: physical parameters of the blocks with their intervals; it computes nothing."""
-    converter: SarModel | None = None
+    converter: SarModel | StepModel | None = None
     """Column converters; None if they are ideal."""
     energy: EnergyModel | None = None
     """What blocks draw from their supplies."""
@@ -104,7 +107,7 @@ class Calibration(Model):
     @model_validator(mode="after")
     def _check(self) -> Self:
         """Refuse blocks that are not those of the chip."""
-        amplifier, codes = self.chip.sense_amplifier, 2**self.chip.dac.level_bits
+        codes = 2**self.chip.dac.level_bits
         if set(self.dacs) != set(self.chip.polarities):
             raise ValueError(f"dacs must be {' and '.join(self.chip.polarities)}")
         for polarity, dac in self.dacs.items():
@@ -116,30 +119,11 @@ class Calibration(Model):
         if self.energy is not None and any(len(dac.power_open) != codes for dac in self.energy.dacs.values()):
             raise ValueError(f"energy.dacs must be drivers of {codes} codes")
         if self.mismatch is not None:
-            names = {len(dac.response.names) for dac in self.mismatch.dacs.values()}
-            if names - {1 + self.chip.dac.level_bits} or len(self.mismatch.cell.names) != 1:
-                raise ValueError("mismatch must have an offset and a weight for each bit, and one parameter of cells")
-            if (self.mismatch.other_half is not None) != self.chip.cell.is_paired:
-                raise ValueError("mismatch must have an other half for cells of kind 2t2r, and for no others")
-            if (self.mismatch.hold is None) != (self.hold is None):
-                raise ValueError("mismatch must have hold switches for a chip of floating bit lines, and for no other")
-            if (own := self.mismatch.converter) is not None and len(own.names) != 1:
-                raise ValueError("mismatch must have one parameter of converters")
-        if self.converter is not None and (sizes := self.chip.converter) is not None:
-            if (self.converter.bits, self.converter.span) != (sizes.dac.bits, sizes.dac.span):
-                raise ValueError("converter must have the chip's bits and span")
-            codings = {amplifier.output_range(polarity) for polarity in self.chip.polarities}
-            if set(self.converter.searches) != codings or self.converter.rising != (amplifier.kind == "voltage"):
-                raise ValueError(
-                    f"converter must have searches for {' and '.join(sorted(codings))}, of such a read-out"
-                )
-            hand_over = self.converter.hand_over
-            if hand_over is not None and (
-                amplifier.kind != "tia" or abs(hand_over.sample - sizes.sample) > 1e-9 * sizes.sample
-            ):
-                raise ValueError("converter.hand_over must be of amplifiers, and of the chip's sar_adc.sample")
-        elif self.converter is not None:
-            raise ValueError("converter must be left out of a chip whose adc.kind is ideal")
+            self.mismatch.require_chip(self.chip)
+        if self.converter is not None:
+            if not self.chip.adc.is_real:
+                raise ValueError("converter must be left out of a chip whose adc.kind is ideal")
+            self.converter.require_chip(self.chip)
         if self.climate is not None:
             self.climate.require_blocks(self.cell, self.dacs, len(self.senseamps))
             if (self.climate.hold is None) != (self.hold is None):
@@ -200,7 +184,7 @@ class Calibration(Model):
         """Return the largest output of either sign in the linear range of what reads the bit lines [V]."""
         return self.readout(r_feedback).linear_swing
 
-    def require_converter(self) -> SarModel | None:
+    def require_converter(self) -> ConverterModel | None:
         """Return the column converters; None if the chip has ideal ones.
 
         Raises
@@ -208,7 +192,7 @@ class Calibration(Model):
         CalibrationError
             If it has real ones that were not calibrated, at this corner and temperature.
         """
-        if self.converter is None and self.chip.converter is not None:
+        if self.converter is None and self.chip.adc.is_real:
             raise CalibrationError(
                 "the column converters were not calibrated, or not at this corner and temperature; calibrate the chip "
                 "with the aspect converter, and climate for other conditions, or set adc.kind = ideal"
@@ -315,7 +299,8 @@ class Calibration(Model):
                 aspects["hold"] = climate.hold.at(self.hold, corner, temperature_c)
             if self.converter is not None and climate.converter is not None:
                 unchecked = self.converter.model_copy(update={"checks": {}, "hand_over": None})
-                found = climate.converter.at(unchecked, corner, temperature_c)
+                elsewhere: Elsewhere[Any] = climate.converter
+                found = elsewhere.at(unchecked, corner, temperature_c)
                 aspects["converter"] = found.model_copy(update={"hand_over": self.converter.hand_over})
             if self.mismatch is not None and climate.mismatch is not None:
                 nothing = mix_models([0.0], climate.mismatch.temperatures[:1])

@@ -14,14 +14,15 @@ from spicesim.behavioural.noise import NoiseModel
 from spicesim.behavioural.response import Response, Shift
 from spicesim.behavioural.sar import SarModel
 from spicesim.behavioural.settling import SettlingModel
+from spicesim.behavioural.steps import StepModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.conditions import Conditions
+from spicesim.calibration.converters import find_converter
 from spicesim.calibration.energy import calibrate_energy
 from spicesim.calibration.mismatch import cell_responses
 from spicesim.calibration.mismatch_bench import MismatchBench, Planned
 from spicesim.calibration.noise import calibrate_noise
-from spicesim.calibration.sar_elsewhere import converters_elsewhere
 from spicesim.calibration.settling import find_settling
 
 __all__ = ["aspects_elsewhere"]
@@ -55,6 +56,7 @@ def aspects_elsewhere(calibration: Calibration, campaign: Campaign) -> dict[str,
             continue
         conditions = Conditions.of(calibration.chip, NODES[name])
         places = [calibration.at(corner=corner, temperature_c=t) for corner, t in conditions.pairs]
+        kind = kind or _of_converters(calibration)
         found[name] = conditions.elsewhere(kind, find(calibration, places, campaign))
     return found
 
@@ -133,11 +135,23 @@ def _each(find: Callable[[Calibration, Campaign], Model]) -> _Finder:
     return lambda calibration, conditions, campaign: [find(at, campaign) for at in conditions]
 
 
-_ASPECTS: Mapping[str, tuple[type[Elsewhere[Any]], _Finder]] = {
-    "converter": (Elsewhere[SarModel], converters_elsewhere),
+def _converters(calibration: Calibration, conditions: Sequence[Calibration], campaign: Campaign) -> Sequence[Model]:
+    """Find the column converters, each kind in its way."""
+    converter = find_converter(calibration.chip)
+    assert converter is not None
+    found = converter.elsewhere(calibration, conditions, campaign)
+    return [model.model_copy(update={"checks": {}}) for model in found]  # of one condition each, so they do not mix
+
+
+def _of_converters(calibration: Calibration) -> type[Elsewhere[Any]]:
+    return Elsewhere[SarModel] if isinstance(calibration.converter, SarModel) else Elsewhere[StepModel]
+
+
+_ASPECTS: Mapping[str, tuple[type[Elsewhere[Any]] | None, _Finder]] = {
+    "converter": (None, _converters),
     "mismatch": (Elsewhere[MismatchShift], _shift_mismatch),
     "settling": (Elsewhere[SettlingModel], _each(find_settling)),
     "noise": (Elsewhere[NoiseModel], _each(calibrate_noise)),
     "energy": (Elsewhere[EnergyModel], _each(calibrate_energy)),
 }
-"""By aspect, its models elsewhere and what finds them."""
+"""By aspect, its models elsewhere, None where that depends on the chip, and what finds them."""

@@ -9,6 +9,7 @@ from spicesim.arrays import Floats
 from spicesim.behavioural.energy import AdcEnergy, AmplifierEnergy, DacEnergy, EnergyModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.converters import find_converter
 from spicesim.calibration.integrator_energy import (
     fit_integrator_energy,
     integrator_energy_netlists,
@@ -41,7 +42,8 @@ def calibrate_energy(calibration: Calibration, campaign: Campaign) -> EnergyMode
     toggles = [(0, 1 << k) for k in bits] + [(1 << k, 0) for k in bits]
     limit = {r: calibration.senseamp(r).i_limit for r in r_feedback}
     swings = {r: 0.5 * calibration.linear_swing(r) / r for r in r_feedback}
-    sizes = _adc_sizes(calibration)
+    sizes, kind = _adc_sizes(calibration), find_converter(chip)
+    other = None if kind is None or chip.converter is not None else kind
     netlists: dict[str, Netlist] = {}
     if chip.cell.is_gated:
         netlists["gates"] = build_gate_steps(chip)
@@ -55,7 +57,7 @@ def calibrate_energy(calibration: Calibration, campaign: Campaign) -> EnergyMode
         points = 2 * math.ceil(limit[r] * r / 5e-3) + 1
         netlists[f"rest {r}"] = build_sense_amplifier(chip, r, limit[r], points)
         netlists[f"swing {r}"] = build_current_steps(chip, r, [(0.0, swings[r]), (swings[r], 0.0)], stop=0.5e-6)
-    if sizes is not None:
+    if sizes is not None and other is None:
         netlists["adc"] = build_sar_adc(chip, _adc_inputs(chip, sizes), sizes)
     if calibration.hold is not None:
         netlists["hold"] = build_hold_cycle(chip)
@@ -78,7 +80,11 @@ def calibrate_energy(calibration: Calibration, campaign: Campaign) -> EnergyMode
         )
         if calibration.integrator is None
         else (fit_integrator_energy(chip, calibration.integrator, results),),
-        adc=None if sizes is None else _adc(chip, sizes, results["adc"]),
+        adc=other.energy(chip, campaign)
+        if other is not None
+        else None
+        if sizes is None
+        else _adc(chip, sizes, results["adc"]),
         hold=_switching(calibration, results),
     )
 

@@ -16,6 +16,7 @@ from spicesim.behavioural.response import Response
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.converters import find_comparator
 from spicesim.calibration.hold_mismatch import find_hold_mismatch
 from spicesim.calibration.mismatch_bench import (
     RESISTORS,
@@ -95,7 +96,7 @@ def calibrate_mismatch(calibration: Calibration, campaign: Campaign) -> Mismatch
     cell, *other = cell_responses(bench)
     return MismatchModel(
         resistors=RESISTORS, dacs=dacs, senseamps=amplifiers, cell=cell, other_half=other[0] if other else None,
-        converter=None if calibration.chip.converter is None else converter_response(bench), hold=hold,
+        converter=None if find_comparator(calibration.chip) is None else converter_response(bench), hold=hold,
     )  # fmt: skip
 
 
@@ -239,7 +240,7 @@ def cell_responses(bench: MismatchBench) -> list[Response]:
 def converter_response(bench: MismatchBench) -> Response:
     """Find the response of the threshold of the comparator in a converter."""
     chip, block = bench.calibration.chip, "xcomparator"
-    design, _ = bench.plan(bench.devices(build_thresholds(chip, 1), f"{block}_0"), 0)
+    design, _ = bench.plan(bench.devices(build_thresholds(chip, 1, find_comparator(chip)), f"{block}_0"), 0)
     nominal = bench.thresholds(Planned(devices=design.devices, numbers=np.zeros((1, 2 * len(design.devices)))))
     found = fit_response(CONVERTER, ("offset [V]",), design, (bench.thresholds(design) - nominal)[:, None])
     return found.model_copy(update={"devices": tuple(f"{block}.{device}" for device in design.devices)})

@@ -21,6 +21,7 @@ from spicesim.behavioural.response import Response
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.converters import find_comparator
 from spicesim.calibration.sar import read_thresholds
 from spicesim.netlist.ensemble import build_cells, build_dacs, build_sense_amplifiers
 from spicesim.netlist.mismatch import Draw, drawn_devices, with_mismatch
@@ -226,6 +227,7 @@ class MismatchBench:
     def thresholds(self, draw: Planned) -> Floats:
         """Find the threshold of each comparator of a converter, at its top plate, (comparators,) [V]."""
         chip, parts = self.calibration.chip, _groups(len(draw), COMPARATORS)
+        sizes = find_comparator(chip)
 
         def drawn(path: str, first: int) -> tuple[float, float]:
             block, _, device = path.partition(".")
@@ -233,11 +235,13 @@ class MismatchBench:
             return draw(f"{name}_{first + int(k)}.{device}") if name == "xcomparator" else (0.0, 0.0)
 
         netlists = [
-            with_chip_mismatch(build_thresholds(chip, len(part)), self.calibration, partial(drawn, first=part.start))
+            with_chip_mismatch(
+                build_thresholds(chip, len(part), sizes), self.calibration, partial(drawn, first=part.start)
+            )
             for part in parts
         ]
         found = zip(parts, self.campaign.run(netlists, "converter mismatch"), strict=True)
-        return np.concatenate([read_thresholds(results, chip, len(part)) for part, results in found])
+        return np.concatenate([read_thresholds(results, chip, len(part), sizes) for part, results in found])
 
     def cell_resistances(self, draw: Planned) -> Floats:
         """Find the resistance in series with each cell, or each half of it, shape (cells, halves) [ohm].

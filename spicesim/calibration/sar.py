@@ -13,9 +13,9 @@ from scipy.constants import Boltzmann, zero_Celsius
 from scipy.optimize import minimize
 
 from spicesim.arrays import Codes, Floats
+from spicesim.behavioural.converter import ConverterCheck
 from spicesim.behavioural.mismatch import CAPACITOR
-from spicesim.behavioural.sar import SarCheck, SarModel, SarRange, SarSearch
-from spicesim.calibration.calibration import Calibration
+from spicesim.behavioural.sar import SarModel, SarRange, SarSearch
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.hand_over import calibrate_hand_over
 from spicesim.chip import Chip
@@ -148,7 +148,7 @@ def _require_decided(bits: Floats) -> None:
         raise ValidityError("a comparator did not decide within its time; give each bit of the ADC more")
 
 
-def read_thresholds(results: Results, chip: Chip, count: int) -> Floats:
+def read_thresholds(results: Results, chip: Chip, count: int, sizes: SarAdc | None = None) -> Floats:
     """Return the thresholds of :func:`spicesim.netlist.sar_adc.build_thresholds`, (comparators,) [V].
 
     Raises
@@ -156,7 +156,7 @@ def read_thresholds(results: Results, chip: Chip, count: int) -> Floats:
     ValidityError
         If one is beyond the search.
     """
-    sizes, time = chip.converter or chip.sar_adc, _real(results, "time")
+    sizes, time = sizes or chip.converter or chip.sar_adc, _real(results, "time")
     starts = np.arange(len(THRESHOLD_STEPS)) * sizes.bit
     found = []
     for k in range(count):
@@ -172,18 +172,16 @@ def read_thresholds(results: Results, chip: Chip, count: int) -> Floats:
     return np.array(found)
 
 
-def calibrate_converter(calibration: Calibration, campaign: Campaign) -> SarModel | None:
-    """Find the converters of a chip; None if they are ideal.
+def calibrate_converter(chip: Chip, campaign: Campaign) -> SarModel:
+    """Find the converters of a chip.
 
     Raises
     ------
     CalibrationError
         If conversions that took no part in the fit are other than the model says too often.
     """
-    chip = calibration.chip
     sizes = chip.converter
-    if sizes is None:
-        return None
+    assert sizes is not None
     codings = dict.fromkeys(chip.sense_amplifier.output_range(polarity) for polarity in chip.polarities)
     found = {polarity: SarFit(chip, sizes, polarity, campaign).run() for polarity in codings}
     sampling, comparator = converter_noise(chip, sizes, campaign)
@@ -206,7 +204,7 @@ def converter_noise(chip: Chip, sizes: SarAdc, campaign: Campaign) -> tuple[floa
     sampling = float(np.sqrt(energy / sizes.dac.total))
     if chip.process.call != "M":
         return sampling, None
-    netlist = build_strobe(chip)
+    netlist = build_strobe(chip, sizes)
     (results,) = campaign.run([netlist], "converter noise")
     pair = np.mean([_real(results, probe) for probe in netlist.probes[1:]], axis=0)
     charge = float(np.trapezoid(pair, _real(results, "time")))
@@ -284,7 +282,7 @@ class SarFit:
         self._bits, self._half = sizes.dac.bits, sizes.dac.span / 2
         self._middle = -self._half if polarity == "unipolar" else 0.0
 
-    def run(self) -> tuple[SarSearch, SarCheck]:
+    def run(self) -> tuple[SarSearch, ConverterCheck]:
         """Find the search, and how often it is right."""
         seen = self.convert(self.spread(SPREAD))
         search, over = self._solve(seen)
@@ -293,7 +291,7 @@ class SarFit:
             search, over = self._solve(seen)
         held = self.convert(self._rng.uniform(-1, 1, HELD_OUT))
         wrong = self.range(search).codes(-self._volts(held.inputs)) - (2**self._bits - 1 - held.codes)
-        check = SarCheck(
+        check = ConverterCheck(
             conversions=len(wrong), identical=float(np.mean(wrong == 0)), worst=int(np.abs(wrong).max()),
         )  # fmt: skip
         if check.identical < LEAST_IDENTICAL:

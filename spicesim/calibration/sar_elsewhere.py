@@ -41,7 +41,7 @@ def converters_elsewhere(
         If a converter has no threshold there, or does not settle.
     """
     own = calibration.require_converter()
-    assert own is not None
+    assert isinstance(own, SarModel)
     plates: dict[Polarity, Plate] = {}
     for polarity in own.searches:
         fit = _fit(calibration, polarity, campaign)

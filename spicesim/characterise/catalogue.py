@@ -14,6 +14,7 @@ from spicesim.characterise.hold import hold_bench
 from spicesim.characterise.integrator import integrator_bench
 from spicesim.characterise.mirror import mirror_bench
 from spicesim.characterise.plane_adder import plane_adder_bench
+from spicesim.characterise.ramp_adc import ramp_adc_bench
 from spicesim.characterise.sar_adc import sar_adc_bench
 from spicesim.characterise.sense_amplifier import sense_amplifier_bench
 from spicesim.characterise.word_line_driver import word_line_driver_bench
@@ -146,6 +147,13 @@ _RECORDS = (
         sheet="INL, DNL, offset, ENOB, energy (half a minute)",
         bench=sar_adc_bench,
         short="adc",
+    ),
+    Block(
+        name="ramp_adc",
+        section="ramp_adc",
+        title="single-slope ADC, one staircase for all columns",
+        sheet="INL, DNL, offset, energy, time (a minute)",
+        bench=ramp_adc_bench,
     ),
     Block(
         name="1s1r",

@@ -20,6 +20,7 @@ __all__ = [
     "Hold",
     "Integrator",
     "Mirror",
+    "RampAdc",
     "SarAdc",
     "SarComparator",
     "WordLineDriver",
@@ -242,3 +243,32 @@ class SarAdc(BlockSizes):
     def sampled(self, polarity: Polarity) -> int:
         """Return the bits that are set while it samples: half of them, or all for a range below the reference."""
         return int(2 ** (self.dac.bits - 1) if polarity == "bipolar" else 2**self.dac.bits - 1)
+
+
+class RampAdc(BlockSizes):
+    """Single-slope ADC: a staircase for all columns, and in each a sampling capacitor, a comparator and a counter."""
+
+    sample: Duration = 40e-9
+    """Time for sampling [s]."""
+    settle: Duration = 20e-9
+    """From the end of sampling to the first step, in which the staircase goes to its beginning [s]."""
+    step: Duration = 10e-9
+    """Time for each step [s]: two thirds for the staircase, one for the comparators."""
+    span: Positive = 1.6
+    """Range of inputs and height of the staircase, which lies around the chip's reference and is ideal [V]."""
+    capacitor: Positive = 200e-15
+    """Sampling capacitor of a column, between the comparator and the staircase [F]."""
+    switch_width: Width = 2e-6
+    """Width of the sampling switch's n-channel transistor; the p-channel one is 2.5 times wider [m]."""
+    mismatch: Annotated[Quantity, Field(ge=0, le=0.1)] = UNIT_MISMATCH
+    """Relative standard deviation of a sampling capacitor on drawn chips [1]."""
+    comparator: SarComparator = SarComparator()
+    """A column's comparator."""
+
+    def lsb(self, bits: int) -> float:
+        """Return the ideal step of a converter of so many bits [V]."""
+        return float(self.span / 2**bits)
+
+    def conversion(self, bits: int) -> float:
+        """Return the time of one conversion: sampling, settling, and one step a code [s]."""
+        return float(self.sample + self.settle + 2**bits * self.step)

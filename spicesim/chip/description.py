@@ -26,6 +26,7 @@ from spicesim.chip.blocks import (
     Hold,
     Integrator,
     Mirror,
+    RampAdc,
     SarAdc,
     WordLineDriver,
 )
@@ -37,6 +38,7 @@ from spicesim.coding import POLARITIES, Polarity
 from spicesim.files import write_text
 from spicesim.files.documents import read_toml, validate
 from spicesim.gate import BLOCK_CARDS, require_circuit, require_line
+from spicesim.own_code import is_own, require_trusted
 from spicesim.trust import require_near
 
 LEAST_WINDOW, LONGEST_WINDOW = 32e-9, 20e-6
@@ -91,6 +93,7 @@ class Chip(Section):
     current_dac: CurrentDac = CurrentDac()
     charge_dac: ChargeDac = ChargeDac()
     sar_adc: SarAdc = SarAdc()
+    ramp_adc: RampAdc = RampAdc()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -118,6 +121,8 @@ class Chip(Section):
             )
         if self.adc.kind == "sar":
             self._check_converter()
+        if self.adc.kind == "ramp":
+            self._check_staircase()
         if self.sense_amplifier.kind == "voltage" and self.cell.kind not in ("1r", "1t1r"):
             why = {
                 "1s1r": "selectors close before a line has settled",
@@ -188,6 +193,16 @@ class Chip(Section):
         if sizes.dac.errors and len(sizes.dac.errors) != self.adc.bits:
             raise ValueError(f"sar_adc.dac.errors: wanted one for each of adc.bits = {self.adc.bits} capacitors")
 
+    def _check_staircase(self) -> None:
+        sizes, reference = self.ramp_adc, self.sense_amplifier.v_reference
+        if not 3 <= self.adc.bits <= MOST_SAR_BITS:  # of two steps around an input no curve of it follows
+            raise ValueError(f"a ramp converter has 3 to {MOST_SAR_BITS} bits, got adc.bits = {self.adc.bits}")
+        if not sizes.span < min(reference, self.process.supply - reference):
+            raise ValueError(
+                f"the capacitors of the converter, sense_amplifier.v_reference -+ ramp_adc.span = {reference:g} -+ "
+                f"{sizes.span:g} V, must stay within the supply, 0..{self.process.supply:g} V"
+            )
+
     @property
     def inputs(self) -> Dac:
         """The drivers as codes of a tile see them: where bits are added as charge, those of a ladder's whole codes."""
@@ -238,8 +253,8 @@ class Chip(Section):
 
     @property
     def converter(self) -> SarAdc | None:
-        """Sizes of the column converters; None if they are ideal."""
-        if self.adc.kind == "ideal":
+        """Sizes of the column converters of kind sar; None if they are others."""
+        if self.adc.kind != "sar":
             return None
         return self.sar_adc.model_copy(update={"dac": self.sar_adc.dac.model_copy(update={"bits": self.adc.bits})})
 
@@ -273,7 +288,7 @@ class Chip(Section):
         return own[name] if name in own else library_text(name)
 
     def require_near(self, folder: Path) -> None:
-        """Refuse model files that lie elsewhere than the file that names them.
+        """Refuse model files that lie elsewhere than the file that names them, and code that it names.
 
         Parameters
         ----------
@@ -285,6 +300,8 @@ class Chip(Section):
         SpecError
             If there is such a file; what is not on this machine can be read by nothing.
         """
+        if is_own(self.adc.kind):
+            require_trusted(self.adc.kind, "adc.kind")
         for model in self.process.models:
             if not has_scheme(model.path) and Path(model.path).exists():
                 require_near(Path(model.path), folder, "process.models")

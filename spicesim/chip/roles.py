@@ -5,16 +5,17 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from spicesim.arrays import Floats
 from spicesim.chip.geometry import WireGeometry
 from spicesim.chip.section import NonNegative, Positive, Quantity, Section
 from spicesim.coding import Polarity, bit_voltages, dac_voltages
-from spicesim.errors import SpecError
+from spicesim.errors import SpecError, quote
+from spicesim.own_code import is_own
 from spicesim.units import parse_quantity
 
-__all__ = ["Adc", "Array", "Cell", "Dac", "SenseAmplifier"]
+__all__ = ["ADC_KINDS", "Adc", "Array", "Cell", "Dac", "SenseAmplifier"]
 
 
 def _wire(of: Callable[[WireGeometry], float]) -> BeforeValidator:
@@ -213,14 +214,30 @@ class SenseAmplifier(Section):
         return self.v_reference + (above if self.kind == "voltage" else -above)
 
 
+ADC_KINDS = ("ideal", "sar", "ramp")
+"""Kinds of column converters."""
+
+
+def _require_kind(word: str) -> str:
+    if word not in ADC_KINDS and not is_own(word):
+        raise ValueError(f"no converter {quote(word)}; there are: {', '.join(ADC_KINDS)}, or package.module:Name")
+    return word
+
+
 class Adc(Section):
     """The column converter, which quantises the amplifier's output."""
 
-    kind: Literal["ideal", "sar"] = "ideal"
-    """ideal: a uniform quantiser over what a layer needs; sar: [sar_adc] with the bits below, over its DAC's span."""
+    kind: Annotated[str, AfterValidator(_require_kind)] = "ideal"
+    """ideal: a uniform quantiser over what a layer needs; sar: [sar_adc] with the bits below, over its DAC's span;
+    ramp: [ramp_adc], over its own; or a converter of your own, package.module:Name."""
     bits: Annotated[int, Field(ge=2, le=16)] = 8
     """Resolution [bit]."""
     percentile: Annotated[Quantity, Field(gt=50, le=100)] = 99.99
     """Percentile of a layer's column outputs, over a calibration batch, that the range covers [%]."""
 
     later: ClassVar[frozenset[str]] = frozenset({"kind"})
+
+    @property
+    def is_real(self) -> bool:
+        """Whether converters are circuits, which are calibrated and which audits convert by."""
+        return self.kind != "ideal"

@@ -87,7 +87,7 @@ def _calibrate(chip: Chip, path: Path, jobs: int | None) -> Calibration:
             click.echo(f"calibrate  {path} is of this chip, kept")
             return calibration
     click.echo("calibrate  blocks against ngspice, then whole tiles:\n")
-    aspects = () if chip.converter is None else ("converter",)
+    aspects = () if not chip.adc.is_real else ("converter",)
     calibration = calibrate(chip, aspects=aspects, jobs=jobs, progress=True)
     calibration.save(path)
     click.echo(

@@ -103,6 +103,10 @@ def format_mismatch(checks: Sequence[MismatchCheck]) -> str:
     return f"{format_table(head, rows)}\n{about}"
 
 
+_NOISES = {"sampling": "kT/C"}
+"""Noise of a conversion in other words."""
+
+
 def format_aspects(calibration: Calibration) -> str:
     """Format what was calibrated beyond operating points, with what it was held against; empty if nothing was."""
     parts = []
@@ -112,10 +116,10 @@ def format_aspects(calibration: Calibration) -> str:
             for name, check in converter.checks.items()
         ]
         table = format_table(["conversions, held out", "count", "same code [%]", "worst [LSB]"], rows)
-        noise = "" if converter.comparator_noise is None else f", comparator {1e6 * converter.comparator_noise:.0f} uV"
         if (hand_over := converter.hand_over) is not None:
             table += f"\n\n{_format_hand_over(hand_over)}"
-        parts.append(f"{table}\nnoise of a conversion: kT/C {1e6 * converter.sampling_noise:.0f} uV{noise}")
+        noise = ", ".join(f"{_NOISES.get(what, what)} {1e6 * rms:.0f} uV" for what, rms in converter.noises.items())
+        parts.append(f"{table}\nnoise of a conversion: {noise or 'not known'}")
     if calibration.settling is not None:
         rows = [
             [check.name, f"{1e9 * check.t_settle:.0f}"]

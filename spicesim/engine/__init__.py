@@ -2,9 +2,9 @@
 
 An engine prepares a tile once; the prepared tile multiplies itself. It is the analog part of a macro, from DAC codes to
 the output of the sense amplifiers; the ADC that follows is the same for all, a :class:`spicesim.coding.AdcRange` or, if
-it was calibrated, a :class:`spicesim.behavioural.sar.SarRange`. Ideal, exact, fast, transfer and ngspice do whole
-products; the others wrap one of them, or several, with what it leaves out. An engine of one's own is a class with the
-same face.
+it was calibrated, a :class:`spicesim.behavioural.converter.ConverterRange`. Ideal, exact, fast, transfer and ngspice do
+whole products; the others wrap one of them, or several, with what it leaves out. An engine of one's own is a
+class with the same face.
 """
 
 from spicesim.engine.choice import build_engine

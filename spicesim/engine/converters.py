@@ -4,8 +4,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from spicesim.behavioural.converter import ConverterRange
 from spicesim.behavioural.sar import SarRange
 from spicesim.calibration.calibration import Calibration
+from spicesim.draws import ChipDraw
 from spicesim.engine.protocol import Engine, PreparedTile, Tile, TileAround
 
 __all__ = ["ConvertedTile", "ConverterEngine"]
@@ -19,11 +21,11 @@ class ConvertedTile(TileAround):
     """What was wanted."""
     under: PreparedTile
     """What the engine beneath prepared of it."""
-    converters: SarRange
+    converters: ConverterRange
     """The converters."""
 
     @property
-    def adc(self) -> SarRange:
+    def adc(self) -> ConverterRange:
         """The tile's own converters."""
         return self.converters
 
@@ -59,14 +61,14 @@ class ConverterEngine(Engine):
 
     def prepare(self, tile: Tile) -> PreparedTile:
         """Prepare a tile beneath, and draw its converters, unless it is read by ideal ones."""
-        under, sizes, model = self._engine.prepare(tile), self._calibration.chip.converter, self._calibration.converter
-        if not isinstance(tile.adc, SarRange) or sizes is None or model is None:
+        under, model = self._engine.prepare(tile), self._calibration.converter
+        if not isinstance(tile.adc, ConverterRange) or model is None:
             return under
         which = np.arange(tile.g.shape[1]) // self._shared
-        offsets, errors = self._calibration.require_mismatch().draw_converters(
-            sizes.dac, int(which[-1]) + 1, seed=self._seed, name=tile.place
-        )
-        converters = model.drawn(tile.polarity, offsets, errors, which)
-        if isinstance(under.adc, SarRange):
-            converters = replace(converters, hand_over=under.adc.hand_over)
-        return ConvertedTile(tile=tile, under=under, converters=converters)
+        drawn = model.on_chip(
+            self._calibration.require_mismatch(), self._calibration.chip, tile.polarity, which,
+            ChipDraw(self._seed, tile.place),
+        )  # fmt: skip
+        if isinstance(under.adc, SarRange) and isinstance(drawn, SarRange):
+            drawn = replace(drawn, hand_over=under.adc.hand_over)
+        return ConvertedTile(tile=tile, under=under, converters=drawn)

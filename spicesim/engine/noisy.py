@@ -11,8 +11,8 @@ from itertools import pairwise
 import numpy as np
 
 from spicesim.arrays import Floats
+from spicesim.behavioural.converter import ConverterRange
 from spicesim.behavioural.noise import NoiseModel
-from spicesim.behavioural.sar import SarRange
 from spicesim.devices import tile_generator
 from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile, TileAround
 
@@ -104,7 +104,8 @@ class NoisyEngine(Engine):
     t_product : float
         Time from one product of a tile to the next [s].
     converter : float
-        Sigma of a conversion by calibrated converters [V]; see :attr:`spicesim.behavioural.sar.SarModel.noise`.
+        Sigma of a conversion by calibrated converters [V]; see
+        :attr:`spicesim.behavioural.converter.ConverterModel.noise`.
     held : float
         Sigma of what hold switches keep of floating lines [V]; see :meth:`spicesim.behavioural.hold.HoldModel.noise`.
     """
@@ -148,7 +149,7 @@ class NoisyEngine(Engine):
             bands.append(_Band(own=own, drivers=drivers, columns=columns, rows=rows))
         if self._held:
             bands.append(self._white(tile, self._held, "noise of what is held"))
-        if self._converter and isinstance(tile.adc, SarRange):
+        if self._converter and isinstance(tile.adc, ConverterRange):
             bands.append(self._white(tile, self._converter, "noise of converters"))
         return NoisyTile(tile=tile, under=self._engine.prepare(tile), bands=tuple(bands))
 

@@ -20,12 +20,12 @@ from spicesim.engine import (
 from spicesim.engine.choice import build_engine
 from spicesim.engine.noisy import T_PRODUCT
 from spicesim.errors import SpecError
-from spicesim.experiment.own_code import load_class, load_own
 from spicesim.experiment.plan import ENGINES, RunPlan
 from spicesim.network import Network
 from spicesim.network.compiled import CompileOptions
 from spicesim.network.uncalibrated import UncalibratedChip, calibrated
 from spicesim.ngspice.batch import BatchSimulator
+from spicesim.own_code import load_class, load_own
 
 __all__ = ["BuiltChip", "ChipMaker", "chip_variant", "compile_options", "find_device"]
 

@@ -67,8 +67,8 @@ class Experiment:
         if model is None:
             return {"kind": "ideal"}
         identical = {name: check.identical for name, check in model.checks.items()}
-        noise = {"sampling": model.sampling_noise, "comparator": model.comparator_noise}  # root mean squares [V]
-        return {"kind": "sar", "codes_identical": identical, "noise": noise}
+        noise = dict(model.noises)  # root mean squares [V]
+        return {"kind": self.calibration.chip.adc.kind, "codes_identical": identical, "noise": noise}
 
     def document(self) -> dict[str, Any]:
         """Return all numbers as plain data, ready for JSON."""

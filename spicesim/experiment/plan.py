@@ -8,11 +8,11 @@ from pydantic import BeforeValidator, Field, model_validator
 from spicesim.chip import CORNERS
 from spicesim.chip.section import Positive, Section
 from spicesim.devices.presets import DEVICES
-from spicesim.experiment.own_code import is_own, require_trusted
 from spicesim.files.documents import read_json, read_toml, validate
 from spicesim.mapping import MappingOptions, Signs, WeightScale
 from spicesim.network.compiled import CompileOptions
 from spicesim.network.ranges import AdcFit, InputScale
+from spicesim.own_code import is_own, require_trusted
 from spicesim.units import parse_time
 
 __all__ = ["ENGINES", "MappingPlan", "RunPlan", "load_plan"]
@@ -268,7 +268,7 @@ def load_plan(path: str | Path) -> RunPlan:
     """Read a plan from a TOML or JSON file.
 
     A plan is data: code of one's own that it names runs only where the user trusts it, see
-    :func:`spicesim.experiment.own_code.require_trusted`.
+    :func:`spicesim.own_code.require_trusted`.
 
     Raises
     ------

@@ -8,12 +8,12 @@ from typing import Any
 from spicesim.calibration.calibration import Calibration
 from spicesim.chip import load_chip
 from spicesim.errors import SpecError
-from spicesim.experiment.own_code import require_trusted
 from spicesim.experiment.plan import make_plan
 from spicesim.experiment.run import AnyCalibration, Run, Subject, run_subject
 from spicesim.files.documents import read_json
 from spicesim.network.uncalibrated import UncalibratedChip
 from spicesim.ngspice.batch import BatchSimulator
+from spicesim.own_code import require_trusted
 
 __all__ = ["Difference", "Replay", "replay"]
 

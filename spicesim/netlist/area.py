@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from spicesim.chip import Chip
 from spicesim.chip.blocks import MOST_SAR_BITS
+from spicesim.chip.roles import ADC_KINDS
 from spicesim.errors import SpecError
 from spicesim.netlist.dac import dac_blocks, dac_line
 from spicesim.netlist.expression import evaluate_expression
 from spicesim.netlist.hold import hold_blocks, hold_line
 from spicesim.netlist.integrator import integrator_blocks, integrator_line
+from spicesim.netlist.ramp_adc import build_ramp_adc
 from spicesim.netlist.sar_adc import build_sar_adc
 from spicesim.netlist.sense_amplifier import amplifier_blocks, amplifier_line
 from spicesim.netlist.statements import Component, SubcircuitEnd, SubcircuitStart, parse_statements
@@ -56,7 +58,7 @@ class Areas:
     amplifier: float
     """One sense amplifier, with its largest feedback resistor [m^2]."""
     adc: float | None
-    """One converter, its logic left out [m^2]; None if it is finer than any there is a netlist of."""
+    """One converter, its logic and what all have in common left out [m^2]; None if there is no netlist of it."""
 
     def tile(self, rows: int, columns: int, adcs: int) -> dict[str, float]:
         """Return the area of a tile by block [m^2].
@@ -67,7 +69,9 @@ class Areas:
             If there are converters of unknown area.
         """
         if adcs and self.adc is None:
-            raise SpecError("no area of so fine an ADC is known; set adc.bits to 10 or less")
+            raise SpecError(
+                "no area of such an ADC is known; set adc.bits to 10 or less, or adc.kind to one of the library's"
+            )
         return {
             "array": rows * columns * self.cell,
             "dac": rows * self.dac,
@@ -164,7 +168,10 @@ def block_areas(chip: Chip, layout: Layout | None = None) -> Areas:
         amplifier = amplifier_line(chip, "readout", "in", "out", max(chip.settings))
         readout = "\n".join([*amplifier_blocks(chip), amplifier])
     adc = None
-    if chip.adc.bits <= MOST_SAR_BITS:
+    if chip.adc.kind == "ramp":
+        body = build_ramp_adc(chip, [chip.sense_amplifier.v_reference]).body
+        adc = find_area(body, chip, layout, instances=("xsample_0", "chold_0", "xcomparator_0"))
+    elif chip.adc.bits <= MOST_SAR_BITS and chip.adc.kind in ADC_KINDS:
         sizes = chip.sar_adc
         sizes = chip.converter or sizes.model_copy(
             update={"dac": sizes.dac.model_copy(update={"bits": chip.adc.bits, "errors": ()})}

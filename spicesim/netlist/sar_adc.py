@@ -204,7 +204,7 @@ def build_sar_adc(
     return dataclasses.replace(netlist, options=_OPTIONS)
 
 
-def build_thresholds(chip: Chip, count: int) -> Netlist:
+def build_thresholds(chip: Chip, count: int, sizes: SarAdc | None = None) -> Netlist:
     """Build a testbench that searches for the threshold of each of several comparators of the ADC.
 
     Each looks at an array of its own, whose switches stand still, at the ADC's strobes. After each decision a current
@@ -216,13 +216,15 @@ def build_thresholds(chip: Chip, count: int) -> Netlist:
         The chip.
     count : int
         Comparators, ``xcomparator_0`` and so on.
+    sizes : SarAdc, optional
+        Of the ADC.
 
     Returns
     -------
     Netlist
         Probes ``v(top_K)`` and ``v(level_K)``, to be read before each strobe, and ``v(outp_K)``, at its end.
     """
-    sizes = chip.converter or chip.sar_adc
+    sizes = sizes or chip.converter or chip.sar_adc
     supply, period, capacitor = chip.process.supply, sizes.bit, sizes.dac.total
     # the current flows while the ADC keeps a bit
     edge, begin, width = 0.1e-9, 0.93 * period, 0.06 * period
@@ -268,7 +270,7 @@ def build_thresholds(chip: Chip, count: int) -> Netlist:
     return dataclasses.replace(netlist, options=PRECISE)
 
 
-def build_strobe(chip: Chip) -> Netlist:
+def build_strobe(chip: Chip, sizes: SarAdc | None = None) -> Netlist:
     """Build the first strobe of :func:`build_thresholds` with one comparator, finely resolved.
 
     Returns
@@ -286,7 +288,8 @@ def build_strobe(chip: Chip) -> Netlist:
             f"transconductances need transistors that are called as bare models; set process.call = 'M' for "
             f"{chip.process.name!r}"
         )
-    netlist, period = build_thresholds(chip, 1), (chip.converter or chip.sar_adc).bit
+    sizes = sizes or chip.converter or chip.sar_adc
+    netlist, period = build_thresholds(chip, 1, sizes), sizes.bit
     return dataclasses.replace(
         netlist,
         title="the first strobe of a comparator of an ADC",

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spicesim.arrays import Array, Codes, Floats
-from spicesim.behavioural.sar import SarModel
+from spicesim.behavioural.converter import ConverterModel
 from spicesim.chip import Chip
 from spicesim.coding import AdcRange, Polarity
 from spicesim.engine import IdealEngine, PreparedTile, Tile
@@ -51,7 +51,7 @@ class Calibration(Protocol):
         """Return the largest amplifier output in its linear range [V], for a feedback resistance [ohm]."""
         ...
 
-    def require_converter(self) -> SarModel | None:
+    def require_converter(self) -> ConverterModel | None:
         """Return the column converters; None if they are ideal."""
         ...
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from spicesim.behavioural.converter import ConverterModel
 from spicesim.behavioural.energy import EnergyModel
 from spicesim.behavioural.hand_over import HandOverModel
 from spicesim.behavioural.noise import NoiseModel
-from spicesim.behavioural.sar import SarModel
 from spicesim.behavioural.settling import SettlingCheck, SettlingModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.plots.dynamics import (
@@ -25,7 +25,7 @@ def dynamics_sections(calibration: Calibration) -> tuple[Section, ...]:
     """Tell how the blocks settle, how noisy they are and what they draw; nothing of what was not calibrated."""
     sections = []
     if calibration.converter is not None:
-        sections.append(_converter_section(calibration.converter))
+        sections.append(_converter_section(calibration.converter, calibration.chip.adc.kind))
     if calibration.settling is not None:
         sections.append(_settling_section(calibration.settling))
     if calibration.noise is not None:
@@ -95,7 +95,10 @@ def _step_illustration(check: SettlingCheck) -> Illustration:
     )
 
 
-def _converter_section(converter: SarModel) -> Section:
+_CONVERTERS = {"sar": "Successive approximation", "ramp": "Single slope"}
+
+
+def _converter_section(converter: ConverterModel, kind: str) -> Section:
     rows = tuple(
         (polarity, str(check.conversions), percent(check.identical), f"{check.worst} LSB",
          quantity(converter.range(polarity).low, "V", 4), quantity(converter.range(polarity).high, "V", 4))
@@ -104,16 +107,15 @@ def _converter_section(converter: SarModel) -> Section:
     blocks: list[Block] = []
     if converter.hand_over is not None:
         blocks.append(_hand_over_table(converter.hand_over))
-    comparator = converter.comparator_noise
-    noise = f"kT/C {quantity(converter.sampling_noise, 'V', 2)}"
-    noise += "" if comparator is None else f", comparator {quantity(comparator, 'V', 2)}"
+    words = {"sampling": "kT/C"}
+    noise = ", ".join(f"{words.get(what, what)} {quantity(rms, 'V', 2)}" for what, rms in converter.noises.items())
     return Section(
         anchor="converter",
         title="Converter",
-        text=f"Successive approximation of {converter.bits} bits over {quantity(converter.span, 'V')}, calibrated on "
-        "conversions of known voltages. Comparator, sampling switch and capacitors are transistors and capacitors of "
-        "the netlist; the logic is behavioural, and a source without impedance drives the sampling switch. "
-        f"Noise of a conversion: {noise}.",
+        text=f"{_CONVERTERS.get(kind, f'Converters {kind}')} of {converter.bits} bits over "
+        f"{quantity(converter.span, 'V')}, calibrated on conversions of known voltages. Comparators, switches and "
+        "capacitors are transistors and capacitors of the netlist; the logic is behavioural, and a source without "
+        f"impedance drives the input. Noise of a conversion: {noise or 'not known'}.",
         blocks=(
             Table(
                 caption="Conversions at transistor level that took no part in the fit, and the voltages that the first "

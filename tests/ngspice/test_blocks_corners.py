@@ -10,6 +10,7 @@ import pytest
 
 from simulation import PROCESSES
 from spicesim.characterise import BLOCKS, Conditions
+from spicesim.characterise.ramp_adc import ramp_adc_bench
 from spicesim.characterise.sar_adc import sar_adc_bench
 from spicesim.chip import CORNERS, preset
 from spicesim.chip.blocks import ChargeDac, SarAdc
@@ -22,7 +23,8 @@ CHOSEN = EVERY if ALL else [("ss", -40)]
 
 BENCHES = {name: block.bench for name, block in BLOCKS.items()}
 BENCHES["sar_adc"] = lambda chip: sar_adc_bench(chip, SarAdc(dac=ChargeDac(bits=3)), rounds=1)
-"""The ADC with few bits: the same circuit in a fraction of the time."""
+BENCHES["ramp_adc"] = lambda chip: ramp_adc_bench(chip, bits=3)
+"""ADCs with few bits: the same circuits in a fraction of the time."""
 
 
 @pytest.mark.parametrize("block", BENCHES)
@@ -36,7 +38,7 @@ def test_a_block_converges_and_is_measured(block, name, corner, celsius):
     assert corner == "typical" or sheet.process.endswith(f", {corner}")
 
 
-@pytest.mark.parametrize("block", BENCHES if ALL else sorted(set(BENCHES) - {"sar_adc"}))
+@pytest.mark.parametrize("block", BENCHES if ALL else sorted(set(BENCHES) - {"sar_adc", "ramp_adc"}))
 @pytest.mark.parametrize("name", PROCESSES if ALL else ["generic-1t1r"])
 def test_a_block_is_measured_with_mismatch(block, name):
     chip = preset(name)

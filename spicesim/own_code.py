@@ -1,4 +1,4 @@
-"""Code of the user's own: engines and devices named ``package.module:Name``."""
+"""Code of the user's own: engines, devices and converters named ``package.module:Name``."""
 
 import importlib
 import importlib.util
