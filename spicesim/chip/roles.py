@@ -157,6 +157,11 @@ class Dac(Section):
             return bit_voltages(codes, self.v_span, polarity)
         return dac_voltages(codes, self.bits, self.v_span, polarity)
 
+    def levels(self, polarity: Polarity) -> Floats:
+        """Return the voltages an ideal driver can put out, above the reference, rising [V]."""
+        codes = np.arange(2**self.level_bits)
+        return bit_voltages(codes, self.v_span, polarity) if self.level_bits == 1 else self.volts(codes, polarity)
+
     @model_serializer(mode="wrap")
     def _leave_out_ladder(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Write chips with ladders as before there were others: hashes of chips and calibrations stay."""
