@@ -80,7 +80,7 @@ class DacModel(Model):
 
     def ideal(self, dac: Dac) -> "DacModel":
         """Return a driver without errors and droop, of the kind, bits and span of `dac`."""
-        v_open = dac.volts(np.arange(2**dac.code_bits), self.polarity)
+        v_open = dac.levels(self.polarity)
         return DacModel(
             polarity=self.polarity, v_open=v_open, knots=(0, len(v_open) - 1), i_limit=IDEAL_REACH * self.i_limit,
             droop=np.zeros((2, 3)),

@@ -174,6 +174,11 @@ class Dac(Section):
             return bit_voltages(codes, self.v_span, polarity)
         return dac_voltages(codes, self.bits, self.v_span, polarity)
 
+    def levels(self, polarity: Polarity) -> Floats:
+        """Return the voltages an ideal driver can put out, above the reference, rising [V]."""
+        codes = np.arange(2**self.level_bits)
+        return bit_voltages(codes, self.v_span, polarity) if self.level_bits == 1 else self.volts(codes, polarity)
+
 
 class SenseAmplifier(Section):
     """The read-out at the foot of every bit line."""

@@ -73,7 +73,11 @@ def ablate_calibration(calibration: Calibration, sources: Collection[str]) -> Ca
     adc = {} if "output bits" in sources else {"bits": max(FINE_ADC, chip.adc.bits), "kind": "ideal"}
     array = {} if "wires" in sources else {"r_word_line": 0.0, "r_bit_line": 0.0}
     unit = chip.dac.unit * 2.0 ** (chip.dac.bits - dac_bits)  # pulses of more steps are as long
-    wanted = chip.changed(dac={"bits": dac_bits, "unit": unit}, adc=adc, array=array)
+    held = {} if "amplifiers" in sources else {"r_input": 0.0}  # ideal integrators hold their lines
+    wanted = chip.changed(
+        dac={"bits": dac_bits, "unit": unit}, adc=adc, array=array,
+        integrator=held if chip.sense_amplifier.kind == "integrator" else {},
+    )  # fmt: skip
     finer = wanted.dac.level_bits - chip.dac.level_bits
     changes: dict[str, Any] = {"chip": wanted}
     if "output bits" not in sources:

@@ -14,6 +14,7 @@ from spicesim.chip import Chip, preset
 from spicesim.coding import AdcRange
 from spicesim.engine import ExactEngine, FastEngine, IdealEngine, SampledMvm, Tile
 from spicesim.errors import CalibrationError, SpecError, ValidityError
+from spicesim.experiment.ablation import ablate_calibration
 
 LEVEL_1 = 1e-2
 """Level-1 transistors do not conserve charge: outputs follow time steps by so much of a small tile's full scale."""
@@ -134,3 +135,13 @@ def test_what_needs_amplifiers_is_refused_by_name(calibration):
         calibration.senseamp(calibration.chip.settings[0])
     with pytest.raises(SpecError, match="has no aspect 'mismatch' yet"):
         wanted_aspects(plan_calibration(pulsed(), aspects=("mismatch",), quick=True))
+
+
+@pytest.mark.parametrize("polarity", ["unipolar", "bipolar"])
+def test_a_chip_without_its_imperfections_is_the_ideal_one(calibration, polarity):
+    bare = ablate_calibration(calibration, ())
+    g = np.random.default_rng(6).uniform(1.2e-6, 4.5e-6, (5, 4))
+    tile = Tile(name="t", g=g, polarity=polarity, r_feedback=bare.chip.settings[0])
+    codes = np.random.default_rng(7).integers(0, 2**bare.chip.dac.bits, (6, 5))
+    ideal = IdealEngine(bare.chip).prepare(tile).mvm(codes)
+    np.testing.assert_allclose(ExactEngine(bare).prepare(tile).mvm(codes), ideal, rtol=0, atol=1e-12 * abs(ideal).max())
