@@ -158,15 +158,11 @@ class Calibration(Model):
         CalibrationError
             If it was not calibrated.
         """
-        if self.hold is not None:
+        if self.chip.sense_amplifier.kind != "tia":
+            why = "integrators read this chip" if self.hold is None else "the bit lines of this chip float"
             raise CalibrationError(
-                "the bit lines of this chip float, so it has no amplifiers; set sense_amplifier.kind = tia, or take an "
-                "engine that knows floating lines: ideal, fast, exact or ngspice"
-            )
-        if self.integrator is not None:
-            raise CalibrationError(
-                "integrators read this chip, so it has no amplifiers at rest; set dac.kind = r2r and "
-                "sense_amplifier.kind = tia, or take an engine that knows pulses: ideal, fast, exact or ngspice"
+                f"{why}, so it has no amplifiers at rest; take an engine that knows them, ideal, fast, exact or ngspice, "
+                "or set dac.kind = r2r and sense_amplifier.kind = tia"
             )
         return find_amplifier(self.senseamps, r_feedback, "sense amplifier")
 
@@ -352,9 +348,8 @@ class Calibration(Model):
         return self.mismatch
 
     def tile(
-        self, g: FloatArray, polarity: Polarity, r_feedback: float, *,
-        instance: TileInstance | None = None,
-    ) -> BehaviouralTile | PulseTile:  # fmt: skip
+        self, g: FloatArray, polarity: Polarity, r_feedback: float, *, instance: TileInstance | None = None
+    ) -> BehaviouralTile | PulseTile:
         """Build the behavioural tile of devices with conductances `g` (rows, columns) [S].
 
         Parameters
@@ -375,13 +370,11 @@ class Calibration(Model):
         """
         if self.integrator is None:
             return self.static_tile(g, polarity, r_feedback, instance=instance)
-        static = self._static(g, polarity, self.integrator.port, instance)
-        return PulseTile(static, self.integrator)
+        return PulseTile(self._static(g, polarity, self.integrator.port, instance), self.integrator)
 
     def static_tile(
-        self, g: FloatArray, polarity: Polarity, r_feedback: float, *,
-        instance: TileInstance | None = None,
-    ) -> BehaviouralTile:  # fmt: skip
+        self, g: FloatArray, polarity: Polarity, r_feedback: float, *, instance: TileInstance | None = None
+    ) -> BehaviouralTile:
         """Build a behavioural tile that rests between changes of codes; arguments as for :meth:`tile`.
 
         Raises
@@ -445,11 +438,10 @@ class Calibration(Model):
         """
         if self.verdict is None or self.verdict.is_met or self.verdict.accepted:
             return
-        reached = self.verdict.claim
         raise CalibrationError(
             f"the calibration misses the {self.verdict.asked:.2g} of full scale asked for: {self.verdict.missed}; "
             f"refine it by more points with --error E --budget N (without --quick), ask for what it reaches "
-            f"with --error {1.05 * reached:.1e}, or keep it with --accept 'WHY'"
+            f"with --error {1.05 * self.verdict.claim:.1e}, or keep it with --accept 'WHY'"
         )
 
     def require_chip(self, chip: Chip, source: str = "the calibration") -> None:
