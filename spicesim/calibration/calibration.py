@@ -161,7 +161,7 @@ class Calibration(Model):
         if self.chip.sense_amplifier.kind != "tia":
             why = "integrators read this chip" if self.hold is None else "the bit lines of this chip float"
             raise CalibrationError(
-                f"{why}, so it has no amplifiers at rest; take an engine that knows them, ideal, fast, exact or ngspice, "
+                f"{why}, so it has no amplifiers at rest; take an engine that knows them, ideal, fast, exact, ngspice, "
                 "or set dac.kind = r2r and sense_amplifier.kind = tia"
             )
         return find_amplifier(self.senseamps, r_feedback, "sense amplifier")
