@@ -108,25 +108,25 @@ def plane_vectors(rows: int, bits: int) -> dict[str, Codes]:
     return {name: vector.astype(np.int64) for name, vector in vectors.items()}
 
 
-def adversarial_conductances(rows: int, size: int, g_min: float, g_max: float) -> dict[str, Floats]:
+def adversarial_conductances(rows: int, shape: tuple[int, int], g_min: float, g_max: float) -> dict[str, Floats]:
     """Build the conductance matrices that hurt most, by name: two full columns, a checkerboard, the far corner alone.
 
     Parameters
     ----------
     rows : int
         Word lines of the full columns: with all of an array's, errors of cells add up most.
-    size : int
+    shape : tuple of int
         Rows and columns of the others.
     g_min, g_max : float
         Range [S].
     """
-    squares = np.indices((size, size)).sum(axis=0) % 2
-    corner = np.full((size, size), g_min)
+    squares = np.indices(shape).sum(axis=0) % 2
+    corner, size = np.full(shape, g_min), f"{shape[0]}x{shape[1]}"
     corner[0, -1] = g_max  # far from its driver and from its amplifier
     return {
         f"{rows}x2 all highest": np.full((rows, 2), g_max),
-        f"{size}x{size} checkerboard": np.where(squares == 0, g_max, g_min),
-        f"{size}x{size} far corner": corner,
+        f"{size} checkerboard": np.where(squares == 0, g_max, g_min),
+        f"{size} far corner": corner,
     }
 
 

@@ -56,6 +56,9 @@ MOST_ROWS = 256
 
 AnyTile = BehaviouralTile | PulseTile
 """A behavioural tile, with its inputs and outputs at rest or in time."""
+COLUMNS_IN_TIME = 4
+"""Columns of a tile whose product is a transient of all bits or of the longest pulse, which takes minutes with 32."""
+
 TileBuilder = Callable[[Floats, Polarity, float], AnyTile]
 """Conductances of the devices (rows, columns) [S], polarity, feedback resistance [ohm]."""
 
@@ -165,7 +168,8 @@ def adversarial_matrices(chip: Chip, sizes: Sequence[int]) -> dict[str, Floats]:
     cell, array = chip.cell, chip.array
     size = min(max(sizes), array.rows, array.columns)
     size -= size % (1 + cell.is_paired)
-    matrices = adversarial_conductances(min(array.rows, MOST_ROWS), size, cell.g_min, cell.g_max)
+    shape = (size, _columns(chip, size))
+    matrices = adversarial_conductances(min(array.rows, MOST_ROWS), shape, cell.g_min, cell.g_max)
     return {name: g[:, : array.columns] for name, g in matrices.items()}
 
 
@@ -175,16 +179,25 @@ def adversarial_feedbacks(chip: Chip, g: Floats) -> list[float]:
 
 
 def random_matrices(chip: Chip, sizes: Sequence[int], seed: int) -> dict[str, Floats]:
-    """Draw square conductance matrices by name; sizes beyond the chip's array are cut to it."""
+    """Draw conductance matrices of so many rows by name; sizes beyond the chip's array are cut to it.
+
+    They are square, but for chips whose product is a long transient.
+    """
     limit = min(chip.array.rows, chip.array.columns)
     matrices = {}
     pair = 1 + chip.cell.is_paired  # columns of a cell
     for size in dict.fromkeys(min(size, limit) // pair * pair for size in sizes):
         rng = np.random.default_rng([seed, size])
-        matrices[f"{size}x{size} random"] = random_conductances(
-            (size, size), chip.cell.g_min, chip.cell.g_max, rng, 0.25 * chip.cell.g_max
+        shape = (size, _columns(chip, size))
+        matrices[f"{shape[0]}x{shape[1]} random"] = random_conductances(
+            shape, chip.cell.g_min, chip.cell.g_max, rng, 0.25 * chip.cell.g_max
         )
     return matrices
+
+
+def _columns(chip: Chip, size: int) -> int:
+    """Return the columns of a tile of so many rows: few where a product is a long transient."""
+    return min(size, COLUMNS_IN_TIME) if chip.hold.adds_planes or chip.dac.kind == "pulse" else size
 
 
 def predicted_nodesets(state: TileState | PulseState, vector: int, chip: Chip) -> dict[str, float]:
