@@ -49,7 +49,7 @@ def _gf180_gate() -> Chip:
         dac={"kind": "bits"},
         word_line_driver={"width": 8e-6},  # for the gates of a row, about .5 pF
         adc={"kind": "sar"},
-        sar_adc={"sample": 450e-9, "bit": 16e-9},  # as with gf180-bits, whose amplifiers it has
+        sar_adc={"sample": 500e-9, "bit": 16e-9},  # as gf180-bits; its heaviest columns need 470 ns
     )
 
 
