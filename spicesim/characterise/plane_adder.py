@@ -24,35 +24,47 @@ def plane_adder_bench(chip: Chip) -> Bench:
     netlists = {"sums": build_plane_sums(chip, np.repeat(axis, LEVELS), np.tile(axis, LEVELS))}
 
     def measure(results: Mapping[str, Results]) -> Measurement:
-        found = waves(results["sums"])
-        before, after = summed_times(chip)
+        def joined() -> tuple[Floats, Floats]:
+            """Return sums (pairs,) [V], and of what: the new plane, the sum before, and an offset, (pairs, 3)."""
+            found, (before, after) = waves(results["sums"]), summed_times(chip)
 
-        def at(node: str, time: float) -> Floats:
-            return (
-                np.array([np.interp(time, found["time"], found[f"v({node}_{k})"]) for k in range(LEVELS**2)])
-                - chip.sense_amplifier.v_reference
-            )
+            def at(node: str, time: float) -> Floats:
+                volts = [np.interp(time, found["time"], found[f"v({node}_{k})"]) for k in range(LEVELS**2)]
+                return np.array(volts) - chip.sense_amplifier.v_reference
 
-        held, stored, summed = at("held", before), at("out", before), at("out", after)
-        design = np.stack([held, stored, np.ones(LEVELS**2)], axis=1)
-        new, old, offset = (float(value) for value in np.linalg.lstsq(design, summed, rcond=None)[0])
-        places = bits - 1 - np.arange(bits)
-        weights = new * old ** places.astype(float)  # of each bit, the least first
-        ends = np.cumsum(weights)[:-1]  # all bits below the next one
-        step = float(weights.sum()) / (2**bits - 1)
-        steps = (weights[1:] - ends) / step - 1
-        curvature = float(np.abs(summed - design @ [new, old, offset]).max())
+            held, stored = at("held", before), at("out", before)
+            return at("out", after), np.stack([held, stored, np.ones(LEVELS**2)], axis=1)
+
+        def weights() -> Floats:
+            summed, design = joined()
+            return np.asarray(np.linalg.lstsq(design, summed, rcond=None)[0])
+
+        def dnl() -> float:
+            new, old, _ = weights()
+            each = new * old ** np.arange(bits - 1.0, -1, -1)  # of each bit, the least first
+            ends = np.cumsum(each)[:-1]  # all bits below the next one
+            step = float(each.sum()) / (2**bits - 1)
+            return float(np.abs((each[1:] - ends) / step - 1).max())
+
+        def curvature() -> float:
+            summed, design = joined()
+            return float(np.abs(summed - design @ weights()).max())
+
+        def pedestal() -> float:
+            return float((joined()[1][:, 1] - np.repeat(axis, LEVELS)).mean())
+
         drawn = "pairs within the span of inputs"
         entries = (
-            entry("new", "weight of the new plane", new, "", drawn),
-            entry("old", "weight of those before", old, "", drawn),
-            entry("offset", "offset", offset, "V"),
+            entry("new", "weight of the new plane", lambda: weights()[0], "", drawn),
+            entry("old", "weight of those before", lambda: weights()[1], "", drawn),
+            entry("offset", "offset", lambda: weights()[2], "V"),
             entry("curvature", "largest distance from those weights", curvature, "V", drawn),
-            entry("dnl", "DNL of the bits' weights", float(np.abs(steps).max()), "LSB", f"{bits} planes"),
-            entry("pedestal", "what cutting off the sum adds", float((stored - np.repeat(axis, LEVELS)).mean()), "V"),
+            entry("dnl", "DNL of the bits' weights", dnl, "LSB", f"{bits} planes"),
+            entry("pedestal", "what cutting off the sum adds", pedestal, "V"),
         )  # fmt: skip
 
         def curve() -> Panel:
+            found = waves(results["sums"])
             return Panel(
                 title="a plane and the sum before it, joined", x=found["time"], x_label="time [s]",
                 curves={"new plane": found["v(held_2)"], "sum": found["v(out_2)"]}, y_label="voltage [V]",

@@ -9,11 +9,13 @@ LONGEST = 250
 _WIDTH = 110
 """Of the lines that a longer one is folded into."""
 _LONG = re.compile(rf"^[^\n]{{{LONGEST + 1},}}$", re.MULTILINE)
-_WORD = re.compile(r"(?:'[^']*'|\"[^\"]*\"|\{[^}]*\}|[^\s'\"{])+")
+_WORD = re.compile(r"(?:'[^']*'|\"[^\"]*\"|\{[^}\"]*\}|\{(?=[^}]*\")|[^\s'\"{])+")
 
 
 def fold_line(line: str, *, comments: tuple[str, ...], head: str = "+ ", tail: str = "") -> str:
     """Fold a line between its words, quoted and braced ones whole; comments, and lines of usual length, stay.
+
+    Braced lists of quoted names are folded between these.
 
     Parameters
     ----------

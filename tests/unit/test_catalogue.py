@@ -79,10 +79,14 @@ def test_every_block_has_its_measured_values_in_the_catalogue():
     assert re.findall(r"^\| `(.*?)`", section("What the blocks measure"), re.MULTILINE) == list(BLOCKS)
 
 
+SHARED = ("cell", "hold")
+"""Sections of several blocks."""
+
+
 @pytest.mark.parametrize("block", BLOCKS.values(), ids=lambda block: block.name)
 def test_a_block_has_one_name(block):
     """In its section, if it has one of its own, in its class, its testbench and its files."""
-    assert block.section in (block.name, "cell")
+    assert block.section in (block.name, *SHARED)
     section = Chip.model_fields[block.section].annotation
     if block.section == block.name:
         assert section.__name__ == block.name.title().replace("_", "")
