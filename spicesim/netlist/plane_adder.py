@@ -49,6 +49,8 @@ def _waveform(name: str, node: str, levels: Sequence[tuple[float, float]], refer
             continue
         points += [f"{spice_number(time - EDGE / 2)} {spice_number(before)}"]
         points += [f"{spice_number(time + EDGE / 2)} {spice_number(after)}"]
+    if len(points) == 1:  # which is no waveform to VACASK
+        return f"v{name} {node} {reference} {spice_number(levels[0][1])}"
     return f"v{name} {node} {reference} pwl({' '.join(points)})"
 
 
