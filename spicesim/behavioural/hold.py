@@ -111,25 +111,28 @@ class HoldModel(Model):
             If lines have more cells than were calibrated, or a voltage is beyond the calibrated ones.
         """
         volts = np.asarray(feet, dtype=float)
-        return np.asarray(volts + self._added(self.pedestals, volts, total, rows))
+        return np.asarray(volts + self._added(self._law(self.pedestals, total, rows), volts))
 
-    def _added(self, pedestals: Floats, volts: Floats, total: npt.ArrayLike, rows: int) -> Floats:
-        """Return what a switch with these polynomials adds; see :meth:`held` [V]."""
+    def _law(self, pedestals: Floats, total: npt.ArrayLike, rows: int) -> Floats:
+        """Return the polynomial in the voltage of what each line's switch adds, (orders, columns); see :meth:`held`."""
         if not self.rows[0] <= rows <= self.rows[-1]:
             raise ValidityError(
                 f"hold switches were calibrated on lines of {self.rows[0]}..{self.rows[-1]} cells, not {rows}; "
                 "calibrate a chip with an array of as many rows"
             )
+        # (orders of voltage, orders of conductance)
+        c = pedestals[0] if len(self.rows) == 1 else PchipInterpolator(np.log(self.rows), pedestals)(np.log(rows))
+        share = np.asarray(total, dtype=float) / (rows * self.g_cell)
+        return np.asarray(np.polynomial.polynomial.polyval(share, c.T))
+
+    def _added(self, law: Floats, volts: Floats) -> Floats:
+        """Return what switches of such laws add to voltages of their lines [V]."""
         if volts.size and not np.abs(volts).max() <= self.v_limit:
             raise ValidityError(
                 f"a line is {np.abs(volts).max():.4g} V off the reference, beyond the calibrated {self.v_limit:.4g} V "
                 "of its hold switch"
             )
-        # (orders of voltage, orders of conductance)
-        c = pedestals[0] if len(self.rows) == 1 else PchipInterpolator(np.log(self.rows), pedestals)(np.log(rows))
-        share = np.asarray(total, dtype=float) / (rows * self.g_cell)
-        by_column = np.polynomial.polynomial.polyval(share, c.T)  # (orders of voltage, columns)
-        return np.asarray(np.polynomial.polynomial.polyval(volts / self.v_limit, by_column, tensor=False))
+        return np.asarray(np.polynomial.polynomial.polyval(volts / self.v_limit, law, tensor=False))
 
     def summed(self, feet: Floats, rest: float, total: npt.ArrayLike, rows: int) -> Floats:
         """Return the sums of planes that are added as charge, the first counting least [V].
@@ -153,11 +156,14 @@ class HoldModel(Model):
         mine = self.adder.c_plane / (self.c_hold + rows * self.c_cell)  # of the line's capacitance
         alone = np.exp(-self.adder.share / ((1 - mine) * self.time_constants(total, rows)))  # left without it
         stored = np.full(feet.shape[1:], rest)
-        added = self._added(self.adder.resets, stored, total, rows)
+        added, law = (
+            self._added(self._law(self.adder.resets, total, rows), stored),
+            self._law(self.pedestals, total, rows),
+        )
         stored, before = stored + added, rest + added
         for foot in feet:
             line = foot + left * (before - foot)
-            held = self.held(line, total, rows)
+            held = line + self._added(law, line)
             stored = self.adder.joined(held, stored)
             # the charge of the gates was shared by line and capacitor as it came, and both give it back
             parted = foot + alone * (held - foot)

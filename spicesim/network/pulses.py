@@ -193,8 +193,6 @@ def choose_pulses(chip: Chip, digit: int | None, polarity: Polarity) -> Pulses:
         Bits of an input that are driven at a time; by default as many as the drivers take.
     polarity : {"unipolar", "bipolar"}
         Coding of the inputs.
-    gated : bool
-        Whether the drivers' bits turn rows on and off.
 
     Raises
     ------
