@@ -39,7 +39,7 @@ def plot_dac(dacs: Mapping[Polarity, DacModel], dac: Dac) -> Figure:
     for colour, (polarity, model) in zip(SERIES, dacs.items(), strict=False):
         count = len(model.v_open)
         codes = np.arange(count)
-        ideal = dac.volts(codes, model.polarity)
+        ideal = dac.levels(model.polarity)
         upper.plot(codes, 1e3 * ideal, color=MUTED, linewidth=0.6)
         dots(upper, codes, 1e3 * model.v_open, colour, polarity)
         lsb = (ideal[-1] - ideal[0]) / (count - 1)

@@ -50,7 +50,7 @@ def plot_parity(
         upper.legend(loc="upper left", markerscale=2)
     upper.set_ylabel("behavioural model [V]")
     lower.set_ylabel("error of the model\n[ppm of full scale]")
-    lower.set_xlabel("amplifier output below the reference, ngspice [V]")
+    lower.set_xlabel("output, positive for positive products, ngspice [V]")
     return figure
 
 

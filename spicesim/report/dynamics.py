@@ -108,7 +108,7 @@ def _converter_section(converter: ConverterModel, kind: str) -> Section:
     if converter.hand_over is not None:
         blocks.append(_hand_over_table(converter.hand_over))
     words = {"sampling": "kT/C"}
-    noise = ", ".join(f"{words.get(what, what)} {quantity(rms, 'V', 2)}" for what, rms in converter.noises.items())
+    noise = ", ".join(f"{words.get(what, what)} {quantity(rms, 'V', 3)}" for what, rms in converter.noises.items())
     return Section(
         anchor="converter",
         title="Converter",
@@ -211,7 +211,10 @@ def _energy_section(calibration: Calibration, energy: EnergyModel) -> Section:
         charge = f"{quantity(amplifier.charge, 'J')} a volt"
         rows.append((f"sense amplifier, {quantity(amplifier.r_feedback, 'ohm')}", "no current", power, charge))
     if energy.hold is not None:
-        rows.append(("hold switch", "opened and closed once", "", f"{quantity(energy.hold, 'J')} a sample"))
+        block, each = (
+            ("hold switch", "a sample") if calibration.integrator is None else ("integrator's switches", "a product")
+        )
+        rows.append((block, "opened and closed once", "", f"{quantity(energy.hold, 'J')} {each}"))
     if (adc := energy.adc) is not None:
         rows.append((f"ADC, {adc.bits} bit", f"{quantity(adc.time, 's')} a conversion", "",
                      f"{quantity(adc.energy, 'J')} a conversion"))  # fmt: skip

@@ -48,7 +48,7 @@ def hold_section(model: HoldModel, held_out: HeldOut) -> Section:
                 title="Held-out errors",
                 caption=f"The largest is {parts_per_million(held_out.max_error)} ppm of the inputs' span, "
                 f"{quantity(held_out.full_scale, 'V')}.",
-                figure=plot_residuals({"held line": held_out}, "line [V]", label="line above the reference [V]"),
+                figure=plot_residuals({"held line": held_out}, "line [V]", label="line above the reference"),
             ),
             Table(
                 caption="Lines of cells of a quarter of the largest conductance.",

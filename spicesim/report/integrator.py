@@ -29,21 +29,20 @@ def integrator_section(model: IntegratorModel, charge: HeldOut, held: HeldOut) -
                 title="Held-out charges",
                 caption=f"Columns of cells whose pulses are all of one length; the largest error is "
                 f"{parts_per_million(charge.max_error)} ppm of {quantity(charge.full_scale, 'V')}.",
-                figure=plot_residuals({"integrated charge": charge}, "cell [S]", label="conductance of a cell [S]"),
+                figure=plot_residuals({"integrated charge": charge}, "cell [S]", label="conductance of a cell"),
             ),
             Illustration(
                 title="Held-out inputs",
                 caption=f"Steady currents; the largest error is {parts_per_million(held.max_error)} ppm of "
                 f"{quantity(held.full_scale, 'V')}, the span of the inputs.",
-                figure=plot_residuals({"integrator input": held}, "current [A]", label="current [A]"),
+                figure=plot_residuals({"integrator input": held}, "current [A]", label="current"),
             ),
             Table(
                 caption="What it makes of charge, by the coding of inputs; the capacitor as drawn has a gain of 1.",
-                columns=(Column(title="inputs"), Column(title="gain"), Column(title="window"), Column(title="product"),
-                         Column(title="excess of pulses"), Column(title="least pedestal"),
+                columns=(Column(title="inputs", text=True), Column(title="gain"), Column(title="window"),
+                         Column(title="product"), Column(title="excess of pulses"), Column(title="least pedestal"),
                          Column(title="largest pedestal")),
                 rows=rows,
-                wide=False,
             ),
         ),
     )  # fmt: skip

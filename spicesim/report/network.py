@@ -221,7 +221,7 @@ def _audit_section(audit: Audit, engine: str, product_seconds: float | None) -> 
         facts.append(("speed-up", f"{audit.ngspice_seconds / product_seconds:,.0f}"))
     table = Table(
         caption="Full scale (FS) is the swing of an amplifier to its nearer rail, of floating bit lines the span of "
-        "the inputs; the LSB is a step of the ADC. "
+        "the inputs, of integrators the largest calibrated output; the LSB is a step of the ADC. "
         f"What is said of all products holds with {bound.confidence:.0%} confidence for all that this run did, as the "
         "sample was drawn from them at random; it assumes nothing of how errors are distributed.",
         columns=(Column(title="comparison", text=True), Column(title="value")),

@@ -39,10 +39,14 @@ def parameters_section(calibration: Calibration) -> Section:
     """Show the data sheet of a calibration."""
     fits = {name.replace("ohm", "Ω"): fit for name, fit in (calibration.parameters or {}).items()}
     if not fits:
+        held = calibration.chip.sense_amplifier.kind == "tia"
+        text = "The named parameters of this chip were not fitted"
         return Section(
             anchor="parameters",
             title=_TITLE,
-            text="The named parameters of this chip were not fitted; calibrate again with --aspects parameters.",
+            text=f"{text}; calibrate again with --aspects parameters."
+            if held
+            else f"{text}: there are none yet of its kind of read-out.",
         )
     single = {name: fit for name, fit in fits.items() if name in ("cell", "TIA core")}
     drivers = {name.removeprefix("DAC, "): fit for name, fit in fits.items() if name.startswith("DAC, ")}

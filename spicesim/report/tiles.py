@@ -43,6 +43,14 @@ def _verdict(calibration: Calibration) -> str:
     )
 
 
+FULL_SCALES = {
+    "tia": "the swing of an amplifier to its nearer rail",
+    "voltage": "the span of the inputs",
+    "integrator": "the largest output that was calibrated, of all rows on with the highest conductances",
+}
+"""What errors are fractions of, by the kind of read-out."""
+
+
 def _errors(check: TileCheck, *, linear: bool) -> Floats:
     errors = (check.predicted - check.measured) / check.full_scale
     return np.asarray(errors[~np.array(check.saturated)] if linear else errors.ravel())
@@ -53,8 +61,7 @@ def tile_section(calibration: Calibration) -> Section:
     checks, bits = calibration.checks, calibration.chip.adc.bits
     text = (
         "Whole tiles, every transistor of them, in ngspice beside the behavioural tile, on conductances and code "
-        "vectors that no fit has seen; full scale is "
-        + ("the swing of an amplifier to its nearer rail." if calibration.hold is None else "the span of the inputs.")
+        f"vectors that no fit has seen; full scale is {FULL_SCALES[calibration.chip.sense_amplifier.kind]}."
     )
     if not checks:
         return Section(
