@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from spicesim.calibration.aspects import possible_aspects
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.cell import HELD_CURRENT
@@ -155,21 +156,6 @@ def find_verdict(plan: Plan, calibration: Calibration) -> Verdict:
     )
 
 
-KIND_ASPECTS = {
-    "tia": tuple(ASPECTS),
-    "voltage": ("converter", "energy", "mismatch", "climate"),
-    "integrator": ("converter", "energy"),
-}
-"""What can be calibrated of each kind of read-out. What is held has noise in closed form, and hold knows how lines
-settle."""
-LADDER_ASPECTS = ("converter", "energy", "climate")
-"""What can be calibrated where bit lines float below R-2R drivers."""
-ADDING_ASPECTS = ("converter", "energy")
-"""What can be calibrated where bits are added as charge."""
-GATED_ASPECTS = ("parameters", "converter", "energy", "mismatch")
-"""What can be calibrated where inputs drive gates."""
-
-
 def wanted_aspects(plan: Plan) -> list[str]:
     """Return the aspects that a plan asks for, in the order in which they are calibrated.
 
@@ -178,14 +164,7 @@ def wanted_aspects(plan: Plan) -> list[str]:
     SpecError
         If there is no such aspect, or not for this read-out.
     """
-    chip = plan.chip
-    there, where = KIND_ASPECTS[chip.sense_amplifier.kind], f"a read-out is of kind {chip.sense_amplifier.kind}"
-    if chip.cell.is_gated:
-        there, where = GATED_ASPECTS, "inputs drive gates"
-    elif chip.hold.adds_planes:
-        there, where = ADDING_ASPECTS, "bits are added as charge, hold.planes = charge,"
-    elif plan.hold is not None and chip.dac.kind == "r2r":  # whose mismatch is found with that of amplifiers
-        there, where = LADDER_ASPECTS, "bit lines float below R-2R drivers"
+    there, where = possible_aspects(plan.chip)
     wanted = list(there) if plan.aspects is None else plan.aspects
     unknown = [name for name in wanted if name not in ASPECTS]
     if unknown:

@@ -28,6 +28,7 @@ from spicesim.behavioural.settling import SettlingModel
 from spicesim.behavioural.steps import StepModel
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.behavioural.transient import TileTransient
+from spicesim.calibration.aspects import lacks
 from spicesim.calibration.campaign import Cost
 from spicesim.calibration.fit import Fit
 from spicesim.calibration.heldout import ErrorSummary, HeldOut
@@ -204,9 +205,7 @@ class Calibration(Model):
             If it was not calibrated.
         """
         if self.noise is None:
-            raise CalibrationError(
-                "the calibration has no noise; run: spicesim calibrate CHIP.toml -o chip.cal.json --aspects noise"
-            )
+            raise lacks(self.chip, "noise")
         return self.noise
 
     def require_settling(self) -> SettlingModel:
@@ -218,9 +217,7 @@ class Calibration(Model):
             If it was not calibrated.
         """
         if self.settling is None:
-            raise CalibrationError(
-                "the calibration has no settling; run: spicesim calibrate CHIP.toml -o chip.cal.json --aspects settling"
-            )
+            raise lacks(self.chip, "settling")
         return self.settling
 
     def require_energy(self) -> EnergyModel:
@@ -232,9 +229,7 @@ class Calibration(Model):
             If they were not calibrated.
         """
         if self.energy is None:
-            raise CalibrationError(
-                "the calibration has no energies; run: spicesim calibrate CHIP.toml -o chip.cal.json --aspects energy"
-            )
+            raise lacks(self.chip, "energy", "energies")
         return self.energy
 
     def at(self, *, corner: str | None = None, temperature_c: float | None = None) -> "Calibration":
@@ -342,9 +337,7 @@ class Calibration(Model):
             If it was not calibrated.
         """
         if self.mismatch is None:
-            raise CalibrationError(
-                "the calibration has no mismatch; run: spicesim calibrate CHIP.toml -o chip.cal.json --aspects mismatch"
-            )
+            raise lacks(self.chip, "mismatch")
         return self.mismatch
 
     def tile(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from spicesim.behavioural.parameter import Parameter
+from spicesim.calibration.aspects import possible_aspects
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.fit import Fit
 from spicesim.plots.figure import prefixed
@@ -39,14 +40,14 @@ def parameters_section(calibration: Calibration) -> Section:
     """Show the data sheet of a calibration."""
     fits = {name.replace("ohm", "Ω"): fit for name, fit in (calibration.parameters or {}).items()}
     if not fits:
-        held = calibration.chip.sense_amplifier.kind == "tia"
-        text = "The named parameters of this chip were not fitted"
+        there, where = possible_aspects(calibration.chip)
+        why = (
+            "; calibrate again with --aspects parameters"
+            if "parameters" in there
+            else f": where {where} there are none"
+        )
         return Section(
-            anchor="parameters",
-            title=_TITLE,
-            text=f"{text}; calibrate again with --aspects parameters."
-            if held
-            else f"{text}: there are none yet of its kind of read-out.",
+            anchor="parameters", title=_TITLE, text=f"The named parameters of this chip were not fitted{why}."
         )
     single = {name: fit for name, fit in fits.items() if name in ("cell", "TIA core")}
     drivers = {name.removeprefix("DAC, "): fit for name, fit in fits.items() if name.startswith("DAC, ")}

@@ -1,0 +1,37 @@
+"""What can be calibrated of a chip beyond operating points: not every macro has all of it yet."""
+
+from spicesim.chip import Chip
+from spicesim.errors import CalibrationError
+
+__all__ = ["ASPECT_NAMES", "lacks", "possible_aspects"]
+
+ASPECT_NAMES = ("parameters", "converter", "energy", "settling", "noise", "mismatch", "climate")
+"""All there are, in the order in which they are calibrated."""
+_BY_READOUT = {
+    "tia": ASPECT_NAMES,
+    "voltage": ("converter", "energy", "mismatch", "climate"),
+    "integrator": ("converter", "energy"),
+}
+"""Of each kind of read-out. What is held has noise in closed form, and hold knows how lines settle."""
+
+
+def possible_aspects(chip: Chip) -> tuple[tuple[str, ...], str]:
+    """Return the aspects that a chip's calibration can have, and where that is so, in words."""
+    kind = chip.sense_amplifier.kind
+    if chip.cell.is_gated:
+        return ("parameters", "converter", "energy", "mismatch"), "inputs drive gates"
+    if chip.hold.adds_planes:
+        return ("converter", "energy"), "bits are added as charge, hold.planes = charge,"
+    if kind == "voltage" and chip.dac.kind == "r2r":  # whose mismatch is found with that of amplifiers
+        return ("converter", "energy", "climate"), "bit lines float below R-2R drivers"
+    return _BY_READOUT[kind], f"a read-out is of kind {kind}"
+
+
+def lacks(chip: Chip, aspect: str, words: str | None = None) -> CalibrationError:
+    """Return the error of a calibration that lacks an aspect, called by its name or by other words."""
+    there, where = possible_aspects(chip)
+    if aspect in there:
+        remedy = f"; run: spicesim calibrate CHIP.toml -o chip.cal.json --aspects {aspect}"
+    else:
+        remedy = f", and where {where} there is no aspect {aspect!r} yet; run without it"
+    return CalibrationError(f"the calibration has no {words or aspect}{remedy}")
