@@ -85,6 +85,44 @@ static void fast_add_row(int count, int columns, const float *constant, float *t
             total[(int64_t)k * columns + j] += constant[j];
 }
 
+enum { FEET = 64 }; /* columns at a time: their numbers stay in registers and the first cache */
+
+/* Voltages z of open feet, in halves of the range: Newton on z = linear + sum_m t_m z^m, from the linear one. The sums of
+ * one vector are (1 + rank + terms + tilts rank, columns): linear; features; t_m; what each feature adds to the first
+ * t_m, tilts of them a feature. */
+CPU_CLONES
+static void fast_feet_row(int columns, int rank, int terms, int tilts, int steps, const float *sums, const float *middle,
+                          float half, float *out)
+{
+    const float *linear = sums, *features = linear + columns, *term = features + (int64_t)rank * columns,
+                *tilt = term + (int64_t)terms * columns;
+    float t[16][FEET], z[FEET];
+    for (int first = 0; first < columns; first += FEET) {
+        const int size = columns - first < FEET ? columns - first : FEET;
+        for (int m = 0; m < terms; m++)
+            for (int j = 0; j < size; j++)
+                t[m][j] = term[(int64_t)m * columns + first + j];
+        for (int r = 0; r < rank; r++)
+            for (int m = 0; m < tilts; m++)
+                for (int j = 0; j < size; j++)
+                    t[m][j] += features[(int64_t)r * columns + first + j]
+                               * tilt[((int64_t)r * tilts + m) * columns + first + j];
+        for (int j = 0; j < size; j++)
+            z[j] = linear[first + j];
+        for (int step = 0; step < steps; step++)
+            for (int j = 0; j < size; j++) {
+                float value = t[terms - 1][j], slope = 0;
+                for (int m = terms - 2; m >= 0; m--) {
+                    slope = slope * z[j] + value;
+                    value = value * z[j] + t[m][j];
+                }
+                z[j] -= (z[j] - linear[first + j] - value) / (1 - slope);
+            }
+        for (int j = 0; j < size; j++)
+            out[first + j] = middle[first + j] + half * z[j];
+    }
+}
+
 CPU_CLONES
 static void fast_store_doubles(int64_t count, const float *total, double *out)
 {

@@ -11,6 +11,7 @@ cdef extern from "fast.h" nogil:
     double fast_powers_of_floats(int, int, int, const float *, double, double, float *) noexcept
     void fast_add(int, int, int, const int32_t *, const float *, const float *, const float *, float *) noexcept
     void fast_add_row(int, int, const float *, float *) noexcept
+    void fast_feet_row(int, int, int, int, int, const float *, const float *, float, float *) noexcept
     void fast_store_doubles(int64_t, const float *, double *) noexcept
 
 cdef extern from "fast_ports.h" nogil:
@@ -146,6 +147,20 @@ def evaluate(
     free(largest)
     free(powers)
     return reached
+
+
+def feet(
+    const float[:, ::1] sums,  # IN (batch, (1 + rank + terms + tilts rank) columns), batch > 0, of halves of the range
+    int rank, int terms, int tilts, int steps,  # IN terms <= 16, tilts <= terms
+    const float[::1] middle, float half,  # IN (columns,) [V]
+    int threads,
+    float[:, ::1] out,  # OUT (batch, columns) [V]
+):
+    """Fill out with the voltages of open feet, each from its own equation."""
+    cdef int64_t k, batch = sums.shape[0]
+    cdef int columns = <int>middle.shape[0]
+    for k in prange(batch, nogil=True, num_threads=threads, schedule="static"):
+        fast_feet_row(columns, rank, terms, tilts, steps, &sums[k, 0], &middle[0], half, &out[k, 0])
 
 
 cdef port_tables ports(const double[:, ::1] values, const double[:, ::1] slopes, double start, double step) noexcept:

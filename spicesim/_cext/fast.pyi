@@ -12,6 +12,17 @@ def evaluate(
     threads: int,
     out: Reals,
 ) -> float: ...
+def feet(
+    sums: Singles,
+    rank: int,
+    terms: int,
+    tilts: int,
+    steps: int,
+    middle: Singles,
+    half: float,
+    threads: int,
+    out: Singles,
+) -> None: ...
 def interpolate(
     values: Floats,
     slopes: Floats,
