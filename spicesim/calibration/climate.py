@@ -19,7 +19,7 @@ from spicesim.calibration.elsewhere import aspects_elsewhere
 from spicesim.calibration.hold_elsewhere import holds_elsewhere
 from spicesim.calibration.patterns import adversarial_vectors, random_conductances
 from spicesim.calibration.tile_check import TileCheck
-from spicesim.calibration.tiles import MOST_ROWS, TileCase, build_cases, check_tiles
+from spicesim.calibration.tiles import MOST_ROWS, TileCase, build_cases, check_tiles, tile_columns
 from spicesim.chip import Chip
 from spicesim.coding import POLARITIES
 from spicesim.netlist.dac import build_dac
@@ -243,7 +243,8 @@ def check_climate(
         Which of the feedbacks is in turn, counted from the lowest and round.
     """
     chip, cell = calibration.chip, calibration.chip.cell
-    g = random_conductances((size, size), cell.g_min, cell.g_max, np.random.default_rng(seed), 0.25 * cell.g_max)
+    shape, rng = (size, tile_columns(chip, size)), np.random.default_rng(seed)
+    g = random_conductances(shape, cell.g_min, cell.g_max, rng, 0.25 * cell.g_max)
     cases = build_cases(chip, calibration.tile, {"random": g}, random_vectors=random, seed=seed)
     choices, floats = sorted(chip.settings), chip.sense_amplifier.kind == "voltage"
     full = np.full((min(chip.array.rows, MOST_ROWS), min(chip.array.columns, 2)), cell.g_max)
