@@ -19,6 +19,7 @@ from scipy.interpolate import PchipInterpolator
 
 from spicesim.arrays import Floats
 from spicesim.behavioural.arrays import FloatArray, Model, require_positive, require_rising, require_shape
+from spicesim.behavioural.hold_mismatch import DrawnHolds
 from spicesim.behavioural.plane_adder import PlaneAdder
 from spicesim.errors import ValidityError
 
@@ -134,7 +135,9 @@ class HoldModel(Model):
             )
         return np.asarray(np.polynomial.polynomial.polyval(volts / self.v_limit, law, tensor=False))
 
-    def summed(self, feet: Floats, rest: float, total: npt.ArrayLike, rows: int) -> Floats:
+    def summed(
+        self, feet: Floats, rest: float, total: npt.ArrayLike, rows: int, drawn: DrawnHolds | None = None
+    ) -> Floats:
         """Return the sums of planes that are added as charge, the first counting least [V].
 
         Parameters
@@ -145,6 +148,9 @@ class HoldModel(Model):
             The same of all lines before the first plane [V].
         total, rows
             As of :meth:`held`.
+        drawn : DrawnHolds, optional
+            The switches, if they differ. That they cut off the sum at rest with charges of their own is left out: of
+            that 2^-planes is in the last sum.
 
         Raises
         ------
@@ -164,7 +170,11 @@ class HoldModel(Model):
         for foot in feet:
             line = foot + left * (before - foot)
             held = line + self._added(law, line)
-            stored = self.adder.joined(held, stored)
+            more = 0.0
+            if drawn is not None:
+                held = held + drawn.added(line, total, rows)
+                more = drawn.joined(held, stored)
+            stored = self.adder.joined(held, stored) + more
             # the charge of the gates was shared by line and capacitor as it came, and both give it back
             parted = foot + alone * (held - foot)
             before = parted + mine * (stored - parted) - (held - line)

@@ -1,4 +1,8 @@
-"""Mismatch of hold switches: what the devices of a drawn one make of the charge that it leaves on its line."""
+"""Mismatch of hold switches: what the devices of a drawn one make of the charge that it leaves on its line.
+
+One that adds planes as charge joins two capacitors that are not equal by a switch of its own; both are of one block, so
+what they do follows from the same few sizes.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,10 +38,13 @@ class HoldMismatch(Model):
     components: FloatArray
     """Coefficients of each for each of `rows`, powers of the voltage in v_limit, powers of the conductance in rows
     g_cell, (components, rows, orders, orders) [V]."""
+    joins: FloatArray | None = None
+    """Of switches that add planes: coefficients of each component in the sum of two joined planes, powers of the new
+    plane's voltage in v_limit, powers of the sum's before, (components, orders, orders) [V]."""
     response: Response
     """Of the sizes of the components [1]."""
     residual: float
-    """Largest error of what is held by these parameters, over held-out switches [V]."""
+    """Largest error of what is held, or of a sum, by these parameters, over held-out switches [V]."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -46,6 +53,8 @@ class HoldMismatch(Model):
         if self.rows[0] < 1:
             raise ValueError(f"a line has one cell or more, got rows = {self.rows[0]}")
         require_shape("components", self.components, len(self.response.names), len(self.rows), None, None)
+        if self.joins is not None:
+            require_shape("joins", self.joins, len(self.response.names), None, None)
         return self
 
     def added(self, sizes: Floats, volts: npt.ArrayLike, total: npt.ArrayLike, rows: int) -> Floats:
@@ -69,6 +78,24 @@ class HoldMismatch(Model):
         x = np.asarray(volts, dtype=float) / self.v_limit
         return np.asarray(np.polynomial.polynomial.polyval(x, by_column, tensor=False))
 
+    def joined(self, sizes: Floats, held: Floats, stored: Floats) -> Floats:
+        """Return what adders add to the sums that nominal ones make of both voltages, (..., columns) [V].
+
+        Parameters
+        ----------
+        sizes : ndarray of shape (columns, components)
+            Of the components of each adder.
+        held, stored : ndarray of shape (..., columns)
+            The new plane and the sum before, above the reference [V].
+        """
+        assert self.joins is not None
+        by_column = np.einsum("jk,kab->abj", sizes, self.joins)
+        x, y = held / self.v_limit, stored / self.v_limit
+        found = np.zeros(np.shape(x))
+        for of_stored in by_column[::-1]:
+            found = found * x + np.polynomial.polynomial.polyval(y, of_stored, tensor=False)
+        return found
+
     def sigma(self, rows: int) -> float:
         """Return the standard deviation of what is added to a line of largest cells at the reference [V]."""
         each = self.added(np.eye(len(self.components)), np.zeros(len(self.components)), rows * self.g_cell, rows)
@@ -91,3 +118,7 @@ class DrawnHolds:
     def added(self, volts: npt.ArrayLike, total: npt.ArrayLike, rows: int) -> Floats:
         """Return what they add to the nominal ones' held voltages, arguments as of :meth:`HoldMismatch.added` [V]."""
         return self.kind.added(self.sizes, volts, total, rows)
+
+    def joined(self, held: Floats, stored: Floats) -> Floats:
+        """Return what they add to the nominal ones' sums, arguments as of :meth:`HoldMismatch.joined` [V]."""
+        return self.kind.joined(self.sizes, held, stored)

@@ -256,6 +256,8 @@ class MismatchModel(Model):
             raise ValueError("mismatch must have an other half for cells of kind 2t2r, and for no others")
         if (self.hold is not None) != (chip.sense_amplifier.kind == "voltage"):
             raise ValueError("mismatch must have hold switches for a chip of floating bit lines, and for no other")
+        if self.hold is not None and (self.hold.joins is not None) != chip.hold.adds_planes:
+            raise ValueError("mismatch must have joined planes for a chip that adds them as charge, and for no other")
         if self.converter is not None and len(self.converter.names) != 1:
             raise ValueError("mismatch must have one parameter of converters")
 

@@ -60,6 +60,11 @@ class PlaneAdder(Model):
             )
         return np.asarray(np.polynomial.polynomial.polyval2d(x, y, self.joins))
 
+    def in_units(self, v_limit: float) -> Self:
+        """Return the same with another unit of voltages [V], as far as which it then counts as calibrated."""
+        powers = np.add.outer(np.arange(ORDERS), np.arange(ORDERS))
+        return self.model_copy(update={"v_limit": v_limit, "joins": self.joins * (v_limit / self.v_limit) ** powers})
+
     def ideal(self) -> Self:
         """Return equal capacitors, and a switch without charge."""
         joins = np.zeros((ORDERS, ORDERS))

@@ -219,7 +219,7 @@ class BehaviouralTile:
         total, rows = self._effective.sum(axis=0), len(self.g)
         if self.readout.adder is not None:
             each = feet.reshape(self.planes, len(feet) // self.planes, feet.shape[1])
-            return self.readout.summed(each, self.rest_voltage, total, rows)
+            return self.readout.summed(each, self.rest_voltage, total, rows, self._holds)
         left = self.readout.unsettled(total, rows)
         lines = feet + left * (self.rest_voltage - feet)
         held = self.readout.held(lines, total, rows)

@@ -20,8 +20,6 @@ def possible_aspects(chip: Chip) -> tuple[tuple[str, ...], str]:
     kind = chip.sense_amplifier.kind
     if chip.cell.is_gated:
         return ("parameters", "converter", "energy", "mismatch"), "inputs drive gates"
-    if chip.hold.adds_planes:
-        return ("converter", "energy"), "bits are added as charge, hold.planes = charge,"
     if kind == "voltage" and chip.dac.kind == "r2r":  # whose mismatch is found with that of amplifiers
         return ("converter", "energy", "climate"), "bit lines float below R-2R drivers"
     return _BY_READOUT[kind], f"a read-out is of kind {kind}"

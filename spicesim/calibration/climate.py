@@ -1,6 +1,7 @@
 """Calibrate climate: the blocks again at other temperatures and corners, as changes of the nominal ones."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import cycle
 
 import numpy as np
@@ -19,7 +20,7 @@ from spicesim.calibration.elsewhere import aspects_elsewhere
 from spicesim.calibration.hold_elsewhere import holds_elsewhere
 from spicesim.calibration.patterns import adversarial_vectors, random_conductances
 from spicesim.calibration.tile_check import TileCheck
-from spicesim.calibration.tiles import MOST_ROWS, TileCase, build_cases, check_tiles
+from spicesim.calibration.tiles import MOST_ROWS, TileCase, build_cases, check_tiles, tile_columns
 from spicesim.chip import Chip
 from spicesim.coding import POLARITIES
 from spicesim.netlist.dac import build_dac
@@ -41,6 +42,9 @@ TABLE_ERROR = 5e-6
 
 HELD_OUT, QUICK_HELD_OUT = 4, 2
 """Temperatures at which whole tiles are checked, and in a quick calibration."""
+
+PARTS = 4
+"""Where a product is a transient of all bits, vectors are checked in so many parts, one a climate in turn."""
 
 
 def _hardest(nodes: Sequence[float], count: int) -> tuple[float, ...]:
@@ -240,10 +244,11 @@ def check_climate(
     seed : int
         Of conductances and vectors.
     turn : int
-        Which of the feedbacks is in turn, counted from the lowest and round.
+        Which of the feedbacks is in turn, counted from the lowest and round; of planes that are added, which vectors.
     """
     chip, cell = calibration.chip, calibration.chip.cell
-    g = random_conductances((size, size), cell.g_min, cell.g_max, np.random.default_rng(seed), 0.25 * cell.g_max)
+    shape, rng = (size, tile_columns(chip, size)), np.random.default_rng(seed)
+    g = random_conductances(shape, cell.g_min, cell.g_max, rng, 0.25 * cell.g_max)
     cases = build_cases(chip, calibration.tile, {"random": g}, random_vectors=random, seed=seed)
     choices, floats = sorted(chip.settings), chip.sense_amplifier.kind == "voltage"
     full = np.full((min(chip.array.rows, MOST_ROWS), min(chip.array.columns, 2)), cell.g_max)
@@ -252,4 +257,7 @@ def check_climate(
         tile = calibration.tile(full, "bipolar", r_feedback)
         name = f"all highest {'floating' if floats else f'{r_feedback / 1e3:g}k'}"
         cases.append(TileCase(name=name, tile=tile, codes=vectors))
+    if chip.hold.adds_planes:
+        chosen = slice(turn % PARTS, None, PARTS)
+        cases = [replace(case, codes=dict(list(case.codes.items())[chosen])) for case in cases]
     return check_tiles(chip, cases, campaign, "check climate")

@@ -41,7 +41,13 @@ def holds_elsewhere(chip: Chip, own: HoldModel, campaign: Campaign) -> Elsewhere
     return conditions.elsewhere(
         Elsewhere[HoldModel],
         [
-            plan.fit(place, [next(results) for _ in group]).model.model_copy(update={"delay": own.delay})
+            _alike(plan.fit(place, [next(results) for _ in group]).model, own)
             for plan, place, group in zip(plans, places, netlists, strict=True)
         ],
     )
+
+
+def _alike(model: HoldModel, own: HoldModel) -> HoldModel:
+    """Return a model at another condition with the delay and the units of the chip's own, so that both mix."""
+    adder = None if model.adder is None or own.adder is None else model.adder.in_units(own.adder.v_limit)
+    return model.model_copy(update={"delay": own.delay, "adder": adder})

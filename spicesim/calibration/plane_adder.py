@@ -14,7 +14,7 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.plane_adder import build_plane_sums, summed_times
 from spicesim.ngspice.outcome import Results
 
-__all__ = ["JOINED", "JoinPoints", "fit_adder", "plan_joins"]
+__all__ = ["JOINED", "JoinPoints", "fit_adder", "plan_joins", "read_sums"]
 
 JOINED = "joined planes"
 """Name of its held-out errors."""
@@ -72,9 +72,7 @@ def fit_adder(chip: Chip, points: JoinPoints, results: Results, resets: Floats) 
     resets : ndarray of shape (rows, orders, orders)
         What cutting off the sum adds at rest, which columns tell.
     """
-    before, after = summed_times(chip)
-    held, stored = (_read(chip, results, node, before, len(points.stored)) for node in ("held", "out"))
-    summed = _read(chip, results, "out", after, len(points.stored))
+    held, stored, summed = read_sums(chip, results, len(points.stored))
     fit, rest = slice(points.fitted), slice(points.fitted, None)
     limit = float(min(side for x in (held[fit], stored[fit]) for side in (x.max(), -x.min())))
     powers = [(i, j) for i in range(ORDERS) for j in range(ORDERS - i)]
@@ -95,7 +93,14 @@ def fit_adder(chip: Chip, points: JoinPoints, results: Results, resets: Floats) 
     )
 
 
-def _read(chip: Chip, results: Results, node: str, at: float, count: int) -> Floats:
+def read_sums(chip: Chip, results: Results, adders: int) -> tuple[Floats, Floats, Floats]:
+    """Return a plane held, the sum before, and the sum of both, of :func:`build_plane_sums`, (adders,) each [V]."""
+    before, after = summed_times(chip)
     vectors = results[0].vectors
-    found = [float(np.interp(at, vectors["time"].real, vectors[f"v({node}_{k})"].real)) for k in range(count)]
-    return np.array(found) - chip.sense_amplifier.v_reference
+
+    def read(node: str, at: float) -> Floats:
+        each = (vectors[f"v({node}_{k})"].real for k in range(adders))
+        found = [float(np.interp(at, vectors["time"].real, volts)) for volts in each]
+        return np.array(found) - chip.sense_amplifier.v_reference
+
+    return read("held", before), read("out", before), read("out", after)

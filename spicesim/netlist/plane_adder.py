@@ -167,7 +167,7 @@ def build_plane_sums(chip: Chip, stored: npt.ArrayLike, sampled: npt.ArrayLike) 
     lines = ["* adders, each between a source and nothing"]
     for k, (low, then) in enumerate(zip(first, second, strict=True)):
         lines.append(_waveform(f"in_{k}", f"in_{k}", [(0.0, float(low)), (STEP_TIME + GAP, float(then))], "vref"))
-        lines.append(adder_line(chip, f"adder_{k}", f"in_{k}", f"held_{k}", f"out_{k}"))
+        lines.append(adder_line(chip, f"hold_{k}", f"in_{k}", f"held_{k}", f"out_{k}"))
     opens = before - GAP / 2
     track = [(0.0, high), (opens, 0.0)]
     levels = [(0.0, high), (STEP_TIME, 0.0), (opens + GAP, high), (opens + chip.hold.share - GAP, 0.0)]

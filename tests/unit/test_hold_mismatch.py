@@ -11,6 +11,7 @@ from spicesim.draws import ChipDraw
 from spicesim.errors import SpecError
 from spicesim.netlist import build_tile
 from spicesim.netlist.mismatch import drawn_devices, with_mismatch
+from spicesim.netlist.plane_adder import PlaneSteps
 
 CHIP = preset("gf180-voltage").changed(array={"rows": 3, "columns": 5}, hold={"planes": "digital"})
 COMPONENTS = np.zeros((2, 2, 3, 2))
@@ -53,8 +54,38 @@ def test_the_switches_of_a_tile_are_those_of_its_netlist():
     np.testing.assert_array_equal(drawn.added(volts, total, 16), SWITCHES.added(sizes, volts, total, 16))
 
 
+def test_drawn_adders_add_to_the_sums_of_both_voltages():
+    joins = np.zeros((2, 3, 3))
+    joins[0, 1, 0], joins[0, 0, 1], joins[1, 0, 0], joins[1, 1, 2] = 3e-5, -3e-5, 1e-6, 2e-6
+    adders = SWITCHES.model_copy(update={"joins": joins})
+    sizes, held, stored = np.array([[2.0, 1.0], [0.0, -1.0]]), np.array([[0.1, 0.2]]), np.array([[-0.1, 0.1]])
+    own = [[2 * 3e-5 * (0.5 + 0.5) + 1e-6 + 2e-6 * 0.5 * 0.25, -1e-6 - 2e-6 * 1.0 * 0.25]]
+    np.testing.assert_allclose(adders.joined(sizes, held, stored), own, rtol=1e-12)
+    np.testing.assert_array_equal(
+        DrawnHolds(kind=adders, sizes=sizes).joined(held, stored), adders.joined(sizes, held, stored)
+    )
+
+
+def test_a_drawn_adder_is_in_the_netlist_with_all_its_devices():
+    """Both switches, both capacitors, and the pair that is always off."""
+    chip = CHIP.changed(hold={"planes": "charge"}, dac={"bits": 3})
+    steps = PlaneSteps.of(chip, [1, 0, 7], 0)
+    netlist = build_tile(chip, np.full((3, 2), 1e-5), steps, polarity="bipolar", r_feedback=1.0)
+    switch = ("m1", "m2", "m3", "m4", "ch")
+    wanted = {f"xhold_1.{part}.{device}" for part in ("xsample", "xshare") for device in switch}
+    paths = drawn_devices(netlist, chip.process, capacitors={"xhold": 0.01})
+    assert {path for path in paths if path.startswith("xhold_1.")} == wanted | {"xhold_1.m1", "xhold_1.m2"}
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"rows": (0, 16)}, {"rows": (16, 1)}, {"components": COMPONENTS[:, :1]}, {"g_cell": 0.0}]
+    "wrong",
+    [
+        {"rows": (0, 16)},
+        {"rows": (16, 1)},
+        {"components": COMPONENTS[:, :1]},
+        {"g_cell": 0.0},
+        {"joins": np.zeros((1, 2, 2))},
+    ],
 )
 def test_what_is_no_switch_is_refused(wrong):
     with pytest.raises(ValidationError):

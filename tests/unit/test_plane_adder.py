@@ -8,7 +8,9 @@ from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.energy import AdcEnergy, DacEnergy, EnergyModel
 from spicesim.behavioural.fast_tile import FastTile
 from spicesim.behavioural.hold import HoldModel
+from spicesim.behavioural.hold_mismatch import HOLD, DrawnHolds, HoldMismatch
 from spicesim.behavioural.plane_adder import ORDERS, PlaneAdder, split_planes
+from spicesim.behavioural.response import Response
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.calibration.heldout import HeldOut
 from spicesim.calibration.plan import Plan, load_plan, plan_calibration
@@ -53,6 +55,46 @@ def test_capacitors_that_differ_weigh_all_planes_otherwise():
     joins[1, 0], joins[0, 1] = 0.25 * 0.51, 0.25 * 0.49
     uneven = ADDER.model_copy(update={"joins": joins})
     np.testing.assert_allclose(weights(uneven), 0.51 * 0.49 ** np.arange(3, -1, -1), rtol=1e-12)
+
+
+def drawn(sizes, components, joins):
+    """Return switches of such components below lines of one cell or more, and of such sizes, one a column."""
+    count = len(components)
+    kind = HoldMismatch(
+        v_limit=0.21, rows=(1,), g_cell=1e-5, components=components, joins=joins, residual=0.0,
+        response=Response(
+            block=HOLD, devices=("xsample.ch",), names=tuple(f"component {k}" for k in range(count)),
+            rest=np.zeros(count), slopes=np.eye(count, 2), directions=np.eye(count, 2),
+            bends=np.zeros((count,) * 3), simulated=8,
+        ),
+    )  # fmt: skip
+    return DrawnHolds(kind=kind, sizes=np.asarray(sizes))
+
+
+def test_each_adder_of_a_drawn_tile_weighs_planes_by_its_own_capacitors():
+    """C (1 + d) and C join as (1 + d) / (2 + d) and 1 / (2 + d), which change by d / 4 either way."""
+    joins, uneven = np.zeros((1, 2, 2)), np.array([2e-2, -1e-2, 0.0])
+    joins[0, 1, 0], joins[0, 0, 1] = 0.21 / 4, -0.21 / 4
+    own = drawn(uneven[:, None], np.zeros((1, 1, 1, 1)), joins)
+    feet = np.broadcast_to(0.1 * np.eye(4)[:, :, None], (4, 4, 3))  # one plane at a time
+    found = hold().summed(feet, 0.0, np.full(3, 1e-5), 1, own) / 0.1
+    new, old = 0.5 + uneven / 4, 0.5 - uneven / 4
+    np.testing.assert_allclose(found, new * old ** np.arange(3, -1, -1)[:, None], rtol=1e-12)
+
+
+def test_what_drawn_switches_add_to_lines_is_in_every_plane_once():
+    own = drawn([[1.0], [-2.0]], np.full((1, 1, 1, 1), 1e-4), np.zeros((1, 2, 2)))
+    found = hold().summed(np.zeros((4, 1, 2)), 0.0, np.full(2, 1e-5), 1, own)
+    np.testing.assert_allclose(found, [[1e-4 * (1 - 1 / 16), -2e-4 * (1 - 1 / 16)]], rtol=1e-12)
+
+
+def test_another_unit_of_voltage_is_the_same_adder():
+    joins = np.random.default_rng(2).uniform(-1e-2, 1e-2, (ORDERS, ORDERS))
+    adder = ADDER.model_copy(update={"joins": joins})
+    x, y = np.random.default_rng(3).uniform(-0.2, 0.2, (2, 5))
+    other = adder.in_units(0.2)
+    assert other.v_limit == 0.2
+    np.testing.assert_allclose(other.joined(x, y), adder.joined(x, y), rtol=1e-12)
 
 
 def test_pedestals_of_planes_add_up_and_that_of_the_reset_fades():
