@@ -23,6 +23,20 @@ def feet(
     threads: int,
     out: Singles,
 ) -> None: ...
+def add_planes(
+    feet: Floats,
+    left: Floats,
+    alone: Floats,
+    mine: float,
+    v_line: float,
+    v_sum: float,
+    law: Floats,
+    joins: Floats,
+    stored: Floats,
+    before: Floats,
+    threads: int,
+    out: Floats,
+) -> tuple[float, float]: ...
 def interpolate(
     values: Floats,
     slopes: Floats,
