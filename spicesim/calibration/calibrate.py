@@ -204,4 +204,5 @@ def plan_cases(plan: Plan, calibration: Calibration) -> list[TileCase]:
     matrices = random_matrices(plan.chip, plan.tiles.sizes, plan.seed)
     random = plan.tiles.random_vectors
     cases = build_cases(plan.chip, calibration.tile, matrices, random_vectors=random, seed=plan.seed)
-    return cases + build_adversarial_cases(plan.chip, calibration.tile, plan.tiles.sizes, seed=plan.seed)
+    cases += build_adversarial_cases(plan.chip, calibration.tile, plan.tiles.sizes, seed=plan.seed)
+    return [case.thinned(plan.tiles.part) for case in cases]
