@@ -166,15 +166,16 @@ class HoldModel(Model):
             self._added(self._law(self.adder.resets, total, rows), stored),
             self._law(self.pedestals, total, rows),
         )
+        own = None if drawn is None else drawn.law(total, rows)
         stored, before = stored + added, rest + added
         for foot in feet:
             line = foot + left * (before - foot)
             held = line + self._added(law, line)
-            more = 0.0
-            if drawn is not None:
-                held = held + drawn.added(line, total, rows)
-                more = drawn.joined(held, stored)
-            stored = self.adder.joined(held, stored) + more
+            if drawn is None or own is None:
+                stored = self.adder.joined(held, stored)
+            else:
+                held = held + drawn.follow(own, line)
+                stored = self.adder.joined(held, stored) + drawn.joined(held, stored)
             # the charge of the gates was shared by line and capacitor as it came, and both give it back
             parted = foot + alone * (held - foot)
             before = parted + mine * (stored - parted) - (held - line)

@@ -71,12 +71,19 @@ class HoldMismatch(Model):
         rows : int
             Cells of a line.
         """
+        return self.follow(self.law(sizes, total, rows), volts)
+
+    def law(self, sizes: Floats, total: npt.ArrayLike, rows: int) -> Floats:
+        """Return the polynomials in the voltage of :meth:`added`, one a line, (orders, columns)."""
         c = self.components[:, 0] if len(self.rows) == 1 else self._of_rows(np.log(rows))
         share = np.broadcast_to(np.asarray(total, dtype=float) / (rows * self.g_cell), len(sizes))
         powers = share[:, None] ** np.arange(c.shape[-1])
-        by_column = np.einsum("jk,kab,jb->aj", sizes, c, powers)  # (orders of voltage, columns)
+        return np.asarray(np.einsum("jk,kab,jb->aj", sizes, c, powers))
+
+    def follow(self, law: Floats, volts: npt.ArrayLike) -> Floats:
+        """Return what such polynomials add to voltages (..., columns) [V]."""
         x = np.asarray(volts, dtype=float) / self.v_limit
-        return np.asarray(np.polynomial.polynomial.polyval(x, by_column, tensor=False))
+        return np.asarray(np.polynomial.polynomial.polyval(x, law, tensor=False))
 
     def joined(self, sizes: Floats, held: Floats, stored: Floats) -> Floats:
         """Return what adders add to the sums that nominal ones make of both voltages, (..., columns) [V].
@@ -118,6 +125,14 @@ class DrawnHolds:
     def added(self, volts: npt.ArrayLike, total: npt.ArrayLike, rows: int) -> Floats:
         """Return what they add to the nominal ones' held voltages, arguments as of :meth:`HoldMismatch.added` [V]."""
         return self.kind.added(self.sizes, volts, total, rows)
+
+    def law(self, total: npt.ArrayLike, rows: int) -> Floats:
+        """Return the polynomials of the lines, arguments as of :meth:`HoldMismatch.added`."""
+        return self.kind.law(self.sizes, total, rows)
+
+    def follow(self, law: Floats, volts: npt.ArrayLike) -> Floats:
+        """Return what they add to voltages by these; see :meth:`HoldMismatch.follow` [V]."""
+        return self.kind.follow(law, volts)
 
     def joined(self, held: Floats, stored: Floats) -> Floats:
         """Return what they add to the nominal ones' sums, arguments as of :meth:`HoldMismatch.joined` [V]."""
