@@ -41,6 +41,7 @@ __all__ = [
     "case_netlists",
     "check_tiles",
     "choose_feedback",
+    "most_columns",
     "predicted_nodesets",
     "random_matrices",
     "readout_netlist",
@@ -168,7 +169,7 @@ def adversarial_matrices(chip: Chip, sizes: Sequence[int]) -> dict[str, Floats]:
     cell, array = chip.cell, chip.array
     size = min(max(sizes), array.rows, array.columns)
     size -= size % (1 + cell.is_paired)
-    shape = (size, _columns(chip, size))
+    shape = (size, most_columns(chip, size))
     matrices = adversarial_conductances(min(array.rows, MOST_ROWS), shape, cell.g_min, cell.g_max)
     return {name: g[:, : array.columns] for name, g in matrices.items()}
 
@@ -188,14 +189,14 @@ def random_matrices(chip: Chip, sizes: Sequence[int], seed: int) -> dict[str, Fl
     pair = 1 + chip.cell.is_paired  # columns of a cell
     for size in dict.fromkeys(min(size, limit) // pair * pair for size in sizes):
         rng = np.random.default_rng([seed, size])
-        shape = (size, _columns(chip, size))
+        shape = (size, most_columns(chip, size))
         matrices[f"{shape[0]}x{shape[1]} random"] = random_conductances(
             shape, chip.cell.g_min, chip.cell.g_max, rng, 0.25 * chip.cell.g_max
         )
     return matrices
 
 
-def _columns(chip: Chip, size: int) -> int:
+def most_columns(chip: Chip, size: int) -> int:
     """Return the columns of a tile of so many rows: few where a product is a long transient."""
     return min(size, COLUMNS_IN_TIME) if chip.hold.adds_planes or chip.dac.kind == "pulse" else size
 
