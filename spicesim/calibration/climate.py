@@ -17,9 +17,10 @@ from spicesim.calibration.cell import fit_changes, leakage_of, plan_cell
 from spicesim.calibration.conditions import choose_temperatures, other_corners
 from spicesim.calibration.elsewhere import aspects_elsewhere
 from spicesim.calibration.hold_elsewhere import holds_elsewhere
+from spicesim.calibration.integrator_elsewhere import integrators_elsewhere
 from spicesim.calibration.patterns import adversarial_vectors, random_conductances
 from spicesim.calibration.tile_check import TileCheck
-from spicesim.calibration.tiles import MOST_ROWS, TileCase, build_cases, check_tiles
+from spicesim.calibration.tiles import KIND_WORDS, MOST_ROWS, TileCase, build_cases, check_tiles, most_columns
 from spicesim.chip import Chip
 from spicesim.coding import POLARITIES
 from spicesim.netlist.dac import build_dac
@@ -57,7 +58,7 @@ class _Blocks:
     def __init__(self, calibration: Calibration, quick: bool) -> None:
         self._calibration, chip = calibration, calibration.chip
         self._points = plan_cell(chip, quick=quick, seed=calibration.seed).fits[0]
-        self._step = max(1, (2**chip.dac.code_bits - 1) // 5)
+        self._step = max(1, (2**chip.dac.level_bits - 1) // 5)
 
     def netlists(self, chip: Chip) -> list[Netlist]:
         """Build them for this chip at a condition."""
@@ -190,6 +191,8 @@ def calibrate_climate(calibration: Calibration, campaign: Campaign) -> ClimateMo
     )
     if calibration.hold is not None:
         model = model.model_copy(update={"hold": holds_elsewhere(chip, calibration.hold, campaign)})
+    if calibration.integrator is not None:
+        model = model.model_copy(update={"integrator": integrators_elsewhere(chip, calibration.integrator, campaign)})
     model = model.model_copy(update=aspects_elsewhere(calibration.model_copy(update={"climate": model}), campaign))
     complete = calibration.model_copy(update={"climate": model})
     size = min(8 if campaign.quick else 16, chip.array.rows, chip.array.columns)
@@ -243,13 +246,14 @@ def check_climate(
         Which of the feedbacks is in turn, counted from the lowest and round.
     """
     chip, cell = calibration.chip, calibration.chip.cell
-    g = random_conductances((size, size), cell.g_min, cell.g_max, np.random.default_rng(seed), 0.25 * cell.g_max)
+    shape = (size, most_columns(chip, size))
+    g = random_conductances(shape, cell.g_min, cell.g_max, np.random.default_rng(seed), 0.25 * cell.g_max)
     cases = build_cases(chip, calibration.tile, {"random": g}, random_vectors=random, seed=seed)
-    choices, floats = sorted(chip.settings), chip.sense_amplifier.kind == "voltage"
+    choices, kind = sorted(chip.settings), chip.sense_amplifier.kind
     full = np.full((min(chip.array.rows, MOST_ROWS), min(chip.array.columns, 2)), cell.g_max)
     vectors = adversarial_vectors(len(full), chip.code_bits, "bipolar", np.random.default_rng(seed))
     for r_feedback in sorted({choices[-1], choices[turn % len(choices)]}):
         tile = calibration.tile(full, "bipolar", r_feedback)
-        name = f"all highest {'floating' if floats else f'{r_feedback / 1e3:g}k'}"
+        name = f"all highest {KIND_WORDS.get(kind, f'{r_feedback / 1e3:g}k')}"
         cases.append(TileCase(name=name, tile=tile, codes=vectors))
     return check_tiles(chip, cases, campaign, "check climate")
