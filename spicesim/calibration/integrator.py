@@ -49,8 +49,8 @@ TABLE = 401
 """Points of the table of the input, a smooth function of the current."""
 BEARS = 1.8
 """Largest calibrated current over the bias of an amplifier, whose pair has twice that."""
-BEYOND = 1.1
-"""Calibrated currents over those of all rows on with largest conductances."""
+BEYOND = 1.2
+"""Calibrated currents over those of all rows on with largest conductances, of lines held as the chip says."""
 SHORTEST = 80e-9
 """In which lines take a steady current [s]."""
 AT = 0.7
@@ -331,7 +331,10 @@ def plan_integrator(chip: Chip, *, quick: bool = False, seed: int = 0) -> Integr
     while counts[-1] < chip.array.rows:
         counts.append(min(2 * counts[-1], chip.array.rows))
     siemens = chebyshev_nodes(chip.cell.g_min, chip.cell.g_max, CONDUCTANCES)
-    limit = min(BEYOND * chip.array.rows * chip.cell.g_max * chip.dac.v_span, BEARS * chip.integrator.bias_current)
+    line = chip.array.rows * chip.cell.g_max
+    # as little as that, for larger ones leave less time until outputs have moved too far, and inputs settle late
+    most = line * chip.dac.v_span / (1 + chip.integrator.r_input * line)
+    limit = min(BEYOND * most, BEARS * chip.integrator.bias_current)
     top, rng = 2**chip.dac.bits - 1, np.random.default_rng([seed, 37])
     least = math.ceil(1.5 * QUIET / chip.dac.unit)
 

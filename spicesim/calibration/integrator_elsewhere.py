@@ -49,7 +49,7 @@ def integrators_elsewhere(chip: Chip, own: IntegratorModel, campaign: Campaign) 
 
 
 def _thinned(plan: IntegratorPlan, kept: list[int]) -> IntegratorPlan:
-    """Keep of the fit the lines of some numbers of cells, and the shortest and the longest pulses."""
+    """Keep of the fit the lines of some numbers of cells, and with both signs the shortest and the longest pulses."""
 
     def some(columns: PulsedColumns) -> PulsedColumns:
         chosen = [CONDUCTANCES * k + c for k in kept for c in range(CONDUCTANCES)]
@@ -57,7 +57,11 @@ def _thinned(plan: IntegratorPlan, kept: list[int]) -> IntegratorPlan:
         return PulsedColumns(polarity=columns.polarity, code=columns.code, rows=rows, g=columns.g[chosen])
 
     codes = [columns.code for columns in plan.fits]  # the same with either coding
-    fits = tuple(some(columns) for columns in plan.fits if columns.code in (min(codes), max(codes)))
+    fits = tuple(
+        some(columns)
+        for columns in plan.fits
+        if columns.polarity == "unipolar" or columns.code in (min(codes), max(codes))  # the excess takes a third
+    )
     return plan.model_copy(update={"fits": fits})
 
 
