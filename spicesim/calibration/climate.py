@@ -20,7 +20,7 @@ from spicesim.calibration.hold_elsewhere import holds_elsewhere
 from spicesim.calibration.integrator_elsewhere import integrators_elsewhere
 from spicesim.calibration.patterns import adversarial_vectors, random_conductances
 from spicesim.calibration.tile_check import TileCheck
-from spicesim.calibration.tiles import KIND_WORDS, MOST_ROWS, TileCase, build_cases, check_tiles, most_columns
+from spicesim.calibration.tiles import KIND_WORDS, MOST_ROWS, TileCase, build_cases, check_tiles, tile_shape
 from spicesim.chip import Chip
 from spicesim.coding import POLARITIES
 from spicesim.netlist.dac import build_dac
@@ -195,8 +195,7 @@ def calibrate_climate(calibration: Calibration, campaign: Campaign) -> ClimateMo
         model = model.model_copy(update={"integrator": integrators_elsewhere(chip, calibration.integrator, campaign)})
     model = model.model_copy(update=aspects_elsewhere(calibration.model_copy(update={"climate": model}), campaign))
     complete = calibration.model_copy(update={"climate": model})
-    size = min(8 if campaign.quick else 16, chip.array.rows, chip.array.columns)
-    size -= size % (1 + chip.cell.is_paired)  # a pair has two columns
+    size = 8 if campaign.quick else 16
     # corners at temperatures in no fit, each at another
     elsewhere = list(zip(corners, cycle(held_out[::-1])))
     climates = [complete.at(temperature_c=t) for t in held_out]
@@ -237,7 +236,7 @@ def check_climate(
     campaign : Campaign
         Runs the simulations.
     size : int
-        Rows and columns of the random tiles.
+        Rows and columns of the random tiles, as :func:`~spicesim.calibration.tiles.tile_shape` has them.
     random : int
         Uniform vectors a random tile, beside the structured ones.
     seed : int
@@ -246,8 +245,9 @@ def check_climate(
         Which of the feedbacks is in turn, counted from the lowest and round.
     """
     chip, cell = calibration.chip, calibration.chip.cell
-    shape = (size, most_columns(chip, size))
-    g = random_conductances(shape, cell.g_min, cell.g_max, np.random.default_rng(seed), 0.25 * cell.g_max)
+    g = random_conductances(
+        tile_shape(chip, size), cell.g_min, cell.g_max, np.random.default_rng(seed), 0.25 * cell.g_max
+    )
     cases = build_cases(chip, calibration.tile, {"random": g}, random_vectors=random, seed=seed)
     choices, kind = sorted(chip.settings), chip.sense_amplifier.kind
     full = np.full((min(chip.array.rows, MOST_ROWS), min(chip.array.columns, 2)), cell.g_max)

@@ -13,7 +13,7 @@ from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.mismatch_bench import with_chip_mismatch
 from spicesim.calibration.patterns import code_vectors, random_conductances
-from spicesim.calibration.tiles import KIND_WORDS, choose_feedback, most_columns, tile_netlist, tile_outputs
+from spicesim.calibration.tiles import KIND_WORDS, choose_feedback, tile_netlist, tile_outputs, tile_shape
 from spicesim.coding import Polarity
 from spicesim.draws import ChipDraw
 from spicesim.errors import SpecError
@@ -142,12 +142,9 @@ def check_mismatch(
     if draws < 2:
         raise SpecError(f"mismatch is checked on 2 chips or more, got {draws}")
     chip, model = calibration.chip, calibration.require_mismatch()
-    size = min(size, chip.array.rows, chip.array.columns)
-    size -= size % (1 + chip.cell.is_paired)
+    size, columns = tile_shape(chip, size)
     rng = np.random.default_rng([campaign.seed, size, saturating, polarity == "bipolar"])
-    g = random_conductances(
-        (size, most_columns(chip, size)), chip.cell.g_min, chip.cell.g_max, rng, 0.25 * chip.cell.g_max
-    )
+    g = random_conductances((size, columns), chip.cell.g_min, chip.cell.g_max, rng, 0.25 * chip.cell.g_max)
     r = choose_feedback(chip, g, saturating=saturating)
     chosen = code_vectors(size, chip.code_bits, 1, rng)
     codes = np.stack([chosen[name] for name in vectors])
@@ -165,12 +162,12 @@ def check_mismatch(
         plain = [tile_netlist(chip, tile, vector, state, n) for n, vector in enumerate(codes)]
         netlists += [with_chip_mismatch(netlist, calibration, ChipDraw(seed, NAME)) for netlist in plain]
     results = campaign.run(netlists, "check mismatch")
-    measured = np.stack([tile_outputs(chip, found, g.shape[1]) for found in results]).reshape(draws, len(codes), -1)
+    measured = np.stack([tile_outputs(chip, found, columns) for found in results]).reshape(draws, len(codes), -1)
     further = range(first + draws, first + draws + STATISTICAL_DRAWS)
     nominal = calibration.tile(g, polarity, r)
     kind = KIND_WORDS.get(chip.sense_amplifier.kind, "saturating" if saturating else "linear")
     return MismatchCheck(
-        name=f"{size}x{g.shape[1]} {polarity} {kind}",
+        name=f"{size}x{columns} {polarity} {kind}",
         full_scale=nominal.readout.full_scale,
         measured=measured,
         predicted=np.stack(predicted),
