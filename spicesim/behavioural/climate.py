@@ -14,6 +14,7 @@ from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.elsewhere import Elsewhere, lagrange_weights
 from spicesim.behavioural.energy import EnergyModel
 from spicesim.behavioural.hold import HoldModel
+from spicesim.behavioural.integration import IntegratorModel
 from spicesim.behavioural.mismatch import MismatchShift
 from spicesim.behavioural.noise import NoiseModel
 from spicesim.behavioural.sar import SarModel
@@ -113,6 +114,8 @@ class ClimateModel(Model):
     """Column converters."""
     hold: Elsewhere[HoldModel] | None = None
     """Hold switches; None where bit lines do not float."""
+    integrator: Elsewhere[IntegratorModel] | None = None
+    """Integrators; None where something else reads the bit lines."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -129,7 +132,7 @@ class ClimateModel(Model):
             raise ValueError("corners need one value a temperature of theirs")
         for currents in self.sense_currents:
             require_rising("sense_currents", currents)
-        for name in ("mismatch", "settling", "noise", "energy", "converter", "hold"):
+        for name in ("mismatch", "settling", "noise", "energy", "converter", "hold", "integrator"):
             aspect = getattr(self, name)
             if aspect is not None and aspect.corners.keys() != self.corners.keys():
                 raise ValueError(f"{name} must be known at the corners {', '.join(self.corners) or '(none)'}")

@@ -18,6 +18,8 @@ from scipy.interpolate import PchipInterpolator
 from spicesim.arrays import Codes, Floats, Integers
 from spicesim.behavioural.arrays import FloatArray, Model, require_positive, require_rising, require_shape
 from spicesim.behavioural.dac import IDEAL_REACH, DacModel
+from spicesim.behavioural.integrator_mismatch import IntegratorMismatch
+from spicesim.behavioural.mismatch import TileInstance
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.coding import POLARITIES, Polarity, rest_code
@@ -142,8 +144,8 @@ class IntegratorModel(Model):
         share = np.asarray(total, dtype=float) / (count * self.g_cell)
         return np.asarray((c * share[..., None] ** np.arange(law.shape[1])).sum(axis=-1))
 
-    def checked(self, volts: Floats) -> Floats:
-        """Return outputs.
+    def require_known(self, volts: Floats) -> None:
+        """Refuse outputs that were not calibrated.
 
         Raises
         ------
@@ -155,7 +157,6 @@ class IntegratorModel(Model):
                 f"an integrator's output moves by {np.abs(volts).max():.4g} V, beyond the calibrated {self.swing:.4g} "
                 "V; calibrate a chip with an array of as many rows"
             )
-        return volts
 
     def refined(self, bits: int) -> Self:
         """Return the same integrators for pulses as long, of so many bits."""
@@ -200,14 +201,27 @@ class PulseTile:
         The tile at rest, its drivers at one of two levels, read by the integrators' ports.
     readout : IntegratorModel
         The integrators.
+    instance : TileInstance, optional
+        What each block of this tile is beyond the calibrated one; `static` has it, too.
     """
 
-    def __init__(self, static: BehaviouralTile, readout: IntegratorModel) -> None:
+    def __init__(
+        self, static: BehaviouralTile, readout: IntegratorModel, *, instance: TileInstance | None = None
+    ) -> None:
         self.static, self.readout = static, readout
         self.g = static.g
         self._law = readout.laws[static.dac.polarity]
-        total = self.g.sum(axis=0)
-        self._pedestals = readout.pedestals(static.dac.polarity, (self.g != 0).sum(axis=0), total)
+        total, cells = self.g.sum(axis=0), (self.g != 0).sum(axis=0)
+        self._pedestals = readout.pedestals(static.dac.polarity, cells, total)
+        self._gains: Floats | float = 1.0
+        self._offsets: Floats | float = 0.0  # outputs by offsets alone, which a drawn one has beyond its swing
+        if instance is not None and isinstance(instance.amplifiers, IntegratorMismatch):
+            drawn, law = instance.amplifier_parameters, self._law
+            self._gains, added = drawn[:, 0], instance.amplifiers.added(drawn, cells, total)
+            self._pedestals = self._pedestals + added
+            held = total / (1 + readout.port.parameters["r_in"].value * total)
+            ohm = readout.r_feedback * law.window / readout.length
+            self._offsets = added - ohm * held * instance.amplifiers.offsets(drawn)
         steps = readout.unit * readout.r_feedback / readout.length  # of the output by its own leak, a unit of time
         self._leaks = readout.leak * steps * total / (1 + readout.port.parameters["r_in"].value * total)
 
@@ -246,6 +260,11 @@ class PulseTile:
         """Currents with all rows at the lower level, then with each row alone at the higher, (1 + rows, columns)."""
         rows = self.g.shape[0]
         return self._currents(np.concatenate([np.zeros((1, rows)), np.eye(rows)]).astype(np.int64), 1)
+
+    @cached_property
+    def together(self) -> Floats:
+        """Currents with all rows at the higher level, (columns,)."""
+        return np.asarray(self._currents(np.ones((1, self.g.shape[0]), dtype=np.int64), 1)[0])
 
     def solve(
         self, codes: Codes, *, points: int | None = None, tolerance: float | None = None, threads: int = 1
@@ -296,8 +315,11 @@ class PulseTile:
         some operating points of each product.
         """
         model, law, rest = self.readout, self._law, self.alone[0]
-        batch, points, rows = pulses.on.shape
-        seen = currents(pulses.on.reshape(-1, rows), threads, tolerance).reshape(batch, points, -1)
+        # all rows on are the same operating point in every product
+        whole = pulses.on.all(axis=2)
+        seen = np.empty((*whole.shape, self.g.shape[1]))
+        seen[whole] = self.together
+        seen[~whole] = currents(pulses.on[~whole], threads, tolerance)
         beyond = np.einsum("bp,bpc->bc", pulses.weights, seen - rest)
         lengths = self.lengths(codes)
         driven = lengths + (law.excess / model.unit) * (lengths > 0)
@@ -310,7 +332,9 @@ class PulseTile:
     def outputs(self, steps: Floats) -> Floats:
         """Return the outputs of charges by the time of one unit (batch, columns) [V]."""
         ohm = self._law.gain * self.readout.r_feedback * 2.0**-self.readout.bits
-        return self.readout.checked(steps * ohm + self._pedestals)
+        volts = steps * (ohm * self._gains) + self._pedestals
+        self.readout.require_known(volts - self._offsets)
+        return np.asarray(volts)
 
     def _currents(self, on: Integers, threads: int, tolerance: float | None = None) -> Floats:
         state = self.static.solve(on, tolerance=tolerance, threads=threads)

@@ -12,6 +12,7 @@ from spicesim.arrays import Floats
 from spicesim.behavioural.arrays import FloatArray, Model, require_rising, require_shape
 from spicesim.behavioural.feedback import find_amplifier
 from spicesim.behavioural.hold_mismatch import DrawnHolds, HoldMismatch
+from spicesim.behavioural.integrator_mismatch import IntegratorMismatch
 from spicesim.behavioural.response import Response, Shift
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.behavioural.tables import CubicTables
@@ -191,10 +192,10 @@ class TileInstance:
     """What the drivers' parameters mean."""
     driver_parameters: Floats
     """Shape (rows, 1 + bits) [V]; of levels (rows, levels) [1]."""
-    amplifiers: SenseAmplifierMismatch | None
-    """What the amplifiers' parameters mean; None where bit lines float."""
+    amplifiers: SenseAmplifierMismatch | IntegratorMismatch | None
+    """What the amplifiers' parameters mean, or those of integrators; None where bit lines float."""
     amplifier_parameters: Floats
-    """Shape (columns, 2 + components)."""
+    """Shape (columns, 2 + components); of integrators (columns, 1 + components)."""
     r_cell: Floats
     """In series with each cell, of either sign, shape (rows, columns) [ohm]."""
     holds: DrawnHolds | None = None
@@ -246,6 +247,8 @@ class MismatchModel(Model):
     """The same of the second half of a cell of two bit lines; None where cells have one."""
     hold: HoldMismatch | None = None
     """Hold switches; None where amplifiers hold the bit lines."""
+    integrator: IntegratorMismatch | None = None
+    """Integrators; None where something else reads the bit lines."""
 
     def require_chip(self, chip: Chip) -> None:
         """Refuse to be of a chip whose blocks are others, by a ValueError."""
@@ -258,6 +261,8 @@ class MismatchModel(Model):
             raise ValueError("mismatch must have hold switches for a chip of floating bit lines, and for no other")
         if self.hold is not None and (self.hold.joins is not None) != chip.hold.adds_planes:
             raise ValueError("mismatch must have joined planes for a chip that adds them as charge, and for no other")
+        if (self.integrator is not None) != (chip.sense_amplifier.kind == "integrator"):
+            raise ValueError("mismatch must have integrators for a chip of them, and for no other")
         if self.converter is not None and len(self.converter.names) != 1:
             raise ValueError("mismatch must have one parameter of converters")
 
@@ -359,7 +364,7 @@ class MismatchModel(Model):
             Of the tile within the chip; tiles of other names have other blocks.
         """
         draw, dac = ChipDraw(seed, name), self.dacs[polarity]
-        amplifiers = self.senseamp(r_feedback) if self.hold is None else None
+        amplifiers = self.integrator or (self.senseamp(r_feedback) if self.hold is None else None)
         return TileInstance(
             drivers=dac,
             driver_parameters=dac.response.draw(draw, rows),

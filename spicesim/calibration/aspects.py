@@ -10,7 +10,7 @@ ASPECT_NAMES = ("parameters", "converter", "energy", "settling", "noise", "misma
 _BY_READOUT = {
     "tia": ASPECT_NAMES,
     "voltage": ("converter", "energy", "mismatch", "climate"),
-    "integrator": ("converter", "energy"),
+    "integrator": ("converter", "energy", "mismatch", "climate"),
 }
 """Of each kind of read-out. What is held has noise in closed form, and hold knows how lines settle."""
 

@@ -129,6 +129,8 @@ class Calibration(Model):
             self.climate.require_blocks(self.cell, self.dacs, len(self.senseamps))
             if (self.climate.hold is None) != (self.hold is None):
                 raise ValueError("climate must have hold switches for a chip of floating bit lines, and for no other")
+            if (self.climate.integrator is None) != (self.integrator is None):
+                raise ValueError("climate must have integrators for a chip of them, and for no other")
         return self
 
     @cached_property
@@ -283,11 +285,13 @@ class Calibration(Model):
         assert self.climate is not None
         climate = self.climate
         aspects: dict[str, Model | None] = dict.fromkeys(
-            ("mismatch", "settling", "noise", "energy", "converter", "hold")
+            ("mismatch", "settling", "noise", "energy", "converter", "hold", "integrator")
         )
         try:
             if self.hold is not None and climate.hold is not None:
                 aspects["hold"] = climate.hold.at(self.hold, corner, temperature_c)
+            if self.integrator is not None and climate.integrator is not None:
+                aspects["integrator"] = climate.integrator.at(self.integrator, corner, temperature_c)
             if self.converter is not None and climate.converter is not None:
                 unchecked = self.converter.model_copy(update={"checks": {}, "hand_over": None})
                 elsewhere: Elsewhere[Any] = climate.converter
@@ -363,7 +367,8 @@ class Calibration(Model):
         """
         if self.integrator is None:
             return self.static_tile(g, polarity, r_feedback, instance=instance)
-        return PulseTile(self._static(g, polarity, self.integrator.port, instance), self.integrator)
+        static = self._static(g, polarity, self.integrator.port, instance)
+        return PulseTile(static, self.integrator, instance=instance)
 
     def static_tile(
         self, g: FloatArray, polarity: Polarity, r_feedback: float, *, instance: TileInstance | None = None

@@ -17,9 +17,10 @@ from spicesim.calibration.cell import fit_changes, leakage_of, plan_cell
 from spicesim.calibration.conditions import choose_temperatures, other_corners
 from spicesim.calibration.elsewhere import aspects_elsewhere
 from spicesim.calibration.hold_elsewhere import holds_elsewhere
+from spicesim.calibration.integrator_elsewhere import integrators_elsewhere
 from spicesim.calibration.patterns import adversarial_vectors, random_conductances
 from spicesim.calibration.tile_check import TileCheck
-from spicesim.calibration.tiles import MOST_ROWS, TileCase, build_cases, check_tiles, tile_columns
+from spicesim.calibration.tiles import KIND_WORDS, MOST_ROWS, TileCase, build_cases, check_tiles, tile_shape
 from spicesim.chip import Chip
 from spicesim.coding import POLARITIES
 from spicesim.netlist.dac import build_dac
@@ -60,7 +61,7 @@ class _Blocks:
     def __init__(self, calibration: Calibration, quick: bool) -> None:
         self._calibration, chip = calibration, calibration.chip
         self._points = plan_cell(chip, quick=quick, seed=calibration.seed).fits[0]
-        self._step = max(1, (2**chip.dac.code_bits - 1) // 5)
+        self._step = max(1, (2**chip.dac.level_bits - 1) // 5)
 
     def netlists(self, chip: Chip) -> list[Netlist]:
         """Build them for this chip at a condition."""
@@ -193,10 +194,11 @@ def calibrate_climate(calibration: Calibration, campaign: Campaign) -> ClimateMo
     )
     if calibration.hold is not None:
         model = model.model_copy(update={"hold": holds_elsewhere(chip, calibration.hold, campaign)})
+    if calibration.integrator is not None:
+        model = model.model_copy(update={"integrator": integrators_elsewhere(chip, calibration.integrator, campaign)})
     model = model.model_copy(update=aspects_elsewhere(calibration.model_copy(update={"climate": model}), campaign))
     complete = calibration.model_copy(update={"climate": model})
-    size = min(8 if campaign.quick else 16, chip.array.rows, chip.array.columns)
-    size -= size % (1 + chip.cell.is_paired)  # a pair has two columns
+    size = 8 if campaign.quick else 16
     # corners at temperatures in no fit, each at another
     elsewhere = list(zip(corners, cycle(held_out[::-1])))
     climates = [complete.at(temperature_c=t) for t in held_out]
@@ -237,7 +239,7 @@ def check_climate(
     campaign : Campaign
         Runs the simulations.
     size : int
-        Rows and columns of the random tiles.
+        Rows and columns of the random tiles, as :func:`~spicesim.calibration.tiles.tile_shape` has them.
     random : int
         Uniform vectors a random tile, beside the structured ones.
     seed : int
@@ -246,15 +248,16 @@ def check_climate(
         Which of the feedbacks is in turn, counted from the lowest and round; of planes that are added, which vectors.
     """
     chip, cell = calibration.chip, calibration.chip.cell
-    shape, rng = (size, tile_columns(chip, size)), np.random.default_rng(seed)
-    g = random_conductances(shape, cell.g_min, cell.g_max, rng, 0.25 * cell.g_max)
+    g = random_conductances(
+        tile_shape(chip, size), cell.g_min, cell.g_max, np.random.default_rng(seed), 0.25 * cell.g_max
+    )
     cases = build_cases(chip, calibration.tile, {"random": g}, random_vectors=random, seed=seed)
-    choices, floats = sorted(chip.settings), chip.sense_amplifier.kind == "voltage"
+    choices, kind = sorted(chip.settings), chip.sense_amplifier.kind
     full = np.full((min(chip.array.rows, MOST_ROWS), min(chip.array.columns, 2)), cell.g_max)
     vectors = adversarial_vectors(len(full), chip.code_bits, "bipolar", np.random.default_rng(seed))
     for r_feedback in sorted({choices[-1], choices[turn % len(choices)]}):
         tile = calibration.tile(full, "bipolar", r_feedback)
-        name = f"all highest {'floating' if floats else f'{r_feedback / 1e3:g}k'}"
+        name = f"all highest {KIND_WORDS.get(kind, f'{r_feedback / 1e3:g}k')}"
         cases.append(TileCase(name=name, tile=tile, codes=vectors))
     if chip.hold.adds_planes:
         cases = [case.thinned(PARTS, turn) for case in cases]

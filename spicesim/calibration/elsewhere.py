@@ -68,7 +68,8 @@ def _shift_mismatch(
 
     Only offsets and the resistances of cells change by more than a microvolt, and offsets of drivers and amplifiers
     are those of their operational amplifiers at any code and with any feedback. Drivers of levels have no offset, and
-    how far they differ from each other is taken to be the same everywhere. So is how far hold switches and adders do.
+    how far they differ from each other is taken to be the same everywhere. So is how far hold switches, adders and
+    integrators do.
 
     Parameters
     ----------

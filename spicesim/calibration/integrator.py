@@ -49,8 +49,8 @@ TABLE = 401
 """Points of the table of the input, a smooth function of the current."""
 BEARS = 1.8
 """Largest calibrated current over the bias of an amplifier, whose pair has twice that."""
-BEYOND = 1.1
-"""Calibrated currents over those of all rows on with largest conductances."""
+BEYOND = 1.2
+"""Calibrated currents over those of all rows on with largest conductances, of lines held as the chip says."""
 SHORTEST = 80e-9
 """In which lines take a steady current [s]."""
 AT = 0.7
@@ -175,19 +175,9 @@ class IntegratorPlan(BlockPlan):
 
     def fit(self, chip: Chip, results: Sequence[Results]) -> Judged:
         """Fit the model to the results of the netlists."""
-        steady, pulsed = results[:3], iter(results[3:])
-        leak = _leak(chip, self.currents, steady[0])
-        fitted = [(columns, columns.read(chip, found)) for columns, found in zip(self.fits, pulsed, strict=False)]
-        rows = tuple(dict.fromkeys(self.fits[0].rows))
-        largest = max(float(np.abs([on, off]).max()) for _, (on, off, _) in fitted)
-        port = self._port(chip, steady[0], leak, min(BEYOND * largest, self.currents.i_limit))
-        model = IntegratorModel(
-            port=port, bits=chip.dac.bits, unit=chip.dac.unit, settle=chip.integrator.settle,
-            lead=LEAD * chip.integrator.settle, reset=chip.integrator.reset, rows=rows, g_cell=chip.cell.g_max,
-            leak=leak,
-            laws={p: _law(chip, rows, [found for found in fitted if found[0].polarity == p]) for p in POLARITIES},
-            swing=max(float(np.abs(out).max()) for _, (_, _, out) in fitted),
-        )  # fmt: skip
+        steady, held_out = results[:3], 3 + len(self.fits)
+        model, pulsed = self.fit_model(chip, [steady[0], *results[3:held_out]]), iter(results[held_out:])
+        leak = model.leak
 
         def compare(sweep: CurrentSweep, flat: Results, group: Sequence[PulsedColumns]) -> dict[str, HeldOut]:
             found = [(columns, columns.read(chip, next(pulsed))) for columns in group]
@@ -212,6 +202,25 @@ class IntegratorPlan(BlockPlan):
 
         validation = compare(self.currents_validation, steady[1], self.validation)
         return Judged(model=model, validation=validation, test=compare(self.currents_test, steady[2], self.test))
+
+    def fitted_netlists(self, chip: Chip) -> list[Netlist]:
+        """Build those simulations that the model follows from, and no others."""
+        return [_steady(chip, self.currents, self.currents.i_limit), *(columns.netlist(chip) for columns in self.fits)]
+
+    def fit_model(self, chip: Chip, results: Sequence[Results]) -> IntegratorModel:
+        """Fit the model to the results of :meth:`fitted_netlists`."""
+        leak = _leak(chip, self.currents, results[0])
+        fitted = [(columns, columns.read(chip, found)) for columns, found in zip(self.fits, results[1:], strict=True)]
+        rows = tuple(dict.fromkeys(self.fits[0].rows))
+        largest = max(float(np.abs([on, off]).max()) for _, (on, off, _) in fitted)
+        return IntegratorModel(
+            port=self._port(chip, results[0], leak, min(BEYOND * largest, self.currents.i_limit)),
+            bits=chip.dac.bits, unit=chip.dac.unit, settle=chip.integrator.settle,
+            lead=LEAD * chip.integrator.settle, reset=chip.integrator.reset, rows=rows, g_cell=chip.cell.g_max,
+            leak=leak,
+            laws={p: _law(chip, rows, [found for found in fitted if found[0].polarity == p]) for p in POLARITIES},
+            swing=max(float(np.abs(out).max()) for _, (_, _, out) in fitted),
+        )  # fmt: skip
 
     def _port(self, chip: Chip, steady: Results, leak: float, largest: float) -> SenseAmplifierModel:
         """Make the table of the input; the output is that of the drawn capacitor, linear to the largest current."""
@@ -322,7 +331,10 @@ def plan_integrator(chip: Chip, *, quick: bool = False, seed: int = 0) -> Integr
     while counts[-1] < chip.array.rows:
         counts.append(min(2 * counts[-1], chip.array.rows))
     siemens = chebyshev_nodes(chip.cell.g_min, chip.cell.g_max, CONDUCTANCES)
-    limit = min(BEYOND * chip.array.rows * chip.cell.g_max * chip.dac.v_span, BEARS * chip.integrator.bias_current)
+    line = chip.array.rows * chip.cell.g_max
+    # as little as that, for larger ones leave less time until outputs have moved too far, and inputs settle late
+    most = line * chip.dac.v_span / (1 + chip.integrator.r_input * line)
+    limit = min(BEYOND * most, BEARS * chip.integrator.bias_current)
     top, rng = 2**chip.dac.bits - 1, np.random.default_rng([seed, 37])
     least = math.ceil(1.5 * QUIET / chip.dac.unit)
 

@@ -18,14 +18,15 @@ from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.converters import find_comparator
 from spicesim.calibration.hold_mismatch import find_hold_mismatch
+from spicesim.calibration.integrator_mismatch import find_integrator_mismatch
 from spicesim.calibration.mismatch_bench import (
     RESISTORS,
     MismatchBench,
     Planned,
     fit_response,
     table_points,
-    used_numbers,
 )
+from spicesim.calibration.twist import find_twist, moved_twist, twisted
 from spicesim.coding import Polarity
 from spicesim.errors import SpecError
 from spicesim.netlist.ensemble import build_cells
@@ -38,12 +39,6 @@ COMPONENTS = 5
 
 CODES = 12
 """Codes from which the weights of bits follow, at least."""
-
-TWISTED = 6
-"""Instances behind the bend of an amplifier's offset, for each number of its devices."""
-
-_TURNS = 20
-"""Of a fit of two factors, each in turn."""
 
 _CONDITION = 10
 """Of the codes behind the weights of bits, by which errors of the simulator grow at most."""
@@ -78,25 +73,30 @@ def calibrate_mismatch(calibration: Calibration, campaign: Campaign) -> Mismatch
     bench = MismatchBench(calibration=calibration, campaign=campaign)
     dacs: dict[Polarity, DacMismatch | LevelMismatch] = {}
     amplifiers: tuple[SenseAmplifierMismatch, ...] = ()
-    hold = None
-    if calibration.hold is None:
+    hold = integrator = None
+    if calibration.integrator is not None:
+        integrator = find_integrator_mismatch(bench, held_out)
+    elif calibration.hold is None:
         middle = calibration.senseamps[len(calibration.senseamps) // 2]
-        twist = _offset_twist(bench, middle)
+        twist = find_twist(  # the same with any feedback
+            bench, bench.amplifier_devices(middle), lambda planned: bench.amplifier_lines(middle, planned)[:, 1]
+        )
         amplifiers = tuple(_amplifier_response(bench, model, twist, held_out) for model in calibration.senseamps)
     else:
         hold = find_hold_mismatch(bench, held_out)
     for polarity in calibration.chip.polarities:
         dac = calibration.dacs[polarity]
         devices = bench.dac_devices(dac)
-        if calibration.chip.dac.kind == "bits":
+        if calibration.chip.dac.kind != "r2r":
             dacs[polarity] = LevelMismatch.alike(devices) if gated else _level_response(bench, dac, devices, held_out)
             continue
-        along = _moved(twist, bench.amplifier_devices(middle), devices)
+        along = moved_twist(twist, bench.amplifier_devices(middle), devices)
         dacs[polarity] = _dac_response(bench, dac, devices, along, held_out)
     cell, *other = cell_responses(bench)
     return MismatchModel(
         resistors=RESISTORS, dacs=dacs, senseamps=amplifiers, cell=cell, other_half=other[0] if other else None,
         converter=None if find_comparator(calibration.chip) is None else converter_response(bench), hold=hold,
+        integrator=integrator,
     )  # fmt: skip
 
 
@@ -109,7 +109,7 @@ def _dac_response(
     added = bench.dac_voltages(dac, design, codes)
     values = np.linalg.lstsq(code_basis(bits)[np.array(codes)], added.T, rcond=None)[0].T
     names = ("offset [V]", *(f"weight of bit {k} [V]" for k in range(bits)))
-    response = _twisted(fit_response("xdac", names, design, values), 0, twist, design, values[:, 0])
+    response = twisted(fit_response("xdac", names, design, values), 0, twist, design, values[:, 0])
     codes = _codes(bits, held_out=True)
     predicted = response.parameters(others.numbers) @ code_basis(bits)[np.array(codes)].T
     rest = bench.dac_voltages(dac, others, codes) - predicted
@@ -127,77 +127,6 @@ def _level_response(bench: MismatchBench, dac: DacModel, devices: tuple[str, ...
     return LevelMismatch(kind="levels", response=response, residual=float(np.abs(rest).max()))
 
 
-def _offset_twist(bench: MismatchBench, amplifier: SenseAmplifierModel) -> Floats:
-    """Find the two directions whose product an offset bends by, shape (2, 2 devices).
-
-    What unequal mirrors do to it goes with how unequal other devices are. It is the same with any feedback, and of so
-    many devices only seen in more instances than a design of all responses has.
-    """
-    devices = bench.amplifier_devices(amplifier)
-    used = used_numbers(devices)
-    numbers = np.zeros((TWISTED * int(used.sum()), len(used)))
-    rng = np.random.default_rng([bench.campaign.seed, len(devices), 1])
-    numbers[:, used] = rng.standard_normal((len(numbers), int(used.sum())))
-    offsets = bench.amplifier_lines(amplifier, Planned(devices=devices, numbers=numbers))[:, 1]
-    own = numbers[:, used]
-    plain = np.concatenate([np.ones((len(own), 1)), own], axis=1)
-    rest = offsets - plain @ np.linalg.lstsq(plain, offsets, rcond=None)[0]
-    _, along = np.linalg.eigh((own * rest[:, None]).T @ own)
-    first = second = along[:, -1] + along[:, 0]  # a product of two directions has one eigenvalue of either sign
-    for _ in range(_TURNS):
-        first = second / np.linalg.norm(second)
-        basis = np.concatenate([plain, (own @ first)[:, None] * own], axis=1)
-        second = np.linalg.lstsq(basis, offsets, rcond=None)[0][plain.shape[1] :]
-    twist = np.zeros((2, len(used)))
-    twist[:, used] = first, second
-    return twist
-
-
-def _moved(twist: Floats, devices: tuple[str, ...], others: tuple[str, ...]) -> Floats:
-    """Return the directions of an amplifier for another block that has the same circuit in it, 0 if it has not.
-
-    The circuits are the same if their devices have the same names.
-    """
-    moved = np.zeros((len(twist), 2 * len(others)))
-    circuit = max(_circuits(devices), key=lambda name: len(_within(devices, name)))
-    wanted = _within(devices, circuit)
-    for name in _circuits(others):
-        found = _within(others, name)
-        if set(found) == set(wanted):
-            for leaf, place in found.items():
-                moved[:, 2 * place : 2 * place + 2] = twist[:, 2 * wanted[leaf] : 2 * wanted[leaf] + 2]
-            break
-    return moved
-
-
-def _circuits(devices: tuple[str, ...]) -> list[str]:
-    """Return the paths of the circuits within a block, in an order that is the same in every process."""
-    return sorted({device.rpartition(".")[0] for device in devices} - {""}) or [""]
-
-
-def _within(devices: tuple[str, ...], circuit: str) -> dict[str, int]:
-    """Return the places of the devices of a circuit, by their names in it."""
-    split = (device.rpartition(".") for device in devices)
-    return {name: place for place, (path, _, name) in enumerate(split) if path == circuit}
-
-
-def _twisted(response: Response, parameter: int, twist: Floats, design: Planned, offsets: Floats) -> Response:
-    """Let an offset bend by a product of two directions, instead of along those in which its block moves."""
-    count, product = len(response.directions), np.prod(design.numbers @ twist.T, axis=1)
-    if not product.any():
-        return response
-    basis = np.stack([np.ones(len(design)), product], axis=1)
-    rest, size = np.linalg.lstsq(basis, offsets, rcond=None)[0]
-    bends = np.zeros((len(response.names), count + 2, count + 2))
-    bends[:, :count, :count] = response.bends
-    bends[parameter] = 0.0
-    bends[parameter, count, count + 1] = bends[parameter, count + 1, count] = 0.5 * size
-    own = response.rest.copy()
-    own[parameter] = rest
-    directions = np.concatenate([response.directions, twist])
-    return response.model_copy(update={"rest": own, "directions": directions, "bends": bends})
-
-
 def _amplifier_response(
     bench: MismatchBench, amplifier: SenseAmplifierModel, twist: Floats, held_out: int
 ) -> SenseAmplifierMismatch:
@@ -213,7 +142,7 @@ def _amplifier_response(
     components = (directions[:count] * scale).reshape(count, 2, -1)
     values = np.concatenate([lines, _sizes(components, added)], axis=1)
     names = ("gain [1]", "offset [V]", *(f"component {k + 1} [1]" for k in range(count)))
-    response = _twisted(fit_response("xsenseamp", names, design, values), 1, twist, design, lines[:, 1])
+    response = twisted(fit_response("xsenseamp", names, design, values), 1, twist, design, lines[:, 1])
     predicted = response.parameters(others.numbers)
     tables = bench.amplifier_tables(amplifier, others, predicted[:, :2], points)
     rest = tables - np.einsum("jk,ktp->jtp", predicted[:, 2:], components)

@@ -17,6 +17,7 @@ from spicesim.arrays import Floats
 from spicesim.behavioural.cell import ProgrammableCell
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.hold_mismatch import HOLD
+from spicesim.behavioural.integrator_mismatch import INTEGRATOR
 from spicesim.behavioural.response import Response
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.calibration.calibration import Calibration
@@ -61,7 +62,7 @@ _REACH = 15e-3
 def with_chip_mismatch(netlist: Netlist, calibration: Calibration, draw: Draw) -> Netlist:
     """Draw all transistors and resistors of a chip's netlist, with the resistors' spread that was calibrated.
 
-    So are hold capacitors. Its memory devices stay as they are programmed.
+    So are hold capacitors and integrating ones. Its memory devices stay as they are programmed.
     """
     chip, resistors = calibration.chip, _resistors(calibration)
     return with_mismatch(
@@ -70,7 +71,9 @@ def with_chip_mismatch(netlist: Netlist, calibration: Calibration, draw: Draw) -
 
 
 def _capacitors(calibration: Calibration) -> Mapping[str, float]:
-    return {HOLD: calibration.chip.hold.mismatch} if calibration.hold is not None else {}
+    chip = calibration.chip
+    own = {"voltage": {HOLD: chip.hold.mismatch}, "integrator": {INTEGRATOR: chip.integrator.mismatch}}
+    return own.get(chip.sense_amplifier.kind, {})
 
 
 def _resistors(calibration: Calibration) -> float:

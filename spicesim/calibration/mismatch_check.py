@@ -7,12 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from spicesim.arrays import Floats
+from spicesim.behavioural.integration import PulseTile
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.mismatch_bench import with_chip_mismatch
 from spicesim.calibration.patterns import code_vectors, random_conductances
-from spicesim.calibration.tiles import choose_feedback, tile_columns, tile_netlist, tile_outputs
+from spicesim.calibration.tiles import KIND_WORDS, choose_feedback, tile_netlist, tile_outputs, tile_shape
 from spicesim.coding import Polarity
 from spicesim.draws import ChipDraw
 from spicesim.errors import SpecError
@@ -141,9 +142,7 @@ def check_mismatch(
     if draws < 2:
         raise SpecError(f"mismatch is checked on 2 chips or more, got {draws}")
     chip, model = calibration.chip, calibration.require_mismatch()
-    size = min(size, chip.array.rows, chip.array.columns)
-    size -= size % (1 + chip.cell.is_paired)
-    columns = tile_columns(chip, size)
+    size, columns = tile_shape(chip, size)
     rng = np.random.default_rng([campaign.seed, size, saturating, polarity == "bipolar"])
     g = random_conductances((size, columns), chip.cell.g_min, chip.cell.g_max, rng, 0.25 * chip.cell.g_max)
     r = choose_feedback(chip, g, saturating=saturating)
@@ -151,9 +150,9 @@ def check_mismatch(
     codes = np.stack([chosen[name] for name in vectors])
     first = campaign.seed * (draws + STATISTICAL_DRAWS)
 
-    def drawn(seed: int) -> BehaviouralTile:
-        instance = model.draw(size, columns, polarity=polarity, r_feedback=r, seed=seed, name=NAME)
-        return calibration.static_tile(g, polarity, r, instance=instance)
+    def drawn(seed: int) -> BehaviouralTile | PulseTile:
+        instance = model.draw(*g.shape, polarity=polarity, r_feedback=r, seed=seed, name=NAME)
+        return calibration.tile(g, polarity, r, instance=instance)
 
     netlists, predicted = [], []
     for seed in range(first, first + draws):
@@ -163,10 +162,10 @@ def check_mismatch(
         plain = [tile_netlist(chip, tile, vector, state, n) for n, vector in enumerate(codes)]
         netlists += [with_chip_mismatch(netlist, calibration, ChipDraw(seed, NAME)) for netlist in plain]
     results = campaign.run(netlists, "check mismatch")
-    measured = np.stack([tile_outputs(chip, found, columns) for found in results]).reshape(draws, len(codes), columns)
+    measured = np.stack([tile_outputs(chip, found, columns) for found in results]).reshape(draws, len(codes), -1)
     further = range(first + draws, first + draws + STATISTICAL_DRAWS)
-    nominal = calibration.static_tile(g, polarity, r)
-    kind = "floating" if calibration.hold is not None else "saturating" if saturating else "linear"
+    nominal = calibration.tile(g, polarity, r)
+    kind = KIND_WORDS.get(chip.sense_amplifier.kind, "saturating" if saturating else "linear")
     return MismatchCheck(
         name=f"{size}x{columns} {polarity} {kind}",
         full_scale=nominal.readout.full_scale,

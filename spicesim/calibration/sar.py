@@ -17,7 +17,7 @@ from spicesim.behavioural.converter import ConverterCheck
 from spicesim.behavioural.mismatch import CAPACITOR
 from spicesim.behavioural.sar import SarModel, SarRange, SarSearch
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.hand_over import calibrate_hand_over
+from spicesim.calibration.hand_over import calibrate_hand_over, require_handed_over
 from spicesim.chip import Chip
 from spicesim.chip.blocks import SarAdc
 from spicesim.coding import POLARITIES, Polarity
@@ -183,13 +183,15 @@ def calibrate_converter(chip: Chip, campaign: Campaign) -> SarModel:
     sizes = chip.converter
     assert sizes is not None
     codings = dict.fromkeys(chip.sense_amplifier.output_range(polarity) for polarity in chip.polarities)
+    if chip.sense_amplifier.kind == "integrator":
+        require_handed_over(chip, sizes, campaign)
     found = {polarity: SarFit(chip, sizes, polarity, campaign).run() for polarity in codings}
     sampling, comparator = converter_noise(chip, sizes, campaign)
     return SarModel(
         bits=sizes.dac.bits, span=sizes.dac.span, rising=chip.sense_amplifier.kind == "voltage",
         searches={name: fit[0] for name, fit in found.items()}, checks={name: fit[1] for name, fit in found.items()},
         sampling_noise=sampling, comparator_noise=comparator,
-        hand_over=None if chip.sense_amplifier.kind == "voltage" else calibrate_hand_over(chip, sizes, campaign),
+        hand_over=calibrate_hand_over(chip, sizes, campaign) if chip.sense_amplifier.kind == "tia" else None,
     )  # fmt: skip
 
 

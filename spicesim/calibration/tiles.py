@@ -47,9 +47,9 @@ __all__ = [
     "readout_netlist",
     "solve_cases",
     "takes_time",
-    "tile_columns",
     "tile_netlist",
     "tile_outputs",
+    "tile_shape",
 ]
 
 KIND_WORDS = {"voltage": "floating", "integrator": "pulses"}
@@ -172,10 +172,7 @@ def build_adversarial_cases(
 
 def adversarial_matrices(chip: Chip, sizes: Sequence[int]) -> dict[str, Floats]:
     """Return the matrices of :func:`build_adversarial_cases` by name, shape (rows, columns) [S]."""
-    cell, array = chip.cell, chip.array
-    size = min(max(sizes), array.rows, array.columns)
-    size -= size % (1 + cell.is_paired)
-    shape = (size, tile_columns(chip, size))
+    cell, array, shape = chip.cell, chip.array, tile_shape(chip, max(sizes))
     matrices = adversarial_conductances(min(array.rows, MOST_ROWS), shape, cell.g_min, cell.g_max)
     return {name: g[:, : array.columns] for name, g in matrices.items()}
 
@@ -190,12 +187,9 @@ def random_matrices(chip: Chip, sizes: Sequence[int], seed: int) -> dict[str, Fl
 
     They are square, but for chips whose product is a long transient.
     """
-    limit = min(chip.array.rows, chip.array.columns)
     matrices = {}
-    pair = 1 + chip.cell.is_paired  # columns of a cell
-    for size in dict.fromkeys(min(size, limit) // pair * pair for size in sizes):
-        rng = np.random.default_rng([seed, size])
-        shape = (size, tile_columns(chip, size))
+    for shape in dict.fromkeys(tile_shape(chip, size) for size in sizes):
+        rng = np.random.default_rng([seed, shape[0]])
         matrices[f"{shape[0]}x{shape[1]} random"] = random_conductances(
             shape, chip.cell.g_min, chip.cell.g_max, rng, 0.25 * chip.cell.g_max
         )
@@ -207,9 +201,17 @@ def takes_time(chip: Chip) -> bool:
     return chip.hold.adds_planes or chip.dac.kind == "pulse"
 
 
-def tile_columns(chip: Chip, size: int) -> int:
-    """Return the columns of a tile of so many rows: few where a product is a long transient."""
-    return min(size, COLUMNS_IN_TIME) if takes_time(chip) else size
+def tile_shape(chip: Chip, size: int) -> tuple[int, int]:
+    """Return rows and columns of a tile of so many rows, or of as many as the chip has: square, if that takes no time.
+
+    Where a product is a long transient it has few columns.
+    """
+    rows, columns = chip.array.rows, chip.array.columns
+    if takes_time(chip):
+        return min(size, rows), min(size, columns, COLUMNS_IN_TIME)
+    size = min(size, rows, columns)
+    size -= size % (1 + chip.cell.is_paired)
+    return size, size
 
 
 def predicted_nodesets(state: TileState | PulseState, vector: int, chip: Chip) -> dict[str, float]:

@@ -51,6 +51,8 @@ UNIT_MISMATCH = 0.002
 """Of unit capacitors, unless a description says otherwise: a metal-insulator-metal capacitor of 10 um^2 at .6 % um."""
 HOLD_MISMATCH = 6e-4
 """The same of hold capacitors: one of 125 um^2."""
+INTEGRATOR_MISMATCH = 2e-4
+"""The same of integrating capacitors: one of 1000 um^2."""
 Duration = Annotated[Quantity, _at_least(2e-9, "s")]
 INTEGRATOR_RESET, INTEGRATOR_SETTLE = 200e-9, 40e-9
 """Times of an integrator, unless a description says otherwise [s]."""
@@ -85,8 +87,10 @@ class Integrator(BlockSizes):
 
     r_input: NonNegative = 0.0
     """How it holds its line: outputs are multiplied by 1 + r_input times the line's conductance, digitally [ohm]."""
+    mismatch: Annotated[Quantity, Field(ge=0, le=0.1)] = INTEGRATOR_MISMATCH
+    """Relative standard deviation of the capacitor on drawn chips [1]."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"reset", "settle", "r_input"})
+    later: ClassVar[frozenset[str]] = frozenset({"reset", "settle", "r_input", "mismatch"})
 
 
 class Hold(BlockSizes):

@@ -113,7 +113,7 @@ def _audit_mismatch(calibration: Calibration, campaign: Campaign, draws: int, si
     """Compare drawn chips, in columns that stay linear and in columns that saturate; floating lines do not."""
     checks = [
         check_mismatch(calibration, campaign, draws=draws, size=size, saturating=saturating)
-        for saturating in ((False, True) if calibration.hold is None else (False,))
+        for saturating in ((False, True) if calibration.senseamps else (False,))
     ]
     click.echo(format_mismatch(checks))
     if json_path is not None:

@@ -7,6 +7,7 @@ import numpy as np
 from spicesim.audit import SEEN, Audit
 from spicesim.behavioural.hand_over import HandOverModel
 from spicesim.behavioural.hold_mismatch import HoldMismatch
+from spicesim.behavioural.integrator_mismatch import IntegratorMismatch
 from spicesim.behavioural.mismatch import DacMismatch, LevelMismatch, SenseAmplifierMismatch
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.mismatch_check import MismatchCheck
@@ -144,6 +145,8 @@ def format_aspects(calibration: Calibration) -> str:
         rows += [[f"TIA, {m.r_feedback / 1e3:g} kohm", *_describe_mismatch(m)] for m in mismatch.senseamps]
         if mismatch.hold is not None:
             rows.append(["hold switch", *_describe_mismatch(mismatch.hold)])
+        if mismatch.integrator is not None:
+            rows.append(["integrator", *_describe_mismatch(mismatch.integrator)])
         parts.append(format_table(["mismatch", "instances", "devices", "parameters", "residual, held out [uV]"], rows))
         if mismatch.converter is not None:
             spread = 1e3 * mismatch.converter.distribution.sigma[0]
@@ -162,7 +165,9 @@ def _format_hand_over(model: HandOverModel) -> str:
     return format_table(head, rows)
 
 
-def _describe_mismatch(model: DacMismatch | LevelMismatch | SenseAmplifierMismatch | HoldMismatch) -> list[str]:
+def _describe_mismatch(
+    model: DacMismatch | LevelMismatch | SenseAmplifierMismatch | HoldMismatch | IntegratorMismatch,
+) -> list[str]:
     fitted = model.response
     return [str(fitted.simulated), str(len(fitted.devices)), str(len(fitted.names)), f"{1e6 * model.residual:.1f}"]
 

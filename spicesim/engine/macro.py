@@ -16,7 +16,7 @@ from spicesim.draws import ChipDraw
 from spicesim.engine.protocol import Tile
 from spicesim.engine.transistor import NgspiceEngine
 from spicesim.errors import SpecError
-from spicesim.netlist.macro import AT_REST, MacroRead
+from spicesim.netlist.macro import AT_REST, MacroRead, pulses_read
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.batch import BatchSimulator
 from spicesim.ngspice.outcome import Results
@@ -46,7 +46,7 @@ class MacroBench:
     Parameters
     ----------
     calibration : Calibration
-        Of a chip whose amplifiers are read by successive approximation.
+        Of a chip whose amplifiers or integrators are read by successive approximation.
     simulator : BatchSimulator, optional
         Gives the time-out.
     mismatch_seed : int, optional
@@ -57,7 +57,8 @@ class MacroBench:
     Raises
     ------
     SpecError
-        If the chip has no such converters or its bit lines float, or sampling would begin before the codes change.
+        If the chip has no such converters or its bit lines float, sampling would begin before the codes change, or
+        `t_read` is given for pulses.
     """
 
     def __init__(
@@ -70,12 +71,14 @@ class MacroBench:
     ) -> None:
         chip = calibration.chip
         sizes = chip.converter
-        if sizes is None or chip.sense_amplifier.kind != "tia":
+        if sizes is None or chip.sense_amplifier.kind == "voltage":
             why = "its bit lines float" if sizes is not None else "its converters are ideal, adc.kind = ideal"
             raise SpecError(
-                f"whole macros in ngspice need amplifiers that drive SAR converters, and of this chip {why}; audit it "
-                "without macros"
+                f"whole macros in ngspice need amplifiers or integrators that drive SAR converters, and of this chip "
+                f"{why}; audit it without macros"
             )
+        if t_read is not None and chip.dac.kind == "pulse":
+            raise SpecError("pulses have a time of their own, from the reset to the read; leave t_read out")
         if t_read is not None and t_read <= sizes.sample:
             raise SpecError(
                 f"sampling takes {format_si(sizes.sample, 's')} and ends {format_si(t_read, 's')} after the change of "
@@ -103,7 +106,7 @@ class MacroBench:
         which = np.resize([0] if drawn is None else drawn.which, columns).astype(np.int64)
         read = MacroRead(
             converters={int(j): self._converter(tile, int(which[j])) for j in chosen}, polarity=tile.polarity,
-            t_read=AT_REST if self._t_read is None else self._t_read - self._sizes.sample,
+            t_read=self._begins(tile),
         )  # fmt: skip
 
         def rename(path: str) -> str:
@@ -111,6 +114,12 @@ class MacroBench:
             return re.sub(rf"^{CONVERTER}_(\d+)(?=\.)", lambda found: f"{CONVERTER}_{which[int(found[1])]}", path)
 
         return self._engine.macros(self._engine.prepare(tile), codes, read, rename), read
+
+    def _begins(self, tile: Tile) -> float:
+        """Return when converters begin to sample, from the change of codes on [s]."""
+        if self._t_read is not None:
+            return self._t_read - self._sizes.sample
+        return pulses_read(self._chip, tile.polarity) if self._chip.dac.kind == "pulse" else AT_REST
 
     def _converter(self, tile: Tile, which: int) -> SarAdc:
         """Return the sizes of a converter, with the errors of its own capacitors."""

@@ -110,7 +110,7 @@ def ablate_calibration(calibration: Calibration, sources: Collection[str]) -> Ca
     # the blocks of the changed chip differ as those of the real one; seeds draw the same
     mismatch = calibration.mismatch.refined(finer)
     if "amplifiers" not in sources:
-        mismatch = mismatch.widened(changed.senseamps)
+        mismatch = mismatch.widened(changed.senseamps)  # integrators' tables go on as flat as they end
     return changed.model_copy(update={"mismatch": mismatch})
 
 

@@ -1,9 +1,9 @@
 """Operating points of products by pulses: which of them to solve, and how long each counts.
 
 All pulses start at one time, so rows go off in the order of their lengths, and a product passes through the operating
-points with the n rows of the longest pulses on. What these differ by from superposed rows is smooth in n: a polynomial
-through a few of them, whatever the lengths, is integrated over the time that each n lasts. That is exact where no more
-points are asked for than there are different lengths.
+points with the n rows of the longest pulses on. What these differ by from superposed rows is smooth in n, and 0 with no
+row or one: a polynomial through these and a few others, whatever the lengths, is integrated over the time that each n
+lasts. That is exact where no more points are asked for than there are different lengths.
 """
 
 from dataclasses import dataclass
@@ -55,16 +55,17 @@ def superpose(lengths: Floats, points: int) -> Pulses:
 
 
 def _smooth(lasts: Floats, most: Integers, points: int) -> tuple[Integers, Floats]:
-    """Choose n and weights of polynomials that are 0 at n = 0; of products whose last row goes on at n = `most`."""
-    share = (1 - np.cos(np.pi * np.arange(points + 1) / points)) / 2
+    """Choose n and weights of polynomials that are 0 at n = 0 and 1; of products whose last row goes on at `most`."""
+    share = (1 - np.cos(np.pi * np.arange(1, points + 1) / points)) / 2
     counts = np.rint(share * most[:, None]).astype(np.int64)
-    counts = np.maximum(counts, np.arange(points + 1))  # there are more rows on than points, so all differ
-    counts = np.minimum(counts, most[:, None] - np.arange(points, -1, -1))
+    counts = np.maximum(counts, np.arange(2, points + 2))  # there are more rows on than points, so all differ
+    counts = np.minimum(counts, most[:, None] - np.arange(points - 1, -1, -1))
+    nodes = np.concatenate([np.tile([0, 1], (len(counts), 1)), counts], axis=1)
 
     def chebyshev(n: Integers) -> Floats:
-        return np.asarray(np.polynomial.chebyshev.chebvander(2 * n / most[:, None] - 1, points))
+        return np.asarray(np.polynomial.chebyshev.chebvander(2 * n / most[:, None] - 1, points + 1))
 
     n = np.broadcast_to(np.arange(1, lasts.shape[1] + 1), lasts.shape)
     moments = np.einsum("bn,bnp->bp", lasts, chebyshev(np.minimum(n, most[:, None])))
-    weights = np.linalg.solve(np.swapaxes(chebyshev(counts), 1, 2), moments[:, :, None])[:, :, 0]
-    return counts[:, 1:], weights[:, 1:]
+    weights = np.linalg.solve(np.swapaxes(chebyshev(nodes), 1, 2), moments[:, :, None])[:, :, 0]
+    return counts, weights[:, 2:]

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from spicesim.chip import Chip
 from spicesim.chip.blocks import Integrator
 from spicesim.errors import SpecError
+from spicesim.netlist.cell import cell_blocks, cell_line, gate_supply
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.process import block_text
 from spicesim.netlist.sense_amplifier import supplies
@@ -17,6 +18,7 @@ __all__ = [
     "Window",
     "build_integrators",
     "build_ota_response",
+    "build_resting_columns",
     "integrator_blocks",
     "integrator_line",
 ]
@@ -78,6 +80,7 @@ def build_integrators(
     sizes: Integrator | None = None,
     window: Window | None = None,
     c_line: float = 0.5e-12,
+    block: str = "dut",
 ) -> Netlist:
     """Build a testbench of integrators, each with a constant current of its own.
 
@@ -93,6 +96,8 @@ def build_integrators(
         When they are reset, run and hold.
     c_line : float
         Capacitance of a bit line [F].
+    block : str
+        Name of the integrators, without their index.
 
     Returns
     -------
@@ -108,7 +113,7 @@ def build_integrators(
         lines += [
             f"iin_{k} 0 in_{k} {spice_number(current)}",
             f"cin_{k} in_{k} 0 {spice_number(c_line)}",
-            integrator_line(chip, f"dut_{k}", f"in_{k}", f"out_{k}", sizes),
+            integrator_line(chip, f"{block}_{k}", f"in_{k}", f"out_{k}", sizes),
         ]
     reference = chip.sense_amplifier.v_reference
     return build_netlist(
@@ -122,6 +127,44 @@ def build_integrators(
         ],
         analyses=[f".tran 2n {spice_number(window.end + window.hold)} 0 5n"],
         nodesets={f"out_{k}": reference for k in range(len(values))},
+    )
+
+
+def build_resting_columns(chip: Chip, g: npt.ArrayLike, *, window: Window, block: str) -> Netlist:
+    """Build a testbench of integrators below columns of cells whose word lines all lie at the reference.
+
+    Parameters
+    ----------
+    chip : Chip
+        The chip.
+    g : array_like of shape (rows, columns)
+        Conductances of the devices [S].
+    window : Window
+        When they are reset, run and hold.
+    block : str
+        Name of the integrators, without their index.
+
+    Returns
+    -------
+    Netlist
+        Probes ``v(out_J)``, ``v(in_J)`` and ``i(vsense_J)``, the current into an integrator.
+    """
+    cells = np.asarray(g, dtype=float)
+    lines = ["* controls, shared", *window.sources(chip.process.supply), "* columns"]
+    for j, column in enumerate(cells.T.tolist()):
+        lines += [cell_line(chip, f"c_{i}_{j}", "vref", f"bl_{j}", own) for i, own in enumerate(column)]
+        lines += [f"vsense_{j} bl_{j} in_{j} 0", integrator_line(chip, f"{block}_{j}", f"in_{j}", f"out_{j}")]
+        if chip.array.c_bit_line:
+            lines.append(f"cline_{j} bl_{j} 0 {spice_number(len(column) * chip.array.c_bit_line)}")
+    reference = chip.sense_amplifier.v_reference
+    return build_netlist(
+        chip,
+        f"{cells.shape[1]} switched integrators below columns of {cells.shape[0]} cells at rest",
+        [*cell_blocks(chip), gate_supply(chip), *integrator_blocks(chip), supplies(chip), "\n".join(lines)],
+        ["time", *(f"{probe}_{j})" for j in range(cells.shape[1]) for probe in ("v(out", "v(in", "i(vsense"))],
+        notes=["Outputs without inputs: what integrators make of their own offsets and switches."],
+        analyses=[f".tran 1n {spice_number(window.end + window.hold)} 0 1n"],
+        nodesets={f"out_{j}": reference for j in range(cells.shape[1])},
     )
 
 

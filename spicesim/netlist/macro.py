@@ -1,6 +1,7 @@
 """A whole macro: a tile, and on the outputs of its amplifiers successive-approximation converters, in one transient.
 
-Nothing stands between an amplifier and the array that samples it. Rest, change of codes, settling, sampling, bits.
+Nothing stands between an amplifier and the array that samples it. Rest, change of codes, settling, sampling, bits; or
+of integrators reset, pulses, sampling, bits.
 """
 
 import dataclasses
@@ -16,13 +17,14 @@ from spicesim.errors import SpecError
 from spicesim.netlist.charge_dac import charge_dac_blocks, charge_references
 from spicesim.netlist.comparator import comparator_blocks
 from spicesim.netlist.netlist import Netlist
+from spicesim.netlist.pulses import PulseSchedule
 from spicesim.netlist.sar_adc import PRECISE, ConverterLogic, converter_lines
 from spicesim.netlist.sizes import require_sizes
 from spicesim.netlist.step import STEP_TIME, CodeStep
 from spicesim.netlist.tile import build_tile
 from spicesim.units import format_si, spice_number
 
-__all__ = ["AT_REST", "MacroRead", "build_macro"]
+__all__ = ["AT_REST", "MacroRead", "build_macro", "pulses_read"]
 
 AT_REST = 1e-9
 """From the beginning until converters sample where amplifiers are at rest with their codes [s]."""
@@ -41,7 +43,7 @@ class MacroRead:
     polarity: Polarity
     """Whether their range lies around the reference or below it."""
     t_read: float = AT_REST
-    """From the change of codes until they begin to sample [s]."""
+    """From the change of codes until they begin to sample [s]; of pulses :func:`pulses_read`."""
     held: float | None = None
     """Voltage that arrays hold from before, with the bits set that are set while sampling [V]; by default the
     reference."""
@@ -78,6 +80,11 @@ class MacroRead:
         return [f"xconverter_{column}.q_{k}" for k in range(self.sizes.dac.bits)]
 
 
+def pulses_read(chip: Chip, polarity: Polarity) -> float:
+    """Return :attr:`MacroRead.t_read` of a product by pulses: converters sample what integrators then hold [s]."""
+    return PulseSchedule.of_chip(chip, polarity).read - STEP_TIME
+
+
 def build_macro(
     chip: Chip,
     g: npt.ArrayLike,
@@ -97,8 +104,8 @@ def build_macro(
     g : array_like of shape (rows, columns)
         Conductances of the devices [S].
     codes : array_like of int, shape (rows,), or CodeStep
-        DAC codes: amplifiers have settled. A step starts from rest at the codes before it, and outputs are sampled
-        settled or not; its own times to watch do not count.
+        DAC codes: amplifiers have settled, or these are pulses of a product from the reset on. A step starts from rest
+        at the codes before it, and outputs are sampled settled or not; its own times to watch do not count.
     read : MacroRead
         What is converted.
     polarity, r_feedback, nodesets
@@ -137,7 +144,7 @@ def build_macro(
         body="\n\n".join([tile.body, *new, section]),
         probes=("time", *outputs, *probes),
         analyses=(f".tran 0.5n {stop} 0 1n",),
-        options=PRECISE,
+        options=f"{PRECISE} method=gear" if chip.dac.kind == "pulse" else PRECISE,  # as of products by pulses
     )
 
 

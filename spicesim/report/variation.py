@@ -113,6 +113,17 @@ def _spread_table(model: MismatchModel) -> Table:
                 quantity(hold.residual, "V", 3),
             )
         )
+    if (own_integrator := model.integrator) is not None:
+        spread = percent(float(own_integrator.response.distribution.sigma[0]))
+        rows.append(
+            (
+                "integrator",
+                "gain; input offset",
+                f"{spread} %; {quantity(own_integrator.sigma, 'V', 3)}",
+                f"{own_integrator.response.simulated}",
+                quantity(own_integrator.residual, "V", 3),
+            )
+        )
     resistance = quantity(float(model.cell.distribution.sigma[0]), "ohm", 3)
     rows.append(("cell", "resistance in series", resistance, f"{model.cell.simulated}", ""))
     if (own := model.converter) is not None:
@@ -132,11 +143,15 @@ def _spread_table(model: MismatchModel) -> Table:
 def _read_outs(calibration: Calibration) -> dict[str, float]:
     """Return a few quantities that a condition changes."""
     cell, dac = calibration.chip.cell, calibration.dacs["unipolar"]
-    read_out = (
-        {"amplifier, swing to its low rail": float(calibration.senseamps[0].v_out.max())}
-        if (hold := calibration.hold) is None
-        else {"line of all rows, capacitance": hold.c_hold + hold.rows[-1] * hold.c_cell}
-    )
+    if (hold := calibration.hold) is not None:
+        read_out = {"line of all rows, capacitance": hold.c_hold + hold.rows[-1] * hold.c_cell}
+    elif (integrator := calibration.integrator) is not None:
+        read_out = {
+            "integrator, input resistance": integrator.port.parameters["r_in"].value,
+            "integrator, output over charge": integrator.laws["unipolar"].gain,
+        }
+    else:
+        read_out = {"amplifier, swing to its low rail": float(calibration.senseamps[0].v_out.max())}
     return {
         f"cell, device of {quantity(cell.g_max, 'S', 3)}": float(calibration.cell.current(cell.g_max, cell.v_read)),
         f"cell, device of {quantity(cell.g_min, 'S', 3)}": float(calibration.cell.current(cell.g_min, cell.v_read)),

@@ -133,8 +133,8 @@ def test_codes_beyond_the_longest_pulse_are_refused(calibration):
 def test_what_needs_amplifiers_is_refused_by_name(calibration):
     with pytest.raises(CalibrationError, match="integrators read this chip"):
         calibration.senseamp(calibration.chip.settings[0])
-    with pytest.raises(SpecError, match="no aspect 'mismatch' yet"):
-        wanted_aspects(plan_calibration(pulsed(), aspects=("mismatch",), quick=True))
+    with pytest.raises(SpecError, match="no aspect 'settling' yet"):
+        wanted_aspects(plan_calibration(pulsed(), aspects=("settling",), quick=True))
 
 
 @pytest.mark.parametrize("polarity", ["unipolar", "bipolar"])
