@@ -11,7 +11,7 @@ from spicesim.chip import Chip
 from spicesim.chip.blocks import SarAdc
 from spicesim.errors import CalibrationError
 from spicesim.netlist.hand_over import HandOver, build_hand_overs
-from spicesim.netlist.macro import MacroRead, build_macro, pulses_read
+from spicesim.netlist.macro import MacroRead, build_macro, sampling_start
 from spicesim.netlist.step import STEP_TIME
 from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si
@@ -83,7 +83,7 @@ def require_handed_over(chip: Chip, sizes: SarAdc, campaign: Campaign) -> None:
     half, reference = sizes.dac.span / 2, chip.sense_amplifier.v_reference
     top = 2**chip.dac.bits - 1
     read = MacroRead(
-        converters={0: sizes}, polarity="bipolar", t_read=pulses_read(chip, "bipolar"), held=reference + half
+        converters={0: sizes}, polarity="bipolar", t_read=sampling_start(chip, sizes, "bipolar"), held=reference + half
     )
     cells = np.full((chip.array.rows, 1), chip.cell.g_max)
     netlist = build_macro(chip, cells, [top] * len(cells), read, polarity="bipolar", r_feedback=chip.settings[0])

@@ -14,7 +14,7 @@ from spicesim.cli.netlist_blocks import BlockGroup, block_commands
 from spicesim.cli.netlist_file import file_options, finish
 from spicesim.cli.netlist_network import network
 from spicesim.cli.options import open_calibration, open_chip
-from spicesim.coding import POLARITIES, Polarity
+from spicesim.coding import POLARITIES, Polarity, rest_code
 from spicesim.errors import SpecError
 from spicesim.files import write_bytes
 from spicesim.files.arrays import read_array
@@ -33,6 +33,8 @@ from spicesim.netlist import (
     read_parasitics,
 )
 from spicesim.netlist.arrangement import Kind
+from spicesim.netlist.macro import MacroRead, build_macro, sampling_start
+from spicesim.netlist.step import CodeStep
 from spicesim.units import parse_quantity
 
 __all__ = ["netlist"]
@@ -295,6 +297,55 @@ def tile(
         parasitics=_wires(chip, parasitics, g, both_ends), gates=_load_gates(gates),
     )  # fmt: skip
     finish(built, output, dialect, cells=True, mapped=g if isinstance(g, Arrangement) else None)
+
+
+@netlist.command(
+    epilog="example: spicesim netlist macro --chip gf180-bits --conductance g.npy --codes codes.npy -o macro.cir"
+)
+@file_options
+@click.option("--conductance", metavar="G.npy", required=True, help="Device conductances, (rows, columns) [S].")
+@click.option("--codes", metavar="CODES.npy", required=True, help="DAC codes, (rows,).")
+@polarity_option
+@feedback_option
+@click.option("--converters", metavar="J,J", help="Columns that are converted.  [default: all]")
+@click.option(
+    "--t-read", type=Quantity(), metavar="TIME",
+    help="From the change of codes, from 0 V in all rows, until sampling ends, settled or not.  [default: settled]",
+)  # fmt: skip
+def macro(
+    chip_path: str | None,
+    output: str | None,
+    dialect: str,
+    conductance: str,
+    codes: str,
+    polarity: Polarity,
+    r_feedback: float | None,
+    converters: str | None,
+    t_read: float | None,
+) -> None:
+    """Write a tile with SAR converters on its outputs, codes in and codes out, as one transient.
+
+    The bits of column J are v(xconverter_J.q_K), 0 or 1, at the end. The logic of converters is behavioural, all else
+    is transistors. Beside the netlist goes FILE.cells.csv, which lists all cells.
+    """
+    chip = open_chip(chip_path)
+    g, vector = read_array(conductance, "conductances"), read_array(codes, "codes").astype(np.int64)
+    if chip.converter is None:
+        raise SpecError(f"adc.kind = {chip.adc.kind}, so there are no converters to write; set adc.kind = sar")
+    try:
+        chosen = range(np.shape(g)[1]) if converters is None else [int(word) for word in converters.split(",")]
+    except ValueError:
+        raise SpecError(f"--converters takes column numbers with commas, such as 0,3; got {converters!r}") from None
+    read = MacroRead(
+        converters=dict.fromkeys(chosen, chip.converter), polarity=polarity,
+        t_read=sampling_start(chip, chip.converter, polarity, t_read),
+    )  # fmt: skip
+    step = vector if t_read is None else CodeStep(
+        before=np.full_like(vector, rest_code(polarity, chip.dac.code_bits)).tolist(), after=vector.tolist(),
+        stop=read.stop,
+    )  # fmt: skip
+    built = build_macro(chip, g, step, read, polarity=polarity, r_feedback=_feedback(chip, r_feedback))
+    finish(built, output, dialect, cells=True)
 
 
 @netlist.command(epilog="example: spicesim netlist conductances tile.cir -o g.npy")

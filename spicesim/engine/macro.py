@@ -16,11 +16,10 @@ from spicesim.draws import ChipDraw
 from spicesim.engine.protocol import Tile
 from spicesim.engine.transistor import NgspiceEngine
 from spicesim.errors import SpecError
-from spicesim.netlist.macro import AT_REST, MacroRead, pulses_read
+from spicesim.netlist.macro import MacroRead, sampling_start
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.batch import BatchSimulator
 from spicesim.ngspice.outcome import Results
-from spicesim.units import format_si
 
 __all__ = ["MOST_CONVERTERS", "MacroBench", "MacroProduct"]
 
@@ -77,13 +76,8 @@ class MacroBench:
                 f"whole macros in ngspice need amplifiers or integrators that drive SAR converters, and of this chip "
                 f"{why}; audit it without macros"
             )
-        if t_read is not None and chip.dac.kind == "pulse":
-            raise SpecError("pulses have a time of their own, from the reset to the read; leave t_read out")
-        if t_read is not None and t_read <= sizes.sample:
-            raise SpecError(
-                f"sampling takes {format_si(sizes.sample, 's')} and ends {format_si(t_read, 's')} after the change of "
-                "codes; set t_read above sar_adc.sample"
-            )
+        for polarity in chip.polarities:
+            sampling_start(chip, sizes, polarity, t_read)  # refuses what cannot be
         self._chip, self._sizes, self._seed, self._t_read = chip, sizes, mismatch_seed, t_read
         self._engine = NgspiceEngine(calibration, simulator=simulator, mismatch_seed=mismatch_seed, t_read=t_read)
 
@@ -106,7 +100,7 @@ class MacroBench:
         which = np.resize([0] if drawn is None else drawn.which, columns).astype(np.int64)
         read = MacroRead(
             converters={int(j): self._converter(tile, int(which[j])) for j in chosen}, polarity=tile.polarity,
-            t_read=self._begins(tile),
+            t_read=sampling_start(self._chip, self._sizes, tile.polarity, self._t_read),
         )  # fmt: skip
 
         def rename(path: str) -> str:
@@ -114,12 +108,6 @@ class MacroBench:
             return re.sub(rf"^{CONVERTER}_(\d+)(?=\.)", lambda found: f"{CONVERTER}_{which[int(found[1])]}", path)
 
         return self._engine.macros(self._engine.prepare(tile), codes, read, rename), read
-
-    def _begins(self, tile: Tile) -> float:
-        """Return when converters begin to sample, from the change of codes on [s]."""
-        if self._t_read is not None:
-            return self._t_read - self._sizes.sample
-        return pulses_read(self._chip, tile.polarity) if self._chip.dac.kind == "pulse" else AT_REST
 
     def _converter(self, tile: Tile, which: int) -> SarAdc:
         """Return the sizes of a converter, with the errors of its own capacitors."""

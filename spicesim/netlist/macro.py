@@ -24,7 +24,7 @@ from spicesim.netlist.step import STEP_TIME, CodeStep
 from spicesim.netlist.tile import build_tile
 from spicesim.units import format_si, spice_number
 
-__all__ = ["AT_REST", "MacroRead", "build_macro", "pulses_read"]
+__all__ = ["AT_REST", "MacroRead", "build_macro", "sampling_start"]
 
 AT_REST = 1e-9
 """From the beginning until converters sample where amplifiers are at rest with their codes [s]."""
@@ -43,7 +43,7 @@ class MacroRead:
     polarity: Polarity
     """Whether their range lies around the reference or below it."""
     t_read: float = AT_REST
-    """From the change of codes until they begin to sample [s]; of pulses :func:`pulses_read`."""
+    """From the change of codes until they begin to sample [s]; see :func:`sampling_start`."""
     held: float | None = None
     """Voltage that arrays hold from before, with the bits set that are set while sampling [V]; by default the
     reference."""
@@ -80,9 +80,36 @@ class MacroRead:
         return [f"xconverter_{column}.q_{k}" for k in range(self.sizes.dac.bits)]
 
 
-def pulses_read(chip: Chip, polarity: Polarity) -> float:
-    """Return :attr:`MacroRead.t_read` of a product by pulses: converters sample what integrators then hold [s]."""
-    return PulseSchedule.of_chip(chip, polarity).read - STEP_TIME
+def sampling_start(chip: Chip, sizes: SarAdc, polarity: Polarity, t_read: float | None = None) -> float:
+    """Return :attr:`MacroRead.t_read`, when converters begin to sample [s].
+
+    Parameters
+    ----------
+    chip : Chip
+        The chip.
+    sizes : SarAdc
+        Of the converters.
+    polarity : {"unipolar", "bipolar"}
+        Of the inputs.
+    t_read : float, optional
+        From the change of codes until sampling ends [s]; by default amplifiers have settled before it begins, and
+        integrators hold what pulses brought.
+
+    Raises
+    ------
+    SpecError
+        If sampling would begin before the codes change, or `t_read` is given for pulses.
+    """
+    if t_read is None:
+        return PulseSchedule.of_chip(chip, polarity).read - STEP_TIME if chip.dac.kind == "pulse" else AT_REST
+    if chip.dac.kind == "pulse":
+        raise SpecError("pulses have a time of their own, from the reset to the read; leave t_read out")
+    if t_read <= sizes.sample:
+        raise SpecError(
+            f"sampling takes {format_si(sizes.sample, 's')} and ends {format_si(t_read, 's')} after the change of "
+            "codes; set t_read above sar_adc.sample"
+        )
+    return t_read - sizes.sample
 
 
 def build_macro(

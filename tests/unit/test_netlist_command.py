@@ -116,3 +116,29 @@ def test_every_block_of_a_data_sheet_is_written(run, tmp_path, block):
     assert run(block, "--chip", "generic-1t1r") == next(iter(benches.values())).format()
     with pytest.raises(SpecError, match=f"{block} has no testbench 'nothing'; there are: {next(iter(benches))}"):
         run(block, "--chip", "generic-1t1r", "--bench", "nothing")
+
+
+def macro(*words):
+    return ("macro", "--chip", "gf180-bits", "--conductance", "g.npy", "--codes", "bits.npy", *words)
+
+
+def test_a_macro_has_converters_on_the_columns_that_are_named(run, tmp_path):
+    np.save("bits.npy", np.array([1, 0]))
+    assert "macro.cir" in run(*macro("--converters", "0,2", "-o", "macro.cir"))
+    text = (tmp_path / "macro.cir").read_text()
+    assert [f"xconverter_{j} out_{j} " in text for j in range(3)] == [True, False, True]
+    assert (tmp_path / "macro.cells.csv").is_file()
+    assert "vrise" not in text
+    assert "vrise" in run(*macro("--t-read", "600n"))  # from rest
+
+
+def test_a_macro_without_converters_or_such_columns_is_refused(run):
+    np.save("bits.npy", np.array([1, 0]))
+    with pytest.raises(SpecError, match=r"adc\.kind = ideal, so there are no converters"):
+        run("macro", "--chip", "generic-1t1r", "--conductance", "g.npy", "--codes", "codes.npy")
+    with pytest.raises(SpecError, match="takes column numbers"):
+        run(*macro("--converters", "a"))
+    with pytest.raises(SpecError, match="the tile has 3 columns only"):
+        run(*macro("--converters", "7"))
+    with pytest.raises(SpecError, match=r"above sar_adc\.sample"):
+        run(*macro("--t-read", "1n"))
