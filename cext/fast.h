@@ -85,6 +85,110 @@ static void fast_add_row(int count, int columns, const float *constant, float *t
             total[(int64_t)k * columns + j] += constant[j];
 }
 
+enum { BLOCK = 64 }; /* columns at a time: their numbers stay in the first cache */
+
+/* Voltages z of open feet, in halves of the range: Newton on z = linear + sum_m t_m z^m, from the linear one. The sums of
+ * one vector are (1 + rank + terms + tilts rank, columns): linear; features; t_m; what each feature adds to the first
+ * t_m, tilts of them a feature. */
+CPU_CLONES
+static void fast_feet_row(int columns, int rank, int terms, int tilts, int steps, const float *sums, const float *middle,
+                          float half, float *out)
+{
+    float t[16][BLOCK], z[BLOCK], value[BLOCK], slope[BLOCK];
+    for (int first = 0; first < columns; first += BLOCK) {
+        const int size = columns - first < BLOCK ? columns - first : BLOCK;
+        const float *linear = sums + first, *features = linear + columns, *term = features + (int64_t)rank * columns,
+                    *tilt = term + (int64_t)terms * columns;
+        for (int m = 0; m < terms; m++)
+            for (int j = 0; j < size; j++)
+                t[m][j] = term[(int64_t)m * columns + j];
+        for (int r = 0; r < rank; r++)
+            for (int m = 0; m < tilts; m++)
+                for (int j = 0; j < size; j++)
+                    t[m][j] += features[(int64_t)r * columns + j] * tilt[((int64_t)r * tilts + m) * columns + j];
+        for (int j = 0; j < size; j++)
+            z[j] = linear[j];
+        for (int step = 0; step < steps; step++) {
+            for (int j = 0; j < size; j++) {
+                value[j] = t[terms - 1][j];
+                slope[j] = 0;
+            }
+            for (int m = terms - 2; m >= 0; m--)
+                for (int j = 0; j < size; j++) {
+                    slope[j] = slope[j] * z[j] + value[j];
+                    value[j] = value[j] * z[j] + t[m][j];
+                }
+            for (int j = 0; j < size; j++)
+                z[j] -= (z[j] - linear[j] - value[j]) / (1 - slope[j]);
+        }
+        for (int j = 0; j < size; j++)
+            out[first + j] = middle[first + j] + half * z[j];
+    }
+}
+
+/* Two capacitors at the foot of each line that add planes as charge; see spicesim/behavioural/plane_sums.py. */
+typedef struct {
+    int planes, columns, orders;          /* of the law */
+    double mine, v_line, v_sum;           /* v_line, v_sum: units of the polynomials [V] */
+    const double *left, *alone;           /* (columns,) */
+    const double *law;                    /* (orders, columns) [V] */
+    const double *joins;                  /* (JOINS, JOINS, columns) [V] */
+    const double *stored, *before;        /* (columns,) [V] */
+} plane_adders;
+
+enum { JOINS = 4 };
+
+/* Sums of one vector, whose feet are `stride` apart from plane to plane; largest: of lines, and of both capacitors. */
+CPU_CLONES
+static void fast_planes_row(const plane_adders *a, const double *feet, int64_t stride, double *out, double *largest)
+{
+    double before[BLOCK], line[BLOCK], added[BLOCK], lines[BLOCK], sums[BLOCK];
+    const int columns = a->columns;
+    const double per_line = 1 / a->v_line, per_sum = 1 / a->v_sum;
+    for (int first = 0; first < columns; first += BLOCK) {
+        const int size = columns - first < BLOCK ? columns - first : BLOCK;
+        const double *left = a->left + first, *alone = a->alone + first, *join = a->joins + first;
+        double *stored = out + first;
+        for (int j = 0; j < size; j++) {
+            stored[j] = a->stored[first + j];
+            before[j] = a->before[first + j];
+            lines[j] = 0;
+            sums[j] = fabs(stored[j]);
+        }
+        for (int p = 0; p < a->planes; p++) {
+            const double *foot = feet + p * stride + first;
+            for (int j = 0; j < size; j++) {
+                line[j] = foot[j] + left[j] * (before[j] - foot[j]);
+                added[j] = 0;
+            }
+            for (int m = a->orders - 1; m >= 0; m--)
+                for (int j = 0; j < size; j++)
+                    added[j] = added[j] * (line[j] * per_line) + a->law[(int64_t)m * columns + first + j];
+            for (int j = 0; j < size; j++) {
+                const double held = line[j] + added[j], x = held * per_sum, y = stored[j] * per_sum;
+                double sum = 0, parted;
+                for (int m = JOINS - 1; m >= 0; m--) {
+                    double of_stored = 0;
+                    for (int n = JOINS - 1; n >= 0; n--)
+                        of_stored = of_stored * y + join[(int64_t)(m * JOINS + n) * columns + j];
+                    sum = sum * x + of_stored;
+                }
+                stored[j] = sum;
+                /* the charge of the gates was shared by line and capacitor as it came, and both give it back */
+                parted = foot[j] + alone[j] * (held - foot[j]);
+                before[j] = parted + a->mine * (sum - parted) - added[j];
+                lines[j] = fabs(line[j]) > lines[j] ? fabs(line[j]) : lines[j];
+                sums[j] = fabs(held) > sums[j] ? fabs(held) : sums[j];
+                sums[j] = fabs(sum) > sums[j] ? fabs(sum) : sums[j];
+            }
+        }
+        for (int j = 0; j < size; j++) {
+            largest[0] = lines[j] > largest[0] ? lines[j] : largest[0];
+            largest[1] = sums[j] > largest[1] ? sums[j] : largest[1];
+        }
+    }
+}
+
 CPU_CLONES
 static void fast_store_doubles(int64_t count, const float *total, double *out)
 {

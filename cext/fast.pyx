@@ -1,5 +1,6 @@
 """The fast tier: polynomials in inputs and features by matrix products, and its ports; see README.md."""
 
+import numpy as np
 from cython cimport floating
 from cython.parallel cimport prange, threadid
 from libc.stdint cimport int32_t, int64_t
@@ -11,7 +12,18 @@ cdef extern from "fast.h" nogil:
     double fast_powers_of_floats(int, int, int, const float *, double, double, float *) noexcept
     void fast_add(int, int, int, const int32_t *, const float *, const float *, const float *, float *) noexcept
     void fast_add_row(int, int, const float *, float *) noexcept
+    void fast_feet_row(int, int, int, int, int, const float *, const float *, float, float *) noexcept
     void fast_store_doubles(int64_t, const float *, double *) noexcept
+    ctypedef struct plane_adders:
+        int planes, columns, orders
+        double mine, v_line, v_sum
+        const double *left
+        const double *alone
+        const double *law
+        const double *joins
+        const double *stored
+        const double *before
+    void fast_planes_row(const plane_adders *, const double *, int64_t, double *, double *) noexcept
 
 cdef extern from "fast_ports.h" nogil:
     ctypedef struct port_tables:
@@ -146,6 +158,51 @@ def evaluate(
     free(largest)
     free(powers)
     return reached
+
+
+def feet(
+    const float[:, ::1] sums,  # IN (batch, (1 + rank + terms + tilts rank) columns), batch > 0, of halves of the range
+    int rank, int terms, int tilts, int steps,  # IN terms <= 16, tilts <= terms
+    const float[::1] middle, float half,  # IN (columns,) [V]
+    int threads,
+    float[:, ::1] out,  # OUT (batch, columns) [V]
+):
+    """Fill out with the voltages of open feet, each from its own equation."""
+    cdef int64_t k, batch = sums.shape[0]
+    cdef int columns = <int>middle.shape[0]
+    for k in prange(batch, nogil=True, num_threads=threads, schedule="static"):
+        fast_feet_row(columns, rank, terms, tilts, steps, &sums[k, 0], &middle[0], half, &out[k, 0])
+
+
+def add_planes(
+    const double[:, :, ::1] feet,  # IN (planes, batch, columns), batch > 0, finite [V]
+    const double[::1] left, const double[::1] alone,  # IN (columns,)
+    double mine, double v_line, double v_sum,  # IN [1], [V], [V]
+    const double[:, ::1] law,  # IN (orders, columns) [V]
+    const double[:, :, ::1] joins,  # IN (4, 4, columns) [V]
+    const double[::1] stored, const double[::1] before,  # IN (columns,) [V]
+    int threads,
+    double[:, ::1] out,  # OUT (batch, columns) [V]
+):
+    """Fill out with sums of planes; return the largest voltages of a line and of a capacitor."""
+    cdef plane_adders a
+    cdef int64_t k, batch = feet.shape[1], stride = feet.shape[1] * feet.shape[2]
+    cdef double[:, ::1] largest = np.zeros((batch, 2))
+    a.planes = <int>feet.shape[0]
+    a.columns = <int>feet.shape[2]
+    a.orders = <int>law.shape[0]
+    a.mine = mine
+    a.v_line = v_line
+    a.v_sum = v_sum
+    a.left = &left[0]
+    a.alone = &alone[0]
+    a.law = &law[0, 0]
+    a.joins = &joins[0, 0, 0]
+    a.stored = &stored[0]
+    a.before = &before[0]
+    for k in prange(batch, nogil=True, num_threads=threads, schedule="static"):
+        fast_planes_row(&a, &feet[0, k, 0], stride, &out[k, 0], &largest[k, 0])
+    return np.max(largest[:, 0]), np.max(largest[:, 1])
 
 
 cdef port_tables ports(const double[:, ::1] values, const double[:, ::1] slopes, double start, double step) noexcept:

@@ -12,6 +12,31 @@ def evaluate(
     threads: int,
     out: Reals,
 ) -> float: ...
+def feet(
+    sums: Singles,
+    rank: int,
+    terms: int,
+    tilts: int,
+    steps: int,
+    middle: Singles,
+    half: float,
+    threads: int,
+    out: Singles,
+) -> None: ...
+def add_planes(
+    feet: Floats,
+    left: Floats,
+    alone: Floats,
+    mine: float,
+    v_line: float,
+    v_sum: float,
+    law: Floats,
+    joins: Floats,
+    stored: Floats,
+    before: Floats,
+    threads: int,
+    out: Floats,
+) -> tuple[float, float]: ...
 def interpolate(
     values: Floats,
     slopes: Floats,

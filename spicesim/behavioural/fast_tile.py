@@ -1,7 +1,7 @@
 """The behavioural tile at the speed of a few matrix products, with its measured error."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypedDict, TypeVar
 
@@ -137,7 +137,7 @@ class FastTile:
 
         def outputs(codes: Codes) -> Floats:
             try:
-                return model.solve(codes, threads)[0]
+                return model.outputs(codes, threads)
             except ValidityError:  # at the very edge of the box
                 return np.full((len(codes), tile.g.shape[1]), np.inf)
 
@@ -178,6 +178,12 @@ class FastTile:
     def rms_error(self) -> float:
         """Root-mean-square error on random and structured codes, the same; 0 for "exact"."""
         return 0.0 if self._model is None else self.trials[-1].rms_error
+
+    def outputs(self, codes: Codes, *, threads: int = 1) -> Floats:
+        """Return the outputs alone, shape (batch, columns) [V]; as :meth:`solve`, in less time."""
+        if self._model is None:
+            return self.tile.solve(codes, **_truth(self.tolerance), threads=threads).v_out
+        return self._model.outputs(self.tile.checked(codes), threads)
 
     def solve(self, codes: Codes, *, threads: int = 1) -> FastTileState:
         """Find the operating points.
@@ -290,12 +296,19 @@ class _Model(ABC, Generic[Orders]):
 
     def solve(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
         """Return outputs, inputs, word-line voltages, currents and row currents; see :class:`FastTileState`."""
-        planes = self._tile.planes
-        portion = max(1, PORTION // planes)
-        parts = [self._solve(codes[k : k + portion], threads) for k in range(0, max(1, len(codes)), portion)]
-        outputs, *others = zip(*parts, strict=True)
-        joined = [_join_planes(arrays, planes) for arrays in others]
+        outputs, *others = zip(*(self._state(part, threads) for part in self._portions(codes)), strict=True)
+        joined = [_join_planes(arrays, self._tile.planes) for arrays in others]
         return np.concatenate(outputs), joined[0], joined[1], joined[2], joined[3]
+
+    def outputs(self, codes: Codes, threads: int) -> Floats:
+        """Return the outputs alone."""
+        return np.concatenate([self._outputs(part, threads) for part in self._portions(codes)])
+
+    def _portions(self, codes: Codes) -> Iterator[Codes]:
+        """Split a batch into what the caches hold."""
+        portion = max(1, PORTION // self._tile.planes)
+        for k in range(0, max(1, len(codes)), portion):
+            yield codes[k : k + portion]
 
     def _drive(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats]:
         """Return what drivers put out without load, what they deliver, their droop, and what stands for the sources."""
@@ -305,7 +318,10 @@ class _Model(ABC, Generic[Orders]):
         return v_open, delivered, droop, v_open - droop + self._r_out * delivered
 
     @abstractmethod
-    def _solve(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]: ...
+    def _state(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]: ...
+
+    @abstractmethod
+    def _outputs(self, codes: Codes, threads: int) -> Floats: ...
 
     def _droop(self, codes: Codes, delivered: Floats, threads: int) -> Floats:
         d, index = self._drivers, self._tile.driver_index(codes)
@@ -337,7 +353,19 @@ class _Held(_Model[FormOrders]):
         """Expand in what linear cells make of the bit lines."""
         self.form = self.expansion.build(orders)
 
-    def _solve(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    def _state(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        v_word_line, currents, delivered = self._solve(codes, threads)
+        v_in = self._amplifiers.input(currents, threads)
+        return self._amplified(currents, threads), v_in, v_word_line, currents, delivered
+
+    def _outputs(self, codes: Codes, threads: int) -> Floats:
+        return self._amplified(self._solve(codes, threads)[1], threads)
+
+    def _amplified(self, currents: Floats, threads: int) -> Floats:
+        return self._amplifiers.output(currents + self._leakage, threads)
+
+    def _solve(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats]:
+        """Return word-line voltages, currents and row currents."""
         v_open, delivered, droop, v = self._drive(codes, threads)
         linear = np.asarray(self.form.evaluate(v, threads)[0], dtype=float)
         currents, excess = self._coupling.solve(linear, v, threads)
@@ -350,8 +378,7 @@ class _Held(_Model[FormOrders]):
             currents[again] = self._coupling.solve(moved, v[again] + change, threads, currents[again])[0]
         self._drivers.check(delivered, "driver of row")
         self._coupling.check(currents)
-        v_out = self._amplifiers.output(currents + self._leakage, threads)
-        return v_out, self._amplifiers.input(currents, threads), v_open - droop, currents, delivered
+        return v_open - droop, currents, delivered
 
 
 class _Floating(_Model[FloatingOrders]):
@@ -366,8 +393,15 @@ class _Floating(_Model[FloatingOrders]):
         """Make polynomials of inputs and feet."""
         self.form = build_floating(self.expansion, orders)
 
-    def _solve(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    def _state(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
         v_open, delivered, droop, v = self._drive(self._tile.driven(codes), threads)
-        self._drivers.check(delivered, "driver of row")
-        feet = np.asarray(self.form.evaluate(v, threads)[0], dtype=float)
+        feet = self._feet(delivered, v, threads)
         return self._tile.held(feet), feet, v_open - droop, np.zeros_like(feet), delivered
+
+    def _outputs(self, codes: Codes, threads: int) -> Floats:
+        _, delivered, _, v = self._drive(self._tile.driven(codes), threads)
+        return self._tile.held(self._feet(delivered, v, threads))
+
+    def _feet(self, delivered: Floats, v: Floats, threads: int) -> Floats:
+        self._drivers.check(delivered, "driver of row")
+        return np.asarray(self.form.evaluate(v, threads)[0], dtype=float)

@@ -5,9 +5,6 @@ the sum of its conductances, and a little for the switch. The charge of the swit
 and into the line, as their capacitances share it at once: the line has the more of them the more cells it has. What
 goes into the line the cells take back, a little of it while the switch still conducts: the more the larger the sum of
 their conductances.
-
-Where planes of inputs are added as charge the switch samples one after the other, without a rest between them; a line
-is then on its way from the plane before, and the first capacitor brings the sum along.
 """
 
 from typing import Self
@@ -21,6 +18,7 @@ from spicesim.arrays import Floats
 from spicesim.behavioural.arrays import FloatArray, Model, require_positive, require_rising, require_shape
 from spicesim.behavioural.hold_mismatch import DrawnHolds
 from spicesim.behavioural.plane_adder import PlaneAdder
+from spicesim.behavioural.plane_sums import PlaneSums
 from spicesim.errors import ValidityError
 
 __all__ = ["HoldModel"]
@@ -135,17 +133,13 @@ class HoldModel(Model):
             )
         return np.asarray(np.polynomial.polynomial.polyval(volts / self.v_limit, law, tensor=False))
 
-    def summed(
-        self, feet: Floats, rest: float, total: npt.ArrayLike, rows: int, drawn: DrawnHolds | None = None
-    ) -> Floats:
-        """Return the sums of planes that are added as charge, the first counting least [V].
+    def sums(self, rest: float, total: npt.ArrayLike, rows: int, drawn: DrawnHolds | None = None) -> PlaneSums:
+        """Return what adds planes as charge on lines of a tile.
 
         Parameters
         ----------
-        feet : ndarray of shape (planes, batch, columns)
-            Voltages of the lines' feet above the reference in each plane, once settled [V].
         rest : float
-            The same of all lines before the first plane [V].
+            Voltage of all lines before the first plane, above the reference [V].
         total, rows
             As of :meth:`held`.
         drawn : DrawnHolds, optional
@@ -158,28 +152,25 @@ class HoldModel(Model):
             As :meth:`held`.
         """
         assert self.adder is not None
-        left = self.unsettled(total, rows)
-        mine = self.adder.c_plane / (self.c_hold + rows * self.c_cell)  # of the line's capacitance
-        alone = np.exp(-self.adder.share / ((1 - mine) * self.time_constants(total, rows)))  # left without it
-        stored = np.full(feet.shape[1:], rest)
-        added, law = (
-            self._added(self._law(self.adder.resets, total, rows), stored),
-            self._law(self.pedestals, total, rows),
+        siemens = np.atleast_1d(np.asarray(total, dtype=float))
+        mine = self.adder.c_plane / (self.c_hold + rows * self.c_cell)
+        law, joins = self._law(self.pedestals, siemens, rows), self.adder.joins[..., None]
+        if drawn is not None:
+            law = _added_up(law, drawn.law(siemens, rows, self.v_limit))
+            joins = _added_up(joins, drawn.joins(self.adder.v_limit))
+        start = np.full(len(siemens), rest)
+        added = self._added(self._law(self.adder.resets, siemens, rows), start)
+        return PlaneSums(
+            left=self.unsettled(siemens, rows),
+            alone=np.exp(-self.adder.share / ((1 - mine) * self.time_constants(siemens, rows))),
+            mine=mine,
+            v_line=self.v_limit,
+            v_sum=self.adder.v_limit,
+            law=np.ascontiguousarray(law),
+            joins=np.ascontiguousarray(np.broadcast_to(joins, (*joins.shape[:2], len(siemens)))),
+            stored=start + added,
+            before=start + added,
         )
-        own = None if drawn is None else drawn.law(total, rows)
-        stored, before = stored + added, rest + added
-        for foot in feet:
-            line = foot + left * (before - foot)
-            held = line + self._added(law, line)
-            if drawn is None or own is None:
-                stored = self.adder.joined(held, stored)
-            else:
-                held = held + drawn.follow(own, line)
-                stored = self.adder.joined(held, stored) + drawn.joined(held, stored)
-            # the charge of the gates was shared by line and capacitor as it came, and both give it back
-            parted = foot + alone * (held - foot)
-            before = parted + mine * (stored - parted) - (held - line)
-        return stored
 
     @staticmethod
     def noise(capacitor: float, temperature_c: float) -> float:
@@ -204,3 +195,10 @@ class HoldModel(Model):
         if self.adder is None:
             return self.settle
         return self.adder.bits * (self.settle + self.adder.share)
+
+
+def _added_up(a: Floats, b: Floats) -> Floats:
+    """Return the sum of polynomials (orders.., columns) of different orders."""
+    orders = np.maximum(a.shape[:-1], b.shape[:-1])
+    wide = [np.pad(c, [*((0, n - m) for m, n in zip(c.shape, orders, strict=False)), (0, 0)]) for c in (a, b)]
+    return np.asarray(wide[0] + wide[1])

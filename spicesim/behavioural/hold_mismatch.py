@@ -71,19 +71,16 @@ class HoldMismatch(Model):
         rows : int
             Cells of a line.
         """
-        return self.follow(self.law(sizes, total, rows), volts)
+        by_column = self.law(sizes, total, rows)
+        x = np.asarray(volts, dtype=float) / self.v_limit
+        return np.asarray(np.polynomial.polynomial.polyval(x, by_column, tensor=False))
 
     def law(self, sizes: Floats, total: npt.ArrayLike, rows: int) -> Floats:
-        """Return the polynomials in the voltage of :meth:`added`, one a line, (orders, columns)."""
+        """Return the polynomials of :meth:`added` in the voltage in v_limit, (orders, columns) [V]."""
         c = self.components[:, 0] if len(self.rows) == 1 else self._of_rows(np.log(rows))
         share = np.broadcast_to(np.asarray(total, dtype=float) / (rows * self.g_cell), len(sizes))
         powers = share[:, None] ** np.arange(c.shape[-1])
         return np.asarray(np.einsum("jk,kab,jb->aj", sizes, c, powers))
-
-    def follow(self, law: Floats, volts: npt.ArrayLike) -> Floats:
-        """Return what such polynomials add to voltages (..., columns) [V]."""
-        x = np.asarray(volts, dtype=float) / self.v_limit
-        return np.asarray(np.polynomial.polynomial.polyval(x, law, tensor=False))
 
     def joined(self, sizes: Floats, held: Floats, stored: Floats) -> Floats:
         """Return what adders add to the sums that nominal ones make of both voltages, (..., columns) [V].
@@ -95,13 +92,16 @@ class HoldMismatch(Model):
         held, stored : ndarray of shape (..., columns)
             The new plane and the sum before, above the reference [V].
         """
-        assert self.joins is not None
-        by_column = np.einsum("jk,kab->abj", sizes, self.joins)
         x, y = held / self.v_limit, stored / self.v_limit
         found = np.zeros(np.shape(x))
-        for of_stored in by_column[::-1]:
+        for of_stored in self.joins_of(sizes)[::-1]:
             found = found * x + np.polynomial.polynomial.polyval(y, of_stored, tensor=False)
         return found
+
+    def joins_of(self, sizes: Floats) -> Floats:
+        """Return the polynomials of :meth:`joined`, (orders, orders, columns) [V]."""
+        assert self.joins is not None
+        return np.asarray(np.einsum("jk,kab->abj", sizes, self.joins))
 
     def sigma(self, rows: int) -> float:
         """Return the standard deviation of what is added to a line of largest cells at the reference [V]."""
@@ -126,14 +126,16 @@ class DrawnHolds:
         """Return what they add to the nominal ones' held voltages, arguments as of :meth:`HoldMismatch.added` [V]."""
         return self.kind.added(self.sizes, volts, total, rows)
 
-    def law(self, total: npt.ArrayLike, rows: int) -> Floats:
-        """Return the polynomials of the lines, arguments as of :meth:`HoldMismatch.added`."""
-        return self.kind.law(self.sizes, total, rows)
+    def law(self, total: npt.ArrayLike, rows: int, v_limit: float) -> Floats:
+        """Return the same as polynomials in the voltage in another unit, (orders, columns) [V]."""
+        found = self.kind.law(self.sizes, total, rows)
+        return np.asarray(found * ((v_limit / self.kind.v_limit) ** np.arange(len(found)))[:, None])
 
-    def follow(self, law: Floats, volts: npt.ArrayLike) -> Floats:
-        """Return what they add to voltages by these; see :meth:`HoldMismatch.follow` [V]."""
-        return self.kind.follow(law, volts)
+    def joins(self, v_limit: float) -> Floats:
+        """Return what they add to the sums of nominal ones, as polynomials in both voltages in a unit of one's own.
 
-    def joined(self, held: Floats, stored: Floats) -> Floats:
-        """Return what they add to the nominal ones' sums, arguments as of :meth:`HoldMismatch.joined` [V]."""
-        return self.kind.joined(self.sizes, held, stored)
+        The shape is (orders, orders, columns) [V]; see :meth:`HoldMismatch.joined`.
+        """
+        found = self.kind.joins_of(self.sizes)
+        powers = np.add.outer(np.arange(found.shape[0]), np.arange(found.shape[1]))
+        return np.asarray(found * ((v_limit / self.kind.v_limit) ** powers)[..., None])

@@ -16,6 +16,7 @@ from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.hold import HoldModel
 from spicesim.behavioural.mismatch import TileInstance
 from spicesim.behavioural.plane_adder import split_planes
+from spicesim.behavioural.plane_sums import PlaneSums
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.behavioural.tables import CubicTables
 from spicesim.chip import Array
@@ -216,14 +217,18 @@ class BehaviouralTile:
         Before the first plane all inputs were at their code of rest.
         """
         assert isinstance(self.readout, HoldModel)
-        total, rows = self._effective.sum(axis=0), len(self.g)
         if self.readout.adder is not None:
-            each = feet.reshape(self.planes, len(feet) // self.planes, feet.shape[1])
-            return self.readout.summed(each, self.rest_voltage, total, rows, self._holds)
+            return self._sums.of(feet.reshape(self.planes, len(feet) // self.planes, feet.shape[1]))
+        total, rows = self._effective.sum(axis=0), len(self.g)
         left = self.readout.unsettled(total, rows)
         lines = feet + left * (self.rest_voltage - feet)
         held = self.readout.held(lines, total, rows)
         return held if self._holds is None else held + self._holds.added(lines, total, rows)
+
+    @cached_property
+    def _sums(self) -> PlaneSums:
+        assert isinstance(self.readout, HoldModel)
+        return self.readout.sums(self.rest_voltage, self._effective.sum(axis=0), len(self.g), self._holds)
 
     @property
     def rest_code(self) -> int:

@@ -72,7 +72,7 @@ def calibrate(
         Of held-out points and checks.
     error : float, optional
         Wanted largest error of an output, as a fraction of full scale; blocks are refined until their validation
-        errors meet it. By default 5e-5, or 2e-4 if quick.
+        errors meet it. By default 1e-4, or 2e-4 if quick.
     jobs : int, optional
         Simulations at a time; by default one a processor.
     progress : bool
@@ -204,4 +204,5 @@ def plan_cases(plan: Plan, calibration: Calibration) -> list[TileCase]:
     matrices = random_matrices(plan.chip, plan.tiles.sizes, plan.seed)
     random = plan.tiles.random_vectors
     cases = build_cases(plan.chip, calibration.tile, matrices, random_vectors=random, seed=plan.seed)
-    return cases + build_adversarial_cases(plan.chip, calibration.tile, plan.tiles.sizes, seed=plan.seed)
+    cases += build_adversarial_cases(plan.chip, calibration.tile, plan.tiles.sizes, seed=plan.seed)
+    return [case.thinned(plan.tiles.part) for case in cases]

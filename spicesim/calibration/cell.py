@@ -267,7 +267,7 @@ def plan_cell(
     amplifier = chip.sense_amplifier
     swing = min(amplifier.v_reference, chip.process.supply - amplifier.v_reference)
     column = chip.array.rows * chip.cell.g_max * chip.dac.v_span * max(amplifier.r_feedback)
-    tile_error = DEFAULT_ERROR if error is None else min(error, DEFAULT_ERROR)
+    tile_error = 0.5 * DEFAULT_ERROR if error is None else min(error, 0.5 * DEFAULT_ERROR)
     return CellPlan(
         fits=(_joined(_bias_points(unit, g_limits, u_limit), rest),),
         validation=_joined(

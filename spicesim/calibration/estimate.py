@@ -28,8 +28,6 @@ __all__ = ["Estimate", "Step", "estimate"]
 
 _PROBES = (32, 256)
 """Points of the two probes of a block, which tell what a run costs and what a point adds."""
-_CASES_OF_POLARITY = 2
-"""Checks of a random tile for each polarity: linear and saturating."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,10 +128,15 @@ def _tile_steps(plan: Plan, campaign: Campaign, *, known: bool) -> list[Step]:
         p: len(adversarial_vectors(chip.array.rows, chip.code_bits, p, np.random.default_rng(0)))
         for p in chip.polarities
     }
-    counts = dict.fromkeys(matrices, sum(_CASES_OF_POLARITY * (vectors + count) for count in adversarial.values()))
+    cases_each = 2 if chip.sense_amplifier.kind == "tia" else 1  # linear and saturating
+    counts = dict.fromkeys(
+        matrices, cases_each * sum(-(-(vectors + count) // tiles.part) for count in adversarial.values())
+    )
     for name, g in adversarial_matrices(chip, tiles.sizes).items():
         matrices[name] = g
-        counts[name] = len(adversarial_feedbacks(chip, g)) * (adversarial[chip.polarities[-1]] + planes)
+        counts[name] = len(adversarial_feedbacks(chip, g)) * -(
+            -(adversarial[chip.polarities[-1]] + planes) // tiles.part
+        )
     there = dict.fromkeys(matrices, 0)
     if known:
         # without refinements, which would simulate

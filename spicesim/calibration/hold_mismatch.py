@@ -86,8 +86,8 @@ def find_hold_mismatch(bench: MismatchBench, held_out: int) -> HoldMismatch:
     rest = _added(bench, points, others) - np.array(predicted).T
     residual = float(np.abs(rest).max())
     if adder is not None:
-        first, second = rng.uniform(-REACH, REACH, (2, HELD_OUT_COLUMNS)) * chip.dac.v_span
-        held, stored, added = _summed(bench, adder, first, second, others)
+        before, sampled = rng.uniform(-REACH, REACH, (2, HELD_OUT_COLUMNS)) * chip.dac.v_span
+        held, stored, added = _summed(bench, adder, before, sampled, others)
         joined = found.joined(sizes, *(np.tile(side[:, None], len(sizes)) for side in (held, stored)))
         residual = max(residual, float(np.abs(added - joined.T).max()))
     return found.model_copy(update={"residual": residual})

@@ -14,6 +14,7 @@ from spicesim.calibration.designs import Filling
 from spicesim.calibration.hold import HoldPlan, plan_hold
 from spicesim.calibration.integrator import IntegratorPlan, plan_integrator
 from spicesim.calibration.sense_amplifier import SenseAmplifierPlan, plan_sense_amplifier
+from spicesim.calibration.tiles import takes_time
 from spicesim.calibration.verdict import CHARGE_ERROR, DEFAULT_ERROR, QUICK_ERROR
 from spicesim.chip import Chip
 from spicesim.coding import Polarity
@@ -71,6 +72,10 @@ class PlanSummary(Model):
         return {name: error for name, error in self.validation.items() if error > self.error}
 
 
+QUICK_PART = 3
+"""Of the vectors of a tile whose product takes long a quick calibration runs one in so many."""
+
+
 class TilePlan(Model):
     """Whole tiles to check."""
 
@@ -78,6 +83,8 @@ class TilePlan(Model):
     """Rows and columns."""
     random_vectors: int
     """Random vectors a tile, beside the structured ones."""
+    part: int = Field(default=1, ge=1)
+    """Of the vectors of each tile one in so many is run, where a product is a long transient and time is short."""
 
 
 class Plan(Model):
@@ -204,7 +211,7 @@ def plan_calibration(
         hold=plan_hold(chip, quick=quick, seed=seed) if kind == "voltage" else None,
         integrator=plan_integrator(chip, quick=quick, seed=seed) if kind == "integrator" else None,
         # a transient of all bits takes as long as those of so many planes
-        tiles=TilePlan(sizes=(16,), random_vectors=2)
+        tiles=TilePlan(sizes=(16,), random_vectors=2, part=QUICK_PART if quick and takes_time(chip) else 1)
         if quick or chip.hold.adds_planes
         else TilePlan(sizes=(16, 32), random_vectors=6),
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
@@ -45,6 +46,7 @@ __all__ = [
     "random_matrices",
     "readout_netlist",
     "solve_cases",
+    "takes_time",
     "tile_columns",
     "tile_netlist",
     "tile_outputs",
@@ -74,6 +76,10 @@ class TileCase:
     """The behavioural tile; it knows its devices, wires and blocks."""
     codes: dict[str, Codes]
     """Code vectors by kind, each of shape (rows,)."""
+
+    def thinned(self, part: int, first: int = 0) -> Self:
+        """Return the same with one vector in so many, beginning with the first one, or another."""
+        return replace(self, codes=dict(list(self.codes.items())[first % part :: part]))
 
 
 def choose_feedback(chip: Chip, g: Floats, *, saturating: bool) -> float:
@@ -196,9 +202,14 @@ def random_matrices(chip: Chip, sizes: Sequence[int], seed: int) -> dict[str, Fl
     return matrices
 
 
+def takes_time(chip: Chip) -> bool:
+    """Return whether a product is a long transient, of all bits or of the longest pulse."""
+    return chip.hold.adds_planes or chip.dac.kind == "pulse"
+
+
 def tile_columns(chip: Chip, size: int) -> int:
     """Return the columns of a tile of so many rows: few where a product is a long transient."""
-    return min(size, COLUMNS_IN_TIME) if chip.hold.adds_planes or chip.dac.kind == "pulse" else size
+    return min(size, COLUMNS_IN_TIME) if takes_time(chip) else size
 
 
 def predicted_nodesets(state: TileState | PulseState, vector: int, chip: Chip) -> dict[str, float]:

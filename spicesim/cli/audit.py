@@ -12,10 +12,10 @@ from spicesim.audit import audit_samples
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.mismatch_check import check_mismatch
-from spicesim.calibration.tiles import build_adversarial_cases, build_cases, check_tiles, random_matrices
+from spicesim.calibration.tiles import TileCase, build_adversarial_cases, build_cases, check_tiles, random_matrices
 from spicesim.cli.options import jobs_option, open_calibration, timeout_option
-from spicesim.cli.tables import format_audit, format_checks, format_mismatch
-from spicesim.engine import Engine, ExactEngine, HandOverEngine, SampledMvm, Tile
+from spicesim.cli.tables import format_audit, format_checks, format_macros, format_mismatch
+from spicesim.engine import ConverterEngine, Engine, ExactEngine, HandOverEngine, SampledMvm, Tile
 from spicesim.errors import SpecError
 from spicesim.files import write_text
 from spicesim.network import compile_network, digits_network, load_digits
@@ -24,18 +24,25 @@ from spicesim.ngspice.batch import BatchSimulator
 __all__ = ["audit", "trained_matrices"]
 
 
-@click.command(epilog="example: spicesim audit chip.cal.json --sizes 16,32 --seed 7")
+@click.command(
+    epilog="examples: spicesim audit chip.cal.json --sizes 16,32 --seed 7; codes of drawn chips, hot: spicesim audit "
+    "chip.cal.json --sizes 16 --macros 2 --mismatch 10 --corner ss --temperature 85"
+)
 @click.argument("calibration_path", metavar="CAL.json")
 @click.option("--sizes", metavar="N,N", default="16,32", help="Rows and columns of the square tiles.")
 @click.option("--vectors", metavar="N", type=click.IntRange(0), default=6, help="Random vectors a tile.")
 @click.option(
-    "--mismatch", "draws", metavar="N", type=click.IntRange(2),
-    help="Instead, draw every transistor and resistor of N chips, and compare a tile of the least size on each.",
+    "--mismatch", "draws", metavar="N", type=click.IntRange(1),
+    help="Instead, draw every transistor and resistor of N chips, and compare a tile of the least size on each; two "
+    "at least, or any number with --macros.",
 )  # fmt: skip
 @click.option(
     "--macros", metavar="N", type=click.IntRange(1),
-    help="Instead, do N products of tiles of the least size with converters on their amplifiers, codes in, codes out.",
+    help="Instead, do N products of tiles of the least size with converters on their amplifiers, codes in, codes out; "
+    "with --mismatch on each chip.",
 )  # fmt: skip
+@click.option("--corner", metavar="NAME", help="Another corner of the process than the chip's own, if calibrated.")
+@click.option("--temperature", metavar="C", type=float, help="Another temperature than the chip's own [C].")
 @click.option("--seed", metavar="S", type=int, default=1, help="Seed of conductances and vectors.")
 @click.option("--json", "json_path", metavar="OUT.json", help="Write all compared voltages.")
 @jobs_option
@@ -46,6 +53,8 @@ def audit(
     vectors: int,
     draws: int | None,
     macros: int | None,
+    corner: str | None,
+    temperature: float | None,
     seed: int,
     json_path: str | None,
     jobs: int | None,
@@ -56,7 +65,10 @@ def audit(
     Tiles hold random conductances, and those of a trained network; vectors are random and structured; both input
     codings; columns that stay in the amplifiers' linear range, and columns that saturate.
     """
-    calibration = open_calibration(calibration_path)
+    elsewhere = corner is not None or temperature is not None
+    calibration = open_calibration(calibration_path, elsewhere=elsewhere)
+    if elsewhere:
+        calibration = calibration.at(corner=corner, temperature_c=temperature)
     try:
         numbers = [int(word) for word in sizes.split(",")]
     except ValueError:
@@ -64,13 +76,15 @@ def audit(
     if min(numbers) < 2:
         raise SpecError(f"--sizes must be at least 2, got {min(numbers)}")
     campaign = Campaign(seed=seed, simulator=BatchSimulator(timeout=timeout), jobs=jobs, progress=True)
-    if draws is not None:
-        _audit_mismatch(calibration, campaign, draws, min(numbers), json_path)
-        return
     if macros is not None:
         if json_path is not None:
             raise SpecError("--json writes voltages of tiles, and macros end in codes; leave --json or --macros out")
-        _audit_macros(calibration, campaign, macros, min(numbers))
+        _audit_macros(calibration, campaign, macros, min(numbers), draws)
+        return
+    if draws is not None:
+        if draws < 2:
+            raise SpecError("--mismatch compares two chips or more; one alone goes with --macros only")
+        _audit_mismatch(calibration, campaign, draws, min(numbers), json_path)
         return
     chip = calibration.chip
     matrices = random_matrices(chip, numbers, seed) | trained_matrices(calibration, numbers)
@@ -78,7 +92,7 @@ def audit(
     cases += build_adversarial_cases(chip, calibration.tile, numbers, seed=seed, every_feedback=True)
     checks = check_tiles(chip, cases, campaign, "audit")
     click.echo(format_checks(checks))
-    _hold_against_claim(calibration, max(check.max_error for check in checks))
+    _hold_against_claim(calibration, max(check.max_error for check in checks), elsewhere=elsewhere)
     for failure in campaign.failures:
         click.echo(f"left out, as it failed: {failure}")
     if json_path is not None:
@@ -86,11 +100,11 @@ def audit(
         click.echo(f"wrote {json_path}")
 
 
-def _hold_against_claim(calibration: Calibration, found: float) -> None:
+def _hold_against_claim(calibration: Calibration, found: float, *, elsewhere: bool) -> None:
     """Say whether the largest error is within what the calibration claims."""
     if calibration.verdict is None:
         return
-    claim = calibration.verdict.claim
+    claim = calibration.verdict.claim_elsewhere if elsewhere else calibration.verdict.claim
     outcome = "it holds" if found <= claim else "IT DOES NOT HOLD: calibrate again without --quick, or with --error"
     click.echo(f"\nlargest error {100 * found:.5f} % of full scale, claimed {100 * claim:.5f} %: {outcome}")
 
@@ -107,39 +121,54 @@ def _audit_mismatch(calibration: Calibration, campaign: Campaign, draws: int, si
         click.echo(f"wrote {json_path}")
 
 
-def _audit_macros(calibration: Calibration, campaign: Campaign, count: int, size: int) -> None:
-    """Compare codes of whole macros, of either coding, in columns that stay linear."""
+def _audit_macros(calibration: Calibration, campaign: Campaign, count: int, size: int, draws: int | None) -> None:
+    """Compare codes of whole macros, of either coding, in columns that stay linear, on nominal or on drawn chips."""
     model = calibration.require_converter()
     if model is None:
         raise SpecError("this chip's converters are ideal, so it has no macros; set adc.kind = sar and calibrate again")
-    engine: Engine = ExactEngine(calibration)
-    if model.hand_over is not None:
-        engine = HandOverEngine(engine, model.hand_over)
     matrices = random_matrices(calibration.chip, [size], campaign.seed)
     cases = build_cases(calibration.chip, calibration.tile, matrices, random_vectors=6, seed=campaign.seed)
-    found: list[SampledMvm] = []
-    start = time.monotonic()
-    for case in (case for case in cases if "saturating" not in case.name):
-        polarity = case.tile.dac.polarity
-        tile = Tile(
-            name=case.name, g=np.asarray(calibration.cell.read_conductance(case.tile.g)), polarity=polarity,
-            r_feedback=case.tile.setting, adc=model.range(polarity),
+    linear = [case for case in cases if "saturating" not in case.name]
+    seeds = [None] if draws is None else list(range(campaign.seed, campaign.seed + draws))
+    found = []
+    for number, seed in enumerate(seeds):
+        engine: Engine = ExactEngine(calibration, mismatch_seed=seed)
+        if model.hand_over is not None:
+            engine = HandOverEngine(engine, model.hand_over)
+        if seed is not None:
+            engine = ConverterEngine(engine, calibration, seed=seed)
+        start = time.monotonic()
+        samples = [sample for case in linear for sample in _multiply(engine, calibration, case)]
+        seconds = (time.monotonic() - start) / len(samples)
+        chosen = np.random.default_rng([campaign.seed, number]).permutation(len(samples))[:count]
+        outcome = audit_samples(
+            [samples[k] for k in chosen], calibration, simulator=campaign.simulator, jobs=campaign.jobs,
+            progress="audit" if seed is None else f"audit of chip {seed}", macros=True, mismatch_seed=seed,
         )  # fmt: skip
-        ready, codes = engine.prepare(tile), np.stack(list(case.codes.values()))
-        adc = ready.adc or model.range(polarity)
-        found += [
-            SampledMvm(layer=case.name, tile=tile, adc=adc, codes=vector, volts=volts)
-            for vector, volts in zip(codes, ready.mvm(codes), strict=True)
-        ]
-    seconds = (time.monotonic() - start) / len(found)
-    chosen = np.random.default_rng(campaign.seed).permutation(len(found))[:count]
-    outcome = audit_samples(
-        [found[k] for k in chosen], calibration, simulator=campaign.simulator, jobs=campaign.jobs, progress="audit",
-        macros=True,
+        found.append(outcome)
+        if seed is None:
+            click.echo(format_audit(outcome, seconds))
+        for note in engine.notes:
+            click.echo(f"note: {note}")
+    if draws is not None:
+        click.echo(format_macros(found, seeds))
+
+
+def _multiply(engine: Engine, calibration: Calibration, case: TileCase) -> list[SampledMvm]:
+    """Return what an engine makes of the vectors of a case."""
+    polarity = case.tile.dac.polarity
+    model = calibration.require_converter()
+    assert model is not None
+    tile = Tile(
+        name=case.name, g=np.asarray(calibration.cell.read_conductance(case.tile.g)), polarity=polarity,
+        r_feedback=case.tile.setting, adc=model.range(polarity),
     )  # fmt: skip
-    click.echo(format_audit(outcome, seconds))
-    for note in engine.notes:
-        click.echo(f"note: {note}")
+    ready, codes = engine.prepare(tile), np.stack(list(case.codes.values()))
+    adc = ready.adc or model.range(polarity)
+    return [
+        SampledMvm(layer=case.name, tile=tile, adc=adc, codes=vector, volts=volts)
+        for vector, volts in zip(codes, ready.mvm(codes), strict=True)
+    ]
 
 
 def trained_matrices(calibration: Calibration, sizes: Sequence[int]) -> dict[str, Floats]:

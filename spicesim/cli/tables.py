@@ -26,6 +26,7 @@ __all__ = [
     "format_checks",
     "format_footprint",
     "format_layers",
+    "format_macros",
     "format_mismatch",
     "format_run",
     "format_table",
@@ -202,6 +203,21 @@ def format_audit(audit: Audit, behavioural_seconds: float) -> str:
     ]
     table = format_table([f"audit: {audit.count} products again in ngspice", "", ""], rows)
     return f"{table}\nin ngspice, {audit.pieces};\nit sees {SEEN};\nit does not see {audit.unseen}"
+
+
+def format_macros(audits: Sequence[Audit], seeds: Sequence[int | None]) -> str:
+    """Format audits of whole macros, one a drawn chip."""
+
+    def row(name: str, chips: Sequence[Audit]) -> list[str]:
+        differences = np.concatenate([chip.code_differences for chip in chips])
+        error = max(chip.max_error for chip in chips)
+        same, one, worse = compare_codes(differences)
+        shares = [f"{100 * share:.2f}" for share in (same, one, worse)]
+        return [name, str(sum(chip.count for chip in chips)), str(len(differences)), *shares, f"{100 * error:.5f}"]
+
+    head = ["macros, drawn", "products", "codes", "identical [%]", "off by 1", "worse", "outputs, max [%]"]
+    rows = [row(f"chip {seed}", [chip]) for seed, chip in zip(seeds, audits, strict=True)]
+    return f"{format_table(head, [*rows, row('all', audits)])}\nin ngspice, {audits[0].pieces}"
 
 
 def format_layers(experiment: Experiment) -> str:

@@ -91,19 +91,11 @@ class FloatingForm:
                 np.ascontiguousarray(v, np.float32), self.centre, self.half, np.empty(0, np.float32), _NO_FEATURES,
                 np.array([self.shape.inputs], np.int32), self.constants, self.weights, threads, sums,
             )  # fmt: skip
-        linear, *rest = sums.reshape(len(v), -1, columns).transpose(1, 0, 2)
-        features, terms, tilts = rest[:rank], rest[rank : rank + FOOT_ORDER + 1], rest[rank + FOOT_ORDER + 1 :]
-        for r, feature in enumerate(features):
-            for m in range(FEATURE_TERMS):
-                terms[m] += feature * tilts[FEATURE_TERMS * r + m]
-        z = linear.copy()
-        for _ in range(STEPS):
-            value, slope = terms[-1], np.zeros_like(z)
-            for term in terms[-2::-1]:
-                slope = slope * z + value
-                value = value * z + term
-            z -= (z - linear - value) / (1 - slope)
-        return (self.middle + self.half * z).astype(v.dtype), reached
+        feet = np.empty((len(v), columns), np.float32)
+        fast.feet(
+            sums, rank, FOOT_ORDER + 1, FEATURE_TERMS, STEPS, self.middle.astype(np.float32), self.half, threads, feet
+        )
+        return feet.astype(v.dtype), reached
 
 
 _NO_FEATURES: Shorts = np.zeros((1, 1), np.int32)

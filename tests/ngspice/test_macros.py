@@ -9,7 +9,7 @@ from spicesim.audit import audit_samples
 from spicesim.calibration.campaign import Campaign
 from spicesim.cli.main import cli
 from spicesim.engine import ConverterEngine, ExactEngine, HandOverEngine, MacroBench, SampledMvm, Tile
-from spicesim.errors import SpecError
+from spicesim.errors import CalibrationError, SpecError
 from spicesim.experiment.plan import make_plan
 from spicesim.experiment.run import run
 from spicesim.netlist.hand_over import HandOver, build_hand_overs
@@ -133,6 +133,25 @@ def test_the_audit_command_does_whole_macros(calibration, tmp_path):
     assert "in one transient" in done.output
     with pytest.raises(SpecError, match="leave --json or --macros out"):
         CliRunner().invoke(cli, [*words, "--json", "out.json"], catch_exceptions=False)
+
+
+def test_the_audit_command_does_macros_of_drawn_chips(calibration, tmp_path):
+    path = tmp_path / "chip.cal.json"
+    calibration.save(path)
+    words = ["audit", str(path), "--sizes", "2", "--macros", "1", "--mismatch", "2"]
+    done = CliRunner().invoke(cli, words, catch_exceptions=False)
+    chips = {line.rsplit(maxsplit=6)[0].strip() for line in done.output.splitlines() if line.startswith("chip")}
+    assert chips == {"chip 1", "chip 2"}
+    last = next(line for line in done.output.splitlines() if line.startswith("all")).split()
+    assert last[1:3] == ["2", "4"]
+    assert float(last[5]) == 0  # none is off by more than one
+
+
+def test_an_audit_elsewhere_needs_a_climate(calibration, tmp_path):
+    path = tmp_path / "chip.cal.json"
+    calibration.model_copy(update={"climate": None}).save(path)
+    with pytest.raises(CalibrationError, match="has no climate"):
+        CliRunner().invoke(cli, ["audit", str(path), "--corner", "ss"], catch_exceptions=False)
 
 
 def test_a_run_audits_whole_macros(calibration):

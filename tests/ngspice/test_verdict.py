@@ -24,7 +24,7 @@ def test_cancelling_halves_of_the_highest_conductances_at_high_gain_are_within_t
     tile = gf180_calibration.tile(np.full((32, 2), 50e-6), "bipolar", 160e3)
     vectors = adversarial_vectors(32, 8, "bipolar", np.random.default_rng(4))
     case = TileCase(name="all highest", tile=tile, codes=vectors)
-    assert largest_error(gf180_calibration, [case]) < DEFAULT_ERROR
+    assert largest_error(gf180_calibration, [case]) < 0.5 * DEFAULT_ERROR
 
 
 @pytest.mark.parametrize(("kind", "kappa"), [("1r", 6.0), ("1t1r", 4.0), ("1t1r", 7.5)])

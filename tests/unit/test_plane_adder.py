@@ -43,7 +43,7 @@ def hold(adder=ADDER, settle=1e-3, **changes):
 def weights(adder):
     """Return what each plane counts, one at a time, from the least."""
     feet = 0.1 * np.eye(adder.bits)[:, :, None]
-    return hold(adder).summed(feet, 0.0, np.full(1, 1e-5), 1)[:, 0] / 0.1
+    return hold(adder).sums(0.0, np.full(1, 1e-5), 1).of(feet)[:, 0] / 0.1
 
 
 def test_each_plane_counts_twice_as_much_as_the_one_before():
@@ -77,14 +77,14 @@ def test_each_adder_of_a_drawn_tile_weighs_planes_by_its_own_capacitors():
     joins[0, 1, 0], joins[0, 0, 1] = 0.21 / 4, -0.21 / 4
     own = drawn(uneven[:, None], np.zeros((1, 1, 1, 1)), joins)
     feet = np.broadcast_to(0.1 * np.eye(4)[:, :, None], (4, 4, 3))  # one plane at a time
-    found = hold().summed(feet, 0.0, np.full(3, 1e-5), 1, own) / 0.1
+    found = hold().sums(0.0, np.full(3, 1e-5), 1, own).of(feet) / 0.1
     new, old = 0.5 + uneven / 4, 0.5 - uneven / 4
     np.testing.assert_allclose(found, new * old ** np.arange(3, -1, -1)[:, None], rtol=1e-12)
 
 
 def test_what_drawn_switches_add_to_lines_is_in_every_plane_once():
     own = drawn([[1.0], [-2.0]], np.full((1, 1, 1, 1), 1e-4), np.zeros((1, 2, 2)))
-    found = hold().summed(np.zeros((4, 1, 2)), 0.0, np.full(2, 1e-5), 1, own)
+    found = hold().sums(0.0, np.full(2, 1e-5), 1, own).of(np.zeros((4, 1, 2)))
     np.testing.assert_allclose(found, [[1e-4 * (1 - 1 / 16), -2e-4 * (1 - 1 / 16)]], rtol=1e-12)
 
 
@@ -101,7 +101,7 @@ def test_pedestals_of_planes_add_up_and_that_of_the_reset_fades():
     pedestals, resets = np.zeros((2, 2, 2)), np.zeros((2, 2, 2))
     pedestals[:, 0, 0], resets[:, 0, 0] = 8e-3, 16e-3
     model = hold(ADDER.model_copy(update={"resets": resets}), pedestals=pedestals)
-    found = model.summed(np.zeros((4, 1, 1)), 0.0, np.full(1, 1e-5), 1)
+    found = model.sums(0.0, np.full(1, 1e-5), 1).of(np.zeros((4, 1, 1)))
     np.testing.assert_allclose(found, 8e-3 * (1 - 1 / 16) + 16e-3 / 16, rtol=1e-12)
 
 
@@ -119,7 +119,7 @@ def test_a_line_that_has_not_settled_is_pulled_by_the_sum_it_was_joined_with():
         out.append(stored)
     feet = np.array([0.2, -0.2, 0.2, 0.2])[:, None, None]
     assert 0.1 < left < 0.9
-    np.testing.assert_allclose(model.summed(feet, 0.0, total, 2)[0], out[-1], rtol=1e-12)
+    np.testing.assert_allclose(model.sums(0.0, total, 2).of(feet)[0], out[-1], rtol=1e-12)
 
 
 def test_what_was_not_calibrated_is_refused():
