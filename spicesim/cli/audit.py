@@ -124,7 +124,7 @@ def _audit_mismatch(calibration: Calibration, campaign: Campaign, draws: int, si
 def _audit_macros(calibration: Calibration, campaign: Campaign, count: int, size: int, draws: int | None) -> None:
     """Compare codes of whole macros, of either coding, in columns that stay linear, on nominal or on drawn chips.
 
-    No hold capacitor can drive a converter's array, so an ideal buffer stands between floating lines and converters, and
+    No hold capacitor can drive a converter's array: between floating lines and converters an ideal buffer stands, and
     both have transients of their own.
     """
     model = calibration.require_converter()
