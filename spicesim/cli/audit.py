@@ -38,8 +38,8 @@ __all__ = ["audit", "trained_matrices"]
 )  # fmt: skip
 @click.option(
     "--macros", metavar="N", type=click.IntRange(1),
-    help="Instead, do N products of tiles of the least size with converters on their amplifiers, codes in, codes out; "
-    "with --mismatch on each chip.",
+    help="Instead, do N products of tiles of the least size with converters on their amplifiers, or behind ideal "
+    "buffers on floating lines, codes in, codes out; with --mismatch on each chip.",
 )  # fmt: skip
 @click.option("--corner", metavar="NAME", help="Another corner of the process than the chip's own, if calibrated.")
 @click.option("--temperature", metavar="C", type=float, help="Another temperature than the chip's own [C].")
@@ -122,7 +122,11 @@ def _audit_mismatch(calibration: Calibration, campaign: Campaign, draws: int, si
 
 
 def _audit_macros(calibration: Calibration, campaign: Campaign, count: int, size: int, draws: int | None) -> None:
-    """Compare codes of whole macros, of either coding, in columns that stay linear, on nominal or on drawn chips."""
+    """Compare codes of whole macros, of either coding, in columns that stay linear, on nominal or on drawn chips.
+
+    No hold capacitor can drive a converter's array: between floating lines and converters an ideal buffer stands, and
+    both have transients of their own.
+    """
     model = calibration.require_converter()
     if model is None:
         raise SpecError("this chip's converters are ideal, so it has no macros; set adc.kind = sar and calibrate again")
@@ -143,7 +147,8 @@ def _audit_macros(calibration: Calibration, campaign: Campaign, count: int, size
         chosen = np.random.default_rng([campaign.seed, number]).permutation(len(samples))[:count]
         outcome = audit_samples(
             [samples[k] for k in chosen], calibration, simulator=campaign.simulator, jobs=campaign.jobs,
-            progress="audit" if seed is None else f"audit of chip {seed}", macros=True, mismatch_seed=seed,
+            progress="audit" if seed is None else f"audit of chip {seed}", macros=calibration.hold is None,
+            mismatch_seed=seed,
         )  # fmt: skip
         found.append(outcome)
         if seed is None:
