@@ -13,9 +13,10 @@ from spicesim.coding import AdcRange, rest_code
 from spicesim.crossbar.operating_point import Precision
 from spicesim.errors import SpecError, ValidityError
 from spicesim.fast.crossbar import FIELD_BYTES
-from spicesim.fast.expansion import Expansion, can_expand
+from spicesim.fast.expansion import ArrayExpansion, Expansion, can_expand
 from spicesim.fast.floating import FLOATING_FORMS, FloatingForm, FloatingOrders, build_floating
 from spicesim.fast.form import FORMS, Form, FormOrders
+from spicesim.fast.gates import GATE_FORMS, GateExpansion
 from spicesim.fast.ports import SenseCoupling, evaluate_tables, linear_port
 from spicesim.fast.trial import MARGIN, Adversary, Trial, held_out_inputs, measure, promise
 from spicesim.ports import PortTables
@@ -75,8 +76,7 @@ class FastTile:
     those that a search near the worst of them finds; twice the largest error found is `max_error`, what the form
     promises for any codes, see :data:`~spicesim.fast.trial.MARGIN`. The first is taken with ``max_error <= tolerance``
     and ``rms_error <= RMS_SHARE * tolerance``. Where there is none the tile is solved exactly: `form` is then "exact".
-    Codes that leave the calibrated box are left out; if all do, the tile is solved exactly, too. So are tiles whose
-    codes drive gates, always: forms are of voltages, and a row that is off is no row at 0 V.
+    Codes that leave the calibrated box are left out; if all do, the tile is solved exactly, too.
 
     Errors count as converters see them: of a range `adc` they are fractions, and what it clips is no error, though
     even there outputs may err by no more than ``BEYOND`` or the tolerance, of the swing. Without it all errors are
@@ -112,7 +112,7 @@ class FastTile:
         """What was tried, from the cheapest on; the last was taken unless `form` is "exact"."""
         self._model: _Model[Any] | None = None
         rows, columns = tile.g.shape
-        if tile.gated or 4 * rows * columns**2 > FIELD_BYTES or not can_expand(tile.crossbar):
+        if 4 * rows * columns**2 > FIELD_BYTES or not can_expand(tile.crossbar):
             return
         truth, gain = _truth(self.tolerance), _gain(tile, adc)
         truth["tolerance"] /= max(1.0, gain)  # what cells err by adds up in a column
@@ -125,7 +125,7 @@ class FastTile:
         if not len(codes):
             return
         try:
-            model: _Model[Any] = _Floating(tile, threads) if tile.amplifiers is None else _Held(tile, threads)
+            model = _prepare(tile, threads)
         except ValidityError:  # the middle of the codes leaves the calibrated box
             return
         swing = tile.readout.full_scale
@@ -265,19 +265,8 @@ class _Model(ABC, Generic[Orders]):
     """Orders that are tried, by their cost."""
     form: Form | FloatingForm
 
-    def __init__(self, tile: BehaviouralTile, margin: float, amplifiers: PortTables | None, threads: int) -> None:
-        array, dac = tile.crossbar, tile.dac
-        self._tile, self._drivers = tile, tile.drivers
-        low, high = float(tile.v_open.min()), float(tile.v_open.max())
-        reach = min(0.5 * max(abs(low), abs(high)) * float(array.g.sum(axis=1).max()), 0.5 * dac.i_limit)
-        middle = len(dac.v_open) // 2
-        droop = self._drivers.evaluate(np.array([0.0, reach]), middle)[0]
-        self._r_out = float(droop[1] - droop[0]) / reach if reach > 0 else 0.0
-        loaded = array.changed(r_driver=array.r_driver + self._r_out)
-        self.expansion = Expansion(loaded, low - margin, high + margin, senses=amplifiers, threads=threads)
-        self._admittance = np.ascontiguousarray(self.expansion.fields.row_admittance)
-        self._row_currents = self.expansion.row_currents
-        self._centre = self.expansion.centre
+    def __init__(self, tile: BehaviouralTile, expansion: ArrayExpansion) -> None:
+        self._tile, self.expansion = tile, expansion
 
     @abstractmethod
     def build(self, orders: Orders) -> None:
@@ -297,19 +286,8 @@ class _Model(ABC, Generic[Orders]):
         joined = [_join_planes(arrays, planes) for arrays in others]
         return np.concatenate(outputs), joined[0], joined[1], joined[2], joined[3]
 
-    def _drive(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats]:
-        """Return what drivers put out without load, what they deliver, their droop, and what stands for the sources."""
-        v_open = self._tile.open_voltages(codes)
-        delivered = (v_open - self._centre) @ self._admittance + self._row_currents
-        droop = self._droop(codes, delivered, threads)
-        return v_open, delivered, droop, v_open - droop + self._r_out * delivered
-
     @abstractmethod
     def _solve(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]: ...
-
-    def _droop(self, codes: Codes, delivered: Floats, threads: int) -> Floats:
-        d, index = self._drivers, self._tile.driver_index(codes)
-        return evaluate_tables(d.values, d.slopes, d.start, d.step, delivered, index, threads)
 
 
 def _join_planes(parts: Sequence[Floats], planes: int) -> Floats:
@@ -318,7 +296,38 @@ def _join_planes(parts: Sequence[Floats], planes: int) -> Floats:
     return np.concatenate([part.reshape(planes, -1, size) for part in parts], axis=1).reshape(-1, size)
 
 
-class _Held(_Model[FormOrders]):
+class _Driven(_Model[Orders]):
+    """Word lines driven by the codes."""
+
+    expansion: Expansion
+
+    def __init__(self, tile: BehaviouralTile, margin: float, amplifiers: PortTables | None, threads: int) -> None:
+        array, dac = tile.crossbar, tile.dac
+        self._drivers = tile.drivers
+        low, high = float(tile.v_open.min()), float(tile.v_open.max())
+        reach = min(0.5 * max(abs(low), abs(high)) * float(array.g.sum(axis=1).max()), 0.5 * dac.i_limit)
+        middle = len(dac.v_open) // 2
+        droop = self._drivers.evaluate(np.array([0.0, reach]), middle)[0]
+        self._r_out = float(droop[1] - droop[0]) / reach if reach > 0 else 0.0
+        loaded = array.changed(r_driver=array.r_driver + self._r_out)
+        super().__init__(tile, Expansion(loaded, low - margin, high + margin, senses=amplifiers, threads=threads))
+        self._admittance = np.ascontiguousarray(self.expansion.fields.row_admittance)
+        self._row_currents = self.expansion.row_currents
+        self._centre = self.expansion.centre
+
+    def _drive(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats]:
+        """Return what drivers put out without load, what they deliver, their droop, and what stands for the sources."""
+        v_open = self._tile.open_voltages(codes)
+        delivered = (v_open - self._centre) @ self._admittance + self._row_currents
+        droop = self._droop(codes, delivered, threads)
+        return v_open, delivered, droop, v_open - droop + self._r_out * delivered
+
+    def _droop(self, codes: Codes, delivered: Floats, threads: int) -> Floats:
+        d, index = self._drivers, self._tile.driver_index(codes)
+        return evaluate_tables(d.values, d.slopes, d.start, d.step, delivered, index, threads)
+
+
+class _Held(_Driven[FormOrders]):
     """Bit lines held by amplifiers."""
 
     forms = TILE_FORMS
@@ -354,7 +363,7 @@ class _Held(_Model[FormOrders]):
         return v_out, self._amplifiers.input(currents, threads), v_open - droop, currents, delivered
 
 
-class _Floating(_Model[FloatingOrders]):
+class _Floating(_Driven[FloatingOrders]):
     """Bit lines that float."""
 
     forms = FLOATING_FORMS
@@ -371,3 +380,39 @@ class _Floating(_Model[FloatingOrders]):
         self._drivers.check(delivered, "driver of row")
         feet = np.asarray(self.form.evaluate(v, threads)[0], dtype=float)
         return self._tile.held(feet), feet, v_open - droop, np.zeros_like(feet), delivered
+
+
+class _Gated(_Model[FormOrders]):
+    """Rows turned on and off, bit lines held by amplifiers."""
+
+    forms = GATE_FORMS
+
+    def __init__(self, tile: BehaviouralTile, threads: int) -> None:
+        assert tile.amplifiers is not None
+        self._amplifiers, self._leakage = tile.amplifiers, tile.leakage
+        senses, v_on = self._amplifiers.senses, tile.v_open[:, -1]
+        line = linear_port(senses, 0.0, self._amplifiers.linear_currents[1])
+        expansion = GateExpansion(tile.crossbar, v_on, senses=line, threads=threads)
+        super().__init__(tile, expansion)
+        self._coupling = SenseCoupling(expansion, senses, line, gated=True)
+        self._row_currents = 2 * expansion.row_currents  # with all rows on for half a row has half of it
+
+    def build(self, orders: FormOrders) -> None:
+        """Expand in what bit lines are lifted by."""
+        self.form = self.expansion.build(orders)
+
+    def _solve(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        on = codes.astype(float)
+        linear = np.asarray(self.form.evaluate(on, threads)[0], dtype=float)
+        currents = self._coupling.solve(linear, on, threads)[0]
+        self._coupling.check(currents)
+        v_out = self._amplifiers.output(currents + self._leakage, threads)
+        v_word_line = self._tile.open_voltages(codes)
+        return v_out, self._amplifiers.input(currents, threads), v_word_line, currents, on * self._row_currents
+
+
+def _prepare(tile: BehaviouralTile, threads: int) -> _Model[Any]:
+    """Expand a tile."""
+    if tile.gated:
+        return _Gated(tile, threads)
+    return _Floating(tile, threads) if tile.amplifiers is None else _Held(tile, threads)
