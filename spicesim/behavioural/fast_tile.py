@@ -395,7 +395,8 @@ class _Gated(_Model[FormOrders]):
         expansion = GateExpansion(tile.crossbar, v_on, senses=line, threads=threads)
         super().__init__(tile, expansion)
         self._coupling = SenseCoupling(expansion, senses, line, gated=True)
-        self._row_currents = 2 * expansion.row_currents  # with all rows on for half a row has half of it
+        # with all rows on for half a row has half of what it has when it is on, and takes half as much from a terminal
+        self._row_currents, self._transfer = 2 * expansion.row_currents, 2 * expansion.fields.transfer
 
     def build(self, orders: FormOrders) -> None:
         """Expand in what bit lines are lifted by."""
@@ -404,11 +405,13 @@ class _Gated(_Model[FormOrders]):
     def _solve(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
         on = codes.astype(float)
         linear = np.asarray(self.form.evaluate(on, threads)[0], dtype=float)
-        currents = self._coupling.solve(linear, on, threads)[0]
+        currents, excess = self._coupling.solve(linear, on, threads)
         self._coupling.check(currents)
         v_out = self._amplifiers.output(currents + self._leakage, threads)
+        share = np.maximum(on.mean(axis=1, keepdims=True), 1 / on.shape[1])  # of a column that answers its terminal
+        delivered = on * (self._row_currents - (0.5 * excess / share) @ self._transfer)
         v_word_line = self._tile.open_voltages(codes)
-        return v_out, self._amplifiers.input(currents, threads), v_word_line, currents, on * self._row_currents
+        return v_out, self._amplifiers.input(currents, threads), v_word_line, currents, delivered
 
 
 def _prepare(tile: BehaviouralTile, threads: int) -> _Model[Any]:

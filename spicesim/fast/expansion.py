@@ -169,8 +169,8 @@ class Expansion(ArrayExpansion):
     """An array about its operating point with all inputs, the source voltages, at mid-range.
 
     Output j moves by T x + sum_cells K_j n: T is the transfer matrix of the linear array that the cells' slopes make,
-    exact. The voltages at which n is taken are linear in the input of the cell's own row, which is followed exactly, and
-    in the features. Columns share the features' size to first order.
+    exact. The voltages at which n is taken are linear in the input of the cell's own row, which is followed exactly,
+    and in the features. Columns share the features' size to first order.
 
     Parameters
     ----------

@@ -41,9 +41,9 @@ have, as a fraction of the largest."""
 class GateExpansion(ArrayExpansion):
     """An array about its operating point with all rows on for half.
 
-    Inputs are 1 for a row that is on and 0 for one that is off. The currents of a row that is on are found with its word
-    line, exact, for bit lines at the voltages that features give them: with all rows on for a share these are exact,
-    whatever the share; what other rows do beyond that is of the first order, and smooth along a line.
+    Inputs are 1 for a row that is on and 0 for one that is off. The currents of a row that is on are found with its
+    word line, exact, for bit lines at the voltages that features give them. With all rows on for a share these are
+    exact, whatever the share; what other rows do beyond that is of the first order, and smooth along a line.
 
     Parameters
     ----------

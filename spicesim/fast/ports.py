@@ -84,9 +84,7 @@ class SenseCoupling:
         column's does to another goes with what both have on, as the product of the two where these are independent.
     """
 
-    def __init__(
-        self, expansion: ArrayExpansion, senses: PortTables, line: PortTables, *, gated: bool = False
-    ) -> None:
+    def __init__(self, expansion: ArrayExpansion, senses: PortTables, line: PortTables, *, gated: bool = False) -> None:
         self._senses, self._gated = senses, gated
         each = np.arange(len(senses.values))
         self._offsets, self._slopes = line.evaluate(np.zeros(len(each)), each)
@@ -138,7 +136,8 @@ class SenseCoupling:
         if self._gated:
             inputs = self._inputs(v)
             tilts = answers.tilts(inputs)
-            felt = (answers.polynomials[0] + tilts[0]) / np.maximum(1 + inputs.mean(axis=1, keepdims=True), 1 / v.shape[1])
+            all_on = np.maximum(1 + inputs.mean(axis=1, keepdims=True), 1 / v.shape[1])
+            felt = (answers.polynomials[0] + tilts[0]) / all_on
         guess = (currents if guess is None else guess).copy()
         for turn in range(SWEEPS_LIMIT):
             self._couple(tilts, wanted, threads, guess)
