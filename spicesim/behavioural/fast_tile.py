@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Generic, TypedDict, TypeVar
 
 import numpy as np
 
-from spicesim.arrays import Codes, Floats
+from spicesim.arrays import Codes, Floats, Integers
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.coding import AdcRange, rest_code
 from spicesim.crossbar.operating_point import Precision
@@ -358,9 +358,9 @@ class _Held(_Driven[FormOrders]):
             moved = linear[again] + change @ self._transfer
             currents[again] = self._coupling.solve(moved, v[again] + change, threads, currents[again])[0]
         self._drivers.check(delivered, "driver of row")
-        self._coupling.check(currents)
-        v_out = self._amplifiers.output(currents + self._leakage, threads)
-        return v_out, self._amplifiers.input(currents, threads), v_open - droop, currents, delivered
+        v_in = self._amplifiers.input(currents, threads)
+        self._coupling.check(currents, v_in)
+        return self._amplifiers.output(currents + self._leakage, threads), v_in, v_open - droop, currents, delivered
 
 
 class _Floating(_Driven[FloatingOrders]):
@@ -402,16 +402,32 @@ class _Gated(_Model[FormOrders]):
         """Expand in what bit lines are lifted by."""
         self.form = self.expansion.build(orders)
 
+    def solve(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        """Solve each mask once: those of the bits of images repeat, and many are all off."""
+        first, back = _distinct(codes)
+        outputs, v_in, v_word_line, currents, delivered = super().solve(codes[first], threads)
+        return outputs[back], v_in[back], v_word_line[back], currents[back], delivered[back]
+
     def _solve(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
         on = codes.astype(float)
         linear = np.asarray(self.form.evaluate(on, threads)[0], dtype=float)
         currents, excess = self._coupling.solve(linear, on, threads)
-        self._coupling.check(currents)
+        v_in = self._amplifiers.input(currents, threads)
+        self._coupling.check(currents, v_in)
         v_out = self._amplifiers.output(currents + self._leakage, threads)
         share = np.maximum(on.mean(axis=1, keepdims=True), 1 / on.shape[1])  # of a column that answers its terminal
         delivered = on * (self._row_currents - (0.5 * excess / share) @ self._transfer)
         v_word_line = self._tile.open_voltages(codes)
-        return v_out, self._amplifiers.input(currents, threads), v_word_line, currents, delivered
+        return v_out, v_in, v_word_line, currents, delivered
+
+
+def _distinct(bits: Codes) -> tuple[Integers, Integers]:
+    """Return which vectors of bits (batch, rows) stand for all, and which of these stands for each."""
+    packed = np.packbits(bits.astype(bool), axis=1)
+    words = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8)))
+    kind = np.uint64 if words.shape[1] == 8 else np.dtype((np.void, words.shape[1]))  # numbers sort faster
+    _, first, back = np.unique(words.view(kind)[:, 0], return_index=True, return_inverse=True)
+    return first, back
 
 
 def _prepare(tile: BehaviouralTile, threads: int) -> _Model[Any]:

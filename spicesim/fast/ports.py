@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from spicesim._cext import fast
-from spicesim.arrays import Floats, Integers, Singles
+from spicesim.arrays import Floats, Singles
 from spicesim.errors import ConvergenceError, ValidityError
 from spicesim.fast.expansion import ArrayExpansion
 from spicesim.fast.fields import shapes
@@ -182,8 +182,13 @@ class SenseCoupling:
             )  # fmt: skip
             guess[:, j] = found[0]
 
-    def check(self, currents: Floats) -> None:
+    def check(self, currents: Floats, foot: Floats) -> None:
         """Refuse currents beyond the tables, and bit-line voltages beyond the limits of the cells.
+
+        Parameters
+        ----------
+        currents, foot : ndarray of shape (batch, columns)
+            Into the terminals [A], and voltages there [V].
 
         Raises
         ------
@@ -191,9 +196,6 @@ class SenseCoupling:
             Naming the column.
         """
         self._senses.check(currents, "sense amplifier of column")
-        s = self._senses
-        index = None if len(s.values) == 1 else _each_its_own(currents)
-        foot = evaluate_tables(s.values, s.slopes, s.start, s.step, currents, index)
         top = foot + self._lift * currents
         low, high = self._u_limits
         outside = (np.minimum(foot, top) < low) | (np.maximum(foot, top) > high)
@@ -204,11 +206,6 @@ class SenseCoupling:
                 f"reaches {foot[item, column]:.6g}..{top[item, column]:.6g} V; calibrate the cell over a wider box, "
                 "or lower inputs or conductances"
             )
-
-
-def _each_its_own(x: Floats) -> Integers:
-    """Return the index by which every column of x (batch, columns) takes the table of its number."""
-    return np.ascontiguousarray(np.broadcast_to(np.arange(x.shape[1]), x.shape), dtype=np.int64)
 
 
 class _Answers:
