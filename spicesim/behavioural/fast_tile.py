@@ -1,43 +1,26 @@
 """The behavioural tile at the speed of a few matrix products, with its measured error."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypedDict, TypeVar
+from typing import Any, TypedDict
 
 import numpy as np
 
 from spicesim.arrays import Codes, Floats
+from spicesim.behavioural.fast_models import TileModel, prepare_model
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.coding import AdcRange, rest_code
 from spicesim.crossbar.operating_point import Precision
 from spicesim.errors import SpecError, ValidityError
 from spicesim.fast.crossbar import FIELD_BYTES
-from spicesim.fast.expansion import Expansion, can_expand
-from spicesim.fast.floating import FLOATING_FORMS, FloatingForm, FloatingOrders, build_floating
-from spicesim.fast.form import FORMS, Form, FormOrders
-from spicesim.fast.ports import SenseCoupling, evaluate_tables, linear_port
+from spicesim.fast.expansion import can_expand
 from spicesim.fast.trial import MARGIN, Adversary, Trial, held_out_inputs, measure, promise
-from spicesim.ports import PortTables
 
 __all__ = ["FastTile", "FastTileState"]
 
-Orders = TypeVar("Orders", FormOrders, FloatingOrders)
-"""How far a form goes."""
-
-PORTION = 1024
-"""Vectors at a time."""
-TILE_FORMS = FORMS[5:]
-"""Forms that are tried, by their cost; cheaper ones would save less than a tenth of what the amplifiers take."""
 RMS_SHARE = 0.05
 """Largest root-mean-square error of a form that is taken, as a share of the tolerance."""
-MARGIN_VOLTS, LEVEL_MARGIN = 2e-3, 1e-6
-"""How far beyond the drivers' unloaded voltages forms are made [V]: no farther where lines float, as drivers of two
-levels are at both ends of the range, where forms are exact."""
 BEYOND = 1e-3
 """Largest error of an output that its converter clips, as a fraction of the swing; the tolerance, if that is more."""
-SATURATED = 1e-3
-"""Excess of a terminal that is felt by the drivers [V]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -75,8 +58,7 @@ class FastTile:
     those that a search near the worst of them finds; twice the largest error found is `max_error`, what the form
     promises for any codes, see :data:`~spicesim.fast.trial.MARGIN`. The first is taken with ``max_error <= tolerance``
     and ``rms_error <= RMS_SHARE * tolerance``. Where there is none the tile is solved exactly: `form` is then "exact".
-    Codes that leave the calibrated box are left out; if all do, the tile is solved exactly, too. So are tiles whose
-    codes drive gates, always: forms are of voltages, and a row that is off is no row at 0 V.
+    Codes that leave the calibrated box are left out; if all do, the tile is solved exactly, too.
 
     Errors count as converters see them: of a range `adc` they are fractions, and what it clips is no error, though
     even there outputs may err by no more than ``BEYOND`` or the tolerance, of the swing. Without it all errors are
@@ -110,9 +92,9 @@ class FastTile:
         self.tile, self.tolerance = tile, float(tolerance)
         self.trials: tuple[Trial, ...] = ()
         """What was tried, from the cheapest on; the last was taken unless `form` is "exact"."""
-        self._model: _Model[Any] | None = None
+        self._model: TileModel[Any] | None = None
         rows, columns = tile.g.shape
-        if tile.gated or 4 * rows * columns**2 > FIELD_BYTES or not can_expand(tile.crossbar):
+        if 4 * rows * columns**2 > FIELD_BYTES or not can_expand(tile.crossbar):
             return
         truth, gain = _truth(self.tolerance), _gain(tile, adc)
         truth["tolerance"] /= max(1.0, gain)  # what cells err by adds up in a column
@@ -125,7 +107,7 @@ class FastTile:
         if not len(codes):
             return
         try:
-            model: _Model[Any] = _Floating(tile, threads) if tile.amplifiers is None else _Held(tile, threads)
+            model = prepare_model(tile, threads)
         except ValidityError:  # the middle of the codes leaves the calibrated box
             return
         swing = tile.readout.full_scale
@@ -262,146 +244,3 @@ def _exact(tile: BehaviouralTile, codes: Codes, truth: _Truth, threads: int) -> 
             return np.full((1, tile.g.shape[1]), np.nan)
         half = len(codes) // 2
         return np.concatenate([_exact(tile, part, truth, threads) for part in (codes[:half], codes[half:])])
-
-
-class _Model(ABC, Generic[Orders]):
-    """A tile's expansion with its ports."""
-
-    forms: ClassVar[tuple[Any, ...]]
-    """Orders that are tried, by their cost."""
-    form: Form | FloatingForm
-
-    def __init__(self, tile: BehaviouralTile, margin: float, amplifiers: PortTables | None, threads: int) -> None:
-        array, dac = tile.crossbar, tile.dac
-        self._tile, self._drivers = tile, tile.drivers
-        low, high = float(tile.v_open.min()), float(tile.v_open.max())
-        reach = min(0.5 * max(abs(low), abs(high)) * float(array.g.sum(axis=1).max()), 0.5 * dac.i_limit)
-        middle = len(dac.v_open) // 2
-        droop = self._drivers.evaluate(np.array([0.0, reach]), middle)[0]
-        self._r_out = float(droop[1] - droop[0]) / reach if reach > 0 else 0.0
-        loaded = array.changed(r_driver=array.r_driver + self._r_out)
-        self.expansion = Expansion(loaded, low - margin, high + margin, senses=amplifiers, threads=threads)
-        self._admittance = np.ascontiguousarray(self.expansion.fields.row_admittance)
-        self._row_currents = self.expansion.row_currents
-        self._centre = self.expansion.centre
-
-    @abstractmethod
-    def build(self, orders: Orders) -> None:
-        """Make a form."""
-
-    def forget(self) -> None:
-        """Drop what only the making of forms needs."""
-        del self.expansion
-        self._tile.forget()
-
-    def solve(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-        """Return outputs, inputs, word-line voltages, currents and row currents; see :class:`FastTileState`."""
-        outputs, *others = zip(*(self._state(part, threads) for part in self._portions(codes)), strict=True)
-        joined = [_join_planes(arrays, self._tile.planes) for arrays in others]
-        return np.concatenate(outputs), joined[0], joined[1], joined[2], joined[3]
-
-    def outputs(self, codes: Codes, threads: int) -> Floats:
-        """Return the outputs alone."""
-        return np.concatenate([self._outputs(part, threads) for part in self._portions(codes)])
-
-    def _portions(self, codes: Codes) -> Iterator[Codes]:
-        """Split a batch into what the caches hold."""
-        portion = max(1, PORTION // self._tile.planes)
-        for k in range(0, max(1, len(codes)), portion):
-            yield codes[k : k + portion]
-
-    def _drive(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats]:
-        """Return what drivers put out without load, what they deliver, their droop, and what stands for the sources."""
-        v_open = self._tile.open_voltages(codes)
-        delivered = (v_open - self._centre) @ self._admittance + self._row_currents
-        droop = self._droop(codes, delivered, threads)
-        return v_open, delivered, droop, v_open - droop + self._r_out * delivered
-
-    @abstractmethod
-    def _state(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]: ...
-
-    @abstractmethod
-    def _outputs(self, codes: Codes, threads: int) -> Floats: ...
-
-    def _droop(self, codes: Codes, delivered: Floats, threads: int) -> Floats:
-        d, index = self._drivers, self._tile.driver_index(codes)
-        return evaluate_tables(d.values, d.slopes, d.start, d.step, delivered, index, threads)
-
-
-def _join_planes(parts: Sequence[Floats], planes: int) -> Floats:
-    """Join arrays (planes batch, size) of portions of a batch, plane by plane."""
-    size = parts[0].shape[1]
-    return np.concatenate([part.reshape(planes, -1, size) for part in parts], axis=1).reshape(-1, size)
-
-
-class _Held(_Model[FormOrders]):
-    """Bit lines held by amplifiers."""
-
-    forms = TILE_FORMS
-
-    def __init__(self, tile: BehaviouralTile, threads: int) -> None:
-        assert tile.amplifiers is not None
-        self._amplifiers, self._leakage = tile.amplifiers, tile.leakage
-        low, high = float(tile.v_open.min()), float(tile.v_open.max())
-        first, last = self._amplifiers.linear_currents
-        line = linear_port(self._amplifiers.senses, first if low < -0.1 * high else 0.0, last)
-        super().__init__(tile, MARGIN_VOLTS, line, threads)
-        self._coupling = SenseCoupling(self.expansion, self._amplifiers.senses, line)
-        self._transfer = self.expansion.fields.transfer.T.copy()
-
-    def build(self, orders: FormOrders) -> None:
-        """Expand in what linear cells make of the bit lines."""
-        self.form = self.expansion.build(orders)
-
-    def _state(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-        v_word_line, currents, delivered = self._solve(codes, threads)
-        v_in = self._amplifiers.input(currents, threads)
-        return self._amplified(currents, threads), v_in, v_word_line, currents, delivered
-
-    def _outputs(self, codes: Codes, threads: int) -> Floats:
-        return self._amplified(self._solve(codes, threads)[1], threads)
-
-    def _amplified(self, currents: Floats, threads: int) -> Floats:
-        return self._amplifiers.output(currents + self._leakage, threads)
-
-    def _solve(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats]:
-        """Return word-line voltages, currents and row currents."""
-        v_open, delivered, droop, v = self._drive(codes, threads)
-        linear = np.asarray(self.form.evaluate(v, threads)[0], dtype=float)
-        currents, excess = self._coupling.solve(linear, v, threads)
-        again = np.abs(excess).max(axis=1, initial=0.0) > SATURATED  # columns at a rail take less from the drivers
-        if again.any():
-            delivered[again] -= excess[again] @ self._transfer.T
-            droop[again] = self._droop(codes[again], delivered[again], threads)
-            change = v_open[again] - droop[again] + self._r_out * delivered[again] - v[again]
-            moved = linear[again] + change @ self._transfer
-            currents[again] = self._coupling.solve(moved, v[again] + change, threads, currents[again])[0]
-        self._drivers.check(delivered, "driver of row")
-        self._coupling.check(currents)
-        return v_open - droop, currents, delivered
-
-
-class _Floating(_Model[FloatingOrders]):
-    """Bit lines that float."""
-
-    forms = FLOATING_FORMS
-
-    def __init__(self, tile: BehaviouralTile, threads: int) -> None:
-        super().__init__(tile, LEVEL_MARGIN, None, threads)
-
-    def build(self, orders: FloatingOrders) -> None:
-        """Make polynomials of inputs and feet."""
-        self.form = build_floating(self.expansion, orders)
-
-    def _state(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-        v_open, delivered, droop, v = self._drive(self._tile.driven(codes), threads)
-        feet = self._feet(delivered, v, threads)
-        return self._tile.held(feet), feet, v_open - droop, np.zeros_like(feet), delivered
-
-    def _outputs(self, codes: Codes, threads: int) -> Floats:
-        _, delivered, _, v = self._drive(self._tile.driven(codes), threads)
-        return self._tile.held(self._feet(delivered, v, threads))
-
-    def _feet(self, delivered: Floats, v: Floats, threads: int) -> Floats:
-        self._drivers.check(delivered, "driver of row")
-        return np.asarray(self.form.evaluate(v, threads)[0], dtype=float)

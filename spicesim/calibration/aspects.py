@@ -19,7 +19,7 @@ def possible_aspects(chip: Chip) -> tuple[tuple[str, ...], str]:
     """Return the aspects that a chip's calibration can have, and where that is so, in words."""
     kind = chip.sense_amplifier.kind
     if chip.cell.is_gated:
-        return ("parameters", "converter", "energy", "mismatch"), "inputs drive gates"
+        return ("parameters", "converter", "energy", "mismatch", "climate"), "inputs drive gates"
     if kind == "voltage" and chip.dac.kind == "r2r":  # whose mismatch is found with that of amplifiers
         return ("converter", "energy", "climate"), "bit lines float below R-2R drivers"
     return _BY_READOUT[kind], f"a read-out is of kind {kind}"

@@ -22,7 +22,6 @@ from spicesim.calibration.patterns import adversarial_vectors, random_conductanc
 from spicesim.calibration.tile_check import TileCheck
 from spicesim.calibration.tiles import KIND_WORDS, MOST_ROWS, TileCase, build_cases, check_tiles, tile_shape
 from spicesim.chip import Chip
-from spicesim.coding import POLARITIES
 from spicesim.netlist.dac import build_dac
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.sense_amplifier import build_sense_amplifier
@@ -61,12 +60,13 @@ class _Blocks:
     def __init__(self, calibration: Calibration, quick: bool) -> None:
         self._calibration, chip = calibration, calibration.chip
         self._points = plan_cell(chip, quick=quick, seed=calibration.seed).fits[0]
+        self._driven = () if chip.cell.is_gated else chip.polarities  # the supply of gated rows is ideal everywhere
         self._step = max(1, (2**chip.dac.level_bits - 1) // 5)
 
     def netlists(self, chip: Chip) -> list[Netlist]:
         """Build them for this chip at a condition."""
         found = [self._points.netlist(chip)]
-        for polarity in POLARITIES:
+        for polarity in self._driven:
             limit = self._calibration.dacs[polarity].i_limit
             found.append(build_dac(chip, polarity))
             found.append(build_dac(chip, polarity, i_limit=limit, load_points=LOAD_POINTS, code_step=self._step))
@@ -93,18 +93,18 @@ class _Blocks:
         calibration, reference = self._calibration, self._calibration.chip.sense_amplifier.v_reference
         vectors = [plot.vectors for plot in results]
         senseamps = []
-        for model, found in zip(calibration.senseamps, vectors[5:], strict=True):
+        for model, found in zip(calibration.senseamps, vectors[1 + 2 * len(self._driven) :], strict=True):
             v_in, v_out = found["v(sense)"].real - reference, reference - found["v(out)"].real
             senseamps.append(np.stack([v_in - model.v_in, v_out - model.v_out]))
         return Condition(
             cell=cell,
             leakage=leakage,
-            dacs={
+            dacs={polarity: _no_change(dac) for polarity, dac in calibration.dacs.items()} | {
                 polarity: self._dac_change(
                     calibration.dacs[polarity], vectors[1 + 2 * k]["v(out)"].real - reference,
                     vectors[2 + 2 * k]["v(out)"].real - reference,
                 )
-                for k, polarity in enumerate(POLARITIES)
+                for k, polarity in enumerate(self._driven)
             },
             senseamps=tuple(senseamps),
         )  # fmt: skip
@@ -120,6 +120,11 @@ class _Blocks:
             knots=tuple(int(k) for k in knots),
             droop=added[:, middle : middle + 1] - added,
         )
+
+
+def _no_change(dac: DacModel) -> DacChange:
+    """Return what a condition adds to what stands for drivers where these drive gates."""
+    return DacChange(v_open=np.zeros_like(dac.v_open), knots=dac.knots, droop=np.zeros((len(dac.knots), 2)))
 
 
 def _table_points(amplifier: SenseAmplifierModel, changes: Floats, noise_gain: float) -> Integers:
@@ -228,7 +233,7 @@ def check_climate(
 ) -> list[TileCheck]:
     """Compare whole tiles with ngspice in the climate of a calibration, as :meth:`Calibration.at` returns it.
 
-    Random tiles have both polarities, linear and saturating columns. Full columns of all rows have the highest
+    Random tiles have all polarities, linear and saturating columns. Full columns of all rows have the highest
     feedback, where cells add up most, and another one that is in turn: an amplifier has knees of its own with each,
     and all of them in every climate would take too long.
 
@@ -254,9 +259,10 @@ def check_climate(
     cases = build_cases(chip, calibration.tile, {"random": g}, random_vectors=random, seed=seed)
     choices, kind = sorted(chip.settings), chip.sense_amplifier.kind
     full = np.full((min(chip.array.rows, MOST_ROWS), min(chip.array.columns, 2)), cell.g_max)
-    vectors = adversarial_vectors(len(full), chip.code_bits, "bipolar", np.random.default_rng(seed))
+    polarity = chip.polarities[-1]
+    vectors = adversarial_vectors(len(full), chip.code_bits, polarity, np.random.default_rng(seed))
     for r_feedback in sorted({choices[-1], choices[turn % len(choices)]}):
-        tile = calibration.tile(full, "bipolar", r_feedback)
+        tile = calibration.tile(full, polarity, r_feedback)
         name = f"all highest {KIND_WORDS.get(kind, f'{r_feedback / 1e3:g}k')}"
         cases.append(TileCase(name=name, tile=tile, codes=vectors))
     if chip.hold.adds_planes:

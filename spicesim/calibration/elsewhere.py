@@ -81,7 +81,7 @@ def _shift_mismatch(
         Runs the simulations.
     """
     mismatch = calibration.require_mismatch()
-    drivers = _design(mismatch.dacs["bipolar"].response, 0)
+    drivers = _design(mismatch.dacs[calibration.chip.polarities[-1]].response, 0)
     amplifier = mismatch.senseamps[len(mismatch.senseamps) // 2] if mismatch.senseamps else None
     amplifiers = None if amplifier is None else _design(amplifier.response, 1)
     dac = calibration.chip.dac

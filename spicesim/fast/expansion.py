@@ -1,6 +1,8 @@
 """Expansion of an array about the middle of its inputs: from exact fields to the numbers of a form."""
 
+from abc import ABC, abstractmethod
 from functools import cache
+from typing import ClassVar
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from spicesim.fast.fields import find_fields, shapes
 from spicesim.fast.form import Form, FormOrders
 from spicesim.ports import PortTables
 
-__all__ = ["Expansion", "Modes", "can_expand"]
+__all__ = ["ArrayExpansion", "Expansion", "Modes", "can_expand", "corners"]
 
 U_STEP = 1e-4
 """Step of bit-line voltages for slopes [V]."""
@@ -24,14 +26,151 @@ INPUT_NODES = 7
 """Inputs at which cells are evaluated, enough for sixth order."""
 
 
-class Expansion:
-    """An array about its operating point with all inputs at mid-range.
+class ArrayExpansion(ABC):
+    """An array about an operating point: its linear fields there, and what forms are made of.
 
-    Outputs are the currents of the feet, or their voltages if all are open. Output j moves by T x + sum_cells K_j n: T
-    is the transfer matrix of the linear array that the cells' slopes make, n(V, u) the current of a cell beyond these
-    slopes and K_j its way to the output, both exact. Only the voltages at which n is taken are approximate: linear in
-    the input of the cell's own row, which is followed exactly, and in a few features of its column that stand for all
-    other rows. Columns share the features' size to first order.
+    Output j, the current of a foot or, if all feet are open, its voltage, moves by ``sum_cells K_j n`` beyond what is
+    linear: n is the current of a cell beyond its slope and K_j its way to the output, exact. Only the voltages at which
+    n is taken are approximate: those that an input gives to the cells of its own row, and a few features of each column
+    that stand for all other rows.
+
+    Parameters
+    ----------
+    array : Crossbar
+        The array.
+    sources : ndarray of shape (rows,)
+        Source voltages at the operating point [V].
+    centre, half : float
+        Middle and half of the range of the inputs.
+    senses : PortTables, optional
+        Linear terminations of the columns, of one table or one a column.
+    threads : int
+        Threads of the exact solver.
+    """
+
+    reach: ClassVar[float]
+    """Features at which their products with the first one are found."""
+
+    def __init__(
+        self, array: Crossbar, sources: Floats, *, centre: float, half: float, senses: PortTables | None, threads: int
+    ) -> None:
+        self.array, self.centre, self.half = array, centre, half
+        self._kernel = _require_kernel(array)
+        self._coefficients = np.ascontiguousarray(np.moveaxis(self._kernel.coefficients, 1, 3))
+        single = senses is None or len(senses.values) == 1
+        index = np.zeros(array.shape[1], np.int64) if single else np.arange(array.shape[1])
+        chosen = None if senses is None else senses.chosen(index)
+        middle = array.solve(sources, senses=chosen, fields=True, tolerance=1e-8, threads=threads)
+        assert middle.cell_voltages is not None  # asked for
+        assert middle.bit_line_voltages is not None
+        self.outputs, self.row_currents = middle.outputs[0], middle.row_currents[0]
+        self.v, self.u = middle.cell_voltages[0], middle.bit_line_voltages[0]
+        self.slope = np.maximum(array.cell.slope(array.g, self.v, self.u), 0.0)
+        port = 0.0 if senses is None else senses.evaluate(middle.currents[0], index)[1]
+        self._r_sense, self._origin = array.r_sense + port, self._cells(self.v, self.u)
+        self.fields = find_fields(array, self.slope, self._r_sense, threads=threads)
+        if middle.foot_voltages is not None:  # what a current lifts a floating line by, its cells alone hold
+            self._r_sense = 1 / self.slope.sum(axis=0)
+
+    def _cells(self, v: Floats, u: Floats) -> Floats:
+        """Return the currents of the cells, held at their limits beyond these; v, u (rows, columns) [A]."""
+        kernel, current = self._kernel, np.empty(v.shape)
+        v, u = np.clip(v, *kernel.v_limits), np.clip(u, *kernel.u_limits)
+        fast.cells(self._coefficients, kernel.folds, kernel.kappa, v, u, current)
+        return current
+
+    @property
+    def u_limits(self) -> tuple[float, float]:
+        """Bit-line voltages for which the cells hold [V]."""
+        return self._kernel.u_limits
+
+    @property
+    def port_resistance(self) -> Floats:
+        """Resistance at the foot of each column, linear terminal included, (columns,) [ohm]."""
+        return self._r_sense
+
+    @property
+    @abstractmethod
+    def nodes(self) -> Floats:
+        """Inputs at which cells are evaluated, in halves of their range, (nodes,)."""
+
+    @property
+    @abstractmethod
+    def linear(self) -> Floats | float:
+        """What a half-range step of input i does to output j apart from :meth:`_remainder`, (rows, columns) [A]."""
+
+    @abstractmethod
+    def answers(self, rises: Floats, x: float) -> Floats:
+        """Return by how much the currents of cells fall when their bit lines rise, (rises, rows, columns) [A].
+
+        Parameters
+        ----------
+        rises : ndarray of shape (rises,)
+            Rises [V].
+        x : float
+            Inputs, in halves of their range.
+        """
+
+    @abstractmethod
+    def _features(self, rank: int) -> Floats:
+        """Return the features of inputs in half ranges, (rank, columns, rows)."""
+
+    @abstractmethod
+    def _remainder(self, rank: int) -> list[Singles]:
+        """Evaluate the cells beyond their slopes at nodes of the inputs, for each corner of the features.
+
+        Returns
+        -------
+        list of ndarray, shape (nodes, rows, columns)
+            Remaining currents at :attr:`nodes` [A], one for each of :func:`corners`.
+        """
+
+    def build(self, shape: FormOrders) -> Form:
+        """Compute the numbers of a form."""
+        rows, columns = self.array.shape
+        terms = shape.terms
+        orders = [shape.orders[sum(term)] for term in terms]
+        at, inputs = corners(shape.rank, self.reach), self.nodes[:, None]
+        basis = np.concatenate(
+            [
+                np.kron(np.prod(at ** np.array(term), axis=1)[:, None], inputs ** np.arange(order + 1))
+                for term, order in zip(terms, orders, strict=True)
+            ],
+            axis=1,
+        )
+        fit = np.linalg.pinv(basis).astype(np.float32).reshape(-1, len(at), len(inputs))
+        cells = np.zeros((len(fit), rows * columns), np.float32)
+        with one_blas_thread():
+            for k, rest in enumerate(self._remainder(shape.rank)):
+                cells += fit[:, k] @ rest.reshape(len(inputs), -1)
+            by_row = cells.reshape(-1, rows, columns).transpose(1, 0, 2)
+            outputs = np.matmul(by_row, self.fields.adjoint.transpose(1, 0, 2)).transpose(1, 0, 2)  # (.., i, j)
+        constants, weights, first = np.empty((len(terms), columns)), [], 0
+        for t, order in enumerate(orders):
+            constants[t] = outputs[first].sum(axis=0, dtype=float)
+            weights.append(outputs[first + 1 : first + 1 + order].astype(float))
+            first += 1 + order
+        constants[0] += self.outputs
+        weights[0][0] += self.linear
+        features = self._features(shape.rank)
+        return Form(
+            shape=shape,
+            centre=self.centre,
+            half=self.half,
+            features=np.ascontiguousarray(features.transpose(2, 0, 1), np.float32),
+            exponents=np.array([(*term, 0) for term in terms], np.int32),
+            orders=np.array(orders, np.int32),
+            constants=constants.astype(np.float32),
+            weights=np.concatenate([w.reshape(-1) for w in weights]).astype(np.float32),
+        )
+
+
+class Expansion(ArrayExpansion):
+    """An array about its operating point with all inputs, the source voltages, at mid-range.
+
+    Output j moves by T x + sum_cells K_j n: T is the transfer matrix of the linear array that the cells' slopes make,
+    exact. The voltages at which n is taken are linear in the input of the cell's own row, which is followed exactly,
+    and in the features. Columns share the features' size to first order.
 
     Parameters
     ----------
@@ -45,32 +184,17 @@ class Expansion:
         Threads of the exact solver.
     """
 
+    reach = 0.7
+
     def __init__(
         self, array: Crossbar, low: float, high: float, *, senses: PortTables | None = None, threads: int = 1
     ) -> None:
-        self.array, self.centre, self.half = array, 0.5 * (low + high), 0.5 * (high - low)
-        rows = array.shape[0]
-        self._kernel = _require_kernel(array)
+        centre, half = 0.5 * (low + high), 0.5 * (high - low)
+        sources = np.full(array.shape[0], centre)
+        super().__init__(array, sources, centre=centre, half=half, senses=senses, threads=threads)
         reach = 1.5 * (max(high, 0.0) - min(low, 0.0))  # wires cannot take the voltage of a cell beyond
         self._v_limits = max(self._kernel.v_limits[0], -reach), min(self._kernel.v_limits[1], reach)
-        self._coefficients = np.ascontiguousarray(np.moveaxis(self._kernel.coefficients, 1, 3))
-        single = senses is None or len(senses.values) == 1
-        index = np.zeros(array.shape[1], np.int64) if single else np.arange(array.shape[1])
-        middle = array.solve(
-            np.full(rows, self.centre), senses=None if senses is None else senses.chosen(index), fields=True,
-            tolerance=1e-8, threads=threads,
-        )  # fmt: skip
-        assert middle.cell_voltages is not None  # asked for
-        assert middle.bit_line_voltages is not None
-        self.outputs, self.row_currents = middle.outputs[0], middle.row_currents[0]
-        self.v, self.u = middle.cell_voltages[0], middle.bit_line_voltages[0]
-        self.slope = np.maximum(array.cell.slope(array.g, self.v, self.u), 0.0)
         self.bias_slope = (self._cells(self.v, self.u + U_STEP) - self._cells(self.v, self.u - U_STEP)) / (2 * U_STEP)
-        port = 0.0 if senses is None else senses.evaluate(middle.currents[0], index)[1]
-        self._r_sense, self._origin = array.r_sense + port, self._cells(self.v, self.u)
-        self.fields = find_fields(array, self.slope, self._r_sense, threads=threads)
-        if middle.foot_voltages is not None:  # what a current lifts a floating line by, its cells alone hold
-            self._r_sense = 1 / self.slope.sum(axis=0)
         plain = array.drive == "left" and array.sense == "bottom"
         self._followed = plain and all(np.isfinite(r).all() for r in (array.r_word_line, array.r_bit_line))
         """Whether what currents do to their own voltages is followed along the wires; it is of second order."""
@@ -81,12 +205,15 @@ class Expansion:
         self._linear = self._linear_part()
         self._remainders: dict[tuple[float, ...], Singles] = {}
 
-    def _cells(self, v: Floats, u: Floats) -> Floats:
-        """Return the currents of the cells, held at their limits beyond these; v, u (rows, columns) [A]."""
-        kernel, current = self._kernel, np.empty(v.shape)
-        v, u = np.clip(v, *kernel.v_limits), np.clip(u, *kernel.u_limits)
-        fast.cells(self._coefficients, kernel.folds, kernel.kappa, v, u, current)
-        return current
+    @property
+    def nodes(self) -> Floats:
+        """Inputs at which cells are evaluated, in halves of their range, (nodes,)."""
+        return _input_nodes()
+
+    @property
+    def linear(self) -> Floats:
+        """What a half-range step of input i does to output j in the linear array, (rows, columns) [A]."""
+        return self._linear
 
     def beyond_slope(self, v: Floats, u: Floats) -> Floats:
         """Return the currents beyond the slopes in V alone, for changes of both voltages (rows, columns) [A]."""
@@ -108,17 +235,15 @@ class Expansion:
             linear += f.other_u.transpose(1, 0, 2).reshape(-1, rows).T @ along.reshape(-1, linear.shape[1])
         return np.asarray(linear * self.half)
 
-    def _remainder(self, rank: int) -> list[Singles]:
-        """Evaluate the cells beyond their slopes at nodes of the inputs, for each corner of the features.
+    def _features(self, rank: int) -> Floats:
+        """Return the features of inputs in half ranges, (rank, columns, rows)."""
+        return self._modes.features(rank, self.half)[2]
 
-        Returns
-        -------
-        list of ndarray, shape (INPUT_NODES, rows, columns)
-            Remaining currents at :func:`_input_nodes` [A], one for each of :func:`_corners`.
-        """
+    def _remainder(self, rank: int) -> list[Singles]:
+        """Evaluate the cells beyond their slopes at nodes of the inputs, for each corner of the features."""
         v_shapes, u_shapes, _ = self._modes.features(rank, self.half)
         screen, found = self._screen(v_shapes, u_shapes), []
-        for corner in _corners(rank):
+        for corner in corners(rank, self.reach):
             key = (float(rank > 0), *(float(q) for q in np.trim_zeros(corner, "b")))
             if key not in self._remainders:
                 v, u = self.v + np.tensordot(corner, v_shapes, 1), self.u + np.tensordot(corner, u_shapes, 1)
@@ -133,26 +258,8 @@ class Expansion:
             found.append(self._remainders[key])
         return found
 
-    @property
-    def u_limits(self) -> tuple[float, float]:
-        """Bit-line voltages for which the cells hold [V]."""
-        return self._kernel.u_limits
-
-    @property
-    def port_resistance(self) -> Floats:
-        """Resistance at the foot of each column, linear terminal included, (columns,) [ohm]."""
-        return self._r_sense
-
     def answers(self, rises: Floats, x: float) -> Floats:
-        """Return by how much the currents of cells fall when their bit lines rise, (rises, rows, columns) [A].
-
-        Parameters
-        ----------
-        rises : ndarray of shape (rises,)
-            Rises [V].
-        x : float
-            Inputs, in halves of their range.
-        """
+        """Return by how much the currents of cells fall when their bit lines rise, (rises, rows, columns) [A]."""
         v, u = self.v + x * self.half * self.fields.own_v, self.u + x * self.half * self.fields.own_u
         return self._cells(v, u) - np.stack([self._cells(v - rise, u + rise) for rise in rises])
 
@@ -198,45 +305,6 @@ class Expansion:
         lift = self._along_columns(self.slope * self.half * self.fields.own_v)
         left = u_shapes[:1].sum(axis=0)
         return np.asarray(np.clip(np.divide(left, lift, out=np.zeros_like(lift), where=lift > 0), 0.0, 1.0))
-
-    def build(self, shape: FormOrders) -> Form:
-        """Compute the numbers of a form."""
-        rows, columns = self.array.shape
-        terms = shape.terms
-        orders = [shape.orders[sum(term)] for term in terms]
-        corners, inputs = _corners(shape.rank), _input_nodes()[:, None]
-        basis = np.concatenate(
-            [
-                np.kron(np.prod(corners ** np.array(term), axis=1)[:, None], inputs ** np.arange(order + 1))
-                for term, order in zip(terms, orders, strict=True)
-            ],
-            axis=1,
-        )
-        fit = np.linalg.pinv(basis).astype(np.float32).reshape(-1, len(corners), INPUT_NODES)
-        cells = np.zeros((len(fit), rows * columns), np.float32)
-        with one_blas_thread():
-            for k, rest in enumerate(self._remainder(shape.rank)):
-                cells += fit[:, k] @ rest.reshape(INPUT_NODES, -1)
-            by_row = cells.reshape(-1, rows, columns).transpose(1, 0, 2)
-            outputs = np.matmul(by_row, self.fields.adjoint.transpose(1, 0, 2)).transpose(1, 0, 2)  # (.., i, j)
-        constants, weights, first = np.empty((len(terms), columns)), [], 0
-        for t, order in enumerate(orders):
-            constants[t] = outputs[first].sum(axis=0, dtype=float)
-            weights.append(outputs[first + 1 : first + 1 + order].astype(float))
-            first += 1 + order
-        constants[0] += self.outputs
-        weights[0][0] += self._linear
-        features = self._modes.features(shape.rank, self.half)[2]
-        return Form(
-            shape=shape,
-            centre=self.centre,
-            half=self.half,
-            features=np.ascontiguousarray(features.transpose(2, 0, 1), np.float32),
-            exponents=np.array([(*term, 0) for term in terms], np.int32),
-            orders=np.array(orders, np.int32),
-            constants=constants.astype(np.float32),
-            weights=np.concatenate([w.reshape(-1) for w in weights]).astype(np.float32),
-        )
 
 
 def _require_kernel(array: Crossbar) -> CellKernel:
@@ -300,13 +368,11 @@ def _input_nodes() -> Floats:
 
 
 @cache
-def _corners(rank: int) -> Floats:
+def corners(rank: int, reach: float) -> Floats:
     """Choose features (count, rank) in [-1, 1]: Chebyshev's nodes in the first, corners with it for each other."""
     if not rank:
         return np.zeros((1, 0))
-    unit = np.eye(rank)
+    unit, ends = np.eye(rank), (-reach, reach)
     found = [q * unit[0] for q in np.cos((np.arange(5) + 0.5) * np.pi / 5)]
-    found += [
-        first * unit[0] + second * unit[r] for r in range(1, rank) for first in (-0.7, 0.7) for second in (-0.7, 0.7)
-    ]
+    found += [first * unit[0] + second * unit[r] for r in range(1, rank) for first in ends for second in ends]
     return np.array(found)

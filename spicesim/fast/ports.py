@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from spicesim._cext import fast
-from spicesim.arrays import Floats, Integers, Singles
+from spicesim.arrays import Floats, Singles
 from spicesim.errors import ConvergenceError, ValidityError
-from spicesim.fast.expansion import Expansion
+from spicesim.fast.expansion import ArrayExpansion
 from spicesim.fast.fields import shapes
 from spicesim.ports import PortTables
 
@@ -18,7 +18,7 @@ SWEEPS_LIMIT = 200
 SWEEP_TOLERANCE = 1e-6
 """Largest change in a turn, as a fraction of the largest current of the terminals' tables."""
 LARGE_EXCESS = 3e-4
-"""Excess from which it matters at which inputs the cells answer it [V]."""
+"""Excess from which it matters at which inputs cells answer it, where inputs are voltages [V]."""
 EXCESS_NODES, INPUT_NODES = 6, 4
 """Rises of bit lines and inputs at which cells are evaluated."""
 
@@ -73,16 +73,19 @@ class SenseCoupling:
 
     Parameters
     ----------
-    expansion : Expansion
+    expansion : ArrayExpansion
         Of the array with linear terminals.
     senses : PortTables
         The true terminals, of one table or one a column.
     line : PortTables
         The linear ones.
+    gated : bool
+        Whether inputs turn rows on and off: any excess is then answered by the cells that are on, and how much one
+        column's does to another goes with what both have on, as the product of the two where these are independent.
     """
 
-    def __init__(self, expansion: Expansion, senses: PortTables, line: PortTables) -> None:
-        self._senses = senses
+    def __init__(self, expansion: ArrayExpansion, senses: PortTables, line: PortTables, *, gated: bool = False) -> None:
+        self._senses, self._gated = senses, gated
         each = np.arange(len(senses.values))
         self._offsets, self._slopes = line.evaluate(np.zeros(len(each)), each)
         admittance = expansion.fields.port_admittance
@@ -128,26 +131,36 @@ class SenseCoupling:
             return found, excess
         s, answers = self._senses, self._answers
         bound = SWEEP_TOLERANCE * max(map(abs, s.limits))
-        active, wanted, tilts = np.arange(len(currents)), currents, None
+        active, wanted = np.arange(len(currents)), currents
+        tilts, felt = None, np.ones((len(v), 1))
+        if self._gated:
+            inputs = self._inputs(v)
+            tilts = answers.tilts(inputs)
+            all_on = np.maximum(1 + inputs.mean(axis=1, keepdims=True), 1 / v.shape[1])
+            felt = (answers.polynomials[0] + tilts[0]) / all_on
         guess = (currents if guess is None else guess).copy()
         for turn in range(SWEEPS_LIMIT):
             self._couple(tilts, wanted, threads, guess)
             rise = (wanted - guess) * self._inverse
             found[active], excess[active] = guess, rise
-            turned = currents[active] - rise @ self._others
+            turned = currents[active] - (rise @ self._others) * felt[active]
             change = np.abs(turned - wanted).max(axis=1)
             moving = change > bound
-            if turn == 0 and (large := np.abs(rise).max(axis=1) > LARGE_EXCESS).any():
-                moving |= large
-                tilts = answers.tilts((v[moving] - self._centre) / self._half) * large[moving, None]
-            elif tilts is not None:
+            if tilts is not None:
                 tilts = np.ascontiguousarray(tilts[:, moving])
+            elif turn == 0 and (large := np.abs(rise).max(axis=1) > LARGE_EXCESS).any():
+                moving |= large
+                tilts = answers.tilts(self._inputs(v[moving])) * large[moving, None]
             if not moving.any():
                 return found, excess
             active, wanted, guess = active[moving], turned[moving], guess[moving]
         raise ConvergenceError(
             f"the sense amplifiers do not settle in {SWEEPS_LIMIT} turns: {change.max():.3g} A are left; solve exactly"
         )
+
+    def _inputs(self, v: Floats) -> Floats:
+        """Return inputs in halves of their range, from its middle."""
+        return (v - self._centre) / self._half
 
     def _couple(self, tilts: Singles | None, wanted: Floats, threads: int, guess: Floats) -> None:
         """Solve each column by itself, all others as they are; `guess` (batch, columns) is a guess, then the answer."""
@@ -169,8 +182,13 @@ class SenseCoupling:
             )  # fmt: skip
             guess[:, j] = found[0]
 
-    def check(self, currents: Floats) -> None:
+    def check(self, currents: Floats, foot: Floats) -> None:
         """Refuse currents beyond the tables, and bit-line voltages beyond the limits of the cells.
+
+        Parameters
+        ----------
+        currents, foot : ndarray of shape (batch, columns)
+            Into the terminals [A], and voltages there [V].
 
         Raises
         ------
@@ -178,9 +196,6 @@ class SenseCoupling:
             Naming the column.
         """
         self._senses.check(currents, "sense amplifier of column")
-        s = self._senses
-        index = None if len(s.values) == 1 else _each_its_own(currents)
-        foot = evaluate_tables(s.values, s.slopes, s.start, s.step, currents, index)
         top = foot + self._lift * currents
         low, high = self._u_limits
         outside = (np.minimum(foot, top) < low) | (np.maximum(foot, top) > high)
@@ -193,11 +208,6 @@ class SenseCoupling:
             )
 
 
-def _each_its_own(x: Floats) -> Integers:
-    """Return the index by which every column of x (batch, columns) takes the table of its number."""
-    return np.ascontiguousarray(np.broadcast_to(np.arange(x.shape[1]), x.shape), dtype=np.int64)
-
-
 class _Answers:
     """What the cells of a column answer to a voltage at its foot, as a polynomial in it and in their inputs.
 
@@ -205,7 +215,7 @@ class _Answers:
     inputs x summed over rows.
     """
 
-    def __init__(self, expansion: Expansion, senses: PortTables) -> None:
+    def __init__(self, expansion: ArrayExpansion, senses: PortTables) -> None:
         low = max(float(senses.values.min()), expansion.u_limits[0])
         high = min(float(senses.values.max()), expansion.u_limits[1])
         low, high = min(low, -1e-3), max(high, 1e-3)
@@ -231,7 +241,7 @@ class _Answers:
         return np.stack([np.concatenate([single, single**2], axis=1) @ self._first, single @ self._second])
 
 
-def _lifts(expansion: Expansion) -> Floats:
+def _lifts(expansion: ArrayExpansion) -> Floats:
     """Return how far above its foot the top of a bit line is lifted a current, all inputs moving alike [ohm]."""
     f = expansion.fields
     top = f.own_u[0] + np.einsum("p,pji->j", shapes(f.own_u.shape[0])[0], f.other_u)
