@@ -113,6 +113,10 @@ class FastPulseTile:
             return self.tile.solve(codes, threads=threads)
         return PulseState(v_out=self._solve(self.tile.checked(codes), self._points, threads))
 
+    def outputs(self, codes: Codes, *, threads: int = 1) -> Floats:
+        """Return the outputs (batch, columns) alone [V]."""
+        return self.solve(codes, threads=threads).v_out
+
     def _solve(self, codes: Integers, points: int, threads: int) -> Floats:
         parts = []
         for k in range(0, max(1, len(codes)), PORTION):

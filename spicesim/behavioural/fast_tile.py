@@ -212,6 +212,12 @@ class FastTile:
             rms_error=self.rms_error,
         )
 
+    def outputs(self, codes: Codes, *, threads: int = 1) -> Floats:
+        """Return the outputs (batch, columns) alone [V]; as :meth:`solve`, for products."""
+        if self._model is None:
+            return self.solve(codes, threads=threads).v_out
+        return self._model.outputs(self.tile.checked(codes), threads)
+
 
 def _held_out_codes(tile: BehaviouralTile, seed: int) -> Codes:
     """Draw code vectors, random and structured; the code of 0 V is off."""
@@ -276,6 +282,10 @@ class _Model(ABC, Generic[Orders]):
         """Drop what only the making of forms needs."""
         del self.expansion
         self._tile.forget()
+
+    def outputs(self, codes: Codes, threads: int) -> Floats:
+        """Return the outputs (batch, columns) [V]."""
+        return self.solve(codes, threads)[0]
 
     def solve(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
         """Return outputs, inputs, word-line voltages, currents and row currents; see :class:`FastTileState`."""
@@ -402,11 +412,10 @@ class _Gated(_Model[FormOrders]):
         """Expand in what bit lines are lifted by."""
         self.form = self.expansion.build(orders)
 
-    def solve(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-        """Solve each mask once: those of the bits of images repeat, and many are all off."""
+    def outputs(self, codes: Codes, threads: int) -> Floats:
+        """Return the outputs, each mask solved once: those of the bits of images repeat, and many are all off."""
         first, back = _distinct(codes)
-        outputs, v_in, v_word_line, currents, delivered = super().solve(codes[first], threads)
-        return outputs[back], v_in[back], v_word_line[back], currents[back], delivered[back]
+        return super().outputs(codes[first], threads)[back]
 
     def _solve(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
         on = codes.astype(float)

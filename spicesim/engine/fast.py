@@ -26,7 +26,7 @@ class ApproximateTile(PreparedTile):
 
     def mvm(self, codes: Codes) -> Floats:
         """Multiply; see :meth:`PreparedTile.mvm`."""
-        return self.model.solve(codes, threads=self.threads).v_out
+        return self.model.outputs(codes, threads=self.threads)
 
     @property
     def form(self) -> str:
