@@ -203,14 +203,8 @@ class _Gated(TileModel[FormOrders]):
         """Expand in what bit lines are lifted by."""
         self.form = self.expansion.build(orders)
 
-    def solve(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-        """Solve each mask once: those of the bits of images repeat, and many are all off."""
-        first, back = _distinct(codes)
-        outputs, v_in, v_word_line, currents, delivered = super().solve(codes[first], threads)
-        return outputs[back], v_in[back], v_word_line[back], currents[back], delivered[back]
-
     def outputs(self, codes: Codes, threads: int) -> Floats:
-        """Return the outputs alone, each mask solved once."""
+        """Return the outputs alone, each mask solved once: those of the bits of images repeat, and many are all off."""
         first, back = _distinct(codes)
         return super().outputs(codes[first], threads)[back]
 

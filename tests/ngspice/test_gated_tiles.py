@@ -143,20 +143,23 @@ def test_a_drawn_tile_has_cells_and_amplifiers_of_its_own_and_drivers_alike(cali
 
 
 def test_tiles_of_gates_in_climates_in_no_fit_are_those_of_the_transistors(calibrate_once):
-    """Cells, amplifiers and energies move with the temperature; the supply of the word lines does not."""
+    """Cells and amplifiers move with the temperature and the corner; the supply of the word lines does not."""
     small = CHIP.changed(array={"rows": 4, "columns": 2}, sense_amplifier={"r_feedback": (40e3,)})
-    aspects = ("mismatch", "energy", "climate")
-    own = calibrate_once("gates-climate", lambda: calibrate(small, quick=True, aspects=aspects))
+    own = calibrate_once("gates-climate", lambda: calibrate(small, quick=True, aspects=("climate",)))
+    assert len(own.climate.errors) == 6
     assert max(own.climate.errors.values()) < 1e-4
-    hot = own.at(temperature_c=85.0)
-    g, codes = np.full((4, 2), 20e-6), np.array([[1, 1, 0, 1]])
-    cold, warm = (at.tile(g, "unipolar", 40e3).solve(codes).v_out for at in (own, hot))
-    assert np.abs(warm - cold).max() > 1e-3 * own.senseamp(40e3).full_scale
-    np.testing.assert_array_equal(hot.dacs["unipolar"].v_open, own.dacs["unipolar"].v_open)
-    assert hot.energy.dacs["unipolar"].rise[0] != own.energy.dacs["unipolar"].rise[0]
-    tile = Tile(name="a:0", g=g, polarity="unipolar", r_feedback=40e3)
-    drawn, circuit = (kind(hot, mismatch_seed=2).prepare(tile).mvm(codes) for kind in (ExactEngine, NgspiceEngine))
-    assert np.abs(drawn - circuit).max() < 2e-4 * own.senseamp(40e3).full_scale
+    slow, full_scale = own.at(corner="ss", temperature_c=85.0), own.senseamp(40e3).full_scale
+    tile, codes = (
+        Tile(name="a:0", g=np.full((4, 2), 20e-6), polarity="unipolar", r_feedback=40e3),
+        np.array([[1, 1, 0, 1]]),
+    )
+    here, there, circuit = (
+        kind(at).prepare(tile).mvm(codes)
+        for kind, at in ((ExactEngine, own), (ExactEngine, slow), (NgspiceEngine, slow))
+    )
+    assert np.abs(there - circuit).max() < 2e-5 * full_scale
+    assert np.abs(here - circuit).max() > 1e-4 * full_scale
+    np.testing.assert_array_equal(slow.dacs["unipolar"].v_open, own.dacs["unipolar"].v_open)
 
 
 @pytest.mark.parametrize("aspect", ["settling", "noise"])

@@ -251,6 +251,8 @@ def test_fast_tiles_of_gates_keep_their_promise(calibration, shape, r_wire):
         assert 0 < fast.max_error <= 2e-3
         codes = masks(shape[0], random=200, seed=9).astype(int)
         state, truth = fast.solve(codes), exact.solve(codes)
+        twice = fast.outputs(np.concatenate([codes, codes[::-1]]))
+        np.testing.assert_allclose(twice, np.concatenate([state.v_out, state.v_out[::-1]]), rtol=0, atol=2e-6)
         error = np.abs(state.v_out - truth.v_out).max() / exact.readout.full_scale
         assert error <= fast.max_error
         rows = truth.solution.row_currents
