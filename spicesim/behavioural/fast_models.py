@@ -60,7 +60,16 @@ class TileModel(ABC, Generic[Orders]):
         return np.concatenate(outputs), joined[0], joined[1], joined[2], joined[3]
 
     def outputs(self, codes: Codes, threads: int) -> Floats:
-        """Return the outputs alone."""
+        """Return the outputs alone; vectors of single bits are solved once each.
+
+        Those of the bits of images repeat, and many are all off.
+        """
+        if self._tile.code_bits > 1:
+            return self._all_outputs(codes, threads)
+        first, back = _distinct(codes)
+        return self._all_outputs(codes[first], threads)[back]
+
+    def _all_outputs(self, codes: Codes, threads: int) -> Floats:
         return np.concatenate([self._outputs(part, threads) for part in self._portions(codes)])
 
     def _portions(self, codes: Codes) -> Iterator[Codes]:
@@ -175,8 +184,15 @@ class _Floating(_Driven[FloatingOrders]):
         return self._tile.held(feet), feet, v_open - droop, np.zeros_like(feet), delivered
 
     def _outputs(self, codes: Codes, threads: int) -> Floats:
-        _, delivered, _, v = self._drive(self._tile.driven(codes), threads)
-        return self._tile.held(self._feet(delivered, v, threads))
+        driven = self._tile.driven(codes)
+        if self._tile.planes == 1:
+            return self._tile.held(self._driven_feet(driven, threads))
+        first, back = _distinct(driven)
+        return self._tile.held(self._driven_feet(driven[first], threads)[back])
+
+    def _driven_feet(self, driven: Codes, threads: int) -> Floats:
+        _, delivered, _, v = self._drive(driven, threads)
+        return self._feet(delivered, v, threads)
 
     def _feet(self, delivered: Floats, v: Floats, threads: int) -> Floats:
         self._drivers.check(delivered, "driver of row")
@@ -202,11 +218,6 @@ class _Gated(TileModel[FormOrders]):
     def build(self, orders: FormOrders) -> None:
         """Expand in what bit lines are lifted by."""
         self.form = self.expansion.build(orders)
-
-    def outputs(self, codes: Codes, threads: int) -> Floats:
-        """Return the outputs alone, each mask solved once: those of the bits of images repeat, and many are all off."""
-        first, back = _distinct(codes)
-        return super().outputs(codes[first], threads)[back]
 
     def _outputs(self, codes: Codes, threads: int) -> Floats:
         _, currents, _ = self._solve(codes.astype(float), threads)
