@@ -1,15 +1,12 @@
 """Bit planes added as charge against the transistors: whole tiles, drawn and anywhere, networks, energy, noise."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 from spicesim.audit import audit_samples
-from spicesim.calibration.calibrate import calibrate, calibrate_blocks
-from spicesim.calibration.calibration import load_calibration
+from spicesim.calibration.calibrate import calibrate_blocks
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.energy import calibrate_energy
 from spicesim.calibration.hold import HELD, PRECISE, plan_hold
@@ -21,7 +18,6 @@ from spicesim.calibration.patterns import plane_vectors
 from spicesim.calibration.plan import plan_calibration
 from spicesim.calibration.plane_adder import JOINED, read_sums
 from spicesim.chip import preset
-from spicesim.cli.main import cli
 from spicesim.draws import ChipDraw
 from spicesim.engine import ExactEngine, FastEngine, NgspiceEngine, Tile
 from spicesim.netlist.netlist import build_netlist
@@ -67,15 +63,6 @@ def generic(calibrate_once):
     return calibrate_once("added-planes-8x4", lambda: blocks(GENERIC, energy=True))
 
 
-@pytest.fixture(scope="module")
-def everywhere(calibrate_once):
-    """The generic chip, drawn and anywhere."""
-    aspects = ("mismatch", "climate")
-    return calibrate_once(
-        "added-planes-everywhere", lambda: calibrate(GENERIC, quick=True, aspects=aspects, accept="level 1")
-    )
-
-
 def tile(calibration, shape, polarity="bipolar", seed=0):
     g = np.random.default_rng(seed).uniform(*calibration.conductance_range, shape)
     return Tile(name="a", g=g, polarity=polarity, r_feedback=1.0)
@@ -112,8 +99,11 @@ def test_drawn_adders_are_known_by_the_seed_of_their_chip(drawn, seed):
         for at in (seed, None)
     )
     assert np.abs(model - circuit).max() <= 5e-4 * SPAN
-    moved = circuit - nominal  # of lines of few cells what all have in common is known less well
-    assert np.abs(model - plain - moved).max() <= 0.2 * np.abs(moved).max()
+    # lines of 16 cells are known five times better
+    moved, other = circuit - nominal, ExactEngine(drawn, mismatch_seed=seed + 10).prepare(made).mvm(codes)
+    right, wrong = (np.abs(found - plain - moved).max() for found in (model, other))
+    assert right <= 3e-4 * SPAN
+    assert wrong > 2 * right
 
 
 def test_what_an_adder_sums_on_a_drawn_chip_follows_from_its_devices(drawn):
@@ -150,21 +140,6 @@ def test_adders_elsewhere_follow_from_few_conditions():
     assert np.abs(here - held.measured).max() <= 5e-4 * SPAN < np.abs(plain - held.measured).max() / 5
     pairs = joined.coordinates["new plane [V]"], joined.coordinates["sum before [V]"]
     assert np.abs(found.adder.joined(*pairs) - joined.measured).max() <= 1e-5 * SPAN
-
-
-def test_networks_run_on_drawn_chips_anywhere_and_are_audited(everywhere, tmp_path):
-    path, data, out = tmp_path / "chip.cal.json", tmp_path / "data.npz", tmp_path / "out.json"
-    everywhere.save(path)
-    assert load_calibration(path).hash == everywhere.hash
-    assert max(everywhere.climate.errors.values()) <= 2 * LEVEL_1
-    digits = load_digits()
-    np.savez(data, x=digits.x[:4], y=digits.y[:4], x_calibration=digits.x_calibration)
-    words = ["infer", str(digits_network("mlp")), str(data), "--calibration", str(path), "--mismatch", "1", "--noise"]
-    words += ["--corner", "ss", "--temperature", "85", "--audit", "2", "--json", str(out)]
-    found = CliRunner().invoke(cli, words, catch_exceptions=False)
-    assert found.exit_code == 0, found.output
-    audit = json.loads(out.read_text(encoding="utf-8"))["audit"]
-    assert audit["max_error_full_scale"] <= 2 * LEVEL_1
 
 
 def test_noise_of_joined_capacitors_is_that_of_half_of_one(real):
