@@ -19,6 +19,7 @@ __all__ = [
     "build_integrators",
     "build_ota_response",
     "build_resting_columns",
+    "converter_load",
     "integrator_blocks",
     "integrator_line",
 ]
@@ -71,6 +72,20 @@ def integrator_line(chip: Chip, name: str, node_in: str, node_out: str, sizes: I
         f" ibias={spice_number(sizes.bias_current)} w={spice_number(sizes.switch_width)}"
         f" wr={spice_number(sizes.reset_width)} l={spice_number(chip.process.min_length)}"
     )
+
+
+def converter_load(chip: Chip, name: str, node: str) -> list[str]:
+    """Format what a SAR's sampling switch that is open puts on an integrator's output; nothing without a SAR.
+
+    How the charge of the reset switch is shared goes with the output's capacitance.
+    """
+    if chip.converter is None:
+        return []
+    return [
+        f"x{name} {node} idle_{name} vref 0 vdd 0 switch w={spice_number(chip.converter.switch_width)}"
+        f" l={spice_number(chip.process.min_length)}",
+        f"ridle_{name} idle_{name} {node} 1e9",
+    ]
 
 
 def build_integrators(

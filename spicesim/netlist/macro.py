@@ -155,7 +155,8 @@ def build_macro(
             f"{format_si(read.sizes.dac.total, 'F')}: there is no macro of floating bit lines without a buffer between "
             "them; audit outputs and converters apart, or set sense_amplifier.kind = tia"
         )
-    tile = build_tile(chip, g, codes, polarity=polarity, r_feedback=r_feedback, nodesets=nodesets)
+    alone = chip.changed(adc={"kind": "ideal"})  # its converters are those below
+    tile = build_tile(alone, g, codes, polarity=polarity, r_feedback=r_feedback, nodesets=nodesets)
     columns = np.shape(g)[1]
     if max(read.converters) >= columns:
         raise SpecError(f"column {max(read.converters)} has a converter, but the tile has {columns} columns only")

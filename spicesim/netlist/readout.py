@@ -11,7 +11,7 @@ from spicesim.coding import Polarity
 from spicesim.errors import SpecError
 from spicesim.netlist.drawing import ADDING_TILE, FLOATING_TILE, GATED_TILE, PULSE_TILE, TILE
 from spicesim.netlist.hold import hold_blocks, hold_line, track_source
-from spicesim.netlist.integrator import integrator_blocks, integrator_line
+from spicesim.netlist.integrator import converter_load, integrator_blocks, integrator_line
 from spicesim.netlist.plane_adder import PlaneSteps
 from spicesim.netlist.process import block_text
 from spicesim.netlist.pulses import PulseProduct, PulseSchedule
@@ -110,10 +110,13 @@ def build_readout(chip: Chip, columns: int, setting: float, step: Course | None)
         )
     if chip.sense_amplifier.kind == "integrator":
         lines = [integrator_line(chip, f"integrator_{j}", f"sense_{j}", f"out_{j}") for j in range(columns)]
+        loads = [line for j in range(columns) for line in converter_load(chip, f"load_{j}", f"out_{j}")]
         return Readout(
             words="pulses and integrators",
             blocks=integrator_blocks(chip),
-            section="\n".join(["* integrators", *lines]),
+            section="\n".join(
+                ["* integrators", *lines, *(["* converters' sampling switches", *loads] if loads else [])]
+            ),
             notes=[
                 "A tile at transistor level: a driver a word line, a cell at every crossing, an integrator a bit line.",
                 *PULSE_TILE,

@@ -9,6 +9,7 @@ from spicesim.chip import Chip, preset
 from spicesim.errors import SpecError
 from spicesim.fast.pulses import superpose
 from spicesim.mapping import map_weights
+from spicesim.netlist.macro import MacroRead, build_macro, pulses_read
 from spicesim.netlist.pulses import PulseProduct, PulseSchedule
 from spicesim.netlist.step import CodeStep
 from spicesim.netlist.tile import build_column, build_tile
@@ -120,6 +121,20 @@ def test_a_tile_has_one_source_for_each_length_and_none_for_none():
     assert "xdac_0 0 dac_0" in netlist.body
     assert netlist.analyses[0].startswith(".tran")
     assert netlist.body.count("\nxintegrator_") == 3
+
+
+def test_integrators_have_the_sampling_switches_of_their_converters_once():
+    """In a tile as they stand open, in a macro as they are."""
+    chip = pulsed(adc={"kind": "sar"})
+    tile = build_tile(chip, np.full((4, 3), 2e-6), [0, 5, 5, 9], polarity="unipolar", r_feedback=1.0)
+    assert tile.body.count("\nxload_") == 3
+    read = MacroRead(
+        converters={0: chip.converter, 2: chip.converter}, polarity="unipolar", t_read=pulses_read(chip, "unipolar")
+    )
+    macro = build_macro(chip, np.full((4, 3), 2e-6), [0, 5, 5, 9], read, polarity="unipolar", r_feedback=1.0)
+    assert "xload_" not in macro.body
+    assert macro.body.count("\nxconverter_") == 2
+    assert read.start == pytest.approx(PulseSchedule.of_chip(chip, "unipolar").read, rel=1e-12)
 
 
 def test_pulses_have_no_steps():
