@@ -1,11 +1,10 @@
-"""Chips of pulses and integrators that are drawn, at other conditions, and with converters, against ngspice."""
+"""Chips of pulses and integrators that are drawn, at other conditions, and their energy, against ngspice."""
 
 import dataclasses
 
 import numpy as np
 import pytest
 
-from spicesim.audit import audit_samples
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.conditions import Conditions
@@ -15,8 +14,7 @@ from spicesim.calibration.integrator_elsewhere import integrators_elsewhere
 from spicesim.calibration.tiles import tile_netlist
 from spicesim.chip import Chip, preset
 from spicesim.coding import rest_code
-from spicesim.engine import ExactEngine, FastEngine, NgspiceEngine, SampledMvm, Tile
-from spicesim.errors import CalibrationError, SpecError
+from spicesim.engine import ExactEngine, FastEngine, NgspiceEngine, Tile
 from spicesim.netlist.pulses import PulseProduct, PulseSchedule
 from spicesim.sampling import run_all
 
@@ -137,40 +135,3 @@ def test_energy_of_a_product_is_that_of_all_supplies(drawn, polarity):
     measured = np.trapezoid(power[time <= schedule.read], time[time <= schedule.read])
     parts = energy.tile_energy(tile, codes, state, schedule.read, conversions=0)
     assert sum(float(part[0]) for part in parts.values()) == pytest.approx(measured, rel=0.02)
-
-
-def test_codes_of_a_macro_are_those_of_the_model(calibrate_once):
-    """A SAR samples what integrators hold, in one transient from pulses to codes."""
-    chip = small(adc={"kind": "sar", "bits": 6}, sar_adc={"sample": 300e-9, "bit": 16e-9, "dac": {"span": 0.5}})
-    calibration = calibrate_once(
-        "pulses-gf180-4x4-sar", lambda: calibrate(chip, quick=True, aspects=("converter",), error=1e-3)
-    )
-    assert calibration.converter.hand_over is None
-    samples = []
-    for polarity in ("unipolar", "bipolar"):
-        tile, codes = products(calibration, polarity, (4, 2))
-        tile = dataclasses.replace(tile, adc=calibration.converter.range(polarity))
-        volts = ExactEngine(calibration).prepare(tile).mvm(codes)
-        samples += [
-            SampledMvm(layer="l", tile=tile, adc=tile.adc, codes=vector, volts=out)
-            for vector, out in zip(codes, volts, strict=True)
-        ]
-    audit = audit_samples(samples, calibration, macros=True)
-    identical, _, worse = audit.codes
-    assert identical >= 0.9
-    assert worse == 0
-    assert audit.max_error < DRAWN
-    assert np.ptp(audit.measured) > 0.1
-
-
-def test_converters_that_sample_too_briefly_are_refused():
-    chip = small(adc={"kind": "sar", "bits": 8}, sar_adc={"sample": 8e-9, "bit": 16e-9, "dac": {"span": 0.5}})
-    with pytest.raises(CalibrationError, match=r"raise sar_adc\.sample"):
-        calibrate(chip, quick=True, aspects=("converter",), error=1e-3)
-
-
-def test_macros_without_converters_are_refused(drawn):
-    with pytest.raises(SpecError, match="converters are ideal"):
-        audit_samples([SampledMvm(
-            layer="l", tile=products(drawn, "unipolar", (8, 3))[0], adc=None, codes=np.zeros(8, int), volts=np.zeros(3)
-        )], drawn, macros=True)  # fmt: skip
