@@ -72,7 +72,7 @@ def calibrate(
         Of held-out points and checks.
     error : float, optional
         Wanted largest error of an output, as a fraction of full scale; blocks are refined until their validation
-        errors meet it. By default 1e-4, or 2e-4 if quick.
+        errors meet it. By default 1e-4, or 2e-4 if quick, and more where charges are held.
     jobs : int, optional
         Simulations at a time; by default one a processor.
     progress : bool

@@ -15,7 +15,7 @@ from spicesim.calibration.hold import HoldPlan, plan_hold
 from spicesim.calibration.integrator import IntegratorPlan, plan_integrator
 from spicesim.calibration.sense_amplifier import SenseAmplifierPlan, plan_sense_amplifier
 from spicesim.calibration.tiles import takes_time
-from spicesim.calibration.verdict import CHARGE_ERROR, DEFAULT_ERROR, QUICK_ERROR
+from spicesim.calibration.verdict import CHARGE_ERRORS, DEFAULT_ERROR, QUICK_ERROR
 from spicesim.chip import Chip
 from spicesim.coding import Polarity
 from spicesim.files import write_text
@@ -134,9 +134,8 @@ class Plan(Model):
     @property
     def asked(self) -> float:
         """The wanted error, or the usual one, as a fraction of full scale."""
-        if self.chip.sense_amplifier.kind != "tia":
-            return self.error or CHARGE_ERROR
-        return self.error or (QUICK_ERROR if self.quick else DEFAULT_ERROR)
+        usual = QUICK_ERROR if self.quick else DEFAULT_ERROR
+        return self.error or CHARGE_ERRORS.get(self.chip.sense_amplifier.kind, usual)
 
     @property
     def blocks(self) -> dict[str, BlockPlan]:

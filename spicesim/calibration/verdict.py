@@ -6,7 +6,7 @@ import numpy as np
 
 from spicesim.behavioural.arrays import Model
 
-__all__ = ["CHARGE_ERROR", "DEFAULT_ERROR", "MARGIN", "QUICK_ERROR", "Reached", "Verdict", "judge"]
+__all__ = ["CHARGE_ERRORS", "DEFAULT_ERROR", "MARGIN", "QUICK_ERROR", "Reached", "Verdict", "judge"]
 
 DEFAULT_ERROR = 1e-4
 """Largest error of an output that a calibration is asked for, as a fraction of full scale. A column of 128
@@ -14,8 +14,9 @@ of the largest cells of the presets on 160 kohm makes a thousand volts of a volt
 word line, and twice what is found is claimed."""
 QUICK_ERROR = 2e-4
 """The same of a quick one."""
-CHARGE_ERROR = 5e-4
-"""The same of either, where switches hold what is read: it depends on charges of some femtocoulombs."""
+CHARGE_ERRORS = {"voltage": 5e-4, "integrator": 1e-3}
+"""The same of either, where a read-out of this kind holds what is read: it depends on charges of some femtocoulombs,
+and full columns of 128 cells bend integrators."""
 MARGIN = 2.0
 """What is claimed, relative to the largest error that was found: vectors that nobody tried may be worse."""
 
