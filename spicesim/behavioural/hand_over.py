@@ -1,8 +1,11 @@
-"""The hand-over from amplifiers to converters: what an array has not got yet of a settled output as its switch opens.
+"""The hand-over from amplifiers to converters: what an array has other than a settled output as its switch opens.
 
 An array holds an output from before. Put on an amplifier, it takes charge; the amplifier is disturbed, and settles
 again as fast as its feedback lets it: the slower, the more cells load its input. What is lacking then depends on the
 feedback resistance, that times the conductance of the column, and the output.
+
+An integrator holds its charge whatever its output drives. But it is no ideal source, on which converters are
+calibrated: the switch that opens parts its charge otherwise.
 """
 
 from dataclasses import dataclass
@@ -29,7 +32,7 @@ class HandOverModel(Model):
     r_feedback: FloatArray
     """Feedback resistances, rising [ohm]."""
     loads: FloatArray
-    """Feedback resistance times conductance of a column, rising [1]."""
+    """Feedback resistance times conductance of a column, rising [1]; one alone stands for all."""
     outputs: FloatArray
     """Even outputs below the reference, rising [V]."""
     errors: FloatArray
@@ -44,7 +47,7 @@ class HandOverModel(Model):
     @model_validator(mode="after")
     def _check(self) -> Self:
         require_positive(sample=self.sample, watched=self.watched)
-        for name, least in (("r_feedback", 1), ("loads", 2), ("outputs", 2)):
+        for name, least in (("r_feedback", 1), ("loads", 1), ("outputs", 2)):
             require_rising(name, getattr(self, name), least)
         if self.r_feedback[0] <= 0 or self.loads[0] <= 0:
             raise ValueError("feedback resistances and loads must be positive")
@@ -63,8 +66,11 @@ class HandOverModel(Model):
         g : ndarray of shape (columns,)
             Conductance of each column [S].
         """
-        along = PchipInterpolator(np.log(self.loads), self._mixed(self.errors, r_feedback))
-        pieces = PchipInterpolator(self.outputs, along(self._places(r_feedback, g)), axis=1)
+        errors, places = self._mixed(self.errors, r_feedback), self._places(r_feedback, g)
+        if len(self.loads) > 1:
+            errors = PchipInterpolator(np.log(self.loads), errors)(places)
+        by_column = np.broadcast_to(errors, (len(places), len(self.outputs)))
+        pieces = PchipInterpolator(self.outputs, by_column, axis=1)
         return HandOverCurves(
             start=float(self.outputs[0]), step=float(self.outputs[1] - self.outputs[0]),
             end=float(self.outputs[-1]), pieces=np.ascontiguousarray(pieces.c),
@@ -72,6 +78,8 @@ class HandOverModel(Model):
 
     def needed_for(self, r_feedback: float, g: Floats) -> Floats:
         """Return how long each column must be sampled, (columns,) [s]; arguments as of :meth:`curves`."""
+        if len(self.loads) == 1:
+            return np.full(np.shape(g), self.needed.max())
         # between loads it is the longer one: a ringing output leaves its band at once
         along = np.log(self.loads)
         index = np.searchsorted(along, self._places(r_feedback, g) - 1e-9).clip(0, len(along) - 1)

@@ -145,8 +145,10 @@ class SarModel(Model):
         if set(self.searches) != codings or self.rising != (amplifier.kind == "voltage"):
             raise ValueError(f"converter must have searches for {' and '.join(sorted(codings))}, of such a read-out")
         own = self.hand_over
-        if own is not None and (amplifier.kind != "tia" or abs(own.sample - sizes.sample) > 1e-9 * sizes.sample):
-            raise ValueError("converter.hand_over must be of amplifiers, and of the chip's sar_adc.sample")
+        if own is not None and (amplifier.kind == "voltage" or abs(own.sample - sizes.sample) > 1e-9 * sizes.sample):
+            raise ValueError(
+                "converter.hand_over must be of amplifiers or integrators, and of the chip's sar_adc.sample"
+            )
 
     def range(self, polarity: Polarity) -> "SarRange":
         """Return the converter as a layer uses it."""

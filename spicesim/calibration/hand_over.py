@@ -1,5 +1,6 @@
-"""Calibrate the hand-over from amplifiers to converters: arrays that are put on amplifiers at rest."""
+"""Calibrate the hand-over to converters: arrays that are put on amplifiers at rest, or on integrators that hold."""
 
+from collections.abc import Callable
 from itertools import product
 
 import numpy as np
@@ -16,7 +17,10 @@ from spicesim.netlist.step import STEP_TIME
 from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si
 
-__all__ = ["calibrate_hand_over", "require_handed_over"]
+__all__ = ["calibrate_hand_over", "calibrate_held_over", "require_handed_over"]
+
+Plate = Callable[[Floats], Floats]
+"""Inputs to top plates."""
 
 LOADS = (0.1, 0.4, 1.2, 3.0, 7.0, 16.0, 40.0, 100.0)
 """Feedback resistance times conductance of a column [1]: from an amplifier that follows at once to one that takes a
@@ -29,15 +33,30 @@ BAND = 0.25
 """How near an array must be, in steps of the converter."""
 BEFORE = 0.2e-9
 """Before the end of sampling, when an array is looked at [s]."""
+AT_ONCE = 1
+"""Which load lets amplifiers follow at once."""
+STROBE = 0.05e-9
+"""Before a strobe, when the top plate is looked at [s]."""
+HELD_CODES = 5
+"""Outputs of integrators, from the least to the largest."""
 NEAR_RAIL = 0.95
 """Part of an amplifier's swing up to which outputs are handed over."""
 
 
-def calibrate_hand_over(chip: Chip, sizes: SarAdc, campaign: Campaign) -> HandOverModel:
-    """Find what arrays lack of settled outputs at the end of sampling, and how long they would take to have them.
+def calibrate_hand_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate) -> HandOverModel:
+    """Find what arrays have other than settled outputs, and how long they would take to lack nothing of them.
 
     A resistor stands for the cells of a column. Only the least and the largest feedback resistance are taken: it
-    matters little beside its product with the conductance.
+    matters little beside its product with the conductance. What the opening of the switch does hardly depends on
+    either; it is found where nothing is lacking.
+
+    Parameters
+    ----------
+    chip, sizes, campaign
+        The chip, its converters, and what runs the simulations.
+    plate : callable
+        Gives the top plate of a converter of signed outputs before each strobe, (conversions, bits) [V], of voltages of
+        an ideal source above the reference, (conversions,) [V].
     """
     half, reference, span = sizes.dac.span / 2, chip.sense_amplifier.v_reference, sizes.dac.span
     low = -min(half, NEAR_RAIL * (chip.process.supply - reference))
@@ -59,13 +78,28 @@ def calibrate_hand_over(chip: Chip, sizes: SarAdc, campaign: Campaign) -> HandOv
     errors, needed = [], []
     for results in found:
         time, apart = _apart(results, len(pairs))
-        errors.append([float(np.interp(sizes.sample, time, one)) for one in apart[: len(outputs)]])
+        errors.append(_at(time, apart[: len(outputs)], sizes.sample))
         outside = np.flatnonzero((np.abs(apart) > BAND * sizes.lsb).any(axis=0))
         needed.append(stop if outside[-1] + 1 >= len(time) else float(time[outside[-1] + 1]))
     shape = len(settings), len(LOADS)
+    lacking = np.reshape(errors, (*shape, -1))
+    opened = [
+        build_hand_overs(
+            chip, sizes, "bipolar",
+            [HandOver(r_feedback=r, g=LOADS[AT_ONCE] / r, v_out=float(v), held=0.0) for v in outputs],
+            sizes.sample + sizes.bit, opens=sizes.sample,
+        )
+        for r in settings.tolist()
+    ]  # fmt: skip
+    for k, results in enumerate(campaign.run(opened, "calibrate hand-over")):
+        time, apart = _apart(results, len(outputs))
+        held = np.array([results[0].vectors[f"v(out_{j})"].real[0] for j in range(len(outputs))])
+        first = held - _at(time, apart, sizes.sample + 2 / 3 * sizes.bit - STROBE)
+        parted = _parted(held - reference, first - reference, plate)
+        lacking[k] += -parted - lacking[k, AT_ONCE]  # outputs count below the reference
     return HandOverModel(
         sample=sizes.sample, r_feedback=settings, loads=np.array(LOADS), outputs=outputs,
-        errors=np.reshape(errors, (*shape, -1)), needed=np.reshape(needed, shape), watched=stop,
+        errors=lacking, needed=np.reshape(needed, shape), watched=stop,
     )  # fmt: skip
 
 
@@ -99,6 +133,61 @@ def require_handed_over(chip: Chip, sizes: SarAdc, campaign: Campaign) -> None:
             f"integrator's output, wanted {BAND:g}; raise sar_adc.sample or integrator.bias_current, or lower "
             "sar_adc.dac.unit"
         )
+
+
+def calibrate_held_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate) -> HandOverModel:
+    """Find what arrays have other than what integrators held, in whole macros of one column.
+
+    As the switch opens it parts its charge between the array and what is before it, and an integrator moves where a
+    source does not.
+
+    Parameters
+    ----------
+    chip, sizes, campaign, plate
+        As of :func:`calibrate_hand_over`.
+    """
+    amplifier, reference = chip.sense_amplifier, chip.sense_amplifier.v_reference
+    cells = np.full((chip.array.rows, 1), chip.cell.g_max)
+    read = MacroRead(converters={0: sizes}, polarity="bipolar", t_read=sampling_start(chip, sizes, "bipolar"))
+    codes = np.linspace(0, 2**chip.dac.bits - 1, HELD_CODES).round().astype(np.int64)
+    netlists = [
+        build_macro(chip, cells, [code] * len(cells), read, polarity="bipolar", r_feedback=chip.settings[0])
+        for code in codes.tolist()
+    ]
+    found = [results[0].vectors for results in campaign.run(netlists, "calibrate hand-over")]
+    strobe = read.start + sizes.sample + 2 / 3 * sizes.bit - STROBE
+    held, first = (
+        np.array([np.interp(at, v["time"].real, v[f"v({node})"].real) - reference for v in found])
+        for at, node in ((read.start, "out_0"), (strobe, "xconverter_0.top"))
+    )
+    before = amplifier.volts(reference + held)
+    errors = amplifier.volts(reference + held + _parted(held, first, plate)) - before
+    outputs = np.linspace(-sizes.dac.span / 2, sizes.dac.span, OUTPUTS)
+    curve = np.polynomial.Polynomial.fit(before, errors, 2)
+    return HandOverModel(
+        sample=sizes.sample, r_feedback=np.array(chip.settings[:1]), loads=np.ones(1), outputs=outputs,
+        errors=curve(outputs.clip(before.min(), before.max()))[None, None], needed=np.full((1, 1), sizes.sample),
+        watched=sizes.sample,
+    )  # fmt: skip
+
+
+def _parted(held: Floats, first: Floats, plate: Plate) -> Floats:
+    """Return what arrays at their first strobe have beyond those that ideal sources charged, as inputs [V].
+
+    Parameters
+    ----------
+    held, first : ndarray of shape (conversions,)
+        Outputs before sampling, and top plates at the first strobe, above the reference [V].
+    plate : callable
+        As of :func:`calibrate_hand_over`.
+    """
+    ideal = plate(held)[:, -1]  # the highest bit is tried first
+    gain = np.polynomial.Polynomial.fit(held, ideal, 1).convert().coef[1]
+    return np.asarray((first - ideal) / gain)
+
+
+def _at(time: Floats, curves: Floats, when: float) -> Floats:
+    return np.array([np.interp(when, time, one) for one in curves])
 
 
 def _apart(results: Results, count: int) -> tuple[Floats, Floats]:

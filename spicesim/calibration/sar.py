@@ -14,10 +14,11 @@ from scipy.optimize import minimize
 
 from spicesim.arrays import Codes, Floats
 from spicesim.behavioural.converter import ConverterCheck
+from spicesim.behavioural.hand_over import HandOverModel
 from spicesim.behavioural.mismatch import CAPACITOR
 from spicesim.behavioural.sar import SarModel, SarRange, SarSearch
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.hand_over import calibrate_hand_over, require_handed_over
+from spicesim.calibration.hand_over import calibrate_hand_over, calibrate_held_over, require_handed_over
 from spicesim.chip import Chip
 from spicesim.chip.blocks import SarAdc
 from spicesim.coding import POLARITIES, Polarity
@@ -191,8 +192,16 @@ def calibrate_converter(chip: Chip, campaign: Campaign) -> SarModel:
         bits=sizes.dac.bits, span=sizes.dac.span, rising=chip.sense_amplifier.kind == "voltage",
         searches={name: fit[0] for name, fit in found.items()}, checks={name: fit[1] for name, fit in found.items()},
         sampling_noise=sampling, comparator_noise=comparator,
-        hand_over=calibrate_hand_over(chip, sizes, campaign) if chip.sense_amplifier.kind == "tia" else None,
+        hand_over=_hand_over(chip, sizes, campaign),
     )  # fmt: skip
+
+
+def _hand_over(chip: Chip, sizes: SarAdc, campaign: Campaign) -> HandOverModel | None:
+    """Find what converters get from the read-outs before them; ideal buffers give all."""
+    kind, plate = chip.sense_amplifier.kind, SarFit(chip, sizes, "bipolar", campaign).plates
+    if kind == "voltage":
+        return None
+    return (calibrate_held_over if kind == "integrator" else calibrate_hand_over)(chip, sizes, campaign, plate)
 
 
 def converter_noise(chip: Chip, sizes: SarAdc, campaign: Campaign) -> tuple[float, float | None]:
@@ -341,6 +350,10 @@ class SarFit:
             distances = ends[0] + (ends[1] - ends[0]) * parts
             inputs.append(self._rng.choice(own, AIMED) + distances / self._half)
         return self._rng.permutation(np.concatenate(inputs))
+
+    def plates(self, volts: Floats) -> Floats:
+        """Return the top plate before each strobe for voltages above the reference, shape (conversions, bits) [V]."""
+        return self.convert((volts - self._middle) / self._half).tops
 
     def convert(self, inputs: Floats) -> Seen:
         """Convert inputs at transistor level."""

@@ -158,7 +158,11 @@ def _format_hand_over(model: HandOverModel) -> str:
     """Format how long arrays take to have an output, and what they lack at the end of sampling."""
     needed, lacking = model.needed.max(axis=0), np.abs(model.errors).max(axis=(0, 2))
     rows = [
-        [f"{load:g}", f"{'> ' if time >= model.watched else ''}{1e9 * time:.0f}", f"{1e3 * volts:.3f}"]
+        [
+            f"{load:g}" if len(model.loads) > 1 else "any",
+            f"{'> ' if time >= model.watched else ''}{1e9 * time:.0f}",
+            f"{1e3 * volts:.3f}",
+        ]
         for load, time, volts in zip(model.loads, needed, lacking, strict=True)
     ]
     head = ["hand-over, r_feedback x conductance", "1/4 step [ns]", f"error at {1e9 * model.sample:g} ns [mV]"]

@@ -18,6 +18,8 @@ from spicesim.units import format_si, spice_number
 
 __all__ = ["HandOver", "build_hand_overs"]
 
+EDGE = 0.1e-9
+"""Rise and fall of the switches' gates, as in converters [s]."""
 _RESET = 1e-3
 """Conductance that puts an array where it was left before [S]."""
 
@@ -36,7 +38,9 @@ class HandOver:
     """What the array holds from before, below the reference [V]."""
 
 
-def build_hand_overs(chip: Chip, sizes: SarAdc, polarity: Polarity, cases: Sequence[HandOver], stop: float) -> Netlist:
+def build_hand_overs(
+    chip: Chip, sizes: SarAdc, polarity: Polarity, cases: Sequence[HandOver], stop: float, *, opens: float | None = None
+) -> Netlist:
     """Build amplifiers at rest; at :data:`~spicesim.netlist.step.STEP_TIME` each gets the array of a converter.
 
     A resistor stands for the cells of a column, and a source behind it for what drives them. Bits stay as they are set
@@ -54,6 +58,8 @@ def build_hand_overs(chip: Chip, sizes: SarAdc, polarity: Polarity, cases: Seque
         What to build.
     stop : float
         How long to watch [s].
+    opens : float, optional
+        From the closing of the sampling switches until they open again [s]; by default they stay closed.
 
     Returns
     -------
@@ -64,12 +70,15 @@ def build_hand_overs(chip: Chip, sizes: SarAdc, polarity: Polarity, cases: Seque
         raise SpecError(f"a testbench of hand-overs needs cases and a time to watch, got {len(cases)} and {stop:g} s")
     supply, bits, reference = chip.process.supply, sizes.dac.bits, chip.sense_amplifier.v_reference
     first, last = spice_number(0.5 * STEP_TIME), spice_number(0.6 * STEP_TIME)
-    closes = f"{spice_number(STEP_TIME - 0.05e-9)} 0 {spice_number(STEP_TIME + 0.05e-9)} {spice_number(supply)}"
+    high = spice_number(supply)
+    switch = f"{spice_number(STEP_TIME - EDGE / 2)} 0 {spice_number(STEP_TIME + EDGE / 2)} {high}"
+    if opens is not None:
+        switch += f" {spice_number(STEP_TIME + opens)} {high} {spice_number(STEP_TIME + opens + EDGE)} 0"
     tied = " ".join("vdd" if sizes.sampled(polarity) >> k & 1 else "0" for k in range(bits))
     length = spice_number(chip.process.min_length)
     lines = [
         "* sampling switches are open at first, and arrays are put where they were left before",
-        f"vsample sample 0 pwl(0 0 {closes})",
+        f"vsample sample 0 pwl(0 0 {switch})",
         f"vreset reset 0 pwl(0 1 {first} 1 {last} 0)",
         "* amplifiers, the cells at their inputs, and arrays",
     ]

@@ -134,11 +134,15 @@ def _converter_section(converter: ConverterModel, kind: str) -> Section:
 def _hand_over_table(model: HandOverModel) -> Table:
     needed, lacking = model.needed.max(axis=0), np.abs(model.errors).max(axis=(0, 2))
     rows = tuple(
-        (f"{load:g}", f"{'> ' if time >= model.watched else ''}{quantity(time, 's', 3)}", quantity(volts, "V", 3))
+        (
+            f"{load:g}" if len(model.loads) > 1 else "any",
+            f"{'> ' if time >= model.watched else ''}{quantity(time, 's', 3)}",
+            quantity(volts, "V", 3),
+        )
         for load, time, volts in zip(model.loads, needed, lacking, strict=True)
     )
     return Table(
-        caption="Arrays on the outputs of amplifiers, all of them transistors: how long one must be sampled until it "
+        caption="Arrays on outputs, all of them transistors: how long one must be sampled until it "
         "is within a quarter of a step, whatever it held before, and what one that held the reference is away by at "
         f"the end of the {quantity(model.sample, 's', 3)} that converters sample for. Codes of runs have that in them.",
         columns=(Column(title="feedback x conductance of the column"), Column(title="sampling time needed"),

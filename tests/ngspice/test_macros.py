@@ -7,12 +7,16 @@ from click.testing import CliRunner
 from fuzz.networks import two_layers
 from spicesim.audit import audit_samples
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.hand_over import calibrate_held_over
+from spicesim.calibration.sar import SarFit
+from spicesim.chip import preset
 from spicesim.cli.main import cli
 from spicesim.engine import ConverterEngine, ExactEngine, HandOverEngine, MacroBench, SampledMvm, Tile
 from spicesim.errors import CalibrationError, SpecError
 from spicesim.experiment.plan import make_plan
 from spicesim.experiment.run import run
 from spicesim.netlist.hand_over import HandOver, build_hand_overs
+from spicesim.netlist.macro import MacroRead, build_macro, sampling_start
 from spicesim.netlist.step import STEP_TIME
 
 
@@ -83,19 +87,51 @@ def test_arrays_are_near_after_the_time_needed_whatever_they_held(calibration):
 
 
 def test_arrays_have_received_what_the_model_says(calibration):
+    """Beside arrays that ideal sources charged, at the first strobe; the switch has opened by then."""
     model, chip = calibration.converter.hand_over, calibration.chip
-    rng, half = np.random.default_rng(4), chip.converter.dac.span / 2
+    sizes, reference = chip.converter, chip.sense_amplifier.v_reference
+    rng, half = np.random.default_rng(4), sizes.dac.span / 2
     loads, outputs = np.array([0.4, 3.0, 7.0, 16.0, 5.0, 22.0]), rng.uniform(-half, half, 6)
     cases = [
         HandOver(r_feedback=80e3, g=load / 80e3, v_out=v, held=0.0) for load, v in zip(loads, outputs, strict=True)
     ]
-    (results,) = Campaign().run([build_hand_overs(chip, chip.converter, "bipolar", cases, 60e-9)], "")
-    vectors = results[0].vectors
+    stop, campaign = model.sample + sizes.bit, Campaign()
+    (results,) = campaign.run([build_hand_overs(chip, sizes, "bipolar", cases, stop, opens=model.sample)], "")
+    vectors, at = results[0].vectors, STEP_TIME + model.sample + 0.6 * sizes.bit
+    held = np.array([vectors[f"v(out_{k})"].real[0] for k in range(6)]) - reference
+    top = np.array([np.interp(at, vectors["time"].real, vectors[f"v(top_{k})"].real) for k in range(6)]) - reference
+    ideal = SarFit(chip, sizes, "bipolar", campaign).plates(held)[:, -1]
+    gain = np.polyfit(held, ideal, 1)[0]
     received = model.curves(80e3, loads / 80e3).received(outputs) - outputs
-    for k, error in enumerate(received):
-        top = np.interp(STEP_TIME + model.sample, vectors["time"].real, vectors[f"v(top_{k})"].real)
-        measured = vectors[f"v(out_{k})"].real[0] - top
-        assert abs(error - measured) < 0.05 * chip.converter.lsb
+    np.testing.assert_allclose(received, -(top - ideal) / gain, rtol=0, atol=0.05 * sizes.lsb)
+
+
+def test_the_switch_that_opens_parts_its_charge_otherwise_on_an_integrator():
+    """An integrator that holds is no ideal source; columns and codes are others than those of the calibration."""
+    chip = preset("generic-1t1r").changed(
+        array={"rows": 4, "columns": 2}, dac={"kind": "pulse", "bits": 5, "unit": 2e-9}, cell={"g_max": 5e-6},
+        sense_amplifier={"kind": "integrator"}, integrator={"capacitor": 1e-12},
+        adc={"kind": "sar", "bits": 6}, sar_adc={"sample": 200e-9, "dac": {"span": 0.5}},
+    )  # fmt: skip
+    sizes, campaign = chip.converter, Campaign(quick=True)
+    plate = SarFit(chip, sizes, "bipolar", campaign).plates
+    model = calibrate_held_over(chip, sizes, campaign, plate)
+    assert np.abs(model.errors).max() > 0.02 * sizes.lsb  # or there is nothing to be seen
+    read = MacroRead(converters={0: sizes}, polarity="bipolar", t_read=sampling_start(chip, sizes, "bipolar"))
+    g = np.array([[5e-6], [2e-6], [1e-6], [4e-6]])
+    vectors = ([31, 3, 9, 30], [2, 8, 1, 5])
+    netlists = [build_macro(chip, g, v, read, polarity="bipolar", r_feedback=1.0) for v in vectors]
+    found = [results[0].vectors for results in campaign.run(netlists, "")]
+    at = read.start + sizes.sample + 0.6 * sizes.bit
+    held, top = (
+        np.array([np.interp(t, v["time"].real, v[name].real) for v in found]) - chip.sense_amplifier.v_reference
+        for t, name in ((read.start, "v(out_0)"), (at, "v(xconverter_0.top)"))
+    )
+    ideal = plate(held)[:, -1]
+    gain = np.polyfit(held, ideal, 1)[0]
+    outputs = chip.sense_amplifier.volts(chip.sense_amplifier.v_reference + held)
+    received = model.curves(1.0, np.ones(2)).received(outputs) - outputs
+    np.testing.assert_allclose(received, -(top - ideal) / gain, rtol=0, atol=0.03 * sizes.lsb)
 
 
 def test_too_short_a_time_is_told_with_the_time_it_takes(calibration):
@@ -119,7 +155,9 @@ def test_macros_are_refused_where_there_are_none(calibration):
 def test_a_hand_over_of_another_sampling_time_is_refused(calibration):
     document = calibration.model_dump(mode="json")
     document["converter"]["hand_over"]["sample"] *= 2
-    with pytest.raises(ValueError, match=r"hand_over must be of amplifiers, and of the chip's sar_adc\.sample"):
+    with pytest.raises(
+        ValueError, match=r"hand_over must be of amplifiers or integrators, and of the chip's sar_adc\.sample"
+    ):
         type(calibration).model_validate(document)
 
 

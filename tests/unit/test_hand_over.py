@@ -43,6 +43,15 @@ def test_batches_lead_and_one_column_is_enough(model):
     np.testing.assert_array_equal(whole.ravel(), [curves.received(np.array([v]))[0] for v in volts])
 
 
+def test_one_load_stands_for_all(model):
+    alone = model.model_copy(update={"loads": np.ones(1), "errors": model.errors[:, :1], "needed": model.needed[:, :1]})
+    columns, volts = np.array([0.0, 1e-6, 1e-3]), np.array([[-0.3], [0.9]])
+    received = alone.curves(RESISTANCES[0], columns).received(volts)
+    assert received.shape == (2, 3)
+    np.testing.assert_array_equal(received, received[:, :1] * np.ones(3))
+    np.testing.assert_array_equal(alone.needed_for(RESISTANCES[0], columns), np.full(3, 30e-9))
+
+
 def test_beyond_the_calibrated_outputs_and_loads_the_error_is_that_of_the_end(model):
     near, far = (model.curves(5e3, np.array([g])) for g in (LOADS[-1] / 5e3, 1.0))
     volts = np.array([[-3.0], [-0.8], [0.3], [1.5], [3.0]])
