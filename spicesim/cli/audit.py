@@ -25,7 +25,7 @@ __all__ = ["audit", "trained_matrices"]
 
 
 @click.command(
-    epilog="examples: spicesim audit chip.cal.json --sizes 16,32 --seed 7; codes of drawn chips, hot: spicesim audit "
+    epilog="example: spicesim audit chip.cal.json --sizes 16,32 --seed 7; codes of drawn chips, hot: spicesim audit "
     "chip.cal.json --sizes 16 --macros 2 --mismatch 10 --corner ss --temperature 85"
 )
 @click.argument("calibration_path", metavar="CAL.json")

@@ -9,7 +9,7 @@ from spicesim.chip import Chip, preset
 from spicesim.errors import SpecError
 from spicesim.fast.pulses import superpose
 from spicesim.mapping import map_weights
-from spicesim.netlist.macro import MacroRead, build_macro, pulses_read
+from spicesim.netlist.macro import MacroRead, build_macro, sampling_start
 from spicesim.netlist.pulses import PulseProduct, PulseSchedule
 from spicesim.netlist.step import CodeStep
 from spicesim.netlist.tile import build_column, build_tile
@@ -129,7 +129,9 @@ def test_integrators_have_the_sampling_switches_of_their_converters_once():
     tile = build_tile(chip, np.full((4, 3), 2e-6), [0, 5, 5, 9], polarity="unipolar", r_feedback=1.0)
     assert tile.body.count("\nxload_") == 3
     read = MacroRead(
-        converters={0: chip.converter, 2: chip.converter}, polarity="unipolar", t_read=pulses_read(chip, "unipolar")
+        converters={0: chip.converter, 2: chip.converter},
+        polarity="unipolar",
+        t_read=sampling_start(chip, chip.converter, "unipolar"),
     )
     macro = build_macro(chip, np.full((4, 3), 2e-6), [0, 5, 5, 9], read, polarity="unipolar", r_feedback=1.0)
     assert "xload_" not in macro.body
