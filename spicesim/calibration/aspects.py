@@ -20,7 +20,7 @@ def possible_aspects(chip: Chip) -> tuple[tuple[str, ...], str]:
     kind = chip.sense_amplifier.kind
     if chip.cell.is_gated:
         return ("parameters", "converter", "energy", "mismatch", "climate"), "inputs drive gates"
-    if kind == "voltage" and chip.dac.kind == "r2r":  # whose mismatch is found with that of amplifiers
+    if kind == "voltage" and chip.dac.is_dac:  # whose mismatch is found with that of amplifiers
         return ("converter", "energy", "climate"), "bit lines float below R-2R drivers"
     return _BY_READOUT[kind], f"a read-out is of kind {kind}"
 

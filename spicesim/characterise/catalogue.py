@@ -62,7 +62,7 @@ _RECORDS = (
     Block(
         name="dac",
         section="dac",
-        title="R-2R DAC with its buffer",
+        title="DAC of a word line, R-2R with a buffer or your own",
         sheet="INL, DNL, output resistance, settling, energy",
         bench=dac_bench,
     ),
