@@ -298,8 +298,8 @@ def _series_conductance(points: BiasPoints, current: Floats) -> float:
     v = points.v[near_rest]
     whole = float(np.linalg.lstsq(np.stack([v, np.abs(v) * v, v**3], axis=1), current[near_rest], rcond=None)[0][0])
     device = float(points.g.max())
-    # without a transistor there is nothing in series; any scale then serves
-    return device * whole / (device - whole) if whole < 0.999 * device else 100 * device
+    # with nothing in series any scale serves that spreads the devices
+    return device * whole / (device - whole) if whole < 0.999 * device else device
 
 
 def fit_changes(cell: ProgrammableCell, points: BiasPoints, currents: Floats) -> Floats:
