@@ -23,8 +23,9 @@ def main():
     calibration = spicesim.calibrate(chip, quick=True, aspects=("energy", "noise"))
     worst = max(check.max_error for check in calibration.checks)
     print(f"{len(calibration.checks)} whole tiles: at most {100 * worst:.5f} % of full scale off")
-    gain = calibration.senseamps[0].parameters["gain"].value
-    print(f"{gain:.3f} of the current comes out, and the input moves by {np.ptp(calibration.senseamps[0].v_in) * 1e3:.1f} mV")
+    model = calibration.senseamps[0]
+    moved = 1e3 * np.ptp(model.v_in)
+    print(f"{model.parameters['gain'].value:.3f} of the current comes out, and the input moves by {moved:.1f} mV")
     found = spicesim.run(spicesim.RunPlan(audit=4), digits_network("mlp"), load_digits().x[:50], calibration)
     print(f"audit: at most {100 * found.first.audit.max_error:.5f} % of full scale off")
     assert found.first.audit.max_error < calibration.verdict.claim

@@ -406,11 +406,8 @@ def fit_cell(chip: Chip, plan: CellPlan, results: Sequence[Results]) -> Judged:
     *fitted, expected, tested = (_currents(result) for result in results)
     points, measured = _joined(*plan.fits), np.concatenate(fitted)
     leakage = leakage_of(points, measured)
-    limits = {
-        "g_limits": plan.g_limits,
-        "v_limits": (-plan.v_limit, plan.v_limit),
-        "u_limits": (-plan.u_limit, plan.u_limit),
-    }
+    v_limits, u_limits = (-plan.v_limit, plan.v_limit), (-plan.u_limit, plan.u_limit)
+    limits = {"g_limits": plan.g_limits, "v_limits": v_limits, "u_limits": u_limits}
     full_scale = chip.cell.g_max * chip.dac.v_span
 
     def compare(model: ProgrammableCell, points: BiasPoints, found: Floats) -> dict[str, HeldOut]:
@@ -418,27 +415,21 @@ def fit_cell(chip: Chip, plan: CellPlan, results: Sequence[Results]) -> Judged:
         held = np.abs(points.u) <= _HELD * plan.u_limit
         return {
             name: HeldOut(
-                unit="A",
-                full_scale=full_scale,
+                unit="A", full_scale=full_scale, measured=found[part], predicted=predicted[part],
                 coordinates={"g [S]": points.g[part], "v [V]": points.v[part], "u [V]": points.u[part]},
-                measured=found[part],
-                predicted=predicted[part],
-            )
+            )  # fmt: skip
             for name, part in (("cell current", np.full(len(points), True)), (HELD_CURRENT, held))
         }
 
     def attempt(form: Form, reference: float) -> tuple[float, CellModel]:
         try:
-            model = CellModel(
-                coefficients=fit_coefficients(
-                    form, points, measured - leakage, g_reference=reference, v_limit=plan.v_limit, u_limit=plan.u_limit
-                ),
-                folds=form.folds,
-                leakage=leakage,
-                g_reference=reference,
-                v_read=chip.cell.v_read,
-                **limits,
+            coefficients = fit_coefficients(
+                form, points, measured - leakage, g_reference=reference, v_limit=plan.v_limit, u_limit=plan.u_limit
             )
+            model = CellModel(
+                coefficients=coefficients, folds=form.folds, leakage=leakage, g_reference=reference,
+                v_read=chip.cell.v_read, **limits,
+            )  # fmt: skip
         except ValidationError as error:
             raise CalibrationError(
                 f"cells from {plan.g_limits[0]:g} to {plan.g_limits[1]:g} S, up to {plan.v_limit:g} V across them, are "

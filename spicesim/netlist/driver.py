@@ -29,8 +29,9 @@ class Driver(ABC):
         Parameters
         ----------
         chip : Chip
-            Gives ``dac.bits`` N and whatever sizes it uses. Those of the library come by
-            :func:`spicesim.netlist.process.block_text`, which knows the names of the process's transistors.
+            Gives ``dac.bits`` N and whatever sizes it uses. Subcircuits of the library come by
+            :func:`spicesim.netlist.process.block_text`; ``circuit_text`` there gives a text of one's own the process's
+            transistors for ``nch`` and ``pch``.
 
         Returns
         -------

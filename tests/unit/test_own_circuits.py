@@ -11,6 +11,7 @@ from spicesim.calibration.aspects import possible_aspects
 from spicesim.calibration.patterns import random_conductances
 from spicesim.calibration.plan import load_plan, plan_calibration
 from spicesim.calibration.sense_amplifier import linear_range, plan_sense_amplifier
+from spicesim.characterise import find_block
 from spicesim.chip import format_chip, load_chip, preset
 from spicesim.errors import SpecError
 from spicesim.netlist.area import Layout, block_areas
@@ -76,7 +77,7 @@ def test_a_driver_of_ones_own_takes_whole_codes(own):
 
 
 def test_unknown_drivers_are_refused_with_those_there_are():
-    with pytest.raises(SpecError, match="no driver 'string'; there are: r2r, bits, pulse, or package.module:Name"):
+    with pytest.raises(SpecError, match=r"no driver 'string'; there are: r2r, bits, pulse, or package.module:Name"):
         CHIP.changed(dac={"kind": "string"})
     for word, why in (("nowhere:Dac", "no Python package"), ("spicesim.coding:AdcRange", "must be a subclass")):
         with pytest.raises(SpecError, match=why):
@@ -142,6 +143,15 @@ def test_conductances_that_cannot_have_a_mean_are_uniform():
     g = random_conductances((50, 50), 20e-6, 60e-6, rng, 15e-6)
     assert 20e-6 < g.min() < g.max() < 60e-6
     assert abs(g.mean() / 40e-6 - 1) < 0.02
+
+
+def test_a_data_sheet_is_of_a_record(monkeypatch):
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    assert find_block("own_block:FOLLOWER").title == "source follower"
+    with pytest.raises(SpecError, match=r"must be a record, a spicesim.characterise.Block, got function"):
+        find_block("own_block:follower_bench")
+    with pytest.raises(SpecError, match=r"no block 'follower'; there are: dac, .*, or package.module:NAME"):
+        find_block("follower")
 
 
 def test_blocks_of_the_library_may_be_called(own):
