@@ -415,9 +415,12 @@ def fit_cell(chip: Chip, plan: CellPlan, results: Sequence[Results]) -> Judged:
         held = np.abs(points.u) <= _HELD * plan.u_limit
         return {
             name: HeldOut(
-                unit="A", full_scale=full_scale, measured=found[part], predicted=predicted[part],
+                unit="A",
+                full_scale=full_scale,
+                measured=found[part],
+                predicted=predicted[part],
                 coordinates={"g [S]": points.g[part], "v [V]": points.v[part], "u [V]": points.u[part]},
-            )  # fmt: skip
+            )
             for name, part in (("cell current", np.full(len(points), True)), (HELD_CURRENT, held))
         }
 
