@@ -31,6 +31,8 @@ __all__ = [
 
 EDGE = 0.1e-9
 """Fall time of the control [s]."""
+NEAR = 4
+"""A group of cells is as large as all cells between it and the foot, by this: to .6 uV of what is held of 128 cells."""
 HELD_AFTER = 5e-9
 """From the fall of the control until an output is read: the switch is off, and nothing has leaked away [s]."""
 
@@ -250,13 +252,43 @@ def _foot_line(chip: Chip, k: int, *, summed: bool) -> str:
 
 
 def _column(chip: Chip, k: int, siemens: float, cells: int) -> list[str]:
-    """Format the cells of a column and its bit line, from its far end down to its foot."""
+    """Format the cells of a column and its bit line, from its far end down to its foot.
+
+    All cells are alike, so neighbours stand for each other: one carries the current of a group, which a source makes of
+    its own, at the group's middle. Groups double in size away from the foot, where voltages along the line are smooth.
+    """
     ohm, farad = chip.array.r_bit_line, chip.array.c_bit_line
-    nodes = [f"bl_{i}_{k}" for i in range(cells)] if ohm else [f"foot_{k}"] * cells
-    lines = [cell_line(chip, f"c_{i}_{k}", f"in_{k}", node, siemens, "gate") for i, node in enumerate(nodes)]
-    if ohm:
-        below = [*nodes[1:], f"foot_{k}"]
-        lines += [f"rbl_{i}_{k} {nodes[i]} {below[i]} {spice_number(ohm)}" for i in range(cells)]
-    if farad:
-        lines += [f"cbl_{i}_{k} {node} 0 {spice_number(farad)}" for i, node in enumerate(nodes)]
+    lines, foot, done = [], f"foot_{k}", 0
+    node = foot
+    for i, size in enumerate(_groups(cells)):
+        above = f"bl_{i}_{k}" if ohm else foot
+        if ohm:
+            segments = 0.5 * (size + 1) + (0.5 * (_groups(cells)[i - 1] - 1) if i else 0.0)
+            lines.append(f"rbl_{i}_{k} {above} {node} {spice_number(ohm * segments)}")
+        if farad:
+            lines.append(f"cbl_{i}_{k} {above} 0 {spice_number(farad * size)}")
+        lines += _alike(chip, f"{i}_{k}", f"in_{k}", above, siemens, size)
+        node = above
     return lines
+
+
+def _groups(cells: int) -> list[int]:
+    """Return the sizes of groups of cells, from the foot of their line on."""
+    sizes: list[int] = []
+    while (left := cells - sum(sizes)) > 0:
+        sizes.append(min(left, max(1, sum(sizes) // NEAR)))
+    return sizes
+
+
+def _alike(chip: Chip, name: str, word_line: str, node: str, siemens: float, count: int) -> list[str]:
+    """Format so many cells between a word line and a node of a bit line, by one and the drop of its current at an ohm.
+
+    The ohm is a ten-thousandth of a cell. Every simulator has such a source, and any cell can be multiplied by it.
+    """
+    if count == 1:
+        return [cell_line(chip, f"c_{name}", word_line, node, siemens, "gate")]
+    return [
+        cell_line(chip, f"c_{name}", word_line, f"cell_{name}", siemens, "gate"),
+        f"rcell_{name} cell_{name} {node} 1",
+        f"gcell_{name} 0 {node} cell_{name} {node} {count - 1}",
+    ]
