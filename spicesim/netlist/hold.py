@@ -252,32 +252,33 @@ def _foot_line(chip: Chip, k: int, *, summed: bool) -> str:
 
 
 def _column(chip: Chip, k: int, siemens: float, cells: int) -> list[str]:
-    """Format the cells of a column and its bit line, from its far end down to its foot.
+    """Format the cells of a column and its bit line, from its foot on.
 
     All cells are alike, so neighbours stand for each other: one carries the current of a group, which a source makes of
-    its own, at the group's middle. Groups double in size away from the foot, where voltages along the line are smooth.
+    its own, at the group's middle. Groups grow away from the foot, where voltages along the line are smooth.
     """
-    ohm, farad = chip.array.r_bit_line, chip.array.c_bit_line
-    lines, foot, done = [], f"foot_{k}", 0
-    node = foot
-    for i, size in enumerate(_groups(cells)):
-        above = f"bl_{i}_{k}" if ohm else foot
+    ohm, farad, foot = chip.array.r_bit_line, chip.array.c_bit_line, f"foot_{k}"
+    lines, below, done = [], foot, 0.0
+    for i, (before, size) in enumerate(_groups(cells)):
+        node = f"bl_{i}_{k}" if ohm else foot
+        middle = before + 0.5 * (size + 1)  # in segments of the line from its foot
         if ohm:
-            segments = 0.5 * (size + 1) + (0.5 * (_groups(cells)[i - 1] - 1) if i else 0.0)
-            lines.append(f"rbl_{i}_{k} {above} {node} {spice_number(ohm * segments)}")
+            lines.append(f"rbl_{i}_{k} {node} {below} {spice_number(ohm * (middle - done))}")
         if farad:
-            lines.append(f"cbl_{i}_{k} {above} 0 {spice_number(farad * size)}")
-        lines += _alike(chip, f"{i}_{k}", f"in_{k}", above, siemens, size)
-        node = above
+            lines.append(f"cbl_{i}_{k} {node} 0 {spice_number(farad * size)}")
+        lines += _alike(chip, f"{i}_{k}", f"in_{k}", node, siemens, size)
+        below, done = node, middle
     return lines
 
 
-def _groups(cells: int) -> list[int]:
-    """Return the sizes of groups of cells, from the foot of their line on."""
-    sizes: list[int] = []
-    while (left := cells - sum(sizes)) > 0:
-        sizes.append(min(left, max(1, sum(sizes) // NEAR)))
-    return sizes
+def _groups(cells: int) -> list[tuple[int, int]]:
+    """Return how many cells are before each group, from the foot of their line on, and how many in it."""
+    groups, before = [], 0
+    while before < cells:
+        size = min(cells - before, max(1, before // NEAR))
+        groups.append((before, size))
+        before += size
+    return groups
 
 
 def _alike(chip: Chip, name: str, word_line: str, node: str, siemens: float, count: int) -> list[str]:
