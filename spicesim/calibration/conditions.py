@@ -42,17 +42,21 @@ class Conditions:
     """The others [degree Celsius]."""
     corners: tuple[str, ...]
     """Corners beside the chip's own."""
+    everywhere: bool = True
+    """Whether corners are at both ends of the temperatures, too: what both change is no sum."""
 
     @classmethod
-    def of(cls, chip: Chip, nodes: int) -> Self:
+    def of(cls, chip: Chip, nodes: int, *, everywhere: bool = True) -> Self:
         """Choose conditions for polynomials through so many temperatures."""
         own = chip.process.temperature_c
-        return cls(own=own, temperatures=choose_temperatures(own, nodes), corners=other_corners(chip))
+        return cls(
+            own=own, temperatures=choose_temperatures(own, nodes), corners=other_corners(chip), everywhere=everywhere
+        )
 
     @property
     def of_corners(self) -> tuple[float, ...]:
-        """Temperatures of corners: the chip's own and both ends [degree Celsius]."""
-        return self.own, self.temperatures[0], self.temperatures[-1]
+        """Temperatures of corners: the chip's own and, where they are everywhere, both ends [degree Celsius]."""
+        return (self.own, self.temperatures[0], self.temperatures[-1]) if self.everywhere else (self.own,)
 
     @property
     def pairs(self) -> list[tuple[str | None, float]]:

@@ -32,7 +32,7 @@ NODES = {"converter": 3, "mismatch": 4, "settling": 3, "noise": 3, "energy": 3}
 
 What corners add is calibrated at three: the chip's own and both ends. What a corner and a temperature change is no
 sum: an amplifier's currents change by as much as they are with either, and its offsets by 10 uV, which a large feedback
-makes .05 % of full scale.
+makes .05 % of full scale. A quick calibration takes converters for a sum, as theirs take longer than all else.
 """
 
 _Finder = Callable[[Calibration, Sequence[Calibration], Campaign], Sequence[Model]]
@@ -54,7 +54,8 @@ def aspects_elsewhere(calibration: Calibration, campaign: Campaign) -> dict[str,
     for name, (kind, find) in _ASPECTS.items():
         if getattr(calibration, name) is None:
             continue
-        conditions = Conditions.of(calibration.chip, NODES[name])
+        everywhere = not (campaign.quick and name == "converter")
+        conditions = Conditions.of(calibration.chip, NODES[name], everywhere=everywhere)
         places = [calibration.at(corner=corner, temperature_c=t) for corner, t in conditions.pairs]
         kind = kind or _of_converters(calibration)
         found[name] = conditions.elsewhere(kind, find(calibration, places, campaign))

@@ -104,7 +104,11 @@ class HoldPlan(BlockPlan):
         return (*columns[:-2], *adder, *columns[-2:])
 
     def netlists(self, chip: Chip) -> list[Netlist]:
-        """Build the simulations: of settling, of what is held, of an adder if any, of validation, of the test."""
+        """Build the simulations: those of the fit, of validation, of the test."""
+        return [*self.fitted_netlists(chip), *(points.netlist(chip) for points in (self.validation, self.test))]
+
+    def fitted_netlists(self, chip: Chip) -> list[Netlist]:
+        """Build the simulations of the fit: of settling, of what is held, of an adder if any."""
         steps, longest = self.settling, CAPACITANCE * chip.hold.capacitor / float(self.settling.g.min())
         settling = build_line_steps(chip, steps.g, steps.rows, steps.v, stop=longest)
         adder = []
@@ -115,7 +119,6 @@ class HoldPlan(BlockPlan):
             replace(settling, options=PRECISE),
             *(points.netlist(chip) for points in self.fits),
             *adder,
-            *(points.netlist(chip) for points in (self.validation, self.test)),
         ]
 
     def probe(self, chip: Chip, points: int) -> Netlist:
@@ -125,18 +128,8 @@ class HoldPlan(BlockPlan):
 
     def fit(self, chip: Chip, results: Sequence[Results]) -> Judged:
         """Fit the model to the results of the netlists."""
-        settling, *fitted, validation, test = results
-        c_hold, c_cell, delay = self._capacitances(chip, settling)
-        held, cut = fitted[: len(self.fits)], fitted[len(self.fits) : 2 * len(self.fits)]
-        adder, joined = None, {}
-        if self.joins is not None:
-            adder, found = fit_adder(chip, self.joins, fitted[-1], self._pedestals(chip, cut))
-            joined[JOINED] = found
-        model = HoldModel(
-            c_hold=c_hold, c_cell=c_cell, delay=delay, settle=chip.hold.settle, v_limit=self.v_limit,
-            v_span=chip.dac.v_span, rows=tuple(points.rows[0] for points in self.fits), g_cell=chip.cell.g_max,
-            pedestals=self._pedestals(chip, held), adder=adder,
-        )  # fmt: skip
+        *fitted, validation, test = results
+        model, joined = self._fit(chip, fitted)
 
         def compare(points: HoldPoints, found: Results) -> dict[str, HeldOut]:
             each = zip(points.v, points.g, points.rows, strict=True)
@@ -154,6 +147,26 @@ class HoldPlan(BlockPlan):
         return Judged(
             model=model, validation=compare(self.validation, validation), test=compare(self.test, test) | joined
         )
+
+    def fit_model(self, chip: Chip, fitted: Sequence[Results]) -> HoldModel:
+        """Fit the model to the results of its own netlists alone."""
+        return self._fit(chip, fitted)[0]
+
+    def _fit(self, chip: Chip, fitted: Sequence[Results]) -> tuple[HoldModel, dict[str, HeldOut]]:
+        """Fit the model, and tell of its adder how right that is."""
+        settling, *columns = fitted
+        c_hold, c_cell, delay = self._capacitances(chip, settling)
+        held, cut = columns[: len(self.fits)], columns[len(self.fits) : 2 * len(self.fits)]
+        adder, joined = None, {}
+        if self.joins is not None:
+            adder, found = fit_adder(chip, self.joins, columns[-1], self._pedestals(chip, cut))
+            joined[JOINED] = found
+        model = HoldModel(
+            c_hold=c_hold, c_cell=c_cell, delay=delay, settle=chip.hold.settle, v_limit=self.v_limit,
+            v_span=chip.dac.v_span, rows=tuple(points.rows[0] for points in self.fits), g_cell=chip.cell.g_max,
+            pedestals=self._pedestals(chip, held), adder=adder,
+        )  # fmt: skip
+        return model, joined
 
     def _pedestals(self, chip: Chip, results: Sequence[Results]) -> Floats:
         """Fit what opening a switch adds on the columns of the fits, (rows, VOLTS, CONDUCTANCES) [V]."""

@@ -36,12 +36,12 @@ def holds_elsewhere(chip: Chip, own: HoldModel, campaign: Campaign) -> Elsewhere
     conditions = Conditions.of(chip, NODES)
     places = [chip.at(corner=corner, temperature_c=t) for corner, t in conditions.pairs]
     plans = [plan_hold(place, quick=True, seed=campaign.seed) for place in places]
-    netlists = [plan.netlists(place) for plan, place in zip(plans, places, strict=True)]
+    netlists = [plan.fitted_netlists(place) for plan, place in zip(plans, places, strict=True)]
     results = iter(campaign.run([netlist for group in netlists for netlist in group], "hold switches elsewhere"))
     return conditions.elsewhere(
         Elsewhere[HoldModel],
         [
-            _alike(plan.fit(place, [next(results) for _ in group]).model, own)
+            _alike(plan.fit_model(place, [next(results) for _ in group]), own)
             for plan, place, group in zip(plans, places, netlists, strict=True)
         ],
     )

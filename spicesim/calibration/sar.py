@@ -42,10 +42,11 @@ __all__ = [
 
 ORDER = 5
 """Of the curve; with 3 the worst residual of GF180 is half as large again."""
-SPREAD, AIMED, ROUNDS = 32, 2, 3
-"""Inputs spread over the range, and aimed at the threshold of each bit in each round."""
-HELD_OUT = 64
-"""Inputs that take no part in the fit."""
+SPREAD, AIMED, ROUNDS, QUICK_ROUNDS = 32, 2, 3, 2
+"""Inputs spread over the range, and aimed at the threshold of each bit in each round, of which a quick calibration has
+fewer."""
+HELD_OUT, QUICK_HELD_OUT = 64, 32
+"""Inputs that take no part in the fit, and in a quick calibration."""
 AT_A_TIME = 8
 """Conversions in one transient."""
 AIM = 0.3e-3
@@ -297,10 +298,11 @@ class SarFit:
         """Find the search, and how often it is right."""
         seen = self.convert(self.spread(SPREAD))
         search, over = self._solve(seen)
-        for _ in range(ROUNDS):
+        quick = self._campaign.quick
+        for _ in range(QUICK_ROUNDS if quick else ROUNDS):
             seen = seen + self.convert(self.aim(search, seen, over))
             search, over = self._solve(seen)
-        held = self.convert(self._rng.uniform(-1, 1, HELD_OUT))
+        held = self.convert(self._rng.uniform(-1, 1, QUICK_HELD_OUT if quick else HELD_OUT))
         wrong = self.range(search).codes(-self._volts(held.inputs)) - (2**self._bits - 1 - held.codes)
         check = ConverterCheck(
             conversions=len(wrong), identical=float(np.mean(wrong == 0)), worst=int(np.abs(wrong).max()),

@@ -31,6 +31,8 @@ __all__ = [
 
 EDGE = 0.1e-9
 """Fall time of the control [s]."""
+NEAR = 4
+"""A group of cells is as large as all cells between it and the foot, by this: to .6 uV of what is held of 128 cells."""
 HELD_AFTER = 5e-9
 """From the fall of the control until an output is read: the switch is off, and nothing has leaked away [s]."""
 
@@ -250,13 +252,44 @@ def _foot_line(chip: Chip, k: int, *, summed: bool) -> str:
 
 
 def _column(chip: Chip, k: int, siemens: float, cells: int) -> list[str]:
-    """Format the cells of a column and its bit line, from its far end down to its foot."""
-    ohm, farad = chip.array.r_bit_line, chip.array.c_bit_line
-    nodes = [f"bl_{i}_{k}" for i in range(cells)] if ohm else [f"foot_{k}"] * cells
-    lines = [cell_line(chip, f"c_{i}_{k}", f"in_{k}", node, siemens, "gate") for i, node in enumerate(nodes)]
-    if ohm:
-        below = [*nodes[1:], f"foot_{k}"]
-        lines += [f"rbl_{i}_{k} {nodes[i]} {below[i]} {spice_number(ohm)}" for i in range(cells)]
-    if farad:
-        lines += [f"cbl_{i}_{k} {node} 0 {spice_number(farad)}" for i, node in enumerate(nodes)]
+    """Format the cells of a column and its bit line, from its foot on.
+
+    All cells are alike, so neighbours stand for each other: one carries the current of a group, which a source makes of
+    its own, at the group's middle. Groups grow away from the foot, where voltages along the line are smooth.
+    """
+    ohm, farad, foot = chip.array.r_bit_line, chip.array.c_bit_line, f"foot_{k}"
+    lines, below, done = [], foot, 0.0
+    for i, (before, size) in enumerate(_groups(cells)):
+        node = f"bl_{i}_{k}" if ohm else foot
+        middle = before + 0.5 * (size + 1)  # in segments of the line from its foot
+        if ohm:
+            lines.append(f"rbl_{i}_{k} {node} {below} {spice_number(ohm * (middle - done))}")
+        if farad:
+            lines.append(f"cbl_{i}_{k} {node} 0 {spice_number(farad * size)}")
+        lines += _alike(chip, f"{i}_{k}", f"in_{k}", node, siemens, size)
+        below, done = node, middle
     return lines
+
+
+def _groups(cells: int) -> list[tuple[int, int]]:
+    """Return how many cells are before each group, from the foot of their line on, and how many in it."""
+    groups, before = [], 0
+    while before < cells:
+        size = min(cells - before, max(1, before // NEAR))
+        groups.append((before, size))
+        before += size
+    return groups
+
+
+def _alike(chip: Chip, name: str, word_line: str, node: str, siemens: float, count: int) -> list[str]:
+    """Format so many cells between a word line and a node of a bit line, by one and the drop of its current at an ohm.
+
+    The ohm is a ten-thousandth of a cell. Every simulator has such a source, and any cell can be multiplied by it.
+    """
+    if count == 1:
+        return [cell_line(chip, f"c_{name}", word_line, node, siemens, "gate")]
+    return [
+        cell_line(chip, f"c_{name}", word_line, f"cell_{name}", siemens, "gate"),
+        f"rcell_{name} cell_{name} {node} 1",
+        f"gcell_{name} 0 {node} cell_{name} {node} {count - 1}",
+    ]

@@ -11,7 +11,7 @@ from spicesim.audit import audit_samples
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.calibration import load_calibration
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.hold import plan_hold, read_held
+from spicesim.calibration.hold import HoldPoints, plan_hold, read_held
 from spicesim.calibration.hold_elsewhere import holds_elsewhere
 from spicesim.calibration.mismatch_bench import with_chip_mismatch
 from spicesim.calibration.mismatch_check import check_mismatch
@@ -68,6 +68,20 @@ def test_drawn_switches_hold_what_their_devices_say(gf180_floating):
     assert np.abs(found - measured).max() <= 3e-5 * SPAN
     assert np.abs(measured).max() >= 1e-4 * SPAN
     assert switches.residual <= 5e-5 * SPAN
+
+
+def test_groups_of_cells_hold_what_each_of_them_would(monkeypatch):
+    """Long and short lines, of the least and the most conductance, with wires that matter."""
+    chip = preset("gf180-voltage").changed(array={"r_bit_line": 3.0, "c_bit_line": 1e-16})
+    points = HoldPoints(
+        rows=(64, 64, 17, 2), g=np.array([1e-6, 1e-5, 1e-5, 3e-6]), v=np.array([-SPAN, SPAN, -SPAN, 0.1])
+    )
+    grouped = points.netlist(chip)
+    monkeypatch.setattr("spicesim.netlist.hold.NEAR", 10**6)  # each cell a group
+    alone = points.netlist(chip)
+    assert alone.body.count("cell_1t1r g=") > 2 * grouped.body.count("cell_1t1r g=")
+    one, other = (read_held(chip, results, 4) for results in run_all([grouped, alone]))
+    np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * SPAN)
 
 
 @pytest.mark.parametrize("polarity", ["unipolar", "bipolar"])
