@@ -222,5 +222,5 @@ def find_block(word: str) -> Block:
         return found
     name = WORDS.get(word, word)
     if name not in BLOCKS:
-        raise SpecError(f"no block {word!r}; there are: {', '.join(BLOCKS)}, or package.module:NAME")
+        raise SpecError(f"no block {word!r}; there are: {', '.join(BLOCKS)}, or package.module:NAME (see --list)")
     return BLOCKS[name]
