@@ -2,6 +2,8 @@
 
 from spicesim.chip import Chip
 from spicesim.errors import CalibrationError
+from spicesim.netlist.sense_amplifier import has_opamp
+from spicesim.own_code import is_own
 
 __all__ = ["ASPECT_NAMES", "lacks", "possible_aspects"]
 
@@ -13,6 +15,8 @@ _BY_READOUT = {
     "integrator": ("converter", "energy", "mismatch", "climate"),
 }
 """Of each kind of read-out. What is held has noise in closed form, and hold knows how lines settle."""
+_OF_LIBRARY = {"parameters", "settling", "mismatch"}
+"""What is known of the library's ladders and operational amplifiers alone."""
 
 
 def possible_aspects(chip: Chip) -> tuple[tuple[str, ...], str]:
@@ -20,9 +24,15 @@ def possible_aspects(chip: Chip) -> tuple[tuple[str, ...], str]:
     kind = chip.sense_amplifier.kind
     if chip.cell.is_gated:
         return ("parameters", "converter", "energy", "mismatch", "climate"), "inputs drive gates"
-    if kind == "voltage" and chip.dac.kind == "r2r":  # whose mismatch is found with that of amplifiers
+    if kind == "voltage" and chip.dac.is_dac:  # whose mismatch is found with that of amplifiers
         return ("converter", "energy", "climate"), "bit lines float below R-2R drivers"
-    return _BY_READOUT[kind], f"a read-out is of kind {kind}"
+    there = _BY_READOUT[kind]
+    general = tuple(name for name in there if name not in _OF_LIBRARY)
+    if is_own(chip.dac.kind):
+        return general, "drivers are your own"
+    if kind == "tia" and not has_opamp(chip):
+        return general, "tia.cir of your own has no opamp"
+    return there, f"a read-out is of kind {kind}"
 
 
 def lacks(chip: Chip, aspect: str, words: str | None = None) -> CalibrationError:

@@ -6,7 +6,7 @@ from typing import Self
 
 import numpy as np
 from numpy.polynomial import chebyshev
-from pydantic import model_validator
+from pydantic import ValidationError, model_validator
 from scipy import linalg
 
 from spicesim.arrays import Floats
@@ -20,6 +20,7 @@ from spicesim.calibration.verdict import DEFAULT_ERROR
 from spicesim.cells import voltage_terms
 from spicesim.chip import Chip
 from spicesim.crossbar.blas import one_blas_thread
+from spicesim.errors import CalibrationError
 from spicesim.netlist.cell import build_cell_samples
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.outcome import Results
@@ -87,6 +88,9 @@ _SHARE = 0.5
 """Share that the cells of a column, all with their largest error of one sign, may take of the error asked for."""
 
 
+_OTHER_SCALES = (0.01, 0.1, 1.0)
+"""Scales of devices that nothing is in series with, over the largest; from currents that rise with devices from some
+offset on to those in proportion to them."""
 _BOXES, _POINTS, _WIDTH = 8, 32, 0.15
 """A refinement: boxes around the worst points, points a box, and its width as a fraction of the ranges."""
 _SPREAD = 1024
@@ -292,14 +296,16 @@ def _currents(results: Results) -> Floats:
     return np.array([float(vectors[f"i(vsense_{k})"][0].real) for k in range(len(vectors))])
 
 
-def _series_conductance(points: BiasPoints, current: Floats) -> float:
-    """Estimate the conductance in series with the devices, from the largest device near rest."""
+def _scales(points: BiasPoints, current: Floats) -> list[float]:
+    """Return what may serve as the scale of devices: the conductance in series with them, if there is one [S].
+
+    It is estimated from the largest device near rest.
+    """
     near_rest = (points.g == points.g.max()) & (points.u == 0)
     v = points.v[near_rest]
     whole = float(np.linalg.lstsq(np.stack([v, np.abs(v) * v, v**3], axis=1), current[near_rest], rcond=None)[0][0])
     device = float(points.g.max())
-    # without a transistor there is nothing in series; any scale then serves
-    return device * whole / (device - whole) if whole < 0.999 * device else 100 * device
+    return [device * whole / (device - whole)] if whole < 0.999 * device else [s * device for s in _OTHER_SCALES]
 
 
 def fit_changes(cell: ProgrammableCell, points: BiasPoints, currents: Floats) -> Floats:
@@ -400,11 +406,8 @@ def fit_cell(chip: Chip, plan: CellPlan, results: Sequence[Results]) -> Judged:
     *fitted, expected, tested = (_currents(result) for result in results)
     points, measured = _joined(*plan.fits), np.concatenate(fitted)
     leakage = leakage_of(points, measured)
-    limits = {
-        "g_limits": plan.g_limits,
-        "v_limits": (-plan.v_limit, plan.v_limit),
-        "u_limits": (-plan.u_limit, plan.u_limit),
-    }
+    v_limits, u_limits = (-plan.v_limit, plan.v_limit), (-plan.u_limit, plan.u_limit)
+    limits = {"g_limits": plan.g_limits, "v_limits": v_limits, "u_limits": u_limits}
     full_scale = chip.cell.g_max * chip.dac.v_span
 
     def compare(model: ProgrammableCell, points: BiasPoints, found: Floats) -> dict[str, HeldOut]:
@@ -414,24 +417,28 @@ def fit_cell(chip: Chip, plan: CellPlan, results: Sequence[Results]) -> Judged:
             name: HeldOut(
                 unit="A",
                 full_scale=full_scale,
-                coordinates={"g [S]": points.g[part], "v [V]": points.v[part], "u [V]": points.u[part]},
                 measured=found[part],
                 predicted=predicted[part],
+                coordinates={"g [S]": points.g[part], "v [V]": points.v[part], "u [V]": points.u[part]},
             )
             for name, part in (("cell current", np.full(len(points), True)), (HELD_CURRENT, held))
         }
 
-    def attempt(form: Form) -> tuple[float, CellModel]:
-        model = CellModel(
-            coefficients=fit_coefficients(
+    def attempt(form: Form, reference: float) -> tuple[float, CellModel]:
+        try:
+            coefficients = fit_coefficients(
                 form, points, measured - leakage, g_reference=reference, v_limit=plan.v_limit, u_limit=plan.u_limit
-            ),
-            folds=form.folds,
-            leakage=leakage,
-            g_reference=reference,
-            v_read=chip.cell.v_read,
-            **limits,
-        )
+            )
+            model = CellModel(
+                coefficients=coefficients, folds=form.folds, leakage=leakage, g_reference=reference,
+                v_read=chip.cell.v_read, **limits,
+            )  # fmt: skip
+        except ValidationError as error:
+            raise CalibrationError(
+                f"cells from {plan.g_limits[0]:g} to {plan.g_limits[1]:g} S, up to {plan.v_limit:g} V across them, are "
+                f"no conductances that can be programmed ({error.errors()[0]['msg']}); raise cell.g_min, or lower "
+                "dac.v_span"
+            ) from None
         errors = compare(model, plan.validation, expected)
         missed = errors["cell current"].max_error / plan.target, errors[HELD_CURRENT].max_error / plan.held_target
         return max(missed), model
@@ -441,10 +448,11 @@ def fit_cell(chip: Chip, plan: CellPlan, results: Sequence[Results]) -> Judged:
         own = fit_selector(points.g, points.v, measured - leakage)
         model = SelectorCellModel(coefficients=own, leakage=leakage, v_read=chip.cell.v_read, **limits)
     else:
-        reference = _series_conductance(points, measured - leakage)
+        scales = _scales(points, measured - leakage)
         forms = _FORMS if chip.cell.has_gate else _ALONE
         with one_blas_thread():
-            model = _simplest(attempt, forms, plan.target < _TARGET, len(points) // 2)
+            scale = min(scales, key=lambda scale: attempt(forms[0], scale)[0]) if len(scales) > 1 else scales[0]
+            model = _simplest(lambda form: attempt(form, scale), forms, plan.target < _TARGET, len(points) // 2)
     return Judged(
         model=model,
         validation=compare(model, plan.validation, expected),

@@ -90,7 +90,7 @@ def _shift_mismatch(
 
     def look(at: Calibration) -> tuple[Floats, Floats, list[Response]]:
         bench, offsets, lines = MismatchBench(calibration=at, campaign=campaign), np.zeros(len(drivers)), np.zeros(0)
-        if dac.kind == "r2r":
+        if dac.is_dac:
             offsets = bench.dac_voltages(at.dacs["bipolar"], drivers, range(0, top + 1, top)).mean(axis=1)
         if amplifier is not None and amplifiers is not None:
             lines = bench.amplifier_lines(at.senseamp(amplifier.r_feedback), amplifiers)[:, 1]

@@ -64,7 +64,7 @@ def calibrate_mismatch(calibration: Calibration, campaign: Campaign) -> Mismatch
     SpecError
         If R-2R ladders drive floating bit lines.
     """
-    if calibration.hold is not None and calibration.chip.dac.kind == "r2r":
+    if calibration.hold is not None and calibration.chip.dac.is_dac:
         raise SpecError(
             "mismatch of R-2R drivers is found with that of sense amplifiers, and floating bit lines have none; set "
             "dac.kind = bits, or leave the aspect mismatch out"
@@ -87,7 +87,7 @@ def calibrate_mismatch(calibration: Calibration, campaign: Campaign) -> Mismatch
     for polarity in calibration.chip.polarities:
         dac = calibration.dacs[polarity]
         devices = bench.dac_devices(dac)
-        if calibration.chip.dac.kind != "r2r":
+        if not calibration.chip.dac.is_dac:
             dacs[polarity] = LevelMismatch.alike(devices) if gated else _level_response(bench, dac, devices, held_out)
             continue
         along = moved_twist(twist, bench.amplifier_devices(middle), devices)

@@ -144,10 +144,11 @@ def random_conductances(
     rng : numpy.random.Generator
         Source of randomness.
     mean : float, optional
-        Mean conductance [S]: powers of uniform numbers crowd towards `g_min` as in trained arrays. Uniform if absent.
+        Mean conductance [S]: powers of uniform numbers crowd towards `g_min` as in trained arrays. Uniform if absent or
+        not within the range.
     """
     uniform = rng.random(shape)
-    if mean is not None:
+    if mean is not None and g_min < mean < g_max:
         share = (mean - g_min) / (g_max - g_min)
         uniform = uniform ** ((1 - share) / share)
     return np.asarray(g_min + (g_max - g_min) * uniform)

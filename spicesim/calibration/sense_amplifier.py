@@ -16,7 +16,7 @@ from spicesim.calibration.heldout import HeldOut
 from spicesim.chip import Chip
 from spicesim.errors import CalibrationError
 from spicesim.netlist.netlist import Netlist
-from spicesim.netlist.sense_amplifier import build_sense_amplifier
+from spicesim.netlist.sense_amplifier import build_sense_amplifier, has_opamp
 from spicesim.ngspice.outcome import Results
 
 __all__ = [
@@ -32,6 +32,8 @@ _LINEAR = 1e-3
 """Departure from a straight line that ends the linear range, as a fraction of the swing."""
 LEAST_POINTS = 3
 """Points of a linear range: fewer leave a line no residual."""
+_COLUMN = 1.3
+"""Current of a column over that of cells of ``g_max`` at the drivers' span: devices miss what is wanted."""
 STEP = 1e-3
 """Of the tables at the output [V]: it resolves the knees; 2 mV cost .01 % of full scale there, 16 mV .06 %."""
 
@@ -109,10 +111,13 @@ class SenseAmplifierPlan(BlockPlan):
 def plan_sense_amplifier(chip: Chip, r_feedback: float) -> SenseAmplifierPlan:
     """Plan the sweeps of one amplifier.
 
-    Current reaches what a saturated output lets through when the word lines pull the input by the DAC's span.
+    Current reaches what a saturated output lets through when the word lines pull the input by the DAC's span. A circuit
+    of one's own may go on holding its line: currents are those of a whole column.
     """
     supply, reference = chip.process.supply, chip.sense_amplifier.v_reference
     swing = max(reference, supply - reference) + 1.5 * chip.dac.v_span
+    if not has_opamp(chip):
+        swing = max(swing, r_feedback * _COLUMN * chip.array.rows * chip.cell.g_max * chip.dac.v_span)
     # irrational shares of the range for the others: whatever the range, no point of one sweep is in another
     half = math.ceil(swing / STEP)
     i_limit = half * STEP / r_feedback
@@ -195,12 +200,15 @@ def linear_range(i: Floats, v_out: Floats) -> slice:
     """
     none = CalibrationError("the sense amplifier has no linear range around zero current; check its sizes")
     swing = min(-float(v_out.min()), float(v_out.max()))
-    inner = np.abs(v_out) < 0.5 * swing
-    if np.count_nonzero(inner) < LEAST_POINTS:
-        raise none
-    offset, slope, _, _ = _line(i[inner], v_out[inner])
-    straight = np.abs(v_out - offset - slope * i) < _LINEAR * swing
-    middle = int(np.argmin(np.abs(i)))
+    middle, share = int(np.argmin(np.abs(i))), 0.5
+    straight = np.zeros(len(i), dtype=bool)
+    while not straight[middle]:  # a line through less of a curve follows it around zero
+        inner = np.abs(v_out) < share * swing
+        if np.count_nonzero(inner) < LEAST_POINTS:
+            raise none
+        offset, slope, _, _ = _line(i[inner], v_out[inner])
+        straight = np.abs(v_out - offset - slope * i) < _LINEAR * swing
+        share /= 2
     before, behind = ~straight[middle::-1], ~straight[middle:]
     first = middle - int(np.argmax(before)) + 1 if before.any() else 0
     last = middle + int(np.argmax(behind)) - 1 if behind.any() else len(i) - 1

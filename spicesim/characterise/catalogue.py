@@ -22,6 +22,7 @@ from spicesim.characterise.writes import ecram_bench, pcm_state_bench, rram_gap_
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
 from spicesim.netlist.netlist import Netlist
+from spicesim.own_code import is_own, load_own
 
 __all__ = ["BLOCKS", "WORDS", "Block", "find_block"]
 
@@ -62,7 +63,7 @@ _RECORDS = (
     Block(
         name="dac",
         section="dac",
-        title="R-2R DAC with its buffer",
+        title="DAC of a word line, R-2R with a buffer or your own",
         sheet="INL, DNL, output resistance, settling, energy",
         bench=dac_bench,
     ),
@@ -207,14 +208,19 @@ WORDS = {block.short: block.name for block in _RECORDS if block.short}
 
 
 def find_block(word: str) -> Block:
-    """Return the block of that name, or of another word for it.
+    """Return the block of that name, or of another word for it, or a record of one's own, ``package.module:NAME``.
 
     Raises
     ------
     SpecError
         If there is none.
     """
+    if is_own(word):
+        found = load_own(word)
+        if not isinstance(found, Block):
+            raise SpecError(f"{word!r} must be a record, a spicesim.characterise.Block, got {type(found).__name__}")
+        return found
     name = WORDS.get(word, word)
     if name not in BLOCKS:
-        raise SpecError(f"no block {word!r}; there are: {', '.join(BLOCKS)} (see: spicesim characterise --list)")
+        raise SpecError(f"no block {word!r}; there are: {', '.join(BLOCKS)}, or package.module:NAME (see --list)")
     return BLOCKS[name]

@@ -1,4 +1,4 @@
-"""Data sheet of the R-2R DAC with its buffer, the word-line driver."""
+"""Data sheet of the DAC that drives a word line."""
 
 from collections.abc import Mapping
 from functools import cache, partial
@@ -13,9 +13,8 @@ from spicesim.characterise.steps import Step
 from spicesim.characterise.waveform import excursion, integral, settling_time
 from spicesim.chip import Chip
 from spicesim.coding import Polarity
-from spicesim.netlist.dac import build_dac, dac_blocks, dac_line, dac_references
+from spicesim.netlist.dac import build_dac, dac_blocks, dac_line, dac_references, driver_words
 from spicesim.netlist.netlist import Netlist, build_netlist
-from spicesim.netlist.process import block_text
 from spicesim.netlist.sense_amplifier import supplies
 from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si, spice_number
@@ -64,9 +63,8 @@ def build_dac_step(
     ]
     return build_netlist(
         chip,
-        f"{chip.dac.bits}-bit R-2R DAC, code {before} to {after}, {polarity}",
+        f"{driver_words(chip)}, code {before} to {after}, {polarity}",
         [
-            block_text("opamp", chip),
             *dac_blocks(chip),
             supplies(chip),
             dac_references(chip, polarity),
@@ -81,8 +79,8 @@ def build_dac_step(
 
 
 def dac_bench(chip: Chip, polarity: Polarity = "unipolar") -> Bench:
-    """Build the testbench of the R-2R DAC with its buffer, whatever drives the chip's word lines."""
-    chip = chip.changed(dac={"kind": "r2r"})
+    """Build the testbench of the chip's DAC, or of an R-2R ladder where switches drive the word lines."""
+    chip = chip if chip.dac.is_dac else chip.changed(dac={"kind": "r2r"})
     last = 2**chip.dac.bits - 1
     half = 2 ** (chip.dac.bits - 1)
     i_load = chip.dac.v_span / _row_load(chip)
@@ -180,7 +178,7 @@ def dac_bench(chip: Chip, polarity: Polarity = "unipolar") -> Bench:
 
     return Bench(
         block="dac",
-        title=f"{chip.dac.bits}-bit R-2R DAC with buffer, {polarity}",
+        title=f"{driver_words(chip)}, {polarity}",
         netlists=netlists,
         measure=measure,
         varied=("codes",),

@@ -300,8 +300,9 @@ class Chip(Section):
         SpecError
             If there is such a file; what is not on this machine can be read by nothing.
         """
-        if is_own(self.adc.kind):
-            require_trusted(self.adc.kind, "adc.kind")
+        for key, word in (("dac.kind", self.dac.kind), ("adc.kind", self.adc.kind)):
+            if is_own(word):
+                require_trusted(word, key)
         for model in self.process.models:
             if not has_scheme(model.path) and Path(model.path).exists():
                 require_near(Path(model.path), folder, "process.models")

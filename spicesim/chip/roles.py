@@ -15,7 +15,7 @@ from spicesim.errors import SpecError, quote
 from spicesim.own_code import is_own
 from spicesim.units import parse_quantity
 
-__all__ = ["ADC_KINDS", "Adc", "Array", "Cell", "Dac", "SenseAmplifier"]
+__all__ = ["ADC_KINDS", "DAC_KINDS", "Adc", "Array", "Cell", "Dac", "SenseAmplifier"]
 
 
 def _wire(of: Callable[[WireGeometry], float]) -> BeforeValidator:
@@ -121,6 +121,23 @@ class Cell(Section):
         return self
 
 
+DAC_KINDS = ("r2r", "bits", "pulse")
+"""Kinds of word-line drivers."""
+ADC_KINDS = ("ideal", "sar", "ramp")
+"""Kinds of column converters."""
+
+
+def _kind_of(kinds: tuple[str, ...], what: str) -> AfterValidator:
+    """Accept a word for one of the kinds, or the name of code of the user's own."""
+
+    def check(word: str) -> str:
+        if word not in kinds and not is_own(word):
+            raise ValueError(f"no {what} {quote(word)}; there are: {', '.join(kinds)}, or package.module:Name")
+        return word
+
+    return AfterValidator(check)
+
+
 PULSE_UNIT = 1e-9
 """Unit of time of pulses, unless a description says otherwise [s]."""
 
@@ -128,8 +145,9 @@ PULSE_UNIT = 1e-9
 class Dac(Section):
     """The word-line driver: a DAC, or a switch that puts out an input bit after bit, or as a pulse as long as it."""
 
-    kind: Literal["r2r", "bits", "pulse"] = "r2r"
-    """r2r: a ladder with a buffer; bits: [word_line_driver], two voltages, bit after bit; pulse: it, for a time."""
+    kind: Annotated[str, _kind_of(DAC_KINDS, "driver")] = "r2r"
+    """r2r: a ladder with a buffer; bits: [word_line_driver], two voltages, bit after bit; pulse: it, for a time; or a
+    DAC of your own, package.module:Name."""
     unit: Positive = PULSE_UNIT
     """Time of one step of a pulse [s]."""
     bits: Annotated[int, Field(ge=2, le=16)] = 8
@@ -148,6 +166,11 @@ class Dac(Section):
     later: ClassVar[frozenset[str]] = frozenset({"kind", "unit"})
 
     @property
+    def is_dac(self) -> bool:
+        """Whether it puts out a voltage a code; others switch between two."""
+        return self.kind not in ("bits", "pulse")
+
+    @property
     def code_bits(self) -> int:
         """Bits of the codes that a product takes: of whole inputs, or one."""
         return 1 if self.kind == "bits" else self.bits
@@ -155,7 +178,7 @@ class Dac(Section):
     @property
     def level_bits(self) -> int:
         """Bits of the levels that a driver puts out."""
-        return self.bits if self.kind == "r2r" else 1
+        return self.bits if self.is_dac else 1
 
     @property
     def window(self) -> float:
@@ -219,20 +242,10 @@ class SenseAmplifier(Section):
         return self.v_reference + (above if self.kind == "voltage" else -above)
 
 
-ADC_KINDS = ("ideal", "sar", "ramp")
-"""Kinds of column converters."""
-
-
-def _require_kind(word: str) -> str:
-    if word not in ADC_KINDS and not is_own(word):
-        raise ValueError(f"no converter {quote(word)}; there are: {', '.join(ADC_KINDS)}, or package.module:Name")
-    return word
-
-
 class Adc(Section):
     """The column converter, which quantises the amplifier's output."""
 
-    kind: Annotated[str, AfterValidator(_require_kind)] = "ideal"
+    kind: Annotated[str, _kind_of(ADC_KINDS, "converter")] = "ideal"
     """ideal: a uniform quantiser over what a layer needs; sar: [sar_adc] with the bits below, over its DAC's span;
     ramp: [ramp_adc], over its own; or a converter of your own, package.module:Name."""
     bits: Annotated[int, Field(ge=2, le=16)] = 8

@@ -70,6 +70,8 @@ def characterise(
 ) -> None:
     """Measure a circuit block in ngspice and print its data sheet.
 
+    BLOCK is one that --list names, or a record of your own, package.module:NAME, in a file of the working folder.
+
     What cannot be measured is a line that says why; the others stand, and the exit status is 1.
     """
     if plot_path is not None and Path(plot_path).suffix not in {".html", ".svg"}:

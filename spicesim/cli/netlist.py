@@ -183,7 +183,7 @@ def sense_amplifier(chip_path: str | None, output: str | None, dialect: str, r_f
 @polarity_option
 @click.option("--load", type=Quantity(), metavar="I", help="Sweep the load between -I and I within each code [A].")
 def dac(chip_path: str | None, output: str | None, dialect: str, polarity: Polarity, load: float | None) -> None:
-    """Write one word-line driver, an R-2R DAC with its buffer or a switch, its code swept."""
+    """Write one word-line driver, a DAC or a switch, its code swept."""
     chip = open_chip(chip_path)
     if load is None:
         finish(build_dac(chip, polarity), output, dialect)

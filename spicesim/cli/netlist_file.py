@@ -8,12 +8,21 @@ from spicesim.cli.options import chip_option
 from spicesim.files import STANDARD_OUTPUT, write_text
 from spicesim.mapping import MappedTile
 from spicesim.netlist import DIALECTS, Arrangement, Netlist, format_netlist, run_command, write_trace
+from spicesim.netlist.dialects import find_dialect
 
 __all__ = ["dialect_option", "file_options", "finish", "output_option"]
 
+
+def _dialect(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    if value != "ngspice":
+        find_dialect(value)
+    return value
+
+
 dialect_option = click.option(
-    "--dialect", type=click.Choice(DIALECTS), default="ngspice", show_default=True, help="Simulator to write for."
-)
+    "--dialect", metavar=f"[{'|'.join(DIALECTS)}]", default="ngspice", show_default=True, callback=_dialect,
+    help="Simulator to write for, or package.module:Name.",
+)  # fmt: skip
 output_option = click.option(
     "-o", "--output", metavar="FILE.cir", help="Where to write the netlist.  [default: print it]"
 )

@@ -159,7 +159,7 @@ def block_areas(chip: Chip, layout: Layout | None = None) -> Areas:
     """
     layout = layout or Layout()
     bits = [f"b{k}" for k in range(chip.dac.level_bits)]
-    dac = "\n".join([*amplifier_blocks(chip), *dac_blocks(chip), dac_line(chip, "dac", "out", bits)])
+    dac = "\n".join([*dac_blocks(chip), dac_line(chip, "dac", "out", bits)])
     if chip.sense_amplifier.kind == "voltage":
         readout = "\n".join([*hold_blocks(chip), hold_line(chip, "readout", "in", "out")])
     elif chip.sense_amplifier.kind == "integrator":

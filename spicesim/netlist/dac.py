@@ -1,6 +1,7 @@
-"""The word-line driver: an R-2R ladder DAC of any resolution with an output buffer, or a switch for a bit at a time."""
+"""The word-line driver: a DAC, such as an R-2R ladder with an output buffer, or a switch for a bit at a time."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from PySpice.Spice.Netlist import SubCircuit
 
@@ -8,13 +9,26 @@ from spicesim.chip import Chip
 from spicesim.coding import Polarity
 from spicesim.errors import SpecError
 from spicesim.netlist.drawing import draw_ladder
+from spicesim.netlist.driver import Driver
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.process import block_text
 from spicesim.netlist.sense_amplifier import supplies
 from spicesim.netlist.word_line_driver import driver_blocks, driver_line
+from spicesim.own_code import load_class
 from spicesim.units import spice_number
 
-__all__ = ["MOST_BITS", "LadderDac", "build_dac", "code_bits", "dac_blocks", "dac_line", "dac_references"]
+__all__ = [
+    "KINDS",
+    "MOST_BITS",
+    "Ladder",
+    "LadderDac",
+    "build_dac",
+    "code_bits",
+    "dac_blocks",
+    "dac_line",
+    "dac_references",
+    "driver_words",
+]
 
 MOST_BITS = 12
 """Finest ladder: beyond, its own mismatch is larger than a step, and a calibration would sweep every code."""
@@ -61,13 +75,43 @@ class LadderDac(SubCircuit):  # type: ignore[misc]  # PySpice has no types
         )  # fmt: skip
 
 
+class Ladder(Driver):
+    """The R-2R ladder of the library."""
+
+    words: ClassVar[str] = "R-2R DAC"
+
+    def blocks(self, chip: Chip) -> list[str]:
+        """Return ladder, switches and buffer."""
+        bits = chip.dac.bits
+        head = [f"* dac: {bits}-bit R-2R ladder, switches, and an amplifier as buffer", *draw_ladder(bits)]
+        ladder = "\n".join([*head, str(LadderDac(chip)).lower()])
+        return [block_text("opamp", chip), block_text("switch", chip), ladder]
+
+
+KINDS: dict[str, type[Driver]] = {"r2r": Ladder}
+"""Those of the library that put out a voltage a code."""
+
+
+def _find_driver(chip: Chip) -> Driver:
+    kind = chip.dac.kind
+    made: Driver = (KINDS[kind] if kind in KINDS else load_class(kind, Driver))()
+    return made
+
+
+def driver_words(chip: Chip) -> str:
+    """Return what drives the word lines, in words."""
+    return f"{chip.dac.bits}-bit {_find_driver(chip).words}" if chip.dac.is_dac else "word-line driver"
+
+
 def dac_blocks(chip: Chip) -> list[str]:
-    """Return the subcircuits that :func:`dac_line` calls, the amplifier excepted."""
-    if chip.dac.kind != "r2r":
-        return driver_blocks(chip)
-    bits = chip.dac.bits
-    head = [f"* dac: {bits}-bit R-2R ladder, switches, and an amplifier as buffer", *draw_ladder(bits)]
-    return [block_text("switch", chip), "\n".join([*head, str(LadderDac(chip)).lower()])]
+    """Return the subcircuits that :func:`dac_line` calls.
+
+    Raises
+    ------
+    SpecError
+        If drivers of the user's own cannot be imported, or have no subcircuit that a tile could call.
+    """
+    return _find_driver(chip).checked_blocks(chip) if chip.dac.is_dac else driver_blocks(chip)
 
 
 def dac_references(chip: Chip, polarity: Polarity) -> str:
@@ -75,7 +119,7 @@ def dac_references(chip: Chip, polarity: Polarity) -> str:
     if chip.cell.is_gated:
         return f"* supply of all word lines above the reference\nvread read vref {spice_number(chip.dac.v_span)}"
     low = 0.0 if polarity == "unipolar" else -chip.dac.v_span
-    what = "ladder references" if chip.dac.kind == "r2r" else "levels of the drivers"
+    what = {"r2r": "ladder references"}.get(chip.dac.kind, "levels of the drivers")
     return (
         f"* {what} above the common one, {polarity}\n"
         f"vlo vlo vref {spice_number(low)}\n"
@@ -94,7 +138,7 @@ def dac_line(chip: Chip, name: str, node_out: str, bit_nodes: Sequence[str], *, 
     Of a row whose gates are driven it puts out ground or the supply.
     """
     vlo, vhi, vdd = (f"{node}{rails}" for node in ("vlo", "vhi", "vdd"))
-    if chip.dac.kind != "r2r":
+    if not chip.dac.is_dac:
         levels = (vdd, "0") if chip.cell.is_gated else (vhi, vlo)
         return driver_line(chip, name, bit_nodes[0], node_out, rails=(*levels, vdd))
     return f"x{name} {node_out} {' '.join(bit_nodes)} {vlo} {vhi} {vdd} 0 dac"
@@ -123,14 +167,14 @@ def build_dac(
     code_step : int
         Distance of the codes; 1 takes them all.
     """
-    bits, ladder = chip.dac.level_bits, chip.dac.kind == "r2r"
+    bits = chip.dac.level_bits
     driver = ["* the code as a voltage, and its bits"]
     driver += ["vcode code 0 0"]
     for k in range(bits):
         scaled, double = f"(v(code)+0.5)/{2**k}", f"(v(code)+0.5)/{2 ** (k + 1)}"
         driver.append(f"bb{k} b{k} 0 v={spice_number(chip.process.supply)}*(floor({scaled})-2*floor({double}))")
     circuit = [
-        f"* the {'converter' if ladder else 'driver'} under test; the load draws current out of it",
+        f"* the {'converter' if chip.dac.is_dac else 'driver'} under test; the load draws current out of it",
         dac_line(chip, "dac", "out", [f"b{k}" for k in range(bits)]),
         "iload out 0 0",
     ]
@@ -143,9 +187,8 @@ def build_dac(
         low = 0.0
     return build_netlist(
         chip,
-        f"{bits}-bit R-2R DAC, {polarity}" if ladder else f"word-line driver for bits, {polarity}",
+        f"{driver_words(chip)}{'' if chip.dac.is_dac else ' for bits'}, {polarity}",
         [
-            *([block_text("opamp", chip)] if ladder else []),
             *dac_blocks(chip),
             supplies(chip),
             dac_references(chip, polarity),

@@ -52,9 +52,8 @@ def build_dacs(
     low = chip.sense_amplifier.v_reference - (chip.dac.v_span if polarity == "bipolar" else 0.0)
     return build_netlist(
         chip,
-        f"{len(indices)} {'DACs' if chip.dac.kind == 'r2r' else 'word-line drivers'}, {polarity}",
-        [*amplifier_blocks(chip), *dac_blocks(chip), supplies(chip), dac_references(chip, polarity),
-         "\n".join(lines)],
+        f"{len(indices)} {'DACs' if chip.dac.is_dac else 'word-line drivers'}, {polarity}",
+        [*dac_blocks(chip), supplies(chip), dac_references(chip, polarity), "\n".join(lines)],
         [f"v(dac_{i})" for i in indices],
         notes=[f"{'Loaded' if load else 'Unloaded'} outputs of many word-line drivers at the same codes."],
         analyses=[f".dc vcode {codes[0]} {codes[-1]} {codes[1] - codes[0]}"],

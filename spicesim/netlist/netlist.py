@@ -181,7 +181,8 @@ def build_netlist(
     title : str
         First line of the file.
     sections : sequence of str
-        Parts of the circuit; one empty line is put between them.
+        Parts of the circuit; one empty line is put between them. A part that comes again is left out: blocks share
+        subcircuits.
     probes : sequence of str
         Quantities to save.
     notes : sequence of str
@@ -197,6 +198,7 @@ def build_netlist(
         If a transistor is wider or shorter than the process allows, or :class:`Netlist` says so.
     """
     process = chip.process
+    sections = list(dict.fromkeys(sections))
     require_sizes(process, sections)
     lines = [
         *notes,

@@ -100,7 +100,7 @@ def build_driver_noise(chip: Chip, code: int) -> NoiseNetlist:
     response = build_netlist(
         chip,
         f"noise of the word-line driver, code {code}",
-        [*amplifier_blocks(chip), *dac_blocks(chip), supplies(chip), dac_references(chip, "bipolar"), "\n".join(lines)],
+        [*dac_blocks(chip), supplies(chip), dac_references(chip, "bipolar"), "\n".join(lines)],
         ["v(out)"],
         notes=["Output noise of a word-line driver."],
         analyses=[_sweep()],

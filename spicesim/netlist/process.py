@@ -9,7 +9,7 @@ from spicesim.netlist.expression import read_number
 from spicesim.netlist.subcircuits import join_lines
 from spicesim.units import spice_number
 
-__all__ = ["block_text", "model_files", "model_section", "start_up_lines"]
+__all__ = ["block_text", "circuit_text", "model_files", "model_section", "start_up_lines"]
 
 _TRANSISTOR = re.compile(r"^(m\w*)(\s+(?:\S+\s+){4})(nch|pch)(\b.*)$", re.MULTILINE)
 _WIDTH = re.compile(r"\bw=(?:\{([^}]*)\}|(\S+))")
@@ -45,17 +45,30 @@ def start_up_lines(process: Process) -> tuple[str, ...]:
     return (*process.spiceinit, *(f"osdi {file.resolve()}" for file in process.osdi_files))
 
 
-def block_text(name: str, chip: Chip, **defaults: float) -> str:
-    """Return a subcircuit of the chip's library with its transistors `nch` and `pch` renamed to those of the process.
+def circuit_text(text: str, chip: Chip) -> str:
+    """Return subcircuits with their transistors `nch` and `pch` renamed to those of the chip's process.
 
-    Those of the generic process get the areas of their junctions, by :data:`DIFFUSION`.
+    With ``process.call = "X"`` the ``m`` lines become subcircuit calls. Transistors of the generic process get the
+    areas of their junctions, by :data:`DIFFUSION`.
+    """
+    process = chip.process
+    prefix = "x" if process.call == "X" else ""
+    names = {"nch": process.nmos, "pch": process.pmos}
+    layout = _junctions if any(model.path.startswith("library:") for model in process.models) else str
+    return _TRANSISTOR.sub(
+        lambda found: f"{prefix}{found[1]}{found[2]}{names[found[3]]}{layout(found[4])}", text
+    ).rstrip("\n")
+
+
+def block_text(name: str, chip: Chip, **defaults: float) -> str:
+    """Return a subcircuit of the chip's library, as :func:`circuit_text`.
 
     Parameters
     ----------
     name : str
         File name in the library without ``.cir``.
     chip : Chip
-        Whose library and transistors to use; with ``process.call = "X"`` the ``m`` lines become subcircuit calls.
+        Whose library and transistors to use.
     **defaults : float
         Defaults of the subcircuit's parameters, to stand in place of the library's.
 
@@ -64,14 +77,7 @@ def block_text(name: str, chip: Chip, **defaults: float) -> str:
     SpecError
         If the library has no such file, or the subcircuit no such parameter.
     """
-    process = chip.process
-    prefix = "x" if process.call == "X" else ""
-    names = {"nch": process.nmos, "pch": process.pmos}
-    layout = _junctions if any(model.path.startswith("library:") for model in process.models) else str
-    text = _TRANSISTOR.sub(
-        lambda found: f"{prefix}{found[1]}{found[2]}{names[found[3]]}{layout(found[4])}",
-        chip.library_text(f"{name}.cir"),
-    ).rstrip("\n")
+    text = circuit_text(chip.library_text(f"{name}.cir"), chip)
     if defaults:
         text = "\n".join(join_lines(text))
     for parameter, value in defaults.items():

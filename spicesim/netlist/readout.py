@@ -13,7 +13,6 @@ from spicesim.netlist.drawing import ADDING_TILE, FLOATING_TILE, GATED_TILE, PUL
 from spicesim.netlist.hold import hold_blocks, hold_line, track_source
 from spicesim.netlist.integrator import converter_load, integrator_blocks, integrator_line
 from spicesim.netlist.plane_adder import PlaneSteps
-from spicesim.netlist.process import block_text
 from spicesim.netlist.pulses import PulseProduct, PulseSchedule
 from spicesim.netlist.sense_amplifier import amplifier_blocks, amplifier_line
 from spicesim.netlist.step import CodeStep
@@ -101,7 +100,7 @@ def build_readout(chip: Chip, columns: int, setting: float, step: Course | None)
         lines = [hold_line(chip, f"hold_{j}", f"sense_{j}", f"out_{j}") for j in range(columns)]
         return Readout(
             words="floating bit lines",
-            blocks=[*([block_text("opamp", chip)] if chip.dac.kind == "r2r" else []), *hold_blocks(chip)],
+            blocks=hold_blocks(chip),
             section="\n".join([track_source(chip, falls), *lines]),
             notes=[
                 "A tile at transistor level: a driver a word line, a cell at every crossing, a hold switch a bit line.",
@@ -128,7 +127,7 @@ def build_readout(chip: Chip, columns: int, setting: float, step: Course | None)
         blocks=amplifier_blocks(chip),
         section="\n".join(["* sense amplifiers", *lines]),
         notes=[
-            f"A tile at transistor level: a {'DAC' if chip.dac.kind == 'r2r' else 'driver'} a "
+            f"A tile at transistor level: a {'DAC' if chip.dac.is_dac else 'driver'} a "
             f"{'row of gates' if chip.cell.is_gated else 'word line'}, a cell at every crossing, an amplifier a bit "
             "line.",
             *(GATED_TILE if chip.cell.is_gated else TILE),

@@ -1,16 +1,23 @@
 """The sense amplifier: a transimpedance amplifier a bit line."""
 
+import re
+
 from spicesim.chip import Chip
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.process import block_text
 from spicesim.units import spice_number
 
-__all__ = ["amplifier_blocks", "amplifier_line", "build_sense_amplifier", "supplies"]
+__all__ = ["amplifier_blocks", "amplifier_line", "build_sense_amplifier", "has_opamp", "supplies"]
+
+
+def has_opamp(chip: Chip) -> bool:
+    """Whether the amplifier is made of the library's operational amplifier, or of a designer's version of it."""
+    return re.search(r"^x.*\bopamp\b", chip.library_text("tia.cir"), re.MULTILINE | re.IGNORECASE) is not None
 
 
 def amplifier_blocks(chip: Chip) -> list[str]:
     """Return the subcircuits that :func:`amplifier_line` calls."""
-    return [block_text("opamp", chip), block_text("tia", chip)]
+    return [*([block_text("opamp", chip)] if has_opamp(chip) else []), block_text("tia", chip)]
 
 
 def amplifier_line(chip: Chip, name: str, node_in: str, node_out: str, r_feedback: float) -> str:

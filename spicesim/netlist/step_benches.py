@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from spicesim.chip import Chip
 from spicesim.coding import Polarity
-from spicesim.netlist.dac import dac_blocks, dac_line
+from spicesim.netlist.dac import dac_blocks, dac_line, driver_words
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.sense_amplifier import amplifier_blocks, amplifier_line, supplies
 from spicesim.netlist.step import CodeStep
@@ -70,18 +70,17 @@ def build_dac_steps(
         if capacitance > 0:
             lines.append(f"cload_{k} out_{k} 0 {spice_number(capacitance)}")
         probes += [f"v(out_{k})", *(f"i({name}_{k})" for name in ("vdd", "vlo", "vhi", "vrise", "vfall"))]
-    what = f"{chip.dac.bits}-bit R-2R DAC" if chip.dac.kind == "r2r" else "word-line driver"
-    steps = 2**chip.dac.bits if chip.dac.kind == "r2r" else 1
+    steps = 2**chip.dac.bits if chip.dac.is_dac else 1
     built = build_netlist(
         chip,
-        f"{len(transitions)} code steps of the {what}, {polarity}",
-        [*amplifier_blocks(chip), *dac_blocks(chip), "\n".join(lines)],
+        f"{len(transitions)} code steps of the {driver_words(chip)}, {polarity}",
+        [*dac_blocks(chip), "\n".join(lines)],
         probes,
         notes=["Outputs and supply currents of word-line drivers while their codes change."],
         analyses=[step.analysis],
         nodesets={f"out_{k}": low + (high - low) * before / steps for k, (before, _) in enumerate(transitions)},
     )
-    if chip.dac.kind == "r2r":
+    if chip.dac.is_dac:
         return built
     # by the trapezoidal rule a switch's currents ring on from step to step after its edges, and with them its energy
     return replace(built, options=f"{built.options} method=gear")

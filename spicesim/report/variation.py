@@ -26,7 +26,7 @@ def variation_sections(calibration: Calibration) -> tuple[Section, ...]:
 def _mismatch_section(calibration: Calibration, model: MismatchModel) -> Section:
     blocks: list[Block] = [
         _spread_table(model),
-        *(_driver_spread(model) if calibration.chip.dac.kind == "r2r" else ()),
+        *(_driver_spread(model) if calibration.chip.dac.is_dac else ()),
     ]
     joints = {f"driver, {name}": dac.response.distribution for name, dac in model.dacs.items()}
     if model.senseamps:

@@ -12,8 +12,9 @@ from spicesim.netlist.dialects.spectre import Spectre
 from spicesim.netlist.dialects.vacask import Vacask
 from spicesim.netlist.dialects.xyce import Xyce
 from spicesim.netlist.netlist import RUN_COMMAND, Netlist
+from spicesim.own_code import is_own, load_class
 
-__all__ = ["DIALECTS", "format_netlist", "run_command"]
+__all__ = ["DIALECTS", "find_dialect", "format_netlist", "run_command"]
 
 _OTHERS: dict[str, Dialect] = {dialect.name: dialect for dialect in (Xyce(), Hspice(), Spectre(), Vacask())}
 
@@ -28,23 +29,33 @@ def format_netlist(netlist: Netlist, dialect: str = "ngspice") -> str:
     ----------
     netlist : Netlist
         The netlist.
-    dialect : {"ngspice", "xyce", "hspice", "spectre", "vacask"}
-        The simulator.
+    dialect : {"ngspice", "xyce", "hspice", "spectre", "vacask"}, or package.module:Name
+        The simulator; one's own is a subclass of :class:`~spicesim.netlist.dialects.dialect.Dialect`.
 
     Raises
     ------
     SpecError
         If there is no such dialect, or the netlist says what it cannot.
     """
-    return netlist.format() if dialect == "ngspice" else _other(dialect).format(netlist)
+    return netlist.format() if dialect == "ngspice" else find_dialect(dialect).format(netlist)
 
 
 def run_command(dialect: str) -> str:
     """Return the command that runs THIS_FILE in a dialect's simulator."""
-    return RUN_COMMAND if dialect == "ngspice" else _other(dialect).run
+    return RUN_COMMAND if dialect == "ngspice" else find_dialect(dialect).run
 
 
-def _other(dialect: str) -> Dialect:
-    if dialect not in _OTHERS:
-        raise SpecError(f"no dialect {dialect!r}; there are: {', '.join(DIALECTS)}")
-    return _OTHERS[dialect]
+def find_dialect(word: str) -> Dialect:
+    """Return a dialect other than ngspice's, by its name or as ``package.module:Name``.
+
+    Raises
+    ------
+    SpecError
+        If there is none.
+    """
+    if is_own(word):
+        own: Dialect = load_class(word, Dialect)()
+        return own
+    if word not in _OTHERS:
+        raise SpecError(f"no dialect {word!r}; there are: {', '.join(DIALECTS)}, or package.module:Name")
+    return _OTHERS[word]
