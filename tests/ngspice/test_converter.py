@@ -11,6 +11,7 @@ from spicesim.audit import audit_samples
 from spicesim.behavioural.sar import SarRange
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.mismatch_bench import MismatchBench, Planned
 from spicesim.calibration.sar import conversions, read_outputs
 from spicesim.calibration.sar_elsewhere import converters_elsewhere
 from spicesim.coding import AdcRange
@@ -19,6 +20,7 @@ from spicesim.engine import ConverterEngine, ExactEngine, SampledMvm, Tile
 from spicesim.errors import CalibrationError, NetworkError, ValidityError
 from spicesim.experiment.plan import make_plan
 from spicesim.experiment.run import run
+from spicesim.netlist.sar_adc import build_thresholds
 from spicesim.network import compile_network
 from spicesim.sampling import run_all
 
@@ -83,6 +85,25 @@ def test_drawn_converters_have_the_codes_of_their_own_transistors_and_capacitors
     assert np.mean(np.concatenate(wrong) == 0) >= 0.95
     assert np.abs(wrong).max() <= 1
     assert np.mean(np.concatenate(nominal) == 0) < 0.9
+
+
+def test_a_threshold_is_the_same_wherever_its_search_begins(calibration):
+    """Also right beside it, where the first decision of all says something else."""
+    bench = MismatchBench(calibration=calibration, campaign=Campaign(jobs=1))
+    devices = bench.devices(build_thresholds(CHIP, 1), "xcomparator_0")
+    (far,) = bench.thresholds(Planned(devices=devices, numbers=np.zeros((1, 2 * len(devices)))))
+    beside = np.array([-0.4, -0.2, -0.1, 0.1, 0.2, 0.4]) * 1e-3
+    near = bench.thresholds(Planned(devices=devices, numbers=np.zeros((6, 2 * len(devices)))), far + beside, 1e-3)
+    np.testing.assert_allclose(near, far, rtol=0, atol=15e-6)  # decisions are up to 8 uV apart, at either end
+
+
+def test_thresholds_of_drawn_comparators_follow_from_products_of_their_devices(calibration):
+    model, step = calibration.mismatch, CHIP.converter.dac.span / 2**6
+    assert model.converter_residual < 0.02 * step
+    plain = model.converter.model_copy(update={"bends": np.zeros_like(model.converter.bends)})
+    numbers = np.random.default_rng(2).standard_normal((200, model.converter.slopes.shape[1]))
+    assert np.std(model.converter.parameters(numbers) - plain.parameters(numbers)) > 2 * model.converter_residual
+    assert {"xsample.m5", "xsample.m6"} < set(model.converter.devices)
 
 
 def test_an_audit_of_a_drawn_chip_converts_by_each_columns_own_converter(calibration):
