@@ -46,7 +46,8 @@ def bent(response: Response, design: Planned, values: Floats) -> tuple[Response,
     used = np.flatnonzero(used_numbers(design.devices))
     own = design.numbers[:, used]
     most = int(_FILLED * len(own))
-    chosen, error = [], _left_out(own, [], values)
+    chosen: list[int] = []
+    error = _left_out(own, chosen, values)
     while True:
         free = [k for k in range(len(used)) if k not in chosen and _unknowns(own, chosen, 1) <= most]
         one, alone = _best(own, chosen, [(k,) for k in free], values)
@@ -54,7 +55,7 @@ def bent(response: Response, design: Planned, values: Floats) -> tuple[Response,
             chosen, error = [*chosen, *one], alone
             continue
         # a number may tell only beside another
-        pairs = list(combinations(free, 2)) if _unknowns(own, chosen, 2) <= most else []
+        pairs: list[tuple[int, ...]] = list(combinations(free, 2)) if _unknowns(own, chosen, 2) <= most else []
         two, together = _best(own, chosen, pairs, values)
         if together >= _TELLING * error:
             break
@@ -75,7 +76,7 @@ def bent(response: Response, design: Planned, values: Floats) -> tuple[Response,
 
 def _unknowns(own: Floats, chosen: list[int], more: int) -> int:
     count = len(chosen) + more
-    return 1 + own.shape[1] + count * (count + 1) // 2
+    return 1 + int(own.shape[1]) + count * (count + 1) // 2
 
 
 def _basis(own: Floats, chosen: list[int]) -> Floats:

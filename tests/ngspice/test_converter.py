@@ -11,6 +11,7 @@ from spicesim.audit import audit_samples
 from spicesim.behavioural.sar import SarRange
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.converter_mismatch import shift_converters
 from spicesim.calibration.mismatch_bench import MismatchBench, Planned
 from spicesim.calibration.sar import conversions, read_outputs
 from spicesim.calibration.sar_elsewhere import converters_elsewhere
@@ -104,6 +105,21 @@ def test_thresholds_of_drawn_comparators_follow_from_products_of_their_devices(c
     numbers = np.random.default_rng(2).standard_normal((200, model.converter.slopes.shape[1]))
     assert np.std(model.converter.parameters(numbers) - plain.parameters(numbers)) > 2 * model.converter_residual
     assert {"xsample.m5", "xsample.m6"} < set(model.converter.devices)
+
+
+def test_a_condition_moves_the_thresholds_of_drawn_comparators(calibration):
+    hot = calibration.model_copy(update={"chip": CHIP.at(temperature_c=100.0)})
+    (shift,) = shift_converters(calibration, [hot], Campaign())
+    response = calibration.mismatch.converter
+    there = response.shifted(0, shift)
+    devices = tuple(d.removeprefix("xcomparator.") for d in response.devices if d.startswith("xcomparator"))
+    numbers = np.random.default_rng(4).standard_normal((6, response.slopes.shape[1]))
+    numbers[:, 2 * len(devices) :] = 0.0
+    numbers[0] = 0.0
+    planned = Planned(devices=devices, numbers=numbers[:, : 2 * len(devices)])
+    nominal, *drawn = MismatchBench(calibration=hot, campaign=Campaign()).thresholds(planned)
+    moved, still = (np.abs(one.parameters(numbers)[1:, 0] - (drawn - nominal)).max() for one in (there, response))
+    assert moved < 0.3 * still
 
 
 def test_an_audit_of_a_drawn_chip_converts_by_each_columns_own_converter(calibration):
