@@ -320,9 +320,14 @@ def used_numbers(devices: tuple[str, ...], idle: tuple[str, ...] = ()) -> npt.ND
 
 
 def _search_steps(reach: float) -> Floats:
-    """Return the steps of a search that goes so far and ends within :data:`_FINEST` [V]."""
+    """Return the steps of a search that goes so far and ends within :data:`_FINEST` [V].
+
+    The second is as large as the first, and so a first decision that was wrong is made good even where every strobe
+    takes some charge of the plate.
+    """
     first = (1 - _SHRINK) * reach
-    return np.asarray(first * _SHRINK ** np.arange(1 + np.ceil(np.log(_FINEST / first) / np.log(_SHRINK))))
+    last = np.ceil(np.log(_FINEST / first) / np.log(_SHRINK))
+    return np.asarray(first * _SHRINK ** np.append(0, np.arange(1 + last)))
 
 
 def _groups(count: int, size: int) -> list[range]:
