@@ -137,7 +137,16 @@ def shift_converters(
         return np.asarray(found[1:] - found[0])
 
     own, *others = [look(at) for at in (calibration, *conditions)]
-    return [
-        Shift(rest=float((there - own).mean()), slopes=(there - own) @ numbers[1:] / (2 * len(telling)))
-        for there in others
-    ]
+    # what is the same at both signs is bends, and these grow or shrink together
+    count = len(telling)
+    bends = around[1 : count + 1] + around[count + 1 :] - 2 * around[0]
+
+    def grown(offsets: Floats) -> float:
+        return float((offsets[:count] + offsets[count:]) @ bends / (bends @ bends)) if bends.any() else 0.0
+
+    shifts: list[Shift | None] = []
+    for there in others:
+        added = there - own
+        bend = grown(there) - grown(own)
+        shifts.append(Shift(rest=0.0, slopes=added @ numbers[1:] / (2 * count), bend=bend))
+    return shifts

@@ -1,11 +1,14 @@
 """A parameter bends by products of the numbers of few devices, which are found among all of them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from spicesim.behavioural.response import Response
 from spicesim.calibration.bends import bent
-from spicesim.calibration.mismatch_bench import Planned, fit_response
+from spicesim.calibration.converter_mismatch import shift_converters
+from spicesim.calibration.mismatch_bench import MismatchBench, Planned, fit_response
 
 DEVICES = ("m0", "m1", "m2", "m3", "m4", "r1")
 SLOPES = np.array([0, 0, 7e-3, 2e-3, -7e-3, -2e-3, 1e-4, 0, -1e-4, 0, 3e-5, 0])
@@ -71,3 +74,33 @@ def test_there_are_never_more_unknowns_than_instances_bear():
     _, found, _ = fitted(6)
     chosen = len(found.directions)
     assert 1 + 11 + chosen * (chosen + 1) / 2 <= 0.7 * 28
+
+
+def test_a_condition_changes_slopes_and_lets_all_bends_grow(monkeypatch):
+    """Thresholds that are planted at home and elsewhere, where nominal ones are others, too."""
+    rng = np.random.default_rng(3)
+    bends = rng.standard_normal((1, 3, 3)) * 2e-5
+    home = Response(
+        block="xconverter", devices=tuple(f"xcomparator.{name}" for name in DEVICES[:5]), names=("offset [V]",),
+        rest=np.zeros(1), slopes=SLOPES[None, :10], directions=np.eye(10)[[2, 3, 4]],
+        bends=bends + bends.transpose(0, 2, 1), simulated=1,
+    )  # fmt: skip
+    moved = 1.1 * SLOPES[:10] * (SLOPES[:10] > 1e-3)
+    there = home.model_copy(update={"slopes": home.slopes + moved, "bends": 1.4 * home.bends})
+    truth = {"home": (home, 4e-3), "there": (there, 9e-3)}
+
+    def thresholds(bench, planned, around, reach):
+        response, nominal = truth[bench.calibration.name]
+        found = nominal + response.parameters(planned.numbers)[:, 0]
+        assert np.abs(found - nominal - around).max() < reach
+        return found
+
+    monkeypatch.setattr(MismatchBench, "thresholds", thresholds)
+    mismatch = SimpleNamespace(converter=home)
+    places = [SimpleNamespace(name=name, require_mismatch=lambda: mismatch) for name in truth]
+    (shift,) = shift_converters(places[0], places[1:], None)
+    numbers = rng.standard_normal((20, 10))
+    found, wanted = (one.parameters(numbers) for one in (home.shifted(0, shift), there))
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-9)
+    assert np.abs(home.parameters(numbers) - wanted).max() > 1e-3
+    assert shift.bend == pytest.approx(0.4, rel=1e-6)
