@@ -44,8 +44,8 @@ class Shift(Model):
     """Of a block whose devices are all nominal."""
     slopes: FloatArray
     """By the two numbers of each device in turn, shape (2 devices,)."""
-    bend: float = 0.0
-    """Part by which its bends grow [1]."""
+    bend: float | None = None
+    """Part by which its bends grow [1]; None where they stay."""
 
 
 class Response(Model):
@@ -86,7 +86,7 @@ class Response(Model):
         rest, slopes, bends = self.rest.copy(), self.slopes.copy(), self.bends.copy()
         rest[parameter] += shift.rest
         slopes[parameter] += shift.slopes
-        bends[parameter] *= 1 + shift.bend
+        bends[parameter] *= 1 + (shift.bend or 0.0)
         return self.model_copy(update={"rest": rest, "slopes": slopes, "bends": bends})
 
     def parameters(self, numbers: Floats) -> Floats:
