@@ -31,9 +31,6 @@ design, and no less than this [V]."""
 _ELSEWHERE = 15e-3
 """How far a condition moves the threshold of a drawn comparator, at most [V]."""
 
-_SMALL = 1e-2
-"""Part of a threshold's spread below which what a device adds is the same everywhere."""
-
 
 def find_converter_mismatch(bench: MismatchBench, held_out: int) -> tuple[Response, float]:
     """Find how the threshold of a converter follows from its devices.
@@ -123,30 +120,19 @@ def shift_converters(
         return [None] * len(conditions)
     prefix = f"{COMPARATOR}."
     devices = tuple(device.removeprefix(prefix) for device in response.devices if device.startswith(prefix))
-    share = response.slopes[0, : 2 * len(devices)]
-    telling = np.flatnonzero(np.abs(share) > _SMALL * np.sqrt((share**2).sum()))
-    # as many instances as numbers tell, and their opposites: what is not linear in them is none of the slopes'
-    turned = np.linalg.qr(np.random.default_rng(len(telling)).standard_normal((len(telling), len(telling))))[0]
-    numbers = np.zeros((1 + 2 * len(telling), response.slopes.shape[1]))
-    numbers[1:, telling] = np.sqrt(len(telling)) * np.concatenate([turned, -turned])
+    used = np.flatnonzero(used_numbers(devices))
+    # as many instances as numbers, and their opposites: what is not linear in them is none of the slopes'
+    turned = np.linalg.qr(np.random.default_rng(len(used)).standard_normal((len(used), len(used))))[0]
+    numbers = np.zeros((1 + 2 * len(used), response.slopes.shape[1]))
+    numbers[1:, used] = np.sqrt(len(used)) * np.concatenate([turned, -turned])
     planned = Planned(devices=devices, numbers=numbers[:, : 2 * len(devices)])
-    around = response.parameters(numbers)[:, 0]
-
-    def look(at: Calibration) -> Floats:
-        found = MismatchBench(calibration=at, campaign=campaign).thresholds(planned, around, _ELSEWHERE)
-        return np.asarray(found[1:] - found[0])
-
-    own, *others = [look(at) for at in (calibration, *conditions)]
+    own, count = response.parameters(numbers)[:, 0], len(used)
     # what is the same at both signs is bends, and these grow or shrink together
-    count = len(telling)
-    bends = around[1 : count + 1] + around[count + 1 :] - 2 * around[0]
-
-    def grown(offsets: Floats) -> float:
-        return float((offsets[:count] + offsets[count:]) @ bends / (bends @ bends)) if bends.any() else 0.0
-
+    bends = own[1 : count + 1] + own[count + 1 :] - 2 * own[0]
     shifts: list[Shift | None] = []
-    for there in others:
-        added = there - own
-        bend = grown(there) - grown(own)
+    for at in conditions:
+        found = MismatchBench(calibration=at, campaign=campaign).thresholds(planned, own, _ELSEWHERE)
+        added = found[1:] - found[0] - (own[1:] - own[0])
+        bend = float((added[:count] + added[count:]) @ bends / (bends @ bends)) if bends.any() else 0.0
         shifts.append(Shift(rest=0.0, slopes=added @ numbers[1:] / (2 * count), bend=bend))
     return shifts

@@ -85,7 +85,7 @@ def test_a_condition_changes_slopes_and_lets_all_bends_grow(monkeypatch):
         rest=np.zeros(1), slopes=SLOPES[None, :10], directions=np.eye(10)[[2, 3, 4]],
         bends=bends + bends.transpose(0, 2, 1), simulated=1,
     )  # fmt: skip
-    moved = 1.1 * SLOPES[:10] * (SLOPES[:10] > 1e-3)
+    moved = 0.3 * SLOPES[:10] * (SLOPES[:10] > 1e-3)
     there = home.model_copy(update={"slopes": home.slopes + moved, "bends": 1.4 * home.bends})
     truth = {"home": (home, 4e-3), "there": (there, 9e-3)}
 
