@@ -228,6 +228,8 @@ class MismatchShift(Model):
     """To the resistance in series with a cell [ohm]."""
     other_half: Shift | None = None
     """The same of the second half of a cell of two bit lines."""
+    converter: Shift | None = None
+    """To the threshold of a column converter's comparator [V], beyond what it adds to a nominal one."""
 
 
 class MismatchModel(Model):
@@ -243,6 +245,8 @@ class MismatchModel(Model):
     """Of the resistance in series with a cell [ohm]."""
     converter: Response | None = None
     """Of the threshold of a column converter's comparator [V]; None where converters are ideal."""
+    converter_residual: float | None = None
+    """Largest error of a threshold that it tells, over held-out comparators [V]."""
     other_half: Response | None = None
     """The same of the second half of a cell of two bit lines; None where cells have one."""
     hold: HoldMismatch | None = None
@@ -278,6 +282,8 @@ class MismatchModel(Model):
                 model.model_copy(update={"response": model.response.shifted(1, shift.senseamp)}) for model in senseamps
             )
         cells = {"cell": self.cell.shifted(0, shift.cell)}
+        if self.converter is not None and shift.converter is not None:
+            cells["converter"] = self.converter.shifted(0, shift.converter)
         if self.other_half is not None and shift.other_half is not None:
             cells["other_half"] = self.other_half.shifted(0, shift.other_half)
         return self.model_copy(update={"dacs": dacs, "senseamps": senseamps, **cells})

@@ -44,6 +44,8 @@ class Shift(Model):
     """Of a block whose devices are all nominal."""
     slopes: FloatArray
     """By the two numbers of each device in turn, shape (2 devices,)."""
+    bend: float | None = None
+    """Part by which its bends grow [1]; None where they stay."""
 
 
 class Response(Model):
@@ -81,10 +83,11 @@ class Response(Model):
 
     def shifted(self, parameter: int, shift: Shift) -> Self:
         """Return the response under a condition that shifts one parameter."""
-        rest, slopes = self.rest.copy(), self.slopes.copy()
+        rest, slopes, bends = self.rest.copy(), self.slopes.copy(), self.bends.copy()
         rest[parameter] += shift.rest
         slopes[parameter] += shift.slopes
-        return self.model_copy(update={"rest": rest, "slopes": slopes})
+        bends[parameter] *= 1 + (shift.bend or 0.0)
+        return self.model_copy(update={"rest": rest, "slopes": slopes, "bends": bends})
 
     def parameters(self, numbers: Floats) -> Floats:
         """Return the parameters of instances whose devices have these numbers.

@@ -18,6 +18,7 @@ from spicesim.behavioural.steps import StepModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.conditions import Conditions
+from spicesim.calibration.converter_mismatch import shift_converters
 from spicesim.calibration.converters import find_converter
 from spicesim.calibration.energy import calibrate_energy
 from spicesim.calibration.mismatch import cell_responses
@@ -67,10 +68,10 @@ def _shift_mismatch(
 ) -> list[MismatchShift]:
     """Find what conditions add to the responses of a chip's blocks.
 
-    Only offsets and the resistances of cells change by more than a microvolt, and offsets of drivers and amplifiers
-    are those of their operational amplifiers at any code and with any feedback. Drivers of levels have no offset, and
-    how far they differ from each other is taken to be the same everywhere. So is how far hold switches, adders and
-    integrators do.
+    Only offsets, thresholds and the resistances of cells change by more than a microvolt, and offsets of drivers and
+    amplifiers are those of their operational amplifiers at any code and with any feedback. Drivers of levels have no
+    offset, and how far they differ from each other is taken to be the same everywhere. So is how far hold switches,
+    adders and integrators do.
 
     Parameters
     ----------
@@ -97,8 +98,9 @@ def _shift_mismatch(
         return offsets, lines, cell_responses(bench)
 
     own, *others = [look(at) for at in (calibration, *conditions)]
+    of_converters = shift_converters(calibration, conditions, campaign)
     shifts = []
-    for offsets, lines, responses in others:
+    for (offsets, lines, responses), of_converter in zip(others, of_converters, strict=True):
         cell_shift, *other = (
             Shift(rest=float(there.rest[0] - here.rest[0]), slopes=there.slopes[0] - here.slopes[0])
             for there, here in zip(responses, own[2], strict=True)
@@ -107,9 +109,10 @@ def _shift_mismatch(
         of_senseamp = None if amplifiers is None else _shift(amplifiers, lines - own[1])
         shifts.append(
             MismatchShift(
-                driver=of_driver, senseamp=of_senseamp, cell=cell_shift, other_half=other[0] if other else None
+                driver=of_driver, senseamp=of_senseamp, cell=cell_shift, other_half=other[0] if other else None,
+                converter=of_converter,
             )
-        )
+        )  # fmt: skip
     return shifts
 
 

@@ -5,7 +5,6 @@ import numpy as np
 from spicesim.arrays import Floats
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.mismatch import (
-    CONVERTER,
     DacMismatch,
     LevelMismatch,
     MismatchModel,
@@ -16,13 +15,13 @@ from spicesim.behavioural.response import Response
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.converter_mismatch import find_converter_mismatch
 from spicesim.calibration.converters import find_comparator
 from spicesim.calibration.hold_mismatch import find_hold_mismatch
 from spicesim.calibration.integrator_mismatch import find_integrator_mismatch
 from spicesim.calibration.mismatch_bench import (
     RESISTORS,
     MismatchBench,
-    Planned,
     fit_response,
     table_points,
 )
@@ -30,9 +29,8 @@ from spicesim.calibration.twist import find_twist, moved_twist, twisted
 from spicesim.coding import Polarity
 from spicesim.errors import SpecError
 from spicesim.netlist.ensemble import build_cells
-from spicesim.netlist.sar_adc import build_thresholds
 
-__all__ = ["calibrate_mismatch", "cell_responses", "converter_response"]
+__all__ = ["calibrate_mismatch", "cell_responses"]
 
 COMPONENTS = 5
 """Components of an amplifier's tables; four leave 6e-5 V of 1.65 V on GF180MCU, and one more costs nothing."""
@@ -93,10 +91,12 @@ def calibrate_mismatch(calibration: Calibration, campaign: Campaign) -> Mismatch
         along = moved_twist(twist, bench.amplifier_devices(middle), devices)
         dacs[polarity] = _dac_response(bench, dac, devices, along, held_out)
     cell, *other = cell_responses(bench)
+    converter, residual = None, None
+    if find_comparator(calibration.chip) is not None:
+        converter, residual = find_converter_mismatch(bench, held_out)
     return MismatchModel(
         resistors=RESISTORS, dacs=dacs, senseamps=amplifiers, cell=cell, other_half=other[0] if other else None,
-        converter=None if find_comparator(calibration.chip) is None else converter_response(bench), hold=hold,
-        integrator=integrator,
+        converter=converter, converter_residual=residual, hold=hold, integrator=integrator,
     )  # fmt: skip
 
 
@@ -164,12 +164,3 @@ def cell_responses(bench: MismatchBench) -> list[Response]:
     netlist = build_cells(chip, range(1), np.full((1, 1 + chip.cell.is_paired), chip.cell.g_max), chip.cell.v_read)
     design, _ = bench.plan(bench.devices(netlist, "xc_0_0"), 0)
     return [fit_response("xc", ("r_series [ohm]",), design, r[:, None]) for r in bench.cell_resistances(design).T]
-
-
-def converter_response(bench: MismatchBench) -> Response:
-    """Find the response of the threshold of the comparator in a converter."""
-    chip, block = bench.calibration.chip, "xcomparator"
-    design, _ = bench.plan(bench.devices(build_thresholds(chip, 1, find_comparator(chip)), f"{block}_0"), 0)
-    nominal = bench.thresholds(Planned(devices=design.devices, numbers=np.zeros((1, 2 * len(design.devices)))))
-    found = fit_response(CONVERTER, ("offset [V]",), design, (bench.thresholds(design) - nominal)[:, None])
-    return found.model_copy(update={"devices": tuple(f"{block}.{device}" for device in design.devices)})

@@ -6,7 +6,7 @@ half the difference of such a pair is what is linear in the numbers, one by one,
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -23,12 +23,13 @@ from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.converters import find_comparator
-from spicesim.calibration.sar import read_thresholds
+from spicesim.calibration.sar import BEFORE_STROBE, read_thresholds
 from spicesim.netlist.ensemble import build_cells, build_dacs, build_sense_amplifiers
 from spicesim.netlist.mismatch import Draw, drawn_devices, with_mismatch
 from spicesim.netlist.netlist import Netlist
-from spicesim.netlist.sar_adc import build_thresholds
+from spicesim.netlist.sar_adc import PRECISE, build_sar_adc, build_thresholds
 from spicesim.ngspice.outcome import Results
+from spicesim.units import spice_number
 
 __all__ = [
     "RESISTORS",
@@ -49,6 +50,9 @@ DRIVERS, AMPLIFIERS, COMPARATORS = 2, 10, 10
 TELLING = 1e-6
 """Change of an output by two sigma of all devices of one kind, from which on they take part [V]."""
 
+WIDE = 0.25
+"""How far a search for the threshold of a comparator goes if nothing is known [V]."""
+
 LEAST_PAIRS = 20
 """Pairs of blocks behind a response, at least."""
 
@@ -57,6 +61,13 @@ _KNEE = 3e-3
 
 _REACH = 15e-3
 """Outputs by which mismatch moves the rails [V]."""
+
+
+_SHRINK = 0.6
+"""Of steps of a search for a threshold, from one to the next, so that later ones mend what one misses [1]."""
+
+_FINEST = 5e-6
+"""Last of them [V]."""
 
 
 def with_chip_mismatch(netlist: Netlist, calibration: Calibration, draw: Draw) -> Netlist:
@@ -227,10 +238,26 @@ class MismatchBench:
             for j in group
         ])  # fmt: skip
 
-    def thresholds(self, draw: Planned) -> Floats:
-        """Find the threshold of each comparator of a converter, at its top plate, (comparators,) [V]."""
+    def thresholds(self, draw: Planned, around: Floats | None = None, reach: float = WIDE) -> Floats:
+        """Find the threshold of each comparator of a converter, at its top plate, (comparators,) [V].
+
+        Parameters
+        ----------
+        draw : Planned
+            Of the comparators.
+        around : ndarray of shape (comparators,), optional
+            Where to search [V].
+        reach : float
+            How far from there it goes [V].
+
+        Raises
+        ------
+        ValidityError
+            If a threshold is farther away.
+        """
         chip, parts = self.calibration.chip, _groups(len(draw), COMPARATORS)
-        sizes = find_comparator(chip)
+        sizes, steps = find_comparator(chip), _search_steps(reach)
+        starts = np.zeros(len(draw)) if around is None else around
 
         def drawn(path: str, first: int) -> tuple[float, float]:
             block, _, device = path.partition(".")
@@ -239,12 +266,34 @@ class MismatchBench:
 
         netlists = [
             with_chip_mismatch(
-                build_thresholds(chip, len(part), sizes), self.calibration, partial(drawn, first=part.start)
+                build_thresholds(chip, len(part), sizes, starts[part], steps), self.calibration,
+                partial(drawn, first=part.start),
             )
             for part in parts
-        ]
+        ]  # fmt: skip
         found = zip(parts, self.campaign.run(netlists, "converter mismatch"), strict=True)
         return np.concatenate([read_thresholds(results, chip, len(part), sizes) for part, results in found])
+
+    def sampling(self) -> Netlist:
+        """Build the sampling of one voltage by a converter, in the middle of its range, until its first strobe."""
+        chip = self.calibration.chip
+        sizes = chip.converter
+        assert sizes is not None
+        stop = sizes.sample + sizes.bit * 2 / 3 - BEFORE_STROBE
+        netlist = build_sar_adc(chip, [chip.sense_amplifier.v_reference], sizes)
+        return replace(netlist, analyses=(f".tran 0.5n {spice_number(stop)} 0 1n",), options=PRECISE)
+
+    def sampled_plates(self, draw: Planned) -> Floats:
+        """Find what each sampling switch adds to what a nominal one leaves on the top plate, (switches,) [V]."""
+
+        def drawn(k: int) -> Draw:
+            return lambda path: draw(f"xsample_{k}.{path.partition('.')[2]}") if path.startswith("xsample.") else (0, 0)
+
+        netlists = [with_chip_mismatch(self.sampling(), self.calibration, lambda path: (0.0, 0.0))]
+        netlists += [with_chip_mismatch(self.sampling(), self.calibration, drawn(k)) for k in range(len(draw))]
+        vectors = [results[0].vectors for results in self.campaign.run(netlists, "converter mismatch")]
+        plates = np.array([float(found["v(top)"][-1].real - found["v(level)"][-1].real) for found in vectors])
+        return np.asarray(plates[1:] - plates[0])
 
     def cell_resistances(self, draw: Planned) -> Floats:
         """Find the resistance in series with each cell, or each half of it, shape (cells, halves) [ohm].
@@ -268,6 +317,17 @@ def used_numbers(devices: tuple[str, ...], idle: tuple[str, ...] = ()) -> npt.ND
     """Tell which numbers change a block, shape (2 devices,): passive devices use the first, idle ones none."""
     used = [device not in idle and not (k and _is_passive(device)) for device in devices for k in range(2)]
     return np.array(used, dtype=bool)  # of no devices, too: cells without transistors do not differ
+
+
+def _search_steps(reach: float) -> Floats:
+    """Return the steps of a search that goes so far and ends within :data:`_FINEST` [V].
+
+    The second is as large as the first, and so a first decision that was wrong is made good even where every strobe
+    takes some charge of the plate.
+    """
+    first = (1 - _SHRINK) * reach
+    last = np.ceil(np.log(_FINEST / first) / np.log(_SHRINK))
+    return np.asarray(first * _SHRINK ** np.append(0, np.arange(1 + last)))
 
 
 def _groups(count: int, size: int) -> list[range]:

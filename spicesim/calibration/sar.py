@@ -26,7 +26,7 @@ from spicesim.errors import CalibrationError, ValidityError
 from spicesim.netlist.macro import MacroRead
 from spicesim.netlist.mismatch import Draw, with_mismatch
 from spicesim.netlist.netlist import Netlist
-from spicesim.netlist.sar_adc import PRECISE, THRESHOLD_STEPS, build_sar_adc, build_strobe
+from spicesim.netlist.sar_adc import PRECISE, build_sar_adc, build_strobe
 from spicesim.ngspice.outcome import Results
 
 __all__ = [
@@ -81,6 +81,8 @@ def read_codes(results: Results, sizes: SarAdc) -> Codes:
 def conversions(chip: Chip, polarity: Polarity, volts: Floats, draw: Draw | None = None) -> list[Netlist]:
     """Build the conversions of outputs, one after the other.
 
+    Each transient begins with one more, of its last output: an array that has converted nothing yet keeps other charge.
+
     Parameters
     ----------
     chip : Chip
@@ -100,7 +102,8 @@ def conversions(chip: Chip, polarity: Polarity, volts: Floats, draw: Draw | None
     if draw is not None:
         errors = sizes.dac.spreads * [draw(f"{CAPACITOR}{k}")[0] for k in range(sizes.dac.bits)]
         sizes = sizes.model_copy(update={"dac": sizes.dac.varied(errors)})
-    netlists = [_testbench(chip, inputs[k : k + AT_A_TIME], sizes, polarity) for k in parts]
+    ordered = [np.append(part[-1:], part) for part in (inputs[k : k + AT_A_TIME] for k in parts)]
+    netlists = [_testbench(chip, part, sizes, polarity) for part in ordered]
     return netlists if draw is None else [with_mismatch(netlist, chip.process, draw) for netlist in netlists]
 
 
@@ -112,7 +115,7 @@ def read_outputs(results: Sequence[Results], chip: Chip) -> Codes:
     """Return the codes of :func:`conversions`, rising with outputs."""
     sizes = chip.converter
     assert sizes is not None
-    codes = np.concatenate([read_codes(one, sizes) for one in results])
+    codes = np.concatenate([read_codes(one, sizes)[1:] for one in results])
     return codes if chip.sense_amplifier.kind == "voltage" else np.asarray(2**sizes.dac.bits - 1 - codes)
 
 
@@ -159,7 +162,8 @@ def read_thresholds(results: Results, chip: Chip, count: int, sizes: SarAdc | No
         If one is beyond the search.
     """
     sizes, time = sizes or chip.converter or chip.sar_adc, _real(results, "time")
-    starts = np.arange(len(THRESHOLD_STEPS)) * sizes.bit
+    # the first decision steers the search, but none before it has left anything on the plates: its threshold is another
+    starts = np.arange(1, round(time[-1] / sizes.bit)) * sizes.bit
     found = []
     for k in range(count):
         top = _real(results, f"v(top_{k})") - _real(results, f"v(level_{k})")

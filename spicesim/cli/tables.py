@@ -150,7 +150,9 @@ def format_aspects(calibration: Calibration) -> str:
         parts.append(format_table(["mismatch", "instances", "devices", "parameters", "residual, held out [uV]"], rows))
         if mismatch.converter is not None:
             spread = 1e3 * mismatch.converter.distribution.sigma[0]
-            parts.append(f"ADC, comparator: sigma of its threshold {spread:.2f} mV")
+            left = mismatch.converter_residual
+            told = "" if left is None else f", told of held-out ones to {1e6 * left:.0f} uV"
+            parts.append(f"ADC, comparator: sigma of its threshold {spread:.2f} mV{told}")
     return "\n\n".join(parts)
 
 

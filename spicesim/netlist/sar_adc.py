@@ -22,7 +22,6 @@ from spicesim.units import format_si, spice_number
 
 __all__ = [
     "PRECISE",
-    "THRESHOLD_STEPS",
     "ConverterLogic",
     "build_sar_adc",
     "build_strobe",
@@ -35,9 +34,6 @@ PRECISE = ".options klu reltol=1e-5 vntol=1e-7 abstol=1e-12"
 
 _OPTIONS = ".options klu reltol=1e-4 vntol=1e-6 abstol=1e-12"
 """A twentieth of a step of 25 mV is allowed to the top plate; tighter tolerances take four times as long."""
-
-THRESHOLD_STEPS = 0.1 * 0.6 ** np.arange(19)
-"""By how much a search for a threshold goes on after each decision, so that later ones mend what one misses [V]."""
 
 _STATE = 1e-12
 """Capacitor that keeps a bit of the logic [F]."""
@@ -204,7 +200,13 @@ def build_sar_adc(
     return dataclasses.replace(netlist, options=_OPTIONS)
 
 
-def build_thresholds(chip: Chip, count: int, sizes: SarAdc | None = None) -> Netlist:
+def build_thresholds(
+    chip: Chip,
+    count: int,
+    sizes: SarAdc | None = None,
+    starts: npt.ArrayLike = 0.0,
+    steps: npt.ArrayLike = (0.0,),
+) -> Netlist:
     """Build a testbench that searches for the threshold of each of several comparators of the ADC.
 
     Each looks at an array of its own, whose switches stand still, at the ADC's strobes. After each decision a current
@@ -218,6 +220,10 @@ def build_thresholds(chip: Chip, count: int, sizes: SarAdc | None = None) -> Net
         Comparators, ``xcomparator_0`` and so on.
     sizes : SarAdc, optional
         Of the ADC.
+    starts : array_like of shape (count,), or one number
+        Where each search begins, above the reference [V].
+    steps : array_like
+        By how much it goes on after each decision [V]; by default there is one.
 
     Returns
     -------
@@ -228,8 +234,8 @@ def build_thresholds(chip: Chip, count: int, sizes: SarAdc | None = None) -> Net
     supply, period, capacitor = chip.process.supply, sizes.bit, sizes.dac.total
     # the current flows while the ADC keeps a bit
     edge, begin, width = 0.1e-9, 0.93 * period, 0.06 * period
-    points = ["0 0"]
-    for k, step in enumerate(THRESHOLD_STEPS):
+    points, on = ["0 0"], np.asarray(steps, dtype=float)
+    for k, step in enumerate(on):
         times = k * period + begin + np.array([0.0, edge, width - edge, width])
         current = step * capacitor / (width - edge)
         points += [
@@ -241,10 +247,11 @@ def build_thresholds(chip: Chip, count: int, sizes: SarAdc | None = None) -> Net
         f"vstep step 0 pwl({' '.join(points)})",
         "* comparators, each with its array and its level",
     ]
-    for k in range(count):
+    for k, start in enumerate(np.broadcast_to(starts, count)):
         lines += [
             f"xdac_{k} top_{k} {' '.join(['0'] * (sizes.dac.bits - 1))} vdd v0 v1 vdd 0 charge_dac",
-            f"rtop_{k} top_{k} vref 1e12",  # for the operating point
+            f"vstart_{k} start_{k} vref {spice_number(start)}",
+            f"rtop_{k} top_{k} start_{k} 1e12",  # for the operating point
             f"btop_{k} 0 top_{k} i=v(step)*(1-2*v(outp_{k})/{spice_number(supply)})",
             f"rlevel_{k} vref level_{k} 100",
             comparator_line(
@@ -265,7 +272,7 @@ def build_thresholds(chip: Chip, count: int, sizes: SarAdc | None = None) -> Net
         ],
         ["time", *(f"v({node}_{k})" for k in range(count) for node in ("top", "level", "outp"))],
         notes=["Each comparator's input is taken towards its threshold after every decision, by less each time."],
-        analyses=[f".tran 0.5n {spice_number(len(THRESHOLD_STEPS) * period)} 0 1n"],
+        analyses=[f".tran 0.5n {spice_number(len(on) * period)} 0 1n"],
     )
     return dataclasses.replace(netlist, options=PRECISE)
 

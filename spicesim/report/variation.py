@@ -128,7 +128,8 @@ def _spread_table(model: MismatchModel) -> Table:
     rows.append(("cell", "resistance in series", resistance, f"{model.cell.simulated}", ""))
     if (own := model.converter) is not None:
         sigma = quantity(float(own.distribution.sigma[0]), "V", 3)
-        rows.append(("converter", "threshold of its comparator", sigma, f"{own.simulated}", ""))
+        left = "" if model.converter_residual is None else quantity(model.converter_residual, "V", 3)
+        rows.append(("converter", "threshold of its comparator", sigma, f"{own.simulated}", left))
     columns = (Column(title="block", text=True), Column(title="parameter", text=True))
     return Table(
         caption="Standard deviations, the simulated blocks behind them, and the largest error that parameters which "

@@ -11,14 +11,18 @@ from spicesim.audit import audit_samples
 from spicesim.behavioural.sar import SarRange
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.sar import conversions, read_outputs
+from spicesim.calibration.converter_mismatch import shift_converters
+from spicesim.calibration.mismatch_bench import MismatchBench, Planned
+from spicesim.calibration.sar import conversions, read_outputs, read_thresholds
 from spicesim.calibration.sar_elsewhere import converters_elsewhere
+from spicesim.chip import preset
 from spicesim.coding import AdcRange
 from spicesim.draws import ChipDraw
 from spicesim.engine import ConverterEngine, ExactEngine, SampledMvm, Tile
 from spicesim.errors import CalibrationError, NetworkError, ValidityError
 from spicesim.experiment.plan import make_plan
 from spicesim.experiment.run import run
+from spicesim.netlist.sar_adc import build_thresholds
 from spicesim.network import compile_network
 from spicesim.sampling import run_all
 
@@ -83,6 +87,38 @@ def test_drawn_converters_have_the_codes_of_their_own_transistors_and_capacitors
     assert np.mean(np.concatenate(wrong) == 0) >= 0.95
     assert np.abs(wrong).max() <= 1
     assert np.mean(np.concatenate(nominal) == 0) < 0.9
+
+
+def test_a_threshold_is_the_same_wherever_its_search_begins():
+    """Also right below it, where the first decision, which none went before, says something else by 160 uV."""
+    chip = preset("gf180-voltage")
+    starts = 4.05e-3 + np.array([-0.3, -0.2, -0.1, 0.1, 0.2, 0.3]) * 1e-3
+    steps = 0.4e-3 * 0.6 ** np.append(0, np.arange(10))
+    (results,) = run_all([build_thresholds(chip, 6, starts=starts, steps=steps)])
+    found = read_thresholds(results, chip, 6)
+    assert np.ptp(found) < 15e-6  # decisions are up to 8 uV apart
+
+
+def test_thresholds_of_drawn_comparators_follow_from_products_of_their_devices(calibration):
+    model, step = calibration.mismatch, CHIP.converter.dac.span / 2**6
+    assert model.converter_residual < 0.02 * step
+    assert len(model.converter.directions) >= 3
+    assert {"xsample.m5", "xsample.m6"} < set(model.converter.devices)
+
+
+def test_a_condition_moves_the_thresholds_of_drawn_comparators(calibration):
+    hot = calibration.model_copy(update={"chip": CHIP.at(temperature_c=100.0)})
+    (shift,) = shift_converters(calibration, [hot], Campaign())
+    response = calibration.mismatch.converter
+    there = response.shifted(0, shift)
+    devices = tuple(d.removeprefix("xcomparator.") for d in response.devices if d.startswith("xcomparator"))
+    numbers = np.random.default_rng(4).standard_normal((6, response.slopes.shape[1]))
+    numbers[:, 2 * len(devices) :] = 0.0
+    numbers[0] = 0.0
+    planned = Planned(devices=devices, numbers=numbers[:, : 2 * len(devices)])
+    nominal, *drawn = MismatchBench(calibration=hot, campaign=Campaign()).thresholds(planned)
+    moved, still = (np.abs(one.parameters(numbers)[1:, 0] - (drawn - nominal)).max() for one in (there, response))
+    assert moved < 0.5 * still
 
 
 def test_an_audit_of_a_drawn_chip_converts_by_each_columns_own_converter(calibration):

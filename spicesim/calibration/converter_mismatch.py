@@ -1,0 +1,138 @@
+"""Calibrate mismatch of column converters: how thresholds follow from the devices of comparators and switches.
+
+A comparator's threshold is far from linear in its devices, as what one adds goes with the overdrive that another leaves
+it. The sampling switch adds the charge that it parts with.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from spicesim.arrays import Floats
+from spicesim.behavioural.mismatch import CONVERTER
+from spicesim.behavioural.response import Response, Shift
+from spicesim.calibration.bends import BENT, bent
+from spicesim.calibration.calibration import Calibration
+from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.converters import find_comparator
+from spicesim.calibration.mismatch_bench import MismatchBench, Planned, fit_response, used_numbers
+from spicesim.netlist.sar_adc import build_thresholds
+
+__all__ = ["find_converter_mismatch", "shift_converters"]
+
+COMPARATOR, SWITCH = "xcomparator", "xsample"
+"""Names in a converter."""
+
+_BEYOND, _LEAST = 10.0, 1e-3
+"""How far thresholds are searched for beyond where a linear response has them: so many times what it leaves of a
+design, and no less than this [V]."""
+
+_ELSEWHERE = 15e-3
+"""How far a condition moves the threshold of a drawn comparator, at most [V]."""
+
+
+def find_converter_mismatch(bench: MismatchBench, held_out: int) -> tuple[Response, float]:
+    """Find how the threshold of a converter follows from its devices.
+
+    Parameters
+    ----------
+    bench : MismatchBench
+        Of the chip.
+    held_out : int
+        Further comparators with numbers at random, by which the response is judged.
+
+    Returns
+    -------
+    response : Response
+        Of what devices add to the threshold of a nominal converter [V].
+    residual : float
+        Largest error over the held-out comparators [V].
+    """
+    chip = bench.calibration.chip
+    devices = bench.devices(build_thresholds(chip, 1, find_comparator(chip)), f"{COMPARATOR}_0")
+    design, _ = bench.plan(devices, 0)
+    values = bench.thresholds(design)
+    linear = fit_response(CONVERTER, ("offset [V]",), design, values[:, None])
+    rest = values - linear.rest - design.numbers @ linear.slopes[0]
+    # where thresholds are about known, searches are shorter
+    rng = np.random.default_rng([bench.campaign.seed, len(devices), 3])
+    count = BENT * int(used_numbers(devices).sum())
+    numbers = np.concatenate([
+        np.zeros((1, 2 * len(devices))), rng.standard_normal((count + held_out, 2 * len(devices)))
+    ])  # fmt: skip
+    nominal, *others = bench.thresholds(
+        Planned(devices=devices, numbers=numbers),
+        linear.rest + numbers @ linear.slopes[0],
+        max(_LEAST, _BEYOND * float(np.abs(rest).max())),
+    )
+    seen = Planned(devices=devices, numbers=np.concatenate([design.numbers, numbers[1 : count + 1]]))
+    found, _ = bent(linear, seen, np.concatenate([values, others[:count]]) - nominal)
+    error = found.parameters(numbers[count + 1 :])[:, 0] - (others[count:] - nominal)
+    return _with_switch(found, *_sampled(bench)), float(np.abs(error).max(initial=0.0))
+
+
+def _sampled(bench: MismatchBench) -> tuple[tuple[str, ...], Floats]:
+    """Return the devices of the sampling switch, and what each of their numbers adds to the sampled plate [V].
+
+    Of kinds but the library's own ADC it is not known where they sample.
+    """
+    chip = bench.calibration.chip
+    if chip.converter is None:
+        return (), np.zeros(0)
+    devices = bench.devices(bench.sampling(), SWITCH)
+    design, _ = bench.plan(devices, 0)
+    half = replace(design, numbers=design.numbers[: len(design) // 2])
+    return devices, np.asarray(bench.sampled_plates(half) @ half.numbers / len(half))
+
+
+def _with_switch(response: Response, devices: tuple[str, ...], slopes: Floats) -> Response:
+    """Return the response of the whole converter: a plate that is higher needs a lower input."""
+    more = np.zeros((len(response.directions), len(slopes)))
+    return response.model_copy(
+        update={
+            "devices": tuple(
+                f"{name}.{device}" for name, own in ((COMPARATOR, response.devices), (SWITCH, devices))
+                for device in own
+            ),
+            "slopes": np.concatenate([response.slopes, -slopes[None]], axis=1),
+            "directions": np.concatenate([response.directions, more], axis=1),
+        }
+    )  # fmt: skip
+
+
+def shift_converters(
+    calibration: Calibration, conditions: Sequence[Calibration], campaign: Campaign
+) -> list[Shift | None]:
+    """Find what conditions add to the response of a chip's converters, beyond what they add to a nominal one.
+
+    Parameters
+    ----------
+    calibration : Calibration
+        Of the chip at its own condition.
+    conditions : sequence of Calibration
+        The chip elsewhere.
+    campaign : Campaign
+        Runs the simulations.
+    """
+    response = calibration.require_mismatch().converter
+    if response is None:
+        return [None] * len(conditions)
+    prefix = f"{COMPARATOR}."
+    devices = tuple(device.removeprefix(prefix) for device in response.devices if device.startswith(prefix))
+    used = np.flatnonzero(used_numbers(devices))
+    # as many instances as numbers, and their opposites: what is not linear in them is none of the slopes'
+    turned = np.linalg.qr(np.random.default_rng(len(used)).standard_normal((len(used), len(used))))[0]
+    numbers = np.zeros((1 + 2 * len(used), response.slopes.shape[1]))
+    numbers[1:, used] = np.sqrt(len(used)) * np.concatenate([turned, -turned])
+    planned = Planned(devices=devices, numbers=numbers[:, : 2 * len(devices)])
+    own, count = response.parameters(numbers)[:, 0], len(used)
+    # what is the same at both signs is bends, and these grow or shrink together
+    bends = own[1 : count + 1] + own[count + 1 :] - 2 * own[0]
+    shifts: list[Shift | None] = []
+    for at in conditions:
+        found = MismatchBench(calibration=at, campaign=campaign).thresholds(planned, own, _ELSEWHERE)
+        added = found[1:] - found[0] - (own[1:] - own[0])
+        bend = float((added[:count] + added[count:]) @ bends / (bends @ bends)) if bends.any() else 0.0
+        shifts.append(Shift(rest=0.0, slopes=added @ numbers[1:] / (2 * count), bend=bend))
+    return shifts
