@@ -13,10 +13,10 @@ from spicesim.arrays import Floats
 from spicesim.behavioural.response import Response
 from spicesim.calibration.mismatch_bench import Planned, used_numbers
 
-__all__ = ["BENT", "bent"]
+__all__ = ["BENT", "QUICK_BENT", "bent"]
 
-BENT = 6
-"""Instances behind the bends of a parameter, for each number of its devices."""
+BENT, QUICK_BENT = 6, 4
+"""Instances behind the bends of a parameter, for each number of its devices, and in a quick calibration."""
 
 _FILLED = 0.7
 """Unknowns for each instance, at most."""

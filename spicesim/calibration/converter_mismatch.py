@@ -12,7 +12,7 @@ import numpy as np
 from spicesim.arrays import Floats
 from spicesim.behavioural.mismatch import CONVERTER
 from spicesim.behavioural.response import Response, Shift
-from spicesim.calibration.bends import BENT, bent
+from spicesim.calibration.bends import BENT, QUICK_BENT, bent
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.converters import find_comparator
@@ -27,6 +27,9 @@ COMPARATOR, SWITCH = "xcomparator", "xsample"
 _BEYOND, _LEAST = 10.0, 1e-3
 """How far thresholds are searched for beyond where a linear response has them: so many times what it leaves of a
 design, and no less than this [V]."""
+
+OPPOSITE = 10
+"""Instances whose opposites are looked at elsewhere, too."""
 
 _ELSEWHERE = 15e-3
 """How far a condition moves the threshold of a drawn comparator, at most [V]."""
@@ -57,7 +60,7 @@ def find_converter_mismatch(bench: MismatchBench, held_out: int) -> tuple[Respon
     rest = values - linear.rest - design.numbers @ linear.slopes[0]
     # where thresholds are about known, searches are shorter
     rng = np.random.default_rng([bench.campaign.seed, len(devices), 3])
-    count = BENT * int(used_numbers(devices).sum())
+    count = (QUICK_BENT if bench.campaign.quick else BENT) * int(used_numbers(devices).sum())
     numbers = np.concatenate([
         np.zeros((1, 2 * len(devices))), rng.standard_normal((count + held_out, 2 * len(devices)))
     ])  # fmt: skip
@@ -121,18 +124,20 @@ def shift_converters(
     prefix = f"{COMPARATOR}."
     devices = tuple(device.removeprefix(prefix) for device in response.devices if device.startswith(prefix))
     used = np.flatnonzero(used_numbers(devices))
-    # as many instances as numbers, and their opposites: what is not linear in them is none of the slopes'
-    turned = np.linalg.qr(np.random.default_rng(len(used)).standard_normal((len(used), len(used))))[0]
-    numbers = np.zeros((1 + 2 * len(used), response.slopes.shape[1]))
-    numbers[1:, used] = np.sqrt(len(used)) * np.concatenate([turned, -turned])
+    count, opposite = len(used), min(OPPOSITE, len(used))
+    # as many instances as numbers, and the opposites of some, which tell of bends: these grow or shrink together
+    turned = np.sqrt(count) * np.linalg.qr(np.random.default_rng(count).standard_normal((count, count)))[0]
+    numbers = np.zeros((1 + count + opposite, response.slopes.shape[1]))
+    numbers[1:, used] = np.concatenate([turned, -turned[:opposite]])
     planned = Planned(devices=devices, numbers=numbers[:, : 2 * len(devices)])
-    own, count = response.parameters(numbers)[:, 0], len(used)
-    # what is the same at both signs is bends, and these grow or shrink together
-    bends = own[1 : count + 1] + own[count + 1 :] - 2 * own[0]
+    own = response.parameters(numbers)[:, 0]
+    bends = (own - own[0] - numbers @ response.slopes[0])[1:]
+    pairs = bends[:opposite] + bends[count:]
     shifts: list[Shift | None] = []
     for at in conditions:
         found = MismatchBench(calibration=at, campaign=campaign).thresholds(planned, own, _ELSEWHERE)
-        added = found[1:] - found[0] - (own[1:] - own[0])
-        bend = float((added[:count] + added[count:]) @ bends / (bends @ bends)) if bends.any() else 0.0
-        shifts.append(Shift(rest=0.0, slopes=added @ numbers[1:] / (2 * count), bend=bend))
+        added = (found - found[0] - own + own[0])[1:]
+        bend = float((added[:opposite] + added[count:]) @ pairs / (pairs @ pairs)) if pairs.any() else 0.0
+        slopes = (added - bend * bends)[:count] @ numbers[1 : count + 1] / count
+        shifts.append(Shift(rest=0.0, slopes=slopes, bend=bend))
     return shifts

@@ -24,10 +24,17 @@ from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.converters import find_comparator
 from spicesim.calibration.sar import BEFORE_STROBE, read_thresholds
+from spicesim.chip.blocks import SarAdc
 from spicesim.netlist.ensemble import build_cells, build_dacs, build_sense_amplifiers
 from spicesim.netlist.mismatch import Draw, drawn_devices, with_mismatch
 from spicesim.netlist.netlist import Netlist
-from spicesim.netlist.sar_adc import PRECISE, build_sar_adc, build_thresholds
+from spicesim.netlist.sar_adc import (
+    PRECISE,
+    PROBE_CURRENT,
+    build_plate_switches,
+    build_sar_adc,
+    build_thresholds,
+)
 from spicesim.ngspice.outcome import Results
 from spicesim.units import spice_number
 
@@ -258,6 +265,7 @@ class MismatchBench:
         chip, parts = self.calibration.chip, _groups(len(draw), COMPARATORS)
         sizes, steps = find_comparator(chip), _search_steps(reach)
         starts = np.zeros(len(draw)) if around is None else around
+        switches = self._plate_switches(sizes)
 
         def drawn(path: str, first: int) -> tuple[float, float]:
             block, _, device = path.partition(".")
@@ -266,13 +274,20 @@ class MismatchBench:
 
         netlists = [
             with_chip_mismatch(
-                build_thresholds(chip, len(part), sizes, starts[part], steps), self.calibration,
+                build_thresholds(chip, len(part), sizes, starts[part], steps, switches), self.calibration,
                 partial(drawn, first=part.start),
             )
             for part in parts
         ]  # fmt: skip
         found = zip(parts, self.campaign.run(netlists, "converter mismatch"), strict=True)
         return np.concatenate([read_thresholds(results, chip, len(part), sizes) for part, results in found])
+
+    def _plate_switches(self, sizes: SarAdc | None) -> Floats:
+        """Find the resistances of the switches of a converter's array, which stand still at its strobes [ohm]."""
+        (results,) = self.campaign.run([build_plate_switches(self.calibration.chip, sizes)], "converter mismatch")
+        vectors = {name: float(found[0].real) for name, found in results[0].vectors.items()}
+        own = [vectors[f"v(s_{k})"] for k in range(len(vectors) - 2)]
+        return np.array([*(volts - vectors["v(v0)"] for volts in own[:-1]), own[-1] - vectors["v(v1)"]]) / PROBE_CURRENT
 
     def sampling(self) -> Netlist:
         """Build the sampling of one voltage by a converter, in the middle of its range, until its first strobe."""

@@ -42,11 +42,10 @@ __all__ = [
 
 ORDER = 5
 """Of the curve; with 3 the worst residual of GF180 is half as large again."""
-SPREAD, AIMED, ROUNDS, QUICK_ROUNDS = 32, 2, 3, 2
-"""Inputs spread over the range, and aimed at the threshold of each bit in each round, of which a quick calibration has
-fewer."""
-HELD_OUT, QUICK_HELD_OUT = 64, 32
-"""Inputs that take no part in the fit, and in a quick calibration."""
+SPREAD, AIMED = 32, 2
+"""Inputs spread over the range, and aimed at the threshold of each bit in each round."""
+ROUNDS, HELD_OUT = {True: 2, False: 3}, {True: 32, False: 64}
+"""Rounds, and inputs that take no part in the fit, by whether a calibration is quick."""
 AT_A_TIME = 8
 """Conversions in one transient."""
 AIM = 0.3e-3
@@ -302,11 +301,10 @@ class SarFit:
         """Find the search, and how often it is right."""
         seen = self.convert(self.spread(SPREAD))
         search, over = self._solve(seen)
-        quick = self._campaign.quick
-        for _ in range(QUICK_ROUNDS if quick else ROUNDS):
+        for _ in range(ROUNDS[self._campaign.quick]):
             seen = seen + self.convert(self.aim(search, seen, over))
             search, over = self._solve(seen)
-        held = self.convert(self._rng.uniform(-1, 1, QUICK_HELD_OUT if quick else HELD_OUT))
+        held = self.convert(self._rng.uniform(-1, 1, HELD_OUT[self._campaign.quick]))
         wrong = self.range(search).codes(-self._volts(held.inputs)) - (2**self._bits - 1 - held.codes)
         check = ConverterCheck(
             conversions=len(wrong), identical=float(np.mean(wrong == 0)), worst=int(np.abs(wrong).max()),

@@ -20,6 +20,7 @@ __all__ = [
     "charge_dac_blocks",
     "charge_references",
     "step_source",
+    "switch_widths",
 ]
 
 
@@ -42,13 +43,18 @@ def charge_dac_blocks(chip: Chip, sizes: ChargeDac, name: str = "charge_dac") ->
         f".subckt {name} top {' '.join(f'b{k}' for k in range(sizes.bits))} v0 v1 vdd vss",
         f"cend top v0 {spice_number(sizes.unit)}",
     ]
-    for k, capacitor in enumerate(sizes.capacitors):
-        width = max(sizes.switch_width * 2.0 ** (k - sizes.bits + 1), sizes.switch_width / 4, 0.5e-6)
+    for k, (capacitor, width) in enumerate(zip(sizes.capacitors, switch_widths(sizes), strict=True)):
         lines += [
             f"c{k} top s{k} {spice_number(capacitor)}",
             f"xsw{k} s{k} v0 v1 b{k} vdd vss switch w={spice_number(width)} l={length}",
         ]
     return [block_text("switch", chip), "\n".join([*lines, f".ends {name}"])]
+
+
+def switch_widths(sizes: ChargeDac) -> list[float]:
+    """Return the widths of the bits' switches, least significant first [m]."""
+    least = max(sizes.switch_width / 4, 0.5e-6)
+    return [max(sizes.switch_width * 2.0 ** (k - sizes.bits + 1), least) for k in range(sizes.bits)]
 
 
 def charge_references(chip: Chip, sizes: ChargeDac, *, falling: bool = False) -> str:

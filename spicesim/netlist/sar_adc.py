@@ -10,19 +10,23 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
+from spicesim.arrays import Floats
 from spicesim.chip import Chip
 from spicesim.chip.blocks import SarAdc
 from spicesim.coding import Polarity
 from spicesim.errors import SpecError
-from spicesim.netlist.charge_dac import charge_dac_blocks, charge_references, step_source
+from spicesim.netlist.charge_dac import charge_dac_blocks, charge_references, step_source, switch_widths
 from spicesim.netlist.comparator import comparator_blocks, comparator_line
 from spicesim.netlist.netlist import Netlist, build_netlist
+from spicesim.netlist.process import block_text
 from spicesim.netlist.sense_amplifier import supplies
 from spicesim.units import format_si, spice_number
 
 __all__ = [
     "PRECISE",
+    "PROBE_CURRENT",
     "ConverterLogic",
+    "build_plate_switches",
     "build_sar_adc",
     "build_strobe",
     "build_thresholds",
@@ -34,6 +38,9 @@ PRECISE = ".options klu reltol=1e-5 vntol=1e-7 abstol=1e-12"
 
 _OPTIONS = ".options klu reltol=1e-4 vntol=1e-6 abstol=1e-12"
 """A twentieth of a step of 25 mV is allowed to the top plate; tighter tolerances take four times as long."""
+
+PROBE_CURRENT = 1e-6
+"""By which resistances of switches are found, small enough for them to be linear [A]."""
 
 _STATE = 1e-12
 """Capacitor that keeps a bit of the logic [F]."""
@@ -206,6 +213,7 @@ def build_thresholds(
     sizes: SarAdc | None = None,
     starts: npt.ArrayLike = 0.0,
     steps: npt.ArrayLike = (0.0,),
+    switches: npt.ArrayLike | None = None,
 ) -> Netlist:
     """Build a testbench that searches for the threshold of each of several comparators of the ADC.
 
@@ -224,6 +232,9 @@ def build_thresholds(
         Where each search begins, above the reference [V].
     steps : array_like
         By how much it goes on after each decision [V]; by default there is one.
+    switches : array_like of shape (bits,), optional
+        Resistances that stand for the switches of the arrays, as found by :func:`build_plate_switches` [ohm]; most of
+        the time goes into transistors that stand still.
 
     Returns
     -------
@@ -249,7 +260,7 @@ def build_thresholds(
     ]
     for k, start in enumerate(np.broadcast_to(starts, count)):
         lines += [
-            f"xdac_{k} top_{k} {' '.join(['0'] * (sizes.dac.bits - 1))} vdd v0 v1 vdd 0 charge_dac",
+            *_array(sizes, k, None if switches is None else np.asarray(switches, dtype=float)),
             f"vstart_{k} start_{k} vref {spice_number(start)}",
             f"rtop_{k} top_{k} start_{k} 1e12",  # for the operating point
             f"btop_{k} 0 top_{k} i=v(step)*(1-2*v(outp_{k})/{spice_number(supply)})",
@@ -275,6 +286,53 @@ def build_thresholds(
         analyses=[f".tran 0.5n {spice_number(len(on) * period)} 0 1n"],
     )
     return dataclasses.replace(netlist, options=PRECISE)
+
+
+def _array(sizes: SarAdc, k: int, switches: Floats | None) -> list[str]:
+    """Format the array of comparator `k`, with its greatest bit set."""
+    top = sizes.dac.bits - 1
+    if switches is None:
+        return [f"xdac_{k} top_{k} {' '.join(['0'] * top)} vdd v0 v1 vdd 0 charge_dac"]
+    lines = [f"cend_{k} top_{k} v0 {spice_number(sizes.dac.unit)}"]
+    for j, (capacitor, ohm) in enumerate(zip(sizes.dac.capacitors, switches, strict=True)):
+        lines.append(f"c{j}_{k} top_{k} s{j}_{k} {spice_number(capacitor)}")
+        lines.append(f"r{j}_{k} s{j}_{k} {'v1' if j == top else 'v0'} {spice_number(ohm)}")
+    return lines
+
+
+def build_plate_switches(chip: Chip, sizes: SarAdc | None = None) -> Netlist:
+    """Build a testbench of the switches of the DAC's bits, the greatest one set, each with :data:`PROBE_CURRENT`.
+
+    Returns
+    -------
+    Netlist
+        Probes ``v(s_K)``, and ``v(v0)``, where all but the last switch lead, and ``v(v1)``.
+    """
+    sizes = sizes or chip.converter or chip.sar_adc
+    bits, length, lines = (
+        range(sizes.dac.bits),
+        spice_number(chip.process.min_length),
+        ["* switches, and their currents"],
+    )
+    for k, width in enumerate(switch_widths(sizes.dac)):
+        control = "vdd" if k == bits[-1] else "0"
+        lines += [
+            f"xsw_{k} s_{k} v0 v1 {control} vdd 0 switch w={spice_number(width)} l={length}",
+            f"i_{k} 0 s_{k} {spice_number(PROBE_CURRENT)}",
+        ]
+    return build_netlist(
+        chip,
+        "switches of a charge-redistribution DAC",
+        [
+            block_text("switch", chip),
+            supplies(chip),
+            charge_references(chip, sizes.dac, falling=True),
+            "\n".join(lines),
+        ],
+        ["v(v0)", "v(v1)", *(f"v(s_{k})" for k in bits)],
+        notes=["What each switch drops tells its resistance."],
+        analyses=[".op"],
+    )
 
 
 def build_strobe(chip: Chip, sizes: SarAdc | None = None) -> Netlist:
