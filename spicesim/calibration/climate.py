@@ -42,8 +42,9 @@ TABLE_ERROR = 5e-6
 HELD_OUT, QUICK_HELD_OUT = 4, 2
 """Temperatures at which whole tiles are checked, and in a quick calibration."""
 
-PARTS = 4
-"""Where a product is a transient of all bits, vectors are checked in so many parts, one a climate in turn."""
+PARTS = {True: 12, False: 4}
+"""Where a product is a transient of all bits, vectors are checked in so many parts, one a climate in turn; by whether a
+calibration is quick."""
 
 
 def _hardest(nodes: Sequence[float], count: int) -> tuple[float, ...]:
@@ -266,5 +267,5 @@ def check_climate(
         name = f"all highest {KIND_WORDS.get(kind, f'{r_feedback / 1e3:g}k')}"
         cases.append(TileCase(name=name, tile=tile, codes=vectors))
     if chip.hold.adds_planes:
-        cases = [case.thinned(PARTS, turn) for case in cases]
+        cases = [case.thinned(PARTS[campaign.quick], turn) for case in cases]
     return check_tiles(chip, cases, campaign, "check climate")

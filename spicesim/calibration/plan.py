@@ -72,7 +72,7 @@ class PlanSummary(Model):
         return {name: error for name, error in self.validation.items() if error > self.error}
 
 
-QUICK_PART = 3
+QUICK_PART = 6
 """Of the vectors of a tile whose product takes long a quick calibration runs one in so many."""
 
 

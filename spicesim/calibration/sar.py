@@ -330,8 +330,8 @@ class SarFit:
         inputs = (2 * np.arange(count) + 2 * self._rng.random(count)) / count - 1
         return self._rng.permutation(inputs)
 
-    def aim(self, search: SarSearch, seen: Seen, over: Floats) -> Floats:
-        """Return inputs that end near the threshold, as many in the trial of each bit, in random order.
+    def aim(self, search: SarSearch, seen: Seen, over: Floats, each: int = AIMED) -> Floats:
+        """Return inputs that end near the threshold, `each` in the trial of each bit, in random order.
 
         They divide what is left between the decisions nearest to it on either side; `over` is how far the top plate was
         above it before each strobe, (conversions, bits) [V].
@@ -340,7 +340,7 @@ class SarFit:
         steps = search.tables.steps[0, 1:-2]
         places = np.interp(steps, np.polynomial.polynomial.polyval(fine, search.curve), fine, -np.inf, np.inf)
         above = np.arange(1, 2**self._bits)  # the code there: the last bit that it has was decided last
-        parts = (np.arange(AIMED) + 1) / (AIMED + 1)
+        parts = (np.arange(each) + 1) / (each + 1)
         all_decided = self._decisions(seen)[0] == 1
         # where converters of few bits have come no nearer yet, it may lie farther away
         reach = max(AIM, -np.max(over[~all_decided]), np.min(over[all_decided]))
@@ -352,7 +352,7 @@ class SarFit:
             decided = all_decided[:, k]
             ends = np.sort([np.max(over[~decided, k], initial=-reach), np.min(over[decided, k], initial=reach)])
             distances = ends[0] + (ends[1] - ends[0]) * parts
-            inputs.append(self._rng.choice(own, AIMED) + distances / self._half)
+            inputs.append(self._rng.choice(own, each) + distances / self._half)
         return self._rng.permutation(np.concatenate(inputs))
 
     def plates(self, volts: Floats) -> Floats:

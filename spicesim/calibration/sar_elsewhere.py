@@ -17,8 +17,8 @@ from spicesim.coding import Polarity
 
 __all__ = ["converters_elsewhere"]
 
-SPREAD = 16
-"""Inputs spread over the range."""
+SPREAD, AIMED = {True: 8, False: 16}, {True: 1, False: 2}
+"""Inputs spread over the range, and aimed at the threshold of each bit; by whether a calibration is quick."""
 
 
 def converters_elsewhere(
@@ -45,11 +45,11 @@ def converters_elsewhere(
     plates: dict[Polarity, Plate] = {}
     for polarity in own.searches:
         fit = _fit(calibration, polarity, campaign)
-        plates[polarity] = fit.fit_plate(fit.convert(fit.spread(SPREAD)))
+        plates[polarity] = fit.fit_plate(fit.convert(fit.spread(SPREAD[campaign.quick])))
     found = []
     for at in conditions:
         searches = {
-            polarity: _search_at(_fit(at, polarity, campaign), own.searches[polarity], plates[polarity])
+            polarity: _search_at(_fit(at, polarity, campaign), own.searches[polarity], plates[polarity], campaign.quick)
             for polarity in own.searches
         }
         sizes = at.chip.converter
@@ -69,9 +69,9 @@ def _fit(at: Calibration, polarity: Polarity, campaign: Campaign) -> SarFit:
     return SarFit(at.chip, sizes, polarity, campaign)
 
 
-def _search_at(fit: SarFit, own: SarSearch, plate: Plate) -> SarSearch:
+def _search_at(fit: SarFit, own: SarSearch, plate: Plate, quick: bool) -> SarSearch:
     """Find a search at a condition from that of the chip's own and its plate there."""
-    seen = fit.convert(fit.spread(SPREAD))
+    seen = fit.convert(fit.spread(SPREAD[quick]))
     there = fit.fit_plate(seen)
     fit.require_settled(there, seen)
     changed = own.model_copy(
@@ -79,7 +79,7 @@ def _search_at(fit: SarFit, own: SarSearch, plate: Plate) -> SarSearch:
     )
     threshold = fit.find_threshold(fit.over(changed, there, seen), seen)
     changed = threshold.applied(changed)
-    seen = seen + fit.convert(fit.aim(changed, seen, threshold.over))
+    seen = seen + fit.convert(fit.aim(changed, seen, threshold.over, AIMED[quick]))
     changed = fit.find_threshold(fit.over(changed, there, seen), seen).applied(changed)
     # codes mean the volts that a straight line through all of them says
     shift = _line(changed, fit) - _line(own, fit)
