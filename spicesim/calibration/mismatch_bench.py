@@ -25,6 +25,7 @@ from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.converters import find_comparator
 from spicesim.calibration.sar import BEFORE_STROBE, read_thresholds
 from spicesim.chip.blocks import SarAdc
+from spicesim.errors import ValidityError
 from spicesim.netlist.ensemble import build_cells, build_dacs, build_sense_amplifiers
 from spicesim.netlist.mismatch import Draw, drawn_devices, with_mismatch
 from spicesim.netlist.netlist import Netlist
@@ -255,16 +256,26 @@ class MismatchBench:
         around : ndarray of shape (comparators,), optional
             Where to search [V].
         reach : float
-            How far from there it goes [V].
+            How far from there it goes at first [V]; all go as far as :data:`WIDE` where one is farther away, as from
+            small arrays, of whose charge each strobe takes more than late steps bring.
 
         Raises
         ------
         ValidityError
-            If a threshold is farther away.
+            If a threshold is still farther away.
         """
+        starts = np.zeros(len(draw)) if around is None else around
+        try:
+            return self._search(draw, starts, reach)
+        except ValidityError:
+            if reach >= WIDE:
+                raise
+            return self._search(draw, starts, WIDE)
+
+    def _search(self, draw: Planned, starts: Floats, reach: float) -> Floats:
+        """Search from `starts` (comparators,) as far as `reach` [V], no farther."""
         chip, parts = self.calibration.chip, _groups(len(draw), COMPARATORS)
         sizes, steps = find_comparator(chip), _search_steps(reach)
-        starts = np.zeros(len(draw)) if around is None else around
         switches = self._plate_switches(sizes)
 
         def drawn(path: str, first: int) -> tuple[float, float]:
