@@ -53,6 +53,9 @@ class MappingOptions:
     """Bits of a cell, whose conductance then takes 2^bits equidistant levels; by default it takes any."""
     predistort: bool = False
     """Whether conductances make up for what wires take; only networks do that, and then no cell keeps to levels."""
+    tile_rows: int | None = None
+    """Word lines of an array that a tile takes at most, all by default. A bit line that floats gives the mean over
+    its rows, so that fewer rows make larger signals, and so do fewer groups of a depthwise convolution on a tile."""
 
     def __post_init__(self) -> None:
         for word, wanted in ((self.signs, get_args(Signs)), (self.scale, get_args(WeightScale))):
@@ -60,6 +63,8 @@ class MappingOptions:
                 raise MappingError(f"no way of mapping {word!r}; there are: {', '.join(wanted)}")
         if not 50 <= self.clip <= 100:
             raise MappingError(f"the percentile of weights to cover must lie in 50..100 %, got {self.clip:g}")
+        if self.tile_rows is not None and self.tile_rows < 1:
+            raise MappingError(f"a tile takes a word line at least, got tile_rows = {self.tile_rows}")
         bits = self.cell_bits
         if (
             self.slices < 1
@@ -82,6 +87,10 @@ class MappingOptions:
     def outputs(self, columns: int) -> int:
         """Return how many outputs fit an array of so many columns."""
         return (columns - (self.signs == "reference")) // self.columns
+
+    def rows(self, rows: int) -> int:
+        """Return how many word lines of so many a tile takes at most."""
+        return rows if self.tile_rows is None else min(rows, self.tile_rows)
 
 
 DEFAULT_OPTIONS = MappingOptions()
@@ -223,7 +232,8 @@ def map_weights(
     if groups < 1 or w.shape[0] % groups:
         raise MappingError(f"layer {name}: {w.shape[0]} outputs do not fall into {groups} equal groups")
     inputs, outputs = w.shape[1], w.shape[0] // groups  # of a group
-    fit = min(array.rows // inputs, most // outputs)
+    rows_of_tile = options.rows(array.rows)
+    fit = min(rows_of_tile // inputs, most // outputs)
     if fit > 1:
         blocks = [
             (_scale(own, inputs), _scale(own, outputs), _diagonal(w[_scale(own, outputs)], own.stop - own.start))
@@ -233,7 +243,7 @@ def map_weights(
         blocks = [
             (_shift(rows, k * inputs), _shift(columns, k * outputs), w[_shift(columns, k * outputs), rows].T)
             for k in range(groups)
-            for rows in split_evenly(inputs, array.rows)
+            for rows in split_evenly(inputs, rows_of_tile)
             for columns in split_evenly(outputs, most)
         ]
     whole = _largest(w, options.clip) if options.scale == "layer" else None

@@ -45,6 +45,9 @@ class MappingPlan(Section):
     """Levels of a cell, 2^BITS.  [default: any conductance]"""
     predistort: bool = False
     """Program conductances that make up for what the wires take."""
+    tile_rows: int | None = Field(default=None, ge=1)
+    """Word lines of an array that a tile takes at most: where bit lines float, fewer make larger signals.
+    [default: all]"""
     mapper: str | None = None
     """What makes tiles of weights: a function of your own, package.module:Name.  [default: map_weights]"""
     max_tiles: int | None = Field(default=None, ge=1)
@@ -62,7 +65,7 @@ class MappingPlan(Section):
         """How weights become conductances."""
         return MappingOptions(
             signs=self.signs, scale=self.weight_scale, clip=self.weight_clip, slices=self.slices,
-            cell_bits=self.cell_bits, predistort=self.predistort,
+            cell_bits=self.cell_bits, predistort=self.predistort, tile_rows=self.tile_rows,
         )  # fmt: skip
 
     @property

@@ -152,7 +152,7 @@ class BitPlanes:
             raise NetworkError(
                 f"drivers of bits have one level for every 1, and typical outputs are {factor:.3g} times what "
                 "amplifiers and converters bear even at the smallest r_feedback; add one smaller by that, or lower "
-                "dac.v_span, cell.g_max or array.rows"
+                "dac.v_span or cell.g_max, or let tiles take fewer rows (--tile-rows)"
             )
         return self, 1.0, 1.0
 

@@ -3,7 +3,7 @@ import pytest
 
 from spicesim.chip import Array
 from spicesim.errors import MappingError
-from spicesim.mapping import decode_outputs, map_weights, split_evenly
+from spicesim.mapping import MappingOptions, decode_outputs, map_weights, split_evenly
 
 RANGE = (1e-6, 51e-6)
 
@@ -45,6 +45,20 @@ def test_a_group_that_does_not_fit_is_split_by_itself():
     assert [(t.rows.start, t.rows.stop) for t in tiles] == [(0, 1), (1, 3), (3, 4), (4, 6)]
     assert [t.outputs.start for t in tiles] == [0, 0, 2, 2]
     np.testing.assert_allclose(tiles[3].weights, w[2:, 1:].T, rtol=1e-12)
+
+
+def test_tiles_take_as_few_word_lines_as_asked():
+    """Dense weights are split over more tiles, and fewer groups share one; together they are what they were."""
+    rng = np.random.default_rng(5)
+    dense, grouped = rng.standard_normal((3, 20)), rng.standard_normal((8, 4))
+    few = MappingOptions(tile_rows=9)
+    tiles = map_weights(dense, Array(rows=64, columns=64), RANGE, name="dense", options=few)
+    assert [tile.g.shape[0] for tile in tiles] == [6, 7, 7]
+    np.testing.assert_allclose(np.concatenate([tile.weights for tile in tiles]), dense.T, rtol=1e-12, atol=1e-12)
+    tiles = map_weights(grouped, Array(rows=64, columns=64), RANGE, name="grouped", groups=4, options=few)
+    assert [tile.g.shape for tile in tiles] == [(8, 8), (8, 8)]  # two groups each of four inputs and two outputs
+    with pytest.raises(MappingError, match="tile_rows = 0"):
+        MappingOptions(tile_rows=0)
 
 
 def test_outputs_that_do_not_fall_into_groups_are_refused():
