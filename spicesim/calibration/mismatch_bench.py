@@ -70,7 +70,6 @@ _KNEE = 3e-3
 _REACH = 15e-3
 """Outputs by which mismatch moves the rails [V]."""
 
-
 _SHRINK = 0.6
 """Of steps of a search for a threshold, from one to the next, so that later ones mend what one misses [1]."""
 

@@ -275,7 +275,7 @@ def build_thresholds(
         chip,
         f"thresholds of {count} comparators of an ADC",
         [
-            *charge_dac_blocks(chip, sizes.dac),
+            *(charge_dac_blocks(chip, sizes.dac) if switches is None else ()),
             *comparator_blocks(chip),
             supplies(chip),
             charge_references(chip, sizes.dac, falling=True),
@@ -309,11 +309,8 @@ def build_plate_switches(chip: Chip, sizes: SarAdc | None = None) -> Netlist:
         Probes ``v(s_K)``, and ``v(v0)``, where all but the last switch lead, and ``v(v1)``.
     """
     sizes = sizes or chip.converter or chip.sar_adc
-    bits, length, lines = (
-        range(sizes.dac.bits),
-        spice_number(chip.process.min_length),
-        ["* switches, and their currents"],
-    )
+    bits, length = range(sizes.dac.bits), spice_number(chip.process.min_length)
+    lines = ["* switches, and their currents"]
     for k, width in enumerate(switch_widths(sizes.dac)):
         control = "vdd" if k == bits[-1] else "0"
         lines += [
