@@ -24,6 +24,7 @@ from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.converters import find_comparator
 from spicesim.calibration.sar import BEFORE_STROBE, read_thresholds
+from spicesim.chip import Chip
 from spicesim.chip.blocks import SarAdc
 from spicesim.errors import ValidityError
 from spicesim.netlist.ensemble import build_cells, build_dacs, build_sense_amplifiers
@@ -43,6 +44,7 @@ __all__ = [
     "RESISTORS",
     "MismatchBench",
     "Planned",
+    "draw_chip",
     "fit_response",
     "table_points",
     "used_numbers",
@@ -82,14 +84,17 @@ def with_chip_mismatch(netlist: Netlist, calibration: Calibration, draw: Draw) -
 
     So are hold capacitors and integrating ones. Its memory devices stay as they are programmed.
     """
-    chip, resistors = calibration.chip, _resistors(calibration)
+    return draw_chip(netlist, calibration.chip, draw, resistors=_resistors(calibration))
+
+
+def draw_chip(netlist: Netlist, chip: Chip, draw: Draw, *, resistors: float = RESISTORS) -> Netlist:
+    """Draw all devices of a chip's netlist as :func:`with_chip_mismatch`, resistors by a spread of one's own [1]."""
     return with_mismatch(
-        netlist, chip.process, _without_memory(draw), resistors=resistors, capacitors=_capacitors(calibration)
+        netlist, chip.process, _without_memory(draw), resistors=resistors, capacitors=_capacitors(chip)
     )
 
 
-def _capacitors(calibration: Calibration) -> Mapping[str, float]:
-    chip = calibration.chip
+def _capacitors(chip: Chip) -> Mapping[str, float]:
     own = {"voltage": {HOLD: chip.hold.mismatch}, "integrator": {INTEGRATOR: chip.integrator.mismatch}}
     return own.get(chip.sense_amplifier.kind, {})
 
@@ -149,7 +154,7 @@ class MismatchBench:
         """Return the paths of the drawn devices of a block in the netlist, within it."""
         found = drawn_devices(
             netlist, self.calibration.chip.process, resistors=_resistors(self.calibration),
-            capacitors=_capacitors(self.calibration),
+            capacitors=_capacitors(self.calibration.chip),
         )  # fmt: skip
         return tuple(path.partition(".")[2] for path in found if path.startswith(f"{block}.") and not _is_memory(path))
 

@@ -7,20 +7,23 @@ from typing import Any
 import click
 import numpy as np
 
-from spicesim.arrays import Array
-from spicesim.chip import Chip
+from spicesim.arrays import Array, Codes
+from spicesim.chip import CORNERS, Chip
 from spicesim.chip.library import library_names, library_path, library_text
 from spicesim.cli.netlist_blocks import BlockGroup, block_commands
-from spicesim.cli.netlist_file import file_options, finish
+from spicesim.cli.netlist_file import Form, file_options, finish, form_options
 from spicesim.cli.netlist_network import network
 from spicesim.cli.options import open_calibration, open_chip
 from spicesim.coding import POLARITIES, Polarity, rest_code
+from spicesim.draws import ChipDraw
 from spicesim.errors import SpecError
 from spicesim.files import write_bytes
 from spicesim.files.arrays import read_array
 from spicesim.netlist import (
     ARRANGEMENTS,
     Arrangement,
+    Embedded,
+    Netlist,
     Parasitics,
     arrange_weights,
     build_cell,
@@ -29,10 +32,12 @@ from spicesim.netlist import (
     build_dac,
     build_sense_amplifier,
     build_tile,
+    embed,
     read_conductances,
     read_parasitics,
 )
 from spicesim.netlist.arrangement import Kind
+from spicesim.netlist.impedance import REFERENCES, SUPPLIES, with_source_resistances
 from spicesim.netlist.macro import MacroRead, build_macro, sampling_start
 from spicesim.netlist.step import CodeStep
 from spicesim.units import parse_quantity
@@ -155,6 +160,27 @@ def _feedback(chip: Chip, wanted: float | None) -> float:
     return choices[len(choices) // 2] if wanted is None else wanted
 
 
+def _as_subcircuit(chip: Chip, built: Netlist, form: Form, name: str | None, usual: str) -> Embedded | None:
+    """Return a circuit as a subcircuit, if it is wanted as one."""
+    if form == "subckt":
+        return embed(chip, built, name or usual)
+    if name is not None:
+        raise SpecError("--name is that of a subcircuit; add --as subckt, or leave it out")
+    return None
+
+
+def _sized(kind: str, g: Any) -> str:
+    """Return the usual name of the subcircuit of an array."""
+    rows, *columns = np.shape(g.g if isinstance(g, Arrangement) else g)
+    return f"{kind}_{rows}x{columns[0] if columns else 1}"
+
+
+def _step(chip: Chip, codes: Codes, polarity: Polarity, stop: float) -> CodeStep:
+    """Return the step from 0 V in all rows to codes, watched until a time after it [s]."""
+    rest = np.full_like(codes, rest_code(polarity, chip.dac.code_bits))
+    return CodeStep(before=rest.tolist(), after=codes.tolist(), stop=stop)
+
+
 @netlist.command(epilog="example: spicesim netlist cell --conductance 20u -o cell.cir")
 @file_options
 @click.option("--conductance", "g", type=Quantity(), metavar="G", help="Of the device [S].  [default: g_max]")
@@ -197,14 +223,22 @@ def dac(chip_path: str | None, output: str | None, dialect: str, polarity: Polar
 @click.option("--conductance", metavar="G.npy", required=True, help="Device conductances, (rows,) [S]; .npy or .csv.")
 @click.option("--voltages", metavar="V.npy", required=True, help="Word-line voltages, (rows,) [V].")
 @feedback_option
+@form_options
 def column(
-    chip_path: str | None, output: str | None, dialect: str, conductance: str, voltages: str, r_feedback: float | None
+    chip_path: str | None,
+    output: str | None,
+    dialect: str,
+    conductance: str,
+    voltages: str,
+    r_feedback: float | None,
+    form: Form,
+    name: str | None,
 ) -> None:
     """Write one bit line with its cells and its sense amplifier."""
     chip = open_chip(chip_path)
     g = read_array(conductance, "conductances")
     built = build_column(chip, g, read_array(voltages, "voltages"), _feedback(chip, r_feedback))
-    finish(built, output, dialect, cells=True)
+    finish(built, output, dialect, cells=True, embedded=_as_subcircuit(chip, built, form, name, _sized("column", g)))
 
 
 @netlist.command(epilog="example: spicesim netlist crossbar --conductance g.npy --voltages v.npy -o xbar.cir")
@@ -215,6 +249,7 @@ def column(
 @gates_option
 @parasitics_option
 @both_ends_option
+@form_options
 def crossbar(
     chip_path: str | None,
     output: str | None,
@@ -228,6 +263,8 @@ def crossbar(
     gates: str | None,
     parasitics: str | None,
     both_ends: bool,
+    form: Form,
+    name: str | None,
 ) -> None:
     """Write an array of cells with its wires, between ideal sources and virtual grounds."""
     chip = open_chip(chip_path)
@@ -236,7 +273,10 @@ def crossbar(
         chip, g, read_array(voltages, "voltages"), parasitics=_wires(chip, parasitics, g, both_ends),
         gates=_load_gates(gates),
     )  # fmt: skip
-    finish(built, output, dialect, cells=True, mapped=g if isinstance(g, Arrangement) else None)
+    finish(
+        built, output, dialect, cells=True, mapped=g if isinstance(g, Arrangement) else None,
+        embedded=_as_subcircuit(chip, built, form, name, _sized("crossbar", g)),
+    )  # fmt: skip
 
 
 @netlist.command(epilog="example: spicesim netlist tile --conductance g.npy --codes codes.npy -o tile.cir")
@@ -253,6 +293,18 @@ def crossbar(
     "--calibration", "calibration_path", metavar="CAL.json",
     help="Predict first guesses of the operating point; large tiles need them.",
 )  # fmt: skip
+@click.option("--corner", type=click.Choice(CORNERS), help="Corner of the process.  [default: the chip's]")
+@click.option("--temperature", metavar="C", type=float, help="Temperature [C].  [default: the chip's]")
+@click.option(
+    "--t-read", type=Quantity(), metavar="TIME", help="A transient from 0 V in all rows to this time after it."
+)
+@click.option(
+    "--mismatch", metavar="SEED", type=click.IntRange(0),
+    help="Draw the devices of a chip: transistors as their foundry says, resistors by .5 %.",
+)  # fmt: skip
+@click.option("--supply-resistance", type=Quantity(), metavar="R", help="In series with the supply [ohm].")
+@click.option("--reference-resistance", type=Quantity(), metavar="R", help="In series with each reference [ohm].")
+@form_options
 def tile(
     chip_path: str | None,
     output: str | None,
@@ -269,6 +321,14 @@ def tile(
     parasitics: str | None,
     both_ends: bool,
     calibration_path: str | None,
+    corner: str | None,
+    temperature: float | None,
+    t_read: float | None,
+    mismatch: int | None,
+    supply_resistance: float | None,
+    reference_resistance: float | None,
+    form: Form,
+    name: str | None,
 ) -> None:
     """Write a whole tile at transistor level: DACs, wires, cells, sense amplifiers.
 
@@ -283,20 +343,38 @@ def tile(
             calibration.require_chip(open_chip(chip_path), calibration_path)
         if gates is not None or both_ends or parasitics is not None:
             raise SpecError("a calibration predicts tiles as the chip has them; leave --calibration or the other wires")
-    chip = open_chip(chip_path) if calibration is None else calibration.chip
+        if corner is not None or temperature is not None:
+            calibration = calibration.at(corner=corner, temperature_c=temperature)
+    chip = (
+        open_chip(chip_path).at(corner=corner, temperature_c=temperature) if calibration is None else calibration.chip
+    )
     g = _load_cells(chip, conductance, weights, arrangement, slices, cell_bits)
     nodesets = None
     if calibration is not None:
         from spicesim.calibration.tiles import predicted_nodesets
 
         devices = g.g if isinstance(g, Arrangement) else g
-        state = calibration.tile(devices, polarity, _feedback(chip, r_feedback)).solve(vector[None, :])
+        before = vector if t_read is None else np.full_like(vector, rest_code(polarity, chip.dac.code_bits))
+        state = calibration.tile(devices, polarity, _feedback(chip, r_feedback)).solve(before[None, :])
         nodesets = predicted_nodesets(state, 0, chip)
     built = build_tile(
-        chip, g, vector, polarity=polarity, r_feedback=_feedback(chip, r_feedback), nodesets=nodesets,
+        chip, g, vector if t_read is None else _step(chip, vector, polarity, t_read), polarity=polarity,
+        r_feedback=_feedback(chip, r_feedback), nodesets=nodesets,
         parasitics=_wires(chip, parasitics, g, both_ends), gates=_load_gates(gates),
     )  # fmt: skip
-    finish(built, output, dialect, cells=True, mapped=g if isinstance(g, Arrangement) else None)
+    if mismatch is not None:
+        from spicesim.calibration.mismatch_bench import draw_chip  # takes long to import, and is rarely asked for
+
+        built = draw_chip(built, chip, ChipDraw(mismatch))
+    series = dict.fromkeys(SUPPLIES, supply_resistance) | dict.fromkeys(REFERENCES, reference_resistance)
+    if given := {name: ohm for name, ohm in series.items() if ohm is not None}:
+        if form == "subckt":
+            raise SpecError("supplies and references of a subcircuit are ports; put resistances before them yourself")
+        built = with_source_resistances(built, given)
+    finish(
+        built, output, dialect, cells=True, mapped=g if isinstance(g, Arrangement) else None,
+        embedded=_as_subcircuit(chip, built, form, name, _sized("tile", g)),
+    )  # fmt: skip
 
 
 @netlist.command(
@@ -340,10 +418,7 @@ def macro(
         converters=dict.fromkeys(chosen, chip.converter), polarity=polarity,
         t_read=sampling_start(chip, chip.converter, polarity, t_read),
     )  # fmt: skip
-    step = vector if t_read is None else CodeStep(
-        before=np.full_like(vector, rest_code(polarity, chip.dac.code_bits)).tolist(), after=vector.tolist(),
-        stop=read.stop,
-    )  # fmt: skip
+    step = vector if t_read is None else _step(chip, vector, polarity, read.stop)
     built = build_macro(chip, g, step, read, polarity=polarity, r_feedback=_feedback(chip, r_feedback))
     finish(built, output, dialect, cells=True)
 

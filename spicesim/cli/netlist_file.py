@@ -1,16 +1,21 @@
 """What all netlist commands share: where to write, and for which simulator."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, get_args
 
 import click
 
 from spicesim.cli.options import chip_option
 from spicesim.files import STANDARD_OUTPUT, write_text
 from spicesim.mapping import MappedTile
-from spicesim.netlist import DIALECTS, Arrangement, Netlist, format_netlist, run_command, write_trace
+from spicesim.netlist import DIALECTS, Arrangement, Embedded, Netlist, format_netlist, run_command, write_trace
 from spicesim.netlist.dialects import find_dialect
 
-__all__ = ["dialect_option", "file_options", "finish", "output_option"]
+__all__ = ["Form", "dialect_option", "file_options", "finish", "form_options", "output_option"]
+
+Form = Literal["testbench", "subckt"]
+"""How a circuit is written."""
 
 
 def _dialect(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
@@ -28,6 +33,16 @@ output_option = click.option(
 )
 
 
+def form_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of circuits that may be subcircuits."""
+    form = click.option(
+        "--as", "form", type=click.Choice(get_args(Form)), default="testbench", show_default=True,
+        help="A subcircuit with ports comes with a testbench that calls it and an xschem symbol.",
+    )  # fmt: skip
+    name = click.option("--name", metavar="NAME", help="Of the subcircuit.  [default: such as tile_16x16]")
+    return form(name(function))
+
+
 def file_options(function: Callable[..., None]) -> Callable[..., None]:
     """Add the options that all circuits of a chip have."""
     return chip_option(dialect_option(output_option(function)))
@@ -41,6 +56,7 @@ def finish(
     cells: bool = False,
     layer: str = "",
     mapped: Arrangement | MappedTile | None = None,
+    embedded: Embedded | None = None,
 ) -> None:
     """Write or print a netlist.
 
@@ -56,8 +72,15 @@ def finish(
         Whether a table of its cells goes beside the file.
     layer, mapped
         For the table, as for :func:`spicesim.netlist.write_trace`.
+    embedded : Embedded, optional
+        The same as a subcircuit, to be written in its place. In ngspice's language its testbench is a file beside it,
+        in others the same file.
     """
-    text = format_netlist(result, dialect)
+    apart = embedded is not None and dialect == "ngspice"
+    if embedded is None:
+        text = format_netlist(result, dialect)
+    else:
+        text = embedded.format() if apart else format_netlist(embedded.bench, dialect)
     if output is None:
         click.echo(text, nl=False)
         return
@@ -66,4 +89,13 @@ def finish(
         return
     if cells:
         click.echo(f"wrote {write_trace(output, result, layer=layer, mapped=mapped)}: every cell and its conductance")
+    if embedded is not None and apart:
+        path = Path(output)
+        bench, symbol = path.with_suffix(".tb.cir"), path.with_suffix(".sym")
+        write_text(bench, embedded.format_bench(output))
+        write_text(symbol, embedded.symbol(output))
+        click.echo(
+            f"wrote {output}: subcircuit {embedded.name}, {len(embedded.ports)} ports; {symbol}: its symbol for xschem"
+        )
+        output = str(bench)
     click.echo(f"wrote {output}; run: {run_command(dialect).replace('THIS_FILE', output)}")

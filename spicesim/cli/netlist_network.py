@@ -3,6 +3,7 @@
 import click
 import numpy as np
 
+from spicesim.chip import CORNERS
 from spicesim.cli.netlist_file import dialect_option, finish, output_option
 from spicesim.cli.options import open_calibration
 from spicesim.engine import NgspiceEngine
@@ -25,6 +26,14 @@ __all__ = ["network"]
 @click.option(
     "--codes", metavar="CODES.npy", help="DAC codes, (rows,).  [default: all at half of full scale; of bits, all 1]"
 )
+@click.option("--corner", type=click.Choice(CORNERS), help="Corner of the process.  [default: the chip's]")
+@click.option("--temperature", metavar="C", type=float, help="Temperature [C].  [default: the chip's]")
+@click.option(
+    "--mismatch",
+    metavar="SEED",
+    type=click.IntRange(0),
+    help="The chip of `spicesim infer --mismatch SEED`, its devices drawn.",
+)
 @dialect_option
 @output_option
 def network(
@@ -34,6 +43,9 @@ def network(
     layer: str | None,
     number: int,
     codes: str | None,
+    corner: str | None,
+    temperature: float | None,
+    mismatch: int | None,
     dialect: str,
     output: str | None,
 ) -> None:
@@ -43,7 +55,9 @@ def network(
     DATA.npz fits the ranges of converters and amplifiers, as in `spicesim infer`. Beside the netlist goes
     FILE.cells.csv: every cell with its conductance, layer, output, input, sign and slice.
     """
-    calibration = open_calibration(calibration_path)
+    calibration = open_calibration(calibration_path, elsewhere=corner is not None or temperature is not None)
+    if corner is not None or temperature is not None:
+        calibration = calibration.at(corner=corner, temperature_c=temperature)
     dataset = load_dataset(data)
     compiled = compile_network(model, calibration)
     names = [found.name for found in compiled.layers]
@@ -58,7 +72,7 @@ def network(
         compiled.fit_on_first(dataset.inputs)
     else:
         compiled.fit_ranges(dataset.calibration_inputs)
-    engine = NgspiceEngine(calibration)
+    engine = NgspiceEngine(calibration, mismatch_seed=mismatch)
     prepared = engine.prepare(compiled.tiles()[where][number])
     rows = mapped[number].g.shape[0]
     vector = np.full(rows, 2 ** (calibration.chip.code_bits - 1)) if codes is None else read_array(codes, "codes")

@@ -8,6 +8,7 @@ from spicesim.netlist.arrangement import ARRANGEMENTS, Arrangement, arrange_weig
 from spicesim.netlist.cell import build_cell
 from spicesim.netlist.dac import LadderDac, build_dac
 from spicesim.netlist.dialects import DIALECTS, format_netlist, run_command
+from spicesim.netlist.embedded import Embedded, embed
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.parasitics import Parasitics, read_parasitics
 from spicesim.netlist.reader import read_conductances
@@ -19,6 +20,7 @@ __all__ = [
     "ARRANGEMENTS",
     "DIALECTS",
     "Arrangement",
+    "Embedded",
     "LadderDac",
     "Netlist",
     "Parasitics",
@@ -29,6 +31,7 @@ __all__ = [
     "build_dac",
     "build_sense_amplifier",
     "build_tile",
+    "embed",
     "format_netlist",
     "format_trace",
     "read_conductances",

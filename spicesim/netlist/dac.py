@@ -22,6 +22,7 @@ __all__ = [
     "MOST_BITS",
     "Ladder",
     "LadderDac",
+    "bit_nodes",
     "build_dac",
     "code_bits",
     "dac_blocks",
@@ -130,6 +131,11 @@ def dac_references(chip: Chip, polarity: Polarity) -> str:
 def code_bits(code: int, bits: int) -> list[str]:
     """Return the nodes that the bits of a code are tied to, least significant first: ground or the supply."""
     return ["vdd" if code >> k & 1 else "0" for k in range(bits)]
+
+
+def bit_nodes(chip: Chip) -> slice:
+    """Return which nodes of :func:`dac_line` are the bits of a code."""
+    return slice(1, 1 + chip.dac.level_bits) if chip.dac.is_dac else slice(0, 1)
 
 
 def dac_line(chip: Chip, name: str, node_out: str, bit_nodes: Sequence[str], *, rails: str = "") -> str:

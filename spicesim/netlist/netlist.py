@@ -117,8 +117,10 @@ class Netlist:
         body = fold_text(self.body.strip("\n"), comments=("*", "$"))
         if not self.nodesets:
             return body
-        guesses = [f".nodeset v({node})={spice_number(volts)}" for node, volts in self.nodesets.items()]
-        return "\n".join([body, "", "* first guess of the operating point", *guesses])
+        return "\n".join([body, "", "* first guess of the operating point", *self._guesses()])
+
+    def _guesses(self) -> list[str]:
+        return [f".nodeset v({node})={spice_number(volts)}" for node, volts in self.nodesets.items()]
 
     def format(self) -> str:
         """Format the whole file."""
@@ -143,13 +145,17 @@ class Netlist:
     def circuit(self) -> Any:
         """Return the circuit as a :class:`PySpice.Spice.Netlist.Circuit`, to go on in PySpice.
 
-        Elements can be added to it; its text, with the title, is the same circuit without options and analyses.
-        """
-        from PySpice.Spice.Netlist import Circuit  # a second to import, and rarely needed
+        Its elements and subcircuits can be reached and changed, ``circuit["xdac_3"]``, ``circuit["opamp"]["m5"]``, and
+        others added; options and analyses are left to PySpice.
 
-        circuit = Circuit(self.title)
-        circuit.raw_spice = self.format_circuit() + "\n"
-        return circuit
+        Raises
+        ------
+        SpecError
+            If it has a line that is not of the subset that all dialects have.
+        """
+        from spicesim.netlist.pyspice import read_circuit  # a second to import PySpice, and rarely needed
+
+        return read_circuit(self.title, self.body, self._guesses())
 
 
 def _format_save(probes: Sequence[str]) -> str:

@@ -362,5 +362,5 @@ def test_a_pyspice_circuit_of_a_netlist_can_be_extended():
     said = subprocess.run(
         [sys.executable, "-P", "-c", python], capture_output=True, text=True, check=True, timeout=1800
     )
-    assert "r2 b 0 3k" in said.stdout
+    assert "R2 b 0 3k" in said.stdout
     assert "R3 b 0" in said.stdout

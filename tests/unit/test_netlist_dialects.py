@@ -162,7 +162,7 @@ def test_what_is_not_understood_is_refused(dialect, body, said):
     ("changes", "said"),
     [
         ({"probes": ("@m1[gm]",)}, "probe"),
-        ({"options": ".options klu method=gear"}, "option"),
+        ({"options": ".options klu trtol=1"}, "option"),
         ({"analyses": (".tran 1n",)}, "analysis"),
         ({"spiceinit": ("set ngbehavior=hsa",)}, "start-up"),
     ],
@@ -306,3 +306,16 @@ def test_a_kit_for_another_simulator_is_no_other_chip():
     for wrong in ("a'b", 'a"b', "a\nb", "a$b"):
         with pytest.raises(SpecError, match="kits"):
             preset("gf180-1t1r").changed(process={"kits": [{**kit, "path": wrong}]})
+
+
+@pytest.mark.parametrize(
+    ("dialect", "words"),
+    [("xyce", ".options timeint method=gear"), ("hspice", "method=gear"), ("spectre", "method=gear2only"),
+     ("vacask", 'tran_method="gear2"')],
+)  # fmt: skip
+def test_a_product_by_pulses_keeps_its_way_of_integration(dialect, words):
+    chip = preset("generic-1t1r").changed(dac={"kind": "pulse"}, sense_amplifier={"kind": "integrator"})
+    g = np.full((2, 2), 2e-6)
+    built = build_tile(chip, g, np.array([3, 9]), polarity="unipolar", r_feedback=max(chip.settings))
+    assert "method=gear" in built.options
+    assert words in format_netlist(built, dialect)

@@ -29,7 +29,7 @@ _PROBE = re.compile(r"([vi])\(([\w.]+)(?:,\s*([\w.]+))?\)", re.IGNORECASE)
 _AXES = ("time", "frequency")
 """Probes that every simulator writes unasked."""
 _LENGTHS = {"op": (0,), "dc": (4, 8), "tran": (2, 3, 4, 5), "ac": (4,)}
-_OPTIONS = {"klu": "klu", "reltol": "reltol", "vntol": "vntol", "abstol": "abstol"}
+_OPTIONS = ("klu", "reltol", "vntol", "abstol", "method")
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,5 +238,9 @@ def _split_options(card: str) -> dict[str, str]:
         name, _, value = word.partition("=")
         if name not in _OPTIONS:
             raise SpecError(f"option {word!r} is not one that all dialects have; there are {', '.join(_OPTIONS)}")
+        if name == "method" and value != "gear":
+            raise SpecError(
+                f"integration by {value!r} is not what all dialects have; they have gear and their own choice"
+            )
         options[name] = value
     return options

@@ -175,16 +175,17 @@ class Spectre(SpectreLike):
     ) -> list[str]:
         """Render options, probes and analyses."""
         names = {"reltol": "reltol", "vntol": "vabstol", "abstol": "iabstol"}
-        given = "".join(f" {names[name]}={value}" for name, value in options.items() if value)
+        given = "".join(f" {names[name]}={value}" for name, value in options.items() if value and name in names)
+        gear = " method=gear2only" if "method" in options else ""
         lines = [f"tolerances options{given} save=selected"]
         wanted = [f"{name}:p" if probe.kind == "i" else name for probe in probes for name in probe.names]
         lines += chunks("save", list(dict.fromkeys(wanted)))
         for number, analysis in enumerate(analyses, 1):
-            lines += _analysis(analysis, f"{analysis.kind}{number}")
+            lines += _analysis(analysis, f"{analysis.kind}{number}", gear)
         return lines
 
 
-def _analysis(analysis: Analysis, name: str) -> list[str]:
+def _analysis(analysis: Analysis, name: str, method: str) -> list[str]:
     if analysis.kind == "op":
         return [f"{name} dc"]
     if analysis.kind == "dc":
@@ -195,6 +196,6 @@ def _analysis(analysis: Analysis, name: str) -> list[str]:
         times = [word for word in analysis.arguments if word != "uic"]
         keys = ("step", "stop", "start", "maxstep")
         text = " ".join(f"{key}={value}" for key, value in zip(keys, times, strict=False))
-        return [f"{name} tran {text}" + (" skipdc=yes" if "uic" in analysis.arguments else "")]
+        return [f"{name} tran {text}{method}" + (" skipdc=yes" if "uic" in analysis.arguments else "")]
     scale, points, start, stop = analysis.arguments
     return [f"{name} ac start={plain_number(start)} stop={plain_number(stop)} {scale}={points}"]

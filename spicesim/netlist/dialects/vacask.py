@@ -117,7 +117,8 @@ class Vacask(SpectreLike):
                 name: max(value, _TRANSIENT[name], key=float) if name in _TRANSIENT else value
                 for name, value in options.items()
             }
-        given = "".join(f" {name}={value}" for name, value in options.items() if value)
+        words = {"method": ' tran_method="gear2"'}
+        given = "".join(words.get(name, f" {name}={value}") for name, value in options.items() if value)
         temperatures = [statement.value for statement in statements if isinstance(statement, Temperature)]
         given += "".join(f" temp={value}" for value in temperatures[-1:])
         lines = ["control", f'  options rawfile="ascii"{given}']

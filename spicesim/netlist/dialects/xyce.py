@@ -40,6 +40,7 @@ class Xyce(SpiceDialect):
         tolerances = {"reltol": options.get("reltol"), "abstol": options.get("vntol")}
         given = " ".join(f"{name}={value}" for name, value in tolerances.items() if value)
         lines += [f".options nonlin {given}"] if given else []
+        lines += [".options timeint method=gear"] if "method" in options else []
         wanted = [f"{probe.kind}({','.join(probe.names)})" for probe in probes]
         for analysis in analyses:
             kind = "dc" if analysis.kind == "op" else analysis.kind
