@@ -27,7 +27,7 @@ def choose_temperatures(own: float, count: int) -> tuple[float, ...]:
 
 def other_corners(chip: Chip) -> tuple[str, ...]:
     """Return the corners other than the chip's own; none if its models have none."""
-    if not any(model.has_corners for model in chip.process.models):
+    if not chip.process.has_corners:
         return ()
     return tuple(name for name in CORNERS if chip.process.corner(name) != chip.process)
 

@@ -419,6 +419,8 @@ def _format_section(section: Section, short: bool = False) -> tomlkit.items.Tabl
     table = tomlkit.table()
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
+        if value is None or (name in section.later and isinstance(value, Section) and value == field.default):
+            continue  # nothing to say
         if isinstance(value, Section):
             table.add(name, _format_section(value, short))
             continue

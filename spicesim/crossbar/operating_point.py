@@ -267,7 +267,8 @@ class OperatingPointSolver:
         if request.drivers is not None:
             reach *= 1.05
         v_limits = (-reach if negative else 0.0) - high, reach - low
-        words = (-reach if negative else 0.0, reach) if wiring.open_feet.any() else (-np.inf, np.inf)
+        # what is passive is nowhere beyond what drives it; amplifiers have offsets within these limits
+        words = -reach if negative else min(0.0, low), reach
         chords = Chords.fit(self._kernel, v_limits, (low, high), 0.05 * request.tolerance, words)
         linear = None if chords is None else LinearMarch.prepare(wiring, chords.slope)
         if chords is None or linear is None or ROUNDING["double"] * linear.spread > request.tolerance:

@@ -101,15 +101,32 @@ def read_mismatch(process: Process) -> dict[str, Pelgrom]:
         raise SpecError(
             f"mismatch needs transistors that are called as bare models; set process.call = 'M' for {process.name!r}"
         )
-    texts = _texts(process)
-    return {name: _read_one(process.name, name, texts) for name in (process.nmos, process.pmos)}
+    texts, own = _texts(process), process.matching
+    if own is None:
+        return {name: _read_one(process.name, name, texts) for name in (process.nmos, process.pmos)}
+    spreads = {process.nmos: (own.a_threshold_n, own.a_gain_n), process.pmos: (own.a_threshold_p, own.a_gain_p)}
+    return {
+        name: Pelgrom(
+            a_threshold=threshold, a_gain=gain, d_length=0.0, d_width=0.0, level=_find_level(process.name, name, texts)
+        )
+        for name, (threshold, gain) in spreads.items()
+    }
+
+
+@lru_cache(maxsize=16)
+def _find_level(process: str, name: str, texts: tuple[str, ...]) -> int:
+    """Find the level of a transistor's model."""
+    model = re.compile(rf"^\.model\s+{re.escape(name)}(?:\.\d+)?\s.*?\blevel\s*=\s*(\d+)", re.I | re.M | re.S)
+    for text in texts:
+        if found := model.search(text):
+            return int(found[1])
+    raise SpecError(f"the model files of process {process!r} hold no model {name!r} with a level")
 
 
 @lru_cache(maxsize=16)
 def _read_one(process: str, name: str, texts: tuple[str, ...]) -> Pelgrom:
     block = re.compile(rf"^\.subckt\s+{re.escape(name)}\s.*?^\.ends", re.I | re.M | re.S)
-    model = re.compile(rf"^\.model\s+{re.escape(name)}(?:\.\d+)?\s.*?\blevel\s*=\s*(\d+)", re.I | re.M | re.S)
-    level = next((int(found[1]) for text in texts if (found := model.search(text))), None)
+    level = _find_level(process, name, texts)
     for text in texts:
         for found in block.finditer(text):
             values = {
@@ -120,7 +137,7 @@ def _read_one(process: str, name: str, texts: tuple[str, ...]) -> Pelgrom:
                 kind.lower(): parse_quantity(factor) * parse_quantity(unit)
                 for kind, factor, unit in _SIGMA.findall(found[0])
             }
-            if level is not None and {"par_vth", "par_k", "par_l", "par_w"} <= set(values) and len(scales) == 2:
+            if {"par_vth", "par_k", "par_l", "par_w"} <= set(values) and len(scales) == 2:
                 return Pelgrom(
                     a_threshold=scales["vth"] * values["par_vth"],
                     a_gain=scales["k"] * values["par_k"],
@@ -130,7 +147,7 @@ def _read_one(process: str, name: str, texts: tuple[str, ...]) -> Pelgrom:
                 )
     raise SpecError(
         f"the model files of process {process!r} hold no mismatch of {name!r}: wanted a subcircuit of that name "
-        "with par_vth, par_k, par_l, par_w, var_vth and var_k"
+        "with par_vth, par_k, par_l, par_w, var_vth and var_k; say process.matching yourself"
     )
 
 

@@ -155,3 +155,29 @@ def test_netlists_hold_no_infinity():
 
 def test_the_model_of_a_chip_is_public():
     assert Chip.model_validate(preset("generic-1t1r").model_dump()) == preset("generic-1t1r")
+
+
+class TestProcessesOfOtherKits:
+    def test_corners_are_read_by_the_names_that_the_files_give_them(self):
+        chip = preset("sky130-1t1r")
+        assert [model.section for model in chip.process.models] == ["tt"]
+        assert [model.section for model in chip.at(corner="ss").process.models] == ["ss"]
+        back = chip.at(corner="ss").at(corner="typical").process
+        assert [model.section for model in back.models] == ["tt"]
+        renamed = chip.changed(process={"corners": {"ss": "slow"}}).at(corner="ss").process
+        assert [model.section for model in renamed.models] == ["slow"]
+
+    def test_what_is_usual_of_a_process_is_not_written(self):
+        assert "corners" not in format_chip(preset("gf180-1t1r"))
+        assert "matching" not in format_chip(preset("gf180-1t1r"))
+
+    def test_a_chip_of_another_kit_survives_its_file(self, tmp_path):
+        chip = preset("sky130-1t1r")
+        save_chip(chip, tmp_path / "chip.toml")
+        assert load_chip(tmp_path / "chip.toml") == chip
+        assert load_chip(tmp_path / "chip.toml").hash == chip.hash
+
+    @pytest.mark.parametrize("name", ["a_threshold_n", "a_gain_p"])
+    def test_a_mismatch_below_nothing_is_refused(self, name):
+        with pytest.raises(SpecError, match=name):
+            preset("sky130-1t1r").changed(process={"matching": {name: -1e-9}})

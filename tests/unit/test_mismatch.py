@@ -106,3 +106,13 @@ def test_a_check_without_outputs_that_spread_has_a_table():
         name="rail", full_scale=1.0, measured=rail, predicted=rail, nominal=np.ones((1, 2)), drawn=np.ones((9, 1, 2))
     )
     assert "  -  " in format_mismatch([check])
+
+
+def test_a_process_whose_files_hold_no_mismatch_says_its_own():
+    chip = preset("gf180-1t1r")
+    law = {"a_threshold_n": 4e-9, "a_threshold_p": 5e-9, "a_gain_n": 1e-8, "a_gain_p": 2e-8}
+    found = read_mismatch(chip.changed(process={"matching": law}).process)
+    assert found[chip.process.nmos].sigma_threshold(4e-6, 1e-6) == pytest.approx(2e-3)
+    assert found[chip.process.pmos].sigma_threshold(4e-6, 1e-6, m=4) == pytest.approx(1.25e-3)
+    assert (found[chip.process.nmos].a_gain, found[chip.process.pmos].a_gain) == (1e-8, 2e-8)
+    assert {law.level for law in found.values()} == {54}
