@@ -164,7 +164,7 @@ class TestProcessesOfOtherKits:
         assert [model.section for model in chip.at(corner="ss").process.models] == ["ss"]
         back = chip.at(corner="ss").at(corner="typical").process
         assert [model.section for model in back.models] == ["tt"]
-        renamed = chip.changed(process={"corners": {"ss": "slow"}}).at(corner="ss").process
+        renamed = chip.changed(process={"corners": {"typical": "tt", "ss": "slow"}}).at(corner="ss").process
         assert [model.section for model in renamed.models] == ["slow"]
 
     def test_what_is_usual_of_a_process_is_not_written(self):
@@ -179,5 +179,6 @@ class TestProcessesOfOtherKits:
 
     @pytest.mark.parametrize("name", ["a_threshold_n", "a_gain_p"])
     def test_a_mismatch_below_nothing_is_refused(self, name):
+        law = preset("sky130-1t1r").process.matching.model_dump() | {name: -1e-9}
         with pytest.raises(SpecError, match=name):
-            preset("sky130-1t1r").changed(process={"matching": {name: -1e-9}})
+            preset("sky130-1t1r").changed(process={"matching": law})
