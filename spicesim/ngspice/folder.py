@@ -10,6 +10,7 @@ from pathlib import Path
 
 from spicesim.errors import SimulationError, StorageError
 from spicesim.netlist.netlist import Netlist
+from spicesim.ngspice.cards import CARDS_NAME, needed_cards
 
 __all__ = [
     "NETLIST_NAME",
@@ -47,7 +48,10 @@ def make_run_folder(netlist: Netlist) -> Path:
     parent = runs_folder()
     try:
         folder = _make_folder(parent)
-        (folder / NETLIST_NAME).write_text(netlist.format(), encoding="utf-8")
+        needed = needed_cards(netlist)
+        if needed is not None:
+            (folder / CARDS_NAME).write_text(needed[1], encoding="utf-8")
+        (folder / NETLIST_NAME).write_text(netlist.format() if needed is None else needed[0], encoding="utf-8")
         write_start_up(folder, netlist.spiceinit)
     except OSError as error:
         raise StorageError(
