@@ -97,6 +97,12 @@ class FastPulseTile:
         return "exact" if self._points is None else self.trials[-1].form
 
     @property
+    def needed(self) -> float:
+        """Tolerance, about, with which forms that were tried would have been taken; infinite if none was tried."""
+        outputs = min((trial.max_error for trial in self.trials), default=np.inf)
+        return max(outputs, self.tolerance * self._static.needed / self._static.tolerance)
+
+    @property
     def max_error(self) -> float:
         """Promised largest error on any codes, as a fraction of the range or full scale; 0 for "exact"."""
         return 0.0 if self._points is None else self.trials[-1].max_error

@@ -92,7 +92,7 @@ class FastTile:
     ) -> None:
         if not (np.isfinite(tolerance) and tolerance > 0):
             raise SpecError(f"tolerance must be a number > 0, got {tolerance}")
-        self.tile, self.tolerance = tile, float(tolerance)
+        self.tile, self.tolerance, self._rms_share = tile, float(tolerance), rms_share
         self.trials: tuple[Trial, ...] = ()
         """What was tried, from the cheapest on; the last was taken unless `form` is "exact"."""
         self._model: TileModel[Any] | None = None
@@ -153,6 +153,11 @@ class FastTile:
     def form(self) -> str:
         """What computes the outputs: a form by its orders, or "exact"."""
         return "exact" if self._model is None else str(self._model.form.shape)
+
+    @property
+    def needed(self) -> float:
+        """Tolerance, about, with which a form that was tried would have been taken; infinite if none was tried."""
+        return min((max(t.max_error, t.rms_error / self._rms_share) for t in self.trials), default=np.inf)
 
     @property
     def max_error(self) -> float:
