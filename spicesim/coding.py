@@ -139,10 +139,6 @@ class AdcRange:
         steps = np.rint((np.asarray(volts, dtype=float) - self.low) / self.lsb)
         return np.asarray(np.clip(steps, 0, 2**self.bits - 1), dtype=np.int64)
 
-    def ideal(self, bits: int) -> "AdcRange":
-        """Return the uniform quantiser of so many bits over the same range."""
-        return AdcRange(low=self.low, high=self.high, bits=bits)
-
     def volts(self, codes: npt.ArrayLike) -> Floats:
         """Return the voltages that codes stand for."""
         return np.asarray(self.low + np.asarray(codes, dtype=float) * self.lsb)

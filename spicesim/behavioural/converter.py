@@ -91,6 +91,24 @@ class StepTables:
         )  # fmt: skip
         return codes
 
+    def places(self, volts: npt.ArrayLike, search: Search, half: float) -> Floats:
+        """Return where outputs lie among the steps; as codes, but on straight lines from one step to the next.
+
+        The step from code 0 to 1 lies at .5. Beyond the first and the last one lines go on for a step as wide as the
+        mean one, and end.
+        """
+        array = np.asarray(volts, dtype=float)
+        x = np.clip((-array - search.middle) / half, -BEYOND, BEYOND)
+        top = np.polynomial.polynomial.polyval(x, search.curve)
+        top = top.reshape(-1, len(self.which))
+        found = np.empty_like(top)
+        for column, which in enumerate(self.which):
+            steps = self.steps[which, 1:-2]
+            mean = (steps[-1] - steps[0]) / (len(steps) - 1)
+            known = np.concatenate([steps[:1] - mean, steps, steps[-1:] + mean])
+            found[:, column] = len(steps) - np.interp(top[:, column], known, np.arange(len(known)) - 0.5)
+        return np.asarray(found.reshape(array.shape))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConverterRange(AdcRange):
@@ -107,10 +125,21 @@ class ConverterRange(AdcRange):
 
     def codes(self, volts: npt.ArrayLike) -> Codes:
         """Convert outputs below the reference, of any shape, or (..., columns) if drawn [V]; codes rise with them."""
-        tables = self.drawn or self.search.tables
+        tables, sampled = self.drawn or self.search.tables, self.received(volts)
         if self.rising:  # an input above the reference is a negative output of an amplifier
-            return np.asarray(2**self.bits - 1 - tables.codes(-np.asarray(volts), self.search, self.span / 2))
-        return tables.codes(volts, self.search, self.span / 2)
+            return np.asarray(2**self.bits - 1 - tables.codes(-sampled, self.search, self.span / 2))
+        return tables.codes(sampled, self.search, self.span / 2)
+
+    def places(self, volts: npt.ArrayLike) -> Floats:
+        """Return what :meth:`codes` would be without steps, by :meth:`StepTables.places`."""
+        tables, sampled = self.drawn or self.search.tables, self.received(volts)
+        if self.rising:
+            return np.asarray(2**self.bits - 1 - tables.places(-sampled, self.search, self.span / 2))
+        return tables.places(sampled, self.search, self.span / 2)
+
+    def received(self, volts: npt.ArrayLike) -> Floats:
+        """Return what converters sample of outputs [V]: all."""
+        return np.asarray(volts, dtype=float)
 
 
 class ConverterCheck(Model):

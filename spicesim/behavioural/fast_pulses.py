@@ -3,7 +3,7 @@
 import numpy as np
 
 from spicesim.arrays import Codes, Floats, Integers
-from spicesim.behavioural.fast_tile import FastTile
+from spicesim.behavioural.fast_tile import FastTile, truth_of
 from spicesim.behavioural.integration import PulseState, PulseTile
 from spicesim.coding import AdcRange
 from spicesim.errors import SpecError, ValidityError
@@ -11,12 +11,10 @@ from spicesim.fast.trial import MARGIN, Adversary, Trial, held_out_inputs, measu
 
 __all__ = ["FastPulseTile"]
 
-POINTS = (2, 3, 4, 6, 8, 12)
+POINTS = (3, 4, 6, 8, 12, 16, 24)
 """Operating points of a product that are tried, by their cost."""
-STATIC_SHARE = 0.5
-"""Tolerance of the operating points, as a share of that of outputs."""
-CHECKED, PORTION = 24, 1024
-"""Held-out vectors that are solved exactly; vectors at a time."""
+CHECKED, SMALL, PORTION = 24, 24, 1024
+"""Held-out vectors that are solved exactly, and of small inputs more; vectors at a time."""
 
 
 class FastPulseTile:
@@ -51,21 +49,22 @@ class FastPulseTile:
         self._points: int | None = None
         full = tile.readout.full_scale
         scale = full if adc is None else adc.high - adc.low
-        # errors of operating points last for the whole window at most
-        port = tile.static.readout.full_scale
-        self._static = FastTile(
-            tile.static, tolerance=STATIC_SHARE * tolerance * scale / port, seed=seed, threads=threads
-        )
+        # operating points may err by as much as outputs if they last for the whole window; how they add up is measured
+        allowed = tolerance * scale / tile.static.readout.full_scale
+        self._truth = truth_of(allowed)["tolerance"]
+        self._static = FastTile(tile.static, tolerance=allowed, rms_share=1.0, seed=seed, threads=threads)
         top, zero, rows = 2**tile.readout.bits - 1, tile.rest_code, tile.g.shape[0]
         inputs = np.rint(held_out_inputs(rows, -zero, top - zero, seed)) + zero
         codes = inputs[np.unique(np.linspace(0, len(inputs) - 1, CHECKED).astype(np.int64))]
+        codes = np.concatenate([codes, _small_codes(rows, zero, top, seed)])
 
         def seen(volts: Floats) -> Floats:
             return volts if adc is None else np.clip(volts, adc.low - 0.5 * adc.lsb, adc.high + 0.5 * adc.lsb)
 
         def true(codes: Floats) -> Floats:
             try:
-                return seen(tile.solve(codes.astype(np.int64), threads=threads).v_out) / scale
+                found = tile.solve(codes.astype(np.int64), tolerance=self._truth, threads=threads)
+                return seen(found.v_out) / scale
             except ValidityError:  # codes that leave the calibrated box
                 return np.full((len(codes), tile.g.shape[1]), np.nan)
 
@@ -98,6 +97,12 @@ class FastPulseTile:
         return "exact" if self._points is None else self.trials[-1].form
 
     @property
+    def needed(self) -> float:
+        """Tolerance, about, with which forms that were tried would have been taken; infinite if none was tried."""
+        outputs = min((trial.max_error for trial in self.trials), default=np.inf)
+        return max(outputs, self.tolerance * self._static.needed / self._static.tolerance)
+
+    @property
     def max_error(self) -> float:
         """Promised largest error on any codes, as a fraction of the range or full scale; 0 for "exact"."""
         return 0.0 if self._points is None else self.trials[-1].max_error
@@ -110,7 +115,7 @@ class FastPulseTile:
     def solve(self, codes: Codes, *, threads: int = 1) -> PulseState:
         """Multiply; as :meth:`PulseTile.solve`."""
         if self._points is None:
-            return self.tile.solve(codes, threads=threads)
+            return self.tile.solve(codes, tolerance=self._truth, threads=threads)
         return PulseState(v_out=self._solve(self.tile.checked(codes), self._points, threads))
 
     def outputs(self, codes: Codes, *, threads: int = 1) -> Floats:
@@ -126,3 +131,10 @@ class FastPulseTile:
 
     def _currents(self, on: Integers, threads: int, tolerance: float | None = None) -> Floats:
         return np.asarray(self._static.solve(on, threads=threads).currents + self.tile.static.leakage)
+
+
+def _small_codes(rows: int, zero: int, top: int, seed: int) -> Floats:
+    """Draw what networks have most: inputs of which most are small beside the largest, (SMALL, rows)."""
+    rng = np.random.default_rng([seed, rows, SMALL])
+    spread = top * np.geomspace(0.03, 0.2, SMALL)[:, None]
+    return np.asarray(np.clip(np.rint(zero + spread * rng.laplace(size=(SMALL, rows))), 0, top))

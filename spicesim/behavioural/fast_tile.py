@@ -15,10 +15,10 @@ from spicesim.fast.crossbar import FIELD_BYTES
 from spicesim.fast.expansion import can_expand
 from spicesim.fast.trial import MARGIN, Adversary, Trial, held_out_inputs, measure, promise
 
-__all__ = ["FastTile", "FastTileState"]
+__all__ = ["FastTile", "FastTileState", "truth_of"]
 
 RMS_SHARE = 0.05
-"""Largest root-mean-square error of a form that is taken, as a share of the tolerance."""
+"""Default of the largest root-mean-square error of a form that is taken, as a share of the tolerance."""
 BEYOND = 1e-3
 """Largest error of an output that its converter clips, as a fraction of the swing; the tolerance, if that is more."""
 
@@ -57,7 +57,7 @@ class FastTile:
     :meth:`BehaviouralTile.solve` on codes that took no part in its making, random, structured and adversarial, and on
     those that a search near the worst of them finds; twice the largest error found is `max_error`, what the form
     promises for any codes, see :data:`~spicesim.fast.trial.MARGIN`. The first is taken with ``max_error <= tolerance``
-    and ``rms_error <= RMS_SHARE * tolerance``. Where there is none the tile is solved exactly: `form` is then "exact".
+    and ``rms_error <= rms_share * tolerance``. Where there is none the tile is solved exactly: `form` is then "exact".
     Codes that leave the calibrated box are left out; if all do, the tile is solved exactly, too.
 
     Errors count as converters see them: of a range `adc` they are fractions, and what it clips is no error, though
@@ -72,6 +72,8 @@ class FastTile:
         Largest error of an output, as a fraction of the converters' range, or of the amplifier's swing.
     adc : AdcRange, optional
         Range of the converters.
+    rms_share : float
+        Largest root-mean-square error, as a share of the tolerance.
     seed : int
         Of the held-out codes.
     threads : int
@@ -84,19 +86,20 @@ class FastTile:
         *,
         tolerance: float = 1e-3,
         adc: AdcRange | None = None,
+        rms_share: float = RMS_SHARE,
         seed: int = 0,
         threads: int = 1,
     ) -> None:
         if not (np.isfinite(tolerance) and tolerance > 0):
             raise SpecError(f"tolerance must be a number > 0, got {tolerance}")
-        self.tile, self.tolerance = tile, float(tolerance)
+        self.tile, self.tolerance, self._rms_share = tile, float(tolerance), rms_share
         self.trials: tuple[Trial, ...] = ()
         """What was tried, from the cheapest on; the last was taken unless `form` is "exact"."""
         self._model: TileModel[Any] | None = None
         rows, columns = tile.g.shape
         if 4 * rows * columns**2 > FIELD_BYTES or not can_expand(tile.crossbar):
             return
-        truth, gain = _truth(self.tolerance), _gain(tile, adc)
+        truth, gain = truth_of(self.tolerance), _gain(tile, adc)
         truth["tolerance"] /= max(1.0, gain)  # what cells err by adds up in a column
         if truth["tolerance"] < SINGLE:
             truth["precision"] = "double"
@@ -135,7 +138,7 @@ class FastTile:
             found = outputs(codes)
             beyond = measure(found, exact, swing)[0]
             largest, rms = measure(seen(found), seen(exact), scale)
-            fits = rms <= RMS_SHARE * self.tolerance and (adc is None or beyond <= max(BEYOND, self.tolerance))
+            fits = rms <= rms_share * self.tolerance and (adc is None or beyond <= max(BEYOND, self.tolerance))
             if fits and promise(largest, unsure) <= self.tolerance:
                 largest = max(largest, adversary.attack(formed, self.tolerance / MARGIN))
             self.trials += (
@@ -152,6 +155,11 @@ class FastTile:
         return "exact" if self._model is None else str(self._model.form.shape)
 
     @property
+    def needed(self) -> float:
+        """Tolerance, about, with which a form that was tried would have been taken; infinite if none was tried."""
+        return min((max(t.max_error, t.rms_error / self._rms_share) for t in self.trials), default=np.inf)
+
+    @property
     def max_error(self) -> float:
         """Promised largest error on any codes, as a fraction of the range or the swing; 0 for "exact"."""
         return 0.0 if self._model is None else self.trials[-1].max_error
@@ -164,7 +172,7 @@ class FastTile:
     def outputs(self, codes: Codes, *, threads: int = 1) -> Floats:
         """Return the outputs alone, shape (batch, columns) [V]; as :meth:`solve`, in less time."""
         if self._model is None:
-            return self.tile.solve(codes, **_truth(self.tolerance), threads=threads).v_out
+            return self.tile.solve(codes, **truth_of(self.tolerance), threads=threads).v_out
         return self._model.outputs(self.tile.checked(codes), threads)
 
     def solve(self, codes: Codes, *, threads: int = 1) -> FastTileState:
@@ -185,7 +193,7 @@ class FastTile:
             If a solver does not reach its tolerance.
         """
         if self._model is None:
-            state = self.tile.solve(codes, **_truth(self.tolerance), threads=threads)
+            state = self.tile.solve(codes, **truth_of(self.tolerance), threads=threads)
             parts = (state.v_out, state.v_in, state.v_word_line, state.solution.currents, state.solution.row_currents)
         else:
             parts = self._model.solve(self.tile.checked(codes), threads)
@@ -222,7 +230,7 @@ class _Truth(TypedDict):
     precision: Precision
 
 
-def _truth(tolerance: float) -> _Truth:
+def truth_of(tolerance: float) -> _Truth:
     """Return how exactly to solve where outputs may be wrong by a tolerance: a hundredth of it, within 1e-11..1e-5."""
     wanted = float(np.clip(1e-2 * tolerance, 1e-11, 1e-5))
     return {"tolerance": wanted, "precision": "single" if wanted >= SINGLE else "double"}

@@ -315,11 +315,12 @@ class PulseTile:
         some operating points of each product.
         """
         model, law, rest = self.readout, self._law, self.alone[0]
-        # all rows on are the same operating point in every product
+        # all rows on are the same operating point in every product, and what does not last is no matter
         whole = pulses.on.all(axis=2)
-        seen = np.empty((*whole.shape, self.g.shape[1]))
+        wanted = ~whole & (pulses.weights != 0)
+        seen = np.broadcast_to(rest, (*whole.shape, len(rest))).copy()
         seen[whole] = self.together
-        seen[~whole] = currents(pulses.on[~whole], threads, tolerance)
+        seen[wanted] = currents(pulses.on[wanted], threads, tolerance)
         beyond = np.einsum("bp,bpc->bc", pulses.weights, seen - rest)
         lengths = self.lengths(codes)
         driven = lengths + (law.excess / model.unit) * (lengths > 0)

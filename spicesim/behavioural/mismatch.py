@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 from pydantic import model_validator
@@ -214,6 +214,14 @@ class TileInstance:
         return np.asarray(np.where(g == 0, 0.0, wanted))
 
 
+_Block = TypeVar("_Block", DacMismatch | LevelMismatch, SenseAmplifierMismatch, HoldMismatch, IntegratorMismatch)
+
+
+def _alike(block: _Block) -> _Block:
+    """Return how blocks of a kind differ if their devices do not."""
+    return block.model_copy(update={"response": block.response.alike()})
+
+
 class MismatchShift(Model):
     """What a condition adds to the responses of a chip's blocks.
 
@@ -287,6 +295,27 @@ class MismatchModel(Model):
         if self.other_half is not None and shift.other_half is not None:
             cells["other_half"] = self.other_half.shifted(0, shift.other_half)
         return self.model_copy(update={"dacs": dacs, "senseamps": senseamps, **cells})
+
+    def within(self, *, array: bool, readouts: bool) -> Self:
+        """Return the same with blocks that are all alike but those asked for; converters stay as they are.
+
+        Parameters
+        ----------
+        array : bool
+            Whether drivers and access transistors differ.
+        readouts : bool
+            Whether amplifiers, integrators or hold switches do.
+        """
+        changes: dict[str, Any] = {}
+        if not array:
+            changes["dacs"] = {polarity: _alike(model) for polarity, model in self.dacs.items()}
+            changes["cell"] = self.cell.alike()
+            changes["other_half"] = None if self.other_half is None else self.other_half.alike()
+        if not readouts:
+            changes["senseamps"] = tuple(map(_alike, self.senseamps))
+            changes["hold"] = None if self.hold is None else _alike(self.hold)
+            changes["integrator"] = None if self.integrator is None else _alike(self.integrator)
+        return self.model_copy(update=changes)
 
     def refined(self, bits: int) -> Self:
         """Return the same with drivers of more codes, evenly between those they have."""

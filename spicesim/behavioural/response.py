@@ -89,6 +89,10 @@ class Response(Model):
         bends[parameter] *= 1 + (shift.bend or 0.0)
         return self.model_copy(update={"rest": rest, "slopes": slopes, "bends": bends})
 
+    def alike(self) -> Self:
+        """Return the response of blocks that all are as one whose devices are nominal."""
+        return self.model_copy(update={"slopes": np.zeros_like(self.slopes), "bends": np.zeros_like(self.bends)})
+
     def parameters(self, numbers: Floats) -> Floats:
         """Return the parameters of instances whose devices have these numbers.
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import model_validator
 
-from spicesim.arrays import Codes, Floats
+from spicesim.arrays import Floats
 from spicesim.behavioural.arrays import FloatArray, Model, require_positive, require_shape
 from spicesim.behavioural.converter import ConverterCheck, ConverterRange, StepTables
 from spicesim.behavioural.hand_over import HandOverCurves, HandOverModel
@@ -229,8 +229,7 @@ class SarRange(ConverterRange):
     hand_over: HandOverCurves | None = None
     """What arrays receive of outputs of the tile's columns; None where they receive all."""
 
-    def codes(self, volts: npt.ArrayLike) -> Codes:
-        """Convert what arrays receive of outputs, as :meth:`ConverterRange.codes`."""
-        if self.hand_over is not None:
-            volts = self.hand_over.received(np.asarray(volts, dtype=float))
-        return ConverterRange.codes(self, volts)
+    def received(self, volts: npt.ArrayLike) -> Floats:
+        """Return what arrays receive of outputs [V]."""
+        array = np.asarray(volts, dtype=float)
+        return array if self.hand_over is None else self.hand_over.received(array)

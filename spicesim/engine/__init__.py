@@ -17,6 +17,7 @@ from spicesim.engine.ideal import IdealEngine, IdealTile
 from spicesim.engine.macro import MacroBench, MacroProduct
 from spicesim.engine.mixed import MixedEngine
 from spicesim.engine.noisy import NoisyEngine, NoisyTile
+from spicesim.engine.parts import CONVERTER_PARTS, PartialConverterEngine
 from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile, TileAround
 from spicesim.engine.sample import SampledMvm
 from spicesim.engine.sampled import SampledEngine, SampledTile
@@ -25,6 +26,7 @@ from spicesim.engine.transistor import CircuitTile, NgspiceEngine
 from spicesim.engine.write_verify import WriteVerify
 
 __all__ = [
+    "CONVERTER_PARTS",
     "ApproximateTile",
     "CircuitTile",
     "Codes",
@@ -47,6 +49,7 @@ __all__ = [
     "NgspiceEngine",
     "NoisyEngine",
     "NoisyTile",
+    "PartialConverterEngine",
     "PreparedTile",
     "SampledEngine",
     "SampledMvm",

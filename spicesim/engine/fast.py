@@ -1,6 +1,10 @@
 """The engine "fast": the calibrated chip at the speed of a few matrix products, with its measured error."""
 
+import threading
+from collections import Counter
 from dataclasses import dataclass
+
+import numpy as np
 
 from spicesim.arrays import Floats
 from spicesim.behavioural.fast_pulses import FastPulseTile
@@ -38,12 +42,17 @@ STEP_SHARE = 0.1
 """Default tolerance, in steps of the converters."""
 TOLERANCE_LIMIT = 1e-3
 """Largest default tolerance, for converters of few bits."""
+MOST_LAYERS = 6
+"""Layers that a note names, those with most tiles."""
+ROOM = 1.2
+"""Tolerance that a note proposes, over what forms were found to err by: more is found of one that may be taken."""
 
 
 class FastEngine(Engine):
     """Wires, nonlinear cells, drivers and amplifiers within a tolerance; see :class:`FastTile`.
 
-    A tile for which no form meets the tolerance is solved exactly; :attr:`ApproximateTile.model` tells.
+    A tile for which no form meets the tolerance is solved exactly; :attr:`ApproximateTile.form` tells, and
+    :attr:`notes` say how many, and what tolerance they want.
 
     Parameters
     ----------
@@ -75,6 +84,34 @@ class FastEngine(Engine):
         if tolerance is None:
             tolerance = min(STEP_SHARE / (2**calibration.chip.adc.bits - 1), TOLERANCE_LIMIT)
         self.tolerance, self._seed, self._threads = tolerance, seed, threads
+        self._forms: dict[str, tuple[str, float]] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A sentence on tiles that are solved exactly, if there are any."""
+        needed = {name: wanted for name, (form, wanted) in self._forms.items() if "exact" in form}
+        if not needed:
+            return ()
+        layers = Counter(name.rpartition(":")[0] for name in needed)
+        where = ", ".join(f"{count} of {layer!r}" for layer, count in layers.most_common(MOST_LAYERS))
+        more = len(layers) - MOST_LAYERS
+        tried = [wanted for wanted in needed.values() if np.isfinite(wanted)]
+        said = [
+            f"the engine fast solves {len(needed)} of {len(self._forms)} tiles exactly, many times slower: "
+            f"{where}" + (f", and others of {more} layers" if more > 0 else "")
+        ]
+        if tried:
+            said.append(
+                f"the best forms of {len(tried)} err by up to {max(tried):.2g} of their converters' range, where "
+                f"{self.tolerance:.2g} is allowed; --tolerance {ROOM * max(tried):.2g} takes them"
+            )
+        if len(tried) < len(needed):
+            said.append(
+                f"for {len(needed) - len(tried)} there is no form: they have selectors, are too large, or have "
+                "currents beyond what was calibrated"
+            )
+        return ("; ".join(said),)
 
     def prepare(self, tile: Tile) -> ApproximateTile:
         """Program the devices by write-verify, expand the tile and measure its forms."""
@@ -84,4 +121,6 @@ class FastEngine(Engine):
             model = FastPulseTile(exact, tolerance=self.tolerance, adc=tile.adc, seed=self._seed)
         else:
             model = FastTile(exact, tolerance=self.tolerance, adc=tile.adc, seed=self._seed)
+        with self._lock:  # tiles are prepared in several threads
+            self._forms[tile.name] = model.form, model.needed
         return ApproximateTile(tile=tile, model=model, threads=self._threads)

@@ -12,21 +12,35 @@ from spicesim.calibration.calibration import Calibration
 from spicesim.devices import DeviceModel, ReadNoise, Relaxation
 from spicesim.errors import SpecError
 
-__all__ = ["CIRCUIT", "DEVICE", "RANDOM", "SOURCES", "ablate_calibration", "ablate_device", "device_sources"]
+__all__ = [
+    "CIRCUIT",
+    "DEVICE",
+    "RANDOM",
+    "SOURCES",
+    "ablate_calibration",
+    "ablate_device",
+    "circuit_sources",
+    "device_sources",
+    "mismatch_sources",
+]
 
 CIRCUIT = {
     "input bits": "the DACs' steps",
-    "output bits": "the ADCs' steps, and their own errors if they are calibrated",
+    "output bits": "the ADCs' steps",
+    "converters": "what calibrated ADCs do other than ideal ones of their bits and range, and what they receive",
     "drivers": "the DACs' static errors and their droop under load",
     "wires": "resistance of word and bit lines",
     "cells": "nonlinearity of device and access transistor",
-    "amplifiers": "gain, offset, input resistance and rails of the sense amplifiers",
+    "amplifiers": "gain, offset, input resistance and rails of sense amplifiers or integrators",
+    "hold switches": "charge of the switches that sample floating lines and add planes, and what has not settled",
     "early sampling": "what outputs lack of where they settle when they are sampled",
 }
 """Imperfections of the circuit, by name."""
 
 RANDOM = {
-    "mismatch": "differences of drivers, amplifiers and access transistors from chip to chip and block to block",
+    "array mismatch": "differences of drivers and access transistors from chip to chip and block to block",
+    "read-out mismatch": "the same of what reads the lines: offsets and gains of amplifiers, integrators or switches",
+    "converter mismatch": "the same of calibrated ADCs: thresholds of their comparators, and their capacitors",
     "circuit noise": "noise of amplifiers, resistors, cells and drivers in each sample",
 }
 """Imperfections of the circuit that are drawn by seed, by name."""
@@ -42,8 +56,8 @@ DEVICE = {
 SOURCES = CIRCUIT | RANDOM | DEVICE
 """All imperfections that can be taken away."""
 
-FINE_DAC, FINE_ADC = 12, 16
-"""Bits of converters whose steps are taken away: the finest that a chip may have."""
+FINE_DAC = 12
+"""Bits of DACs whose steps are taken away: the finest that a chip may have."""
 
 
 def ablate_calibration(calibration: Calibration, sources: Collection[str]) -> Calibration:
@@ -54,13 +68,13 @@ def ablate_calibration(calibration: Calibration, sources: Collection[str]) -> Ca
     calibration : Calibration
         Of the real chip.
     sources : collection of str
-        Of :data:`CIRCUIT`, what to keep; others of :data:`SOURCES`, and when outputs are sampled, are no matter here.
+        Of :data:`CIRCUIT` and :data:`RANDOM`, what to keep; others of :data:`SOURCES`, and when outputs are sampled,
+        are no matter here, nor what is told of converters: see :class:`spicesim.engine.parts.PartialConverterEngine`.
 
     Returns
     -------
     Calibration
-        With the same range of conductances, and the mismatch of the blocks that it has. Converters without steps have
-        12 and 16 bits, so codes differ.
+        With the same range of conductances. DACs without steps have 12 bits, so codes differ.
 
     Raises
     ------
@@ -70,19 +84,16 @@ def ablate_calibration(calibration: Calibration, sources: Collection[str]) -> Ca
     _check(sources)
     chip = calibration.chip
     dac_bits = chip.dac.bits if "input bits" in sources else max(FINE_DAC, chip.dac.bits)
-    adc = {} if "output bits" in sources else {"bits": max(FINE_ADC, chip.adc.bits), "kind": "ideal"}
     array = {} if "wires" in sources else {"r_word_line": 0.0, "r_bit_line": 0.0}
     unit = chip.dac.unit * 2.0 ** (chip.dac.bits - dac_bits)  # pulses of more steps are as long
     held = {} if "amplifiers" in sources else {"r_input": 0.0}  # ideal integrators hold their lines
     wanted = chip.changed(
-        dac={"bits": dac_bits, "unit": unit}, adc=adc, array=array,
+        dac={"bits": dac_bits, "unit": unit}, array=array,
         integrator=held if chip.sense_amplifier.kind == "integrator" else {},
     )  # fmt: skip
     finer = wanted.dac.level_bits - chip.dac.level_bits
     changes: dict[str, Any] = {"chip": wanted}
-    if "output bits" not in sources:
-        changes["converter"] = None
-    elif calibration.converter is not None and "amplifiers" not in sources:  # ideal ones drive any array
+    if calibration.converter is not None and "amplifiers" not in sources:  # ideal ones drive any array
         changes["converter"] = calibration.converter.model_copy(update={"hand_over": None})
     models: dict[str, Any] = {
         "dacs": {
@@ -95,7 +106,7 @@ def ablate_calibration(calibration: Calibration, sources: Collection[str]) -> Ca
         else tuple(model.ideal() for model in calibration.senseamps),
     }
     if calibration.hold is not None:
-        hold = calibration.hold if "amplifiers" in sources else calibration.hold.ideal()
+        hold = calibration.hold if "hold switches" in sources else calibration.hold.ideal()
         models["hold"] = (
             hold
             if hold.adder is None
@@ -108,7 +119,9 @@ def ablate_calibration(calibration: Calibration, sources: Collection[str]) -> Ca
     if calibration.mismatch is None:
         return changed
     # the blocks of the changed chip differ as those of the real one; seeds draw the same
-    mismatch = calibration.mismatch.refined(finer)
+    mismatch = calibration.mismatch.refined(finer).within(
+        array="array mismatch" in sources, readouts="read-out mismatch" in sources
+    )
     if "amplifiers" not in sources:
         mismatch = mismatch.widened(changed.senseamps)  # integrators' tables go on as flat as they end
     return changed.model_copy(update={"mismatch": mismatch})
@@ -118,6 +131,23 @@ def _check(sources: Collection[str]) -> None:
     unknown = [name for name in sources if name not in SOURCES]
     if unknown:
         raise SpecError(f"no imperfection {unknown[0]!r}; there are: {', '.join(SOURCES)}")
+
+
+def circuit_sources(calibration: Calibration) -> tuple[str, ...]:
+    """Return which of :data:`CIRCUIT` a chip may have."""
+    floats = calibration.hold is not None
+    lacks = {
+        "converters": calibration.converter is None,
+        "amplifiers": floats,
+        "hold switches": not floats,
+    }
+    return tuple(name for name in CIRCUIT if not lacks.get(name))
+
+
+def mismatch_sources(calibration: Calibration) -> tuple[str, ...]:
+    """Return which of :data:`RANDOM` a drawn chip has by the differences of its blocks."""
+    ideal = calibration.converter is None
+    return tuple(name for name in RANDOM if "mismatch" in name and not (ideal and name == "converter mismatch"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

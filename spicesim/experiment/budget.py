@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,17 @@ from scipy.special import ndtri, stdtrit
 from tqdm import tqdm
 
 from spicesim.arrays import Array, Floats, Integers
+from spicesim.engine import CONVERTER_PARTS
 from spicesim.errors import NetworkError, SpecError
-from spicesim.experiment.ablation import CIRCUIT, SOURCES, ablate_calibration, ablate_device, device_sources
+from spicesim.experiment.ablation import (
+    CIRCUIT,
+    SOURCES,
+    ablate_calibration,
+    ablate_device,
+    circuit_sources,
+    device_sources,
+    mismatch_sources,
+)
 from spicesim.experiment.chip import ChipMaker, compile_options
 from spicesim.network import Network, compile_network
 from spicesim.network.dataset import Dataset
@@ -204,25 +213,26 @@ class _Bench:
     model: Any
     dataset: Dataset
     digital: Floats
+    sources: tuple[str, ...]
 
     def run(self, sources: tuple[str, ...]) -> Variant:
         """Run the network on chips that have these imperfections."""
         plan, real = self.maker.plan, calibrated(self.maker.calibration)
         device = None if self.maker.device is None else ablate_device(self.maker.device, plan.time, sources)
+        # what is absent of a chip is nothing to take away
+        kept = [part for part in CONVERTER_PARTS if part in sources or part not in self.sources]
         maker = self.maker.without(
             ablate_calibration(real, sources),
             device,
-            mismatch=plan.mismatch if "mismatch" in sources else None,
+            converter_parts=kept,
+            mismatch=plan.mismatch if set(mismatch_sources(real)) & set(sources) else None,
             noise="circuit noise" in sources,
             early="early sampling" in sources,
             time=plan.time if "drift" in sources else 0.0,
         )
         network = compile_network(self.model, maker.calibration, **compile_options(plan))
         assert self.network.ranges is not None
-        ranges, bits = self.network.ranges, maker.calibration.chip.adc.bits
-        if bits != real.chip.adc.bits:
-            ranges = tuple(replace(own, adc=own.adc.ideal(bits)) for own in ranges)
-        network.use_ranges(ranges)
+        network.use_ranges(self.network.ranges)
         typical = self.network.typical
         errors, logits, signal, noise = [], [], np.zeros(len(network.layers)), np.zeros(len(network.layers))
         random = [name for name in sources if name not in CIRCUIT]
@@ -307,15 +317,15 @@ def run_budget(
         raise NetworkError(
             f"the digital output is 0 for all {len(digital)} inputs, and errors are told relative to it; explain more"
         )
-    bench = _Bench(maker=maker, network=network, model=model, dataset=dataset, digital=digital)
     own = () if maker.device is None else device_sources(maker.device, plan.time)
-    random = {"mismatch": plan.mismatch is not None, "circuit noise": plan.noise}
+    drawn = () if plan.mismatch is None else mismatch_sources(calibration)
     left_out = {"wires": not plan.wires, "early sampling": not plan.early}
-    circuit = [name for name in CIRCUIT if not left_out.get(name)]
-    has = {*circuit, *own, *(name for name, is_there in random.items() if is_there)}
+    circuit = [name for name in circuit_sources(calibration) if not left_out.get(name)]
+    has = {*circuit, *own, *drawn, *(("circuit noise",) if plan.noise else ())}
     possible = tuple(name for name in SOURCES if name in has)
     if strange := [name for name in sources or () if name not in possible]:
         raise SpecError(f"this chip has no imperfection {strange[0]!r}; it has: {', '.join(possible)}")
+    bench = _Bench(maker=maker, network=network, model=model, dataset=dataset, digital=digital, sources=possible)
     sources = tuple(name for name in possible if sources is None or name in sources)
     wanted = {"none": (), "whole": sources}
     wanted |= {f"alone {name}": (name,) for name in sources}

@@ -1,6 +1,6 @@
 """The chip of a plan: which variant of the calibration, and the stack of engines. The only place that stacks them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 from spicesim.calibration.calibration import Calibration
@@ -8,6 +8,7 @@ from spicesim.coding import AdcRange
 from spicesim.devices import DeviceModel
 from spicesim.devices.presets import DEVICES, device_preset
 from spicesim.engine import (
+    CONVERTER_PARTS,
     ConverterEngine,
     DeviceEngine,
     Engine,
@@ -16,6 +17,7 @@ from spicesim.engine import (
     IdealEngine,
     MixedEngine,
     NoisyEngine,
+    PartialConverterEngine,
 )
 from spicesim.engine.choice import build_engine
 from spicesim.engine.noisy import T_PRODUCT
@@ -119,6 +121,8 @@ class ChipMaker:
     """Time-out of ngspice."""
     jobs: int | None = None
     """Simulations at a time."""
+    converter_parts: Collection[str] = CONVERTER_PARTS
+    """What imperfections converters have; by default all."""
 
     def make(self, network: Network, seed: int) -> BuiltChip:
         """Make the chip of a seed, one of the plan's :attr:`~RunPlan.seeds`, for the network."""
@@ -155,12 +159,12 @@ class ChipMaker:
         engine = find(choose(self.plan.engine))
         if chosen:
             engine = MixedEngine(engine, chosen)
-        if not isinstance(self.calibration, Calibration) or self.calibration.converter is None:
-            return engine
         drawn = self.mismatch(seed)
-        if drawn is None:
+        if drawn is not None and isinstance(self.calibration, Calibration) and self.calibration.converter is not None:
+            engine = ConverterEngine(engine, self.calibration, seed=drawn, columns_per_adc=self.plan.columns_per_adc)
+        if set(CONVERTER_PARTS) <= set(self.converter_parts):
             return engine
-        return ConverterEngine(engine, self.calibration, seed=drawn, columns_per_adc=self.plan.columns_per_adc)
+        return PartialConverterEngine(engine, self.converter_parts)
 
     def _handed_over(self, word: str, engine: Engine) -> Engine:
         """Return an engine whose outputs are handed over to converters; ideal ones come from no amplifier."""
@@ -206,7 +210,14 @@ class ChipMaker:
             box=self.calibration.conductance_limits,
         )  # fmt: skip
 
-    def without(self, calibration: Calibration, device: DeviceModel | None, **changes: object) -> "ChipMaker":
+    def without(
+        self,
+        calibration: Calibration,
+        device: DeviceModel | None,
+        *,
+        converter_parts: Collection[str] = CONVERTER_PARTS,
+        **changes: object,
+    ) -> "ChipMaker":
         """Return what makes the same chips with some imperfections taken away.
 
         Parameters
@@ -215,7 +226,12 @@ class ChipMaker:
             Without those of the circuit.
         device : DeviceModel or None
             Without those of devices.
+        converter_parts : collection of str
+            Those that converters keep.
         **changes
             Fields of the plan that the rest are taken away by.
         """
-        return replace(self, plan=self.plan.model_copy(update=changes), calibration=calibration, device=device)
+        return replace(
+            self, plan=self.plan.model_copy(update=changes), calibration=calibration, device=device,
+            converter_parts=converter_parts,
+        )  # fmt: skip

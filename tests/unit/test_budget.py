@@ -113,7 +113,7 @@ def test_finer_codes_of_a_real_driver_mean_the_same_voltages(generic_calibration
 
 @pytest.mark.parametrize("kept", [(), ("input bits",)])
 def test_mismatch_alone_is_a_dot_product_of_blocks_that_differ(random_calibration, tile, kept):
-    calibration = ablate_calibration(random_calibration, ["mismatch", *kept])
+    calibration = ablate_calibration(random_calibration, ["array mismatch", "read-out mismatch", *kept])
     bits = calibration.chip.dac.bits
     finer = bits - random_calibration.chip.dac.bits
     codes = np.random.default_rng(4).integers(0, 2**8, (5, 12)) << finer
@@ -169,7 +169,7 @@ def random_budget(random_calibration):
     plan = RunPlan(device="typical", chips=5, gains=False, mismatch=0, noise=True)
     return budget_of(
         random_calibration, plan,
-        sources=["output bits", "mismatch", "circuit noise", "programming", "read noise"],
+        sources=["output bits", "array mismatch", "read-out mismatch", "circuit noise", "programming", "read noise"],
     )  # fmt: skip
 
 

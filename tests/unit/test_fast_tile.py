@@ -1,6 +1,7 @@
 """Fast tiles: the exact tile's outputs within the tolerance, with drivers, amplifiers and rails."""
 
 import gc
+import re
 import weakref
 
 import numpy as np
@@ -64,6 +65,25 @@ def test_a_saturated_column_disturbs_the_others_as_in_the_exact_tile(gf180_calib
     assert fast.form != "exact"
     errors = np.abs(fast.solve(codes).v_out - reference.v_out) / exact.senseamp.full_scale
     assert errors.max() < TOLERANCE
+
+
+def test_a_run_says_which_tiles_are_solved_exactly_and_what_tolerance_they_want(gf180_calibration):
+    chip = gf180_calibration.chip
+
+    def prepared(tolerance):
+        rng = np.random.default_rng(4)
+        engine = FastEngine(gf180_calibration, tolerance=tolerance)
+        for name in ("a:0", "a:1", "b:0"):
+            g = rng.uniform(*gf180_calibration.conductance_range, (16, 4))
+            tile = Tile(name=name, g=g, polarity="unipolar", r_feedback=choose_feedback(chip, g, saturating=False))
+            engine.prepare(tile)
+        return engine
+
+    (note,) = prepared(1e-7).notes
+    assert "solves 3 of 3 tiles exactly" in note
+    assert "2 of 'a', 1 of 'b'" in note
+    wanted = float(re.search(r"--tolerance (\S+)", note)[1])
+    assert prepared(wanted).notes == ()
 
 
 def test_where_no_form_meets_the_tolerance_the_tile_is_solved_exactly(plain):

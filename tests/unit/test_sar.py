@@ -12,7 +12,7 @@ from spicesim.behavioural.noise import AmplifierNoise, NoiseModel
 from spicesim.behavioural.sar import SarModel, SarRange, SarSearch
 from spicesim.chip import preset
 from spicesim.coding import AdcRange
-from spicesim.engine import IdealEngine, NoisyEngine, Tile
+from spicesim.engine import CONVERTER_PARTS, IdealEngine, NoisyEngine, PartialConverterEngine, Tile
 from spicesim.errors import CalibrationError, SpecError
 
 BITS, SPAN = 5, 1.6
@@ -132,9 +132,70 @@ def test_a_code_that_no_input_has_is_never_given():
     assert (np.diff(codes) >= 0).all()
 
 
-def test_a_finer_ideal_quantiser_has_its_range():
-    own = converter(search())
-    assert own.ideal(16) == AdcRange(low=own.low, high=own.high, bits=16)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["bipolar", "unipolar"]), st.booleans())
+def test_places_among_steps_round_to_the_codes(seed, polarity, rising):
+    rng = np.random.default_rng(seed)
+    lsb = SPAN / 2**BITS
+    weights = SPAN * 2.0 ** (np.arange(BITS) - BITS) * (1 + rng.normal(0, 0.05, (3, BITS)))
+    found = search(polarity, weights[0], curve=(rng.normal(0, lsb), SPAN / 2, 0.01 * lsb))
+    drawn = found.drawn(rng.normal(0, 3 * lsb, 3), weights, [0, 1, 1, 2])
+    own = dataclasses.replace(converter(found), drawn=drawn, rising=rising)
+    volts = rng.uniform(-1.2, 1.2, (40, 4))
+    rounded = np.clip(np.rint(own.places(volts)), 0, 2**BITS - 1)
+    assert np.array_equal(rounded, own.codes(volts))
+
+
+def parts_of(own, kept):
+    engine = PartialConverterEngine(Read(own), kept)
+    return engine.prepare(Tile(name="t", g=np.ones((2, 4)), polarity="bipolar", r_feedback=1.0)).adc
+
+
+class Read(IdealEngine):
+    """An engine whose tiles have converters of their own."""
+
+    def __init__(self, adc):
+        super().__init__(preset("generic-1t1r"))
+        self.adc = adc
+
+    def prepare(self, tile):
+        return super().prepare(dataclasses.replace(tile, adc=self.adc))
+
+
+def drawn_converter():
+    rng = np.random.default_rng(0)
+    ideal = SPAN * 2.0 ** (np.arange(BITS) - BITS)
+    nominal = search(weights=ideal * [1, 1, 1, 1.02, 0.97])
+    moved = nominal.drawn(rng.normal(0, SPAN / 2**BITS, 4), ideal * (1 + rng.normal(0, 0.01, (4, BITS))), range(4))
+    return dataclasses.replace(converter(nominal), drawn=moved)
+
+
+VOLTS = np.random.default_rng(1).uniform(-0.7, 0.7, (2000, 4))
+
+
+def test_converters_without_steps_and_errors_read_what_is_there():
+    adc = parts_of(drawn_converter(), ())
+    np.testing.assert_allclose(adc.volts(adc.codes(VOLTS)), VOLTS, atol=0.51 * adc.lsb)
+    assert adc.lsb < SPAN / 2**15
+
+
+def test_converters_with_all_their_parts_are_the_converters():
+    """But at inputs that lie on a step to the last bit."""
+    own = drawn_converter()
+    adc = parts_of(own, CONVERTER_PARTS)
+    assert np.array_equal(adc.codes(VOLTS), own.codes(VOLTS))
+
+
+def test_parts_of_converters_are_told_apart():
+    own = drawn_converter()
+    nominal = dataclasses.replace(own, drawn=None)
+    steps = parts_of(own, ("output bits",))
+    assert np.array_equal(steps.codes(VOLTS), AdcRange(low=own.low, high=own.high, bits=BITS).codes(VOLTS))
+    assert np.array_equal(parts_of(own, ("output bits", "converters")).codes(VOLTS), nominal.codes(VOLTS))
+    errs, differs = (parts_of(own, (name,)) for name in ("converters", "converter mismatch"))
+    sums = errs.volts(errs.codes(VOLTS)) + differs.volts(differs.codes(VOLTS)) - VOLTS
+    both = parts_of(own, ("converters", "converter mismatch"))
+    np.testing.assert_allclose(both.volts(both.codes(VOLTS)), sums, atol=2 * both.lsb)
+    assert np.abs(differs.volts(differs.codes(VOLTS)) - VOLTS).max() > own.lsb / 2
 
 
 def test_a_model_of_other_bits_is_none():

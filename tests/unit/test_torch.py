@@ -73,7 +73,7 @@ def test_forward_is_that_of_the_network_on_the_same_chip(kind, torch, layers, ge
 def test_backward_is_the_adjoint_of_the_chip(kind, torch, layers, generic_calibration, request):
     """Directional derivatives by differences of the chip with converters too fine to see."""
     layer, x = request.getfixturevalue(kind)
-    chip = generic_calibration.chip.changed(array={"r_word_line": 20.0, "r_bit_line": 20.0})
+    chip = generic_calibration.chip.changed(array={"r_word_line": 20.0, "r_bit_line": 20.0}, adc={"bits": 16})
     fine = ablate_calibration(generic_calibration.model_copy(update={"chip": chip}), ["wires", "cells", "amplifiers"])
     layer.chip = layers.TrainingChip(calibration=fine, gains=False)
     layer.eval()
