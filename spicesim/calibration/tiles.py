@@ -26,7 +26,7 @@ from spicesim.calibration.tile_check import TileCheck
 from spicesim.chip import Chip
 from spicesim.coding import Polarity
 from spicesim.errors import SimulationError
-from spicesim.netlist.hold import HELD_AFTER
+from spicesim.netlist.hold import held_after
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.plane_adder import GAP, PlaneSteps
 from spicesim.netlist.step import CodeStep
@@ -272,7 +272,7 @@ def readout_netlist(chip: Chip, tile: AnyTile, g: Floats, codes: Codes, nodesets
         return replace(netlist, options=PRECISE)
     settle = chip.hold.settle
     step = CodeStep(
-        before=[rest] * len(codes), after=codes.tolist(), stop=settle + HELD_AFTER + 1e-9, resolution=settle / 40
+        before=[rest] * len(codes), after=codes.tolist(), stop=settle + held_after(chip) + 1e-9, resolution=settle / 40
     )
     netlist = build_tile(chip, g, step, polarity=polarity, r_feedback=setting, nodesets=guesses)
     return replace(netlist, options=PRECISE)

@@ -139,6 +139,11 @@ class Chip(Section):
                 f"sense_amplifier.kind = voltage, got {self.dac.kind} and {self.sense_amplifier.kind}; set both, or "
                 "hold.planes = digital"
             )
+        if self.hold.is_buffered and self.sense_amplifier.kind != "voltage":
+            raise ValueError(
+                "hold.buffer = opamp stands behind the hold switches of floating bit lines, and takes "
+                f"sense_amplifier.kind = voltage, got {self.sense_amplifier.kind}; set it, or hold.buffer = ideal"
+            )
         if self.cell.kind == "2t2r" and self.array.columns % 2:
             raise ValueError(f"a 2t2r cell takes two columns; make array.columns even, got {self.array.columns}")
         if self.cell.is_gated:
