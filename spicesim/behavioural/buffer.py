@@ -31,10 +31,12 @@ class BufferModel(Model):
     """From the last change of what is held until the buffer has followed [s]."""
     added: FloatArray
     """What it adds: coefficients of the powers of the held voltage in v_limit, (orders,) [V]."""
+    noise: float
+    """Standard deviation of its output, with the array that samples it [V]."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        require_positive(v_limit=self.v_limit, settle=self.settle)
+        require_positive(v_limit=self.v_limit, settle=self.settle, noise=self.noise)
         require_shape("added", self.added, None)
         return self
 

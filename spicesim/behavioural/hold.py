@@ -187,6 +187,11 @@ class HoldModel(Model):
         """
         return float(np.sqrt(BOLTZMANN * (temperature_c + 273.15) / capacitor))
 
+    def output_noise(self, capacitor: float, temperature_c: float) -> float:
+        """Return sigma of an output, of what is held and of the buffer, arguments as of :meth:`noise` [V]."""
+        buffer = 0.0 if self.buffer is None else self.buffer.noise
+        return float(np.hypot(self.noise(capacitor, temperature_c), buffer))
+
     def ideal(self) -> Self:
         """Return switches without charge, on lines that settle at once."""
         parts = {name: own and own.ideal() for name, own in (("adder", self.adder), ("buffer", self.buffer))}

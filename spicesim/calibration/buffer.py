@@ -13,6 +13,7 @@ from spicesim.calibration.heldout import HeldOut
 from spicesim.chip import Chip
 from spicesim.netlist.buffer import build_buffers
 from spicesim.netlist.netlist import Netlist
+from spicesim.netlist.noise import build_buffer_noise
 from spicesim.ngspice.outcome import Results
 
 __all__ = ["FOLLOWED", "BufferPoints", "fit_buffer", "plan_buffer", "read_followed"]
@@ -42,9 +43,9 @@ class BufferPoints(Model):
             raise ValueError(f"fitted must be some of the {len(self.held)} points, got {self.fitted}")
         return self
 
-    def netlist(self, chip: Chip) -> Netlist:
-        """Build the simulation."""
-        return build_buffers(chip, self.held)
+    def netlists(self, chip: Chip) -> list[Netlist]:
+        """Build the simulations, of outputs and of noise."""
+        return [build_buffers(chip, self.held), build_buffer_noise(chip)]
 
 
 def plan_buffer(chip: Chip, *, quick: bool = False, seed: int = 0) -> BufferPoints:
@@ -61,13 +62,15 @@ def read_followed(chip: Chip, results: Results, buffers: int) -> Floats:
     return np.array(found) - chip.sense_amplifier.v_reference
 
 
-def fit_buffer(chip: Chip, points: BufferPoints, results: Results) -> tuple[BufferModel, HeldOut]:
-    """Fit what the buffer adds, and compare it with the points left over."""
+def fit_buffer(chip: Chip, points: BufferPoints, results: Results, noise: Results) -> tuple[BufferModel, HeldOut]:
+    """Fit what the buffer adds, and compare it with the points left over; `noise` is of its own netlist."""
     limit, out = BEYOND * chip.dac.v_span, read_followed(chip, results, len(points.held))
     fit, rest = slice(points.fitted), slice(points.fitted, None)
     powers = np.vander(points.held / limit, ORDERS, increasing=True)
-    added = np.linalg.lstsq(powers[fit], (out - points.held)[fit], rcond=None)[0]
-    model = BufferModel(v_limit=limit, settle=chip.hold.buffer_settle, added=added)
+    added: Floats = np.linalg.lstsq(powers[fit], (out - points.held)[fit], rcond=None)[0]
+    frequency, density = (noise[0].vectors[name].real for name in ("frequency", "onoise_spectrum"))
+    sigma = float(np.sqrt(np.trapezoid(density**2, frequency)))
+    model = BufferModel(v_limit=limit, settle=chip.hold.buffer_settle, added=added, noise=sigma)
     return model, HeldOut(
         unit="V",
         full_scale=chip.dac.v_span,

@@ -103,7 +103,7 @@ class HoldPlan(BlockPlan):
     def sizes(self) -> tuple[int, ...]:
         """Points of each simulation."""
         adder = () if self.joins is None else (*(len(points.rows) for points in self.fits), self.joins.fitted)
-        buffer = () if self.follows is None else (self.follows.fitted,)
+        buffer = () if self.follows is None else (self.follows.fitted, 1)
         columns = [len(points.rows) for points in (self.settling, *self.fits, self.validation, self.test)]
         return (*columns[:-2], *adder, *buffer, *columns[-2:])
 
@@ -119,7 +119,7 @@ class HoldPlan(BlockPlan):
         if self.joins is not None:
             cuts = [points.netlist(chip, cut=True) for points in self.fits]
             adder = [*cuts, replace(self.joins.netlist(chip), options=PRECISE)]
-        buffer = [] if self.follows is None else [self.follows.netlist(chip)]
+        buffer = [] if self.follows is None else self.follows.netlists(chip)
         return [
             replace(settling, options=PRECISE),
             *(points.netlist(chip) for points in self.fits),
@@ -165,7 +165,8 @@ class HoldPlan(BlockPlan):
         held, cut = columns[: len(self.fits)], columns[len(self.fits) : 2 * len(self.fits)]
         adder, buffer, others = None, None, {}
         if self.follows is not None:
-            buffer, others[FOLLOWED] = fit_buffer(chip, self.follows, columns.pop())
+            *columns, rest, noise = columns
+            buffer, others[FOLLOWED] = fit_buffer(chip, self.follows, rest, noise)
         if self.joins is not None:
             adder, others[JOINED] = fit_adder(chip, self.joins, columns[-1], self._pedestals(chip, cut))
         model = HoldModel(

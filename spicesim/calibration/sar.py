@@ -14,11 +14,10 @@ from scipy.optimize import minimize
 
 from spicesim.arrays import Codes, Floats
 from spicesim.behavioural.converter import ConverterCheck
-from spicesim.behavioural.hand_over import HandOverModel
 from spicesim.behavioural.mismatch import CAPACITOR
 from spicesim.behavioural.sar import SarModel, SarRange, SarSearch
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.hand_over import calibrate_hand_over, calibrate_held_over, require_handed_over
+from spicesim.calibration.hand_over import find_hand_over, require_handed_over
 from spicesim.chip import Chip
 from spicesim.chip.blocks import SarAdc
 from spicesim.coding import POLARITIES, Polarity
@@ -144,7 +143,8 @@ def read_macro(results: Results, chip: Chip, read: MacroRead, columns: int, at: 
     found = np.array([[_real(results, f"v({node})")[-1] for node in read.bit_nodes(j)] for j in read.converters])
     _require_decided(found)
     codes = (np.rint(found).astype(np.int64) << np.arange(bits)).sum(axis=1)
-    return chip.sense_amplifier.volts(nodes), np.asarray(2**bits - 1 - codes)
+    rising = chip.sense_amplifier.kind == "voltage"
+    return chip.sense_amplifier.volts(nodes), np.asarray(codes if rising else 2**bits - 1 - codes)
 
 
 def _require_decided(bits: Floats) -> None:
@@ -196,16 +196,8 @@ def calibrate_converter(chip: Chip, campaign: Campaign) -> SarModel:
         bits=sizes.dac.bits, span=sizes.dac.span, rising=chip.sense_amplifier.kind == "voltage",
         searches={name: fit[0] for name, fit in found.items()}, checks={name: fit[1] for name, fit in found.items()},
         sampling_noise=sampling, comparator_noise=comparator,
-        hand_over=_hand_over(chip, sizes, campaign),
+        hand_over=find_hand_over(chip, sizes, campaign, SarFit(chip, sizes, "bipolar", campaign).plates),
     )  # fmt: skip
-
-
-def _hand_over(chip: Chip, sizes: SarAdc, campaign: Campaign) -> HandOverModel | None:
-    """Find what converters get from the read-outs before them; ideal buffers give all."""
-    kind, plate = chip.sense_amplifier.kind, SarFit(chip, sizes, "bipolar", campaign).plates
-    if kind == "voltage":
-        return None
-    return (calibrate_held_over if kind == "integrator" else calibrate_hand_over)(chip, sizes, campaign, plate)
 
 
 def converter_noise(chip: Chip, sizes: SarAdc, campaign: Campaign) -> tuple[float, float | None]:

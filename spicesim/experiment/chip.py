@@ -195,7 +195,7 @@ class ChipMaker:
         return NoisyEngine(
             engine, calibration.require_noise() if hold is None else None, seed=seed, t_product=t_product,
             converter=0.0 if real is None else real.noise,
-            held=0.0 if hold is None else hold.noise(chip.hold.capacitor, chip.process.temperature_c),
+            held=0.0 if hold is None else hold.output_noise(chip.hold.capacitor, chip.process.temperature_c),
         )  # fmt: skip
 
     def _with_devices(self, engine: Engine, seed: int, time: float) -> DeviceEngine:

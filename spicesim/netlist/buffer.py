@@ -1,4 +1,4 @@
-"""The buffer between a hold capacitor and a converter: the operational amplifier in unity feedback, and a bench of it."""
+"""The buffer between a hold capacitor and a converter: the operational amplifier in unity feedback."""
 
 import numpy as np
 import numpy.typing as npt

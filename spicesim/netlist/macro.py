@@ -1,7 +1,8 @@
-"""A whole macro: a tile, and on the outputs of its amplifiers successive-approximation converters, in one transient.
+"""A whole macro: a tile, and on the outputs of its read-outs successive-approximation converters, in one transient.
 
-Nothing stands between an amplifier and the array that samples it. Rest, change of codes, settling, sampling, bits; or
-of integrators reset, pulses, sampling, bits.
+Nothing stands between an amplifier, or the buffer of a floating line, and the array that samples it. Rest, change of
+codes, settling, sampling, bits; or of integrators reset, pulses, sampling, bits; or of floating lines rest, bits of the
+inputs one after the other, sampling, bits.
 """
 
 import dataclasses
@@ -16,7 +17,9 @@ from spicesim.coding import Polarity
 from spicesim.errors import SpecError
 from spicesim.netlist.charge_dac import charge_dac_blocks, charge_references
 from spicesim.netlist.comparator import comparator_blocks
+from spicesim.netlist.hold import held_after
 from spicesim.netlist.netlist import Netlist
+from spicesim.netlist.plane_adder import PlaneSteps
 from spicesim.netlist.pulses import PulseSchedule
 from spicesim.netlist.sar_adc import PRECISE, ConverterLogic, converter_lines
 from spicesim.netlist.sizes import require_sizes
@@ -92,14 +95,20 @@ def sampling_start(chip: Chip, sizes: SarAdc, polarity: Polarity, t_read: float 
     polarity : {"unipolar", "bipolar"}
         Of the inputs.
     t_read : float, optional
-        From the change of codes until sampling ends [s]; by default amplifiers have settled before it begins, and
-        integrators hold what pulses brought.
+        From the change of codes until sampling ends [s]; by default amplifiers have settled before it begins,
+        integrators hold what pulses brought, and buffers have followed what hold switches keep.
 
     Raises
     ------
     SpecError
-        If sampling would begin before the codes change, or `t_read` is given for pulses.
+        If sampling would begin before the codes change, or `t_read` is given for pulses or floating lines.
     """
+    if chip.sense_amplifier.kind == "voltage":
+        if t_read is not None:
+            raise SpecError("floating lines are sampled hold.settle after their inputs have changed; leave t_read out")
+        if chip.hold.adds_planes:
+            return PlaneSteps.of(chip, [0], 0).read - STEP_TIME
+        return chip.hold.settle + held_after(chip)
     if t_read is None:
         return PulseSchedule.of_chip(chip, polarity).read - STEP_TIME if chip.dac.kind == "pulse" else AT_REST
     if chip.dac.kind == "pulse":
@@ -115,7 +124,7 @@ def sampling_start(chip: Chip, sizes: SarAdc, polarity: Polarity, t_read: float 
 def build_macro(
     chip: Chip,
     g: npt.ArrayLike,
-    codes: npt.ArrayLike | CodeStep,
+    codes: npt.ArrayLike | CodeStep | PlaneSteps,
     read: MacroRead,
     *,
     polarity: Polarity,
@@ -130,9 +139,10 @@ def build_macro(
         The chip.
     g : array_like of shape (rows, columns)
         Conductances of the devices [S].
-    codes : array_like of int, shape (rows,), or CodeStep
-        DAC codes: amplifiers have settled, or these are pulses of a product from the reset on. A step starts from rest
-        at the codes before it, and outputs are sampled settled or not; its own times to watch do not count.
+    codes : array_like of int, shape (rows,), or CodeStep, or PlaneSteps
+        DAC codes: amplifiers have settled, or these are pulses of a product from the reset on, or planes of bits. A
+        step starts from rest at the codes before it, and outputs are sampled settled or not; its own times to watch do
+        not count.
     read : MacroRead
         What is converted.
     polarity, r_feedback, nodesets
@@ -147,13 +157,13 @@ def build_macro(
     Raises
     ------
     SpecError
-        If bit lines float, a converter has no column, and as :func:`build_tile`.
+        If ideal buffers read floating bit lines, a converter has no column, and as :func:`build_tile`.
     """
-    if chip.sense_amplifier.kind == "voltage":
+    if chip.sense_amplifier.kind == "voltage" and not chip.hold.is_buffered:
         raise SpecError(
             f"a hold capacitor of {format_si(chip.hold.capacitor, 'F')} cannot drive a converter's array of "
             f"{format_si(read.sizes.dac.total, 'F')}: there is no macro of floating bit lines without a buffer between "
-            "them; audit outputs and converters apart, or set sense_amplifier.kind = tia"
+            "them; set hold.buffer = opamp, or audit outputs and converters apart"
         )
     alone = chip.changed(adc={"kind": "ideal"})  # its converters are those below
     tile = build_tile(alone, g, codes, polarity=polarity, r_feedback=r_feedback, nodesets=nodesets)
