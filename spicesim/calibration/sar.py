@@ -55,6 +55,8 @@ LITTLE = 1e-2
 """Weight of what a bit and the memory add to the threshold, beside decisions that are short of the margin."""
 BEFORE_STROBE = 0.05e-9
 """When the top plate is read [s]."""
+LAST_BIT = 0.2e-9
+"""From the last bit to the end of a conversion, when bits are read [s]."""
 GAMMA = 2 / 3
 """Noise of a saturated transistor's channel relative to a conductance of its transconductance [1]."""
 LEAST_IDENTICAL = 0.9
@@ -70,7 +72,7 @@ def read_codes(results: Results, sizes: SarAdc) -> Codes:
         If a bit is neither 0 nor 1: the comparator had not decided.
     """
     time = _real(results, "time")
-    ends = (np.arange(round(time[-1] / sizes.conversion)) + 1) * sizes.conversion - 0.2e-9
+    ends = (np.arange(round(time[-1] / sizes.conversion)) + 1) * sizes.conversion - LAST_BIT
     bits = np.array([np.interp(ends, time, _real(results, f"v(q_{k})")) for k in range(sizes.dac.bits)])
     _require_decided(bits)
     return np.asarray((np.rint(bits).astype(np.int64) << np.arange(sizes.dac.bits)[:, None]).sum(axis=0))
@@ -140,7 +142,10 @@ def read_macro(results: Results, chip: Chip, read: MacroRead, columns: int, at: 
     """
     time, bits = _real(results, "time"), read.sizes.dac.bits
     nodes = [float(np.interp(at - BEFORE_STROBE, time, _real(results, f"v(out_{j})"))) for j in range(columns)]
-    found = np.array([[_real(results, f"v({node})")[-1] for node in read.bit_nodes(j)] for j in read.converters])
+    ends = {j: read.end(j) - LAST_BIT for j in read.converters}
+    found = np.array(
+        [[np.interp(at, time, _real(results, f"v({q})")) for q in read.bit_nodes(j)] for j, at in ends.items()]
+    )
     _require_decided(found)
     codes = (np.rint(found).astype(np.int64) << np.arange(bits)).sum(axis=1)
     rising = chip.sense_amplifier.kind == "voltage"

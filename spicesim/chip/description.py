@@ -121,6 +121,11 @@ class Chip(Section):
             )
         if self.adc.kind == "sar":
             self._check_converter()
+        elif self.adc.columns > 1 and self.adc.kind != "ideal":
+            raise ValueError(
+                f"adc.columns = {self.adc.columns} shares a sar converter by a multiplexer, got adc.kind = "
+                f"{self.adc.kind}; set sar, or adc.columns = 1"
+            )
         if self.adc.kind == "ramp":
             self._check_staircase()
         if self.sense_amplifier.kind == "voltage" and self.cell.kind not in ("1r", "1t1r"):

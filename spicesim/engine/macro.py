@@ -101,7 +101,7 @@ class MacroBench:
         read = MacroRead(
             converters={int(j): self._converter(tile, int(which[j])) for j in chosen},
             polarity=self._chip.sense_amplifier.output_range(tile.polarity),
-            t_read=sampling_start(self._chip, self._sizes, tile.polarity, self._t_read),
+            t_read=sampling_start(self._chip, self._sizes, tile.polarity, self._t_read), shared=self._chip.adc.columns,
         )  # fmt: skip
 
         def rename(path: str) -> str:

@@ -160,7 +160,8 @@ class ChipMaker:
         drawn = self.mismatch(seed)
         if drawn is None:
             return engine
-        return ConverterEngine(engine, self.calibration, seed=drawn, columns_per_adc=self.plan.columns_per_adc)
+        shared = self.plan.shared_columns(self.calibration.chip)
+        return ConverterEngine(engine, self.calibration, seed=drawn, columns_per_adc=shared)
 
     def _handed_over(self, word: str, engine: Engine) -> Engine:
         """Return an engine whose outputs are handed over to converters; ideal ones come from no amplifier."""
@@ -189,7 +190,8 @@ class ChipMaker:
         converter = None if calibration.energy is None else calibration.energy.adc
         t_product = T_PRODUCT
         if self.plan.t_read is not None:
-            t_product = self.plan.t_read + (0.0 if converter is None else self.plan.columns_per_adc * converter.time)
+            shared = self.plan.shared_columns(calibration.chip)
+            t_product = self.plan.t_read + (0.0 if converter is None else shared * converter.time)
         real = calibration.require_converter()
         hold, chip = calibration.hold, calibration.chip
         return NoisyEngine(

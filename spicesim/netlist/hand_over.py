@@ -12,7 +12,7 @@ from spicesim.errors import SpecError
 from spicesim.netlist.buffer import buffer_blocks, buffer_line
 from spicesim.netlist.charge_dac import charge_dac_blocks, charge_references
 from spicesim.netlist.netlist import Netlist, build_netlist
-from spicesim.netlist.sar_adc import PRECISE
+from spicesim.netlist.sar_adc import PRECISE, multiplexer_line
 from spicesim.netlist.sense_amplifier import amplifier_blocks, amplifier_line, supplies
 from spicesim.netlist.step import STEP_TIME
 from spicesim.units import format_si, spice_number
@@ -118,11 +118,14 @@ def build_hand_overs(
         f"vreset reset 0 pwl(0 1 {first} 1 {last} 0)",
         "* amplifiers, what is at their inputs, and arrays",
     ]
+    shared = chip.adc.columns > 1
     for k, case in enumerate(cases):
         held = spice_number(reference - case.held)
         lines += [
             *case.lines(chip, k),
-            f"xsample_{k} out_{k} idle_{k} top_{k} sample vdd 0 switch w={spice_number(sizes.switch_width)} l={length}",
+            *(multiplexer_line(chip, sizes, f"mux_{k}", f"out_{k}", f"common_{k}", "vdd") if shared else ()),
+            f"xsample_{k} {'common' if shared else 'out'}_{k} idle_{k} top_{k} sample vdd 0 switch"
+            f" w={spice_number(sizes.switch_width)} l={length}",
             f"ridle_{k} idle_{k} out_{k} 1e9",
             f"xdac_{k} top_{k} {tied} v0 v1 vdd 0 charge_dac",
             f"breset_{k} 0 top_{k} i={spice_number(_RESET)}*v(reset)*({held}-v(top_{k}))",

@@ -31,6 +31,7 @@ __all__ = [
     "build_strobe",
     "build_thresholds",
     "converter_lines",
+    "multiplexer_line",
 ]
 
 PRECISE = ".options klu reltol=1e-5 vntol=1e-7 abstol=1e-12"
@@ -69,6 +70,8 @@ class ConverterLogic:
     """When they begin to sample [s]; before, their bits wait as they are while sampling."""
     period: float
     """From one conversion to the next [s]."""
+    count: int = 1
+    """Conversions."""
 
     @property
     def phases(self) -> tuple[str, ...]:
@@ -94,8 +97,29 @@ class ConverterLogic:
                 for k in range(bits)
             ),
             f"bclk clk 0 v={'+'.join(f'v(strobe_{k})' for k in range(bits))}",
-            _pulse("clear", 1.0, 0.0, self.start + 0.9 * sizes.sample, self.period),
+            *self._clearing(),
         ]
+
+    def _clearing(self) -> list[str]:
+        """Format what brings bits to where they are while sampling, from the beginning on and in each sampling."""
+        width = 0.9 * self.sizes.sample
+        if not self.start or self.count == 1:
+            return [_pulse("clear", 1.0, 0.0, self.start + width, self.period)]
+        return [
+            _pulse("clear_0", 1.0, 0.0, self.start + width, self._ever),
+            _pulse("clear_1", 1.0, self.start + self.period, width, self.period),
+            "bclear clear 0 v=v(clear_0)+v(clear_1)",
+        ]
+
+    def turn(self, k: int, name: str) -> str:
+        """Format the source that puts the k-th column on its converter, until its bits are tried."""
+        width = self.sizes.sample + 0.5 * self.sizes.bit
+        return _pulse(name, self.supply, self.start + k * self.period, width, self._ever)
+
+    @property
+    def _ever(self) -> float:
+        """Later than all conversions [s]."""
+        return self.start + (self.count + 1) * self.period
 
     def beginning(self) -> list[str]:
         """Format the source that ends sampling where all bits were set: the first trial has the greatest one alone."""
@@ -141,6 +165,15 @@ def converter_lines(chip: Chip, sizes: SarAdc, node_in: str, dac: str = "charge_
         comparator_line(chip, "comparator", "top", "level", "clk", "outp", "outn", sizes.comparator),
         "coutp outp 0 5f",
         "coutn outn 0 5f",
+    ]
+
+
+def multiplexer_line(chip: Chip, sizes: SarAdc, name: str, node_in: str, node_out: str, control: str) -> list[str]:
+    """Format the transmission gate that puts a column's output on a converter while its control is high."""
+    width, length = spice_number(sizes.switch_width), spice_number(chip.process.min_length)
+    return [
+        f"x{name} {node_in} idle_{name} {node_out} {control} vdd 0 switch w={width} l={length}",
+        f"ridle_{name} idle_{name} {node_in} 1e9",
     ]
 
 
