@@ -233,6 +233,8 @@ class MismatchShift(Model):
     """The same of the second half of a cell of two bit lines."""
     converter: Shift | None = None
     """To the threshold of a column converter's comparator [V], beyond what it adds to a nominal one."""
+    buffer: Shift | None = None
+    """To the offset of a buffer behind a hold switch [V]."""
 
 
 class MismatchModel(Model):
@@ -293,7 +295,10 @@ class MismatchModel(Model):
             cells["converter"] = self.converter.shifted(0, shift.converter)
         if self.other_half is not None and shift.other_half is not None:
             cells["other_half"] = self.other_half.shifted(0, shift.other_half)
-        return self.model_copy(update={"dacs": dacs, "senseamps": senseamps, **cells})
+        buffer = self.buffer
+        if buffer is not None and shift.buffer is not None:
+            buffer = buffer.model_copy(update={"response": buffer.response.shifted(0, shift.buffer)})
+        return self.model_copy(update={"dacs": dacs, "senseamps": senseamps, "buffer": buffer, **cells})
 
     def refined(self, bits: int) -> Self:
         """Return the same with drivers of more codes, evenly between those they have."""

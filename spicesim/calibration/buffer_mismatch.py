@@ -10,7 +10,7 @@ from spicesim.calibration.mismatch_bench import MismatchBench, Planned, fit_resp
 from spicesim.netlist.buffer import build_buffers
 from spicesim.netlist.mismatch import Draw
 
-__all__ = ["find_buffer_mismatch"]
+__all__ = ["buffer_offsets", "find_buffer_mismatch"]
 
 VOLTS = 3
 """Voltages that each follows: an offset, a gain, and a little of a bend."""
@@ -39,6 +39,11 @@ def find_buffer_mismatch(bench: MismatchBench, held_out: int) -> BufferMismatch:
     predicted = response.parameters(others.numbers) @ np.vander(drawn / limit, VOLTS, increasing=True).T
     rest = _added(bench, drawn, others) - predicted
     return BufferMismatch(v_limit=limit, response=response, residual=float(np.abs(rest).max()))
+
+
+def buffer_offsets(bench: MismatchBench, buffers: Planned) -> Floats:
+    """Find what each buffer adds to the nominal one's output at the reference, (buffers,) [V]."""
+    return _added(bench, np.zeros(1), buffers)[:, 0]
 
 
 def _added(bench: MismatchBench, volts: Floats, buffers: Planned) -> Floats:

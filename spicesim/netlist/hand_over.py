@@ -65,6 +65,7 @@ class BufferedOver:
         volts = spice_number(chip.sense_amplifier.v_reference - self.v)
         return [
             f"ckept_{k} kept_{k} 0 {spice_number(chip.hold.capacitor)}",
+            f"rkept_{k} kept_{k} vref 1e12",  # for the operating point
             f"bkept_{k} 0 kept_{k} i={spice_number(_RESET)}*v(reset)*({volts}-v(kept_{k}))",
             buffer_line(chip, f"buffer_{k}", f"kept_{k}", f"out_{k}"),
         ]

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from spicesim.behavioural.buffer import BUFFER, BufferMismatch, BufferModel, DrawnBuffers
+from spicesim.behavioural.elsewhere import Elsewhere
+from spicesim.behavioural.hold import HoldModel
 from spicesim.behavioural.response import Response
 from spicesim.calibration.plan import Plan, load_plan, plan_calibration
 from spicesim.chip import load_chip, preset, save_chip
@@ -38,6 +40,28 @@ def test_voltages_beyond_the_calibrated_ones_are_refused():
     for volts in (0.2501, -0.2501, np.nan):
         with pytest.raises(ValidityError, match=r"beyond the calibrated 0\.25 V"):
             MODEL.output([volts])
+
+
+def test_buffers_elsewhere_are_mixed_with_all_their_numbers():
+    def hold(buffer):
+        return HoldModel(
+            c_hold=250e-15, c_cell=5e-15, delay=0.0, settle=1e-7, v_limit=0.21, v_span=0.2, rows=(1, 8), g_cell=1e-5,
+            pedestals=np.zeros((2, 2, 2)), buffer=buffer,
+        )  # fmt: skip
+
+    hot = MODEL.model_copy(update={"added": 3 * MODEL.added, "noise": 2e-4})
+    places = Elsewhere[HoldModel](
+        temperatures_c=(27.0, 127.0), temperatures=(hold(hot),), corner_temperatures_c=(), corners={}
+    )
+    found = places.at(hold(MODEL), None, 77.0)
+    np.testing.assert_allclose(found.buffer.added, 2 * MODEL.added, rtol=1e-9)
+    assert found.buffer.noise == pytest.approx(1.5e-4, rel=1e-9)
+    assert (found.buffer.v_limit, found.buffer.settle) == pytest.approx((MODEL.v_limit, MODEL.settle), rel=1e-12)
+    volts = np.array([0.1, -0.05])
+    np.testing.assert_array_equal(found.output(volts), found.buffer.output(volts))
+    np.testing.assert_array_equal(hold(None).output(volts), volts)
+    wanted = np.hypot(hold(None).noise(250e-15, 27.0), 1.5e-4)
+    assert found.output_noise(250e-15, 27.0) == pytest.approx(wanted, rel=1e-9)
 
 
 def test_drawn_buffers_add_to_the_nominal_one_in_any_unit():
