@@ -67,7 +67,7 @@ def fit_buffer(chip: Chip, points: BufferPoints, results: Results, noise: Result
     limit, out = BEYOND * chip.dac.v_span, read_followed(chip, results, len(points.held))
     fit, rest = slice(points.fitted), slice(points.fitted, None)
     powers = np.vander(points.held / limit, ORDERS, increasing=True)
-    added: Floats = np.linalg.lstsq(powers[fit], (out - points.held)[fit], rcond=None)[0]
+    added = np.asarray(np.linalg.lstsq(powers[fit], (out - points.held)[fit], rcond=None)[0], dtype=float)
     frequency, density = (noise[0].vectors[name].real for name in ("frequency", "onoise_spectrum"))
     sigma = float(np.sqrt(np.trapezoid(density**2, frequency)))
     model = BufferModel(v_limit=limit, settle=chip.hold.buffer_settle, added=added, noise=sigma)
