@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from spicesim.behavioural.buffer import BUFFER, BufferMismatch, BufferModel, DrawnBuffers
 from spicesim.behavioural.elsewhere import Elsewhere
@@ -9,6 +10,7 @@ from spicesim.behavioural.hold import HoldModel
 from spicesim.behavioural.response import Response
 from spicesim.calibration.plan import Plan, load_plan, plan_calibration
 from spicesim.chip import load_chip, preset, save_chip
+from spicesim.cli.main import cli
 from spicesim.engine import MacroBench
 from spicesim.errors import SpecError, ValidityError
 from spicesim.netlist import build_tile
@@ -19,7 +21,7 @@ from spicesim.netlist.hold import build_holds
 from spicesim.netlist.macro import MacroRead, build_macro, sampling_start
 from spicesim.netlist.noise import build_buffer_noise
 from spicesim.netlist.plane_adder import PlaneSteps, build_plane_sums, summed_times
-from spicesim.netlist.step import CodeStep
+from spicesim.netlist.step import STEP_TIME, CodeStep
 
 IDEAL = preset("gf180-voltage").changed(array={"rows": 4, "columns": 3}, dac={"bits": 3})
 CHIP = IDEAL.changed(hold={"buffer": "opamp"})
@@ -154,6 +156,39 @@ def test_ideal_buffers_have_no_macros():
 
     with pytest.raises(SpecError, match=r"of this chip buffers are ideal, hold\.buffer = ideal"):
         MacroBench(Calibrated())
+
+
+@pytest.mark.parametrize("chip", [CHIP, DIGITAL], ids=["charge", "digital"])
+def test_the_command_line_writes_macros_whose_lines_are_held_before_they_are_sampled(chip, tmp_path):
+    shared = chip.changed(adc={"columns": 2})
+    save_chip(shared, tmp_path / "chip.toml")
+    np.save(tmp_path / "g.npy", G)
+    np.save(tmp_path / "codes.npy", np.array([1, 0, 1]))
+    files = [str(tmp_path / name) for name in ("chip.toml", "g.npy", "codes.npy", "macro.cir")]
+    options = [
+        "--chip",
+        files[0],
+        "--conductance",
+        files[1],
+        "--codes",
+        files[2],
+        "--polarity",
+        "bipolar",
+        "-o",
+        files[3],
+    ]
+    done = CliRunner().invoke(cli, ["netlist", "macro", *options])
+    assert done.exit_code == 0, done.output
+    text = (tmp_path / "macro.cir").read_text()
+    assert text.count("\nxconverter_") == 1
+    assert "\nxmux_1 out_1 idle_mux_1 common_0 turn_1" in text
+    track = next(line for line in text.splitlines() if line.startswith("vtrack track"))
+    opens = float(track.split("pwl(")[1].rstrip(")").split()[-2])  # the last plane's, or the only one
+    sample = float(
+        next(line for line in text.splitlines() if line.startswith("vsample ")).split("pulse(")[1].split()[2]
+    )
+    assert opens < sample
+    assert sample == pytest.approx(sampling_start(shared, shared.converter, "bipolar") + STEP_TIME, rel=1e-9)
 
 
 def test_a_bench_of_hand_overs_has_what_is_held_and_the_buffer():
