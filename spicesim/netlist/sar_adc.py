@@ -43,6 +43,8 @@ _OPTIONS = ".options klu reltol=1e-4 vntol=1e-6 abstol=1e-12"
 PROBE_CURRENT = 1e-6
 """By which resistances of switches are found, small enough for them to be linear [A]."""
 
+TURN = 0.5e-9
+"""From the turn of one column at a converter to that of the next [s]."""
 _STATE = 1e-12
 """Capacitor that keeps a bit of the logic [F]."""
 _DRIVE = 10e-3
@@ -112,9 +114,13 @@ class ConverterLogic:
         ]
 
     def turn(self, k: int, name: str) -> str:
-        """Format the source that puts the k-th column on its converter, until its bits are tried."""
-        width = self.sizes.sample + 0.5 * self.sizes.bit
-        return _pulse(name, self.supply, self.start + k * self.period, width, self._ever)
+        """Format the source that puts the k-th column on its converter, for a whole conversion, the first from rest on.
+
+        So what they have in common never floats; no simulator likes a node of a femtofarad that does.
+        """
+        first, last = (self.start + j * self.period for j in (k, k + 1))
+        begin = first if k else 0.0
+        return _pulse(name, self.supply, begin, last - TURN - begin, self._ever)
 
     @property
     def _ever(self) -> float:

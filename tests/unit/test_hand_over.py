@@ -142,9 +142,10 @@ def test_a_multiplexer_puts_one_column_after_the_other_on_its_converter():
     turns = {}
     for line in text.splitlines():
         if line.startswith("vturn_"):
-            _, high, start, edge, _, width, _ = map(float, line.split("pulse(")[1].rstrip(")").split())
-            turns[line.split()[1]] = start, start + width + 2 * edge
-            assert high == 3.3
+            first, second, start, edge, _, width, _ = map(float, line.split("pulse(")[1].rstrip(")").split())
+            # the first is on from the beginning
+            turns[line.split()[1]] = (0.0, start + edge) if first else (start, start + width + 2 * edge)
+            assert {first, second} == {0.0, 3.3}
     ends = sorted(turns.values())
     assert [a[1] < b[0] for a, b in pairwise(ends)] == [True, True]  # never two at a time
     assert "bclear clear 0 v=v(clear_0)+v(clear_1)" in text
