@@ -44,7 +44,10 @@ PROBE_CURRENT = 1e-6
 """By which resistances of switches are found, small enough for them to be linear [A]."""
 
 TURN = 0.5e-9
-"""From the turn of one column at a converter to that of the next [s]."""
+"""From the turn of one column at a converter to that of the next, which begins half of it before it is sampled [s]."""
+SKEW = 20e-12
+"""Between edges of repeated conversions that would else be at one time but for its last digit; no simulator likes that
+[s]."""
 _STATE = 1e-12
 """Capacitor that keeps a bit of the logic [F]."""
 _DRIVE = 10e-3
@@ -109,7 +112,7 @@ class ConverterLogic:
             return [_pulse("clear", 1.0, 0.0, self.start + width, self.period)]
         return [
             _pulse("clear_0", 1.0, 0.0, self.start + width, self._ever),
-            _pulse("clear_1", 1.0, self.start + self.period, width, self.period),
+            _pulse("clear_1", 1.0, self.start + self.period + SKEW, width, self.period),
             "bclear clear 0 v=v(clear_0)+v(clear_1)",
         ]
 
@@ -119,8 +122,8 @@ class ConverterLogic:
         So what they have in common never floats; no simulator likes a node of a femtofarad that does.
         """
         first, last = (self.start + j * self.period for j in (k, k + 1))
-        begin = first if k else 0.0
-        return _pulse(name, self.supply, begin, last - TURN - begin, self._ever)
+        begin = first - TURN / 2 if k else 0.0
+        return _pulse(name, self.supply, begin, last - 1.5 * TURN - begin, self._ever)
 
     @property
     def _ever(self) -> float:
@@ -137,7 +140,8 @@ class ConverterLogic:
         """Format the sources that try and keep bit `k`."""
         first = self.start + self.sizes.sample + (self.sizes.dac.bits - 1 - k) * self.sizes.bit
         last = _pulse(f"keep_{k}", 1.0, first + 0.93 * self.sizes.bit, 0.06 * self.sizes.bit, self.period)
-        return [*([] if self._is_top(k) else [_pulse(f"try_{k}", 1.0, first, 0.5e-9, self.period)]), last]
+        begin = first if self.count == 1 else first + SKEW  # a strobe ends as the next trial begins
+        return [*([] if self._is_top(k) else [_pulse(f"try_{k}", 1.0, begin, 0.5e-9, self.period)]), last]
 
     def decision(self) -> str:
         """Format what a converter's comparator says, as 0 or 1."""
