@@ -148,6 +148,8 @@ class EnergyModel(Model):
     hold: float | None = None
     """What a hold switch takes to open and close once, for each plane that it adds, or the switches of an integrator in
     a product [J]; None where amplifiers read."""
+    buffer: float | None = None
+    """What the buffer behind a hold switch draws, which is on all the time [W]; None where it is ideal, or none."""
 
     def amplifier(self, r_feedback: float) -> AmplifierEnergy:
         """Return the amplifier with that feedback resistance.
@@ -202,7 +204,8 @@ class EnergyModel(Model):
         tile, codes, state
             As for :meth:`tile_power`.
         t_read : float
-            Time from the change of code to the sample [s]; of pulses from the reset, and as long amplifiers are on.
+            Time from the change of code to the sample [s]; of pulses from the reset. As long amplifiers and buffers are
+            on.
         before : tuple of codes and TileState, optional
             What was before; by default random codes, and outputs at the reference.
         conversions : int, optional
@@ -226,7 +229,7 @@ class EnergyModel(Model):
             energy = self._pulsed_energy(tile, np.asarray(codes), t_read)
         elif isinstance(tile.readout, HoldModel):
             assert isinstance(state, TileState)
-            energy = self._floating_energy(tile, tile.readout, np.asarray(codes), state)
+            energy = self._floating_energy(tile, tile.readout, np.asarray(codes), state, t_read)
         else:
             assert isinstance(state, TileState)
             energy = self._held_energy(tile, tile.readout, np.asarray(codes), state, t_read, before)
@@ -251,12 +254,12 @@ class EnergyModel(Model):
         return energy
 
     def _floating_energy(
-        self, tile: BehaviouralTile, readout: HoldModel, codes: Codes, state: TileState
+        self, tile: BehaviouralTile, readout: HoldModel, codes: Codes, state: TileState, t_read: float
     ) -> dict[str, Floats]:
         """Return what a product of floating lines draws: from rest, until the switches open, and back to rest [J].
 
         At rest all rows are at one voltage, and nothing flows. Planes that are added as charge follow each other
-        without a rest, and their inputs stay on while they are added.
+        without a rest, and their inputs stay on while they are added. Buffers are on all the time.
         """
         if self.hold is None:
             raise CalibrationError("the energies are not of floating bit lines; calibrate the aspect energy again")
@@ -272,7 +275,10 @@ class EnergyModel(Model):
         feet = state.v_in.reshape(planes, -1, tile.g.shape[1]) - tile.rest_voltage
         changes = np.diff(feet, axis=0, prepend=0.0, append=0.0)
         energy["array"] = energy["array"] + farads / 2 * (changes**2).sum(axis=(0, 2))
-        energy["amplifier"] = np.full(len(codes), planes * tile.g.shape[1] * self.hold)
+        if (readout.buffer is None) != (self.buffer is None):
+            raise CalibrationError("the energies are not of such buffers; calibrate the aspect energy again")
+        each = planes * self.hold + (self.buffer or 0.0) * t_read
+        energy["amplifier"] = np.full(len(codes), tile.g.shape[1] * each)
         return energy
 
     def _pulsed_energy(self, tile: PulseTile, codes: Codes, t_read: float) -> dict[str, Floats]:

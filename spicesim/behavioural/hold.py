@@ -16,6 +16,7 @@ from scipy.interpolate import PchipInterpolator
 
 from spicesim.arrays import Floats
 from spicesim.behavioural.arrays import FloatArray, Model, require_positive, require_rising, require_shape
+from spicesim.behavioural.buffer import BufferModel
 from spicesim.behavioural.hold_mismatch import DrawnHolds
 from spicesim.behavioural.plane_adder import PlaneAdder
 from spicesim.behavioural.plane_sums import PlaneSums
@@ -53,6 +54,8 @@ class HoldModel(Model):
     (rows, orders, orders) [V]."""
     adder: PlaneAdder | None = None
     """What adds the planes of an input as charge; None if they are added digitally."""
+    buffer: BufferModel | None = None
+    """What puts out the voltage that is held, of a line or of the sum; None if it is ideal."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -184,14 +187,23 @@ class HoldModel(Model):
         """
         return float(np.sqrt(BOLTZMANN * (temperature_c + 273.15) / capacitor))
 
+    def output_noise(self, capacitor: float, temperature_c: float) -> float:
+        """Return sigma of an output, of what is held and of the buffer, arguments as of :meth:`noise` [V]."""
+        buffer = 0.0 if self.buffer is None else self.buffer.noise
+        return float(np.hypot(self.noise(capacitor, temperature_c), buffer))
+
     def ideal(self) -> Self:
         """Return switches without charge, on lines that settle at once."""
-        adder = None if self.adder is None else self.adder.ideal()
-        return self.model_copy(update={"pedestals": np.zeros_like(self.pedestals), "settle": FOR_EVER, "adder": adder})
+        parts = {name: own and own.ideal() for name, own in (("adder", self.adder), ("buffer", self.buffer))}
+        return self.model_copy(update={"pedestals": np.zeros_like(self.pedestals), "settle": FOR_EVER, **parts})
+
+    def output(self, held: Floats, drawn: Floats | None = None) -> Floats:
+        """Return what is put out of held voltages; arguments as of :meth:`BufferModel.output`."""
+        return held if self.buffer is None else self.buffer.output(held, drawn)
 
     @property
     def duration(self) -> float:
-        """From the first change of inputs until what is held of them can be read [s]."""
+        """From the first change of inputs until the last switch has opened [s]."""
         if self.adder is None:
             return self.settle
         return self.adder.bits * (self.settle + self.adder.share)

@@ -10,6 +10,7 @@ from scipy.interpolate import PchipInterpolator
 
 from spicesim.arrays import Floats
 from spicesim.behavioural.arrays import FloatArray, Model, require_rising, require_shape
+from spicesim.behavioural.buffer import BufferMismatch, DrawnBuffers
 from spicesim.behavioural.feedback import find_amplifier
 from spicesim.behavioural.hold_mismatch import DrawnHolds, HoldMismatch
 from spicesim.behavioural.integrator_mismatch import IntegratorMismatch
@@ -200,6 +201,8 @@ class TileInstance:
     """In series with each cell, of either sign, shape (rows, columns) [ohm]."""
     holds: DrawnHolds | None = None
     """Hold switches; None where amplifiers hold the bit lines."""
+    buffers: DrawnBuffers | None = None
+    """Buffers behind them; None where these are ideal."""
 
     def conductances(self, g: Floats) -> Floats:
         """Return devices for nominal cells that conduct as these cells with devices `g` (rows, columns) do [S]."""
@@ -238,6 +241,8 @@ class MismatchShift(Model):
     """The same of the second half of a cell of two bit lines."""
     converter: Shift | None = None
     """To the threshold of a column converter's comparator [V], beyond what it adds to a nominal one."""
+    buffer: Shift | None = None
+    """To the offset of a buffer behind a hold switch [V]."""
 
 
 class MismatchModel(Model):
@@ -261,6 +266,8 @@ class MismatchModel(Model):
     """Hold switches; None where amplifiers hold the bit lines."""
     integrator: IntegratorMismatch | None = None
     """Integrators; None where something else reads the bit lines."""
+    buffer: BufferMismatch | None = None
+    """Buffers behind hold switches; None where there are none, or ideal ones."""
 
     def require_chip(self, chip: Chip) -> None:
         """Refuse to be of a chip whose blocks are others, by a ValueError."""
@@ -273,6 +280,8 @@ class MismatchModel(Model):
             raise ValueError("mismatch must have hold switches for a chip of floating bit lines, and for no other")
         if self.hold is not None and (self.hold.joins is not None) != chip.hold.adds_planes:
             raise ValueError("mismatch must have joined planes for a chip that adds them as charge, and for no other")
+        if (self.buffer is not None) != (self.hold is not None and chip.hold.is_buffered):
+            raise ValueError("mismatch must have buffers for a chip of hold.buffer = opamp, and for no other")
         if (self.integrator is not None) != (chip.sense_amplifier.kind == "integrator"):
             raise ValueError("mismatch must have integrators for a chip of them, and for no other")
         if self.converter is not None and len(self.converter.names) != 1:
@@ -294,7 +303,10 @@ class MismatchModel(Model):
             cells["converter"] = self.converter.shifted(0, shift.converter)
         if self.other_half is not None and shift.other_half is not None:
             cells["other_half"] = self.other_half.shifted(0, shift.other_half)
-        return self.model_copy(update={"dacs": dacs, "senseamps": senseamps, **cells})
+        buffer = self.buffer
+        if buffer is not None and shift.buffer is not None:
+            buffer = buffer.model_copy(update={"response": buffer.response.shifted(0, shift.buffer)})
+        return self.model_copy(update={"dacs": dacs, "senseamps": senseamps, "buffer": buffer, **cells})
 
     def within(self, *, array: bool, readouts: bool) -> Self:
         """Return the same with blocks that are all alike but those asked for; converters stay as they are.
@@ -410,6 +422,11 @@ class MismatchModel(Model):
             r_cell=np.stack([self._cell_row(draw, i, columns) for i in range(rows)]),
             holds=(
                 None if self.hold is None else DrawnHolds(kind=self.hold, sizes=self.hold.response.draw(draw, columns))
+            ),
+            buffers=(
+                None
+                if self.buffer is None
+                else DrawnBuffers(kind=self.buffer, parameters=self.buffer.response.draw(draw, columns))
             ),
         )
 

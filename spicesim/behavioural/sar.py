@@ -122,8 +122,8 @@ class SarModel(Model):
     comparator_noise: float | None
     """The same of a decision, at the input [V]; None where the process's transistors do not tell theirs."""
     hand_over: HandOverModel | None = None
-    """What arrays receive of the outputs of amplifiers, at the chip's own condition whatever the converter's; None
-    where bit lines float."""
+    """What arrays receive of the outputs of read-outs, at the chip's own condition whatever the converter's; None where
+    ideal buffers stand between."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -145,9 +145,10 @@ class SarModel(Model):
         if set(self.searches) != codings or self.rising != (amplifier.kind == "voltage"):
             raise ValueError(f"converter must have searches for {' and '.join(sorted(codings))}, of such a read-out")
         own = self.hand_over
-        if own is not None and (amplifier.kind == "voltage" or abs(own.sample - sizes.sample) > 1e-9 * sizes.sample):
+        ideal = amplifier.kind == "voltage" and not chip.hold.is_buffered
+        if own is not None and (ideal or abs(own.sample - sizes.sample) > 1e-9 * sizes.sample):
             raise ValueError(
-                "converter.hand_over must be of amplifiers or integrators, and of the chip's sar_adc.sample"
+                "converter.hand_over must be of amplifiers, integrators or buffers, and of the chip's sar_adc.sample"
             )
 
     def range(self, polarity: Polarity) -> "SarRange":

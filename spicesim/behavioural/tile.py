@@ -142,6 +142,7 @@ class BehaviouralTile:
         """What the cells of each column leak into its amplifier, besides the currents of :attr:`crossbar` [A]."""
         self._effective = self.g if instance is None else instance.conductances(self.g)
         self._holds = None if instance is None else instance.holds
+        self._buffers = None if instance is None else instance.buffers
         self.array, self._paired = array, paired
         """The wires."""
         self.gated = gated
@@ -212,18 +213,27 @@ class BehaviouralTile:
         return codes if self.planes == 1 else split_planes(codes, self.planes)
 
     def held(self, feet: Floats) -> Floats:
-        """Return what hold switches keep of feet (planes batch, columns) [V], (batch, columns).
+        """Return what is put out of what hold switches keep of feet (planes batch, columns) [V], (batch, columns).
 
         Before the first plane all inputs were at their code of rest.
         """
         assert isinstance(self.readout, HoldModel)
         if self.readout.adder is not None:
-            return self._sums.of(feet.reshape(self.planes, len(feet) // self.planes, feet.shape[1]))
+            sums = self._sums.of(feet.reshape(self.planes, len(feet) // self.planes, feet.shape[1]))
+            return self.readout.output(sums, self._drawn_buffers)
         total, rows = self._effective.sum(axis=0), len(self.g)
         left = self.readout.unsettled(total, rows)
         lines = feet + left * (self.rest_voltage - feet)
         held = self.readout.held(lines, total, rows)
-        return held if self._holds is None else held + self._holds.added(lines, total, rows)
+        held = held if self._holds is None else held + self._holds.added(lines, total, rows)
+        return self.readout.output(held, self._drawn_buffers)
+
+    @cached_property
+    def _drawn_buffers(self) -> Floats | None:
+        """What buffers add to the nominal ones, (orders, columns) [V]."""
+        assert isinstance(self.readout, HoldModel)
+        nominal = self.readout.buffer
+        return None if self._buffers is None or nominal is None else self._buffers.added(nominal.v_limit)
 
     @cached_property
     def _sums(self) -> PlaneSums:

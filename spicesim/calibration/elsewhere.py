@@ -15,6 +15,7 @@ from spicesim.behavioural.response import Response, Shift
 from spicesim.behavioural.sar import SarModel
 from spicesim.behavioural.settling import SettlingModel
 from spicesim.behavioural.steps import StepModel
+from spicesim.calibration.buffer_mismatch import buffer_offsets
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.conditions import Conditions
@@ -69,7 +70,8 @@ def _shift_mismatch(
     """Find what conditions add to the responses of a chip's blocks.
 
     Only offsets, thresholds and the resistances of cells change by more than a microvolt, and offsets of drivers and
-    amplifiers are those of their operational amplifiers at any code and with any feedback. Drivers of levels have no
+    amplifiers are those of their operational amplifiers at any code and with any feedback; so are those of buffers, at
+    any voltage. Drivers of levels have no
     offset, and how far they differ from each other is taken to be the same everywhere. So is how far hold switches,
     adders and integrators do.
 
@@ -86,31 +88,34 @@ def _shift_mismatch(
     drivers = _design(mismatch.dacs[calibration.chip.polarities[-1]].response, 0)
     amplifier = mismatch.senseamps[len(mismatch.senseamps) // 2] if mismatch.senseamps else None
     amplifiers = None if amplifier is None else _design(amplifier.response, 1)
+    buffers = None if mismatch.buffer is None else _design(mismatch.buffer.response, 0)
     dac = calibration.chip.dac
     top = 2**dac.code_bits - 1
 
-    def look(at: Calibration) -> tuple[Floats, Floats, list[Response]]:
+    def look(at: Calibration) -> tuple[Floats, Floats, list[Response], Floats]:
         bench, offsets, lines = MismatchBench(calibration=at, campaign=campaign), np.zeros(len(drivers)), np.zeros(0)
         if dac.is_dac:
             offsets = bench.dac_voltages(at.dacs["bipolar"], drivers, range(0, top + 1, top)).mean(axis=1)
         if amplifier is not None and amplifiers is not None:
             lines = bench.amplifier_lines(at.senseamp(amplifier.r_feedback), amplifiers)[:, 1]
-        return offsets, lines, cell_responses(bench)
+        held = np.zeros(0) if buffers is None else buffer_offsets(bench, buffers)
+        return offsets, lines, cell_responses(bench), held
 
     own, *others = [look(at) for at in (calibration, *conditions)]
     of_converters = shift_converters(calibration, conditions, campaign)
     shifts = []
-    for (offsets, lines, responses), of_converter in zip(others, of_converters, strict=True):
+    for (offsets, lines, responses, held), of_converter in zip(others, of_converters, strict=True):
         cell_shift, *other = (
             Shift(rest=float(there.rest[0] - here.rest[0]), slopes=there.slopes[0] - here.slopes[0])
             for there, here in zip(responses, own[2], strict=True)
         )
         of_driver = _shift(drivers, offsets - own[0])
         of_senseamp = None if amplifiers is None else _shift(amplifiers, lines - own[1])
+        of_buffer = None if buffers is None else _shift(buffers, held - own[3])
         shifts.append(
             MismatchShift(
                 driver=of_driver, senseamp=of_senseamp, cell=cell_shift, other_half=other[0] if other else None,
-                converter=of_converter,
+                converter=of_converter, buffer=of_buffer,
             )
         )  # fmt: skip
     return shifts

@@ -18,6 +18,7 @@ from spicesim.calibration.integrator_energy import (
 from spicesim.chip import Chip
 from spicesim.chip.blocks import MOST_SAR_BITS, SarAdc
 from spicesim.coding import Polarity
+from spicesim.netlist.buffer import build_buffers
 from spicesim.netlist.dac import build_dac
 from spicesim.netlist.gates import build_gate_steps
 from spicesim.netlist.hold import build_hold_cycle
@@ -32,6 +33,7 @@ __all__ = ["calibrate_energy", "step_sources", "supply_power", "tile_sources"]
 
 _LOADS, _KNOTS = 129, 3
 _CONVERSIONS = 3
+_BUFFERS = 5
 
 
 def calibrate_energy(calibration: Calibration, campaign: Campaign) -> EnergyModel:
@@ -61,6 +63,8 @@ def calibrate_energy(calibration: Calibration, campaign: Campaign) -> EnergyMode
         netlists["adc"] = build_sar_adc(chip, _adc_inputs(chip, sizes), sizes)
     if calibration.hold is not None:
         netlists["hold"] = build_hold_cycle(chip)
+    if chip.hold.is_buffered:
+        netlists["buffer"] = build_buffers(chip, chip.dac.v_span * np.linspace(-1, 1, _BUFFERS))
     if calibration.integrator is not None:
         netlists |= integrator_energy_netlists(chip, calibration.integrator)
     results = dict(zip(netlists, campaign.run(list(netlists.values()), "calibrate energy"), strict=True))
@@ -86,7 +90,14 @@ def calibrate_energy(calibration: Calibration, campaign: Campaign) -> EnergyMode
         if sizes is None
         else _adc(chip, sizes, results["adc"]),
         hold=_switching(calibration, results),
+        buffer=_buffer_power(chip, results["buffer"]) if chip.hold.is_buffered else None,
     )
+
+
+def _buffer_power(chip: Chip, results: Results) -> float:
+    """Return what a buffer draws, the mean of voltages over all that it holds [W]."""
+    currents = [_real(results, f"i(vdd_{k})")[0] for k in range(_BUFFERS)]
+    return -chip.process.supply * float(np.mean(currents))
 
 
 def _switching(calibration: Calibration, results: dict[str, Results]) -> float | None:

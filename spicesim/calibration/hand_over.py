@@ -1,4 +1,4 @@
-"""Calibrate the hand-over to converters: arrays that are put on amplifiers at rest, or on integrators that hold."""
+"""Calibrate the hand-over to converters: arrays put on amplifiers or buffers at rest, or on integrators that hold."""
 
 from collections.abc import Callable
 from itertools import product
@@ -11,13 +11,13 @@ from spicesim.calibration.campaign import Campaign
 from spicesim.chip import Chip
 from spicesim.chip.blocks import SarAdc
 from spicesim.errors import CalibrationError
-from spicesim.netlist.hand_over import HandOver, build_hand_overs
+from spicesim.netlist.hand_over import BufferedOver, HandOver, build_hand_overs
 from spicesim.netlist.macro import MacroRead, build_macro, sampling_start
 from spicesim.netlist.step import STEP_TIME
 from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si
 
-__all__ = ["calibrate_hand_over", "calibrate_held_over", "require_handed_over"]
+__all__ = ["find_hand_over", "require_handed_over"]
 
 Plate = Callable[[Floats], Floats]
 """Inputs to top plates."""
@@ -43,12 +43,8 @@ NEAR_RAIL = 0.95
 """Part of an amplifier's swing up to which outputs are handed over."""
 
 
-def calibrate_hand_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate) -> HandOverModel:
-    """Find what arrays have other than settled outputs, and how long they would take to lack nothing of them.
-
-    A resistor stands for the cells of a column. Only the least and the largest feedback resistance are taken: it
-    matters little beside its product with the conductance. What the opening of the switch does hardly depends on
-    either; it is found where nothing is lacking.
+def find_hand_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate) -> HandOverModel | None:
+    """Find what converters get from the read-outs before them; None where ideal buffers give all.
 
     Parameters
     ----------
@@ -57,6 +53,31 @@ def calibrate_hand_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Pl
     plate : callable
         Gives the top plate of a converter of signed outputs before each strobe, (conversions, bits) [V], of voltages of
         an ideal source above the reference, (conversions,) [V].
+
+    Raises
+    ------
+    CalibrationError
+        If buffers do not charge an array in the time for sampling.
+    """
+    kind = chip.sense_amplifier.kind
+    if kind == "tia":
+        return _amplifiers_over(chip, sizes, campaign, plate)
+    if kind == "integrator":
+        return _held_over(chip, sizes, campaign, plate)
+    return _buffered_over(chip, sizes, campaign, plate) if chip.hold.is_buffered else None
+
+
+def _amplifiers_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate) -> HandOverModel:
+    """Find what arrays have other than settled outputs, and how long they would take to lack nothing of them.
+
+    A resistor stands for the cells of a column. Only the least and the largest feedback resistance are taken: it
+    matters little beside its product with the conductance. What the opening of the switch does hardly depends on
+    either; it is found where nothing is lacking.
+
+    Parameters
+    ----------
+    chip, sizes, campaign, plate
+        As of :func:`find_hand_over`.
     """
     half, reference, span = sizes.dac.span / 2, chip.sense_amplifier.v_reference, sizes.dac.span
     low = -min(half, NEAR_RAIL * (chip.process.supply - reference))
@@ -135,7 +156,45 @@ def require_handed_over(chip: Chip, sizes: SarAdc, campaign: Campaign) -> None:
         )
 
 
-def calibrate_held_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate) -> HandOverModel:
+def _buffered_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate) -> HandOverModel:
+    """Find what arrays have other than what buffers put out, behind hold capacitors that are cut off.
+
+    Through the gate of the buffer an array disturbs what is held for as long as it takes charge, and what is held comes
+    back with it: one bench has all of it, as no cell is connected any more.
+    """
+    half, reference = sizes.dac.span / 2, chip.sense_amplifier.v_reference
+    outputs = np.linspace(-half, half, OUTPUTS)
+    # whatever an array held before: the other end of the range
+    pairs = [(v, 0.0) for v in outputs] + [(-half, half), (half, -half), (0.0, half), (0.0, -half)]
+    stop = max(WATCHED, 1.25 * sizes.sample)
+    watched = build_hand_overs(
+        chip, sizes, "bipolar", [BufferedOver(v=-float(v), held=-before) for v, before in pairs], stop
+    )
+    opened = build_hand_overs(
+        chip, sizes, "bipolar", [BufferedOver(v=-float(v), held=0.0) for v in outputs], sizes.sample + sizes.bit,
+        opens=sizes.sample,
+    )  # fmt: skip
+    whole, parted = campaign.run([watched, opened], "calibrate hand-over")
+    time, apart = _apart(whole, len(pairs))
+    outside = np.flatnonzero((np.abs(apart) > BAND * sizes.lsb).any(axis=0))
+    needed = stop if outside[-1] + 1 >= len(time) else float(time[outside[-1] + 1])
+    if not needed <= sizes.sample:
+        raise CalibrationError(
+            f"sampling for {format_si(sizes.sample, 's')} leaves the converters' arrays more than {BAND:g} steps off "
+            f"what buffers hold, which takes {format_si(needed, 's', 3)}; raise sar_adc.sample, hold.buffer_current or "
+            "hold.buffer_drive, or lower sar_adc.dac.unit"
+        )
+    time, apart = _apart(parted, len(outputs))
+    held = np.array([parted[0].vectors[f"v(out_{j})"].real[0] for j in range(len(outputs))]) - reference
+    first = held - _at(time, apart, sizes.sample + 2 / 3 * sizes.bit - STROBE)
+    curve = np.polynomial.Polynomial.fit(held, _parted(held, first, plate), 3)
+    return HandOverModel(
+        sample=sizes.sample, r_feedback=np.array(chip.settings[:1]), loads=np.ones(1), outputs=outputs,
+        errors=curve(outputs)[None, None], needed=np.full((1, 1), needed), watched=stop,
+    )  # fmt: skip
+
+
+def _held_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate) -> HandOverModel:
     """Find what arrays have other than what integrators held, in whole macros of one column.
 
     As the switch opens it parts its charge between the array and what is before it, and an integrator moves where a
@@ -144,7 +203,7 @@ def calibrate_held_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Pl
     Parameters
     ----------
     chip, sizes, campaign, plate
-        As of :func:`calibrate_hand_over`.
+        As of :func:`find_hand_over`.
     """
     amplifier, reference = chip.sense_amplifier, chip.sense_amplifier.v_reference
     cells = np.full((chip.array.rows, 1), chip.cell.g_max)
@@ -179,7 +238,7 @@ def _parted(held: Floats, first: Floats, plate: Plate) -> Floats:
     held, first : ndarray of shape (conversions,)
         Outputs before sampling, and top plates at the first strobe, above the reference [V].
     plate : callable
-        As of :func:`calibrate_hand_over`.
+        As of :func:`find_hand_over`.
     """
     ideal = plate(held)[:, -1]  # the highest bit is tried first
     gain = np.polynomial.Polynomial.fit(held, ideal, 1).convert().coef[1]

@@ -11,11 +11,12 @@ from spicesim.arrays import Floats
 from spicesim.behavioural.arrays import FloatArray, Model, require_shape
 from spicesim.behavioural.hold import HoldModel
 from spicesim.calibration.block import BlockPlan, Judged
+from spicesim.calibration.buffer import FOLLOWED, BufferPoints, fit_buffer, plan_buffer
 from spicesim.calibration.designs import chebyshev_nodes
 from spicesim.calibration.heldout import HeldOut
 from spicesim.calibration.plane_adder import JOINED, JoinPoints, fit_adder, plan_joins
 from spicesim.chip import Chip
-from spicesim.netlist.hold import HELD_AFTER, build_holds, build_line_steps
+from spicesim.netlist.hold import build_holds, build_line_steps, held_after
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.step import STEP_TIME
 from spicesim.ngspice.outcome import Results
@@ -76,6 +77,8 @@ class HoldPlan(BlockPlan):
     """Largest voltage of a line [V]."""
     joins: JoinPoints | None = None
     """Of a chip whose planes are added as charge: voltages to join. Its sums are cut off in the columns of the fits."""
+    follows: BufferPoints | None = None
+    """Of a chip with buffers: voltages that they hold."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -100,8 +103,9 @@ class HoldPlan(BlockPlan):
     def sizes(self) -> tuple[int, ...]:
         """Points of each simulation."""
         adder = () if self.joins is None else (*(len(points.rows) for points in self.fits), self.joins.fitted)
+        buffer = () if self.follows is None else (self.follows.fitted, 1)
         columns = [len(points.rows) for points in (self.settling, *self.fits, self.validation, self.test)]
-        return (*columns[:-2], *adder, *columns[-2:])
+        return (*columns[:-2], *adder, *buffer, *columns[-2:])
 
     def netlists(self, chip: Chip) -> list[Netlist]:
         """Build the simulations: those of the fit, of validation, of the test."""
@@ -115,10 +119,12 @@ class HoldPlan(BlockPlan):
         if self.joins is not None:
             cuts = [points.netlist(chip, cut=True) for points in self.fits]
             adder = [*cuts, replace(self.joins.netlist(chip), options=PRECISE)]
+        buffer = [] if self.follows is None else self.follows.netlists(chip)
         return [
             replace(settling, options=PRECISE),
             *(points.netlist(chip) for points in self.fits),
             *adder,
+            *buffer,
         ]
 
     def probe(self, chip: Chip, points: int) -> Netlist:
@@ -129,7 +135,7 @@ class HoldPlan(BlockPlan):
     def fit(self, chip: Chip, results: Sequence[Results]) -> Judged:
         """Fit the model to the results of the netlists."""
         *fitted, validation, test = results
-        model, joined = self._fit(chip, fitted)
+        model, others = self._fit(chip, fitted)
 
         def compare(points: HoldPoints, found: Results) -> dict[str, HeldOut]:
             each = zip(points.v, points.g, points.rows, strict=True)
@@ -145,7 +151,7 @@ class HoldPlan(BlockPlan):
             return {HELD: held_out}
 
         return Judged(
-            model=model, validation=compare(self.validation, validation), test=compare(self.test, test) | joined
+            model=model, validation=compare(self.validation, validation), test=compare(self.test, test) | others
         )
 
     def fit_model(self, chip: Chip, fitted: Sequence[Results]) -> HoldModel:
@@ -153,20 +159,22 @@ class HoldPlan(BlockPlan):
         return self._fit(chip, fitted)[0]
 
     def _fit(self, chip: Chip, fitted: Sequence[Results]) -> tuple[HoldModel, dict[str, HeldOut]]:
-        """Fit the model, and tell of its adder how right that is."""
+        """Fit the model, and tell of its adder and its buffer how right these are."""
         settling, *columns = fitted
         c_hold, c_cell, delay = self._capacitances(chip, settling)
         held, cut = columns[: len(self.fits)], columns[len(self.fits) : 2 * len(self.fits)]
-        adder, joined = None, {}
+        adder, buffer, others = None, None, {}
+        if self.follows is not None:
+            *columns, rest, noise = columns
+            buffer, others[FOLLOWED] = fit_buffer(chip, self.follows, rest, noise)
         if self.joins is not None:
-            adder, found = fit_adder(chip, self.joins, columns[-1], self._pedestals(chip, cut))
-            joined[JOINED] = found
+            adder, others[JOINED] = fit_adder(chip, self.joins, columns[-1], self._pedestals(chip, cut))
         model = HoldModel(
             c_hold=c_hold, c_cell=c_cell, delay=delay, settle=chip.hold.settle, v_limit=self.v_limit,
             v_span=chip.dac.v_span, rows=tuple(points.rows[0] for points in self.fits), g_cell=chip.cell.g_max,
-            pedestals=self._pedestals(chip, held), adder=adder,
+            pedestals=self._pedestals(chip, held), adder=adder, buffer=buffer,
         )  # fmt: skip
-        return model, joined
+        return model, others
 
     def _pedestals(self, chip: Chip, results: Sequence[Results]) -> Floats:
         """Fit what opening a switch adds on the columns of the fits, (rows, VOLTS, CONDUCTANCES) [V]."""
@@ -206,7 +214,7 @@ def read_held(chip: Chip, results: Results, columns: int, after: float = 0.0) ->
     """Return what switches hold above the reference, of transients in which they open `after` a step [V]."""
     vectors = results[0].vectors
     time = vectors["time"].real
-    at = STEP_TIME + after + HELD_AFTER
+    at = STEP_TIME + after + held_after(chip)
     held = [float(np.interp(at, time, vectors[f"v(out_{k})"].real)) for k in range(columns)]
     return np.array(held) - chip.sense_amplifier.v_reference
 
@@ -246,4 +254,5 @@ def plan_hold(chip: Chip, *, quick: bool = False, seed: int = 0) -> HoldPlan:
         test=drawn(16 if quick else 32),
         v_limit=v_limit,
         joins=plan_joins(chip, quick=quick, seed=seed) if chip.hold.adds_planes else None,
+        follows=plan_buffer(chip, quick=quick, seed=seed) if chip.hold.is_buffered else None,
     )

@@ -13,6 +13,7 @@ from spicesim.behavioural.mismatch import (
 )
 from spicesim.behavioural.response import Response
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
+from spicesim.calibration.buffer_mismatch import find_buffer_mismatch
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.converter_mismatch import find_converter_mismatch
@@ -71,7 +72,7 @@ def calibrate_mismatch(calibration: Calibration, campaign: Campaign) -> Mismatch
     bench = MismatchBench(calibration=calibration, campaign=campaign)
     dacs: dict[Polarity, DacMismatch | LevelMismatch] = {}
     amplifiers: tuple[SenseAmplifierMismatch, ...] = ()
-    hold = integrator = None
+    hold = integrator = buffer = None
     if calibration.integrator is not None:
         integrator = find_integrator_mismatch(bench, held_out)
     elif calibration.hold is None:
@@ -82,6 +83,7 @@ def calibrate_mismatch(calibration: Calibration, campaign: Campaign) -> Mismatch
         amplifiers = tuple(_amplifier_response(bench, model, twist, held_out) for model in calibration.senseamps)
     else:
         hold = find_hold_mismatch(bench, held_out)
+        buffer = find_buffer_mismatch(bench, held_out) if calibration.chip.hold.is_buffered else None
     for polarity in calibration.chip.polarities:
         dac = calibration.dacs[polarity]
         devices = bench.dac_devices(dac)
@@ -96,7 +98,7 @@ def calibrate_mismatch(calibration: Calibration, campaign: Campaign) -> Mismatch
         converter, residual = find_converter_mismatch(bench, held_out)
     return MismatchModel(
         resistors=RESISTORS, dacs=dacs, senseamps=amplifiers, cell=cell, other_half=other[0] if other else None,
-        converter=converter, converter_residual=residual, hold=hold, integrator=integrator,
+        converter=converter, converter_residual=residual, hold=hold, integrator=integrator, buffer=buffer,
     )  # fmt: skip
 
 

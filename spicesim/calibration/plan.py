@@ -127,6 +127,8 @@ class Plan(Model):
             raise ValueError("integrator must be planned for a chip of integrators, and for no other")
         if self.hold is not None and (self.hold.joins is not None) != self.chip.hold.adds_planes:
             raise ValueError("hold must have joins for a chip whose planes are added as charge, and for no other")
+        if self.hold is not None and (self.hold.follows is not None) != self.chip.hold.is_buffered:
+            raise ValueError("hold must have buffers to follow for a chip of hold.buffer = opamp, and for no other")
         if set(self.dacs) != set(_driven(self.chip)):
             raise ValueError("dacs must be those of the chip, one a polarity, and none where inputs drive gates")
         return self

@@ -26,6 +26,8 @@ def require_readout(
     adder = None if hold is None else hold.adder
     if (adder is not None) != chip.hold.adds_planes or (adder is not None and adder.bits != chip.dac.bits):
         raise ValueError("hold must have an adder of dac.bits planes for a chip of hold.planes = charge, and no other")
+    if hold is not None and (hold.buffer is not None) != chip.hold.is_buffered:
+        raise ValueError("hold must have a buffer for a chip of hold.buffer = opamp, and for no other")
     if (integrator is not None) != (kind == "integrator"):
         raise ValueError("integrator must be there for a chip of integrators, and for no other")
     if integrator is not None and not np.isclose(integrator.r_feedback, settings[0], rtol=1e-9):

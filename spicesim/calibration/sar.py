@@ -14,11 +14,10 @@ from scipy.optimize import minimize
 
 from spicesim.arrays import Codes, Floats
 from spicesim.behavioural.converter import ConverterCheck
-from spicesim.behavioural.hand_over import HandOverModel
 from spicesim.behavioural.mismatch import CAPACITOR
 from spicesim.behavioural.sar import SarModel, SarRange, SarSearch
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.hand_over import calibrate_hand_over, calibrate_held_over, require_handed_over
+from spicesim.calibration.hand_over import find_hand_over, require_handed_over
 from spicesim.chip import Chip
 from spicesim.chip.blocks import SarAdc
 from spicesim.coding import POLARITIES, Polarity
@@ -56,6 +55,8 @@ LITTLE = 1e-2
 """Weight of what a bit and the memory add to the threshold, beside decisions that are short of the margin."""
 BEFORE_STROBE = 0.05e-9
 """When the top plate is read [s]."""
+LAST_BIT = 0.2e-9
+"""From the last bit to the end of a conversion, when bits are read [s]."""
 GAMMA = 2 / 3
 """Noise of a saturated transistor's channel relative to a conductance of its transconductance [1]."""
 LEAST_IDENTICAL = 0.9
@@ -71,7 +72,7 @@ def read_codes(results: Results, sizes: SarAdc) -> Codes:
         If a bit is neither 0 nor 1: the comparator had not decided.
     """
     time = _real(results, "time")
-    ends = (np.arange(round(time[-1] / sizes.conversion)) + 1) * sizes.conversion - 0.2e-9
+    ends = (np.arange(round(time[-1] / sizes.conversion)) + 1) * sizes.conversion - LAST_BIT
     bits = np.array([np.interp(ends, time, _real(results, f"v(q_{k})")) for k in range(sizes.dac.bits)])
     _require_decided(bits)
     return np.asarray((np.rint(bits).astype(np.int64) << np.arange(sizes.dac.bits)[:, None]).sum(axis=0))
@@ -141,10 +142,14 @@ def read_macro(results: Results, chip: Chip, read: MacroRead, columns: int, at: 
     """
     time, bits = _real(results, "time"), read.sizes.dac.bits
     nodes = [float(np.interp(at - BEFORE_STROBE, time, _real(results, f"v(out_{j})"))) for j in range(columns)]
-    found = np.array([[_real(results, f"v({node})")[-1] for node in read.bit_nodes(j)] for j in read.converters])
+    ends = {j: read.end(j) - LAST_BIT for j in read.converters}
+    found = np.array(
+        [[np.interp(at, time, _real(results, f"v({q})")) for q in read.bit_nodes(j)] for j, at in ends.items()]
+    )
     _require_decided(found)
     codes = (np.rint(found).astype(np.int64) << np.arange(bits)).sum(axis=1)
-    return chip.sense_amplifier.volts(nodes), np.asarray(2**bits - 1 - codes)
+    rising = chip.sense_amplifier.kind == "voltage"
+    return chip.sense_amplifier.volts(nodes), np.asarray(codes if rising else 2**bits - 1 - codes)
 
 
 def _require_decided(bits: Floats) -> None:
@@ -196,16 +201,8 @@ def calibrate_converter(chip: Chip, campaign: Campaign) -> SarModel:
         bits=sizes.dac.bits, span=sizes.dac.span, rising=chip.sense_amplifier.kind == "voltage",
         searches={name: fit[0] for name, fit in found.items()}, checks={name: fit[1] for name, fit in found.items()},
         sampling_noise=sampling, comparator_noise=comparator,
-        hand_over=_hand_over(chip, sizes, campaign),
+        hand_over=find_hand_over(chip, sizes, campaign, SarFit(chip, sizes, "bipolar", campaign).plates),
     )  # fmt: skip
-
-
-def _hand_over(chip: Chip, sizes: SarAdc, campaign: Campaign) -> HandOverModel | None:
-    """Find what converters get from the read-outs before them; ideal buffers give all."""
-    kind, plate = chip.sense_amplifier.kind, SarFit(chip, sizes, "bipolar", campaign).plates
-    if kind == "voltage":
-        return None
-    return (calibrate_held_over if kind == "integrator" else calibrate_hand_over)(chip, sizes, campaign, plate)
 
 
 def converter_noise(chip: Chip, sizes: SarAdc, campaign: Campaign) -> tuple[float, float | None]:

@@ -26,7 +26,7 @@ from spicesim.calibration.tile_check import TileCheck
 from spicesim.chip import Chip
 from spicesim.coding import Polarity
 from spicesim.errors import SimulationError
-from spicesim.netlist.hold import HELD_AFTER
+from spicesim.netlist.hold import held_after
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.plane_adder import GAP, PlaneSteps
 from spicesim.netlist.step import CodeStep
@@ -42,6 +42,7 @@ __all__ = [
     "case_netlists",
     "check_tiles",
     "choose_feedback",
+    "floating_course",
     "predicted_nodesets",
     "random_matrices",
     "readout_netlist",
@@ -262,20 +263,29 @@ def readout_netlist(chip: Chip, tile: AnyTile, g: Floats, codes: Codes, nodesets
     polarity, setting = tile.dac.polarity, tile.setting
     if chip.sense_amplifier.kind != "voltage":
         return build_tile(chip, g, codes, polarity=polarity, r_feedback=setting, nodesets=nodesets)
+    course, guesses = floating_course(chip, tile, codes, nodesets)
+    netlist = build_tile(chip, g, course, polarity=polarity, r_feedback=setting, nodesets=guesses)
+    return replace(netlist, options=PRECISE)
+
+
+def floating_course(
+    chip: Chip, tile: AnyTile, codes: Codes, nodesets: Mapping[str, float]
+) -> tuple[CodeStep | PlaneSteps, dict[str, float]]:
+    """Return how inputs of floating lines go in time, from rest to codes (rows,), and first guesses at rest.
+
+    `nodesets` are guesses at the codes, of which the nodes are taken.
+    """
     assert isinstance(tile, BehaviouralTile)
     rest = tile.rest_code
     at_rest = chip.sense_amplifier.v_reference + float(tile.v_open[0, rest])
     guesses = dict.fromkeys(nodesets, at_rest)
     if chip.hold.adds_planes:
-        steps = PlaneSteps.of(chip, codes, rest)
-        netlist = build_tile(chip, g, steps, polarity=polarity, r_feedback=setting, nodesets=guesses)
-        return replace(netlist, options=PRECISE)
+        return PlaneSteps.of(chip, codes, rest), guesses
     settle = chip.hold.settle
     step = CodeStep(
-        before=[rest] * len(codes), after=codes.tolist(), stop=settle + HELD_AFTER + 1e-9, resolution=settle / 40
+        before=[rest] * len(codes), after=codes.tolist(), stop=settle + held_after(chip) + 1e-9, resolution=settle / 40
     )
-    netlist = build_tile(chip, g, step, polarity=polarity, r_feedback=setting, nodesets=guesses)
-    return replace(netlist, options=PRECISE)
+    return step, guesses
 
 
 def tile_outputs(chip: Chip, results: Results, columns: int) -> Floats:

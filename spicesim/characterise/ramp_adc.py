@@ -26,7 +26,7 @@ _REACH = 0.45
 
 def _with_ramp(chip: Chip, bits: int | None) -> Chip:
     own = chip.adc.bits if chip.adc.kind == "ramp" else _BITS
-    return chip.changed(adc={"kind": "ramp", "bits": own if bits is None else bits})
+    return chip.changed(adc={"kind": "ramp", "columns": 1, "bits": own if bits is None else bits})
 
 
 def ramp_adc_bench(chip: Chip, bits: int | None = None) -> Bench:

@@ -51,6 +51,9 @@ UNIT_MISMATCH = 0.002
 """Of unit capacitors, unless a description says otherwise: a metal-insulator-metal capacitor of 10 um^2 at .6 % um."""
 HOLD_MISMATCH = 6e-4
 """The same of hold capacitors: one of 125 um^2."""
+BUFFER_SETTLE, BUFFER_INPUT = 60e-9, 14.5e-15
+"""Time of a buffer, unless a description says otherwise [s], and what the gate of the library's opamp in unity feedback
+adds to a capacitor [F]: one input transistor of GF180MCU, most of which moves along."""
 INTEGRATOR_MISMATCH = 2e-4
 """The same of integrating capacitors: one of 1000 um^2."""
 Duration = Annotated[Quantity, _at_least(2e-9, "s")]
@@ -108,13 +111,30 @@ class Hold(BlockSizes):
     """What adds the products of an input's bits: digital, after a conversion each; charge, two equal capacitors."""
     share: Duration = 10e-9
     """Of planes = charge: from the opening of the switch until the next bit, both capacitors joined meanwhile [s]."""
+    buffer: Literal["ideal", "opamp"] = "ideal"
+    """What brings a held voltage to the converter: ideal, at once and for nothing; opamp, in unity feedback."""
+    buffer_current: Positive = 20e-6
+    """Bias current of an opamp as buffer [A]."""
+    buffer_drive: Positive = 4.0
+    """Size of its output stage relative to that of the library amplifier."""
+    buffer_settle: Duration = BUFFER_SETTLE
+    """From the end of the last bit, or the opening of the switch, until it has followed and is read [s]."""
+    balance: NonNegative = BUFFER_INPUT
+    """Of planes = charge with an opamp: added to the capacitor of new bits, as its gate loads that of their sum [F]."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"mismatch", "planes", "share"})
+    later: ClassVar[frozenset[str]] = frozenset(
+        {"mismatch", "planes", "share", "buffer", "buffer_current", "buffer_drive", "buffer_settle", "balance"}
+    )
 
     @property
     def adds_planes(self) -> bool:
         """Whether bits are added as charge, so that inputs are whole to whatever reads the lines."""
         return self.planes == "charge"
+
+    @property
+    def is_buffered(self) -> bool:
+        """Whether a buffer of transistors stands behind the capacitor."""
+        return self.buffer == "opamp"
 
 
 class Mirror(BlockSizes):

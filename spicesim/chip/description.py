@@ -121,6 +121,11 @@ class Chip(Section):
             )
         if self.adc.kind == "sar":
             self._check_converter()
+        elif self.adc.columns > 1 and self.adc.kind != "ideal":
+            raise ValueError(
+                f"adc.columns = {self.adc.columns} shares a sar converter by a multiplexer, got adc.kind = "
+                f"{self.adc.kind}; set sar, or adc.columns = 1"
+            )
         if self.adc.kind == "ramp":
             self._check_staircase()
         if self.sense_amplifier.kind == "voltage" and self.cell.kind not in ("1r", "1t1r"):
@@ -138,6 +143,11 @@ class Chip(Section):
                 "hold.planes = charge adds the bits of inputs as their lines float, and takes dac.kind = bits and "
                 f"sense_amplifier.kind = voltage, got {self.dac.kind} and {self.sense_amplifier.kind}; set both, or "
                 "hold.planes = digital"
+            )
+        if self.hold.is_buffered and self.sense_amplifier.kind != "voltage":
+            raise ValueError(
+                "hold.buffer = opamp stands behind the hold switches of floating bit lines, and takes "
+                f"sense_amplifier.kind = voltage, got {self.sense_amplifier.kind}; set it, or hold.buffer = ideal"
             )
         if self.cell.kind == "2t2r" and self.array.columns % 2:
             raise ValueError(f"a 2t2r cell takes two columns; make array.columns even, got {self.array.columns}")

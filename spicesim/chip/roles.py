@@ -252,8 +252,10 @@ class Adc(Section):
     """Resolution [bit]."""
     percentile: Annotated[Quantity, Field(gt=50, le=100)] = 99.99
     """Percentile of a layer's column outputs, over a calibration batch, that the range covers [%]."""
+    columns: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Of kind = sar: columns that a multiplexer puts on one converter, one after the other."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"kind"})
+    later: ClassVar[frozenset[str]] = frozenset({"kind", "columns"})
 
     @property
     def is_real(self) -> bool:

@@ -124,7 +124,7 @@ def _audit_mismatch(calibration: Calibration, campaign: Campaign, draws: int, si
 def _audit_macros(calibration: Calibration, campaign: Campaign, count: int, size: int, draws: int | None) -> None:
     """Compare codes of whole macros, of either coding, in columns that stay linear, on nominal or on drawn chips.
 
-    No hold capacitor can drive a converter's array: between floating lines and converters an ideal buffer stands, and
+    No hold capacitor can drive a converter's array: where an ideal buffer stands between floating lines and converters,
     both have transients of their own.
     """
     model = calibration.require_converter()
@@ -147,8 +147,8 @@ def _audit_macros(calibration: Calibration, campaign: Campaign, count: int, size
         chosen = np.random.default_rng([campaign.seed, number]).permutation(len(samples))[:count]
         outcome = audit_samples(
             [samples[k] for k in chosen], calibration, simulator=campaign.simulator, jobs=campaign.jobs,
-            progress="audit" if seed is None else f"audit of chip {seed}", macros=calibration.hold is None,
-            mismatch_seed=seed,
+            progress="audit" if seed is None else f"audit of chip {seed}",
+            macros=calibration.hold is None or calibration.hold.buffer is not None, mismatch_seed=seed,
         )  # fmt: skip
         found.append(outcome)
         if seed is None:

@@ -415,10 +415,12 @@ def macro(
     except ValueError:
         raise SpecError(f"--converters takes column numbers with commas, such as 0,3; got {converters!r}") from None
     read = MacroRead(
-        converters=dict.fromkeys(chosen, chip.converter), polarity=polarity,
-        t_read=sampling_start(chip, chip.converter, polarity, t_read),
+        converters=dict.fromkeys(chosen, chip.converter), polarity=chip.sense_amplifier.output_range(polarity),
+        t_read=sampling_start(chip, chip.converter, polarity, t_read), shared=chip.adc.columns,
     )  # fmt: skip
-    step = vector if t_read is None else _step(chip, vector, polarity, read.stop)
+    # hold switches of single planes open some time after a step
+    steps = t_read is not None or (chip.sense_amplifier.kind == "voltage" and not chip.hold.adds_planes)
+    step = _step(chip, vector, polarity, read.stop) if steps else vector
     built = build_macro(chip, g, step, read, polarity=polarity, r_feedback=_feedback(chip, r_feedback))
     finish(built, output, dialect, cells=True)
 

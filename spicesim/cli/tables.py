@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from spicesim.audit import SEEN, Audit
+from spicesim.behavioural.buffer import BufferMismatch
 from spicesim.behavioural.hand_over import HandOverModel
 from spicesim.behavioural.hold_mismatch import HoldMismatch
 from spicesim.behavioural.integrator_mismatch import IntegratorMismatch
@@ -145,6 +146,8 @@ def format_aspects(calibration: Calibration) -> str:
         rows += [[f"TIA, {m.r_feedback / 1e3:g} kohm", *_describe_mismatch(m)] for m in mismatch.senseamps]
         if mismatch.hold is not None:
             rows.append(["hold switch", *_describe_mismatch(mismatch.hold)])
+        if mismatch.buffer is not None:
+            rows.append(["buffer", *_describe_mismatch(mismatch.buffer)])
         if mismatch.integrator is not None:
             rows.append(["integrator", *_describe_mismatch(mismatch.integrator)])
         parts.append(format_table(["mismatch", "instances", "devices", "parameters", "residual, held out [uV]"], rows))
@@ -172,7 +175,7 @@ def _format_hand_over(model: HandOverModel) -> str:
 
 
 def _describe_mismatch(
-    model: DacMismatch | LevelMismatch | SenseAmplifierMismatch | HoldMismatch | IntegratorMismatch,
+    model: DacMismatch | LevelMismatch | SenseAmplifierMismatch | HoldMismatch | IntegratorMismatch | BufferMismatch,
 ) -> list[str]:
     fitted = model.response
     return [str(fitted.simulated), str(len(fitted.devices)), str(len(fitted.names)), f"{1e6 * model.residual:.1f}"]

@@ -41,8 +41,8 @@ class ConverterEngine(Engine):
         Of the chip.
     seed : int
         Of the chip.
-    columns_per_adc : int
-        Columns that share a converter.
+    columns_per_adc : int, optional
+        Columns that share a converter; by default as many as the chip's multiplexers have.
 
     Raises
     ------
@@ -50,9 +50,12 @@ class ConverterEngine(Engine):
         If the mismatch of its converters was not calibrated.
     """
 
-    def __init__(self, engine: Engine, calibration: Calibration, *, seed: int, columns_per_adc: int = 1) -> None:
+    def __init__(
+        self, engine: Engine, calibration: Calibration, *, seed: int, columns_per_adc: int | None = None
+    ) -> None:
         self.name = engine.name
-        self._engine, self._calibration, self._seed, self._shared = engine, calibration, seed, columns_per_adc
+        self._engine, self._calibration, self._seed = engine, calibration, seed
+        self._shared = columns_per_adc or calibration.chip.adc.columns
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ class MacroBench:
     Parameters
     ----------
     calibration : Calibration
-        Of a chip whose amplifiers or integrators are read by successive approximation.
+        Of a chip whose amplifiers, integrators or buffers are read by successive approximation.
     simulator : BatchSimulator, optional
         Gives the time-out.
     mismatch_seed : int, optional
@@ -56,8 +56,8 @@ class MacroBench:
     Raises
     ------
     SpecError
-        If the chip has no such converters or its bit lines float, sampling would begin before the codes change, or
-        `t_read` is given for pulses.
+        If the chip has no such converters or ideal buffers, sampling would begin before the codes change, or `t_read`
+        is given for pulses or floating lines.
     """
 
     def __init__(
@@ -70,11 +70,11 @@ class MacroBench:
     ) -> None:
         chip = calibration.chip
         sizes = chip.converter
-        if sizes is None or chip.sense_amplifier.kind == "voltage":
-            why = "its bit lines float" if sizes is not None else "its converters are ideal, adc.kind = ideal"
+        if sizes is None or (chip.sense_amplifier.kind == "voltage" and not chip.hold.is_buffered):
+            what, key = ("buffers", "hold.buffer") if sizes is not None else ("converters", "adc.kind")
             raise SpecError(
-                f"whole macros in ngspice need amplifiers or integrators that drive SAR converters, and of this chip "
-                f"{why}; audit it without macros"
+                f"whole macros in ngspice need read-outs that drive SAR converters, and of this chip {what} are "
+                f"ideal, {key} = ideal; audit it without macros"
             )
         for polarity in chip.polarities:
             sampling_start(chip, sizes, polarity, t_read)  # refuses what cannot be
@@ -99,8 +99,9 @@ class MacroBench:
         # nominal converters are all alike
         which = np.resize([0] if drawn is None else drawn.which, columns).astype(np.int64)
         read = MacroRead(
-            converters={int(j): self._converter(tile, int(which[j])) for j in chosen}, polarity=tile.polarity,
-            t_read=sampling_start(self._chip, self._sizes, tile.polarity, self._t_read),
+            converters={int(j): self._converter(tile, int(which[j])) for j in chosen},
+            polarity=self._chip.sense_amplifier.output_range(tile.polarity),
+            t_read=sampling_start(self._chip, self._sizes, tile.polarity, self._t_read), shared=self._chip.adc.columns,
         )  # fmt: skip
 
         def rename(path: str) -> str:

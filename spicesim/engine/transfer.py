@@ -59,7 +59,8 @@ class FloatingTransferTile(PreparedTile):
         rows = len(self.tile.g)
         rest = self.v_open[rest_code(self.tile.polarity, (len(self.v_open) - 1).bit_length())]
         feet = self.v_open[codes] @ self.feet.T
-        return self.hold.held(feet + self.hold.unsettled(self.total, rows) * (rest - feet), self.total, rows)
+        held = self.hold.held(feet + self.hold.unsettled(self.total, rows) * (rest - feet), self.total, rows)
+        return self.hold.output(held)
 
     @property
     def linear_map(self) -> Floats:

@@ -11,7 +11,7 @@ from spicesim.behavioural.integration import PulseTile
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.mismatch_bench import with_chip_mismatch
-from spicesim.calibration.tiles import predicted_nodesets, readout_netlist, tile_outputs
+from spicesim.calibration.tiles import floating_course, predicted_nodesets, readout_netlist, tile_outputs
 from spicesim.calibration.transients import step_outputs
 from spicesim.coding import rest_code
 from spicesim.draws import ChipDraw
@@ -142,19 +142,29 @@ class NgspiceEngine(Engine):
         rename : callable
             Paths of devices to those that their numbers are drawn by.
         """
-        tile, after = prepared.tile, np.asarray(codes)
+        tile, after, chip = prepared.tile, np.asarray(codes), self._calibration.chip
+        if chip.sense_amplifier.kind == "voltage":
+            return [self._drawn(self._floating_macro(prepared, vector, read), tile, rename) for vector in after]
         before = after if self._t_read is None else np.full_like(after, self._rest(tile))
         state = prepared.model.solve(before)
         built = [
             build_macro(
-                self._calibration.chip, prepared.devices,
+                chip, prepared.devices,
                 vector if self._t_read is None else self._step(vector, after[k], self._t_read), read,
                 polarity=tile.polarity, r_feedback=tile.r_feedback,
-                nodesets=predicted_nodesets(state, k, self._calibration.chip),
+                nodesets=predicted_nodesets(state, k, chip),
             )
             for k, vector in enumerate(before)
         ]  # fmt: skip
         return [self._drawn(netlist, tile, rename) for netlist in built]
+
+    def _floating_macro(self, prepared: CircuitTile, vector: Codes, read: MacroRead) -> Netlist:
+        chip, tile = self._calibration.chip, prepared.tile
+        guesses = predicted_nodesets(prepared.model.solve(vector[None]), 0, chip)
+        course, at_rest = floating_course(chip, prepared.model, vector, guesses)
+        return build_macro(
+            chip, prepared.devices, course, read, polarity=tile.polarity, r_feedback=tile.r_feedback, nodesets=at_rest
+        )
 
     def _rest(self, tile: Tile) -> int:
         return rest_code(tile.polarity, self._calibration.chip.dac.code_bits)

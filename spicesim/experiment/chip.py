@@ -161,7 +161,8 @@ class ChipMaker:
             engine = MixedEngine(engine, chosen)
         drawn = self.mismatch(seed)
         if drawn is not None and isinstance(self.calibration, Calibration) and self.calibration.converter is not None:
-            engine = ConverterEngine(engine, self.calibration, seed=drawn, columns_per_adc=self.plan.columns_per_adc)
+            shared = self.plan.shared_columns(self.calibration.chip)
+            engine = ConverterEngine(engine, self.calibration, seed=drawn, columns_per_adc=shared)
         if set(CONVERTER_PARTS) <= set(self.converter_parts):
             return engine
         return PartialConverterEngine(engine, self.converter_parts)
@@ -193,13 +194,14 @@ class ChipMaker:
         converter = None if calibration.energy is None else calibration.energy.adc
         t_product = T_PRODUCT
         if self.plan.t_read is not None:
-            t_product = self.plan.t_read + (0.0 if converter is None else self.plan.columns_per_adc * converter.time)
+            shared = self.plan.shared_columns(calibration.chip)
+            t_product = self.plan.t_read + (0.0 if converter is None else shared * converter.time)
         real = calibration.require_converter()
         hold, chip = calibration.hold, calibration.chip
         return NoisyEngine(
             engine, calibration.require_noise() if hold is None else None, seed=seed, t_product=t_product,
             converter=0.0 if real is None else real.noise,
-            held=0.0 if hold is None else hold.noise(chip.hold.capacitor, chip.process.temperature_c),
+            held=0.0 if hold is None else hold.output_noise(chip.hold.capacitor, chip.process.temperature_c),
         )  # fmt: skip
 
     def _with_devices(self, engine: Engine, seed: int, time: float) -> DeviceEngine:

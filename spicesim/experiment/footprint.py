@@ -29,7 +29,7 @@ from spicesim.engine import ExactEngine, SampledMvm, Tile
 from spicesim.errors import CalibrationError, SpecError
 from spicesim.experiment.chip import BuiltChip
 from spicesim.netlist.area import Layout, block_areas
-from spicesim.netlist.hold import HELD_AFTER
+from spicesim.netlist.hold import held_after
 from spicesim.network import Network
 from spicesim.network.compiled import Inputs
 from spicesim.network.result import LayerStats
@@ -230,7 +230,7 @@ def estimate_footprint(
     if missing:
         raise SpecError(f"layer {missing[0]!r} has no product among {products} sampled; ask for more products")
     if calibration.hold is not None:
-        t_read = calibration.hold.duration + HELD_AFTER
+        t_read = calibration.hold.duration + held_after(calibration.chip)
     elif calibration.integrator is not None:
         t_read = max(calibration.integrator.product(polarity) for polarity in POLARITIES)
     elif t_read is None:

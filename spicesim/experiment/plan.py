@@ -5,9 +5,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from spicesim.chip import CORNERS
+from spicesim.chip import CORNERS, Chip
 from spicesim.chip.section import Positive, Section
 from spicesim.devices.presets import DEVICES
+from spicesim.errors import SpecError
 from spicesim.files.documents import read_json, read_toml, validate
 from spicesim.mapping import MappingOptions, Signs, WeightScale
 from spicesim.network.compiled import CompileOptions
@@ -135,7 +136,23 @@ class RunPlan(Section):
     energy: bool = False
     """Tell energy, time and area; needs a calibration of energies."""
     columns_per_adc: int = Field(default=1, ge=1)
-    """Columns that share a converter."""
+    """Columns that share a converter; 1 is as the chip says, adc.columns."""
+
+    def shared_columns(self, chip: Chip) -> int:
+        """Return how many columns of a chip share a converter.
+
+        Raises
+        ------
+        SpecError
+            If the chip has multiplexers for another number.
+        """
+        own = chip.adc.columns
+        if own > 1 and self.columns_per_adc not in (1, own):
+            raise SpecError(
+                f"the chip's multiplexers put adc.columns = {own} columns on a converter, got columns_per_adc = "
+                f"{self.columns_per_adc}; leave it out, or change the chip and calibrate again"
+            )
+        return max(self.columns_per_adc, own)
 
     @model_validator(mode="after")
     def _check(self) -> Self:

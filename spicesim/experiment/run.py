@@ -299,7 +299,7 @@ class _Bench:
         if plan.energy:
             footprint = estimate_footprint(
                 self.network, self.dataset.first(TYPICAL).inputs, chip, t_read=plan.t_read,
-                columns_per_adc=plan.columns_per_adc, seed=plan.seed,
+                columns_per_adc=plan.shared_columns(calibrated(self.maker.calibration).chip), seed=plan.seed,
             )  # fmt: skip
         return experiment, gather_findings(self.network, experiment, chip.exact, budget=budget, footprint=footprint)
 

@@ -160,8 +160,10 @@ def block_areas(chip: Chip, layout: Layout | None = None) -> Areas:
     layout = layout or Layout()
     bits = [f"b{k}" for k in range(chip.dac.level_bits)]
     dac = "\n".join([*dac_blocks(chip), dac_line(chip, "dac", "out", bits)])
+    parts: tuple[str, ...] = ("xreadout",)
     if chip.sense_amplifier.kind == "voltage":
-        readout = "\n".join([*hold_blocks(chip), hold_line(chip, "readout", "in", "out")])
+        readout = "\n".join([*hold_blocks(chip), hold_line(chip, "hold", "in", "out")])
+        parts = tuple(line.split()[0] for line in hold_line(chip, "hold", "in", "out").splitlines())
     elif chip.sense_amplifier.kind == "integrator":
         readout = "\n".join([*integrator_blocks(chip), integrator_line(chip, "readout", "in", "out")])
     else:
@@ -181,6 +183,6 @@ def block_areas(chip: Chip, layout: Layout | None = None) -> Areas:
     return Areas(
         cell=(chip.cell.access_width + layout.cell_margin[0]) * (chip.cell.access_length + layout.cell_margin[1]),
         dac=find_area(dac, chip, layout, instances=("xdac",)),
-        amplifier=find_area(readout, chip, layout, instances=("xreadout",)),
+        amplifier=find_area(readout, chip, layout, instances=parts),
         adc=adc,
     )

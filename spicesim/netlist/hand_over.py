@@ -1,4 +1,4 @@
-"""Testbench of the hand-over: amplifiers at rest, on whose outputs the arrays of converters are put."""
+"""Testbench of the hand-over: amplifiers or buffers at rest, on whose outputs the arrays of converters are put."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,14 +9,15 @@ from spicesim.chip import Chip
 from spicesim.chip.blocks import SarAdc
 from spicesim.coding import Polarity
 from spicesim.errors import SpecError
+from spicesim.netlist.buffer import buffer_blocks, buffer_line
 from spicesim.netlist.charge_dac import charge_dac_blocks, charge_references
 from spicesim.netlist.netlist import Netlist, build_netlist
-from spicesim.netlist.sar_adc import PRECISE
+from spicesim.netlist.sar_adc import PRECISE, multiplexer_line
 from spicesim.netlist.sense_amplifier import amplifier_blocks, amplifier_line, supplies
 from spicesim.netlist.step import STEP_TIME
 from spicesim.units import format_si, spice_number
 
-__all__ = ["HandOver", "build_hand_overs"]
+__all__ = ["BufferedOver", "HandOver", "build_hand_overs"]
 
 EDGE = 0.1e-9
 """Rise and fall of the switches' gates, as in converters [s]."""
@@ -37,14 +38,50 @@ class HandOver:
     held: float
     """What the array holds from before, below the reference [V]."""
 
+    def lines(self, chip: Chip, k: int) -> list[str]:
+        """Format what stands before the switch: a resistor is the cells, a source behind it what drives them."""
+        return [
+            f"vcells_{k} cells_{k} vref {spice_number(self.v_out / self.r_feedback / self.g)}",
+            f"rcells_{k} cells_{k} sense_{k} {spice_number(1 / self.g)}",
+            amplifier_line(chip, f"senseamp_{k}", f"sense_{k}", f"out_{k}", self.r_feedback),
+        ]
+
+    def guesses(self, k: int, reference: float) -> dict[str, float]:
+        """Return where nodes are at first, about [V]."""
+        return {f"out_{k}": reference - self.v_out, f"sense_{k}": reference}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class BufferedOver:
+    """One buffer whose output is sampled, and its hold capacitor, which is cut off as an array is put on it."""
+
+    v: float
+    """What is held, below the reference [V]."""
+    held: float
+    """What the array holds from before, below the reference [V]."""
+
+    def lines(self, chip: Chip, k: int) -> list[str]:
+        """Format what stands before the switch."""
+        volts = spice_number(chip.sense_amplifier.v_reference - self.v)
+        return [
+            f"ckept_{k} kept_{k} 0 {spice_number(chip.hold.capacitor)}",
+            f"rkept_{k} kept_{k} vref 1e12",  # for the operating point
+            f"bkept_{k} 0 kept_{k} i={spice_number(_RESET)}*v(reset)*({volts}-v(kept_{k}))",
+            buffer_line(chip, f"buffer_{k}", f"kept_{k}", f"out_{k}"),
+        ]
+
+    def guesses(self, k: int, reference: float) -> dict[str, float]:
+        """Return where nodes are at first, about [V]."""
+        return {f"out_{k}": reference - self.v, f"kept_{k}": reference - self.v}
+
 
 def build_hand_overs(
-    chip: Chip, sizes: SarAdc, polarity: Polarity, cases: Sequence[HandOver], stop: float, *, opens: float | None = None
-) -> Netlist:
-    """Build amplifiers at rest; at :data:`~spicesim.netlist.step.STEP_TIME` each gets the array of a converter.
+    chip: Chip, sizes: SarAdc, polarity: Polarity, cases: Sequence[HandOver | BufferedOver], stop: float, *,
+    opens: float | None = None,
+) -> Netlist:  # fmt: skip
+    """Build amplifiers or buffers at rest, each of which gets the array of a converter at a time.
 
-    A resistor stands for the cells of a column, and a source behind it for what drives them. Bits stay as they are set
-    while sampling.
+    That is :data:`~spicesim.netlist.step.STEP_TIME`. Bits stay as they are set while sampling.
 
     Parameters
     ----------
@@ -54,7 +91,7 @@ def build_hand_overs(
         Of the converters.
     polarity : {"unipolar", "bipolar"}
         Where their range lies: which bits are set while sampling.
-    cases : sequence of HandOver
+    cases : sequence of HandOver or BufferedOver
         What to build.
     stop : float
         How long to watch [s].
@@ -80,15 +117,16 @@ def build_hand_overs(
         "* sampling switches are open at first, and arrays are put where they were left before",
         f"vsample sample 0 pwl(0 0 {switch})",
         f"vreset reset 0 pwl(0 1 {first} 1 {last} 0)",
-        "* amplifiers, the cells at their inputs, and arrays",
+        "* amplifiers, what is at their inputs, and arrays",
     ]
+    shared = chip.adc.columns > 1
     for k, case in enumerate(cases):
         held = spice_number(reference - case.held)
         lines += [
-            f"vcells_{k} cells_{k} vref {spice_number(case.v_out / case.r_feedback / case.g)}",
-            f"rcells_{k} cells_{k} sense_{k} {spice_number(1 / case.g)}",
-            amplifier_line(chip, f"senseamp_{k}", f"sense_{k}", f"out_{k}", case.r_feedback),
-            f"xsample_{k} out_{k} idle_{k} top_{k} sample vdd 0 switch w={spice_number(sizes.switch_width)} l={length}",
+            *case.lines(chip, k),
+            *(multiplexer_line(chip, sizes, f"mux_{k}", f"out_{k}", f"common_{k}", "vdd") if shared else ()),
+            f"xsample_{k} {'common' if shared else 'out'}_{k} idle_{k} top_{k} sample vdd 0 switch"
+            f" w={spice_number(sizes.switch_width)} l={length}",
             f"ridle_{k} idle_{k} out_{k} 1e9",
             f"xdac_{k} top_{k} {tied} v0 v1 vdd 0 charge_dac",
             f"breset_{k} 0 top_{k} i={spice_number(_RESET)}*v(reset)*({held}-v(top_{k}))",
@@ -97,7 +135,7 @@ def build_hand_overs(
         chip,
         f"{len(cases)} hand-overs of outputs to converters",
         [
-            *amplifier_blocks(chip),
+            *(buffer_blocks(chip) if isinstance(cases[0], BufferedOver) else amplifier_blocks(chip)),
             *charge_dac_blocks(chip, sizes.dac),
             supplies(chip),
             charge_references(chip, sizes.dac, falling=True),
@@ -106,7 +144,6 @@ def build_hand_overs(
         ["time", *(f"v({node}_{k})" for k in range(len(cases)) for node in ("out", "top"))],
         notes=[f"Arrays of {format_si(sizes.dac.total, 'F')} on outputs of amplifiers that had settled."],
         analyses=[f".tran 0.5n {spice_number(STEP_TIME + stop)} 0 {spice_number(max(0.5e-9, stop / 400))}"],
-        nodesets={f"out_{k}": reference - case.v_out for k, case in enumerate(cases)}
-        | {f"sense_{k}": reference for k in range(len(cases))},
+        nodesets={node: v for k, case in enumerate(cases) for node, v in case.guesses(k, reference).items()},
     )
     return dataclasses.replace(netlist, options=PRECISE)

@@ -10,9 +10,10 @@ import numpy.typing as npt
 from spicesim.arrays import Floats
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
+from spicesim.netlist.buffer import buffer_blocks, buffer_line
 from spicesim.netlist.cell import cell_blocks, cell_line, gate_supply
 from spicesim.netlist.netlist import Netlist, build_netlist
-from spicesim.netlist.plane_adder import GAP, adder_blocks, adder_line
+from spicesim.netlist.plane_adder import GAP, adder_blocks, adder_line, read_after
 from spicesim.netlist.process import block_text
 from spicesim.netlist.sense_amplifier import supplies
 from spicesim.netlist.step import STEP_TIME
@@ -23,6 +24,7 @@ __all__ = [
     "build_hold_cycle",
     "build_holds",
     "build_line_steps",
+    "held_after",
     "hold_blocks",
     "hold_line",
     "rest_controls",
@@ -39,11 +41,21 @@ HELD_AFTER = 5e-9
 
 def hold_blocks(chip: Chip) -> list[str]:
     """Return the subcircuits that :func:`hold_line` calls."""
-    return adder_blocks(chip) if chip.hold.adds_planes else [block_text("hold", chip)]
+    return adder_blocks(chip) if chip.hold.adds_planes else [block_text("hold", chip), *buffer_blocks(chip)]
 
 
 def hold_line(chip: Chip, name: str, node_in: str, node_out: str) -> str:
-    """Format the instance of one hold switch; its control is ``track``. One that adds planes has ``share``, too."""
+    """Format one hold switch, whose control is ``track``, and its buffer if that is a circuit.
+
+    A switch that adds planes has a control ``share``, too. The name begins with hold; the buffer's does with buffer.
+    """
+    if not chip.hold.is_buffered:
+        return _switch_line(chip, name, node_in, node_out)
+    switch, buffer = _switch_line(chip, name, node_in, f"kept_{name}"), name.replace("hold", "buffer", 1)
+    return f"{switch}\n{buffer_line(chip, buffer, f'kept_{name}', node_out)}"
+
+
+def _switch_line(chip: Chip, name: str, node_in: str, node_out: str) -> str:
     sizes = chip.hold
     if sizes.adds_planes:
         return adder_line(chip, name, node_in, f"held_{name}", node_out)
@@ -51,6 +63,11 @@ def hold_line(chip: Chip, name: str, node_in: str, node_out: str) -> str:
         f"x{name} {node_in} {node_out} track vdd 0 hold c={spice_number(sizes.capacitor)}"
         f" w={spice_number(sizes.switch_width)} l={spice_number(chip.process.min_length)}"
     )
+
+
+def held_after(chip: Chip) -> float:
+    """Return how long after the fall of the control an output is read [s]."""
+    return read_after(chip, HELD_AFTER)
 
 
 def track_source(chip: Chip, falls: float | None) -> str:
@@ -130,7 +147,7 @@ def build_holds(
     """
     at = np.asarray(v, dtype=float)
     controls = _Controls.of_sums(chip, STEP_TIME) if cut else _Controls.of_lines(chip, STEP_TIME)
-    stop = STEP_TIME + HELD_AFTER + 2 * resolution
+    stop = STEP_TIME + held_after(chip) + 2 * resolution
     return _build_columns(
         chip, g, rows, [spice_number(float(volts)) for volts in at.ravel()], at, controls,
         ("with their hold switches",
@@ -148,7 +165,7 @@ def build_hold_cycle(chip: Chip) -> Netlist:
     lines = [
         "* the control: low for 10 ns",
         f"vtrack track 0 pulse({high} 0 {times[0]} {times[1]} {times[1]} {times[2]} 1)",
-        hold_line(chip, "hold", "vref", "out"),
+        _switch_line(chip, "hold", "vref", "out"),
     ]
     if adds := chip.hold.adds_planes:
         starts, length = spice_number(STEP_TIME + GAP), spice_number(10e-9 - 2 * GAP)
@@ -244,11 +261,18 @@ def _build_columns(
 
 
 def _foot_line(chip: Chip, k: int, *, summed: bool) -> str:
-    """Format the switch at a column's foot, its output the sum of planes or what the first capacitor holds."""
-    if not chip.hold.adds_planes:
-        return hold_line(chip, f"hold_{k}", f"foot_{k}", f"out_{k}")
+    """Format the switch at a column's foot, its output the sum of planes or what the first capacitor holds.
+
+    A buffer, if there is one, loads the capacitor that it would read.
+    """
     held, total = (f"held_{k}", f"out_{k}") if summed else (f"out_{k}", f"sum_{k}")
-    return adder_line(chip, f"hold_{k}", f"foot_{k}", held, total)
+    if chip.hold.adds_planes:
+        line, last = adder_line(chip, f"hold_{k}", f"foot_{k}", held, total), total
+    else:
+        line, last = _switch_line(chip, f"hold_{k}", f"foot_{k}", f"out_{k}"), f"out_{k}"
+    if not chip.hold.is_buffered:
+        return line
+    return f"{line}\n{buffer_line(chip, f'buffer_{k}', last, f'buffered_{k}')}"
 
 
 def _column(chip: Chip, k: int, siemens: float, cells: int) -> list[str]:

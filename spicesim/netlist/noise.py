@@ -2,12 +2,20 @@
 
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
+from spicesim.netlist.buffer import buffer_blocks, buffer_line
 from spicesim.netlist.dac import code_bits, dac_blocks, dac_line, dac_references
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.sense_amplifier import amplifier_blocks, amplifier_line, supplies
 from spicesim.units import spice_number
 
-__all__ = ["NOISE_BAND", "NoiseNetlist", "build_driver_noise", "build_noise", "build_sense_amplifier_noise"]
+__all__ = [
+    "NOISE_BAND",
+    "NoiseNetlist",
+    "build_buffer_noise",
+    "build_driver_noise",
+    "build_noise",
+    "build_sense_amplifier_noise",
+]
 
 NOISE_BAND = (1e3, 1e10)
 """Frequencies over which noise is integrated [Hz]: what is slower counts as drift, what is faster no circuit passes."""
@@ -87,6 +95,28 @@ def build_sense_amplifier_noise(chip: Chip, r_feedback: float, g: float, c: floa
         nodesets={"sense": reference, "out": reference},
     )
     return build_noise(response, "out", "iin")
+
+
+def build_buffer_noise(chip: Chip) -> NoiseNetlist:
+    """Build a buffer at rest that drives the array of a converter, for the noise of its output."""
+    reference = chip.sense_amplifier.v_reference
+    lines = [
+        "* what is held, and the buffer",
+        "vin in vref dc 0 ac 1",
+        buffer_line(chip, "buffer", "in", "out"),
+    ]
+    if chip.converter is not None:
+        lines.append(f"carray out 0 {spice_number(chip.converter.dac.total)}")
+    response = build_netlist(
+        chip,
+        "noise of the buffer behind a hold capacitor",
+        [*buffer_blocks(chip), supplies(chip), "\n".join(lines)],
+        ["v(out)"],
+        notes=["Output noise of a buffer, with the array of a converter."],
+        analyses=[_sweep()],
+        nodesets={"out": reference},
+    )
+    return build_noise(response, "out", "vin")
 
 
 def build_driver_noise(chip: Chip, code: int) -> NoiseNetlist:

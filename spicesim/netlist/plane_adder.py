@@ -11,13 +11,23 @@ import numpy.typing as npt
 from spicesim.arrays import Integers
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
+from spicesim.netlist.buffer import buffer_blocks, buffer_line
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.process import block_text
 from spicesim.netlist.sense_amplifier import supplies
 from spicesim.netlist.step import STEP_TIME
 from spicesim.units import format_si, spice_number
 
-__all__ = ["GAP", "SUMMED_AFTER", "PlaneSteps", "adder_blocks", "adder_line", "build_plane_sums", "summed_times"]
+__all__ = [
+    "GAP",
+    "SUMMED_AFTER",
+    "PlaneSteps",
+    "adder_blocks",
+    "adder_line",
+    "build_plane_sums",
+    "read_after",
+    "summed_times",
+]
 
 EDGE = 0.1e-9
 """Rise and fall time of controls and bits [s]."""
@@ -29,16 +39,27 @@ SUMMED_AFTER = 5e-9
 
 def adder_blocks(chip: Chip) -> list[str]:
     """Return the subcircuits that :func:`adder_line` calls."""
-    return [block_text("hold", chip), block_text("plane_adder", chip)]
+    return [block_text("hold", chip), block_text("plane_adder", chip), *buffer_blocks(chip)]
 
 
 def adder_line(chip: Chip, name: str, node_in: str, node_held: str, node_out: str) -> str:
-    """Format the instance of one adder; its controls are ``track`` and ``share``."""
+    """Format the instance of one adder; its controls are ``track`` and ``share``.
+
+    Where a buffer loads the capacitor of the sum, as much is added to the other, so that both stay alike.
+    """
     sizes = chip.hold
-    return (
+    line = (
         f"x{name} {node_in} {node_held} {node_out} track share vdd 0 plane_adder c={spice_number(sizes.capacitor)}"
         f" w={spice_number(sizes.switch_width)} l={spice_number(chip.process.min_length)}"
     )
+    if not sizes.is_buffered or not sizes.balance:
+        return line
+    return f"{line}\ncbalance_{name} {node_held} 0 {spice_number(sizes.balance)}"
+
+
+def read_after(chip: Chip, least: float) -> float:
+    """Return how long after the last switch has opened an output is read [s]: `least`, or until its buffer follows."""
+    return chip.hold.buffer_settle if chip.hold.is_buffered else least
 
 
 def _waveform(name: str, node: str, levels: Sequence[tuple[float, float]], reference: str = "0") -> str:
@@ -74,6 +95,8 @@ class PlaneSteps:
     """From then until the next change [s]."""
     begin: float = STEP_TIME + GAP
     """Of the first plane [s]."""
+    after: float = SUMMED_AFTER
+    """From the end of the last plane until the sum is read [s]."""
     source_names: tuple[str, ...] = field(init=False)
     """Sources of the bits, for probes of their currents."""
 
@@ -93,7 +116,10 @@ class PlaneSteps:
         """Return those of a chip for codes (rows,)."""
         whole = tuple(int(code) for code in np.asarray(codes))
         sizes = chip.hold
-        return cls(codes=whole, rest=rest, bits=chip.dac.bits, settle=sizes.settle, share=sizes.share)
+        return cls(
+            codes=whole, rest=rest, bits=chip.dac.bits, settle=sizes.settle, share=sizes.share,
+            after=read_after(chip, SUMMED_AFTER),
+        )  # fmt: skip
 
     def starts(self) -> list[float]:
         """Return when each plane begins, and when the last one has ended [s]."""
@@ -131,7 +157,7 @@ class PlaneSteps:
     @property
     def read(self) -> float:
         """When the sum is read [s]."""
-        return self.starts()[-1] + SUMMED_AFTER
+        return self.starts()[-1] + self.after
 
     @property
     def analysis(self) -> str:
@@ -168,6 +194,8 @@ def build_plane_sums(chip: Chip, stored: npt.ArrayLike, sampled: npt.ArrayLike) 
     for k, (low, then) in enumerate(zip(first, second, strict=True)):
         lines.append(_waveform(f"in_{k}", f"in_{k}", [(0.0, float(low)), (STEP_TIME + GAP, float(then))], "vref"))
         lines.append(adder_line(chip, f"hold_{k}", f"in_{k}", f"held_{k}", f"out_{k}"))
+        if chip.hold.is_buffered:
+            lines.append(buffer_line(chip, f"buffer_{k}", f"out_{k}", f"buffered_{k}"))
     opens = before - GAP / 2
     track = [(0.0, high), (opens, 0.0)]
     levels = [(0.0, high), (STEP_TIME, 0.0), (opens + GAP, high), (opens + chip.hold.share - GAP, 0.0)]
@@ -186,5 +214,5 @@ def build_plane_sums(chip: Chip, stored: npt.ArrayLike, sampled: npt.ArrayLike) 
 
 def summed_times(chip: Chip) -> tuple[float, float]:
     """Return when adders of :func:`build_plane_sums` have both voltages, and when they have joined them [s]."""
-    opens = STEP_TIME + GAP + 20e-9
-    return opens + GAP / 2, opens + chip.hold.share + SUMMED_AFTER
+    opens = STEP_TIME + GAP + read_after(chip, 20e-9)
+    return opens + GAP / 2, opens + chip.hold.share + read_after(chip, SUMMED_AFTER)

@@ -31,6 +31,7 @@ __all__ = [
     "build_strobe",
     "build_thresholds",
     "converter_lines",
+    "multiplexer_line",
 ]
 
 PRECISE = ".options klu reltol=1e-5 vntol=1e-7 abstol=1e-12"
@@ -42,6 +43,11 @@ _OPTIONS = ".options klu reltol=1e-4 vntol=1e-6 abstol=1e-12"
 PROBE_CURRENT = 1e-6
 """By which resistances of switches are found, small enough for them to be linear [A]."""
 
+TURN = 0.5e-9
+"""From the turn of one column at a converter to that of the next, which begins half of it before it is sampled [s]."""
+SKEW = 20e-12
+"""Between edges of repeated conversions that would else be at one time but for its last digit; no simulator likes that
+[s]."""
 _STATE = 1e-12
 """Capacitor that keeps a bit of the logic [F]."""
 _DRIVE = 10e-3
@@ -69,6 +75,8 @@ class ConverterLogic:
     """When they begin to sample [s]; before, their bits wait as they are while sampling."""
     period: float
     """From one conversion to the next [s]."""
+    count: int = 1
+    """Conversions."""
 
     @property
     def phases(self) -> tuple[str, ...]:
@@ -94,8 +102,33 @@ class ConverterLogic:
                 for k in range(bits)
             ),
             f"bclk clk 0 v={'+'.join(f'v(strobe_{k})' for k in range(bits))}",
-            _pulse("clear", 1.0, 0.0, self.start + 0.9 * sizes.sample, self.period),
+            *self._clearing(),
         ]
+
+    def _clearing(self) -> list[str]:
+        """Format what brings bits to where they are while sampling, from the beginning on and in each sampling."""
+        width = 0.9 * self.sizes.sample
+        if not self.start or self.count == 1:
+            return [_pulse("clear", 1.0, 0.0, self.start + width, self.period)]
+        return [
+            _pulse("clear_0", 1.0, 0.0, self.start + width, self._ever),
+            _pulse("clear_1", 1.0, self.start + self.period + SKEW, width, self.period),
+            "bclear clear 0 v=v(clear_0)+v(clear_1)",
+        ]
+
+    def turn(self, k: int, name: str) -> str:
+        """Format the source that puts the k-th column on its converter, for a whole conversion, the first from rest on.
+
+        So what they have in common never floats; no simulator likes a node of a femtofarad that does.
+        """
+        first, last = (self.start + j * self.period for j in (k, k + 1))
+        begin = first - TURN / 2 if k else 0.0
+        return _pulse(name, self.supply, begin, last - 1.5 * TURN - begin, self._ever)
+
+    @property
+    def _ever(self) -> float:
+        """Later than all conversions [s]."""
+        return self.start + (self.count + 1) * self.period
 
     def beginning(self) -> list[str]:
         """Format the source that ends sampling where all bits were set: the first trial has the greatest one alone."""
@@ -107,7 +140,8 @@ class ConverterLogic:
         """Format the sources that try and keep bit `k`."""
         first = self.start + self.sizes.sample + (self.sizes.dac.bits - 1 - k) * self.sizes.bit
         last = _pulse(f"keep_{k}", 1.0, first + 0.93 * self.sizes.bit, 0.06 * self.sizes.bit, self.period)
-        return [*([] if self._is_top(k) else [_pulse(f"try_{k}", 1.0, first, 0.5e-9, self.period)]), last]
+        begin = first if self.count == 1 else first + SKEW  # a strobe ends as the next trial begins
+        return [*([] if self._is_top(k) else [_pulse(f"try_{k}", 1.0, begin, 0.5e-9, self.period)]), last]
 
     def decision(self) -> str:
         """Format what a converter's comparator says, as 0 or 1."""
@@ -141,6 +175,15 @@ def converter_lines(chip: Chip, sizes: SarAdc, node_in: str, dac: str = "charge_
         comparator_line(chip, "comparator", "top", "level", "clk", "outp", "outn", sizes.comparator),
         "coutp outp 0 5f",
         "coutn outn 0 5f",
+    ]
+
+
+def multiplexer_line(chip: Chip, sizes: SarAdc, name: str, node_in: str, node_out: str, control: str) -> list[str]:
+    """Format the transmission gate that puts a column's output on a converter while its control is high."""
+    width, length = spice_number(sizes.switch_width), spice_number(chip.process.min_length)
+    return [
+        f"x{name} {node_in} idle_{name} {node_out} {control} vdd 0 switch w={width} l={length}",
+        f"ridle_{name} idle_{name} {node_in} 1e9",
     ]
 
 

@@ -1,5 +1,6 @@
 """The section on hold switches of floating bit lines."""
 
+from spicesim.behavioural.buffer import BufferModel
 from spicesim.behavioural.hold import HoldModel
 from spicesim.behavioural.plane_adder import PlaneAdder
 from spicesim.calibration.heldout import HeldOut
@@ -22,6 +23,15 @@ def _adder_words(adder: PlaneAdder) -> str:
     )
 
 
+def _buffer_words(buffer: BufferModel) -> str:
+    """Say what stands between the capacitor and the converter."""
+    return (
+        f" An amplifier in unity feedback puts it out, {quantity(buffer.settle, 's')} later, with an offset of "
+        f"{quantity(float(buffer.added[0]), 'V')}, a gain of {1 + buffer.added[1] / buffer.v_limit:.5f} and noise of "
+        f"{quantity(buffer.noise, 'V')}; the charge that its gate takes is in all of this."
+    )
+
+
 def hold_section(model: HoldModel, held_out: HeldOut) -> Section:
     """Tell what switches keep of the voltages of their lines, and how well that is known."""
     rows = tuple(
@@ -36,7 +46,8 @@ def hold_section(model: HoldModel, held_out: HeldOut) -> Section:
         text="No amplifier holds the bit lines: they float to the mean of their inputs, weighed by conductances. A "
         f"switch keeps that voltage {quantity(model.settle, 's')} after the inputs have changed, and adds the charge "
         "of its own gates, as the capacitances of line and capacitor share it."
-        + ("" if model.adder is None else _adder_words(model.adder)),
+        + ("" if model.adder is None else _adder_words(model.adder))
+        + ("" if model.buffer is None else _buffer_words(model.buffer)),
         blocks=(
             Illustration(
                 title="What a switch adds",

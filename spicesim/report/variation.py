@@ -113,6 +113,16 @@ def _spread_table(model: MismatchModel) -> Table:
                 quantity(hold.residual, "V", 3),
             )
         )
+    if (buffer := model.buffer) is not None:
+        rows.append(
+            (
+                "buffer",
+                "offset",
+                quantity(float(buffer.response.distribution.sigma[0]), "V", 3),
+                f"{buffer.response.simulated}",
+                quantity(buffer.residual, "V", 3),
+            )
+        )
     if (own_integrator := model.integrator) is not None:
         spread = percent(float(own_integrator.response.distribution.sigma[0]))
         rows.append(

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from fuzz.networks import two_layers
 from spicesim.audit import audit_samples
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.hand_over import calibrate_held_over
+from spicesim.calibration.hand_over import find_hand_over
 from spicesim.calibration.sar import SarFit
 from spicesim.chip import preset
 from spicesim.cli.main import cli
@@ -115,7 +115,7 @@ def test_the_switch_that_opens_parts_its_charge_otherwise_on_an_integrator():
     )  # fmt: skip
     sizes, campaign = chip.converter, Campaign(quick=True)
     plate = SarFit(chip, sizes, "bipolar", campaign).plates
-    model = calibrate_held_over(chip, sizes, campaign, plate)
+    model = find_hand_over(chip, sizes, campaign, plate)
     assert np.abs(model.errors).max() > 0.02 * sizes.lsb  # or there is nothing to be seen
     read = MacroRead(converters={0: sizes}, polarity="bipolar", t_read=sampling_start(chip, sizes, "bipolar"))
     g = np.array([[5e-6], [2e-6], [1e-6], [4e-6]])

@@ -1,5 +1,7 @@
 """What converters' arrays receive of amplifiers, and what is told of too short a time."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from spicesim.coding import AdcRange
 from spicesim.engine import HandOverEngine, IdealEngine, Tile
 from spicesim.errors import SpecError
 from spicesim.experiment.plan import make_plan
-from spicesim.netlist.hand_over import build_hand_overs
+from spicesim.netlist.hand_over import HandOver, build_hand_overs
 from spicesim.netlist.macro import MacroRead, build_macro
 from spicesim.netlist.step import CodeStep
 
@@ -108,6 +110,62 @@ def test_impossible_macros_are_refused_with_a_reason():
         read(converters={0: CHIP.converter, 1: slower})
     with pytest.raises(SpecError, match="cases"):
         build_hand_overs(CHIP, CHIP.converter, "bipolar", [], 1e-6)
+
+
+def shared(columns, **changes):
+    return MacroRead(converters=dict.fromkeys(columns, CHIP.converter), polarity="unipolar", shared=3, **changes)
+
+
+def test_columns_that_share_a_converter_take_turns():
+    read = shared([0, 1, 2, 4, 5], t_read=50e-9)
+    assert read.groups == {0: [0, 1, 2], 4: [4, 5]}
+    assert [read.turn(j) for j in read.converters] == [0, 1, 2, 0, 1]
+    period = CHIP.converter.conversion
+    np.testing.assert_allclose([read.end(j) - read.start for j in (0, 2, 5)], [period, 3 * period, 2 * period])
+    assert read.stop == pytest.approx(read.end(2), rel=1e-12)
+    assert read.bit_nodes(2)[0] == read.bit_nodes(0)[0] == "xconverter_0.q_0"
+    dac = CHIP.converter.dac.varied([0.01, 0.0, 0.0, 0.0])
+    other = CHIP.converter.model_copy(update={"dac": dac})
+    with pytest.raises(SpecError, match=r"columns \[0, 1\] share a converter"):
+        read.__class__(converters={0: CHIP.converter, 1: other}, polarity="unipolar", shared=2)
+    with pytest.raises(SpecError, match="1 column or more"):
+        read.__class__(converters={0: CHIP.converter}, polarity="unipolar", shared=0)
+
+
+def test_a_multiplexer_puts_one_column_after_the_other_on_its_converter():
+    chip = CHIP.changed(adc={"columns": 3})
+    step, g = CodeStep(before=[0, 0], after=[3, 200], stop=1e-9), np.full((2, 5), 10e-6)
+    text = build_macro(chip, g, step, shared(range(5), t_read=50e-9), polarity="unipolar", r_feedback=5e3).format()
+    assert text.count("\nxconverter_") == 2
+    for j in range(5):
+        assert f"xmux_{j} out_{j} idle_mux_{j} common_{j - j % 3} turn_{j % 3} vdd" in text
+    turns = {}
+    for line in text.splitlines():
+        if line.startswith("vturn_"):
+            first, second, start, edge, _, width, _ = map(float, line.split("pulse(")[1].rstrip(")").split())
+            # the first is on from the beginning
+            turns[line.split()[1]] = (0.0, start + edge) if first else (start, start + width + 2 * edge)
+            assert {first, second} == {0.0, 3.3}
+    ends = sorted(turns.values())
+    assert [a[1] < b[0] for a, b in pairwise(ends)] == [True, True]  # never two at a time
+    assert "bclear clear 0 v=v(clear_0)+v(clear_1)" in text
+    alone = build_macro(CHIP, g, step, read(t_read=50e-9), polarity="unipolar", r_feedback=5e3).format()
+    assert "mux" not in alone
+    assert "vclear clear 0" in alone
+    bench = build_hand_overs(chip, chip.converter, "bipolar", [HandOver(r_feedback=5e3, g=1e-5, v_out=0, held=0)], 1e-7)
+    assert "xmux_0 out_0 idle_mux_0 common_0 vdd vdd" in bench.format()
+    assert "xsample_0 common_0 " in bench.format()
+
+
+def test_multiplexers_are_of_sar_converters_and_decide_how_many_columns_share_one():
+    with pytest.raises(SpecError, match=r"adc\.columns = 4 shares a sar converter"):
+        CHIP.changed(adc={"kind": "ramp", "columns": 4})
+    assert CHIP.changed(adc={"columns": 1}).hash == CHIP.hash
+    chip = CHIP.changed(adc={"columns": 8})
+    assert make_plan({}).shared_columns(chip) == make_plan({"columns_per_adc": 8}).shared_columns(chip) == 8
+    assert make_plan({"columns_per_adc": 4}).shared_columns(CHIP) == 4
+    with pytest.raises(SpecError, match=r"multiplexers put adc\.columns = 8 columns on a converter"):
+        make_plan({"columns_per_adc": 4}).shared_columns(chip)
 
 
 def test_a_macro_has_a_subcircuit_for_each_kind_of_converter():
