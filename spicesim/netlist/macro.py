@@ -26,8 +26,9 @@ from spicesim.units import format_si, spice_number
 
 __all__ = ["AT_REST", "MacroRead", "build_macro", "sampling_start"]
 
-AT_REST = 1e-9
-"""From the beginning until converters sample where amplifiers are at rest with their codes [s]."""
+AT_REST = 10e-9
+"""From the beginning until converters sample where amplifiers are at rest with their codes, so that comparators strobe
+before [s]."""
 _RESET = 1e-3
 """Conductance that puts an array where it was left before [S]; it is cut before anything happens."""
 _AFTER = 0.3e-9
