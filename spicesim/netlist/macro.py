@@ -16,6 +16,7 @@ from spicesim.coding import Polarity
 from spicesim.errors import SpecError
 from spicesim.netlist.charge_dac import charge_dac_blocks, charge_references
 from spicesim.netlist.comparator import comparator_blocks
+from spicesim.netlist.integrator import converter_load
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.pulses import PulseSchedule
 from spicesim.netlist.sar_adc import PRECISE, ConverterLogic, converter_lines
@@ -164,13 +165,15 @@ def build_macro(
     blocks, section = _converters(chip, read)
     require_sizes(chip.process, blocks)
     new = [block for block in blocks if block not in tile.body]  # the ladder of a DAC has the same switches
+    others = set(range(columns)) - set(read.converters) if chip.dac.kind == "pulse" else ()
+    loads = [line for j in sorted(others) for line in converter_load(chip, f"load_{j}", f"out_{j}")]
     stop = spice_number(read.stop + _AFTER)
     probes = [f"v({node})" for j in read.converters for node in (f"xconverter_{j}.top", *read.bit_nodes(j))]
     outputs = [f"v(out_{j})" for j in range(columns)]
     return dataclasses.replace(
         tile,
         title=f"{tile.title}, {len(read.converters)} converters of {read.sizes.dac.bits} bits",
-        body="\n\n".join([tile.body, *new, section]),
+        body="\n\n".join([tile.body, *new, section, *(["\n".join(loads)] if loads else [])]),
         probes=("time", *outputs, *probes),
         analyses=(f".tran 0.5n {stop} 0 1n",),
         options=f"{PRECISE} method=gear" if chip.dac.kind == "pulse" else PRECISE,  # as of products by pulses
