@@ -22,9 +22,9 @@ __all__ = ["calibrate_hand_over", "calibrate_held_over", "require_handed_over"]
 Plate = Callable[[Floats], Floats]
 """Inputs to top plates."""
 
-LOADS = (0.1, 0.4, 1.2, 3.0, 7.0, 16.0, 40.0, 100.0)
+LOADS = (0.1, 1.0, 3.0, 7.0, 16.0, 28.0, 45.0, 70.0, 110.0)
 """Feedback resistance times conductance of a column [1]: from an amplifier that follows at once to one that takes a
-microsecond."""
+microsecond; dense where sampling ends before an amplifier has settled."""
 OUTPUTS = 11
 """Outputs, from the least to the largest that converters take; every second one tells how long it takes."""
 WATCHED = 0.8e-6
