@@ -1,6 +1,6 @@
 """Calibrate the hand-over to converters: arrays put on amplifiers or buffers at rest, or on integrators that hold."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
 
 import numpy as np
@@ -22,19 +22,17 @@ __all__ = ["find_hand_over", "require_handed_over"]
 Plate = Callable[[Floats], Floats]
 """Inputs to top plates."""
 
-LOADS = (0.1, 0.4, 1.2, 3.0, 7.0, 16.0, 40.0, 100.0)
+LOADS = (0.1, 1.0, 3.0, 7.0, 16.0, 28.0, 45.0, 70.0, 110.0)
 """Feedback resistance times conductance of a column [1]: from an amplifier that follows at once to one that takes a
-microsecond."""
-OUTPUTS = 7
-"""Outputs, from the least to the largest that converters take."""
+microsecond; dense where sampling ends before an amplifier has settled."""
+OUTPUTS = 11
+"""Outputs, from the least to the largest that converters take; every second one tells how long it takes."""
 WATCHED = 0.8e-6
 """How long to watch at least, and beyond the sampling time [s]."""
 BAND = 0.25
 """How near an array must be, in steps of the converter."""
 BEFORE = 0.2e-9
 """Before the end of sampling, when an array is looked at [s]."""
-AT_ONCE = 1
-"""Which load lets amplifiers follow at once."""
 STROBE = 0.05e-9
 """Before a strobe, when the top plate is looked at [s]."""
 HELD_CODES = 5
@@ -71,8 +69,8 @@ def _amplifiers_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate
     """Find what arrays have other than settled outputs, and how long they would take to lack nothing of them.
 
     A resistor stands for the cells of a column. Only the least and the largest feedback resistance are taken: it
-    matters little beside its product with the conductance. What the opening of the switch does hardly depends on
-    either; it is found where nothing is lacking.
+    matters little beside its product with the conductance. What the opening of the switch does is in what arrays have
+    at their first strobe: a loaded amplifier gives way to its charge otherwise than one that follows at once.
 
     Parameters
     ----------
@@ -84,43 +82,39 @@ def _amplifiers_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate
     high = min(span, NEAR_RAIL * reference)
     outputs = np.linspace(low, high, OUTPUTS)
     settings = np.unique([chip.settings[0], chip.settings[-1]])
+    columns = list(product(settings.tolist(), LOADS))
+    shape = len(settings), len(LOADS)
     # whatever an array held before: the other end of a range, around the reference or below it
-    pairs = [(v, 0.0) for v in outputs] + [(low, half), (min(half, high), low), (0.0, high)]
+    pairs = [(v, 0.0) for v in outputs[::2]] + [(low, half), (min(half, high), low), (0.0, high)]
     stop = max(WATCHED, 1.25 * sizes.sample)
-    netlists = [
-        build_hand_overs(
-            chip, sizes, "bipolar",
-            [HandOver(r_feedback=r, g=load / r, v_out=float(v), held=float(before)) for v, before in pairs],
-            stop,
-        )
-        for r, load in product(settings.tolist(), LOADS)
-    ]  # fmt: skip
-    found = campaign.run(netlists, "calibrate hand-over")
-    errors, needed = [], []
-    for results in found:
+
+    def run(pairs: Sequence[tuple[float, float]], stop: float, opens: float | None = None) -> list[Results]:
+        built = [
+            build_hand_overs(
+                chip, sizes, "bipolar",
+                [HandOver(r_feedback=r, g=load / r, v_out=float(v), held=float(before)) for v, before in pairs],
+                stop, opens=opens,
+            )
+            for r, load in columns
+        ]  # fmt: skip
+        return campaign.run(built, "calibrate hand-over")
+
+    needed = []
+    for results in run(pairs, stop):
         time, apart = _apart(results, len(pairs))
-        errors.append(_at(time, apart[: len(outputs)], sizes.sample))
         outside = np.flatnonzero((np.abs(apart) > BAND * sizes.lsb).any(axis=0))
         needed.append(stop if outside[-1] + 1 >= len(time) else float(time[outside[-1] + 1]))
-    shape = len(settings), len(LOADS)
-    lacking = np.reshape(errors, (*shape, -1))
-    opened = [
-        build_hand_overs(
-            chip, sizes, "bipolar",
-            [HandOver(r_feedback=r, g=LOADS[AT_ONCE] / r, v_out=float(v), held=0.0) for v in outputs],
-            sizes.sample + sizes.bit, opens=sizes.sample,
-        )
-        for r in settings.tolist()
-    ]  # fmt: skip
-    for k, results in enumerate(campaign.run(opened, "calibrate hand-over")):
+    errors, near = [], -outputs
+    ideal = plate(near)[:, -1]  # the highest bit is tried first
+    for results in run([(v, 0.0) for v in outputs], sizes.sample + sizes.bit, sizes.sample):
         time, apart = _apart(results, len(outputs))
-        held = np.array([results[0].vectors[f"v(out_{j})"].real[0] for j in range(len(outputs))])
-        first = held - _at(time, apart, sizes.sample + 2 / 3 * sizes.bit - STROBE)
-        parted = _parted(held - reference, first - reference, plate)
-        lacking[k] += -parted - lacking[k, AT_ONCE]  # outputs count below the reference
+        held = np.array([results[0].vectors[f"v(out_{j})"].real[0] for j in range(len(outputs))]) - reference
+        strobe = sizes.sample + 2 / 3 * sizes.bit - STROBE
+        first = held - [np.interp(strobe, time, one) for one in apart]
+        errors.append(-_parted(held, first, near, ideal))  # outputs count below the reference
     return HandOverModel(
         sample=sizes.sample, r_feedback=settings, loads=np.array(LOADS), outputs=outputs,
-        errors=lacking, needed=np.reshape(needed, shape), watched=stop,
+        errors=np.reshape(errors, (*shape, -1)), needed=np.reshape(needed, shape), watched=stop,
     )  # fmt: skip
 
 
@@ -186,8 +180,9 @@ def _buffered_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate) 
         )
     time, apart = _apart(parted, len(outputs))
     held = np.array([parted[0].vectors[f"v(out_{j})"].real[0] for j in range(len(outputs))]) - reference
-    first = held - _at(time, apart, sizes.sample + 2 / 3 * sizes.bit - STROBE)
-    curve = np.polynomial.Polynomial.fit(held, _parted(held, first, plate), 3)
+    strobe = sizes.sample + 2 / 3 * sizes.bit - STROBE
+    first = held - [np.interp(strobe, time, one) for one in apart]
+    curve = np.polynomial.Polynomial.fit(held, _parted(held, first, held, plate(held)[:, -1]), 3)
     return HandOverModel(
         sample=sizes.sample, r_feedback=np.array(chip.settings[:1]), loads=np.ones(1), outputs=outputs,
         errors=curve(outputs)[None, None], needed=np.full((1, 1), needed), watched=stop,
@@ -220,7 +215,7 @@ def _held_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate) -> H
         for at, node in ((read.start, "out_0"), (strobe, "xconverter_0.top"))
     )
     before = amplifier.volts(reference + held)
-    errors = amplifier.volts(reference + held + _parted(held, first, plate)) - before
+    errors = amplifier.volts(reference + held + _parted(held, first, held, plate(held)[:, -1])) - before
     outputs = np.linspace(-sizes.dac.span / 2, sizes.dac.span, OUTPUTS)
     curve = np.polynomial.Polynomial.fit(before, errors, 2)
     return HandOverModel(
@@ -230,23 +225,18 @@ def _held_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate) -> H
     )  # fmt: skip
 
 
-def _parted(held: Floats, first: Floats, plate: Plate) -> Floats:
+def _parted(held: Floats, first: Floats, near: Floats, ideal: Floats) -> Floats:
     """Return what arrays at their first strobe have beyond those that ideal sources charged, as inputs [V].
 
     Parameters
     ----------
     held, first : ndarray of shape (conversions,)
         Outputs before sampling, and top plates at the first strobe, above the reference [V].
-    plate : callable
-        As of :func:`find_hand_over`.
+    near, ideal : ndarray of shape (conversions,)
+        Inputs as near to `held` as a straight line reaches, and top plates of those arrays [V].
     """
-    ideal = plate(held)[:, -1]  # the highest bit is tried first
-    gain = np.polynomial.Polynomial.fit(held, ideal, 1).convert().coef[1]
-    return np.asarray((first - ideal) / gain)
-
-
-def _at(time: Floats, curves: Floats, when: float) -> Floats:
-    return np.array([np.interp(when, time, one) for one in curves])
+    gain = np.polynomial.Polynomial.fit(near, ideal, 1).convert().coef[1]
+    return np.asarray((first - ideal) / gain - (held - near))
 
 
 def _apart(results: Results, count: int) -> tuple[Floats, Floats]:

@@ -26,7 +26,7 @@ from spicesim.chip import Chip
 from spicesim.coding import POLARITIES, Polarity
 from spicesim.netlist.integrator import Window, build_integrators
 from spicesim.netlist.netlist import Netlist
-from spicesim.netlist.pulses import LEAD, PULSE_OPTIONS, WATCHED, PulseSchedule
+from spicesim.netlist.pulses import LEAD, WATCHED, PulseSchedule, product_options
 from spicesim.netlist.tile import build_tile
 from spicesim.ngspice.outcome import Results
 
@@ -245,7 +245,7 @@ class IntegratorPlan(BlockPlan):
 
 def _steady(chip: Chip, sweep: CurrentSweep, i_limit: float) -> Netlist:
     netlist = build_integrators(chip, sweep.currents(), window=steady_window(chip, i_limit))
-    return replace(netlist, options=PULSE_OPTIONS)
+    return replace(netlist, options=product_options(chip))
 
 
 def steady_window(chip: Chip, i_limit: float) -> Window:

@@ -77,7 +77,8 @@ def integrator_line(chip: Chip, name: str, node_in: str, node_out: str, sizes: I
 def converter_load(chip: Chip, name: str, node: str) -> list[str]:
     """Format what a SAR's sampling switch that is open puts on an integrator's output; nothing without a SAR.
 
-    How the charge of the reset switch is shared goes with the output's capacitance.
+    How the charge of the reset switch is shared goes with the output's capacitance, and so does how the line is held:
+    the amplifier's current also charges it.
     """
     if chip.converter is None:
         return []
@@ -129,6 +130,7 @@ def build_integrators(
             f"iin_{k} 0 in_{k} {spice_number(current)}",
             f"cin_{k} in_{k} 0 {spice_number(c_line)}",
             integrator_line(chip, f"{block}_{k}", f"in_{k}", f"out_{k}", sizes),
+            *converter_load(chip, f"load_{k}", f"out_{k}"),
         ]
     reference = chip.sense_amplifier.v_reference
     return build_netlist(
@@ -169,6 +171,7 @@ def build_resting_columns(chip: Chip, g: npt.ArrayLike, *, window: Window, block
     for j, column in enumerate(cells.T.tolist()):
         lines += [cell_line(chip, f"c_{i}_{j}", "vref", f"bl_{j}", own) for i, own in enumerate(column)]
         lines += [f"vsense_{j} bl_{j} in_{j} 0", integrator_line(chip, f"{block}_{j}", f"in_{j}", f"out_{j}")]
+        lines += converter_load(chip, f"load_{j}", f"out_{j}")
         if chip.array.c_bit_line:
             lines.append(f"cline_{j} bl_{j} 0 {spice_number(len(column) * chip.array.c_bit_line)}")
     reference = chip.sense_amplifier.v_reference

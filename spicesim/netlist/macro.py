@@ -18,6 +18,7 @@ from spicesim.errors import SpecError
 from spicesim.netlist.charge_dac import charge_dac_blocks, charge_references
 from spicesim.netlist.comparator import comparator_blocks
 from spicesim.netlist.hold import held_after
+from spicesim.netlist.integrator import converter_load
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.plane_adder import PlaneSteps
 from spicesim.netlist.pulses import PulseSchedule
@@ -29,8 +30,9 @@ from spicesim.units import format_si, spice_number
 
 __all__ = ["AT_REST", "MacroRead", "build_macro", "sampling_start"]
 
-AT_REST = 1e-9
-"""From the beginning until converters sample where amplifiers are at rest with their codes [s]."""
+AT_REST = 10e-9
+"""From the beginning until converters sample where amplifiers are at rest with their codes, so that comparators strobe
+before [s]."""
 _RESET = 1e-3
 """Conductance that puts an array where it was left before [S]; it is cut before anything happens."""
 _AFTER = 0.3e-9
@@ -197,13 +199,15 @@ def build_macro(
     blocks, section = _converters(chip, read)
     require_sizes(chip.process, blocks)
     new = [block for block in blocks if block not in tile.body]  # the ladder of a DAC has the same switches
+    others = set(range(columns)) - set(read.converters) if chip.dac.kind == "pulse" else ()
+    loads = [line for j in sorted(others) for line in converter_load(chip, f"load_{j}", f"out_{j}")]
     stop = spice_number(read.stop + _AFTER)
     probes = [f"v({node})" for j in read.groups for node in (f"xconverter_{j}.top", *read.bit_nodes(j))]
     outputs = [f"v(out_{j})" for j in range(columns)]
     return dataclasses.replace(
         tile,
         title=f"{tile.title}, {len(read.groups)} converters of {read.sizes.dac.bits} bits",
-        body="\n\n".join([tile.body, *new, section]),
+        body="\n\n".join([tile.body, *new, section, *(["\n".join(loads)] if loads else [])]),
         probes=("time", *outputs, *probes),
         analyses=(f".tran 0.5n {stop} 0 1n",),
         options=f"{PRECISE} method=gear" if chip.dac.kind == "pulse" else PRECISE,  # as of products by pulses

@@ -15,10 +15,12 @@ from spicesim.errors import SpecError
 from spicesim.netlist.integrator import Window
 from spicesim.units import spice_number
 
-__all__ = ["LEAD", "PULSE_OPTIONS", "WATCHED", "PulseProduct", "PulseSchedule"]
+__all__ = ["LEAD", "PULSE_OPTIONS", "WATCHED", "PulseProduct", "PulseSchedule", "product_options"]
 
 PULSE_OPTIONS = ".options klu method=gear"
 """Of transients of products: trapezoids ring after every pulse, and finer tolerances move outputs by some 10 uV."""
+CONVERTED_OPTIONS = f"{PULSE_OPTIONS} reltol=3e-5 vntol=1e-7"
+"""The same where converters read outputs: within 3 uV of ten times finer tolerances, in twice the time."""
 RESET_SHOWN = 5e-9
 """Of the reset, what a transient shows: it starts from rest, so that nothing is left of a product before [s]."""
 WATCHED = 0.1
@@ -27,6 +29,11 @@ LEAD = 0.5
 """From the start of the window to the pulses, as a share of the time to settle."""
 EDGE = 0.1e-9
 """Rise and fall time of pulses and controls [s]."""
+
+
+def product_options(chip: Chip) -> str:
+    """Return the options of a transient of a product of a chip."""
+    return PULSE_OPTIONS if chip.converter is None else CONVERTED_OPTIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

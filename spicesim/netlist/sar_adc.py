@@ -50,6 +50,8 @@ SKEW = 20e-12
 [s]."""
 _STATE = 1e-12
 """Capacitor that keeps a bit of the logic [F]."""
+_EARLIEST = 0.1e-9
+"""When a strobe may begin at the earliest, so that comparators are reset at first [s]."""
 _DRIVE = 10e-3
 """Conductance that sets it [S]; 0.1 ns."""
 
@@ -90,18 +92,20 @@ class ConverterLogic:
         return [*self.phases, *(f"try_{k}" for k in bits[:-1]), *(f"keep_{k}" for k in bits)]
 
     def sampling(self) -> list[str]:
-        """Format the sources that say when to sample and when to compare."""
+        """Format the sources that say when to sample and when to compare.
+
+        Converters that wait strobe once before they sample: the tail of a comparator's pair that has never been pulled
+        down takes more charge of the top plate at its first strobe, which the plate then lacks in all trials after it.
+        """
         sizes, bits = self.sizes, self.sizes.dac.bits
         first = self.start + sizes.sample
+        starts = {f"strobe_{k}": first + (bits - 1 - k + 2 / 3) * sizes.bit for k in range(bits)}
+        before = {"strobe_before": max(self.start - sizes.bit / 2, _EARLIEST)} if self.start else {}
         return [
             _pulse("sample", self.supply, self.start, sizes.sample, self.period),
-            *(
-                _pulse(
-                    f"strobe_{k}", self.supply, first + (bits - 1 - k + 2 / 3) * sizes.bit, sizes.bit / 3, self.period
-                )
-                for k in range(bits)
-            ),
-            f"bclk clk 0 v={'+'.join(f'v(strobe_{k})' for k in range(bits))}",
+            *(_pulse(name, self.supply, start, sizes.bit / 3, self.period) for name, start in starts.items()),
+            *(_pulse(name, self.supply, start, sizes.bit / 3, self._ever) for name, start in before.items()),
+            f"bclk clk 0 v={'+'.join(f'v({name})' for name in starts | before)}",
             *self._clearing(),
         ]
 

@@ -19,7 +19,7 @@ from spicesim.netlist.integrator import integrator_blocks, integrator_line
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.parasitics import Parasitics
 from spicesim.netlist.plane_adder import PlaneSteps
-from spicesim.netlist.pulses import PULSE_OPTIONS, PulseProduct, PulseSchedule
+from spicesim.netlist.pulses import PulseProduct, PulseSchedule, product_options
 from spicesim.netlist.reader import PAIRS
 from spicesim.netlist.readout import build_readout, in_time
 from spicesim.netlist.sense_amplifier import amplifier_blocks, amplifier_line, supplies
@@ -395,4 +395,4 @@ def build_tile(
         analyses=[step.analysis if step else ".op"],
         nodesets=_gate_guesses(chip, inputs) | dict(nodesets or {}),
     )
-    return replace(netlist, options=PULSE_OPTIONS) if isinstance(step, PulseProduct) else netlist
+    return replace(netlist, options=product_options(chip)) if isinstance(step, PulseProduct) else netlist

@@ -16,6 +16,7 @@ from spicesim.chip import Chip, preset
 from spicesim.coding import rest_code
 from spicesim.engine import ExactEngine, FastEngine, NgspiceEngine, Tile
 from spicesim.netlist.pulses import PulseProduct, PulseSchedule
+from spicesim.netlist.tile import build_tile
 from spicesim.sampling import run_all
 
 DRAWN = 1e-3
@@ -113,6 +114,31 @@ def test_integrators_elsewhere_follow_from_few_conditions(monkeypatch):
         lines = polarity, [1, 2], [2e-6, 8e-6]
         # .3 fC, which time steps lose, are half a per cent of the charge of two rows
         assert np.abs(found.pedestals(*lines) - refitted.pedestals(*lines)).max() <= 5e-3 * full
+
+
+def test_integrators_hold_their_lines_with_the_current_that_a_sampling_switch_leaves():
+    """The line of a tile with converters, in the middle of its pulses; 1 pF makes much of what hangs on an output."""
+    chip, campaign = small(array={"rows": 2, "columns": 1}, adc={"kind": "sar"}), Campaign(quick=True)
+    alone = chip.changed(adc={"kind": "ideal"})
+    plans = [plan_integrator(own, quick=True) for own in (chip, alone)]
+    with_switch, without = (
+        plan.fit_model(own, campaign.run(plan.fitted_netlists(own), "test"))
+        for plan, own in zip(plans, (chip, alone), strict=True)
+    )
+    tile = build_tile(chip, np.full((2, 1), 5e-6), [31, 31], polarity="unipolar", r_feedback=chip.settings[0])
+    (results,) = run_all([dataclasses.replace(tile, probes=(*tile.probes, "v(sense_0)"))])
+    schedule, vectors = PulseSchedule.of_chip(chip, "unipolar"), results[0].vectors
+    at = schedule.start + 0.5 * schedule.lasts(31)
+    line, current, out = (
+        np.interp(at, vectors["time"].real, vectors[probe].real) for probe in ("v(sense_0)", "i(vsense_0)", "v(out_0)")
+    )
+    reference = chip.sense_amplifier.v_reference
+    held, other = (
+        model.port.ports.evaluate(np.array([current]))[0][0] - model.leak * (out - reference)
+        for model in (with_switch, without)
+    )
+    assert held == pytest.approx(line - reference, rel=2e-3)
+    assert other != pytest.approx(line - reference, rel=1e-2)
 
 
 @pytest.mark.parametrize("polarity", ["unipolar", "bipolar"])

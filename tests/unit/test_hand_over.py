@@ -12,7 +12,8 @@ from spicesim.engine import HandOverEngine, IdealEngine, Tile
 from spicesim.errors import SpecError
 from spicesim.experiment.plan import make_plan
 from spicesim.netlist.hand_over import HandOver, build_hand_overs
-from spicesim.netlist.macro import MacroRead, build_macro
+from spicesim.netlist.macro import AT_REST, MacroRead, build_macro
+from spicesim.netlist.sar_adc import build_sar_adc
 from spicesim.netlist.step import CodeStep
 
 CHIP = preset("generic-1t1r").changed(adc={"kind": "sar", "bits": 4})
@@ -166,6 +167,20 @@ def test_multiplexers_are_of_sar_converters_and_decide_how_many_columns_share_on
     assert make_plan({"columns_per_adc": 4}).shared_columns(CHIP) == 4
     with pytest.raises(SpecError, match=r"multiplexers put adc\.columns = 8 columns on a converter"):
         make_plan({"columns_per_adc": 4}).shared_columns(chip)
+
+
+@pytest.mark.parametrize("t_read", [AT_REST, 0.5e-9, 200e-9])
+def test_comparators_of_a_macro_strobe_before_their_arrays_sample_to_the_end(t_read):
+    """Each has strobed where a converter's testbench converts one voltage after the other."""
+    own = read(t_read=t_read)
+    body = build_macro(CHIP, [[10e-6]], [1], own, polarity="unipolar", r_feedback=5e3).body
+    clock = next(line for line in body.splitlines() if line.startswith("bclk "))
+    assert clock.count("v(strobe_") == own.sizes.dac.bits + 1
+    strobe = next(line for line in body.splitlines() if line.startswith("vstrobe_before "))
+    _, _, start, _, _, width, _ = map(float, strobe.partition("pulse(")[2].rstrip(")").split())
+    assert start > 0
+    assert start + width < own.start + 0.5 * own.sizes.sample
+    assert "strobe_before" not in build_sar_adc(CHIP, [1.0]).body
 
 
 def test_a_macro_has_a_subcircuit_for_each_kind_of_converter():

@@ -9,6 +9,7 @@ from spicesim.chip import Chip, preset
 from spicesim.errors import SpecError
 from spicesim.fast.pulses import superpose
 from spicesim.mapping import map_weights
+from spicesim.netlist.integrator import build_integrators
 from spicesim.netlist.macro import MacroRead, build_macro, sampling_start
 from spicesim.netlist.pulses import PulseProduct, PulseSchedule
 from spicesim.netlist.step import CodeStep
@@ -132,7 +133,7 @@ def test_a_tile_has_one_source_for_each_length_and_none_for_none():
 
 
 def test_integrators_have_the_sampling_switches_of_their_converters_once():
-    """In a tile as they stand open, in a macro as they are."""
+    """In a tile and a bench as they stand open, in a macro as they are, and open on columns without a converter."""
     chip = pulsed(adc={"kind": "sar"})
     tile = build_tile(chip, np.full((4, 3), 2e-6), [0, 5, 5, 9], polarity="unipolar", r_feedback=1.0)
     assert tile.body.count("\nxload_") == 3
@@ -142,9 +143,11 @@ def test_integrators_have_the_sampling_switches_of_their_converters_once():
         t_read=sampling_start(chip, chip.converter, "unipolar"),
     )
     macro = build_macro(chip, np.full((4, 3), 2e-6), [0, 5, 5, 9], read, polarity="unipolar", r_feedback=1.0)
-    assert "xload_" not in macro.body
+    assert [line.split()[0] for line in macro.body.splitlines() if line.startswith("xload_")] == ["xload_1"]
     assert macro.body.count("\nxconverter_") == 2
     assert read.start == pytest.approx(PulseSchedule.of_chip(chip, "unipolar").read, rel=1e-12)
+    assert build_integrators(chip, [1e-6, 0.0]).body.count("\nxload_") == 2
+    assert "xload_" not in build_integrators(pulsed(), [1e-6, 0.0]).body
 
 
 def test_pulses_have_no_steps():
