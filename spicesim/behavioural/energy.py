@@ -285,7 +285,8 @@ class EnergyModel(Model):
         """Return what a product by pulses draws, from the reset until outputs are converted [J].
 
         While integrators do not run, all rows are at the lower level and no current flows to speak of: amplifiers take
-        what they take at rest, and with levels of both signs the array what it takes there, too.
+        what they take at rest, and with levels of both signs the array what it takes there, too. As of charges, single
+        rows give nearly all for as long as they are on, and some operating points what several make beyond it.
         """
         if self.hold is None:
             raise CalibrationError("the energies are not of integrators; calibrate the aspect energy again")
@@ -293,10 +294,12 @@ class EnergyModel(Model):
         at_rest = self.tile_power(tile.static, rest, tile.static.solve(rest))
         energy = {name: np.full(len(codes), float(power[0]) * t_read) for name, power in at_rest.items()}
         pulses = tile.pulses(codes)
-        on = pulses.on.reshape(-1, codes.shape[1])
+        on = np.concatenate([np.eye(codes.shape[1], dtype=np.int64), pulses.on.reshape(-1, codes.shape[1])])
+        left = tile.lengths(codes) - np.einsum("bp,bpr->br", pulses.weights, pulses.on)
         for name, power in self.tile_power(tile.static, on, tile.static.solve(on)).items():
-            more = power.reshape(pulses.weights.shape) - float(at_rest[name][0])
-            energy[name] = energy[name] + model.unit * (pulses.weights * more).sum(axis=1)
+            more = power - float(at_rest[name][0])
+            alone, together = more[: codes.shape[1]], more[codes.shape[1] :].reshape(pulses.weights.shape)
+            energy[name] = energy[name] + model.unit * (left @ alone + (pulses.weights * together).sum(axis=1))
         driver, off = self.dacs[tile.dac.polarity], np.zeros_like(codes)
         driven = (tile.lengths(codes) > 0).astype(np.int64)
         energy["dac"] = energy["dac"] + (driver.switching(driven, off) + driver.switching(off, driven)).sum(axis=1)

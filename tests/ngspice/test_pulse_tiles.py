@@ -145,3 +145,17 @@ def test_a_chip_without_its_imperfections_is_the_ideal_one(calibration, polarity
     codes = np.random.default_rng(7).integers(0, 2**bare.chip.dac.bits, (6, 5))
     ideal = IdealEngine(bare.chip).prepare(tile).mvm(codes)
     np.testing.assert_allclose(ExactEngine(bare).prepare(tile).mvm(codes), ideal, rtol=0, atol=1e-12 * abs(ideal).max())
+
+
+def test_energy_at_few_operating_points_is_that_at_all_of_them(calibration, monkeypatch):
+    """Of sparse inputs with some at both ends, too, which quadrature alone misses by per cents."""
+    rng = np.random.default_rng(8)
+    tile = calibration.tile(rng.uniform(1e-6, 5e-6, (5, 2)), "unipolar", calibration.chip.settings[0])
+    codes = np.where(rng.random((12, 5)) < 0.4, rng.integers(1, 32, (12, 5)), rng.choice([0, 31], (12, 1)))
+    energy, duration = calibration.require_energy(), tile.readout.product("unipolar")
+    wanted = energy.tile_energy(tile, codes, tile.solve(codes), duration, conversions=0)
+    monkeypatch.setattr("spicesim.behavioural.integration.MANY_ROWS", 2)
+    monkeypatch.setattr("spicesim.behavioural.integration.POINTS", 2)
+    found = energy.tile_energy(tile, codes, tile.solve(codes), duration, conversions=0)
+    for name in wanted:
+        np.testing.assert_allclose(found[name], wanted[name], rtol=2e-3, atol=2e-3 * wanted[name].max())
