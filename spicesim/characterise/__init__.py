@@ -2,6 +2,8 @@
 
 from spicesim.characterise.bench import Bench, Conditions, run_bench
 from spicesim.characterise.catalogue import BLOCKS, WORDS, Block, find_block
+from spicesim.characterise.limits import Limit, Limits, Verdict, judge, load_limits
+from spicesim.characterise.matrix import Place, measure_matrix, places
 from spicesim.characterise.sheet import DataSheet, Entry, Panel, Spread, write_sheet
 
 __all__ = [
@@ -12,9 +14,17 @@ __all__ = [
     "Conditions",
     "DataSheet",
     "Entry",
+    "Limit",
+    "Limits",
     "Panel",
+    "Place",
     "Spread",
+    "Verdict",
     "find_block",
+    "judge",
+    "load_limits",
+    "measure_matrix",
+    "places",
     "run_bench",
     "write_sheet",
 ]

@@ -5,8 +5,10 @@ import re
 import subprocess
 
 import pytest
+from click.testing import CliRunner
 
 from spicesim.characterise import BLOCKS
+from spicesim.cli.characterise import characterise
 from spicesim.cli.main import main
 
 
@@ -100,3 +102,20 @@ def test_a_transistor_wider_than_the_models_is_refused(call, tmp_path):
     chip = preset("generic-1t1r").changed(process={"max_width": 50e-6})
     save_chip(chip, tmp_path / "chip.toml")
     refused(call("word_line_driver", "--chip", tmp_path / "chip.toml"), "wider than the models cover", "smaller width")
+
+
+def test_limits_are_held_against_the_worst_corner_and_decide_the_exit_status(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "limits.toml").write_text('[comparator]\ntau = { max = "1n" }\ndelay_1mv = { max = "0.4n" }\n')
+    words = ["comparator", "--chip", "generic-1t1r", "--limits", "limits.toml", "--corner", "ff", "--temperature", "0"]
+    fast = CliRunner().invoke(characterise, words)
+    assert fast.exit_code == 0, fast.output
+    assert fast.output.count("pass") == 2
+    both = CliRunner().invoke(characterise, [*words, "--corner", "ss", "--supply", "3.0", "--json", "pvt.json"])
+    assert both.exit_code == 1
+    assert "FAIL" in both.output
+    assert "1 of 2 limits are missed: delay at 1 mV" in both.output
+    sheets = json.loads((tmp_path / "pvt.json").read_text())["sheets"]
+    assert [one["where"] for one in sheets] == ["ff, 0 C, 3 V", "ss, 0 C, 3 V"]
+    slow, quick = (one["quantities"]["delay_1mv"]["value"] for one in reversed(sheets))
+    assert slow > quick
