@@ -13,6 +13,7 @@ from spicesim.characterise.devices import differential_bench, pcm_bench, selecto
 from spicesim.characterise.hold import hold_bench
 from spicesim.characterise.integrator import integrator_bench
 from spicesim.characterise.mirror import mirror_bench
+from spicesim.characterise.opamp import opamp_bench, ota_bench
 from spicesim.characterise.plane_adder import plane_adder_bench
 from spicesim.characterise.ramp_adc import ramp_adc_bench
 from spicesim.characterise.sar_adc import sar_adc_bench
@@ -74,6 +75,20 @@ _RECORDS = (
         sheet="gain, swing, bandwidth, phase margin, noise, settling",
         bench=sense_amplifier_bench,
         short="senseamp",
+    ),
+    Block(
+        name="opamp",
+        section="sense_amplifier",
+        title="operational amplifier by itself",
+        sheet="gain, phase margin by load, rejections, ranges, slew, noise, power",
+        bench=opamp_bench,
+    ),
+    Block(
+        name="ota",
+        section="integrator",
+        title="transconductance amplifier by itself",
+        sheet="the same of the integrators' amplifier",
+        bench=ota_bench,
     ),
     Block(
         name="cell",

@@ -43,7 +43,7 @@ class Entry:
     value: float
     """Without mismatch, in `unit`; not finite where it is known by its spread only."""
     unit: str
-    """SI unit, or "LSB", "%", "deg"."""
+    """SI unit, or "LSB", "%", "deg", "dB"."""
     condition: str = ""
     """Under which it was measured."""
     spread: Spread | None = None
@@ -59,7 +59,7 @@ class Entry:
         """Format a number in the entry's unit."""
         if not np.isfinite(number):
             return "-"
-        if self.unit in {"", "LSB", "%", "deg", "bit"}:
+        if self.unit in {"", "LSB", "%", "deg", "bit", "dB"}:
             return f"{number:.4g} {self.unit}".rstrip()
         return format_si(number, self.unit)
 

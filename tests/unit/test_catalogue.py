@@ -79,7 +79,7 @@ def test_every_block_has_its_measured_values_in_the_catalogue():
     assert re.findall(r"^\| `(.*?)`", section("What the blocks measure"), re.MULTILINE) == list(BLOCKS)
 
 
-SHARED = ("cell", "hold")
+SHARED = ("cell", "hold", "sense_amplifier", "integrator")
 """Sections of several blocks."""
 
 
