@@ -19,6 +19,7 @@ from spicesim.gate import (
     require_start_up_line,
 )
 from spicesim.netlist.folding import fold_text
+from spicesim.netlist.pieces import describe_pieces
 from spicesim.netlist.process import model_files, model_section, start_up_lines
 from spicesim.netlist.sizes import require_sizes
 from spicesim.units import spice_number
@@ -208,6 +209,7 @@ def build_netlist(
     require_sizes(process, sections)
     lines = [
         *notes,
+        *describe_pieces(sections, (process.nmos, process.pmos)),
         f"chip {chip.name} (hash {chip.hash})",
         "units: V, A, ohm, S, F, m",
     ]
