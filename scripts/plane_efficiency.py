@@ -58,11 +58,12 @@ def measure(calibration: Calibration, inputs: int) -> Energies:
     g = random_conductances(shape, cell.g_min, cell.g_max, rng, (cell.g_min + cell.g_max) / 2.5)
     codes = rng.integers(0, 2**chip.code_bits, (VECTORS, shape[0]))
     tile = calibration.tile(g, "bipolar", 1.0)
-    found = energy.tile_energy(tile, codes, tile.solve(codes), 1.0)
+    time = calibration.hold.duration + energy.adc.time
+    found = energy.tile_energy(tile, codes, tile.solve(codes), time)
     products = 1 if chip.hold.adds_planes else inputs
     return Energies(
         blocks={name: products * float(own.mean()) for name, own in found.items()},
-        time=products * (calibration.hold.duration + energy.adc.time),
+        time=products * time,
     )
 
 
