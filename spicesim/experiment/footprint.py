@@ -204,7 +204,7 @@ def estimate_footprint(
     layout : Layout, optional
         What devices take of area.
     products : int
-        Products to solve, at most.
+        Products to solve, about; as many of each layer, one at least.
     seed : int
         Of their sample.
 
@@ -213,7 +213,7 @@ def estimate_footprint(
     CalibrationError
         If the calibration has no energies, or no settling and no `t_read` is given.
     SpecError
-        If a time or number is not positive, or a layer has no product in the sample.
+        If a time or number is not positive, or a layer does no product.
     """
     exact = chip.exact
     if exact is None:
@@ -222,13 +222,13 @@ def estimate_footprint(
     model, areas = calibration.require_energy(), block_areas(calibration.chip, layout)
     if columns_per_adc < 1 or (t_read is not None and not (0 < t_read < math.inf)):
         raise SpecError(f"t_read and columns_per_adc must be positive, got {t_read} s and {columns_per_adc}")
-    result = network.run(inputs, chip.quick, sample=products, seed=seed)
+    result = network.run(inputs, chip.quick, sample=products, by_layer=True, seed=seed)
     by_layer: dict[str, list[SampledMvm]] = defaultdict(list)
     for sample in result.samples:
         by_layer[sample.layer].append(sample)
     missing = [layer.name for layer in network.layers if not by_layer[layer.name]]
     if missing:
-        raise SpecError(f"layer {missing[0]!r} has no product among {products} sampled; ask for more products")
+        raise SpecError(f"layer {missing[0]!r} did no product with these inputs; give inputs that reach it")
     if calibration.hold is not None:
         t_read = calibration.hold.duration + held_after(calibration.chip)
     elif calibration.integrator is not None:

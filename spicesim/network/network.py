@@ -226,6 +226,7 @@ class Network:
         engine: Engine | Word = "exact",
         *,
         sample: int = 0,
+        by_layer: bool = False,
         seed: int = 0,
         chunk: int | None = None,
         progress: bool = False,
@@ -242,6 +243,8 @@ class Network:
             were. An engine of one's own runs with the gains that were fitted, if any.
         sample : int
             Number of tile products to keep, drawn uniformly from all that were done.
+        by_layer : bool
+            Whether as many are drawn from each layer instead, one at least.
         seed : int
             Seed of that draw.
         chunk : int, optional
@@ -271,7 +274,9 @@ class Network:
             compiled=self._compiled, engine=engine, tiles=self.prepare(engine, progress=progress), ranges=self.ranges,
             gains=own,
         )  # fmt: skip
-        result = run_batch(prepared, arrays, sample=sample, seed=seed, chunk=chunk, progress=progress)
+        result = run_batch(
+            prepared, arrays, sample=sample, by_layer=by_layer, seed=seed, chunk=chunk, progress=progress
+        )
         return replace(result, stats=replace(result.stats, notes=(*self.notes, *result.stats.notes)))
 
     def audit(self, x: Inputs, count: int = 16, *, seed: int = 0, jobs: int | None = None) -> Audit:

@@ -19,20 +19,23 @@ __all__ = ["run_batch"]
 
 
 def run_batch(
-    prepared: PreparedNetwork, arrays: dict[str, Array], *, sample: int, seed: int, chunk: int | None, progress: bool
-) -> Result:
+    prepared: PreparedNetwork, arrays: dict[str, Array], *, sample: int, by_layer: bool, seed: int, chunk: int | None,
+    progress: bool,
+) -> Result:  # fmt: skip
     """Run a batch, checked, through a prepared network; parameters as :meth:`spicesim.network.Network.run` has them."""
     compiled, ranges = prepared.compiled, prepared.ranges
     layers = compiled.layers
     numbers = np.cumsum([0, *map(len, prepared.tiles)])
     meters = [LayerMeter() for _ in layers]
     gains = prepared.gains or (None,) * len(layers)
-    reservoir = Reservoir[SampledMvm](sample, seed)
+    each = max(1, sample // len(layers)) if by_layer and layers else sample
+    reservoirs = [Reservoir[SampledMvm](each, seed) for _ in (layers if by_layer else range(1))]
     outputs: dict[str, list[Array]] = {name: [] for name in compiled.output_names}
     places = {layer.node: k for k, layer in enumerate(layers)}
 
     def multiply(node: AnalogNode, x: Array) -> Array:
         k = places[node]
+        reservoir = reservoirs[k if by_layer else 0]
         observe = sample_products(reservoir, node.name, prepared.tiles[k], ranges[k].adc, int(numbers[k]))
         return layers[k].run(x, ranges[k], prepared.tiles[k], meters[k], observe, gains[k], workers=workers)
 
@@ -57,5 +60,5 @@ def run_batch(
         engine=prepared.engine.name,
         outputs={name: np.concatenate(parts) for name, parts in outputs.items()},
         stats=RunStats(layers=tuple(stats), images=total, notes=prepared.engine.notes),
-        samples=reservoir.items(),
+        samples=tuple(item for reservoir in reservoirs for item in reservoir.items()),
     )
