@@ -156,7 +156,7 @@ def test_a_hand_over_of_another_sampling_time_is_refused(calibration):
     document = calibration.model_dump(mode="json")
     document["converter"]["hand_over"]["sample"] *= 2
     with pytest.raises(
-        ValueError, match=r"hand_over must be of amplifiers or integrators, and of the chip's sar_adc\.sample"
+        ValueError, match=r"hand_over must be of amplifiers, integrators or buffers, and of the chip's sar_adc\.sample"
     ):
         type(calibration).model_validate(document)
 
