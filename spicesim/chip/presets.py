@@ -78,7 +78,7 @@ def _gf180_pulse() -> Chip:
 
 
 def _sky130_1t1r() -> Chip:
-    """SkyWater 130 nm, 1.8 V, low-threshold n-channel transistors, 128x128 1T1R cells; otherwise as gf180-1t1r.
+    """SkyWater 130 nm, 1.8 V, low-threshold n-channel transistors, 64x64 1T1R cells; otherwise as gf180-1t1r.
 
     With ordinary ones an access transistor has .3 V of overdrive left above its line, and lets no read voltage back.
     """
@@ -98,10 +98,10 @@ def _sky130_1t1r() -> Chip:
             # IEDM 1998, 10.1109/IEDM.1998.746474)
             matching=Matching(a_threshold_n=4.15e-9, a_threshold_p=4.15e-9, a_gain_n=1e-8, a_gain_p=1e-8),
         ),
-        array=Array(rows=128, columns=128),
-        cell=Cell(g_min=1e-6, g_max=50e-6, access_width=4e-6, access_length=0.15e-6),
+        array=Array(rows=64, columns=64),
+        cell=Cell(g_min=1e-6, g_max=20e-6, access_width=8e-6, access_length=0.15e-6),
         sense_amplifier=SenseAmplifier(
-            r_feedback=(5e3, 10e3, 20e3, 40e3, 80e3, 160e3), v_reference=0.8, c_feedback=200e-15
+            r_feedback=(2.5e3, 5e3, 10e3, 20e3, 40e3, 80e3), v_reference=0.8, c_feedback=200e-15
         ),
     )
 
