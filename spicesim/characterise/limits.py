@@ -46,6 +46,18 @@ class Limit(Section):
 class Limits(RootModel[dict[str, dict[str, Limit]]]):
     """Limits by block and by the quantity's key in JSON."""
 
+    def of_block(self, block: str) -> Mapping[str, Limit]:
+        """Return those of a block.
+
+        Raises
+        ------
+        SpecError
+            If there are none.
+        """
+        if block not in self.root:
+            raise SpecError(f"no limits of {block!r}; there are some of: {', '.join(self.root) or 'nothing'}")
+        return self.root[block]
+
     def of(self, sheet: DataSheet) -> Mapping[str, Limit]:
         """Return those of a data sheet's block.
 
@@ -54,9 +66,7 @@ class Limits(RootModel[dict[str, dict[str, Limit]]]):
         SpecError
             If there are none, or the sheet has no such quantity.
         """
-        found = self.root.get(sheet.block)
-        if found is None:
-            raise SpecError(f"no limits of {sheet.block!r}; there are some of: {', '.join(self.root) or 'nothing'}")
+        found = self.of_block(sheet.block)
         keys = [entry.key for entry in sheet.entries]
         if unknown := [key for key in found if key not in keys]:
             raise SpecError(f"{sheet.block} has no quantity {unknown[0]!r} to limit; there are: {', '.join(keys)}")

@@ -126,7 +126,10 @@ def characterise(
         raise SpecError("--plot and --netlists are of one corner, temperature and supply; give one of each")
     conditions = Conditions(samples=samples, seed=seed, resistors=resistors, jobs=jobs, timeout=timeout)
     there = wanted[0].chip(chip)
-    netlists = block.bench(there).netlists if folder is not None else {}
+    bench = block.bench(there)
+    if limits is not None:
+        limits.of_block(bench.block)  # a wrong file is told of before anything is simulated
+    netlists = bench.netlists if folder is not None else {}
     for name, netlist in netlists.items():
         write_text(Path(str(folder)) / f"{block.name}_{name}.cir", netlist.format())
     sheets = measure_matrix(block, chip, wanted, conditions, progress=True)

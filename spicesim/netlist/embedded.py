@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 from spicesim.chip import Chip
+from spicesim.chip.section import require_name
 from spicesim.errors import SpecError
 from spicesim.netlist.dac import bit_nodes
 from spicesim.netlist.folding import fold_text
@@ -129,8 +130,12 @@ def embed(chip: Chip, netlist: Netlist, name: str) -> Embedded:
     Raises
     ------
     SpecError
-        If nothing drives the circuit, or its text is not of the subset that dialects share.
+        If nothing drives the circuit, its text is not of the subset that dialects share, or the name is none.
     """
+    try:
+        require_name(name)
+    except ValueError as error:
+        raise SpecError(f"the name of a subcircuit {error}, got {name!a}") from None
     pairs = list(zip(join_lines(netlist.body), parse_statements(netlist.body), strict=True))
     head, models, library, top = _regions(pairs)
     parameters = {k: v for _, s in top if isinstance(s, Parameters) for k, v in s.parameters.items()}
@@ -150,7 +155,7 @@ def embed(chip: Chip, netlist: Netlist, name: str) -> Embedded:
             inside.add(told if bits else comments, _with_nodes(line, moved, keep_note=not bits), moved)
     seen = _PROBED.findall(" ".join(netlist.probes))
     ports = _ports(inside, around, tied, seen)
-    definitions, calls = _define(name, ports, inside, parameters)
+    definitions = _define(name, ports, inside, parameters)
     links = [tied.get(port, _GROUND if port == _LOW else port) for port in ports]
     call = f"x{name} {' '.join(links)} {name}"
     guesses = {
@@ -166,7 +171,7 @@ def embed(chip: Chip, netlist: Netlist, name: str) -> Embedded:
         name=name, ports=ports, head=body[0], definitions=text,
         bench=replace(
             netlist, title=f"testbench of {name}: {netlist.title}", body="\n\n".join(body), nodesets=guesses,
-            probes=tuple(probe for probe in netlist.probes if not _is_inside(probe, inside, calls)),
+            probes=tuple(probe for probe in netlist.probes if not _is_inside(probe, inside)),
         ),
     )  # fmt: skip
 
@@ -208,7 +213,7 @@ def _regions(
 
 
 def _commented(top: Iterable[tuple[str, Statement]]) -> Iterable[tuple[list[str], str, Component]]:
-    """Yield every component with the comments right before it; an empty line ends a section."""
+    """Yield every component with the comments and empty lines before it."""
     comments: list[str] = []
     for line, statement in top:
         if isinstance(statement, Comment):
@@ -257,14 +262,12 @@ def _ports(inside: _Lines, around: _Lines, tied: Mapping[str, str], seen: Sequen
     return tuple(dict.fromkeys([*tied, *data, *outputs, *rest, *rails]))
 
 
-def _define(
-    name: str, ports: Sequence[str], inside: _Lines, parameters: Mapping[str, str]
-) -> tuple[list[str], set[str]]:
-    """Write the subcircuit, and one of its array where there is more; returns names of parts that lie deeper, too."""
+def _define(name: str, ports: Sequence[str], inside: _Lines, parameters: Mapping[str, str]) -> list[str]:
+    """Write the subcircuit, and before it one of its array where there is more."""
     values = "".join(f" {key}={value}" for key, value in parameters.items())
     cells = {part.name for part in inside.parts if _ARRAY.match(part.name)}
     if len(cells) == len(inside.parts):
-        return [_subcircuit(name, ports, values, inside.text)], set()
+        return [_subcircuit(name, ports, values, inside.text)]
     array, rest = _Lines(), _Lines()
     for comments, line, part in _commented(zip(inside.text, parse_statements("\n".join(inside.text)), strict=True)):
         (array if part.name in cells else rest).add(comments, line, part)
@@ -275,7 +278,7 @@ def _define(
     return [
         _subcircuit(inner, shared, values, array.text),
         _subcircuit(name, ports, values, [*call, *rest.text]),
-    ], cells
+    ]
 
 
 def _subcircuit(name: str, ports: Sequence[str], values: str, lines: Sequence[str]) -> str:
@@ -304,9 +307,9 @@ def _within(line: str, condition: InitialCondition, name: str, ports: Sequence[s
     return line if node in ports else line.replace(f"v({node})", f"v(x{name}.{node})")
 
 
-def _is_inside(probe: str, inside: _Lines, deeper: set[str]) -> bool:
+def _is_inside(probe: str, inside: _Lines) -> bool:
     """Tell whether a probe asks for the current of a source that lies inside now."""
-    return any(probe == f"i({part.name})" for part in inside.parts) or probe in {f"i({name})" for name in deeper}
+    return any(probe == f"i({part.name})" for part in inside.parts)
 
 
 def _model_lines(body: str) -> list[str]:

@@ -33,11 +33,12 @@ def with_source_resistances(netlist: Netlist, resistances: Mapping[str, float]) 
         If a resistance is not positive, or the circuit has none of the sources.
     """
     body, found = netlist.body, False
+    top = body.lower().rfind("\n.ends") + 1  # subcircuits may have sources of these names, too
     for name, ohm in resistances.items():
         if not 0 < ohm < float("inf"):
             raise SpecError(f"the resistance of {name} must be positive, got {ohm:g} ohm")
         line = re.compile(rf"^{name} (\w+) (.*)$", re.MULTILINE)
-        if (source := line.search(body)) is None:
+        if (source := line.search(body, top)) is None:
             continue
         node, rest, found = source[1], source[2], True
         text = f"{name} {node}_pad {rest}\nr{name} {node}_pad {node} {spice_number(ohm)} $ of the source"

@@ -3,8 +3,6 @@
 import re
 from collections.abc import Sequence
 
-from spicesim.netlist.subcircuits import split_subcircuits
-
 __all__ = ["describe_pieces"]
 
 
@@ -24,22 +22,28 @@ def describe_pieces(sections: Sequence[str], transistors: Sequence[str]) -> list
         Lines for the head; empty for a netlist without subcircuits.
     """
     blocks = [section for section in sections if re.search(r"^\.subckt\b", section, re.MULTILINE | re.IGNORECASE)]
-    found, _ = split_subcircuits("\n".join(blocks))
     known = {name.lower() for name in transistors}
     counts: dict[str, int] = {}
     ideal: dict[str, list[str]] = {"resistors": [], "capacitors": [], "currents": [], "laws": []}
-    for name, block in found.items():
-        for line in block.lines:
+    places: list[str] = []
+    for section in blocks:
+        for line in section.splitlines():
             words = line.split()
             if not words:
                 continue
+            if words[0].lower() in (".subckt", ".ends"):
+                places = [*places, words[1]] if words[0].lower() == ".subckt" else places[:-1]
+                continue
+            if not places:
+                continue
+            name = places[-1]
             kind, lower = words[0][0].lower(), {word.lower() for word in words}
             if kind == "m" or (kind == "x" and known & lower):
                 counts[name] = counts.get(name, 0) + 1
             for letter, group in (("r", "resistors"), ("c", "capacitors"), ("i", "currents"), ("beg", "laws")):
                 if kind in letter and name not in ideal[group]:
                     ideal[group].append(name)
-    if not found:
+    if not blocks:
         return []
     sources = [
         line.split()[0]

@@ -9,7 +9,6 @@ from PySpice.Spice.Netlist import Circuit, SubCircuit
 from spicesim.netlist.statements import (
     Comment,
     Component,
-    Parameters,
     SubcircuitEnd,
     SubcircuitStart,
     parse_statements,
@@ -86,6 +85,7 @@ def _is_told(record: logging.LogRecord) -> bool:
 
 def _read(title: str, text: str, cards: Sequence[str]) -> Circuit:
     circuit = NamedCircuit(title)
+    text = "\n".join(line for line in text.splitlines() if not line.startswith(".save "))  # of analyses, as probes are
     place: Any = circuit
     raw: list[str] = []
     for line, statement in zip(join_lines(text), parse_statements(text), strict=True):
@@ -99,7 +99,7 @@ def _read(title: str, text: str, cards: Sequence[str]) -> Circuit:
                 _add(place, statement, line)
             case Comment():
                 pass
-            case Parameters() if place is not circuit:
+            case _ if place is not circuit:  # its parameters, models and initial values
                 place.raw_spice += f"{line}\n"
             case _:
                 raw.append(line)

@@ -5,9 +5,8 @@ for every instance. With those of SKY130 that is four fifths of the time of a ti
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from spicesim.errors import SpecError
@@ -83,7 +82,7 @@ def needed_cards(netlist: Netlist) -> tuple[str, str] | None:
     try:
         statements = parse_statements(netlist.body)
         sizes = _sizes(statements)
-    except SpecError:  # of a language beyond what the library writes
+    except (SpecError, RecursionError):  # beyond what the library writes, or a subcircuit that calls itself
         return None
     files = [statement for statement in statements if isinstance(statement, ModelLibrary)]
     if not files or sizes is None:
@@ -91,9 +90,8 @@ def needed_cards(netlist: Netlist) -> tuple[str, str] | None:
     parts: list[_Part] = []
     try:
         for file in files:
-            path = Path(file.path)
-            parts += _parts(path, file.section.lower(), path.stat().st_mtime)
-    except OSError:  # which the simulator says better, with what it looked for
+            parts += _parts(Path(file.path), file.section.lower())
+    except (OSError, RecursionError):  # missing, or read by itself, which the simulator says better
         return None
     cards = "\n".join(part.text for part in parts if part.fits(sizes))
     lines, told = [], False
@@ -133,7 +131,9 @@ def _sizes(statements: Sequence[Statement]) -> Sizes | None:
             for part in bodies[master][1]:
                 if part.kind == "m":
                     width, length = (evaluate_expression(part.parameters[size], own) for size in ("w", "l"))
-                    found.add((part.master, width, length))
+                    fingers = evaluate_expression(part.parameters.get("nf", "1"), own)
+                    # whether bins are of single fingers is a matter of ngspice's modes
+                    found |= {(part.master, width, length), (part.master, width / fingers, length)}
                     continue
                 inner, _ = bodies[part.master]
                 assert inner is not None
@@ -153,9 +153,22 @@ def _sizes(statements: Sequence[Statement]) -> Sizes | None:
         return None
 
 
-@lru_cache(maxsize=32)
-def _parts(path: Path, section: str, modified: float) -> tuple[_Part, ...]:
-    """Cut a section of a model file, or all of a file, into parts, without subcircuits; `modified` keeps it honest."""
+_KNOWN: dict[tuple[Path, str], tuple[dict[Path, int], tuple[_Part, ...]]] = {}
+"""Parts of sections that were read, with the files behind them and when these were changed."""
+
+
+def _parts(path: Path, section: str) -> tuple[_Part, ...]:
+    """Cut a section of a model file, or all of a file, into parts; once, as long as no file behind it changes."""
+    files, parts = _KNOWN.get((path, section), ({}, ()))
+    if not files or any(file.stat().st_mtime_ns != changed for file, changed in files.items()):
+        files = {}
+        parts = _cut(_lines(path, section, files))
+        _KNOWN[path, section] = files, parts
+    return parts
+
+
+def _cut(lines: Iterable[str]) -> tuple[_Part, ...]:
+    """Cut lines of a model file into parts, without subcircuits."""
     parts: list[_Part] = []
     rest: list[str] = []
     card: list[str] = []
@@ -169,7 +182,7 @@ def _parts(path: Path, section: str, modified: float) -> tuple[_Part, ...]:
             card.clear()
 
     depth = 0
-    for line in _lines(path, section):
+    for line in lines:
         if _SUBCIRCUIT.match(line):
             depth += 1
         if not depth:
@@ -188,9 +201,10 @@ def _parts(path: Path, section: str, modified: float) -> tuple[_Part, ...]:
     return tuple(parts)
 
 
-def _lines(path: Path, section: str) -> Iterator[str]:
-    """Yield the lines of a section of a file, or of all of it, and of those that it reads."""
+def _lines(path: Path, section: str, files: dict[Path, int]) -> Iterator[str]:
+    """Yield the lines of a section of a file, or of all of it, and of those that it reads; note all in `files`."""
     inside = not section
+    files[path] = path.stat().st_mtime_ns
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         reads = _READ.match(line)
         if reads and reads[1].lower() == "lib" and not reads[5]:  # the head of a section
@@ -198,7 +212,7 @@ def _lines(path: Path, section: str) -> Iterator[str]:
         elif section and _END.match(line):
             inside = False
         elif inside and reads:
-            yield from _lines(path.parent / (reads[2] or reads[3] or reads[4]), reads[5].lower())
+            yield from _lines(path.parent / (reads[2] or reads[3] or reads[4]), reads[5].lower(), files)
         elif inside:
             yield line
 

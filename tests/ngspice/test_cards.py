@@ -69,3 +69,45 @@ def test_bins_are_those_that_ngspice_takes_at_their_borders_too(size, monkeypatc
             patch.setattr("spicesim.ngspice.folder.needed_cards", lambda netlist: None)
             (whole,) = BatchSimulator().run(dataclasses.replace(netlist))
         np.testing.assert_array_equal(few.vectors["i(va)"], whole.vectors["i(va)"])
+
+
+def pair(body, monkeypatch):
+    """Simulate a circuit of GF180MCU with the cards that it needs, and with all."""
+    chip = preset("gf180-1t1r")
+    files = [model.resolve() for model in chip.process.models]
+    head = "\n".join(f".lib '{f}' {m.section}" for f, m in zip(files, chip.process.models, strict=True))
+    netlist = Netlist(title="t", body=f"{head}\n{body}", probes=("i(va)",), models=tuple(dict.fromkeys(files)))
+    assert needed_cards(netlist) is not None
+    (few,) = BatchSimulator().run(netlist)
+    with monkeypatch.context() as patch:
+        patch.setattr("spicesim.ngspice.folder.needed_cards", lambda netlist: None)
+        (whole,) = BatchSimulator().run(netlist)
+    return few.vectors["i(va)"], whole.vectors["i(va)"]
+
+
+def test_fingers_have_their_bins(monkeypatch):
+    np.testing.assert_array_equal(*pair("va a 0 1\nm1 a a 0 0 nfet_03v3 w=20u l=0.28u nf=20", monkeypatch))
+
+
+def test_a_file_behind_the_file_may_change(tmp_path):
+    """Cards are kept between runs; those of a file that another one reads, too."""
+    inner, outer = tmp_path / "inner.lib", tmp_path / "outer.lib"
+    outer.write_text(".include 'inner.lib'\n")
+    found = []
+    for gain in ("100u", "2000u"):
+        inner.write_text(f".model n nmos level=1 kp={gain}\n")
+        body = f".include '{outer}'\nva a 0 3\nm1 a a 0 0 n w=1u l=1u"
+        netlist = Netlist(title="t", body=body, probes=("i(va)",), models=(outer,))
+        assert needed_cards(netlist) is not None
+        found.append(float(BatchSimulator().run(netlist)[0].vectors["i(va)"][0]))
+    assert found[1] == pytest.approx(20 * found[0], rel=1e-6)
+
+
+def test_what_reads_or_calls_itself_is_left_to_the_simulator(tmp_path):
+    loop = tmp_path / "loop.lib"
+    loop.write_text(".lib tt\n.lib 'loop.lib' tt\n.model n nmos level=1\n.endl tt\n")
+    netlist = Netlist(title="t", body=f".lib '{loop}' tt\nva a 0 1", probes=("i(va)",), models=(loop,))
+    assert needed_cards(netlist) is None
+    calls = f".include '{tmp_path / 'own.lib'}'\n.subckt s a\nx1 a s\n.ends s\nva a 0 1\nx1 a s"
+    (tmp_path / "own.lib").write_text(".model n nmos level=1\n")
+    assert needed_cards(Netlist(title="t", body=calls, probes=("i(va)",), models=(tmp_path / "own.lib",))) is None

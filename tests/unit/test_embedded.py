@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from spicesim.chip import preset
 from spicesim.cli.netlist import netlist
 from spicesim.errors import SpecError
-from spicesim.netlist import build_cell, build_column, build_crossbar, build_tile, embed, format_netlist
+from spicesim.netlist import Parasitics, build_cell, build_column, build_crossbar, build_tile, embed, format_netlist
 from spicesim.netlist.impedance import REFERENCES, SUPPLIES, with_source_resistances
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.statements import Component, SubcircuitEnd, SubcircuitStart, parse_statements
@@ -51,7 +51,7 @@ def test_a_bench_with_its_subcircuit_is_written_for_every_simulator(dialect):
     assert "xc_1_2" in text
 
 
-def test_word_lines_and_bit_lines_of_a_crossbar_are_ports_and_both_ends_share_bits():
+def test_word_lines_and_bit_lines_of_a_crossbar_are_ports():
     chip = preset("generic-1t1r")
     found = embed(chip, build_crossbar(chip, G, [0.1, 0.2]), "mine")
     assert found.ports == ("in_0", "in_1", "foot_0", "foot_1", "foot_2", "gate", "vss")
@@ -59,6 +59,22 @@ def test_word_lines_and_bit_lines_of_a_crossbar_are_ports_and_both_ends_share_bi
     assert {"gate_0", "gate_1"} <= set(gates.ports)
     column = embed(chip, build_column(chip, G[:, 0], [0.1, 0.2], 1e4), "mine")
     assert column.ports == ("in_0", "in_1", "out_0", "sense_0", "gate", "vref", "vdd", "vss")
+
+
+def test_drivers_at_both_ends_share_their_bits():
+    chip = preset("generic-1t1r")
+    wires = Parasitics.of_chip(chip, *G.shape, both_ends=True)
+    built = build_tile(chip, G, CODES, polarity="unipolar", r_feedback=5e3, parasitics=wires)
+    found = embed(chip, built, "mine")
+    assert len([port for port in found.ports if port.startswith("d_")]) == 16
+    assert found.definitions.count(" d_1_0 d_1_1 ") == 3  # two drivers and the list of ports
+
+
+@pytest.mark.parametrize("name", ["a b", "", "x\n.include /etc/passwd", "a;b"])
+def test_names_that_are_none_are_refused(name):
+    chip, built = tile()
+    with pytest.raises(SpecError, match="name of a subcircuit"):
+        embed(chip, built, name)
 
 
 def test_wires_are_parameters_and_a_circuit_without_sources_is_refused():
@@ -115,6 +131,14 @@ def test_a_pyspice_circuit_has_every_element_and_subcircuit(name):
             assert tuple(element.node_names) == statement.nodes
             count += 1
     assert count > 40
+
+
+def test_what_a_subcircuit_holds_besides_elements_stays_in_it():
+    body = ".subckt s a\n.param k=2\n.ic v(b)=1\nr1 a b {k}\nc1 b 0 1p\n.ends s\nx1 in s\n.save v(in)"
+    circuit = Netlist(title="t", body=body, probes=("v(in)",)).circuit()
+    assert ".ic v(b)=1" in circuit["s"].raw_spice
+    assert ".ic" not in circuit.raw_spice
+    assert ".save" not in str(circuit)
 
 
 def test_a_pyspice_circuit_s_cells_and_transistors_can_be_changed():

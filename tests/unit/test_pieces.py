@@ -41,3 +41,8 @@ def test_subcircuit_calls_of_a_kit_are_transistors_and_plain_circuits_say_nothin
         describe_pieces([kit, "vnumber_0 a 0 1\nvnumber_1 b 0 1\nvnumber_2 c 0 1"], ["nfet"])
     )
     assert "what is real" in build_cell(preset("generic-1t1r"), 1e-5).body
+
+
+def test_subcircuits_within_subcircuits_are_told_apart():
+    text = ".subckt a x\n.subckt b y\nr1 y 0 1\n.ends b\nm1 x x 0 0 n w=1u l=1u\n.ends"
+    assert describe_pieces([text], ["n", "p"])[1:3] == ["  transistors          a 1", "  ideal resistors      b"]
