@@ -1,5 +1,6 @@
 """What all netlist commands share: where to write, and for which simulator."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, get_args
@@ -7,6 +8,7 @@ from typing import Literal, get_args
 import click
 
 from spicesim.cli.options import chip_option
+from spicesim.errors import SpecError
 from spicesim.files import STANDARD_OUTPUT, write_text
 from spicesim.mapping import MappedTile
 from spicesim.netlist import DIALECTS, Arrangement, Embedded, Netlist, format_netlist, run_command, write_trace
@@ -77,6 +79,8 @@ def finish(
         in others the same file.
     """
     apart = embedded is not None and dialect == "ngspice"
+    if apart and output is not None and re.fullmatch(r"[^'\"]*(?<!\.sym)", output) is None:
+        raise SpecError(f"a subcircuit's file takes a name without quotes that does not end in .sym, got {output}")
     if embedded is None:
         text = format_netlist(result, dialect)
     else:

@@ -110,6 +110,8 @@ def test_the_command_writes_subcircuit_bench_symbol_and_table(tmp_path, monkeypa
     np.testing.assert_array_equal([[float(word) for word in line.split(",")] for line in back.splitlines()], G)
     with pytest.raises(SpecError, match="add --as subckt"):
         CliRunner().invoke(netlist, [*words, "--name", "core_a"], catch_exceptions=False)
+    with pytest.raises(SpecError, match=r"does not end in \.sym"):
+        CliRunner().invoke(netlist, [*words[:-1], "core.sym", "--as", "subckt"], catch_exceptions=False)
     with pytest.raises(SpecError, match="are ports"):
         CliRunner().invoke(netlist, [*words, "--as", "subckt", "--supply-resistance", "1"], catch_exceptions=False)
 
