@@ -16,7 +16,7 @@ _EXPONENTS = {
 _QUANTITY = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(Meg|meg|[afpnuµμmkMGT]?)\s*(\S*)\s*")
 _LONGEST = 1000
 """Letters of a quantity; a longer one is none."""
-_UNITS = {"", "V", "A", "S", "ohm", "Ω", "F", "H", "s", "Hz", "W", "J", "m"}
+_UNITS = {"", "V", "A", "S", "ohm", "Ω", "F", "H", "s", "Hz", "W", "J", "m", "B"}
 
 
 def parse_quantity(value: float | int | str) -> float:

@@ -8,7 +8,7 @@ import click
 import numpy as np
 
 from spicesim.calibration.calibration import Calibration
-from spicesim.cli.options import jobs_option, open_calibration, open_chip, timeout_option
+from spicesim.cli.options import jobs_option, memory_option, open_calibration, open_chip, timeout_option
 from spicesim.cli.plan_options import plan_options
 from spicesim.cli.tables import format_run
 from spicesim.errors import SpecError
@@ -37,6 +37,7 @@ __all__ = ["infer"]
 @click.option("--output", metavar="OUT.npz", help="Write every output of the network.")
 @click.option("--report", "report_path", metavar="OUT.html", help="Write a page to look at.")
 @jobs_option
+@memory_option
 @timeout_option
 def infer(
     model: str,
@@ -49,6 +50,7 @@ def infer(
     output: str | None,
     report_path: str | None,
     jobs: int | None,
+    memory: int | None,
     timeout: float,
 ) -> None:
     """Run a network on a calibrated chip.
@@ -62,7 +64,9 @@ def infer(
     if report_path is not None:
         calibrated(calibration)
     subject = Subject.of(model, data, calibration, names=names)
-    found = run_subject(plan, subject, simulator=BatchSimulator(timeout=timeout), jobs=jobs, progress=True)
+    found = run_subject(
+        plan, subject, simulator=BatchSimulator(timeout=timeout), jobs=jobs, memory=memory, progress=True
+    )
     if json_path is not None:
         write_json(json_path, found.document())
     if output is not None:

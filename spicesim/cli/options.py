@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from spicesim.chip import Chip, load_chip, preset
+from spicesim.errors import SpecError
+from spicesim.units import parse_quantity
 
 if TYPE_CHECKING:
     from spicesim.calibration.calibration import Calibration
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = [
     "chip_option",
     "jobs_option",
+    "memory_option",
     "open_calibration",
     "open_chip",
     "scheduler_option",
@@ -28,12 +31,25 @@ chip_option = click.option(
 jobs_option = click.option(
     "--jobs", metavar="N", type=click.IntRange(1), help="Simulations at a time.  [default: one a processor]"
 )
+memory_option = click.option(
+    "--memory", metavar="B", callback=lambda _context, _option, text: parse_memory(text),
+    help="Memory that tiles, and values between layers, may take, such as 4GB.  [default: half of what is free]",
+)  # fmt: skip
 scheduler_option = click.option(
     "--scheduler", metavar="URL", help="Simulate on the workers of this Dask scheduler, such as tcp://host:8786."
 )
 timeout_option = click.option(
     "--timeout", metavar="S", type=click.FloatRange(0, min_open=True), default=300.0, help="Longest simulation [s]."
 )
+
+
+def parse_memory(text: str | None) -> int | None:
+    """Read a number of bytes."""
+    if text is None:
+        return None
+    if (size := parse_quantity(text)) < 1:
+        raise SpecError(f"--memory wants bytes such as 4GB, got {text!r}")
+    return int(size)
 
 
 def open_chip(path: str | None) -> Chip:

@@ -237,6 +237,8 @@ def format_macros(audits: Sequence[Audit], seeds: Sequence[int | None]) -> str:
 def format_layers(experiment: Experiment) -> str:
     """Format the layers of a run."""
     floats = experiment.calibration.chip.sense_amplifier.kind == "voltage"  # without feedback
+    layers = experiment.result.stats.layers
+    formed = any(s.promised_error is not None for s in layers)  # by an engine that promises errors
     rows = [
         [
             s.name,
@@ -246,12 +248,15 @@ def format_layers(experiment: Experiment) -> str:
             s.polarity,
             "-" if floats else f"{s.r_feedback:g}",
             str(s.mvms),
+            f"{1e6 * s.seconds / max(s.mvms, 1):.3g}",
+            f"{s.held / 1e6:.3g}",
+            *([str(s.exact_tiles), "-" if not s.promised_error else f"{100 * s.promised_error:.2g}"] if formed else []),
             f"{s.snr_db:.1f}",
         ]
-        for s in experiment.result.stats.layers
+        for s in layers
     ]
-    head = ["layer", "op", "tiles", "rows x columns", "inputs", "r_feedback", "products", "SNR [dB]"]
-    return format_table(head, rows)
+    head = ["layer", "op", "tiles", "rows x columns", "inputs", "r_feedback", "products", "us each", "MB"]
+    return format_table([*head, *(["exact", "error [%]"] if formed else []), "SNR [dB]"], rows)
 
 
 def format_run(found: Run) -> str:

@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -40,6 +41,16 @@ class DeviceTile(TileAround):
             return volts
         sigma = self.ohm * np.sqrt(squared_volts(self.chip, codes, self.tile.polarity) @ self.variance)
         return np.asarray(volts + sigma * self.generator.standard_normal(volts.shape))
+
+    @property
+    def history(self) -> Any:
+        """State of the read noise, and the history of what is beneath."""
+        return self.generator.bit_generator.state, self.under.history
+
+    def resume(self, history: Any) -> None:
+        """Go on with the read noise."""
+        self.generator.bit_generator.state, under = history
+        self.under.resume(under)
 
     @property
     def compensation(self) -> float:

@@ -37,6 +37,11 @@ class ApproximateTile(PreparedTile):
         """Orders of the form that was taken, or "exact"."""
         return self.model.form
 
+    @property
+    def error(self) -> float:
+        """What the form promises."""
+        return self.model.max_error
+
 
 STEP_SHARE = 0.1
 """Default tolerance, in steps of the converters."""

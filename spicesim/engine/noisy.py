@@ -7,6 +7,7 @@ frequency, each with the variance that the spectrum has there and the correlatio
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -51,6 +52,15 @@ class _Process:
         self._last = found[-1]
         return found
 
+    @property
+    def history(self) -> Any:
+        """Where the numbers stand."""
+        return self._generator.bit_generator.state, self._last
+
+    def resume(self, history: Any) -> None:
+        """Go on from where such numbers stood."""
+        self._generator.bit_generator.state, self._last = history
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Band:
@@ -85,6 +95,19 @@ class NoisyTile(TileAround):
         """Return amplifier outputs as one sample of each finds them, one product after the other [V]."""
         volts = self.under.read(codes, volts)
         return np.asarray(sum((band.draw(len(volts)) for band in self.bands), volts))
+
+    @property
+    def history(self) -> Any:
+        """Where the noise of every band stands, and the history of what is beneath."""
+        return [(band.columns.history, band.rows.history) for band in self.bands], self.under.history
+
+    def resume(self, history: Any) -> None:
+        """Go on with the noise."""
+        bands, under = history
+        for band, (columns, rows) in zip(self.bands, bands, strict=True):
+            band.columns.resume(columns)
+            band.rows.resume(rows)
+        self.under.resume(under)
 
 
 class NoisyEngine(Engine):

@@ -6,6 +6,7 @@ like any other: they prepare the tile beneath, and their prepared tile forwards 
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 from spicesim.arrays import Codes, Floats
 from spicesim.coding import AdcRange, Polarity
@@ -96,6 +97,19 @@ class PreparedTile(ABC):
         """How products are computed, for those who ask which tiles took which way; by default nothing to tell."""
         return ""
 
+    @property
+    def error(self) -> float | None:
+        """Largest error of an output next to the exact tile, as a fraction of its converter's range; None if unknown."""
+        return None
+
+    @property
+    def history(self) -> Any:
+        """What it keeps of the reads before, such as where its noise stands; by default nothing."""
+        return None
+
+    def resume(self, history: Any) -> None:  # noqa: B027 -- most tiles remember nothing
+        """Go on where the same tile stood that had this history, and was let go since."""
+
 
 class TileAround(PreparedTile):
     """A prepared tile around another: it forwards what it does not change.
@@ -135,6 +149,20 @@ class TileAround(PreparedTile):
     def form(self) -> str:
         """Form of what is beneath."""
         return self.under.form
+
+    @property
+    def error(self) -> float | None:
+        """Error of what is beneath."""
+        return self.under.error
+
+    @property
+    def history(self) -> Any:
+        """History of what is beneath."""
+        return self.under.history
+
+    def resume(self, history: Any) -> None:
+        """Resume what is beneath."""
+        self.under.resume(history)
 
 
 class Engine(ABC):

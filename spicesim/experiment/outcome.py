@@ -36,8 +36,6 @@ class Experiment:
     """Time of the run, preparation, audit and digital run left out [s]."""
     preparation_seconds: float
     """Time in which tiles were prepared, and gains fitted [s]."""
-    forms: tuple[tuple[str, ...], ...]
-    """How the products of each layer's tiles are computed, such as "exact"."""
     seed: int
     """Seed of the chip."""
 
@@ -78,7 +76,10 @@ class Experiment:
                 "name": s.name,
                 "op": s.op,
                 "tiles": s.tiles,
-                "forms": list(forms),
+                "forms": list(s.forms),
+                "promised_error": s.promised_error,
+                "memory": s.held,
+                "processor_seconds": s.seconds,
                 "rows": s.rows,
                 "columns": s.columns,
                 "products": s.mvms,
@@ -93,7 +94,7 @@ class Experiment:
                 "adc_high": s.adc.high,
                 "gain": None if s.gain is None else dict(zip(("min", "median", "max"), s.gain, strict=True)),
             }
-            for s, forms in zip(stats.layers, self.forms, strict=True)
+            for s in stats.layers
         ]
         chip = self.calibration.chip
         return {

@@ -173,6 +173,7 @@ def run(
     *,
     simulator: BatchSimulator | None = None,
     jobs: int | None = None,
+    memory: int | None = None,
     progress: bool = False,
 ) -> Run:
     """Run a network on the chips of a plan, digitally beside them, and audit the first.
@@ -191,6 +192,8 @@ def run(
         Gives the time-out of ngspice.
     jobs : int, optional
         Simulations at a time.
+    memory : int, optional
+        Bytes that tiles, and values between layers, may take; see :meth:`spicesim.network.Network.run`.
     progress : bool
         Whether to show progress on standard error.
 
@@ -211,7 +214,7 @@ def run(
         If a simulation fails.
     """
     subject = Subject.of(network, data, calibration)
-    return run_subject(plan, subject, simulator=simulator, jobs=jobs, progress=progress)
+    return run_subject(plan, subject, simulator=simulator, jobs=jobs, memory=memory, progress=progress)
 
 
 def run_subject(
@@ -220,6 +223,7 @@ def run_subject(
     *,
     simulator: BatchSimulator | None = None,
     jobs: int | None = None,
+    memory: int | None = None,
     progress: bool = False,
 ) -> Run:
     """Run a plan on what has been read already; see :func:`run`."""
@@ -231,7 +235,7 @@ def run_subject(
     typical = fit_ranges(network, dataset)
     bench = _Bench(
         plan=plan, subject=subject, dataset=dataset, network=network, typical=typical,
-        digital=network.run_digital(dataset.inputs), simulator=simulator, jobs=jobs, progress=progress,
+        digital=network.run_digital(dataset.inputs), simulator=simulator, jobs=jobs, memory=memory, progress=progress,
         maker=ChipMaker(plan=plan, calibration=variant, device=device, simulator=simulator, jobs=jobs),
     )  # fmt: skip
     first, findings = bench.run_first()
@@ -255,6 +259,7 @@ class _Bench:
     maker: ChipMaker
     simulator: BatchSimulator | None
     jobs: int | None
+    memory: int | None
     progress: bool
 
     def run(self, chip: BuiltChip, seed: int) -> Experiment:
@@ -262,21 +267,25 @@ class _Bench:
         plan, network, start = self.plan, self.network, time.monotonic()
         network.clear_gains()
         if plan.has_gains:
-            network.fit_gains(self.typical, chip.fitted)
-        prepared = network.prepare(chip.engine, progress=self.progress)
-        ready = time.monotonic()
+            network.fit_gains(self.typical, chip.fitted, memory=self.memory, progress=self.progress)
+        fitted = time.monotonic()
         result = network.run(
-            self.dataset.inputs, chip.engine, sample=plan.audit or MAPPED, seed=plan.seed, progress=self.progress
+            self.dataset.inputs,
+            chip.engine,
+            sample=plan.audit or MAPPED,
+            seed=plan.seed,
+            memory=self.memory,
+            progress=self.progress,
         )
+        preparing = result.stats.preparation_seconds
         return Experiment(
             calibration=self.maker.calibration,
             dataset=self.dataset,
             result=replace(result, engine=plan.title),
             digital=self.digital,
             audit=None,
-            seconds=time.monotonic() - ready,
-            preparation_seconds=ready - start,
-            forms=tuple(tuple(tile.form for tile in layer) for layer in prepared),
+            seconds=time.monotonic() - fitted - preparing,
+            preparation_seconds=fitted - start + preparing,
             seed=seed,
         )
 

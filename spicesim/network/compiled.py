@@ -19,12 +19,14 @@ from spicesim.network.loading import load_model
 from spicesim.network.model import find_constants, run_session
 from spicesim.network.node import AnalogNode
 from spicesim.network.ranges import AdcFit, InputScale
-from spicesim.network.recurrence import Recurrence
+from spicesim.network.recurrence import AnalogStep, Recurrence
 from spicesim.network.segments import Segment, cut_network
 
-__all__ = ["CHUNK", "CompileOptions", "CompiledNetwork", "Inputs", "batch_length", "check_output"]
+__all__ = ["CHUNK", "CompileOptions", "CompiledNetwork", "Inputs", "Step", "batch_length", "check_output"]
 
 Inputs = npt.ArrayLike | Mapping[str, npt.ArrayLike]
+Step = Segment | AnalogStep
+"""A part of the network that runs after others."""
 
 CHUNK = 64
 """Most inputs run at once, unless network or caller say otherwise; and those that fit ranges by default."""
@@ -85,6 +87,8 @@ class CompiledNetwork:
         The nodes on arrays, in the order of execution.
     steps : tuple of Segment, AnalogNode or Recurrence
         What to run, each after the last.
+    spent : tuple of tuple of str
+        Of each step, names of values that no later one takes.
     notes : tuple of str
         Sentences on products that stay digital.
     output_names : tuple of str
@@ -145,6 +149,11 @@ class CompiledNetwork:
         self.batch = next((spec.shape[0] for spec in self._inputs if spec.shape[0]), None)
         self.chip = calibration.chip
         self.output_names = tuple(value.name for value in loaded.graph.output)
+        last = {name: k for k, step in enumerate(self.steps) for name in step.takes}
+        self.spent = tuple(
+            tuple(name for name in dict.fromkeys(step.takes) if last[name] == k and name not in self.output_names)
+            for k, step in enumerate(self.steps)
+        )
         self.notes = tuple(notes)
 
     def check(self, x: Inputs) -> dict[str, Array]:
@@ -165,6 +174,16 @@ class CompiledNetwork:
         step = self.batch or chunk or max(1, min(CHUNK, BLOCK // numbers))
         for start in range(0, batch_length(arrays), step):
             yield {name: array[start : start + step] for name, array in arrays.items()}
+
+    def live_bytes(self, chunk: dict[str, Array]) -> int:
+        """Return the memory of the values that pass between steps, where it is largest [byte]."""
+        values = self.values({name for step in self.steps for name in step.takes}, chunk)
+        alive, most = set(chunk), 0
+        for step, spent in zip(self.steps, self.spent, strict=True):
+            alive.update(step.takes)
+            most = max(most, sum(values[name].nbytes for name in alive))
+            alive.difference_update(spent)
+        return most
 
     def values(self, names: Collection[str], chunk: dict[str, Array]) -> dict[str, Array]:
         """Return values of the network by name, inputs among them, as onnxruntime computes them."""

@@ -1,5 +1,6 @@
 """One analog layer: numbers to DAC codes, tiles, ADC codes, and numbers again."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
@@ -56,8 +57,8 @@ class Calibration(Protocol):
         ...
 
 
-_Product = tuple[float, Codes, Future[Floats]]
-"""Weight of a tile's codes (batch, rows), the codes, and the volts that they will make."""
+_Product = tuple[float, Codes, Future[tuple[Floats, float]]]
+"""Weight of a tile's codes (batch, rows), the codes, and the volts that they will make, with the time it took [s]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -270,7 +271,7 @@ class AnalogLayer:
         for k, (mapped, ready) in enumerate(zip(self.mapped, prepared, strict=True)):
             for weight, plane in ranges.pulses.planes(codes[:, mapped.rows], bits, ranges.polarity):
                 plane = np.ascontiguousarray(plane)
-                products[k].append((weight, plane, workers.submit(self._volts, k, plane, ready)))
+                products[k].append((weight, plane, workers.submit(self._timed, k, plane, ready)))
         return _Block(vectors=vectors, products=products)
 
     def _finish(
@@ -288,11 +289,12 @@ class AnalogLayer:
         for k, (mapped, ready) in enumerate(zip(self.mapped, prepared, strict=True)):
             share = self._constant(k, ranges, scales)
             for weight, plane, product in block.products[k]:
-                volts = product.result()
+                volts, seconds = product.result()
                 observe(k, plane, volts)
                 volts = ready.read(plane, volts)
                 share += weight * self._decode(volts, ready, plane, self.programmed[k], ranges, scales)
                 meter.mvms += len(plane)
+                meter.seconds += seconds
                 meter.volts += volts.size
                 meter.volts_clipped += int(np.count_nonzero(ranges.clipped(volts)))
             y[:, mapped.outputs] += share if gains is None else gains[k].apply(share, scales)
@@ -306,6 +308,11 @@ class AnalogLayer:
     def _constant(self, k: int, ranges: LayerRanges, scales: Floats) -> Floats:
         """Return what the planes of inputs lack in the outputs of tile `k`, for scales (batch, 1)."""
         return np.asarray(scales * (ranges.pulses.constant(self._chip.dac.bits, ranges.polarity) * self._sums[k]))
+
+    def _timed(self, k: int, codes: Codes, ready: PreparedTile) -> tuple[Floats, float]:
+        """Return the amplifier outputs of tile `k` [V], and the time its processor took [s]."""
+        start = time.thread_time()
+        return self._volts(k, codes, ready), time.thread_time() - start
 
     def _volts(self, k: int, codes: Codes, ready: PreparedTile) -> Floats:
         """Return the amplifier outputs of tile `k` [V], checked."""
@@ -359,6 +366,10 @@ class AnalogLayer:
             input_scaling=ranges.scaling,
             adc_fit=ranges.adc_fit,
             gain=None if factors is None else (float(factors.min()), float(np.median(factors)), float(factors.max())),
+            forms=meter.forms,
+            promised_error=meter.promised,
+            held=meter.held,
+            seconds=meter.seconds,
         )
 
 

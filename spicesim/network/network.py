@@ -18,7 +18,7 @@ from spicesim.mapping import DEFAULT_OPTIONS, map_weights
 from spicesim.network.compiled import CompiledNetwork, CompileOptions, Inputs
 from spicesim.network.exporter import export_module, is_module
 from spicesim.network.gains import Gains
-from spicesim.network.prepared import PreparedNetwork, prepare_tiles
+from spicesim.network.prepared import PreparedNetwork, Room, TileStock
 from spicesim.network.ranges import LayerRanges
 from spicesim.network.result import Result
 from spicesim.network.run import run_batch
@@ -70,7 +70,7 @@ class Network:
         self.layers = self._compiled.layers
         self.model, self.calibration, self._engines = model, calibration, dict[str, Engine]()
         self._own_gains = dict[str, AllGains]()
-        self._prepared: weakref.WeakKeyDictionary[Engine, list[tuple[PreparedTile, ...]]] = weakref.WeakKeyDictionary()
+        self._stocks: weakref.WeakKeyDictionary[Engine, TileStock] = weakref.WeakKeyDictionary()
 
     @property
     def ranges(self) -> tuple[LayerRanges, ...] | None:
@@ -98,7 +98,9 @@ class Network:
         self._tuning.fit_ranges(x)
         self._forget()
 
-    def fit_gains(self, x: Inputs, engine: Engine | Word = "exact") -> None:
+    def fit_gains(
+        self, x: Inputs, engine: Engine | Word = "exact", *, memory: int | None = None, progress: bool = False
+    ) -> None:
         """Fit a digital gain and offset for every output of every tile; later runs apply them, whatever their engine.
 
         Parameters
@@ -107,6 +109,8 @@ class Network:
             Typical inputs, run digitally; where they have more vectors, about 256 a layer are taken at random.
         engine : Engine or {"ideal", "fast", "exact", "ngspice"}
             The chip on which to fit.
+        memory, progress
+            As for :meth:`run`.
 
         Raises
         ------
@@ -122,7 +126,7 @@ class Network:
             engine = self._engine(engine)
         if self.ranges is None:
             self.fit_ranges(x)
-        self._tuning.fit_gains(x, self.prepare(engine))
+        self._tuning.fit_gains(x, self._stock(engine).each(engine, room=Room.of(memory), progress=progress))
 
     def fit_on_first(self, x: Inputs) -> dict[str, Array]:
         """Fit the settings to the first inputs of a batch, for want of others, note it, and return those inputs."""
@@ -145,7 +149,7 @@ class Network:
 
     def _forget(self) -> None:
         """Drop what holds for other ranges only."""
-        self._prepared.clear()
+        self._stocks.clear()
         self._own_gains.clear()
 
     def clear_gains(self) -> None:
@@ -200,7 +204,9 @@ class Network:
     def prepare(
         self, engine: Engine, *, jobs: int | None = None, progress: bool = False
     ) -> list[tuple[PreparedTile, ...]]:
-        """Return the tiles of every layer as `engine` prepares them, once an engine and fit.
+        """Return the tiles of every layer as `engine` prepares them, and keep them for its later runs.
+
+        A run prepares what it needs by itself, as far as its memory goes.
 
         Parameters
         ----------
@@ -216,9 +222,13 @@ class Network:
         NetworkError
             If no ranges have been fitted.
         """
-        if engine not in self._prepared:
-            self._prepared[engine] = prepare_tiles(engine, self.tiles(), jobs=jobs, progress=progress)
-        return self._prepared[engine]
+        return list(self._stock(engine).each(engine, room=None, jobs=jobs, progress=progress))
+
+    def _stock(self, engine: Engine) -> TileStock:
+        """Return what is kept of the tiles that an engine makes ready."""
+        if engine not in self._stocks:
+            self._stocks[engine] = TileStock(engine, self.tiles())
+        return self._stocks[engine]
 
     def run(
         self,
@@ -229,6 +239,7 @@ class Network:
         by_layer: bool = False,
         seed: int = 0,
         chunk: int | None = None,
+        memory: int | None = None,
         progress: bool = False,
     ) -> Result:
         """Run a batch.
@@ -249,6 +260,9 @@ class Network:
             Seed of that draw.
         chunk : int, optional
             Inputs to run at once; bounds the memory and changes nothing else.
+        memory : int, optional
+            Bytes that tiles, and values between layers, may take; by default half of what is free. Tiles that find no
+            room are made ready layer by layer and let go; it changes nothing else.
         progress : bool
             Show progress on standard error, if the work takes over a second.
 
@@ -267,15 +281,21 @@ class Network:
             self.fit_on_first(arrays)
         own = self.gains
         if isinstance(engine, str):
-            own = self._gains_of(engine, arrays) if own is None else own
+            own = self._gains_of(engine, arrays, memory, progress) if own is None else own
             engine = self._engine(engine)
         assert self.ranges is not None
         prepared = PreparedNetwork(
-            compiled=self._compiled, engine=engine, tiles=self.prepare(engine, progress=progress), ranges=self.ranges,
-            gains=own,
+            compiled=self._compiled, engine=engine, stock=self._stock(engine), ranges=self.ranges, gains=own
         )  # fmt: skip
         result = run_batch(
-            prepared, arrays, sample=sample, by_layer=by_layer, seed=seed, chunk=chunk, progress=progress
+            prepared,
+            arrays,
+            sample=sample,
+            by_layer=by_layer,
+            seed=seed,
+            chunk=chunk,
+            memory=memory,
+            progress=progress,
         )
         return replace(result, stats=replace(result.stats, notes=(*self.notes, *result.stats.notes)))
 
@@ -303,14 +323,15 @@ class Network:
         result = self.run(x, "exact", sample=count, seed=seed)
         return audit_samples(result.samples, calibrated(self.calibration), jobs=jobs)
 
-    def _gains_of(self, word: str, x: dict[str, Array]) -> AllGains | None:
+    def _gains_of(self, word: str, x: dict[str, Array], memory: int | None, progress: bool) -> AllGains | None:
         """Return the gains of an engine by its word, found once a fit of ranges; None for ideal."""
         if word == "ideal":
             return None
         if word not in self._own_gains:
             typical = x if self._tuning.typical is None else self._tuning.typical
             engine = self._engine("exact" if word == "ngspice" else word)  # ngspice would take days
-            self._own_gains[word] = self._tuning.find_gains(typical, self.prepare(engine))
+            tiles = self._stock(engine).each(engine, room=Room.of(memory), progress=progress)
+            self._own_gains[word] = self._tuning.find_gains(typical, tiles)
         return self._own_gains[word]
 
     def _engine(self, word: str) -> Engine:

@@ -1,11 +1,12 @@
 """What a run of a network gives back."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spicesim.arrays import Array
 from spicesim.coding import AdcRange, Polarity
-from spicesim.engine import SampledMvm
+from spicesim.engine import PreparedTile, SampledMvm
 from spicesim.network.ranges import AdcFit, InputScale
 
 __all__ = ["LayerMeter", "LayerStats", "Result", "RunStats"]
@@ -49,6 +50,19 @@ class LayerStats:
     """Pulses in which an input is driven, each a product of its own."""
     gain: tuple[float, float, float] | None = None
     """Smallest, median and largest digital gain of its outputs; None without."""
+    forms: tuple[str, ...] = ()
+    """How the products of each of its tiles are computed, such as "exact"."""
+    promised_error: float | None = None
+    """Largest error of an output that a form promises, as a fraction of its converter's range; None if none does."""
+    held: int = 0
+    """Memory of its tiles, ready [byte]."""
+    seconds: float = 0.0
+    """Time of processors in which its tiles multiplied [s]."""
+
+    @property
+    def exact_tiles(self) -> int:
+        """Tiles whose products are solved exactly."""
+        return sum("exact" in form for form in self.forms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +75,8 @@ class RunStats:
     """Inputs in the batch."""
     notes: tuple[str, ...]
     """Sentences on what the run could not do as one might expect."""
+    preparation_seconds: float = 0.0
+    """Time in which tiles were made ready [s]."""
 
     @property
     def mvms(self) -> int:
@@ -105,6 +121,19 @@ class LayerMeter:
     """Numbers converted by DACs."""
     inputs_clipped: int = 0
     """Those beyond the DAC range by more than half a step."""
+    seconds: float = 0.0
+    """Time of processors in which tiles multiplied [s]."""
+    forms: tuple[str, ...] = ()
+    """How each tile computes."""
+    promised: float | None = None
+    """Largest error that a form promises."""
+    held: int = 0
+    """Memory of the tiles [byte]."""
+
+    def see(self, tiles: Sequence[PreparedTile], held: int) -> None:
+        """Take down what the tiles are that multiply, and the memory they take [byte]."""
+        self.forms, self.held = tuple(tile.form for tile in tiles), held
+        self.promised = max((tile.error for tile in tiles if tile.error is not None), default=None)
 
     @property
     def snr_db(self) -> float:

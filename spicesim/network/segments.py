@@ -9,6 +9,7 @@ import onnxruntime
 from spicesim.arrays import Array
 from spicesim.errors import NetworkError
 from spicesim.network.model import element_types, make_model, open_session, run_session
+from spicesim.network.node import AnalogNode, Multiply
 from spicesim.network.recurrence import AnalogStep
 
 __all__ = ["Program", "Segment", "cut_network"]
@@ -25,7 +26,17 @@ class Segment:
     outputs: tuple[str, ...]
     """Values it makes."""
 
-    def run(self, values: dict[str, Array]) -> None:
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """Names of the values that it takes."""
+        return self.inputs
+
+    @property
+    def products(self) -> tuple[AnalogNode, ...]:
+        """None of its products is on arrays."""
+        return ()
+
+    def run(self, values: dict[str, Array], multiply: Multiply) -> None:
         """Compute the outputs from `values` and add them to it."""
         values.update(run_session(self.session, self.outputs, {name: values[name] for name in self.inputs}))
 

@@ -1,6 +1,6 @@
 """The settings of all layers of a network, as fitted on typical inputs, and what is to be said about them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -113,7 +113,7 @@ class Tuning:
         self._range_notes.append(f"no calibration inputs were given: ranges fitted on the first {count} inputs run")
         return first
 
-    def fit_gains(self, x: Inputs, prepared: Sequence[tuple[PreparedTile, ...]]) -> None:
+    def fit_gains(self, x: Inputs, prepared: Iterable[tuple[PreparedTile, ...]]) -> None:
         """Fit gains on typical inputs, run digitally, with the tiles as an engine prepared them."""
         self.gains = self.find_gains(x, prepared)
         left_out = [sum(own.left_out for own in tiles) for tiles in self.gains]
@@ -124,7 +124,7 @@ class Tuning:
             if count
         ]
 
-    def find_gains(self, x: Inputs, prepared: Sequence[tuple[PreparedTile, ...]]) -> AllGains:
+    def find_gains(self, x: Inputs, prepared: Iterable[tuple[PreparedTile, ...]]) -> AllGains:
         """Find gains as :meth:`fit_gains` does, and return them only."""
         if self.ranges is None:
             raise NetworkError("no ranges fitted yet; call fit_ranges with typical inputs first")

@@ -241,7 +241,7 @@ def test_tiles_are_prepared_once_an_engine_and_dropped_with_it():
     assert engine.count == 16
     del engine
     gc.collect()
-    assert len(network._prepared) == 0
+    assert len(network._stocks) == 0
 
 
 def test_clipped_conversions_are_counted():

@@ -217,7 +217,7 @@ def test_progress_goes_to_standard_error_only_when_asked(network):
         ):
             network.run(DIGITS.x[:2], engine, progress=progress, chunk=1)
         assert out.getvalue() == ""
-        assert ("input" in err.getvalue()) is progress
+        assert ("running" in err.getvalue()) is progress
 
 
 @pytest.mark.parametrize(
