@@ -99,7 +99,7 @@ class PreparedTile(ABC):
 
     @property
     def error(self) -> float | None:
-        """Largest error of an output next to the exact tile, as a fraction of its converter's range; None if unknown."""
+        """Largest error of an output next to the exact tile, as a share of its converter's range; None if unknown."""
         return None
 
     @property
