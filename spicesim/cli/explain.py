@@ -4,9 +4,10 @@ from pathlib import Path
 
 import click
 
-from spicesim.cli.options import jobs_option, memory_option, open_calibration
+from spicesim.cli.options import jobs_option, keeping_options, open_calibration
 from spicesim.cli.plan_options import plan_options
 from spicesim.cli.tables import format_budget
+from spicesim.experiment.keeping import Keeping
 from spicesim.experiment.plan import RunPlan
 from spicesim.experiment.run import run
 from spicesim.files import write_json
@@ -24,7 +25,7 @@ __all__ = ["explain"]
 @click.option("--json", "json_path", metavar="OUT.json", help="Write the numbers.")
 @click.option("--report", "report_path", metavar="OUT.html", help="Write a page to look at.")
 @jobs_option
-@memory_option
+@keeping_options
 def explain(
     model: str,
     data: str,
@@ -33,7 +34,7 @@ def explain(
     json_path: str | None,
     report_path: str | None,
     jobs: int | None,
-    memory: int | None,
+    keeping: Keeping,
 ) -> None:
     """Tell what each imperfection of a chip costs a network: on --images 200 inputs, by the engine fast, if not told.
 
@@ -42,7 +43,15 @@ def explain(
     hold over inputs and chips; the parts add up to the whole chip, as correlation and interaction are shown, too.
     """
     calibration = open_calibration(calibration_path, elsewhere=plan.is_elsewhere)
-    found = run(plan.changed(explain=plan.images), model, data, calibration, jobs=jobs, memory=memory, progress=True)
+    found = run(
+        plan.changed(explain=plan.images),
+        model,
+        data,
+        calibration,
+        jobs=jobs,
+        keeping=keeping,
+        progress=True,
+    )
     budget = found.findings.budget
     assert budget is not None
     click.echo(format_budget(budget))

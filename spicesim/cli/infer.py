@@ -8,10 +8,11 @@ import click
 import numpy as np
 
 from spicesim.calibration.calibration import Calibration
-from spicesim.cli.options import jobs_option, memory_option, open_calibration, open_chip, timeout_option
+from spicesim.cli.options import jobs_option, keeping_options, open_calibration, open_chip, timeout_option
 from spicesim.cli.plan_options import plan_options
 from spicesim.cli.tables import format_run
 from spicesim.errors import SpecError
+from spicesim.experiment.keeping import Keeping
 from spicesim.experiment.plan import RunPlan
 from spicesim.experiment.run import Subject, run_subject
 from spicesim.files import write_bytes, write_json
@@ -37,7 +38,7 @@ __all__ = ["infer"]
 @click.option("--output", metavar="OUT.npz", help="Write every output of the network.")
 @click.option("--report", "report_path", metavar="OUT.html", help="Write a page to look at.")
 @jobs_option
-@memory_option
+@keeping_options
 @timeout_option
 def infer(
     model: str,
@@ -50,7 +51,7 @@ def infer(
     output: str | None,
     report_path: str | None,
     jobs: int | None,
-    memory: int | None,
+    keeping: Keeping,
     timeout: float,
 ) -> None:
     """Run a network on a calibrated chip.
@@ -65,7 +66,7 @@ def infer(
         calibrated(calibration)
     subject = Subject.of(model, data, calibration, names=names)
     found = run_subject(
-        plan, subject, simulator=BatchSimulator(timeout=timeout), jobs=jobs, memory=memory, progress=True
+        plan, subject, simulator=BatchSimulator(timeout=timeout), jobs=jobs, keeping=keeping, progress=True
     )
     if json_path is not None:
         write_json(json_path, found.document())

@@ -1,12 +1,15 @@
 """Options and small helpers that several commands share."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from spicesim.chip import Chip, load_chip, preset
 from spicesim.errors import SpecError
+from spicesim.files.shelf import Shelf
 from spicesim.units import parse_quantity
 
 if TYPE_CHECKING:
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "chip_option",
     "jobs_option",
-    "memory_option",
+    "keeping_options",
     "open_calibration",
     "open_chip",
     "scheduler_option",
@@ -31,10 +34,6 @@ chip_option = click.option(
 jobs_option = click.option(
     "--jobs", metavar="N", type=click.IntRange(1), help="Simulations at a time.  [default: one a processor]"
 )
-memory_option = click.option(
-    "--memory", metavar="B", callback=lambda _context, _option, text: parse_memory(text),
-    help="Memory that tiles, and values between layers, may take, such as 4GB.  [default: half of what is free]",
-)  # fmt: skip
 scheduler_option = click.option(
     "--scheduler", metavar="URL", help="Simulate on the workers of this Dask scheduler, such as tcp://host:8786."
 )
@@ -43,10 +42,35 @@ timeout_option = click.option(
 )
 
 
-def parse_memory(text: str | None) -> int | None:
+TILES_LIMIT = 4_000_000_000
+"""Bytes that tiles may take in the cache."""
+
+
+def keeping_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options on what a run keeps to a command, which gets them as `keeping`."""
+
+    @click.option(
+        "--memory", metavar="B",
+        help="Memory that tiles, and values between layers, may take, such as 4GB.  [default: half of what is free]",
+    )  # fmt: skip
+    @click.option(
+        "--prepared", metavar="DIR",
+        help="Keep tiles there as the engine fast made them ready, and find them again.  [default: the cache, 4 GB]",
+    )  # fmt: skip
+    @functools.wraps(command)
+    def collect(*, memory: str | None, prepared: str | None, **others: Any) -> None:
+        from spicesim.experiment.keeping import Keeping  # takes long, and not every command needs it
+        from spicesim.sampling.cache import cache_folder
+
+        shelf = Shelf(cache_folder() / "tiles-1", TILES_LIMIT) if prepared is None else Shelf(prepared)
+        command(keeping=Keeping(memory=None if memory is None else parse_memory(memory), shelf=shelf), **others)
+        shelf.trim()
+
+    return collect
+
+
+def parse_memory(text: str) -> int:
     """Read a number of bytes."""
-    if text is None:
-        return None
     if (size := parse_quantity(text)) < 1:
         raise SpecError(f"--memory wants bytes such as 4GB, got {text!r}")
     return int(size)

@@ -8,6 +8,7 @@ from spicesim.engine.protocol import Engine
 from spicesim.engine.sampled import SampledEngine
 from spicesim.engine.transistor import NgspiceEngine
 from spicesim.errors import SpecError
+from spicesim.files.shelf import Shelf
 from spicesim.ngspice.batch import BatchSimulator
 
 __all__ = ["build_engine"]
@@ -17,12 +18,12 @@ def build_engine(
     name: str,
     calibration: Calibration,
     *,
-    threads: int = 1,
     simulator: BatchSimulator | None = None,
     jobs: int | None = None,
     tolerance: float | None = None,
     mismatch_seed: int | None = None,
     t_read: float | None = None,
+    shelf: Shelf | None = None,
 ) -> Engine:
     """Build the engine that users ask for by a word.
 
@@ -32,8 +33,6 @@ def build_engine(
         The word.
     calibration : Calibration
         Of the chip.
-    threads : int
-        Threads of "fast" and "exact".
     simulator, jobs
         Time-out and parallelism of "ngspice".
     tolerance : float, optional
@@ -42,6 +41,8 @@ def build_engine(
         Of the chip whose devices are drawn; by default all are nominal.
     t_read : float, optional
         Sample so long after the change of codes, settled or not [s]; by default settled.
+    shelf : Shelf, optional
+        Of "fast": where it keeps what tiles were made ready as.
 
     Raises
     ------
@@ -53,9 +54,9 @@ def build_engine(
     if name == "exact":
         if t_read is not None:
             return SampledEngine(calibration, t_read, mismatch_seed=mismatch_seed)
-        return ExactEngine(calibration, threads=threads, mismatch_seed=mismatch_seed)
+        return ExactEngine(calibration, mismatch_seed=mismatch_seed)
     if name == "ngspice":
         return NgspiceEngine(calibration, simulator=simulator, jobs=jobs, mismatch_seed=mismatch_seed, t_read=t_read)
     if name == "fast" and t_read is None:
-        return FastEngine(calibration, tolerance=tolerance, threads=threads, mismatch_seed=mismatch_seed)
+        return FastEngine(calibration, tolerance=tolerance, mismatch_seed=mismatch_seed, shelf=shelf)
     raise SpecError(f"no engine {name!r}; there are: ideal, fast, exact, ngspice")

@@ -1,5 +1,7 @@
 """The engine "fast": the calibrated chip at the speed of a few matrix products, with its measured error."""
 
+import hashlib
+import json
 import threading
 from collections import Counter
 from dataclasses import dataclass
@@ -10,9 +12,15 @@ from spicesim.arrays import Floats
 from spicesim.behavioural.fast_pulses import FastPulseTile
 from spicesim.behavioural.fast_tile import FastTile
 from spicesim.behavioural.integration import PulseTile
+from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.calibration.calibration import Calibration
+from spicesim.coding import AdcRange
 from spicesim.engine.exact import ExactEngine
 from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile
+from spicesim.errors import SpecError
+from spicesim.fast.numbers import Numbers
+from spicesim.files.shelf import Shelf
+from spicesim.provenance import code_hash
 
 __all__ = ["ApproximateTile", "FastEngine"]
 
@@ -72,6 +80,8 @@ class FastEngine(Engine):
         Threads to spread a batch over.
     mismatch_seed : int, optional
         As :class:`~spicesim.engine.ExactEngine`.
+    shelf : Shelf, optional
+        Keeps what tiles were made ready as, by all that it depends on, and gives it again.
     """
 
     name = "fast"
@@ -84,7 +94,9 @@ class FastEngine(Engine):
         seed: int = 0,
         threads: int = 1,
         mismatch_seed: int | None = None,
+        shelf: Shelf | None = None,
     ) -> None:
+        self._calibration, self._mismatch_seed, self._shelf = calibration, mismatch_seed, shelf
         self._exact = ExactEngine(calibration, threads=threads, mismatch_seed=mismatch_seed)
         if tolerance is None:
             tolerance = min(STEP_SHARE / (2**calibration.chip.adc.bits - 1), TOLERANCE_LIMIT)
@@ -94,10 +106,12 @@ class FastEngine(Engine):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A sentence on tiles that are solved exactly, if there are any."""
+        """Sentences on tiles that are solved exactly, and on kept ones that were damaged, if there are any."""
+        damaged = 0 if self._shelf is None else self._shelf.damaged
+        lost = (f"{damaged} kept tiles were damaged, and made ready anew",) if damaged else ()
         needed = {name: wanted for name, (form, wanted) in self._forms.items() if "exact" in form}
         if not needed:
-            return ()
+            return lost
         layers = Counter(name.rpartition(":")[0] for name in needed)
         where = ", ".join(f"{count} of {layer!r}" for layer, count in layers.most_common(MOST_LAYERS))
         more = len(layers) - MOST_LAYERS
@@ -116,16 +130,47 @@ class FastEngine(Engine):
                 f"for {len(needed) - len(tried)} there is no form: they have selectors, are too large, or have "
                 "currents beyond what was calibrated"
             )
-        return ("; ".join(said),)
+        return ("; ".join(said), *lost)
 
     def prepare(self, tile: Tile) -> ApproximateTile:
         """Program the devices by write-verify, expand the tile and measure its forms."""
         exact = self._exact.prepare(tile).model
-        model: FastTile | FastPulseTile
-        if isinstance(exact, PulseTile):
-            model = FastPulseTile(exact, tolerance=self.tolerance, adc=tile.adc, seed=self._seed)
-        else:
-            model = FastTile(exact, tolerance=self.tolerance, adc=tile.adc, seed=self._seed)
+        key = "" if self._shelf is None else self._key(tile)
+        kept = None if self._shelf is None else self._shelf.find(key)
+        try:
+            model = self._model(exact, tile.adc, kept)
+        except SpecError:  # what was kept is damaged, as nothing else can be wrong of a tile that was prepared before
+            if self._shelf is None or kept is None:
+                raise
+            self._shelf.drop(key)
+            kept, model = None, self._model(exact, tile.adc, None)
+        if self._shelf is not None and kept is None:
+            self._shelf.keep(key, model.numbers)
         with self._lock:  # tiles are prepared in several threads
             self._forms[tile.name] = model.form, model.needed
         return ApproximateTile(tile=tile, model=model, threads=self._threads)
+
+    def _model(
+        self, exact: BehaviouralTile | PulseTile, adc: AdcRange | None, kept: Numbers | None
+    ) -> FastTile | FastPulseTile:
+        if isinstance(exact, PulseTile):
+            return FastPulseTile(exact, tolerance=self.tolerance, adc=adc, seed=self._seed, kept=kept)
+        return FastTile(exact, tolerance=self.tolerance, adc=adc, seed=self._seed, kept=kept)
+
+    def _key(self, tile: Tile) -> str:
+        """Return a hash of all that a tile's form depends on."""
+        adc = None if tile.adc is None else [tile.adc.low, tile.adc.high, tile.adc.lsb]
+        drawn = None if self._mismatch_seed is None else [self._mismatch_seed, tile.place]
+        about = [
+            code_hash(),
+            self._calibration.hash,
+            tile.polarity,
+            tile.r_feedback,
+            adc,
+            drawn,
+            self.tolerance,
+            self._seed,
+        ]
+        total = hashlib.sha256(json.dumps([*about, tile.g.shape]).encode())
+        total.update(np.ascontiguousarray(tile.g, dtype=float).tobytes())
+        return total.hexdigest()

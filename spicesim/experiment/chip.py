@@ -23,6 +23,7 @@ from spicesim.engine.choice import build_engine
 from spicesim.engine.noisy import T_PRODUCT
 from spicesim.errors import SpecError
 from spicesim.experiment.plan import ENGINES, RunPlan
+from spicesim.files.shelf import Shelf
 from spicesim.network import Network
 from spicesim.network.compiled import CompileOptions
 from spicesim.network.uncalibrated import UncalibratedChip, calibrated
@@ -121,6 +122,8 @@ class ChipMaker:
     """Time-out of ngspice."""
     jobs: int | None = None
     """Simulations at a time."""
+    shelf: Shelf | None = None
+    """Keeps what tiles were made ready as."""
     converter_parts: Collection[str] = CONVERTER_PARTS
     """What imperfections converters have; by default all."""
 
@@ -184,7 +187,7 @@ class ChipMaker:
             return made
         return build_engine(
             word, calibration, simulator=self.simulator, jobs=self.jobs, tolerance=plan.tolerance,
-            mismatch_seed=self.mismatch(seed), t_read=plan.t_read if plan.early else None,
+            mismatch_seed=self.mismatch(seed), t_read=plan.t_read if plan.early else None, shelf=self.shelf,
         )  # fmt: skip
 
     def _noisy(self, engine: Engine, seed: int) -> Engine:

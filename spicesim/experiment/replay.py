@@ -19,7 +19,7 @@ __all__ = ["Difference", "Replay", "replay"]
 
 _VOLATILE = {
     "seconds", "seconds_preparation", "seconds_per_product", "ngspice_seconds_per_product", "created", "cpu",
-    "versions", "path",
+    "versions", "path", "memory", "processor_seconds",
 }  # fmt: skip
 """Keys of what differs from run to run, and decides nothing."""
 

@@ -20,6 +20,7 @@ from spicesim.experiment.budget import CONFIDENCE, run_budget
 from spicesim.experiment.chip import BuiltChip, ChipMaker, chip_variant, compile_options, find_device
 from spicesim.experiment.findings import Findings, gather_findings
 from spicesim.experiment.footprint import estimate_footprint
+from spicesim.experiment.keeping import Keeping
 from spicesim.experiment.outcome import Experiment
 from spicesim.experiment.plan import RunPlan
 from spicesim.network import Network, compile_network
@@ -173,7 +174,7 @@ def run(
     *,
     simulator: BatchSimulator | None = None,
     jobs: int | None = None,
-    memory: int | None = None,
+    keeping: Keeping | None = None,
     progress: bool = False,
 ) -> Run:
     """Run a network on the chips of a plan, digitally beside them, and audit the first.
@@ -192,8 +193,8 @@ def run(
         Gives the time-out of ngspice.
     jobs : int, optional
         Simulations at a time.
-    memory : int, optional
-        Bytes that tiles, and values between layers, may take; see :meth:`spicesim.network.Network.run`.
+    keeping : Keeping, optional
+        How much memory it takes, and where it keeps tiles that were made ready.
     progress : bool
         Whether to show progress on standard error.
 
@@ -214,7 +215,7 @@ def run(
         If a simulation fails.
     """
     subject = Subject.of(network, data, calibration)
-    return run_subject(plan, subject, simulator=simulator, jobs=jobs, memory=memory, progress=progress)
+    return run_subject(plan, subject, simulator=simulator, jobs=jobs, keeping=keeping, progress=progress)
 
 
 def run_subject(
@@ -223,10 +224,11 @@ def run_subject(
     *,
     simulator: BatchSimulator | None = None,
     jobs: int | None = None,
-    memory: int | None = None,
+    keeping: Keeping | None = None,
     progress: bool = False,
 ) -> Run:
     """Run a plan on what has been read already; see :func:`run`."""
+    keeping = keeping or Keeping()
     if plan.audit or plan.energy or plan.explain:
         calibrated(subject.calibration)
     variant, device = chip_variant(plan, subject.calibration), find_device(plan)
@@ -235,8 +237,10 @@ def run_subject(
     typical = fit_ranges(network, dataset)
     bench = _Bench(
         plan=plan, subject=subject, dataset=dataset, network=network, typical=typical,
-        digital=network.run_digital(dataset.inputs), simulator=simulator, jobs=jobs, memory=memory, progress=progress,
-        maker=ChipMaker(plan=plan, calibration=variant, device=device, simulator=simulator, jobs=jobs),
+        digital=network.run_digital(dataset.inputs), simulator=simulator, jobs=jobs, keeping=keeping, progress=progress,
+        maker=ChipMaker(
+            plan=plan, calibration=variant, device=device, simulator=simulator, jobs=jobs, shelf=keeping.shelf
+        ),
     )  # fmt: skip
     first, findings = bench.run_first()
     others = [bench.run(bench.maker.make(network, seed), seed) for seed in plan.seeds[1:]]
@@ -259,7 +263,7 @@ class _Bench:
     maker: ChipMaker
     simulator: BatchSimulator | None
     jobs: int | None
-    memory: int | None
+    keeping: Keeping
     progress: bool
 
     def run(self, chip: BuiltChip, seed: int) -> Experiment:
@@ -267,14 +271,14 @@ class _Bench:
         plan, network, start = self.plan, self.network, time.monotonic()
         network.clear_gains()
         if plan.has_gains:
-            network.fit_gains(self.typical, chip.fitted, memory=self.memory, progress=self.progress)
+            network.fit_gains(self.typical, chip.fitted, memory=self.keeping.memory, progress=self.progress)
         fitted = time.monotonic()
         result = network.run(
             self.dataset.inputs,
             chip.engine,
             sample=plan.audit or MAPPED,
             seed=plan.seed,
-            memory=self.memory,
+            memory=self.keeping.memory,
             progress=self.progress,
         )
         preparing = result.stats.preparation_seconds

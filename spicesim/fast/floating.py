@@ -12,8 +12,10 @@ import numpy as np
 from spicesim._cext import fast
 from spicesim.arrays import Floats, Reals, Shorts, Singles
 from spicesim.crossbar.blas import one_blas_thread
+from spicesim.errors import SpecError
 from spicesim.fast.expansion import Expansion, Modes
 from spicesim.fast.fields import shapes
+from spicesim.fast.numbers import Numbers, take, take_scalar
 
 __all__ = ["FLOATING_FORMS", "FloatingForm", "FloatingOrders", "build_floating"]
 
@@ -71,6 +73,37 @@ class FloatingForm:
     def nbytes(self) -> int:
         """Memory of its numbers [byte]."""
         return self.constants.nbytes + self.weights.nbytes
+
+    @property
+    def numbers(self) -> Numbers:
+        """What :meth:`of` makes the form of again."""
+        return {
+            "inputs": np.array(self.shape.inputs), "rank": np.array(self.shape.rank), "centre": np.array(self.centre),
+            "half": np.array(self.half), "middle": self.middle, "constants": self.constants, "weights": self.weights,
+        }  # fmt: skip
+
+    @classmethod
+    def of(cls, numbers: Numbers, rows: int, columns: int) -> "FloatingForm":
+        """Make a form of its numbers, for an array of so many lines.
+
+        Raises
+        ------
+        SpecError
+            If they are not those of such a form.
+        """
+        orders = [take_scalar(numbers, name, np.int64) for name in ("inputs", "rank")]
+        shape = next((s for s in FLOATING_FORMS if [s.inputs, s.rank] == orders), None)
+        if shape is None:
+            raise SpecError("what was kept of a tile has a form of unknown orders")
+        sums = (1 + shape.rank + FOOT_ORDER + 1 + FEATURE_TERMS * shape.rank) * columns
+        return cls(
+            shape=shape,
+            centre=take_scalar(numbers, "centre"),
+            half=take_scalar(numbers, "half"),
+            middle=take(numbers, "middle", (columns,)),
+            constants=take(numbers, "constants", (1, sums), np.float32),
+            weights=take(numbers, "weights", (shape.inputs * rows * sums,), np.float32),
+        )
 
     def evaluate(self, v: Reals, threads: int = 1) -> tuple[Reals, float]:
         """Return voltages of the feet, (batch, columns) [V], and how far the farthest input lies from the centre.

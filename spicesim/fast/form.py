@@ -1,5 +1,6 @@
 """Forms: output currents as polynomials in the inputs and in a few features of each column."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,8 @@ from threadpoolctl import ThreadpoolController
 
 from spicesim._cext import fast
 from spicesim.arrays import Reals, Shorts, Singles
+from spicesim.errors import SpecError
+from spicesim.fast.numbers import Numbers, take, take_scalar
 
 __all__ = ["FORMS", "Form", "FormOrders"]
 
@@ -90,6 +93,40 @@ class Form:
         """Memory of its numbers [byte]."""
         return self.features.nbytes + self.constants.nbytes + self.weights.nbytes
 
+    @property
+    def numbers(self) -> Numbers:
+        """What :meth:`of` makes the form of again."""
+        rank, orders = np.array(self.shape.rank), np.array(self.shape.orders)
+        return {
+            "rank": rank, "orders": orders, "centre": np.array(self.centre), "half": np.array(self.half),
+            "features": self.features, "constants": self.constants, "weights": self.weights,
+        }  # fmt: skip
+
+    @classmethod
+    def of(cls, numbers: Numbers, shapes: Collection[FormOrders], rows: int, columns: int) -> "Form":
+        """Make a form of its numbers, of one of the shapes and for an array of so many lines.
+
+        Raises
+        ------
+        SpecError
+            If they are not those of such a form.
+        """
+        shape = next((s for s in shapes if _same(numbers, s)), None)
+        if shape is None:
+            raise SpecError("what was kept of a tile has a form of unknown orders")
+        terms = shape.terms
+        orders = [shape.orders[sum(term)] for term in terms]
+        return cls(
+            shape=shape,
+            centre=take_scalar(numbers, "centre"),
+            half=take_scalar(numbers, "half"),
+            features=take(numbers, "features", (rows, shape.rank, columns), np.float32),
+            exponents=np.array([(*term, 0) for term in terms], np.int32),
+            orders=np.array(orders, np.int32),
+            constants=take(numbers, "constants", (len(terms), columns), np.float32),
+            weights=take(numbers, "weights", (sum(orders) * rows * columns,), np.float32),
+        )
+
     def evaluate(self, v: Reals, threads: int = 1) -> tuple[Reals, float]:
         """Return currents, of the type of `v`, and how far the farthest input lies from the centre.
 
@@ -116,3 +153,8 @@ class Form:
                 self.constants, self.weights, threads, out,
             )  # fmt: skip
         return out, reached
+
+
+def _same(numbers: Numbers, shape: FormOrders) -> bool:
+    rank, orders = (numbers.get(name, np.zeros(0)) for name in ("rank", "orders"))
+    return np.array_equal(rank, shape.rank) and np.array_equal(orders, shape.orders)

@@ -1,6 +1,6 @@
 """Terminals of the fast tier: sense amplifiers and drivers that are not linear, coupled with the array."""
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from spicesim.arrays import Floats, Singles
 from spicesim.errors import ConvergenceError, ValidityError
 from spicesim.fast.expansion import ArrayExpansion
 from spicesim.fast.fields import shapes
+from spicesim.fast.numbers import Numbers, take
 from spicesim.ports import PortTables
 
 __all__ = ["SenseCoupling", "evaluate_tables", "linear_port"]
@@ -85,18 +86,53 @@ class SenseCoupling:
     """
 
     def __init__(self, expansion: ArrayExpansion, senses: PortTables, line: PortTables, *, gated: bool = False) -> None:
+        admittance = expansion.fields.port_admittance
+        assert admittance is not None  # feet are closed where there are terminals
+        numbers = {
+            "admittance": np.ascontiguousarray(admittance), "lift": _lifts(expansion),
+            "range": np.array([expansion.centre, expansion.half]), "u_limits": np.array(expansion.u_limits),
+            **_fit_answers(expansion, senses),
+        }  # fmt: skip
+        self._set(numbers, expansion.array.shape, senses, line, gated)
+
+    @classmethod
+    def of(
+        cls, numbers: Numbers, shape: tuple[int, int], senses: PortTables, line: PortTables, *, gated: bool = False
+    ) -> Self:
+        """Make a coupling of its :attr:`numbers`, for an array of a shape (rows, columns); others as the class.
+
+        Raises
+        ------
+        SpecError
+            If they are not those of such an array.
+        """
+        found = cls.__new__(cls)
+        found._set(numbers, shape, senses, line, gated)
+        return found
+
+    def _set(self, numbers: Numbers, shape: tuple[int, int], senses: PortTables, line: PortTables, gated: bool) -> None:
+        columns = shape[1]
         self._senses, self._gated = senses, gated
         each = np.arange(len(senses.values))
         self._offsets, self._slopes = line.evaluate(np.zeros(len(each)), each)
-        admittance = expansion.fields.port_admittance
-        assert admittance is not None  # feet are closed where there are terminals
+        admittance = take(numbers, "admittance", (columns, columns))
         self._own = np.ascontiguousarray(np.diag(admittance))
         self._inverse = np.divide(1.0, self._own, out=np.zeros_like(self._own), where=self._own > 0)
         self._others = (admittance - np.diag(self._own)).T.copy()
-        self._answers = _Answers(expansion, senses)
-        self._centre, self._half = expansion.centre, expansion.half
-        self._u_limits = expansion.u_limits
-        self._lift = _lifts(expansion)
+        self._answers = _Answers(numbers, shape)
+        self._centre, self._half = (float(x) for x in take(numbers, "range", (2,)))
+        low, high = (float(x) for x in take(numbers, "u_limits", (2,)))
+        self._u_limits = low, high
+        self._lift = take(numbers, "lift", (columns,))
+
+    @property
+    def numbers(self) -> Numbers:
+        """What :meth:`of` makes it of again."""
+        return {
+            "admittance": (self._others.T + np.diag(self._own)), "lift": self._lift,
+            "range": np.array([self._centre, self._half]), "u_limits": np.array(self._u_limits),
+            **self._answers.numbers,
+        }  # fmt: skip
 
     def solve(
         self, currents: Floats, v: Floats, threads: int = 1, guess: Floats | None = None
@@ -215,30 +251,48 @@ class _Answers:
     inputs x summed over rows.
     """
 
-    def __init__(self, expansion: ArrayExpansion, senses: PortTables) -> None:
-        low = max(float(senses.values.min()), expansion.u_limits[0])
-        high = min(float(senses.values.max()), expansion.u_limits[1])
-        low, high = min(low, -1e-3), max(high, 1e-3)
+    def __init__(self, numbers: Numbers, shape: tuple[int, int]) -> None:
+        rows, columns = shape
+        low, high = (float(x) for x in take(numbers, "bounds", (2,)))
         self.bounds = low, high
         """Voltages between which the polynomials were fitted [V]."""
-        rises = np.linspace(low, high, EXCESS_NODES)
-        inputs = np.cos((np.arange(INPUT_NODES) + 0.5) * np.pi / INPUT_NODES)
-        x, e = (grid.ravel() for grid in np.meshgrid(inputs, rises, indexing="ij"))
-        fit = np.linalg.pinv(np.stack([e, e**2, e**3, e * x, e * x**2, e**2 * x], axis=1))
-        answers = np.concatenate([expansion.answers(rises, float(at)) for at in inputs])
-        weights = np.einsum("jij->ij", expansion.fields.adjoint).astype(float)
-        linear = (weights * expansion.slope).sum(axis=0)
-        shares = np.divide(weights, linear, out=np.zeros_like(weights), where=linear > 0)
-        cells = np.tensordot(fit, answers, 1) * shares
-        self.polynomials = np.ascontiguousarray(cells[:3].sum(axis=1))
+        self.polynomials = take(numbers, "polynomials", (3, columns))
         """Of each column with its inputs at mid-range, (3, columns)."""
-        self._first = np.concatenate([cells[3], cells[4]]).astype(np.float32)
-        self._second = cells[5].astype(np.float32)
+        self._first = take(numbers, "first", (2 * rows, columns), np.float32)
+        self._second = take(numbers, "second", (rows, columns), np.float32)
+
+    @property
+    def numbers(self) -> Numbers:
+        """What it is made of."""
+        return {
+            "bounds": np.array(self.bounds), "polynomials": self.polynomials, "first": self._first,
+            "second": self._second,
+        }  # fmt: skip
 
     def tilts(self, x: Floats) -> Singles:
         """Return what inputs (batch, rows) add to the first two coefficients, (2, batch, columns)."""
         single = x.astype(np.float32)
         return np.stack([np.concatenate([single, single**2], axis=1) @ self._first, single @ self._second])
+
+
+def _fit_answers(expansion: ArrayExpansion, senses: PortTables) -> Numbers:
+    """Fit the polynomials of :class:`_Answers`."""
+    low = max(float(senses.values.min()), expansion.u_limits[0])
+    high = min(float(senses.values.max()), expansion.u_limits[1])
+    low, high = min(low, -1e-3), max(high, 1e-3)
+    rises = np.linspace(low, high, EXCESS_NODES)
+    inputs = np.cos((np.arange(INPUT_NODES) + 0.5) * np.pi / INPUT_NODES)
+    x, e = (grid.ravel() for grid in np.meshgrid(inputs, rises, indexing="ij"))
+    fit = np.linalg.pinv(np.stack([e, e**2, e**3, e * x, e * x**2, e**2 * x], axis=1))
+    answers = np.concatenate([expansion.answers(rises, float(at)) for at in inputs])
+    weights = np.einsum("jij->ij", expansion.fields.adjoint).astype(float)
+    linear = (weights * expansion.slope).sum(axis=0)
+    shares = np.divide(weights, linear, out=np.zeros_like(weights), where=linear > 0)
+    cells = np.tensordot(fit, answers, 1) * shares
+    return {
+        "bounds": np.array([low, high]), "polynomials": np.ascontiguousarray(cells[:3].sum(axis=1)),
+        "first": np.concatenate([cells[3], cells[4]]).astype(np.float32), "second": cells[5].astype(np.float32),
+    }  # fmt: skip
 
 
 def _lifts(expansion: ArrayExpansion) -> Floats:

@@ -1,15 +1,27 @@
 """Trials: inputs held out from the making of a form, what a form errs on them, and what it promises for all others."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.arrays import Floats, Reals
+from spicesim.arrays import Array, Floats, Reals
+from spicesim.errors import SpecError
+from spicesim.fast.numbers import Numbers, take
 
-__all__ = ["MARGIN", "Adversary", "Trial", "adversarial_inputs", "held_out_inputs", "measure", "promise"]
+__all__ = [
+    "MARGIN",
+    "Adversary",
+    "Trial",
+    "adversarial_inputs",
+    "held_out_inputs",
+    "measure",
+    "promise",
+    "read_trials",
+    "write_trials",
+]
 
 Values = Callable[[Floats], Floats]
 
@@ -38,6 +50,32 @@ class Trial:
     """What no input exceeds: :data:`MARGIN` times the largest that was found, and what rounding may add."""
     rms_error: float
     """Root of the mean square over random and structured inputs; adversarial ones count in the largest only."""
+
+
+def write_trials(trials: Sequence[Trial]) -> dict[str, Array]:
+    """Return trials as arrays by name, for :func:`read_trials`."""
+    return {
+        "trials": np.array([[trial.cost, trial.max_error, trial.rms_error] for trial in trials]).reshape(-1, 3),
+        "tried": np.array([trial.form for trial in trials], dtype=np.str_),
+    }
+
+
+def read_trials(numbers: Numbers) -> tuple[Trial, ...]:
+    """Return the trials of :func:`write_trials`.
+
+    Raises
+    ------
+    SpecError
+        If there are none.
+    """
+    forms = numbers.get("tried", np.zeros(0))
+    table = take(numbers, "trials", (forms.size, 3))
+    if forms.dtype.kind != "U":
+        raise SpecError("'trials' is not what was kept of a tile")
+    return tuple(
+        Trial(form=str(form), cost=int(cost), max_error=float(most), rms_error=float(rms))
+        for form, (cost, most, rms) in zip(forms, table, strict=True)
+    )
 
 
 def held_out_inputs(rows: int, low: float, high: float, seed: int, random: int = RANDOM) -> Floats:

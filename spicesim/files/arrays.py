@@ -10,9 +10,9 @@ import numpy as np
 from spicesim.arrays import Array
 from spicesim.errors import SpecError, SpiceSimError, quote
 
-__all__ = ["read_archive", "read_array"]
+__all__ = ["DAMAGES", "read_archive", "read_array"]
 
-_DAMAGES = (
+DAMAGES = (
     OSError, ValueError, KeyError, AttributeError, EOFError, MemoryError, OverflowError, SyntaxError, TypeError,
     NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
@@ -43,7 +43,7 @@ def read_array(path: str | Path, what: str) -> Array:
             found = np.loadtxt(name, delimiter="," if name.endswith(".csv") else None)
     except FileNotFoundError:
         raise SpecError(f"no file {path} for the {what}; write one with numpy.save") from None
-    except _DAMAGES as error:
+    except DAMAGES as error:
         raise SpecError(
             f"cannot read the {what} from {path}: {_say(error)}; wanted a .npy, .csv or text file"
         ) from None
@@ -81,7 +81,7 @@ def read_archive(path: str | Path, what: str, remedy: str, error: type[SpiceSimE
             return {name: np.asarray(archive[name]) for name in archive.files}
     except FileNotFoundError:
         raise error(f"no {what} {path}; {remedy}") from None
-    except _DAMAGES as problem:
+    except DAMAGES as problem:
         raise error(f"cannot read {path}: {_say(problem)}; {remedy}") from None
 
 

@@ -87,6 +87,12 @@ def test_a_fast_tile_keeps_its_promise(calibration):
     error = np.abs(fast.solve(codes).v_out - tile.solve(codes).v_out).max() / tile.readout.full_scale
     assert fast.form != "exact"
     assert error <= fast.max_error <= 1e-3
+    again = FastPulseTile(tile, tolerance=1e-3, kept=fast.numbers)
+    assert (again.form, again.max_error, again.needed) == (fast.form, fast.max_error, fast.needed)
+    np.testing.assert_array_equal(again.solve(codes).v_out, fast.solve(codes).v_out)
+    for wrong in (5, 1000):
+        with pytest.raises(SpecError, match="kept of a tile"):
+            FastPulseTile(tile, kept={**fast.numbers, "taken": np.array(wrong)})
 
 
 def test_engines_agree_with_the_ideal_one_but_for_a_per_cent(calibration):
