@@ -3,17 +3,18 @@
 Cells are programmed on either side by itself, in the circuit without the calibration; see :data:`SEEN`.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
 
-from spicesim.arrays import Codes, Floats
+from spicesim.arrays import Bools, Codes, Floats
 from spicesim.behavioural.converter import ConverterRange
 from spicesim.behavioural.mismatch import CONVERTER
 from spicesim.behavioural.sar import SarRange
-from spicesim.bound import SampleBound, share_interval
+from spicesim.bound import CONFIDENCE, SampleBound, share_interval, strata_share
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.converter import Conversions, Converter
 from spicesim.calibration.converters import find_converter
@@ -28,7 +29,7 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.batch import BatchSimulator
 from spicesim.sampling import run_all
 
-__all__ = ["SEEN", "Audit", "audit_samples"]
+__all__ = ["SEEN", "Audit", "LayerAudit", "audit_samples"]
 
 SEEN = "errors of the calibrated blocks and solvers, and of write-verify by the calibrated cell"
 """What an audit can see."""
@@ -59,9 +60,9 @@ HANDED = (
 class Audit:
     """How far sampled products were from ngspice; arrays hold all columns of all products, one after the other.
 
-    The products are a uniform random sample of those that the network did, so they bound the others, whatever the
-    distribution: see :attr:`bound` and :attr:`other_codes`. What was drawn are products, not outputs: outputs of one
-    product share its tile and its vector, and do not count as independent.
+    The products are a random sample of those that the network did, uniform or so many of each layer, so they bound the
+    others, whatever the distribution: see :attr:`bound` and :attr:`other_codes`. What was drawn are products, not
+    outputs: outputs of one product share its tile and its vector, and do not count as independent.
     """
 
     count: int
@@ -89,6 +90,14 @@ class Audit:
     """What of the ADC is the same on both sides, in words."""
     converted: tuple[int, ...] = ()
     """Outputs of each product whose codes were compared; all of them if empty."""
+    layers: tuple[str, ...] = ()
+    """Name of each product's layer."""
+    products: Mapping[str, int] = field(default_factory=dict)
+    """Products that the network did, by layer, where each layer gave a sample of its own; empty of a uniform one."""
+
+    def of_layers(self, products: Mapping[str, int]) -> "Audit":
+        """Return the same where each layer gave a sample of its own, of so many products that the network did."""
+        return replace(self, products=dict(products))
 
     @property
     def unseen(self) -> str:
@@ -131,16 +140,59 @@ class Audit:
     @property
     def bound(self) -> SampleBound:
         """What :attr:`product_errors` say of all products that the network did."""
-        return SampleBound.of(self.product_errors)
+        found = SampleBound.of(self.product_errors)
+        return replace(found, share=self._share_above()) if self.products else found
+
+    def _share_above(self, confidence: float = CONFIDENCE) -> float:
+        """Return the largest share of all products that a sample may have missed."""
+        shares, counts = zip(*self._strata().values(), strict=True)
+        return strata_share(shares, counts, confidence)
+
+    def _strata(self) -> dict[str, tuple[float, int]]:
+        """Return the share of all products of each layer, and how many were drawn of it."""
+        drawn = Counter(self.layers)
+        total = sum(self.products[name] for name in drawn)
+        return {name: (self.products[name] / total, count) for name, count in drawn.items()}
+
+    @property
+    def by_layer(self) -> dict[str, "LayerAudit"]:
+        """What was found in each layer, in their order."""
+        errors, differs = self.product_errors, self._differs
+        found = {}
+        for name in dict.fromkeys(self.layers):
+            own = np.array([layer == name for layer in self.layers])
+            found[name] = LayerAudit(
+                products=self.products.get(name), bound=SampleBound.of(errors[own]),
+                other_codes=share_interval(int(differs[own].sum()), int(own.sum())),
+            )  # fmt: skip
+        return found
+
+    @property
+    def _differs(self) -> Bools:
+        """Which products have any ADC code other than ngspice's, (count,)."""
+        parts = np.split(self.code_differences, np.cumsum(self.converted or self.sizes)[:-1])
+        return np.array([bool(part.any()) for part in parts])
 
     @property
     def other_codes(self) -> tuple[float, float]:
         """Confidence interval of the share of all products with any ADC code other than ngspice's.
 
-        Its upper end also bounds the chance that a random code of a random product differs.
+        Its upper end also bounds the chance that a random code of a random product differs. Where each layer gave a
+        sample of its own, and any of these has such products, it adds up those of layers, each with a confidence that
+        leaves all of them together as much as one.
         """
-        parts = np.split(self.code_differences, np.cumsum(self.converted or self.sizes)[:-1])
-        return share_interval(sum(bool(part.any()) for part in parts), self.count)
+        differs = self._differs
+        if not self.products:
+            return share_interval(int(differs.sum()), self.count)
+        if not differs.any():
+            return 0.0, self._share_above()
+        strata, low, high = self._strata(), 0.0, 0.0
+        each = 1 - (1 - CONFIDENCE) / len(strata)
+        for name, (share, count) in strata.items():
+            hits = sum(bool(d) for d, layer in zip(differs, self.layers, strict=True) if layer == name)
+            own = share_interval(hits, count, each)
+            low, high = low + share * own[0], high + share * own[1]
+        return low, high
 
     @property
     def max_error_lsb(self) -> float:
@@ -156,6 +208,18 @@ class Audit:
     def codes(self) -> tuple[float, float, float]:
         """Fractions of ADC codes that are identical, off by one, and worse."""
         return compare_codes(self.code_differences)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerAudit:
+    """What an audit found in a layer."""
+
+    products: int | None
+    """Products that the network did in it, if known."""
+    bound: SampleBound
+    """What its sampled products say of them."""
+    other_codes: tuple[float, float]
+    """Confidence interval of the share of them with another ADC code."""
 
 
 def audit_samples(
@@ -219,6 +283,7 @@ def audit_samples(
         converter=kind,
         alike=CONVERTERS[kind] if converter is None or kind in CONVERTERS else converter.unseen,
         converted=tuple(len(own.differences) for own in done) if macros else (),
+        layers=tuple(sample.layer for sample in samples),
     )
 
 

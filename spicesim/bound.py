@@ -8,7 +8,7 @@ from scipy.special import bdtrc, betaincinv
 
 from spicesim.errors import SpecError
 
-__all__ = ["CONFIDENCE", "SampleBound", "exceeding_share", "share_interval"]
+__all__ = ["CONFIDENCE", "SampleBound", "exceeding_share", "share_interval", "strata_share"]
 
 CONFIDENCE = 0.95
 """Of all bounds, unless another is asked for."""
@@ -41,6 +41,43 @@ def exceeding_share(count: int, confidence: float = CONFIDENCE) -> float:
     """
     _check(count, confidence)
     return float(-np.expm1(np.log1p(-confidence) / count))
+
+
+def strata_share(weights: npt.ArrayLike, counts: npt.ArrayLike, confidence: float = CONFIDENCE) -> float:
+    """Return the largest share of a population in strata that lies above the largest of random members of each.
+
+    Parameters
+    ----------
+    weights : array_like of shape (strata,)
+        Shares of the population; they add up to 1.
+    counts : array_like of shape (strata,)
+        Members drawn of each.
+    confidence : float
+        Probability with which the bound holds.
+
+    Raises
+    ------
+    SpecError
+        If nothing was drawn of a stratum, weights are no shares, or the confidence is not within 0..1.
+
+    Notes
+    -----
+    Were shares p_l of the strata above, the sample would have missed them all with the product of ``(1 - p_l)**n_l``.
+    Of all p_l for which that is more than one less the confidence, the bound takes the largest ``sum(w_l p_l)``; there
+    ``n_l / (w_l (1 - p_l))`` is the same for all p_l > 0 (Lagrange). One stratum, or counts that go with the weights,
+    give :func:`exceeding_share`.
+    """
+    w, n = np.asarray(weights, dtype=float), np.asarray(counts, dtype=float)
+    _check(int(n.min(initial=np.inf)) if n.size else 0, confidence)
+    if w.shape != n.shape or (w < 0).any() or abs(w.sum() - 1) > 1e-9:
+        raise SpecError(f"strata want weights that add up to 1, one each, got {w.tolist()} for {n.tolist()} members")
+    missed = -np.log1p(-confidence)
+    order = np.argsort(-w / n)  # where a share above costs least chance, first
+    w, n = w[order], n[order]
+    logs, members = np.cumsum(n * np.log(np.maximum(w, np.finfo(float).tiny) / n)), np.cumsum(n)
+    levels = np.exp((logs - missed) / members)  # w_l (1 - p_l) / n_l, were the first strata alone above
+    last = int(np.flatnonzero(levels < w / n)[-1])
+    return float(np.sum(np.maximum(w - levels[last] * n, 0.0)[: last + 1]))
 
 
 def share_interval(hits: int, count: int, confidence: float = CONFIDENCE) -> tuple[float, float]:

@@ -216,7 +216,26 @@ def format_audit(audit: Audit, behavioural_seconds: float) -> str:
         ],
     ]
     table = format_table([f"audit: {audit.count} products again in ngspice", "", ""], rows)
-    return f"{table}\nin ngspice, {audit.pieces};\nit sees {SEEN};\nit does not see {audit.unseen}"
+    parts = [table, f"in ngspice, {audit.pieces};\nit sees {SEEN};\nit does not see {audit.unseen}"]
+    if audit.products:
+        parts.insert(1, _format_audited_layers(audit))
+    return "\n".join(parts)
+
+
+def _format_audited_layers(audit: Audit) -> str:
+    """Format what an audit found in each layer."""
+    rows = [
+        [
+            name,
+            f"{own.bound.count} of {own.products}",
+            f"{100 * own.bound.limit:.5f}",
+            f"{100 * own.bound.share:.2g}",
+            f"{100 * own.other_codes[1]:.2g}",
+        ]
+        for name, own in audit.by_layer.items()
+    ]
+    head = ["layer, in %", "products", "max error", "above it, at most", "with another code, at most"]
+    return format_table(head, rows)
 
 
 def format_macros(audits: Sequence[Audit], seeds: Sequence[int | None]) -> str:

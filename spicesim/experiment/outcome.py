@@ -153,4 +153,15 @@ def _audit_document(audit: Audit) -> dict[str, Any]:
             "confidence": bound.confidence,
         },
         "ngspice_seconds_per_product": audit.ngspice_seconds,
+        "by_layer": [
+            {
+                "name": name,
+                "products": own.products,
+                "count": own.bound.count,
+                "max_error_full_scale": own.bound.limit,
+                "share_of_products_above": own.bound.share,
+                "share_of_products_with_other_codes": list(own.other_codes),
+            }
+            for name, own in audit.by_layer.items()
+        ],
     }

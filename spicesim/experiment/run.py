@@ -1,6 +1,7 @@
 """A run: the chips of a plan, one after the other, and the document that keeps all their numbers."""
 
 import hashlib
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 from scipy.special import stdtrit
+from tqdm import tqdm
 
 from spicesim.arrays import Array, Floats
 from spicesim.audit import audit_samples
@@ -277,6 +279,7 @@ class _Bench:
             self.dataset.inputs,
             chip.engine,
             sample=plan.audit or MAPPED,
+            by_layer=self.by_layer,
             seed=plan.seed,
             memory=self.keeping.memory,
             progress=self.progress,
@@ -293,17 +296,26 @@ class _Bench:
             seed=seed,
         )
 
+    @property
+    def by_layer(self) -> bool:
+        """Whether each layer gives products of its own to the audit: where there is one for each at least."""
+        return self.plan.audit >= len(self.network.layers)
+
     def run_first(self) -> tuple[Experiment, Findings]:
         """Run the network on the first chip, audit it, and find what more the plan asks for."""
         plan, seed = self.plan, self.plan.seed
         chip = self.maker.make(self.network, seed)
         experiment = self.run(chip, seed)
         if plan.audit:
+            if self.progress:
+                _announce(experiment)
             audit = audit_samples(
                 experiment.result.samples, calibrated(self.maker.calibration), simulator=self.simulator,
                 jobs=self.jobs, progress="audit" if self.progress else "", mismatch_seed=self.maker.mismatch(seed),
                 t_read=plan.t_read if plan.early else None, macros=plan.macros,
             )  # fmt: skip
+            if self.by_layer:
+                audit = audit.of_layers({layer.name: layer.mvms for layer in experiment.result.stats.layers})
             experiment = replace(experiment, audit=audit)
         budget = footprint = None
         if plan.explain is not None:
@@ -315,6 +327,13 @@ class _Bench:
                 columns_per_adc=plan.shared_columns(calibrated(self.maker.calibration).chip), seed=plan.seed,
             )  # fmt: skip
         return experiment, gather_findings(self.network, experiment, chip.exact, budget=budget, footprint=footprint)
+
+
+def _announce(experiment: Experiment) -> None:
+    """Tell on standard error what is known before an audit, which may take long."""
+    found = "" if experiment.accuracy is None else f"accuracy {experiment.accuracy:.4f}; "
+    count = len(experiment.result.samples)
+    tqdm.write(f"{found}now {count} of {experiment.result.stats.mvms} tile products in ngspice", file=sys.stderr)
 
 
 def fit_ranges(network: Network, dataset: Dataset) -> Inputs:

@@ -35,8 +35,9 @@ def run_batch(
 ) -> Result:  # fmt: skip
     """Run a batch, checked, through a prepared network; parameters as :meth:`spicesim.network.Network.run` has them."""
     compiled, layers, room = prepared.compiled, prepared.compiled.layers, Room.of(memory)
-    each = max(1, sample // len(layers)) if by_layer and layers else sample
-    reservoirs = [Reservoir[SampledMvm](each, seed) for _ in (layers if by_layer else range(1))]
+    each, more = divmod(sample, len(layers)) if by_layer else (sample, 0)
+    sizes = [max(1, each + (k < more)) for k in range(len(layers))] if by_layer else [each]
+    reservoirs = [Reservoir[SampledMvm](size, seed) for size in sizes]
     outputs: dict[str, list[Array]] = {name: [] for name in compiled.output_names}
     chunks, total = list(compiled.chunks(arrays, chunk)), batch_length(arrays)
     size = len(chunks) if len(chunks) == 1 else max(1, int(room.values // compiled.live_bytes(chunks[0])))

@@ -246,8 +246,26 @@ def _audit_section(audit: Audit, engine: str, product_seconds: float | None) -> 
         text=f"A random sample of the products that the network asked of its tiles, done again at transistor level "
         f"and compared with the engine {engine}. In ngspice, {audit.pieces}. An audit sees {SEEN}. It does not see "
         f"{audit.unseen}.",
-        blocks=(table, parity, distribution),
+        blocks=(table, *(() if not audit.products else (_audited_layers(audit),)), parity, distribution),
     )
+
+
+def _audited_layers(audit: Audit) -> Table:
+    rows = tuple(
+        (name, f"{own.bound.count}", f"{own.products}", percent(own.bound.limit), f"{100 * own.bound.share:.2g}",
+         f"{100 * own.other_codes[1]:.2g}")
+        for name, own in audit.by_layer.items()
+    )  # fmt: skip
+    return Table(
+        caption="The same of each layer, which gave a sample of its own: the largest error, and the shares of all of "
+        "its products that may have a larger one, or another code.",
+        columns=(
+            Column(title="layer", text=True), Column(title="compared"), Column(title="products"),
+            Column(title="largest error", unit="% FS"), Column(title="above it, at most", unit="%"),
+            Column(title="with another code, at most", unit="%"),
+        ),
+        rows=rows,
+    )  # fmt: skip
 
 
 def _tile_section(found: Findings) -> Section:

@@ -1,12 +1,14 @@
 """What a sample of products says of all."""
 
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
 from spicesim.audit import audit_samples
-from spicesim.bound import SampleBound, exceeding_share, share_interval
+from spicesim.bound import SampleBound, exceeding_share, share_interval, strata_share
 from spicesim.engine import ExactEngine
 from spicesim.errors import SpecError
 from spicesim.network import compile_network, digits_network, load_digits
@@ -38,6 +40,40 @@ def test_bounds_in_closed_form():
     assert (low, high) == pytest.approx((0.0667, 0.6525), abs=1e-4)
 
 
+def test_strata_in_closed_form():
+    """One stratum, and counts that go with the sizes, are a uniform sample; the rest was found by a general search."""
+    assert strata_share([1.0], [16]) == pytest.approx(exceeding_share(16), rel=1e-12)
+    assert strata_share([0.5, 0.25, 0.25], [8, 4, 4]) == pytest.approx(exceeding_share(16), rel=1e-12)
+    assert strata_share([0.5, 0.5, 0.0], [8, 8, 3]) == pytest.approx(exceeding_share(16), rel=1e-12)
+    for weights, counts in (([0.7, 0.3], [3, 9]), ([0.1, 0.2, 0.7], [5, 1, 2]), ([0.98, 0.02], [1, 40])):
+        w, n = np.array(weights), np.array(counts)
+        found = minimize(
+            lambda t, w=w: np.sum(w * np.expm1(-t)), np.full(len(w), np.log(20) / n.sum()), bounds=[(0, None)] * len(w),
+            constraints=[{"type": "ineq", "fun": lambda t, n=n: np.log(20) - n @ t}],
+        )  # fmt: skip
+        assert strata_share(weights, counts) == pytest.approx(-found.fun, rel=1e-5)
+
+
+def test_bound_of_strata_holds_as_often_as_promised():
+    """The worst case, where all strata are as far above as the bound allows; and a case in which one alone is."""
+    generator, weights, counts = np.random.default_rng(4), np.array([0.6, 0.3, 0.1]), np.array([4, 4, 8])
+    promised = strata_share(weights, counts)
+    for direction in ([1.0, 1.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 1.0]):
+        shares = np.minimum(np.array(direction) * (1.001 * promised / (weights @ direction)), 1.0)
+        if weights @ shares <= promised:
+            continue  # so many cannot lie above there
+        missed = np.all(generator.random((4000, 16)) >= np.repeat(shares, counts), axis=1).mean()
+        assert missed <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 4000)
+
+
+@pytest.mark.parametrize(
+    ("weights", "counts"), [([], []), ([0.5, 0.5], [3, 0]), ([0.5, 0.6], [1, 1]), ([1.5, -0.5], [1, 1])]
+)
+def test_strata_of_nothing_or_no_shares_bound_nothing(weights, counts):
+    with pytest.raises(SpecError, match=r"at least|add up to 1"):
+        strata_share(weights, counts)
+
+
 def test_second_sample_speaks_for_a_true_bound_and_against_a_false_one():
     bound = SampleBound(limit=1.0, share=0.1, confidence=0.95, count=28)
     assert bound.probability(np.zeros(20)) == 1.0
@@ -55,6 +91,29 @@ def test_bound_stated_by_an_audit_holds_on_a_second_sample(generic_calibration):
     assert second.max_error < 2e-3
     assert first.bound.probability(second.product_errors) > 0.01
     assert first.other_codes[1] >= np.mean(second.code_differences != 0)
+
+
+def test_an_audit_by_layer_tells_of_each_and_bounds_all(generic_calibration):
+    digits = load_digits()
+    network = compile_network(digits_network("cnn"), generic_calibration, x_calibration=digits.x_calibration)
+    found = network.run(digits.x[:20], ExactEngine(generic_calibration), sample=8, by_layer=True, seed=3)
+    products = {layer.name: layer.mvms for layer in found.stats.layers}
+    audit = audit_samples(found.samples, generic_calibration).of_layers(products)
+    assert list(audit.by_layer) == list(products)
+    assert audit.count == 8
+    for name, own in audit.by_layer.items():
+        assert own.products == products[name]
+        assert own.bound.count in (8 // len(products), 8 // len(products) + 1)
+        assert own.bound.share == exceeding_share(own.bound.count)
+    assert audit.bound.limit == max(own.bound.limit for own in audit.by_layer.values())
+    uniform = audit.of_layers({}).bound.share
+    assert uniform < audit.bound.share < 1  # the largest layers gave less than their share of the sample
+    assert audit.other_codes[1] <= 1
+    none, one = np.zeros_like(audit.code_differences), np.zeros_like(audit.code_differences)
+    one[-1] = 1
+    assert replace(audit, code_differences=none).other_codes == (0.0, audit.bound.share)
+    low, high = replace(audit, code_differences=one).other_codes
+    assert 0 <= low < high <= 1
 
 
 def test_worst_product_is_a_netlist_that_gives_the_same_voltages_again(generic_calibration, tmp_path):
