@@ -7,7 +7,7 @@ What happens to a network, and where:
 2. *Compiled* for a chip: ``compiled`` takes it apart into products on arrays, ``layer``, and digital ``segments``.
    ``graph`` finds the products; ``node``, ``contraction``, ``convolution`` and ``recurrence`` say what they multiply.
 3. *Tuned* on typical inputs: ``tuning`` fits the settings of all layers, their ``ranges`` and ``gains``.
-4. *Prepared* for an engine: ``prepared`` has it make every tile ready.
+4. *Prepared* for an engine: ``prepared`` has it make tiles ready when they are wanted, and keeps those that fit.
 5. *Run*: ``run`` takes a batch through it; ``result`` is what comes out, ``samples`` what an audit gets.
 
 ``network`` is the whole, as users hold it.

@@ -126,7 +126,10 @@ def test_calibrate_infer_audit_report(spicesim, tmp_path, data_file):
     audit = document["audit"]
     assert audit["count"] == 3
     assert audit["max_error_full_scale"] == audit["bound"]["max_error_full_scale"] < 5e-4
-    assert 1 - (1 - audit["bound"]["share_of_products_above"]) ** 3 == pytest.approx(audit["bound"]["confidence"])
+    assert 0.95 == audit["bound"]["confidence"] <= 1 - (1 - audit["bound"]["share_of_products_above"]) ** 3 + 1e-9
+    assert [layer["count"] for layer in audit["by_layer"]] == [1, 1, 1]
+    assert sum(layer["products"] for layer in audit["by_layer"]) == document["tile_products"]
+    assert audit["max_error_full_scale"] == max(layer["max_error_full_scale"] for layer in audit["by_layer"])
     assert ".end" in (tmp_path / "worst.cir").read_text()
     assert audit["codes_identical"] + audit["codes_off_by_one"] + audit["codes_worse"] == pytest.approx(1)
     assert document["provenance"]["chip_hash"] == load_chip(tmp_path / "chip.toml").hash
