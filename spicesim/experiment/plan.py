@@ -11,6 +11,7 @@ from spicesim.devices.presets import DEVICES
 from spicesim.errors import SpecError
 from spicesim.files.documents import read_json, read_toml, validate
 from spicesim.mapping import MappingOptions, Signs, WeightScale
+from spicesim.network.batch import parse_batch_axes
 from spicesim.network.compiled import CompileOptions
 from spicesim.network.ranges import AdcFit, InputScale
 from spicesim.own_code import is_own, require_trusted
@@ -55,10 +56,12 @@ class MappingPlan(Section):
     """Refuse a network that takes more tiles."""
     digital: Names = ()
     """Keep a node of the network digital; repeatable."""
+    batch_axis: Names = ()
+    """Which axis of an input or output counts the inputs, such as h0=1, or none; repeatable.  [default: found]"""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        _ = self.weights  # which has its own demands
+        _ = self.weights, parse_batch_axes(self.batch_axis)  # which have their own demands
         return self
 
     @property
@@ -75,6 +78,7 @@ class MappingPlan(Section):
         return {
             "input_scale": self.input_scale, "input_digit": self.input_digit, "adc_range": self.adc_range,
             "mapping": self.weights, "max_tiles": self.max_tiles, "digital": self.digital,
+            "batch_axes": parse_batch_axes(self.batch_axis),
         }  # fmt: skip
 
 

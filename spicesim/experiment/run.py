@@ -226,8 +226,13 @@ def run_subject(
     if plan.audit or plan.energy or plan.explain:
         calibrated(subject.calibration)
     variant, device = chip_variant(plan, subject.calibration), find_device(plan)
-    dataset = subject.dataset.first(plan.images)
     network = compile_network(subject.model, variant, **compile_options(plan))
+    dataset = subject.dataset.first(plan.images, network.batch_axes)
+    if dataset.labels is not None and len(dataset.labels) != (count := network.count(dataset.inputs)):
+        raise NetworkError(
+            f"y must hold one label for each of the {count} inputs, got shape {dataset.labels.shape}; give as many, or "
+            "name the axis that counts the inputs with --batch-axis"
+        )
     typical = fit_ranges(network, dataset)
     bench = _Bench(
         plan=plan, subject=subject, dataset=dataset, network=network, typical=typical,
@@ -294,11 +299,11 @@ class _Bench:
             experiment = replace(experiment, audit=audit)
         budget = footprint = None
         if plan.explain is not None:
-            few = self.dataset.first(plan.explain)
+            few = self.dataset.first(plan.explain, self.network.batch_axes)
             budget = run_budget(self.maker, self.network, self.subject.model, few, progress=self.progress)
         if plan.energy:
             footprint = estimate_footprint(
-                self.network, self.dataset.first(TYPICAL).inputs, chip, t_read=plan.t_read,
+                self.network, self.dataset.first(TYPICAL, self.network.batch_axes).inputs, chip, t_read=plan.t_read,
                 columns_per_adc=plan.shared_columns(calibrated(self.maker.calibration).chip), seed=plan.seed,
             )  # fmt: skip
         return experiment, gather_findings(self.network, experiment, chip.exact, budget=budget, footprint=footprint)

@@ -12,6 +12,7 @@ from spicesim.arrays import Array
 from spicesim.coding import AdcRange
 from spicesim.errors import MappingError, NetworkError
 from spicesim.mapping import DEFAULT_OPTIONS, Mapper, MappingOptions, map_weights
+from spicesim.network.batch import find_batch_axes
 from spicesim.network.graph import find_analog_nodes
 from spicesim.network.inputs import check_inputs, input_specs
 from spicesim.network.layer import BLOCK, AnalogLayer, Calibration
@@ -19,10 +20,9 @@ from spicesim.network.loading import load_model
 from spicesim.network.model import find_constants, run_session
 from spicesim.network.node import AnalogNode
 from spicesim.network.ranges import AdcFit, InputScale
-from spicesim.network.recurrence import Recurrence
 from spicesim.network.segments import Segment, cut_network
 
-__all__ = ["CHUNK", "CompileOptions", "CompiledNetwork", "Inputs", "batch_length", "check_output"]
+__all__ = ["CHUNK", "CompileOptions", "CompiledNetwork", "Inputs"]
 
 Inputs = npt.ArrayLike | Mapping[str, npt.ArrayLike]
 
@@ -46,6 +46,9 @@ class CompileOptions(TypedDict, total=False):
     drivers take."""
     mapping: MappingOptions
     """How weights become conductances."""
+    batch_axes: Mapping[str, int | None]
+    """Which axis of an input or output counts the batch, by its name; None for inputs that all of a batch share, and
+    outputs to leave out. By default they are found, see :mod:`spicesim.network.batch`."""
     max_tiles: int | None
     """Tiles that the chip has; by default as many as it takes."""
     mapper: Mapper
@@ -67,6 +70,8 @@ class CompiledNetwork:
         Names of nodes that shall stay digital.
     mapping : MappingOptions
         How weights become conductances.
+    batch_axes : mapping of str to int or None, optional
+        Axes that count the batch, see :class:`CompileOptions`.
     max_tiles : int, optional
         Tiles that the chip has.
     mapper : callable
@@ -102,6 +107,7 @@ class CompiledNetwork:
         *,
         digital: Collection[str] = (),
         mapping: MappingOptions = DEFAULT_OPTIONS,
+        batch_axes: Mapping[str, int | None] | None = None,
         max_tiles: int | None = None,
         mapper: Mapper = map_weights,
     ) -> None:
@@ -118,16 +124,17 @@ class CompiledNetwork:
             )
         program = cut_network(loaded, constants, nodes)
         self._reference = program.reference
-        self._inputs = input_specs(program.reference)
+        if not program.reference.get_inputs():
+            raise NetworkError("the network has no inputs; export it with its inputs not folded in")
+        shapes = {value.name: value.shape for value in program.reference.get_outputs()}
+        names = [value.name for value in loaded.graph.output]
+        self.axes = find_batch_axes(
+            loaded, {value.name: value.shape for value in program.reference.get_inputs()},
+            {name: shapes[name] for name in names}, batch_axes or {},
+        )  # fmt: skip
+        self._inputs = input_specs(program.reference, self.axes.inputs)
         self.steps = program.steps
         self._analog = [step for step in program.steps if not isinstance(step, Segment)]
-        free = {spec.name for spec in self._inputs if spec.shape[0] is None}
-        for step in self._analog:
-            if isinstance(step, Recurrence) and step.takes[0] in free:
-                raise NetworkError(
-                    f"{step.op} {step.name!r}: the first axis of input {step.takes[0]!r} is time, not the batch; "
-                    "export the network with the batch first, or with sequences of fixed length"
-                )
         nodes_on_arrays = [node for step in self._analog for node in step.products]
         layers = {
             node: AnalogLayer(node, calibration, mapping, array=_owner(node, nodes_on_arrays).name, mapper=mapper)
@@ -142,9 +149,12 @@ class CompiledNetwork:
                 f"the network takes {count} tiles of {array.rows}x{array.columns}, allowed are {max_tiles}; allow more "
                 f"or keep layers digital: {most!r} takes {taken[most]}"
             )
-        self.batch = next((spec.shape[0] for spec in self._inputs if spec.shape[0]), None)
+        places = [(spec.shape, spec.axis) for spec in self._inputs]
+        self.batch = next((size for shape, axis in places if axis is not None and (size := shape[axis])), None)
         self.chip = calibration.chip
-        self.output_names = tuple(value.name for value in loaded.graph.output)
+        self.output_names = tuple(name for name in names if self.axes.outputs.get(name, 0) is not None)
+        if not self.output_names:
+            raise NetworkError("all outputs of the network are left out; keep one")
         self.notes = tuple(notes)
 
     def check(self, x: Inputs) -> dict[str, Array]:
@@ -161,10 +171,11 @@ class CompiledNetwork:
         """
         if chunk is not None and chunk < 1:
             raise NetworkError(f"chunk must be at least 1 input, got {chunk}")
-        numbers = sum(array.size for array in arrays.values()) // batch_length(arrays)
+        total = self.axes.length(arrays)
+        numbers = max(1, sum(array.size for array in arrays.values()) // total)
         step = self.batch or chunk or max(1, min(CHUNK, BLOCK // numbers))
-        for start in range(0, batch_length(arrays), step):
-            yield {name: array[start : start + step] for name, array in arrays.items()}
+        for start in range(0, total, step):
+            yield self.axes.cut(arrays, start, start + step)
 
     def values(self, names: Collection[str], chunk: dict[str, Array]) -> dict[str, Array]:
         """Return values of the network by name, inputs among them, as onnxruntime computes them."""
@@ -172,10 +183,12 @@ class CompiledNetwork:
         return {**chunk, **run_session(self._reference, wanted, chunk)}
 
     def run_digital(self, x: Inputs, chunk: int | None = None) -> Array:
-        """Return the first output of the network as onnxruntime computes it."""
-        name = self.output_names[0]
-        chunks = self.chunks(self.check(x), chunk)
-        return np.concatenate([check_output(name, self.values([name], c)[name], batch_length(c)) for c in chunks])
+        """Return the first output of the network as onnxruntime computes it, the batch brought to its first axis."""
+        name, parts = self.output_names[0], list[Array]()
+        for part in self.chunks(self.check(x), chunk):
+            found = self.values([name], part)[name]
+            parts.append(np.moveaxis(found, self.axes.find(name, found, self.axes.length(part)), 0))
+        return np.concatenate(parts)
 
     def trace(self, chunk: dict[str, Array]) -> dict[AnalogNode, Array]:
         """Return what drives each product in the digital network."""
@@ -195,24 +208,3 @@ def _owner(node: AnalogNode, nodes: Sequence[AnalogNode]) -> AnalogNode:
             and np.array_equal(other.weights, node.weights)
         )
     )
-
-
-def batch_length(arrays: Mapping[str, Array]) -> int:
-    """Return the number of inputs in a batch."""
-    return len(next(iter(arrays.values())))
-
-
-def check_output(name: str, array: Array, size: int) -> Array:
-    """Return an output if its first axis counts the batch.
-
-    Raises
-    ------
-    NetworkError
-        If it does not.
-    """
-    if array.ndim < 1 or len(array) != size:
-        raise NetworkError(
-            f"output {name!r} has shape {array.shape} for {size} inputs; "
-            "export the network so that the first axis of every output counts the batch"
-        )
-    return array

@@ -143,13 +143,13 @@ def _contract(
 
 
 def _parse_conv(name: str, node: onnx.NodeProto, constants: Constants) -> AnalogNode | str:
-    """Read a convolution along one or two dimensions; along one, images are one line high."""
+    """Read a convolution along any number of dimensions."""
     if node.input[1] not in constants:
         return f"Conv {name!r} multiplies computed values and stays digital"
     weights = _numbers(name, node, constants, 1)
     dimensions = weights.ndim - 2
-    if dimensions not in (1, 2):
-        _reject(name, node, f"its kernel has {dimensions} dimensions, not 1 or 2")
+    if dimensions < 1:
+        _reject(name, node, f"weights of shape {weights.shape} have no kernel", "export it again")
     options = node_attributes(node)
     bias = None
     if len(node.input) > 2 and node.input[2]:
@@ -162,16 +162,13 @@ def _parse_conv(name: str, node: onnx.NodeProto, constants: Constants) -> Analog
     pads = tuple(options.get("pads", (0, 0) * dimensions))
     if min(pads) < 0:
         _reject(name, node, f"pads {pads} are negative", "crop its input in a node of its own")
-    kernel, ones = weights.shape[2:], (1,) * dimensions
-    strides, dilations = tuple(options.get("strides", ones)), tuple(options.get("dilations", ones))
-    if dimensions == 1:
-        kernel, strides, dilations = (1, *kernel), (1, *strides), (1, *dilations)
-        pads = (0, pads[0], 0, pads[1])
+    ones = (1,) * dimensions
     return AnalogNode(
         name=name, op=node.op_type, input=node.input[0], output=node.output[0],
         weights=weights.reshape(len(weights), -1), bias=bias, groups=options.get("group", 1),
         geometry=ConvGeometry(
-            kernel=kernel, strides=strides, dilations=dilations, pads=pads, dimensions=dimensions,
+            kernel=weights.shape[2:], strides=tuple(options.get("strides", ones)),
+            dilations=tuple(options.get("dilations", ones)), pads=pads,
             auto_pad=options.get("auto_pad", b"NOTSET").decode(),
         ),
     )  # fmt: skip

@@ -111,7 +111,7 @@ class AnalogNode:
         if not np.isfinite(x).all():
             raise NetworkError(f"the input of {self.name!r} is NaN or infinite; check weights and data")
         if geometry is not None:
-            yield from geometry.patches(geometry.images(x), limit)
+            yield from geometry.patches(x, limit)
             return
         for start in range(0, len(flat), limit):
             yield flat[start : start + limit].astype(float)
@@ -122,7 +122,7 @@ class AnalogNode:
             return self.contraction.count(x.shape)
         if self.geometry is None:
             return math.prod(x.shape[:-1])
-        return len(x) * math.prod(self.geometry.output_size(*self.geometry.images(x).shape[2:]))
+        return len(x) * math.prod(self.geometry.output_size(*x.shape[2:]))
 
     def apply(self, x: Array) -> Array:
         """Return what the node makes of inputs, digitally."""
@@ -144,5 +144,5 @@ class AnalogNode:
             return self.contraction.restore(y, x.shape)
         if self.geometry is None:
             return y.reshape((1,) * (self.rank - x.ndim) + (*x.shape[:-1], y.shape[-1]))
-        size = self.geometry.output_size(*self.geometry.images(x).shape[2:])[-self.geometry.dimensions :]
+        size = self.geometry.output_size(*x.shape[2:])
         return np.moveaxis(y.reshape(len(x), *size, y.shape[-1]), -1, 1)

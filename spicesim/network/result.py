@@ -1,7 +1,10 @@
 """What a run of a network gives back."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+import numpy as np
 
 from spicesim.arrays import Array
 from spicesim.coding import AdcRange, Polarity
@@ -75,7 +78,9 @@ class Result:
     engine: str
     """Word for the engine that ran."""
     outputs: dict[str, Array]
-    """Every output of the network by name, the batch on the first axis."""
+    """Every output of the network by name, in the shape that the network gives it."""
+    axes: Mapping[str, int]
+    """Axis of every output that counts the batch."""
     stats: RunStats
     """How it went."""
     samples: tuple[SampledMvm, ...]
@@ -83,8 +88,9 @@ class Result:
 
     @property
     def logits(self) -> Array:
-        """The first output."""
-        return next(iter(self.outputs.values()))
+        """The first output, the batch brought to its first axis."""
+        name, output = next(iter(self.outputs.items()))
+        return np.moveaxis(output, self.axes[name], 0)
 
 
 @dataclass(slots=True)

@@ -6,7 +6,6 @@ from tqdm import tqdm
 from spicesim.arrays import Array
 from spicesim.crossbar.blas import one_blas_thread
 from spicesim.engine import SampledMvm
-from spicesim.network.compiled import batch_length, check_output
 from spicesim.network.layer import AnalogLayer
 from spicesim.network.node import AnalogNode
 from spicesim.network.prepared import PreparedNetwork
@@ -31,6 +30,7 @@ def run_batch(
     each = max(1, sample // len(layers)) if by_layer and layers else sample
     reservoirs = [Reservoir[SampledMvm](each, seed) for _ in (layers if by_layer else range(1))]
     outputs: dict[str, list[Array]] = {name: [] for name in compiled.output_names}
+    axes = dict[str, int]()
     places = {layer.node: k for k, layer in enumerate(layers)}
 
     def multiply(node: AnalogNode, x: Array) -> Array:
@@ -39,26 +39,28 @@ def run_batch(
         observe = sample_products(reservoir, node.name, prepared.tiles[k], ranges[k].adc, int(numbers[k]))
         return layers[k].run(x, ranges[k], prepared.tiles[k], meters[k], observe, gains[k], workers=workers)
 
-    total, disable = batch_length(arrays), None if progress else True
+    total, disable = compiled.axes.length(arrays), None if progress else True
     with (
         one_blas_thread(),
         start_workers() as workers,
         tqdm(total=total, unit="input", disable=disable, delay=1.0) as bar,
     ):
         for values in compiled.chunks(arrays, chunk):
-            size = batch_length(values)
+            size = compiled.axes.length(values)
             for step in compiled.steps:
                 if isinstance(step, Segment):
                     step.run(values)
                 else:
                     step.run(values, multiply)
             for name, parts in outputs.items():
-                parts.append(check_output(name, values[name], size))
+                axes[name] = compiled.axes.find(name, values[name], size)
+                parts.append(values[name])
             bar.update(size)
     stats = map(AnalogLayer.stats, layers, ranges, meters, gains)
     return Result(
         engine=prepared.engine.name,
-        outputs={name: np.concatenate(parts) for name, parts in outputs.items()},
+        outputs={name: np.concatenate(parts, axes[name]) for name, parts in outputs.items()},
+        axes=axes,
         stats=RunStats(layers=tuple(stats), images=total, notes=prepared.engine.notes),
         samples=tuple(item for reservoir in reservoirs for item in reservoir.items()),
     )

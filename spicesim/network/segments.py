@@ -120,6 +120,8 @@ def _open_reference(model: onnx.ModelProto, wanted: set[str]) -> onnxruntime.Inf
     """Open the whole network, with some of its inner values as extra outputs."""
     extended = onnx.ModelProto()
     extended.CopyFrom(model)
+    for value in extended.graph.output:
+        value.ClearField("type")  # whose names of axes may be others than those of the inputs
     present = {value.name for value in [*model.graph.output, *model.graph.input]}
     extended.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(wanted - present))
     return open_session(extended)

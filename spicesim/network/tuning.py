@@ -11,7 +11,7 @@ from spicesim.coding import AdcRange
 from spicesim.crossbar.blas import one_blas_thread
 from spicesim.engine import PreparedTile
 from spicesim.errors import NetworkError
-from spicesim.network.compiled import CHUNK, CompiledNetwork, CompileOptions, Inputs, batch_length
+from spicesim.network.compiled import CHUNK, CompiledNetwork, CompileOptions, Inputs
 from spicesim.network.gains import Gains
 from spicesim.network.pulses import choose_pulses
 from spicesim.network.ranges import AdcFit, InputScale, LayerRanges
@@ -107,8 +107,9 @@ class Tuning:
         """Fit ranges on the first inputs of a run, note it, and return those inputs."""
         arrays = self._compiled.check(x)
         batch = self._compiled.batch or 1
-        count = min(batch_length(arrays), max(CHUNK // batch, 1) * batch)
-        first = {name: array[:count] for name, array in arrays.items()}
+        axes = self._compiled.axes
+        count = min(axes.length(arrays), max(CHUNK // batch, 1) * batch)
+        first = axes.cut(arrays, 0, count)
         self.fit_ranges(first)
         self._range_notes.append(f"no calibration inputs were given: ranges fitted on the first {count} inputs run")
         return first
@@ -144,9 +145,10 @@ class Tuning:
         layers, arrays = self._compiled.layers, self._compiled.check(x)
         kept: list[list[Floats]] = [[] for _ in layers]
         limits = [(np.inf, -np.inf) for _ in layers]
-        generator, total = np.random.default_rng(seed), batch_length(arrays)
+        length = self._compiled.axes.length
+        generator, total = np.random.default_rng(seed), length(arrays)
         for chunk in self._compiled.chunks(arrays):
-            size, values = batch_length(chunk), self._compiled.trace(chunk)
+            size, values = length(chunk), self._compiled.trace(chunk)
             for k, layer in enumerate(layers):
                 value = values[layer.node]
                 low, high = limits[k]

@@ -111,11 +111,6 @@ CONV = "g (float[n,2,5,5] x) => (float[n,c,h,k] y) {{ y = Conv<{0}>(x, w) }}"
     [
         ("g (float[n,4] x, float[3] b) => (float[n,3] y) { y = Gemm(x, w, b) }", W, "the bias is computed"),
         (CONV.format("pads=[-1,0,0,0]"), np.ones((2, 2, 3, 3), "f"), "are negative"),
-        (
-            "g (float[n,2,5,5,5] x) => (float[n,c,h,k,l] y) { y = Conv(x, w) }",
-            np.ones((2, 2, 3, 3, 3), "f"),
-            "3 dimensions, not 1 or 2",
-        ),
     ],
 )
 def test_what_arrays_cannot_do_is_refused_with_node_and_remedy(text, weights, problem):
