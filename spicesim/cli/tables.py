@@ -241,7 +241,7 @@ def format_layers(experiment: Experiment) -> str:
         [
             s.name,
             s.op,
-            str(s.tiles),
+            str(s.tiles) if s.array == s.name else f"({s.tiles})",
             f"{s.rows}x{s.columns}",
             s.polarity,
             "-" if floats else f"{s.r_feedback:g}",

@@ -78,6 +78,7 @@ class Experiment:
                 "name": s.name,
                 "op": s.op,
                 "tiles": s.tiles,
+                "array": s.array,
                 "forms": list(forms),
                 "rows": s.rows,
                 "columns": s.columns,

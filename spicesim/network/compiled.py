@@ -136,14 +136,14 @@ class CompiledNetwork:
         self.steps = program.steps
         self._analog = [step for step in program.steps if not isinstance(step, Segment)]
         nodes_on_arrays = [node for step in self._analog for node in step.products]
-        layers = {
-            node: AnalogLayer(node, calibration, mapping, array=_owner(node, nodes_on_arrays).name, mapper=mapper)
-            for node in nodes_on_arrays
-        }
+        layers = dict[AnalogNode, AnalogLayer]()
+        for node in nodes_on_arrays:
+            owner = layers.get(_owner(node, nodes_on_arrays))  # itself is not there yet
+            layers[node] = AnalogLayer(node, calibration, mapping, owner=owner, mapper=mapper)
         self.layers = tuple(layers.values())
-        count = sum(len(layer.mapped) for layer in self.layers)
+        count = sum(layer.own_tiles for layer in self.layers)
         if max_tiles is not None and count > max_tiles:
-            taken = {step.name: sum(len(layers[node].mapped) for node in step.products) for step in self._analog}
+            taken = {step.name: sum(layers[node].own_tiles for node in step.products) for step in self._analog}
             most, array = max(taken, key=taken.__getitem__), calibration.chip.array
             raise MappingError(
                 f"the network takes {count} tiles of {array.rows}x{array.columns}, allowed are {max_tiles}; allow more "
@@ -155,7 +155,7 @@ class CompiledNetwork:
         self.output_names = tuple(name for name in names if self.axes.outputs.get(name, 0) is not None)
         if not self.output_names:
             raise NetworkError("all outputs of the network are left out; keep one")
-        self.notes = tuple(notes)
+        self.notes = (*notes, *_shared_notes(self.layers))
 
     def check(self, x: Inputs) -> dict[str, Array]:
         """Bring a batch into the form that the network wants; see :func:`spicesim.network.inputs.check_inputs`."""
@@ -203,8 +203,22 @@ def _owner(node: AnalogNode, nodes: Sequence[AnalogNode]) -> AnalogNode:
         for other in nodes
         if other is node
         or (
-            other.source == node.source != ""
+            node.source
+            and other.source == node.source
             and other.groups == node.groups
             and np.array_equal(other.weights, node.weights)
         )
     )
+
+
+def _shared_notes(layers: Sequence[AnalogLayer]) -> list[str]:
+    """Say which arrays do the products of several layers."""
+    uses: dict[str, list[str]] = {}
+    for layer in layers:
+        uses.setdefault(layer.array, []).append(layer.name)
+    return [
+        f"the arrays of {array!r} hold the weights of {len(names) - 1} more: {', '.join(map(repr, names[1:4]))}"
+        f"{', ..' if len(names) > 4 else ''}; they are counted once, and do these products one after the other"
+        for array, names in uses.items()
+        if len(names) > 1
+    ]

@@ -1,6 +1,6 @@
 """Which nodes of a network are matrix-vector products that arrays can do."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, NoReturn
 
@@ -11,7 +11,7 @@ from spicesim.arrays import Array, Floats
 from spicesim.errors import NetworkError, quote
 from spicesim.network.contraction import Contraction, contract_matmul, parse_einsum
 from spicesim.network.convolution import ConvGeometry
-from spicesim.network.model import node_attributes
+from spicesim.network.model import constant_roots, node_attributes
 from spicesim.network.node import AnalogNode
 from spicesim.network.recurrence import AnalogStep, parse_recurrence
 
@@ -46,7 +46,7 @@ def find_analog_nodes(
     NetworkError
         If a Gemm or Conv is of a kind that arrays cannot do, or `digital` names a node that is not there.
     """
-    nodes, notes, names = list[AnalogStep](), list[str](), set[str]()
+    nodes, notes, names, roots = list[AnalogStep](), list[str](), set[str](), constant_roots(model, constants)
     for position, node in enumerate(model.graph.node):
         name = node.name or f"{node.op_type}_{position}"
         if name in names:
@@ -66,14 +66,21 @@ def find_analog_nodes(
         if isinstance(found, str):
             notes.append(found)
         else:
-            if isinstance(found, AnalogNode):
-                source = next(operand for operand in (node.input[1], node.input[0]) if operand in constants)
-                found = replace(found, source=source)
-            nodes.append(found)
+            nodes.append(_with_sources(found, node, roots))
     unknown = sorted(set(digital) - names)
     if unknown:
         raise NetworkError(f"no node {unknown[0]!r} to keep digital; there are: {', '.join(sorted(names))}")
     return nodes, notes
+
+
+def _with_sources(step: AnalogStep, node: onnx.NodeProto, roots: Mapping[str, frozenset[str]]) -> AnalogStep:
+    """Return what was found in a node with the names of the tensors that its weights come from."""
+    if isinstance(step, AnalogNode):
+        return replace(step, source=next(roots[name] for name in (node.input[1], node.input[0]) if name in roots))
+    of_inputs, of_states = (roots.get(name, frozenset()) for name in node.input[1:3])
+    first, *others = step.products
+    products = (replace(first, source=of_inputs), *(replace(other, source=of_states) for other in others))
+    return replace(step, products=products)
 
 
 def _parse_gemm(name: str, node: onnx.NodeProto, constants: Constants) -> AnalogNode | str:

@@ -13,6 +13,7 @@ from spicesim.errors import NetworkError
 from spicesim.network.loading import first_line
 
 __all__ = [
+    "constant_roots",
     "element_types",
     "find_constants",
     "make_model",
@@ -146,6 +147,15 @@ def find_constants(model: onnx.ModelProto) -> dict[str, Array]:
         session = open_session(make_model(model, folded, inputs={}, outputs=names, constants=constants))
         constants.update(run_session(session, names, {}))
     return constants
+
+
+def constant_roots(model: onnx.ModelProto, constants: Collection[str]) -> dict[str, frozenset[str]]:
+    """Return of every constant the names of the tensors in the file that it is computed from."""
+    roots = {tensor.name: frozenset({tensor.name}) for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        found = frozenset[str]().union(*(roots.get(name, frozenset()) for name in node.input))
+        roots.update((name, found or frozenset({name})) for name in node.output if name in constants)
+    return roots
 
 
 def node_attributes(node: onnx.NodeProto) -> dict[str, Any]:

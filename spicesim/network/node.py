@@ -39,8 +39,8 @@ class AnalogNode:
     """Axes of a product that is neither a convolution nor along the last axis."""
     groups: int = 1
     """Groups of a convolution or matrices of a stack, which share neither inputs nor outputs."""
-    source: str = ""
-    """Name of the constant that holds the weights; products of the same weights share an array."""
+    source: frozenset[str] = frozenset()
+    """Names of the tensors in the file that the weights come from; products of the same weights share an array."""
     rank: int = 0
     """Fewest axes of what a product along the last axis makes."""
 

@@ -24,6 +24,8 @@ class LayerStats:
     """Its operator."""
     tiles: int
     """Arrays it takes."""
+    array: str
+    """Name of the layer whose arrays these are: its own, or an earlier one with the same weights."""
     rows: int
     """Inputs of its weight matrix: word lines, over all row splits."""
     columns: int

@@ -163,6 +163,11 @@ def _accuracy_section(report: NetworkReport) -> Section:
     return Section(anchor="accuracy", title="Accuracy", blocks=tuple(blocks))
 
 
+def _tiles(layer: LayerStats) -> str:
+    """Return how many tiles a layer takes, in brackets where they are counted with another."""
+    return f"{layer.tiles}" if layer.array == layer.name else f"({layer.tiles})"
+
+
 def _layer_section(report: NetworkReport) -> Section:
     def snr(value: float) -> str:
         return f"{value:.1f}" if math.isfinite(value) else {math.inf: "∞"}.get(value, "none")
@@ -173,7 +178,7 @@ def _layer_section(report: NetworkReport) -> Section:
     columns += [Column(title=title) for title in titles] + [Column(title="SNR", unit="dB")]
     columns += [Column(title="ADC clipped", unit="%"), Column(title="DAC clipped", unit="%")]
     rows = tuple(
-        (layer.name, layer.op, f"{layer.tiles}", f"{layer.rows}", f"{layer.columns}", f"{layer.mvms}",
+        (layer.name, layer.op, _tiles(layer), f"{layer.rows}", f"{layer.columns}", f"{layer.mvms}",
          snr(layer.snr_db), percent(layer.adc_clipped), percent(layer.dac_clipped))
         for layer in layers
     )  # fmt: skip
