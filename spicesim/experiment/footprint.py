@@ -7,10 +7,10 @@ energy of the change of codes and outputs, and of every conversion. A layer's en
 their number; the sum over blocks is what the supplies deliver. Tiles that wait, and rows and columns without weights,
 draw nothing. All tiles of a layer work at a time, one vector after the other; layers do so one after the other (serial
 latency), or each on the next input (pipelined: the slowest layer is the interval between inputs). Areas are sums over
-the blocks' devices times a layout's overhead, of whole arrays, whatever part of them has weights. Layers that multiply by
-the same weights share arrays: their area is that of the first, and they do their products one after the other. Digital
-work, control and buses are not counted. An operation is a multiplication or an addition of a weight that the network
-has, two a MAC, whatever array the mapping leaves empty.
+the blocks' devices times a layout's overhead, of whole arrays, whatever part of them has weights. Layers that multiply
+by the same weights share arrays: their area is that of the first, and they take turns. Digital work, control and buses
+are not counted. An operation is a multiplication or an addition of a weight that the network has, two a MAC, whatever
+array the mapping leaves empty.
 """
 
 import math

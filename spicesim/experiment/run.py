@@ -20,6 +20,7 @@ from spicesim.experiment.budget import CONFIDENCE, run_budget
 from spicesim.experiment.chip import BuiltChip, ChipMaker, chip_variant, compile_options, find_device
 from spicesim.experiment.findings import Findings, gather_findings
 from spicesim.experiment.footprint import estimate_footprint
+from spicesim.experiment.metric import Metric, judge, load_metric, missing_accuracy
 from spicesim.experiment.outcome import Experiment
 from spicesim.experiment.plan import RunPlan
 from spicesim.network import Network, compile_network
@@ -150,6 +151,7 @@ class Run:
                 "accuracy_mean": None if accuracies is None else float(accuracies.mean()),
                 "accuracy_interval": self.interval,
                 "confidence": CONFIDENCE,
+                "metrics": [None if one.verdict is None else one.verdict.analog.value for one in self.experiments],
                 "logit_errors": self.logit_errors.tolist(),
                 "outputs_hashes": [_hash_arrays(one.result.outputs) for one in self.experiments],
             },
@@ -234,7 +236,9 @@ def run_subject(
             "name the axis that counts the inputs with --batch-axis"
         )
     typical = fit_ranges(network, dataset)
+    answers, metric = network.answers, load_metric(plan.metric)
     bench = _Bench(
+        metric=metric, answers=None if answers is None else network.run_digital(dataset.inputs, output=answers),
         plan=plan, subject=subject, dataset=dataset, network=network, typical=typical,
         digital=network.run_digital(dataset.inputs), simulator=simulator, jobs=jobs, progress=progress,
         maker=ChipMaker(plan=plan, calibration=variant, device=device, simulator=simulator, jobs=jobs),
@@ -257,6 +261,8 @@ class _Bench:
     network: Network
     typical: Inputs
     digital: Array
+    answers: Array | None
+    metric: Metric | None
     maker: ChipMaker
     simulator: BatchSimulator | None
     jobs: int | None
@@ -273,13 +279,22 @@ class _Bench:
         result = network.run(
             self.dataset.inputs, chip.engine, sample=plan.audit or MAPPED, seed=plan.seed, progress=self.progress
         )
+        seconds = time.monotonic() - ready
+        found = None if result.answers is None else result.outputs[result.answers]
+        if (missing := missing_accuracy(result.logits, found, self.dataset.labels)) is not None and self.metric is None:
+            result = replace(result, stats=replace(result.stats, notes=(*result.stats.notes, missing)))
+        verdict = None
+        if self.metric is not None:
+            verdict = judge(self.metric, result.logits, self.digital, self.dataset.labels, seed=plan.seed)
         return Experiment(
             calibration=self.maker.calibration,
             dataset=self.dataset,
             result=replace(result, engine=plan.title),
             digital=self.digital,
+            digital_answers=self.answers,
+            verdict=verdict,
             audit=None,
-            seconds=time.monotonic() - ready,
+            seconds=seconds,
             preparation_seconds=ready - start,
             forms=tuple(tuple(tile.form for tile in layer) for layer in prepared),
             seed=seed,

@@ -17,6 +17,7 @@ from spicesim.network.graph import find_analog_nodes
 from spicesim.network.inputs import check_inputs, input_specs
 from spicesim.network.layer import BLOCK, AnalogLayer, Calibration
 from spicesim.network.loading import load_model
+from spicesim.network.lowering import lower_model
 from spicesim.network.model import find_constants, run_session
 from spicesim.network.node import AnalogNode
 from spicesim.network.ranges import AdcFit, InputScale
@@ -55,6 +56,10 @@ class CompileOptions(TypedDict, total=False):
     """What makes tiles of weights; by default :func:`spicesim.mapping.map_weights`."""
     converter: type[AdcRange]
     """What quantises outputs: a subclass of :class:`spicesim.coding.AdcRange`, made of its ends and bits."""
+
+
+_REAL = ("tensor(float)", "tensor(double)", "tensor(float16)")
+"""Types of outputs that are scores: others are answers."""
 
 
 class CompiledNetwork:
@@ -112,6 +117,7 @@ class CompiledNetwork:
         mapper: Mapper = map_weights,
     ) -> None:
         loaded = load_model(model)
+        lower_model(loaded)
         constants = find_constants(loaded)
         fixed = [value.name for value in loaded.graph.output if value.name in constants]
         if fixed:
@@ -153,8 +159,13 @@ class CompiledNetwork:
         self.batch = next((size for shape, axis in places if axis is not None and (size := shape[axis])), None)
         self.chip = calibration.chip
         self.output_names = tuple(name for name in names if self.axes.outputs.get(name, 0) is not None)
-        if not self.output_names:
-            raise NetworkError("all outputs of the network are left out; keep one")
+        types = {value.name: value.type for value in program.reference.get_outputs()}
+        numbers = [name for name in self.output_names if types[name] != "tensor(string)"]
+        if not numbers:
+            raise NetworkError("no output of the network holds numbers; keep one, or export it with its scores")
+        self.scores = next((name for name in numbers if types[name] in _REAL), numbers[0])
+        first = self.output_names[0]
+        self.answers = None if types[first] in _REAL else first
         self.notes = (*notes, *_shared_notes(self.layers))
 
     def check(self, x: Inputs) -> dict[str, Array]:
@@ -182,9 +193,9 @@ class CompiledNetwork:
         wanted = sorted(set(names) - set(chunk))
         return {**chunk, **run_session(self._reference, wanted, chunk)}
 
-    def run_digital(self, x: Inputs, chunk: int | None = None) -> Array:
-        """Return the first output of the network as onnxruntime computes it, the batch brought to its first axis."""
-        name, parts = self.output_names[0], list[Array]()
+    def run_digital(self, x: Inputs, chunk: int | None = None, name: str | None = None) -> Array:
+        """Return an output of the network, by default its scores, as onnxruntime computes it, the batch first."""
+        name, parts = name or self.scores, list[Array]()
         for part in self.chunks(self.check(x), chunk):
             found = self.values([name], part)[name]
             parts.append(np.moveaxis(found, self.axes.find(name, found, self.axes.length(part)), 0))

@@ -52,9 +52,9 @@ def find_analog_nodes(
         if name in names:
             name = f"{name}_{position}"
         names.add(name)
-        if node.domain not in ("", "ai.onnx") or node.output[0] in constants:
+        if not any(node.output) or any(output in constants for output in node.output if output):
             continue
-        parse = _PARSERS.get(node.op_type)
+        parse = _PARSERS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
         if parse is None:
             if node.op_type in _ALWAYS_DIGITAL:
                 notes.append(f"{node.op_type} {name!r} stays digital: arrays do {', '.join(_PARSERS)} only")
@@ -217,8 +217,11 @@ _PARSERS: dict[str, Callable[[str, onnx.NodeProto, Constants], AnalogStep | str]
 }  # fmt: skip
 _ALWAYS_DIGITAL = frozenset({
     "ConvTranspose", "DeformConv", "ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul",
+    "SVMClassifier", "SVMRegressor",
+    "DynamicQuantizeLSTM", "DynamicQuantizeMatMul", "FusedConv", "FusedGemm", "FusedMatMul", "MatMulBnb4", "MatMulFpQ4",
+    "MatMulInteger16", "MatMulIntegerToFloat", "MatMulNBits", "MoE", "NhwcConv", "QAttention", "QGemm", "QMoE",
 })  # fmt: skip
-"""Operators that multiply by weights, too."""
+"""Operators that multiply by weights or may, of ONNX, scikit-learn and onnxruntime."""
 
 
 def _reject(name: str, node: onnx.NodeProto, problem: str, remedy: str = "") -> NoReturn:

@@ -159,6 +159,11 @@ class Network:
         return (*self._compiled.notes, *self._chip_notes, *self._tuning.notes)
 
     @property
+    def answers(self) -> str | None:
+        """Name of the output that holds classes, not scores; see :class:`spicesim.network.Result`."""
+        return self._compiled.answers
+
+    @property
     def batch_axes(self) -> Mapping[str, int | None]:
         """Axis of every input that counts the batch; None of those that all inputs of a batch share."""
         return self._compiled.axes.inputs
@@ -338,25 +343,27 @@ class Network:
             )
         return self._engines[word]
 
-    def run_digital(self, x: Inputs, *, chunk: int | None = None) -> Array:
+    def run_digital(self, x: Inputs, *, chunk: int | None = None, output: str | None = None) -> Array:
         """Run a batch through onnxruntime alone.
 
         Parameters
         ----------
         x, chunk
             As for :meth:`run`.
+        output : str, optional
+            Name of an output; by default the scores, see :class:`spicesim.network.Result`.
 
         Returns
         -------
         ndarray
-            The first output of the network, the batch brought to its first axis.
+            The output, the batch brought to its first axis.
 
         Raises
         ------
         NetworkError
             If `x` is not what the network wants.
         """
-        return self._compiled.run_digital(x, chunk)
+        return self._compiled.run_digital(x, chunk, output)
 
 
 def compile_network(

@@ -83,6 +83,10 @@ class Result:
     """Every output of the network by name, in the shape that the network gives it."""
     axes: Mapping[str, int]
     """Axis of every output that counts the batch."""
+    scores: str
+    """Name of the output that is compared with the digital one: the first of real numbers, if there is any."""
+    answers: str | None
+    """Name of the first output, if that is of whole numbers or texts: the classes that a network answers."""
     stats: RunStats
     """How it went."""
     samples: tuple[SampledMvm, ...]
@@ -90,9 +94,8 @@ class Result:
 
     @property
     def logits(self) -> Array:
-        """The first output, the batch brought to its first axis."""
-        name, output = next(iter(self.outputs.items()))
-        return np.moveaxis(output, self.axes[name], 0)
+        """The scores: the first output of real numbers, if there is any, the batch brought to its first axis."""
+        return np.moveaxis(self.outputs[self.scores], self.axes[self.scores], 0)
 
 
 @dataclass(slots=True)

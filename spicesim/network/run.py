@@ -59,8 +59,16 @@ def run_batch(
     stats = map(AnalogLayer.stats, layers, ranges, meters, gains)
     return Result(
         engine=prepared.engine.name,
-        outputs={name: np.concatenate(parts, axes[name]) for name, parts in outputs.items()},
+        outputs={name: _join(parts, axes[name]) for name, parts in outputs.items()},
         axes=axes,
+        scores=compiled.scores,
+        answers=compiled.answers,
         stats=RunStats(layers=tuple(stats), images=total, notes=prepared.engine.notes),
         samples=tuple(item for reservoir in reservoirs for item in reservoir.items()),
     )
+
+
+def _join(parts: list[Array], axis: int) -> Array:
+    """Join the outputs of chunks; texts become arrays of text, which hold no objects."""
+    joined = np.concatenate(parts, axis)
+    return joined.astype(str) if joined.dtype.kind == "O" else joined
