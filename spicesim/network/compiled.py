@@ -201,10 +201,10 @@ class CompiledNetwork:
             parts.append(np.moveaxis(found, self.axes.find(name, found, self.axes.length(part)), 0))
         return np.concatenate(parts)
 
-    def trace(self, chunk: dict[str, Array]) -> dict[AnalogNode, Array]:
-        """Return what drives each product in the digital network."""
+    def trace(self, chunk: dict[str, Array]) -> dict[AnalogNode, list[Array]]:
+        """Return what drives each product that is reached in the digital network."""
         values = self.values({name for step in self._analog for name in step.takes}, chunk)
-        return {node: value for step in self._analog for node, value in step.trace(values).items()}
+        return {node: found for step in self._analog for node, found in step.trace(values).items()}
 
 
 def _owner(node: AnalogNode, nodes: Sequence[AnalogNode]) -> AnalogNode:

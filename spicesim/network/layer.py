@@ -270,7 +270,7 @@ class AnalogLayer:
         """
         blocks = look_ahead(self._start(v, ranges, prepared, workers) for v in self.vectors(x))
         y = [self._finish(block, ranges, prepared, meter, observe, gains) for block in blocks]
-        return self.node.finish(np.concatenate(y), x)
+        return self.node.finish(np.concatenate([np.zeros((0, self.node.outputs)), *y]), x)
 
     def _start(
         self, vectors: Floats, ranges: LayerRanges, prepared: Sequence[PreparedTile], workers: Executor

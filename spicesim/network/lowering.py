@@ -5,7 +5,7 @@ models of scikit-learn keep their own node, of weights one, for what comes after
 numbers as before, up to the rounding of float32.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ import onnx
 
 from spicesim.arrays import Array
 from spicesim.errors import NetworkError
-from spicesim.network.model import node_attributes
+from spicesim.network.model import node_attributes, subgraphs
 
 __all__ = ["lower_model"]
 
@@ -79,16 +79,24 @@ def lower_model(model: onnx.ModelProto) -> None:
     NetworkError
         If an output is a sequence whose parts are not known.
     """
-    graph, nodes = model.graph, list[onnx.NodeProto]()
-    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    opset = next((own.version for own in model.opset_import if own.domain in ("", "ai.onnx")), 1)
+    _lower_graph(model.graph, {}, opset)
+    _part_sequences(model.graph)
+
+
+def _lower_graph(graph: onnx.GraphProto, around: Mapping[str, Array], opset: int) -> None:
+    """Rewrite a graph and its bodies in place, in which the constants around it are known, too."""
+    nodes, constants = list[onnx.NodeProto](), dict(around)
+    constants |= {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type == "Constant" and len(node.attribute) == 1 and node.attribute[0].name == "value":
             constants[node.output[0]] = onnx.numpy_helper.to_array(node.attribute[0].t)
-    opset = next((own.version for own in model.opset_import if own.domain in ("", "ai.onnx")), 1)
     for node in graph.node:
         if node.op_type == "DynamicQuantizeLinear":  # its scale and zero are single numbers, though not known
             constants |= dict.fromkeys(node.output[1:], np.zeros(1))
     for position, node in enumerate(graph.node):
+        for body in subgraphs(node):
+            _lower_graph(body, constants, opset)
         lower = _LOWERINGS.get(("" if node.domain == "ai.onnx" else node.domain, node.op_type))
         name = node.name or f"{node.op_type}_{position}"
         rewriting = _Rewriting(name, constants, opset)
@@ -99,7 +107,6 @@ def lower_model(model: onnx.ModelProto) -> None:
             nodes.append(node)
     del graph.node[:]
     graph.node.extend(nodes)
-    _part_sequences(graph)
 
 
 def _multiply_quantised(node: onnx.NodeProto, new: _Rewriting) -> bool:

@@ -20,6 +20,8 @@ __all__ = [
     "node_attributes",
     "open_session",
     "run_session",
+    "subgraphs",
+    "taken_values",
 ]
 
 
@@ -114,7 +116,7 @@ def make_model(
         All known constants; those that the nodes use become initialisers.
     """
     nodes = list(nodes)
-    used = sorted({name for node in nodes for name in node.input if name in constants})
+    used = sorted({name for node in nodes for name in taken_values(node) if name in constants})
     graph = onnx.helper.make_graph(
         nodes,
         "segment",
@@ -137,8 +139,9 @@ def find_constants(model: onnx.ModelProto) -> dict[str, Array]:
     known = set(constants)
     folded = []
     for node in model.graph.node:
-        inputs = [name for name in node.input if name]
+        inputs = taken_values(node)
         pure = bool(inputs) or node.op_type == "Constant"  # not a generator of random numbers
+        pure = pure and not any(_is_random(graph) for graph in subgraphs(node))
         if pure and known.issuperset(inputs) and "Sequence" not in node.op_type:
             folded.append(node)
             known.update(name for name in node.output if name)
@@ -149,11 +152,37 @@ def find_constants(model: onnx.ModelProto) -> dict[str, Array]:
     return constants
 
 
+def subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
+    """Return the bodies of a node."""
+    return [graph for own in node.attribute for graph in (*([own.g] if own.HasField("g") else []), *own.graphs)]
+
+
+def taken_values(node: onnx.NodeProto) -> list[str]:
+    """Return the names of all values that a node takes, those that its bodies use among them."""
+    return list(dict.fromkeys([*filter(None, node.input), *(n for graph in subgraphs(node) for n in _free(graph))]))
+
+
+def _free(graph: onnx.GraphProto) -> list[str]:
+    """Return the names of values that a body takes from around it."""
+    own = {value.name for value in (*graph.input, *graph.initializer)}
+    own.update(name for node in graph.node for name in node.output)
+    taken = [*(name for node in graph.node for name in taken_values(node)), *(value.name for value in graph.output)]
+    return [name for name in taken if name not in own]
+
+
+def _is_random(graph: onnx.GraphProto) -> bool:
+    """Whether a body draws random numbers."""
+    drawn = ("Random", "Bernoulli", "Multinomial")
+    return any(
+        node.op_type.startswith(drawn) or any(_is_random(body) for body in subgraphs(node)) for node in graph.node
+    )
+
+
 def constant_roots(model: onnx.ModelProto, constants: Collection[str]) -> dict[str, frozenset[str]]:
     """Return of every constant the names of the tensors in the file that it is computed from."""
     roots = {tensor.name: frozenset({tensor.name}) for tensor in model.graph.initializer}
     for node in model.graph.node:
-        found = frozenset[str]().union(*(roots.get(name, frozenset()) for name in node.input))
+        found = frozenset[str]().union(*(roots.get(name, frozenset()) for name in taken_values(node)))
         roots.update((name, found or frozenset({name})) for name in node.output if name in constants)
     return roots
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -11,10 +12,47 @@ from spicesim.errors import NetworkError
 from spicesim.network.contraction import Contraction
 from spicesim.network.convolution import ConvGeometry
 
-__all__ = ["AnalogNode", "Multiply"]
+__all__ = ["AnalogNode", "AnalogStep", "Multiply"]
 
 Multiply = Callable[["AnalogNode", Array], Array]
 """Does a product: what a node makes of a value."""
+
+
+class AnalogStep(Protocol):
+    """A node of the network with products on arrays."""
+
+    @property
+    def name(self) -> str:
+        """Name of the node."""
+        ...
+
+    @property
+    def op(self) -> str:
+        """Its operator."""
+        ...
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """Names of the values that it takes."""
+        ...
+
+    @property
+    def makes(self) -> tuple[str, ...]:
+        """Names of the values that it makes."""
+        ...
+
+    @property
+    def products(self) -> tuple["AnalogNode", ...]:
+        """Products in it."""
+        ...
+
+    def run(self, values: dict[str, Array], multiply: Multiply) -> None:
+        """Compute the outputs from `values` and add them to these."""
+        ...
+
+    def trace(self, values: Mapping[str, Array]) -> dict["AnalogNode", list[Array]]:
+        """Return what drives each product that is reached, given the values that the node takes."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,9 +111,9 @@ class AnalogNode:
         """Compute the output from `values` and add it to them."""
         values[self.output] = multiply(self, values[self.input])
 
-    def trace(self, values: Mapping[str, Array]) -> dict["AnalogNode", Array]:
-        """Return what drives each product, given the values that the node takes."""
-        return {self: values[self.input]}
+    def trace(self, values: Mapping[str, Array]) -> dict["AnalogNode", list[Array]]:
+        """Return what drives the product, given the values that the node takes."""
+        return {self: [values[self.input]]}
 
     def multiply(self, vectors: Floats) -> Floats:
         """Multiply vectors (batch, rows) by the weights, digitally: (batch, outputs)."""
@@ -126,7 +164,8 @@ class AnalogNode:
 
     def apply(self, x: Array) -> Array:
         """Return what the node makes of inputs, digitally."""
-        return self.finish(np.concatenate([self.multiply(v) for v in self.vectors(x, self.count(x))]), x)
+        blocks = [self.multiply(v) for v in self.vectors(x, max(1, self.count(x)))]
+        return self.finish(np.concatenate([np.zeros((0, self.outputs)), *blocks]), x)
 
     def finish(self, y: Floats, x: Array) -> Array:
         """Return products (batch, outputs) with their bias, in shape and type of the node's output for inputs `x`."""

@@ -150,14 +150,21 @@ class Tuning:
         for chunk in self._compiled.chunks(arrays):
             size, values = length(chunk), self._compiled.trace(chunk)
             for k, layer in enumerate(layers):
-                value = values[layer.node]
-                low, high = limits[k]
-                limits[k] = min(low, float(value.min())), max(high, float(value.max()))
-                for vectors in layer.vectors(value):
-                    share = count / (layer.count(value) * total / size)
-                    picked = generator.random(len(vectors)) < share
-                    picked[0] |= not kept[k]  # a fit needs one vector at least
-                    kept[k].append(vectors[picked])
+                found = [value for value in values.get(layer.node, []) if value.size]
+                share = count / max(1, sum(map(layer.count, found)) * total / size)
+                for value in found:
+                    low, high = limits[k]
+                    limits[k] = min(low, float(value.min())), max(high, float(value.max()))
+                    for vectors in layer.vectors(value):
+                        picked = generator.random(len(vectors)) < share
+                        picked[0] |= not kept[k]  # a fit needs one vector at least
+                        kept[k].append(vectors[picked])
+        unreached = [layer for layer, vectors in zip(layers, kept, strict=True) if not vectors]
+        if unreached:
+            raise NetworkError(
+                f"{unreached[0].node.op} {unreached[0].name!r} is not reached by the typical inputs, and nothing "
+                f"says its ranges; give inputs that reach it, or keep it digital with digital=[{unreached[0].name!r}]"
+            )
         return [
             _Activations(vectors=np.concatenate(vectors), limits=limit)
             for vectors, limit in zip(kept, limits, strict=True)

@@ -125,14 +125,6 @@ def test_a_matrix_with_axes_of_one_before_it_is_a_matrix():
     assert notes == []
 
 
-def test_control_flow_is_refused():
-    text = """g (float[n,4] x, bool c) => (float[n,4] y) {
-        y = If(c) <then_branch = a () => (float[n,4] p) { p = Identity(x) },
-                   else_branch = b () => (float[n,4] q) { q = Neg(x) }> }"""
-    with pytest.raises(NetworkError, match=r"control flow \(If\) is not supported"):
-        load_model(make(text))
-
-
 def test_files_that_are_no_networks_are_refused(tmp_path):
     with pytest.raises(NetworkError, match="no network"):
         load_model(tmp_path / "absent.onnx")
