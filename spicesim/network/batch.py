@@ -19,6 +19,8 @@ Shape = Sequence[int | str | None]
 """Sizes of axes, those that are free by their names, or None."""
 
 _RECURRENT = ("LSTM", "GRU", "RNN")
+_BATCH = "free batch"
+"""Name of the axis of a batch that is fixed, were it not."""
 _WORDS = (re.compile(r"batch", re.IGNORECASE), re.compile(r"bsz?|b|n", re.IGNORECASE))
 """Names of a free axis that counts the batch: with the first in it, or else the second as a whole."""
 
@@ -148,6 +150,8 @@ def find_batch_axes(
     found: dict[str, int | None] = {name: known[name] for name in outputs if name in known}
     counted = [(name, axis, inputs[name][axis]) for name, axis in axes.items() if axis is not None]
     words = [size for _, _, size in counted if isinstance(size, str)]
+    if not words and any(name not in found for name in outputs):
+        words, outputs = [_BATCH], _shapes_with_free_batch(model, axes)
     for name, shape in outputs.items():
         places = [list(shape).index(own) for own in words if own in shape]
         if name not in found and places:
@@ -161,6 +165,26 @@ def find_batch_axes(
             "(INPUT=1, or INPUT=none for what all inputs share), in Python batch_axes="
         )
     return BatchAxes(inputs=axes, outputs=found, states=states)
+
+
+def _shapes_with_free_batch(model: onnx.ModelProto, axes: Mapping[str, int | None]) -> dict[str, Shape]:
+    """Return the shapes of outputs, as far as they follow, were the batch not fixed."""
+    free = onnx.ModelProto()
+    free.CopyFrom(model)
+    for value in free.graph.input:
+        axis, kind = axes.get(value.name), value.type.tensor_type
+        if axis is not None and axis < len(kind.shape.dim):
+            kind.shape.dim[axis].dim_param = _BATCH
+    for value in free.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    try:
+        inferred = onnx.shape_inference.infer_shapes(free, data_prop=True)
+    except Exception:  # where onnx cannot say, runs will
+        return {}
+    return {
+        value.name: [axis.dim_param or None for axis in value.type.tensor_type.shape.dim]
+        for value in inferred.graph.output
+    }
 
 
 def _axes_of_operators(model: onnx.ModelProto) -> dict[str, int | None]:

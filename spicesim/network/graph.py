@@ -115,7 +115,9 @@ def _find_bodies(
 ) -> tuple[Control | None, list[str]]:
     """Read a node with bodies; None if it has no products, or has to stay digital."""
     multiplies = {*_PARSERS, *_ALWAYS_DIGITAL}
-    inside = [f"{own.op_type} {own.name!r}" for own in _nodes_within(node) if own.op_type in multiplies]
+    inside = [
+        f"{own.op_type} {(own.name or own.output[0])!r}" for own in _nodes_within(node) if own.op_type in multiplies
+    ]
     if not inside:
         return None, []
     what = f"{node.op_type} {name!r} stays digital with the products in it ({', '.join(inside[:3])})"
@@ -147,7 +149,7 @@ def _find_bodies(
 
 def _read_body(
     prefix: str, node: onnx.NodeProto, graph: onnx.GraphProto, model: onnx.ModelProto, constants: Constants,
-    types: Mapping[str, int], around: _Around,
+    types: Mapping[str, onnx.TypeProto], around: _Around,
 ) -> tuple[Body, list[str]]:  # fmt: skip
     """Read a body as a network of its own, which takes the values around it as inputs, too."""
     inner, own = onnx.ModelProto(), onnx.GraphProto()
@@ -158,16 +160,14 @@ def _read_body(
         onnx.numpy_helper.from_array(constants[value], value) for value in taken if value in constants
     )
     for value, source in zip(graph.input, _sources(node, len(graph.input)), strict=True):
-        kind = value.type.tensor_type.elem_type or types.get(source, 0)
-        if not kind:
-            raise NetworkError(f"what {value.name!r} in it is of is not known, or no tensor")
-        own.input[[one.name for one in own.input].index(value.name)].CopyFrom(
-            onnx.helper.make_tensor_value_info(value.name, kind, None)
-        )
+        kind = types.get(source) or _declared(value)
+        if kind is None:
+            raise NetworkError(f"{value.name!r} in it is no tensor and no sequence of tensors")
+        next(one for one in own.input if one.name == value.name).type.CopyFrom(kind)
     for value in captured:
         if value not in types:
-            raise NetworkError(f"{value!r} is no tensor")
-        own.input.append(onnx.helper.make_tensor_value_info(value, types[value], None))
+            raise NetworkError(f"{value!r}, which it uses, is no tensor and no sequence of tensors")
+        own.input.append(onnx.helper.make_value_info(value, types[value]))
     made = {name for one in graph.node for name in one.output}
     for value in own.output:  # what passes through
         if value.name not in made:
@@ -187,6 +187,12 @@ def _read_body(
         captured=tuple(captured), constants={name: known[name] for name in outputs if name in known},
     )  # fmt: skip
     return body, notes
+
+
+def _declared(value: onnx.ValueInfoProto) -> onnx.TypeProto | None:
+    """Return the type of a tensor that a body declares, its shape left out."""
+    kind = value.type.tensor_type.elem_type
+    return onnx.helper.make_tensor_type_proto(kind, None) if kind else None
 
 
 def _sources(node: onnx.NodeProto, count: int) -> list[str]:

@@ -86,7 +86,7 @@ def run_session(
     try:
         return dict(zip(names, session.run(list(names), values), strict=True))
     except Exception as error:  # onnxruntime's errors have no common base
-        shapes = ", ".join(f"{name} {value.shape}" for name, value in values.items())
+        shapes = ", ".join(f"{name} {getattr(value, 'shape', 'of tensors')}" for name, value in values.items())
         raise NetworkError(
             f"onnxruntime failed on {shapes}: {first_line(error)}; check the shapes of the inputs"
         ) from None
@@ -96,7 +96,7 @@ def make_model(
     like: onnx.ModelProto,
     nodes: Iterable[onnx.NodeProto],
     *,
-    inputs: dict[str, int],
+    inputs: dict[str, onnx.TypeProto],
     outputs: Iterable[str],
     constants: dict[str, Array],
 ) -> onnx.ModelProto:
@@ -109,7 +109,7 @@ def make_model(
     nodes : iterable of NodeProto
         Nodes in topological order.
     inputs : dict of str to int
-        Names of inputs and their ONNX element types.
+        Names of inputs and their types.
     outputs : iterable of str
         Names of outputs; onnxruntime infers their types.
     constants : dict of str to ndarray
@@ -120,17 +120,26 @@ def make_model(
     graph = onnx.helper.make_graph(
         nodes,
         "segment",
-        [onnx.helper.make_tensor_value_info(name, kind, None) for name, kind in inputs.items()],
+        [onnx.helper.make_value_info(name, kind) for name, kind in inputs.items()],
         [onnx.ValueInfoProto(name=name) for name in outputs],
         [onnx.numpy_helper.from_array(constants[name], name) for name in used],
     )
     return onnx.helper.make_model(graph, opset_imports=like.opset_import, ir_version=like.ir_version)
 
 
-def element_types(session: onnxruntime.InferenceSession) -> dict[str, int]:
-    """Return the ONNX element types of a session's inputs and outputs, as far as they are tensors."""
+def element_types(session: onnxruntime.InferenceSession) -> dict[str, onnx.TypeProto]:
+    """Return the types of a session's inputs and outputs, as far as they are tensors or sequences of tensors."""
     values = [*session.get_inputs(), *session.get_outputs()]
-    return {value.name: _ELEMENT_TYPES[value.type] for value in values if value.type in _ELEMENT_TYPES}
+    found = {value.name: _type(value.type) for value in values}
+    return {name: own for name, own in found.items() if own is not None}
+
+
+def _type(text: str) -> onnx.TypeProto | None:
+    """Return the type that onnxruntime calls so; None if it is of another kind."""
+    if text.startswith("seq("):
+        part = _type(text[len("seq(") : -1])
+        return None if part is None else onnx.helper.make_sequence_type_proto(part)
+    return onnx.helper.make_tensor_type_proto(_ELEMENT_TYPES[text], None) if text in _ELEMENT_TYPES else None
 
 
 def find_constants(model: onnx.ModelProto) -> dict[str, Array]:

@@ -92,6 +92,13 @@ def test_a_batch_that_is_fixed_to_one_is_found_by_its_size(count):
     assert_same_as_onnxruntime(detector("1"), data(count), batch={"y": 0, "h2": 1, "c2": 1})
 
 
+def test_a_fixed_batch_of_one_number_an_input_is_where_it_would_be_if_it_were_free():
+    end = "a = ReduceMean<axes=[1,2], keepdims=0>(m) y = Unsqueeze(a, one)"
+    model = detector("1", out="float[{n},1] y, float[2,{n},4] h2, float[2,{n},4] c2", end=end)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.int64([1]), "one"))
+    assert_same_as_onnxruntime(model, data(3), batch={"y": 0, "h2": 1, "c2": 1})
+
+
 def test_a_fixed_batch_of_states_that_could_be_on_two_axes_is_that_of_the_state_taken():
     text = """g (float[1,5,3] x, float[1,1,4] h0, float[1,1,4] c0)
         => (float[5,1,1,4] y, float[1,1,4] h, float[1,1,4] c) {

@@ -107,6 +107,21 @@ def test_a_loop_multiplies_by_the_same_arrays_every_time():
     assert all(name.startswith("Loop_0.") for name in names)
 
 
+def test_a_body_that_stays_digital_does_so_whole_or_by_name():
+    made = model(LOOP, w1=w(8, 8), w2=w(8, 8), limit=np.int64(5), go=np.array(True))
+    made.graph.node.append(onnx.helper.make_node("MatMul", ["y", "w1"], ["z"]))
+    made.graph.output.append(onnx.helper.make_tensor_value_info("z", 1, None))
+    axes = {"all": 1}
+    inner = compile_network(made, FINE, batch_axes=axes).layers[1].name
+    for digital, layers in (((), 3), ((inner,), 2), (("Loop_0",), 1)):
+        network = compile_network(made, FINE, x_calibration=X, batch_axes=axes, digital=digital)
+        assert_same(made, X, network)
+        assert len(network.layers) == layers
+    assert "Loop 'Loop_0' stays digital with the products in it (MatMul 'a', MatMul 'next'), as asked" in network.notes
+    with pytest.raises(NetworkError, match=r"no node 'MatMul_7' to keep digital; there are: .*Loop_0"):
+        compile_network(made, FINE, digital=["MatMul_7"])
+
+
 @pytest.mark.parametrize("limit", ["limit", ""])
 def test_a_loop_ends_when_its_condition_says_so(limit):
     text = """g (float[n,8] x) => (float[n,8] y) {
@@ -172,21 +187,33 @@ def test_a_recurrent_node_in_a_body_takes_any_layout():
     assert [layer.node.op for layer in network.layers] == ["GRU"] * 3
 
 
-def test_what_cannot_be_read_runs_digitally_and_is_named():
-    text = """g (float[n,8] x) => (float[n,8] y, float[n,3] z) {
+def test_a_loop_may_carry_a_sequence():
+    text = """g (float[n,8] x) => (float[n,8] y, float[n,3] z, float[n,4,8] all) {
         e = SequenceEmpty() q = SequenceInsert(e, x)
         s = Loop (limit, , q) <body = b (int64 i, bool go_in, seq(float[n,8]) h)
             => (bool go_out, seq(float[n,8]) next) {
             go_out = Identity(go_in) l = SequenceAt(h, last) a = MatMul(l, w1) next = SequenceInsert(h, a)
         }>
-        y = SequenceAt(s, last) z = MatMul(y, w2)
+        y = SequenceAt(s, last) z = MatMul(y, w2) all = ConcatFromSequence<axis=1, new_axis=1>(s)
     }"""
     made = model(text, w1=w(8, 8), w2=w(8, 3), limit=np.int64(3), last=np.int64(-1))
     network, found = assert_same(made, X)
+    assert [layer.node.weights.shape for layer in network.layers] == [(8, 8), (3, 8)]
+    assert [layer.mvms for layer in found.stats.layers] == [27, 9]
+
+
+def test_what_cannot_be_read_runs_digitally_and_is_named():
+    text = """g (float[n,8] x) => (float[n,8] y, float[n,3] z) {
+        q = SequenceConstruct(x, x)
+        s = SequenceMap (q) <body = b (float[n,8] h) => (float[n,8] a) { a = MatMul(h, w1) }>
+        y = SequenceAt(s, last) z = MatMul(y, w2)
+    }"""
+    made = model(text, w1=w(8, 8), w2=w(8, 3), last=np.int64(-1))
+    network, found = assert_same(made, X)
     assert [layer.node.weights.shape for layer in network.layers] == [(3, 8)]
-    (note,) = [note for note in network.notes if "Loop" in note]
-    assert note.startswith("Loop 'Loop_2' stays digital with the products in it (MatMul")
-    assert "\n" not in note
+    (note,) = [note for note in network.notes if "SequenceMap" in note]
+    assert note.startswith("SequenceMap 'SequenceMap_1' stays digital with the products in it (MatMul 'a'")
+    assert note.endswith("): arrays do those in If, Loop, Scan only")
     assert found.stats.mvms == 9
 
 
