@@ -137,6 +137,8 @@ def find_batch_axes(
             axes[name] = known.get(name)
         elif word is not None and word in shape:
             axes[name] = list(shape).index(word)
+        elif (named := [k for k, own in enumerate(shape) if isinstance(own, str) and _WORDS[0].search(own)]) and word:
+            axes[name] = named[0]
         elif isinstance(shape[0], int) and len(free) == 1 and size is None:
             axes[name] = free[0]
         elif size is not None and shape[0] != size and list(shape).count(size) == 1:

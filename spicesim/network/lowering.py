@@ -5,6 +5,7 @@ models of scikit-learn keep their own node, of weights one, for what comes after
 numbers as before, up to the rounding of float32.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,7 +30,7 @@ class _Rewriting:
     """Nodes in the place of one, under names of their own."""
 
     name: str
-    constants: dict[str, Array]
+    shapes: Mapping[str, tuple[int, ...]]
     opset: int
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     tensors: list[onnx.TensorProto] = field(default_factory=list)
@@ -55,7 +56,7 @@ class _Rewriting:
 
     def is_single(self, name: str) -> bool:
         """Whether a value is known to be one number."""
-        return name in self.constants and self.constants[name].size == 1
+        return name in self.shapes and math.prod(self.shapes[name]) == 1
 
     def numbers(self, name: str, zero: str = "", scale: str = "", shape: Sequence[int] = ()) -> str:
         """Return the numbers that a quantised value stands for; zeros and scales are brought to a shape, if given."""
@@ -84,22 +85,22 @@ def lower_model(model: onnx.ModelProto) -> None:
     _part_sequences(model.graph)
 
 
-def _lower_graph(graph: onnx.GraphProto, around: Mapping[str, Array], opset: int) -> None:
-    """Rewrite a graph and its bodies in place, in which the constants around it are known, too."""
-    nodes, constants = list[onnx.NodeProto](), dict(around)
-    constants |= {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+def _lower_graph(graph: onnx.GraphProto, around: Mapping[str, tuple[int, ...]], opset: int) -> None:
+    """Rewrite a graph and its bodies in place, in which the shapes of constants around it are known, too."""
+    nodes, shapes = list[onnx.NodeProto](), dict(around)
+    shapes |= {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type == "Constant" and len(node.attribute) == 1 and node.attribute[0].name == "value":
-            constants[node.output[0]] = onnx.numpy_helper.to_array(node.attribute[0].t)
+            shapes[node.output[0]] = tuple(node.attribute[0].t.dims)
     for node in graph.node:
         if node.op_type == "DynamicQuantizeLinear":  # its scale and zero are single numbers, though not known
-            constants |= dict.fromkeys(node.output[1:], np.zeros(1))
+            shapes |= dict.fromkeys(node.output[1:], ())
     for position, node in enumerate(graph.node):
         for body in subgraphs(node):
-            _lower_graph(body, constants, opset)
+            _lower_graph(body, shapes, opset)
         lower = _LOWERINGS.get(("" if node.domain == "ai.onnx" else node.domain, node.op_type))
         name = node.name or f"{node.op_type}_{position}"
-        rewriting = _Rewriting(name, constants, opset)
+        rewriting = _Rewriting(name, shapes, opset)
         if lower is not None and lower(node, rewriting):
             nodes += rewriting.nodes
             graph.initializer.extend(rewriting.tensors)
@@ -122,9 +123,9 @@ def _multiply_quantised(node: onnx.NodeProto, new: _Rewriting) -> bool:
 def _convolve_quantised(node: onnx.NodeProto, new: _Rewriting) -> bool:
     """Rewrite QLinearConv, whose bias counts in products of the scales."""
     x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, *bias = node.input
-    if not (new.is_single(x_scale) and new.is_single(y_scale)) or w not in new.constants:
+    if not (new.is_single(x_scale) and new.is_single(y_scale)) or w not in new.shapes:
         return False
-    shape = (-1,) + (1,) * (new.constants[w].ndim - 1)
+    shape = (-1,) + (1,) * (len(new.shapes[w]) - 1)
     inputs = [new.numbers(x, x_zero, x_scale), new.numbers(w, w_zero, w_scale, shape)]
     if bias and bias[0]:
         inputs.append(new.numbers(bias[0], scale=new.add("Mul", [x_scale, w_scale])))
@@ -137,9 +138,9 @@ def _multiply_integers(node: onnx.NodeProto, new: _Rewriting) -> bool:
     """Rewrite MatMulInteger or ConvInteger: products of codes less their zeros."""
     a, b, a_zero, b_zero = [*node.input, "", ""][:4]
     convolves = node.op_type == "ConvInteger"
-    if (a_zero and not new.is_single(a_zero)) or b not in new.constants or new.opset < ROUNDS:
+    if (a_zero and not new.is_single(a_zero)) or b not in new.shapes or new.opset < ROUNDS:
         return False
-    shape = (-1,) + (1,) * (new.constants[b].ndim - 1) if convolves else ()
+    shape = (-1,) + (1,) * (len(new.shapes[b]) - 1) if convolves else ()
     inputs = [new.numbers(a, a_zero), new.numbers(b, b_zero, shape=shape)]
     product = new.product("Conv" if convolves else "MatMul", inputs, **node_attributes(node))
     new.add("Cast", [new.add("Round", [product])], node.output, to=_INT32)
@@ -150,7 +151,7 @@ def _multiply_quantised_gemm(node: onnx.NodeProto, new: _Rewriting) -> bool:
     """Rewrite onnxruntime's QGemm, whose bias counts in products of the scales."""
     a, a_scale, a_zero, b, b_scale, b_zero, c, y_scale, y_zero = [*node.input, "", "", ""][:9]
     options = node_attributes(node)
-    if not new.is_single(a_scale) or options.get("alpha", 1.0) != 1.0 or b not in new.constants:
+    if not new.is_single(a_scale) or options.get("alpha", 1.0) != 1.0 or b not in new.shapes:
         return False
     shape = (-1, 1) if options.get("transB", 0) else ()
     inputs = [new.numbers(a, a_zero, a_scale), new.numbers(b, b_zero, b_scale, shape)]

@@ -52,6 +52,7 @@ def describe_run(run: Run, name: str, others: Mapping[str, Run] | None = None) -
         confusion=_confusion(experiment),
         audit=experiment.audit,
         product_seconds=experiment.product_seconds,
+        verdict=experiment.verdict,
         findings=run.findings,
         notes=result.stats.notes,
         provenance=experiment.document()["provenance"] | {"plan": plan.document(), "subject": run.subject.document()},

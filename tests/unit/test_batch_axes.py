@@ -87,6 +87,14 @@ def test_names_of_axes_may_differ_from_input_to_input_and_of_outputs_be_anything
     assert assert_same_as_onnxruntime(model, data(2)).axes == {"y": 0, "h2": 1, "c2": 1}
 
 
+def test_states_of_any_number_of_layers_have_the_batch_where_its_name_is():
+    model = detector()
+    for value in model.graph.input[1:]:
+        value.type.tensor_type.shape.dim[0].dim_param = "layers"
+        value.type.tensor_type.shape.dim[1].dim_param = f"batch_of_{value.name}"
+    assert assert_same_as_onnxruntime(model, data(2)).axes == {"y": 0, "h2": 1, "c2": 1}
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_batch_that_is_fixed_to_one_is_found_by_its_size(count):
     assert_same_as_onnxruntime(detector("1"), data(count), batch={"y": 0, "h2": 1, "c2": 1})

@@ -13,6 +13,7 @@ from spicesim.cli.main import main
 from spicesim.errors import SpecError
 from spicesim.experiment.metric import Metric, accuracy_of, judge, load_metric, missing_accuracy
 from spicesim.experiment.plan import load_plan
+from spicesim.report import NetworkReport
 
 RNG = np.random.default_rng(11)
 CHIP = preset("gf180-1t1r").changed(array={"rows": 32, "columns": 32})
@@ -187,6 +188,17 @@ def test_a_file_names_no_code_that_runs(folder):
     Path("run.toml").write_text('metric = "my_metrics:perplexity"\n', encoding="utf-8")
     with pytest.raises(SpecError, match="is Python code that 'my_metrics:perplexity' would run"):
         load_plan("run.toml")
+
+
+def test_the_page_of_a_run_begins_with_the_metric():
+    outputs = np.arange(9.0)
+    verdict = judge(metric(lambda own, y: own.mean()), outputs + 1, outputs, None, seed=0)
+    report = NetworkReport(model="m", engine="exact", images=9, layers=(), verdict=verdict)
+    assert report.highlights == (
+        ("own:f, digital", verdict.digital.format()),
+        ("own:f, exact", verdict.analog.format()),
+    )
+    assert verdict.analog.format().startswith("5, 95% confidence ")
 
 
 def test_no_word_is_no_metric():
