@@ -328,8 +328,12 @@ def fit_ranges(network: Network, dataset: Dataset) -> Inputs:
     """Fit the converters' ranges on the data's calibration inputs, or its first ones; return those inputs."""
     if dataset.calibration_inputs is None:
         return network.fit_on_first(dataset.inputs)
-    network.fit_ranges(dataset.calibration_inputs)
-    return dataset.calibration_inputs
+    typical: Inputs = dataset.calibration_inputs
+    if isinstance(typical, dict):  # what all inputs share, these do, too
+        shared = [name for name, axis in network.batch_axes.items() if axis is None and name in dataset.inputs]
+        typical = {name: dataset.inputs[name] for name in shared} | typical
+    network.fit_ranges(typical)
+    return typical
 
 
 def _dataset(data: Data) -> Dataset:

@@ -208,6 +208,23 @@ def test_a_plan_takes_the_first_inputs_on_whatever_axis_they_are(tmp_path):
         run(plan.changed(images=None), model, load_dataset(tmp_path / "data.npz"), _uncalibrated())
 
 
+def test_typical_inputs_of_several_go_by_their_names(tmp_path):
+    rate, typical = {"rate": np.float32(2)}, {f"{name}_calibration": 3 * array for name, array in data(20).items()}
+    model, plan = detector(rate=", float rate", end="y = Mul(m, rate)"), RunPlan(engine="ideal")
+    np.savez(tmp_path / "data.npz", **data(9), **rate, **typical)
+    dataset = load_dataset(tmp_path / "data.npz")
+    assert set(dataset.inputs) == {"x", "h0", "c0", "rate"}
+    assert {name: len(array) for name, array in dataset.arrays().items() if "calibration" in name} == {
+        "x_calibration": 20, "h0_calibration": 2, "c0_calibration": 2,
+    }  # fmt: skip
+    found = run(plan, model, dataset, _uncalibrated())
+    assert not any("no calibration inputs" in note for note in found.first.result.stats.notes)
+    wanted = compile_network(
+        model, FINE, x_calibration=rate | {k.removesuffix("_calibration"): v for k, v in typical.items()}
+    )
+    assert found.network.ranges == wanted.ranges
+
+
 def _uncalibrated():
     from spicesim.network.uncalibrated import UncalibratedChip
 
