@@ -57,7 +57,7 @@ def find_analog_nodes(
 
     Returns
     -------
-    nodes : list of AnalogNode or Recurrence
+    nodes : list of AnalogStep
         In topological order.
     notes : list of str
         A sentence on every matrix product that stays digital.
@@ -152,15 +152,16 @@ def _read_body(
     types: Mapping[str, onnx.TypeProto], around: _Around,
 ) -> tuple[Body, list[str]]:  # fmt: skip
     """Read a body as a network of its own, which takes the values around it as inputs, too."""
-    inner, own = onnx.ModelProto(), onnx.GraphProto()
-    own.CopyFrom(graph)
+    inner = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
+    inner.graph.CopyFrom(graph)
+    own = inner.graph
     taken = [value for value in taken_values(onnx.helper.make_node("If", [], [], then_branch=graph)) if value]
     captured = [value for value in taken if value not in constants]
     own.initializer.extend(
         onnx.numpy_helper.from_array(constants[value], value) for value in taken if value in constants
     )
     for value, source in zip(graph.input, _sources(node, len(graph.input)), strict=True):
-        kind = types.get(source) or _declared(value)
+        kind = types.get(source) or _tensor_of(value, constants.get(source))
         if kind is None:
             raise NetworkError(f"{value.name!r} in it is no tensor and no sequence of tensors")
         next(one for one in own.input if one.name == value.name).type.CopyFrom(kind)
@@ -176,8 +177,6 @@ def _read_body(
             value.name = passed
     for value in own.output:
         value.ClearField("type")
-    inner.CopyFrom(model)
-    inner.graph.CopyFrom(own)
     known = find_constants(inner)
     nodes, notes = _find_nodes(inner, known, around, prefix)
     program = cut_network(inner, known, nodes)
@@ -189,9 +188,11 @@ def _read_body(
     return body, notes
 
 
-def _declared(value: onnx.ValueInfoProto) -> onnx.TypeProto | None:
-    """Return the type of a tensor that a body declares, its shape left out."""
+def _tensor_of(value: onnx.ValueInfoProto, first: Array | None) -> onnx.TypeProto | None:
+    """Return the type of a tensor that a body declares or that is constant at first, its shape left out."""
     kind = value.type.tensor_type.elem_type
+    if not kind and first is not None:
+        kind = onnx.helper.np_dtype_to_tensor_dtype(first.dtype)
     return onnx.helper.make_tensor_type_proto(kind, None) if kind else None
 
 

@@ -146,6 +146,23 @@ def test_weights_around_and_within_a_loop_share_arrays():
     assert [layer.own_tiles for layer in network.layers] == [1, 0]
 
 
+def test_a_loop_may_begin_with_a_constant_and_declare_no_types():
+    text = """g (float[n,8] x) => (float[n,8] y) {
+        y = Loop (limit, , h0) <body = b (int64 i, bool go_in, float[k,8] h) => (bool go_out, float[l,8] next) {
+            go_out = Identity(go_in) a = MatMul(h, w1) b = Add(a, x) next = Tanh(b)
+        }>
+    }"""
+    made = model(text, w1=w(8, 8), h0=np.zeros((1, 8), np.float32), limit=np.int64(4))
+    body = made.graph.node[0].attribute[0].g
+    for value in (*body.input[2:], *body.output[1:]):
+        value.type.tensor_type.ClearField("shape")
+    _, found = assert_same(made, X)
+    assert found.stats.mvms == 1 + 3 * 9
+    for value in body.input[2:]:
+        value.ClearField("type")
+    assert compile_network(made, FINE, x_calibration=X).layers
+
+
 def test_a_scan_runs_over_slices_both_ways():
     text = """g (float[n,5,8] x) => (float[n,8] y, float[n,5,2] out) {
         z = ReduceSum<keepdims=0>(x, one) h0 = Mul(z, zero)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import scipy.stats
 
 from spicesim.chip import preset, save_chip
 from spicesim.cli.main import main
@@ -27,7 +28,11 @@ def perplexity(outputs, y):
 
 def spearman(outputs, y):
     ranks = lambda v: np.argsort(np.argsort(v))
-    return np.corrcoef(ranks(outputs[:, 0]), ranks(y))[0, 1]
+    return np.corrcoef(ranks(outputs[:, 0, 0]), ranks(y))[0, 1]
+
+def f1(outputs, y):
+    found, true = outputs[:, 0, 0] > 0, y > 0
+    return 2 * (found & true).sum() / (found.sum() + true.sum())
 
 def broken(outputs, y):
     raise KeyError("no such\\nthing")
@@ -163,6 +168,24 @@ def test_the_command_tells_a_metric_with_its_interval(folder, capsys):
     # without it the run says what it lacks
     assert infer() == 0
     assert "note: no accuracy: y has shape (30, 4), not one class an input; name a metric" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("word", ["spearman", "f1"])
+def test_ranks_and_f1_are_those_of_the_outputs_written(folder, word):
+    with np.load("text.npz") as data:
+        x = data["x"]
+    y = x[:, 0].sum(axis=1) + RNG.normal(size=30)
+    np.savez("text.npz", x=x, y=y)
+    assert infer("--metric", f"my_metrics:{word}", "--json", "out.json", "--output", "out.npz") == 0
+    with np.load("out.npz") as written:
+        first = written["y"][:, 0, 0]
+    found = json.loads(Path("out.json").read_text(encoding="utf-8"))["metric"]["value"]
+    both = np.count_nonzero((first > 0) & (y > 0))
+    wanted = {
+        "spearman": scipy.stats.spearmanr(first, y).statistic,
+        "f1": both / (both + np.count_nonzero((first > 0) != (y > 0)) / 2),
+    }
+    assert found == pytest.approx(wanted[word])
 
 
 @pytest.mark.parametrize(
