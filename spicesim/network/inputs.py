@@ -100,9 +100,13 @@ def check_inputs(x: npt.ArrayLike | Mapping[str, npt.ArrayLike], specs: tuple[In
     lengths = {name: arrays[name].shape[axis] for name, axis in places.items()}
     if len(set(lengths.values())) > 1:
         where = ", ".join(f"{lengths[name]} of {name!r} (axis {axis})" for name, axis in places.items())
+        found = list(lengths.values())
+        usual = max(found, key=found.count)
+        odd = next(name for name in lengths if lengths[name] != usual)
+        axis = next((k for k, size in enumerate(arrays[odd].shape) if size == usual), "none")
         raise NetworkError(
             f"inputs differ in length: {where}; give as many of each, or name the axis that counts the batch: "
-            f"--batch-axis {next(reversed(places))}=1, in Python batch_axes={{{next(reversed(places))!r}: 1}}"
+            f"--batch-axis {odd}={axis}, in Python batch_axes={{{odd!r}: {None if axis == 'none' else axis}}}"
         )
     return arrays
 

@@ -159,7 +159,10 @@ def test_an_output_without_batch_is_left_out_if_told_so():
         ({"h": 1}, "no input or output 'h' whose batch axis could be told; there are: x, h0, c0, y, h2, c2"),
         ({"h0": 3}, "input 'h0' has 3 axes, 0..2, got 3"),
         ({"x": None, "h0": None, "c0": None}, "no input of the network has an axis that counts the batch"),
-        ({"h0": 2}, "inputs differ in length: 9 of 'x' .axis 0., 4 of 'h0' .axis 2., 9 of 'c0' .axis 1.; give"),
+        (
+            {"h0": 2},
+            "inputs differ in length: 9 of 'x' .axis 0., 4 of 'h0' .axis 2., 9 of 'c0' .axis 1.;.*--batch-axis h0=1",
+        ),
         ({"y": 1}, r"output 'y' has shape \(9, 5, 2\) for 9 inputs; export .*--batch-axis y=0"),
     ],
 )
