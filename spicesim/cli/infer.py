@@ -56,8 +56,9 @@ def infer(
 ) -> None:
     """Run a network on a calibrated chip.
 
-    DATA.npz holds `x` (or one array for each graph input, by its name), `y` for accuracy, and `x_calibration` to fit
-    the converters' ranges and the digital gains.
+    DATA.npz holds `x` (or one array for each graph input, by its name), `y` for accuracy or for a metric of your own,
+    such as --metric my_metrics:perplexity, and `x_calibration` (or one for each input, `h0_calibration`) to fit the
+    converters' ranges and the digital gains.
     """
     if worst_path is not None and not plan.audit:
         raise SpecError("--worst needs an audit: add --audit 16")

@@ -73,7 +73,7 @@ def map_network(
         write_text(json_path, json.dumps(document, indent=1) + "\n")
     if cells_path is not None:
         write_text(cells_path, format_cells(network))
-        click.echo(f"wrote {cells_path}: {sum(use.cells for use in uses):,} cells")
+        click.echo(f"wrote {cells_path}: {sum(use.cells for use in uses if use.array == use.name):,} cells")
     if picture_path is not None:
         from spicesim.plots import plot_tile_map  # drawing takes a second to import
 
@@ -91,8 +91,9 @@ def _format_layers(uses: tuple[LayerUse, ...], places: tuple[TilePlace, ...], ar
     """Format what each layer takes, and all."""
     rows = []
     for use in uses:
-        numbers = [place.number for place in places if place.layer == use.name]
-        shapes = dict.fromkeys(f"{place.shape[0]}x{place.shape[1]}" for place in places if place.layer == use.name)
+        held = [place for place in places if place.layer == use.array]
+        numbers = [place.number for place in held]
+        shapes = dict.fromkeys(f"{place.shape[0]}x{place.shape[1]}" for place in held)
         span = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]}-{numbers[-1]}"
         rows.append(
             [
@@ -101,7 +102,8 @@ def _format_layers(uses: tuple[LayerUse, ...], places: tuple[TilePlace, ...], ar
                 f"{use.cells:,}", f"{100 * use.share:.1f}", f"{100 * use.useful:.1f}",
             ]
         )  # fmt: skip
-    cells, weights = sum(use.cells for use in uses), sum(use.cells * use.useful for use in uses)
+    own = [use for use in uses if use.array == use.name]
+    cells, weights = sum(use.cells for use in own), sum(use.cells * use.useful for use in own)
     share = cells / (array[0] * array[1] * len(places))
     total = f"{len(places)} tiles"
     rows.append(["network", "", "", total, "", f"{cells:,}", f"{100 * share:.1f}", f"{100 * weights / cells:.1f}"])

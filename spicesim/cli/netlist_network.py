@@ -8,6 +8,7 @@ from spicesim.cli.netlist_file import dialect_option, finish, output_option
 from spicesim.cli.options import open_calibration
 from spicesim.engine import NgspiceEngine
 from spicesim.errors import SpecError
+from spicesim.experiment.run import fit_ranges
 from spicesim.files.arrays import read_array
 from spicesim.network import compile_network
 from spicesim.network.dataset import load_dataset
@@ -68,10 +69,7 @@ def network(
     mapped = compiled.layers[where].mapped
     if number >= len(mapped):
         raise SpecError(f"layer {name!r} has {len(mapped)} tiles, 0..{len(mapped) - 1}; got --tile {number}")
-    if dataset.calibration_inputs is None:
-        compiled.fit_on_first(dataset.inputs)
-    else:
-        compiled.fit_ranges(dataset.calibration_inputs)
+    fit_ranges(compiled, dataset)
     engine = NgspiceEngine(calibration, mismatch_seed=mismatch)
     prepared = engine.prepare(compiled.tiles()[where][number])
     rows = mapped[number].g.shape[0]

@@ -15,7 +15,7 @@ __all__ = ["mapping_options", "plan_options"]
 _METAVARS = {
     "engine": "ENGINE", "tolerance": "T", "device": "NAME", "time": "TIME", "t_read": "TIME", "temperature_c": "C",
     "corner": "NAME", "mismatch": "S", "seed": "S", "weight_clip": "P", "cell_bits": "BITS", "input_digit": "BITS",
-    "digital": "NODE", "mapper": "NAME", "converter": "NAME",
+    "digital": "NODE", "batch_axis": "NAME=AXIS", "mapper": "NAME", "metric": "NAME", "converter": "NAME",
 }  # fmt: skip
 """Of options that do not take a number N."""
 _NAMES = {"chips": "seeds", "temperature_c": "temperature"}

@@ -262,7 +262,7 @@ def format_layers(experiment: Experiment) -> str:
         [
             s.name,
             s.op,
-            str(s.tiles),
+            str(s.tiles) if s.array == s.name else f"({s.tiles})",
             f"{s.rows}x{s.columns}",
             s.polarity,
             "-" if floats else f"{s.r_feedback:g}",
@@ -288,7 +288,12 @@ def format_run(found: Run) -> str:
         (first.accuracy, found.plan.title + (", first chip" if several else "")),
     ):
         if accuracy is not None:
-            lines.append(f"accuracy, {name}: {accuracy:.4f}")
+            low, high = first.interval(accuracy)
+            lines.append(f"accuracy, {name}: {accuracy:.4f}, {CONFIDENCE:.0%} confidence {low:.4f}..{high:.4f}")
+    if (verdict := first.verdict) is not None:
+        which = found.plan.title + (", first chip" if several else "")
+        for what, estimate in (("digital", verdict.digital), (which, verdict.analog), ("change", verdict.difference)):
+            lines.append(f"{verdict.name}, {what}: {estimate.format()}")
     if several or found.device is not None:
         lines.append(_format_chips(found))
     lines.append(f"{stats.images} inputs in {first.seconds:.2f} s, {stats.mvms} tile products")
@@ -321,7 +326,7 @@ def _format_chips(found: Run) -> str:
 
 def format_budget(budget: Budget) -> str:
     """Format an error budget."""
-    estimates = budget.estimates()
+    estimates, has_metric = budget.estimates(), budget.whole.metric is not None
 
     def row(name: str, key: str) -> list[str]:
         found = estimates[key]
@@ -334,13 +339,18 @@ def format_budget(budget: Budget) -> str:
             "-" if lost is None else f"{100 * lost.value:.4f}",
             "-" if variant is None else f"{variant.cosine:.5f}",
             "-" if variant is None or variant.accuracy is None else f"{variant.accuracy:.4f}",
+            *(
+                []
+                if not has_metric
+                else ["-" if variant is None or variant.metric is None else f"{variant.metric:.6g}"]
+            ),
             "-" if variant is None else " ".join(f"{snr:.1f}" for snr in variant.snr_db),
         ]
 
     rows = [row("clipping", "floor"), *(row(name, f"alone {name}") for name in budget.sources)]
     rows += [row("correlation", "correlation"), row("interaction", "interaction"), row("whole chip", "total")]
     head = ["error power [% of the output's]", "alone", f"{CONFIDENCE:.0%} interval", "lost without it", "cosine"]
-    return format_table([*head, "accuracy", "SNR a layer [dB]"], rows)
+    return format_table([*head, "accuracy", *(["metric"] if has_metric else []), "SNR a layer [dB]"], rows)
 
 
 def format_footprint(found: Footprint) -> str:

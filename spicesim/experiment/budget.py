@@ -22,6 +22,7 @@ from spicesim.experiment.ablation import (
     mismatch_sources,
 )
 from spicesim.experiment.chip import ChipMaker, compile_options
+from spicesim.experiment.metric import accuracy_of, load_metric
 from spicesim.network import Network, compile_network
 from spicesim.network.dataset import Dataset
 from spicesim.network.uncalibrated import calibrated
@@ -62,6 +63,8 @@ class Variant:
     """Mean cosine between first output and digital one."""
     accuracy: float | None
     """Fraction of right answers, mean of the chips; None without labels."""
+    metric: float | None = None
+    """The user's own metric, mean of the chips; None without."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -179,7 +182,7 @@ class Budget:
 
         def describe(variant: Variant) -> dict[str, Any]:
             snr = {n: s if math.isfinite(s) else None for n, s in zip(self.layers, variant.snr_db, strict=True)}
-            return {"accuracy": variant.accuracy, "cosine": variant.cosine, "snr_db": snr}
+            return {"accuracy": variant.accuracy, "metric": variant.metric, "cosine": variant.cosine, "snr_db": snr}
 
         return {
             "run": self.title,
@@ -234,7 +237,8 @@ class _Bench:
         assert self.network.ranges is not None
         network.use_ranges(self.network.ranges)
         typical = self.network.typical
-        errors, logits, signal, noise = [], [], np.zeros(len(network.layers)), np.zeros(len(network.layers))
+        metric, metrics, accuracies = load_metric(plan.metric), list[float](), list[float | None]()
+        errors, signal, noise = [], np.zeros(len(network.layers)), np.zeros(len(network.layers))
         random = [name for name in sources if name not in CIRCUIT]
         for seed in plan.seeds if random else plan.seeds[:1]:
             chip = maker.make(network, seed)
@@ -243,21 +247,22 @@ class _Bench:
                 network.fit_gains(typical, chip.fitted)
             result = network.run(self.dataset.inputs, chip.engine)
             found = _flat(result.logits)
-            logits.append(result.logits)
+            answers = None if result.answers is None else result.outputs[result.answers]
+            accuracies.append(accuracy_of(result.logits, answers, self.dataset.labels))
+            if metric is not None:
+                metrics.append(metric(result.logits, self.dataset.labels))
             errors.append(found - self.digital)
             ratios = np.array([10 ** (-layer.snr_db / 10) for layer in result.stats.layers])
             signal, noise = signal + 1, noise + ratios
         outputs = np.stack(errors) + self.digital
         lengths = np.linalg.norm(outputs, axis=2) * np.linalg.norm(self.digital, axis=1)
         cosines = np.sum(outputs * self.digital, axis=2) / np.where(lengths > 0, lengths, 1.0)
-        labels, accuracy = self.dataset.labels, None
-        if labels is not None and logits[0].ndim == 2:
-            accuracy = float(np.mean([np.argmax(own, axis=1) == labels for own in logits]))
+        known = [own for own in accuracies if own is not None]
         with np.errstate(divide="ignore"):
             snr = -10 * np.log10(noise / signal)
         return Variant(
             sources=sources, errors=np.stack(errors), snr_db=tuple(map(float, snr)), cosine=float(cosines.mean()),
-            accuracy=accuracy,
+            accuracy=float(np.mean(known)) if known else None, metric=float(np.mean(metrics)) if metrics else None,
         )  # fmt: skip
 
 

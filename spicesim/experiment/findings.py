@@ -109,7 +109,7 @@ def gather_findings(
     uses = [
         TileUse(layer=layer.name, rows=tile.g.shape[0], columns=tile.g.shape[1])
         for layer, tiles in zip(network.layers, network.tiles(), strict=True)
-        for tile in tiles
+        for tile in tiles[: layer.own_tiles]
     ]
     return Findings(
         array=(array.rows, array.columns), tiles=tuple(uses), ir_drops=maps, budget=budget, footprint=footprint

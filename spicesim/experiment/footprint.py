@@ -7,9 +7,10 @@ energy of the change of codes and outputs, and of every conversion. A layer's en
 their number; the sum over blocks is what the supplies deliver. Tiles that wait, and rows and columns without weights,
 draw nothing. All tiles of a layer work at a time, one vector after the other; layers do so one after the other (serial
 latency), or each on the next input (pipelined: the slowest layer is the interval between inputs). Areas are sums over
-the blocks' devices times a layout's overhead, of whole arrays, whatever part of them has weights. Digital work, control
-and buses are not counted. An operation is a multiplication or an addition of a weight that the network has, two a MAC,
-whatever array the mapping leaves empty.
+the blocks' devices times a layout's overhead, of whole arrays, whatever part of them has weights. Layers that multiply
+by the same weights share arrays: their area is that of the first, and they take turns. Digital work, control and buses
+are not counted. An operation is a multiplication or an addition of a weight that the network has, two a MAC, whatever
+array the mapping leaves empty.
 """
 
 import math
@@ -48,6 +49,8 @@ class LayerFootprint:
 
     name: str
     """Name of the layer."""
+    array: str
+    """Name of the layer whose tiles these are: its own, or an earlier one with the same weights."""
     tiles: int
     """Tiles it takes."""
     vectors: float
@@ -65,7 +68,7 @@ class LayerFootprint:
     t_product: float
     """Time of a product, conversions included [s]."""
     area: dict[str, float]
-    """By block [m^2]."""
+    """By block [m^2]; 0 where the tiles are another layer's."""
 
     @property
     def total_energy(self) -> float:
@@ -121,8 +124,11 @@ class Footprint:
 
     @property
     def interval(self) -> float:
-        """Between inferences, if all layers work at a time [s]."""
-        return max(layer.latency for layer in self.layers)
+        """Between inferences, if all arrays work at a time [s]."""
+        busy: dict[str, float] = defaultdict(float)
+        for layer in self.layers:
+            busy[layer.array] += layer.latency
+        return max(busy.values())
 
     @property
     def energy_per_mac(self) -> float:
@@ -158,6 +164,7 @@ class Footprint:
             "layers": [
                 {
                     "name": layer.name,
+                    "array": layer.array,
                     "tiles": layer.tiles,
                     "vectors": layer.vectors,
                     "products": layer.products,
@@ -243,7 +250,7 @@ def estimate_footprint(
         energies = _energies(by_layer[layer.name], model, exact, t_product)
         taken = _footprint(stats, len(tiles), energies, result.stats.images, t_product)
         blocks = areas.tile(*array, -(-array[1] // columns_per_adc))
-        area = {block: len(tiles) * blocks.get(block, 0.0) for block in BLOCKS}
+        area = {block: layer.own_tiles * blocks.get(block, 0.0) for block in BLOCKS}
         macs = layer.node.weights.size * taken.vectors / stats.pulses
         layers.append(replace(taken, macs=macs, area=area))
     return Footprint(layers=tuple(layers), t_read=t_read, columns_per_adc=columns_per_adc)
@@ -290,7 +297,7 @@ def _footprint(
     spread = float(total.std(ddof=1)) if len(total) > 1 else 0.0
     every = len(total) == stats.mvms
     return LayerFootprint(
-        name=stats.name, tiles=tiles, vectors=products / tiles, products=products, macs=0.0,
+        name=stats.name, array=stats.array, tiles=tiles, vectors=products / tiles, products=products, macs=0.0,
         energy={block: products * float(own.mean()) for block, own in energies.items()},
         standard_error=0.0 if every else products * spread / math.sqrt(len(total)),
         sampled=len(total), t_product=t_product, area={},

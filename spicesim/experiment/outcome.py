@@ -4,12 +4,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from spicesim.arrays import Array
 from spicesim.audit import Audit
 from spicesim.bound import share_interval
 from spicesim.calibration.calibration import Calibration
+from spicesim.experiment.metric import Verdict, accuracy_of
 from spicesim.network import Result
 from spicesim.network.dataset import Dataset
 from spicesim.network.uncalibrated import UncalibratedChip
@@ -29,7 +28,11 @@ class Experiment:
     result: Result
     """Outputs and statistics."""
     digital: Array
-    """First output of the network, computed digitally."""
+    """Scores of the network, computed digitally, the batch first."""
+    digital_answers: Array | None
+    """Its answers, if it names classes itself; see :class:`spicesim.network.Result`."""
+    verdict: Verdict | None
+    """What the user's own metric says, if there is one."""
     audit: Audit | None
     """Its audit, if one was asked for."""
     seconds: float
@@ -42,12 +45,13 @@ class Experiment:
     @property
     def accuracy(self) -> float | None:
         """Fraction of inputs whose largest output is their label; None without labels."""
-        return _accuracy(self.result.logits, self.dataset.labels)
+        answers = None if self.result.answers is None else self.result.outputs[self.result.answers]
+        return accuracy_of(self.result.logits, answers, self.dataset.labels)
 
     @property
     def digital_accuracy(self) -> float | None:
         """The same of the digital run."""
-        return _accuracy(self.digital, self.dataset.labels)
+        return accuracy_of(self.digital, self.digital_answers, self.dataset.labels)
 
     def interval(self, accuracy: float) -> tuple[float, float]:
         """Return the interval of an accuracy, the inputs being a sample of all there could be."""
@@ -76,6 +80,7 @@ class Experiment:
                 "name": s.name,
                 "op": s.op,
                 "tiles": s.tiles,
+                "array": s.array,
                 "forms": list(s.forms),
                 "promised_error": s.promised_error,
                 "memory": s.held,
@@ -103,6 +108,7 @@ class Experiment:
             "accuracy": self.accuracy,
             "accuracy_interval": None if self.accuracy is None else self.interval(self.accuracy),
             "digital_accuracy": self.digital_accuracy,
+            "metric": None if self.verdict is None else self.verdict.document(),
             "seconds": self.seconds,
             "seconds_preparation": self.preparation_seconds,
             "tile_products": stats.mvms,
@@ -122,12 +128,6 @@ class Experiment:
                 "created": now(),
             },
         }
-
-
-def _accuracy(outputs: Array, labels: Array | None) -> float | None:
-    if labels is None or outputs.ndim != 2:
-        return None
-    return float(np.mean(np.argmax(outputs, axis=1) == labels))
 
 
 def _audit_document(audit: Audit) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from spicesim.devices.presets import DEVICES
 from spicesim.errors import SpecError
 from spicesim.files.documents import read_json, read_toml, validate
 from spicesim.mapping import MappingOptions, Signs, WeightScale
+from spicesim.network.batch import parse_batch_axes
 from spicesim.network.compiled import CompileOptions
 from spicesim.network.ranges import AdcFit, InputScale
 from spicesim.own_code import is_own, require_trusted
@@ -55,10 +56,12 @@ class MappingPlan(Section):
     """Refuse a network that takes more tiles."""
     digital: Names = ()
     """Keep a node of the network digital; repeatable."""
+    batch_axis: Names = ()
+    """Which axis of an input or output counts the inputs, such as h0=1, or none; repeatable.  [default: found]"""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        _ = self.weights  # which has its own demands
+        _ = self.weights, parse_batch_axes(self.batch_axis)  # which have their own demands
         return self
 
     @property
@@ -75,6 +78,7 @@ class MappingPlan(Section):
         return {
             "input_scale": self.input_scale, "input_digit": self.input_digit, "adc_range": self.adc_range,
             "mapping": self.weights, "max_tiles": self.max_tiles, "digital": self.digital,
+            "batch_axes": parse_batch_axes(self.batch_axis),
         }  # fmt: skip
 
 
@@ -87,6 +91,9 @@ class RunPlan(Section):
 
     schema_version: Literal[1] = 1
     """Version of the format."""
+    metric: str | None = None
+    """A function of your own, package.module:Name, of outputs and labels (y), batch first: told beside accuracy, with
+    its interval, such as my_metrics:perplexity."""
     engine: str = "exact"
     """ideal: converters around a dot product; exact: the calibrated circuit; fast: the same within the tolerance;
     ngspice: transistor level; or a class of your own, package.module:Name."""
@@ -163,7 +170,7 @@ class RunPlan(Section):
                 raise ValueError(f"no engine {word!r}; there are: {', '.join(ENGINES)}, or package.module:Name")
         if self.device is not None and self.device not in DEVICES and not is_own(self.device):
             raise ValueError(f"no device {self.device!r}; there are: {', '.join(DEVICES)}, or package.module:Name")
-        for what, name in (("converter", self.converter), ("mapper", self.mapping.mapper)):
+        for what, name in (("converter", self.converter), ("mapper", self.mapping.mapper), ("metric", self.metric)):
             if name is not None and not is_own(name):
                 raise ValueError(f"a {what} of your own is called package.module:Name, got {name!r}")
         if self.corner is not None and self.corner not in CORNERS:
@@ -230,8 +237,9 @@ class RunPlan(Section):
 
     @property
     def own_code(self) -> tuple[str, ...]:
-        """Classes of the user's own."""
-        words = (self.engine, *self.places.values(), self.device or "", self.converter or "", self.mapping.mapper or "")
+        """Classes and functions of the user's own."""
+        others = (self.device, self.converter, self.mapping.mapper, self.metric)
+        words = (self.engine, *self.places.values(), *(word or "" for word in others))
         return tuple(dict.fromkeys(word for word in words if is_own(word)))
 
     @property

@@ -23,6 +23,7 @@ from spicesim.experiment.chip import BuiltChip, ChipMaker, chip_variant, compile
 from spicesim.experiment.findings import Findings, gather_findings
 from spicesim.experiment.footprint import estimate_footprint
 from spicesim.experiment.keeping import Keeping
+from spicesim.experiment.metric import Metric, judge, load_metric, missing_accuracy
 from spicesim.experiment.outcome import Experiment
 from spicesim.experiment.plan import RunPlan
 from spicesim.network import Network, compile_network
@@ -153,6 +154,7 @@ class Run:
                 "accuracy_mean": None if accuracies is None else float(accuracies.mean()),
                 "accuracy_interval": self.interval,
                 "confidence": CONFIDENCE,
+                "metrics": [None if one.verdict is None else one.verdict.analog.value for one in self.experiments],
                 "logit_errors": self.logit_errors.tolist(),
                 "outputs_hashes": [_hash_arrays(one.result.outputs) for one in self.experiments],
             },
@@ -234,10 +236,17 @@ def run_subject(
     if plan.audit or plan.energy or plan.explain:
         calibrated(subject.calibration)
     variant, device = chip_variant(plan, subject.calibration), find_device(plan)
-    dataset = subject.dataset.first(plan.images)
     network = compile_network(subject.model, variant, **compile_options(plan))
+    dataset = subject.dataset.first(plan.images, network.batch_axes)
+    if dataset.labels is not None and len(dataset.labels) != (count := network.count(dataset.inputs)):
+        raise NetworkError(
+            f"y must hold one label for each of the {count} inputs, got shape {dataset.labels.shape}; give as many, or "
+            "name the axis that counts the inputs with --batch-axis"
+        )
     typical = fit_ranges(network, dataset)
+    answers, metric = network.answers, load_metric(plan.metric)
     bench = _Bench(
+        metric=metric, answers=None if answers is None else network.run_digital(dataset.inputs, output=answers),
         plan=plan, subject=subject, dataset=dataset, network=network, typical=typical,
         digital=network.run_digital(dataset.inputs), simulator=simulator, jobs=jobs, keeping=keeping, progress=progress,
         maker=ChipMaker(
@@ -262,6 +271,8 @@ class _Bench:
     network: Network
     typical: Inputs
     digital: Array
+    answers: Array | None
+    metric: Metric | None
     maker: ChipMaker
     simulator: BatchSimulator | None
     jobs: int | None
@@ -285,13 +296,22 @@ class _Bench:
             progress=self.progress,
         )
         preparing = result.stats.preparation_seconds
+        seconds = time.monotonic() - fitted - preparing
+        found = None if result.answers is None else result.outputs[result.answers]
+        if (missing := missing_accuracy(result.logits, found, self.dataset.labels)) is not None and self.metric is None:
+            result = replace(result, stats=replace(result.stats, notes=(*result.stats.notes, missing)))
+        verdict = None
+        if self.metric is not None:
+            verdict = judge(self.metric, result.logits, self.digital, self.dataset.labels, seed=plan.seed)
         return Experiment(
             calibration=self.maker.calibration,
             dataset=self.dataset,
             result=replace(result, engine=plan.title),
             digital=self.digital,
+            digital_answers=self.answers,
+            verdict=verdict,
             audit=None,
-            seconds=time.monotonic() - fitted - preparing,
+            seconds=seconds,
             preparation_seconds=fitted - start + preparing,
             seed=seed,
         )
@@ -319,11 +339,11 @@ class _Bench:
             experiment = replace(experiment, audit=audit)
         budget = footprint = None
         if plan.explain is not None:
-            few = self.dataset.first(plan.explain)
+            few = self.dataset.first(plan.explain, self.network.batch_axes)
             budget = run_budget(self.maker, self.network, self.subject.model, few, progress=self.progress)
         if plan.energy:
             footprint = estimate_footprint(
-                self.network, self.dataset.first(TYPICAL).inputs, chip, t_read=plan.t_read,
+                self.network, self.dataset.first(TYPICAL, self.network.batch_axes).inputs, chip, t_read=plan.t_read,
                 columns_per_adc=plan.shared_columns(calibrated(self.maker.calibration).chip), seed=plan.seed,
             )  # fmt: skip
         return experiment, gather_findings(self.network, experiment, chip.exact, budget=budget, footprint=footprint)
@@ -340,8 +360,12 @@ def fit_ranges(network: Network, dataset: Dataset) -> Inputs:
     """Fit the converters' ranges on the data's calibration inputs, or its first ones; return those inputs."""
     if dataset.calibration_inputs is None:
         return network.fit_on_first(dataset.inputs)
-    network.fit_ranges(dataset.calibration_inputs)
-    return dataset.calibration_inputs
+    typical: Inputs = dataset.calibration_inputs
+    if isinstance(typical, dict):  # what all inputs share, these do, too
+        shared = [name for name, axis in network.batch_axes.items() if axis is None and name in dataset.inputs]
+        typical = {name: dataset.inputs[name] for name in shared} | typical
+    network.fit_ranges(typical)
+    return typical
 
 
 def _dataset(data: Data) -> Dataset:

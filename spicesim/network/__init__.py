@@ -5,7 +5,8 @@ What happens to a network, and where:
 1. *Loaded* and checked: ``loading``, ``layout``; ``model`` is what is done with ONNX afterwards. PyTorch modules are
    exported before, by ``exporter``.
 2. *Compiled* for a chip: ``compiled`` takes it apart into products on arrays, ``layer``, and digital ``segments``.
-   ``graph`` finds the products; ``node``, ``contraction``, ``convolution`` and ``recurrence`` say what they multiply.
+   ``lowering`` rewrites what hides products, ``graph`` finds these; ``node``, ``contraction``, ``convolution``,
+   ``recurrence`` and ``control`` say what they multiply; ``batch`` finds which axes count the batch.
 3. *Tuned* on typical inputs: ``tuning`` fits the settings of all layers, their ``ranges`` and ``gains``.
 4. *Prepared* for an engine: ``prepared`` has it make tiles ready when they are wanted, and keeps those that fit.
 5. *Run*: ``run`` takes a batch through it; ``result`` is what comes out, ``samples`` what an audit gets.

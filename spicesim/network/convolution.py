@@ -1,5 +1,6 @@
 """Convolution as matrix-vector products: which patch of an image drives the word lines."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,90 +14,90 @@ __all__ = ["ConvGeometry"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConvGeometry:
-    """Shape of a convolution, every pair as (height, width)."""
+    """Shape of a convolution, a number an axis: (width,), (height, width) or (depth, height, width)."""
 
-    kernel: tuple[int, int]
+    kernel: tuple[int, ...]
     """Size of the kernel."""
-    strides: tuple[int, int] = (1, 1)
+    strides: tuple[int, ...]
     """Steps from patch to patch."""
-    dilations: tuple[int, int] = (1, 1)
+    dilations: tuple[int, ...]
     """Steps within a patch."""
-    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
-    """Zeros added at top, left, bottom and right, as in ONNX; unused with `auto_pad`."""
+    pads: tuple[int, ...]
+    """Zeros added before all axes, then after them, as in ONNX; unused with `auto_pad`."""
     auto_pad: str = "NOTSET"
     """NOTSET, VALID, SAME_UPPER or SAME_LOWER, as in ONNX."""
-    dimensions: int = 2
-    """Dimensions of what is convolved; lines, of one dimension, are images of height 1."""
-
-    def images(self, x: Array) -> Array:
-        """Return a batch (images, channels, [height,] width) as images."""
-        return x if self.dimensions == 2 else x[:, :, None]
 
     @property
-    def extent(self) -> tuple[int, int]:
-        """Height and width of a patch, dilation included."""
-        return (
-            self.dilations[0] * (self.kernel[0] - 1) + 1,
-            self.dilations[1] * (self.kernel[1] - 1) + 1,
-        )
+    def dimensions(self) -> int:
+        """Axes of what is convolved."""
+        return len(self.kernel)
 
-    def padding(self, height: int, width: int) -> tuple[int, int, int, int]:
-        """Return the zeros at top, left, bottom and right of an image of this size."""
+    @property
+    def extent(self) -> tuple[int, ...]:
+        """Size of a patch, dilation included."""
+        return tuple(step * (size - 1) + 1 for size, step in zip(self.kernel, self.dilations, strict=True))
+
+    def padding(self, *sizes: int) -> tuple[int, ...]:
+        """Return the zeros before and after the axes of an image of this size, in the order of :attr:`pads`."""
         if self.auto_pad == "NOTSET":
             return self.pads
         if self.auto_pad == "VALID":
-            return (0, 0, 0, 0)
+            return (0,) * (2 * self.dimensions)
         before, after = [], []
-        for size, extent, stride in zip((height, width), self.extent, self.strides, strict=True):
+        for size, extent, stride in zip(sizes, self.extent, self.strides, strict=True):
             total = max((-(-size // stride) - 1) * stride + extent - size, 0)
             small, large = total // 2, total - total // 2
             before.append(small if self.auto_pad == "SAME_UPPER" else large)
             after.append(large if self.auto_pad == "SAME_UPPER" else small)
-        return (before[0], before[1], after[0], after[1])
+        return (*before, *after)
 
-    def output_size(self, height: int, width: int) -> tuple[int, int]:
-        """Return the height and width of the output.
+    def output_size(self, *sizes: int) -> tuple[int, ...]:
+        """Return the size of the output for an image of this size.
 
         Raises
         ------
         NetworkError
             If the padded image is smaller than a patch.
         """
-        top, left, bottom, right = self.padding(height, width)
-        rows = (height + top + bottom - self.extent[0]) // self.strides[0] + 1
-        columns = (width + left + right - self.extent[1]) // self.strides[1] + 1
-        if rows < 1 or columns < 1:
-            raise NetworkError(
-                f"an image of {height}x{width} pixels is smaller than a convolution's patch of "
-                f"{self.extent[0]}x{self.extent[1]}; feed larger images"
+        pads, count = self.padding(*sizes), self.dimensions
+        found = tuple(
+            (size + before + after - extent) // stride + 1
+            for size, before, after, extent, stride in zip(
+                sizes, pads[:count], pads[count:], self.extent, self.strides, strict=True
             )
-        return rows, columns
+        )
+        if min(found) < 1:
+            raise NetworkError(
+                f"an image of {'x'.join(map(str, sizes))} pixels is smaller than a convolution's patch of "
+                f"{'x'.join(map(str, self.extent))}; feed larger images"
+            )
+        return found
 
     def patches(self, x: Array, limit: int) -> Iterator[Floats]:
         """Cut images into patches, block by block.
 
         Parameters
         ----------
-        x : ndarray of shape (images, channels, height, width)
-            Images, as :meth:`images` returns them.
+        x : ndarray of shape (images, channels, ...)
+            Images, one axis for each of the kernel's.
         limit : int
             Most patches a block holds, though never less than one line of an output image.
 
         Yields
         ------
-        ndarray of shape (patches, channels * kernel height * kernel width)
+        ndarray of shape (patches, channels * numbers of a kernel)
             Patches, image by image, line by line; their elements ordered as an ONNX kernel's.
         """
-        images, _, height, width = x.shape
-        top, left, bottom, right = self.padding(height, width)
-        lines, columns = self.output_size(height, width)
-        padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
-        windows = np.lib.stride_tricks.sliding_window_view(padded, self.extent, axis=(2, 3))
-        (dy, dx), (ky, kx) = self.strides, self.dilations
-        view = windows[:, :, ::dy, ::dx, ::ky, ::kx]
-        view = view.transpose(0, 2, 3, 1, 4, 5)  # no copy yet: (images, lines, columns, channels, kernel)
-        step = max(1, limit // columns)
-        for start in range(0, images * lines, step):
-            image, line = np.divmod(np.arange(start, min(start + step, images * lines)), lines)
-            block = view[image, line]
-            yield block.reshape(len(block) * columns, -1).astype(float)
+        count, sizes = self.dimensions, x.shape[2:]
+        pads, output = self.padding(*sizes), self.output_size(*sizes)
+        padded = np.pad(x, ((0, 0), (0, 0), *zip(pads[:count], pads[count:], strict=True)))
+        axes = tuple(range(2, 2 + count))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, self.extent, axis=axes)
+        steps = tuple(slice(None, None, step) for step in (*self.strides, *self.dilations))
+        # no copy yet: (images, output's axes, channels, kernel's axes)
+        view = np.moveaxis(windows[:, :, *steps], 1, 1 + count)
+        whole = (len(x), *output[:-1])
+        lines, step = math.prod(whole), max(1, limit // output[-1])
+        for start in range(0, lines, step):
+            block = view[np.unravel_index(np.arange(start, min(start + step, lines)), whole)]
+            yield block.reshape(len(block) * output[-1], -1).astype(float)

@@ -1,7 +1,7 @@
 """Which nodes of a network are matrix-vector products that arrays can do."""
 
-from collections.abc import Callable, Collection
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -10,14 +10,35 @@ import onnx
 from spicesim.arrays import Array, Floats
 from spicesim.errors import NetworkError, quote
 from spicesim.network.contraction import Contraction, contract_matmul, parse_einsum
+from spicesim.network.control import CONTROLS, Body, Control
 from spicesim.network.convolution import ConvGeometry
-from spicesim.network.model import node_attributes
-from spicesim.network.node import AnalogNode
-from spicesim.network.recurrence import AnalogStep, parse_recurrence
+from spicesim.network.model import (
+    constant_roots,
+    element_types,
+    find_constants,
+    node_attributes,
+    subgraphs,
+    taken_values,
+)
+from spicesim.network.node import AnalogNode, AnalogStep
+from spicesim.network.recurrence import Recurrence, parse_recurrence
+from spicesim.network.segments import cut_network, open_reference
 
 __all__ = ["find_analog_nodes"]
 
 Constants = dict[str, Array]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Around:
+    """What a body of a control node may know of the network around it."""
+
+    digital: Collection[str] = ()
+    """Names of nodes that shall stay digital."""
+    names: set[str] = field(default_factory=set)
+    """Names of nodes so far."""
+    roots: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Of constants, the names of the tensors they come from."""
 
 
 def find_analog_nodes(
@@ -36,7 +57,7 @@ def find_analog_nodes(
 
     Returns
     -------
-    nodes : list of AnalogNode or Recurrence
+    nodes : list of AnalogStep
         In topological order.
     notes : list of str
         A sentence on every matrix product that stays digital.
@@ -46,34 +67,158 @@ def find_analog_nodes(
     NetworkError
         If a Gemm or Conv is of a kind that arrays cannot do, or `digital` names a node that is not there.
     """
-    nodes, notes, names = list[AnalogStep](), list[str](), set[str]()
+    around = _Around(digital=digital)
+    nodes, notes = _find_nodes(model, constants, around)
+    unknown = sorted(set(digital) - around.names)
+    if unknown:
+        raise NetworkError(f"no node {unknown[0]!r} to keep digital; there are: {', '.join(sorted(around.names))}")
+    return nodes, notes
+
+
+def _find_nodes(
+    model: onnx.ModelProto, constants: Constants, around: _Around, prefix: str = ""
+) -> tuple[list[AnalogStep], list[str]]:
+    """Find the nodes of a network or of a body; what has no name of its own gets one with the prefix."""
+    nodes, notes, names = list[AnalogStep](), list[str](), around.names
+    roots = constant_roots(model, constants) | dict(around.roots)
     for position, node in enumerate(model.graph.node):
-        name = node.name or f"{node.op_type}_{position}"
+        name = node.name or f"{prefix}{node.op_type}_{position}"
         if name in names:
-            name = f"{name}_{position}"
+            name = f"{prefix}{name}_{position}"
         names.add(name)
-        if node.domain not in ("", "ai.onnx") or node.output[0] in constants:
+        if not any(node.output) or any(output in constants for output in node.output if output):
             continue
-        parse = _PARSERS.get(node.op_type)
+        if subgraphs(node):
+            inside = _Around(digital=around.digital, names=names, roots=roots)
+            control, own = _find_bodies(name, node, model, constants, inside)
+            nodes += [] if control is None else [control]
+            notes += own
+            continue
+        parse = _PARSERS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
         if parse is None:
             if node.op_type in _ALWAYS_DIGITAL:
                 notes.append(f"{node.op_type} {name!r} stays digital: arrays do {', '.join(_PARSERS)} only")
             continue
-        if name in digital:
+        if name in around.digital:
             notes.append(f"{node.op_type} {name!r} stays digital, as asked")
             continue
         found = parse(name, node, constants)
         if isinstance(found, str):
             notes.append(found)
         else:
-            if isinstance(found, AnalogNode):
-                source = next(operand for operand in (node.input[1], node.input[0]) if operand in constants)
-                found = replace(found, source=source)
-            nodes.append(found)
-    unknown = sorted(set(digital) - names)
-    if unknown:
-        raise NetworkError(f"no node {unknown[0]!r} to keep digital; there are: {', '.join(sorted(names))}")
+            nodes.append(_with_sources(found, node, roots))
     return nodes, notes
+
+
+def _find_bodies(
+    name: str, node: onnx.NodeProto, model: onnx.ModelProto, constants: Constants, around: _Around
+) -> tuple[Control | None, list[str]]:
+    """Read a node with bodies; None if it has no products, or has to stay digital."""
+    multiplies = {*_PARSERS, *_ALWAYS_DIGITAL}
+    inside = [
+        f"{own.op_type} {(own.name or own.output[0])!r}" for own in _nodes_within(node) if own.op_type in multiplies
+    ]
+    if not inside:
+        return None, []
+    what = f"{node.op_type} {name!r} stays digital with the products in it ({', '.join(inside[:3])})"
+    if name in around.digital:
+        return None, [f"{what}, as asked"]
+    is_old = node.op_type == "Scan" and any(own.domain == "" and own.version < 9 for own in model.opset_import)
+    if node.op_type not in CONTROLS or node.domain not in ("", "ai.onnx") or is_old:
+        return None, [f"{what}: arrays do those in {', '.join(CONTROLS)} only"]
+    bodies, notes = dict[str, Body](), list[str]()
+    decided = constants.get(node.input[0]) if node.op_type == "If" else None
+    untaken = None if decided is None else "else_branch" if decided.all() else "then_branch"
+    names = set(around.names)
+    try:
+        types = element_types(open_reference(model, {*taken_values(node)} - set(constants)))
+        for own in node.attribute:
+            if own.HasField("g") and own.name != untaken:
+                bodies[own.name], found = _read_body(f"{name}.", node, own.g, model, constants, types, around)
+                notes += found
+    except NetworkError as error:
+        around.names.clear()
+        around.names.update(names)
+        return None, [f"{what}: {error}"]
+    control = Control(
+        name=name, node=node, bodies=bodies,
+        constants={value: constants[value] for value in node.input if value in constants},
+    )  # fmt: skip
+    return (control, notes) if control.products else (None, [*notes, what])
+
+
+def _read_body(
+    prefix: str, node: onnx.NodeProto, graph: onnx.GraphProto, model: onnx.ModelProto, constants: Constants,
+    types: Mapping[str, onnx.TypeProto], around: _Around,
+) -> tuple[Body, list[str]]:  # fmt: skip
+    """Read a body as a network of its own, which takes the values around it as inputs, too."""
+    inner = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
+    inner.graph.CopyFrom(graph)
+    own = inner.graph
+    taken = [value for value in taken_values(onnx.helper.make_node("If", [], [], then_branch=graph)) if value]
+    captured = [value for value in taken if value not in constants]
+    own.initializer.extend(
+        onnx.numpy_helper.from_array(constants[value], value) for value in taken if value in constants
+    )
+    for value, source in zip(graph.input, _sources(node, len(graph.input)), strict=True):
+        kind = types.get(source) or _tensor_of(value, constants.get(source))
+        if kind is None:
+            raise NetworkError(f"{value.name!r} in it is no tensor and no sequence of tensors")
+        next(one for one in own.input if one.name == value.name).type.CopyFrom(kind)
+    for value in captured:
+        if value not in types:
+            raise NetworkError(f"{value!r}, which it uses, is no tensor and no sequence of tensors")
+        own.input.append(onnx.helper.make_value_info(value, types[value]))
+    made = {name for one in graph.node for name in one.output}
+    for value in own.output:  # what passes through
+        if value.name not in made:
+            passed = f"{prefix}{value.name}.passed"
+            own.node.append(onnx.helper.make_node("Identity", [value.name], [passed]))
+            value.name = passed
+    for value in own.output:
+        value.ClearField("type")
+    known = find_constants(inner)
+    nodes, notes = _find_nodes(inner, known, around, prefix)
+    program = cut_network(inner, known, nodes)
+    outputs = tuple(value.name for value in own.output)
+    body = Body(
+        steps=program.steps, inputs=tuple(value.name for value in graph.input), outputs=outputs,
+        captured=tuple(captured), constants={name: known[name] for name in outputs if name in known},
+    )  # fmt: skip
+    return body, notes
+
+
+def _tensor_of(value: onnx.ValueInfoProto, first: Array | None) -> onnx.TypeProto | None:
+    """Return the type of a tensor that a body declares or that is constant at first, its shape left out."""
+    kind = value.type.tensor_type.elem_type
+    if not kind and first is not None:
+        kind = onnx.helper.np_dtype_to_tensor_dtype(first.dtype)
+    return onnx.helper.make_tensor_type_proto(kind, None) if kind else None
+
+
+def _sources(node: onnx.NodeProto, count: int) -> list[str]:
+    """Return which values around a node its body's inputs are of; a loop's count and condition are of none."""
+    carried = list(node.input[2:]) if node.op_type == "Loop" else list(node.input)
+    return [*[""] * (count - len(carried)), *carried] if count >= len(carried) else [""] * count
+
+
+def _nodes_within(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+    for graph in subgraphs(node):
+        for own in graph.node:
+            yield own
+            yield from _nodes_within(own)
+
+
+def _with_sources(
+    step: AnalogNode | Recurrence, node: onnx.NodeProto, roots: Mapping[str, frozenset[str]]
+) -> AnalogStep:
+    """Return what was found in a node with the names of the tensors that its weights come from."""
+    if isinstance(step, AnalogNode):
+        return replace(step, source=next(roots[name] for name in (node.input[1], node.input[0]) if name in roots))
+    of_inputs, of_states = (roots.get(name, frozenset()) for name in node.input[1:3])
+    first, *others = step.products
+    products = (replace(first, source=of_inputs), *(replace(other, source=of_states) for other in others))
+    return replace(step, products=products)
 
 
 def _parse_gemm(name: str, node: onnx.NodeProto, constants: Constants) -> AnalogNode | str:
@@ -143,13 +288,13 @@ def _contract(
 
 
 def _parse_conv(name: str, node: onnx.NodeProto, constants: Constants) -> AnalogNode | str:
-    """Read a convolution along one or two dimensions; along one, images are one line high."""
+    """Read a convolution along any number of dimensions."""
     if node.input[1] not in constants:
         return f"Conv {name!r} multiplies computed values and stays digital"
     weights = _numbers(name, node, constants, 1)
     dimensions = weights.ndim - 2
-    if dimensions not in (1, 2):
-        _reject(name, node, f"its kernel has {dimensions} dimensions, not 1 or 2")
+    if dimensions < 1:
+        _reject(name, node, f"weights of shape {weights.shape} have no kernel", "export it again")
     options = node_attributes(node)
     bias = None
     if len(node.input) > 2 and node.input[2]:
@@ -162,16 +307,13 @@ def _parse_conv(name: str, node: onnx.NodeProto, constants: Constants) -> Analog
     pads = tuple(options.get("pads", (0, 0) * dimensions))
     if min(pads) < 0:
         _reject(name, node, f"pads {pads} are negative", "crop its input in a node of its own")
-    kernel, ones = weights.shape[2:], (1,) * dimensions
-    strides, dilations = tuple(options.get("strides", ones)), tuple(options.get("dilations", ones))
-    if dimensions == 1:
-        kernel, strides, dilations = (1, *kernel), (1, *strides), (1, *dilations)
-        pads = (0, pads[0], 0, pads[1])
+    ones = (1,) * dimensions
     return AnalogNode(
         name=name, op=node.op_type, input=node.input[0], output=node.output[0],
         weights=weights.reshape(len(weights), -1), bias=bias, groups=options.get("group", 1),
         geometry=ConvGeometry(
-            kernel=kernel, strides=strides, dilations=dilations, pads=pads, dimensions=dimensions,
+            kernel=weights.shape[2:], strides=tuple(options.get("strides", ones)),
+            dilations=tuple(options.get("dilations", ones)), pads=pads,
             auto_pad=options.get("auto_pad", b"NOTSET").decode(),
         ),
     )  # fmt: skip
@@ -207,14 +349,17 @@ def _numbers(name: str, node: onnx.NodeProto, constants: Constants, position: in
 _FARTHEST = 2**20
 """Strides, dilations, pads and kernels of a convolution at most; images are smaller."""
 
-_PARSERS: dict[str, Callable[[str, onnx.NodeProto, Constants], AnalogStep | str]] = {
+_PARSERS: dict[str, Callable[[str, onnx.NodeProto, Constants], AnalogNode | Recurrence | str]] = {
     "Gemm": _parse_gemm, "MatMul": _parse_matmul, "Einsum": _parse_einsum, "Conv": _parse_conv,
     "LSTM": parse_recurrence, "GRU": parse_recurrence, "RNN": parse_recurrence,
 }  # fmt: skip
 _ALWAYS_DIGITAL = frozenset({
     "ConvTranspose", "DeformConv", "ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul",
+    "SVMClassifier", "SVMRegressor",
+    "DynamicQuantizeLSTM", "DynamicQuantizeMatMul", "FusedConv", "FusedGemm", "FusedMatMul", "MatMulBnb4", "MatMulFpQ4",
+    "MatMulInteger16", "MatMulIntegerToFloat", "MatMulNBits", "MoE", "NhwcConv", "QAttention", "QGemm", "QMoE",
 })  # fmt: skip
-"""Operators that multiply by weights, too."""
+"""Operators that multiply by weights or may, of ONNX, scikit-learn and onnxruntime."""
 
 
 def _reject(name: str, node: onnx.NodeProto, problem: str, remedy: str = "") -> NoReturn:

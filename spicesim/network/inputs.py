@@ -26,32 +26,33 @@ class InputSpec:
     dtype: np.dtype[Any]
     """Its element type."""
     shape: tuple[int | None, ...]
-    """Its shape, None where any size will do; the first axis counts the batch."""
+    """Its shape, None where any size will do."""
+    axis: int | None = 0
+    """Axis that counts the batch; None if all inputs share it."""
 
 
 _DTYPES = {"float": "float32", "double": "float64"}
 
 
-def input_specs(session: onnxruntime.InferenceSession) -> tuple[InputSpec, ...]:
-    """Return what a session wants.
+def input_specs(session: onnxruntime.InferenceSession, axes: Mapping[str, int | None]) -> tuple[InputSpec, ...]:
+    """Return what a session wants, of inputs whose axes of the batch are known.
 
     Raises
     ------
     NetworkError
-        If an input is no tensor of numbers with a batch axis.
+        If an input is no tensor of numbers.
     """
     specs = []
     for value in session.get_inputs():
         kind = value.type.removeprefix("tensor(").removesuffix(")")
-        if not value.type.startswith("tensor(") or kind == "string" or not value.shape:
+        if not value.type.startswith("tensor(") or kind == "string":
             raise NetworkError(
-                f"input {value.name!r} is {value.type} of shape {value.shape}; "
-                "only tensors of numbers whose first axis counts the batch are supported"
+                f"input {value.name!r} is {value.type} of shape {value.shape}; only tensors of numbers are supported, "
+                "so export the network with such inputs"
             )
         shape = tuple(size if isinstance(size, int) else None for size in value.shape)
-        specs.append(InputSpec(name=value.name, dtype=np.dtype(_DTYPES.get(kind, kind)), shape=shape))
-    if not specs:
-        raise NetworkError("the network has no inputs; export it with its inputs not folded in")
+        dtype = np.dtype(_DTYPES.get(kind, kind))
+        specs.append(InputSpec(name=value.name, dtype=dtype, shape=shape, axis=axes[value.name]))
     return tuple(specs)
 
 
@@ -95,9 +96,18 @@ def check_inputs(x: npt.ArrayLike | Mapping[str, npt.ArrayLike], specs: tuple[In
     if unknown:
         raise NetworkError(f"unknown input {unknown[0]!r}; the network has the inputs {wanted}")
     arrays = {spec.name: _check_array(given[spec.name], spec) for spec in specs}
-    lengths = {name: len(array) for name, array in arrays.items()}
+    places = {spec.name: spec.axis for spec in specs if spec.axis is not None}
+    lengths = {name: arrays[name].shape[axis] for name, axis in places.items()}
     if len(set(lengths.values())) > 1:
-        raise NetworkError(f"inputs differ in length: {lengths}; give as many of each")
+        where = ", ".join(f"{lengths[name]} of {name!r} (axis {axis})" for name, axis in places.items())
+        found = list(lengths.values())
+        usual = max(found, key=found.count)
+        odd = next(name for name in lengths if lengths[name] != usual)
+        axis = next((k for k, size in enumerate(arrays[odd].shape) if size == usual), "none")
+        raise NetworkError(
+            f"inputs differ in length: {where}; give as many of each, or name the axis that counts the batch: "
+            f"--batch-axis {odd}={axis}, in Python batch_axes={{{odd!r}: {None if axis == 'none' else axis}}}"
+        )
     return arrays
 
 
@@ -109,17 +119,17 @@ def _check_array(given: npt.ArrayLike, spec: InputSpec) -> Array:
         raise NetworkError(f"input {spec.name!r} is no array: {error}; give rows of equal length") from None
     wanted = "(" + ", ".join("any" if size is None else str(size) for size in spec.shape) + ")"
     fits = array.ndim == len(spec.shape) and all(
-        size in (None, got) for size, got in zip(spec.shape[1:], array.shape[1:], strict=True)
+        size in (None, got) or k == spec.axis for k, (size, got) in enumerate(zip(spec.shape, array.shape, strict=True))
     )
+    where = "no axis counts the batch" if spec.axis is None else f"the {_ordinal(spec.axis)} axis counts the batch"
     if not fits:
         raise NetworkError(
-            f"input {spec.name!r} has shape {array.shape}, the network wants {wanted}; "
-            "reshape the data, the first axis counts the batch"
+            f"input {spec.name!r} has shape {array.shape}, the network wants {wanted}; reshape the data, {where}"
         )
-    batch = spec.shape[0]
-    if array.size == 0 or (batch and len(array) % batch):
+    batch = None if spec.axis is None else spec.shape[spec.axis]
+    if array.size == 0 or (batch and array.shape[spec.axis or 0] % batch):
         some = f"a multiple of {batch}" if batch else "at least one"
-        raise NetworkError(f"input {spec.name!r} has shape {array.shape}, wanted {some} on the first axis")
+        raise NetworkError(f"input {spec.name!r} has shape {array.shape}, wanted {some}, and {where}")
     if array.dtype.kind not in "biuf" or not np.can_cast(array.dtype, spec.dtype, casting="same_kind"):
         raise NetworkError(
             f"input {spec.name!r} is of type {array.dtype}, the network wants {spec.dtype}; convert the data"
@@ -128,3 +138,8 @@ def _check_array(given: npt.ArrayLike, spec: InputSpec) -> Array:
     if bad:
         raise NetworkError(f"input {spec.name!r}: {bad} of {array.size} values are NaN or infinite; clean the data")
     return array.astype(spec.dtype, copy=False)
+
+
+def _ordinal(axis: int) -> str:
+    words = ("first", "second", "third", "fourth")
+    return words[axis] if axis < len(words) else f"{axis + 1}th"

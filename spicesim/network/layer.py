@@ -82,8 +82,8 @@ class AnalogLayer:
         The chip.
     options : MappingOptions
         How weights become conductances.
-    array : str, optional
-        Name of the layer whose arrays hold the weights, if they are another's, too; by default its own.
+    owner : AnalogLayer, optional
+        The layer whose arrays hold the weights, if they are another's, too; by default its own.
     mapper : callable
         Makes tiles of weights, as :func:`spicesim.mapping.map_weights` does.
 
@@ -95,12 +95,18 @@ class AnalogLayer:
 
     def __init__(
         self, node: AnalogNode, calibration: Calibration, options: MappingOptions = DEFAULT_OPTIONS, *,
-        array: str | None = None, mapper: Mapper = map_weights,
+        owner: "AnalogLayer | None" = None, mapper: Mapper = map_weights,
     ) -> None:  # fmt: skip
         self.node = node
-        self.array = node.name if array is None else array
+        self.array: str = node.name if owner is None else owner.array
         self._calibration, self._options = calibration, options
         self._chip = calibration.chip
+        self.mapped: tuple[MappedTile, ...]
+        self.programmed: tuple[MappedTile, ...]
+        self._sums: tuple[Floats, ...]
+        if owner is not None:
+            self.mapped, self.programmed, self._sums = owner.mapped, owner.programmed, owner._sums
+            return
         self.mapped = mapper(
             node.weights, self._chip.array, calibration.conductance_range, name=repr(node.name), groups=node.groups,
             options=options,
@@ -119,6 +125,11 @@ class AnalogLayer:
     def name(self) -> str:
         """Name of the node."""
         return self.node.name
+
+    @property
+    def own_tiles(self) -> int:
+        """Arrays that it takes beside those of other layers: none where its weights are on another's."""
+        return len(self.mapped) if self.array == self.name else 0
 
     @property
     def columns(self) -> int:
@@ -260,7 +271,7 @@ class AnalogLayer:
         """
         blocks = look_ahead(self._start(v, ranges, prepared, workers) for v in self.vectors(x))
         y = [self._finish(block, ranges, prepared, meter, observe, gains) for block in blocks]
-        return self.node.finish(np.concatenate(y), x)
+        return self.node.finish(np.concatenate([np.zeros((0, self.node.outputs)), *y]), x)
 
     def _start(
         self, vectors: Floats, ranges: LayerRanges, prepared: Sequence[PreparedTile], workers: Executor
@@ -352,6 +363,7 @@ class AnalogLayer:
             name=self.name,
             op=self.node.op,
             tiles=len(self.mapped),
+            array=self.array,
             rows=self.node.rows,
             columns=self.columns,
             pulses=ranges.pulses.count(self._chip.dac.bits, ranges.polarity),

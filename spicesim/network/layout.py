@@ -13,12 +13,15 @@ _OUTPUTS = {0: [2, 0, 1, 3], 1: [1, 0, 2], 2: [1, 0, 2]}
 """Permutations of the axes of all outputs, (time, directions, batch, hidden), and of the parts of the last state."""
 
 
-def put_time_first(model: onnx.ModelProto) -> None:
-    """Turn every recurrent node of layout 1 into one of layout 0 between transposes, in place."""
+def put_time_first(graph: onnx.GraphProto) -> None:
+    """Turn every recurrent node of layout 1 into one of layout 0 between transposes, in place, in bodies, too."""
     nodes: list[onnx.NodeProto] = []
-    for position, old in enumerate(model.graph.node):
+    for position, old in enumerate(graph.node):
         node = onnx.NodeProto()
         node.CopyFrom(old)
+        for own in node.attribute:
+            for body in (*([own.g] if own.HasField("g") else []), *own.graphs):
+                put_time_first(body)
         layout = next((own for own in node.attribute if own.name == "layout" and own.i), None)
         if node.op_type not in _RECURRENT or layout is None:
             nodes.append(node)
@@ -30,8 +33,8 @@ def put_time_first(model: onnx.ModelProto) -> None:
         nodes += [onnx.helper.make_node("Transpose", [outer], [inner], perm=perm) for outer, inner, perm in before]
         nodes.append(node)
         nodes += [onnx.helper.make_node("Transpose", [inner], [outer], perm=perm) for outer, inner, perm in after]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def _rename(

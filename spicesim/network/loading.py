@@ -38,7 +38,7 @@ def load_model(model: str | Path | onnx.ModelProto) -> onnx.ModelProto:
     Raises
     ------
     NetworkError
-        If there is no such file, it is no ONNX model, or it has control flow.
+        If there is no such file, or it is no ONNX model.
     """
     if isinstance(model, onnx.ModelProto):
         loaded = onnx.ModelProto()
@@ -61,14 +61,8 @@ def load_model(model: str | Path | onnx.ModelProto) -> onnx.ModelProto:
     _require_sound(loaded, source)
     if loaded.functions:
         loaded = onnx.inliner.inline_local_functions(loaded)
-    for node in loaded.graph.node:
-        if any(a.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for a in node.attribute):
-            raise NetworkError(
-                f"node {node.name or node.output[0]!r}: control flow ({node.op_type}) is not supported; "
-                "export the network with loops unrolled and conditions decided"
-            )
-    _require_names(loaded)
-    put_time_first(loaded)
+    _require_names(loaded.graph)
+    put_time_first(loaded.graph)
     return loaded
 
 
@@ -110,7 +104,7 @@ def _load_tensors(model: onnx.ModelProto, folder: Path | None) -> None:
         raise NetworkError("a tensor lies in another file where ONNX has none; export the network with weights inside")
 
 
-def _require_names(model: onnx.ModelProto) -> None:
+def _require_names(graph: onnx.GraphProto) -> None:
     """Refuse names that are no line of printable text: they go into tables, pages and files.
 
     Raises
@@ -118,7 +112,6 @@ def _require_names(model: onnx.ModelProto) -> None:
     NetworkError
         At the first.
     """
-    graph = model.graph
     words = [graph.name, *(value.name for value in (*graph.input, *graph.output, *graph.initializer))]
     for node in graph.node:
         words += [node.name, node.op_type, node.domain, *node.input, *node.output]
@@ -129,6 +122,12 @@ def _require_names(model: onnx.ModelProto) -> None:
             require_line(word, "a name in the network")
     except SpecError as error:
         raise NetworkError(f"{error}; export it again") from None
+    for body in _bodies(graph):
+        _require_names(body)
+
+
+def _bodies(graph: onnx.GraphProto) -> list[onnx.GraphProto]:
+    return [body for node in graph.node for own in node.attribute for body in (own.g, *own.graphs) if body.node]
 
 
 def _tensors(message: Any) -> Iterator[onnx.TensorProto]:
@@ -159,9 +158,9 @@ def _require_sound(model: onnx.ModelProto, source: str) -> None:
         Says what is wrong, and where.
     """
     graph = model.graph
-    if graph.sparse_initializer:
+    if _is_sparse(graph):
         raise NetworkError(f"{source} holds sparse weights, which are not supported; export it with dense ones")
-    for tensor in _constants(model):
+    for tensor in _constants(graph):
         _check_tensor(tensor, source)
     # onnxruntime infers types and shapes that it is not told; the checker wants some
     typeless = [value for value in graph.output if not value.HasField("type")]
@@ -185,9 +184,15 @@ def _require_sound(model: onnx.ModelProto, source: str) -> None:
             raise NetworkError(f"{source}: node {position}, {quote(node.op_type)}, makes nothing; export it again")
 
 
-def _constants(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    yield from model.graph.initializer
-    for node in model.graph.node:
+def _is_sparse(graph: onnx.GraphProto) -> bool:
+    return bool(graph.sparse_initializer) or any(map(_is_sparse, _bodies(graph)))
+
+
+def _constants(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    yield from graph.initializer
+    for body in _bodies(graph):
+        yield from _constants(body)
+    for node in graph.node:
         for attribute in node.attribute:
             if attribute.HasField("t"):
                 yield attribute.t

@@ -13,12 +13,15 @@ from spicesim.errors import NetworkError
 from spicesim.network.loading import first_line
 
 __all__ = [
+    "constant_roots",
     "element_types",
     "find_constants",
     "make_model",
     "node_attributes",
     "open_session",
     "run_session",
+    "subgraphs",
+    "taken_values",
 ]
 
 
@@ -83,7 +86,7 @@ def run_session(
     try:
         return dict(zip(names, session.run(list(names), values), strict=True))
     except Exception as error:  # onnxruntime's errors have no common base
-        shapes = ", ".join(f"{name} {value.shape}" for name, value in values.items())
+        shapes = ", ".join(f"{name} {getattr(value, 'shape', 'of tensors')}" for name, value in values.items())
         raise NetworkError(
             f"onnxruntime failed on {shapes}: {first_line(error)}; check the shapes of the inputs"
         ) from None
@@ -93,7 +96,7 @@ def make_model(
     like: onnx.ModelProto,
     nodes: Iterable[onnx.NodeProto],
     *,
-    inputs: dict[str, int],
+    inputs: dict[str, onnx.TypeProto],
     outputs: Iterable[str],
     constants: dict[str, Array],
 ) -> onnx.ModelProto:
@@ -106,28 +109,37 @@ def make_model(
     nodes : iterable of NodeProto
         Nodes in topological order.
     inputs : dict of str to int
-        Names of inputs and their ONNX element types.
+        Names of inputs and their types.
     outputs : iterable of str
         Names of outputs; onnxruntime infers their types.
     constants : dict of str to ndarray
         All known constants; those that the nodes use become initialisers.
     """
     nodes = list(nodes)
-    used = sorted({name for node in nodes for name in node.input if name in constants})
+    used = sorted({name for node in nodes for name in taken_values(node) if name in constants})
     graph = onnx.helper.make_graph(
         nodes,
         "segment",
-        [onnx.helper.make_tensor_value_info(name, kind, None) for name, kind in inputs.items()],
+        [onnx.helper.make_value_info(name, kind) for name, kind in inputs.items()],
         [onnx.ValueInfoProto(name=name) for name in outputs],
         [onnx.numpy_helper.from_array(constants[name], name) for name in used],
     )
     return onnx.helper.make_model(graph, opset_imports=like.opset_import, ir_version=like.ir_version)
 
 
-def element_types(session: onnxruntime.InferenceSession) -> dict[str, int]:
-    """Return the ONNX element types of a session's inputs and outputs, as far as they are tensors."""
+def element_types(session: onnxruntime.InferenceSession) -> dict[str, onnx.TypeProto]:
+    """Return the types of a session's inputs and outputs, as far as they are tensors or sequences of tensors."""
     values = [*session.get_inputs(), *session.get_outputs()]
-    return {value.name: _ELEMENT_TYPES[value.type] for value in values if value.type in _ELEMENT_TYPES}
+    found = {value.name: _type(value.type) for value in values}
+    return {name: own for name, own in found.items() if own is not None}
+
+
+def _type(text: str) -> onnx.TypeProto | None:
+    """Return the type that onnxruntime calls so; None if it is of another kind."""
+    if text.startswith("seq("):
+        part = _type(text[len("seq(") : -1])
+        return None if part is None else onnx.helper.make_sequence_type_proto(part)
+    return onnx.helper.make_tensor_type_proto(_ELEMENT_TYPES[text], None) if text in _ELEMENT_TYPES else None
 
 
 def find_constants(model: onnx.ModelProto) -> dict[str, Array]:
@@ -136,8 +148,9 @@ def find_constants(model: onnx.ModelProto) -> dict[str, Array]:
     known = set(constants)
     folded = []
     for node in model.graph.node:
-        inputs = [name for name in node.input if name]
+        inputs = taken_values(node)
         pure = bool(inputs) or node.op_type == "Constant"  # not a generator of random numbers
+        pure = pure and not any(_is_random(graph) for graph in subgraphs(node))
         if pure and known.issuperset(inputs) and "Sequence" not in node.op_type:
             folded.append(node)
             known.update(name for name in node.output if name)
@@ -146,6 +159,41 @@ def find_constants(model: onnx.ModelProto) -> dict[str, Array]:
         session = open_session(make_model(model, folded, inputs={}, outputs=names, constants=constants))
         constants.update(run_session(session, names, {}))
     return constants
+
+
+def subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
+    """Return the bodies of a node."""
+    return [graph for own in node.attribute for graph in (*([own.g] if own.HasField("g") else []), *own.graphs)]
+
+
+def taken_values(node: onnx.NodeProto) -> list[str]:
+    """Return the names of all values that a node takes, those that its bodies use among them."""
+    return list(dict.fromkeys([*filter(None, node.input), *(n for graph in subgraphs(node) for n in _free(graph))]))
+
+
+def _free(graph: onnx.GraphProto) -> list[str]:
+    """Return the names of values that a body takes from around it."""
+    own = {value.name for value in (*graph.input, *graph.initializer)}
+    own.update(name for node in graph.node for name in node.output)
+    taken = [*(name for node in graph.node for name in taken_values(node)), *(value.name for value in graph.output)]
+    return [name for name in taken if name not in own]
+
+
+def _is_random(graph: onnx.GraphProto) -> bool:
+    """Whether a body draws random numbers."""
+    drawn = ("Random", "Bernoulli", "Multinomial")
+    return any(
+        node.op_type.startswith(drawn) or any(_is_random(body) for body in subgraphs(node)) for node in graph.node
+    )
+
+
+def constant_roots(model: onnx.ModelProto, constants: Collection[str]) -> dict[str, frozenset[str]]:
+    """Return of every constant the names of the tensors in the file that it is computed from."""
+    roots = {tensor.name: frozenset({tensor.name}) for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        found = frozenset[str]().union(*(roots.get(name, frozenset()) for name in taken_values(node)))
+        roots.update((name, found or frozenset({name})) for name in node.output if name in constants)
+    return roots
 
 
 def node_attributes(node: onnx.NodeProto) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """A network on a chip, as users hold it: compiled, its settings fitted, prepared for any engine, and run."""
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Unpack
@@ -62,7 +62,8 @@ class Network:
             raise TypeError(f"no option {strange[0]!r}; there are: {', '.join(CompileOptions.__annotations__)}")
         self._compiled = CompiledNetwork(
             model, calibration, digital=words.get("digital", ()), mapping=words.get("mapping", DEFAULT_OPTIONS),
-            max_tiles=words.get("max_tiles"), mapper=words.get("mapper", map_weights),
+            batch_axes=words.get("batch_axes"), max_tiles=words.get("max_tiles"),
+            mapper=words.get("mapper", map_weights),
         )  # fmt: skip
         self._tuning = Tuning(self._compiled, words)
         is_serial = words.get("input_digit") == 1 or calibration.chip.dac.kind == "bits"
@@ -161,6 +162,26 @@ class Network:
         """Sentences on products that stay digital, and on how ranges and gains were fitted."""
         return (*self._compiled.notes, *self._chip_notes, *self._tuning.notes)
 
+    @property
+    def answers(self) -> str | None:
+        """Name of the output that holds classes, not scores; see :class:`spicesim.network.Result`."""
+        return self._compiled.answers
+
+    @property
+    def batch_axes(self) -> Mapping[str, int | None]:
+        """Axis of every input that counts the batch; None of those that all inputs of a batch share."""
+        return self._compiled.axes.inputs
+
+    def count(self, x: Inputs) -> int:
+        """Return how many inputs a batch has.
+
+        Raises
+        ------
+        NetworkError
+            If `x` is not what the network wants.
+        """
+        return self._compiled.axes.length(self._compiled.check(x))
+
     def tiles(self) -> list[tuple[Tile, ...]]:
         """Return the tiles of every layer.
 
@@ -247,7 +268,7 @@ class Network:
         Parameters
         ----------
         x : array_like or mapping of str to array_like
-            Inputs, the batch on the first axis; by name if the network has several.
+            Inputs, as the network wants them; by name if it has several.
         engine : Engine or {"ideal", "fast", "exact", "ngspice"}
             What multiplies vectors by tiles. By a word it is the run of a :class:`spicesim.RunPlan` of that engine:
             unless gains were fitted before, each but ideal has those of its own, fitted on the inputs on which ranges
@@ -343,25 +364,27 @@ class Network:
             )
         return self._engines[word]
 
-    def run_digital(self, x: Inputs, *, chunk: int | None = None) -> Array:
+    def run_digital(self, x: Inputs, *, chunk: int | None = None, output: str | None = None) -> Array:
         """Run a batch through onnxruntime alone.
 
         Parameters
         ----------
         x, chunk
             As for :meth:`run`.
+        output : str, optional
+            Name of an output; by default the scores, see :class:`spicesim.network.Result`.
 
         Returns
         -------
         ndarray
-            The first output of the network.
+            The output, the batch brought to its first axis.
 
         Raises
         ------
         NetworkError
             If `x` is not what the network wants.
         """
-        return self._compiled.run_digital(x, chunk)
+        return self._compiled.run_digital(x, chunk, output)
 
 
 def compile_network(

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -11,10 +12,47 @@ from spicesim.errors import NetworkError
 from spicesim.network.contraction import Contraction
 from spicesim.network.convolution import ConvGeometry
 
-__all__ = ["AnalogNode", "Multiply"]
+__all__ = ["AnalogNode", "AnalogStep", "Multiply"]
 
 Multiply = Callable[["AnalogNode", Array], Array]
 """Does a product: what a node makes of a value."""
+
+
+class AnalogStep(Protocol):
+    """A node of the network with products on arrays."""
+
+    @property
+    def name(self) -> str:
+        """Name of the node."""
+        ...
+
+    @property
+    def op(self) -> str:
+        """Its operator."""
+        ...
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """Names of the values that it takes."""
+        ...
+
+    @property
+    def makes(self) -> tuple[str, ...]:
+        """Names of the values that it makes."""
+        ...
+
+    @property
+    def products(self) -> tuple["AnalogNode", ...]:
+        """Products in it."""
+        ...
+
+    def run(self, values: dict[str, Array], multiply: Multiply) -> None:
+        """Compute the outputs from `values` and add them to these."""
+        ...
+
+    def trace(self, values: Mapping[str, Array]) -> dict["AnalogNode", list[Array]]:
+        """Return what drives each product that is reached, given the values that the node takes."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,8 +77,8 @@ class AnalogNode:
     """Axes of a product that is neither a convolution nor along the last axis."""
     groups: int = 1
     """Groups of a convolution or matrices of a stack, which share neither inputs nor outputs."""
-    source: str = ""
-    """Name of the constant that holds the weights; products of the same weights share an array."""
+    source: frozenset[str] = frozenset()
+    """Names of the tensors in the file that the weights come from; products of the same weights share an array."""
     rank: int = 0
     """Fewest axes of what a product along the last axis makes."""
 
@@ -73,9 +111,9 @@ class AnalogNode:
         """Compute the output from `values` and add it to them."""
         values[self.output] = multiply(self, values[self.input])
 
-    def trace(self, values: Mapping[str, Array]) -> dict["AnalogNode", Array]:
-        """Return what drives each product, given the values that the node takes."""
-        return {self: values[self.input]}
+    def trace(self, values: Mapping[str, Array]) -> dict["AnalogNode", list[Array]]:
+        """Return what drives the product, given the values that the node takes."""
+        return {self: [values[self.input]]}
 
     def multiply(self, vectors: Floats) -> Floats:
         """Multiply vectors (batch, rows) by the weights, digitally: (batch, outputs)."""
@@ -111,7 +149,7 @@ class AnalogNode:
         if not np.isfinite(x).all():
             raise NetworkError(f"the input of {self.name!r} is NaN or infinite; check weights and data")
         if geometry is not None:
-            yield from geometry.patches(geometry.images(x), limit)
+            yield from geometry.patches(x, limit)
             return
         for start in range(0, len(flat), limit):
             yield flat[start : start + limit].astype(float)
@@ -122,11 +160,12 @@ class AnalogNode:
             return self.contraction.count(x.shape)
         if self.geometry is None:
             return math.prod(x.shape[:-1])
-        return len(x) * math.prod(self.geometry.output_size(*self.geometry.images(x).shape[2:]))
+        return len(x) * math.prod(self.geometry.output_size(*x.shape[2:]))
 
     def apply(self, x: Array) -> Array:
         """Return what the node makes of inputs, digitally."""
-        return self.finish(np.concatenate([self.multiply(v) for v in self.vectors(x, self.count(x))]), x)
+        blocks = [self.multiply(v) for v in self.vectors(x, max(1, self.count(x)))]
+        return self.finish(np.concatenate([np.zeros((0, self.outputs)), *blocks]), x)
 
     def finish(self, y: Floats, x: Array) -> Array:
         """Return products (batch, outputs) with their bias, in shape and type of the node's output for inputs `x`."""
@@ -144,5 +183,5 @@ class AnalogNode:
             return self.contraction.restore(y, x.shape)
         if self.geometry is None:
             return y.reshape((1,) * (self.rank - x.ndim) + (*x.shape[:-1], y.shape[-1]))
-        size = self.geometry.output_size(*self.geometry.images(x).shape[2:])[-self.geometry.dimensions :]
+        size = self.geometry.output_size(*x.shape[2:])
         return np.moveaxis(y.reshape(len(x), *size, y.shape[-1]), -1, 1)

@@ -14,7 +14,7 @@ from spicesim.errors import NetworkError
 from spicesim.network.model import node_attributes
 from spicesim.network.node import AnalogNode, Multiply
 
-__all__ = ["AnalogStep", "Recurrence", "parse_recurrence"]
+__all__ = ["Recurrence", "parse_recurrence"]
 
 State = tuple[Array, ...]
 """What passes from step to step, (directions, batch, hidden) each: the output, and an LSTM's cell."""
@@ -78,7 +78,7 @@ class Recurrence:
             y[now, every] = state[0]
         values.update((name, value) for name, value in zip(self.results, (y, *state), strict=True) if name)
 
-    def trace(self, values: Mapping[str, Array]) -> dict[AnalogNode, Array]:
+    def trace(self, values: Mapping[str, Array]) -> dict[AnalogNode, list[Array]]:
         """Return what drives each product, given the values that the node takes: it runs digitally."""
         seen: dict[AnalogNode, list[Array]] = defaultdict(list)
 
@@ -87,7 +87,7 @@ class Recurrence:
             return node.apply(x)
 
         self.run(dict(values), multiply)
-        return {node: np.concatenate(parts) for node, parts in seen.items()}
+        return dict(seen)
 
     def _first(self, name: str, values: Mapping[str, Array], shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
         """Return a part of the first state, checked."""
@@ -106,10 +106,6 @@ class Recurrence:
         hidden = self.products[1].rows // len(self.backward)
         split = product.reshape(*product.shape[:-1], len(self.backward), -1, hidden)
         return np.moveaxis(split, (-2, -3), (0, -3))
-
-
-AnalogStep = AnalogNode | Recurrence
-"""A node of the network with products on arrays."""
 
 
 def _step_lstm(x: Array, state: State, products: Sequence[Product]) -> State:

@@ -1,8 +1,10 @@
 """What a run of a network gives back."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from spicesim.arrays import Array
 from spicesim.coding import AdcRange, Polarity
@@ -22,6 +24,8 @@ class LayerStats:
     """Its operator."""
     tiles: int
     """Arrays it takes."""
+    array: str
+    """Name of the layer whose arrays these are: its own, or an earlier one with the same weights."""
     rows: int
     """Inputs of its weight matrix: word lines, over all row splits."""
     columns: int
@@ -91,7 +95,13 @@ class Result:
     engine: str
     """Word for the engine that ran."""
     outputs: dict[str, Array]
-    """Every output of the network by name, the batch on the first axis."""
+    """Every output of the network by name, in the shape that the network gives it."""
+    axes: Mapping[str, int]
+    """Axis of every output that counts the batch."""
+    scores: str
+    """Name of the output that is compared with the digital one: the first of real numbers, if there is any."""
+    answers: str | None
+    """Name of the first output, if that is of whole numbers or texts: the classes that a network answers."""
     stats: RunStats
     """How it went."""
     samples: tuple[SampledMvm, ...]
@@ -99,8 +109,8 @@ class Result:
 
     @property
     def logits(self) -> Array:
-        """The first output."""
-        return next(iter(self.outputs.values()))
+        """The scores: the first output of real numbers, if there is any, the batch brought to its first axis."""
+        return np.moveaxis(self.outputs[self.scores], self.axes[self.scores], 0)
 
 
 @dataclass(slots=True)

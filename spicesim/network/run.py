@@ -15,7 +15,7 @@ from tqdm import tqdm
 from spicesim.arrays import Array
 from spicesim.crossbar.blas import one_blas_thread
 from spicesim.engine import SampledMvm
-from spicesim.network.compiled import Step, batch_length, check_output
+from spicesim.network.compiled import Step
 from spicesim.network.layer import AnalogLayer
 from spicesim.network.node import AnalogNode
 from spicesim.network.prepared import PreparedNetwork, Ready, Room, preparing
@@ -39,7 +39,8 @@ def run_batch(
     sizes = [max(1, each + (k < more)) for k in range(len(layers))] if by_layer else [each]
     reservoirs = [Reservoir[SampledMvm](size, seed) for size in sizes]
     outputs: dict[str, list[Array]] = {name: [] for name in compiled.output_names}
-    chunks, total = list(compiled.chunks(arrays, chunk)), batch_length(arrays)
+    axes = dict[str, int]()
+    chunks, total = list(compiled.chunks(arrays, chunk)), compiled.axes.length(arrays)
     size = len(chunks) if len(chunks) == 1 else max(1, int(room.values // compiled.live_bytes(chunks[0])))
     groups = [chunks[start : start + size] for start in range(0, len(chunks), size)]
     tiles, shown = sum(len(layer.mapped) for layer in layers), None if progress else True
@@ -56,17 +57,27 @@ def run_batch(
         for group in groups:
             for values, inputs in zip(course.run(group), group, strict=True):
                 for name, parts in outputs.items():
-                    parts.append(check_output(name, values[name], batch_length(inputs)))
+                    axes[name] = compiled.axes.find(name, values[name], compiled.axes.length(inputs))
+                    parts.append(values[name])
     gains = prepared.gains or (None,) * len(layers)
     stats = map(AnalogLayer.stats, layers, prepared.ranges, course.meters, gains)
     return Result(
         engine=prepared.engine.name,
-        outputs={name: np.concatenate(parts) for name, parts in outputs.items()},
+        outputs={name: _join(parts, axes[name]) for name, parts in outputs.items()},
+        axes=axes,
+        scores=compiled.scores,
+        answers=compiled.answers,
         stats=RunStats(
             layers=tuple(stats), images=total, notes=prepared.engine.notes, preparation_seconds=course.waited
         ),
         samples=tuple(item for reservoir in reservoirs for item in reservoir.items()),
     )
+
+
+def _join(parts: list[Array], axis: int) -> Array:
+    """Join the outputs of chunks; texts become arrays of text, which hold no objects."""
+    joined = np.concatenate(parts, axis)
+    return joined.astype(str) if joined.dtype.kind == "O" else joined
 
 
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
@@ -95,7 +106,8 @@ class _Course:
 
     def run(self, group: list[Values]) -> list[Values]:
         """Take chunks through all steps; return what is left of their values, the outputs."""
-        sizes, group = [batch_length(values) for values in group], [dict(values) for values in group]
+        compiled = self.prepared.compiled
+        sizes, group = [compiled.axes.length(values) for values in group], [dict(values) for values in group]
         for step, spent, ready in self._steps():
             tiles = sum(len(ready[self.places[node]]) for node in step.products)
 

@@ -8,11 +8,10 @@ import onnxruntime
 
 from spicesim.arrays import Array
 from spicesim.errors import NetworkError
-from spicesim.network.model import element_types, make_model, open_session, run_session
-from spicesim.network.node import AnalogNode, Multiply
-from spicesim.network.recurrence import AnalogStep
+from spicesim.network.model import element_types, make_model, open_session, run_session, taken_values
+from spicesim.network.node import AnalogNode, AnalogStep, Multiply
 
-__all__ = ["Program", "Segment", "cut_network"]
+__all__ = ["Program", "Segment", "cut_network", "open_reference"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,11 +67,8 @@ def cut_network(model: onnx.ModelProto, constants: dict[str, Array], analog: Seq
     wanted = {value.name for value in model.graph.output}
     for part in parts:
         wanted.update(_outer_inputs(part, constants))
-    reference = _open_reference(model, wanted)
+    reference = open_reference(model, wanted)
     types = element_types(reference)
-    for node in analog:  # what an analog node makes has the type of what it takes
-        types.update(dict.fromkeys(node.makes, types.get(node.takes[0], onnx.TensorProto.FLOAT)))
-
     steps: list[Segment | AnalogStep] = []
     for part in parts:
         if not isinstance(part, list):
@@ -102,7 +98,7 @@ def _sort_by_level(
         if node.output[0] in constants:
             continue
         product = next((by_output[name] for name in node.output if name in by_output), None)
-        sources = [name for name in node.input if name in levels]
+        sources = [name for name in taken_values(node) if name in levels]
         turns = [levels[name] + (product is None and name in by_output) for name in sources]
         level = max(turns, default=0)
         levels.update((name, level) for name in node.output if name)
@@ -123,14 +119,16 @@ def _outer_inputs(part: list[onnx.NodeProto] | AnalogStep, constants: dict[str, 
     if not isinstance(part, list):
         return list(part.takes)
     made = {name for node in part for name in node.output}
-    taken = dict.fromkeys(name for node in part for name in node.input if name)
+    taken = dict.fromkeys(name for node in part for name in taken_values(node))
     return [name for name in taken if name not in made and name not in constants]
 
 
-def _open_reference(model: onnx.ModelProto, wanted: set[str]) -> onnxruntime.InferenceSession:
+def open_reference(model: onnx.ModelProto, wanted: set[str]) -> onnxruntime.InferenceSession:
     """Open the whole network, with some of its inner values as extra outputs."""
     extended = onnx.ModelProto()
     extended.CopyFrom(model)
+    for value in extended.graph.output:
+        value.ClearField("type")  # whose names of axes may be others than those of the inputs
     present = {value.name for value in [*model.graph.output, *model.graph.input]}
     extended.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(wanted - present))
     return open_session(extended)

@@ -39,6 +39,8 @@ class LayerUse:
     """Name of the layer."""
     op: str
     """Its operator."""
+    array: str
+    """Name of the layer whose arrays these are: its own, or an earlier one with the same weights."""
     weights: tuple[int, int]
     """Outputs, and inputs of each."""
     tiles: int
@@ -55,7 +57,7 @@ def place_tiles(network: Network) -> tuple[TilePlace, ...]:
     """Return what every tile holds, in the order of execution."""
     places: list[TilePlace] = []
     for layer in network.layers:
-        for k, mapped in enumerate(layer.programmed):
+        for k, mapped in enumerate(layer.programmed[: layer.own_tiles]):
             places.append(
                 TilePlace(
                     number=len(places),
@@ -79,6 +81,7 @@ def layer_uses(network: Network, array: tuple[int, int]) -> tuple[LayerUse, ...]
             LayerUse(
                 name=layer.name,
                 op=layer.node.op,
+                array=layer.array,
                 weights=(weights.shape[0], weights.shape[1]),
                 tiles=len(layer.mapped),
                 cells=cells,
@@ -100,7 +103,7 @@ def format_cells(network: Network) -> str:
     writer.writerow(HEAD)
     number = 0
     for layer in network.layers:
-        for mapped in layer.programmed:
+        for mapped in layer.programmed[: layer.own_tiles]:
             owners = [mapped.whose(j) for j in range(mapped.g.shape[1])]
             for i, j in np.ndindex(mapped.g.shape):
                 output, sign, digit = owners[j]

@@ -11,7 +11,7 @@ from spicesim.coding import AdcRange
 from spicesim.crossbar.blas import one_blas_thread
 from spicesim.engine import PreparedTile
 from spicesim.errors import NetworkError
-from spicesim.network.compiled import CHUNK, CompiledNetwork, CompileOptions, Inputs, batch_length
+from spicesim.network.compiled import CHUNK, CompiledNetwork, CompileOptions, Inputs
 from spicesim.network.gains import Gains
 from spicesim.network.pulses import choose_pulses
 from spicesim.network.ranges import AdcFit, InputScale, LayerRanges
@@ -107,8 +107,9 @@ class Tuning:
         """Fit ranges on the first inputs of a run, note it, and return those inputs."""
         arrays = self._compiled.check(x)
         batch = self._compiled.batch or 1
-        count = min(batch_length(arrays), max(CHUNK // batch, 1) * batch)
-        first = {name: array[:count] for name, array in arrays.items()}
+        axes = self._compiled.axes
+        count = min(axes.length(arrays), max(CHUNK // batch, 1) * batch)
+        first = axes.cut(arrays, 0, count)
         self.fit_ranges(first)
         self._range_notes.append(f"no calibration inputs were given: ranges fitted on the first {count} inputs run")
         return first
@@ -144,18 +145,26 @@ class Tuning:
         layers, arrays = self._compiled.layers, self._compiled.check(x)
         kept: list[list[Floats]] = [[] for _ in layers]
         limits = [(np.inf, -np.inf) for _ in layers]
-        generator, total = np.random.default_rng(seed), batch_length(arrays)
+        length = self._compiled.axes.length
+        generator, total = np.random.default_rng(seed), length(arrays)
         for chunk in self._compiled.chunks(arrays):
-            size, values = batch_length(chunk), self._compiled.trace(chunk)
+            size, values = length(chunk), self._compiled.trace(chunk)
             for k, layer in enumerate(layers):
-                value = values[layer.node]
-                low, high = limits[k]
-                limits[k] = min(low, float(value.min())), max(high, float(value.max()))
-                for vectors in layer.vectors(value):
-                    share = count / (layer.count(value) * total / size)
-                    picked = generator.random(len(vectors)) < share
-                    picked[0] |= not kept[k]  # a fit needs one vector at least
-                    kept[k].append(vectors[picked])
+                found = [value for value in values.get(layer.node, []) if value.size]
+                share = count / max(1, sum(map(layer.count, found)) * total / size)
+                for value in found:
+                    low, high = limits[k]
+                    limits[k] = min(low, float(value.min())), max(high, float(value.max()))
+                    for vectors in layer.vectors(value):
+                        picked = generator.random(len(vectors)) < share
+                        picked[0] |= not kept[k]  # a fit needs one vector at least
+                        kept[k].append(vectors[picked])
+        unreached = [layer for layer, vectors in zip(layers, kept, strict=True) if not vectors]
+        if unreached:
+            raise NetworkError(
+                f"{unreached[0].node.op} {unreached[0].name!r} is not reached by the typical inputs, and nothing "
+                f"says its ranges; give inputs that reach it, or keep it digital with digital=[{unreached[0].name!r}]"
+            )
         return [
             _Activations(vectors=np.concatenate(vectors), limits=limit)
             for vectors, limit in zip(kept, limits, strict=True)

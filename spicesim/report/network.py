@@ -11,6 +11,7 @@ from spicesim.arrays import Integers
 from spicesim.audit import SEEN, Audit
 from spicesim.bound import CONFIDENCE
 from spicesim.experiment.findings import Findings, IrDropMap, TileUse
+from spicesim.experiment.metric import Verdict
 from spicesim.network.result import LayerStats
 from spicesim.plots import (
     plot_accuracies,
@@ -69,6 +70,8 @@ class NetworkReport:
     """Comparison with ngspice, if one was made."""
     product_seconds: float | None = None
     """Time of one tile product in the engine that ran the network [s], if known."""
+    verdict: Verdict | None = None
+    """What the user's own metric says, if there is one."""
     findings: Findings = field(default_factory=Findings)
     """Tiles, voltage maps, budget and footprint."""
     notes: tuple[str, ...] = ()
@@ -83,6 +86,9 @@ class NetworkReport:
         found = [(f"accuracy, {row.label}", f"{100 * row.accuracy:.2f} %") for row in ends]
         if ends and (interval := ends[-1].interval) is not None:
             found.append((f"{CONFIDENCE:.0%} interval", f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f} %"))
+        if self.verdict is not None:
+            found.append((f"{self.verdict.name}, digital", self.verdict.digital.format()))
+            found.append((f"{self.verdict.name}, {self.engine}", self.verdict.analog.format()))
         finite = [layer.snr_db for layer in self.layers if math.isfinite(layer.snr_db)]
         if finite:
             found.append(("noisiest layer", f"{min(finite):.1f} dB"))
@@ -163,6 +169,11 @@ def _accuracy_section(report: NetworkReport) -> Section:
     return Section(anchor="accuracy", title="Accuracy", blocks=tuple(blocks))
 
 
+def _tiles(layer: LayerStats) -> str:
+    """Return how many tiles a layer takes, in brackets where they are counted with another."""
+    return f"{layer.tiles}" if layer.array == layer.name else f"({layer.tiles})"
+
+
 def _layer_section(report: NetworkReport) -> Section:
     def snr(value: float) -> str:
         return f"{value:.1f}" if math.isfinite(value) else {math.inf: "∞"}.get(value, "none")
@@ -173,7 +184,7 @@ def _layer_section(report: NetworkReport) -> Section:
     columns += [Column(title=title) for title in titles] + [Column(title="SNR", unit="dB")]
     columns += [Column(title="ADC clipped", unit="%"), Column(title="DAC clipped", unit="%")]
     rows = tuple(
-        (layer.name, layer.op, f"{layer.tiles}", f"{layer.rows}", f"{layer.columns}", f"{layer.mvms}",
+        (layer.name, layer.op, _tiles(layer), f"{layer.rows}", f"{layer.columns}", f"{layer.mvms}",
          snr(layer.snr_db), percent(layer.adc_clipped), percent(layer.dac_clipped))
         for layer in layers
     )  # fmt: skip

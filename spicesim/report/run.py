@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from spicesim.arrays import Integers
+from spicesim.experiment.metric import accuracy_of
 from spicesim.experiment.outcome import Experiment
 from spicesim.experiment.run import Run
 from spicesim.report.network import AccuracyRow, NetworkReport
@@ -51,6 +52,7 @@ def describe_run(run: Run, name: str, others: Mapping[str, Run] | None = None) -
         confusion=_confusion(experiment),
         audit=experiment.audit,
         product_seconds=experiment.product_seconds,
+        verdict=experiment.verdict,
         findings=run.findings,
         notes=result.stats.notes,
         provenance=experiment.document()["provenance"] | {"plan": plan.document(), "subject": run.subject.document()},
@@ -69,7 +71,7 @@ NOTES = {
 def _confusion(experiment: Experiment) -> Integers | None:
     """Count inputs by true class and answer; None where there are no classes."""
     labels, logits = experiment.dataset.labels, experiment.result.logits
-    if labels is None or logits.ndim != 2:
+    if labels is None or labels.dtype.kind not in "iub" or accuracy_of(logits, None, labels) is None:
         return None
     true, answers = np.asarray(labels, dtype=np.int64), np.argmax(logits, axis=1)
     if true.size and (true.min() < 0 or true.max() >= logits.shape[1]):

@@ -45,3 +45,34 @@ def test_patches_times_kernel_is_the_convolution_of_onnxruntime(geometry, size, 
     assert all(len(block) <= max(limit, width) for block in blocks)
     y = (np.concatenate(blocks) @ w.reshape(4, -1).T).reshape(2, height, width, 4).transpose(0, 3, 1, 2)
     np.testing.assert_allclose(y, convolve(x, w, geometry), rtol=1e-4, atol=1e-5)  # onnxruntime sums in float32
+
+
+@given(
+    dimensions=st.integers(1, 4), auto_pad=st.sampled_from(["NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"]),
+    limit=st.integers(1, 40), seed=st.integers(0, 99),
+)  # fmt: skip
+@settings(max_examples=60)
+def test_patches_have_any_number_of_axes(dimensions, auto_pad, limit, seed):
+    assume(dimensions < 4 or auto_pad == "VALID")  # numbers enough
+    generator = np.random.default_rng(seed)
+
+    def draw(low, high, count=dimensions):
+        return tuple(int(k) for k in generator.integers(low, high + 1, count))
+
+    dilations = (1,) * dimensions if auto_pad.startswith("SAME") else draw(1, 2)
+    geometry = ConvGeometry(
+        kernel=draw(1, 3), strides=draw(1, 3), dilations=dilations, pads=draw(0, 2, 2 * dimensions), auto_pad=auto_pad
+    )
+    sizes = draw(5, 7)
+    x = generator.normal(size=(2, 3, *sizes)).astype(np.float32)
+    w = generator.normal(size=(4, 3, *geometry.kernel)).astype(np.float32)
+    y = np.concatenate(list(geometry.patches(x, limit))) @ w.reshape(4, -1).T
+    y = np.moveaxis(y.reshape(2, *geometry.output_size(*sizes), 4), -1, 1)
+    if dimensions > 3:  # onnxruntime has none; sums over windows by hand
+        windows = np.lib.stride_tricks.sliding_window_view(x, geometry.extent, axis=tuple(range(2, 2 + dimensions)))
+        steps = tuple(slice(None, None, step) for step in (*geometry.strides, *geometry.dilations))
+        wanted = np.tensordot(windows[:, :, *steps], w, [[1, *range(6, 10)], [1, 2, 3, 4, 5]])
+        wanted = np.moveaxis(wanted, -1, 1)
+    else:
+        wanted = convolve(x, w, geometry)
+    np.testing.assert_allclose(y, wanted, rtol=1e-4, atol=1e-4)

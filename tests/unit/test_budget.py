@@ -236,3 +236,16 @@ def test_more_wire_costs_more(generic_calibration):
         budget = budget_of(calibration, RunPlan(gains=False), sources=["wires"])
         powers.append(budget.estimates()["alone wires"])
     assert powers[1].low > powers[0].high
+
+
+def test_each_imperfection_is_told_by_the_users_own_metric_too(generic_calibration, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own_margin.py").write_text(
+        "def margin(outputs, y):\n    return outputs[range(len(y)), y].mean() - outputs.mean()\n", encoding="utf-8"
+    )
+    found = budget_of(generic_calibration, RunPlan(engine="fast", metric="own_margin:margin"), sources=("wires",))
+    logits = found.whole.errors[0] + found.digital
+    assert found.whole.metric == pytest.approx(logits[range(40), DATA.labels].mean() - logits.mean())
+    assert found.none.metric != found.whole.metric
+    assert found.document()["total"]["metric"] == found.whole.metric
+    assert f"{found.whole.metric:.6g}" in format_budget(found)

@@ -223,7 +223,7 @@ def test_progress_goes_to_standard_error_only_when_asked(network):
 @pytest.mark.parametrize(
     ("text", "weights", "message"),
     [
-        ("y = Conv(x, w)", (1, 2, 1, 1, 1), "Conv .* its kernel has 3 dimensions, not 1 or 2; keep it digital"),
+        ("y = Conv<pads=[-1,0]>(x, w)", (1, 2, 3), r"Conv .* pads \(-1, 0\) are negative; crop its input"),
         ("k = Relu(x) y = Gemm(x, w, k)", (2, 1), "Gemm .* the bias is computed"),
     ],
 )

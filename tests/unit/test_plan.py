@@ -26,7 +26,8 @@ DIGITS = load_digits()
 CHIP = preset("gf180-1t1r").changed(array={"rows": 64, "columns": 64}, dac={"bits": 10}, adc={"bits": 12})
 FULL = RunPlan(
     engine="fast", places={"layer1": "exact", "layer0:0": "ngspice"}, tolerance=1e-4, wires=False, gains=False,
-    mapping=MappingPlan(signs="reference", input_digit=1, weight_clip=99.0, digital=("a", "b")), corner="ss",
+    mapping=MappingPlan(signs="reference", input_digit=1, weight_clip=99.0, digital=("a", "b"), batch_axis=("h0=1",)),
+    corner="ss",
     temperature_c=85.0, mismatch=3, noise=True, device="pcm", time=86400.0, drift_compensation=False, t_read=1e-7,
     images=7, chips=2, seed=5, audit=3, macros=True, explain=4, energy=True, columns_per_adc=8,
 )  # fmt: skip
@@ -88,14 +89,15 @@ def test_every_field_is_an_option_of_both_commands_once():
 
     words = (
         "--engine fast --engine-for layer1=exact --ngspice layer0:0 --tolerance 1e-4 --no-wires --no-gain",
-        "--signs reference --input-digit 1 --weight-clip 99 --digital a --digital b --corner ss --temperature 85",
+        "--signs reference --input-digit 1 --weight-clip 99 --digital a --digital b --batch-axis h0=1 --corner ss",
+        "--temperature 85",
         "--mismatch 3 --noise --device pcm --time 1d --no-drift-compensation --t-read 100ns --images 7 --seeds 2",
         "--seed 5 --audit 3 --macros --explain 4 --energy --columns-per-adc 8",
     )
     words = " ".join(words).split()
     assert CliRunner().invoke(command, words, catch_exceptions=False).exit_code == 0
     assert plans == [FULL]
-    left_out = {"schema_version", "mapping", "early", "converter"}  # early forbids the engine fast
+    left_out = {"schema_version", "mapping", "early", "converter", "metric"}  # early forbids the engine fast
     assert set(FULL.document()) - left_out == set(RunPlan.model_fields) - left_out
     for name in ("infer", "explain"):
         flags = [flag for parameter in cli.get_command(None, name).params for flag in parameter.opts]

@@ -120,23 +120,6 @@ def test_too_few_tiles_name_the_whole_node_that_can_stay_digital():
         compile_network(make("LSTM"), FakeCalibration(), max_tiles=1)
 
 
-def test_time_on_the_first_axis_of_the_batch_is_refused_unless_it_is_fixed():
-    generator = np.random.default_rng(0)
-    w, r = (generator.normal(size=(1, 12, size)).astype(np.float32) for size in (3, 4))
-    for steps in ("s", "70"):
-        model = onnx.parser.parse_model(
-            f'<ir_version: 8, opset_import: ["" : 17]> g (float[{steps},n,3] x) => (float[{steps},1,n,4] y) '
-            "{ y = GRU<hidden_size=4>(x, w, r) }"
-        )
-        model.graph.initializer.extend(map(onnx.numpy_helper.from_array, (w, r), "wr"))
-        if steps == "s":
-            with pytest.raises(NetworkError, match="first axis of input 'x' is time, not the batch; export"):
-                compile_network(model, FakeCalibration())
-            continue
-        x = generator.normal(size=(70, 2, 3)).astype(np.float32)
-        assert_close_to_digital(compile_network(model, FakeCalibration(), x_calibration=x), x)
-
-
 def test_a_first_state_of_another_batch_is_refused():
     state = np.full((1, 6, HIDDEN), 0.5, np.float32)
     network = compile_network(make("GRU", inputs="x_t, w, r, b, , k", k=state), FakeCalibration(), x_calibration=X)

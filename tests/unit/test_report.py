@@ -28,7 +28,7 @@ from spicesim.report.numbers import parts_per_million, percent, quantity, uncert
 from spicesim.report.tiles import code_agreement
 
 LAYER = LayerStats(
-    name="fc <1>", op="Gemm", tiles=2, rows=64, columns=20, mvms=800, snr_db=31.25, adc_clipped=0.0125,
+    name="fc <1>", op="Gemm", tiles=2, array="fc <1>", rows=64, columns=20, mvms=800, snr_db=31.25, adc_clipped=0.0125,
     dac_clipped=0.0, polarity="unipolar", input_scale=1.0, r_feedback=2e4, adc=AdcRange(low=0, high=1.5, bits=8),
 )  # fmt: skip
 

@@ -25,8 +25,9 @@ BUDGET = Budget(
 FOOTPRINT = Footprint(
     layers=tuple(
         LayerFootprint(
-            name=f"layer {k}", tiles=2, vectors=1.0, products=2.0, macs=64.0, energy=dict.fromkeys(BLOCKS, 1e-9),
-            standard_error=1e-12, sampled=4, t_product=3e-7, area=dict.fromkeys(BLOCKS, 1e-8),
+            name=f"layer {k}", array=f"layer {k}", tiles=2, vectors=1.0, products=2.0, macs=64.0,
+            energy=dict.fromkeys(BLOCKS, 1e-9), standard_error=1e-12, sampled=4,
+            t_product=3e-7, area=dict.fromkeys(BLOCKS, 1e-8),
         )
         for k in range(3)
     ),
