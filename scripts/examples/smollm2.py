@@ -150,7 +150,7 @@ def judge(model, chip, given):
     samples, footprints = [], []
     for k, path in enumerate(model.blocks):
         network = chip.place(path)
-        each = given.audit // len(model.blocks) + (k < given.audit % len(model.blocks))
+        each = given.audit * (k + 1) // len(model.blocks) - given.audit * k // len(model.blocks)
         result = chip.run(network, states, each)
         samples += result.samples
         if given.energy:
