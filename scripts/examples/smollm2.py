@@ -6,7 +6,7 @@ stay digital. Run::
 
     python scripts/examples/smollm2.py smollm2 --calibration chip.cal.json
     python scripts/examples/smollm2.py smollm2 --calibration chip.cal.json --device typical --audit 8 --energy
-    python scripts/examples/smollm2.py smollm2 --calibration chip.cal.json --tokens 0 --generate 24
+    python scripts/examples/smollm2.py smollm2 --calibration chip.cal.json --generate 16
 """
 
 import argparse
@@ -67,7 +67,7 @@ class Chip:
     """Puts blocks on a chip."""
 
     def __init__(self, given, typical):
-        self.given, self.typical, self.networks, self.seconds = given, typical, [], {}
+        self.given, self.typical, self.seconds = given, typical, {}
         if given.calibration is None:
             self.calibration, self.engine, self.exact = preset("gf180-1t1r"), IdealEngine(preset("gf180-1t1r")), None
             return
@@ -147,15 +147,17 @@ def judge(model, chip, given):
     """Run the text through all blocks, on the chip and digitally."""
     tokens = model.windows("text", given.tokens, given.window)
     states = digital = model.embeddings[tokens]
-    samples, footprints = [], []
+    networks, samples, footprints = [], [], []
     for k, path in enumerate(model.blocks):
         network = chip.place(path)
         each = given.audit * (k + 1) // len(model.blocks) - given.audit * k // len(model.blocks)
         result = chip.run(network, states, each)
         samples += result.samples
         if given.energy:
-            footprints.append(chip.footprint(network, states[:1]))
+            footprints.append(chip.footprint(network, states[:1, :RUN]))
         states, digital = result.logits, network.run_digital(digital, chunk=1)
+        if given.generate:
+            networks.append(network)
         error = 10 * np.log10(np.mean(digital**2) / np.mean((states - digital) ** 2))
         print(
             f"{path.stem}: {error:5.1f} dB, " + ", ".join(f"{w} in {s:.0f} s" for w, s in chip.seconds.items()),
@@ -167,30 +169,29 @@ def judge(model, chip, given):
     for name, (value, low, high) in found.items():
         print(f"  {name:20s} {value:8.4f}  {low:.4f} .. {high:.4f}")
     if footprints:
-        show_footprint(footprints, given.window)
+        show_footprint(footprints)
     if samples:
         audit = spicesim.audit_samples(samples, chip.calibration, progress="audit")
         print(f"audit of {audit.count} products: largest error {100 * audit.max_error:.4f} % of full scale, "
               f"RMS {100 * audit.rms_error:.4f} %, {audit.ngspice_seconds:.0f} s a product in ngspice")  # fmt: skip
         found["audit"] = audit.max_error
-    return found
+    return found, networks
 
 
-def show_footprint(footprints, window):
-    """Print energy and time a token of all blocks."""
-    energy = sum(own.total_energy for own in footprints) / window
-    error = sum(own.standard_error**2 for own in footprints) ** 0.5 / window
-    product = max(layer.t_product for own in footprints for layer in own.layers)
-    blocks = {name: sum(own.energy[name] for own in footprints) / window for name in footprints[0].energy}
+def show_footprint(footprints):
+    """Print energy and time a token of all blocks, found on the first tokens of the text."""
+    energy = sum(own.total_energy for own in footprints) / RUN
+    error = sum(own.standard_error**2 for own in footprints) ** 0.5 / RUN
+    product = max(layer.latency for own in footprints for layer in own.layers) / RUN
+    blocks = {name: sum(own.energy[name] for own in footprints) / RUN for name in footprints[0].energy}
     print(f"energy a token {1e6 * energy:.2f} uJ +- {1e6 * error:.2f} (one standard error): "
           + ", ".join(f"{name} {1e6 * joule:.2f}" for name, joule in blocks.items()))  # fmt: skip
-    print(f"a product takes {1e9 * product:.0f} ns: a token after the other at most {1 / product:,.0f} a second, "
-          f"each after it is known {1 / (product * STAGES * len(footprints)):,.0f}, digital work left out")  # fmt: skip
+    print(f"a layer takes {1e9 * product:.0f} ns a token, so that at most {1 / product:,.0f} tokens a second are read, "
+          f"{1 / (product * STAGES * len(footprints)):,.0f} written one after the other, digital work left out")  # fmt: skip
 
 
-def generate(model, chip, given):
+def generate(model, chip, networks, given):
     """Let chip and digital model go on from a prompt, each by its own most likely tokens."""
-    networks = [chip.place(path) for path in model.blocks]
     prompt = model.tokenizer.encode(PROMPT.format(given.prompt))
     said = {}
     for name in ("digital", "chip"):
@@ -229,11 +230,10 @@ def main(arguments=None):
     start, processor = time.monotonic(), time.process_time()
     model = Model(given.folder)
     typical = model.embeddings[model.windows("typical", given.window, given.window)]
-    found = {}
-    if given.tokens:
-        found |= judge(model, Chip(given, typical), given)
+    chip = Chip(given, typical)
+    found, networks = judge(model, chip, given)
     if given.generate:
-        found |= generate(model, Chip(given, typical), given)
+        found |= generate(model, chip, networks, given)
     seconds = f"{time.monotonic() - start:.0f} s, processor {time.process_time() - processor:.0f} s"
     print(f"{seconds}, peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
     return found

@@ -162,7 +162,7 @@ def test_the_chip_is_close_and_devices_take_their_toll(example, tiny, gf180_cali
 def test_both_go_on_from_a_prompt(example, tiny, export):
     """The digital model says what numpy finds likeliest, token by token."""
     folder, blocks, embeddings, gain, _ = tiny
-    options = ["--tokens", "0", "--window", "64", "--generate", "3", "--prompt", "abc", "--engine", "ideal"]
+    options = ["--tokens", "64", "--window", "64", "--generate", "3", "--prompt", "abc", "--engine", "ideal"]
     found = example.main([str(folder), *options])
     tokenizer = example.Model(folder).tokenizer
     tokens = tokenizer.encode(example.PROMPT.format("abc"))
