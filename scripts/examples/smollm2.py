@@ -186,8 +186,9 @@ def show_footprint(footprints):
     blocks = {name: sum(own.energy[name] for own in footprints) / RUN for name in footprints[0].energy}
     print(f"energy a token {1e6 * energy:.2f} uJ +- {1e6 * error:.2f} (one standard error): "
           + ", ".join(f"{name} {1e6 * joule:.2f}" for name, joule in blocks.items()))  # fmt: skip
-    print(f"a layer takes {1e9 * product:.0f} ns a token, so that at most {1 / product:,.0f} tokens a second are read, "
-          f"{1 / (product * STAGES * len(footprints)):,.0f} written one after the other, digital work left out")  # fmt: skip
+    read, written = 1 / product, 1 / (product * STAGES * len(footprints))
+    print(f"a layer takes {1e9 * product:.0f} ns a token: at most {read:,.0f} tokens a second read, "
+          f"{written:,.0f} written one after the other, digital work left out")  # fmt: skip
 
 
 def generate(model, chip, networks, given):
