@@ -16,6 +16,7 @@ _METAVARS = {
     "engine": "ENGINE", "tolerance": "T", "device": "NAME", "time": "TIME", "t_read": "TIME", "temperature_c": "C",
     "corner": "NAME", "mismatch": "S", "seed": "S", "weight_clip": "P", "cell_bits": "BITS", "input_digit": "BITS",
     "digital": "NODE", "batch_axis": "NAME=AXIS", "mapper": "NAME", "metric": "NAME", "converter": "NAME",
+    "smooth": "A",
 }  # fmt: skip
 """Of options that do not take a number N."""
 _NAMES = {"chips": "seeds", "temperature_c": "temperature"}
@@ -115,7 +116,7 @@ def mapping_options(command: Command) -> Command:
         given, others = _take(words)
         return command(mapping=make_plan({"mapping": given}, "options").mapping, **others)
 
-    return _decorate(collect, _options(MappingPlan))
+    return _decorate(collect, _options(MappingPlan, without=("smooth",)))  # for which it takes typical inputs
 
 
 def _decorate(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:

@@ -35,6 +35,9 @@ class MappingPlan(Section):
     """Drive inputs so many bits at a time, 1 for bit-serial.  [default: as many as drivers take]"""
     adc_range: AdcFit = "percentile"
     """What ADCs cover: the chip's percentile of typical outputs, or what makes their squared error least."""
+    smooth: float | None = Field(default=None, ge=0, le=1)
+    """Divide inputs digitally and multiply weights by the same, so that few large inputs do not take all digits of a
+    converter: 0 evens out weights, 1 inputs, 0.5 both.  [default: leave them as they are]"""
     signs: Signs = "differential"
     """Signs of weights: by a pair of columns, one reference column a tile, or an offset taken off digitally."""
     weight_scale: WeightScale = "column"
@@ -77,7 +80,7 @@ class MappingPlan(Section):
         """Words for :func:`spicesim.network.compile_network`."""
         return {
             "input_scale": self.input_scale, "input_digit": self.input_digit, "adc_range": self.adc_range,
-            "mapping": self.weights, "max_tiles": self.max_tiles, "digital": self.digital,
+            "smooth": self.smooth, "mapping": self.weights, "max_tiles": self.max_tiles, "digital": self.digital,
             "batch_axes": parse_batch_axes(self.batch_axis),
         }  # fmt: skip
 

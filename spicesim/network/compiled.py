@@ -47,6 +47,9 @@ class CompileOptions(TypedDict, total=False):
     input_digit: int | None
     """Bits of an input's magnitude that are driven at a time, 1 for bit-serial inputs; by default as many as the
     drivers take."""
+    smooth: float | None
+    """Strength, 0..1, by which large inputs are made small and their weights large before mapping, see
+    :mod:`spicesim.network.smoothing`; by default both are as they are."""
     mapping: MappingOptions
     """How weights become conductances."""
     batch_axes: Mapping[str, int | None]

@@ -22,6 +22,7 @@ from spicesim.network.predistortion import predistort
 from spicesim.network.pulses import Pulses
 from spicesim.network.ranges import AdcFit, InputScale, LayerRanges, fit_ranges
 from spicesim.network.result import LayerMeter, LayerStats
+from spicesim.network.smoothing import smooth_node
 from spicesim.network.workers import look_ahead
 
 __all__ = ["AnalogLayer", "Calibration", "Observer"]
@@ -99,15 +100,22 @@ class AnalogLayer:
     ) -> None:  # fmt: skip
         self.node = node
         self.array: str = node.name if owner is None else owner.array
-        self._calibration, self._options = calibration, options
+        self._calibration, self._options, self._owner, self._mapper = calibration, options, owner, mapper
         self._chip = calibration.chip
+        self._smoothing: tuple[float, ...] = ()
+        self._product = node  # with the weights that are mapped
         self.mapped: tuple[MappedTile, ...]
         self.programmed: tuple[MappedTile, ...]
         self._sums: tuple[Floats, ...]
+        self._map()
+
+    def _map(self) -> None:
+        """Put the weights of the product on tiles; those of another layer's are there already."""
+        calibration, options, node, owner = self._calibration, self._options, self._product, self._owner
         if owner is not None:
             self.mapped, self.programmed, self._sums = owner.mapped, owner.programmed, owner._sums
             return
-        self.mapped = mapper(
+        self.mapped = self._mapper(
             node.weights, self._chip.array, calibration.conductance_range, name=repr(node.name), groups=node.groups,
             options=options,
         )  # fmt: skip
@@ -120,6 +128,14 @@ class AnalogLayer:
                 predistort(mapped, self._chip.array, calibration.conductance_range, paired=self._chip.cell.is_paired)
                 for mapped in self.mapped
             )
+
+    def smooth(self, scales: tuple[float, ...]) -> None:
+        """Divide inputs by scales, one a row, and map the weights times these; empty to leave both as they are."""
+        if scales == self._smoothing:
+            return
+        self._smoothing = scales
+        self._product = smooth_node(self.node, np.array(scales)) if scales else self.node
+        self._map()
 
     @property
     def name(self) -> str:
@@ -137,14 +153,15 @@ class AnalogLayer:
         return self._options.columns * self.node.outputs
 
     def vectors(self, x: Array) -> Iterator[Floats]:
-        """Cut a batch of inputs into blocks of vectors (batch, rows); the block size is bounded.
+        """Cut a batch of inputs into blocks of vectors (batch, rows), smoothed; the block size is bounded.
 
         Raises
         ------
         NetworkError
             If the inputs have another size than the weights, or are not finite.
         """
-        yield from self.node.vectors(x, max(1, BLOCK // max(self.node.rows, self.columns)))
+        for vectors in self.node.vectors(x, max(1, BLOCK // max(self.node.rows, self.columns))):
+            yield vectors / np.array(self._smoothing) if self._smoothing else vectors
 
     def count(self, x: Array) -> int:
         """Return the number of vectors that :meth:`vectors` makes of a batch."""
@@ -198,6 +215,7 @@ class AnalogLayer:
             )
         except NetworkError as error:
             raise NetworkError(f"{self.node.op} {self.name!r}: {error}") from None
+        ranges = replace(ranges, smoothing=self._smoothing)
         adc = ranges.adc
         if real is not None:
             return replace(ranges, adc=real.range(ranges.levels))
@@ -309,7 +327,7 @@ class AnalogLayer:
                 meter.volts += volts.size
                 meter.volts_clipped += int(np.count_nonzero(ranges.clipped(volts)))
             y[:, mapped.outputs] += share if gains is None else gains[k].apply(share, scales)
-        digital = self.node.multiply(vectors)
+        digital = self._product.multiply(vectors)
         meter.signal += float(np.sum(digital**2))
         meter.error += float(np.sum((y - digital) ** 2))
         meter.inputs += vectors.size

@@ -45,6 +45,8 @@ class LayerRanges:
     """How the range of the column converters was found."""
     pulses: Pulses = AT_ONCE
     """How inputs are driven."""
+    smoothing: tuple[float, ...] = ()
+    """What inputs are divided by digitally and weights multiplied by before mapping, one a row; empty without."""
 
     @property
     def levels(self) -> Polarity:

@@ -15,6 +15,7 @@ from spicesim.network.compiled import CHUNK, CompiledNetwork, CompileOptions, In
 from spicesim.network.gains import Gains
 from spicesim.network.pulses import choose_pulses
 from spicesim.network.ranges import AdcFit, InputScale, LayerRanges
+from spicesim.network.smoothing import find_smoothing, largest_weights
 
 __all__ = ["AllGains", "Tuning"]
 
@@ -69,6 +70,9 @@ class Tuning:
         for word, wanted in ((input_scale, get_args(InputScale)), (adc_range, get_args(AdcFit))):
             if word not in wanted:
                 raise NetworkError(f"no setting {word!r}; there are: {', '.join(wanted)}")
+        self._smooth = words.get("smooth")
+        if self._smooth is not None and not 0 <= self._smooth <= 1:
+            raise NetworkError(f"smooth must lie in 0..1, got {self._smooth:g}; 0.5 is usual")
         choose_pulses(compiled.chip, input_digit, "bipolar")  # refuses what cannot be before anything is run
         self._compiled = compiled
         self._settings: dict[str, Any] = {
@@ -77,10 +81,21 @@ class Tuning:
             "input_digit": input_digit,
             "converter": converter,
         }
-        self.ranges: tuple[LayerRanges, ...] | None = None
+        self._ranges: tuple[LayerRanges, ...] | None = None
         self.gains: AllGains | None = None
         self.typical: Inputs | None = None
         self._range_notes, self._gain_notes = list[str](), list[str]()
+
+    @property
+    def ranges(self) -> tuple[LayerRanges, ...] | None:
+        """Settings of the layers, once fitted; layers are smoothed as they say."""
+        return self._ranges
+
+    @ranges.setter
+    def ranges(self, ranges: tuple[LayerRanges, ...] | None) -> None:
+        for layer, own in zip(self._compiled.layers, ranges or (), strict=ranges is not None):
+            layer.smooth(own.smoothing)
+        self._ranges = ranges
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -91,6 +106,7 @@ class Tuning:
         """Fit ranges on typical inputs, run digitally; gains are forgotten."""
         layers, self.typical = self._compiled.layers, x
         with one_blas_thread():
+            self._smooth_layers(x)
             self.ranges = tuple(
                 layer.fit(found.vectors, found.limits, **self._settings)
                 for layer, found in zip(layers, self._collect(x, FIT_VECTORS), strict=True)
@@ -102,6 +118,26 @@ class Tuning:
             if ranges.drive < 1
         ]
         self.clear_gains()
+
+    def _smooth_layers(self, x: Inputs) -> None:
+        """Find scales on typical inputs; layers that share an array share them."""
+        layers = self._compiled.layers
+        for layer in layers:
+            layer.smooth(())
+        if self._smooth is None:
+            return
+        largest: dict[str, Floats | float] = dict.fromkeys((layer.array for layer in layers), 0.0)
+        for chunk in self._compiled.chunks(self._compiled.check(x)):
+            values = self._compiled.trace(chunk)
+            for layer in layers:
+                for value in values.get(layer.node, []):
+                    for vectors in layer.vectors(value):
+                        largest[layer.array] = np.maximum(
+                            largest[layer.array], np.abs(vectors).max(axis=0, initial=0.0)
+                        )
+        for layer in layers:
+            found = np.broadcast_to(largest[layer.array], layer.node.rows)
+            layer.smooth(find_smoothing(found, largest_weights(layer.node), self._smooth))
 
     def fit_ranges_on_first(self, x: Inputs) -> dict[str, Array]:
         """Fit ranges on the first inputs of a run, note it, and return those inputs."""
@@ -153,9 +189,10 @@ class Tuning:
                 found = [value for value in values.get(layer.node, []) if value.size]
                 share = count / max(1, sum(map(layer.count, found)) * total / size)
                 for value in found:
-                    low, high = limits[k]
-                    limits[k] = min(low, float(value.min())), max(high, float(value.max()))
                     for vectors in layer.vectors(value):
+                        numbers = value if self._smooth is None else vectors  # smoothed ones
+                        low, high = limits[k]
+                        limits[k] = min(low, float(numbers.min())), max(high, float(numbers.max()))
                         picked = generator.random(len(vectors)) < share
                         picked[0] |= not kept[k]  # a fit needs one vector at least
                         kept[k].append(vectors[picked])
