@@ -11,10 +11,9 @@ from spicesim.chip import PRESETS, Library, format_chip, preset, save_chip
 from spicesim.chip.library import library_text, subcircuit_names
 from spicesim.cli.options import open_chip
 from spicesim.errors import MissingDependencyError, SpecError
-from spicesim.files import STANDARD_OUTPUT, exists, write_text
+from spicesim.files import STANDARD_OUTPUT, cache_folder, exists, write_text
 from spicesim.ngspice.batch import find_ngspice, ngspice_version
 from spicesim.provenance import cpu_name, versions
-from spicesim.sampling import cache_folder
 
 __all__ = ["doctor", "init"]
 
