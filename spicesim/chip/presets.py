@@ -128,7 +128,7 @@ def _ihp130_1t1r() -> Chip:
         cell=Cell(g_min=1e-6, g_max=20e-6, access_width=8e-6, access_length=0.28e-6),
         dac=Dac(v_span=0.1),
         sense_amplifier=SenseAmplifier(
-            r_feedback=(2.5e3, 5e3, 10e3, 20e3, 40e3, 80e3), v_reference=0.5, c_feedback=200e-15
+            r_feedback=(2.5e3, 5e3, 10e3, 20e3, 40e3, 80e3), v_reference=0.55, c_feedback=200e-15
         ),
     )
 
