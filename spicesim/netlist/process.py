@@ -65,7 +65,8 @@ def circuit_text(text: str, chip: Chip) -> str:
 
     def render(found: re.Match[str]) -> str:
         sizes = _junctions(found[4]) if generic else found[4]
-        return f"{prefix}{found[1]}{found[2]}{names[found[3]]}{_fingers(sizes, process)}"
+        before, sizes = _fingers(found[1], sizes, process)
+        return f"{before}{prefix}{found[1]}{found[2]}{names[found[3]]}{sizes}"
 
     return _TRANSISTOR.sub(render, text).rstrip("\n")
 
@@ -99,16 +100,24 @@ def block_text(name: str, chip: Chip, **defaults: float) -> str:
     return text
 
 
-def _fingers(sizes: str, process: Process) -> str:
-    """Cut a transistor wider than the models cover into as few fingers as they do cover."""
+def _fingers(transistor: str, sizes: str, process: Process) -> tuple[str, str]:
+    """Cut a transistor wider than the models cover into as few fingers as they do cover.
+
+    Returns
+    -------
+    before, sizes : str
+        A line for before it, or nothing; and its sizes. Their number is a parameter of its own: beside ``w={2.5*w}``
+        ngspice would take its ``w`` for the width of the transistor.
+    """
     found = _WIDTH.search(sizes)
     if not process.fingers or found is None or re.search(rf"\b{process.fingers}=", sizes):
-        return sizes
+        return "", sizes
     widest = process.max_width * (1 + 1e-6)  # one finger of just that width is no matter of rounding
     if found[1] is None:
         number = math.ceil(read_number(found[2]) / widest)
-        return sizes if number == 1 else f"{sizes} {process.fingers}={number}"
-    return f"{sizes} {process.fingers}={{floor(({found[1]})/{widest:.7g})+1}}"
+        return "", sizes if number == 1 else f"{sizes} {process.fingers}={number}"
+    name = f"{process.fingers}_{transistor}"
+    return f".param {name}={{floor(({found[1]})/{widest:.7g})+1}}\n", f"{sizes} {process.fingers}={{{name}}}"
 
 
 def _junctions(sizes: str) -> str:

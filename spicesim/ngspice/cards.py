@@ -1,8 +1,8 @@
 """Model cards that a netlist needs, in place of the files that hold all of a process.
 
 A kit has hundreds of cards, each transistor in as many bins of width and length, and ngspice looks through all of them
-for every instance. With those of SKY130 that is four fifths of the time of a tile's operating point. Where transistors are
-subcircuits with sizes in their cards, it reads all of them for every instance.
+for every instance. With those of SKY130 that is four fifths of the time of a tile's operating point. Where transistors
+are subcircuits with sizes in their cards, it reads all of them for every instance.
 """
 
 import re
@@ -113,7 +113,7 @@ def needed_cards(netlist: Netlist) -> tuple[str, str] | None:
 
 def _sizes(statements: Sequence[Statement]) -> tuple[Sizes | None, Called]:
     """Return the sizes of all transistors, None if one has none; and what the netlist calls that is not in it."""
-    bodies: dict[str, tuple[SubcircuitStart | None, list[Component]]] = {"": (None, [])}
+    bodies: dict[str, tuple[SubcircuitStart | None, list[Component | Parameters]]] = {"": (None, [])}
     scope: dict[str, float] = {}
     name = ""
     for statement in statements:
@@ -126,6 +126,8 @@ def _sizes(statements: Sequence[Statement]) -> tuple[Sizes | None, Called]:
             bodies[name][1].append(statement)
         elif isinstance(statement, Parameters) and not name:
             scope |= {key: evaluate_expression(value, scope) for key, value in statement.parameters.items()}
+        elif isinstance(statement, Parameters):
+            bodies[name][1].append(statement)
     called: Called = {}
     seen: dict[tuple[object, ...], Sizes] = {}
 
@@ -134,6 +136,9 @@ def _sizes(statements: Sequence[Statement]) -> tuple[Sizes | None, Called]:
         if key not in seen:
             found: set[tuple[str, float, float]] = set()
             for part in bodies[master][1]:
+                if isinstance(part, Parameters):
+                    own = {**own, **{word: evaluate_expression(value, own) for word, value in part.parameters.items()}}
+                    continue
                 if part.kind == "m" or part.master not in bodies:
                     width, length = (evaluate_expression(part.parameters[size], own) for size in ("w", "l"))
                     fingers = evaluate_expression(part.parameters.get("nf", "1"), own)

@@ -23,6 +23,7 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
     "==": operator.eq, "!=": operator.ne, "<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt,
 }  # fmt: skip
 _CARD = re.compile(r"\s*\.model\s", re.IGNORECASE)
+_VALUE = re.compile(r"(=\s*)('[^']*'|\{[^}]*\}|[a-z_]\w*(?=\s|$))", re.IGNORECASE)
 _WORD = re.compile(r"(?<![\w.])[a-z_]\w*", re.IGNORECASE)
 
 
@@ -70,7 +71,7 @@ def specialise(blocks: Mapping[str, str], called: Called) -> Specialised | None:
         None if that is not in the kit, or one line calls it with several of the parameters that cards hold.
     """
     kinds: dict[str, _Kind] = {}
-    texts: dict[tuple[str, frozenset[tuple[str, float]]], str] = {}
+    texts: dict[tuple[str, frozenset[str], frozenset[tuple[str, float]]], str] = {}
     names: dict[tuple[str, str], tuple[str, str]] = {}
     for (home, name, master), calls in called.items():
         if master not in blocks:
@@ -79,10 +80,11 @@ def specialise(blocks: Mapping[str, str], called: Called) -> Specialised | None:
         sizes = {frozenset((key, value) for key, value in given.items() if key in kind.held) for given in calls}
         if kind.is_opaque or len(sizes) > 1:
             return None
-        key = master, sizes.pop()
-        if key not in texts:
-            texts[key] = kind.of_size(len(texts), dict(key[1]))
-        names[home, name] = master, _numbered(master, list(texts).index(key))
+        free = frozenset(key for given in calls for key in given if key not in kind.held)
+        kept = master, free, sizes.pop()
+        if kept not in texts:
+            texts[kept] = kind.of_size(len(texts), dict(kept[2]), free)
+        names[home, name] = master, _numbered(master, list(texts).index(kept))
     return Specialised(cards=tuple(texts.values()), names=names)
 
 
@@ -109,14 +111,15 @@ class _Kind:
         """Whether cards may depend on more than its parameters."""
         return any(re.match(r"\s*\.(param|subckt)\s", line, re.IGNORECASE) for line in self.body)
 
-    def of_size(self, number: int, given: Mapping[str, float]) -> str:
-        """Return it by another name, and before it its cards for these parameters."""
-        values = dict(self.defaults) | {key: repr(float(value)) for key, value in given.items()}
+    def of_size(self, number: int, given: Mapping[str, float], free: frozenset[str]) -> str:
+        """Return it by another name, and before it its cards, for these parameters; those that are free stay so."""
+        values = {key: value for key, value in self.defaults.items() if key not in free}
+        values |= {key: repr(float(value)) for key, value in given.items()}
 
         def value(found: re.Match[str]) -> str:
             return f"({values[found[0].lower()]})" if found[0].lower() in values else found[0]
 
-        body = _decided(self.body, values)
+        body = [_computed(line, values) for line in _decided(self.body, values)]
         cards = {name: card for name, card in self.cards.items() if name in _named(body)}
         text = [_EXPRESSION.sub(lambda found: _WORD.sub(value, found[0]), card) for card in cards.values()]
         head = re.sub(r"(\S+\s+)(\S+)", lambda found: found[1] + _numbered(found[2], number), self.head, count=1)
@@ -131,6 +134,19 @@ class _Kind:
 def _named(lines: Iterable[str]) -> set[str]:
     """Return all words of lines, cards' names among them."""
     return {word for line in lines for word in line.lower().split()}
+
+
+def _computed(line: str, values: Mapping[str, str]) -> str:
+    """Put numbers in place of those of a line's expressions that can be computed; ngspice does it for each instance."""
+
+    def number(found: re.Match[str]) -> str:
+        try:
+            scope = {name: evaluate_expression(value, {}) for name, value in values.items()}
+            return f"{found[1]}{evaluate_expression(found[2], scope)!r}"
+        except SpecError:
+            return found[0]
+
+    return _VALUE.sub(number, line)
 
 
 def _decided(lines: Sequence[str], values: Mapping[str, str]) -> Sequence[str]:
