@@ -13,6 +13,7 @@ from spicesim.cli.options import open_chip
 from spicesim.errors import MissingDependencyError, SpecError
 from spicesim.files import STANDARD_OUTPUT, cache_folder, exists, write_text
 from spicesim.ngspice.batch import find_ngspice, ngspice_version
+from spicesim.ngspice.verilog_a import find_compiler
 from spicesim.provenance import cpu_name, versions
 
 __all__ = ["doctor", "init"]
@@ -91,6 +92,11 @@ def doctor(chip_path: str | None) -> None:
                 row(f"models of {chip.name}", found, "")
             except MissingDependencyError as error:
                 row(f"models of {chip.name}", None, str(error))
+        if chip.process.sources:
+            try:
+                row(f"compiler of {chip.name}", str(find_compiler()), "")
+            except MissingDependencyError as error:
+                row(f"compiler of {chip.name}", None, str(error))
     click.echo(f"ok       {'cache':28s} {cache_folder()}")
     click.echo(f"ok       {'processor':28s} {cpu_name()}")
     click.echo("ok       " + ", ".join(f"{name} {v}" for name, v in versions("").items() if v))

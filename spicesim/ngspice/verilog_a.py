@@ -60,7 +60,6 @@ def find_compiler() -> Path:
     return Path(found)
 
 
-@cache
 def compiled_model(source: str) -> Path:
     """Return the compiled model of a source of :data:`~spicesim.chip.process.SOURCES`; compile it if there is none.
 
@@ -88,6 +87,7 @@ def compiled_model(source: str) -> Path:
     return kept
 
 
+@cache
 def _digest(path: Path) -> str:
     """Hash all that decides a compiled model: sources, the compiler, and what it is told."""
     digest = hashlib.sha256("\0".join(_TARGET).encode())
