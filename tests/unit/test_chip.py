@@ -178,7 +178,6 @@ class TestProcessesOfOtherKits:
     def test_what_is_usual_of_a_process_is_not_written(self):
         assert "corners" not in format_chip(preset("gf180-1t1r"))
         assert "matching" not in format_chip(preset("gf180-1t1r"))
-        assert "fingers" not in format_chip(preset("gf180-1t1r"))
 
     def test_a_chip_of_another_kit_survives_its_file(self, tmp_path):
         chip = preset("sky130-1t1r")
