@@ -123,6 +123,10 @@ def _ihp130_1t1r() -> Chip:
             min_length=0.13e-6,
             max_width=10e-6,
             fingers="ng",
+            # of the kit's sg13g2_moslv_mismatch.lib, which ngspice would draw by itself
+            matching=Matching(
+                a_threshold_n=3.9e-9, a_threshold_p=2.2e-9, a_gain_n=5e-9, a_gain_p=3.3e-9, width=4e-9, length=2e-9
+            ),
         ),
         array=Array(rows=64, columns=64),
         cell=Cell(g_min=1e-6, g_max=20e-6, access_width=8e-6, access_length=0.28e-6),

@@ -128,6 +128,8 @@ class CornerSections(Section):
 class Matching(Section):
     """Mismatch of transistors, by Pelgrom's law: sigma = a / sqrt(m w l)."""
 
+    later: ClassVar[frozenset[str]] = frozenset({"width", "length"})
+
     a_threshold_n: Positive
     """Of n-channel thresholds [V m]; 1e-9 is 1 mV um."""
     a_threshold_p: Positive
@@ -136,6 +138,10 @@ class Matching(Section):
     """Of relative n-channel gains [m]; 1e-8 is 1 % um."""
     a_gain_p: NonNegative
     """Of relative p-channel gains [m]."""
+    width: NonNegative = 0.0
+    """Standard deviation of a transistor's width, whatever its area [m]; counts as gain, by its share of the width."""
+    length: NonNegative = 0.0
+    """The same of its length [m]."""
 
 
 class Process(Section):

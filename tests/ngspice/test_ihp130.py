@@ -1,14 +1,19 @@
 """IHP SG13G2: models compiled on first use, transistors that are the kit's subcircuits, cut into fingers."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from simulation import needs_compiler, run
 from spicesim.calibration.calibrate import calibrate
+from spicesim.calibration.mismatch_bench import draw_chip
 from spicesim.chip import preset
 from spicesim.chip.process import SOURCES
+from spicesim.draws import ChipDraw
 from spicesim.errors import MissingDependencyError, SpecError
 from spicesim.netlist import build_cell, build_tile
+from spicesim.netlist.mismatch import with_mismatch
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.process import block_text, model_files, model_section, start_up_lines
 from spicesim.ngspice import verilog_a
@@ -71,6 +76,35 @@ def test_a_wide_transistor_has_the_fingers_that_one_would_give_it():
     assert own == pytest.approx(by_hand, rel=1e-6)
     (others,) = run(circuit([*lines[:-1], lines[-1].replace("ng=5", "ng=13")], ("i(va)",)))["i(va)"]
     assert others != pytest.approx(by_hand, rel=1e-4)
+
+
+@needs_compiler
+def test_drawn_transistors_spread_as_in_the_kits_own_monte_carlo():
+    """Which ngspice draws by itself, with widths and lengths that shift thresholds, too; each sample tells to 6 %."""
+    number = 150
+    supplies = [line for i in range(number) for line in (f"v{i} d{i} 0 0.6", f"x{i} d{i} g one")]
+    one = ".subckt one d g\nxm1 d g 0 0 sg13_lv_nmos w=8u l=0.28u ng=1\n.ends one"
+    probes = tuple(f"i(v{i})" for i in range(number))
+    netlist = circuit(["vg g 0 0.8", *supplies], probes, one)
+    spreads = []
+    for drawn in (
+        with_mismatch(netlist, CHIP.process, ChipDraw(3)),
+        dataclasses.replace(netlist, body=netlist.body.replace(" mos_tt\n", " mos_tt_mismatch\n")),
+    ):
+        found = run(drawn)
+        currents = np.array([float(found[probe][0]) for probe in probes])
+        spreads.append(currents.std() / abs(currents.mean()))
+    assert spreads[0] == pytest.approx(spreads[1], rel=0.2)
+
+
+@needs_compiler
+@pytest.mark.parametrize("drawn", [False, True])
+def test_a_drawn_tile_has_another_offset(drawn):
+    chip, g, codes = tile()
+    netlist = build_tile(chip, g, 0 * codes, polarity="unipolar", r_feedback=20e3)
+    found = run(draw_chip(netlist, chip, ChipDraw(5)) if drawn else netlist)
+    outputs = [float(found[f"v(out_{j})"][0]) for j in range(2)]
+    assert (abs(outputs[0] - outputs[1]) > 1e-3) == drawn
 
 
 def test_a_finger_wider_than_the_models_is_refused():
