@@ -74,9 +74,9 @@ def doctor(chip_path: str | None) -> None:
     """Tell what is installed, what is missing, and how to get it."""
     missing: list[str] = []
 
-    def row(what: str, found: str | None, remedy: str) -> None:
-        click.echo(f"{'ok     ' if found else 'MISSING'}  {what:28s} {found or remedy}")
-        if not found:
+    def row(what: str, found: str | None, remedy: str, *, needed: bool = True) -> None:
+        click.echo(f"{'ok     ' if found else 'MISSING' if needed else 'absent '}  {what:28s} {found or remedy}")
+        if not found and needed:
             missing.append(what)
 
     try:
@@ -96,7 +96,7 @@ def doctor(chip_path: str | None) -> None:
             try:
                 row(f"compiler of {chip.name}", str(find_compiler()), "")
             except MissingDependencyError as error:
-                row(f"compiler of {chip.name}", None, str(error))
+                row(f"compiler of {chip.name}", None, str(error), needed=chip_path is not None)
     click.echo(f"ok       {'cache':28s} {cache_folder()}")
     click.echo(f"ok       {'processor':28s} {cpu_name()}")
     click.echo("ok       " + ", ".join(f"{name} {v}" for name, v in versions("").items() if v))

