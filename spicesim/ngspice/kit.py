@@ -22,6 +22,7 @@ _COMPARISON = re.compile(r"\((?P<left>[^=!<>]+)(?P<sign>==|!=|<=|>=|<|>)(?P<righ
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     "==": operator.eq, "!=": operator.ne, "<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt,
 }  # fmt: skip
+_NUMBER = re.compile(r"[-+]?[\d.]+(?:e[-+]?\d+)?[a-z]*", re.IGNORECASE)
 _CARD = re.compile(r"\s*\.model\s", re.IGNORECASE)
 _VALUE = re.compile(r"(=\s*)('[^']*'|\{[^}]*\}|[a-z_]\w*(?=\s|$))", re.IGNORECASE)
 _WORD = re.compile(r"(?<![\w.])[a-z_]\w*", re.IGNORECASE)
@@ -108,8 +109,13 @@ class _Kind:
 
     @property
     def is_opaque(self) -> bool:
-        """Whether cards may depend on more than its parameters."""
-        return any(re.match(r"\s*\.(param|subckt)\s", line, re.IGNORECASE) for line in self.body)
+        """Whether cards may depend on more than numbers of its parameters, or elements on more than its cards."""
+        elements = [line for line in self.body if not line.lstrip().startswith(".")]
+        return (
+            any(re.match(r"\s*\.(param|subckt)\s", line, re.IGNORECASE) for line in self.body)
+            or any(_NUMBER.fullmatch(self.defaults[name]) is None for name in self.held)
+            or not all(_named([line]) & self.cards.keys() for line in elements)
+        )
 
     def of_size(self, number: int, given: Mapping[str, float], free: frozenset[str]) -> str:
         """Return it by another name, and before it its cards, for these parameters; those that are free stay so."""
