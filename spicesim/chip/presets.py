@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from spicesim.chip.description import Chip
-from spicesim.chip.process import CornerSections, Matching, ModelFile, Process
-from spicesim.chip.roles import Array, Cell, SenseAmplifier
+from spicesim.chip.process import SOURCES, CornerSections, Matching, ModelFile, Process
+from spicesim.chip.roles import Array, Cell, Dac, SenseAmplifier
 from spicesim.errors import SpecError
 
 __all__ = ["PRESETS", "preset"]
@@ -106,6 +106,37 @@ def _sky130_1t1r() -> Chip:
     )
 
 
+def _ihp130_1t1r() -> Chip:
+    """IHP SG13G2 130 nm, 1.2 V, 64x64 1T1R cells; its models are Verilog-A, compiled on first use."""
+    models = "package:ihp-gdsfactory/ihp/models/ngspice/models/cornerMOSlv.lib"
+    return Chip(
+        name="ihp130-1t1r",
+        process=Process(
+            name="IHP SG13G2 1.2 V, typical",
+            models=(ModelFile(path=models, section="mos_tt"),),
+            osdi=SOURCES,
+            corners=CornerSections(typical="mos_tt", ff="mos_ff", ss="mos_ss", fs="mos_fs", sf="mos_sf"),
+            nmos="sg13_lv_nmos",
+            pmos="sg13_lv_pmos",
+            call="X",
+            supply=1.2,
+            min_length=0.13e-6,
+            max_width=10e-6,
+            fingers="ng",
+            # of the kit's sg13g2_moslv_mismatch.lib, which ngspice would draw by itself
+            matching=Matching(
+                a_threshold_n=3.9e-9, a_threshold_p=2.2e-9, a_gain_n=5e-9, a_gain_p=3.3e-9, width=4e-9, length=2e-9
+            ),
+        ),
+        array=Array(rows=64, columns=64),
+        cell=Cell(g_min=1e-6, g_max=20e-6, access_width=8e-6, access_length=0.28e-6),
+        dac=Dac(v_span=0.1),
+        sense_amplifier=SenseAmplifier(
+            r_feedback=(2.5e3, 5e3, 10e3, 20e3, 40e3, 80e3), v_reference=0.55, c_feedback=200e-15
+        ),
+    )
+
+
 def _generic_1t1r() -> Chip:
     """Portable level-1 transistors shipped with spicesim, 64x64 1T1R cells; needs nothing installed."""
     return Chip(
@@ -132,6 +163,7 @@ PRESETS: dict[str, Callable[[], Chip]] = {
     "gf180-voltage": _gf180_voltage,
     "gf180-pulse": _gf180_pulse,
     "sky130-1t1r": _sky130_1t1r,
+    "ihp130-1t1r": _ihp130_1t1r,
     "generic-1t1r": _generic_1t1r,
 }
 """Presets by name; each is a function that returns a chip."""

@@ -12,10 +12,17 @@ from spicesim.chip.section import Name, NonNegative, Positive, Quantity, Section
 from spicesim.errors import MissingDependencyError, SpecError
 from spicesim.gate import require_native, require_path, require_start_up_line
 
-__all__ = ["CORNERS", "CornerSections", "Kit", "Matching", "ModelFile", "Process", "has_scheme"]
+__all__ = ["CORNERS", "SOURCES", "CornerSections", "Kit", "Matching", "ModelFile", "Process", "has_scheme"]
 
 CORNERS = ("typical", "ff", "ss", "fs", "sf")
 """Corners of a process: fast or slow n-channel transistors, then p-channel ones."""
+
+_PSP = "package:ihp-gdsfactory/ihp/models/ngspice/va/psp103"
+SOURCES = (f"{_PSP}/psp103.va", f"{_PSP}/psp103_nqs.va")
+"""Verilog-A models of kits, which are compiled on first use from what pip installed.
+
+They are named here, and a description chooses among them: what is compiled becomes native code.
+"""
 
 
 def has_scheme(path: str) -> bool:
@@ -121,6 +128,8 @@ class CornerSections(Section):
 class Matching(Section):
     """Mismatch of transistors, by Pelgrom's law: sigma = a / sqrt(m w l)."""
 
+    later: ClassVar[frozenset[str]] = frozenset({"width", "length"})
+
     a_threshold_n: Positive
     """Of n-channel thresholds [V m]; 1e-9 is 1 mV um."""
     a_threshold_p: Positive
@@ -129,12 +138,16 @@ class Matching(Section):
     """Of relative n-channel gains [m]; 1e-8 is 1 % um."""
     a_gain_p: NonNegative
     """Of relative p-channel gains [m]."""
+    width: NonNegative = 0.0
+    """Standard deviation of a transistor's width, whatever its area [m]; counts as gain, by its share of the width."""
+    length: NonNegative = 0.0
+    """The same of its length [m]."""
 
 
 class Process(Section):
     """The transistors: a process design kit seen from SPICE."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"corners", "matching"})
+    later: ClassVar[frozenset[str]] = frozenset({"fingers", "corners", "matching"})
 
     name: str
     """Name, for people and file headers."""
@@ -152,13 +165,16 @@ class Process(Section):
     """Shortest drawn gate length [m]."""
     max_width: Positive
     """Widest transistor that the models cover [m]; a wider one is refused, m= of them in parallel are not."""
+    fingers: Annotated[str, AfterValidator(_name_or_nothing)] = ""
+    """Parameter that cuts a transistor into fingers, such as "ng"; then max_width is the widest finger, and wider
+    transistors get as many as they need. Empty for none."""
     temperature_c: Annotated[Quantity, Field(ge=-60, le=175)] = 27.0
     """Temperature [degree Celsius]."""
     spiceinit: tuple[str, ...] = ()
     """Settings for ngspice's start-up file, such as "set ngbehavior=hsa"; no commands."""
     osdi: tuple[str, ...] = ()
     """Compiled Verilog-A models, paths of .osdi files that openvaf-r makes; loaded only if you trust them, as
-    SECURITY.md says."""
+    SECURITY.md says. Sources of a kit that spicesim knows by name are compiled on first use."""
     kits: tuple[Kit, ...] = ()
     """Model files for other simulators: { dialect = "spectre", path = "/pdk/models.scs", section = "tt" }."""
 
@@ -172,6 +188,12 @@ class Process(Section):
     def _check(self) -> Self:
         for line in self.spiceinit:
             require_start_up_line(line)
+        for file in self.osdi:
+            if has_scheme(file) and file not in SOURCES:
+                raise ValueError(
+                    f"osdi: {file[:200]!a} is no source that spicesim compiles; there are: {', '.join(SOURCES)}; "
+                    "compile others with openvaf-r and name the .osdi files"
+                )
         return self
 
     @property
@@ -180,8 +202,13 @@ class Process(Section):
         return any(model.corner(CORNERS[0], self.corners) is not None for model in self.models)
 
     @property
+    def sources(self) -> tuple[str, ...]:
+        """The Verilog-A models that are compiled on first use, of :data:`SOURCES`."""
+        return tuple(file for file in self.osdi if file in SOURCES)
+
+    @property
     def osdi_files(self) -> tuple[Path, ...]:
-        """The compiled Verilog-A models.
+        """The compiled Verilog-A models that are there as such.
 
         Raises
         ------
@@ -190,7 +217,7 @@ class Process(Section):
         SpecError
             If the user does not trust one.
         """
-        found = tuple(Path(file) for file in self.osdi)
+        found = tuple(Path(file) for file in self.osdi if file not in SOURCES)
         for file in found:
             if not file.is_file():
                 raise MissingDependencyError(

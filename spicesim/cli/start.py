@@ -11,10 +11,10 @@ from spicesim.chip import PRESETS, Library, format_chip, preset, save_chip
 from spicesim.chip.library import library_text, subcircuit_names
 from spicesim.cli.options import open_chip
 from spicesim.errors import MissingDependencyError, SpecError
-from spicesim.files import STANDARD_OUTPUT, exists, write_text
+from spicesim.files import STANDARD_OUTPUT, cache_folder, exists, write_text
 from spicesim.ngspice.batch import find_ngspice, ngspice_version
+from spicesim.ngspice.verilog_a import find_compiler
 from spicesim.provenance import cpu_name, versions
-from spicesim.sampling import cache_folder
 
 __all__ = ["doctor", "init"]
 
@@ -74,9 +74,9 @@ def doctor(chip_path: str | None) -> None:
     """Tell what is installed, what is missing, and how to get it."""
     missing: list[str] = []
 
-    def row(what: str, found: str | None, remedy: str) -> None:
-        click.echo(f"{'ok     ' if found else 'MISSING'}  {what:28s} {found or remedy}")
-        if not found:
+    def row(what: str, found: str | None, remedy: str, *, needed: bool = True) -> None:
+        click.echo(f"{'ok     ' if found else 'MISSING' if needed else 'absent '}  {what:28s} {found or remedy}")
+        if not found and needed:
             missing.append(what)
 
     try:
@@ -92,6 +92,11 @@ def doctor(chip_path: str | None) -> None:
                 row(f"models of {chip.name}", found, "")
             except MissingDependencyError as error:
                 row(f"models of {chip.name}", None, str(error))
+        if chip.process.sources:
+            try:
+                row(f"compiler of {chip.name}", str(find_compiler()), "")
+            except MissingDependencyError as error:
+                row(f"compiler of {chip.name}", None, str(error), needed=chip_path is not None)
     click.echo(f"ok       {'cache':28s} {cache_folder()}")
     click.echo(f"ok       {'processor':28s} {cpu_name()}")
     click.echo("ok       " + ", ".join(f"{name} {v}" for name, v in versions("").items() if v))

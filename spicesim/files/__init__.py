@@ -7,9 +7,11 @@ from spicesim.files.atomic import (
     write_json,
     write_text,
 )
+from spicesim.files.cache import cache_folder
 
 __all__ = [
     "STANDARD_OUTPUT",
+    "cache_folder",
     "exists",
     "write_bytes",
     "write_json",

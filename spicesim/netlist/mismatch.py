@@ -29,7 +29,7 @@ _MODEL_WITH_INSTANCE_SHIFTS = {8, 14, 49, 54}
 _REFERENCE = re.compile(r"^\s*\.(?:include|lib)\s+[\"']([^\"']+)[\"']", re.IGNORECASE | re.MULTILINE)
 _NUMBER = r"[-+]?[\d.]+(?:e[-+]?\d+)?[a-z]*"
 _SIGMA = re.compile(rf"var_(k|vth)\s*=\s*'\s*({_NUMBER})\s*\*\s*par_\1\s*\*\s*({_NUMBER})\s*/\s*p_sqrtarea\s*'", re.I)
-_TRANSISTOR = re.compile(r"^(m\w*)\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s+(.*)$", re.IGNORECASE)
+_TRANSISTOR = re.compile(r"^([mx]\w*)\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s+(.*)$", re.IGNORECASE)
 _RESISTOR = re.compile(r"^((?!rnoise\b)r\w*)\s+(\S+)\s+(\S+)\s+(\{[^}]*\}|\S+)(.*)$", re.IGNORECASE)
 """A resistor that is drawn; ``rnoise`` of memory devices carries no current, only noise."""
 _CAPACITOR = re.compile(r"^(c\w*)\s+(\S+)\s+(\S+)\s+(\{[^}]*\}|\S+)(.*)$", re.IGNORECASE)
@@ -48,7 +48,11 @@ class Pelgrom:
     d_width: float
     """Drawn minus effective width [m]."""
     level: int
-    """Level of the model."""
+    """Level of the model; 0 of a subcircuit."""
+    width: float = 0.0
+    """Standard deviation of the width [m]."""
+    length: float = 0.0
+    """Of the length [m]."""
 
     def sigma_threshold(self, w: float, l: float, m: float = 1) -> float:  # noqa: E741
         """Return the standard deviation of one transistor's threshold [V]."""
@@ -95,19 +99,27 @@ def read_mismatch(process: Process) -> dict[str, Pelgrom]:
     Raises
     ------
     SpecError
-        If the files hold no such statistics, or the transistors are not called as bare models.
+        If the files hold no such statistics, and the description none.
     """
-    if process.call != "M":
+    if process.matching is None and process.call != "M":
         raise SpecError(
-            f"mismatch needs transistors that are called as bare models; set process.call = 'M' for {process.name!r}"
+            f"mismatch of transistors that are subcircuits is not read from their files; say process.matching of "
+            f"{process.name!r} yourself"
         )
     texts, own = _texts(process), process.matching
     if own is None:
         return {name: _read_one(process.name, name, texts) for name in (process.nmos, process.pmos)}
     spreads = {process.nmos: (own.a_threshold_n, own.a_gain_n), process.pmos: (own.a_threshold_p, own.a_gain_p)}
+    levels = {name: _find_level(process.name, name, texts) if process.call == "M" else 0 for name in spreads}
     return {
         name: Pelgrom(
-            a_threshold=threshold, a_gain=gain, d_length=0.0, d_width=0.0, level=_find_level(process.name, name, texts)
+            a_threshold=threshold,
+            a_gain=gain,
+            d_length=0.0,
+            d_width=0.0,
+            level=levels[name],
+            width=own.width,
+            length=own.length,
         )
         for name, (threshold, gain) in spreads.items()
     }
@@ -167,7 +179,7 @@ def with_mismatch(
     """Give every transistor of a netlist its own threshold and gain.
 
     A transistor of ``m`` fingers has their common area. BSIM models take the shifts as ``delvto`` and ``mulu0``; for
-    older ones a source at the gate shifts the threshold, and ``m`` takes the gain.
+    older ones and subcircuits a source at the gate shifts the threshold, and ``m`` takes the gain.
 
     Parameters
     ----------
@@ -227,13 +239,22 @@ def _shifted(found: re.Match[str], statistics: Pelgrom, threshold: float, gain: 
     )
     shift = f"{spice_number(threshold * statistics.a_threshold)}/sqrt({area})"
     factor = f"1-({spice_number(gain * statistics.a_gain)})/sqrt({area})"
+    if statistics.width or statistics.length:
+        parts = [
+            f"{spice_number(statistics.a_gain**2)}/({area})",
+            f"{spice_number(statistics.width**2)}/(({given['w']})*({given['w']}))",
+            f"{spice_number(statistics.length**2)}/(({given['l']})*({given['l']}))",
+        ]
+        factor = f"1-({spice_number(gain)})*sqrt({'+'.join(parts)})"
     if statistics.level in _MODEL_WITH_INSTANCE_SHIFTS:
         return [f"{found[0].rstrip()} delvto={{{shift}}} mulu0={{{factor}}}"]
     others = re.sub(r"\s*\bm\s*=\s*(\{[^}]*\}|'[^']*'|\S+)", "", tail)
-    return [
-        f"vshift_{name} {gate} gate_{name} {{{shift}}}",
-        f"{name} {drain} gate_{name} {source} {bulk} {model} {others} m={{({fingers})*({factor})}}",
-    ]
+    multiple = f"{{({fingers})*({factor})}}"
+    lines = [f"vshift_{name} {gate} gate_{name} {{{shift}}}"]
+    if name[0] in "xX":  # beside w={2.5*w} ngspice would take a w for the subcircuit's own
+        lines.insert(0, f".param gain_{name}={multiple}")
+        multiple = f"{{gain_{name}}}"
+    return [*lines, f"{name} {drain} gate_{name} {source} {bulk} {model} {others} m={multiple}"]
 
 
 def drawn_devices(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from spicesim.chip import Chip
-from spicesim.chip.process import Kit
+from spicesim.chip.process import SOURCES, Kit, ModelFile, Process
 from spicesim.errors import SpecError
 from spicesim.files import write_text
 from spicesim.gate import (
@@ -94,7 +94,8 @@ class Netlist:
             if not line.startswith("osdi "):
                 require_start_up_line(line)
         for library in libraries:
-            require_native(Path(library))
+            if library not in SOURCES:
+                require_native(Path(library))
         native = bool(libraries)
         inclusions = require_circuit(self.body, f"{self.title!r}", cards=CIRCUIT_CARDS, native=native)
         require_circuit(
@@ -159,6 +160,19 @@ class Netlist:
         return read_circuit(self.title, self.body, self._guesses())
 
 
+def _start_up_notes(process: Process) -> list[str]:
+    """Say what a netlist by itself needs in ngspice's start-up file."""
+    notes = []
+    for line in start_up_lines(process):
+        source = line.removeprefix("osdi ")
+        if source in SOURCES:
+            path = ModelFile(path=source).resolve()
+            notes.append(f"needs in .spiceinit: osdi {path.stem}.osdi, made by: openvaf-r {path}")
+        else:
+            notes.append(f"needs in .spiceinit: {line}")
+    return notes
+
+
 def _format_save(probes: Sequence[str]) -> str:
     lines, line = [], ".save"
     for probe in probes:
@@ -211,6 +225,7 @@ def build_netlist(
         *notes,
         *describe_pieces(sections, (process.nmos, process.pmos)),
         f"chip {chip.name} (hash {chip.hash})",
+        *_start_up_notes(process),
         "units: V, A, ohm, S, F, m",
     ]
     head = "\n".join(f"* {line}".rstrip() for line in lines)

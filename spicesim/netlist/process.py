@@ -1,9 +1,11 @@
 """Transistors of a process in a netlist: model files, and library blocks with the process's device names."""
 
+import math
 import re
 from pathlib import Path
 
 from spicesim.chip import Chip, Process
+from spicesim.chip.process import ModelFile
 from spicesim.errors import SpecError
 from spicesim.netlist.expression import read_number
 from spicesim.netlist.subcircuits import join_lines
@@ -37,27 +39,36 @@ def model_section(process: Process) -> str:
 def model_files(process: Process) -> tuple[Path, ...]:
     """Find the model files of a process on this machine, each once."""
     found = [model.resolve() for model in process.models] + list(process.osdi_files)
+    found += [ModelFile(path=source).resolve() for source in process.sources]
     return tuple(dict.fromkeys(found))
 
 
 def start_up_lines(process: Process) -> tuple[str, ...]:
-    """Return the lines that ngspice's start-up file needs for this process."""
-    return (*process.spiceinit, *(f"osdi {file.resolve()}" for file in process.osdi_files))
+    """Return the lines that ngspice's start-up file needs for this process.
+
+    A Verilog-A model that is compiled on first use stands there by its source, "osdi package:NAME/FILE.va".
+    """
+    compiled = (f"osdi {file.resolve()}" for file in process.osdi_files)
+    return (*process.spiceinit, *compiled, *(f"osdi {source}" for source in process.sources))
 
 
 def circuit_text(text: str, chip: Chip) -> str:
     """Return subcircuits with their transistors `nch` and `pch` renamed to those of the chip's process.
 
-    With ``process.call = "X"`` the ``m`` lines become subcircuit calls. Transistors of the generic process get the
-    areas of their junctions, by :data:`DIFFUSION`.
+    With ``process.call = "X"`` the ``m`` lines become subcircuit calls; with ``process.fingers`` wide transistors are
+    cut into fingers. Transistors of the generic process get the areas of their junctions, by :data:`DIFFUSION`.
     """
     process = chip.process
     prefix = "x" if process.call == "X" else ""
     names = {"nch": process.nmos, "pch": process.pmos}
-    layout = _junctions if any(model.path.startswith("library:") for model in process.models) else str
-    return _TRANSISTOR.sub(
-        lambda found: f"{prefix}{found[1]}{found[2]}{names[found[3]]}{layout(found[4])}", text
-    ).rstrip("\n")
+    generic = any(model.path.startswith("library:") for model in process.models)
+
+    def render(found: re.Match[str]) -> str:
+        sizes = _junctions(found[4]) if generic else found[4]
+        before, sizes = _fingers(found[1], sizes, process)
+        return f"{before}{prefix}{found[1]}{found[2]}{names[found[3]]}{sizes}"
+
+    return _TRANSISTOR.sub(render, text).rstrip("\n")
 
 
 def block_text(name: str, chip: Chip, **defaults: float) -> str:
@@ -87,6 +98,26 @@ def block_text(name: str, chip: Chip, **defaults: float) -> str:
         if not count:
             raise SpecError(f"subcircuit {name} of the library has no parameter {parameter!r}")
     return text
+
+
+def _fingers(transistor: str, sizes: str, process: Process) -> tuple[str, str]:
+    """Cut a transistor wider than the models cover into as few fingers as they do cover.
+
+    Returns
+    -------
+    before, sizes : str
+        A line for before it, or nothing; and its sizes. Their number is a parameter of its own: beside ``w={2.5*w}``
+        ngspice would take its ``w`` for the width of the transistor.
+    """
+    found = _WIDTH.search(sizes)
+    if not process.fingers or found is None or re.search(rf"\b{process.fingers}=", sizes):
+        return "", sizes
+    widest = process.max_width * (1 + 1e-6)  # one finger of just that width is no matter of rounding
+    if found[1] is None:
+        number = math.ceil(read_number(found[2]) / widest)
+        return "", sizes if number == 1 else f"{sizes} {process.fingers}={number}"
+    name = f"{process.fingers}_{transistor}"
+    return f".param {name}={{floor(({found[1]})/{widest:.7g})+1}}\n", f"{sizes} {process.fingers}={{{name}}}"
 
 
 def _junctions(sizes: str) -> str:

@@ -36,7 +36,7 @@ def require_sizes(process: Process, sections: Sequence[str]) -> None:
     such as a function that only a simulator knows, is left to the simulator.
     """
     definitions = tuple(part for part in sections if ".subckt" in part.lower())
-    blocks, names = _read(definitions, process.nmos, process.pmos)
+    blocks, names = _read(definitions, process.nmos, process.pmos, process.fingers or "nf")
     if not blocks:
         return
     call = re.compile(rf"^x[^$\n]*?[ \t]({'|'.join(blocks)})(?=[ \t\n]|$)([^$\n]*)", re.IGNORECASE | re.MULTILINE)
@@ -52,7 +52,9 @@ def require_sizes(process: Process, sections: Sequence[str]) -> None:
 
 
 @lru_cache(maxsize=64)
-def _read(definitions: tuple[str, ...], nmos: str, pmos: str) -> tuple[dict[str, Subcircuit], frozenset[str]]:
+def _read(
+    definitions: tuple[str, ...], nmos: str, pmos: str, fingers: str
+) -> tuple[dict[str, Subcircuit], frozenset[str]]:
     """Find the subcircuits that hold transistors, themselves or in what they call, and the names that sizes hang on."""
     known: dict[str, Subcircuit] = {}
     for text in definitions:
@@ -67,7 +69,7 @@ def _read(definitions: tuple[str, ...], nmos: str, pmos: str) -> tuple[dict[str,
         holding |= more
     lines = [line.lower() for block in holding.values() for line in (block.head, *block.lines)]
     given = [pair for line in lines for pair in _ASSIGNMENT.findall(line)]
-    names: set[str] = {"w", "l", "nf"}
+    names: set[str] = {"w", "l", fingers}
     while more_names := {word for k, v in given if k in names for word in re.findall(r"[a-z_]\w*", v)} - names:
         names |= more_names
     return holding, frozenset(names)
@@ -76,7 +78,7 @@ def _read(definitions: tuple[str, ...], nmos: str, pmos: str) -> tuple[dict[str,
 @lru_cache(maxsize=4096)  # many netlists have the same parts; what is refused is not kept
 def _check_call(process: Process, definitions: tuple[str, ...], name: str, given: str) -> None:
     """Check the transistors of a subcircuit that was given these parameters, a line's text."""
-    blocks, _ = _read(definitions, process.nmos, process.pmos)
+    blocks, _ = _read(definitions, process.nmos, process.pmos, process.fingers or "nf")
     _check(process, blocks, name, _numbers(given, {}))
 
 
@@ -111,7 +113,7 @@ def _check(process: Process, blocks: Mapping[str, Subcircuit], name: str, given:
 
 
 def _require(process: Process, transistor: str, sizes: Mapping[str, float]) -> None:
-    finger = sizes.get("w", 0.0) / max(sizes.get("nf", 1.0), 1.0)
+    finger = sizes.get("w", 0.0) / max(sizes.get(process.fingers or "nf", 1.0), 1.0)
     length = sizes.get("l", process.min_length)
     if finger > process.max_width * (1 + 1e-9):
         raise SpecError(

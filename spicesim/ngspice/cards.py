@@ -1,7 +1,8 @@
 """Model cards that a netlist needs, in place of the files that hold all of a process.
 
 A kit has hundreds of cards, each transistor in as many bins of width and length, and ngspice looks through all of them
-for every instance. With those of SKY130 that is four fifths of the time of a tile's operating point.
+for every instance. With those of SKY130 that is four fifths of the time of a tile's operating point. Where transistors
+are subcircuits with sizes in their cards, it reads all of them for every instance.
 """
 
 import re
@@ -21,6 +22,7 @@ from spicesim.netlist.statements import (
     SubcircuitStart,
     parse_statements,
 )
+from spicesim.ngspice.kit import Called, specialise
 
 __all__ = ["CARDS_NAME", "needed_cards"]
 
@@ -48,11 +50,13 @@ class _Part:
     """Name of the model that they are, without its bin; empty for others."""
     box: tuple[float, float, float, float] | None = None
     """Shortest and longest, narrowest and widest transistor of the bin [m]; None if it has none."""
+    subcircuit: str = ""
+    """Name of the subcircuit that they are; empty for others."""
 
     def fits(self, sizes: Sizes) -> bool:
         """Tell whether a netlist may need it."""
         if not self.model:
-            return True
+            return not self.subcircuit  # of which a netlist that calls it has its own
         own = [(width, length) for name, width, length in sizes if name == self.model]
         if self.box is None:
             return bool(own)
@@ -77,11 +81,11 @@ def needed_cards(netlist: Netlist) -> tuple[str, str] | None:
     text, cards : str
         The netlist's file, which reads the cards from :data:`CARDS_NAME` beside it, and these. None where all is needed
         as it is: there are no files, they cannot be read, or the netlist calls what they hold by other ways than as
-        models of transistors with sizes.
+        transistors with sizes.
     """
     try:
         statements = parse_statements(netlist.body)
-        sizes = _sizes(statements)
+        sizes, called = _sizes(statements)
     except (SpecError, RecursionError):  # beyond what the library writes, or a subcircuit that calls itself
         return None
     files = [statement for statement in statements if isinstance(statement, ModelLibrary)]
@@ -93,9 +97,12 @@ def needed_cards(netlist: Netlist) -> tuple[str, str] | None:
             parts += _parts(Path(file.path), file.section.lower())
     except (OSError, RecursionError):  # missing, or read by itself, which the simulator says better
         return None
-    cards = "\n".join(part.text for part in parts if part.fits(sizes))
+    own = specialise({part.subcircuit: part.text for part in parts if part.subcircuit}, called)
+    if own is None:
+        return None
+    cards = "\n".join([*(part.text for part in parts if part.fits(sizes)), *own.cards])
     lines, told = [], False
-    for line in netlist.format().splitlines():
+    for line in own.rename(netlist.format()).splitlines():
         if not _READ.match(line):
             lines.append(line)
         elif not told:
@@ -104,9 +111,9 @@ def needed_cards(netlist: Netlist) -> tuple[str, str] | None:
     return "\n".join([*lines, ""]), f"* of the model files, what the netlist needs\n{cards}\n"
 
 
-def _sizes(statements: Sequence[Statement]) -> Sizes | None:
-    """Return the sizes of all transistors; None if a netlist calls subcircuits that are not in it."""
-    bodies: dict[str, tuple[SubcircuitStart | None, list[Component]]] = {"": (None, [])}
+def _sizes(statements: Sequence[Statement]) -> tuple[Sizes | None, Called]:
+    """Return the sizes of all transistors, None if one has none; and what the netlist calls that is not in it."""
+    bodies: dict[str, tuple[SubcircuitStart | None, list[Component | Parameters]]] = {"": (None, [])}
     scope: dict[str, float] = {}
     name = ""
     for statement in statements:
@@ -119,9 +126,9 @@ def _sizes(statements: Sequence[Statement]) -> Sizes | None:
             bodies[name][1].append(statement)
         elif isinstance(statement, Parameters) and not name:
             scope |= {key: evaluate_expression(value, scope) for key, value in statement.parameters.items()}
-    calls = {part.master for _, parts in bodies.values() for part in parts if part.kind == "x"}
-    if calls - bodies.keys():
-        return None
+        elif isinstance(statement, Parameters):
+            bodies[name][1].append(statement)
+    called: Called = {}
     seen: dict[tuple[object, ...], Sizes] = {}
 
     def collect(master: str, own: Mapping[str, float]) -> Sizes:
@@ -129,11 +136,17 @@ def _sizes(statements: Sequence[Statement]) -> Sizes | None:
         if key not in seen:
             found: set[tuple[str, float, float]] = set()
             for part in bodies[master][1]:
-                if part.kind == "m":
+                if isinstance(part, Parameters):
+                    own = {**own, **{word: evaluate_expression(value, own) for word, value in part.parameters.items()}}
+                    continue
+                if part.kind == "m" or part.master not in bodies:
                     width, length = (evaluate_expression(part.parameters[size], own) for size in ("w", "l"))
                     fingers = evaluate_expression(part.parameters.get("nf", "1"), own)
                     # whether bins are of single fingers is a matter of ngspice's modes
                     found |= {(part.master, width, length), (part.master, width / fingers, length)}
+                    if part.kind == "x":
+                        call = {word: evaluate_expression(value, own) for word, value in part.parameters.items()}
+                        called.setdefault((master, part.name, part.master), []).append(call)
                     continue
                 inner, _ = bodies[part.master]
                 assert inner is not None
@@ -148,9 +161,9 @@ def _sizes(statements: Sequence[Statement]) -> Sizes | None:
         return seen[key]
 
     try:
-        return collect("", scope)
+        return collect("", scope), called
     except KeyError:  # a transistor without a size
-        return None
+        return None, called
 
 
 _KNOWN: dict[tuple[Path, str], tuple[dict[Path, int], tuple[_Part, ...]]] = {}
@@ -168,9 +181,10 @@ def _parts(path: Path, section: str) -> tuple[_Part, ...]:
 
 
 def _cut(lines: Iterable[str]) -> tuple[_Part, ...]:
-    """Cut lines of a model file into parts, without subcircuits."""
+    """Cut lines of a model file into parts."""
     parts: list[_Part] = []
     rest: list[str] = []
+    block: list[str] = []
     card: list[str] = []
 
     def close() -> None:
@@ -185,7 +199,9 @@ def _cut(lines: Iterable[str]) -> tuple[_Part, ...]:
     for line in lines:
         if _SUBCIRCUIT.match(line):
             depth += 1
-        if not depth:
+        if depth:
+            block.append(line)
+        else:
             if _MODEL.match(line):
                 close()
                 card.append(line)
@@ -197,6 +213,9 @@ def _cut(lines: Iterable[str]) -> tuple[_Part, ...]:
                 rest.append(line)
         if _SUBCIRCUIT_END.match(line):
             depth -= 1
+            if not depth:
+                parts.append(_Part(text="\n".join(block), subcircuit=block[0].split()[1].lower()))
+                block.clear()
     close()
     return tuple(parts)
 

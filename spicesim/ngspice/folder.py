@@ -11,6 +11,7 @@ from pathlib import Path
 from spicesim.errors import SimulationError, StorageError
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.cards import CARDS_NAME, needed_cards
+from spicesim.ngspice.verilog_a import loadable
 
 __all__ = [
     "NETLIST_NAME",
@@ -45,6 +46,7 @@ def make_run_folder(netlist: Netlist) -> Path:
         If it cannot be written.
     """
     netlist.require_data()
+    start_up = loadable(netlist.spiceinit)
     parent = runs_folder()
     try:
         folder = _make_folder(parent)
@@ -52,7 +54,7 @@ def make_run_folder(netlist: Netlist) -> Path:
         if needed is not None:
             (folder / CARDS_NAME).write_text(needed[1], encoding="utf-8")
         (folder / NETLIST_NAME).write_text(netlist.format() if needed is None else needed[0], encoding="utf-8")
-        write_start_up(folder, netlist.spiceinit)
+        write_start_up(folder, start_up)
     except OSError as error:
         raise StorageError(
             f"cannot write a run folder in {parent}: {error.strerror or error}; free some space or set SPICESIM_RUNS"

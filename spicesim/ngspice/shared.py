@@ -27,10 +27,13 @@ from spicesim.ngspice.aids import climb
 from spicesim.ngspice.folder import failure, make_run_folder, write_start_up
 from spicesim.ngspice.outcome import Results, failed_to_converge, find_problem
 from spicesim.ngspice.rawfile import Plot
+from spicesim.ngspice.verilog_a import loadable
 
 __all__ = ["SharedSimulator"]
 
 _instance: Any = None
+_loaded: set[str] = set()
+"""Compiled models that it has."""
 _lock = threading.Lock()
 _finished = threading.Event()
 
@@ -122,8 +125,11 @@ class SharedSimulator:
             said = ""
             start = time.monotonic()
             try:
-                for line in netlist.spiceinit:
-                    ngspice.exec_command(line)
+                for line in loadable(netlist.spiceinit):
+                    if line not in _loaded:
+                        ngspice.exec_command(line)
+                    if line.startswith("osdi "):  # a second time it would be there twice
+                        _loaded.add(line)
                 status = ngspice.load(netlist.format().splitlines())
                 said += ngspice.said()
                 if status == 0:

@@ -1,7 +1,6 @@
 """Many simulations: in parallel, kept, resumable."""
 
 from spicesim.sampling.run import (
-    cache_folder,
     find_kept,
     model_hash,
     netlist_hash,
@@ -11,7 +10,6 @@ from spicesim.sampling.run import (
 )
 
 __all__ = [
-    "cache_folder",
     "find_kept",
     "model_hash",
     "netlist_hash",

@@ -5,7 +5,6 @@ An entry that does not match it was damaged. It is set aside, so that it can be 
 
 import hashlib
 import io
-import os
 import zipfile
 import zlib
 from pathlib import Path
@@ -13,23 +12,17 @@ from pathlib import Path
 import numpy as np
 
 from spicesim.errors import StorageError
-from spicesim.files import write_bytes
+from spicesim.files import cache_folder, write_bytes
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.outcome import Results, find_problem
 from spicesim.ngspice.rawfile import Plot
 from spicesim.provenance import now
 
-__all__ = ["DAMAGES", "cache_folder", "entry_path", "keep", "read_kept", "results_folder"]
+__all__ = ["DAMAGES", "entry_path", "keep", "read_kept", "results_folder"]
 
 DAMAGES = "damaged.txt"
 """File, beside the entries, that notes which were set aside, and why."""
 _HEAD = b"spicesim kept simulation 2, sha256 of netlist hash and content: "
-
-
-def cache_folder() -> Path:
-    """Return where results are kept: ``$SPICESIM_CACHE``, or ``~/.cache/spicesim``."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("SPICESIM_CACHE") or Path(home) / "spicesim")
 
 
 def results_folder() -> Path:

@@ -23,9 +23,9 @@ from spicesim.errors import MissingDependencyError, SimulationError, SimulationT
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.batch import BatchSimulator, ngspice_version
 from spicesim.ngspice.outcome import Results
-from spicesim.sampling.cache import cache_folder, keep, read_kept, results_folder
+from spicesim.sampling.cache import keep, read_kept, results_folder
 
-__all__ = ["cache_folder", "find_kept", "model_hash", "netlist_hash", "run_all", "run_each", "use_scheduler"]
+__all__ = ["find_kept", "model_hash", "netlist_hash", "run_all", "run_each", "use_scheduler"]
 
 _HOPELESS = 8
 """Failures after which a campaign is given up if fewer runs went well: the rest would most likely fail, too."""
@@ -38,7 +38,7 @@ def _file_hash(path: Path, modified: float) -> str:
     """Hash a model file with all that it includes; `modified` keeps the cache honest."""
     data = path.read_bytes()
     digest = hashlib.sha256(data)
-    for name in sorted(set(re.findall(rb"^\s*\.(?:include|lib)\s+[\"']([^\"']+)[\"']", data, re.I | re.M))):
+    for name in sorted(set(re.findall(rb"^\s*[.`](?:include|lib)\s+[\"']?([^\"'\s]+)", data, re.I | re.M))):
         other = path.parent / name.decode(errors="replace")
         if other != path and other.is_file():
             digest.update(model_hash(other).encode())

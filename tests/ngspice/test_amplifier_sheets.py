@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
+from simulation import needs_compiler
 from spicesim.characterise import BLOCKS, Conditions
 from spicesim.chip import preset
 from spicesim.netlist.netlist import Netlist
-from spicesim.netlist.process import block_text, model_files, model_section
+from spicesim.netlist.process import block_text, model_files, model_section, start_up_lines
 from spicesim.ngspice.batch import BatchSimulator
 
-CHIPS = ["generic-1t1r", "gf180-1t1r", "sky130-1t1r"]
+CHIPS = ["generic-1t1r", "gf180-1t1r", "sky130-1t1r", pytest.param("ihp130-1t1r", marks=needs_compiler)]
 
 
 def deck(chip, circuit, analysis, probes):
@@ -21,7 +22,12 @@ def deck(chip, circuit, analysis, probes):
         *(line.replace("OPAMP", f"vdd 0 opamp ibias={own.bias_current} drive={own.drive}") for line in circuit),
     ]  # fmt: skip
     netlist = Netlist(
-        title="deck", body="\n".join(body), analyses=(analysis,), probes=probes, models=model_files(chip.process)
+        title="deck",
+        body="\n".join(body),
+        analyses=(analysis,),
+        probes=probes,
+        models=model_files(chip.process),
+        spiceinit=start_up_lines(chip.process),
     )
     return BatchSimulator().run(netlist)[0].vectors
 

@@ -22,11 +22,12 @@ from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.calibration import load_calibration
 from spicesim.chip import preset, save_chip
 from spicesim.errors import MissingDependencyError, SimulationError, SimulationTimeoutError, SpecError, StorageError
+from spicesim.files import cache_folder
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.batch import BatchSimulator
 from spicesim.ngspice.outcome import Results
 from spicesim.ngspice.rawfile import Plot, read_raw
-from spicesim.sampling import cache_folder, find_kept, netlist_hash, run_all, run_each, use_scheduler
+from spicesim.sampling import find_kept, netlist_hash, run_all, run_each, use_scheduler
 from spicesim.sampling import run as sampling
 from spicesim.sampling.cache import DAMAGES, entry_path, keep, results_folder
 

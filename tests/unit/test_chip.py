@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from spicesim.characterise import BLOCKS
 from spicesim.chip import PRESETS, Chip, ModelFile, format_chip, load_chip, preset, save_chip
+from spicesim.chip.process import SOURCES
 from spicesim.errors import MissingDependencyError, SpecError
 from spicesim.units import format_si, parse_quantity, spice_number
 
@@ -166,6 +167,13 @@ class TestProcessesOfOtherKits:
         assert [model.section for model in back.models] == ["tt"]
         renamed = chip.changed(process={"corners": {"typical": "tt", "ss": "slow"}}).at(corner="ss").process
         assert [model.section for model in renamed.models] == ["slow"]
+
+    def test_sources_to_compile_stay_as_they_are_named(self, tmp_path):
+        chip = preset("ihp130-1t1r")
+        save_chip(chip, tmp_path / "chip.toml")
+        assert load_chip(tmp_path / "chip.toml").process.sources == SOURCES
+        with pytest.raises(SpecError, match=r"no source that spicesim compiles; there are: .*psp103"):
+            chip.changed(process={"osdi": ["package:numpy/model.va"]})
 
     def test_what_is_usual_of_a_process_is_not_written(self):
         assert "corners" not in format_chip(preset("gf180-1t1r"))

@@ -256,6 +256,10 @@ CASES = {
     "folder of circuits outside": outside_library,
     "folder of circuits by a link": linked("mine/opamp.cir", "secret.lib", lambda d: d.update(library="mine")),
     "compiled model beside it": native("code.osdi"),
+    "source to compile of a package": native("package:numpy/code.va"),
+    "source to compile that a kit leads out to": native("package:ihp-gdsfactory/../code.va"),
+    "source to compile beside it": native("code.va"),
+    "rule of a page with a command": card("*####shell ATTACK"),
     "compiled model outside": native("OUTSIDE/code.osdi"),
 }
 

@@ -12,7 +12,8 @@ from spicesim.chip import ModelFile, preset
 from spicesim.cli.tables import format_mismatch
 from spicesim.draws import ChipDraw
 from spicesim.errors import SpecError
-from spicesim.netlist import build_dac, build_sense_amplifier
+from spicesim.netlist import build_cell, build_dac, build_sense_amplifier
+from spicesim.netlist.expression import evaluate_expression
 from spicesim.netlist.mismatch import drawn_devices, read_mismatch, same_device, with_mismatch
 
 
@@ -41,10 +42,23 @@ def test_a_model_file_without_statistics_says_so(tmp_path):
         read_mismatch(process)
 
 
-def test_transistors_that_are_subcircuits_are_refused():
+def test_transistors_that_are_subcircuits_need_a_law_of_ones_own():
     process = preset("gf180-1t1r").process.model_copy(update={"call": "X"})
-    with pytest.raises(SpecError, match=r"process.call = 'M'"):
+    with pytest.raises(SpecError, match=r"say process.matching"):
         read_mismatch(process)
+
+
+def test_a_subcircuits_gain_is_drawn_by_area_width_and_length():
+    """The shift is a source at its gate; the number in parallel a parameter, as ngspice looks names up inside."""
+    chip = preset("ihp130-1t1r")
+    netlist = with_mismatch(build_cell(chip, 1e-5), chip.process, lambda path: (2.0, -1.0))
+    width, length = chip.cell.access_width, chip.cell.access_length
+    scope = {"w": width, "l": length}
+    (gain,) = re.findall(r"^\.param gain_xm1=(.*)$", netlist.body, re.MULTILINE)
+    sigma = math.hypot(5e-9 / math.sqrt(width * length), 4e-9 / width, 2e-9 / length)
+    assert evaluate_expression(gain, scope) == pytest.approx(1 + sigma, rel=1e-9)
+    (shift,) = re.findall(r"^vshift_xm1 gate gate_xm1 (.*)$", netlist.body, re.MULTILINE)
+    assert evaluate_expression(shift, scope) == pytest.approx(2 * 3.9e-9 / math.sqrt(width * length), rel=1e-9)
 
 
 @pytest.mark.parametrize("name", ["gf180-1t1r", "generic-1t1r"])

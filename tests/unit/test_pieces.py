@@ -26,7 +26,9 @@ def test_a_tile_tells_its_transistors_and_all_that_is_ideal():
     assert {"vdd", "vref", "vlo", "vhi", "vgate"} == set(found["ideal sources"].split(", "))
 
 
-@pytest.mark.parametrize("name", ["gf180-bits", "gf180-gate", "gf180-voltage", "gf180-pulse", "sky130-1t1r"])
+@pytest.mark.parametrize(
+    "name", ["gf180-bits", "gf180-gate", "gf180-voltage", "gf180-pulse", "sky130-1t1r", "ihp130-1t1r"]
+)
 def test_every_macro_tells(name):
     found = head(name)
     assert "cell_1t1r 1" in found["transistors"]
