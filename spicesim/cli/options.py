@@ -9,6 +9,7 @@ import click
 
 from spicesim.chip import Chip, load_chip, preset
 from spicesim.errors import SpecError
+from spicesim.files import cache_folder
 from spicesim.files.shelf import Shelf
 from spicesim.units import parse_quantity
 
@@ -60,7 +61,6 @@ def keeping_options(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def collect(*, memory: str | None, prepared: str | None, **others: Any) -> None:
         from spicesim.experiment.keeping import Keeping  # takes long, and not every command needs it
-        from spicesim.sampling.cache import cache_folder
 
         shelf = Shelf(cache_folder() / "tiles-1", TILES_LIMIT) if prepared is None else Shelf(prepared)
         command(keeping=Keeping(memory=None if memory is None else parse_memory(memory), shelf=shelf), **others)
