@@ -12,7 +12,6 @@ from spicesim.chip import Chip, preset
 from spicesim.engine import IdealEngine
 from spicesim.network import compile_network
 from spicesim.network.node import AnalogNode
-from spicesim.network.segments import Segment
 
 FINE = preset("gf180-1t1r").changed(
     array={"rows": 32, "columns": 32}, dac={"bits": 16}, adc={"bits": 16, "percentile": 100}
@@ -98,7 +97,7 @@ def test_a_recurrent_node_of_any_kind(op, sizes, direction, before, biased, stat
     assert network.notes == ()
     values = dict(x)
     for step in network._compiled.steps:
-        step.run(values) if isinstance(step, Segment) else step.run(values, AnalogNode.apply)
+        step.run(values, AnalogNode.apply)
     for name, y in network.run(x, IdealEngine(FINE)).outputs.items():
         wanted = reference._compiled.values([name], x)[name]
         scale = max(np.abs(wanted).max(), 0.1)  # a state may vanish where products, whose errors count, do not

@@ -255,3 +255,23 @@ def test_names_and_constants_of_bodies_are_checked_as_all_others():
     body.initializer.append(tensor)
     with pytest.raises(NetworkError, match=r"constant 't' of shape .* holds 11 bytes"):
         compile_network(made, FINE)
+
+
+@pytest.mark.parametrize("chunk", [2, 9])
+def test_bodies_run_the_same_within_any_memory(chunk):
+    text = """g (float[n,8] x) => (float[n,8] y, float[n,4,8] all) {
+        e = SequenceEmpty() q = SequenceInsert(e, x)
+        s = Loop (limit, , q) <body = b (int64 i, bool go_in, seq(float[n,8]) h)
+            => (bool go_out, seq(float[n,8]) next) {
+            go_out = Identity(go_in) l = SequenceAt(h, last) a = MatMul(l, w1) next = SequenceInsert(h, a)
+        }>
+        z = SequenceAt(s, last) y = MatMul(z, w2) all = ConcatFromSequence<axis=1, new_axis=1>(s)
+    }"""
+    made = model(text, w1=w(8, 8), w2=w(8, 8), limit=np.int64(3), last=np.int64(-1))
+    runs = [
+        compile_network(made, FINE, x_calibration=X).run(X, "ideal", chunk=chunk, memory=memory)
+        for memory in (1000, 10**9)
+    ]
+    for name, y in runs[0].outputs.items():
+        np.testing.assert_array_equal(y, runs[1].outputs[name])
+    assert [layer.mvms for layer in runs[0].stats.layers] == [27, 9]
