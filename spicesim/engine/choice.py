@@ -6,6 +6,7 @@ from spicesim.engine.fast import FastEngine
 from spicesim.engine.ideal import IdealEngine
 from spicesim.engine.protocol import Engine
 from spicesim.engine.sampled import SampledEngine
+from spicesim.engine.transfer import TransferEngine
 from spicesim.engine.transistor import NgspiceEngine
 from spicesim.errors import SpecError
 from spicesim.files.shelf import Shelf
@@ -29,7 +30,7 @@ def build_engine(
 
     Parameters
     ----------
-    name : {"ideal", "fast", "exact", "ngspice"}
+    name : {"ideal", "transfer", "fast", "exact", "ngspice"}
         The word.
     calibration : Calibration
         Of the chip.
@@ -51,6 +52,8 @@ def build_engine(
     """
     if name == "ideal":
         return IdealEngine(calibration.chip)
+    if name == "transfer" and mismatch_seed is None and t_read is None:
+        return _build_transfer(calibration)
     if name == "exact":
         if t_read is not None:
             return SampledEngine(calibration, t_read, mismatch_seed=mismatch_seed)
@@ -59,4 +62,22 @@ def build_engine(
         return NgspiceEngine(calibration, simulator=simulator, jobs=jobs, mismatch_seed=mismatch_seed, t_read=t_read)
     if name == "fast" and t_read is None:
         return FastEngine(calibration, tolerance=tolerance, mismatch_seed=mismatch_seed, shelf=shelf)
-    raise SpecError(f"no engine {name!r}; there are: ideal, fast, exact, ngspice")
+    raise SpecError(f"no engine {name!r}; there are: ideal, transfer, fast, exact, ngspice")
+
+
+def _build_transfer(calibration: Calibration) -> TransferEngine:
+    """Build the engine of linear cells, for chips whose product is one settled point of driven lines."""
+    chip = calibration.chip
+    parts = {
+        f"dac.kind = {chip.dac.kind}": chip.dac.kind == "pulse",
+        "hold.planes = charge": chip.hold.adds_planes,
+        "cell.inputs = gate": chip.cell.is_gated,
+        "cell.kind = 1s1r": chip.cell.kind == "1s1r",
+    }
+    for what, is_there in parts.items():
+        if is_there:
+            raise SpecError(
+                f"the engine transfer knows voltages on word lines of linear cells, and this chip has {what}; take the "
+                "engine fast"
+            )
+    return TransferEngine(calibration)

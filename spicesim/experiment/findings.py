@@ -9,6 +9,7 @@ from spicesim.arrays import Floats
 from spicesim.behavioural.integration import PulseTile
 from spicesim.engine import ExactEngine, SampledMvm
 from spicesim.experiment.budget import Budget
+from spicesim.experiment.deviation import Deviation
 from spicesim.experiment.footprint import Footprint
 from spicesim.experiment.outcome import Experiment
 from spicesim.network import Network
@@ -64,6 +65,8 @@ class Findings:
     """What costs how much, if that was asked for."""
     footprint: Footprint | None = None
     """Energy, time and area, if they were asked for."""
+    deviation: Deviation | None = None
+    """How far outputs lie from those of the engine exact, of a run on linear cells."""
 
     def document(self) -> dict[str, Any]:
         """Return all numbers as plain data, ready for JSON."""
@@ -80,6 +83,7 @@ class Findings:
             ],
             "budget": None if self.budget is None else self.budget.document(),
             "footprint": None if self.footprint is None else self.footprint.document(),
+            "deviation": None if self.deviation is None else self.deviation.document(),
         }  # fmt: skip
 
 

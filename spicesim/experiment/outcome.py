@@ -1,7 +1,7 @@
 """What came out of one chip: the network's result, its audit, and the document that keeps their numbers."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from spicesim.arrays import Array
@@ -41,6 +41,11 @@ class Experiment:
     """Time in which tiles were prepared, and gains fitted [s]."""
     seed: int
     """Seed of the chip."""
+
+    def noted(self, note: str) -> "Experiment":
+        """Return the same with one more note."""
+        stats = self.result.stats
+        return replace(self, result=replace(self.result, stats=replace(stats, notes=(*stats.notes, note))))
 
     @property
     def accuracy(self) -> float | None:

@@ -19,7 +19,7 @@ from spicesim.units import parse_time
 
 __all__ = ["ENGINES", "MappingPlan", "RunPlan", "load_plan"]
 
-ENGINES = ("ideal", "fast", "exact", "ngspice")
+ENGINES = ("ideal", "transfer", "fast", "exact", "ngspice")
 """Words for engines."""
 
 Seconds = Annotated[float, BeforeValidator(parse_time), Field(ge=0, allow_inf_nan=False)]
@@ -99,7 +99,8 @@ class RunPlan(Section):
     its interval, such as my_metrics:perplexity."""
     engine: str = "exact"
     """ideal: converters around a dot product; exact: the calibrated circuit; fast: the same within the tolerance;
-    ngspice: transistor level; or a class of your own, package.module:Name."""
+    transfer: wires and linear cells, its error told; ngspice: transistor level; or a class of your own,
+    package.module:Name."""
     places: dict[str, str] = Field(default_factory=dict)
     """Another engine for a layer or a tile, such as layer3:tile2 = exact, counted from 0 or by name."""
     tolerance: Positive | None = None
@@ -187,6 +188,11 @@ class RunPlan(Section):
                 "an engine of your own is made of the calibration alone: it draws no mismatch and samples nothing "
                 "early; leave out mismatch and early"
             )
+        if "transfer" in words and (self.mismatch is not None or self.early):
+            raise ValueError(
+                "the engine 'transfer' knows nominal blocks and settled outputs only; leave out mismatch and early, or "
+                "take fast or exact"
+            )
         if self.early and self.t_read is None:
             raise ValueError("an early sample needs a time, such as t_read = 50ns (--t-read 50ns)")
         if self.early and "fast" in words:
@@ -222,6 +228,11 @@ class RunPlan(Section):
     def is_ideal(self) -> bool:
         """Whether no tile is more than converters around a dot product."""
         return {self.engine, *self.places.values()} == {"ideal"}
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether any tile has linear cells only, which says nothing of its error by itself."""
+        return "transfer" in (self.engine, *self.places.values())
 
     @property
     def is_elsewhere(self) -> bool:

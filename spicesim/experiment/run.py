@@ -20,6 +20,7 @@ from spicesim.devices import DeviceModel
 from spicesim.errors import NetworkError, SpecError
 from spicesim.experiment.budget import CONFIDENCE, run_budget
 from spicesim.experiment.chip import BuiltChip, ChipMaker, chip_variant, compile_options, find_device
+from spicesim.experiment.deviation import measure_deviation
 from spicesim.experiment.findings import Findings, gather_findings
 from spicesim.experiment.footprint import estimate_footprint
 from spicesim.experiment.keeping import Keeping
@@ -318,14 +319,17 @@ class _Bench:
 
     @property
     def by_layer(self) -> bool:
-        """Whether each layer gives products of its own to the audit: where there is one for each at least."""
-        return self.plan.audit >= len(self.network.layers)
+        """Whether each layer gives products of its own: an audit's where there is one for each at least."""
+        return self.plan.audit >= len(self.network.layers) or (self.plan.is_linear and not self.plan.audit)
 
     def run_first(self) -> tuple[Experiment, Findings]:
         """Run the network on the first chip, audit it, and find what more the plan asks for."""
         plan, seed = self.plan, self.plan.seed
         chip = self.maker.make(self.network, seed)
-        experiment = self.run(chip, seed)
+        experiment, deviation = self.run(chip, seed), None
+        if plan.is_linear and chip.exact is not None:
+            deviation = measure_deviation(experiment.result.samples, chip.exact)
+            experiment = experiment.noted(deviation.format("transfer"))
         if plan.audit:
             if self.progress:
                 _announce(experiment)
@@ -346,7 +350,8 @@ class _Bench:
                 self.network, self.dataset.first(TYPICAL, self.network.batch_axes).inputs, chip, t_read=plan.t_read,
                 columns_per_adc=plan.shared_columns(calibrated(self.maker.calibration).chip), seed=plan.seed,
             )  # fmt: skip
-        return experiment, gather_findings(self.network, experiment, chip.exact, budget=budget, footprint=footprint)
+        findings = gather_findings(self.network, experiment, chip.exact, budget=budget, footprint=footprint)
+        return experiment, replace(findings, deviation=deviation)
 
 
 def _announce(experiment: Experiment) -> None:

@@ -49,7 +49,7 @@ def test_times_and_quantities_have_units_in_files(tmp_path):
 @pytest.mark.parametrize(
     ("document", "why"),
     [
-        ({"engine": "slow"}, "there are: ideal, fast, exact, ngspice"),
+        ({"engine": "slow"}, "there are: ideal, transfer, fast, exact, ngspice"),
         ({"engine": "ideal", "corner": "ss"}, "no corner"),
         ({"engine": "ideal", "mismatch": 1}, "no mismatch"),
         ({"engine": "ideal", "wires": False}, "no wires to leave out"),
