@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 
-from spicesim.arrays import Array, Codes, Floats, Integers
+from spicesim.arrays import Array, Bools, Codes, Floats, Integers
 from spicesim.behavioural.tile import Amplifiers, BehaviouralTile
 from spicesim.errors import SpecError
 from spicesim.fast.expansion import ArrayExpansion, Expansion
@@ -42,6 +42,8 @@ class TileModel(ABC, Generic[Orders]):
     forms: ClassVar[tuple[Any, ...]]
     """Orders that are tried, by their cost."""
     expansion: ArrayExpansion
+    limit: float = np.inf
+    """Excess of a terminal over its line from which a vector is lifted [V]: it is not answered, but told."""
 
     def __init__(self, tile: BehaviouralTile, numbers: Numbers) -> None:
         self._tile = tile
@@ -84,24 +86,34 @@ class TileModel(ABC, Generic[Orders]):
         del self.expansion
         self._tile.forget()
 
-    def solve(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-        """Return outputs, inputs, word-line voltages, currents and row currents; see :class:`FastTileState`."""
-        outputs, *others = zip(*(self._state(part, threads) for part in self._portions(codes)), strict=True)
-        joined = [_join_planes(arrays, self._tile.planes) for arrays in others]
-        return np.concatenate(outputs), joined[0], joined[1], joined[2], joined[3]
+    def solve(self, codes: Codes, threads: int) -> tuple[tuple[Floats, Floats, Floats, Floats, Floats], Bools]:
+        """Return outputs, inputs, word-line voltages, currents and row currents, and which vectors are lifted.
 
-    def outputs(self, codes: Codes, threads: int) -> Floats:
-        """Return the outputs alone; vectors of single bits are solved once each.
+        See :class:`FastTileState`; what is returned of lifted vectors is of no worth.
+        """
+        states, lifted = zip(*(self._state(part, threads) for part in self._portions(codes)), strict=True)
+        outputs, *others = zip(*states, strict=True)
+        joined = [_join_planes(arrays, self._tile.planes) for arrays in others]
+        return (np.concatenate(outputs), joined[0], joined[1], joined[2], joined[3]), np.concatenate(lifted)
+
+    def outputs(self, codes: Codes, threads: int) -> tuple[Floats, Bools]:
+        """Return the outputs alone, and which vectors are lifted; vectors of single bits are solved once each.
 
         Those of the bits of images repeat, and many are all off.
         """
         if self._tile.code_bits > 1:
             return self._all_outputs(codes, threads)
         first, back = _distinct(codes)
-        return self._all_outputs(codes[first], threads)[back]
+        outputs, lifted = self._all_outputs(codes[first], threads)
+        return outputs[back], lifted[back]
 
-    def _all_outputs(self, codes: Codes, threads: int) -> Floats:
-        return np.concatenate([self._outputs(part, threads) for part in self._portions(codes)])
+    def _all_outputs(self, codes: Codes, threads: int) -> tuple[Floats, Bools]:
+        outputs, lifted = zip(*(self._outputs(part, threads) for part in self._portions(codes)), strict=True)
+        return np.concatenate(outputs), np.concatenate(lifted)
+
+    def _lifted(self, excess: Floats) -> Bools:
+        """Return which vectors are lifted, for what terminals are above their lines (batch, columns) [V]."""
+        return np.asarray(np.abs(excess).max(axis=1, initial=0.0) > self.limit)
 
     def _portions(self, codes: Codes) -> Iterator[Codes]:
         """Split a batch into what the caches hold."""
@@ -110,10 +122,10 @@ class TileModel(ABC, Generic[Orders]):
             yield codes[k : k + portion]
 
     @abstractmethod
-    def _state(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]: ...
+    def _state(self, codes: Codes, threads: int) -> tuple[tuple[Floats, Floats, Floats, Floats, Floats], Bools]: ...
 
     @abstractmethod
-    def _outputs(self, codes: Codes, threads: int) -> Floats: ...
+    def _outputs(self, codes: Codes, threads: int) -> tuple[Floats, Bools]: ...
 
 
 def _join_planes(parts: Sequence[Floats], planes: int) -> Floats:
@@ -213,29 +225,33 @@ class _Held(_Driven[FormOrders]):
         """Expand in what linear cells make of the bit lines."""
         self.form = self.expansion.build(orders)
 
-    def _state(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-        v_in, v_word_line, currents, delivered = self._solve(codes, threads)
-        return self._amplifiers.output(currents + self._leakage, threads), v_in, v_word_line, currents, delivered
+    def _state(self, codes: Codes, threads: int) -> tuple[tuple[Floats, Floats, Floats, Floats, Floats], Bools]:
+        (v_in, v_word_line, currents, delivered), lifted = self._solve(codes, threads)
+        output = self._amplifiers.output(currents + self._leakage, threads)
+        return (output, v_in, v_word_line, currents, delivered), lifted
 
-    def _outputs(self, codes: Codes, threads: int) -> Floats:
-        return self._amplifiers.output(self._solve(codes, threads)[2] + self._leakage, threads)
+    def _outputs(self, codes: Codes, threads: int) -> tuple[Floats, Bools]:
+        (_, _, currents, _), lifted = self._solve(codes, threads)
+        return self._amplifiers.output(currents + self._leakage, threads), lifted
 
-    def _solve(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats]:
-        """Return amplifier inputs, word-line voltages, currents and row currents."""
+    def _solve(self, codes: Codes, threads: int) -> tuple[tuple[Floats, Floats, Floats, Floats], Bools]:
+        """Return amplifier inputs, word-line voltages, currents and row currents, and which vectors are lifted."""
         v_open, delivered, droop, v = self._drive(codes, threads)
         linear = np.asarray(self.form.evaluate(v, threads)[0], dtype=float)
         currents, excess = self._coupling.solve(linear, v, threads)
-        again = np.abs(excess).max(axis=1, initial=0.0) > SATURATED  # columns at a rail take less from the drivers
+        lifted = self._lifted(excess)
+        # columns at a rail take less from the drivers
+        again = (np.abs(excess).max(axis=1, initial=0.0) > SATURATED) & ~lifted
         if again.any():
             delivered[again] -= excess[again] @ self._transfer.T
             droop[again] = self._droop(codes[again], delivered[again], threads)
             change = v_open[again] - droop[again] + self._r_out * delivered[again] - v[again]
             moved = linear[again] + change @ self._transfer
             currents[again] = self._coupling.solve(moved, v[again] + change, threads, currents[again])[0]
-        self._drivers.check(delivered, "driver of row")
+        self._drivers.check(_answered(delivered, lifted), "driver of row")
         v_in = self._amplifiers.input(currents, threads)
-        self._coupling.check(currents, v_in)
-        return v_in, v_open - droop, currents, delivered
+        self._coupling.check(_answered(currents, lifted), _answered(v_in, lifted))
+        return (v_in, v_open - droop, currents, delivered), lifted
 
 
 class _Floating(_Driven[FloatingOrders]):
@@ -255,17 +271,18 @@ class _Floating(_Driven[FloatingOrders]):
         """Make polynomials of inputs and feet."""
         self.form = build_floating(self.expansion, orders)
 
-    def _state(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    def _state(self, codes: Codes, threads: int) -> tuple[tuple[Floats, Floats, Floats, Floats, Floats], Bools]:
         v_open, delivered, droop, v = self._drive(self._tile.driven(codes), threads)
         feet = self._feet(delivered, v, threads)
-        return self._tile.held(feet), feet, v_open - droop, np.zeros_like(feet), delivered
+        held = self._tile.held(feet)
+        return (held, feet, v_open - droop, np.zeros_like(feet), delivered), np.zeros(len(codes), bool)
 
-    def _outputs(self, codes: Codes, threads: int) -> Floats:
-        driven = self._tile.driven(codes)
+    def _outputs(self, codes: Codes, threads: int) -> tuple[Floats, Bools]:
+        driven, lifted = self._tile.driven(codes), np.zeros(len(codes), bool)
         if self._tile.planes == 1:
-            return self._tile.held(self._driven_feet(driven, threads))
+            return self._tile.held(self._driven_feet(driven, threads)), lifted
         first, back = _distinct(driven)
-        return self._tile.held(self._driven_feet(driven[first], threads)[back])
+        return self._tile.held(self._driven_feet(driven[first], threads)[back]), lifted
 
     def _driven_feet(self, driven: Codes, threads: int) -> Floats:
         _, delivered, _, v = self._drive(driven, threads)
@@ -325,25 +342,30 @@ class _Gated(TileModel[FormOrders]):
         """Expand in what bit lines are lifted by."""
         self.form = self.expansion.build(orders)
 
-    def _outputs(self, codes: Codes, threads: int) -> Floats:
-        _, currents, _ = self._solve(codes.astype(float), threads)
-        return self._amplifiers.output(currents + self._leakage, threads)
+    def _outputs(self, codes: Codes, threads: int) -> tuple[Floats, Bools]:
+        _, currents, excess = self._solve(codes.astype(float), threads)
+        return self._amplifiers.output(currents + self._leakage, threads), self._lifted(excess)
 
-    def _state(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    def _state(self, codes: Codes, threads: int) -> tuple[tuple[Floats, Floats, Floats, Floats, Floats], Bools]:
         on = codes.astype(float)
         v_in, currents, excess = self._solve(on, threads)
         v_out = self._amplifiers.output(currents + self._leakage, threads)
         share = np.maximum(on.mean(axis=1, keepdims=True), 1 / on.shape[1])  # of a column that answers its terminal
         delivered = on * (self._row_currents - (0.5 * excess / share) @ self._transfer)
-        return v_out, v_in, self._tile.open_voltages(codes), currents, delivered
+        return (v_out, v_in, self._tile.open_voltages(codes), currents, delivered), self._lifted(excess)
 
     def _solve(self, on: Floats, threads: int) -> tuple[Floats, Floats, Floats]:
         """Return amplifier inputs, currents and what terminals are above linear ones."""
         linear = np.asarray(self.form.evaluate(on, threads)[0], dtype=float)
         currents, excess = self._coupling.solve(linear, on, threads)
-        v_in = self._amplifiers.input(currents, threads)
-        self._coupling.check(currents, v_in)
+        v_in, lifted = self._amplifiers.input(currents, threads), self._lifted(excess)
+        self._coupling.check(_answered(currents, lifted), _answered(v_in, lifted))
         return v_in, currents, excess
+
+
+def _answered(values: Floats, lifted: Bools) -> Floats:
+    """Return values (batch, ..) with zeros for lifted vectors, which are solved otherwise."""
+    return np.where(lifted[:, None], 0.0, values) if lifted.any() else values
 
 
 def _distinct(bits: Codes) -> tuple[Integers, Integers]:

@@ -1,5 +1,6 @@
 """The behavioural tile at the speed of a few matrix products, with its measured error."""
 
+import threading
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -25,7 +26,7 @@ from spicesim.fast.trial import (
     write_trials,
 )
 
-__all__ = ["FastTile", "FastTileState", "truth_of"]
+__all__ = ["APART", "FastTile", "FastTileState", "Tally", "truth_of"]
 
 RMS_SHARE = 0.05
 """Default of the largest root-mean-square error of a form that is taken, as a share of the tolerance."""
@@ -59,6 +60,32 @@ class FastTileState:
     """Root-mean-square error on random and structured codes, the same."""
 
 
+LIFTED = 2.5e-3
+"""Voltage over its line to which an amplifier's input is lifted, at a rail, from which vectors may be solved one by one
+[V]. Forms follow how columns at their rails disturb others to some parts in 1e4 of the range, ten times worse than all
+else, and few vectors need it, as feedback resistances keep typical outputs from the rails."""
+APART = "lifted inputs apart"
+"""Words of forms that leave such vectors out."""
+
+
+class Tally:
+    """Counts products in several threads.
+
+    Attributes
+    ----------
+    products, solved : int
+        All, and those that were solved exactly though there is a form.
+    """
+
+    def __init__(self) -> None:
+        self.products, self.solved, self._lock = 0, 0, threading.Lock()
+
+    def add(self, products: int, solved: int) -> None:
+        """Count some."""
+        with self._lock:
+            self.products, self.solved = self.products + products, self.solved + solved
+
+
 class FastTile:
     """A behavioural tile whose outputs come from the cheapest form that meets a tolerance.
 
@@ -73,6 +100,9 @@ class FastTile:
     Errors count as converters see them: of a range `adc` they are fractions, and what it clips is no error, though
     even there outputs may err by no more than ``BEYOND`` or the tolerance, of the swing. Without it all errors are
     fractions of the swing.
+
+    A form that errs too much where amplifiers at their rails lift their inputs over :data:`LIFTED` is taken without
+    these vectors, which are then solved exactly as they come.
 
     Parameters
     ----------
@@ -90,6 +120,8 @@ class FastTile:
         Threads of the preparation; they do not change the result.
     kept : mapping of str to ndarray, optional
         :attr:`numbers` of the same tile, made ready before with the same tolerance, range, share and seed.
+    tally : Tally, optional
+        Counts products of several tiles; by default this one's.
 
     Raises
     ------
@@ -107,16 +139,21 @@ class FastTile:
         seed: int = 0,
         threads: int = 1,
         kept: Numbers | None = None,
+        tally: "Tally | None" = None,
     ) -> None:
         if not (np.isfinite(tolerance) and tolerance > 0):
             raise SpecError(f"tolerance must be a number > 0, got {tolerance}")
         self.tile, self.tolerance, self._rms_share = tile, float(tolerance), rms_share
+        self.tally = Tally() if tally is None else tally
+        """Counts products, and those of lifted inputs, which were solved exactly."""
         self._model: TileModel[Any] | None = None
         self.trials: tuple[Trial, ...] = ()
         """What was tried, from the cheapest on; the last was taken unless `form` is "exact"."""
         if kept is not None:
             self.trials = read_trials(kept)
-            self._model = restore_model(tile, scoped(kept, "model")) if "taken" in kept else None
+            if "taken" in kept:
+                self._model = restore_model(tile, scoped(kept, "model"))
+                self._model.limit = LIFTED if APART in self.form else np.inf
             return
         rows, columns = tile.g.shape
         if 4 * rows * columns**2 > FIELD_BYTES or not can_expand(tile.crossbar):
@@ -142,11 +179,14 @@ class FastTile:
             """Return what converters of infinite resolution would make of amplifier outputs [V]."""
             return volts if adc is None else np.clip(volts, adc.low - 0.5 * adc.lsb, adc.high + 0.5 * adc.lsb)
 
-        def outputs(codes: Codes) -> Floats:
+        def outputs(codes: Codes, exact: Floats | None = None) -> Floats:
             try:
-                return model.outputs(codes, threads)
+                found, lifted = model.outputs(codes, threads)
             except ValidityError:  # at the very edge of the box
                 return np.full((len(codes), tile.g.shape[1]), np.inf)
+            if lifted.any():
+                found[lifted] = _exact(tile, codes[lifted], truth, threads) if exact is None else exact[lifted]
+            return found
 
         def true(codes: Floats) -> Floats:
             return seen(_exact(tile, codes.astype(np.int64), truth, threads)) / scale
@@ -155,17 +195,20 @@ class FastTile:
             return seen(outputs(codes.astype(np.int64))) / scale
 
         adversary = Adversary(true, rows, 0, 2**tile.code_bits - 1, _zero(tile))
-        for orders in model.forms:
-            model.build(orders)
-            found = outputs(codes)
+        for orders, limit in ((orders, limit) for orders in model.forms for limit in (np.inf, LIFTED)):
+            model.limit = limit
+            if limit == np.inf:
+                model.build(orders)
+            elif not model.outputs(codes, threads)[1].any():  # nothing is lifted: the same again
+                continue
+            found = outputs(codes, exact)
             beyond = measure(found, exact, swing)[0]
             largest, rms = measure(seen(found), seen(exact), scale)
             fits = rms <= rms_share * self.tolerance and (adc is None or beyond <= max(BEYOND, self.tolerance))
             if fits and promise(largest, unsure) <= self.tolerance:
                 largest = max(largest, adversary.attack(formed, self.tolerance / MARGIN))
-            self.trials += (
-                Trial(form=str(orders), cost=orders.cost, max_error=promise(largest, unsure), rms_error=rms),
-            )
+            form = str(orders) if limit == np.inf else f"{orders}, {APART}"
+            self.trials += (Trial(form=form, cost=orders.cost, max_error=promise(largest, unsure), rms_error=rms),)
             if fits and promise(largest, unsure) <= self.tolerance:
                 self._model = model
                 model.forget()
@@ -181,8 +224,8 @@ class FastTile:
 
     @property
     def form(self) -> str:
-        """What computes the outputs: a form by its orders, or "exact"."""
-        return "exact" if self._model is None else str(self._model.form.shape)
+        """What computes the outputs: a form by its orders, with lifted inputs apart or not, or "exact"."""
+        return "exact" if self._model is None else self.trials[-1].form
 
     @property
     def needed(self) -> float:
@@ -203,7 +246,18 @@ class FastTile:
         """Return the outputs alone, shape (batch, columns) [V]; as :meth:`solve`, in less time."""
         if self._model is None:
             return self.tile.solve(codes, **truth_of(self.tolerance), threads=threads).v_out
-        return self._model.outputs(self.tile.checked(codes), threads)
+        checked = self.tile.checked(codes)
+        found, lifted = self._model.outputs(checked, threads)
+        if lifted.any():
+            found[lifted] = self._apart(checked[lifted], threads)[0]
+        self.tally.add(len(found), int(np.count_nonzero(lifted)))
+        return found
+
+    def _apart(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        """Solve lifted vectors exactly, and forget what only that needs: there are few."""
+        state = self.tile.solve(codes, **truth_of(self.tolerance), threads=threads)
+        self.tile.forget()
+        return state.v_out, state.v_in, state.v_word_line, state.solution.currents, state.solution.row_currents
 
     def solve(self, codes: Codes, *, threads: int = 1) -> FastTileState:
         """Find the operating points.
@@ -226,7 +280,12 @@ class FastTile:
             state = self.tile.solve(codes, **truth_of(self.tolerance), threads=threads)
             parts = (state.v_out, state.v_in, state.v_word_line, state.solution.currents, state.solution.row_currents)
         else:
-            parts = self._model.solve(self.tile.checked(codes), threads)
+            checked = self.tile.checked(codes)
+            parts, lifted = self._model.solve(checked, threads)
+            if lifted.any():
+                for part, solved in zip(parts, self._apart(checked[lifted], threads), strict=True):
+                    part[lifted] = solved
+            self.tally.add(len(checked), int(np.count_nonzero(lifted)))
         return FastTileState(
             v_out=parts[0],
             v_in=parts[1],

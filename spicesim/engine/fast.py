@@ -10,7 +10,7 @@ import numpy as np
 
 from spicesim.arrays import Floats
 from spicesim.behavioural.fast_pulses import FastPulseTile
-from spicesim.behavioural.fast_tile import FastTile
+from spicesim.behavioural.fast_tile import FastTile, Tally
 from spicesim.behavioural.integration import PulseTile
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.calibration.calibration import Calibration
@@ -102,16 +102,23 @@ class FastEngine(Engine):
             tolerance = min(STEP_SHARE / (2**calibration.chip.adc.bits - 1), TOLERANCE_LIMIT)
         self.tolerance, self._seed, self._threads = tolerance, seed, threads
         self._forms: dict[str, tuple[str, float]] = {}
+        self._tally = Tally()
         self._lock = threading.Lock()
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences on tiles that are solved exactly, and on kept ones that were damaged, if there are any."""
         damaged = 0 if self._shelf is None else self._shelf.damaged
-        lost = (f"{damaged} kept tiles were damaged, and made ready anew",) if damaged else ()
+        others = [f"{damaged} kept tiles were damaged, and made ready anew"] if damaged else []
+        if self._tally.solved:
+            share = 100 * self._tally.solved / self._tally.products
+            others.append(
+                f"the engine fast solved {share:.2g} % of the products of tiles with a form exactly, one by one, since "
+                "amplifiers at their rails lifted their inputs"
+            )
         needed = {name: wanted for name, (form, wanted) in self._forms.items() if "exact" in form}
         if not needed:
-            return lost
+            return tuple(others)
         layers = Counter(name.rpartition(":")[0] for name in needed)
         where = ", ".join(f"{count} of {layer!r}" for layer, count in layers.most_common(MOST_LAYERS))
         more = len(layers) - MOST_LAYERS
@@ -130,7 +137,7 @@ class FastEngine(Engine):
                 f"for {len(needed) - len(tried)} there is no form: they have selectors, are too large, or have "
                 "currents beyond what was calibrated"
             )
-        return ("; ".join(said), *lost)
+        return ("; ".join(said), *others)
 
     def prepare(self, tile: Tile) -> ApproximateTile:
         """Program the devices by write-verify, expand the tile and measure its forms."""
@@ -155,7 +162,7 @@ class FastEngine(Engine):
     ) -> FastTile | FastPulseTile:
         if isinstance(exact, PulseTile):
             return FastPulseTile(exact, tolerance=self.tolerance, adc=adc, seed=self._seed, kept=kept)
-        return FastTile(exact, tolerance=self.tolerance, adc=adc, seed=self._seed, kept=kept)
+        return FastTile(exact, tolerance=self.tolerance, adc=adc, seed=self._seed, kept=kept, tally=self._tally)
 
     def _key(self, tile: Tile) -> str:
         """Return a hash of all that a tile's form depends on."""

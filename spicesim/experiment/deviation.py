@@ -30,7 +30,7 @@ class Deviation:
         """Return it in a sentence."""
         return (
             f"the engine {engine} differs from exact by {100 * self.rms_error:.2g} % of the converters' range (RMS), "
-            f"and by {100 * self.max_error:.2g} % at most, in {self.count} of the run's products, most in {self.layer!r}"
+            f"and by {100 * self.max_error:.2g} % at most, in {self.count} products of the run, most in {self.layer!r}"
         )
 
     def document(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import weakref
 import numpy as np
 import pytest
 
-from spicesim.behavioural.fast_tile import FastTile
+from spicesim.behavioural.fast_tile import APART, FastTile
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.calibration.patterns import code_vectors, random_conductances
 from spicesim.calibration.tiles import choose_feedback
@@ -49,6 +49,40 @@ def test_outputs_equal_the_exact_tile_within_the_tolerance(gf180_calibration, po
     np.testing.assert_allclose(state.v_word_line, reference.v_word_line, rtol=0, atol=2e-5)  # of 0.2 V
     row_scale = np.abs(reference.solution.row_currents).max()
     np.testing.assert_allclose(state.row_currents, reference.solution.row_currents, rtol=0, atol=0.03 * row_scale)
+
+
+def test_lifted_inputs_are_solved_exactly_where_a_form_errs_too_much_on_them(gf180_calibration):
+    """Inputs at the ends of their range drive columns of the largest feedback to a rail, and lift their inputs."""
+
+    def made(**options):
+        g = conductances(gf180_calibration, (32, 24))
+        return FastTile(gf180_calibration.tile(g, "bipolar", 160e3), tolerance=3e-4, **options)
+
+    fast = made()
+    exact = fast.tile
+    assert fast.form.endswith(APART)
+    assert fast.max_error <= 3e-4 < fast.trials[0].max_error
+    rng = np.random.default_rng(4)
+    mild = 128 + rng.integers(-4, 5, (40, 32))
+    harsh = np.array([[255] * 32, [0] * 32, [255] * 16 + [0] * 16, [0] * 16 + [255] * 16, [20] * 8 + [255] * 24])
+    codes = rng.permutation(np.concatenate([mild, harsh, rng.integers(0, 256, (40, 32))]))
+    found, truth = fast.outputs(codes), exact.solve(codes, tolerance=1e-10).v_out
+    scale = exact.senseamp.full_scale
+    assert np.abs(found - truth).max() <= fast.max_error * scale
+    lifted = fast._model.outputs(codes, 1)[1]
+    assert (fast.tally.products, fast.tally.solved) == (len(codes), np.count_nonzero(lifted))
+    assert 5 <= np.count_nonzero(lifted) < len(codes)
+    whole = made(kept=fast.numbers)
+    np.testing.assert_array_equal(whole.outputs(codes), found)
+    whole._model.limit = np.inf  # the form alone
+    alone = np.abs(whole.outputs(codes) - truth)
+    assert alone[lifted].max() > 3e-4 * scale
+    assert alone[~lifted].max() <= fast.max_error * scale
+    state = fast.solve(codes, threads=2)
+    np.testing.assert_array_equal(state.v_out, found)
+    one_by_one = exact.solve(codes[lifted], tolerance=1e-10)
+    np.testing.assert_allclose(state.v_in[lifted], one_by_one.v_in, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(state.v_word_line[lifted], one_by_one.v_word_line, rtol=0, atol=1e-5)
 
 
 def test_a_saturated_column_disturbs_the_others_as_in_the_exact_tile(gf180_calibration):
