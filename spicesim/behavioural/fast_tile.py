@@ -64,6 +64,10 @@ LIFTED = 2.5e-3
 """Voltage over its line to which an amplifier's input is lifted, at a rail, from which vectors may be solved one by one
 [V]. Forms follow how columns at their rails disturb others to some parts in 1e4 of the range, ten times worse than all
 else, and few vectors need it, as feedback resistances keep typical outputs from the rails."""
+TRIED = 2.0
+"""How much farther lifted vectors are in trials: what errs most in use lies well within what was tried."""
+CROWD = 256
+"""Random inputs in trials without lifted vectors."""
 APART = "lifted inputs apart"
 """Words of forms that leave such vectors out."""
 
@@ -194,8 +198,10 @@ class FastTile:
         def formed(codes: Floats) -> Floats:
             return seen(outputs(codes.astype(np.int64))) / scale
 
-        adversary = Adversary(true, rows, 0, 2**tile.code_bits - 1, _zero(tile))
-        for orders, limit in ((orders, limit) for orders in model.forms for limit in (np.inf, LIFTED)):
+        top, zero = 2**tile.code_bits - 1, _zero(tile)
+        adversary = Adversary(true, rows, 0, top, zero)
+        crowd = Adversary(true, rows, 0, top, zero, random=CROWD, seed=seed)
+        for orders, limit in ((orders, limit) for orders in model.forms for limit in (np.inf, TRIED * LIFTED)):
             model.limit = limit
             if limit == np.inf:
                 model.build(orders)
@@ -206,11 +212,12 @@ class FastTile:
             largest, rms = measure(seen(found), seen(exact), scale)
             fits = rms <= rms_share * self.tolerance and (adc is None or beyond <= max(BEYOND, self.tolerance))
             if fits and promise(largest, unsure) <= self.tolerance:
-                largest = max(largest, adversary.attack(formed, self.tolerance / MARGIN))
+                attacker = adversary if limit == np.inf else crowd
+                largest = max(largest, attacker.attack(formed, self.tolerance / MARGIN))
             form = str(orders) if limit == np.inf else f"{orders}, {APART}"
             self.trials += (Trial(form=form, cost=orders.cost, max_error=promise(largest, unsure), rms_error=rms),)
             if fits and promise(largest, unsure) <= self.tolerance:
-                self._model = model
+                self._model, model.limit = model, limit / TRIED
                 model.forget()
                 return
 

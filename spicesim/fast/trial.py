@@ -150,6 +150,14 @@ def adversarial_inputs(rows: int, low: float, high: float) -> Floats:
     return np.concatenate([np.where(chosen, one, other) for one, other in pairs])
 
 
+def _random_levels(rows: int, low: float, high: float, count: int, seed: int) -> Floats:
+    """Draw inputs (count, rows) of two of the levels low, 0 and high, from few rows at one of them to all."""
+    rng = np.random.default_rng([seed, rows, count])
+    levels = np.array([low, min(max(0.0, low), high), high])
+    one, other = levels[rng.permuted(np.tile(np.arange(3), (count, 1)), axis=1)[:, :2]].T[:, :, None]
+    return np.asarray(np.where(rng.random((count, rows)) < rng.random((count, 1)), one, other))
+
+
 class Adversary:
     """Looks for the inputs on which forms err most: adversarial ones, and what is near the worst of them.
 
@@ -163,11 +171,18 @@ class Adversary:
         Range of the inputs.
     zero : float
         Input that stands for 0 V.
+    random : int
+        Random inputs besides, of two levels each: where forms leave out inputs on the way, a search does not get far.
+    seed : int
+        Of these.
     """
 
-    def __init__(self, solve: Values, rows: int, low: float, high: float, zero: float = 0.0) -> None:
+    def __init__(
+        self, solve: Values, rows: int, low: float, high: float, zero: float = 0.0, *, random: int = 0, seed: int = 0
+    ) -> None:
         self._solve, self._both = solve, low + high
-        self._inputs = zero + adversarial_inputs(rows, low - zero, high - zero)
+        drawn = _random_levels(rows, low - zero, high - zero, random, seed)
+        self._inputs = zero + np.concatenate([adversarial_inputs(rows, low - zero, high - zero), drawn])
         count = min(GROUPS, rows)
         self._groups = np.arange(rows) * count // rows == np.arange(count)[:, None]
 
