@@ -1,6 +1,5 @@
 """If, Loop and Scan: their bodies as networks of their own, whose products are on arrays, run as the node says."""
 
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ import onnx
 from spicesim.arrays import Array
 from spicesim.errors import NetworkError
 from spicesim.network.model import node_attributes
-from spicesim.network.node import AnalogNode, AnalogStep, Multiply
+from spicesim.network.node import AnalogNode, AnalogStep, Multiply, trace_run
 from spicesim.network.segments import Segment
 
 __all__ = ["CONTROLS", "Body", "Control"]
@@ -91,14 +90,7 @@ class Control:
 
     def trace(self, values: Mapping[str, Array]) -> dict[AnalogNode, list[Array]]:
         """Return what drives each product that is reached, given the values that the node takes: it runs digitally."""
-        seen: dict[AnalogNode, list[Array]] = defaultdict(list)
-
-        def multiply(node: AnalogNode, x: Array) -> Array:
-            seen[node].append(x)
-            return node.apply(x)
-
-        self.run(dict(values), multiply)
-        return dict(seen)
+        return trace_run(self.run, values)
 
     def _decide(self, given: list[Array | None], values: Mapping[str, Array], multiply: Multiply) -> list[Array]:
         """Run the branch that the condition says."""

@@ -1,6 +1,7 @@
 """One product with constant weights: the vectors that it takes of a value, and what it makes of them."""
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,7 +13,7 @@ from spicesim.errors import NetworkError
 from spicesim.network.contraction import Contraction
 from spicesim.network.convolution import ConvGeometry
 
-__all__ = ["AnalogNode", "AnalogStep", "Multiply"]
+__all__ = ["AnalogNode", "AnalogStep", "Multiply", "trace_run"]
 
 Multiply = Callable[["AnalogNode", Array], Array]
 """Does a product: what a node makes of a value."""
@@ -185,3 +186,17 @@ class AnalogNode:
             return y.reshape((1,) * (self.rank - x.ndim) + (*x.shape[:-1], y.shape[-1]))
         size = self.geometry.output_size(*x.shape[2:])
         return np.moveaxis(y.reshape(len(x), *size, y.shape[-1]), -1, 1)
+
+
+def trace_run(
+    run: Callable[[dict[str, Array], Multiply], None], values: Mapping[str, Array]
+) -> dict[AnalogNode, list[Array]]:
+    """Run a step of several products digitally, given the values that it takes; return what drives each of them."""
+    seen: dict[AnalogNode, list[Array]] = defaultdict(list)
+
+    def multiply(node: AnalogNode, x: Array) -> Array:
+        seen[node].append(x)
+        return node.apply(x)
+
+    run(dict(values), multiply)
+    return dict(seen)

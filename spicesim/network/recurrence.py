@@ -1,6 +1,5 @@
 """Recurrent nodes, LSTM, GRU and RNN: their weights on arrays, their gates and states digital in a loop over time."""
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ from scipy.special import expit
 from spicesim.arrays import Array
 from spicesim.errors import NetworkError
 from spicesim.network.model import node_attributes
-from spicesim.network.node import AnalogNode, Multiply
+from spicesim.network.node import AnalogNode, Multiply, trace_run
 
 __all__ = ["Recurrence", "parse_recurrence"]
 
@@ -80,14 +79,7 @@ class Recurrence:
 
     def trace(self, values: Mapping[str, Array]) -> dict[AnalogNode, list[Array]]:
         """Return what drives each product, given the values that the node takes: it runs digitally."""
-        seen: dict[AnalogNode, list[Array]] = defaultdict(list)
-
-        def multiply(node: AnalogNode, x: Array) -> Array:
-            seen[node].append(x)
-            return node.apply(x)
-
-        self.run(dict(values), multiply)
-        return dict(seen)
+        return trace_run(self.run, values)
 
     def _first(self, name: str, values: Mapping[str, Array], shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
         """Return a part of the first state, checked."""
