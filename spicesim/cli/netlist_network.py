@@ -8,7 +8,7 @@ from spicesim.cli.netlist_file import dialect_option, finish, output_option
 from spicesim.cli.options import open_calibration
 from spicesim.engine import NgspiceEngine
 from spicesim.errors import SpecError
-from spicesim.experiment.run import fit_ranges
+from spicesim.experiment.fitting import fit_ranges
 from spicesim.files.arrays import read_array
 from spicesim.network import compile_network
 from spicesim.network.dataset import load_dataset

@@ -22,6 +22,7 @@ from spicesim.experiment.budget import CONFIDENCE, run_budget
 from spicesim.experiment.chip import BuiltChip, ChipMaker, chip_variant, compile_options, find_device
 from spicesim.experiment.deviation import measure_deviation
 from spicesim.experiment.findings import Findings, gather_findings
+from spicesim.experiment.fitting import Fitting
 from spicesim.experiment.footprint import estimate_footprint
 from spicesim.experiment.keeping import Keeping
 from spicesim.experiment.metric import Metric, judge, load_metric, missing_accuracy
@@ -33,8 +34,9 @@ from spicesim.network.dataset import Dataset, load_dataset
 from spicesim.network.loading import load_model
 from spicesim.network.uncalibrated import UncalibratedChip, calibrated
 from spicesim.ngspice.batch import BatchSimulator
+from spicesim.provenance import hash_arrays
 
-__all__ = ["AnyCalibration", "Run", "Subject", "fit_ranges", "run", "run_subject"]
+__all__ = ["AnyCalibration", "Run", "Subject", "run", "run_subject"]
 
 MAPPED = 32
 """Products to keep of a run without an audit, for maps of voltages."""
@@ -87,7 +89,7 @@ class Subject:
         """Return paths and hashes."""
         hashes = {
             "model": _hash_model(self.model),
-            "data": _hash_arrays(self.dataset.arrays()),
+            "data": hash_arrays(self.dataset.arrays()),
             "calibration": self.calibration.hash,
         }
         return {what: {"path": self.names.get(what), "hash": found} for what, found in hashes.items()}
@@ -157,7 +159,7 @@ class Run:
                 "confidence": CONFIDENCE,
                 "metrics": [None if one.verdict is None else one.verdict.analog.value for one in self.experiments],
                 "logit_errors": self.logit_errors.tolist(),
-                "outputs_hashes": [_hash_arrays(one.result.outputs) for one in self.experiments],
+                "outputs_hashes": [hash_arrays(one.result.outputs) for one in self.experiments],
             },
             "device": None
             if device is None
@@ -244,11 +246,12 @@ def run_subject(
             f"y must hold one label for each of the {count} inputs, got shape {dataset.labels.shape}; give as many, or "
             "name the axis that counts the inputs with --batch-axis"
         )
-    typical = fit_ranges(network, dataset)
+    fitting = Fitting(plan=plan, network=network, dataset=dataset, shelf=keeping.shelf)
+    typical = fitting.ranges()
     answers, metric = network.answers, load_metric(plan.metric)
     bench = _Bench(
         metric=metric, answers=None if answers is None else network.run_digital(dataset.inputs, output=answers),
-        plan=plan, subject=subject, dataset=dataset, network=network, typical=typical,
+        plan=plan, subject=subject, dataset=dataset, network=network, fitting=fitting, typical=typical,
         digital=network.run_digital(dataset.inputs), simulator=simulator, jobs=jobs, keeping=keeping, progress=progress,
         maker=ChipMaker(
             plan=plan, calibration=variant, device=device, simulator=simulator, jobs=jobs, shelf=keeping.shelf
@@ -270,6 +273,7 @@ class _Bench:
     subject: Subject
     dataset: Dataset
     network: Network
+    fitting: Fitting
     typical: Inputs
     digital: Array
     answers: Array | None
@@ -283,9 +287,8 @@ class _Bench:
     def run(self, chip: BuiltChip, seed: int) -> Experiment:
         """Run the network on one chip."""
         plan, network, start = self.plan, self.network, time.monotonic()
-        network.clear_gains()
-        if plan.has_gains:
-            network.fit_gains(self.typical, chip.fitted, memory=self.keeping.memory, progress=self.progress)
+        seeds = seed, self.maker.mismatch(seed)
+        self.fitting.gains(self.typical, chip, seeds, memory=self.keeping.memory, progress=self.progress)
         fitted = time.monotonic()
         result = network.run(
             self.dataset.inputs,
@@ -361,18 +364,6 @@ def _announce(experiment: Experiment) -> None:
     tqdm.write(f"{found}now {count} of {experiment.result.stats.mvms} tile products in ngspice", file=sys.stderr)
 
 
-def fit_ranges(network: Network, dataset: Dataset) -> Inputs:
-    """Fit the converters' ranges on the data's calibration inputs, or its first ones; return those inputs."""
-    if dataset.calibration_inputs is None:
-        return network.fit_on_first(dataset.inputs)
-    typical: Inputs = dataset.calibration_inputs
-    if isinstance(typical, dict):  # what all inputs share, these do, too
-        shared = [name for name, axis in network.batch_axes.items() if axis is None and name in dataset.inputs]
-        typical = {name: dataset.inputs[name] for name in shared} | typical
-    network.fit_ranges(typical)
-    return typical
-
-
 def _dataset(data: Data) -> Dataset:
     if isinstance(data, Dataset):
         return data
@@ -393,13 +384,4 @@ def _hash_model(model: Model) -> str:
         total.update(tensor.SerializeToString(deterministic=True))
     for node in loaded.graph.node:
         total.update(node.SerializeToString(deterministic=True))
-    return total.hexdigest()[:16]
-
-
-def _hash_arrays(arrays: Mapping[str, Array]) -> str:
-    total = hashlib.sha256()
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        total.update(f"{name} {array.dtype} {array.shape} ".encode())
-        total.update(array.tobytes())
     return total.hexdigest()[:16]

@@ -110,6 +110,8 @@ class CompiledNetwork:
         Batch size, if it is fixed in the network.
     chip : Chip
         The chip.
+    hash : str
+        Of the network, weights and all.
     """
 
     def __init__(
@@ -136,7 +138,7 @@ class CompiledNetwork:
                 "so nothing for arrays to do; " + (notes[0] if notes else "export it with its weights")
             )
         program = cut_network(loaded, constants, nodes)
-        self._reference = program.reference
+        self._reference, self.hash = program.reference, program.hash
         if not program.reference.get_inputs():
             raise NetworkError("the network has no inputs; export it with its inputs not folded in")
         shapes = {value.name: value.shape for value in program.reference.get_outputs()}

@@ -100,4 +100,6 @@ class ConvGeometry:
         lines, step = math.prod(whole), max(1, limit // output[-1])
         for start in range(0, lines, step):
             block = view[np.unravel_index(np.arange(start, min(start + step, lines)), whole)]
-            yield block.reshape(len(block) * output[-1], -1).astype(float)
+            patches = np.empty(block.shape)
+            patches[...] = block  # laid out and made double in one pass
+            yield patches.reshape(len(block) * output[-1], -1)

@@ -30,8 +30,9 @@ __all__ = ["AnalogLayer", "Calibration", "Observer"]
 Observer = Callable[[int, Codes, Floats], None]
 """Called with the number of a tile, its codes (batch, rows) and its volts (batch, columns) [V]."""
 
-BLOCK = 2**19
-"""Numbers that one block of vectors may hold, as inputs or as outputs: few enough for a processor's cache."""
+BLOCK = 2**17
+"""Numbers that one block of vectors may hold, as inputs or as outputs. Larger arrays come from the system each time, page
+by page: with 2^19 that was .6 of 1.5 ms an image of LeNet."""
 FIT_NUMBERS = 2**24
 """Column currents to fit ranges on, at most; bounds the memory."""
 
@@ -68,6 +69,8 @@ class _Block:
 
     vectors: Floats
     """Shape (batch, rows)."""
+    overdriven: int
+    """Numbers of them that are beyond the DAC's range."""
     products: Sequence[Sequence[_Product]]
     """Of every tile, plane by plane."""
 
@@ -199,24 +202,36 @@ class AnalogLayer:
             return np.concatenate(parts, axis=1)
 
         real = self._calibration.require_converter()
-        if real is not None and converter is not AdcRange:
-            raise NetworkError(
-                f"the chip has calibrated converters, adc.kind = {self._chip.adc.kind}, where {converter.__name__} was "
-                "asked for; leave that out, or set adc.kind = ideal"
-            )
 
         def swing(r_feedback: float, polarity: Polarity) -> float:
             found = self._calibration.linear_swing(r_feedback)
             return found if real is None else min(found, real.reach(polarity))
 
+        self._require_own(converter)
         try:
             ranges = fit_ranges(
                 kept, limits, self._chip, swing, multiply, scaling=scaling, adc_fit=adc_fit, input_digit=input_digit
             )
         except NetworkError as error:
             raise NetworkError(f"{self.node.op} {self.name!r}: {error}") from None
-        ranges = replace(ranges, smoothing=self._smoothing)
-        adc = ranges.adc
+        return self.converted(replace(ranges, smoothing=self._smoothing), converter)
+
+    def _require_own(self, converter: type[AdcRange]) -> None:
+        if self._calibration.require_converter() is not None and converter is not AdcRange:
+            raise NetworkError(
+                f"the chip has calibrated converters, adc.kind = {self._chip.adc.kind}, where {converter.__name__} was "
+                "asked for; leave that out, or set adc.kind = ideal"
+            )
+
+    def converted(self, ranges: LayerRanges, converter: type[AdcRange]) -> LayerRanges:
+        """Return ranges whose converters are the chip's, if it has some that were calibrated, or of a class.
+
+        Raises
+        ------
+        CalibrationError
+            If the chip has converters that were not calibrated.
+        """
+        real, adc = self._calibration.require_converter(), ranges.adc
         if real is not None:
             return replace(ranges, adc=real.range(ranges.levels))
         return replace(ranges, adc=converter(low=adc.low, high=adc.high, bits=adc.bits))
@@ -224,7 +239,7 @@ class AnalogLayer:
     def fit_gains(self, vectors: Floats, ranges: LayerRanges, prepared: Sequence[PreparedTile]) -> tuple[Gains, ...]:
         """Fit a gain and an offset for every output of every tile on typical inputs (batch, rows)."""
         bits, scales = self._chip.dac.bits, ranges.scales(vectors)
-        codes, overdriven = ranges.codes(vectors, bits), ranges.overdriven(vectors, bits)
+        (codes, _), overdriven = ranges.codes(vectors, bits), ranges.overdriven(vectors, bits)
         found = []
         for k, (mapped, ready) in enumerate(zip(self.mapped, prepared, strict=True)):
             share = self._constant(k, ranges, np.ones((len(vectors), 1)))
@@ -233,7 +248,8 @@ class AnalogLayer:
                 plane = np.ascontiguousarray(plane)
                 volts = ready.read(plane, self._volts(k, plane, ready))
                 usable &= ~mapped.any_column(ranges.clipped(volts))
-                share += weight * self._decode(volts, ready, plane, self.programmed[k], ranges, 1.0)
+                seen, _ = ranges.read(volts, ready.adc)
+                share += weight * self._decode(seen, ready, plane, self.programmed[k], ranges, 1.0)
             target = vectors[:, mapped.rows] @ mapped.weights
             found.append(fit_tile_gains(share, target / scales, usable))
         return tuple(found)
@@ -295,13 +311,14 @@ class AnalogLayer:
         self, vectors: Floats, ranges: LayerRanges, prepared: Sequence[PreparedTile], workers: Executor
     ) -> "_Block":
         """Set the products of a block of vectors (batch, rows) going."""
-        bits, codes = self._chip.dac.bits, ranges.codes(vectors, self._chip.dac.bits)
+        bits = self._chip.dac.bits
+        codes, overdriven = ranges.codes(vectors, bits)
         products: list[list[_Product]] = [[] for _ in prepared]
         for k, (mapped, ready) in enumerate(zip(self.mapped, prepared, strict=True)):
             for weight, plane in ranges.pulses.planes(codes[:, mapped.rows], bits, ranges.polarity):
                 plane = np.ascontiguousarray(plane)
                 products[k].append((weight, plane, workers.submit(self._timed, k, plane, ready)))
-        return _Block(vectors=vectors, products=products)
+        return _Block(vectors=vectors, overdriven=overdriven, products=products)
 
     def _finish(
         self,
@@ -321,17 +338,18 @@ class AnalogLayer:
                 volts, seconds = product.result()
                 observe(k, plane, volts)
                 volts = ready.read(plane, volts)
-                share += weight * self._decode(volts, ready, plane, self.programmed[k], ranges, scales)
+                seen, clipped = ranges.read(volts, ready.adc)
+                share += weight * self._decode(seen, ready, plane, self.programmed[k], ranges, scales)
                 meter.mvms += len(plane)
                 meter.seconds += seconds
                 meter.volts += volts.size
-                meter.volts_clipped += int(np.count_nonzero(ranges.clipped(volts)))
+                meter.volts_clipped += clipped
             y[:, mapped.outputs] += share if gains is None else gains[k].apply(share, scales)
         digital = self._product.multiply(vectors)
         meter.signal += float(np.sum(digital**2))
         meter.error += float(np.sum((y - digital) ** 2))
         meter.inputs += vectors.size
-        meter.inputs_clipped += int(np.count_nonzero(ranges.overdriven(vectors, self._chip.dac.bits)))
+        meter.inputs_clipped += block.overdriven
         return y
 
     def _constant(self, k: int, ranges: LayerRanges, scales: Floats) -> Floats:
@@ -355,17 +373,18 @@ class AnalogLayer:
 
     def _decode(
         self,
-        volts: Floats,
+        seen: Floats,
         ready: PreparedTile,
         codes: Codes,
         mapped: MappedTile,
         ranges: LayerRanges,
         scales: npt.ArrayLike,
     ) -> Floats:
-        """Convert amplifier outputs to codes, and these, times the tile's factor, to numbers (batch, outputs)."""
+        """Make numbers (batch, outputs) of what codes of outputs stand for [V], times the tile's factor."""
         dac, digital_reference = self._chip.inputs, mapped.reference and not mapped.reference_column
-        adc, factor = ready.adc or ranges.adc, ready.compensation
-        seen = adc.volts(adc.codes(volts)) * self._chip.held_lines(mapped.g)
+        factor, lines = ready.compensation, self._chip.held_lines(mapped.g)
+        if (lines != 1).any():
+            seen = seen * lines
         return decode_outputs(
             seen if factor == 1 else factor * seen,
             mapped,

@@ -36,8 +36,8 @@ _ELEMENT_TYPES = {
 }  # fmt: skip
 
 
-def open_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    """Open a deterministic, single-threaded onnxruntime session.
+def open_session(model: onnx.ModelProto | bytes) -> onnxruntime.InferenceSession:
+    """Open a deterministic, single-threaded onnxruntime session of a model, or of one as a file holds it.
 
     Raises
     ------
@@ -51,8 +51,9 @@ def open_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     options.log_severity_level = 4  # errors are raised, not printed
     options.add_session_config_entry("session.use_env_allocators", "1")
     _bound_memory()
+    packed = model if isinstance(model, bytes) else model.SerializeToString()
     try:
-        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(packed, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no common base
         raise NetworkError(f"onnxruntime cannot load the network: {first_line(error)}; export it again") from None
 

@@ -1,5 +1,6 @@
 """A network on a chip, as users hold it: compiled, its settings fitted, prepared for any engine, and run."""
 
+import hashlib
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ from spicesim.calibration.calibration import Calibration
 from spicesim.chip import Chip
 from spicesim.engine import Engine, IdealEngine, PreparedTile, Tile, build_engine
 from spicesim.errors import NetworkError
+from spicesim.files.arrays import read_archive
 from spicesim.mapping import DEFAULT_OPTIONS, map_weights
 from spicesim.network.compiled import CompiledNetwork, CompileOptions, Inputs
 from spicesim.network.exporter import export_module, is_module
@@ -22,6 +24,7 @@ from spicesim.network.prepared import PreparedNetwork, Room, TileStock
 from spicesim.network.ranges import LayerRanges
 from spicesim.network.result import Result
 from spicesim.network.run import run_batch
+from spicesim.network.settings import write_settings
 from spicesim.network.tuning import AllGains, Tuning
 from spicesim.network.uncalibrated import UncalibratedChip, calibrated
 
@@ -65,7 +68,7 @@ class Network:
             batch_axes=words.get("batch_axes"), max_tiles=words.get("max_tiles"),
             mapper=words.get("mapper", map_weights),
         )  # fmt: skip
-        self._tuning = Tuning(self._compiled, words)
+        self._tuning, self._words = Tuning(self._compiled, words), words
         is_serial = words.get("input_digit") == 1 or calibration.chip.dac.kind == "bits"
         self._chip_notes = _CLOSED if calibration.chip.cell.kind == "1s1r" and not is_serial else ()
         self.layers = self._compiled.layers
@@ -129,6 +132,10 @@ class Network:
             self.fit_ranges(x)
         self._tuning.fit_gains(x, self._stock(engine).each(engine, room=Room.of(memory), progress=progress))
 
+    def first(self, x: Inputs) -> dict[str, Array]:
+        """Return the first inputs of a batch, which stand for typical ones where no others are given."""
+        return self._tuning.first(x)
+
     def fit_on_first(self, x: Inputs) -> dict[str, Array]:
         """Fit the settings to the first inputs of a batch, for want of others, note it, and return those inputs."""
         self._forget()
@@ -147,6 +154,64 @@ class Network:
         self._tuning.ranges = tuple(ranges)
         self._tuning.clear_gains()
         self._forget()
+
+    @property
+    def subject(self) -> str:
+        """Hash of what settings are fitted for: network, calibration, and how the network is put on the chip."""
+        words = [f"{name} {getattr(word, '__qualname__', word)!r}" for name, word in sorted(self._words.items())]
+        about = [self._compiled.hash, self.calibration.hash, *words]
+        return hashlib.sha256("\0".join(about).encode()).hexdigest()[:16]
+
+    def settings(self) -> dict[str, Array]:
+        """Return ranges and gains, as they were fitted, as arrays of numbers: for :meth:`use_settings`.
+
+        Raises
+        ------
+        NetworkError
+            If no ranges have been fitted.
+        """
+        return self._tuning.pack(self.subject)
+
+    def use_settings(self, settings: Mapping[str, Array], typical: Inputs | None = None) -> None:
+        """Take ranges and gains that were fitted before, for the same network, chip and options.
+
+        Parameters
+        ----------
+        settings : mapping of str to ndarray
+            As :meth:`settings` returned them.
+        typical : array_like or mapping of str to array_like, optional
+            The inputs that they were fitted on, for fits to come.
+
+        Raises
+        ------
+        NetworkError
+            If they are no settings, or those of something else; nothing is changed.
+        """
+        self._tuning.unpack(settings, self.subject)
+        self._tuning.typical = typical
+        self._forget()
+
+    def save(self, path: str | Path) -> None:
+        """Write ranges and gains, as they were fitted, to a file, with what they are for and the versions that made it.
+
+        Raises
+        ------
+        NetworkError
+            If no ranges have been fitted.
+        StorageError
+            If the file cannot be written.
+        """
+        write_settings(path, self.settings(), self.calibration)
+
+    def load(self, path: str | Path) -> None:
+        """Take ranges and gains from a file that :meth:`save` wrote.
+
+        Raises
+        ------
+        NetworkError
+            If it is no such file, or was saved for another network, chip or other options; nothing is changed.
+        """
+        self.use_settings(read_archive(path, "settings of a network", "write them with Network.save", NetworkError))
 
     def _forget(self) -> None:
         """Drop what holds for other ranges only."""
@@ -309,15 +374,8 @@ class Network:
             compiled=self._compiled, engine=engine, stock=self._stock(engine), ranges=self.ranges, gains=own
         )  # fmt: skip
         result = run_batch(
-            prepared,
-            arrays,
-            sample=sample,
-            by_layer=by_layer,
-            seed=seed,
-            chunk=chunk,
-            memory=memory,
-            progress=progress,
-        )
+            prepared, arrays, sample=sample, by_layer=by_layer, seed=seed, chunk=chunk, memory=memory, progress=progress
+        )  # fmt: skip
         return replace(result, stats=replace(result.stats, notes=(*self.notes, *result.stats.notes)))
 
     def audit(self, x: Inputs, count: int = 16, *, seed: int = 0, jobs: int | None = None) -> Audit:

@@ -9,6 +9,7 @@ import numpy as np
 from spicesim.arrays import Bools, Codes, Floats
 from spicesim.chip import Chip
 from spicesim.coding import AdcRange, Polarity, dac_codes
+from spicesim.fast.converting import convert_inputs, read_outputs
 from spicesim.network.pulses import AT_ONCE, Pulses, choose_pulses
 
 __all__ = ["AdcFit", "InputScale", "LayerRanges", "fit_ranges", "least_error_range"]
@@ -57,9 +58,9 @@ class LayerRanges:
         """Return the numbers that stand for a full DAC span, (batch, 1)."""
         return vector_scales(vectors, self.scaling, self.input_scale)
 
-    def codes(self, vectors: Floats, bits: int) -> Codes:
-        """Return the DAC codes of vectors (batch, rows)."""
-        return dac_codes(vectors, bits, self.scales(vectors), self.polarity)
+    def codes(self, vectors: Floats, bits: int) -> tuple[Codes, int]:
+        """Return the DAC codes of vectors (batch, rows), and how many numbers are overdriven."""
+        return convert_inputs(vectors, bits, self.scales(vectors), self.polarity)
 
     def overdriven(self, vectors: Floats, bits: int) -> Bools:
         """Return which numbers of vectors (batch, rows) are beyond the DAC's range by over half a step."""
@@ -68,6 +69,21 @@ class LayerRanges:
         half = scales / steps / 2
         lowest = 0.0 if self.polarity == "unipolar" else -scales
         return np.asarray((vectors < lowest - half) | (vectors > scales - half))
+
+    def read(self, volts: Floats, adc: AdcRange | None = None) -> tuple[Floats, int]:
+        """Return what the codes of outputs (batch, columns) stand for [V], and how many outputs are clipped.
+
+        Parameters
+        ----------
+        volts : ndarray of shape (batch, columns)
+            Outputs [V].
+        adc : AdcRange, optional
+            A tile's own converters; by default the layer's.
+        """
+        if adc is None and type(self.adc) is AdcRange:
+            return read_outputs(volts, self.adc)
+        own = adc or self.adc
+        return own.volts(own.codes(volts)), int(np.count_nonzero(self.clipped(volts)))
 
     def clipped(self, volts: Floats) -> Bools:
         """Return which amplifier outputs are beyond the converters' range by over half a step."""

@@ -1,5 +1,6 @@
 """The network cut into as few digital segments as possible, with analog nodes between them."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,6 +49,8 @@ class Program:
     """Digital segments and analog nodes, each to be run after the last."""
     reference: onnxruntime.InferenceSession
     """The network as onnxruntime runs it; the values that pass between steps are extra outputs."""
+    hash: str
+    """Of the network, weights and all."""
 
 
 def cut_network(model: onnx.ModelProto, constants: dict[str, Array], analog: Sequence[AnalogStep]) -> Program:
@@ -67,7 +70,8 @@ def cut_network(model: onnx.ModelProto, constants: dict[str, Array], analog: Seq
     wanted = {value.name for value in model.graph.output}
     for part in parts:
         wanted.update(_outer_inputs(part, constants))
-    reference = open_reference(model, wanted)
+    whole = _with_outputs(model, wanted).SerializeToString()
+    reference = open_session(whole)
     types = element_types(reference)
     steps: list[Segment | AnalogStep] = []
     for part in parts:
@@ -83,7 +87,7 @@ def cut_network(model: onnx.ModelProto, constants: dict[str, Array], analog: Seq
             model, part, inputs={name: types[name] for name in inputs}, outputs=outputs, constants=constants
         )
         steps.append(Segment(session=open_session(segment), inputs=tuple(inputs), outputs=tuple(outputs)))
-    return Program(steps=tuple(steps), reference=reference)
+    return Program(steps=tuple(steps), reference=reference, hash=hashlib.sha256(whole).hexdigest()[:16])
 
 
 def _sort_by_level(
@@ -125,10 +129,14 @@ def _outer_inputs(part: list[onnx.NodeProto] | AnalogStep, constants: dict[str, 
 
 def open_reference(model: onnx.ModelProto, wanted: set[str]) -> onnxruntime.InferenceSession:
     """Open the whole network, with some of its inner values as extra outputs."""
+    return open_session(_with_outputs(model, wanted).SerializeToString())
+
+
+def _with_outputs(model: onnx.ModelProto, wanted: set[str]) -> onnx.ModelProto:
     extended = onnx.ModelProto()
     extended.CopyFrom(model)
     for value in extended.graph.output:
         value.ClearField("type")  # whose names of axes may be others than those of the inputs
     present = {value.name for value in [*model.graph.output, *model.graph.input]}
     extended.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(wanted - present))
-    return open_session(extended)
+    return extended

@@ -1,8 +1,8 @@
 """The settings of all layers of a network, as fitted on typical inputs, and what is to be said about them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from spicesim.network.compiled import CHUNK, CompiledNetwork, CompileOptions, In
 from spicesim.network.gains import Gains
 from spicesim.network.pulses import choose_pulses
 from spicesim.network.ranges import AdcFit, InputScale, LayerRanges
+from spicesim.network.settings import FitWords, Settings, pack_settings, unpack_settings
 from spicesim.network.smoothing import find_smoothing, largest_weights
 
 __all__ = ["AllGains", "Tuning"]
@@ -75,12 +76,7 @@ class Tuning:
             raise NetworkError(f"smooth must lie in 0..1, got {self._smooth:g}; 0.5 is usual")
         choose_pulses(compiled.chip, input_digit, "bipolar")  # refuses what cannot be before anything is run
         self._compiled = compiled
-        self._settings: dict[str, Any] = {
-            "scaling": input_scale,
-            "adc_fit": adc_range,
-            "input_digit": input_digit,
-            "converter": converter,
-        }
+        self._words = FitWords(scaling=input_scale, adc_fit=adc_range, input_digit=input_digit, converter=converter)
         self._ranges: tuple[LayerRanges, ...] | None = None
         self.gains: AllGains | None = None
         self.typical: Inputs | None = None
@@ -102,13 +98,41 @@ class Tuning:
         """Sentences on how ranges and gains were fitted."""
         return (*self._range_notes, *self._gain_notes)
 
+    def pack(self, subject: str) -> dict[str, Array]:
+        """Return all that was fitted as arrays of numbers, see :func:`spicesim.network.settings.pack_settings`.
+
+        Raises
+        ------
+        NetworkError
+            If no ranges have been fitted.
+        """
+        if self.ranges is None:
+            raise NetworkError("no ranges fitted yet; call fit_ranges with typical inputs first")
+        settings = Settings(
+            ranges=self.ranges, gains=self.gains, range_notes=tuple(self._range_notes),
+            gain_notes=tuple(self._gain_notes),
+        )  # fmt: skip
+        return pack_settings(settings, subject)
+
+    def unpack(self, packed: Mapping[str, Array], subject: str) -> None:
+        """Take all that was fitted from arrays; `typical` is not among it.
+
+        Raises
+        ------
+        NetworkError
+            If they are no settings, or those of something else; nothing is changed.
+        """
+        found = unpack_settings(packed, subject, self._compiled.layers, self._compiled.chip, self._words)
+        self.ranges, self.gains = found.ranges, found.gains
+        self._range_notes, self._gain_notes = list(found.range_notes), list(found.gain_notes)
+
     def fit_ranges(self, x: Inputs) -> None:
         """Fit ranges on typical inputs, run digitally; gains are forgotten."""
         layers, self.typical = self._compiled.layers, x
         with one_blas_thread():
             self._smooth_layers(x)
             self.ranges = tuple(
-                layer.fit(found.vectors, found.limits, **self._settings)
+                layer.fit(found.vectors, found.limits, **self._words)
                 for layer, found in zip(layers, self._collect(x, FIT_VECTORS), strict=True)
             )
         self._range_notes = [
@@ -139,13 +163,17 @@ class Tuning:
             found = np.broadcast_to(largest[layer.array], layer.node.rows)
             layer.smooth(find_smoothing(found, largest_weights(layer.node), self._smooth))
 
-    def fit_ranges_on_first(self, x: Inputs) -> dict[str, Array]:
-        """Fit ranges on the first inputs of a run, note it, and return those inputs."""
+    def first(self, x: Inputs) -> dict[str, Array]:
+        """Return the first inputs of a run, which stand for typical ones where no others are given."""
         arrays = self._compiled.check(x)
         batch = self._compiled.batch or 1
         axes = self._compiled.axes
-        count = min(axes.length(arrays), max(CHUNK // batch, 1) * batch)
-        first = axes.cut(arrays, 0, count)
+        return axes.cut(arrays, 0, min(axes.length(arrays), max(CHUNK // batch, 1) * batch))
+
+    def fit_ranges_on_first(self, x: Inputs) -> dict[str, Array]:
+        """Fit ranges on the first inputs of a run, note it, and return those inputs."""
+        first = self.first(x)
+        count = self._compiled.axes.length(first)
         self.fit_ranges(first)
         self._range_notes.append(f"no calibration inputs were given: ranges fitted on the first {count} inputs run")
         return first

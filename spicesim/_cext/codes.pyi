@@ -1,0 +1,6 @@
+from spicesim.arrays import Codes, Floats
+
+def input_codes(
+    values: Floats, scales: Floats, steps: float, lowest: float, zero: int, last: int, out: Codes
+) -> tuple[int, bool]: ...
+def output_volts(volts: Floats, low: float, lsb: float, last: int, middle: float, reach: float, out: Floats) -> int: ...
