@@ -31,8 +31,8 @@ Observer = Callable[[int, Codes, Floats], None]
 """Called with the number of a tile, its codes (batch, rows) and its volts (batch, columns) [V]."""
 
 BLOCK = 2**17
-"""Numbers that one block of vectors may hold, as inputs or as outputs. Larger arrays come from the system each time, page
-by page: with 2^19 that was .6 of 1.5 ms an image of LeNet."""
+"""Numbers that one block of vectors may hold, as inputs or as outputs. Larger arrays come from the system each time,
+page by page: with 2^19 that was .6 of 1.5 ms an image of LeNet."""
 FIT_NUMBERS = 2**24
 """Column currents to fit ranges on, at most; bounds the memory."""
 
