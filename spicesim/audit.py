@@ -18,6 +18,7 @@ from spicesim.bound import CONFIDENCE, SampleBound, share_interval, strata_share
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.converter import Conversions, Converter
 from spicesim.calibration.converters import find_converter
+from spicesim.calibration.tiles import CHECK_TILES
 from spicesim.chip import Chip
 from spicesim.coding import AdcRange
 from spicesim.draws import ChipDraw
@@ -29,7 +30,7 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.batch import BatchSimulator
 from spicesim.sampling import run_all
 
-__all__ = ["SEEN", "Audit", "LayerAudit", "audit_samples"]
+__all__ = ["SEEN", "Audit", "LayerAudit", "audit_samples", "expected_seconds"]
 
 SEEN = "errors of the calibrated blocks and solvers, and of write-verify by the calibrated cell"
 """What an audit can see."""
@@ -285,6 +286,18 @@ def audit_samples(
         converted=tuple(len(own.differences) for own in done) if macros else (),
         layers=tuple(sample.layer for sample in samples),
     )
+
+
+def expected_seconds(samples: Sequence[SampledMvm], calibration: Calibration) -> float | None:
+    """Return about what an audit of settled tiles will take of a processor [s]; None if the calibration checked none.
+
+    Every cell counts as it did in the whole tiles that the calibration was checked on, with the processor of that day.
+    """
+    checks, cost = calibration.checks, calibration.costs.get(CHECK_TILES)
+    cells = sum(check.rows * check.columns * len(check.pattern) for check in checks)
+    if cost is None or not cost.seconds or not cells:
+        return None
+    return cost.seconds / cells * sum(sample.tile.g.size for sample in samples)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

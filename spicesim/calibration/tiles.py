@@ -34,6 +34,7 @@ from spicesim.netlist.tile import build_tile
 from spicesim.ngspice.outcome import Results
 
 __all__ = [
+    "CHECK_TILES",
     "TileCase",
     "adversarial_feedbacks",
     "adversarial_matrices",
@@ -52,6 +53,9 @@ __all__ = [
     "tile_outputs",
     "tile_shape",
 ]
+
+CHECK_TILES = "check whole tiles"
+"""Label of the simulations of whole tiles in the accounts of a calibration."""
 
 KIND_WORDS = {"voltage": "floating", "integrator": "pulses"}
 """What is said of tiles whose read-out has one setting."""
@@ -323,7 +327,7 @@ def case_netlists(chip: Chip, cases: Sequence[TileCase], states: Sequence[TileSt
 
 
 def check_tiles(
-    chip: Chip, cases: Sequence[TileCase], campaign: Campaign | None = None, label: str = "check whole tiles"
+    chip: Chip, cases: Sequence[TileCase], campaign: Campaign | None = None, label: str = CHECK_TILES
 ) -> list[TileCheck]:
     """Run every vector of every case in ngspice and beside it in the behavioural tile.
 

@@ -14,7 +14,7 @@ from scipy.special import stdtrit
 from tqdm import tqdm
 
 from spicesim.arrays import Array, Floats
-from spicesim.audit import audit_samples
+from spicesim.audit import audit_samples, expected_seconds
 from spicesim.calibration.calibration import Calibration, load_calibration
 from spicesim.devices import DeviceModel
 from spicesim.errors import NetworkError, SpecError
@@ -335,7 +335,7 @@ class _Bench:
             experiment = experiment.noted(deviation.format("transfer"))
         if plan.audit:
             if self.progress:
-                _announce(experiment)
+                _announce(experiment, None if plan.macros or plan.early else self.maker.calibration)
             audit = audit_samples(
                 experiment.result.samples, calibrated(self.maker.calibration), simulator=self.simulator,
                 jobs=self.jobs, progress="audit" if self.progress else "", mismatch_seed=self.maker.mismatch(seed),
@@ -357,11 +357,17 @@ class _Bench:
         return experiment, replace(findings, deviation=deviation)
 
 
-def _announce(experiment: Experiment) -> None:
+def _announce(experiment: Experiment, checked: Calibration | UncalibratedChip | None) -> None:
     """Tell on standard error what is known before an audit, which may take long."""
     found = "" if experiment.accuracy is None else f"accuracy {experiment.accuracy:.4f}; "
-    count = len(experiment.result.samples)
-    tqdm.write(f"{found}now {count} of {experiment.result.stats.mvms} tile products in ngspice", file=sys.stderr)
+    samples = experiment.result.samples
+    seconds = expected_seconds(samples, checked) if isinstance(checked, Calibration) else None
+    about = ""
+    if seconds is not None:
+        wanted = f"{max(seconds, 1):.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+        about = f", about {wanted} of a processor"
+    count = f"{len(samples)} of {experiment.result.stats.mvms} tile products"
+    tqdm.write(f"{found}now {count} in ngspice{about}", file=sys.stderr)
 
 
 def _dataset(data: Data) -> Dataset:

@@ -1,6 +1,7 @@
 """The command line as users meet it: what it makes, and one line with a remedy for each mistake."""
 
 import json
+import re
 import os
 import stat
 import subprocess
@@ -117,6 +118,7 @@ def test_calibrate_infer_audit_report(spicesim, tmp_path, data_file):
         "--audit", "3", "--worst", "worst.cir", "--json", "out.json", "--output", "out.npz", "--report", "out.html",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
+    assert re.search(r"now 3 of \d+ tile products in ngspice, about \d+ s of a processor", result.stderr)
     document = json.loads((tmp_path / "out.json").read_text())
     assert document["engine"] == "exact"
     assert document["images"] == 20
