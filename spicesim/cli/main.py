@@ -30,6 +30,7 @@ COMMANDS = {
     "report": "report:report",
     "demo": "demo:demo",
     "bench": "bench:bench",
+    "compare": "compare:compare",
 }
 """Where each command is: its module of this package, and its name there."""
 
