@@ -31,6 +31,7 @@ COMMANDS = {
     "demo": "demo:demo",
     "bench": "bench:bench",
     "compare": "compare:compare",
+    "figures": "figures:figures",
 }
 """Where each command is: its module of this package, and its name there."""
 

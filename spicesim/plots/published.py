@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from spicesim.arrays import Floats
-from spicesim.plots.figure import MUTED, SERIES, new_axes, styled
+from spicesim.plots.figure import MUTED, SERIES, log_axis, new_axes, styled
 
 __all__ = ["plot_conversions", "plot_efficiencies"]
 
@@ -30,12 +30,9 @@ def plot_efficiencies(
         axes.plot(bits, values, _MARKERS[k % 6], color=MUTED, markersize=4, linestyle="--", linewidth=0.9, label=label)
     for k, (label, (bits, values)) in enumerate(own.items()):
         axes.plot(bits, values, _MARKERS[k % 6], color=SERIES[k % 4], markersize=5, linestyle="-", label=label)
-    axes.set_yscale("log")
+    log_axis(axes)
     axes.set_xlabel("bits of an input")
     axes.set_ylabel("operations for an energy [TOPS/W]")
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter("{x:g}")
-    axes.tick_params(axis="y", which="minor", labelsize=6)
     figure.legend(loc="outside upper left", ncols=2)
     return figure
 
@@ -60,11 +57,8 @@ def plot_conversions(
         axes.plot(bits, 1e12 * values, color=MUTED, linestyle=style, label=label)
     for k, (label, (places, energies)) in enumerate(found.items()):
         axes.plot(places, 1e12 * np.asarray(energies), _MARKERS[k % 6], color=SERIES[k % 4], markersize=5, label=label)
-    axes.set_yscale("log")
+    log_axis(axes)
     axes.set_xlabel("bits of an output")
     axes.set_ylabel("energy of a conversion [pJ]")
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter("{x:g}")
-    axes.tick_params(axis="y", which="minor", labelsize=6)
     figure.legend(loc="outside upper left", ncols=2)
     return figure

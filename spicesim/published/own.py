@@ -19,6 +19,7 @@ from spicesim.calibration.energy import calibrate_energy
 from spicesim.calibration.patterns import random_conductances
 from spicesim.calibration.plan import plan_calibration
 from spicesim.chip import Chip, preset
+from spicesim.chip.description import LEAST_WINDOW
 from spicesim.errors import SpecError
 from spicesim.netlist.area import block_areas
 from spicesim.netlist.hold import held_after
@@ -135,8 +136,9 @@ def _measure_pulse(size: int, bits: Sequence[tuple[int, int]], campaign: Campaig
     """Measure integrators of pulses; the time of a product doubles with each bit of an input."""
     points = []
     for inputs, outputs in bits:
+        unit = max(1e-9, LEAST_WINDOW / 2**inputs)  # of 4 bits steps are longer, as lines take 32 ns to settle
         chip = preset("gf180-pulse").changed(
-            array={"rows": size, "columns": size}, dac={"bits": inputs}, adc={"bits": outputs}
+            array={"rows": size, "columns": size}, dac={"bits": inputs, "unit": unit}, adc={"bits": outputs}
         )
         blocks = calibrate_blocks(plan_calibration(chip, quick=True, aspects=(), error=1.0), campaign)
         points.append(_measure(blocks, "pulses", (inputs, outputs), 1, campaign))
