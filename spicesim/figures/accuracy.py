@@ -61,11 +61,8 @@ def accuracy_by_drift(study: Study) -> Chart:
 
 def accuracy_by_temperature(study: Study) -> Chart:
     """Plot it against temperature, digital gains fitted at each."""
-    climate = study.calibration.climate
-    assert climate is not None  # the catalogue asks for it
-    places = sorted({study.calibration.chip.process.temperature_c, *climate.temperatures_c})
     found, kept = [], []
-    for celsius in places:
+    for celsius in study.temperatures:
         try:
             found.append(study.accuracies(_fast(study.drawn).changed(temperature_c=celsius)))
         except CalibrationError:  # an aspect that is not calibrated there

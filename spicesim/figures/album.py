@@ -24,7 +24,7 @@ from spicesim.report.page import Column as Head
 from spicesim.report.page import Facts, Illustration, Page, Section, Table, write_page
 from spicesim.report.provenance import calibration_facts, provenance_section
 
-__all__ = ["Drawn", "draw_album"]
+__all__ = ["Drawn", "Sheet", "about", "draw_album", "find_chart"]
 
 PAGE = "figures.html"
 """Name of the page."""
@@ -80,13 +80,13 @@ def draw_album(
     place = Path(folder)
     charts: dict[str, Chart] = {}
     made, kept, left_out = [], [], {}
-    about = _about(study)
+    decides = about(study)
     for name in tqdm(names, desc="figures", disable=not progress):
         if why := FIGURES[name].lacks(study):
             left_out[name] = why
             continue
-        key = hashlib.sha256(json.dumps([name, *about]).encode()).hexdigest()[:16]
-        chart = None if force else _find(place / f"{name}.json", key)
+        key = hashlib.sha256(json.dumps([name, *decides]).encode()).hexdigest()[:16]
+        chart = None if force else find_chart(place / f"{name}.json", key)
         if chart is not None:
             kept.append(name)
         else:
@@ -105,7 +105,7 @@ def draw_album(
     return Drawn(made=tuple(made), kept=tuple(kept), left_out=left_out, page=place / PAGE)
 
 
-def _about(study: Study) -> list[Any]:
+def about(study: Study) -> list[Any]:
     """Return all that decides a figure, but for its name."""
     subject = None
     if study.model is not None and study.dataset is not None:
@@ -114,7 +114,7 @@ def _about(study: Study) -> list[Any]:
     return [study.calibration.hash, study.calibration.chip.hash, numbers, subject, code_hash()]
 
 
-def _find(path: Path, key: str) -> Chart | None:
+def find_chart(path: Path, key: str) -> Chart | None:
     """Return a chart that is there; None if there is none, or one of something else."""
     if not path.exists():
         return None

@@ -37,8 +37,7 @@ def corner_matrix(study: Study) -> Chart:
     """Show the ratio over corners and temperatures, gains fitted at the chip's own condition or anew."""
     climate = study.calibration.climate
     assert climate is not None  # the catalogue asks for it
-    own = study.calibration.chip.process.temperature_c
-    places = sorted({own, *climate.temperatures_c})
+    places = study.temperatures
     corners = [None, *(name for name in CORNERS if name in climate.corners)]
     product = make_product(study, study.rows[-1])
     values = np.full((len(corners), len(places)), np.nan)

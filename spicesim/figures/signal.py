@@ -76,7 +76,7 @@ def snr_by_rows(study: Study) -> Chart:
 
 def snr_by_output_bits(study: Study) -> Chart:
     """Plot the ratio against the bits of ideal converters, over all rows."""
-    bits = [3, 4, 5, 6, 7, 8, 10, 12]
+    bits = [3, 4, 6, 8, 10, 12]
     product = make_product(study, study.rows[-1])
     studies = [study.changed(adc={"bits": each}) for each in bits]
     limit = [step_limit(product, study, input_bits=_bits(study)[0], output_bits=each) for each in bits]
@@ -96,7 +96,7 @@ def snr_by_output_bits(study: Study) -> Chart:
 
 def snr_by_input_bits(study: Study) -> Chart:
     """Plot the ratio against the bits that inputs are rounded to before they are driven, over all rows."""
-    bits = list(range(1, _bits(study)[0] + 1))
+    bits = [bits for bits in (1, 2, 3, 4, 6, 8) if bits < _bits(study)[0]] + [_bits(study)[0]]
     product = make_product(study, study.rows[-1])
     limit = [step_limit(product, study, input_bits=each, output_bits=_bits(study)[1]) for each in bits]
     series = (

@@ -49,6 +49,14 @@ class Study:
         return sorted({*(2**k for k in range(2, 12) if 2**k < most), most})
 
     @property
+    def temperatures(self) -> list[float]:
+        """Temperatures to try: the chip's own, the ends of what is calibrated and some between [degree Celsius]."""
+        own, climate = self.calibration.chip.process.temperature_c, self.calibration.climate
+        found = sorted(() if climate is None else climate.temperatures_c)
+        few = np.unique(np.rint(np.linspace(0, len(found) - 1, min(len(found), 4))).astype(int))
+        return sorted({own, *(found[k] for k in few)})
+
+    @property
     def nominal(self) -> RunPlan:
         """A run of the circuit as it was calibrated: every product solved, nothing drawn."""
         return RunPlan(engine="exact", seed=self.seed)
@@ -74,7 +82,10 @@ class Study:
         """What drawn chips differ by, in words for captions."""
         words = {"mismatch": "calibrated mismatch", "noise": "noise of circuits"}
         found = [words[name] for name in self._drawn if name in words]
-        return " and ".join(found) or "programmed devices, 1 % of g_max, as no mismatch is calibrated"
+        return (
+            " and ".join(found)
+            or "devices alone, as no mismatch is calibrated: written to 1 % of g_max, read to .5 %, .1 % stuck"
+        )
 
     @property
     def band(self) -> str:

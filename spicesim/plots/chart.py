@@ -15,6 +15,8 @@ from spicesim.plots.figure import MUTED, ORDERED, SERIES, log_axis, new_axes, st
 __all__ = ["Chart", "Grid", "Panel", "Series", "chart_csv", "chart_file", "plot_chart"]
 
 _MARKERS = "os^Dv"
+_WIDE = 1e3
+"""Places of a logarithmic axis that reach no farther than this are written out."""
 _ENOB = (6.02, 1.76)
 """Decibels a bit, and those of a sine's own shape."""
 
@@ -130,7 +132,7 @@ def plot_chart(chart: Chart) -> Figure:
     if chart.x_log:
         axes[-1].set_xscale("log")
         places = np.unique(np.concatenate([series.x for panel in chart.panels for series in panel.series]))
-        if len(places) <= 8:
+        if len(places) <= 8 and places[-1] < _WIDE * places[0]:
             axes[-1].set_xticks(places, [f"{place:g}" for place in places])
             axes[-1].minorticks_off()
     handles, labels = axes[0].get_legend_handles_labels()
