@@ -105,7 +105,7 @@ def test_a_figure_of_something_else_or_damaged_is_not_taken(study, tmp_path):
     assert about(study) != about(replace(study, seed=1)) != about(replace(study, chips=3))
 
 
-@pytest.mark.parametrize("name", ["corners", "shares", "yield", "accuracy-programming", "accuracy-temperature"])
+@pytest.mark.parametrize("name", ["corners", "shares", "accuracy-programming", "accuracy-temperature"])
 def test_a_chip_with_all_aspects_has_the_others(whole_study, name, tmp_path):
     drawn = draw_album(whole_study, (name,), tmp_path)
     assert drawn.left_out == {}
