@@ -108,8 +108,8 @@ def dots(axes: Axes, x: npt.ArrayLike, y: npt.ArrayLike, colour: Any, label: str
 def log_axis(axes: Axes) -> None:
     """Make y logarithmic, with plain numbers: between decades only where there is room for them."""
     axes.set_yscale("log")
-    for set_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-        set_formatter(LogFormatter(minor_thresholds=(1.2, 0.5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.2, 0.5)))
 
 
 def prefixed(values: npt.ArrayLike, unit: str) -> tuple[float, str]:
