@@ -30,6 +30,8 @@ COMMANDS = {
     "report": "report:report",
     "demo": "demo:demo",
     "bench": "bench:bench",
+    "compare": "compare:compare",
+    "figures": "figures:figures",
 }
 """Where each command is: its module of this package, and its name there."""
 

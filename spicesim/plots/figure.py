@@ -14,8 +14,9 @@ from matplotlib import colormaps, style
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
-__all__ = ["MUTED", "ORDERED", "SERIES", "dots", "figure_svg", "new_axes", "prefixed", "shades", "styled"]
+__all__ = ["MUTED", "ORDERED", "SERIES", "dots", "figure_svg", "log_axis", "new_axes", "prefixed", "shades", "styled"]
 
 Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")
@@ -102,6 +103,13 @@ def new_axes(
 def dots(axes: Axes, x: npt.ArrayLike, y: npt.ArrayLike, colour: Any, label: str = "", size: float = 2.6) -> None:
     """Draw points."""
     axes.plot(x, y, ".", color=colour, markersize=size, markeredgewidth=0, label=label or None)
+
+
+def log_axis(axes: Axes) -> None:
+    """Make y logarithmic, with plain numbers: between decades only where there is room for them."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.2, 0.5)))
 
 
 def prefixed(values: npt.ArrayLike, unit: str) -> tuple[float, str]:

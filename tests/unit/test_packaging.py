@@ -19,6 +19,7 @@ import pytest
         "netlists/library/generic_models.cir",
         "netlists/library/opamp.cir",
         "report/page.css",
+        "published/data/macros.toml",
         "report/page.html.jinja",
     ],
 )
