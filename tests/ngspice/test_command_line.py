@@ -1,8 +1,8 @@
 """The command line as users meet it: what it makes, and one line with a remedy for each mistake."""
 
 import json
-import re
 import os
+import re
 import stat
 import subprocess
 import sys

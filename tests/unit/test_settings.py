@@ -12,9 +12,11 @@ from spicesim.experiment.run import run
 from spicesim.files.shelf import Shelf
 from spicesim.mapping import MappingOptions
 from spicesim.network import compile_network, digits_network, load_digits
+from spicesim.network.dataset import Dataset
 from tests.unit.test_network import FINE as FINE_CALIBRATION
 
 DIGITS, FINE = load_digits(), FINE_CALIBRATION.chip
+DATA = Dataset(inputs={"x": DIGITS.x[:12]}, labels=DIGITS.y[:12], calibration_inputs=DIGITS.x_calibration)
 
 
 def network(name="cnn", calibration=FINE, **options):
@@ -100,7 +102,7 @@ def test_a_run_with_kept_settings_gives_the_same_numbers(words, whole_calibratio
     monkeypatch.setattr(type(network()), "fit_ranges", lambda self, x: (fits.append(1), fit(self, x))[1])
 
     def outputs(shelf):
-        found = run(plan, digits_network("mlp"), DIGITS, whole_calibration, keeping=Keeping(shelf=shelf))
+        found = run(plan, digits_network("mlp"), DATA, whole_calibration, keeping=Keeping(shelf=shelf))
         return [one.result.logits for one in found.experiments], found.first.result.stats.notes
 
     first, _ = outputs(None)
@@ -122,6 +124,6 @@ def test_settings_found_by_a_plan_are_none_of_another(whole_calibration, tmp_pat
     for words in ({}, {"images": 5}, {"engine": "exact"}, {"device": "typical", "time": 10.0}, {"corner": None},
                   {"device": "typical", "time": 1e3}, {"device": "typical", "time": 1e3, "seed": 1}):  # fmt: skip
         plan = RunPlan(**{"engine": "ideal", "gains": True, "images": 6, **words})
-        run(plan, digits_network("mlp"), DIGITS, whole_calibration, keeping=Keeping(shelf=Shelf(tmp_path)))
+        run(plan, digits_network("mlp"), DATA, whole_calibration, keeping=Keeping(shelf=Shelf(tmp_path)))
         counts.append(kept())
     assert counts == [2, 2, 3, 4, 4, 4, 5]
