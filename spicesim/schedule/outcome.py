@@ -87,8 +87,16 @@ class Outcome:
 
     @property
     def interval(self) -> float:
-        """Time by token [s]; 0 without any."""
-        return self.makespan / len(self.tokens) if len(self.tokens) else 0.0
+        """Time between the ends of two tokens while as many as may be are under way [s].
+
+        That is from when as many have ended until the last one enters; of too few tokens, all their time by their
+        number.
+        """
+        ends, flight = np.sort(self.tokens[:, 1]), self.stacks.in_flight
+        first, last = flight - 1, len(ends) - flight - 1
+        if last > first:
+            return float(ends[last] - ends[first]) / (last - first)
+        return self.makespan / len(ends) if len(ends) else 0.0
 
     @cached_property
     def products(self) -> float:
@@ -116,6 +124,11 @@ class Outcome:
     def energy_per_token(self) -> float:
         """Of one token, the mean [J]; 0 without any."""
         return sum(self.energy.values()) / len(self.tokens) if len(self.tokens) else 0.0
+
+    @property
+    def change_energy(self) -> float:
+        """Of the changes of tier of one token, the mean [J]; 0 without any."""
+        return self.energy["changes of tier"] / len(self.tokens) if len(self.tokens) else 0.0
 
     @cached_property
     def busy(self) -> Floats:

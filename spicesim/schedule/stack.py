@@ -42,7 +42,7 @@ class Stacks(Section):
     """Bytes of a channel in a time [1/s]; not given, they take no time."""
     memory_energy: NonNegative = 5e-12
     """Energy of a byte, there or back [J]."""
-    in_flight: Count = 1
+    in_flight: Count = 8
     """Tokens, or inputs, that are under way at a time: of texts that do not wait for each other."""
 
     def changed(self, **fields: object) -> "Stacks":

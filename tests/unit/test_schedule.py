@@ -13,7 +13,10 @@ from spicesim.errors import SpecError
 from spicesim.schedule import Experts, Placement, Routing, Stacks, WorkLayer, Workload, load_stacks, place, simulate
 from spicesim.schedule.placement import group_experts
 
-BARE = Stacks(tiers=2, t_tier=3.0, e_tier=0.5, digital_rate=None, memory_rate=None, digital_energy=0, memory_energy=0)
+BARE = Stacks(
+    tiers=2, t_tier=3.0, e_tier=0.5, digital_rate=None, memory_rate=None, digital_energy=0, memory_energy=0, in_flight=1
+)  # fmt: skip
+"""Products take all time and energy, and tokens come one by one."""
 
 
 def layer(name="a", tiles=(0,), vectors=1.0, t=10.0, e=1.0, after=(), expert=None, **more):
