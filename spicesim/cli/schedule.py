@@ -16,6 +16,8 @@ from spicesim.experiment.plan import RunPlan
 from spicesim.experiment.run import run
 from spicesim.files import write_json
 from spicesim.schedule.routing import Experts
+from spicesim.schedule.scale import Extrapolated, Scale, find_tile_cost, load_scale
+from spicesim.schedule.scale import extrapolate as extrapolate_scale
 from spicesim.schedule.stack import Stacks, load_stacks
 from spicesim.schedule.study import Case, compare_converters, compare_groupings
 from spicesim.schedule.work import Workload, gather_work
@@ -38,6 +40,8 @@ USUAL = Experts()
 @click.option("--experts", metavar="REGEX", default=USUAL.pattern, help="Layers of experts: block and number.")
 @click.option("--router", metavar="REGEX", default=USUAL.router, help="Routers: the block.")
 @click.option("--choices", metavar="NAME", default=USUAL.output, help="Output of the routers' choices.")
+@click.option("--extrapolate", is_flag=True, help="Tell what a model of 1e11 weights would take of such tiles.")
+@click.option("--scale", "scale_path", metavar="SCALE.toml", help="The same for another model: a table [scale].")
 @plan_options(without=("explain", "audit", "macros", "energy", "chips"), engine="ideal", images=16)
 @click.option("--json", "json_path", metavar="OUT.json", help="Write the numbers.")
 @click.option("--report", "report_path", metavar="OUT.html", help="Write a page to look at.")
@@ -53,6 +57,8 @@ def schedule(
     experts: str,
     router: str,
     choices: str,
+    extrapolate: bool,
+    scale_path: str | None,
     plan: RunPlan,
     json_path: str | None,
     report_path: str | None,
@@ -80,11 +86,17 @@ def schedule(
     )
     cases, part = _compare(work, stacks, tokens)
     click.echo(_format(part, cases, footprint))
+    scale, larger = Scale() if scale_path is None else load_scale(scale_path), list[Extrapolated]()
+    if extrapolate or scale_path is not None:
+        larger = extrapolate_scale(scale, find_tile_cost(found.network, footprint), stacks)
+        click.echo(f"\n{_format_larger(scale, larger)}")
     if json_path is not None:
         document = {
             "plan": found.plan.document(), "subject": found.subject.document(), "stacks": stacks.model_dump(),
             "tiles": work.tiles, "tokens": part.tokens, "latency_footprint": footprint.latency,
             "interval_footprint": footprint.interval, "cases": [case.document() for case in cases],
+            "scale": {"description": scale.model_dump(), "weights": scale.weights} if larger else None,
+            "extrapolated": [one.document() for one in larger],
         }  # fmt: skip
         write_json(json_path, document)
     if report_path is not None:
@@ -135,3 +147,24 @@ def _format(work: Workload, cases: Sequence[Case], footprint: Footprint) -> str:
             f"{format_si(footprint.interval, 's', 4)}"
         )
     return "\n".join(lines)
+
+
+def _format_larger(scale: Scale, larger: Sequence[Extrapolated]) -> str:
+    """Format what a larger model takes."""
+    head = ["tiers", "stacks", "area [m^2]", "conflicts [%]", "latency", "interval"]
+    head += ["products", "tier changes", "digital", "memory", "all a token"]
+    rows = [
+        [
+            f"{one.tiers}", f"{one.stacks:,}", f"{one.area:.3g}", f"{100 * one.conflicts:.1f}",
+            format_si(one.latency, "s", 3), format_si(one.interval, "s", 3),
+            *(format_si(joules, "J", 3) for joules in one.energy.values()),
+            format_si(sum(one.energy.values()), "J", 3),
+        ]
+        for one in larger
+    ]  # fmt: skip
+    first = larger[0]
+    return (
+        f"{scale.weights:.4g} weights, {scale.blocks} blocks of {scale.experts} experts, {scale.chosen} chosen, on "
+        f"{first.tiles:,} tiles; a token takes {first.products:,.0f} products and moves {first.bytes / 1e6:,.0f} MB to "
+        f"and from the memory\n\n{format_table(head, rows)}"
+    )

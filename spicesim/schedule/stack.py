@@ -1,7 +1,7 @@
 """Stacks of arrays and what they share, as a frozen description; its table in a TOML file is [stacks]."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -9,7 +9,7 @@ from spicesim.chip.section import NonNegative, Positive, Section
 from spicesim.errors import SpecError
 from spicesim.files.documents import read_toml, validate
 
-__all__ = ["Stacks", "load_stacks"]
+__all__ = ["Stacks", "load_stacks", "read_table"]
 
 Count = Annotated[int, Field(ge=1, le=10**9)]
 
@@ -57,14 +57,25 @@ class Stacks(Section):
 
 
 def load_stacks(path: str | Path) -> Stacks:
-    """Read the table [stacks] of a TOML file.
+    """Read a TOML file with one table, [stacks].
 
     Raises
     ------
     SpecError
         If the file is not there, is no TOML, has no such table, or does not describe possible stacks.
     """
-    data = read_toml(Path(path), "description of stacks", "write one with a table [stacks], such as tiers = 4")
-    if set(data) != {"stacks"}:
-        raise SpecError(f"{path}: one table [stacks] is wanted, got {', '.join(sorted(data)) or 'nothing'}")
-    return validate(Stacks, data["stacks"], f"{path}, [stacks]")
+    return validate(Stacks, read_table(path, "stacks"), f"{path}, [stacks]")
+
+
+def read_table(path: str | Path, name: str) -> dict[str, Any]:
+    """Read the one table that a TOML file has.
+
+    Raises
+    ------
+    SpecError
+        If the file is not there, is no TOML, or has other tables.
+    """
+    data = read_toml(Path(path), "description", f"write one with a table [{name}]")
+    if set(data) != {name} or not isinstance(data[name], dict):
+        raise SpecError(f"{path}: one table [{name}] is wanted, got {', '.join(sorted(data)) or 'nothing'}")
+    return dict(data[name])
