@@ -1,6 +1,5 @@
 """The schedule command: when a network's products run on stacked arrays, and what waiting costs."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -102,7 +101,7 @@ def schedule(
     if report_path is not None:
         from spicesim.report.schedule import write_schedule_report  # drawing takes a second to import
 
-        write_schedule_report(part, cases, footprint, calibration, Path(model).stem, os.fspath(report_path))
+        write_schedule_report(part, stacks, cases, footprint, calibration, Path(model).stem, report_path)
         click.echo(f"wrote {report_path}")
 
 

@@ -38,14 +38,17 @@ _METHOD = (
 
 
 def write_schedule_report(
-    work: Workload, cases: Sequence[Case], footprint: Footprint, calibration: Calibration, model: str, path: str
-) -> None:
+    work: Workload, stacks: Stacks, cases: Sequence[Case], footprint: Footprint, calibration: Calibration, model: str,
+    path: str,
+) -> None:  # fmt: skip
     """Write the page of schedules.
 
     Parameters
     ----------
     work : Workload
         What was scheduled.
+    stacks : Stacks
+        The description, of which the schedules differ in one way or another.
     cases : sequence of Case
         The schedules.
     footprint : Footprint
@@ -68,10 +71,10 @@ def write_schedule_report(
         title=model,
         kind="A network on stacked arrays",
         text=f"{work.tokens} {whose}s through {model} on {work.tiles} tiles of {calibration.chip.name}: what waits for "
-        "what, how long a " + whose + " takes, and what it costs.",
+        f"what, how long one {whose} takes, and what it costs.",
         facts=(Facts(items=_highlights(work, cases, footprint), large=True), calibration_facts(calibration)),
         sections=(
-            section, _description_section(cases[-1].stacks), chip_section(calibration.chip),
+            section, _description_section(stacks), chip_section(calibration.chip),
             provenance_section(calibration.versions),
         ),
     )  # fmt: skip
@@ -207,7 +210,7 @@ def _dense_section(work: Workload, cases: Sequence[Case], footprint: Footprint) 
     lines: dict[str, tuple[list[float], list[float]]] = {}
     for case in reversed(cases):
         x, y = lines.setdefault(
-            "alone" if case.stacks.in_flight == 1 else f"{case.stacks.in_flight} in flight", ([], [])
+            "one at a time" if case.stacks.in_flight == 1 else f"{case.stacks.in_flight} in flight", ([], [])
         )
         x.append(case.stacks.converters or work.tiles)
         y.append(case.mean("interval"))
@@ -261,7 +264,7 @@ def _description_section(stacks: Stacks) -> Section:
         text = " ".join((type(stacks).model_fields[name].description or "").split())
         rows.append((name, missing if value is None else f"{value:g}", text))
     table = Table(
-        caption="The description; SI units.",
+        caption="The description, in SI units; schedules above vary tiers, converters, and what is in flight.",
         columns=(Column(title="key", text=True), Column(title="value"), Column(title="what it is", text=True)),
         rows=tuple(rows),
     )
