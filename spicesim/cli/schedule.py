@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+import numpy as np
 
 from spicesim.cli.options import jobs_option, keeping_options, open_calibration
 from spicesim.cli.plan_options import plan_options
@@ -35,7 +36,7 @@ USUAL = Experts()
 @click.option("--calibration", "calibration_path", metavar="CAL.json", default="chip.cal.json", help="Of the chip.")
 @click.option("--stacks", "stacks_path", metavar="STACKS.toml", help="Stacks and what they share: a table [stacks].")
 @click.option("--in-flight", metavar="N", type=click.IntRange(1), help="Tokens, or inputs, under way at a time.")
-@click.option("--tokens", metavar="N", type=click.IntRange(1), default=512, help="Tokens, or inputs, to schedule.")
+@click.option("--tokens", metavar="N", type=click.IntRange(1), default=256, help="Tokens, or inputs, to schedule.")
 @click.option("--experts", metavar="REGEX", default=USUAL.pattern, help="Layers of experts: block and number.")
 @click.option("--router", metavar="REGEX", default=USUAL.router, help="Routers: the block.")
 @click.option("--choices", metavar="NAME", default=USUAL.output, help="Output of the routers' choices.")
@@ -68,7 +69,7 @@ def schedule(
 
     The network runs on --images 16 inputs by the engine ideal, if not told otherwise; energies and times of its
     products are the calibration's. A mixture of experts is placed on stacks of one, two, .. tiers in several groupings,
-    and scheduled as its own routers chose; the grouping "apart" is found on the first half of the tokens, and all are
+    and scheduled as its own routers chose; the grouping "apart" is found on the first half of the inputs, and all are
     judged on the second. Other networks are scheduled with fewer and fewer converters.
     """
     words = Experts(pattern=experts, router=router, output=choices)
@@ -83,39 +84,42 @@ def schedule(
     work = gather_work(
         found.network, footprint, result.outputs, result.stats.images, experts=words, digital=plan.mapping.digital
     )
-    cases, part = _compare(work, stacks, tokens)
+    cases, part = _compare(work, result.stats.images, stacks, tokens)
     click.echo(_format(part, cases, footprint))
-    scale, larger = Scale() if scale_path is None else load_scale(scale_path), list[Extrapolated]()
+    larger: list[Extrapolated] = []
     if extrapolate or scale_path is not None:
+        scale = Scale() if scale_path is None else load_scale(scale_path)
         larger = extrapolate_scale(scale, find_tile_cost(found.network, footprint), stacks)
-        click.echo(f"\n{_format_larger(scale, larger)}")
+        click.echo(f"\n{_format_larger(larger)}")
     if json_path is not None:
         document = {
             "plan": found.plan.document(), "subject": found.subject.document(), "stacks": stacks.model_dump(),
             "tiles": work.tiles, "tokens": part.tokens, "latency_footprint": footprint.latency,
             "interval_footprint": footprint.interval, "cases": [case.document() for case in cases],
-            "scale": {"description": scale.model_dump(), "weights": scale.weights} if larger else None,
+            "scale": larger[0].scale.model_dump() if larger else None,
+            "weights": larger[0].scale.weights if larger else None,
             "extrapolated": [one.document() for one in larger],
         }  # fmt: skip
         write_json(json_path, document)
     if report_path is not None:
         from spicesim.report.schedule import write_schedule_report  # drawing takes a second to import
 
-        write_schedule_report(part, stacks, cases, footprint, calibration, Path(model).stem, report_path)
+        write_schedule_report(part, stacks, cases, footprint, larger, calibration, Path(model).stem, report_path)
         click.echo(f"wrote {report_path}")
 
 
-def _compare(work: Workload, stacks: Stacks, tokens: int) -> tuple[list[Case], Workload]:
+def _compare(work: Workload, inputs: int, stacks: Stacks, tokens: int) -> tuple[list[Case], Workload]:
     """Return the schedules, and what was scheduled."""
     if work.routing is None:
         # every input of such a network takes the same; four times as many as are in flight show a steady interval
         part = Workload(layers=work.layers, tokens=min(tokens, 4 * stacks.in_flight))
         return compare_converters(part, stacks), part
-    half = work.tokens // 2
-    if not half:
-        raise SpecError("a mixture of experts wants two tokens or more, to find groups and to judge them")
-    part = work.part(half, min(half + tokens, work.tokens))
-    return compare_groupings(part, stacks, work.routing.part(0, half)), part
+    if inputs < 2:
+        raise SpecError("a mixture of experts wants two inputs or more, to find groups on one half and to judge them")
+    numbers = np.arange(work.tokens)
+    first = numbers % inputs < inputs // 2
+    part = work.some(numbers[~first][:tokens])
+    return compare_groupings(part, stacks, work.routing.some(numbers[first])), part
 
 
 def _format(work: Workload, cases: Sequence[Case], footprint: Footprint) -> str:
@@ -148,7 +152,7 @@ def _format(work: Workload, cases: Sequence[Case], footprint: Footprint) -> str:
     return "\n".join(lines)
 
 
-def _format_larger(scale: Scale, larger: Sequence[Extrapolated]) -> str:
+def _format_larger(larger: Sequence[Extrapolated]) -> str:
     """Format what a larger model takes."""
     head = ["tiers", "stacks", "area [m^2]", "conflicts [%]", "latency", "interval"]
     head += ["products", "tier changes", "digital", "memory", "all a token"]
@@ -161,7 +165,7 @@ def _format_larger(scale: Scale, larger: Sequence[Extrapolated]) -> str:
         ]
         for one in larger
     ]  # fmt: skip
-    first = larger[0]
+    first, scale = larger[0], larger[0].scale
     return (
         f"{scale.weights:.4g} weights, {scale.blocks} blocks of {scale.experts} experts, {scale.chosen} chosen, on "
         f"{first.tiles:,} tiles; a token takes {first.products:,.0f} products and moves {first.bytes / 1e6:,.0f} MB to "

@@ -42,7 +42,9 @@ def plot_against_stacks(
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xticks(sorted(ticks), [f"{tick:g}" for tick in sorted(ticks)])
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(
+        0, 1.08 * factor * max((value for _, values in lines.values() for value in values), default=1.0) or 1.0
+    )
     axes.set_xlabel(x_axis)
     axes.set_ylabel(f"{axis} [{shown}]")
     axes.legend()

@@ -13,6 +13,7 @@ from spicesim.report.page import Block, Column, Facts, Illustration, Page, Secti
 from spicesim.report.provenance import calibration_facts, provenance_section
 from spicesim.schedule.outcome import Outcome
 from spicesim.schedule.placement import Grouping
+from spicesim.schedule.scale import Extrapolated
 from spicesim.schedule.stack import Stacks
 from spicesim.schedule.study import Case
 from spicesim.schedule.work import Workload
@@ -38,8 +39,8 @@ _METHOD = (
 
 
 def write_schedule_report(
-    work: Workload, stacks: Stacks, cases: Sequence[Case], footprint: Footprint, calibration: Calibration, model: str,
-    path: str,
+    work: Workload, stacks: Stacks, cases: Sequence[Case], footprint: Footprint, larger: Sequence[Extrapolated],
+    calibration: Calibration, model: str, path: str,
 ) -> None:  # fmt: skip
     """Write the page of schedules.
 
@@ -53,6 +54,8 @@ def write_schedule_report(
         The schedules.
     footprint : Footprint
         What its products take.
+    larger : sequence of Extrapolated
+        What a larger model takes, if that was asked for.
     calibration : Calibration
         Of the chip.
     model : str
@@ -74,7 +77,7 @@ def write_schedule_report(
         f"what, how long one {whose} takes, and what it costs.",
         facts=(Facts(items=_highlights(work, cases, footprint), large=True), calibration_facts(calibration)),
         sections=(
-            section, _description_section(stacks), chip_section(calibration.chip),
+            section, *_larger_sections(larger), _description_section(stacks), chip_section(calibration.chip),
             provenance_section(calibration.versions),
         ),
     )  # fmt: skip
@@ -92,12 +95,11 @@ def _highlights(work: Workload, cases: Sequence[Case], footprint: Footprint) -> 
             ("energy, an input", quantity(alone.mean("energy_per_token"), "J", 3)),
         )
     flight = _in_flight(cases)
-    best = min((case for case in flight if case.stacks.tiers > 1), key=lambda case: case.mean("conflicts"))
-    tall = _find(flight, best.stacks.tiers, "number")
+    tiers = sorted({case.stacks.tiers for case in cases})[-2:][0]
+    tall: dict[Grouping | None, Case] = {case.grouping: case for case in flight if case.stacks.tiers == tiers}
     return (
         ("experts a block, chosen", f"{work.experts}, {work.routing.choices.shape[2]}"),
-        (f"conflicts, {best.stacks.tiers} tiers, by number", f"{percent(tall.mean('conflicts'))} %"),
-        (f"the same, {GROUPS[best.grouping]}", f"{percent(best.mean('conflicts'))} %"),
+        *((f"conflicts, {tiers} tiers, {GROUPS[g]}", f"{percent(c.mean('conflicts'))} %") for g, c in tall.items()),
         ("latency, a stack a tile", quantity(flight[0].mean("latency"), "s", 3)),
         ("energy, a token", quantity(flight[0].mean("energy_per_token"), "J", 3)),
     )
@@ -255,6 +257,38 @@ def _gantt(outcome: Outcome) -> Illustration:
 def _method(cases: Sequence[Case]) -> str:
     stacks = cases[0].stacks
     return _METHOD.format(tier=quantity(stacks.t_tier, "s", 3), joule=quantity(stacks.e_tier, "J", 3))
+
+
+def _larger_sections(larger: Sequence[Extrapolated]) -> list[Section]:
+    """Tell what a larger model takes; nothing if that was not asked for."""
+    if not larger:
+        return []
+    first, scale = larger[0], larger[0].scale
+    columns = [Column(title="tiers"), Column(title="stacks"), Column(title="area", unit="m²")]
+    columns += [Column(title="conflicts", unit="%"), Column(title="latency"), Column(title="interval")]
+    columns += [Column(title=name) for name in first.energy]
+    rows = tuple(
+        (
+            f"{one.tiers}", f"{one.stacks:,}", f"{one.area:.3g}", percent(one.conflicts), quantity(one.latency, "s", 3),
+            quantity(one.interval, "s", 3), *(quantity(joules, "J", 3) for joules in one.energy.values()),
+        )
+        for one in larger
+    )  # fmt: skip
+    table = Table(
+        caption=f"{scale.weights:.4g} weights on {first.tiles:,} tiles; a token takes {first.products:,.0f} products "
+        f"and moves {first.bytes / 1e6:,.0f} MB to and from the memory. Energies are of a token; the interval is that "
+        "with a token in each block.",
+        columns=tuple(columns), rows=rows,
+    )  # fmt: skip
+    text = (
+        f"{scale.blocks} blocks of width {scale.width:,} with {scale.experts} experts of {scale.hidden:,}, of which a "
+        f"token takes {scale.chosen}. Not run: products are as those of the fullest tiles above, a block is scheduled "
+        "with routers that choose evenly and at random, and the rest is counted. Digital units and memory channels are "
+        "as many by stack as described; attention reads keys and values of "
+        f"{scale.context:,} tokens. Its arithmetic, embeddings, the head, buses and control are not counted; a stack "
+        "takes the area of its arrays or of the circuits below them, whichever is larger."
+    )
+    return [Section(anchor="larger", title="A larger model, on paper", text=text, blocks=(table,))]
 
 
 def _description_section(stacks: Stacks) -> Section:

@@ -88,9 +88,9 @@ class Routing:
         """Return the number of tokens."""
         return len(self.choices)
 
-    def part(self, start: int, stop: int | None = None) -> "Routing":
-        """Return what some of the tokens chose."""
-        return Routing(choices=self.choices[start:stop], experts=self.experts)
+    def some(self, tokens: Integers) -> "Routing":
+        """Return what some of the tokens chose, by their numbers."""
+        return Routing(choices=self.choices[tokens], experts=self.experts)
 
     def together(self) -> Floats:
         """Return how often two experts were chosen by one token, shape (blocks, experts, experts), as shares of tokens.

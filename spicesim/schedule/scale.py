@@ -130,6 +130,8 @@ def find_tile_cost(network: Network, footprint: Footprint) -> TileCost:
 class Extrapolated:
     """What such a model takes with stacks of one height."""
 
+    scale: Scale
+    """The model."""
     tiers: int
     """Arrays of a stack of experts."""
     tiles: int
@@ -187,7 +189,7 @@ def extrapolate(scale: Scale, cost: TileCost, stacks: Stacks, *, seed: int = 0) 
         alone = simulate(work, placement, own)
         found.append(
             Extrapolated(
-                tiers=tiers, tiles=scale.blocks * work.tiles, stacks=scale.blocks * placement.count,
+                scale=scale, tiers=tiers, tiles=scale.blocks * work.tiles, stacks=scale.blocks * placement.count,
                 area=scale.blocks * _area(work, placement.count, tiers, cost),
                 products=scale.blocks * alone.products / TOKENS,
                 energy={name: scale.blocks * joules / TOKENS for name, joules in alone.energy.items()},

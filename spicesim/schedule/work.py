@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from spicesim.arrays import Integers
 from spicesim.errors import SpecError
 from spicesim.experiment.footprint import Footprint
 from spicesim.network import Network
@@ -99,11 +100,10 @@ class Workload:
                 instead[number] = waits
         return found
 
-    def part(self, start: int, stop: int | None = None) -> "Workload":
-        """Return the same for some of the tokens."""
-        count = len(range(self.tokens)[start:stop])
-        routing = None if self.routing is None else self.routing.part(start, stop)
-        return Workload(layers=self.layers, tokens=count, routing=routing)
+    def some(self, tokens: Integers) -> "Workload":
+        """Return the same for some of the tokens, by their numbers."""
+        routing = None if self.routing is None else self.routing.some(tokens)
+        return Workload(layers=self.layers, tokens=len(tokens), routing=routing)
 
 
 def gather_work(

@@ -190,10 +190,17 @@ def test_the_command_writes_table_numbers_and_page(chip, mixture, tmp_path, caps
     np.savez(tmp_path / "moe.npz", x=x)
     words = ["moe.onnx", "moe.npz", "--calibration", "chip.cal.json", "--json", "o.json", "--report", "o.html"]
     words = [str(tmp_path / word) if "." in word else word for word in words]
-    assert run(["schedule", *words, "--t-read", "120ns", "--in-flight", "2"], debug=True) == 0
-    assert "apart" in capsys.readouterr().out
+    (tmp_path / "s.toml").write_text("[scale]\nblocks = 2\nwidth = 256\nhidden = 128\nexperts = 4\ncontext = 8\n")
+    more = ["--t-read", "120ns", "--in-flight", "2", "--scale", str(tmp_path / "s.toml")]
+    assert run(["schedule", *words, *more], debug=True) == 0
+    told = capsys.readouterr().out
+    assert "apart" in told
+    assert "1.313e+06 weights" in told
     document = json.loads((tmp_path / "o.json").read_text())
     assert {case["tiers"] for case in document["cases"]} == {1, 2, 4}
     assert document["tokens"] == 12
-    assert "Conflicts against stacks" in (tmp_path / "o.html").read_text()
+    assert [one["tiers"] for one in document["extrapolated"]] == [1, 2, 4]
+    page = (tmp_path / "o.html").read_text()
+    assert "Conflicts against stacks" in page
+    assert "A larger model, on paper" in page
     assert run(["schedule", *words[:4], "--stacks", str(tmp_path / "none.toml")], debug=False) == 2
