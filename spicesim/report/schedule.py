@@ -294,9 +294,8 @@ def _larger_sections(larger: Sequence[Extrapolated]) -> list[Section]:
 def _description_section(stacks: Stacks) -> Section:
     rows = []
     for name, value in stacks.model_dump().items():
-        missing = "one a stack" if name == "converters" else "not counted"
         text = " ".join((type(stacks).model_fields[name].description or "").split())
-        rows.append((name, missing if value is None else f"{value:g}", text))
+        rows.append((name, "one a stack" if value is None else f"{value:g}", text))
     table = Table(
         caption="The description, in SI units; schedules above vary tiers, converters, and what is in flight.",
         columns=(Column(title="key", text=True), Column(title="value"), Column(title="what it is", text=True)),

@@ -183,8 +183,8 @@ def extrapolate(scale: Scale, cost: TileCost, stacks: Stacks, *, seed: int = 0) 
         share = placement.count / cost.tiles
         own = stacks.changed(
             tiers=tiers, in_flight=1, converters=None, digital_units=1, memory_channels=1,
-            digital_rate=_times(stacks.digital_rate, stacks.digital_units * share),
-            memory_rate=_times(stacks.memory_rate, stacks.memory_channels * share),
+            digital_rate=min(stacks.digital_rate * stacks.digital_units * share, 1e30),
+            memory_rate=min(stacks.memory_rate * stacks.memory_channels * share, 1e30),
         )  # fmt: skip
         alone = simulate(work, placement, own)
         found.append(
@@ -198,10 +198,6 @@ def extrapolate(scale: Scale, cost: TileCost, stacks: Stacks, *, seed: int = 0) 
             )
         )  # fmt: skip
     return found
-
-
-def _times(rate: float | None, factor: float) -> float | None:
-    return None if rate is None else rate * factor
 
 
 def _area(work: Workload, count: int, tiers: int, cost: TileCost) -> float:

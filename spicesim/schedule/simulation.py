@@ -65,14 +65,14 @@ class _Chip:
         layer, stacks = self.work.layers[number], self.description
         yield self.time.all_of(before)
         self.bytes += layer.bytes
-        if stacks.memory_rate is not None and layer.bytes:
+        if layer.bytes:
             with self.channels.request() as channel:
                 yield channel
                 yield self.time.timeout(layer.bytes / stacks.memory_rate)
                 self.t_memory += layer.bytes / stacks.memory_rate
         yield self.time.all_of([self.time.process(self.product(token, number, layer, tile)) for tile in layer.tiles])
         self.operations += layer.operations
-        if stacks.digital_rate is not None and layer.operations:
+        if layer.operations:
             with self.units.request() as unit:
                 yield unit
                 yield self.time.timeout(layer.operations / stacks.digital_rate)

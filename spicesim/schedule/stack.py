@@ -32,14 +32,14 @@ class Stacks(Section):
     codes to its last conversion. By default one a stack."""
     digital_units: Count = 8
     """Digital units, which scale and add up what converters give."""
-    digital_rate: Positive | None = 16e9
-    """Operations of a unit in a time [1/s], one a converted column; not given, they take no time."""
+    digital_rate: Positive = 16e9
+    """Operations of a unit in a time [1/s], one a converted column; 1e30 takes no time."""
     digital_energy: NonNegative = 1e-12
     """Energy of an operation [J]."""
     memory_channels: Count = 4
     """Channels to the memory of activations."""
-    memory_rate: Positive | None = 8e9
-    """Bytes of a channel in a time [1/s]; not given, they take no time."""
+    memory_rate: Positive = 8e9
+    """Bytes of a channel in a time [1/s]; 1e30 takes no time."""
     memory_energy: NonNegative = 5e-12
     """Energy of a byte, there or back [J]."""
     in_flight: Count = 8

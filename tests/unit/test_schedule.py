@@ -14,7 +14,7 @@ from spicesim.schedule import Experts, Placement, Routing, Stacks, WorkLayer, Wo
 from spicesim.schedule.placement import group_experts
 
 BARE = Stacks(
-    tiers=2, t_tier=3.0, e_tier=0.5, digital_rate=None, memory_rate=None, digital_energy=0, memory_energy=0, in_flight=1
+    tiers=2, t_tier=3.0, e_tier=0.5, digital_rate=1e30, memory_rate=1e30, digital_energy=0, memory_energy=0, in_flight=1
 )  # fmt: skip
 """Products take all time and energy, and tokens come one by one."""
 

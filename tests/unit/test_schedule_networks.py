@@ -19,7 +19,7 @@ from spicesim.schedule.scale import Scale, extrapolate, find_tile_cost, load_sca
 
 DIGITS = load_digits()
 T_READ = 120e-9
-BARE = Stacks(digital_rate=None, memory_rate=None, digital_energy=0, memory_energy=0)
+BARE = Stacks(digital_rate=1e30, memory_rate=1e30, digital_energy=0, memory_energy=0)
 WINDOWS, TOKENS, WIDTH, EXPERTS = 3, 4, 8, 4
 
 
