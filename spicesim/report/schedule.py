@@ -175,7 +175,7 @@ def _experts_section(work: Workload, cases: Sequence[Case]) -> Section:
         0,
         Table(
             caption="Every arrangement; changes of tier, latency, interval and energy are of a token. Waiting is the "
-            "share of products that found their stack busy.",
+            "share of products that had to wait for their stack or for converters.",
             columns=tuple(columns), rows=rows,
         ),
     )  # fmt: skip
