@@ -139,7 +139,7 @@ def main():
     parser.add_argument("text", type=Path, help="a text file, packed by gzip or not")
     parser.add_argument("--output", type=Path, default=Path("moe"), help="folder to write")
     parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--batch", type=int, default=16, help=f"windows of {CONTEXT} bytes a step")
+    parser.add_argument("--batch", type=int, default=24, help=f"windows of {CONTEXT} bytes a step")
     parser.add_argument("--windows", type=int, default=64, help="windows of the test text to write")
     parser.add_argument("--opset", type=int, default=17)
     arguments = parser.parse_args()
