@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from spicesim.experiment.plan import RunPlan, load_plan
     from spicesim.experiment.run import run
     from spicesim.network import Network, compile_network
+    from spicesim.study.explore import explore
 
     __version__: str
 
@@ -42,6 +43,7 @@ __all__ = [
     "cells",
     "compile_network",
     "errors",
+    "explore",
     "load_calibration",
     "load_chip",
     "load_plan",
@@ -61,6 +63,7 @@ _HOMES = {
     "experiment.plan": ["RunPlan", "load_plan"],
     "experiment.run": ["run"],
     "network": ["Network", "compile_network"],
+    "study.explore": ["explore"],
 }
 """Modules of the public names. Each is imported when one of its names is asked for: all together take a second."""
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "infer": "infer:infer",
     "replay": "replay:replay_command",
     "explain": "explain:explain",
+    "explore": "explore:explore_command",
     "audit": "audit:audit",
     "report": "report:report",
     "demo": "demo:demo",
