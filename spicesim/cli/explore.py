@@ -11,7 +11,7 @@ from spicesim.sampling import use_scheduler
 from spicesim.study.explore import Exploration, explore
 from spicesim.study.front import FrontPoint
 from spicesim.study.goals import NUMBERS
-from spicesim.study.space import label
+from spicesim.study.space import show
 
 __all__ = ["explore_command"]
 
@@ -93,7 +93,7 @@ def _row(one: FrontPoint, names: list[str]) -> list[str]:
             str(one.audit["count"]), f"{100 * bound['max_error_full_scale']:.4f}",
             f"{100 * bound['share_of_products_above']:.0f}",
         ]  # fmt: skip
-    return [*cells, " ".join(f"{name}={label(value)}" for name, value in one.record.point.items())]
+    return [*cells, " ".join(f"{name}={show(value)}" for name, value in one.record.point.items())]
 
 
 def _example(found: Exploration, stage: str) -> str:

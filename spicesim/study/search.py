@@ -224,8 +224,7 @@ class Search:
             if self._study.search == "nsga2":
                 return samplers.NSGAIISampler(seed=seed, population_size=20, **limits)
             return samplers.TPESampler(
-                seed=seed, n_startup_trials=START_UP, multivariate=True, group=True, warn_independent_sampling=False,
-                **limits,
+                seed=seed, n_startup_trials=START_UP, multivariate=True, group=True, **limits,
             )  # fmt: skip
 
     def _violations(self, trial: Any) -> list[float]:

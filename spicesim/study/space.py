@@ -12,7 +12,7 @@ from spicesim.chip.section import Section
 from spicesim.errors import SpecError
 from spicesim.units import parse_quantity
 
-__all__ = ["MOST_POINTS", "Axis", "Point", "grid_points", "keys_of", "label"]
+__all__ = ["MOST_POINTS", "Axis", "Point", "grid_points", "keys_of", "label", "show"]
 
 MOST_POINTS = 100_000
 """Points of a grid at most."""
@@ -136,6 +136,11 @@ def keys_of(name: str) -> tuple[str, ...]:
 
 def label(value: Any) -> str:
     """Return a value as text, other values being other texts."""
+    return json.dumps(value)
+
+
+def show(value: Any) -> str:
+    """Return a value as people write it."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
