@@ -215,21 +215,13 @@ class Search:
     def _sampler(self, count: int) -> Any:
         """Return what draws a point; its seed says how many there are."""
         samplers, seed = self._optuna.samplers, hash((self._study.seed, count)) % 2**32
-        constrained = any(goal.least is not None or goal.most is not None for goal in self._study.goals.values())
-        limits = {"constraints_func": self._violations} if constrained else {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", self._optuna.exceptions.ExperimentalWarning)
             if self._study.search == "random":
                 return samplers.RandomSampler(seed=seed)
             if self._study.search == "nsga2":
-                return samplers.NSGAIISampler(seed=seed, population_size=20, **limits)
-            return samplers.TPESampler(
-                seed=seed, n_startup_trials=START_UP, multivariate=True, group=True, **limits,
-            )  # fmt: skip
-
-    def _violations(self, trial: Any) -> list[float]:
-        values = Outcome.of_document(trial.user_attrs["outcome"]).values
-        return [goal.violation(values[name]) if name in values else 1.0 for name, goal in self._study.goals.items()]
+                return samplers.NSGAIISampler(seed=seed, population_size=20)
+            return samplers.TPESampler(seed=seed, n_startup_trials=START_UP, multivariate=True, group=True)
 
     def _tell(self, number: int, outcome: Outcome) -> None:
         """Keep what became of a point; a trial that another process has told already stays."""
@@ -238,6 +230,11 @@ class Search:
         trial_id = storage.get_trial_id_from_study_id_trial_number(study, number)
         with contextlib.suppress(self._optuna.exceptions.UpdateFinishedTrialError):
             storage.set_trial_user_attr(trial_id, "outcome", outcome.document())
+            if outcome.readings:
+                trial = self._optuna.trial.Trial(self._trials, trial_id)
+                for name, goal in self._study.goals.items():
+                    if goal.least is not None or goal.most is not None:
+                        trial.set_constraint(name, goal.violation(outcome.values[name]))
             values = [outcome.values[name] for name in self._study.goals] if outcome.readings else None
             if values is None:
                 self._trials.tell(number, state=states.PRUNED)

@@ -217,12 +217,19 @@ def test_a_study_killed_at_half_goes_on_to_the_same_front(whole, document, tmp_p
 
 
 def test_a_search_that_was_ended_asks_for_the_same_points(document, tmp_path):
-    study = make_study(document(search="tpe", points=12, run={"images": 4, "engine": "ideal"}))
+    study = make_study(
+        document(
+            search="tpe",
+            points=13,
+            goals={"accuracy": {"direction": "max", "least": 0.2}, "tiles": "min"},
+            run={"images": 4, "engine": "ideal"},
+        )
+    )
     one = explore(study, tmp_path / "one", audit=False)
     explore(study, tmp_path / "two", points=5, audit=False)
     two = explore(study, tmp_path / "two", audit=False)
     assert settled(two) == settled(one)
-    assert len(one.records) == 12
+    assert len(one.records) == 13
 
 
 def test_points_that_are_no_chips_or_miss_limits_are_told_and_not_taken(document, tmp_path):
