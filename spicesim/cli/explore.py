@@ -41,6 +41,10 @@ def explore_command(
     ([goals]). Every finished point is kept: the same command goes on after an interruption, and takes in more --points.
     Several of the same command may work on one study at a time.
     """
+    if report_path is not None:
+        from spicesim.study.page import require_plotly, write_study_report  # drawing takes a second to import
+
+        require_plotly()  # before hours of work, not after them
     folder = Path(output or Path(path).with_suffix(""))
     with use_scheduler(scheduler):
         found = explore(path, folder, points=points, jobs=jobs, audit=not no_audit, progress=True)
@@ -48,8 +52,6 @@ def explore_command(
     if json_path is not None:
         write_json(json_path, found.document())
     if report_path is not None:
-        from spicesim.study.page import write_study_report  # drawing takes a second to import
-
         write_study_report(found, report_path)
         click.echo(f"wrote {report_path}")
 

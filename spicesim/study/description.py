@@ -20,7 +20,7 @@ from spicesim.experiment.plan import MappingPlan, RunPlan, make_plan
 from spicesim.files.documents import read_toml, validate
 from spicesim.own_code import is_own, require_trusted
 from spicesim.study.goals import NUMBERS, Goal
-from spicesim.study.space import Axis, Point, grid_points, keys_of
+from spicesim.study.space import Axis, Point, Value, grid_points, keys_of
 
 __all__ = ["Study", "load_study", "make_study"]
 
@@ -47,6 +47,8 @@ class Study(Section):
     """Points to try; of a grid all."""
     seed: int = Field(default=0, ge=0)
     """Of the search."""
+    start: tuple[dict[str, Value], ...] = Field(default=(), max_length=1000)
+    """Points that a search tries first, each with some axes' values; the others are drawn."""
     screen: int | None = Field(default=None, ge=1)
     """Try the engine ideal on the first so many inputs before; points that are beaten or miss limits stop there."""
     quick: bool = False
@@ -101,6 +103,16 @@ class Study(Section):
                     f"{', '.join(before) or 'none'}"
                 )
             before.append(name)
+        if self.start and self.search == "grid":
+            raise ValueError(
+                "start is where a search begins, and a grid tries all; leave it out, or take another search"
+            )
+        for point in self.start:
+            for name, value in point.items():
+                if name not in self.space:
+                    raise ValueError(f"start: no axis {quote(name)}; {_near(name, self.space)}")
+                if value not in self.space[name]:
+                    raise ValueError(f"start: {quote(value)} is no value of the axis {name!r}")
         return self
 
     @property

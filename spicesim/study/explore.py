@@ -100,7 +100,7 @@ def explore(
         plan = plan.model_copy(update={"points": points})
     bench = Bench(study=plan, bases=plan.bases(root), folder=Path(folder).resolve(), jobs=1 if jobs > 1 else None)
     search = Search(bench)
-    reference = bench.evaluate({}, [])
+    reference = search.reference()
     records = search.run(jobs=jobs, progress=progress)
     best = find_front(records, plan)
     front = (

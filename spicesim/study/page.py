@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Sequence
 from html import escape
+from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from spicesim.study.importance import BINS, importance
 from spicesim.study.search import Record
 from spicesim.study.space import label, show
 
-__all__ = ["write_study_report"]
+__all__ = ["require_plotly", "write_study_report"]
 
 COLOURS = ("#3f83b5", "#c8553d", "#3c8d5a", "#a8741a", "#7b5ea7", "#5c656e")
 """Readable on white and on black."""
@@ -36,11 +37,14 @@ def write_study_report(found: Exploration, path: str | Path) -> None:
     StorageError
         If the file cannot be written.
     """
-    try:
-        import plotly  # noqa: F401
-    except ImportError:
-        raise MissingDependencyError("plotly is not installed; run: pip install 'spicesim[explore]'") from None
+    require_plotly()
     write_page(_page(found), path)
+
+
+def require_plotly() -> None:
+    """Refuse to go on without what draws the figures."""
+    if find_spec("plotly") is None:
+        raise MissingDependencyError("plotly is not installed; run: pip install 'spicesim[explore]'")
 
 
 def _page(found: Exploration) -> Page:
@@ -91,12 +95,13 @@ def _hover(record: Record) -> str:
     return "<br>".join([*lines, *([escape(record.outcome.reason[:80])] if record.outcome.reason else [])])
 
 
-def _draw(figure: Any, *, height: int, script: bool = False) -> str:
+def _draw(figure: Any, *, height: int, script: bool = False, top: int = 30) -> str:
     """Return a figure as a part of a page; one of them brings the script that draws all."""
     figure.update_layout(
-        height=height, margin={"l": 70, "r": 20, "t": 30, "b": 60}, paper_bgcolor="rgba(0,0,0,0)",
+        height=height, margin={"l": 70, "r": 20, "t": top, "b": 60}, paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)", font={"color": "#7a838c", "size": 13},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": "#7a838c"},
     )  # fmt: skip
     lines = {"gridcolor": "rgba(128,136,144,.25)", "zerolinecolor": "rgba(128,136,144,.4)"}
     figure.update_xaxes(**lines)
@@ -207,7 +212,7 @@ def _space_blocks(found: Exploration, ran: Sequence[Record]) -> list[Block]:
         graph_objects.Parcoords(
             dimensions=[*(_axis(ran, name, found) for name in found.study.space), *(_goal_axis(ran, n) for n in names)],
             line={"color": first, "colorscale": "Viridis", "showscale": True, "colorbar": {"title": escape(names[0])}},
-            labelangle=-20, labelside="bottom",
+            labelangle=-18,
         )
     )  # fmt: skip
     bars = graph_objects.Figure()
@@ -227,7 +232,7 @@ def _space_blocks(found: Exploration, ran: Sequence[Record]) -> list[Block]:
             title="Every point through the space",
             caption="A line is a point that was run; the last axes are the goals. Drag along an axis to keep the lines "
             "that cross it there.",
-            html=_draw(lines, height=460),
+            html=_draw(lines, height=480, top=110),
         ),
         Interactive(
             title="What matters",

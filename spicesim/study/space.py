@@ -12,7 +12,7 @@ from spicesim.chip.section import Section
 from spicesim.errors import SpecError
 from spicesim.units import parse_quantity
 
-__all__ = ["MOST_POINTS", "Axis", "Point", "grid_points", "keys_of", "label", "show"]
+__all__ = ["MOST_POINTS", "Axis", "Point", "Value", "grid_points", "keys_of", "label", "show"]
 
 MOST_POINTS = 100_000
 """Points of a grid at most."""
@@ -73,6 +73,12 @@ class Axis(Section):
         if self.step is not None and self.step <= 0:
             raise ValueError(f"step must be above 0, got {self.step:g}")
         return self
+
+    def __contains__(self, value: object) -> bool:
+        """Whether a value is one of the choices, or within the range."""
+        if self.choices is not None:
+            return label(value) in map(label, self.choices)
+        return isinstance(value, int | float) and self.low is not None and self.low <= value <= (self.high or value)
 
     @property
     def is_integer(self) -> bool:

@@ -1,19 +1,23 @@
 """Studies: spaces and grids, names held against those there are, one calibration for many chips, kill and resume."""
 
+import base64
 import json
 import os
+import re
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import onnx
 import pytest
 import tomlkit
 
-from spicesim.chip import save_chip
+from spicesim.chip import load_chip, save_chip
 from spicesim.cli.main import main
 from spicesim.errors import SpecError
 from spicesim.study.chips import Calibrations
@@ -22,10 +26,28 @@ from spicesim.study.evaluation import Outcome
 from spicesim.study.explore import explore
 from spicesim.study.front import find_front
 from spicesim.study.goals import Goal, Reading, dominates
+from spicesim.study.importance import importance
+from spicesim.study.page import write_study_report
 from spicesim.study.search import Record
 from spicesim.study.space import Axis, grid_points
 
-SIZE, WIRES = "array.rows, array.columns", "array.r_word_line, array.r_bit_line"
+WIRES = "array.r_word_line, array.r_bit_line"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+PROBE = """
+<pre id="probe"></pre>
+<script>
+const errors = [];
+addEventListener("error", event => errors.push(event.message));
+addEventListener("load", () => setTimeout(() => {
+  document.getElementById("probe").textContent = JSON.stringify({
+    errors, requests: performance.getEntriesByType("resource").map(entry => entry.name),
+    drawn: document.querySelectorAll(".plotly-graph-div .main-svg:first-child").length,
+    overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+  });
+}, 1000));
+</script>
+</body>"""
+"""Appended to a copy of the page, to ask the browser what it made of it."""
 
 
 @pytest.fixture(scope="session")
@@ -108,6 +130,8 @@ def test_ranges_and_lists_have_the_values_that_they_say(axis, values):
         ({"space": {"adc.bits": {"low": 3, "hihg": 4}}}, "the nearest is 'high'"),
         ({"space": {"adc.percentile": {"low": 60.0, "high": 99.0}}}, "add points = 5"),
         ({"space": {"adc.bits": {"choices": [3], "when": {"chip": "x"}}}}, "which is no axis before it"),
+        ({"search": "tpe", "start": [{"adc.bits": 5}]}, "5 is no value of the axis 'adc.bits'"),
+        ({"search": "tpe", "start": [{"adc.bit": 5}]}, "no axis 'adc.bit'; the nearest is 'adc.bits'"),
         ({"run": {"enigne": "fast"}}, "the nearest is 'engine'"),
         ({"run": {"audit": 3}}, "by itself"),
         ({"goals": {"my_goals_that_nobody_trusts:cost": "min"}}, "no Python package"),
@@ -221,11 +245,14 @@ def test_a_search_that_was_ended_asks_for_the_same_points(document, tmp_path):
         document(
             search="tpe",
             points=13,
+            start=[{"adc.bits": 2, "run.mapping.tile_rows": 8}],
             goals={"accuracy": {"direction": "max", "least": 0.2}, "tiles": "min"},
             run={"images": 4, "engine": "ideal"},
         )
     )
+    assert study.start == ({"adc.bits": 2, "run.mapping.tile_rows": 8},)
     one = explore(study, tmp_path / "one", audit=False)
+    assert one.records[0].point.items() >= study.start[0].items()
     explore(study, tmp_path / "two", points=5, audit=False)
     two = explore(study, tmp_path / "two", audit=False)
     assert settled(two) == settled(one)
@@ -259,3 +286,56 @@ def test_files_of_the_front_run_as_they_are_and_give_the_same(whole, subject, tm
     assert found["accuracy"] == one.record.outcome.values["accuracy"]
     assert found["provenance"]["chip_hash"] == one.record.outcome.chip
     assert found["provenance"]["calibration_hash"] == one.record.outcome.calibration
+
+
+def test_several_processes_find_what_one_does(whole, document, tmp_path):
+    found = explore(make_study(document()), tmp_path / "out", jobs=2, audit=False)
+    by_point = {json.dumps(one.point): one.outcome.values for one in whole.records}
+    assert {json.dumps(one.point): one.outcome.values for one in found.records} == by_point
+
+
+def test_importance_is_the_share_of_variance_of_one_axis_and_chance_has_none():
+    rng, axis = np.random.default_rng(1), Axis.model_validate([1, 2, 3])
+    points = [{"a": int(a), "b": int(b)} for a, b in rng.integers(1, 4, (400, 2))]
+    records = [Record(number=k, point=point, outcome=Outcome()) for k, point in enumerate(points)]
+    a, b = (np.array([point[key] for point in points], dtype=float) for key in "ab")
+    assert importance(records, "a", axis, a) == pytest.approx(1.0)
+    assert importance(records, "b", axis, a) == pytest.approx(0.0, abs=0.02)
+    share = (9 * a.var()) / (9 * a.var() + b.var())
+    assert importance(records, "a", axis, 3 * a + b) == pytest.approx(share, rel=0.05)
+    assert importance(records, "a", axis, np.ones(400)) == 0.0
+
+
+def test_the_page_is_one_file_with_whole_chips_and_no_ones_markup(whole, tmp_path):
+    record = whole.records[0]
+    words = "</script><script>alert(1)</script>"
+    space = {**whole.study.space, "adc.bits": Axis.model_validate([2, 6, words])}
+    whole = replace(whole, study=whole.study.model_copy(update={"space": space}))
+    hostile = Record(
+        number=99, point={**record.point, "adc.bits": words},
+        outcome=replace(record.outcome, reason="<img src=x onerror=alert(1)>"),
+    )  # fmt: skip
+    write_study_report(replace(whole, records=[*whole.records, hostile]), tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "alert(1)</script>" not in text
+    assert "<img src=x" not in text
+    assert re.search(r'(src|href)="(https?:)?//', text.split("<main>")[0]) is None
+    links = re.findall(r'download="(point-\d+\.toml)" href="data:application/toml;base64,([^"]+)"', text)
+    assert [name for name, _ in links] == [f"{one.stem}.toml" for one in whole.front]
+    for one, (name, packed) in zip(whole.front, links, strict=True):
+        (tmp_path / name).write_bytes(base64.b64decode(packed))
+        assert load_chip(tmp_path / name).hash == one.record.outcome.chip
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: the page is looked at in a browser")
+def test_the_page_draws_its_figures_without_asking_for_anything(whole, tmp_path):
+    path = tmp_path / "page.html"
+    write_study_report(whole, path)
+    path.write_text(path.read_text(encoding="utf-8").replace("</body>", PROBE), encoding="utf-8")
+    words = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=9000", "--dump-dom"]
+    done = subprocess.run([*words, path.as_uri()], capture_output=True, text=True, timeout=300, check=True)
+    said = json.loads(re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)[1].replace("&quot;", '"'))
+    assert said["errors"] == []
+    assert said["requests"] == []
+    assert said["drawn"] == 3
+    assert said["overflow"] <= 0
