@@ -50,7 +50,7 @@ class Study(Section):
     start: tuple[dict[str, Value], ...] = Field(default=(), max_length=1000)
     """Points that a search tries first, each with some axes' values; the others are drawn."""
     screen: int | None = Field(default=None, ge=1)
-    """Try the engine ideal on the first so many inputs before; points that are beaten or miss limits stop there."""
+    """Try the engine ideal on the first so many inputs before; points that cannot reach the least accuracy stop."""
     quick: bool = False
     """Whether chips are calibrated with fewer points."""
     audit: int = Field(default=8, ge=1)

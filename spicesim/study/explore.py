@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from spicesim.chip import format_chip
 from spicesim.files import write_json
 from spicesim.provenance import now
-from spicesim.study.description import Study, load_study
+from spicesim.study.description import Study, check_keys, load_study
 from spicesim.study.evaluation import Bench, Outcome
 from spicesim.study.front import FrontPoint, audit_front, find_front
 from spicesim.study.search import Record, Search
@@ -35,12 +36,10 @@ class Exploration:
 
     def chip_text(self, point: Point) -> str:
         """Return the whole description of a point's chip."""
-        from spicesim.chip import format_chip
-
         return format_chip(self.bench.place(point)[0])
 
     def document(self) -> dict[str, Any]:
-        """Return all as plain data, ready for JSON; times and places are left out of "points" and "front"."""
+        """Return all as plain data, ready for JSON."""
         return {
             "schema_version": 1,
             "study": self.study.model_dump(mode="json"),
@@ -98,7 +97,9 @@ def explore(
     plan = study if isinstance(study, Study) else load_study(study)
     if points is not None:
         plan = plan.model_copy(update={"points": points})
-    bench = Bench(study=plan, bases=plan.bases(root), folder=Path(folder).resolve(), jobs=1 if jobs > 1 else None)
+    bases = plan.bases(root)
+    check_keys(plan, bases)
+    bench = Bench(study=plan, bases=bases, folder=Path(folder).resolve(), jobs=1 if jobs > 1 else None)
     search = Search(bench)
     reference = search.reference()
     records = search.run(jobs=jobs, progress=progress)

@@ -28,7 +28,7 @@ from spicesim.study.space import Point, grid_points, label
 __all__ = ["Record", "Search"]
 
 START_UP = 10
-"""Points at most that tpe draws at random before it has a model: a quarter of all."""
+"""Points that tpe draws at random before it has a model, however many are wanted: that may change on the way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,9 +239,7 @@ class Search:
                 return samplers.RandomSampler(seed=seed)
             if self._study.search == "nsga2":
                 return samplers.NSGAIISampler(seed=seed, population_size=20)
-            return samplers.TPESampler(
-                seed=seed, n_startup_trials=min(START_UP, self.wanted // 4), multivariate=True, group=True
-            )
+            return samplers.TPESampler(seed=seed, n_startup_trials=START_UP, multivariate=True, group=True)
 
     def _tell(self, number: int, outcome: Outcome) -> None:
         """Keep what became of a point; a trial that another process has told already stays."""

@@ -275,6 +275,19 @@ def test_points_that_are_no_chips_or_miss_limits_are_told_and_not_taken(document
         explore(make_study(document()), tmp_path / "out")
 
 
+def test_a_goal_of_ones_own_is_a_function_of_a_run(document, tmp_path, monkeypatch):
+    (tmp_path / "study_goals.py").write_text(
+        "def columns(run):\n    return sum(t.g.shape[1] for t in run.network.tiles()[0])\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    goals = {"study_goals:columns": "min", "error": {"direction": "min", "most": 10.0}}
+    run, space = {"images": 4, "engine": "ideal"}, {"run.mapping.signs": ["differential", "reference"]}
+    found = explore(make_study(document(goals=goals, space=space, run=run)), tmp_path / "out", audit=False)
+    assert [one.outcome.values["study_goals:columns"] for one in found.records] == [8.0, 5.0]
+    with pytest.raises(SpecError, match=r"nearest is 'adc\.bits'"):
+        explore(make_study(document(space={"adc.bit": [3]})), tmp_path / "other")
+
+
 def test_files_of_the_front_run_as_they_are_and_give_the_same(whole, subject, tmp_path, capsys):
     one = whole.front[0]
     stem = whole.folder / "front" / one.stem
