@@ -12,14 +12,16 @@ from spicesim.calibration.climate import calibrate_climate
 from spicesim.calibration.converters import calibrate_converters
 from spicesim.calibration.dac import read_supply
 from spicesim.calibration.energy import calibrate_energy
+from spicesim.calibration.kept_checks import recall_checks
 from spicesim.calibration.ledger import write_ledger
 from spicesim.calibration.mismatch import calibrate_mismatch
 from spicesim.calibration.noise import calibrate_noise
 from spicesim.calibration.parameters import fit_sheet
+from spicesim.calibration.parts import Parts, content_hash
 from spicesim.calibration.plan import Plan, PlanSummary, plan_calibration, summarise
 from spicesim.calibration.settling import calibrate_settling
 from spicesim.calibration.statics import fit_blocks
-from spicesim.calibration.tiles import TileCase, build_adversarial_cases, build_cases, check_tiles, random_matrices
+from spicesim.calibration.tiles import TileCase, build_adversarial_cases, build_cases, random_matrices
 from spicesim.calibration.verdict import Verdict, judge
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
@@ -122,20 +124,32 @@ def run_plan(
     campaign = Campaign(
         quick=plan.quick, seed=plan.seed, simulator=BatchSimulator(timeout=timeout), jobs=jobs, progress=progress
     )
-    calibration = calibrate_blocks(plan, campaign)
-    checks = check_tiles(plan.chip, plan_cases(plan, calibration), campaign)
+    parts = Parts(plan.chip, campaign)
+    calibration = calibrate_blocks(plan, campaign, parts)
+    checks = recall_checks(calibration, plan_cases(plan, calibration), campaign, parts)
     calibration = calibration.model_copy(update={"checks": tuple(checks)})
     for name in wanted:
         before = campaign.total
-        calibration = calibration.model_copy(update={name: ASPECTS[name](calibration, campaign)})
+        calibration = calibration.model_copy(update={name: _recall_aspect(name, calibration, campaign, parts)})
         write_ledger(plan, {name: campaign.total - before})
     return calibration.model_copy(
         update={
             "verdict": find_verdict(plan, calibration).model_copy(update={"accepted": accept}),
             "seconds": time.monotonic() - start, "simulations": campaign.simulations, "costs": campaign.costs,
-            "aids": dict(campaign.aids), "failures": tuple(campaign.failures),
+            "aids": dict(campaign.aids), "failures": tuple(campaign.failures), "reuse": parts.reuse(),
         }
     )  # fmt: skip
+
+
+def _recall_aspect(name: str, calibration: Calibration, campaign: Campaign, parts: Parts) -> Any:
+    """Calibrate an aspect of what there is so far, or take it from an earlier calibration of the same."""
+    about = {"chip", "created", "seconds", "versions", "simulations", "costs", "checks", "verdict", "aids", "failures"}
+    given = calibration.model_dump_json(exclude=about, exclude_none=True)
+
+    def make(chip: Chip) -> Any:
+        return ASPECTS[name](calibration.model_copy(update={"chip": chip}), campaign)
+
+    return parts.recall(name, content_hash(given), Calibration.model_fields[name].annotation, make)
 
 
 def find_verdict(plan: Plan, calibration: Calibration) -> Verdict:
@@ -174,10 +188,10 @@ def wanted_aspects(plan: Plan) -> list[str]:
     return [name for name in ASPECTS if name in wanted]
 
 
-def calibrate_blocks(plan: Plan, campaign: Campaign) -> Calibration:
+def calibrate_blocks(plan: Plan, campaign: Campaign, parts: Parts | None = None) -> Calibration:
     """Calibrate the operating points of cell, DAC and sense amplifier; whole tiles are not checked yet."""
     chip = plan.chip
-    blocks = fit_blocks(plan, campaign)
+    blocks = fit_blocks(plan, campaign, parts)
     dacs = {polarity: blocks.judged[dac.name].model for polarity, dac in plan.dacs.items()}
     models = {f"models in {path.name}": model_hash(path)[:16] for path in model_files(chip.process)}
     held_out = {name: points for judged in blocks.judged.values() for name, points in judged.test.items()}
@@ -193,7 +207,8 @@ def calibrate_blocks(plan: Plan, campaign: Campaign) -> Calibration:
         errors={name: points.summary() for name, points in held_out.items()},
         checks=(),
         plan=PlanSummary(
-            error=plan.asked, budget=plan.budget, designs=summarise(chip, blocks.plans),
+            error=plan.asked, budget=plan.budget,
+            designs=summarise(chip, blocks.plans, blocks.simulations),
             validation={name: judged.error for name, judged in blocks.judged.items()}, rounds=blocks.rounds,
         ),
     )  # fmt: skip
