@@ -241,9 +241,7 @@ class Calibration(Model):
         """Return the calibration of the same chip at another corner, another temperature [degree Celsius], or both.
 
         Operating points and all aspects are calibrated at a few temperatures, and at corners at some of these; between
-        them their numbers follow polynomials.
-
-        An aspect that was not calibrated when the climate was is None.
+        them their numbers follow polynomials. An aspect that was not calibrated when the climate was is None.
 
         Raises
         ------
@@ -493,7 +491,7 @@ def load_calibration(path: str | Path) -> Calibration:
 
 _VERSION = Calibration.model_fields["schema_version"].default
 _HEAD = ("checksum", "chip_hash", "calibration_hash")
-"""What a file has beyond the fields. Files of version 1 had none of it, so nothing tells whether they are whole."""
+"""What a file has beyond the fields."""
 
 
 def _checksum(document: Any) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from spicesim.behavioural.arrays import Model
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.parts import Part, Parts, content_hash
+from spicesim.calibration.parts import CHECK, Part, Parts, content_hash
 from spicesim.calibration.tile_check import TileCheck
 from spicesim.calibration.tiles import TileCase, check_tiles
 from spicesim.calibration.watched import Reads
@@ -36,7 +36,7 @@ def recall_checks(
         Where checks are looked for and kept.
     """
     given = [_given(calibration, case) for case in cases]
-    names = [f"check {case.name}" for case in cases]
+    names = [f"{CHECK}{case.name}" for case in cases]
     found = [parts.find(name, own, TileCheck) for name, own in zip(names, given, strict=True)]
     missing = [k for k, part in enumerate(found) if part is None]
     made: dict[int, TileCheck] = {}

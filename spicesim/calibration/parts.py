@@ -29,11 +29,13 @@ from spicesim.own_code import is_own
 from spicesim.provenance import code_hash, versions
 from spicesim.sampling import model_hash
 
-__all__ = ["Part", "Parts", "Reuse", "content_hash"]
+__all__ = ["CHECK", "Part", "Parts", "Reuse", "content_hash"]
 
 _HEAD = b"spicesim calibration part 1, sha256 of place and content: "
 _LARGEST = 2**28
 """Bytes of an entry at most."""
+CHECK = "check "
+"""Begins the name of a whole tile's check."""
 T = TypeVar("T")
 
 
@@ -48,12 +50,19 @@ class Reuse(Model):
     """Ngspice runs that were not kept from before."""
 
     def format(self) -> str:
-        """Format it in a line."""
-        made = f": {', '.join(self.made)}" if self.made else ""
+        """Format it in a line; checks are counted, all else is named."""
+        if not self.reused:
+            return f"nothing reused, all {len(self.made)} parts made; {self.simulated} simulations run"
         return (
-            f"{len(self.reused)} of {len(self.reused) + len(self.made)} parts as they were, {len(self.made)} made "
-            f"anew{made}; {self.simulated} simulations run"
+            f"reused: {_listed(self.reused) or 'nothing'}; made: {_listed(self.made) or 'nothing'}; "
+            f"{self.simulated} simulations run"
         )
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    checks = sum(name.startswith(CHECK) for name in names)
+    listed = [name for name in names if not name.startswith(CHECK)]
+    return ", ".join([*listed, *([f"{checks} checks of whole tiles"] if checks else [])])
 
 
 class Part(Model, Generic[T]):

@@ -69,7 +69,8 @@ def calibrate(
 ) -> None:
     """Calibrate the behavioural model of a chip against ngspice, and check whole tiles.
 
-    Simulations are kept: the same command, run again or after an interruption, goes on where it was.
+    Simulations are kept: the same command, run again or after an interruption, goes on where it was. So are blocks,
+    checks and aspects: of a chip with some keys changed only what depends on them is made anew.
     """  # fmt: skip
     if chip_path is not None and plan_path is not None and not dry_run:
         raise SpecError(f"the plan settles {chip_path} already; leave it out, or make another plan with --dry-run")
@@ -106,6 +107,8 @@ def calibrate(
         click.echo(f"\n{troubles}")
     if calibration.verdict:
         click.echo(f"\n{calibration.verdict.format()}")
+    if calibration.reuse:
+        click.echo(f"\n{calibration.reuse.format()}")
     calibration.require_verdict()
     calibration.save(output)
     click.echo(
