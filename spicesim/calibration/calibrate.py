@@ -7,6 +7,7 @@ from typing import Any
 from spicesim.calibration.aspects import possible_aspects
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.carried import carry_blocks, plan_carried
 from spicesim.calibration.cell import HELD_CURRENT
 from spicesim.calibration.climate import calibrate_climate
 from spicesim.calibration.converters import calibrate_converters
@@ -55,11 +56,14 @@ def calibrate(
     jobs: int | None = None,
     progress: bool = False,
     accept: str | None = None,
+    base: Calibration | None = None,
 ) -> Calibration:
     """Calibrate the behavioural model of a chip against ngspice.
 
     Blocks are simulated alone, fitted, and judged on held-out points; then whole tiles at transistor level are
-    compared with the model that the blocks make together. This plans and runs in one go; for another budget, design or
+    compared with the model that the blocks make together. Each block, tile and aspect is kept, with the keys of the
+    chip that it depends on, and made again only where one of these has changed; :attr:`Calibration.reuse` says what was
+    taken. This plans and runs in one go; for another budget, design or
     time-out, and to look at the plan first, see :func:`plan_calibration` and :func:`run_plan`.
 
     Parameters
@@ -81,16 +85,23 @@ def calibrate(
         Whether to show progress on stderr.
     accept : str, optional
         Why to take a calibration that misses the wanted error; it stands in the file and on every page.
+    base : Calibration, optional
+        Of a chip that differs in nothing but its converters' bits and percentile and its wires, with as many rows and
+        columns or more. Its blocks are taken, no block is simulated, and whole tiles are checked by fewer vectors; the
+        larger error of both is claimed. `quick` and `seed` are the base's, and so are the aspects by default.
 
     Raises
     ------
     CalibrationError
-        If whole tiles or cells miss the wanted error, and nothing was accepted.
+        If whole tiles or cells miss the wanted error, and nothing was accepted; or the base is none for this chip.
     SimulationError, MissingDependencyError, StorageError
         If a simulation cannot be done; what was finished is kept, and the next call goes on from there.
     """
-    plan = plan_calibration(chip, aspects=aspects, quick=quick, seed=seed, error=error)
-    calibration = run_plan(plan, jobs=jobs, progress=progress, accept=accept)
+    if base is None:
+        plan = plan_calibration(chip, aspects=aspects, quick=quick, seed=seed, error=error)
+    else:
+        plan = plan_carried(base, chip, aspects=aspects, error=error)
+    calibration = run_plan(plan, jobs=jobs, progress=progress, accept=accept, base=base)
     calibration.require_verdict()
     return calibration
 
@@ -102,6 +113,7 @@ def run_plan(
     timeout: float = 300.0,
     progress: bool = False,
     accept: str | None = None,
+    base: Calibration | None = None,
 ) -> Calibration:
     """Calibrate as planned, whatever the verdict.
 
@@ -111,7 +123,7 @@ def run_plan(
         As :func:`plan_calibration` made it, or :func:`load_plan` read it.
     timeout : float
         Longest time one simulation may take [s].
-    jobs, progress, accept
+    jobs, progress, accept, base
         As :func:`calibrate`.
 
     Raises
@@ -125,18 +137,21 @@ def run_plan(
         quick=plan.quick, seed=plan.seed, simulator=BatchSimulator(timeout=timeout), jobs=jobs, progress=progress
     )
     parts = Parts(plan.chip, campaign)
-    calibration = calibrate_blocks(plan, campaign, parts)
+    calibration = calibrate_blocks(plan, campaign, parts) if base is None else carry_blocks(base, plan.chip)
     checks = recall_checks(calibration, plan_cases(plan, calibration), campaign, parts)
     calibration = calibration.model_copy(update={"checks": tuple(checks)})
     for name in wanted:
         before = campaign.total
         calibration = calibration.model_copy(update={name: _recall_aspect(name, calibration, campaign, parts)})
         write_ledger(plan, {name: campaign.total - before})
+    costs = calibration.costs | campaign.costs
     return calibration.model_copy(
         update={
-            "verdict": find_verdict(plan, calibration).model_copy(update={"accepted": accept}),
-            "seconds": time.monotonic() - start, "simulations": campaign.simulations, "costs": campaign.costs,
-            "aids": dict(campaign.aids), "failures": tuple(campaign.failures), "reuse": parts.reuse(),
+            "verdict": find_verdict(plan, calibration, base).model_copy(update={"accepted": accept}),
+            "seconds": time.monotonic() - start,
+            "simulations": sum(cost.simulations for cost in costs.values()), "costs": costs,
+            "aids": dict(campaign.aids), "failures": tuple(campaign.failures),
+            "reuse": parts.reuse(base.hash if base else ""),
         }
     )  # fmt: skip
 
@@ -152,8 +167,8 @@ def _recall_aspect(name: str, calibration: Calibration, campaign: Campaign, part
     return parts.recall(name, content_hash(given), Calibration.model_fields[name].annotation, make)
 
 
-def find_verdict(plan: Plan, calibration: Calibration) -> Verdict:
-    """Judge a calibration by its whole tiles, its cells and, if it has them, its climates."""
+def find_verdict(plan: Plan, calibration: Calibration, base: Calibration | None = None) -> Verdict:
+    """Judge a calibration by its whole tiles, its cells and, if it has them, its climates; by its base's tiles, too."""
     chip, climate = plan.chip, calibration.climate
     held, rows = calibration.held_out[HELD_CURRENT], chip.array.rows
     setting = max(chip.settings)
@@ -161,9 +176,12 @@ def find_verdict(plan: Plan, calibration: Calibration) -> Verdict:
         ohm, columns = setting, f"{rows} rows at {setting / 1e3:g} kohm"
     else:
         ohm, columns = 1 / (rows * chip.cell.g_max), f"{rows} rows of largest cells"
+    tiles = {check.name: check.max_error for check in calibration.checks}
+    if base is not None and base.verdict is not None:
+        tiles[f"{base.verdict.tiles.where}, of {base.chip.name} {base.hash}"] = base.verdict.tiles.error
     return judge(
         asked=plan.asked,
-        tiles={check.name: check.max_error for check in calibration.checks},
+        tiles=tiles,
         cells=rows * held.max_error * held.full_scale * ohm / calibration.readout(setting).full_scale,
         columns=columns,
         climates=None if climate is None else climate.errors,

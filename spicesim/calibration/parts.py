@@ -48,13 +48,16 @@ class Reuse(Model):
     """Parts that were fitted or checked."""
     simulated: int
     """Ngspice runs that were not kept from before."""
+    base: str = ""
+    """Hash of the calibration whose blocks were taken for this chip; empty if it has its own."""
 
     def format(self) -> str:
         """Format it in a line; checks are counted, all else is named."""
-        if not self.reused:
+        if not self.reused and not self.base:
             return f"nothing reused, all {len(self.made)} parts made; {self.simulated} simulations run"
+        blocks = f"blocks of calibration {self.base}; " if self.base else ""
         return (
-            f"reused: {_listed(self.reused) or 'nothing'}; made: {_listed(self.made) or 'nothing'}; "
+            f"{blocks}reused: {_listed(self.reused) or 'nothing'}; made: {_listed(self.made) or 'nothing'}; "
             f"{self.simulated} simulations run"
         )
 
@@ -219,9 +222,9 @@ class Parts:
         part = Part[T](keys=tuple(sorted(reads.keys)), runs=tuple(campaign.log[done:]), content=content)
         return self.keep(name, given, part, kind, whole=len(campaign.failures) == failed).content
 
-    def reuse(self) -> Reuse:
-        """Return what was taken and what was made so far."""
-        return Reuse(reused=tuple(self.reused), made=tuple(self.made), simulated=self._campaign.fresh)
+    def reuse(self, base: str = "") -> Reuse:
+        """Return what was taken and what was made so far; `base` is as of :class:`Reuse`."""
+        return Reuse(reused=tuple(self.reused), made=tuple(self.made), simulated=self._campaign.fresh, base=base)
 
 
 def _checksum(path: Path, content: bytes) -> bytes:
