@@ -31,7 +31,16 @@ from spicesim.ngspice.batch import BatchSimulator, ngspice_version
 from spicesim.provenance import now, versions
 from spicesim.sampling import model_hash
 
-__all__ = ["ASPECTS", "calibrate", "calibrate_blocks", "find_verdict", "plan_cases", "run_plan", "wanted_aspects"]
+__all__ = [
+    "ASPECTS",
+    "calibrate",
+    "calibrate_blocks",
+    "calibrate_from",
+    "find_verdict",
+    "plan_cases",
+    "run_plan",
+    "wanted_aspects",
+]
 
 ASPECTS: dict[str, Callable[[Calibration, Campaign], Any]] = {
     "parameters": fit_sheet,
@@ -56,7 +65,6 @@ def calibrate(
     jobs: int | None = None,
     progress: bool = False,
     accept: str | None = None,
-    base: Calibration | None = None,
 ) -> Calibration:
     """Calibrate the behavioural model of a chip against ngspice.
 
@@ -85,22 +93,55 @@ def calibrate(
         Whether to show progress on stderr.
     accept : str, optional
         Why to take a calibration that misses the wanted error; it stands in the file and on every page.
-    base : Calibration, optional
-        Of a chip that differs in nothing but its converters' bits and percentile and its wires, with as many rows and
-        columns or more. Its blocks are taken, no block is simulated, and whole tiles are checked by fewer vectors; the
-        larger error of both is claimed. `quick` and `seed` are the base's, and so are the aspects by default.
 
     Raises
     ------
     CalibrationError
-        If whole tiles or cells miss the wanted error, and nothing was accepted; or the base is none for this chip.
+        If whole tiles or cells miss the wanted error, and nothing was accepted.
     SimulationError, MissingDependencyError, StorageError
         If a simulation cannot be done; what was finished is kept, and the next call goes on from there.
     """
-    if base is None:
-        plan = plan_calibration(chip, aspects=aspects, quick=quick, seed=seed, error=error)
-    else:
-        plan = plan_carried(base, chip, aspects=aspects, error=error)
+    plan = plan_calibration(chip, aspects=aspects, quick=quick, seed=seed, error=error)
+    calibration = run_plan(plan, jobs=jobs, progress=progress, accept=accept)
+    calibration.require_verdict()
+    return calibration
+
+
+def calibrate_from(
+    base: Calibration,
+    chip: Chip,
+    *,
+    aspects: Sequence[str] | None = None,
+    error: float | None = None,
+    jobs: int | None = None,
+    progress: bool = False,
+    accept: str | None = None,
+) -> Calibration:
+    """Calibrate a chip with the blocks of another's calibration: no block is simulated, and whole tiles are checked.
+
+    Of the vectors of a check one in six is run, and the larger error of both chips is claimed. Aspects are calibrated,
+    or taken from before where nothing that they depend on has changed.
+
+    Parameters
+    ----------
+    base : Calibration
+        Of a chip that differs in nothing but its converters' bits and percentile and its wires, with as many rows and
+        columns or more. It also says whether to be quick, and gives the seed.
+    chip : Chip
+        The chip.
+    aspects : sequence of str, optional
+        As of :func:`calibrate`; by default those that the base has.
+    error, jobs, progress, accept
+        As of :func:`calibrate`.
+
+    Raises
+    ------
+    CalibrationError
+        If the blocks do not hold for this chip, or as of :func:`calibrate`.
+    SimulationError, MissingDependencyError, StorageError
+        As :func:`calibrate`.
+    """
+    plan = plan_carried(base, chip, aspects=aspects, error=error)
     calibration = run_plan(plan, jobs=jobs, progress=progress, accept=accept, base=base)
     calibration.require_verdict()
     return calibration
@@ -123,8 +164,10 @@ def run_plan(
         As :func:`plan_calibration` made it, or :func:`load_plan` read it.
     timeout : float
         Longest time one simulation may take [s].
-    jobs, progress, accept, base
+    jobs, progress, accept
         As :func:`calibrate`.
+    base : Calibration, optional
+        As of :func:`calibrate_from`; then the plan is that of :func:`spicesim.calibration.carried.plan_carried`.
 
     Raises
     ------

@@ -1,13 +1,18 @@
 """Parts of calibrations are reused where nothing that they depend on has changed, and made anew where it has."""
 
+import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from spicesim.behavioural.cell import CellModel
-from spicesim.calibration.calibrate import run_plan
+from spicesim.calibration.calibrate import calibrate_from, run_plan
+from spicesim.calibration.calibration import load_calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.parts import Parts, _write
 from spicesim.calibration.plan import TilePlan, plan_calibration
-from spicesim.chip import preset
+from spicesim.chip import preset, save_chip
+from spicesim.cli.main import cli
+from spicesim.errors import CalibrationError, SpecError
 from spicesim.files import cache_folder
 
 CHIP = preset("generic-1t1r").changed(
@@ -125,3 +130,65 @@ def test_code_of_one_s_own_is_never_taken_from_before(base):
     for _ in range(2):
         parts.recall("own", "", CellModel, lambda _: base.cell)
     assert parts.made == ["own", "own"]
+
+
+def test_blocks_are_carried_to_other_wires_and_smaller_arrays_and_checked_there(base):
+    chip = CHIP.changed({"adc.bits": 6, "array.r_word_line": 40.0, "array.rows": 3, "array.columns": 2})
+    found = calibrate_from(base, chip)
+    assert found.chip == chip
+    assert found.reuse.base == base.hash
+    assert found.plan == base.plan
+    assert found.costs["calibrate blocks"] == base.costs["calibrate blocks"]
+    assert made(found) == {"check"}
+    checked = found.costs["check whole tiles"].simulations
+    assert found.reuse.simulated == checked == sum(len(check.pattern) for check in found.checks) > 0
+    assert {(check.rows, check.columns) for check in found.checks} == {(2, 2), (3, 2)}
+    assert found.verdict.tiles.error >= max(base.verdict.tiles.error, *(check.max_error for check in found.checks))
+    again = calibrate_from(base, chip.changed({"adc.bits": 7}))
+    assert (again.reuse.made, again.reuse.simulated) == ((), 0)
+    assert base.hash in found.reuse.format()
+    g = np.full((3, 2), chip.cell.g_max)
+    assert (
+        found.tile(g, "unipolar", 20e3).solve(np.full((1, 3), 15)).v_out.max()
+        < base.tile(g, "unipolar", 20e3).solve(np.full((1, 3), 15)).v_out.max()
+    ), "its own wires"
+
+
+def test_the_larger_error_of_a_base_is_claimed(base):
+    worse = base.verdict.model_copy(update={"tiles": base.verdict.tiles.model_copy(update={"error": 9e-5})})
+    found = calibrate_from(base.model_copy(update={"verdict": worse}), CHIP.changed({"adc.bits": 6}))
+    assert found.verdict.tiles.error == 9e-5
+    assert base.hash in found.verdict.tiles.where
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"array.rows": 5}, "array.rows = 5 is more than the 4"),
+        ({"cell.access_width": 3e-6}, "cell.access_width differs"),
+        ({"adc.kind": "sar"}, "adc.kind differs"),
+        ({"process.temperature_c": 30.0}, "process.temperature_c differs"),
+        ({"sar_adc.dac.unit": 3e-15}, "sar_adc.dac.unit differs"),
+    ],
+)
+def test_a_chip_outside_of_the_box_is_refused(base, keys, said):
+    with pytest.raises(CalibrationError, match=said):
+        calibrate_from(base, CHIP.changed(keys))
+
+
+def test_models_of_another_version_are_refused(base):
+    other = base.model_copy(update={"versions": base.versions | {"models in generic_models.cir": "0"}})
+    with pytest.raises(CalibrationError, match=r"models in generic_models\.cir of 0"):
+        calibrate_from(other, CHIP)
+
+
+def test_the_command_takes_a_base_and_says_what_it_took(base, tmp_path):
+    base.save(tmp_path / "wide.cal.json")
+    save_chip(CHIP.changed({"adc.bits": 6}), tmp_path / "chip.toml")
+    arguments = ["calibrate", str(tmp_path / "chip.toml"), "--base", str(tmp_path / "wide.cal.json")]
+    done = CliRunner().invoke(cli, [*arguments, "-o", str(tmp_path / "chip.cal.json")])
+    assert done.exit_code == 0, done.output
+    assert f"blocks of calibration {base.hash}; " in done.output
+    assert load_calibration(tmp_path / "chip.cal.json").chip.adc.bits == 6
+    refused = CliRunner().invoke(cli, [*arguments, "--seed", "3"])
+    assert isinstance(refused.exception, SpecError)
