@@ -17,7 +17,7 @@ from spicesim import _cext as _cext  # says at once if it was not built
 if TYPE_CHECKING:
     from spicesim import cells, errors, netlist
     from spicesim.audit import audit_samples
-    from spicesim.calibration.calibrate import calibrate
+    from spicesim.calibration.calibrate import calibrate, calibrate_from
     from spicesim.calibration.calibration import Calibration, load_calibration
     from spicesim.chip import Chip, load_chip, preset, save_chip
     from spicesim.crossbar import Crossbar
@@ -40,6 +40,7 @@ __all__ = [
     "RunPlan",
     "audit_samples",
     "calibrate",
+    "calibrate_from",
     "cells",
     "compile_network",
     "errors",
@@ -55,7 +56,7 @@ __all__ = [
 
 _HOMES = {
     "audit": ["audit_samples"],
-    "calibration.calibrate": ["calibrate"],
+    "calibration.calibrate": ["calibrate", "calibrate_from"],
     "calibration.calibration": ["Calibration", "load_calibration"],
     "chip": ["Chip", "load_chip", "preset", "save_chip"],
     "crossbar": ["Crossbar"],
