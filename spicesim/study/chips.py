@@ -16,6 +16,7 @@ from spicesim.calibration.aspects import possible_aspects
 from spicesim.calibration.calibrate import ASPECTS, calibrate_blocks, wanted_aspects
 from spicesim.calibration.calibration import Calibration, load_calibration
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.carried import carry_blocks
 from spicesim.calibration.energy import calibrate_adc_energy
 from spicesim.calibration.plan import plan_calibration
 from spicesim.chip import Chip
@@ -81,12 +82,12 @@ class Calibrations:
             self._kept.clear()  # points of one calibration mostly come together, and one takes 100 MB
             self._kept[key] = self._find(shared, aspects)
         found = self._kept[key]
-        update: dict[str, object] = {"chip": chip}
+        carried = carry_blocks(found, chip)
+        update = {name: getattr(found, name) for name in aspects}
         if found.energy is not None and chip.adc.bits != shared.adc.bits:
-            own = found.model_copy(update={"chip": chip})
-            update["energy"] = found.energy.model_copy(update={"adc": calibrate_adc_energy(own, self._campaign())})
-        kept = {name: getattr(found, name) for name in Calibration.model_fields}  # without the hash of that one
-        return Calibration.model_construct(**kept | update)
+            adc = calibrate_adc_energy(carried, self._campaign())
+            update["energy"] = found.energy.model_copy(update={"adc": adc})
+        return carried.model_copy(update=update)
 
     def _find(self, chip: Chip, aspects: Sequence[str]) -> Calibration:
         path = self._folder / f"{'-'.join((chip.hash, *aspects))}.cal.json"
