@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -115,6 +116,12 @@ def test_a_grid_holds_every_combination_once_and_conditions_leave_axes_out():
 )
 def test_ranges_and_lists_have_the_values_that_they_say(axis, values):
     assert Axis.model_validate(axis).values("x") == values
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "scripts" / "examples").glob("*.toml")))
+def test_the_example_studies_are_studies(path):
+    study = load_study(path)
+    assert study.points or len(list(grid_points(study.space))) in (16, 192)
 
 
 @pytest.mark.parametrize(
