@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from spicesim.cli.options import scheduler_option
+from spicesim.cli.options import scheduler_option, timeout_option
 from spicesim.cli.tables import format_table
 from spicesim.files import write_json
 from spicesim.sampling import use_scheduler
@@ -24,6 +24,7 @@ __all__ = ["explore_command"]
 @click.option("--no-audit", is_flag=True, help="Do not audit the front in ngspice.")
 @click.option("--json", "json_path", metavar="OUT.json", help="Write the numbers.")
 @click.option("--report", "report_path", metavar="OUT.html", help="Write a page to look at.")
+@timeout_option
 @scheduler_option
 def explore_command(
     path: str,
@@ -33,6 +34,7 @@ def explore_command(
     no_audit: bool,
     json_path: str | None,
     report_path: str | None,
+    timeout: float,
     scheduler: str | None,
 ) -> None:
     """Try chips of a space on a network, and audit those that no other beats.
@@ -47,7 +49,7 @@ def explore_command(
         require_plotly()  # before hours of work, not after them
     folder = Path(output or Path(path).with_suffix(""))
     with use_scheduler(scheduler):
-        found = explore(path, folder, points=points, jobs=jobs, audit=not no_audit, progress=True)
+        found = explore(path, folder, points=points, jobs=jobs, audit=not no_audit, timeout=timeout, progress=True)
     click.echo(format_exploration(found))
     if json_path is not None:
         write_json(json_path, found.document())
@@ -61,15 +63,19 @@ def format_exploration(found: Exploration) -> str:
     goals = found.study.goals
     names = [*goals, *(n for n in ("tops_per_watt",) if n in found.reference.values and n not in goals)]
     head = ["point", *(f"{name} [{NUMBERS[name].unit}]" if _unit(name) else name for name in names)]
-    head += ["audited", "max error [%]", "above it [%]", "where"]
-    reference = ["as described", *_numbers(found.reference.values, names), "", "", "", found.reference.reason[:60]]
+    head += ["audited", "max error [%]", "above it [%]"]
+    reference = ["as described", *_numbers(found.reference.values, names), "", "", ""]
     rows = [reference, *([*_row(one, names)] for one in found.front)]
     left: dict[str, int] = {}
     for record in found.records:
         if not record.is_taken:
             left[record.outcome.stage] = left.get(record.outcome.stage, 0) + 1
     taken = sum(record.is_taken for record in found.records)
-    lines = [format_table(head, rows), "", f"{len(found.records)} points tried, {taken} within all limits"]
+    lines = [format_table(head, rows), ""]
+    for one in found.front:
+        keys = ", ".join(f"{name} = {show(value)}" for name, value in one.record.point.items())
+        lines.append(f"{one.record.number}: {keys}")
+    lines += ["", f"{len(found.records)} points tried, {taken} within all limits"]
     words = {"chip": "are no chip", "ideal": "stopped at ideal arrays", "run": "failed or miss a limit"}
     lines += [f"{count} {words[stage]}, such as: {_example(found, stage)}" for stage, count in left.items()]
     lines += [f"{one.stem} has no audit: {one.failure}" for one in found.front if one.failure]
@@ -95,7 +101,7 @@ def _row(one: FrontPoint, names: list[str]) -> list[str]:
             str(one.audit["count"]), f"{100 * bound['max_error_full_scale']:.4f}",
             f"{100 * bound['share_of_products_above']:.0f}",
         ]  # fmt: skip
-    return [*cells, " ".join(f"{name}={show(value)}" for name, value in one.record.point.items())]
+    return cells
 
 
 def _example(found: Exploration, stage: str) -> str:

@@ -17,6 +17,7 @@ from spicesim.files.shelf import Shelf
 from spicesim.network.dataset import Dataset, load_dataset
 from spicesim.network.loading import load_model
 from spicesim.network.uncalibrated import UncalibratedChip
+from spicesim.ngspice.batch import BatchSimulator
 from spicesim.study.chips import Calibrations, needed_aspects
 from spicesim.study.description import Study
 from spicesim.study.goals import Reading, dominates, read_goals
@@ -77,6 +78,8 @@ class Bench:
     """Where all is kept."""
     jobs: int | None = None
     """Simulations at a time."""
+    timeout: float = 300.0
+    """Longest simulation of an audit [s]."""
 
     def largest(self) -> tuple[int, int]:
         """Return rows and columns of the largest array."""
@@ -104,7 +107,8 @@ class Bench:
     def run(self, subject: Subject, plan: RunPlan) -> Run:
         """Run a plan, with what tiles were made ready as kept for other points."""
         keeping = Keeping(shelf=Shelf(self.folder / "tiles", TILES_LIMIT))
-        return run_subject(plan, subject, jobs=self.jobs, keeping=keeping)
+        simulator = BatchSimulator(timeout=self.timeout)
+        return run_subject(plan, subject, simulator=simulator, jobs=self.jobs, keeping=keeping)
 
     def evaluate(self, point: Point, best: Sequence[Mapping[str, float]]) -> Outcome:
         """Find what a point gives; what cannot be is an outcome, too.

@@ -59,6 +59,7 @@ def explore(
     points: int | None = None,
     jobs: int = 1,
     audit: bool = True,
+    timeout: float = 300.0,
     progress: bool = False,
 ) -> Exploration:
     """Try the points of a study, find those that no other beats, and audit each of these in ngspice.
@@ -76,6 +77,8 @@ def explore(
         must see the folder.
     audit : bool
         Whether to audit the front.
+    timeout : float
+        Longest simulation of an audit [s].
     progress : bool
         Whether to show progress on standard error.
 
@@ -99,7 +102,7 @@ def explore(
         plan = plan.model_copy(update={"points": points})
     bases = plan.bases(root)
     check_keys(plan, bases)
-    bench = Bench(study=plan, bases=bases, folder=Path(folder).resolve(), jobs=1 if jobs > 1 else None)
+    bench = Bench(study=plan, bases=bases, folder=Path(folder).resolve(), jobs=1 if jobs > 1 else None, timeout=timeout)
     search = Search(bench)
     reference = search.reference()
     records = search.run(jobs=jobs, progress=progress)

@@ -23,6 +23,8 @@ __all__ = ["require_plotly", "write_study_report"]
 
 COLOURS = ("#3f83b5", "#c8553d", "#3c8d5a", "#a8741a", "#7b5ea7", "#5c656e")
 """Readable on white and on black."""
+LEAST = 8
+"""Points that tell what matters, at least; of few, chance makes much."""
 LOG_FROM = 10.0
 """Ratio of the largest to the least value from which an axis counts ratios."""
 
@@ -59,7 +61,9 @@ def _page(found: Exploration) -> Page:
         ),
     )  # fmt: skip
     ran = [record for record in found.records if record.outcome.readings]
-    sections = [Section(anchor="front", title="Front", text=_FRONT, blocks=tuple(_front_blocks(found, ran)))]
+    sections = [
+        Section(anchor="front", title="Front", text=_front_text(found), blocks=tuple(_front_blocks(found, ran)))
+    ]
     if len(ran) > 1:
         sections.append(Section(anchor="space", title="Space", blocks=tuple(_space_blocks(found, ran))))
     sections.append(Section(anchor="chips", title="Chips", blocks=(_downloads(found),)))
@@ -69,10 +73,13 @@ def _page(found: Exploration) -> Page:
     )  # fmt: skip
 
 
-_FRONT = (
-    "A point is on the front if no other is at least as good by every goal and better by one. Products of each were "
-    "done again at transistor level in ngspice, on its own arrays and wires."
-)
+def _front_text(found: Exploration) -> str:
+    audited = sum(one.audit is not None for one in found.front)
+    which = "each" if audited == len(found.front) else f"{audited} of these {len(found.front)}"
+    return (
+        "A point is on the front if no other is at least as good by every goal and better by one. Products of "
+        f"{which} were done again at transistor level in ngspice, on the point's own arrays and wires."
+    )
 
 
 def _title(name: str) -> str:
@@ -156,7 +163,8 @@ def _scatter(found: Exploration, ran: Sequence[Record], x: str, y: str) -> Any:
             marker={"color": COLOURS[3], "symbol": "star", "size": 14},
         )  # fmt: skip
     for name, update in ((x, figure.update_xaxes), (y, figure.update_yaxes)):
-        update(title=_title(name), exponentformat="power", type="log" if _is_wide(_goal(ran, name)) else "linear")
+        shown = np.append(_goal(ran, name), own.get(name, _goal(ran, name)[0]))
+        update(title=_title(name), exponentformat="power", type="log" if _is_wide(shown) else "linear")
     return figure
 
 
@@ -215,8 +223,24 @@ def _space_blocks(found: Exploration, ran: Sequence[Record]) -> list[Block]:
             labelangle=-18,
         )
     )  # fmt: skip
+    blocks: list[Block] = [
+        Interactive(
+            title="Every point through the space",
+            caption="A line is a point that was run; the last axes are the goals. Drag along an axis to keep the lines "
+            "that cross it there.",
+            html=_draw(lines, height=480, top=110),
+        ),
+    ]
+    if len(ran) >= LEAST:
+        blocks.append(_matters(found, ran))
+    return blocks
+
+
+def _matters(found: Exploration, ran: Sequence[Record]) -> Interactive:
+    from plotly import graph_objects
+
     bars = graph_objects.Figure()
-    for name, colour in zip(names, COLOURS, strict=False):
+    for name, colour in zip(found.study.goals, COLOURS, strict=False):
         values = _goal(ran, name)
         values = np.log(values) if _is_wide(values) else values
         shares = [importance(ran, key, axis, values) for key, axis in found.study.space.items()]
@@ -227,21 +251,13 @@ def _space_blocks(found: Exploration, ran: Sequence[Record]) -> list[Block]:
     bars.update_layout(barmode="group")
     bars.update_yaxes(autorange="reversed", automargin=True)
     bars.update_xaxes(title="share of the goal's variance [%]", rangemode="tozero")
-    return [
-        Interactive(
-            title="Every point through the space",
-            caption="A line is a point that was run; the last axes are the goals. Drag along an axis to keep the lines "
-            "that cross it there.",
-            html=_draw(lines, height=480, top=110),
-        ),
-        Interactive(
-            title="What matters",
-            caption="Share of each goal's variance over all points that goes with one key alone, chance taken off "
-            f"(epsilon squared; of ranges {BINS} parts; of goals over a decade the logarithm). What keys do only "
-            "together is in none of the bars. A search does not try all values alike, so one may stand for another.",
-            html=_draw(bars, height=120 + 34 * len(found.study.space)),
-        ),
-    ]
+    return Interactive(
+        title="What matters",
+        caption=f"Share of each goal's variance over the {len(ran)} points that goes with one key alone, chance taken "
+        f"off (epsilon squared; of ranges {BINS} parts; of goals over a decade the logarithm). What keys do only "
+        "together is in none of the bars. A search does not try all values alike, so one may stand for another.",
+        html=_draw(bars, height=120 + 34 * len(found.study.space)),
+    )
 
 
 def _axis(ran: Sequence[Record], name: str, found: Exploration) -> dict[str, Any]:
