@@ -17,7 +17,7 @@ from spicesim import _cext as _cext  # says at once if it was not built
 if TYPE_CHECKING:
     from spicesim import cells, errors, netlist
     from spicesim.audit import audit_samples
-    from spicesim.calibration.calibrate import calibrate
+    from spicesim.calibration.calibrate import calibrate, calibrate_from
     from spicesim.calibration.calibration import Calibration, load_calibration
     from spicesim.chip import Chip, load_chip, preset, save_chip
     from spicesim.crossbar import Crossbar
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from spicesim.experiment.plan import RunPlan, load_plan
     from spicesim.experiment.run import run
     from spicesim.network import Network, compile_network
+    from spicesim.study.explore import explore
 
     __version__: str
 
@@ -39,9 +40,11 @@ __all__ = [
     "RunPlan",
     "audit_samples",
     "calibrate",
+    "calibrate_from",
     "cells",
     "compile_network",
     "errors",
+    "explore",
     "load_calibration",
     "load_chip",
     "load_plan",
@@ -53,7 +56,7 @@ __all__ = [
 
 _HOMES = {
     "audit": ["audit_samples"],
-    "calibration.calibrate": ["calibrate"],
+    "calibration.calibrate": ["calibrate", "calibrate_from"],
     "calibration.calibration": ["Calibration", "load_calibration"],
     "chip": ["Chip", "load_chip", "preset", "save_chip"],
     "crossbar": ["Crossbar"],
@@ -61,6 +64,7 @@ _HOMES = {
     "experiment.plan": ["RunPlan", "load_plan"],
     "experiment.run": ["run"],
     "network": ["Network", "compile_network"],
+    "study.explore": ["explore"],
 }
 """Modules of the public names. Each is imported when one of its names is asked for: all together take a second."""
 

@@ -7,19 +7,22 @@ from typing import Any
 from spicesim.calibration.aspects import possible_aspects
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.carried import carry_blocks, plan_carried
 from spicesim.calibration.cell import HELD_CURRENT
 from spicesim.calibration.climate import calibrate_climate
 from spicesim.calibration.converters import calibrate_converters
 from spicesim.calibration.dac import read_supply
 from spicesim.calibration.energy import calibrate_energy
+from spicesim.calibration.kept_checks import recall_checks
 from spicesim.calibration.ledger import write_ledger
 from spicesim.calibration.mismatch import calibrate_mismatch
 from spicesim.calibration.noise import calibrate_noise
 from spicesim.calibration.parameters import fit_sheet
+from spicesim.calibration.parts import Parts, content_hash
 from spicesim.calibration.plan import Plan, PlanSummary, plan_calibration, summarise
 from spicesim.calibration.settling import calibrate_settling
 from spicesim.calibration.statics import fit_blocks
-from spicesim.calibration.tiles import TileCase, build_adversarial_cases, build_cases, check_tiles, random_matrices
+from spicesim.calibration.tiles import TileCase, build_adversarial_cases, build_cases, random_matrices
 from spicesim.calibration.verdict import Verdict, judge
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
@@ -28,7 +31,16 @@ from spicesim.ngspice.batch import BatchSimulator, ngspice_version
 from spicesim.provenance import now, versions
 from spicesim.sampling import model_hash
 
-__all__ = ["ASPECTS", "calibrate", "calibrate_blocks", "find_verdict", "plan_cases", "run_plan", "wanted_aspects"]
+__all__ = [
+    "ASPECTS",
+    "calibrate",
+    "calibrate_blocks",
+    "calibrate_from",
+    "find_verdict",
+    "plan_cases",
+    "run_plan",
+    "wanted_aspects",
+]
 
 ASPECTS: dict[str, Callable[[Calibration, Campaign], Any]] = {
     "parameters": fit_sheet,
@@ -57,7 +69,9 @@ def calibrate(
     """Calibrate the behavioural model of a chip against ngspice.
 
     Blocks are simulated alone, fitted, and judged on held-out points; then whole tiles at transistor level are
-    compared with the model that the blocks make together. This plans and runs in one go; for another budget, design or
+    compared with the model that the blocks make together. Each block, tile and aspect is kept, with the keys of the
+    chip that it depends on, and made again only where one of these has changed; :attr:`Calibration.reuse` says what was
+    taken. This plans and runs in one go; for another budget, design or
     time-out, and to look at the plan first, see :func:`plan_calibration` and :func:`run_plan`.
 
     Parameters
@@ -93,6 +107,46 @@ def calibrate(
     return calibration
 
 
+def calibrate_from(
+    base: Calibration,
+    chip: Chip,
+    *,
+    aspects: Sequence[str] | None = None,
+    error: float | None = None,
+    jobs: int | None = None,
+    progress: bool = False,
+    accept: str | None = None,
+) -> Calibration:
+    """Calibrate a chip with the blocks of another's calibration: no block is simulated, and whole tiles are checked.
+
+    Of the vectors of a check one in six is run, and the larger error of both chips is claimed. Aspects are calibrated,
+    or taken from before where nothing that they depend on has changed.
+
+    Parameters
+    ----------
+    base : Calibration
+        Of a chip that differs in nothing but its converters' bits and percentile and its wires, with as many rows and
+        columns or more. It also says whether to be quick, and gives the seed.
+    chip : Chip
+        The chip.
+    aspects : sequence of str, optional
+        As of :func:`calibrate`; by default those that the base has.
+    error, jobs, progress, accept
+        As of :func:`calibrate`.
+
+    Raises
+    ------
+    CalibrationError
+        If the blocks do not hold for this chip, or as of :func:`calibrate`.
+    SimulationError, MissingDependencyError, StorageError
+        As :func:`calibrate`.
+    """
+    plan = plan_carried(base, chip, aspects=aspects, error=error)
+    calibration = run_plan(plan, jobs=jobs, progress=progress, accept=accept, base=base)
+    calibration.require_verdict()
+    return calibration
+
+
 def run_plan(
     plan: Plan,
     *,
@@ -100,6 +154,7 @@ def run_plan(
     timeout: float = 300.0,
     progress: bool = False,
     accept: str | None = None,
+    base: Calibration | None = None,
 ) -> Calibration:
     """Calibrate as planned, whatever the verdict.
 
@@ -111,6 +166,8 @@ def run_plan(
         Longest time one simulation may take [s].
     jobs, progress, accept
         As :func:`calibrate`.
+    base : Calibration, optional
+        As of :func:`calibrate_from`; then the plan is that of :func:`spicesim.calibration.carried.plan_carried`.
 
     Raises
     ------
@@ -122,24 +179,39 @@ def run_plan(
     campaign = Campaign(
         quick=plan.quick, seed=plan.seed, simulator=BatchSimulator(timeout=timeout), jobs=jobs, progress=progress
     )
-    calibration = calibrate_blocks(plan, campaign)
-    checks = check_tiles(plan.chip, plan_cases(plan, calibration), campaign)
+    parts = Parts(plan.chip, campaign)
+    calibration = calibrate_blocks(plan, campaign, parts) if base is None else carry_blocks(base, plan.chip)
+    checks = recall_checks(calibration, plan_cases(plan, calibration), campaign, parts)
     calibration = calibration.model_copy(update={"checks": tuple(checks)})
     for name in wanted:
         before = campaign.total
-        calibration = calibration.model_copy(update={name: ASPECTS[name](calibration, campaign)})
+        calibration = calibration.model_copy(update={name: _recall_aspect(name, calibration, campaign, parts)})
         write_ledger(plan, {name: campaign.total - before})
+    costs = calibration.costs | campaign.costs
     return calibration.model_copy(
         update={
-            "verdict": find_verdict(plan, calibration).model_copy(update={"accepted": accept}),
-            "seconds": time.monotonic() - start, "simulations": campaign.simulations, "costs": campaign.costs,
+            "verdict": find_verdict(plan, calibration, base).model_copy(update={"accepted": accept}),
+            "seconds": time.monotonic() - start,
+            "simulations": sum(cost.simulations for cost in costs.values()), "costs": costs,
             "aids": dict(campaign.aids), "failures": tuple(campaign.failures),
+            "reuse": parts.reuse(base.hash if base else ""),
         }
     )  # fmt: skip
 
 
-def find_verdict(plan: Plan, calibration: Calibration) -> Verdict:
-    """Judge a calibration by its whole tiles, its cells and, if it has them, its climates."""
+def _recall_aspect(name: str, calibration: Calibration, campaign: Campaign, parts: Parts) -> Any:
+    """Calibrate an aspect of what there is so far, or take it from an earlier calibration of the same."""
+    about = {"chip", "created", "seconds", "versions", "simulations", "costs", "checks", "verdict", "aids", "failures"}
+    given = calibration.model_dump_json(exclude=about, exclude_none=True)
+
+    def make(chip: Chip) -> Any:
+        return ASPECTS[name](calibration.model_copy(update={"chip": chip}), campaign)
+
+    return parts.recall(name, content_hash(given), Calibration.model_fields[name].annotation, make)
+
+
+def find_verdict(plan: Plan, calibration: Calibration, base: Calibration | None = None) -> Verdict:
+    """Judge a calibration by its whole tiles, its cells and, if it has them, its climates; by its base's tiles, too."""
     chip, climate = plan.chip, calibration.climate
     held, rows = calibration.held_out[HELD_CURRENT], chip.array.rows
     setting = max(chip.settings)
@@ -147,9 +219,12 @@ def find_verdict(plan: Plan, calibration: Calibration) -> Verdict:
         ohm, columns = setting, f"{rows} rows at {setting / 1e3:g} kohm"
     else:
         ohm, columns = 1 / (rows * chip.cell.g_max), f"{rows} rows of largest cells"
+    tiles = {check.name: check.max_error for check in calibration.checks}
+    if base is not None and base.verdict is not None:
+        tiles[f"{base.verdict.tiles.where}, of {base.chip.name} {base.hash}"] = base.verdict.tiles.error
     return judge(
         asked=plan.asked,
-        tiles={check.name: check.max_error for check in calibration.checks},
+        tiles=tiles,
         cells=rows * held.max_error * held.full_scale * ohm / calibration.readout(setting).full_scale,
         columns=columns,
         climates=None if climate is None else climate.errors,
@@ -174,10 +249,10 @@ def wanted_aspects(plan: Plan) -> list[str]:
     return [name for name in ASPECTS if name in wanted]
 
 
-def calibrate_blocks(plan: Plan, campaign: Campaign) -> Calibration:
+def calibrate_blocks(plan: Plan, campaign: Campaign, parts: Parts | None = None) -> Calibration:
     """Calibrate the operating points of cell, DAC and sense amplifier; whole tiles are not checked yet."""
     chip = plan.chip
-    blocks = fit_blocks(plan, campaign)
+    blocks = fit_blocks(plan, campaign, parts)
     dacs = {polarity: blocks.judged[dac.name].model for polarity, dac in plan.dacs.items()}
     models = {f"models in {path.name}": model_hash(path)[:16] for path in model_files(chip.process)}
     held_out = {name: points for judged in blocks.judged.values() for name, points in judged.test.items()}
@@ -193,7 +268,8 @@ def calibrate_blocks(plan: Plan, campaign: Campaign) -> Calibration:
         errors={name: points.summary() for name, points in held_out.items()},
         checks=(),
         plan=PlanSummary(
-            error=plan.asked, budget=plan.budget, designs=summarise(chip, blocks.plans),
+            error=plan.asked, budget=plan.budget,
+            designs=summarise(chip, blocks.plans, blocks.simulations),
             validation={name: judged.error for name, judged in blocks.judged.items()}, rounds=blocks.rounds,
         ),
     )  # fmt: skip

@@ -32,6 +32,7 @@ from spicesim.calibration.aspects import lacks
 from spicesim.calibration.campaign import Cost
 from spicesim.calibration.fit import Fit
 from spicesim.calibration.heldout import ErrorSummary, HeldOut
+from spicesim.calibration.parts import Reuse
 from spicesim.calibration.plan import PlanSummary
 from spicesim.calibration.readout import require_readout
 from spicesim.calibration.sense_amplifier import named_parameters
@@ -90,6 +91,8 @@ class Calibration(Model):
     """Simulations that converged only with an aid, by its name; see :data:`spicesim.ngspice.aids.AIDS`."""
     failures: tuple[str, ...] = ()
     """Simulations that failed and were done without, each with its rerun command. None is behind a fit."""
+    reuse: Reuse | None = None
+    """What was taken from earlier calibrations, and what was made."""
     parameters: dict[str, Fit] | None = None
     """Data sheet: physical parameters of the blocks with their intervals; it computes nothing."""
     converter: SarModel | StepModel | None = None
@@ -137,7 +140,7 @@ class Calibration(Model):
     def hash(self) -> str:
         """Hash of the models: equal for calibrations that compute equal results."""
         about = {"quick", "seed", "created", "seconds", "simulations", "versions", "errors", "held_out", "checks"}
-        about |= {"parameters", "plan", "verdict", "costs", "aids", "failures"}
+        about |= {"parameters", "plan", "verdict", "costs", "aids", "failures", "reuse"}
         text = self.model_dump_json(exclude=about, exclude_none=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -238,9 +241,7 @@ class Calibration(Model):
         """Return the calibration of the same chip at another corner, another temperature [degree Celsius], or both.
 
         Operating points and all aspects are calibrated at a few temperatures, and at corners at some of these; between
-        them their numbers follow polynomials.
-
-        An aspect that was not calibrated when the climate was is None.
+        them their numbers follow polynomials. An aspect that was not calibrated when the climate was is None.
 
         Raises
         ------
@@ -490,7 +491,7 @@ def load_calibration(path: str | Path) -> Calibration:
 
 _VERSION = Calibration.model_fields["schema_version"].default
 _HEAD = ("checksum", "chip_hash", "calibration_hash")
-"""What a file has beyond the fields. Files of version 1 had none of it, so nothing tells whether they are whole."""
+"""What a file has beyond the fields."""
 
 
 def _checksum(document: Any) -> str:

@@ -11,7 +11,7 @@ from spicesim.ngspice.batch import BatchSimulator
 from spicesim.ngspice.outcome import Results
 from spicesim.sampling import run_all, run_each
 
-__all__ = ["Campaign", "Cost"]
+__all__ = ["Campaign", "Cost", "Simulated"]
 
 _TOLERATED = 0.1
 """Fraction of runs that may fail where a result more or less does not matter."""
@@ -27,6 +27,17 @@ class Cost(Model):
 
     def __sub__(self, other: "Cost") -> "Cost":
         return Cost(simulations=self.simulations - other.simulations, seconds=self.seconds - other.seconds)
+
+
+class Simulated(Model):
+    """One simulation in the accounts."""
+
+    label: str
+    """Step that it belongs to."""
+    seconds: float
+    """Processor time, when it was done [s]."""
+    aid: str = ""
+    """What it took to converge."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,6 +60,10 @@ class Campaign:
     """Runs that converged only with an aid, by its name."""
     failures: list[str] = field(default_factory=list)
     """Runs that failed and were done without; each with its rerun command."""
+    log: list[Simulated] = field(default_factory=list)
+    """All that is in the accounts, in order."""
+    fresh: int = 0
+    """Runs that were not kept from before."""
 
     @property
     def simulations(self) -> int:
@@ -80,9 +95,13 @@ class Campaign:
         SimulationError
             If any failed, after all others were done and kept: a fit needs every one of them.
         """
-        results = run_all(netlists, simulator=self.simulator, jobs=self.jobs, progress=label if self.progress else "")
+        results = self.recall(netlists, label)
         self._book(results, label)
         return results
+
+    def recall(self, netlists: Sequence[Netlist], label: str) -> list[Results]:
+        """Return results as :meth:`run`, of what is in the accounts already."""
+        return run_all(netlists, simulator=self.simulator, jobs=self.jobs, progress=label if self.progress else "")
 
     def try_run(self, netlists: Sequence[Netlist], label: str) -> list[Results | None]:
         """Simulate as :meth:`run`, where a result more or less does not matter: checks, draws of a distribution.
@@ -110,9 +129,13 @@ class Campaign:
         return results
 
     def _book(self, results: Sequence[Results], label: str) -> None:
-        before = self.costs.get(label, Cost(simulations=0, seconds=0.0))
-        self.costs[label] = Cost(
-            simulations=before.simulations + len(results),
-            seconds=before.seconds + sum(result.seconds for result in results),
-        )
-        self.aids.update(result.aid for result in results if result.aid)
+        self.fresh += sum(not result.kept for result in results)
+        self.book([Simulated(label=label, seconds=result.seconds, aid=result.aid) for result in results])
+
+    def book(self, runs: Sequence[Simulated]) -> None:
+        """Enter simulations into the accounts."""
+        self.log += runs
+        for run in runs:
+            before = self.costs.get(run.label, Cost(simulations=0, seconds=0.0))
+            self.costs[run.label] = Cost(simulations=before.simulations + 1, seconds=before.seconds + run.seconds)
+        self.aids.update(run.aid for run in runs if run.aid)

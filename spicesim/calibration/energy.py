@@ -29,7 +29,7 @@ from spicesim.netlist.step import STEP_TIME
 from spicesim.netlist.step_benches import build_current_steps, build_dac_steps
 from spicesim.ngspice.outcome import Results
 
-__all__ = ["calibrate_energy", "step_sources", "supply_power", "tile_sources"]
+__all__ = ["calibrate_adc_energy", "calibrate_energy", "step_sources", "supply_power", "tile_sources"]
 
 _LOADS, _KNOTS = 129, 3
 _CONVERSIONS = 3
@@ -44,8 +44,6 @@ def calibrate_energy(calibration: Calibration, campaign: Campaign) -> EnergyMode
     toggles = [(0, 1 << k) for k in bits] + [(1 << k, 0) for k in bits]
     limit = {r: calibration.senseamp(r).i_limit for r in r_feedback}
     swings = {r: 0.5 * calibration.linear_swing(r) / r for r in r_feedback}
-    sizes, kind = _adc_sizes(calibration), find_converter(chip)
-    other = None if kind is None or chip.converter is not None else kind
     netlists: dict[str, Netlist] = {}
     if chip.cell.is_gated:
         netlists["gates"] = build_gate_steps(chip)
@@ -59,8 +57,6 @@ def calibrate_energy(calibration: Calibration, campaign: Campaign) -> EnergyMode
         points = 2 * math.ceil(limit[r] * r / 5e-3) + 1
         netlists[f"rest {r}"] = build_sense_amplifier(chip, r, limit[r], points)
         netlists[f"swing {r}"] = build_current_steps(chip, r, [(0.0, swings[r]), (swings[r], 0.0)], stop=0.5e-6)
-    if sizes is not None and other is None:
-        netlists["adc"] = build_sar_adc(chip, _adc_inputs(chip, sizes), sizes)
     if calibration.hold is not None:
         netlists["hold"] = build_hold_cycle(chip)
     if chip.hold.is_buffered:
@@ -84,14 +80,22 @@ def calibrate_energy(calibration: Calibration, campaign: Campaign) -> EnergyMode
         )
         if calibration.integrator is None
         else (fit_integrator_energy(chip, calibration.integrator, results),),
-        adc=other.energy(chip, campaign)
-        if other is not None
-        else None
-        if sizes is None
-        else _adc(chip, sizes, results["adc"]),
+        adc=calibrate_adc_energy(calibration, campaign),
         hold=_switching(calibration, results),
         buffer=_buffer_power(chip, results["buffer"]) if chip.hold.is_buffered else None,
     )
+
+
+def calibrate_adc_energy(calibration: Calibration, campaign: Campaign) -> AdcEnergy | None:
+    """Find the energy of a conversion; None of a converter finer than any there is a netlist of."""
+    chip, sizes = calibration.chip, _adc_sizes(calibration)
+    kind = find_converter(chip)
+    if kind is not None and chip.converter is None:
+        return kind.energy(chip, campaign)
+    if sizes is None:
+        return None
+    netlist = build_sar_adc(chip, _adc_inputs(chip, sizes), sizes)
+    return _adc(chip, sizes, campaign.run([netlist], "calibrate energy")[0])
 
 
 def _buffer_power(chip: Chip, results: Results) -> float:

@@ -161,10 +161,13 @@ def _driven(chip: Chip) -> tuple[Polarity, ...]:
     return () if chip.cell.is_gated else chip.polarities
 
 
-def summarise(chip: Chip, blocks: Mapping[str, BlockPlan]) -> dict[str, DesignSummary]:
-    """Return the plans of blocks in short."""
+def summarise(
+    chip: Chip, blocks: Mapping[str, BlockPlan], simulations: Mapping[str, int] | None = None
+) -> dict[str, DesignSummary]:
+    """Return the plans of blocks in short; `simulations` says of each how many it takes, if that is known."""
+    counts = simulations or {name: len(plan.netlists(chip)) for name, plan in blocks.items()}
     return {
-        name: DesignSummary(design=plan.design, points=plan.points(), simulations=len(plan.netlists(chip)))
+        name: DesignSummary(design=plan.design, points=plan.points(), simulations=counts[name])
         for name, plan in blocks.items()
     }
 

@@ -5,6 +5,7 @@ All values are SI floats. In a TOML file a value may also be text with a prefix 
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -30,6 +31,7 @@ from spicesim.chip.blocks import (
     SarAdc,
     WordLineDriver,
 )
+from spicesim.chip.change import change_keys
 from spicesim.chip.library import check_replacement, library_text, read_replacements
 from spicesim.chip.process import Process, has_scheme
 from spicesim.chip.roles import Adc, Array, Cell, Dac, SenseAmplifier
@@ -332,23 +334,22 @@ class Chip(Section):
             process["temperature_c"] = temperature_c
         return self.changed(process=process) if process else self
 
-    def changed(self, **sections: Any) -> "Chip":
-        """Return a copy with some keys changed, validated: ``chip.changed(array={"rows": 32})``.
+    def changed(self, keys: Mapping[str, Any] | None = None, /, **sections: Any) -> "Chip":
+        """Return a copy with some keys changed, validated: ``chip.changed({"adc.bits": 6, "array.rows": 32})``.
 
         Parameters
         ----------
+        keys : mapping of str to value, optional
+            By key as in a description's file, dots between its parts, the new value; text with a unit works too.
         **sections : dict or value
-            A dict of keys for a section, or a new value for a key of the chip itself.
+            A dict of keys for a section, ``array={"rows": 32}``, or a new value for a key of the chip itself.
 
         Raises
         ------
         SpecError
-            As :func:`load_chip`.
+            As :func:`load_chip`; if there is no such key, with the nearest one.
         """
-        data = self.model_dump()
-        for key, value in sections.items():
-            data[key] = {**(data[key] or {}), **value} if isinstance(value, dict) and key in data else value
-        return validate(Chip, data, "chip")
+        return validate(Chip, change_keys(self, {**(keys or {}), **sections}), "chip")
 
 
 def load_chip(path: str | Path) -> Chip:

@@ -29,9 +29,14 @@ def _folder() -> Path:
     return installed if installed.is_dir() else Path(str(files("spicesim"))).parent / "netlists" / "library"
 
 
+@cache
+def _names(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted(path.name for path in folder.glob("*.cir")))
+
+
 def library_names() -> list[str]:
     """List the files of the library, sorted."""
-    return sorted(path.name for path in _folder().glob("*.cir"))
+    return list(_names(_folder()))
 
 
 def subcircuit_names() -> list[str]:

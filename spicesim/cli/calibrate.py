@@ -3,7 +3,9 @@
 import click
 
 from spicesim.calibration.calibrate import run_plan, wanted_aspects
+from spicesim.calibration.calibration import load_calibration
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.carried import plan_carried
 from spicesim.calibration.estimate import estimate
 from spicesim.calibration.plan import Plan, load_plan, plan_calibration
 from spicesim.cli.options import jobs_option, open_chip, scheduler_option, timeout_option
@@ -48,6 +50,13 @@ __all__ = ["calibrate"]
 )
 @click.option("--dry-run", is_flag=True, help="Show the plan and what it will cost, and run no more than probes.")
 @click.option("--plan", "plan_path", metavar="PLAN.json", help="Run this plan; with --dry-run, write it.")
+@click.option(
+    "--base",
+    "base_path",
+    metavar="CAL.json",
+    help="Take the blocks of this calibration, of a chip with other adc.bits, adc.percentile or wires, or with more "
+    "rows or columns; whole tiles are checked by fewer vectors.",
+)
 @jobs_option
 @timeout_option
 @scheduler_option
@@ -63,20 +72,29 @@ def calibrate(
     design: str,
     dry_run: bool,
     plan_path: str | None,
+    base_path: str | None,
     jobs: int | None,
     timeout: float,
     scheduler: str | None,
 ) -> None:
     """Calibrate the behavioural model of a chip against ngspice, and check whole tiles.
 
-    Simulations are kept: the same command, run again or after an interruption, goes on where it was.
+    Simulations are kept: the same command, run again or after an interruption, goes on where it was. So are blocks,
+    checks and aspects: of a chip with some keys changed only what depends on them is made anew.
     """  # fmt: skip
     if chip_path is not None and plan_path is not None and not dry_run:
         raise SpecError(f"the plan settles {chip_path} already; leave it out, or make another plan with --dry-run")
-    if chip_path is not None:
+    names = None if aspects is None else [name.strip() for name in aspects.split(",") if name.strip()]
+    base = None if base_path is None else load_calibration(base_path)
+    if base is not None:
+        if chip_path is None or plan_path is not None:
+            raise SpecError("--base takes a chip and no plan; give CHIP.toml, and leave --plan out")
+        _refuse_other_options(f"the base {base_path}", ("quick", "seed", "budget", "design"))
+        plan = plan_carried(base, open_chip(chip_path), aspects=names, error=error)
+    elif chip_path is not None:
         plan = plan_calibration(
             open_chip(chip_path),
-            aspects=None if aspects is None else [name.strip() for name in aspects.split(",") if name.strip()],
+            aspects=names,
             quick=quick,
             seed=seed,
             error=error,
@@ -84,7 +102,7 @@ def calibrate(
             filling=None if design == "dense faces" else design,  # type: ignore[arg-type]  # one of the choices
         )
     elif plan_path is not None:
-        _refuse_other_options()
+        _refuse_other_options("the plan", ("aspects", "quick", "seed", "error", "budget", "design"))
         plan = load_plan(plan_path)
     else:
         raise SpecError("nothing to calibrate; give CHIP.toml, or --plan PLAN.json")
@@ -96,7 +114,7 @@ def calibrate(
                 plan.save(plan_path)
                 click.echo(f"wrote {plan_path}; run it with: spicesim calibrate --plan {plan_path} -o {output}")
             return
-        calibration = run_plan(plan, jobs=jobs, timeout=timeout, progress=True, accept=accept)
+        calibration = run_plan(plan, jobs=jobs, timeout=timeout, progress=True, accept=accept, base=base)
     click.echo(format_blocks(calibration))
     click.echo()
     click.echo(format_checks(calibration.checks))
@@ -106,6 +124,8 @@ def calibrate(
         click.echo(f"\n{troubles}")
     if calibration.verdict:
         click.echo(f"\n{calibration.verdict.format()}")
+    if calibration.reuse:
+        click.echo(f"\n{calibration.reuse.format()}")
     calibration.require_verdict()
     calibration.save(output)
     click.echo(
@@ -114,12 +134,12 @@ def calibrate(
     )
 
 
-def _refuse_other_options() -> None:
-    """Refuse what a plan has settled already."""
+def _refuse_other_options(what: str, names: tuple[str, ...]) -> None:
+    """Refuse what a plan or a base has settled already."""
     context = click.get_current_context()
-    for name in ("aspects", "quick", "seed", "error", "budget", "design"):
+    for name in names:
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-            raise SpecError(f"the plan settles --{name} already; leave it out, or make another plan with --dry-run")
+            raise SpecError(f"{what} settles --{name} already; leave it out, or leave {what} out")
 
 
 def _show(plan: Plan, campaign: Campaign) -> None:

@@ -31,7 +31,10 @@ __all__ = ["infer"]
     "--chip", "chip_path", metavar="CHIP.toml",
     help="Refuse a calibration of another chip than this; alone, it is enough for the engine ideal.",
 )  # fmt: skip
-@click.option("--calibration", "calibration_path", metavar="CAL.json", help="Of the chip.  [default: chip.cal.json]")
+@click.option(
+    "--calibration", "calibration_path", metavar="CAL.json",
+    help="Of the chip.  [default: CHIP.cal.json beside it, or chip.cal.json]",
+)  # fmt: skip
 @plan_options()
 @click.option("--worst", "worst_path", metavar="WORST.cir", help="Write the audited product with the largest error.")
 @click.option("--json", "json_path", metavar="OUT.json", help="Write the numbers; spicesim replay runs them again.")
@@ -89,7 +92,8 @@ def _open(
     """Read the calibration, or for ideal runs the chip alone; return it and its path."""
     if plan.is_ideal and chip_path is not None and calibration_path is None:
         return UncalibratedChip(open_chip(chip_path)), {"calibration": chip_path}
-    path = calibration_path or "chip.cal.json"
+    own = None if chip_path is None else Path(chip_path).with_suffix(".cal.json")
+    path = calibration_path or (str(own) if own is not None and own.exists() else "chip.cal.json")
     calibration = open_calibration(path, elsewhere=plan.is_elsewhere)
     if chip_path is not None:
         calibration.require_chip(open_chip(chip_path), path)

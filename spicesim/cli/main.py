@@ -27,6 +27,7 @@ COMMANDS = {
     "replay": "replay:replay_command",
     "explain": "explain:explain",
     "schedule": "schedule:schedule",
+    "explore": "explore:explore_command",
     "audit": "audit:audit",
     "report": "report:report",
     "demo": "demo:demo",

@@ -9,7 +9,7 @@ that spoils the numbers.
 import re
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -30,6 +30,8 @@ class Results:
     """Processor time of the simulator [s]; in process, time that went by."""
     aid: str = ""
     """What it took to converge, of :data:`spicesim.ngspice.aids.AIDS`; empty for the netlist as it was written."""
+    kept: bool = field(default=False, compare=False)
+    """Whether it was kept from before, and not simulated now."""
 
     def __iter__(self) -> Iterator[Plot]:
         return iter(self.plots)

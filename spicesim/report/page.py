@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from spicesim.files import write_text
 from spicesim.plots.figure import figure_svg
 
-__all__ = ["Block", "Column", "Facts", "Illustration", "Page", "Section", "Table", "write_page"]
+__all__ = ["Block", "Column", "Facts", "Illustration", "Interactive", "Page", "Section", "Table", "write_page"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,19 @@ class Facts:
     """Facts always take the whole width."""
 
 
-Block: TypeAlias = Table | Illustration | Facts
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interactive:
+    """A part of the page that answers to the mouse, with its caption; it takes the whole width."""
+
+    title: str
+    """What it shows, in a few words."""
+    caption: str
+    """One sentence on what to see."""
+    html: str
+    """The part, with its script; taken as it is, so never anybody's text."""
+
+
+Block: TypeAlias = Table | Illustration | Facts | Interactive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -118,7 +130,9 @@ def render_page(page: Page) -> str:
         for number, block in enumerate(page.illustrations(), 1)
     }
     style = Markup((folder / "page.css").read_text(encoding="utf-8"))
-    return template.render(page=page, drawings=drawings, style=style, key=id, kind=lambda block: type(block).__name__)
+    return template.render(
+        page=page, drawings=drawings, style=style, key=id, kind=lambda block: type(block).__name__, safe=Markup
+    )
 
 
 def write_page(page: Page, path: str | Path) -> None:

@@ -84,7 +84,7 @@ def _parse(digest: str, netlist: Netlist, data: bytes) -> Results | str:
                 Plot(name=name, vectors=dict(zip(_probes(netlist), archive[str(k)], strict=True)))
                 for k, name in enumerate(netlist.plots)
             ]
-            results = Results(plots=tuple(plots), seconds=float(archive["seconds"]), aid=str(archive["aid"]))
+            results = Results(plots=tuple(plots), seconds=float(archive["seconds"]), aid=str(archive["aid"]), kept=True)
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         return f"is whole but no result of this netlist: {error}"
     problem, _ = find_problem(netlist, 0, plots, "")

@@ -31,6 +31,8 @@ _HOPELESS = 8
 """Failures after which a campaign is given up if fewer runs went well: the rest would most likely fail, too."""
 _POOLS = 3
 """Times that a pool of processes is made anew after one of them was killed."""
+_COMMENT = re.compile(r"\*(?: |$)|$")
+"""Lines that ngspice leaves out; what else begins with an asterisk may be meant for it."""
 
 
 @cache
@@ -51,8 +53,13 @@ def model_hash(path: Path) -> str:
 
 
 def netlist_hash(netlist: Netlist) -> str:
-    """Hash all that decides a result: the circuit, the models' content, and ngspice's version."""
-    digest = hashlib.sha256(netlist.format().encode())
+    """Hash all that decides a result: the circuit, the models' content, and ngspice's version.
+
+    Title and comments decide nothing: they name the chip, and another one may have the same circuit.
+    """
+    _, *lines = netlist.format().splitlines()
+    circuit = "\n".join(line for line in lines if not _COMMENT.match(line))
+    digest = hashlib.sha256(circuit.encode())
     for path in netlist.models:
         digest.update(model_hash(path).encode())
     digest.update("\n".join(netlist.spiceinit).encode())

@@ -109,6 +109,40 @@ def test_impossible_values_are_refused_with_where_and_wanted(change, said):
         preset("generic-1t1r").changed(**change)
 
 
+def test_keys_are_changed_as_they_stand_in_a_file():
+    chip = preset("generic-1t1r")
+    changed = chip.changed({"adc.bits": 6, "array.r_word_line": "2 ohm", "sar_adc.dac.unit": 3e-15, "name": "other"})
+    assert (changed.adc.bits, changed.array.r_word_line, changed.sar_adc.dac.unit) == (6, 2.0, 3e-15)
+    by_section = chip.changed(adc={"bits": 6}, array={"r_word_line": 2.0}, name="other")
+    assert changed.changed({"sar_adc.dac.unit": chip.sar_adc.dac.unit}) == by_section
+    assert changed.sar_adc.dac.span == chip.sar_adc.dac.span
+    wire = {"width": "50 nm", "thickness": "50 nm", "length": "100 nm"}
+    assert chip.changed({"array.r_bit_line": wire}) == chip.changed(array={"r_bit_line": wire})
+    assert chip.changed({"array": {"rows": 5}, "array.columns": 7}).array == chip.changed(
+        array={"rows": 5, "columns": 7}
+    ).array  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"adc.bit": 6}, r"unknown key 'adc.bit' of a chip; the nearest is 'adc.bits'"),
+        ({"rows": 6}, r"unknown key 'rows'"),
+        ({"adc.": 6}, r"unknown key 'adc.'"),
+        ({"": 6}, r"unknown key ''"),
+        ({5: 6}, r"unknown key 5"),
+        ({"name.x": 6}, r"unknown key 'name.x'"),
+        ({"array": 3, "array.rows": 4}, r"'array.rows' of a chip is within one that is changed to 3"),
+        ({"array": {"rows": 4, "nothing": 1}}, r"unknown key 'array.nothing'"),
+        ({"array.rows": {"a": 1}}, r"array.rows"),
+        ({"array.rows": 0}, r"array.rows.*greater than or equal to 1.*got 0"),
+    ],
+)
+def test_keys_that_cannot_be_changed_are_refused_with_the_nearest(keys, said):
+    with pytest.raises(SpecError, match=said):
+        preset("generic-1t1r").changed(keys)
+
+
 def test_models_that_are_not_there_say_how_to_get_them(tmp_path):
     with pytest.raises(MissingDependencyError, match="pip install --no-deps no-such-pdk"):
         ModelFile(path="package:no-such-pdk/a.lib").resolve()
