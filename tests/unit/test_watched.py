@@ -73,6 +73,17 @@ def test_every_way_to_read_a_key_is_noted(read, keys):
         assert found == plain
 
 
+def test_what_holds_a_watched_chip_is_written_as_with_the_chip(small_calibration):
+    reads = Reads(small_calibration.chip)
+    held = small_calibration.model_copy(update={"chip": reads.watch()})
+    assert not reads.keys
+    assert held.model_dump_json() == small_calibration.model_dump_json()
+    assert "" in reads.keys
+    assert held.hash == small_calibration.hash
+    fields = {name: getattr(held, name) for name in type(held).model_fields}
+    assert type(held).model_validate(fields).chip == small_calibration.chip
+
+
 def test_values_of_keys_are_told_apart():
     chip = preset("gf180-1t1r")
     keys = ("array.rows", "process.models", "library", "sar_adc")
