@@ -2,10 +2,10 @@
 
 Blocks are calibrated in a box. Where amplifiers hold the bit lines wires are no part of it: they are linear, solved as
 they are on both sides, and what cells see in any array stays within the drivers' span, which the box covers. Hold
-switches and integrators hang on columns with their wires, and are carried to no others. Fewer columns load a driver less and fewer
-rows add up errors of fewer cells, so blocks of a larger array hold for a smaller one, as well as on the larger. What
-whole tiles make of them is checked on the new chip all the same, by fewer vectors, and the larger error of both chips
-is claimed.
+switches and integrators hang on columns with their wires, and are carried to no others. Fewer columns load a driver
+less and fewer rows add up errors of fewer cells, so blocks of a larger array hold for a smaller one, as well as on the
+larger. What whole tiles make of them is checked on the new chip all the same, by fewer vectors, and the larger error of
+both chips is claimed.
 """
 
 from collections.abc import Sequence
