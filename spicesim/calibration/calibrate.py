@@ -125,8 +125,8 @@ def calibrate_from(
     Parameters
     ----------
     base : Calibration
-        Of a chip that differs in nothing but its converters' bits and percentile and its wires, with as many rows and
-        columns or more. It also says whether to be quick, and gives the seed.
+        Of a chip that differs in nothing but its converters' bits and percentile and, below amplifiers, its wires, with
+        as many rows and columns or more. It also says whether to be quick, and gives the seed.
     chip : Chip
         The chip.
     aspects : sequence of str, optional

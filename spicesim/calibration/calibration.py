@@ -255,7 +255,7 @@ class Calibration(Model):
         chip = self.chip.at(corner=corner, temperature_c=temperature_c)
         if corner is not None and self.chip.process.corner(corner) == self.chip.process:
             corner = None  # the chip's own
-        if chip == self.chip:
+        if chip.process == self.chip.process:
             return self
         condition = self.climate.at(corner, temperature_c)
         about = ("plan", "parameters", "climate")

@@ -1,10 +1,11 @@
 """Blocks of one calibration carried to another chip: the same but for its converter's range, its wires and its size.
 
-Blocks are calibrated in a box. Wires are no part of it: they are linear, solved as they are on both sides, and what
-cells see in any array stays within the drivers' span, which the box covers. Fewer columns load a driver less and fewer
-rows add up errors of fewer cells, so blocks of a larger array hold for a smaller one, as well as on the larger. What
-whole tiles make of them is checked on the new chip all the same, by fewer vectors, and the larger error of both chips
-is claimed.
+Blocks are calibrated in a box. Where amplifiers hold the bit lines wires are no part of it: they are linear, solved as
+they are on both sides, and what cells see in any array stays within the drivers' span, which the box covers. Hold
+switches and integrators hang on columns with their wires, and are carried to no others. Fewer columns load a driver
+less and fewer rows add up errors of fewer cells, so blocks of a larger array hold for a smaller one, as well as on the
+larger. What whole tiles make of them is checked on the new chip all the same, by fewer vectors, and the larger error of
+both chips is claimed.
 """
 
 from collections.abc import Sequence
@@ -20,13 +21,12 @@ from spicesim.ngspice.batch import ngspice_version
 from spicesim.provenance import now
 from spicesim.sampling import model_hash
 
-__all__ = ["FREE", "carry_blocks", "plan_carried"]
+__all__ = ["carry_blocks", "free_keys", "plan_carried"]
 
-FREE = frozenset({
-    "name", "adc.bits", "adc.percentile", "array.r_word_line", "array.r_bit_line", "array.c_word_line",
-    "array.c_bit_line",
-})  # fmt: skip
-"""Keys that no block at rest depends on; converters of their own kind are an aspect, which is calibrated anew."""
+FREE = frozenset({"name", "adc.bits", "adc.percentile"})
+"""Keys that no block depends on; converters of their own kind are an aspect, which is calibrated anew."""
+WIRES = frozenset({"array.r_word_line", "array.r_bit_line", "array.c_word_line", "array.c_bit_line"})
+"""Keys that no block at rest depends on; hold switches and integrators are calibrated below columns with wires."""
 SMALLER = frozenset({"array.rows", "array.columns"})
 """Keys of which less is within the box."""
 BLOCK_STEPS = ("calibrate blocks", "refine blocks")
@@ -44,6 +44,11 @@ def changed_keys(before: Section, after: Section, path: str = "") -> list[str]:
     return found
 
 
+def free_keys(chip: Chip) -> frozenset[str]:
+    """Return the keys that no block of a chip's calibration depends on."""
+    return FREE | WIRES if chip.sense_amplifier.kind == "tia" else FREE
+
+
 def _require_box(base: Calibration, chip: Chip) -> None:
     """Refuse a chip that the blocks of a calibration do not hold for.
 
@@ -54,8 +59,13 @@ def _require_box(base: Calibration, chip: Chip) -> None:
     """
     remedy = "calibrate this chip by itself, without a base"
     for key in changed_keys(base.chip, chip):
-        if key in FREE or key == "library.path":
+        if key in free_keys(chip) or key == "library.path":
             continue
+        if key in WIRES:
+            raise CalibrationError(
+                f"{key} differs between {chip.name} and {base.chip.name}, whose read-outs were calibrated with its "
+                f"wires, as all but those of sense_amplifier.kind = tia are; {remedy}"
+            )
         if key not in SMALLER:
             raise CalibrationError(
                 f"{key} differs between {chip.name} and {base.chip.name}, whose blocks hold for other adc.bits and "

@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -99,21 +98,15 @@ def _plain(value: Any) -> bytes:
     return value.model_dump_json().encode() if isinstance(value, Model) else json.dumps(value, sort_keys=True).encode()
 
 
-@dataclass(slots=True, weakref_slot=True)
-class _Memory:
-    """The last parts that this process read or made, by file with its time and size."""
-
-    entries: dict[tuple[Path, int, int], Any] = field(default_factory=dict)
-
-    def keep(self, key: tuple[Path, int, int], part: Any) -> None:
-        self.entries.pop(key, None)
-        self.entries[key] = part
-        while len(self.entries) > _REMEMBERED:
-            del self.entries[next(iter(self.entries))]
+_REMEMBERED = 64
+_memory: dict[tuple[Path, int, int], Any] = {}
+"""The last entries that this process read, by file with its time and size."""
 
 
-_REMEMBERED = 256
-_memory = _Memory()
+def _remember(key: tuple[Path, int, int], found: Any) -> None:
+    _memory[key] = found
+    while len(_memory) > _REMEMBERED:
+        _memory.pop(next(iter(_memory)), None)
 
 
 class Parts:
@@ -242,8 +235,8 @@ def _read(path: Path, adapter: TypeAdapter[T]) -> T | None:
     try:
         about = path.stat()
         key = (path, about.st_mtime_ns, about.st_size)
-        if key in _memory.entries:
-            return _memory.entries[key]  # type: ignore[no-any-return]
+        if (known := _memory.get(key)) is not None:
+            return known  # type: ignore[no-any-return]
         data = path.read_bytes() if about.st_size <= _LARGEST else b""
         head, _, content = data.partition(b"\n")
         if head != _HEAD + _checksum(path, content):
@@ -255,5 +248,5 @@ def _read(path: Path, adapter: TypeAdapter[T]) -> T | None:
         with contextlib.suppress(OSError):
             path.unlink()
         return None
-    _memory.keep(key, found)
+    _remember(key, found)
     return found

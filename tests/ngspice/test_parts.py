@@ -79,6 +79,18 @@ def test_a_changed_chip_s_calibration_is_that_from_scratch_and_only_what_may_dif
     }
 
 
+def test_aspects_are_taken_and_made_as_blocks_are(base, monkeypatch):
+    aspects = ("parameters", "energy")
+    first = calibrated(CHIP, aspects=aspects)
+    assert made(first) == {"parameters", "energy"}, "blocks are those of the base"
+    chip = CHIP.changed({"adc.bits": 5})
+    found = calibrated(chip, aspects=aspects)
+    assert made(found) == {"energy"}, "an ideal converter's energy is that of one of as many bits"
+    scratch = from_scratch(chip, monkeypatch, aspects=aspects)
+    assert found.model_dump_json(exclude=ABOUT) == scratch.model_dump_json(exclude=ABOUT)
+    assert found.energy.adc != first.energy.adc
+
+
 def entries(pattern):
     return sorted((cache_folder() / "parts-1").glob(f"*/{pattern}"))
 

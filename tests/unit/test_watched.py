@@ -6,6 +6,8 @@ import pickle
 import numpy as np
 import pytest
 
+from spicesim.calibration.carried import free_keys
+from spicesim.calibration.plan import plan_calibration
 from spicesim.calibration.watched import Reads, values_hash
 from spicesim.chip import PRESETS, Chip, preset
 from spicesim.netlist.tile import build_tile
@@ -71,6 +73,27 @@ def test_every_way_to_read_a_key_is_noted(read, keys):
     assert isinstance(chip, Chip)
     if not isinstance(found, type(chip.array)):
         assert found == plain
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_blocks_that_are_carried_read_no_key_that_may_differ(name):
+    chip = preset(name).changed({"array.rows": 16, "array.columns": 16})
+    reads = Reads(chip)
+    for block in plan_calibration(chip, quick=True, aspects=()).blocks.values():
+        block.netlists(reads.watch())
+    assert "cell.kind" in reads.keys
+    assert not reads.keys & (free_keys(chip) | {"", "array", "adc", "array.rows", "array.columns"})
+
+
+def test_what_holds_a_watched_chip_is_written_as_with_the_chip(small_calibration):
+    reads = Reads(small_calibration.chip)
+    held = small_calibration.model_copy(update={"chip": reads.watch()})
+    assert not reads.keys
+    assert held.model_dump_json() == small_calibration.model_dump_json()
+    assert "" in reads.keys
+    assert held.hash == small_calibration.hash
+    fields = {name: getattr(held, name) for name in type(held).model_fields}
+    assert type(held).model_validate(fields).chip == small_calibration.chip
 
 
 def test_values_of_keys_are_told_apart():
