@@ -22,6 +22,7 @@ from spicesim.behavioural.hold import HoldModel
 from spicesim.behavioural.integration import IntegratorModel, PulseTile
 from spicesim.behavioural.mismatch import MismatchModel, TileInstance
 from spicesim.behavioural.noise import NoiseModel
+from spicesim.behavioural.rails import RailsModel, TileRails
 from spicesim.behavioural.sar import SarModel
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.behavioural.settling import SettlingModel
@@ -74,6 +75,8 @@ class Calibration(Model):
     """Hold switches of floating bit lines."""
     integrator: IntegratorModel | None = None
     """Integrators of pulses."""
+    rails: RailsModel | None = None
+    """Drivers and amplifiers on rails that have moved; None where these are ideal."""
     errors: dict[str, ErrorSummary]
     """Held-out errors by block, in short."""
     held_out: dict[str, HeldOut]
@@ -285,7 +288,7 @@ class Calibration(Model):
         assert self.climate is not None
         climate = self.climate
         aspects: dict[str, Model | None] = dict.fromkeys(
-            ("mismatch", "settling", "noise", "energy", "converter", "hold", "integrator")
+            ("mismatch", "settling", "noise", "energy", "converter", "hold", "integrator", "rails")
         )
         try:
             if self.hold is not None and climate.hold is not None:
@@ -399,7 +402,25 @@ class Calibration(Model):
         return BehaviouralTile(
             g, array=self.chip.array, cell=self.cell, dac=self.dacs[polarity], readout=readout, instance=instance,
             paired=self.chip.cell.is_paired, gated=self.chip.cell.is_gated,
+            rails=self._rails(polarity, readout, instance),
         )  # fmt: skip
+
+    def _rails(
+        self, polarity: Polarity, readout: SenseAmplifierModel | HoldModel, instance: TileInstance | None
+    ) -> TileRails | None:
+        """Return the rails of a tile; None if they are ideal."""
+        if self.chip.rails.are_ideal:
+            return None
+        if self.rails is None or isinstance(readout, HoldModel):
+            raise CalibrationError(
+                "what rails with impedances do was not calibrated, or not at this corner and temperature; calibrate "
+                "the chip anew, leave --corner and --temperature, or set all of rails to 0"
+            )
+        if instance is not None:
+            raise CalibrationError(
+                "drawn chips are not known on rails with impedances; leave --mismatch, or set all of rails to 0"
+            )
+        return self.rails.of(self.chip.rails, polarity, readout.r_feedback)
 
     def transient(self, g: FloatArray, polarity: Polarity, r_feedback: float) -> TileTransient:
         """Build a tile that is followed in time; arguments as for :meth:`tile`.

@@ -27,6 +27,7 @@ from spicesim.chip import Chip
 from spicesim.coding import Polarity
 from spicesim.errors import SimulationError
 from spicesim.netlist.hold import held_after
+from spicesim.netlist.impedance import GROUND
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.plane_adder import GAP, PlaneSteps
 from spicesim.netlist.step import CodeStep
@@ -231,6 +232,10 @@ def predicted_nodesets(state: TileState | PulseState, vector: int, chip: Chip) -
     guesses = {f"dac_{i}": reference + v for i, v in enumerate(driven)}
     guesses |= {f"sense_{j}": reference + v for j, v in enumerate(state.v_in[vector])}
     guesses |= {f"out_{j}": v for j, v in enumerate(out[vector])}
+    if state.droops is not None and chip.rails.r_supply:
+        guesses["vdd"] = chip.process.supply - state.droops.supply[vector]
+    if state.droops is not None and chip.rails.r_ground:
+        guesses[GROUND] = state.droops.ground[vector]
     return {node: float(v) for node, v in guesses.items()}
 
 

@@ -26,6 +26,7 @@ from spicesim.chip.blocks import (
     Hold,
     Integrator,
     Mirror,
+    Rails,
     RampAdc,
     SarAdc,
     WordLineDriver,
@@ -73,6 +74,8 @@ def _read_library(value: Any) -> Any:
 class Chip(Section):
     """An analog in-memory-computing chip, whole."""
 
+    later: ClassVar[frozenset[str]] = frozenset({"rails"})
+
     schema_version: Literal[1] = 1
     """Version of this file's format."""
     name: str
@@ -85,6 +88,7 @@ class Chip(Section):
     dac: Dac = Dac()
     sense_amplifier: SenseAmplifier = SenseAmplifier()
     adc: Adc = Adc()
+    rails: Rails = Rails()
     comparator: Comparator = Comparator()
     hold: Hold = Hold()
     integrator: Integrator = Integrator()
