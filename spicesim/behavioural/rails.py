@@ -104,7 +104,7 @@ class AmplifierRails(Model):
     knee: float
     """From this current on either side tables go along with the supply of that side [A]."""
     shift: FloatArray
-    """What its input rises by besides, (orders, currents) [V]."""
+    """What its input rises by besides at such currents, (orders, currents) [V]."""
     supply: FloatArray
     """What it draws from the supply at such currents, (orders, currents) [A]."""
 
@@ -130,7 +130,7 @@ class AmplifierRails(Model):
         return np.asarray(currents + ((droop + rise) * side - droop) / self.r_feedback)
 
     def added(self, currents: Floats, terms: Floats) -> Floats:
-        """Return what inputs rise by besides at currents (batch, columns), with terms (batch, orders) [V]."""
+        """Return what inputs rise by besides at framed currents (batch, columns), with terms (batch, orders) [V]."""
         found = np.stack([np.interp(currents, self.currents, table) for table in self.shift], axis=-1)
         return np.asarray(np.einsum("bcm,bm->bc", found, terms))
 

@@ -102,7 +102,7 @@ class Amplifiers:
         """Return the inputs above the reference for currents (batch, columns) of nominal amplifiers there [V]."""
         amplifier = rails.amplifier
         at = amplifier.framed(currents, droops.supply[:, None], droops.ground[:, None])
-        return np.asarray(self.senses.evaluate(at)[0] + amplifier.added(currents, rails.terms(droops)))
+        return np.asarray(self.senses.evaluate(at)[0] + amplifier.added(at, rails.terms(droops)))
 
     def output_moved(self, rails: TileRails, droops: Droops, currents: Floats) -> Floats:
         """Return their outputs below the reference for currents, leakage included [V].
@@ -112,7 +112,7 @@ class Amplifiers:
         amplifier = rails.amplifier
         at = amplifier.framed(currents, droops.supply[:, None], droops.ground[:, None])
         nominal = self.outputs.evaluate(at, np.zeros(at.shape[1], dtype=np.int64))
-        added = amplifier.added(currents, rails.terms(droops))
+        added = amplifier.added(at, rails.terms(droops))
         return np.asarray(nominal + amplifier.r_feedback * (currents - at) - added)
 
     def output(self, currents: Floats, threads: int = 1) -> Floats:

@@ -210,8 +210,9 @@ def _fit_amplifier(model: SenseAmplifierModel, found: dict[str, Results], reach:
     for k, (fall, rise) in enumerate(_CORNERS):
         results = found[f"tia {model.r_feedback} {k}"]
         at = rails.framed(currents, fall * reach[0], rise * reach[1])
-        shifts.append(_real(results, "v(sense)") - reference - model.ports.evaluate(at)[0])
-        # what is drawn at a current is asked for by the current that it is framed to
+        shift = _real(results, "v(sense)") - reference - model.ports.evaluate(at)[0]
+        # what is found at a current is asked for by the current that it is framed to
+        shifts.append(np.interp(currents, at, shift))
         supplies.append(np.interp(currents, at, -_real(results, "i(vdd)")))
     return rails.model_copy(update={"shift": inverse @ np.stack(shifts), "supply": inverse @ np.stack(supplies)})
 
@@ -224,7 +225,7 @@ def _check_amplifier(
     for k, (fall, rise) in enumerate(_HELD_OUT, start=len(_CORNERS)):
         results = found[f"tia {model.r_feedback} {k}"]
         at = rails.framed(currents, fall * reach[0], rise * reach[1])
-        inputs = model.ports.evaluate(at)[0] + rails.added(currents[None], _terms([(fall, rise)]))[0]
+        inputs = model.ports.evaluate(at)[0] + rails.added(at[None], _terms([(fall, rise)]))[0]
         measured.append(_real(results, "v(vref)") - _real(results, "v(out)"))
         predicted.append(model.r_feedback * currents - inputs)
     parts = np.repeat(np.array(_HELD_OUT), len(currents), axis=0)
