@@ -14,7 +14,7 @@ from scipy.interpolate import RegularGridInterpolator
 from spicesim.arrays import Codes, Floats, Integers
 from spicesim.behavioural.arrays import FloatArray, Model, require_positive, require_rising, require_shape
 from spicesim.behavioural.feedback import find_amplifier
-from spicesim.chip.blocks import Rails
+from spicesim.chip import Rails
 from spicesim.coding import Polarity
 from spicesim.errors import ValidityError
 

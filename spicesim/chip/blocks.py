@@ -20,7 +20,6 @@ __all__ = [
     "Hold",
     "Integrator",
     "Mirror",
-    "Rails",
     "RampAdc",
     "SarAdc",
     "SarComparator",
@@ -60,22 +59,6 @@ INTEGRATOR_MISMATCH = 2e-4
 Duration = Annotated[Quantity, _at_least(2e-9, "s")]
 INTEGRATOR_RESET, INTEGRATOR_SETTLE = 200e-9, 40e-9
 """Times of an integrator, unless a description says otherwise [s]."""
-
-
-class Rails(BlockSizes):
-    """What lies between a tile's rails and the sources behind them, which are ideal."""
-
-    r_supply: NonNegative = 0.0
-    """From the supply to the drivers and amplifiers of a tile, and their bits [ohm]."""
-    r_ground: NonNegative = 0.0
-    """From these to ground [ohm]; the bulk of the cells, which draw nothing, has a line of its own."""
-    r_reference: NonNegative = 0.0
-    """From each reference to a tile: the common one, and the two of the drivers [ohm]."""
-
-    @property
-    def are_ideal(self) -> bool:
-        """Whether there is nothing between."""
-        return not (self.r_supply or self.r_ground or self.r_reference)
 
 
 class Comparator(BlockSizes):

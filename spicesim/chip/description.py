@@ -26,14 +26,13 @@ from spicesim.chip.blocks import (
     Hold,
     Integrator,
     Mirror,
-    Rails,
     RampAdc,
     SarAdc,
     WordLineDriver,
 )
 from spicesim.chip.library import check_replacement, library_text, read_replacements
 from spicesim.chip.process import Process, has_scheme
-from spicesim.chip.roles import Adc, Array, Cell, Dac, SenseAmplifier
+from spicesim.chip.roles import Adc, Array, Cell, Dac, Rails, SenseAmplifier
 from spicesim.chip.section import Section
 from spicesim.coding import POLARITIES, Polarity
 from spicesim.files import write_text

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from spicesim.chip.blocks import Rails
+from spicesim.chip import Rails
 from spicesim.errors import SpecError
 from spicesim.netlist.netlist import Netlist
 from spicesim.units import format_si, spice_number
@@ -76,7 +76,11 @@ def _with_ground(netlist: Netlist, volts: float = 0.0) -> Netlist:
     def join(line: re.Match[str]) -> str:
         return re.sub(r"(?<= )0(?= )", GROUND, line[0])
 
-    circuit = _BLOCK.sub(join, circuit)
+    circuit, count = _BLOCK.subn(join, circuit)
+    if not count:
+        raise SpecError(
+            f"{netlist.title!r} has no drivers and amplifiers on a ground of their own; set rails.r_ground = 0"
+        )
     source = f"* ground of drivers and amplifiers\n{GROUND} {GROUND} 0 {spice_number(volts)}"
     return replace(netlist, body=f"{head}{circuit}\n\n{source}")
 
