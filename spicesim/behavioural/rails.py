@@ -39,8 +39,10 @@ class DriverRails(Model):
     """Codes of the tables."""
     i_limit: float
     """The tables span -i_limit..i_limit evenly; positive out of the driver [A]."""
+    shift_open: FloatArray
+    """What its output rises by without load, (orders, codes) [V]; switches of single bits move it by their own."""
     shift: FloatArray
-    """What its output rises by, (orders, knots, currents) [V]."""
+    """What it rises by beyond that under load, (orders, knots, currents) [V]."""
     supply: FloatArray
     """What it draws from the supply, (orders, knots, currents) [A]."""
     ladder: FloatArray
@@ -58,6 +60,7 @@ class DriverRails(Model):
             raise ValueError("shift must have shape (orders, knots, currents)")
         require_shape("supply", self.supply, *self.shift.shape)
         require_shape("ladder", self.ladder, None)
+        require_shape("shift_open", self.shift_open, len(_ORDERS), len(self.ladder))
         require_shape("of_high", self.of_high, len(self.ladder))
         require_shape("of_low", self.of_low, len(self.ladder))
         return self
@@ -69,7 +72,9 @@ class DriverRails(Model):
         step, codes = 2**bits, np.arange(len(self.ladder))
         fine = np.arange(step * len(codes)) / step
         finer = {name: np.interp(fine, codes, getattr(self, name)) for name in ("ladder", "of_high", "of_low")}
-        return self.model_copy(update=finer | {"knots": tuple(step * knot for knot in self.knots)})
+        opened = np.stack([np.interp(fine, codes, table) for table in self.shift_open])
+        knots = tuple(step * knot for knot in self.knots)
+        return self.model_copy(update=finer | {"knots": knots, "shift_open": opened})
 
     def at(self, codes: Codes, currents: Floats, terms: Floats) -> tuple[Floats, Floats]:
         """Return what outputs rise by [V] and what the supply gives [A].
@@ -91,7 +96,7 @@ class DriverRails(Model):
         method = "cubic" if len(self.knots) > 3 else "linear"
         found = RegularGridInterpolator((np.array(self.knots, dtype=float), grid), both, method=method)(places)
         shift, supply = np.einsum("brkm,bm->kbr", found, terms)
-        return shift, supply
+        return shift + np.einsum("mbr,bm->br", self.shift_open[:, codes], terms), supply
 
 
 class AmplifierRails(Model):

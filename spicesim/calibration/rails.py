@@ -30,8 +30,8 @@ _LEAST = 0.02
 """Reach of supplies without an impedance [V]: what they are then is not asked."""
 _ROOM = 1.15
 """Reach over what all blocks of a whole array draw when all of its cells are on at full inputs."""
-_LOADS = 33
-_KNOTS = 5
+_LOADS, _CHECKED_LOADS = 33, 9
+_KNOTS, _CHECKED_KNOTS = 5, 7
 """Steps of codes at which a driver is loaded."""
 _REFERENCE = 5e-3
 """Displacement of a reference [V]; drivers are linear in them."""
@@ -81,14 +81,19 @@ def calibrate_rails(
     rest = _run(campaign, benches)
     reach = _find_reach(chip, rest)
     netlists: dict[str, Netlist] = {}
+    benches |= {f"open {polarity}": build_dac(chip, polarity) for polarity in dacs}
     for name, bench in benches.items():
-        for k, moved in enumerate((*_CORNERS, *_HELD_OUT)):
+        for k, moved in enumerate(_CORNERS):
             netlists[f"{name} {k}"] = displaced(bench, _volts(moved, reach))
-    for polarity in dacs:
-        unloaded = build_dac(chip, polarity)
-        netlists[f"open {polarity}"] = displaced(unloaded, {})
+    for name, bench in benches.items():
+        for k, moved in enumerate(_HELD_OUT) if name.startswith("tia") else ():
+            netlists[f"{name} held out {k}"] = displaced(bench, _volts(moved, reach))
+    for polarity, dac in dacs.items():
         for name in ("vhi", "vlo"):
-            netlists[f"{name} {polarity}"] = displaced(unloaded, {name: _REFERENCE})
+            netlists[f"{name} {polarity}"] = displaced(benches[f"open {polarity}"], {name: _REFERENCE})
+        for k, moved in enumerate((*_HELD_OUT, _CORNERS[0])):
+            checked = _loaded(chip, dac, _CHECKED_LOADS, _CHECKED_KNOTS)
+            netlists[f"dac {polarity} held out {k}"] = displaced(checked, _volts(moved, reach))
     netlists = {name: _with_reference(netlist) for name, netlist in netlists.items()}
     found = _run(campaign, netlists)
     drivers = {polarity: _fit_driver(chip, dac, found) for polarity, dac in dacs.items()}
@@ -108,9 +113,9 @@ def _run(campaign: Campaign, netlists: dict[str, Netlist]) -> dict[str, Results]
     return dict(zip(netlists, campaign.run(list(netlists.values()), "calibrate rails"), strict=True))
 
 
-def _loaded(chip: Chip, dac: DacModel) -> Netlist:
-    step = max(1, (len(dac.v_open) - 1) // _KNOTS)
-    return build_dac(chip, dac.polarity, i_limit=dac.i_limit, load_points=_LOADS, code_step=step)
+def _loaded(chip: Chip, dac: DacModel, loads: int = _LOADS, knots: int = _KNOTS) -> Netlist:
+    step = max(1, (len(dac.v_open) - 1) // knots)
+    return build_dac(chip, dac.polarity, i_limit=dac.i_limit, load_points=loads, code_step=step)
 
 
 def _amplifier(chip: Chip, model: SenseAmplifierModel) -> Netlist:
@@ -164,30 +169,33 @@ def _fit_driver(chip: Chip, dac: DacModel, found: dict[str, Results]) -> DriverR
         np.stack([_real(found[f"dac {name} {k}"], probe) for k in range(len(_CORNERS))]).reshape(shape)
         for probe in ("v(out)", "i(vdd)")
     )
-    at_rest, high, low = (_real(found[f"{word} {name}"], "v(out)") for word in ("open", "vhi", "vlo"))
+    opened = np.stack([_real(found[f"open {name} {k}"], "v(out)") for k in range(len(_CORNERS))])
+    high, low = (_real(found[f"{word} {name}"], "v(out)") for word in ("vhi", "vlo"))
+    moved = volts - volts[0]
     return DriverRails(
         polarity=name,
         span=chip.dac.v_span * (2 if name == "bipolar" else 1),
         knots=tuple(int(k) for k in knots),
         i_limit=dac.i_limit,
-        shift=np.tensordot(inverse, volts - volts[0], 1),
+        shift_open=inverse @ (opened - opened[0]),
+        shift=np.tensordot(inverse, moved - moved[:, :, _LOADS // 2, None], 1),
         supply=np.tensordot(inverse, -amperes, 1),
-        ladder=-_real(found[f"open {name}"], "i(vhi)"),
-        of_high=(high - at_rest) / _REFERENCE,
-        of_low=(low - at_rest) / _REFERENCE,
+        ladder=-_real(found[f"open {name} 0"], "i(vhi)"),
+        of_high=(high - opened[0]) / _REFERENCE,
+        of_low=(low - opened[0]) / _REFERENCE,
     )
 
 
 def _check_driver(chip: Chip, dac: DacModel, driver: DriverRails, found: dict[str, Results]) -> HeldOut:
-    """Compare outputs between the supplies of the fit, at its codes and loads."""
-    name = dac.polarity
-    rest = found[f"dac {name} 0"]
+    """Compare outputs between the supplies of the fit, and between its codes."""
+    name = f"dac {dac.polarity} held out"
+    rest = found[f"{name} {len(_HELD_OUT)}"]
     codes = np.rint(_real(rest, "v(code)")).astype(int)
-    loads = np.tile(np.linspace(-dac.i_limit, dac.i_limit, _LOADS), len(codes) // _LOADS)
+    loads = np.tile(np.linspace(-dac.i_limit, dac.i_limit, _CHECKED_LOADS), len(codes) // _CHECKED_LOADS)
     measured, predicted = [], []
-    for k, terms in enumerate(_terms(_HELD_OUT), start=len(_CORNERS)):
+    for k, terms in enumerate(_terms(_HELD_OUT)):
         shift, _ = driver.at(codes[None], loads[None], terms[None])
-        measured.append(_real(found[f"dac {name} {k}"], "v(out)") - _real(rest, "v(out)"))
+        measured.append(_real(found[f"{name} {k}"], "v(out)") - _real(rest, "v(out)"))
         predicted.append(shift[0])
     parts = np.repeat(np.array(_HELD_OUT), len(codes), axis=0)
     return HeldOut(
@@ -222,8 +230,8 @@ def _check_amplifier(
 ) -> HeldOut:
     """Compare outputs between the supplies of the fit, at its currents."""
     currents, measured, predicted = model.currents, [], []
-    for k, (fall, rise) in enumerate(_HELD_OUT, start=len(_CORNERS)):
-        results = found[f"tia {model.r_feedback} {k}"]
+    for k, (fall, rise) in enumerate(_HELD_OUT):
+        results = found[f"tia {model.r_feedback} held out {k}"]
         at = rails.framed(currents, fall * reach[0], rise * reach[1])
         inputs = model.ports.evaluate(at)[0] + rails.added(at[None], _terms([(fall, rise)]))[0]
         measured.append(_real(results, "v(vref)") - _real(results, "v(out)"))
