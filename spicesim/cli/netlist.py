@@ -11,7 +11,7 @@ from spicesim.arrays import Array, Codes
 from spicesim.chip import CORNERS, Chip
 from spicesim.chip.library import library_names, library_path, library_text
 from spicesim.cli.netlist_blocks import BlockGroup, block_commands
-from spicesim.cli.netlist_file import Form, file_options, finish, form_options
+from spicesim.cli.netlist_file import Form, file_options, finish, form_options, with_realism
 from spicesim.cli.netlist_network import network
 from spicesim.cli.options import open_calibration, open_chip
 from spicesim.coding import POLARITIES, Polarity, rest_code
@@ -378,7 +378,7 @@ def tile(
 
         built = draw_chip(built, chip, ChipDraw(mismatch))
     finish(
-        built, output, dialect, cells=True, mapped=g if isinstance(g, Arrangement) else None,
+        with_realism(built, chip), output, dialect, cells=True, mapped=g if isinstance(g, Arrangement) else None,
         embedded=_as_subcircuit(chip, built, form, name, _sized("tile", g)),
     )  # fmt: skip
 
@@ -428,7 +428,7 @@ def macro(
     steps = t_read is not None or (chip.sense_amplifier.kind == "voltage" and not chip.hold.adds_planes)
     step = _step(chip, vector, polarity, read.stop) if steps else vector
     built = build_macro(chip, g, step, read, polarity=polarity, r_feedback=_feedback(chip, r_feedback))
-    finish(built, output, dialect, cells=True)
+    finish(with_realism(built, chip), output, dialect, cells=True)
 
 
 @netlist.command(epilog="example: spicesim netlist conductances tile.cir -o g.npy")

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from spicesim.calibration.realism import HEADINGS, describe_realism
 from spicesim.chip import Chip, ModelFile
 from spicesim.chip import Section as ChipSection
 from spicesim.report.numbers import quantity
@@ -41,6 +42,14 @@ def chip_section(chip: Chip) -> Section:
         about_part = (type(part).__doc__ or "").splitlines()[0]
         columns = (Column(title="key", text=True), Column(title="meaning", text=True), Column(title="value"))
         tables.append(Table(caption=about_part, columns=columns, rows=tuple(rows)))
+    tables.append(
+        Table(
+            caption="What is real and what is ideal, piece by piece: in the netlist of a tile, and in each aspect of "
+            "its calibrated model.",
+            columns=tuple(Column(title=word, text=True) for word in HEADINGS),
+            rows=tuple(tuple(getattr(piece, word) for word in HEADINGS) for piece in describe_realism(chip)),
+        )
+    )
     return Section(
         anchor="chip",
         title="The chip",
