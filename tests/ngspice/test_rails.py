@@ -1,15 +1,17 @@
 """Rails with impedances: calibrated tiles beside those of transistors, whose blocks share them."""
 
 import dataclasses
+import sys
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from spicesim.calibration.calibrate import calibrate
+from spicesim.calibration.calibration import load_calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.energy import calibrate_energy
-from spicesim.calibration.patterns import random_conductances
+from spicesim.calibration.patterns import adversarial_vectors, code_vectors, random_conductances
 from spicesim.calibration.rails import calibrate_rails
 from spicesim.calibration.tiles import TileCase, check_tiles, tile_netlist
 from spicesim.chip import preset
@@ -155,3 +157,47 @@ def test_the_command_writes_them_and_a_subcircuit_has_none(tmp_path, monkeypatch
     for line in ("rvdd vdd_pad vdd 2.0", "rvss vss_pad vss 3.0", "rvhi vhi_pad vhi 4.0", "vlo vhi vdd vss dac"):
         assert line in text, line
     assert "gate 0 cell_1t1r" in text
+
+
+def main(path: str, ohm: str, rows: str, columns: str, *settings: str) -> None:
+    """Print a table: tiles of a calibration's blocks on such rails, and what is left out where these are ideal."""
+    given = load_calibration(path)
+    shape, feedbacks = (int(rows), int(columns)), tuple(float(word) for word in settings)
+    whole = 2 * shape[1] * given.chip.cell.g_max * given.chip.dac.v_span  # what a row of so many columns may carry
+    chip = given.chip.changed(
+        array={"rows": shape[0], "columns": shape[1]}, rails=dict.fromkeys(OHMS, float(ohm)),
+        sense_amplifier={"r_feedback": feedbacks},
+    )  # fmt: skip
+    dacs = {polarity: narrowed(dac, whole) for polarity, dac in given.dacs.items()}
+    senseamps, campaign = tuple(given.senseamp(r) for r in feedbacks), Campaign(jobs=1)
+    rails, _ = calibrate_rails(chip, dacs, senseamps, campaign)
+    real = given.model_copy(update={"chip": chip, "dacs": dacs, "senseamps": senseamps, "rails": rails})
+    rng = np.random.default_rng(1)
+    g = random_conductances(shape, chip.cell.g_min, chip.cell.g_max, rng, 0.25 * chip.cell.g_max)
+    for r_feedback in feedbacks:
+        for polarity in chip.polarities:
+            codes = code_vectors(shape[0], chip.code_bits, 2, rng)
+            codes |= adversarial_vectors(shape[0], chip.code_bits, polarity, rng)
+            tile, vectors = real.tile(g, polarity, r_feedback), np.stack(list(codes.values()))
+            (check,) = check_tiles(chip, [TileCase(name="rails", tile=tile, codes=codes)], campaign)
+            left_out = np.abs(ideal(real).tile(g, polarity, r_feedback).solve(vectors).v_out - check.measured)
+            droops = tile.solve(vectors).droops
+            print(
+                f"{rows}x{columns} {polarity} {r_feedback / 1e3:g}k {len(codes)} vectors, {np.sum(check.saturated)} "
+                f"saturated: {100 * check.max_error:.5f} % of full scale, without rails "
+                f"{100 * left_out.max() / check.full_scale:.3f} %; supply {1e3 * droops.supply.max():.1f} mV, "
+                f"ground {1e3 * droops.ground.max():.1f} mV, reference {1e3 * droops.high.max():.2f} mV",
+                flush=True,
+            )
+
+
+def narrowed(dac, i_limit):
+    """Return a driver of fewer columns: the middle of its tables."""
+    middle = dac.droop.shape[1] // 2
+    some = min(middle, int(np.ceil(i_limit / dac.i_limit * middle)))
+    few = dac.droop[:, middle - some : middle + some + 1]
+    return dac.model_copy(update={"droop": few, "i_limit": dac.i_limit * some / middle})
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
