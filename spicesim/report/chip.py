@@ -30,7 +30,14 @@ def _format_value(value: Any, unit: str) -> str:
 
 def chip_section(chip: Chip) -> Section:
     """Describe a chip, every key with its meaning."""
-    tables = []
+    tables = [
+        Table(
+            caption="What is real and what is ideal, piece by piece: in the netlist of a tile, and in each aspect of "
+            "its calibrated model.",
+            columns=tuple(Column(title=word, text=True) for word in HEADINGS),
+            rows=tuple(tuple(getattr(piece, word) for word in HEADINGS) for piece in describe_realism(chip)),
+        )
+    ]
     for name, part in chip:
         if not isinstance(part, ChipSection):
             continue
@@ -42,14 +49,6 @@ def chip_section(chip: Chip) -> Section:
         about_part = (type(part).__doc__ or "").splitlines()[0]
         columns = (Column(title="key", text=True), Column(title="meaning", text=True), Column(title="value"))
         tables.append(Table(caption=about_part, columns=columns, rows=tuple(rows)))
-    tables.append(
-        Table(
-            caption="What is real and what is ideal, piece by piece: in the netlist of a tile, and in each aspect of "
-            "its calibrated model.",
-            columns=tuple(Column(title=word, text=True) for word in HEADINGS),
-            rows=tuple(tuple(getattr(piece, word) for word in HEADINGS) for piece in describe_realism(chip)),
-        )
-    )
     return Section(
         anchor="chip",
         title="The chip",

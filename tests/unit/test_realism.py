@@ -64,5 +64,5 @@ def test_netlists_and_pages_have_it(tmp_path, monkeypatch):
     said = CliRunner().invoke(netlist, words, catch_exceptions=False).output
     for line in format_realism(preset("gf180-1t1r")):
         assert f"* {line}\n" in said
-    shown = chip_section(preset("gf180-1t1r")).blocks[-1]
+    shown = chip_section(preset("gf180-1t1r")).blocks[0]
     assert shown.rows[[row[0] for row in shown.rows].index("supply")][:2] == ("supply", "ideal source")
