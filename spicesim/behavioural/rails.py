@@ -5,6 +5,7 @@ are, so their tables are read at currents that go along with these; what is left
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -65,6 +66,14 @@ class DriverRails(Model):
         require_shape("of_low", self.of_low, len(self.ladder))
         return self
 
+    @cached_property
+    def _tables(self) -> RegularGridInterpolator:
+        """Shift and supply against code and current, (.., 2, orders)."""
+        grid = np.linspace(-self.i_limit, self.i_limit, self.shift.shape[2])
+        both = np.moveaxis(np.stack([self.shift, self.supply]), (0, 1), (2, 3))
+        method = "cubic" if len(self.knots) > 3 else "linear"
+        return RegularGridInterpolator((np.array(self.knots, dtype=float), grid), both, method=method)
+
     def refined(self, bits: int) -> Self:
         """Return the same driver with more codes, as :meth:`DacModel.refined`."""
         if bits == 0:
@@ -88,13 +97,9 @@ class DriverRails(Model):
         terms : ndarray of shape (batch, orders)
             Of :func:`powers`.
         """
-        grid = np.linspace(-self.i_limit, self.i_limit, self.shift.shape[2])
-        both = np.moveaxis(np.stack([self.shift, self.supply]), (0, 1), (2, 3))  # (knots, currents, 2, orders)
-        inside = np.clip(currents, grid[0], grid[-1])  # the drivers' own tables refuse what is beyond
+        inside = np.clip(currents, -self.i_limit, self.i_limit)  # the drivers' own tables refuse what is beyond
         known = np.clip(codes.astype(float), self.knots[0], self.knots[-1])
-        places = np.stack([known, inside], axis=-1)
-        method = "cubic" if len(self.knots) > 3 else "linear"
-        found = RegularGridInterpolator((np.array(self.knots, dtype=float), grid), both, method=method)(places)
+        found = self._tables(np.stack([known, inside], axis=-1))
         shift, supply = np.einsum("brkm,bm->kbr", found, terms)
         return shift + np.einsum("mbr,bm->br", self.shift_open[:, codes], terms), supply
 
