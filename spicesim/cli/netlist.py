@@ -357,8 +357,6 @@ def tile(
     given = {name: ohm for name, ohm in ohms.items() if ohm is not None}
     if given:
         chip = chip.changed(rails=chip.rails.model_dump() | given)
-    if form == "subckt" and not chip.rails.are_ideal:
-        raise SpecError("supplies and references of a subcircuit are ports; put resistances before them yourself")
     g = _load_cells(chip, conductance, weights, arrangement, slices, cell_bits)
     nodesets = None
     if calibration is not None:

@@ -10,6 +10,7 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.units import format_si, spice_number
 
 __all__ = [
+    "BEHIND",
     "GROUND",
     "REFERENCES",
     "SUPPLIES",
@@ -24,7 +25,9 @@ REFERENCES = ("vref", "vlo", "vhi", "vread")
 """Sources of a tile that are references; each tile has those of its drivers."""
 GROUND = "vss"
 """The ground of drivers and amplifiers, and the source that holds it, where that is not node 0."""
-_BLOCK = re.compile(r"^x(?:dac|senseamp)\S* .*? 0 (?:dac|tia)\b.*$", re.MULTILINE)
+BEHIND = re.compile(r"^rv\w+ (\w+)_pad \1 ", re.MULTILINE)
+"""Lines of resistances of sources."""
+_BLOCK = re.compile(r"^x(?:dac|senseamp)\S* .*? 0 (?:dac|tia|word_line_driver)\b.*$", re.MULTILINE)
 """Lines of blocks that are fed."""
 _BITS = re.compile(r"^(bb\d+ \S+ 0 v=)\S+?\*", re.MULTILINE)
 """Sources of a code's bits, which are at a supply."""
@@ -51,7 +54,7 @@ def with_source_resistances(netlist: Netlist, resistances: Mapping[str, float]) 
     SpecError
         If a resistance is not positive, or the circuit has none of the sources.
     """
-    body, found = netlist.body, False
+    body, found = netlist.body, dict[str, float]()
     top = _top(body)
     for name, ohm in resistances.items():
         if not 0 < ohm < float("inf"):
@@ -59,12 +62,13 @@ def with_source_resistances(netlist: Netlist, resistances: Mapping[str, float]) 
         line = re.compile(rf"^{name} (\w+) (.*)$", re.MULTILINE)
         if (source := line.search(body, top)) is None:
             continue
-        node, rest, found = source[1], source[2], True
+        node, rest = source[1], source[2]
+        found[name] = ohm
         text = f"{name} {node}_pad {rest}\nr{name} {node}_pad {node} {spice_number(ohm)} $ of the source"
         body = body[: source.start()] + text + body[source.end() :]
     if not found:
         raise SpecError(f"{netlist.title!r} has none of the sources {', '.join(resistances)}")
-    words = ", ".join(f"{name} {format_si(ohm, 'ohm')}" for name, ohm in resistances.items())
+    words = ", ".join(f"{name} {format_si(ohm, 'ohm')}" for name, ohm in found.items())
     return replace(netlist, title=f"{netlist.title}; in series with sources: {words}", body=body)
 
 
