@@ -143,8 +143,6 @@ class BehaviouralTile:
         Whether columns 2k and 2k + 1 share their word-line nodes, as cells of two bit lines do.
     gated : bool
         Whether codes turn rows on and off by their gates; all word lines are then at the voltage of code 1.
-    rails : TileRails, optional
-        Impedances of supply, ground and references, which nominal drivers and amplifiers share.
 
     Raises
     ------
@@ -163,7 +161,6 @@ class BehaviouralTile:
         instance: TileInstance | None = None,
         paired: bool = False,
         gated: bool = False,
-        rails: TileRails | None = None,
     ) -> None:
         self.g = np.asarray(g, dtype=float)
         low, high = cell.g_limits
@@ -175,7 +172,9 @@ class BehaviouralTile:
                 f"device conductances must lie in the calibrated {low:g}..{high:g} S, or be 0 for an open cell; "
                 f"got {self.g.min():g}..{self.g.max():g} S"
             )
-        self.dac, self.readout, self.rails = dac, readout, rails
+        self.dac, self.readout = dac, readout
+        self.rails: TileRails | None = None
+        """Impedances of supply, ground and references, which its blocks share; None of ideal ones."""
         self.leakage = cell.leakage * (self.g != 0).sum(axis=0)
         """What the cells of each column leak into its amplifier, besides the currents of :attr:`crossbar` [A]."""
         self._effective = self.g if instance is None else instance.conductances(self.g)
@@ -199,6 +198,11 @@ class BehaviouralTile:
             v_open = dac.v_open + instance.drivers.v_open(instance.driver_parameters)
         self.v_open = np.broadcast_to(v_open, (len(self.g), v_open.shape[1]))
         """Unloaded voltage of each driver at each code, shape (rows, codes) [V]."""
+
+    def on(self, rails: TileRails) -> Self:
+        """Put the tile, of nominal drivers and amplifiers, on rails with impedances; return it."""
+        self.rails = rails
+        return self
 
     @cached_property
     def crossbar(self) -> Crossbar:

@@ -22,7 +22,7 @@ from spicesim.behavioural.hold import HoldModel
 from spicesim.behavioural.integration import IntegratorModel, PulseTile
 from spicesim.behavioural.mismatch import MismatchModel, TileInstance
 from spicesim.behavioural.noise import NoiseModel
-from spicesim.behavioural.rails import RailsModel, TileRails
+from spicesim.behavioural.rails import RailsModel
 from spicesim.behavioural.sar import SarModel
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.behavioural.settling import SettlingModel
@@ -34,7 +34,7 @@ from spicesim.calibration.campaign import Cost
 from spicesim.calibration.fit import Fit
 from spicesim.calibration.heldout import ErrorSummary, HeldOut
 from spicesim.calibration.plan import PlanSummary
-from spicesim.calibration.readout import require_readout
+from spicesim.calibration.readout import on_rails, require_readout
 from spicesim.calibration.sense_amplifier import named_parameters
 from spicesim.calibration.tile_check import TileCheck
 from spicesim.calibration.verdict import Verdict
@@ -141,8 +141,7 @@ class Calibration(Model):
         """Hash of the models: equal for calibrations that compute equal results."""
         about = {"quick", "seed", "created", "seconds", "simulations", "versions", "errors", "held_out", "checks"}
         about |= {"parameters", "plan", "verdict", "costs", "aids", "failures"}
-        text = self.model_dump_json(exclude=about, exclude_none=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return hashlib.sha256(self.model_dump_json(exclude=about, exclude_none=True).encode()).hexdigest()[:16]
 
     @property
     def conductance_range(self) -> tuple[float, float]:
@@ -260,8 +259,7 @@ class Calibration(Model):
         if chip == self.chip:
             return self
         condition = self.climate.at(corner, temperature_c)
-        about = ("plan", "parameters", "climate")
-        none = dict.fromkeys(about)
+        none = dict.fromkeys(("plan", "parameters", "climate"))
         kept = {name: getattr(self, name) for name in type(self).model_fields}  # without the hash of this one
         return self.model_construct(
             **kept
@@ -399,28 +397,11 @@ class Calibration(Model):
                 f"gates turn rows on or off, so a tile takes unipolar bits alone, got {polarity}; inputs with a sign "
                 "are cut into planes of such bits by a network, or set cell.inputs = word_line"
             )
-        return BehaviouralTile(
+        tile = BehaviouralTile(
             g, array=self.chip.array, cell=self.cell, dac=self.dacs[polarity], readout=readout, instance=instance,
             paired=self.chip.cell.is_paired, gated=self.chip.cell.is_gated,
-            rails=self._rails(polarity, readout, instance),
         )  # fmt: skip
-
-    def _rails(
-        self, polarity: Polarity, readout: SenseAmplifierModel | HoldModel, instance: TileInstance | None
-    ) -> TileRails | None:
-        """Return the rails of a tile; None if they are ideal."""
-        if self.chip.rails.are_ideal:
-            return None
-        if self.rails is None or isinstance(readout, HoldModel):
-            raise CalibrationError(
-                "what rails with impedances do was not calibrated, or not at this corner and temperature; calibrate "
-                "the chip anew, leave --corner and --temperature, or set all of rails to 0"
-            )
-        if instance is not None:
-            raise CalibrationError(
-                "drawn chips are not known on rails with impedances; leave --mismatch, or set all of rails to 0"
-            )
-        return self.rails.of(self.chip.rails, polarity, readout.r_feedback)
+        return on_rails(self.chip, self.rails, tile, drawn=instance is not None)
 
     def transient(self, g: FloatArray, polarity: Polarity, r_feedback: float) -> TileTransient:
         """Build a tile that is followed in time; arguments as for :meth:`tile`.
