@@ -35,7 +35,7 @@ __all__ = ["SEEN", "Audit", "LayerAudit", "audit_samples", "expected_seconds"]
 SEEN = "errors of the calibrated blocks and solvers, and of write-verify by the calibrated cell"
 """What an audit can see."""
 UNSEEN = (
-    "what is the same on both sides: model cards, values of wires, supplies and references without impedance, "
+    "what is the same on both sides: model cards, values of wires, supplies and references beyond the chip's rails, "
     "write-verify without error, and {converter}; nor noise, and mismatch that is not drawn"
 )
 """What it cannot, but for the converter."""

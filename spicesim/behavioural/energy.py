@@ -176,7 +176,8 @@ class EnergyModel(Model):
         Returns
         -------
         dict of ndarray of shape (batch,)
-            "dac", "array" (cells and wires) and "amplifier"; their sum is what the supplies deliver [W].
+            "dac", "array" (cells and wires) and "amplifier"; their sum is what the supplies deliver [W]. On rails with
+            impedances "rails", too, which is taken from drivers and amplifiers in proportion to what these draw.
         """
         solution = state.solution
         drawn = self.dacs[tile.dac.polarity].power(np.asarray(codes), solution.row_currents).sum(axis=1)
@@ -185,7 +186,12 @@ class EnergyModel(Model):
         if isinstance(tile.readout, HoldModel):
             return {"dac": drawn - into_rows, "array": into_rows, "amplifier": np.zeros(len(drawn))}
         amplifiers = self.amplifier(tile.readout.r_feedback).at(solution.currents).sum(axis=1)
-        return {"dac": drawn - into_rows, "array": into_rows - into_columns, "amplifier": amplifiers + into_columns}
+        power = {"dac": drawn - into_rows, "array": into_rows - into_columns, "amplifier": amplifiers + into_columns}
+        if state.droops is None or tile.rails is None:
+            return power
+        power["rails"] = state.droops.lost(tile.rails.rails)
+        left = 1 - power["rails"] / (drawn + amplifiers)
+        return power | {"dac": drawn * left - into_rows, "amplifier": amplifiers * left + into_columns}
 
     def tile_energy(
         self,

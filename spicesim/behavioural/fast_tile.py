@@ -99,7 +99,8 @@ class FastTile:
     those that a search near the worst of them finds; twice the largest error found is `max_error`, what the form
     promises for any codes, see :data:`~spicesim.fast.trial.MARGIN`. The first is taken with ``max_error <= tolerance``
     and ``rms_error <= rms_share * tolerance``. Where there is none the tile is solved exactly: `form` is then "exact".
-    Codes that leave the calibrated box are left out; if all do, the tile is solved exactly, too.
+    Codes that leave the calibrated box are left out; if all do, the tile is solved exactly, too, and so it is on rails
+    with impedances.
 
     Errors count as converters see them: of a range `adc` they are fractions, and what it clips is no error, though
     even there outputs may err by no more than ``BEYOND`` or the tolerance, of the swing. Without it all errors are
@@ -160,7 +161,7 @@ class FastTile:
                 self._model.limit = LIFTED if APART in self.form else np.inf
             return
         rows, columns = tile.g.shape
-        if 4 * rows * columns**2 > FIELD_BYTES or not can_expand(tile.crossbar):
+        if 4 * rows * columns**2 > FIELD_BYTES or tile.rails is not None or not can_expand(tile.crossbar):
             return
         truth, gain = truth_of(self.tolerance), _gain(tile, adc)
         truth["tolerance"] /= max(1.0, gain)  # what cells err by adds up in a column

@@ -5,7 +5,7 @@ The feet of its bit lines are held by amplifiers, or open, and then hold switche
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,17 +17,24 @@ from spicesim.behavioural.hold import HoldModel
 from spicesim.behavioural.mismatch import TileInstance
 from spicesim.behavioural.plane_adder import split_planes
 from spicesim.behavioural.plane_sums import PlaneSums
+from spicesim.behavioural.rails import Droops, TileRails
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.behavioural.tables import CubicTables
 from spicesim.chip import Array
 from spicesim.coding import rest_code
 from spicesim.crossbar import Crossbar, Solution
 from spicesim.crossbar.operating_point import Precision
-from spicesim.errors import SpecError
+from spicesim.errors import ConvergenceError, SpecError
 from spicesim.fast.ports import evaluate_tables
 from spicesim.ports import ChosenTables, PortTables
 
 __all__ = ["Amplifiers", "BehaviouralTile", "TileState"]
+
+_APART = 1e-4
+"""Supplies of vectors that are solved together [V]: input tables of columns at their rails are wrong by half of it."""
+_AT_REST = 2e-8
+"""Movement of the references in a step that ends the iteration [V]."""
+_MOST_STEPS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -47,6 +54,8 @@ class TileState:
     """Driver outputs above the reference, shape (batch, rows) [V]."""
     solution: Solution
     """Currents, iterations, residual, and fields if asked for."""
+    droops: Droops | None = None
+    """What the rails have moved by; None of ideal ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -79,6 +88,32 @@ class Amplifiers:
     def chosen(self) -> ChosenTables:
         """Tables of the inputs, column by column."""
         return self.senses.chosen(self.index)
+
+    def moved(self, rails: TileRails, droops: Droops) -> ChosenTables:
+        """Return the tables of the inputs of nominal amplifiers where the rails have moved, those of one vector."""
+        points = np.arange(self.senses.values.shape[1])
+        grid: Floats = np.asarray(self.senses.start + self.senses.step * points, dtype=float)
+        values = self.input_moved(rails, droops, grid[None])
+        # where knees have moved, what is interpolated may bend an input back by less than a microvolt
+        tables = PortTables.from_samples(grid, np.maximum.accumulate(values, axis=1), name=self.senses.name)
+        return tables.chosen(np.zeros_like(self.index))
+
+    def input_moved(self, rails: TileRails, droops: Droops, currents: Floats) -> Floats:
+        """Return the inputs above the reference for currents (batch, columns) of nominal amplifiers there [V]."""
+        amplifier = rails.amplifier
+        at = amplifier.framed(currents, droops.supply[:, None], droops.ground[:, None])
+        return np.asarray(self.senses.evaluate(at)[0] + amplifier.added(at, rails.terms(droops)))
+
+    def output_moved(self, rails: TileRails, droops: Droops, currents: Floats) -> Floats:
+        """Return their outputs below the reference for currents, leakage included [V].
+
+        Output and input are apart by what falls off the feedback resistor, wherever the rails are.
+        """
+        amplifier = rails.amplifier
+        at = amplifier.framed(currents, droops.supply[:, None], droops.ground[:, None])
+        nominal = self.outputs.evaluate(at, np.zeros(at.shape[1], dtype=np.int64))
+        added = amplifier.added(at, rails.terms(droops))
+        return np.asarray(nominal + amplifier.r_feedback * (currents - at) - added)
 
     def output(self, currents: Floats, threads: int = 1) -> Floats:
         """Return the outputs below the reference for currents (batch, columns), leakage included [V]."""
@@ -138,6 +173,8 @@ class BehaviouralTile:
                 f"got {self.g.min():g}..{self.g.max():g} S"
             )
         self.dac, self.readout = dac, readout
+        self.rails: TileRails | None = None
+        """Impedances of supply, ground and references, which its blocks share; None of ideal ones."""
         self.leakage = cell.leakage * (self.g != 0).sum(axis=0)
         """What the cells of each column leak into its amplifier, besides the currents of :attr:`crossbar` [A]."""
         self._effective = self.g if instance is None else instance.conductances(self.g)
@@ -161,6 +198,11 @@ class BehaviouralTile:
             v_open = dac.v_open + instance.drivers.v_open(instance.driver_parameters)
         self.v_open = np.broadcast_to(v_open, (len(self.g), v_open.shape[1]))
         """Unloaded voltage of each driver at each code, shape (rows, codes) [V]."""
+
+    def on(self, rails: TileRails) -> Self:
+        """Put the tile, of nominal drivers and amplifiers, on rails with impedances; return it."""
+        self.rails = rails
+        return self
 
     @cached_property
     def crossbar(self) -> Crossbar:
@@ -300,6 +342,10 @@ class BehaviouralTile:
         """
         index = self.driven(self.checked(codes))
         v_open, driver_index = self.open_voltages(index), self.driver_index(index)
+        if self.rails is not None:
+            return self._solve_on_rails(
+                index, self.rails, fields=fields, tolerance=tolerance, precision=precision, threads=threads
+            )
         amplifiers = self.amplifiers
         drivers, mask = (None, index) if self.gated else (self.drivers.chosen(driver_index), None)
         solution = self.crossbar.solve(
@@ -318,4 +364,58 @@ class BehaviouralTile:
             v_in=v_in,
             v_word_line=v_open - (0.0 if self.gated else self.drivers.evaluate(solution.row_currents, driver_index)[0]),
             solution=solution,
+        )
+
+    def _solve_on_rails(
+        self, index: Codes, rails: TileRails, *, fields: bool, threads: int, **options: Any
+    ) -> TileState:
+        """Find the operating points where blocks share rails that move by what they draw: by iteration.
+
+        What blocks draw depends little on where the rails are, so each step leaves a hundredth of the error.
+
+        Raises
+        ------
+        ConvergenceError
+            If the rails do not come to rest.
+        ValidityError
+            If they move further than was calibrated.
+        """
+        amplifiers, batch = self.amplifiers, len(index)
+        assert amplifiers is not None
+        v_open, driver_index = self.open_voltages(index), self.driver_index(index)
+        row_currents, currents = np.zeros((batch, self.g.shape[0])), np.zeros((batch, self.g.shape[1]))
+        droops = rails.droops(index, row_currents, currents, rails.at_rest(batch))
+        for _ in range(_MOST_STEPS):
+            raised = v_open + rails.raised(index, row_currents, droops)
+            currents, row_currents = np.empty_like(currents), np.empty_like(row_currents)
+            iterations, residual = np.empty(batch, dtype=np.int64), np.empty(batch)
+            for group in droops.groups(_APART):
+                part = self.crossbar.solve(
+                    raised[group], drivers=self.drivers.chosen(driver_index[group]),
+                    senses=amplifiers.moved(rails, droops.mean(group)), threads=threads, **options,
+                )  # fmt: skip
+                currents[group], row_currents[group] = part.currents, part.row_currents
+                iterations[group], residual[group] = part.iterations, part.residual
+            before, droops = droops, rails.droops(index, row_currents, currents, droops)
+            if batch == 0 or droops.far(before) < _AT_REST:
+                break
+        else:
+            raise ConvergenceError(
+                f"the rails of a tile still move by {droops.far(before):.2g} V after {_MOST_STEPS} steps; lower the "
+                "resistances in rails"
+            )
+        solution = Solution(
+            currents=currents, row_currents=row_currents, iterations=iterations, residual=residual
+        )  # fmt: skip
+        if fields:  # of all vectors with the mean supplies, which differ by less than what fields are asked for
+            solution = self.crossbar.solve(
+                raised, drivers=self.drivers.chosen(driver_index),
+                senses=amplifiers.moved(rails, droops.mean(np.arange(batch))), fields=True, threads=threads, **options,
+            )  # fmt: skip
+        return TileState(
+            v_out=amplifiers.output_moved(rails, droops, currents + self.leakage),
+            v_in=amplifiers.input_moved(rails, droops, currents),
+            v_word_line=raised - self.drivers.evaluate(row_currents, driver_index)[0],
+            solution=solution,
+            droops=droops,
         )

@@ -46,9 +46,13 @@ class TileTransient:
     ------
     ValidityError
         If a line's own time constant is too long for a lumped model.
+    SpecError
+        If the tile has rails with impedances.
     """
 
     def __init__(self, tile: BehaviouralTile, model: SettlingModel) -> None:
+        if tile.rails is not None:
+            raise SpecError("rails with impedances are known at rest alone; take settled outputs, or set rails to 0")
         self.tile, self.model = tile, model
         rows, columns = tile.g.shape
         array = tile.crossbar

@@ -22,6 +22,8 @@ _OF_LIBRARY = {"parameters", "settling", "mismatch"}
 def possible_aspects(chip: Chip) -> tuple[tuple[str, ...], str]:
     """Return the aspects that a chip's calibration can have, and where that is so, in words."""
     kind = chip.sense_amplifier.kind
+    if not chip.rails.are_ideal:
+        return ("parameters", "energy"), "rails have impedances"
     if chip.cell.is_gated:
         return ("parameters", "converter", "energy", "mismatch", "climate"), "inputs drive gates"
     if kind == "voltage" and chip.dac.is_dac:  # whose mismatch is found with that of amplifiers

@@ -20,6 +20,7 @@ from spicesim.calibration.noise import calibrate_noise
 from spicesim.calibration.parameters import fit_sheet
 from spicesim.calibration.parts import Parts, content_hash
 from spicesim.calibration.plan import Plan, PlanSummary, plan_calibration, summarise
+from spicesim.calibration.rails import calibrate_rails, require_followed
 from spicesim.calibration.settling import calibrate_settling
 from spicesim.calibration.statics import fit_blocks
 from spicesim.calibration.tiles import TileCase, build_adversarial_cases, build_cases, random_matrices
@@ -252,16 +253,22 @@ def wanted_aspects(plan: Plan) -> list[str]:
 def calibrate_blocks(plan: Plan, campaign: Campaign, parts: Parts | None = None) -> Calibration:
     """Calibrate the operating points of cell, DAC and sense amplifier; whole tiles are not checked yet."""
     chip = plan.chip
+    require_followed(chip)
     blocks = fit_blocks(plan, campaign, parts)
     dacs = {polarity: blocks.judged[dac.name].model for polarity, dac in plan.dacs.items()}
     models = {f"models in {path.name}": model_hash(path)[:16] for path in model_files(chip.process)}
     held_out = {name: points for judged in blocks.judged.values() for name, points in judged.test.items()}
+    senseamps = tuple(blocks.judged[senseamp.name].model for senseamp in plan.senseamps)
+    rails = None
+    if not chip.rails.are_ideal:
+        rails, more = calibrate_rails(chip, dacs, senseamps, campaign)
+        held_out |= more
     return Calibration(
         chip=chip, quick=plan.quick, seed=plan.seed, created=now(), seconds=0.0, simulations=0,
         versions=versions(ngspice_version()) | models,
         cell=blocks.judged[plan.cell.name].model,
         dacs=dacs if dacs else {"unipolar": read_supply(chip)},
-        senseamps=tuple(blocks.judged[senseamp.name].model for senseamp in plan.senseamps),
+        senseamps=senseamps, rails=rails,
         hold=None if plan.hold is None else blocks.judged[plan.hold.name].model,
         integrator=None if plan.integrator is None else blocks.judged[plan.integrator.name].model,
         held_out=held_out,

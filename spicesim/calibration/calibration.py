@@ -22,6 +22,7 @@ from spicesim.behavioural.hold import HoldModel
 from spicesim.behavioural.integration import IntegratorModel, PulseTile
 from spicesim.behavioural.mismatch import MismatchModel, TileInstance
 from spicesim.behavioural.noise import NoiseModel
+from spicesim.behavioural.rails import RailsModel
 from spicesim.behavioural.sar import SarModel
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.behavioural.settling import SettlingModel
@@ -34,7 +35,7 @@ from spicesim.calibration.fit import Fit
 from spicesim.calibration.heldout import ErrorSummary, HeldOut
 from spicesim.calibration.parts import Reuse
 from spicesim.calibration.plan import PlanSummary
-from spicesim.calibration.readout import require_readout
+from spicesim.calibration.readout import on_rails, require_readout
 from spicesim.calibration.sense_amplifier import named_parameters
 from spicesim.calibration.tile_check import TileCheck
 from spicesim.calibration.verdict import Verdict
@@ -75,6 +76,8 @@ class Calibration(Model):
     """Hold switches of floating bit lines."""
     integrator: IntegratorModel | None = None
     """Integrators of pulses."""
+    rails: RailsModel | None = None
+    """Drivers and amplifiers on rails that have moved; None where these are ideal."""
     errors: dict[str, ErrorSummary]
     """Held-out errors by block, in short."""
     held_out: dict[str, HeldOut]
@@ -141,14 +144,12 @@ class Calibration(Model):
         """Hash of the models: equal for calibrations that compute equal results."""
         about = {"quick", "seed", "created", "seconds", "simulations", "versions", "errors", "held_out", "checks"}
         about |= {"parameters", "plan", "verdict", "costs", "aids", "failures", "reuse"}
-        text = self.model_dump_json(exclude=about, exclude_none=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return hashlib.sha256(self.model_dump_json(exclude=about, exclude_none=True).encode()).hexdigest()[:16]
 
     @property
     def conductance_range(self) -> tuple[float, float]:
         """Conductances that whole cells are programmed to [S]."""
-        cell = self.chip.cell
-        low, high = self.cell.read_conductance((cell.g_min, cell.g_max))
+        low, high = self.cell.read_conductance((self.chip.cell.g_min, self.chip.cell.g_max))
         return float(low), float(high)
 
     @property
@@ -258,8 +259,7 @@ class Calibration(Model):
         if chip.process == self.chip.process:
             return self
         condition = self.climate.at(corner, temperature_c)
-        about = ("plan", "parameters", "climate")
-        none = dict.fromkeys(about)
+        none = dict.fromkeys(("plan", "parameters", "climate"))
         kept = {name: getattr(self, name) for name in type(self).model_fields}  # without the hash of this one
         return self.model_construct(
             **kept
@@ -286,7 +286,7 @@ class Calibration(Model):
         assert self.climate is not None
         climate = self.climate
         aspects: dict[str, Model | None] = dict.fromkeys(
-            ("mismatch", "settling", "noise", "energy", "converter", "hold", "integrator")
+            ("mismatch", "settling", "noise", "energy", "converter", "hold", "integrator", "rails")
         )
         try:
             if self.hold is not None and climate.hold is not None:
@@ -397,10 +397,11 @@ class Calibration(Model):
                 f"gates turn rows on or off, so a tile takes unipolar bits alone, got {polarity}; inputs with a sign "
                 "are cut into planes of such bits by a network, or set cell.inputs = word_line"
             )
-        return BehaviouralTile(
+        tile = BehaviouralTile(
             g, array=self.chip.array, cell=self.cell, dac=self.dacs[polarity], readout=readout, instance=instance,
             paired=self.chip.cell.is_paired, gated=self.chip.cell.is_gated,
         )  # fmt: skip
+        return on_rails(self.chip, self.rails, tile, drawn=instance is not None)
 
     def transient(self, g: FloatArray, polarity: Polarity, r_feedback: float) -> TileTransient:
         """Build a tile that is followed in time; arguments as for :meth:`tile`.

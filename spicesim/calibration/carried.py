@@ -116,6 +116,6 @@ def carry_blocks(base: Calibration, chip: Chip) -> Calibration:
     return Calibration(
         chip=chip, quick=base.quick, seed=base.seed, created=now(), seconds=0.0, simulations=0, versions=base.versions,
         cell=base.cell, dacs=base.dacs, senseamps=base.senseamps, hold=base.hold, integrator=base.integrator,
-        held_out=base.held_out, errors=base.errors, checks=(), plan=base.plan,
+        rails=base.rails, held_out=base.held_out, errors=base.errors, checks=(), plan=base.plan,
         costs={step: cost for step, cost in base.costs.items() if step in BLOCK_STEPS},
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What reads the bit lines of a calibrated chip: one of three kinds of models, and no other beside it."""
+"""What reads the bit lines of a calibrated chip: one of three kinds of models; and which rails its tiles are on."""
 
 from collections.abc import Sequence
 
@@ -6,10 +6,13 @@ import numpy as np
 
 from spicesim.behavioural.hold import HoldModel
 from spicesim.behavioural.integration import IntegratorModel
+from spicesim.behavioural.rails import RailsModel
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
+from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.chip import Chip
+from spicesim.errors import CalibrationError
 
-__all__ = ["require_readout"]
+__all__ = ["on_rails", "require_readout"]
 
 
 def require_readout(
@@ -32,3 +35,25 @@ def require_readout(
         raise ValueError("integrator must be there for a chip of integrators, and for no other")
     if integrator is not None and not np.isclose(integrator.r_feedback, settings[0], rtol=1e-9):
         raise ValueError("integrator must have the chip's capacitor and its time for pulses")
+
+
+def on_rails(chip: Chip, model: RailsModel | None, tile: BehaviouralTile, *, drawn: bool) -> BehaviouralTile:
+    """Put a tile on the rails of its chip, unless they are ideal; `drawn` says whether its blocks are.
+
+    Raises
+    ------
+    CalibrationError
+        If what they do was not calibrated, or not of such blocks.
+    """
+    if chip.rails.are_ideal:
+        return tile
+    if model is None or isinstance(tile.readout, HoldModel):
+        raise CalibrationError(
+            "what rails with impedances do was not calibrated, or not at this corner and temperature; calibrate the "
+            "chip anew, leave --corner and --temperature, or set all of rails to 0"
+        )
+    if drawn:
+        raise CalibrationError(
+            "drawn chips are not known on rails with impedances; leave --mismatch, or set all of rails to 0"
+        )
+    return tile.on(model.of(chip.rails, tile.dac.polarity, tile.readout.r_feedback))

@@ -9,6 +9,7 @@ import numpy as np
 from spicesim.arrays import Codes, Floats
 from spicesim.behavioural.hold import HoldModel
 from spicesim.behavioural.integration import IntegratorModel, PulseState, PulseTile
+from spicesim.behavioural.rails import Droops
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.behavioural.tile import BehaviouralTile, TileState
 from spicesim.calibration.campaign import Campaign
@@ -27,6 +28,7 @@ from spicesim.chip import Chip
 from spicesim.coding import Polarity
 from spicesim.errors import SimulationError
 from spicesim.netlist.hold import held_after
+from spicesim.netlist.impedance import GROUND
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.plane_adder import GAP, PlaneSteps
 from spicesim.netlist.step import CodeStep
@@ -235,6 +237,10 @@ def predicted_nodesets(state: TileState | PulseState, vector: int, chip: Chip) -
     guesses = {f"dac_{i}": reference + v for i, v in enumerate(driven)}
     guesses |= {f"sense_{j}": reference + v for j, v in enumerate(state.v_in[vector])}
     guesses |= {f"out_{j}": v for j, v in enumerate(out[vector])}
+    if state.droops is not None and chip.rails.r_supply:
+        guesses["vdd"] = chip.process.supply - state.droops.supply[vector]
+    if state.droops is not None and chip.rails.r_ground:
+        guesses[GROUND] = state.droops.ground[vector]
     return {node: float(v) for node, v in guesses.items()}
 
 
@@ -305,11 +311,17 @@ def tile_outputs(chip: Chip, results: Results, columns: int) -> Floats:
     return chip.sense_amplifier.volts([float(vectors[f"v(out_{j})"][0].real) for j in range(columns)])
 
 
-def _saturated(readout: SenseAmplifierModel | HoldModel | IntegratorModel, v_out: Floats) -> Floats:
+def _saturated(
+    readout: SenseAmplifierModel | HoldModel | IntegratorModel, v_out: Floats, droops: Droops | None, found: list[int]
+) -> Floats:
+    """Say which outputs of the vectors `found` are beyond the linear range, which goes along with the supplies."""
     if not isinstance(readout, SenseAmplifierModel):
         return np.zeros(v_out.shape, dtype=bool)
     low, high = readout.linear_limits
-    return np.asarray((v_out < low) | (v_out > high))
+    if droops is None:
+        return np.asarray((v_out < low) | (v_out > high))
+    up, down = (volts[found, None] for volts in (droops.supply, droops.ground))
+    return np.asarray((v_out < low + up) | (v_out > high - down))
 
 
 def solve_cases(cases: Sequence[TileCase]) -> list[TileState | PulseState]:
@@ -348,7 +360,8 @@ def check_tiles(
         if not found:
             raise SimulationError(f"no vector of the tile {case.name!r} could be simulated: {campaign.failures[-1]}")
         measured = np.stack([tile_outputs(chip, result, columns) for result in found.values()])
-        saturated = _saturated(case.tile.readout, measured)
+        droops = state.droops if isinstance(state, TileState) else None
+        saturated = _saturated(case.tile.readout, measured, droops, list(found))
         checks.append(
             TileCheck(
                 name=case.name,

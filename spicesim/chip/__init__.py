@@ -3,7 +3,7 @@
 from spicesim.chip.description import Chip, Library, format_chip, load_chip, save_chip
 from spicesim.chip.presets import PRESETS, preset
 from spicesim.chip.process import CORNERS, ModelFile, Process
-from spicesim.chip.roles import Adc, Array, Cell, Dac, SenseAmplifier
+from spicesim.chip.roles import Adc, Array, Cell, Dac, Rails, SenseAmplifier
 from spicesim.chip.section import Section
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Library",
     "ModelFile",
     "Process",
+    "Rails",
     "Section",
     "SenseAmplifier",
     "format_chip",

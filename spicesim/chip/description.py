@@ -34,7 +34,7 @@ from spicesim.chip.blocks import (
 from spicesim.chip.change import change_keys
 from spicesim.chip.library import check_replacement, library_text, read_replacements
 from spicesim.chip.process import Process, has_scheme
-from spicesim.chip.roles import Adc, Array, Cell, Dac, SenseAmplifier
+from spicesim.chip.roles import Adc, Array, Cell, Dac, Rails, SenseAmplifier
 from spicesim.chip.section import Section
 from spicesim.coding import POLARITIES, Polarity
 from spicesim.files import write_text
@@ -75,6 +75,8 @@ def _read_library(value: Any) -> Any:
 class Chip(Section):
     """An analog in-memory-computing chip, whole."""
 
+    later: ClassVar[frozenset[str]] = frozenset({"rails"})
+
     schema_version: Literal[1] = 1
     """Version of this file's format."""
     name: str
@@ -87,6 +89,7 @@ class Chip(Section):
     dac: Dac = Dac()
     sense_amplifier: SenseAmplifier = SenseAmplifier()
     adc: Adc = Adc()
+    rails: Rails = Rails()
     comparator: Comparator = Comparator()
     hold: Hold = Hold()
     integrator: Integrator = Integrator()

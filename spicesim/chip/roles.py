@@ -1,4 +1,4 @@
-"""The roles of a macro: the array, and what drives, stores, reads and converts; each is a section of a description."""
+"""The roles of a macro: array, what drives, stores, reads and converts, and rails; each a section of a description."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -15,7 +15,7 @@ from spicesim.errors import SpecError, quote
 from spicesim.own_code import is_own
 from spicesim.units import parse_quantity
 
-__all__ = ["ADC_KINDS", "DAC_KINDS", "Adc", "Array", "Cell", "Dac", "SenseAmplifier"]
+__all__ = ["ADC_KINDS", "DAC_KINDS", "Adc", "Array", "Cell", "Dac", "Rails", "SenseAmplifier"]
 
 
 def _wire(of: Callable[[WireGeometry], float]) -> BeforeValidator:
@@ -261,3 +261,19 @@ class Adc(Section):
     def is_real(self) -> bool:
         """Whether converters are circuits, which are calibrated and which audits convert by."""
         return self.kind != "ideal"
+
+
+class Rails(Section):
+    """What lies between a tile's rails and the sources behind them, which are ideal."""
+
+    r_supply: NonNegative = 0.0
+    """From the supply to the drivers and amplifiers of a tile, and their bits [ohm]."""
+    r_ground: NonNegative = 0.0
+    """From these to ground [ohm]; the bulk of the cells, which draw nothing, has a line of its own."""
+    r_reference: NonNegative = 0.0
+    """From each reference to a tile: the common one, and the two of the drivers [ohm]."""
+
+    @property
+    def are_ideal(self) -> bool:
+        """Whether there is nothing between."""
+        return not (self.r_supply or self.r_ground or self.r_reference)

@@ -11,7 +11,7 @@ from spicesim.arrays import Array, Codes
 from spicesim.chip import CORNERS, Chip
 from spicesim.chip.library import library_names, library_path, library_text
 from spicesim.cli.netlist_blocks import BlockGroup, block_commands
-from spicesim.cli.netlist_file import Form, file_options, finish, form_options
+from spicesim.cli.netlist_file import Form, file_options, finish, form_options, with_realism
 from spicesim.cli.netlist_network import network
 from spicesim.cli.options import open_calibration, open_chip
 from spicesim.coding import POLARITIES, Polarity, rest_code
@@ -37,7 +37,6 @@ from spicesim.netlist import (
     read_parasitics,
 )
 from spicesim.netlist.arrangement import Kind
-from spicesim.netlist.impedance import REFERENCES, SUPPLIES, with_source_resistances
 from spicesim.netlist.macro import MacroRead, build_macro, sampling_start
 from spicesim.netlist.step import CodeStep
 from spicesim.units import parse_quantity
@@ -302,8 +301,13 @@ def crossbar(
     "--mismatch", metavar="SEED", type=click.IntRange(0),
     help="Draw the devices of a chip: transistors as their foundry says, resistors by .5 %.",
 )  # fmt: skip
-@click.option("--supply-resistance", type=Quantity(), metavar="R", help="In series with the supply [ohm].")
-@click.option("--reference-resistance", type=Quantity(), metavar="R", help="In series with each reference [ohm].")
+@click.option("--supply-resistance", type=Quantity(), metavar="R", help="Of the supply [ohm].  [default: the chip's]")
+@click.option(
+    "--ground-resistance", type=Quantity(), metavar="R", help="Of the blocks' ground [ohm].  [default: the chip's]"
+)
+@click.option(
+    "--reference-resistance", type=Quantity(), metavar="R", help="Of each reference [ohm].  [default: the chip's]"
+)
 @form_options
 def tile(
     chip_path: str | None,
@@ -326,6 +330,7 @@ def tile(
     t_read: float | None,
     mismatch: int | None,
     supply_resistance: float | None,
+    ground_resistance: float | None,
     reference_resistance: float | None,
     form: Form,
     name: str | None,
@@ -348,6 +353,10 @@ def tile(
     chip = (
         open_chip(chip_path).at(corner=corner, temperature_c=temperature) if calibration is None else calibration.chip
     )
+    ohms = {"r_supply": supply_resistance, "r_ground": ground_resistance, "r_reference": reference_resistance}
+    given = {name: ohm for name, ohm in ohms.items() if ohm is not None}
+    if given:
+        chip = chip.changed(rails=chip.rails.model_dump() | given)
     g = _load_cells(chip, conductance, weights, arrangement, slices, cell_bits)
     nodesets = None
     if calibration is not None:
@@ -366,13 +375,8 @@ def tile(
         from spicesim.calibration.mismatch_bench import draw_chip  # takes long to import, and is rarely asked for
 
         built = draw_chip(built, chip, ChipDraw(mismatch))
-    series = dict.fromkeys(SUPPLIES, supply_resistance) | dict.fromkeys(REFERENCES, reference_resistance)
-    if given := {name: ohm for name, ohm in series.items() if ohm is not None}:
-        if form == "subckt":
-            raise SpecError("supplies and references of a subcircuit are ports; put resistances before them yourself")
-        built = with_source_resistances(built, given)
     finish(
-        built, output, dialect, cells=True, mapped=g if isinstance(g, Arrangement) else None,
+        with_realism(built, chip), output, dialect, cells=True, mapped=g if isinstance(g, Arrangement) else None,
         embedded=_as_subcircuit(chip, built, form, name, _sized("tile", g)),
     )  # fmt: skip
 
@@ -422,7 +426,7 @@ def macro(
     steps = t_read is not None or (chip.sense_amplifier.kind == "voltage" and not chip.hold.adds_planes)
     step = _step(chip, vector, polarity, read.stop) if steps else vector
     built = build_macro(chip, g, step, read, polarity=polarity, r_feedback=_feedback(chip, r_feedback))
-    finish(built, output, dialect, cells=True)
+    finish(with_realism(built, chip), output, dialect, cells=True)
 
 
 @netlist.command(epilog="example: spicesim netlist conductances tile.cir -o g.npy")

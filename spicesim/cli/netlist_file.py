@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
 import click
 
+from spicesim.calibration.realism import format_realism
+from spicesim.chip import Chip
 from spicesim.cli.options import chip_option
 from spicesim.errors import SpecError
 from spicesim.files import STANDARD_OUTPUT, write_text
@@ -14,7 +17,7 @@ from spicesim.mapping import MappedTile
 from spicesim.netlist import DIALECTS, Arrangement, Embedded, Netlist, format_netlist, run_command, write_trace
 from spicesim.netlist.dialects import find_dialect
 
-__all__ = ["Form", "dialect_option", "file_options", "finish", "form_options", "output_option"]
+__all__ = ["Form", "dialect_option", "file_options", "finish", "form_options", "output_option", "with_realism"]
 
 Form = Literal["testbench", "subckt"]
 """How a circuit is written."""
@@ -48,6 +51,12 @@ def form_options(function: Callable[..., None]) -> Callable[..., None]:
 def file_options(function: Callable[..., None]) -> Callable[..., None]:
     """Add the options that all circuits of a chip have."""
     return chip_option(dialect_option(output_option(function)))
+
+
+def with_realism(result: Netlist, chip: Chip) -> Netlist:
+    """Return the netlist of a tile with a table in its head: what is real of each piece, here and in the model."""
+    head = "\n".join(f"* {line}" for line in format_realism(chip))
+    return replace(result, body=f"{head}\n*\n{result.body}")
 
 
 def finish(

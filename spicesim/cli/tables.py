@@ -14,7 +14,7 @@ from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.mismatch_check import MismatchCheck
 from spicesim.calibration.tile_check import TileCheck
 from spicesim.experiment.budget import CONFIDENCE, Budget
-from spicesim.experiment.footprint import BLOCKS, Footprint, LayerFootprint
+from spicesim.experiment.footprint import Footprint, LayerFootprint
 from spicesim.experiment.outcome import Experiment
 from spicesim.experiment.run import Run
 from spicesim.metrics import compare_codes, largest, rms
@@ -357,12 +357,12 @@ def format_footprint(found: Footprint) -> str:
     """Format energy, time and area of a network."""
 
     def row(name: str, part: LayerFootprint | Footprint) -> list[str]:
-        energies = [format_si(part.energy[block], "J", 3) for block in BLOCKS]
+        energies = [format_si(part.energy[block], "J", 3) for block in found.blocks]
         per_mac = format_si(part.total_energy / part.macs, "J", 3)
         area = f"{1e6 * sum(part.area.values()):.3g} mm2"
         return [name, *energies, format_si(part.total_energy, "J", 3), per_mac, format_si(part.latency, "s", 3), area]
 
-    head = ["energy, time, area an inference", *BLOCKS.values(), "sum", "a MAC", "latency", "area"]
+    head = ["energy, time, area an inference", *found.blocks.values(), "sum", "a MAC", "latency", "area"]
     table = format_table(head, [*(row(layer.name, layer) for layer in found.layers), row("network", found)])
     return (
         f"{table}\n{found.tops_per_watt:.3g} TOPS/W, {format_si(found.energy_per_mac, 'J', 3)} a MAC; sampled "

@@ -73,6 +73,7 @@ def _build_transfer(calibration: Calibration) -> TransferEngine:
         "hold.planes = charge": chip.hold.adds_planes,
         "cell.inputs = gate": chip.cell.is_gated,
         "cell.kind = 1s1r": chip.cell.kind == "1s1r",
+        "rails with impedances": not chip.rails.are_ideal,
     }
     for what, is_there in parts.items():
         if is_there:

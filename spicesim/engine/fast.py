@@ -134,8 +134,8 @@ class FastEngine(Engine):
             )
         if len(tried) < len(needed):
             said.append(
-                f"for {len(needed) - len(tried)} there is no form: they have selectors, are too large, or have "
-                "currents beyond what was calibrated"
+                f"for {len(needed) - len(tried)} there is no form: they have selectors, are too large, have "
+                "currents beyond what was calibrated, or rails with impedances"
             )
         return ("; ".join(said), *others)
 

@@ -32,6 +32,7 @@ CIRCUIT = {
     "wires": "resistance of word and bit lines",
     "cells": "nonlinearity of device and access transistor",
     "amplifiers": "gain, offset, input resistance and rails of sense amplifiers or integrators",
+    "rails": "impedances of supply, ground and references, which the blocks of a tile share",
     "hold switches": "charge of the switches that sample floating lines and add planes, and what has not settled",
     "early sampling": "what outputs lack of where they settle when they are sampled",
 }
@@ -90,6 +91,7 @@ def ablate_calibration(calibration: Calibration, sources: Collection[str]) -> Ca
     wanted = chip.changed(
         dac={"bits": dac_bits, "unit": unit}, array=array,
         integrator=held if chip.sense_amplifier.kind == "integrator" else {},
+        rails={} if "rails" in sources else dict.fromkeys(chip.rails.model_dump(), 0.0),
     )  # fmt: skip
     finer = wanted.dac.level_bits - chip.dac.level_bits
     changes: dict[str, Any] = {"chip": wanted}
@@ -105,6 +107,8 @@ def ablate_calibration(calibration: Calibration, sources: Collection[str]) -> Ca
         if "amplifiers" in sources
         else tuple(model.ideal() for model in calibration.senseamps),
     }
+    if calibration.rails is not None:
+        models["rails"] = calibration.rails.refined(finer)
     if calibration.hold is not None:
         hold = calibration.hold if "hold switches" in sources else calibration.hold.ideal()
         models["hold"] = (
@@ -140,6 +144,7 @@ def circuit_sources(calibration: Calibration) -> tuple[str, ...]:
         "converters": calibration.converter is None,
         "amplifiers": floats,
         "hold switches": not floats,
+        "rails": calibration.chip.rails.are_ideal,
     }
     return tuple(name for name in CIRCUIT if not lacks.get(name))
 

@@ -39,6 +39,8 @@ __all__ = ["BLOCKS", "Footprint", "LayerFootprint", "estimate_footprint"]
 
 BLOCKS = {"dac": "drivers", "array": "array", "amplifier": "amplifiers", "adc": "converters"}
 """Blocks of a tile, each with the word for it."""
+RAILS = {"rails": "rails"}
+"""What takes its part where rails have impedances, the same."""
 PAIRS = 4
 """Changes of codes a layer whose settling is watched."""
 
@@ -93,9 +95,14 @@ class Footprint:
     """Columns that share a converter."""
 
     @property
+    def blocks(self) -> dict[str, str]:
+        """What takes energy or area, each with the word for it."""
+        return BLOCKS | RAILS if any("rails" in layer.energy for layer in self.layers) else BLOCKS
+
+    @property
     def energy(self) -> dict[str, float]:
         """Of an inference by block [J]."""
-        return {block: sum(layer.energy[block] for layer in self.layers) for block in BLOCKS}
+        return {block: sum(layer.energy[block] for layer in self.layers) for block in self.blocks}
 
     @property
     def total_energy(self) -> float:
@@ -110,7 +117,7 @@ class Footprint:
     @property
     def area(self) -> dict[str, float]:
         """Of all tiles by block [m^2]."""
-        return {block: sum(layer.area[block] for layer in self.layers) for block in BLOCKS}
+        return {block: sum(layer.area[block] for layer in self.layers) for block in self.blocks}
 
     @property
     def macs(self) -> float:
@@ -250,7 +257,7 @@ def estimate_footprint(
         energies = _energies(by_layer[layer.name], model, exact, t_product)
         taken = _footprint(stats, len(tiles), energies, result.stats.images, t_product)
         blocks = areas.tile(*array, -(-array[1] // columns_per_adc))
-        area = {block: layer.own_tiles * blocks.get(block, 0.0) for block in BLOCKS}
+        area = {block: layer.own_tiles * blocks.get(block, 0.0) for block in energies}
         macs = layer.node.weights.size * taken.vectors / stats.pulses
         layers.append(replace(taken, macs=macs, area=area))
     return Footprint(layers=tuple(layers), t_read=t_read, columns_per_adc=columns_per_adc)
@@ -258,12 +265,12 @@ def estimate_footprint(
 
 def _energies(samples: list[SampledMvm], model: EnergyModel, exact: ExactEngine, t_product: float) -> dict[str, Floats]:
     """Return the energy of every sampled product by block [J]."""
-    found: dict[str, list[Floats]] = {block: [] for block in BLOCKS}
+    found: dict[str, list[Floats]] = defaultdict(list)
     for tile, codes in _by_tile(samples):
         prepared = exact.prepare(tile).model
         energy = model.tile_energy(prepared, codes, prepared.solve(codes), t_product)
-        for block in BLOCKS:
-            found[block].append(energy[block])
+        for block, own in energy.items():
+            found[block].append(own)
     return {block: np.concatenate(parts) for block, parts in found.items()}
 
 

@@ -10,6 +10,7 @@ from spicesim.chip.section import require_name
 from spicesim.errors import SpecError
 from spicesim.netlist.dac import bit_nodes
 from spicesim.netlist.folding import fold_text
+from spicesim.netlist.impedance import BEHIND
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.statements import (
     Comment,
@@ -130,12 +131,15 @@ def embed(chip: Chip, netlist: Netlist, name: str) -> Embedded:
     Raises
     ------
     SpecError
-        If nothing drives the circuit, its text is not of the subset that dialects share, or the name is none.
+        If nothing drives the circuit, its sources have resistances, its text is not of the subset that dialects share,
+        or the name is none.
     """
     try:
         require_name(name)
     except ValueError as error:
         raise SpecError(f"the name of a subcircuit {error}, got {name!a}") from None
+    if BEHIND.search(netlist.body):
+        raise SpecError("supplies and references of a subcircuit are ports; put resistances before them yourself")
     pairs = list(zip(join_lines(netlist.body), parse_statements(netlist.body), strict=True))
     head, models, library, top = _regions(pairs)
     parameters = {k: v for _, s in top if isinstance(s, Parameters) for k, v in s.parameters.items()}

@@ -15,6 +15,7 @@ from spicesim.netlist.cell import cell_blocks, cell_line, gate_supply, pair_line
 from spicesim.netlist.dac import code_bits, dac_blocks, dac_line, dac_references
 from spicesim.netlist.drawing import CROSSBAR, PAIRED
 from spicesim.netlist.hold import hold_blocks, hold_line, rest_controls
+from spicesim.netlist.impedance import with_rails
 from spicesim.netlist.integrator import integrator_blocks, integrator_line
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.parasitics import Parasitics
@@ -395,4 +396,5 @@ def build_tile(
         analyses=[step.analysis if step else ".op"],
         nodesets=_gate_guesses(chip, inputs) | dict(nodesets or {}),
     )
+    netlist = with_rails(netlist, chip.rails)
     return replace(netlist, options=product_options(chip)) if isinstance(step, PulseProduct) else netlist

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from spicesim.calibration.realism import HEADINGS, describe_realism
 from spicesim.chip import Chip, ModelFile
 from spicesim.chip import Section as ChipSection
 from spicesim.report.numbers import quantity
@@ -29,7 +30,14 @@ def _format_value(value: Any, unit: str) -> str:
 
 def chip_section(chip: Chip) -> Section:
     """Describe a chip, every key with its meaning."""
-    tables = []
+    tables = [
+        Table(
+            caption="What is real and what is ideal, piece by piece: in the netlist of a tile, and in each aspect of "
+            "its calibrated model.",
+            columns=tuple(Column(title=word, text=True) for word in HEADINGS),
+            rows=tuple(tuple(getattr(piece, word) for word in HEADINGS) for piece in describe_realism(chip)),
+        )
+    ]
     for name, part in chip:
         if not isinstance(part, ChipSection):
             continue

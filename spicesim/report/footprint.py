@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from spicesim.experiment.footprint import BLOCKS, Footprint
+from spicesim.experiment.footprint import Footprint
 from spicesim.plots import plot_shares
 from spicesim.report.numbers import percent, quantity
 from spicesim.report.page import Column, Facts, Illustration, Section, Table
@@ -44,12 +44,12 @@ def footprint_section(found: Footprint) -> Section:
         )
     )
     columns = [Column(title="layer", text=True), Column(title="vectors"), Column(title="energy")]
-    columns += [Column(title=word, unit="%") for word in BLOCKS.values()]
+    columns += [Column(title=word, unit="%") for word in found.blocks.values()]
     columns += [Column(title="a MAC"), Column(title="latency"), Column(title="area")]
     rows = [
         (
             layer.name, f"{layer.vectors:g}", quantity(layer.total_energy, "J", 3),
-            *(percent(layer.energy[block] / layer.total_energy) for block in BLOCKS),
+            *(percent(layer.energy[block] / layer.total_energy) for block in found.blocks),
             quantity(layer.total_energy / layer.macs, "J", 3), quantity(layer.latency, "s", 3),
             _square(sum(layer.area.values())),
         )
@@ -57,13 +57,13 @@ def footprint_section(found: Footprint) -> Section:
     ]  # fmt: skip
     rows.append(
         (
-            "network", "", quantity(total, "J", 3), *(percent(found.energy[block] / total) for block in BLOCKS),
+            "network", "", quantity(total, "J", 3), *(percent(found.energy[block] / total) for block in found.blocks),
             quantity(found.energy_per_mac, "J", 3), quantity(found.latency, "s", 3), _square(sum(area.values())),
         )
     )  # fmt: skip
-    shares = np.array([[100 * layer.energy[block] / total for block in BLOCKS] for layer in found.layers])
+    shares = np.array([[100 * layer.energy[block] / total for block in found.blocks] for layer in found.layers])
     whole = sum(area.values())
-    areas = np.array([[100 * layer.area[block] / whole for block in BLOCKS] for layer in found.layers])
+    areas = np.array([[100 * layer.area[block] / whole for block in found.blocks] for layer in found.layers])
     names = [layer.name for layer in found.layers]
     return Section(
         anchor="footprint",
@@ -84,12 +84,12 @@ def footprint_section(found: Footprint) -> Section:
             Illustration(
                 title="Energy by layer and block",
                 caption="Of an inference; the bars add up to 100 %.",
-                figure=plot_shares(names, list(BLOCKS.values()), shares, "share of the energy [%]"),
+                figure=plot_shares(names, list(found.blocks.values()), shares, "share of the energy [%]"),
             ),
             Illustration(
                 title="Area by layer and block",
                 caption="Of all tiles; the bars add up to 100 %.",
-                figure=plot_shares(names, list(BLOCKS.values()), areas, "share of the area [%]"),
+                figure=plot_shares(names, list(found.blocks.values()), areas, "share of the area [%]"),
             ),
         ),
     )

@@ -164,3 +164,25 @@ def test_resistances_stand_between_sources_and_what_they_hold():
             with_source_resistances(built, {"vdd": bad})
     with pytest.raises(SpecError, match="none of the sources"):
         with_source_resistances(build_cell(preset("generic-1t1r"), 1e-5), {"vnone": 1.0})
+
+
+@pytest.mark.parametrize("name", ["gf180-1t1r", "gf180-bits", "gf180-gate", "gf180-voltage", "gf180-pulse"])
+def test_tiles_of_every_macro_carry_the_rails_of_their_chip(name):
+    chip = preset(name)
+    ohms = {"r_supply": 2.0, "r_ground": 3.0, "r_reference": 4.0}
+    plain, real = (
+        build_tile(one, np.full((2, 2), 2e-6), np.array([0, 1]), polarity="unipolar", r_feedback=max(chip.settings))
+        for one in (chip, chip.changed(rails=ohms))
+    )
+    added = {line for line in real.body.splitlines() if line.startswith("rv")}
+    held = {line.split()[0][1:]: float(line.split()[3]) for line in added}
+    sources = {line.split()[0] for line in plain.body[plain.body.rfind(".ends") :].splitlines() if line[:1] == "v"}
+    known = {"vdd": 2.0, "vref": 4.0, "vlo": 4.0, "vhi": 4.0, "vread": 4.0}
+    assert held == {word: ohm for word, ohm in known.items() if word in sources} | {"vss": 3.0}
+    assert "vss" not in plain.body[plain.body.rfind(".ends") :]
+    assert all(f"{word} {ohm:g} ohm" in real.title for word, ohm in held.items())
+    drivers = [line for line in real.body.splitlines() if line.startswith("xdac_")]
+    assert drivers
+    assert all(" vss " in line for line in drivers)
+    with pytest.raises(SpecError, match="are ports"):
+        embed(chip, real, "mine")
