@@ -7,6 +7,7 @@ from spicesim.behavioural.fast_tile import FastTile, truth_of
 from spicesim.behavioural.integration import PulseState, PulseTile
 from spicesim.coding import AdcRange
 from spicesim.errors import SpecError, ValidityError
+from spicesim.fast.converting import clip_outputs
 from spicesim.fast.numbers import Numbers, scoped, take_scalar, under
 from spicesim.fast.trial import MARGIN, Adversary, Trial, held_out_inputs, measure, read_trials, write_trials
 
@@ -78,13 +79,10 @@ class FastPulseTile:
         codes = inputs[np.unique(np.linspace(0, len(inputs) - 1, CHECKED).astype(np.int64))]
         codes = np.concatenate([codes, _small_codes(rows, zero, top, seed)])
 
-        def seen(volts: Floats) -> Floats:
-            return volts if adc is None else np.clip(volts, adc.low - 0.5 * adc.lsb, adc.high + 0.5 * adc.lsb)
-
         def true(codes: Floats) -> Floats:
             try:
                 found = tile.solve(codes.astype(np.int64), tolerance=self._truth, threads=threads)
-                return seen(found.v_out) / scale
+                return clip_outputs(found.v_out, adc) / scale
             except ValidityError:  # codes that leave the calibrated box
                 return np.full((len(codes), tile.g.shape[1]), np.nan)
 
@@ -97,7 +95,7 @@ class FastPulseTile:
                 break
 
             def formed(codes: Floats, points: int = points) -> Floats:
-                return seen(self._solve(codes.astype(np.int64), points, threads)) / scale
+                return clip_outputs(self._solve(codes.astype(np.int64), points, threads), adc) / scale
 
             largest, rms = measure(formed(codes), exact, 1.0)
             if MARGIN * largest <= tolerance:

@@ -12,6 +12,7 @@ from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.coding import AdcRange, rest_code
 from spicesim.crossbar.operating_point import Precision
 from spicesim.errors import SpecError, ValidityError
+from spicesim.fast.converting import clip_outputs
 from spicesim.fast.crossbar import FIELD_BYTES
 from spicesim.fast.expansion import can_expand
 from spicesim.fast.numbers import Numbers, scoped, under
@@ -180,10 +181,6 @@ class FastTile:
         swing = tile.readout.full_scale
         scale = swing if adc is None else adc.high - adc.low
 
-        def seen(volts: Floats) -> Floats:
-            """Return what converters of infinite resolution would make of amplifier outputs [V]."""
-            return volts if adc is None else np.clip(volts, adc.low - 0.5 * adc.lsb, adc.high + 0.5 * adc.lsb)
-
         def outputs(codes: Codes, exact: Floats | None = None) -> Floats:
             try:
                 found, lifted = model.outputs(codes, threads)
@@ -194,10 +191,10 @@ class FastTile:
             return found
 
         def true(codes: Floats) -> Floats:
-            return seen(_exact(tile, codes.astype(np.int64), truth, threads)) / scale
+            return clip_outputs(_exact(tile, codes.astype(np.int64), truth, threads), adc) / scale
 
         def formed(codes: Floats) -> Floats:
-            return seen(outputs(codes.astype(np.int64))) / scale
+            return clip_outputs(outputs(codes.astype(np.int64)), adc) / scale
 
         top, zero = 2**tile.code_bits - 1, _zero(tile)
         adversary = Adversary(true, rows, 0, top, zero)
@@ -210,7 +207,7 @@ class FastTile:
                 continue
             found = outputs(codes, exact)
             beyond = measure(found, exact, swing)[0]
-            largest, rms = measure(seen(found), seen(exact), scale)
+            largest, rms = measure(clip_outputs(found, adc), clip_outputs(exact, adc), scale)
             fits = rms <= rms_share * self.tolerance and (adc is None or beyond <= max(BEYOND, self.tolerance))
             if fits and promise(largest, unsure) <= self.tolerance:
                 attacker = adversary if limit == np.inf else crowd

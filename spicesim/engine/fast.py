@@ -5,6 +5,7 @@ import json
 import threading
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from spicesim.coding import AdcRange
 from spicesim.engine.exact import ExactEngine
 from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile
 from spicesim.errors import SpecError
+from spicesim.fast.converting import clip_margin
 from spicesim.fast.numbers import Numbers
 from spicesim.files.shelf import Shelf
 from spicesim.provenance import code_hash
@@ -164,13 +166,22 @@ class FastEngine(Engine):
             return FastPulseTile(exact, tolerance=self.tolerance, adc=adc, seed=self._seed, kept=kept)
         return FastTile(exact, tolerance=self.tolerance, adc=adc, seed=self._seed, kept=kept, tally=self._tally)
 
+    @cached_property
+    def _blocks_hash(self) -> str:
+        """Hash of what tiles follow from: the chip but for its name and its converters, and its blocks at rest."""
+        calibration = self._calibration
+        names = {"cell", "dacs", "senseamps", "hold", "integrator", "rails"}
+        blocks = calibration.model_dump_json(include=names if self._mismatch_seed is None else names | {"mismatch"})
+        chip = calibration.chip.model_dump_json(exclude={"name", "adc"})
+        return hashlib.sha256(f"{chip}\0{blocks}".encode()).hexdigest()
+
     def _key(self, tile: Tile) -> str:
         """Return a hash of all that a tile's form depends on."""
-        adc = None if tile.adc is None else [tile.adc.low, tile.adc.high, tile.adc.lsb]
+        adc = None if tile.adc is None else [tile.adc.low, tile.adc.high, clip_margin(tile.adc)]
         drawn = None if self._mismatch_seed is None else [self._mismatch_seed, tile.place]
         about = [
             code_hash(),
-            self._calibration.hash,
+            self._blocks_hash,
             tile.polarity,
             tile.r_feedback,
             adc,

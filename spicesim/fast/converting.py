@@ -7,7 +7,11 @@ from spicesim.arrays import Codes, Floats
 from spicesim.coding import AdcRange, Polarity
 from spicesim.errors import SpecError
 
-__all__ = ["convert_inputs", "read_outputs"]
+__all__ = ["clip_margin", "clip_outputs", "convert_inputs", "read_outputs"]
+
+COARSE_BITS = 6
+"""Converters of more bits count as such where outputs beyond their range are judged, so that what is found of a tile
+holds for all of them."""
 
 
 def convert_inputs(values: Floats, bits: int, scales: Floats, polarity: Polarity) -> tuple[Codes, int]:
@@ -72,3 +76,17 @@ def read_outputs(volts: Floats, adc: AdcRange) -> tuple[Floats, int]:
         np.ascontiguousarray(volts, dtype=float), adc.low, adc.lsb, 2**adc.bits - 1, middle, reach, seen
     )
     return seen, beyond
+
+
+def clip_margin(adc: AdcRange) -> float:
+    """Return how far beyond its range a converter's clipping is no error: half a step, of 6 bits at most [V]."""
+    bits = min(adc.bits, COARSE_BITS)
+    return (adc.high - adc.low) / float(2**bits - 1) / 2
+
+
+def clip_outputs(volts: Floats, adc: AdcRange | None) -> Floats:
+    """Return what a converter of infinite resolution would make of outputs [V]; without one they are as they are."""
+    if adc is None:
+        return volts
+    margin = clip_margin(adc)
+    return np.asarray(np.clip(volts, adc.low - margin, adc.high + margin))
