@@ -186,8 +186,15 @@ def matrix_json(sheets: Sequence[tuple[str, DataSheet]]) -> str:
 
 def format_verdicts(verdicts: Sequence[Verdict]) -> str:
     """Format limits and whether they are kept."""
+    texts = [v.entry.text for v in verdicts]
     rows = [
-        [v.entry.text, v.words, v.entry.format_value(v.value), v.where, "pass" if v.is_met else "FAIL"]
+        [
+            f"{v.entry.text}, {v.entry.condition}" if texts.count(v.entry.text) > 1 else v.entry.text,
+            v.words,
+            v.entry.format_value(v.value),
+            v.where,
+            "pass" if v.is_met else "FAIL",
+        ]
         for v in verdicts
     ]
     return _left_aligned(["limit", "wanted", "worst", "at", ""], rows)

@@ -20,6 +20,7 @@ COMMANDS = {
     "doctor": "start:doctor",
     "netlist": "netlist:netlist",
     "characterise": "characterise:characterise",
+    "size": "size:size",
     "calibrate": "calibrate:calibrate",
     "fit": "fit:fit",
     "map": "map:map_network",
