@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from spicesim.files.atomic import write_bytes
 
 __all__ = ["Shelf"]
 
+_READING = threading.Lock()
+"""One thread reads at a time: NumPy parses heads of arrays by `ast`, which in Python 3.11 fails now and then where
+several threads do (https://github.com/python/cpython/issues/106905)."""
 FOLDERS = 2
 """Letters of a key that name the folder of an entry."""
 
@@ -49,7 +53,7 @@ class Shelf:
         except OSError:
             return None
         try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            with _READING, np.load(io.BytesIO(data), allow_pickle=False) as archive:
                 found = {name: np.asarray(archive[name]) for name in archive.files}
         except DAMAGES:
             self.drop(key)

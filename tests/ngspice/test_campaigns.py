@@ -366,8 +366,8 @@ def test_a_cluster_finds_the_same_even_if_it_loses_a_worker(tmp_path, monkeypatc
 
 
 def numbers(calibration):
-    """All that a calibration computes and says, without when and how long."""
-    return calibration.model_dump_json(exclude={"created", "seconds", "costs"})
+    """All that a calibration computes and says, without when, how long and from what."""
+    return calibration.model_dump_json(exclude={"created", "seconds", "costs", "reuse"})
 
 
 def test_a_calibration_is_the_same_on_threads_on_processes_and_on_a_cluster_that_loses_a_worker(

@@ -1,6 +1,7 @@
 """Tiles kept in a folder: found by all that they depend on, the same to the last bit, and made anew if damaged."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -145,3 +146,12 @@ def test_a_full_shelf_gives_up_what_was_used_longest_ago(tmp_path):
     assert [shelf.find(f"{k}{k}key") is not None for k in range(5)] == [True, False, False, True, True]
     Shelf(tmp_path).trim()  # without a limit
     assert shelf.find("33key") is not None
+
+
+def test_many_threads_read_a_shelf_at_once(tmp_path):
+    """NumPy reads heads by `ast`, which Python 3.11 runs wrongly in several threads now and then."""
+    shelf = Shelf(tmp_path)
+    shelf.keep("00key", {f"a{k}": np.full((1, 3), float(k)) for k in range(200)})
+    with ThreadPoolExecutor(8) as workers:
+        for found in workers.map(lambda _: Shelf(tmp_path).find("00key"), range(64)):
+            assert found["a199"][0, 0] == 199
