@@ -9,9 +9,9 @@ from spicesim.errors import SpecError
 
 __all__ = ["clip_margin", "clip_outputs", "convert_inputs", "read_outputs"]
 
-COARSE_BITS = 6
-"""Converters of more bits count as such where outputs beyond their range are judged, so that what is found of a tile
-holds for all of them."""
+CLIPPED = 1 / 126
+"""How far beyond its range, as a part of it, a converter's clipping is no error: half a step of 6 bits. What is beyond
+has the last code whatever the bits, so that what is found of a tile holds for converters of all."""
 
 
 def convert_inputs(values: Floats, bits: int, scales: Floats, polarity: Polarity) -> tuple[Codes, int]:
@@ -79,9 +79,8 @@ def read_outputs(volts: Floats, adc: AdcRange) -> tuple[Floats, int]:
 
 
 def clip_margin(adc: AdcRange) -> float:
-    """Return how far beyond its range a converter's clipping is no error: half a step, of 6 bits at most [V]."""
-    bits = min(adc.bits, COARSE_BITS)
-    return (adc.high - adc.low) / float(2**bits - 1) / 2
+    """Return how far beyond its range a converter's clipping is no error [V]."""
+    return CLIPPED * (adc.high - adc.low)
 
 
 def clip_outputs(volts: Floats, adc: AdcRange | None) -> Floats:

@@ -93,19 +93,19 @@ def test_an_engine_finds_again_what_it_kept_and_nothing_else(gf180_calibration, 
     first, found = prepare(own)
     assert found == 0
     codes = np.random.default_rng(3).integers(0, 256, (30, 16))
-    chip = gf180_calibration.chip.changed({"name": "coarse", "adc.bits": 7, "adc.percentile": 99})
+    chip = gf180_calibration.chip.changed({"name": "coarse", "adc.bits": 3, "adc.percentile": 99})
     coarse = gf180_calibration.model_copy(update={"chip": chip})
     for wanted, calibration in (
         (own, gf180_calibration),
         (replace(own, name="other:3"), gf180_calibration),  # the same weights in another network
-        (replace(own, adc=AdcRange(low=0.0, high=1.0, bits=7)), coarse),
+        (replace(own, adc=AdcRange(low=0.0, high=1.0, bits=3)), coarse),
     ):
         again, found = prepare(wanted, calibration)
         assert found == 1
         np.testing.assert_array_equal(again.mvm(codes), first.mvm(codes))
     others = [
         {"g": own.g * (1 + 1e-15 + np.finfo(float).eps)}, {"polarity": "bipolar"}, {"r_feedback": 40e3},
-        {"adc": AdcRange(low=0.0, high=1.0, bits=5)}, {"adc": AdcRange(low=0.0, high=1.1, bits=8)}, {"adc": None},
+        {"adc": AdcRange(low=0.0, high=1.1, bits=8)}, {"adc": None},
     ]  # fmt: skip
     assert [prepare(replace(own, **change))[1] for change in others] == [0] * len(others)
     assert [prepare(own, **change)[1] for change in ({"tolerance": 3e-3}, {"seed": 1})] == [0, 0]
