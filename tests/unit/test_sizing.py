@@ -1,5 +1,7 @@
 """Sizes of subcircuits: found in their text, written back, and refused where there are none."""
 
+from pathlib import Path
+
 import pytest
 
 from spicesim.characterise import Verdict
@@ -64,6 +66,12 @@ def test_a_wrong_description_is_refused(before, after, why, tmp_path):
     path.write_text(FILE.replace(before, after))
     with pytest.raises(SpecError, match=why):
         load_sizing(path)
+
+
+def test_the_example_is_a_sizing():
+    sizing, chip = load_sizing(Path(__file__).parents[2] / "scripts" / "examples" / "sizing.toml")
+    inside = {name: sizing.sizes[name].take(value) for name, value in sizing.start(chip).items()}
+    assert inside == sizing.start(chip)  # the search begins with the library's own
 
 
 def test_a_chip_is_placed_with_all_its_sizes(tmp_path):
