@@ -43,10 +43,6 @@ timeout_option = click.option(
 )
 
 
-TILES_LIMIT = 4_000_000_000
-"""Bytes that tiles may take in the cache."""
-
-
 def keeping_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options on what a run keeps to a command, which gets them as `keeping`."""
 
@@ -60,7 +56,7 @@ def keeping_options(command: Callable[..., None]) -> Callable[..., None]:
     )  # fmt: skip
     @functools.wraps(command)
     def collect(*, memory: str | None, prepared: str | None, **others: Any) -> None:
-        from spicesim.experiment.keeping import Keeping  # takes long, and not every command needs it
+        from spicesim.experiment.keeping import TILES_LIMIT, Keeping  # takes long, and not every command needs it
 
         shelf = Shelf(cache_folder() / "tiles-1", TILES_LIMIT) if prepared is None else Shelf(prepared)
         command(keeping=Keeping(memory=None if memory is None else parse_memory(memory), shelf=shelf), **others)

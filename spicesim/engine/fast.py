@@ -111,7 +111,7 @@ class FastEngine(Engine):
     def notes(self) -> tuple[str, ...]:
         """Sentences on tiles that are solved exactly, and on kept ones that were damaged, if there are any."""
         damaged = 0 if self._shelf is None else self._shelf.damaged
-        others = [f"{damaged} kept tiles were damaged, and made ready anew"] if damaged else []
+        others = [f"{damaged} of the files kept from before were damaged, and made anew"] if damaged else []
         if self._tally.solved:
             share = 100 * self._tally.solved / self._tally.products
             others.append(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,9 +58,7 @@ class Fitting:
         typical = _calibration_inputs(network, dataset)
         if typical is None:
             typical = network.first(dataset.inputs)
-        if not self._find("ranges", typical):
-            fit_ranges(network, dataset)
-            self._keep("ranges", typical)
+        self._recall("ranges", typical, lambda: fit_ranges(network, dataset))
         return typical
 
     def gains(
@@ -82,31 +81,31 @@ class Fitting:
         network.clear_gains()
         if not plan.has_gains:
             return
-        # where devices are fitted on and used at the same time, their read noise goes on from the fit
-        is_alone = plan.device is None or chip.fitted is not chip.engine
-        about = json.dumps([{name: own for name, own in plan.document().items() if name not in INDIFFERENT}, seeds])
-        if not is_alone:
-            network.fit_gains(typical, chip.fitted, memory=memory, progress=progress)
-        elif not self._find(about, typical):
-            network.fit_gains(typical, chip.fitted, memory=memory, progress=progress)
-            self._keep(about, typical)
 
-    def _find(self, about: str, typical: Inputs) -> bool:
-        key = self._key(about, typical)
-        found = None if self.shelf is None or key is None else self.shelf.find(key)
-        if self.shelf is None or key is None or found is None:
-            return False
-        try:
-            self.network.use_settings(found, typical)
-        except NetworkError:  # damaged: whatever is wrong with it, it is fitted anew
-            self.shelf.drop(key)
-            return False
-        return True
+        def fit() -> None:
+            network.fit_gains(typical, chip.fitted, memory=memory, progress=progress)
 
-    def _keep(self, about: str, typical: Inputs) -> None:
+        if plan.device is not None and chip.fitted is chip.engine:
+            fit()  # read noise of the devices goes on from the fit into the run
+            return
+        about = {name: own for name, own in plan.document().items() if name not in INDIFFERENT}
+        self._recall(json.dumps([about, seeds]), typical, fit)
+
+    def _recall(self, about: str, typical: Inputs, fit: Callable[[], object]) -> None:
+        """Take settings that were kept, or fit them now and keep them."""
         key = self._key(about, typical)
-        if self.shelf is not None and key is not None:
-            self.shelf.keep(key, self.network.settings())
+        if self.shelf is None or key is None:
+            fit()
+            return
+        if (found := self.shelf.find(key)) is not None:
+            try:
+                self.network.use_settings(found, typical)
+            except NetworkError:  # damaged: whatever is wrong with it, it is fitted anew
+                self.shelf.drop(key)
+            else:
+                return
+        fit()
+        self.shelf.keep(key, self.network.settings())
 
     def _key(self, about: str, typical: Inputs) -> str | None:
         """Return a hash of all that settings depend on; None where that is code of the user's own."""

@@ -4,7 +4,10 @@ from dataclasses import dataclass
 
 from spicesim.files.shelf import Shelf
 
-__all__ = ["Keeping"]
+__all__ = ["TILES_LIMIT", "Keeping"]
+
+TILES_LIMIT = 4_000_000_000
+"""Bytes that kept tiles take where nobody says more: in the cache, and in the folder of a study."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -1,16 +1,22 @@
 """Arrays of numbers as files, .npy, .npz and text, from anybody: no objects, and no more than memory can hold."""
 
 import os
+import threading
 import zipfile
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from spicesim.arrays import Array
 from spicesim.errors import SpecError, SpiceSimError, quote
 
-__all__ = ["DAMAGES", "read_archive", "read_array"]
+__all__ = ["DAMAGES", "read_archive", "read_array", "unpack_arrays"]
+
+_READING = threading.Lock()
+"""One thread reads at a time: NumPy parses heads of arrays by `ast`, which in Python 3.11 fails now and then where
+several threads do (https://github.com/python/cpython/issues/106905)."""
 
 DAMAGES = (
     OSError, ValueError, KeyError, AttributeError, EOFError, MemoryError, OverflowError, SyntaxError, TypeError,
@@ -77,12 +83,17 @@ def read_archive(path: str | Path, what: str, remedy: str, error: type[SpiceSimE
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         if unpacked > memory // 2:
             raise ValueError(f"it holds {unpacked >> 30} GB unpacked, and this machine has {memory >> 30} GB of memory")
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: np.asarray(archive[name]) for name in archive.files}
+        return unpack_arrays(path)
     except FileNotFoundError:
         raise error(f"no {what} {path}; {remedy}") from None
     except DAMAGES as problem:
         raise error(f"cannot read {path}: {_say(problem)}; {remedy}") from None
+
+
+def unpack_arrays(source: str | Path | BinaryIO) -> dict[str, Array]:
+    """Return all arrays of a .npz file; one that is none fails by one of :data:`DAMAGES`."""
+    with _READING, np.load(source, allow_pickle=False) as archive:
+        return {name: np.asarray(archive[name]) for name in archive.files}
 
 
 def _say(error: BaseException) -> str:

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,14 +9,11 @@ import numpy as np
 
 from spicesim.arrays import Array
 from spicesim.errors import StorageError
-from spicesim.files.arrays import DAMAGES
+from spicesim.files.arrays import DAMAGES, unpack_arrays
 from spicesim.files.atomic import write_bytes
 
 __all__ = ["Shelf"]
 
-_READING = threading.Lock()
-"""One thread reads at a time: NumPy parses heads of arrays by `ast`, which in Python 3.11 fails now and then where
-several threads do (https://github.com/python/cpython/issues/106905)."""
 FOLDERS = 2
 """Letters of a key that name the folder of an entry."""
 
@@ -53,8 +49,7 @@ class Shelf:
         except OSError:
             return None
         try:
-            with _READING, np.load(io.BytesIO(data), allow_pickle=False) as archive:
-                found = {name: np.asarray(archive[name]) for name in archive.files}
+            found = unpack_arrays(io.BytesIO(data))
         except DAMAGES:
             self.drop(key)
             return None

@@ -13,6 +13,7 @@ import numpy as np
 
 from spicesim.errors import StorageError
 from spicesim.files import cache_folder, write_bytes
+from spicesim.files.arrays import unpack_arrays
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.outcome import Results, find_problem
 from spicesim.ngspice.rawfile import Plot
@@ -79,12 +80,12 @@ def _parse(digest: str, netlist: Netlist, data: bytes) -> Results | str:
     if head != _HEAD + _checksum(digest, content):
         return "does not match its checksum"
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            plots = [
-                Plot(name=name, vectors=dict(zip(_probes(netlist), archive[str(k)], strict=True)))
-                for k, name in enumerate(netlist.plots)
-            ]
-            results = Results(plots=tuple(plots), seconds=float(archive["seconds"]), aid=str(archive["aid"]), kept=True)
+        archive = unpack_arrays(io.BytesIO(content))
+        plots = [
+            Plot(name=name, vectors=dict(zip(_probes(netlist), archive[str(k)], strict=True)))
+            for k, name in enumerate(netlist.plots)
+        ]
+        results = Results(plots=tuple(plots), seconds=float(archive["seconds"]), aid=str(archive["aid"]), kept=True)
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         return f"is whole but no result of this netlist: {error}"
     problem, _ = find_problem(netlist, 0, plots, "")

@@ -1,6 +1,5 @@
 """The search: circuits one after the other, each measured in ngspice, until the limits hold everywhere."""
 
-import importlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +11,8 @@ from tqdm import tqdm
 from spicesim.characterise import BLOCKS, Conditions, DataSheet, Place, Verdict, judge, measure_matrix
 from spicesim.characterise.limits import Limits
 from spicesim.chip import Chip
-from spicesim.errors import MissingDependencyError, SimulationError, SpecError
-from spicesim.sizing.description import Sizing
+from spicesim.errors import MissingDependencyError, SimulationError, SpecError, quote
+from spicesim.sizing.description import Range, Sizing
 
 __all__ = ["Sized", "Trial", "miss", "size"]
 
@@ -81,8 +80,8 @@ def miss(verdicts: Sequence[Verdict]) -> float:
     total = 0.0
     for verdict in verdicts:
         margin, limit = verdict.limit.margin(verdict.value), verdict.limit
-        size_ = max(abs(end) for end in (limit.min, limit.max) if end is not None) or 1.0
-        total += min(max(-margin, 0.0) / size_, NOTHING) if math.isfinite(margin) else NOTHING
+        unit = max(abs(end) for end in (limit.min, limit.max) if end is not None) or 1.0
+        total += min(max(-margin, 0.0) / unit, NOTHING) if math.isfinite(margin) else NOTHING
     return total
 
 
@@ -161,7 +160,7 @@ def _score(trial: Trial) -> float:
     return trial.missed if trial.missed > 0 else -1 / (1 + trial.cost)
 
 
-def _distribution(optuna: Any, own: Any) -> Any:
+def _distribution(optuna: Any, own: Range) -> Any:
     if own.whole:
         return optuna.distributions.IntDistribution(math.ceil(own.low), math.floor(own.high), log=True)
     return optuna.distributions.FloatDistribution(own.low, own.high, log=True)
@@ -189,14 +188,19 @@ class _Bench:
 
     def _trial(self, sizes: Mapping[str, float], chip: Chip, sheets: Sequence[tuple[str, DataSheet]]) -> Trial:
         verdicts, name = judge(sheets, Limits({sheets[0][1].block: self.sizing.limits})), self.sizing.minimise
+        keys = [entry.key for entry in sheets[0][1].entries]
+        if name is not None and name not in keys:
+            raise SpecError(
+                f"{self.sizing.block} has no quantity {quote(name)} to minimise; there are: {', '.join(keys)}"
+            )
         cost = 0.0 if name is None else float(np.max([sheet.entry(name).value for _, sheet in sheets]))
         return Trial(sizes=dict(sizes), chip=chip, sheets=sheets, verdicts=verdicts, missed=miss(verdicts), cost=cost)
 
 
 def _optuna() -> Any:
     try:
-        optuna = importlib.import_module("optuna")
+        import optuna
     except ImportError:
-        raise MissingDependencyError("sizing searches by optuna; run: pip install 'spicesim[explore]'") from None
+        raise MissingDependencyError("optuna is not installed; run: pip install 'spicesim[explore]'") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna

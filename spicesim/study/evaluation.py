@@ -9,7 +9,7 @@ from typing import Any
 
 from spicesim.chip import Chip
 from spicesim.errors import MissingDependencyError, SpecError, SpiceSimError, StorageError
-from spicesim.experiment.keeping import Keeping
+from spicesim.experiment.keeping import TILES_LIMIT, Keeping
 from spicesim.experiment.outcome import Experiment
 from spicesim.experiment.plan import RunPlan
 from spicesim.experiment.run import Run, Subject, run_subject
@@ -25,8 +25,6 @@ from spicesim.study.space import Point, keys_of
 
 __all__ = ["Bench", "Outcome"]
 
-TILES_LIMIT = 4_000_000_000
-"""Bytes that tiles may take in a study's folder."""
 FATAL = (StorageError, MissingDependencyError)
 """Errors that no other point would be spared."""
 
@@ -106,9 +104,10 @@ class Bench:
 
     def run(self, subject: Subject, plan: RunPlan) -> Run:
         """Run a plan, with what tiles were made ready as kept for other points."""
-        keeping = Keeping(shelf=Shelf(self.folder / "tiles", TILES_LIMIT))
-        simulator = BatchSimulator(timeout=self.timeout)
-        return run_subject(plan, subject, simulator=simulator, jobs=self.jobs, keeping=keeping)
+        shelf, simulator = Shelf(self.folder / "tiles", TILES_LIMIT), BatchSimulator(timeout=self.timeout)
+        found = run_subject(plan, subject, simulator=simulator, jobs=self.jobs, keeping=Keeping(shelf=shelf))
+        shelf.trim()
+        return found
 
     def evaluate(self, point: Point, best: Sequence[Mapping[str, float]]) -> Outcome:
         """Find what a point gives; what cannot be is an outcome, too.

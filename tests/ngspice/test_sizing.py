@@ -44,3 +44,6 @@ def test_a_quantity_that_is_none_is_refused(tmp_path):
     path.write_text(SIZING.replace("phase_margin_2", "phase"))
     with pytest.raises(SpecError, match="no quantity 'phase' to limit; there are: gain"):
         size(*load_sizing(path))
+    path.write_text(SIZING.replace("trials = 12", 'trials = 12\nminimise = "weight"'))
+    with pytest.raises(SpecError, match="no quantity 'weight' to minimise; there are: gain"):
+        size(*load_sizing(path))

@@ -127,7 +127,7 @@ def test_a_damaged_tile_is_made_anew_and_noted(gf180_calibration, tmp_path, dama
         path.write_bytes({"cut": data[:middle], "turned": turned, "empty": b""}[damage])
     engine = FastEngine(gf180_calibration, tolerance=2e-3, shelf=Shelf(tmp_path))
     np.testing.assert_array_equal(engine.prepare(own).mvm(codes), first.mvm(codes))
-    assert engine.notes == ("1 kept tiles were damaged, and made ready anew",)
+    assert engine.notes == ("1 of the files kept from before were damaged, and made anew",)
     assert path.read_bytes()[:2] == b"PK"
     assert FastEngine(gf180_calibration, tolerance=2e-3, shelf=Shelf(tmp_path)).notes == ()
 
