@@ -45,7 +45,7 @@ def change_keys(section: Section, changes: Mapping[str, Any]) -> dict[str, Any]:
         *way, last = key.split(".")
         place: Any = data
         for part in way:
-            place = place[part] if isinstance(place, dict) else place
+            place = place.setdefault(part, {}) if isinstance(place, dict) else place  # dumps leave usual sections out
         if not isinstance(place, dict):
             raise SpecError(f"key {key!r} of a chip is within one that is changed to {quote(place)}; change only one")
         if isinstance(value, Mapping) and isinstance(place.get(last), dict):

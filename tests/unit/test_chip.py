@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from spicesim.characterise import BLOCKS
 from spicesim.chip import PRESETS, Chip, ModelFile, format_chip, load_chip, preset, save_chip
+from spicesim.chip.change import list_keys
 from spicesim.chip.process import SOURCES
 from spicesim.errors import MissingDependencyError, SpecError
 from spicesim.units import format_si, parse_quantity, spice_number
@@ -224,3 +225,14 @@ class TestProcessesOfOtherKits:
         law = preset("sky130-1t1r").process.matching.model_dump() | {name: -1e-9}
         with pytest.raises(SpecError, match=name):
             preset("sky130-1t1r").changed(process={"matching": law})
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_every_number_of_every_preset_can_be_set_by_its_key(name):
+    chip = preset(name)
+    for key in list_keys(chip):
+        value = chip
+        for part in key.split("."):
+            value = getattr(value, part)
+        if isinstance(value, int | float | str):
+            assert chip.changed({key: value}) == chip, key
