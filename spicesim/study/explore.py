@@ -103,9 +103,9 @@ def explore(
     bases = plan.bases(root)
     check_keys(plan, bases)
     bench = Bench(study=plan, bases=bases, folder=Path(folder).resolve(), jobs=1 if jobs > 1 else None, timeout=timeout)
-    search = Search(bench)
-    reference = search.reference()
-    records = search.run(jobs=jobs, progress=progress)
+    with Search(bench) as search:
+        reference = search.reference()
+        records = search.run(jobs=jobs, progress=progress)
     best = find_front(records, plan)
     front = (
         audit_front(replace(bench, jobs=None), best, progress=progress)

@@ -79,16 +79,43 @@ class Search:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(f"cannot make {folder}: {error.strerror}; choose another --output") from error
-        self._open(folder / "study.db")
-
-    def _open(self, path: Path) -> None:
+        self._path = folder / "study.db"
         optuna = self._optuna
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        goals = self._study.goals.values()
-        with _storing(path):
-            storage = optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 60}})
-            self._trials = optuna.create_study(
-                storage=storage, study_name="study", load_if_exists=True,
+        with _storing(self._path):
+            address, words = f"sqlite:///{self._path}", {"connect_args": {"timeout": 60}}
+            self._storage = optuna.storages.RDBStorage(address, engine_kwargs=words)
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> "Search":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; what is kept stays."""
+        self._storage.remove_session()
+        self._storage.engine.dispose()
+
+    @contextlib.contextmanager
+    def _stored(self) -> Iterator[None]:
+        """Use the file, in any thread, and give its connection back."""
+        with _storing(self._path):
+            try:
+                yield
+            finally:
+                self._storage.remove_session()
+
+    def _open(self) -> None:
+        path, goals = self._path, self._study.goals.values()
+        with self._stored():
+            self._trials = self._optuna.create_study(
+                storage=self._storage, study_name="study", load_if_exists=True,
                 directions=["maximize" if goal.sign > 0 else "minimize" for goal in goals],
             )  # fmt: skip
             kept = self._trials.user_attrs.get("hash")
@@ -102,19 +129,18 @@ class Search:
 
     def reference(self) -> Outcome:
         """Return what the chip gives as it is described, no key changed; kept, too."""
-        path = self.bench.folder / "study.db"
-        with _storing(path):
+        with self._stored():
             kept = self._trials.user_attrs.get("reference")
         if kept is not None:
             return Outcome.of_document(kept)
         found = self.bench.evaluate({}, [])
-        with _storing(path):
+        with self._stored():
             self._trials.set_user_attr("reference", found.document())
         return found
 
     def records(self) -> list[Record]:
         """Return all points that are finished, in the order in which they began."""
-        with _storing(self.bench.folder / "study.db"):
+        with self._stored():
             found = self._trials.get_trials(deepcopy=False, states=self._finished)
         return [
             Record(number=k, point=trial.user_attrs["point"], outcome=Outcome.of_document(trial.user_attrs["outcome"]))
@@ -149,8 +175,7 @@ class Search:
         StorageError, MissingDependencyError
             If no point can be run; finished ones are kept.
         """
-        path = self.bench.folder / "study.db"
-        with _storing(path):
+        with self._stored():
             self._bury()
             if self._study.search == "grid":
                 self._enqueue()
@@ -164,7 +189,7 @@ class Search:
         known = {_text(record.point): record.outcome for record in done}
         with bar, contextlib.closing(parallel(self._tasks(known))) as runs:
             for trial, point, outcome in runs:
-                with _storing(path):
+                with self._stored():
                     self._tell(trial, outcome)
                 known[_text(point)] = outcome
                 bar.update()
@@ -200,7 +225,7 @@ class Search:
     def _ask(self) -> tuple[int, Point] | None:
         """Return the number of a trial and its point; None if there is none left."""
         states = self._optuna.trial.TrialState
-        with _storing(self.bench.folder / "study.db"):
+        with self._stored():
             trials = self._trials.get_trials(deepcopy=False)
             if self._study.search == "grid":
                 if all(trial.state != states.WAITING for trial in trials):

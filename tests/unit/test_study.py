@@ -1,6 +1,7 @@
 """Studies: spaces and grids, names held against those there are, one calibration for many chips, kill and resume."""
 
 import base64
+import contextlib
 import json
 import os
 import re
@@ -232,7 +233,7 @@ def test_a_study_killed_at_half_goes_on_to_the_same_front(whole, document, tmp_p
         if not database.exists():
             return 0
         try:
-            with sqlite3.connect(database) as connection:
+            with contextlib.closing(sqlite3.connect(database)) as connection:
                 return connection.execute("select count(*) from trials where state = 'COMPLETE'").fetchone()[0]
         except sqlite3.OperationalError:
             return 0
