@@ -139,9 +139,13 @@ class Search:
         return found
 
     def records(self) -> list[Record]:
-        """Return all points that are finished, in the order in which they began."""
+        """Return all points that are finished, in the order of the grid, or in which they began.
+
+        A point of a grid that was ended in the middle is tried again by a later trial, yet keeps its place.
+        """
         with self._stored():
             found = self._trials.get_trials(deepcopy=False, states=self._finished)
+        found.sort(key=lambda trial: trial.user_attrs.get("place", trial.number))
         return [
             Record(number=k, point=trial.user_attrs["point"], outcome=Outcome.of_document(trial.user_attrs["outcome"]))
             for k, trial in enumerate(found)
