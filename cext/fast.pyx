@@ -5,7 +5,7 @@ from cython cimport floating
 from cython.parallel cimport prange, threadid
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport free, malloc
-from scipy.linalg.cython_blas cimport sgemm
+from scipy.linalg.cython_blas cimport dgemm, sgemm
 
 cdef extern from "fast.h" nogil:
     double fast_powers_of_doubles(int, int, int, const double *, double, double, float *) noexcept
@@ -34,13 +34,26 @@ cdef extern from "fast_ports.h" nogil:
         double step
     ctypedef struct fast_sense:
         port_tables table
-        double offset
-        double slope
+        int each
+        const double *offset
+        const double *slope
+        double low
+        double high
+    ctypedef struct fast_readout:
+        port_tables input
+        port_tables output
+        const int64_t *index
+        const double *leakage
+        const double *lift
         double low
         double high
     double fast_interpolate(const port_tables *, int64_t, double) noexcept
-    void fast_couple_row(const fast_sense *, int, const double *, const float *, const float *, const double *,
-                         const double *, double *) noexcept
+    double fast_couple_row(const fast_sense *, int, const double *, const float *, const float *, const double *,
+                           const double *, const double *, double *, double *) noexcept
+    double fast_turn_row(int, const double *, const double *, const double *, int, double *, double *) noexcept
+    int fast_load_row(int, const port_tables *, const int64_t *, const int64_t *, double, double, const double *,
+                      const double *, double *, double *) noexcept
+    int fast_read_row(const fast_readout *, int, const double *, double *) noexcept
 
 cdef extern from "fast_cells.h" nogil:
     ctypedef struct fast_cells:
@@ -231,29 +244,118 @@ def interpolate(
             out[k, j] = fast_interpolate(&p, index[k, j] if indexed else 0, x[k, j])
 
 
-def couple(
-    const double[:, ::1] values, const double[:, ::1] slopes, double start, double step,  # IN (1, points)
-    double offset, double resistance,  # IN the linear terminal [V], [ohm]
+def open_voltages(
+    const double[:, :] table,  # IN (rows, codes) unloaded voltages [V]; rows that are alike may be one, of stride 0
+    const int64_t[:, ::1] codes,  # IN (batch, rows), batch > 0, of the table
+    double centre,  # IN [V]
+    int threads,
+    double[:, ::1] out,  # OUT (batch, rows) [V]
+):
+    """Fill out with the unloaded voltages of codes, from the centre on."""
+    cdef int64_t k, batch = codes.shape[0]
+    cdef int i, rows = <int>codes.shape[1]
+    for k in prange(batch, nogil=True, num_threads=threads, schedule="static"):
+        for i in range(rows):
+            out[k, i] = table[i, codes[k, i]] - centre
+
+
+def load(
+    const double[:, ::1] values, const double[:, ::1] slopes, double start, double step,  # IN droops (tables, points)
+    const int64_t[:, ::1] codes, const int64_t[::1] first,  # IN (batch, rows), batch > 0, (rows,): add up to a table
+    double r_out, double centre, const double[::1] more,  # IN [ohm], [V], (rows,) [A]
+    const double[:, ::1] open,  # IN (batch, rows) unloaded, from the centre on [V]
+    int threads,
+    double[:, ::1] delivered,  # IN (batch, rows) without `more`, OUT with it [A]
+    double[:, ::1] v,  # OUT (batch, rows) sources behind r_out [V]
+):
+    """Load the drivers; return how many leave their tables."""
+    cdef port_tables p = ports(values, slopes, start, step)
+    cdef int64_t k, batch = codes.shape[0], outside = 0
+    cdef int rows = <int>codes.shape[1]
+    for k in prange(batch, nogil=True, num_threads=threads, schedule="static"):
+        outside += fast_load_row(rows, &p, &codes[k, 0], &first[0], r_out, centre, &more[0], &open[k, 0],
+                                 &delivered[k, 0], &v[k, 0])
+    return outside
+
+
+def turn(
+    const double[:, ::1] values, const double[:, ::1] slopes, double start, double step,  # IN (1 or columns, points)
+    const double[::1] offsets, const double[::1] resistances,  # IN linear terminals, one a table [V], [ohm]
     double low, double high,  # IN where the polynomials hold [V]
     const double[:, ::1] polynomials,  # IN (3, columns)
     const float[:, :, ::1] tilts,  # IN (2, batch, columns) to add to the first two coefficients, or None
-    const double[::1] y,  # IN (columns,) [S]
-    const double[:, ::1] wanted,  # IN (batch, columns), batch > 0 [A]
+    const double[::1] y, const double[::1] inverse,  # IN (columns,) [S], [ohm]
+    const double[:, ::1] others,  # IN (columns, columns), its diagonal 0 [S]
+    const double[:, ::1] felt,  # IN (batch, columns) share of what others take that is taken, or None for all
+    const double[:, ::1] linear,  # IN (batch, columns), batch > 0, with linear terminals [A]
+    int known,  # IN whether `past` is that of the turn before
     int threads,
+    double[:, :, ::1] past,  # OUT (batch, 2, columns) for the next turn [A], or None
+    double[:, ::1] wanted,  # IN (batch, columns) what each column is solved for, OUT for the next turn [A]
     double[:, ::1] current,  # IN a guess, OUT (batch, columns) [A]
+    double[:, ::1] rise,  # OUT (batch, columns) [V]
+    double[:, ::1] changes,  # OUT (batch, 2): largest change of what is wanted [A], largest rise [V]
 ):
-    """Solve each column by itself, coupled to its terminal."""
+    """Solve each column by itself, coupled to its terminal, and tell what that makes of the others."""
     cdef fast_sense sense
-    cdef int64_t k, batch = wanted.shape[0]
-    cdef int columns = <int>wanted.shape[1], tilted = tilts is not None
+    cdef int64_t k, first, last, batch = linear.shape[0]
+    cdef int columns = <int>linear.shape[1], tilted = tilts is not None, feels = felt is not None
+    cdef int keeps = past is not None, count, chunk
+    cdef int chunks = <int>((batch + CHUNK - 1) // CHUNK)
+    cdef double one = 1.0, zero = 0.0
+    cdef double *memory
+    cdef double *taken
     sense.table = ports(values, slopes, start, step)
-    sense.offset = offset
-    sense.slope = resistance
+    sense.each = values.shape[0] > 1
+    sense.offset = &offsets[0]
+    sense.slope = &resistances[0]
     sense.low = low
     sense.high = high
+    threads = max(1, min(threads, chunks))
+    memory = <double *>malloc(threads * <size_t>CHUNK * columns * sizeof(double))
+    if memory == NULL:
+        raise MemoryError
+    for chunk in prange(chunks, nogil=True, num_threads=threads, schedule="dynamic"):
+        first = <int64_t>chunk * CHUNK
+        last = min(first + CHUNK, batch)
+        count = <int>(last - first)
+        taken = memory + threadid() * <int64_t>CHUNK * columns
+        for k in range(first, last):
+            changes[k, 1] = fast_couple_row(
+                &sense, columns, &polynomials[0, 0], &tilts[0, k, 0] if tilted else NULL,
+                &tilts[1, k, 0] if tilted else NULL, &y[0], &inverse[0], &wanted[k, 0], &current[k, 0], &rise[k, 0])
+        dgemm(b"N", b"N", &columns, &count, &columns, &one, <double *>&others[0, 0], &columns, &rise[first, 0],
+              &columns, &zero, taken, &columns)
+        for k in range(first, last):
+            changes[k, 0] = fast_turn_row(columns, &linear[k, 0], taken + (k - first) * columns,
+                                          &felt[k, 0] if feels else NULL, known,
+                                          &past[k, 0, 0] if keeps else NULL, &wanted[k, 0])
+    free(memory)
+
+
+def read_out(
+    const double[:, ::1] values, const double[:, ::1] slopes, double start, double step,  # IN inputs (tables, points)
+    const double[:, ::1] put_out, const double[:, ::1] rises, double begin, double apart,  # IN outputs, the same
+    const int64_t[::1] index, const double[::1] leakage,  # IN (columns,) table of each column, [A]
+    const double[::1] lift, double low, double high,  # IN (columns,) [ohm]; of bit lines [V]
+    const double[:, ::1] currents,  # IN (batch, columns), batch > 0 [A]
+    int threads,
+    double[:, ::1] out,  # OUT (batch, columns) [V]
+):
+    """Fill out with the outputs; return how many columns leave their tables or limits."""
+    cdef fast_readout r
+    cdef int64_t k, batch = currents.shape[0], outside = 0
+    cdef int columns = <int>currents.shape[1]
+    r.input = ports(values, slopes, start, step)
+    r.output = ports(put_out, rises, begin, apart)
+    r.index = &index[0]
+    r.leakage = &leakage[0]
+    r.lift = &lift[0]
+    r.low = low
+    r.high = high
     for k in prange(batch, nogil=True, num_threads=threads, schedule="static"):
-        fast_couple_row(&sense, columns, &polynomials[0, 0], &tilts[0, k, 0] if tilted else NULL,
-                        &tilts[1, k, 0] if tilted else NULL, &y[0], &wanted[k, 0], &current[k, 0])
+        outside += fast_read_row(&r, columns, &currents[k, 0], &out[k, 0])
+    return outside
 
 
 def cells(

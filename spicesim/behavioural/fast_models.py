@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 
+from spicesim._cext import fast
 from spicesim.arrays import Array, Bools, Codes, Floats, Integers
 from spicesim.behavioural.tile import Amplifiers, BehaviouralTile
 from spicesim.errors import SpecError
@@ -42,6 +43,8 @@ class TileModel(ABC, Generic[Orders]):
     forms: ClassVar[tuple[Any, ...]]
     """Orders that are tried, by their cost."""
     expansion: ArrayExpansion
+    settled: float = 1e-6
+    """Change of terminals' currents that is left, as a fraction of the largest."""
     limit: float = np.inf
     """Excess of a terminal over its line from which a vector is lifted [V]: it is not answered, but told."""
 
@@ -111,10 +114,6 @@ class TileModel(ABC, Generic[Orders]):
         outputs, lifted = zip(*(self._outputs(part, threads) for part in self._portions(codes)), strict=True)
         return np.concatenate(outputs), np.concatenate(lifted)
 
-    def _lifted(self, excess: Floats) -> Bools:
-        """Return which vectors are lifted, for what terminals are above their lines (batch, columns) [V]."""
-        return np.asarray(np.abs(excess).max(axis=1, initial=0.0) > self.limit)
-
     def _portions(self, codes: Codes) -> Iterator[Codes]:
         """Split a batch into what the caches hold."""
         portion = max(1, PORTION // self._tile.planes)
@@ -170,16 +169,26 @@ class _Driven(TileModel[Orders]):
             "admittance": self._admittance, **under("form", self.form.numbers),
         }  # fmt: skip
 
-    def _drive(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats]:
-        """Return what drivers put out without load, what they deliver, their droop, and what stands for the sources."""
-        v_open = self._tile.open_voltages(codes)
-        delivered = (v_open - self._centre) @ self._admittance + self._row_currents
-        droop = self._droop(codes, delivered, threads)
-        return v_open, delivered, droop, v_open - droop + self._r_out * delivered
+    def _drive(self, codes: Codes, threads: int) -> tuple[Floats, Floats, bool]:
+        """Return what drivers deliver, what stands for the sources, and whether all are within their tables."""
+        tile, d = self._tile, self._drivers
+        shape = codes.shape
+        open_, v = np.empty(shape), np.empty(shape)
+        if not v.size:
+            return np.zeros(shape), v, True
+        fast.open_voltages(tile.v_open, codes, self._centre, threads, open_)
+        delivered = open_ @ self._admittance
+        outside = fast.load(
+            d.values, d.slopes, d.start, d.step, codes, tile.first_table, self._r_out, self._centre,
+            self._row_currents, open_, threads, delivered, v,
+        )  # fmt: skip
+        return delivered, v, not outside
 
-    def _droop(self, codes: Codes, delivered: Floats, threads: int) -> Floats:
+    def _sources(self, codes: Codes, delivered: Floats, threads: int) -> Floats:
+        """Return what stands for the sources of drivers that deliver currents."""
         d, index = self._drivers, self._tile.driver_index(codes)
-        return evaluate_tables(d.values, d.slopes, d.start, d.step, delivered, index, threads)
+        droop = evaluate_tables(d.values, d.slopes, d.start, d.step, delivered, index, threads)
+        return self._tile.open_voltages(codes) - droop + self._r_out * delivered
 
 
 class _Held(_Driven[FormOrders]):
@@ -226,32 +235,48 @@ class _Held(_Driven[FormOrders]):
         self.form = self.expansion.build(orders)
 
     def _state(self, codes: Codes, threads: int) -> tuple[tuple[Floats, Floats, Floats, Floats, Floats], Bools]:
-        (v_in, v_word_line, currents, delivered), lifted = self._solve(codes, threads)
-        output = self._amplifiers.output(currents + self._leakage, threads)
-        return (output, v_in, v_word_line, currents, delivered), lifted
+        currents, v, delivered, lifted, _ = self._solve(codes, threads)
+        v_in = self._check(currents, delivered, lifted, threads)
+        output, _ = self._read_out(currents, threads)
+        return (output, v_in, v - self._r_out * delivered, currents, delivered), lifted
 
     def _outputs(self, codes: Codes, threads: int) -> tuple[Floats, Bools]:
-        (_, _, currents, _), lifted = self._solve(codes, threads)
-        return self._amplifiers.output(currents + self._leakage, threads), lifted
+        currents, _, delivered, lifted, fits = self._solve(codes, threads)
+        output, within = self._read_out(currents, threads)
+        if not (within and fits):
+            self._check(currents, delivered, lifted, threads)
+        return output, lifted
 
-    def _solve(self, codes: Codes, threads: int) -> tuple[tuple[Floats, Floats, Floats, Floats], Bools]:
-        """Return amplifier inputs, word-line voltages, currents and row currents, and which vectors are lifted."""
-        v_open, delivered, droop, v = self._drive(codes, threads)
-        linear = np.asarray(self.form.evaluate(v, threads)[0], dtype=float)
-        currents, excess = self._coupling.solve(linear, v, threads)
-        lifted = self._lifted(excess)
-        # columns at a rail take less from the drivers
-        again = (np.abs(excess).max(axis=1, initial=0.0) > SATURATED) & ~lifted
-        if again.any():
-            delivered[again] -= excess[again] @ self._transfer.T
-            droop[again] = self._droop(codes[again], delivered[again], threads)
-            change = v_open[again] - droop[again] + self._r_out * delivered[again] - v[again]
-            moved = linear[again] + change @ self._transfer
-            currents[again] = self._coupling.solve(moved, v[again] + change, threads, currents[again])[0]
+    def _read_out(self, currents: Floats, threads: int) -> tuple[Floats, bool]:
+        a = self._amplifiers
+        return self._coupling.read_out(currents, self._leakage, a.outputs, a.index, threads)
+
+    def _check(self, currents: Floats, delivered: Floats, lifted: Bools, threads: int) -> Floats:
+        """Return the amplifiers' inputs, after a look at whether all are where they were calibrated."""
         self._drivers.check(_answered(delivered, lifted), "driver of row")
         v_in = self._amplifiers.input(currents, threads)
         self._coupling.check(_answered(currents, lifted), _answered(v_in, lifted))
-        return (v_in, v_open - droop, currents, delivered), lifted
+        return v_in
+
+    def _solve(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Bools, bool]:
+        """Return currents, sources, row currents, which vectors are lifted, and if drivers are within their tables."""
+        delivered, v, fits = self._drive(codes, threads)
+        linear = np.asarray(self.form.evaluate(v, threads)[0], dtype=float)
+        currents, excess, largest = self._coupling.solve(linear, v, self.settled, threads)
+        lifted = largest > self.limit
+        again = (largest > SATURATED) & ~lifted  # columns at a rail take less from the drivers
+        if again.any():
+            delivered[again] -= excess[again] @ self._transfer.T
+            moved = self._sources(codes[again], delivered[again], threads)
+            change = moved - v[again]
+            v[again] = moved
+            currents[again] = self._coupling.solve(
+                linear[again] + change @ self._transfer, moved, self.settled, threads,
+                near=(currents[again], excess[again]),
+            )[0]  # fmt: skip
+            low, high = self._drivers.limits
+            fits = bool(fits and ((delivered[again] >= low) & (delivered[again] <= high)).all())
+        return currents, v, delivered, lifted, fits
 
 
 class _Floating(_Driven[FloatingOrders]):
@@ -272,10 +297,10 @@ class _Floating(_Driven[FloatingOrders]):
         self.form = build_floating(self.expansion, orders)
 
     def _state(self, codes: Codes, threads: int) -> tuple[tuple[Floats, Floats, Floats, Floats, Floats], Bools]:
-        v_open, delivered, droop, v = self._drive(self._tile.driven(codes), threads)
-        feet = self._feet(delivered, v, threads)
+        delivered, v, fits = self._drive(self._tile.driven(codes), threads)
+        feet = self._feet(delivered, v, fits, threads)
         held = self._tile.held(feet)
-        return (held, feet, v_open - droop, np.zeros_like(feet), delivered), np.zeros(len(codes), bool)
+        return (held, feet, v - self._r_out * delivered, np.zeros_like(feet), delivered), np.zeros(len(codes), bool)
 
     def _outputs(self, codes: Codes, threads: int) -> tuple[Floats, Bools]:
         driven, lifted = self._tile.driven(codes), np.zeros(len(codes), bool)
@@ -285,11 +310,11 @@ class _Floating(_Driven[FloatingOrders]):
         return self._tile.held(self._driven_feet(driven[first], threads)[back]), lifted
 
     def _driven_feet(self, driven: Codes, threads: int) -> Floats:
-        _, delivered, _, v = self._drive(driven, threads)
-        return self._feet(delivered, v, threads)
+        return self._feet(*self._drive(driven, threads), threads)
 
-    def _feet(self, delivered: Floats, v: Floats, threads: int) -> Floats:
-        self._drivers.check(delivered, "driver of row")
+    def _feet(self, delivered: Floats, v: Floats, fits: bool, threads: int) -> Floats:
+        if not fits:
+            self._drivers.check(delivered, "driver of row")
         return np.asarray(self.form.evaluate(v, threads)[0], dtype=float)
 
 
@@ -343,24 +368,24 @@ class _Gated(TileModel[FormOrders]):
         self.form = self.expansion.build(orders)
 
     def _outputs(self, codes: Codes, threads: int) -> tuple[Floats, Bools]:
-        _, currents, excess = self._solve(codes.astype(float), threads)
-        return self._amplifiers.output(currents + self._leakage, threads), self._lifted(excess)
+        _, currents, _, lifted = self._solve(codes.astype(float), threads)
+        return self._amplifiers.output(currents + self._leakage, threads), lifted
 
     def _state(self, codes: Codes, threads: int) -> tuple[tuple[Floats, Floats, Floats, Floats, Floats], Bools]:
         on = codes.astype(float)
-        v_in, currents, excess = self._solve(on, threads)
+        v_in, currents, excess, lifted = self._solve(on, threads)
         v_out = self._amplifiers.output(currents + self._leakage, threads)
         share = np.maximum(on.mean(axis=1, keepdims=True), 1 / on.shape[1])  # of a column that answers its terminal
         delivered = on * (self._row_currents - (0.5 * excess / share) @ self._transfer)
-        return (v_out, v_in, self._tile.open_voltages(codes), currents, delivered), self._lifted(excess)
+        return (v_out, v_in, self._tile.open_voltages(codes), currents, delivered), lifted
 
-    def _solve(self, on: Floats, threads: int) -> tuple[Floats, Floats, Floats]:
-        """Return amplifier inputs, currents and what terminals are above linear ones."""
+    def _solve(self, on: Floats, threads: int) -> tuple[Floats, Floats, Floats, Bools]:
+        """Return amplifier inputs, currents, what terminals are above linear ones, and which vectors are lifted."""
         linear = np.asarray(self.form.evaluate(on, threads)[0], dtype=float)
-        currents, excess = self._coupling.solve(linear, on, threads)
-        v_in, lifted = self._amplifiers.input(currents, threads), self._lifted(excess)
+        currents, excess, largest = self._coupling.solve(linear, on, self.settled, threads)
+        v_in, lifted = self._amplifiers.input(currents, threads), largest > self.limit
         self._coupling.check(_answered(currents, lifted), _answered(v_in, lifted))
-        return v_in, currents, excess
+        return v_in, currents, excess, lifted
 
 
 def _answered(values: Floats, lifted: Bools) -> Floats:

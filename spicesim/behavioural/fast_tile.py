@@ -160,6 +160,7 @@ class FastTile:
             if "taken" in kept:
                 self._model = restore_model(tile, scoped(kept, "model"))
                 self._model.limit = LIFTED if APART in self.form else np.inf
+                self._model.settled = settled_of(self.tolerance)
             return
         rows, columns = tile.g.shape
         if 4 * rows * columns**2 > FIELD_BYTES or tile.rails is not None or not can_expand(tile.crossbar):
@@ -178,6 +179,7 @@ class FastTile:
             model = prepare_model(tile, threads)
         except ValidityError:  # the middle of the codes leaves the calibrated box
             return
+        model.settled = settled_of(self.tolerance)
         swing = tile.readout.full_scale
         scale = swing if adc is None else adc.high - adc.low
 
@@ -322,6 +324,11 @@ class _Truth(TypedDict):
 
     tolerance: float
     precision: Precision
+
+
+def settled_of(tolerance: float) -> float:
+    """Return how far terminals of a form are to settle: a hundredth of what outputs may be wrong by, within limits."""
+    return float(np.clip(1e-2 * tolerance, 1e-8, 1e-5))
 
 
 def truth_of(tolerance: float) -> _Truth:

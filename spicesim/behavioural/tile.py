@@ -192,7 +192,8 @@ class BehaviouralTile:
         self.drivers = dac.ports if instance is None else instance.drivers.droop(dac.ports, instance.driver_parameters)
         """Droop of the drivers, a table a code; row by row if each has its own."""
         codes, tables = len(dac.v_open), len(self.drivers.values)
-        self._first_table = np.arange(len(self.g)) * codes if tables > codes else np.zeros(len(self.g), dtype=np.int64)
+        self.first_table = np.arange(len(self.g)) * codes if tables > codes else np.zeros(len(self.g), dtype=np.int64)
+        """Table of each driver at code 0, (rows,)."""
         v_open = dac.v_open[None]
         if instance is not None:
             v_open = dac.v_open + instance.drivers.v_open(instance.driver_parameters)
@@ -294,7 +295,7 @@ class BehaviouralTile:
 
     def driver_index(self, codes: Integers) -> Integers:
         """Return the tables of :attr:`drivers` that drivers take with codes (batch, rows)."""
-        return np.asarray(codes + self._first_table)
+        return np.asarray(codes + self.first_table)
 
     def checked(self, codes: Codes) -> Codes:
         """Return codes (batch, rows) as integers.
@@ -307,7 +308,7 @@ class BehaviouralTile:
         index, last = np.ascontiguousarray(codes, dtype=np.int64), 2**self.code_bits - 1
         if index.ndim != 2 or index.shape[1] != self.g.shape[0]:
             raise SpecError(f"codes must have shape (batch, {self.g.shape[0]}), got {index.shape}")
-        if index.size and (index.min() < 0 or index.max() > last):
+        if index.size and index.view(np.uint64).max() > last:  # negative ones are the largest of all
             raise SpecError(f"DAC codes must lie in 0..{last}, got {index.min()}..{index.max()}")
         return index
 

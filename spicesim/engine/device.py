@@ -63,10 +63,14 @@ def squared_volts(chip: Chip, codes: Codes, polarity: Polarity) -> Floats:
 
     Where planes are added as charge each is a read of its own.
     """
-    if not chip.hold.adds_planes:
-        return np.asarray(chip.inputs.volts(codes, polarity) ** 2)
-    bits = chip.dac.bits
-    return np.asarray(sum(4.0 ** (k - bits) * chip.dac.volts(codes >> k & 1, polarity) ** 2 for k in range(bits)))
+    every = np.arange(2**chip.code_bits)
+    if chip.hold.adds_planes:
+        bits = chip.dac.bits
+        planes = ((4.0 ** (k - bits), chip.dac.volts(every >> k & 1, polarity)) for k in range(bits))
+        squares = np.asarray(sum(weight * volts**2 for weight, volts in planes))
+    else:
+        squares = chip.inputs.volts(every, polarity) ** 2
+    return np.take(squares, codes)
 
 
 class DeviceEngine(Engine):

@@ -1,14 +1,16 @@
 """Terminals of the fast tier: sense amplifiers and drivers that are not linear, coupled with the array."""
 
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
 
 from spicesim._cext import fast
-from spicesim.arrays import Floats, Singles
+from spicesim.arrays import Bools, Floats, Integers, Singles
 from spicesim.errors import ConvergenceError, ValidityError
 from spicesim.fast.expansion import ArrayExpansion
 from spicesim.fast.fields import shapes
+from spicesim.fast.form import BLAS
 from spicesim.fast.numbers import Numbers, take
 from spicesim.ports import PortTables
 
@@ -16,8 +18,6 @@ __all__ = ["SenseCoupling", "evaluate_tables", "linear_port"]
 
 SWEEPS_LIMIT = 200
 """Turns of all columns; each shrinks what is left by the share of a column's port that other columns make up."""
-SWEEP_TOLERANCE = 1e-6
-"""Largest change in a turn, as a fraction of the largest current of the terminals' tables."""
 LARGE_EXCESS = 3e-4
 """Excess from which it matters at which inputs cells answer it, where inputs are voltages [V]."""
 EXCESS_NODES, INPUT_NODES = 6, 4
@@ -135,8 +135,14 @@ class SenseCoupling:
         }  # fmt: skip
 
     def solve(
-        self, currents: Floats, v: Floats, threads: int = 1, guess: Floats | None = None
-    ) -> tuple[Floats, Floats]:
+        self,
+        currents: Floats,
+        v: Floats,
+        tolerance: float,
+        threads: int = 1,
+        *,
+        near: tuple[Floats, Floats] | None = None,
+    ) -> tuple[Floats, Floats, Floats]:
         """Couple the columns with their terminals.
 
         Parameters
@@ -145,10 +151,12 @@ class SenseCoupling:
             With linear terminals [A].
         v : ndarray of shape (batch, rows)
             Source voltages [V].
+        tolerance : float
+            Largest change in a turn, as a fraction of the largest current of the terminals' tables.
         threads : int
             Threads; the result is the same for any number.
-        guess : ndarray of shape (batch, columns), optional
-            Currents into the terminals, about; `currents` if absent [A].
+        near : tuple of ndarray of shape (batch, columns), optional
+            What is found below, about: currents [A] and excess [V].
 
         Returns
         -------
@@ -156,67 +164,92 @@ class SenseCoupling:
             Currents into the terminals [A].
         ndarray of shape (batch, columns)
             Effective excess of the terminals' voltages [V].
+        ndarray of shape (batch,)
+            The largest of a vector, either way [V].
 
         Raises
         ------
         ConvergenceError
             If the turns do not settle.
         """
-        found, excess = currents.copy(), np.zeros_like(currents)
-        if not found.size:
-            return found, excess
-        s, answers = self._senses, self._answers
-        bound = SWEEP_TOLERANCE * max(map(abs, s.limits))
-        active, wanted = np.arange(len(currents)), currents
-        tilts, felt = None, np.ones((len(v), 1))
+        if not currents.size:
+            return currents.copy(), np.zeros_like(currents), np.zeros(len(currents))
+        bound = tolerance * max(map(abs, self._senses.limits))
+        tilts = felt = None
         if self._gated:
             inputs = self._inputs(v)
-            tilts = answers.tilts(inputs)
+            tilts = self._answers.tilts(inputs)
             all_on = np.maximum(1 + inputs.mean(axis=1, keepdims=True), 1 / v.shape[1])
-            felt = (answers.polynomials[0] + tilts[0]) / all_on
-        guess = (currents if guess is None else guess).copy()
-        for turn in range(SWEEPS_LIMIT):
-            self._couple(tilts, wanted, threads, guess)
-            rise = (wanted - guess) * self._inverse
-            found[active], excess[active] = guess, rise
-            turned = currents[active] - (rise @ self._others) * felt[active]
-            change = np.abs(turned - wanted).max(axis=1)
-            moving = change > bound
-            if tilts is not None:
-                tilts = np.ascontiguousarray(tilts[:, moving])
-            elif turn == 0 and (large := np.abs(rise).max(axis=1) > LARGE_EXCESS).any():
-                moving |= large
-                tilts = answers.tilts(self._inputs(v[moving])) * large[moving, None]
+            felt = (self._answers.polynomials[0] + tilts[0]) / all_on
+        found, taken = (currents, 0.0) if near is None else (near[0], near[1] @ self._others)
+        turn = _Turn(linear=currents, wanted=currents - taken, found=found.copy())
+        if near is not None and not self._gated:
+            tilts = self._answers.tilts(self._inputs(v))
+        self._turn(turn, tilts, felt, threads)
+        found, excess, largest = turn.found, turn.rise, turn.changes[:, 1].copy()
+        moving = turn.changes[:, 0] > bound
+        if tilts is None and (large := largest > LARGE_EXCESS).any():
+            moving |= large
+            tilts = np.zeros((2, *currents.shape), dtype=np.float32)
+            tilts[:, large] = self._answers.tilts(self._inputs(v[large]))
+        active = np.arange(len(currents))
+        for turns in range(SWEEPS_LIMIT):
             if not moving.any():
-                return found, excess
-            active, wanted, guess = active[moving], turned[moving], guess[moving]
+                return found, excess, largest
+            active, turn = active[moving], turn.of(moving)
+            tilts = None if tilts is None else np.ascontiguousarray(tilts[:, moving])
+            felt = None if felt is None else felt[moving]
+            self._turn(turn, tilts, felt, threads, known=turns > 0)
+            found[active], excess[active], largest[active] = turn.found, turn.rise, turn.changes[:, 1]
+            moving = turn.changes[:, 0] > bound
+        left = float(turn.changes[:, 0].max())
         raise ConvergenceError(
-            f"the sense amplifiers do not settle in {SWEEPS_LIMIT} turns: {change.max():.3g} A are left; solve exactly"
+            f"the sense amplifiers do not settle in {SWEEPS_LIMIT} turns: {left:.3g} A are left; solve exactly"
         )
 
     def _inputs(self, v: Floats) -> Floats:
         """Return inputs in halves of their range, from its middle."""
         return (v - self._centre) / self._half
 
-    def _couple(self, tilts: Singles | None, wanted: Floats, threads: int, guess: Floats) -> None:
-        """Solve each column by itself, all others as they are; `guess` (batch, columns) is a guess, then the answer."""
+    def _turn(
+        self, turn: "_Turn", tilts: Singles | None, felt: Floats | None, threads: int, known: bool = False
+    ) -> None:
+        """Solve each column by itself, all others as they are, and tell what that makes of them."""
         s, answers = self._senses, self._answers
-        if len(s.values) == 1:
-            fast.couple(
-                s.values, s.slopes, s.start, s.step, self._offsets[0], self._slopes[0], *answers.bounds,
-                answers.polynomials, tilts, self._own, wanted, threads, guess,
+        with BLAS.limit(limits=1, user_api="blas"):
+            fast.turn(
+                s.values, s.slopes, s.start, s.step, self._offsets, self._slopes, *answers.bounds, answers.polynomials,
+                tilts, self._own, self._inverse, self._others, felt, turn.linear, known, threads, turn.past,
+                turn.wanted, turn.found, turn.rise, turn.changes,
             )  # fmt: skip
-            return
-        batch = len(wanted)
-        for j in range(wanted.shape[1]):  # a column's vectors share its table, and stand where columns stand above
-            found = np.ascontiguousarray(guess[None, :, j])
-            fast.couple(
-                s.values[j : j + 1], s.slopes[j : j + 1], s.start, s.step, self._offsets[j], self._slopes[j],
-                *answers.bounds, np.repeat(answers.polynomials[:, j : j + 1], batch, axis=1),
-                None if tilts is None else np.ascontiguousarray(tilts[:, None, :, j]), np.full(batch, self._own[j]),
-                np.ascontiguousarray(wanted[None, :, j]), 1, found,
-            )  # fmt: skip
-            guess[:, j] = found[0]
+
+    def read_out(
+        self, currents: Floats, leakage: Floats, outputs: Any, index: Integers, threads: int
+    ) -> tuple[Floats, bool]:
+        """Return the outputs for currents (batch, columns) [V], and whether all are within what :meth:`check` bears.
+
+        Parameters
+        ----------
+        currents : ndarray of shape (batch, columns)
+            Into the terminals [A].
+        leakage : ndarray of shape (columns,)
+            What outputs have more of [A].
+        outputs : CubicTables
+            Of the amplifiers.
+        index : ndarray of int64, shape (columns,)
+            Table of each column, of the terminals and the outputs.
+        threads : int
+            Threads.
+        """
+        out = np.empty_like(currents)
+        if not out.size:
+            return out, True
+        s = self._senses
+        outside = fast.read_out(
+            s.values, s.slopes, s.start, s.step, outputs.values, outputs.slopes, outputs.start, outputs.step,
+            index, leakage, self._lift, *self._u_limits, currents, threads, out,
+        )  # fmt: skip
+        return out, not outside
 
     def check(self, currents: Floats, foot: Floats) -> None:
         """Refuse currents beyond the tables, and bit-line voltages beyond the limits of the cells.
@@ -242,6 +275,34 @@ class SenseCoupling:
                 f"reaches {foot[item, column]:.6g}..{top[item, column]:.6g} V; calibrate the cell over a wider box, "
                 "or lower inputs or conductances"
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Turn:
+    """Where columns are after a turn of all, or before the first."""
+
+    linear: Floats
+    """Currents with linear terminals, (batch, columns) [A]."""
+    wanted: Floats
+    """What each column is solved for [A]."""
+    found: Floats
+    """Currents into the terminals [A]."""
+    past: Floats | None = None
+    """What the next turn is steered by, (batch, 2, columns) [A]; None before the second."""
+    rise: Floats = field(init=False)
+    """Effective excess of their voltages [V]."""
+    changes: Floats = field(init=False)
+    """Largest change of what is wanted [A], largest rise [V], (batch, 2)."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rise", np.empty_like(self.linear))
+        object.__setattr__(self, "changes", np.empty((len(self.linear), 2)))
+
+    def of(self, which: Bools) -> "_Turn":
+        """Return those of some vectors, for the next turn."""
+        linear = self.linear[which]
+        past = np.empty((len(linear), 2, linear.shape[1])) if self.past is None else self.past[which]
+        return _Turn(linear=linear, wanted=self.wanted[which], found=self.found[which], past=past)
 
 
 class _Answers:

@@ -42,9 +42,8 @@ class Reservoir(Generic[T]):
         self._streams[stream] = generator, start + count
         keys = generator.random(count)
         threshold = self._kept[-1][0] if len(self._kept) == self._size else np.inf
-        for k in np.argsort(keys, kind="stable")[: self._size]:
-            if keys[k] >= threshold:
-                break
+        below = np.flatnonzero(keys < threshold)
+        for k in below[np.argsort(keys[below], kind="stable")[: self._size]]:
             self._kept.append((float(keys[k]), stream, start + int(k), make(int(k))))
         self._kept.sort(key=lambda item: item[:3])
         del self._kept[self._size :]
