@@ -2,24 +2,46 @@
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 __all__ = ["look_ahead", "start_workers"]
 
 T = TypeVar("T")
 
 
+class _AtOnce(Executor):
+    """Does all when it is asked to, in the thread that asks: a thread beside it would only wait for the interpreter."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Call a function; an error is raised where its result is asked for."""
+        done: Future[Any] = Future()
+        try:
+            done.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            done.set_exception(error)
+        return done
+
+
 @contextmanager
-def start_workers(count: int | None = None) -> Iterator[ThreadPoolExecutor]:
-    """Start threads, by default one a processor; after an error, what has not begun is dropped."""
-    pool = ThreadPoolExecutor(count or len(os.sched_getaffinity(0)))
+def start_workers(count: int | None = None) -> Iterator[Executor]:
+    """Start threads, by default one a processor, within OMP_NUM_THREADS; after an error, what has not begun is dropped.
+
+    Points of a study in several processes have that set by joblib, and each keeps to its own processors.
+    """
+    wanted = count or _processors()
+    pool = _AtOnce() if wanted == 1 else ThreadPoolExecutor(wanted)
     try:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _processors() -> int:
+    there, most = len(os.sched_getaffinity(0)), os.environ.get("OMP_NUM_THREADS", "")
+    return min(there, int(most)) if most.isdigit() and int(most) else there
 
 
 def look_ahead(items: Iterable[T]) -> Iterator[T]:
