@@ -5,32 +5,41 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-import numpy as np
 
+from spicesim.bound import CONFIDENCE
 from spicesim.characterise import (
     BLOCKS,
     Block,
     Conditions,
     DataSheet,
+    Entry,
+    LimitYield,
     Verdict,
+    Yield,
+    deck_bench,
     find_block,
+    find_yields,
     judge,
     load_limits,
+    matrix_rows,
+    measure_deck,
     measure_matrix,
     places,
-    write_sheet,
+    settings,
 )
 from spicesim.chip import CORNERS
 from spicesim.cli.options import chip_option, jobs_option, open_chip, timeout_option
+from spicesim.cli.supplies import named_volts, volts
 from spicesim.cli.tables import format_table
 from spicesim.errors import SpecError
 from spicesim.files import write_text
+from spicesim.netlist import read_deck
 
 __all__ = ["characterise", "format_sheet"]
 
 
-def _block(_context: click.Context, _parameter: click.Parameter, value: str) -> Block:
-    return find_block(value)
+def _block(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Block | None:
+    return None if value is None else find_block(value)
 
 
 def _list(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
@@ -46,7 +55,10 @@ def _list(context: click.Context, _parameter: click.Parameter, value: bool) -> N
 @click.command(
     epilog="example: spicesim characterise dac --chip gf180-1t1r --corner ss --temperature 125 --samples 20 --seed 1"
 )
-@click.argument("block", metavar="BLOCK", callback=_block)
+@click.argument("block", metavar="[BLOCK]", required=False, callback=_block)
+@click.option(
+    "--deck", "deck_path", metavar="MINE.cir", help="A netlist of anybody's with .measure lines, for a block."
+)
 @click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=_list, help="List the blocks.")
 @chip_option
 @click.option(
@@ -68,9 +80,8 @@ def _list(context: click.Context, _parameter: click.Parameter, value: bool) -> N
     "--supply",
     "supplies",
     metavar="V",
-    type=click.FloatRange(0, 100, min_open=True),
     multiple=True,
-    help="Supply [V]; several make a matrix.  [default: the chip's]",
+    help="Supply [V], of a deck a .param, such as vdd=3.0,3.3; several make a matrix.  [default: the chip's]",
 )
 @click.option("--samples", metavar="N", type=click.IntRange(0), default=0, help="Samples of the mismatch; 0 for none.")
 @click.option("--seed", metavar="S", type=click.IntRange(0), default=0, help="Seed of the mismatch.")
@@ -80,6 +91,13 @@ def _list(context: click.Context, _parameter: click.Parameter, value: bool) -> N
     type=click.FloatRange(0, 0.2, max_open=True),
     default=0.0,
     help="Relative spread of resistors, drawn with the transistors.",
+)
+@click.option(
+    "--yield",
+    "least_yield",
+    metavar="P",
+    type=click.FloatRange(0, 1),
+    help="Share of all chips that shall hold the limits, with 95 % confidence, in place of three sigma each.",
 )
 @click.option(
     "--limits",
@@ -95,14 +113,16 @@ def _list(context: click.Context, _parameter: click.Parameter, value: bool) -> N
 @click.pass_context
 def characterise(
     context: click.Context,
-    block: Block,
+    block: Block | None,
+    deck_path: str | None,
     chip_path: str | None,
     corners: tuple[str, ...],
     temperatures: tuple[float, ...],
-    supplies: tuple[float, ...],
+    supplies: tuple[str, ...],
     samples: int,
     seed: int,
     resistors: float,
+    least_yield: float | None,
     limits_path: str | None,
     json_path: str | None,
     plot_path: str | None,
@@ -110,78 +130,114 @@ def characterise(
     jobs: int | None,
     timeout: float,
 ) -> None:
-    """Measure a circuit block in ngspice and print its data sheet.
+    """Measure a circuit block, or a deck, in ngspice and print its data sheet.
 
-    BLOCK is one that --list names, or a record of your own, package.module:NAME, in a file of the working folder.
+    BLOCK is one that --list names, or a record of your own, package.module:NAME, in a file of the working folder. A
+    deck is a netlist with .measure lines, each of which may say its unit: .measure tran t_rise .. ; rise time [s]
 
     What cannot be measured is a line that says why; the others stand, and the exit status is 1. With several corners,
     temperatures or supplies the table has the least and the largest over all of them, and limits are held against the
-    worst; drawn samples count by three sigma. What was simulated before is not simulated again.
+    worst; drawn samples count by three sigma, or by --yield. What was simulated before is not simulated again.
     """
     if plot_path is not None and Path(plot_path).suffix not in {".html", ".svg"}:
         raise SpecError(f"--plot writes .html or .svg, got {plot_path!r}")
+    if (block is None) == (deck_path is None):
+        raise SpecError("give one: a BLOCK, as --list has them, or --deck MINE.cir")
+    if least_yield is not None and (limits_path is None or not samples):
+        raise SpecError("--yield is the share of drawn chips that hold their limits; give --limits and --samples, too")
     limits = None if limits_path is None else load_limits(limits_path)
-    chip, wanted = open_chip(chip_path), places(corners, temperatures, supplies)
-    if len(wanted) > 1 and (plot_path or folder):
-        raise SpecError("--plot and --netlists are of one corner, temperature and supply; give one of each")
+    chip = open_chip(chip_path)
     conditions = Conditions(samples=samples, seed=seed, resistors=resistors, jobs=jobs, timeout=timeout)
-    there = wanted[0].chip(chip)
-    bench = block.bench(there)
+    if block is not None:
+        wanted = places(corners, temperatures, volts(supplies))
+        count, first = len(wanted), block.bench(wanted[0].chip(chip))
+    else:
+        deck = read_deck(str(deck_path))
+        choices = settings(corners, temperatures, named_volts(supplies))
+        count, first = len(choices), deck_bench(deck, chip, choices[0])
+    if count > 1 and (folder or (plot_path or "").endswith(".svg")):
+        raise SpecError("--netlists and .svg are of one corner, temperature and supply; give one of each")
     if limits is not None:
-        limits.of_block(bench.block)  # a wrong file is told of before anything is simulated
-    netlists = bench.netlists if folder is not None else {}
+        limits.of_block(first.block)  # a wrong file is told of before anything is simulated
+    netlists = first.netlists if folder is not None else {}
     for name, netlist in netlists.items():
-        write_text(Path(str(folder)) / f"{block.name}_{name}.cir", netlist.format())
-    sheets = measure_matrix(block, chip, wanted, conditions, progress=True)
+        write_text(Path(str(folder)) / f"{first.block}_{name}.cir", netlist.format())
+    if block is not None:
+        sheets = measure_matrix(block, chip, wanted, conditions, progress=True)
+    else:
+        sheets = measure_deck(deck, chip, choices, conditions, progress=True)
     sheet = sheets[0][1]
     click.echo(format_sheet(sheet) if len(sheets) == 1 else format_matrix(sheets))
+    for note in sheet.notes:
+        click.echo(f"note: {note}", err=True)
+    yields = [] if limits is None else find_yields(sheets, limits)
+    verdicts = [] if limits is None else judge(sheets, limits, spread=least_yield is None)
     if json_path is not None:
-        if len(sheets) == 1:
-            write_sheet(sheet, json_path)
-        else:
-            write_text(json_path, matrix_json(sheets))
+        write_text(json_path, sheets_json(sheets, yields))
         click.echo(f"wrote {json_path}")
     if plot_path is not None:
         from spicesim.characterise.plot import write_plot  # matplotlib takes half a second to import
 
-        write_plot(sheet, plot_path)
+        write_plot(sheets, plot_path, verdicts, yields)
         click.echo(f"wrote {plot_path}")
     if folder is not None:
         click.echo(f"wrote {len(netlists)} netlists to {folder}; run one with: ngspice -b -r out.raw FILE")
-    verdicts = [] if limits is None else judge(sheets, limits)
     if verdicts:
         click.echo(f"\n{format_verdicts(verdicts)}")
+    if yields:
+        source = f"deck {deck_path}" if block is None else block.name
+        click.echo(f"\n{format_yields(yields, source)}")
     if missed := [verdict.entry.text for verdict in verdicts if not verdict.is_met]:
         click.echo(f"{len(missed)} of {len(verdicts)} limits are missed: {', '.join(missed)}", err=True)
+    short = [] if least_yield is None else [one for one in yields if one.interval[0] < least_yield]
+    for one in short:
+        click.echo(
+            f"the yield may be as low as {100 * one.interval[0]:.2f} % at {one.where}, below {100 * least_yield:g} %: "  # type: ignore[operator]
+            "change the circuit, or draw more samples",
+            err=True,
+        )
     failed = [(where, own) for where, own in sheets if own.failures]
     for where, own in failed:
         names = ", ".join(entry.text for entry in own.failures)
         told = f"{len(own.failures)} of {len(own.entries)} quantities could not be measured"
         click.echo(f"{told}{f' at {where}' if len(sheets) > 1 else ''}: {names}", err=True)
-    if failed or missed:
+    if failed or missed or short:
         context.exit(1)
 
 
 def format_matrix(sheets: Sequence[tuple[str, DataSheet]]) -> str:
     """Format the least and the largest of every quantity over a matrix, and where they are."""
-    rows = []
-    for entry in sheets[0][1].entries:
-        found = [(own.entry(entry.key).value, where) for where, own in sheets]
-        known = [(value, where) for value, where in found if np.isfinite(value)]
-        low, high = (min(known), max(known)) if known else ((float("nan"), ""), (float("nan"), ""))
-        rows.append([entry.text, entry.format_value(low[0]), low[1], entry.format_value(high[0]), high[1]])
     sheet = sheets[0][1]
     head = f"{sheet.title}, chip {sheet.chip}, {len(sheets)} corners of process, temperature and supply"
-    return f"{head}\n{_left_aligned(['quantity', 'least', 'at', 'largest', 'at'], rows)}"
+    return f"{head}\n{_left_aligned(['quantity', 'least', 'at', 'largest', 'at'], matrix_rows(sheets))}"
 
 
-def matrix_json(sheets: Sequence[tuple[str, DataSheet]]) -> str:
-    """Format all sheets of a matrix as JSON."""
-    document = {
-        "schema_version": 1,
-        "sheets": [{"where": where, **json.loads(sheet.to_json())} for where, sheet in sheets],
-    }
+def sheets_json(sheets: Sequence[tuple[str, DataSheet]], yields: Sequence[Yield] = ()) -> str:
+    """Format data sheets as JSON: one by itself, more as a matrix."""
+    found = [json.loads(sheet.to_json()) for _, sheet in sheets]
+    document = found[0]
+    if len(sheets) > 1:
+        own = [{"where": where, **sheet} for (where, _), sheet in zip(sheets, found, strict=True)]
+        document = {"schema_version": 1, "sheets": own}
+    if yields:
+        document["yields"] = [one.document() for one in yields]
     return json.dumps(document, indent=1, allow_nan=False) + "\n"
+
+
+def format_yields(yields: Sequence[Yield], source: str) -> str:
+    """Format what share of drawn chips holds its limits, and how to write the worst one."""
+    rows = []
+    for one in yields:
+        parts: list[tuple[str, LimitYield | Yield, str]] = [
+            (own.entry.text, own, own.entry.format_value(own.value)) for own in one.limits
+        ]
+        for text, found, value in [*parts, ("all limits", one, "")]:
+            low, high = found.interval
+            share = f"{100 * low:.2f}..{100 * high:.2f} %"
+            rows.append([text, one.where, f"{found.passed} of {found.samples}", share, str(found.worst), value])
+    table = _left_aligned(["yield", "at", "chips", f"{CONFIDENCE:.0%} of all", "worst sample", "there"], rows)
+    low = min(yields, key=lambda one: one.passed)
+    return f"{table}\nits netlist: spicesim netlist {source} --mismatch {low.seed} --sample {low.worst} -o worst.cir"
 
 
 def format_verdicts(verdicts: Sequence[Verdict]) -> str:
@@ -214,10 +270,20 @@ def format_sheet(sheet: DataSheet) -> str:
     for entry in sheet.entries:
         row = [entry.text, entry.format_value(entry.value)]
         if spread:
-            both = (entry.spread.mean, entry.spread.sigma) if entry.spread else None
-            row += [entry.format_value(number) for number in both] if both else ["", ""]
+            row += _spread_cells(entry)
         rows.append([*row, entry.remark])
     table = _left_aligned(head, rows)  # the conditions read better from the left
     where = f"{sheet.process}, {sheet.temperature_c:g} C, chip {sheet.chip} ({sheet.chip_hash})"
-    count = next((entry.spread.samples for entry in sheet.entries if entry.spread), 0)
-    return f"{where}{f', {count} samples of mismatch, seed {sheet.seed}' if count else ''}\n{table}"
+    count = max((entry.spread.samples for entry in sheet.entries if entry.spread), default=0)
+    told = f", {count} samples of mismatch, seed {sheet.seed}; +-: {CONFIDENCE:.0%} of all chips" if count else ""
+    return f"{where}{told}\n{table}"
+
+
+def _spread_cells(entry: Entry) -> list[str]:
+    """Format mean and sigma, each with half of its interval."""
+    if (spread := entry.spread) is None:
+        return ["", ""]
+    cells = []
+    for value, (low, high) in ((spread.mean, spread.mean_interval), (spread.sigma, spread.sigma_interval)):
+        cells.append(f"{entry.format_value(value)} +- {entry.format_value((high - low) / 2)}")
+    return cells

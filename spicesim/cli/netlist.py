@@ -11,6 +11,7 @@ from spicesim.arrays import Array, Codes
 from spicesim.chip import CORNERS, Chip
 from spicesim.chip.library import library_names, library_path, library_text
 from spicesim.cli.netlist_blocks import BlockGroup, block_commands
+from spicesim.cli.netlist_deck import deck
 from spicesim.cli.netlist_file import Form, file_options, finish, form_options, with_realism
 from spicesim.cli.netlist_network import network
 from spicesim.cli.options import open_calibration, open_chip
@@ -449,5 +450,5 @@ def conductances(path: str, output: str | None) -> None:
 
 
 _BENCHES = block_commands(apart=netlist.commands)
-for command in (network, *_BENCHES):
+for command in (deck, network, *_BENCHES):
     netlist.add_command(command)

@@ -18,7 +18,7 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.subcircuits import individual_subcircuits
 from spicesim.units import parse_quantity, spice_number
 
-__all__ = ["Draw", "Pelgrom", "drawn_devices", "read_mismatch", "same_device", "with_mismatch"]
+__all__ = ["TRANSISTOR", "Draw", "Pelgrom", "drawn_devices", "read_mismatch", "same_device", "with_mismatch"]
 
 Draw = Callable[[str], tuple[float, float]]
 """Standard normal numbers of a device, by its path: of the threshold and of the gain (a resistor uses the first)."""
@@ -29,9 +29,10 @@ _MODEL_WITH_INSTANCE_SHIFTS = {8, 14, 49, 54}
 _REFERENCE = re.compile(r"^\s*\.(?:include|lib)\s+[\"']([^\"']+)[\"']", re.IGNORECASE | re.MULTILINE)
 _NUMBER = r"[-+]?[\d.]+(?:e[-+]?\d+)?[a-z]*"
 _SIGMA = re.compile(rf"var_(k|vth)\s*=\s*'\s*({_NUMBER})\s*\*\s*par_\1\s*\*\s*({_NUMBER})\s*/\s*p_sqrtarea\s*'", re.I)
-_TRANSISTOR = re.compile(r"^([mx]\w*)\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s+(.*)$", re.IGNORECASE)
-_RESISTOR = re.compile(r"^((?!rnoise\b)r\w*)\s+(\S+)\s+(\S+)\s+(\{[^}]*\}|\S+)(.*)$", re.IGNORECASE)
-"""A resistor that is drawn; ``rnoise`` of memory devices carries no current, only noise."""
+TRANSISTOR = re.compile(r"^([mx]\w*)\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s+(.*)$", re.IGNORECASE)
+"""A transistor with its four nodes, its model and its sizes."""
+_RESISTOR = re.compile(r"^((?!rnoise\b)r\w*)\s+(\S+)\s+(\S+)\s+(\{[^}]*\}|'[^']*'|[-+.\d]\S*)(.*)$", re.IGNORECASE)
+"""A resistor that is drawn, one with a value; ``rnoise`` of memory devices carries no current, only noise."""
 _CAPACITOR = re.compile(r"^(c\w*)\s+(\S+)\s+(\S+)\s+(\{[^}]*\}|\S+)(.*)$", re.IGNORECASE)
 
 
@@ -175,6 +176,8 @@ def with_mismatch(
     *,
     resistors: float = 0.0,
     capacitors: Mapping[str, float] = MappingProxyType({}),
+    everywhere: bool = False,
+    transistors: bool = True,
 ) -> Netlist:
     """Give every transistor of a netlist its own threshold and gain.
 
@@ -194,15 +197,19 @@ def with_mismatch(
     capacitors : mapping of str to float
         The same of every capacitor right within blocks, by these blocks' names without their index, such as ``"xhold"``
         [1]; those of others stay as they are.
+    everywhere : bool
+        Whether resistors outside of all subcircuits vary, too, which those of testbenches do not.
+    transistors : bool
+        Whether there are any of the process, whose statistics are read.
     """
-    statistics = {name.lower(): pelgrom for name, pelgrom in read_mismatch(process).items()}
+    statistics = {name.lower(): pelgrom for name, pelgrom in read_mismatch(process).items()} if transistors else {}
 
     def change(home: str, line: str) -> list[str]:
-        transistor = _TRANSISTOR.match(line)
+        transistor = TRANSISTOR.match(line)
         if transistor and transistor[6].lower() in statistics:
             path = f"{home}.{transistor[1]}".lstrip(".").lower()
             return _shifted(transistor, statistics[transistor[6].lower()], *draw(path))
-        resistor = _RESISTOR.match(line) if resistors and home else None
+        resistor = _RESISTOR.match(line) if resistors and (home or everywhere) else None
         if resistor:
             return [_scaled(resistor, resistors, draw(f"{home}.{resistor[1]}".lower())[0])]
         spread = capacitors.get(home.rpartition("_")[0], 0.0)
@@ -224,7 +231,8 @@ def _scaled(found: re.Match[str], spread: float, number: float) -> str:
     factor = 1 + spread * number
     if factor <= 0:
         raise SpecError(f"devices such as {name} that vary by {spread:g} of their value can become negative")
-    return f"{name} {first} {second} {{({value.strip('{}')})*{spice_number(factor)}}}{more}"
+    bare = value.strip("{}'")
+    return f"{name} {first} {second} {{({bare})*{spice_number(factor)}}}{more}"
 
 
 def _shifted(found: re.Match[str], statistics: Pelgrom, threshold: float, gain: float) -> list[str]:
@@ -246,7 +254,7 @@ def _shifted(found: re.Match[str], statistics: Pelgrom, threshold: float, gain: 
             f"{spice_number(statistics.length**2)}/(({given['l']})*({given['l']}))",
         ]
         factor = f"1-({spice_number(gain)})*sqrt({'+'.join(parts)})"
-    if statistics.level in _MODEL_WITH_INSTANCE_SHIFTS:
+    if statistics.level in _MODEL_WITH_INSTANCE_SHIFTS and name[0] in "mM":  # a kit's subcircuit takes no shifts
         return [f"{found[0].rstrip()} delvto={{{shift}}} mulu0={{{factor}}}"]
     others = re.sub(r"\s*\bm\s*=\s*(\{[^}]*\}|'[^']*'|\S+)", "", tail)
     multiple = f"{{({fingers})*({factor})}}"
