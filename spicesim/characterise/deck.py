@@ -112,16 +112,11 @@ def _panel(netlist: Netlist, results: Results) -> Panel:
     curves: dict[str, Floats] = {
         name: np.asarray(np.abs(found[name]) if kind == ".ac" else found[name].real) for name in names
     }
-    units = {"A" if name.startswith("i") else "V" for name in names}
     if kind == ".ac":
         curves = {name: 20 * np.log10(np.maximum(curve, 1e-30)) for name, curve in curves.items()}
-    label = (
-        "magnitude [dB]"
-        if kind == ".ac"
-        else f"[{'; '.join(sorted(units))}]"
-        if len(units) > 1
-        else f"value [{min(units)}]"
-    )
+    units = {"A" if name.startswith("i") else "V" for name in names}
+    what = names[0] if len(names) == 1 else "value"
+    label = f"{what} [{'dB' if kind == '.ac' else ', '.join(sorted(units))}]"
     return Panel(
         title=card, x=np.asarray(found[scale].real), x_label=_AXES.get(kind, f"{source}"), curves=curves, y_label=label,
         logarithmic=kind == ".ac" and " lin " not in f" {card.lower()} ",

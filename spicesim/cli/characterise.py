@@ -200,7 +200,8 @@ def characterise(
     for where, own in failed:
         names = ", ".join(entry.text for entry in own.failures)
         told = f"{len(own.failures)} of {len(own.entries)} quantities could not be measured"
-        click.echo(f"{told}{f' at {where}' if len(sheets) > 1 else ''}: {names}", err=True)
+        reason = f" ({own.failures[0].failure})" if len(sheets) > 1 else ""  # the one sheet says it itself
+        click.echo(f"{told}{f' at {where}' if len(sheets) > 1 else ''}: {names}{reason}", err=True)
     if failed or missed or short:
         context.exit(1)
 
@@ -236,8 +237,10 @@ def format_yields(yields: Sequence[Yield], source: str) -> str:
             share = f"{100 * low:.2f}..{100 * high:.2f} %"
             rows.append([text, one.where, f"{found.passed} of {found.samples}", share, str(found.worst), value])
     table = _left_aligned(["yield", "at", "chips", f"{CONFIDENCE:.0%} of all", "worst sample", "there"], rows)
-    low = min(yields, key=lambda one: one.passed)
-    return f"{table}\nits netlist: spicesim netlist {source} --mismatch {low.seed} --sample {low.worst} -o worst.cir"
+    least = min(yields, key=lambda one: one.passed)
+    return (
+        f"{table}\nits netlist: spicesim netlist {source} --mismatch {least.seed} --sample {least.worst} -o worst.cir"
+    )
 
 
 def format_verdicts(verdicts: Sequence[Verdict]) -> str:

@@ -32,7 +32,7 @@ _UNIT = re.compile(r"^(.*?)\s*\[([^\[\]]{0,20})\]\s*(.*)$")
 _FILE = re.compile(r"\.(include|inc|incl|lib)\s+(?:'([^']+)'|\"([^\"]+)\"|(\S+))\s*(\S*)\s*$", re.IGNORECASE)
 _TEMPERATURE = re.compile(r"(?<![\w.])temp\s*=\s*(\S+)", re.IGNORECASE)
 _ASSIGNMENT = re.compile(r"([a-z_]\w*)\s*=\s*(.*?)(?=\s+[a-z_]\w*\s*=(?!=)|\s*$)", re.IGNORECASE)
-_SWEEPS = {"v": "v-sweep", "i": "i-sweep", "r": "res-sweep"}
+_SWEEPS = {"v": "v(v-sweep)", "i": "i(i-sweep)", "r": "res-sweep"}
 """What ngspice calls the swept value, by the first letter of the source."""
 _VECTOR = re.compile(r"\b(v|i)(?:db|m|p|r|i)?\s*\(\s*([^()\s]+?)\s*\)", re.IGNORECASE)
 
