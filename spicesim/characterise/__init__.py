@@ -2,7 +2,7 @@
 
 from spicesim.characterise.bench import Bench, Conditions, run_bench, sample_draw
 from spicesim.characterise.catalogue import BLOCKS, WORDS, Block, find_block
-from spicesim.characterise.deck import deck_bench, measure_deck, settings
+from spicesim.characterise.deck import deck_bench, deck_options, measure_deck, settings
 from spicesim.characterise.limits import Limit, Limits, Verdict, judge, load_limits
 from spicesim.characterise.matrix import Place, matrix_rows, measure_matrix, places
 from spicesim.characterise.sheet import DataSheet, Entry, Panel, Spread, write_sheet
@@ -25,6 +25,7 @@ __all__ = [
     "Verdict",
     "Yield",
     "deck_bench",
+    "deck_options",
     "find_block",
     "find_yields",
     "judge",

@@ -24,7 +24,7 @@ from spicesim.netlist.spreads import draw_values, typical_values
 from spicesim.netlist.subcircuits import split_subcircuits
 from spicesim.ngspice.outcome import Results
 
-__all__ = ["deck_bench", "measure_deck", "settings"]
+__all__ = ["deck_bench", "deck_options", "measure_deck", "settings"]
 
 _STATISTICAL = re.compile(r"statistical|mismatch|(?:^|_)mc(?:_|$)", re.IGNORECASE)
 """Sections of kits in which they draw by themselves."""
@@ -50,6 +50,13 @@ def words(deck: Deck, setting: Setting) -> str:
     parts = [setting.corner or "", f"{deck.celsius(setting):g} C"]
     parts += [f"{name}={value:g}" for name, value in setting.parameters.items()]
     return ", ".join(part for part in parts if part)
+
+
+def deck_options(setting: Setting) -> str:
+    """Return a setting as commands have it."""
+    parts = [] if setting.corner is None else [f" --corner {setting.corner}"]
+    parts += [] if setting.temperature_c is None else [f" --temperature {setting.temperature_c:g}"]
+    return "".join([*parts, *(f" --supply {name}={value!r}" for name, value in setting.parameters.items())])
 
 
 def deck_bench(deck: Deck, chip: Chip, setting: Setting) -> Bench:
@@ -188,7 +195,7 @@ def measure_deck(
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     sheets = measure_all(places, conditions, progress=progress)
     return [
-        (where, replace(sheet, chip=f"of {deck.name}", chip_hash=digest, process=_models(deck, chip, setting)))
+        (where, replace(sheet, chip=deck.name, chip_hash=digest, process=_models(deck, chip, setting)))
         for (where, sheet), setting in zip(sheets, wanted, strict=True)
     ]
 

@@ -17,6 +17,7 @@ from spicesim.characterise import (
     Verdict,
     Yield,
     deck_bench,
+    deck_options,
     find_block,
     find_yields,
     judge,
@@ -185,8 +186,14 @@ def characterise(
     if verdicts:
         click.echo(f"\n{format_verdicts(verdicts)}")
     if yields:
+        click.echo(f"\n{format_yields(yields)}")
+        least = min(yields, key=lambda one: one.passed)
         source = f"deck {deck_path}" if block is None else block.name
-        click.echo(f"\n{format_yields(yields, source)}")
+        if block is None:
+            source += deck_options(choices[[where for where, _ in sheets].index(least.where)])
+        source += f" --resistors {resistors:g}" if resistors else ""
+        drawn = f"--mismatch {least.seed} --sample {least.worst}"
+        click.echo(f"its netlist: spicesim netlist {source} {drawn} -o worst.cir")
     if missed := [verdict.entry.text for verdict in verdicts if not verdict.is_met]:
         click.echo(f"{len(missed)} of {len(verdicts)} limits are missed: {', '.join(missed)}", err=True)
     short = [] if least_yield is None else [one for one in yields if one.interval[0] < least_yield]
@@ -225,8 +232,8 @@ def sheets_json(sheets: Sequence[tuple[str, DataSheet]], yields: Sequence[Yield]
     return json.dumps(document, indent=1, allow_nan=False) + "\n"
 
 
-def format_yields(yields: Sequence[Yield], source: str) -> str:
-    """Format what share of drawn chips holds its limits, and how to write the worst one."""
+def format_yields(yields: Sequence[Yield]) -> str:
+    """Format what share of drawn chips holds its limits, and the worst of them."""
     rows = []
     for one in yields:
         parts: list[tuple[str, LimitYield | Yield, str]] = [
@@ -236,11 +243,7 @@ def format_yields(yields: Sequence[Yield], source: str) -> str:
             low, high = found.interval
             share = f"{100 * low:.2f}..{100 * high:.2f} %"
             rows.append([text, one.where, f"{found.passed} of {found.samples}", share, str(found.worst), value])
-    table = _left_aligned(["yield", "at", "chips", f"{CONFIDENCE:.0%} of all", "worst sample", "there"], rows)
-    least = min(yields, key=lambda one: one.passed)
-    return (
-        f"{table}\nits netlist: spicesim netlist {source} --mismatch {least.seed} --sample {least.worst} -o worst.cir"
-    )
+    return _left_aligned(["yield", "at", "chips", f"{CONFIDENCE:.0%} of all", "worst sample", "there"], rows)
 
 
 def format_verdicts(verdicts: Sequence[Verdict]) -> str:

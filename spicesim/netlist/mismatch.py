@@ -203,12 +203,15 @@ def with_mismatch(
         Whether there are any of the process, whose statistics are read.
     """
     statistics = {name.lower(): pelgrom for name, pelgrom in read_mismatch(process).items()} if transistors else {}
+    copies: dict[str, str | None] = {}  # of subcircuits of the kit that are called, with their shifts as parameters
 
     def change(home: str, line: str) -> list[str]:
         transistor = TRANSISTOR.match(line)
-        if transistor and transistor[6].lower() in statistics:
+        if transistor and (name := transistor[6].lower()) in statistics:
             path = f"{home}.{transistor[1]}".lstrip(".").lower()
-            return _shifted(transistor, statistics[transistor[6].lower()], *draw(path))
+            if line[0] in "xX" and statistics[name].level in _MODEL_WITH_INSTANCE_SHIFTS and name not in copies:
+                copies[name] = _shiftable(name, _texts(process))
+            return _shifted(transistor, statistics[name], *draw(path), shiftable=bool(copies.get(name)))
         resistor = _RESISTOR.match(line) if resistors and (home or everywhere) else None
         if resistor:
             return [_scaled(resistor, resistors, draw(f"{home}.{resistor[1]}".lower())[0])]
@@ -218,7 +221,7 @@ def with_mismatch(
             return [_scaled(capacitor, spread, draw(f"{home}.{capacitor[1]}".lower())[0])]
         return [line]
 
-    body = individual_subcircuits(netlist.body, change)
+    body = "\n\n".join([individual_subcircuits(netlist.body, change), *filter(None, copies.values())])
     options = netlist.options
     if any(pelgrom.level not in _MODEL_WITH_INSTANCE_SHIFTS for pelgrom in statistics.values()):
         options = options.replace(" klu", "")  # KLU loses its pivots among so many sources, and the time step with them
@@ -235,7 +238,27 @@ def _scaled(found: re.Match[str], spread: float, number: float) -> str:
     return f"{name} {first} {second} {{({bare})*{spice_number(factor)}}}{more}"
 
 
-def _shifted(found: re.Match[str], statistics: Pelgrom, threshold: float, gain: float) -> list[str]:
+@lru_cache(maxsize=16)
+def _shiftable(name: str, texts: tuple[str, ...]) -> str | None:
+    """Return a kit's subcircuit of one BSIM transistor with the shifts as parameters; None if it has no such."""
+    block = re.compile(rf"^(\.subckt\s+){re.escape(name)}(\s.*?)^\.ends[^\n]*", re.I | re.M | re.S)
+    for text in texts:
+        for found in block.finditer(text):
+            if not re.search(r"\bmis_vth\b.*\bdelvto\s*=", found[0], re.I | re.S):
+                continue
+            inside, count = re.subn(r"\bdelvto\s*=\s*'[^']*'", "delvto={own_vth}", found[2], flags=re.I)
+            inside, also = re.subn(r"\bmulu0\s*=\s*'[^']*'", "mulu0={own_gain}", inside, flags=re.I)
+            if count == also == 1:
+                inside = re.sub(r"\bagauss\([^()]*\)", "0", inside, flags=re.I)  # which the kit would draw itself
+                head, *rest = inside.rstrip("\n").split("\n")
+                lines = [f"{found[1]}{name}_own{head} own_vth=0 own_gain=1", *rest, f".ends {name}_own"]
+                return "\n".join(line for line in lines if line.strip() and not line.startswith("*"))
+    return None
+
+
+def _shifted(
+    found: re.Match[str], statistics: Pelgrom, threshold: float, gain: float, *, shiftable: bool = False
+) -> list[str]:
     name, drain, gate, source, bulk, model, tail = found.groups()
     given = {k.lower(): v.strip("{}'") for k, v in re.findall(r"(\w+)\s*=\s*(\{[^}]*\}|'[^']*'|\S+)", tail)}
     if not {"w", "l"} <= set(given):
@@ -254,7 +277,12 @@ def _shifted(found: re.Match[str], statistics: Pelgrom, threshold: float, gain: 
             f"{spice_number(statistics.length**2)}/(({given['l']})*({given['l']}))",
         ]
         factor = f"1-({spice_number(gain)})*sqrt({'+'.join(parts)})"
-    if statistics.level in _MODEL_WITH_INSTANCE_SHIFTS and name[0] in "mM":  # a kit's subcircuit takes no shifts
+    if shiftable:
+        # ngspice looks names in the last parameters up within the subcircuit that is called: w would be its own
+        lines = [f".param vth_{name}={{{shift}}} gain_{name}={{{factor}}}"]
+        own = f"own_vth={{vth_{name}}} own_gain={{gain_{name}}}"
+        return [*lines, f"{name} {drain} {gate} {source} {bulk} {model}_own {tail.rstrip()} {own}"]
+    if statistics.level in _MODEL_WITH_INSTANCE_SHIFTS and name[0] in "mM":
         return [f"{found[0].rstrip()} delvto={{{shift}}} mulu0={{{factor}}}"]
     others = re.sub(r"\s*\bm\s*=\s*(\{[^}]*\}|'[^']*'|\S+)", "", tail)
     multiple = f"{{({fingers})*({factor})}}"
