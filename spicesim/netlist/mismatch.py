@@ -178,6 +178,7 @@ def with_mismatch(
     capacitors: Mapping[str, float] = MappingProxyType({}),
     everywhere: bool = False,
     transistors: bool = True,
+    table: bool = False,
 ) -> Netlist:
     """Give every transistor of a netlist its own threshold and gain.
 
@@ -201,7 +202,20 @@ def with_mismatch(
         Whether resistors outside of all subcircuits vary, too, which those of testbenches do not.
     transistors : bool
         Whether there are any of the process, whose statistics are read.
+    table : bool
+        Whether the numbers stand in a table of parameters at the head, to be edited, and not where they are used.
     """
+    numbers: dict[str, tuple[str, ...]] = {}  # lines of the table by the device's path
+
+    def numbered(path: str, kinds: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the numbers of a device as text, or the parameters that have them."""
+        values = tuple(map(spice_number, draw(path)))[: len(kinds)]
+        if not table:
+            return values
+        names = tuple(f"d{kind}_{path.replace('.', '__')}" for kind in kinds)
+        numbers[path] = tuple(f"{name}={value}" for name, value in zip(names, values, strict=True))
+        return names
+
     statistics = {name.lower(): pelgrom for name, pelgrom in read_mismatch(process).items()} if transistors else {}
     copies: dict[str, str | None] = {}  # of subcircuits of the kit that are called, with their shifts as parameters
 
@@ -211,31 +225,45 @@ def with_mismatch(
             path = f"{home}.{transistor[1]}".lstrip(".").lower()
             if line[0] in "xX" and statistics[name].level in _MODEL_WITH_INSTANCE_SHIFTS and name not in copies:
                 copies[name] = _shiftable(name, _texts(process))
-            return _shifted(transistor, statistics[name], *draw(path), shiftable=bool(copies.get(name)))
+            return _shifted(
+                transistor, statistics[name], *numbered(path, ("vth", "gain")), shiftable=bool(copies.get(name))
+            )
         resistor = _RESISTOR.match(line) if resistors and (home or everywhere) else None
         if resistor:
-            return [_scaled(resistor, resistors, draw(f"{home}.{resistor[1]}".lower())[0])]
+            return [_scaled(resistor, resistors, *numbered(f"{home}.{resistor[1]}".lstrip(".").lower(), ("value",)))]
         spread = capacitors.get(home.rpartition("_")[0], 0.0)
         capacitor = _CAPACITOR.match(line) if spread else None
         if capacitor:
-            return [_scaled(capacitor, spread, draw(f"{home}.{capacitor[1]}".lower())[0])]
+            return [_scaled(capacitor, spread, *numbered(f"{home}.{capacitor[1]}".lower(), ("value",)))]
         return [line]
 
     body = "\n\n".join([individual_subcircuits(netlist.body, change), *filter(None, copies.values())])
     options = netlist.options
     if any(pelgrom.level not in _MODEL_WITH_INSTANCE_SHIFTS for pelgrom in statistics.values()):
         options = options.replace(" klu", "")  # KLU loses its pivots among so many sources, and the time step with them
-    return dataclasses.replace(netlist, body=f"* every transistor has its own mismatch\n{body}", options=options)
+    head = ["* every transistor has its own mismatch"]
+    if numbers:
+        head[0] += ": its threshold and gain, and values of resistors, in standard deviations; to be edited"
+        head += [f".param {' '.join(line)}" for line in numbers.values()]
+    return dataclasses.replace(netlist, body="\n".join([*head, body]), options=options)
 
 
-def _scaled(found: re.Match[str], spread: float, number: float) -> str:
+def _product(number: str, scale: float) -> str:
+    """Multiply a number, or a parameter that has it."""
+    return f"{number}*{spice_number(scale)}" if number.isidentifier() else spice_number(float(number) * scale)
+
+
+def _scaled(found: re.Match[str], spread: float, number: str) -> str:
     """Give a passive device its own value."""
     name, first, second, value, more = found.groups()
-    factor = 1 + spread * number
-    if factor <= 0:
+    if number.isidentifier():
+        factor = f"(1+{_product(number, spread)})"
+    elif (scale := 1 + spread * float(number)) > 0:
+        factor = spice_number(scale)
+    else:
         raise SpecError(f"devices such as {name} that vary by {spread:g} of their value can become negative")
     bare = value.strip("{}'")
-    return f"{name} {first} {second} {{({bare})*{spice_number(factor)}}}{more}"
+    return f"{name} {first} {second} {{({bare})*{factor}}}{more}"
 
 
 @lru_cache(maxsize=16)
@@ -257,7 +285,7 @@ def _shiftable(name: str, texts: tuple[str, ...]) -> str | None:
 
 
 def _shifted(
-    found: re.Match[str], statistics: Pelgrom, threshold: float, gain: float, *, shiftable: bool = False
+    found: re.Match[str], statistics: Pelgrom, threshold: str, gain: str, *, shiftable: bool = False
 ) -> list[str]:
     name, drain, gate, source, bulk, model, tail = found.groups()
     given = {k.lower(): v.strip("{}'") for k, v in re.findall(r"(\w+)\s*=\s*(\{[^}]*\}|'[^']*'|\S+)", tail)}
@@ -268,15 +296,15 @@ def _shifted(
         f"({fingers})*(({given['l']})-({spice_number(statistics.d_length)}))"
         f"*(({given['w']})-({spice_number(statistics.d_width)}))"
     )
-    shift = f"{spice_number(threshold * statistics.a_threshold)}/sqrt({area})"
-    factor = f"1-({spice_number(gain * statistics.a_gain)})/sqrt({area})"
+    shift = f"{_product(threshold, statistics.a_threshold)}/sqrt({area})"
+    factor = f"1-({_product(gain, statistics.a_gain)})/sqrt({area})"
     if statistics.width or statistics.length:
         parts = [
             f"{spice_number(statistics.a_gain**2)}/({area})",
             f"{spice_number(statistics.width**2)}/(({given['w']})*({given['w']}))",
             f"{spice_number(statistics.length**2)}/(({given['l']})*({given['l']}))",
         ]
-        factor = f"1-({spice_number(gain)})*sqrt({'+'.join(parts)})"
+        factor = f"1-({_product(gain, 1.0)})*sqrt({'+'.join(parts)})"
     if shiftable:
         # ngspice looks names in the last parameters up within the subcircuit that is called: w would be its own
         lines = [f".param vth_{name}={{{shift}}} gain_{name}={{{factor}}}"]
