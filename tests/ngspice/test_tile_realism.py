@@ -9,6 +9,7 @@ import pytest
 from spicesim.chip import preset
 from spicesim.cli.main import main
 from spicesim.errors import SpecError
+from spicesim.netlist import build_tile
 from spicesim.netlist.noise import build_driver_noise, build_sense_amplifier_noise
 from spicesim.netlist.step import CodeStep
 from spicesim.ngspice import BatchSimulator
@@ -40,23 +41,29 @@ def write(tmp_path, capsys):
 
 def test_the_noise_of_an_output_is_that_of_its_parts(write):
     """The amplifier below its cell, and the driver through the cell, each by a netlist of its own."""
-    chip = preset("gf180-1t1r")
+    chip, simulator = preset("gf180-1t1r"), BatchSimulator()
     _, found = write("--polarity", "bipolar", "--noise", 0)
-    _, rest = write("--polarity", "bipolar")
-    gain = R_FEEDBACK * G / (1 + G * 300)  # access transistor and wires have some hundred ohm
+    outputs = [
+        simulator.run(build_tile(chip, [[G, G / 2]], [code], polarity="bipolar", r_feedback=R_FEEDBACK))[0].vectors
+        for code in (CODE - 1, CODE + 1)
+    ]
+    step = outputs[0]["v(out_0)"][0] - outputs[1]["v(out_0)"][0]
+    gain = float(step) / (4 * chip.dac.v_span / 2**chip.dac.bits)
     parts = [
-        BatchSimulator().run(netlist)[0].vectors
-        for netlist in (build_sense_amplifier_noise(chip, R_FEEDBACK, G), build_driver_noise(chip, CODE))
+        simulator.run(netlist)[0].vectors
+        for netlist in (
+            build_sense_amplifier_noise(chip, R_FEEDBACK, gain / R_FEEDBACK),
+            build_driver_noise(chip, CODE),
+        )
     ]
 
     def density(vectors, frequency):
         return np.interp(frequency, vectors["frequency"].real, vectors["onoise_spectrum"].real)
 
-    for frequency in (1e4, 1e5):  # below the bandwidth of the amplifier
+    for frequency in (1e4, 1e5, 1e6):
         amplifier, driver = (density(part, frequency) for part in parts)
-        assert density(found, frequency) == pytest.approx(np.hypot(amplifier, gain * driver), rel=0.02)
-        assert density(found, frequency) > 1.01 * amplifier
-    assert np.isfinite(rest["v(out_0)"]).all()
+        assert density(found, frequency) == pytest.approx(np.hypot(amplifier, gain * driver), rel=0.005)
+        assert density(found, frequency) > 1.1 * amplifier
     assert "there is no output 7; a tile has outputs 0..1" in write("--noise", 7)[0]
     assert "leave --t-read" in write("--noise", 0, "--t-read", "1u")[0]
 
