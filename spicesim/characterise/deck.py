@@ -20,14 +20,17 @@ from spicesim.netlist.deck import Deck, Setting
 from spicesim.netlist.measured import Measure
 from spicesim.netlist.mismatch import TRANSISTOR, with_mismatch
 from spicesim.netlist.netlist import Netlist
+from spicesim.netlist.process import model_files
 from spicesim.netlist.spreads import draw_values, typical_values
 from spicesim.netlist.subcircuits import split_subcircuits
 from spicesim.ngspice.outcome import Results
 
 __all__ = ["deck_bench", "deck_options", "measure_deck", "settings"]
 
-_STATISTICAL = re.compile(r"statistical|mismatch|(?:^|_)mc(?:_|$)", re.IGNORECASE)
+_STATISTICAL = re.compile(r"statistical|mismatch|sw_stat|(?:^|_)mc(?:_|$)", re.IGNORECASE)
 """Sections of kits in which they draw by themselves."""
+_SWITCH = re.compile(r"\bsw_stat_\w+\s*=\s*[1-9]", re.IGNORECASE)
+"""Switches of GF180 that let it."""
 
 
 def settings(
@@ -162,11 +165,12 @@ def notes_of(deck: Deck, chip: Chip, samples: int) -> tuple[str, ...]:
         found.append(f"{_few(own)}: m > 1, drawn with the common area of all m")
     if others:
         found.append(f"not drawn, as the process {chip.process.name!r} tells no mismatch of them: {_few(others)}")
+    if foreign := [file.name for file in deck.files if file not in model_files(chip.process)]:
+        found.append(f"what stands in {_few(foreign)} is not drawn; transistors of the deck are")
     sections = [line.split()[-1] for line in deck.lines if line.lower().startswith(".lib ")]
+    sections += [switch[0] for line in deck.lines if (switch := _SWITCH.search(line))]
     if drawing := [section for section in sections if _STATISTICAL.search(section)]:
-        found.append(
-            f"the section {drawing[0]} lets ngspice draw, beside what is drawn here; read that of a corner instead"
-        )
+        found.append(f"{drawing[0]} lets ngspice draw what is not drawn here, anew in each run; leave that to spicesim")
     return tuple(found)
 
 
@@ -194,6 +198,9 @@ def measure_deck(
     text = "\n".join([*deck.lines, *deck.analyses.values(), *(one.card for one in deck.measures)])
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     sheets = measure_all(places, conditions, progress=progress)
+    if conditions.samples and not any(entry.spread for _, sheet in sheets for entry in sheet.entries):
+        idle = "the samples are all alike: nothing of the deck is drawn; see --resistors, agauss(..) and the process"
+        sheets = [(where, replace(sheet, notes=(*sheet.notes, idle))) for where, sheet in sheets]
     return [
         (where, replace(sheet, chip=deck.name, chip_hash=digest, process=_models(deck, chip, setting)))
         for (where, sheet), setting in zip(sheets, wanted, strict=True)

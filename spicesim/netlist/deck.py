@@ -26,7 +26,10 @@ _WHOLE = 200_000
 _DEPTH = 20
 _PRINTS = frozenset(["print", "plot", "probe", "width"])
 """Cards about what ngspice prints, which is not looked at."""
+_END = re.compile(r"^[ \t]*\.end[ \t]*$", re.IGNORECASE | re.MULTILINE)
 _COMMENT = re.compile(r"\s+\$(?:\s.*)?$|\s*;.*$")
+_NAMES = {".macro": ".subckt", ".eom": ".ends"}
+_PARAMETERS = re.compile(r"\s+params:\s*", re.IGNORECASE)
 _MEASURE = re.compile(r"\.meas\w*\s+(\w+)\s+(\S+)\s+(\S.*)$", re.IGNORECASE)
 _UNIT = re.compile(r"^(.*?)\s*\[([^\[\]]{0,20})\]\s*(.*)$")
 _FILE = re.compile(r"\.(include|inc|incl|lib)\s+(?:'([^']+)'|\"([^\"]+)\"|(\S+))\s*(\S*)\s*$", re.IGNORECASE)
@@ -69,15 +72,20 @@ class Deck:
         found, depth = {}, 0
         for line in self.lines:
             word = _word(line)
-            depth += (word in (".subckt", ".macro")) - (word in (".ends", ".eom"))
+            depth += (word == ".subckt") - (word == ".ends")
             if not depth and word.startswith(".param"):
                 found.update({name.lower(): value for name, value in _ASSIGNMENT.findall(line)})
         return found
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """Files that it names, beside those that have become a part of it."""
+        return tuple(dict.fromkeys(Path(found[2]) for line in self.lines if (found := _FILE.match(line))))
+
+    @property
     def reads_models(self) -> bool:
         """Whether it names model files itself."""
-        return any(_FILE.match(line) or _word(line) == ".model" for line in self.lines)
+        return bool(self.files) or any(_word(line) == ".model" for line in self.lines)
 
     def celsius(self, setting: Setting) -> float:
         """Return the temperature of a setting [degree Celsius]."""
@@ -199,7 +207,9 @@ def read_deck(path: str | Path) -> Deck:
     path = Path(path)
     text = _read(path)
     title, _, circuit = text.partition("\n")
-    require_circuit(circuit.split("\n.end\n")[0], str(path), cards=CIRCUIT_CARDS | _PRINTS, native=True)
+    circuit = _END.split(circuit, maxsplit=1)[0]
+    # a line in the place of the title, so that messages count as editors do
+    require_circuit(f"*\n{circuit}", str(path), cards=CIRCUIT_CARDS | _PRINTS, native=True)
     lines: list[str] = []
     analyses: dict[str, str] = {}
     measures: list[Measure] = []
@@ -212,7 +222,7 @@ def read_deck(path: str | Path) -> Deck:
                 raise SpecError(f"{path}: ngspice measures no .noise; give it a deck of its own, without .measure")
             if word[1:] in analyses:
                 raise SpecError(f"{path} has two analyses {word}; give the second a deck of its own")
-            analyses[word[1:]] = plain
+            analyses[word[1:]] = plain.lower()
         elif word.startswith(".meas"):
             measures.append(_measure(line, plain, path))
         elif word == ".temp":
@@ -221,7 +231,7 @@ def read_deck(path: str | Path) -> Deck:
             celsius = read_number(found[1])
             lines.append(_TEMPERATURE.sub("", plain))
         elif plain.strip() and word[1:] not in _PRINTS:
-            lines.append(plain)
+            lines.append(_plain(plain, word))
     names = [measure.name for measure in measures]
     if not names:
         raise SpecError(f"{path} measures nothing; add a line such as: .measure dc v_out find v(out) at=1")
@@ -234,6 +244,13 @@ def read_deck(path: str | Path) -> Deck:
         name=path.stem, title=title, lines=tuple(lines), analyses=analyses, measures=tuple(measures),
         temperature_c=celsius,
     )  # fmt: skip
+
+
+def _plain(line: str, word: str) -> str:
+    """Return a line in the words that the library has for subcircuits, so that their instances are found."""
+    if word in _NAMES:
+        line, word = _NAMES[word] + line.lstrip()[len(word) :], _NAMES[word]
+    return _PARAMETERS.sub(" ", line) if word[0] == "x" or word == ".subckt" else line
 
 
 def _read(path: Path) -> str:
@@ -250,7 +267,7 @@ def _read(path: Path) -> str:
 
 
 def _whole_lines(text: str, path: Path, depth: int) -> Iterator[str]:
-    """Yield lines with their continuations up to ``.end``, with the files that are put in their place."""
+    """Yield lines with their continuations, and those of files in the place of the lines that include them."""
     if depth > _DEPTH:
         raise SpecError(f"{path} includes itself; take that out")
     whole: list[str] = []
@@ -264,8 +281,6 @@ def _whole_lines(text: str, path: Path, depth: int) -> Iterator[str]:
             whole.append(line.strip())
     for line in whole:
         plain = _COMMENT.sub("", line)
-        if _word(plain) == ".end":
-            return
         found = _FILE.match(plain)
         if found is None or (found[1].lower() == "lib" and not found[5]):
             yield line

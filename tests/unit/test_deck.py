@@ -190,3 +190,29 @@ def test_what_ngspice_prints_of_measures_is_read_by_name():
     assert remarks == {"bad": ".measure bad: find(AT) : out of interval", "gone": ".measure gone: there is no v(gone)"}
     assert rest == "good = 1.2e+00\nsomething else"
     assert read_measures(netlist, "no simulations run")[0] is None
+
+
+def test_words_of_other_simulators_are_those_of_subcircuits_here(tmp_path, chip):
+    """An instance that is not found would lose its subcircuit, or share its devices with all others."""
+    text = GOOD.replace(
+        "c1 out", ".MACRO half a params: r=1k\nr1 a 0 r\nxm a a 0 0 nfet_03v3 w=1u l=1u\n.EOM\n"
+        "xa in half PARAMS: r=2k\nxb in half\nc1 out",
+    )  # fmt: skip
+    bench = deck_bench(read_deck(write(tmp_path, text)), chip, settings()[0])
+    body = bench.drawn("tran", chip, ChipDraw(1)).body
+    assert ".subckt half__xa a r=1k" in body
+    assert "xa in half__xa r=2k" in body
+    assert len({line for line in body.splitlines() if line.startswith(".param vth_xm=")}) == 2
+
+
+def test_what_a_deck_does_not_let_draw_is_told(tmp_path, chip):
+    write(tmp_path, "* own\n.model d1 d\n", "own.lib")
+    text = GOOD.replace("c1 out", ".include 'own.lib'\n.param sw_stat_mismatch=1\nc1 out")
+    foreign, switch = notes_of(read_deck(write(tmp_path, text)), chip, 2)
+    assert foreign.startswith("what stands in own.lib is not drawn")
+    assert switch.startswith("sw_stat_mismatch=1 lets ngspice draw")
+
+
+def test_what_stands_behind_the_end_is_not_there(tmp_path):
+    deck = read_deck(write(tmp_path, GOOD.replace(".end", ".END") + ".control\nshell touch owned\n.endc\n"))
+    assert not any("owned" in line for line in deck.lines)
