@@ -4,6 +4,7 @@ import json
 import math
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,11 @@ from scipy.special import ndtr
 from spicesim.characterise import Conditions, Limits, find_yields, measure_deck, sample_draw, settings
 from spicesim.chip import preset
 from spicesim.cli.main import main
+from spicesim.draws import ChipDraw
 from spicesim.netlist import read_deck
-from spicesim.netlist.mismatch import read_mismatch
+from spicesim.netlist.mismatch import read_mismatch, with_mismatch
+from spicesim.netlist.netlist import Netlist
+from spicesim.ngspice import BatchSimulator
 
 EXAMPLE = Path(__file__).parents[2] / "scripts" / "examples" / "own_deck" / "amplifier.cir"
 
@@ -169,3 +173,27 @@ def test_a_page_of_several_places_names_the_worst(tmp_path, call):
     text = page.read_text()
     assert "FAIL" in text
     assert "v(out), 27 C, at=2" in text
+
+
+def test_transistors_in_parallel_have_one_area_here_and_not_in_the_kits_own_monte_carlo(tmp_path, chip):
+    """GF180's subcircuits know no m but par: four in parallel spread as one. Here they spread by half of that."""
+    count, multiples = 300, (1, 4)
+    lib = chip.process.models[1].resolve()
+    lines = [f".lib '{lib}' init", f".lib '{lib}' typical"]
+    for m in multiples:
+        for k in range(count):
+            lines.append(f"i{m}_{k} 0 d{m}_{k} {2 * m}u")
+            lines.append(f"xm{m}_{k} d{m}_{k} d{m}_{k} 0 0 nfet_03v3 w=4u l=.5u m={m}")
+    probes = tuple(f"v(d{m}_{k})" for m in multiples for k in range(count))
+    bare = Netlist(title="diodes", body="\n".join(lines), probes=probes, models=(lib,))
+    kit = replace(bare, body=f"{bare.body}\n.param sw_stat_mismatch=1\n.options seed=11")
+    own = with_mismatch(bare, chip.process, ChipDraw(3))
+    spreads = {}
+    for name, netlist in (("kit", kit), ("own", own)):
+        found = BatchSimulator().run(netlist)[0].vectors
+        volts = np.array([found[probe][0] for probe in probes]).reshape(len(multiples), count)
+        spreads[name] = volts.std(axis=1, ddof=1)
+    error = 4 / math.sqrt(2 * (count - 1))  # four sigma of a standard deviation
+    assert spreads["own"][0] == pytest.approx(spreads["kit"][0], rel=1.5 * error)
+    assert spreads["own"][1] == pytest.approx(spreads["own"][0] / 2, rel=1.5 * error)
+    assert spreads["kit"][1] == pytest.approx(spreads["kit"][0], rel=1.5 * error)
