@@ -56,15 +56,17 @@ def plot_sheet(sheet: DataSheet) -> Figure:
         colours = SERIES if few else shades(len(panel.curves))
         x, x_label = (1.0, panel.x_label) if panel.logarithmic else _prefix(panel.x, panel.x_label)
         y, y_label = _prefix(np.concatenate(list(panel.curves.values())), panel.y_label)
-        for (name, curve), colour in zip(panel.curves.items(), colours, strict=False):
-            axes.plot(x * panel.x, y * curve, color=colour, label=name)
+        lines = [
+            axes.plot(x * panel.x, y * curve, color=colour)[0]
+            for curve, colour in zip(panel.curves.values(), colours, strict=False)
+        ]
         if panel.logarithmic:
             axes.set_xscale("log")
-        axes.set_title(panel.title)
-        axes.set_xlabel(x_label)
-        axes.set_ylabel(y_label)
+        for text in (axes.set_title(panel.title), axes.set_xlabel(x_label), axes.set_ylabel(y_label)):
+            text.set_parse_math(False)  # nodes may hold a $
         if len(panel.curves) > 1:
-            axes.legend()
+            for text in axes.legend(lines, panel.curves).get_texts():
+                text.set_parse_math(False)
     return figure
 
 

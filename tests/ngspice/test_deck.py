@@ -197,3 +197,18 @@ def test_transistors_in_parallel_have_one_area_here_and_not_in_the_kits_own_mont
     assert spreads["own"][0] == pytest.approx(spreads["kit"][0], rel=1.5 * error)
     assert spreads["own"][1] == pytest.approx(spreads["own"][0] / 2, rel=1.5 * error)
     assert spreads["kit"][1] == pytest.approx(spreads["kit"][0], rel=1.5 * error)
+
+
+def test_no_word_of_a_deck_becomes_markup_or_mathematics(tmp_path, call):
+    path, page = tmp_path / "evil.cir", tmp_path / "page.html"
+    path.write_text(
+        "<script>alert(1)</script> $\\frac$\nv1 a$\\frac$b_ 0 1\nr1 a$\\frac$b_ _c 1\nr2 _c 0 1\n.dc v1 0 1 .5\n"
+        ".measure dc x find v(a$\\frac$b_) at=.5 ; <img src=x onerror=alert(1)> [<b>]\n"
+        ".measure dc y find v(_c) at=.5\n.end\n"
+    )
+    code, _, error = call("characterise", "--deck", path, "--plot", page)
+    assert code == 0, error
+    text = page.read_text()
+    assert not re.search(r"<script|<img|<b>", text)
+    assert "&lt;script&gt;" in text
+    assert "v(_c)" in text
