@@ -31,6 +31,12 @@ class Place:
         there = chip.at(corner=self.corner, temperature_c=self.temperature_c)
         return there if self.supply is None else there.changed(process={"supply": self.supply})
 
+    @property
+    def options(self) -> str:
+        """What commands call it."""
+        named = {"corner": self.corner, "temperature": self.temperature_c, "supply": self.supply}
+        return "".join(f" --{name} {value}" for name, value in named.items() if value is not None)
+
     def words(self, chip: Chip) -> str:
         """Say where it is."""
         there = self.chip(chip).process

@@ -1,6 +1,7 @@
 """The characterise command: data sheets of circuit blocks."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from spicesim.characterise import (
     measure_deck,
     measure_matrix,
     places,
+    sample_draw,
     settings,
 )
 from spicesim.chip import CORNERS
@@ -108,7 +110,12 @@ def _list(context: click.Context, _parameter: click.Parameter, value: bool) -> N
 )
 @click.option("--json", "json_path", metavar="OUT.json", help="Write the data sheet with its curves.")
 @click.option("--plot", "plot_path", metavar="OUT.html", help="Draw the curves; .html or .svg.")
-@click.option("--netlists", "folder", metavar="DIR", help="Write the testbenches themselves into a folder.")
+@click.option(
+    "--netlists",
+    "folder",
+    metavar="DIR",
+    help="Write the testbenches into a folder; with limits those of the worst sample.",
+)
 @jobs_option
 @timeout_option
 @click.pass_context
@@ -188,12 +195,21 @@ def characterise(
     if yields:
         click.echo(f"\n{format_yields(yields)}")
         least = min(yields, key=lambda one: one.passed)
-        source = f"deck {deck_path}" if block is None else block.name
+        at = [where for where, _ in sheets].index(least.where)
         if block is None:
-            source += deck_options(choices[[where for where, _ in sheets].index(least.where)])
-        source += f" --resistors {resistors:g}" if resistors else ""
-        drawn = f"--mismatch {least.seed} --sample {least.worst}"
-        click.echo(f"its netlist: spicesim netlist {source} {drawn} -o worst.cir")
+            source = f"deck {shlex.quote(str(deck_path))}{deck_options(choices[at])}"
+        else:
+            source = f"{block.name}{wanted[at].options}" if _is_drawn(block.name) else ""
+        if source:
+            source += f" --chip {chip_path}" if chip_path else ""
+            source += f" --resistors {resistors:g}" if resistors else ""
+        command = f"spicesim netlist {source} --mismatch {least.seed} --sample {least.worst} -o worst.cir"
+        click.echo(f"its netlist: {command if source else '--netlists DIR'}")
+        if folder is not None:
+            there = chip if block is None else wanted[0].chip(chip)
+            for name in first.varied:
+                drawn = first.drawn(name, there, sample_draw(seed, least.worst), resistors)
+                write_text(Path(folder) / f"{first.block}_{name}_sample_{least.worst}.cir", drawn.format())
     if missed := [verdict.entry.text for verdict in verdicts if not verdict.is_met]:
         click.echo(f"{len(missed)} of {len(verdicts)} limits are missed: {', '.join(missed)}", err=True)
     short = [] if least_yield is None else [one for one in yields if one.interval[0] < least_yield]
@@ -211,6 +227,14 @@ def characterise(
         click.echo(f"{told}{f' at {where}' if len(sheets) > 1 else ''}: {names}{reason}", err=True)
     if failed or missed or short:
         context.exit(1)
+
+
+def _is_drawn(name: str) -> bool:
+    """Whether the netlist command of a block writes its samples; some write other circuits, others are of one's own."""
+    from spicesim.cli.netlist import netlist  # at the end of a run, as it takes long to import
+
+    command = netlist.commands.get(name)
+    return command is not None and any(option.name == "mismatch" for option in command.params)
 
 
 def format_matrix(sheets: Sequence[tuple[str, DataSheet]]) -> str:

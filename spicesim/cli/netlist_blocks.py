@@ -4,7 +4,8 @@ from collections.abc import Callable, Collection
 
 import click
 
-from spicesim.characterise import BLOCKS, WORDS, Block, sample_draw
+from spicesim.characterise import BLOCKS, WORDS, Block, Place, sample_draw
+from spicesim.chip import CORNERS
 from spicesim.cli.netlist_file import file_options, finish
 from spicesim.cli.options import open_chip
 
@@ -42,12 +43,15 @@ def _command(block: Block) -> click.Command:
     )
     @file_options
     @click.option("--bench", metavar="NAME", help="Which testbench of its data sheet.  [default: the first]")
+    @click.option("--corner", type=click.Choice(CORNERS), help="Corner of the process.  [default: the chip's]")
+    @click.option("--temperature", metavar="C", type=float, help="Temperature [C].  [default: the chip's]")
+    @click.option("--supply", metavar="V", type=click.FloatRange(0, 100, min_open=True), help="Supply [V].")
     @drawn_options
     def write(
-        chip_path: str | None, output: str | None, dialect: str, bench: str | None, mismatch: int | None,
-        sample: int, resistors: float,
+        chip_path: str | None, output: str | None, dialect: str, bench: str | None, corner: str | None,
+        temperature: float | None, supply: float | None, mismatch: int | None, sample: int, resistors: float,
     ) -> None:  # fmt: skip
-        chip = open_chip(chip_path)
+        chip = Place(corner=corner, temperature_c=temperature, supply=supply).chip(open_chip(chip_path))
         built = block.netlist(chip, bench)
         if mismatch is not None:
             own = block.bench(chip)
