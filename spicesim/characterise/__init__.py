@@ -6,7 +6,7 @@ from spicesim.characterise.deck import deck_bench, deck_options, measure_deck, s
 from spicesim.characterise.limits import Limit, Limits, Verdict, judge, load_limits
 from spicesim.characterise.matrix import Place, matrix_rows, measure_matrix, places
 from spicesim.characterise.sheet import DataSheet, Entry, Panel, Spread, write_sheet
-from spicesim.characterise.yields import LimitYield, Yield, find_yields
+from spicesim.characterise.yields import LimitYield, Yield, find_yields, least_yield, least_yields
 
 __all__ = [
     "BLOCKS",
@@ -29,6 +29,8 @@ __all__ = [
     "find_block",
     "find_yields",
     "judge",
+    "least_yield",
+    "least_yields",
     "load_limits",
     "matrix_rows",
     "measure_deck",

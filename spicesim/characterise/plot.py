@@ -13,7 +13,7 @@ from spicesim.bound import CONFIDENCE
 from spicesim.characterise.limits import Verdict
 from spicesim.characterise.matrix import matrix_rows
 from spicesim.characterise.sheet import DataSheet
-from spicesim.characterise.yields import LimitYield, Yield
+from spicesim.characterise.yields import Yield, least_yields
 from spicesim.errors import SpecError
 from spicesim.files import write_text
 from spicesim.plots.figure import SERIES, figure_svg, prefixed, shades, styled
@@ -158,14 +158,18 @@ def _matrix_table(sheets: Sequence[tuple[str, DataSheet]]) -> str:
 
 def _yield_table(yields: Sequence[Yield]) -> str:
     rows = []
-    for one in yields:
-        parts: list[tuple[str, LimitYield | Yield]] = [(part.entry.text, part) for part in one.limits]
-        for text, own in [*parts, ("all limits", one)]:
-            low, high = own.interval
-            share = f"{100 * own.passed / own.samples:.4g} %"
-            within = f"{100 * low:.2f} to {100 * high:.2f} %"
-            rows.append([text, one.where, f"{own.passed} of {own.samples}", share, within, f"{own.worst}"])
-    head = ["yield", "at", "chips", "share", f"{CONFIDENCE:.0%} of all chips", "worst sample"]
+    for text, where, found in least_yields(yields):
+        low, high = found.interval
+        share, within = f"{100 * found.passed / found.samples:.4g} %", f"{100 * low:.2f} to {100 * high:.2f} %"
+        rows.append([text, where, f"{found.passed} of {found.samples}", share, within, f"{found.worst}"])
+    head = [
+        "yield" if len(yields) == 1 else "least yield",
+        "at",
+        "chips",
+        "share",
+        f"{CONFIDENCE:.0%} of all chips",
+        "worst sample",
+    ]
     return _table(head, rows, (2, 3, 4, 5))
 
 

@@ -11,7 +11,7 @@ from spicesim.bound import share_interval
 from spicesim.characterise.limits import Limit, Limits
 from spicesim.characterise.sheet import DataSheet, Entry
 
-__all__ = ["LimitYield", "Yield", "find_yields"]
+__all__ = ["LimitYield", "Yield", "find_yields", "least_yield", "least_yields"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,11 @@ class LimitYield:
     """Number of the sample that keeps least within."""
     value: float
     """Of that sample; NaN if it could not be measured."""
+
+    @property
+    def excess(self) -> float:
+        """By how much that sample is out, in standard deviations; negative within."""
+        return -self.limit.margin(self.value) / ((self.entry.spread.sigma if self.entry.spread else 0.0) or 1.0)
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -101,6 +106,27 @@ def find_yields(sheets: Sequence[tuple[str, DataSheet]], limits: Limits) -> list
             )
         )  # fmt: skip
     return yields
+
+
+def least_yields(yields: Sequence[Yield]) -> list[tuple[str, str, LimitYield | Yield]]:
+    """Return, of every limit and of all together, the place with the fewest chips that hold it.
+
+    Returns
+    -------
+    list of str, str, and LimitYield or Yield
+        What is limited, where, and how many hold it there; those of all limits last.
+    """
+    rows: list[tuple[str, str, LimitYield | Yield]] = []
+    for k in range(len(yields[0].limits)):
+        least = min(yields, key=lambda one: (one.limits[k].passed, -one.limits[k].excess))
+        rows.append((least.limits[k].entry.text, least.where, least.limits[k]))
+    least = least_yield(yields)
+    return [*rows, ("all limits", least.where, least)]
+
+
+def least_yield(yields: Sequence[Yield]) -> Yield:
+    """Return that of the place with the fewest chips that hold all limits; of several, where one is furthest out."""
+    return min(yields, key=lambda one: (one.passed, -max(part.excess for part in one.limits)))
 
 
 def _values(entry: Entry, samples: int) -> Floats:

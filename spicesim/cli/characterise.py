@@ -22,6 +22,8 @@ from spicesim.characterise import (
     find_block,
     find_yields,
     judge,
+    least_yield,
+    least_yields,
     load_limits,
     matrix_rows,
     measure_deck,
@@ -97,7 +99,7 @@ def _list(context: click.Context, _parameter: click.Parameter, value: bool) -> N
 )
 @click.option(
     "--yield",
-    "least_yield",
+    "wanted_yield",
     metavar="P",
     type=click.FloatRange(0, 1),
     help="Share of all chips that shall hold the limits, with 95 % confidence, in place of three sigma each.",
@@ -130,7 +132,7 @@ def characterise(
     samples: int,
     seed: int,
     resistors: float,
-    least_yield: float | None,
+    wanted_yield: float | None,
     limits_path: str | None,
     json_path: str | None,
     plot_path: str | None,
@@ -151,7 +153,7 @@ def characterise(
         raise SpecError(f"--plot writes .html or .svg, got {plot_path!r}")
     if (block is None) == (deck_path is None):
         raise SpecError("give one: a BLOCK, as --list has them, or --deck MINE.cir")
-    if least_yield is not None and (limits_path is None or not samples):
+    if wanted_yield is not None and (limits_path is None or not samples):
         raise SpecError("--yield is the share of drawn chips that hold their limits; give --limits and --samples, too")
     limits = None if limits_path is None else load_limits(limits_path)
     chip = open_chip(chip_path)
@@ -179,7 +181,7 @@ def characterise(
     for note in sheet.notes:
         click.echo(f"note: {note}", err=True)
     yields = [] if limits is None else find_yields(sheets, limits)
-    verdicts = [] if limits is None else judge(sheets, limits, spread=least_yield is None)
+    verdicts = [] if limits is None else judge(sheets, limits, spread=wanted_yield is None)
     if json_path is not None:
         write_text(json_path, sheets_json(sheets, yields))
         click.echo(f"wrote {json_path}")
@@ -194,7 +196,7 @@ def characterise(
         click.echo(f"\n{format_verdicts(verdicts)}")
     if yields:
         click.echo(f"\n{format_yields(yields)}")
-        least = min(yields, key=lambda one: one.passed)
+        least = least_yield(yields)
         at = [where for where, _ in sheets].index(least.where)
         if block is None:
             source = f"deck {shlex.quote(str(deck_path))}{deck_options(choices[at])}"
@@ -212,10 +214,10 @@ def characterise(
                 write_text(Path(folder) / f"{first.block}_{name}_sample_{least.worst}.cir", drawn.format())
     if missed := [verdict.entry.text for verdict in verdicts if not verdict.is_met]:
         click.echo(f"{len(missed)} of {len(verdicts)} limits are missed: {', '.join(missed)}", err=True)
-    short = [] if least_yield is None else [one for one in yields if one.interval[0] < least_yield]
+    short = [] if wanted_yield is None else [one for one in yields if one.interval[0] < wanted_yield]
     for one in short:
         click.echo(
-            f"the yield may be as low as {100 * one.interval[0]:.2f} % at {one.where}, below {100 * least_yield:g} %: "  # type: ignore[operator]
+            f"the yield may be as low as {100 * one.interval[0]:.2f} % at {one.where}, below {100 * wanted_yield:g} %: "  # type: ignore[operator]
             "change the circuit, or draw more samples",
             err=True,
         )
@@ -259,15 +261,22 @@ def sheets_json(sheets: Sequence[tuple[str, DataSheet]], yields: Sequence[Yield]
 def format_yields(yields: Sequence[Yield]) -> str:
     """Format what share of drawn chips holds its limits, and the worst of them."""
     rows = []
-    for one in yields:
-        parts: list[tuple[str, LimitYield | Yield, str]] = [
-            (own.entry.text, own, own.entry.format_value(own.value)) for own in one.limits
-        ]
-        for text, found, value in [*parts, ("all limits", one, "")]:
-            low, high = found.interval
-            share = f"{100 * low:.2f}..{100 * high:.2f} %"
-            rows.append([text, one.where, f"{found.passed} of {found.samples}", share, str(found.worst), value])
-    return _left_aligned(["yield", "at", "chips", f"{CONFIDENCE:.0%} of all", "worst sample", "there"], rows)
+    for text, where, found in least_yields(yields):
+        low, high = found.interval
+        value = found.entry.format_value(found.value) if isinstance(found, LimitYield) else ""
+        share = f"{100 * low:.2f}..{100 * high:.2f} %"
+        rows.append([text, where, f"{found.passed} of {found.samples}", share, str(found.worst), value])
+    return _left_aligned(
+        [
+            "yield" if len(yields) == 1 else "least yield",
+            "at",
+            "chips",
+            f"{CONFIDENCE:.0%} of all",
+            "worst sample",
+            "there",
+        ],
+        rows,
+    )
 
 
 def format_verdicts(verdicts: Sequence[Verdict]) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from spicesim.characterise import DataSheet, Entry, Limits, Spread, find_yields, judge
+from spicesim.characterise import DataSheet, Entry, Limits, Spread, find_yields, judge, least_yield, least_yields
 from spicesim.characterise.bench import spread_entries
 
 LIMITS = Limits.model_validate({"amplifier": {"gain": {"min": 10}, "offset": {"min": -3e-3, "max": 3e-3}}})
@@ -74,3 +74,16 @@ def test_intervals_of_mean_and_sigma_hold_the_truth_as_often_as_they_say():
         for k, ((low, high), truth) in enumerate(((spread.mean_interval, 3.0), (spread.sigma_interval, 0.5))):
             held[k] += low <= truth <= high
     assert held / trials == pytest.approx(0.95, abs=4 * np.sqrt(0.95 * 0.05 / trials))
+
+
+def test_of_several_places_that_of_the_fewest_chips_is_told_limit_by_limit():
+    sheets = [
+        ("a", sheet((9, 0.0), (9, 0.0), (12, 0.0), (12, 1e-3))),
+        ("b", sheet((12, 5e-3), (12, 0.0), (13, 0.0), (12, 0.0))),
+        ("c", sheet((12, 9e-3), (12, 1e-3), (13, 0.0), (12, 8e-3))),
+    ]
+    yields = find_yields(sheets, LIMITS)
+    assert [(text, where, found.passed) for text, where, found in least_yields(yields)] == [
+        ("gain", "a", 2), ("offset", "c", 2), ("all limits", "c", 2),
+    ]  # fmt: skip
+    assert least_yield(yields).where == "c"  # as few as at a, and further out
