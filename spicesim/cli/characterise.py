@@ -4,6 +4,7 @@ import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -248,14 +249,18 @@ def format_matrix(sheets: Sequence[tuple[str, DataSheet]]) -> str:
 
 def sheets_json(sheets: Sequence[tuple[str, DataSheet]], yields: Sequence[Yield] = ()) -> str:
     """Format data sheets as JSON: one by itself, more as a matrix."""
-    found = [json.loads(sheet.to_json()) for _, sheet in sheets]
-    document = found[0]
-    if len(sheets) > 1:
-        own = [{"where": where, **sheet} for (where, _), sheet in zip(sheets, found, strict=True)]
-        document = {"schema_version": 1, "sheets": own}
+    document = json.loads(sheets[0][1].to_json()) if len(sheets) == 1 else matrix_document(sheets)
     if yields:
         document["yields"] = [one.document() for one in yields]
     return json.dumps(document, indent=1, allow_nan=False) + "\n"
+
+
+def matrix_document(sheets: Sequence[tuple[str, DataSheet]]) -> dict[str, Any]:
+    """Return all sheets of a matrix as JSON has them."""
+    return {
+        "schema_version": 1,
+        "sheets": [{"where": where, **json.loads(sheet.to_json())} for where, sheet in sheets],
+    }
 
 
 def format_yields(yields: Sequence[Yield]) -> str:
