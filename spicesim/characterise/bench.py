@@ -16,9 +16,19 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.batch import BatchSimulator, ngspice_version
 from spicesim.ngspice.outcome import Results
 from spicesim.provenance import versions
-from spicesim.sampling import run_all, run_each
+from spicesim.sampling import netlist_hash, run_all, run_each
 
-__all__ = ["Bench", "Conditions", "Measurement", "Outcomes", "run_bench", "spread_entries", "waves"]
+__all__ = [
+    "Bench",
+    "Conditions",
+    "Measurement",
+    "Outcomes",
+    "run_bench",
+    "sample_draw",
+    "sampled_netlists",
+    "spread_entries",
+    "waves",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +57,18 @@ class Bench:
     """Whether blocks ``xdut_0``, ``xdut_1``, .. of a netlist stand for one device at different inputs."""
     extra: Callable[[Chip, "Conditions"], Measurement] | None = None
     """Measures what needs simulations one after the other, such as a search."""
+    draw: Callable[[str, ChipDraw, float], Netlist] | None = None
+    """Gives a netlist, by its name, the devices of a chip, and resistors that spread by so much; by default as
+    :func:`spicesim.netlist.mismatch.with_mismatch`."""
+    notes: tuple[str, ...] = ()
+    """For the data sheet."""
+
+    def drawn(self, name: str, chip: Chip, draw: ChipDraw, resistors: float = 0.0) -> Netlist:
+        """Return one of its netlists with the devices of a drawn chip, as a sample of the mismatch has them."""
+        if self.draw is not None:
+            return self.draw(name, draw, resistors)
+        own = same_device(draw) if self.one_device else draw
+        return with_mismatch(self.netlists[name], chip.process, own, resistors=resistors)
 
     def run(self, chip: Chip, conditions: "Conditions") -> DataSheet:
         """Simulate it and make its data sheet; see :func:`run_bench`."""
@@ -67,6 +89,8 @@ class Conditions:
     """Simulations at a time; by default one a processor."""
     timeout: float = 300.0
     """Longest simulation [s]."""
+    known: Mapping[str, Results | SimulationError] = field(default_factory=dict)
+    """Outcomes by the hash of their netlist, which are not asked for again: those that failed."""
 
     def __post_init__(self) -> None:
         if self.samples < 0 or self.samples == 1:
@@ -80,7 +104,14 @@ class Conditions:
 
     def run_each(self, netlists: Sequence[Netlist], label: str) -> list[Results | SimulationError]:
         """Simulate as :meth:`run`, where what fails is an outcome, too."""
-        return run_each(netlists, simulator=BatchSimulator(timeout=self.timeout), jobs=self.jobs, progress=label)
+        simulator = BatchSimulator(timeout=self.timeout)
+        if not self.known:
+            return run_each(netlists, simulator=simulator, jobs=self.jobs, progress=label)
+        digests = [netlist_hash(netlist) for netlist in netlists]
+        new = [k for k, digest in enumerate(digests) if digest not in self.known]
+        found = run_each([netlists[k] for k in new], simulator=simulator, jobs=self.jobs, progress=label)
+        fresh = dict(zip(new, found, strict=True))
+        return [fresh[k] if k in fresh else self.known[digest] for k, digest in enumerate(digests)]
 
 
 class Outcomes(Mapping[str, Results]):
@@ -102,6 +133,11 @@ class Outcomes(Mapping[str, Results]):
         return len(self._found)
 
 
+def sample_draw(seed: int, sample: int) -> ChipDraw:
+    """Return the numbers of one sample of the mismatch."""
+    return ChipDraw(seed, str(sample))
+
+
 def waves(results: Results) -> dict[str, Floats]:
     """Return the vectors of a simulation's first analysis as real numbers."""
     return {name: np.asarray(np.real(vector), dtype=float) for name, vector in results[0].vectors.items()}
@@ -112,9 +148,12 @@ def spread_entries(entries: Sequence[Entry], samples: Sequence[Mapping[str, Entr
     result = []
     for entry in entries:
         drawn = [sample[entry.key] for sample in samples]
-        values = np.array([found.value for found in drawn if np.isfinite(found.value)])
-        if len(values) > 1 and np.ptp(values) > 0:
-            spread = Spread(mean=float(values.mean()), sigma=float(values.std(ddof=1)), samples=len(values))
+        every = tuple(found.value for found in drawn)
+        values = np.array([value for value in every if np.isfinite(value)])
+        if len(values) > 1 and (np.ptp(values) > 0 or len(values) < len(every)):
+            spread = Spread(
+                mean=float(values.mean()), sigma=float(values.std(ddof=1)), samples=len(values), values=every
+            )
             entry = replace(entry, spread=spread)
         failed = [found.failure for found in drawn if found.failure]
         if failed and not entry.failure:
@@ -136,18 +175,17 @@ def _simulate(bench: Bench, conditions: Conditions) -> dict[str, Results | Simul
     return found
 
 
+def sampled_netlists(bench: Bench, chip: Chip, conditions: Conditions) -> list[Netlist]:
+    """Return the netlists of all samples of the mismatch: the varied ones of the first, of the second, .."""
+    draws = [sample_draw(conditions.seed, sample) for sample in range(conditions.samples)]
+    return [bench.drawn(name, chip, draw, conditions.resistors) for draw in draws for name in bench.varied]
+
+
 def _sample(
     bench: Bench, chip: Chip, conditions: Conditions, nominal: Mapping[str, Results | SimulationError]
 ) -> list[dict[str, Entry]]:
     """Measure every sample of the mismatch."""
-    plan = []
-    for sample in range(conditions.samples):
-        chip_draw = ChipDraw(conditions.seed, str(sample))
-        draw = same_device(chip_draw) if bench.one_device else chip_draw
-        plan += [
-            with_mismatch(bench.netlists[name], chip.process, draw, resistors=conditions.resistors)
-            for name in bench.varied
-        ]
+    plan = sampled_netlists(bench, chip, conditions)
     outcomes: Sequence[Results | SimulationError]
     try:
         outcomes = conditions.run_each(plan, f"characterise {bench.block}, mismatch")
@@ -191,5 +229,6 @@ def run_bench(bench: Bench, chip: Chip, conditions: Conditions) -> DataSheet:
         entries=entries,
         panels=panels,
         seed=conditions.seed if conditions.samples else None,
+        notes=bench.notes,
         provenance=versions(ngspice_version()),
     )

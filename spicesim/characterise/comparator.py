@@ -97,7 +97,10 @@ def comparator_bench(chip: Chip, sizes: Comparator | None = None) -> Bench:
         @cache
         def spread() -> Spread:
             offsets = find_offsets(chip, draws, conditions, sizes=sizes)
-            return Spread(mean=float(offsets.mean()), sigma=float(offsets.std(ddof=1)), samples=len(offsets))
+            return Spread(
+                mean=float(offsets.mean()), sigma=float(offsets.std(ddof=1)), samples=len(offsets),
+                values=tuple(map(float, offsets)),
+            )  # fmt: skip
 
         pelgrom = read_mismatch(chip.process)[chip.process.nmos]
         pair = float(np.sqrt(2)) * pelgrom.sigma_threshold(sizes.input_width, chip.process.min_length)

@@ -100,7 +100,7 @@ class Verdict:
         return ", ".join(f"{word} {self.entry.format_value(end)}" for word, end in ends if end is not None)
 
 
-def judge(sheets: Sequence[tuple[str, DataSheet]], limits: Limits) -> list[Verdict]:
+def judge(sheets: Sequence[tuple[str, DataSheet]], limits: Limits, *, spread: bool = True) -> list[Verdict]:
     """Find the worst of every limited quantity.
 
     Parameters
@@ -109,22 +109,24 @@ def judge(sheets: Sequence[tuple[str, DataSheet]], limits: Limits) -> list[Verdi
         Of one block, with where each was measured.
     limits : Limits
         What is wanted.
+    spread : bool
+        Whether drawn samples count, by :data:`SIGMAS`; a quantity known by its spread alone counts by its mean if not.
 
     Raises
     ------
     SpecError
         As :meth:`Limits.of`.
     """
+    sigmas = SIGMAS if spread else 0.0
     verdicts = []
     for key, limit in limits.of(sheets[0][1]).items():
         found: list[tuple[float, float, Entry, str]] = []
         for where, sheet in sheets:
             entry = sheet.entry(key)
-            spread = entry.spread
             values = [entry.value]
-            if spread is not None:
-                values = [spread.mean - SIGMAS * spread.sigma, spread.mean + SIGMAS * spread.sigma]
-                values += [entry.value] if np.isfinite(entry.value) else []
+            if entry.spread is not None and (spread or not np.isfinite(entry.value)):
+                mean, reach = entry.spread.mean, sigmas * entry.spread.sigma
+                values = [mean - reach, mean + reach, *(values if np.isfinite(entry.value) else [])]
             value = min(values, key=limit.margin)
             found.append((limit.margin(value), value, entry, where))
         _, value, entry, where = min(found, key=lambda one: one[0])

@@ -1,6 +1,7 @@
 """Data sheets of the library's amplifiers by themselves: the operational and the transconductance amplifier."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from functools import cache, partial
 
@@ -11,7 +12,10 @@ from spicesim.characterise.bench import Bench, Measurement, waves
 from spicesim.characterise.sheet import Panel, draw_panels, entry
 from spicesim.characterise.waveform import phase_margin, settling_time, unity_frequency
 from spicesim.chip import Chip
+from spicesim.draws import ChipDraw
 from spicesim.errors import ValidityError
+from spicesim.netlist.mismatch import with_mismatch
+from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.noise import build_noise
 from spicesim.netlist.opamp import Amplifier, build_follower, build_inverting, build_open_loop, build_slewing
 from spicesim.ngspice.outcome import Results
@@ -56,7 +60,7 @@ def _bench(chip: Chip, amplifier: Amplifier, title: str) -> Bench:
     load = LOADS[1]
     opened = {f"open_{k}": build_open_loop(chip, amplifier, c_load) for k, c_load in enumerate(LOADS)}
     noisy = dataclasses.replace(opened["open_1"], title=f"{amplifier.name}, noise", analyses=(".ac dec 20 10 100meg",))
-    netlists = {
+    netlists: dict[str, Netlist] = {
         **opened,
         "follower": build_follower(chip, amplifier, POINTS),
         "inverting": build_inverting(chip, amplifier, POINTS),
@@ -65,6 +69,13 @@ def _bench(chip: Chip, amplifier: Amplifier, title: str) -> Bench:
     }
     supply, reference = chip.process.supply, chip.sense_amplifier.v_reference
     up, down = 0.1 * HALF, 1.1 * HALF
+
+    def draw(name: str, numbers: ChipDraw, resistors: float) -> Netlist:
+        """Draw one and the same amplifier wherever it stands."""
+        return with_mismatch(
+            netlists[name], chip.process, lambda path: numbers(re.sub(r"^xdut_[dcs](?=\.)", "xdut", path)),
+            resistors=resistors,
+        )  # fmt: skip
 
     def measure(results: Mapping[str, Results]) -> Measurement:
         @cache
@@ -169,5 +180,5 @@ def _bench(chip: Chip, amplifier: Amplifier, title: str) -> Bench:
 
     return Bench(
         block=amplifier.name, title=f"{title}, {format_si(load, 'F')}", netlists=netlists, measure=measure,
-        varied=("follower",),
+        varied=tuple(netlists), draw=draw,
     )  # fmt: skip

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import chdtri, stdtrit
 
 from spicesim.arrays import Floats
+from spicesim.bound import CONFIDENCE
 from spicesim.errors import SimulationError, SpecError, ValidityError
 from spicesim.files import write_text
 from spicesim.units import format_si
@@ -30,6 +32,22 @@ class Spread:
     sigma: float
     """Standard deviation over the samples."""
     samples: int
+    """Those that could be measured."""
+    values: tuple[float, ...] = ()
+    """Of all samples in their order, NaN where one could not be measured; empty where they were not kept."""
+
+    @property
+    def mean_interval(self) -> tuple[float, float]:
+        """Where the mean of all chips lies, with the confidence of bounds; by Student's t."""
+        half = float(stdtrit(self.samples - 1, (1 + CONFIDENCE) / 2)) * self.sigma / self.samples**0.5
+        return self.mean - half, self.mean + half
+
+    @property
+    def sigma_interval(self) -> tuple[float, float]:
+        """Where the standard deviation of all chips lies, if they spread normally; by chi-squared."""
+        free, tail = self.samples - 1, (1 - CONFIDENCE) / 2
+        low, high = (float(self.sigma * (free / chdtri(free, share)) ** 0.5) for share in (tail, 1 - tail))
+        return low, high
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +149,8 @@ class DataSheet:
     panels: tuple[Panel, ...] = ()
     seed: int | None = None
     """Of the mismatch; None without."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know of it."""
     provenance: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, key: str) -> float:
@@ -156,13 +176,14 @@ class DataSheet:
             "process": self.process,
             "temperature_c": self.temperature_c,
             "seed": self.seed,
+            **({"notes": list(self.notes)} if self.notes else {}),
             "quantities": {
                 found.key: {
                     "text": found.text,
                     "value": found.value if np.isfinite(found.value) else None,
                     "unit": found.unit,
                     "condition": found.condition,
-                    **({} if found.spread is None else {"spread": asdict(found.spread)}),
+                    **({} if found.spread is None else {"spread": _spread_json(found.spread)}),
                     **({"failure": found.failure} if found.failure else {}),
                 }
                 for found in self.entries
@@ -180,6 +201,15 @@ class DataSheet:
             "provenance": dict(self.provenance),
         }
         return json.dumps(document, indent=1, allow_nan=False) + "\n"
+
+
+def _spread_json(spread: Spread) -> dict[str, Any]:
+    """Return a spread as JSON has it: no number is null."""
+    document = asdict(spread)
+    if not spread.values:
+        return {name: value for name, value in document.items() if name != "values"}
+    intervals = {"mean_interval": spread.mean_interval, "sigma_interval": spread.sigma_interval}
+    return {**document, **intervals, "values": [v if np.isfinite(v) else None for v in spread.values]}
 
 
 def write_sheet(sheet: DataSheet, path: str | Path) -> None:

@@ -11,6 +11,7 @@ from spicesim.arrays import Array, Codes
 from spicesim.chip import CORNERS, Chip
 from spicesim.chip.library import library_names, library_path, library_text
 from spicesim.cli.netlist_blocks import BlockGroup, block_commands
+from spicesim.cli.netlist_deck import deck
 from spicesim.cli.netlist_file import Form, file_options, finish, form_options, with_realism
 from spicesim.cli.netlist_network import network
 from spicesim.cli.options import open_calibration, open_chip
@@ -38,6 +39,7 @@ from spicesim.netlist import (
 )
 from spicesim.netlist.arrangement import Kind
 from spicesim.netlist.macro import MacroRead, build_macro, sampling_start
+from spicesim.netlist.noise import build_tile_noise
 from spicesim.netlist.step import CodeStep
 from spicesim.units import parse_quantity
 
@@ -174,10 +176,13 @@ def _sized(kind: str, g: Any) -> str:
     return f"{kind}_{rows}x{columns[0] if columns else 1}"
 
 
-def _step(chip: Chip, codes: Codes, polarity: Polarity, stop: float) -> CodeStep:
-    """Return the step from 0 V in all rows to codes, watched until a time after it [s]."""
-    rest = np.full_like(codes, rest_code(polarity, chip.dac.code_bits))
-    return CodeStep(before=rest.tolist(), after=codes.tolist(), stop=stop)
+def _step(chip: Chip, codes: Codes, polarity: Polarity, stop: float, skew: float | None = None) -> CodeStep:
+    """Return the step from 0 V in all rows to codes, watched until a time after it [s]; bits may come over a time."""
+    rest, bits = np.full_like(codes, rest_code(polarity, chip.dac.code_bits)), chip.dac.level_bits
+    if skew is not None and bits < 2:
+        raise SpecError(f"drivers of kind {chip.dac.kind} take one bit at a time, which has no skew; leave it out")
+    delays = () if skew is None else tuple(np.linspace(0, skew, bits).tolist())
+    return CodeStep(before=rest.tolist(), after=codes.tolist(), stop=stop, delays=delays)
 
 
 @netlist.command(epilog="example: spicesim netlist cell --conductance 20u -o cell.cir")
@@ -301,6 +306,11 @@ def crossbar(
     "--mismatch", metavar="SEED", type=click.IntRange(0),
     help="Draw the devices of a chip: transistors as their foundry says, resistors by .5 %.",
 )  # fmt: skip
+@click.option(
+    "--bit-skew", type=Quantity(), metavar="TIME",
+    help="Bits of a code come one after the other over this time, the least first; with --t-read.",
+)  # fmt: skip
+@click.option("--noise", metavar="J", type=click.IntRange(0), help="The noise of output J, 1 kHz to 10 GHz.")
 @click.option("--supply-resistance", type=Quantity(), metavar="R", help="Of the supply [ohm].  [default: the chip's]")
 @click.option(
     "--ground-resistance", type=Quantity(), metavar="R", help="Of the blocks' ground [ohm].  [default: the chip's]"
@@ -329,6 +339,8 @@ def tile(
     temperature: float | None,
     t_read: float | None,
     mismatch: int | None,
+    bit_skew: float | None,
+    noise: int | None,
     supply_resistance: float | None,
     ground_resistance: float | None,
     reference_resistance: float | None,
@@ -337,7 +349,8 @@ def tile(
 ) -> None:
     """Write a whole tile at transistor level: DACs, wires, cells, sense amplifiers.
 
-    Beside the netlist goes FILE.cells.csv, which lists all cells: name, row, column, conductance.
+    Beside the netlist goes FILE.cells.csv, which lists all cells: name, row, column, conductance. What --mismatch draws
+    are parameters at the head, in standard deviations, to be edited.
     """
     vector = read_array(codes, "codes")
     vector = vector.astype(np.int64) if np.array_equal(vector, np.rint(vector)) else vector
@@ -353,6 +366,10 @@ def tile(
     chip = (
         open_chip(chip_path).at(corner=corner, temperature_c=temperature) if calibration is None else calibration.chip
     )
+    if bit_skew is not None and t_read is None:
+        raise SpecError("--bit-skew spreads the bits of a step in time; give --t-read, too")
+    if noise is not None and (t_read is not None or form == "subckt"):
+        raise SpecError("--noise is that of a tile at rest by itself; leave --t-read and --as subckt out")
     ohms = {"r_supply": supply_resistance, "r_ground": ground_resistance, "r_reference": reference_resistance}
     given = {name: ohm for name, ohm in ohms.items() if ohm is not None}
     if given:
@@ -367,14 +384,16 @@ def tile(
         state = calibration.tile(devices, polarity, _feedback(chip, r_feedback)).solve(before[None, :])
         nodesets = predicted_nodesets(state, 0, chip)
     built = build_tile(
-        chip, g, vector if t_read is None else _step(chip, vector, polarity, t_read), polarity=polarity,
+        chip, g, vector if t_read is None else _step(chip, vector, polarity, t_read, bit_skew), polarity=polarity,
         r_feedback=_feedback(chip, r_feedback), nodesets=nodesets,
         parasitics=_wires(chip, parasitics, g, both_ends), gates=_load_gates(gates),
     )  # fmt: skip
     if mismatch is not None:
         from spicesim.calibration.mismatch_bench import draw_chip  # takes long to import, and is rarely asked for
 
-        built = draw_chip(built, chip, ChipDraw(mismatch))
+        built = draw_chip(built, chip, ChipDraw(mismatch), table=True)
+    if noise is not None:
+        built = build_tile_noise(built, noise)
     finish(
         with_realism(built, chip), output, dialect, cells=True, mapped=g if isinstance(g, Arrangement) else None,
         embedded=_as_subcircuit(chip, built, form, name, _sized("tile", g)),
@@ -449,5 +468,5 @@ def conductances(path: str, output: str | None) -> None:
 
 
 _BENCHES = block_commands(apart=netlist.commands)
-for command in (network, *_BENCHES):
+for command in (deck, network, *_BENCHES):
     netlist.add_command(command)

@@ -16,6 +16,7 @@ from spicesim.files import STANDARD_OUTPUT, write_text
 from spicesim.mapping import MappedTile
 from spicesim.netlist import DIALECTS, Arrangement, Embedded, Netlist, format_netlist, run_command, write_trace
 from spicesim.netlist.dialects import find_dialect
+from spicesim.netlist.measured import MEASURE_COMMAND, MeasuredNetlist
 
 __all__ = ["Form", "dialect_option", "file_options", "finish", "form_options", "output_option", "with_realism"]
 
@@ -111,4 +112,5 @@ def finish(
             f"wrote {output}: subcircuit {embedded.name}, {len(embedded.ports)} ports; {symbol}: its symbol for xschem"
         )
         output = str(bench)
-    click.echo(f"wrote {output}; run: {run_command(dialect).replace('THIS_FILE', output)}")
+    command = MEASURE_COMMAND if isinstance(result, MeasuredNetlist) else run_command(dialect)
+    click.echo(f"wrote {output}; run: {command.replace('THIS_FILE', output)}")

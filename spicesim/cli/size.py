@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from spicesim.chip import save_chip
-from spicesim.cli.characterise import format_verdicts, matrix_json
+from spicesim.cli.characterise import format_verdicts, matrix_document
 from spicesim.cli.options import jobs_option, timeout_option
 from spicesim.cli.tables import format_table
 from spicesim.files import write_json, write_text
@@ -64,5 +64,5 @@ def write_sized(found: Sized, folder: Path) -> None:
             write_text(library / name, text)
         chip = chip.changed(library={"path": library.name, "files": chip.library.files})  # beside the chip's own file
     save_chip(chip, folder / "chip.toml")
-    write_text(folder / "sheets.json", matrix_json(found.best.sheets))
+    write_json(folder / "sheets.json", matrix_document(found.best.sheets))
     write_json(folder / "sizing.json", found.document())

@@ -7,6 +7,7 @@ circuit to go on with.
 from spicesim.netlist.arrangement import ARRANGEMENTS, Arrangement, arrange_weights
 from spicesim.netlist.cell import build_cell
 from spicesim.netlist.dac import LadderDac, build_dac
+from spicesim.netlist.deck import Deck, Setting, read_deck
 from spicesim.netlist.dialects import DIALECTS, format_netlist, run_command
 from spicesim.netlist.embedded import Embedded, embed
 from spicesim.netlist.netlist import Netlist
@@ -20,10 +21,12 @@ __all__ = [
     "ARRANGEMENTS",
     "DIALECTS",
     "Arrangement",
+    "Deck",
     "Embedded",
     "LadderDac",
     "Netlist",
     "Parasitics",
+    "Setting",
     "arrange_weights",
     "build_cell",
     "build_column",
@@ -35,6 +38,7 @@ __all__ = [
     "format_netlist",
     "format_trace",
     "read_conductances",
+    "read_deck",
     "read_parasitics",
     "run_command",
     "write_trace",

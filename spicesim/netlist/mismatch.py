@@ -18,7 +18,7 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.subcircuits import individual_subcircuits
 from spicesim.units import parse_quantity, spice_number
 
-__all__ = ["Draw", "Pelgrom", "drawn_devices", "read_mismatch", "same_device", "with_mismatch"]
+__all__ = ["TRANSISTOR", "Draw", "Pelgrom", "drawn_devices", "read_mismatch", "same_device", "with_mismatch"]
 
 Draw = Callable[[str], tuple[float, float]]
 """Standard normal numbers of a device, by its path: of the threshold and of the gain (a resistor uses the first)."""
@@ -29,9 +29,10 @@ _MODEL_WITH_INSTANCE_SHIFTS = {8, 14, 49, 54}
 _REFERENCE = re.compile(r"^\s*\.(?:include|lib)\s+[\"']([^\"']+)[\"']", re.IGNORECASE | re.MULTILINE)
 _NUMBER = r"[-+]?[\d.]+(?:e[-+]?\d+)?[a-z]*"
 _SIGMA = re.compile(rf"var_(k|vth)\s*=\s*'\s*({_NUMBER})\s*\*\s*par_\1\s*\*\s*({_NUMBER})\s*/\s*p_sqrtarea\s*'", re.I)
-_TRANSISTOR = re.compile(r"^([mx]\w*)\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s+(.*)$", re.IGNORECASE)
-_RESISTOR = re.compile(r"^((?!rnoise\b)r\w*)\s+(\S+)\s+(\S+)\s+(\{[^}]*\}|\S+)(.*)$", re.IGNORECASE)
-"""A resistor that is drawn; ``rnoise`` of memory devices carries no current, only noise."""
+TRANSISTOR = re.compile(r"^([mx]\w*)\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s+(\S+)\s+(.*)$", re.IGNORECASE)
+"""A transistor with its four nodes, its model and its sizes."""
+_RESISTOR = re.compile(r"^((?!rnoise\b)r\w*)\s+(\S+)\s+(\S+)\s+(\{[^}]*\}|'[^']*'|[-+.\d]\S*)(.*)$", re.IGNORECASE)
+"""A resistor that is drawn, one with a value; ``rnoise`` of memory devices carries no current, only noise."""
 _CAPACITOR = re.compile(r"^(c\w*)\s+(\S+)\s+(\S+)\s+(\{[^}]*\}|\S+)(.*)$", re.IGNORECASE)
 
 
@@ -175,6 +176,9 @@ def with_mismatch(
     *,
     resistors: float = 0.0,
     capacitors: Mapping[str, float] = MappingProxyType({}),
+    everywhere: bool = False,
+    transistors: bool = True,
+    table: bool = False,
 ) -> Netlist:
     """Give every transistor of a netlist its own threshold and gain.
 
@@ -194,40 +198,95 @@ def with_mismatch(
     capacitors : mapping of str to float
         The same of every capacitor right within blocks, by these blocks' names without their index, such as ``"xhold"``
         [1]; those of others stay as they are.
+    everywhere : bool
+        Whether resistors outside of all subcircuits vary, too, which those of testbenches do not.
+    transistors : bool
+        Whether there are any of the process, whose statistics are read.
+    table : bool
+        Whether the numbers stand in a table of parameters at the head, to be edited, and not where they are used.
     """
-    statistics = {name.lower(): pelgrom for name, pelgrom in read_mismatch(process).items()}
+    numbers: dict[str, tuple[str, ...]] = {}  # lines of the table by the device's path
+
+    def numbered(path: str, kinds: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the numbers of a device as text, or the parameters that have them."""
+        values = tuple(map(spice_number, draw(path)))[: len(kinds)]
+        if not table:
+            return values
+        names = tuple(f"d{kind}_{path.replace('.', '__')}" for kind in kinds)
+        numbers[path] = tuple(f"{name}={value}" for name, value in zip(names, values, strict=True))
+        return names
+
+    statistics = {name.lower(): pelgrom for name, pelgrom in read_mismatch(process).items()} if transistors else {}
+    copies: dict[str, str | None] = {}  # of subcircuits of the kit that are called, with their shifts as parameters
 
     def change(home: str, line: str) -> list[str]:
-        transistor = _TRANSISTOR.match(line)
-        if transistor and transistor[6].lower() in statistics:
+        transistor = TRANSISTOR.match(line)
+        if transistor and (name := transistor[6].lower()) in statistics:
             path = f"{home}.{transistor[1]}".lstrip(".").lower()
-            return _shifted(transistor, statistics[transistor[6].lower()], *draw(path))
-        resistor = _RESISTOR.match(line) if resistors and home else None
+            if line[0] in "xX" and statistics[name].level in _MODEL_WITH_INSTANCE_SHIFTS and name not in copies:
+                copies[name] = _shiftable(name, _texts(process))
+            return _shifted(
+                transistor, statistics[name], *numbered(path, ("vth", "gain")), shiftable=bool(copies.get(name))
+            )
+        resistor = _RESISTOR.match(line) if resistors and (home or everywhere) else None
         if resistor:
-            return [_scaled(resistor, resistors, draw(f"{home}.{resistor[1]}".lower())[0])]
+            return [_scaled(resistor, resistors, *numbered(f"{home}.{resistor[1]}".lstrip(".").lower(), ("value",)))]
         spread = capacitors.get(home.rpartition("_")[0], 0.0)
         capacitor = _CAPACITOR.match(line) if spread else None
         if capacitor:
-            return [_scaled(capacitor, spread, draw(f"{home}.{capacitor[1]}".lower())[0])]
+            return [_scaled(capacitor, spread, *numbered(f"{home}.{capacitor[1]}".lower(), ("value",)))]
         return [line]
 
-    body = individual_subcircuits(netlist.body, change)
+    body = "\n\n".join([individual_subcircuits(netlist.body, change), *filter(None, copies.values())])
     options = netlist.options
     if any(pelgrom.level not in _MODEL_WITH_INSTANCE_SHIFTS for pelgrom in statistics.values()):
         options = options.replace(" klu", "")  # KLU loses its pivots among so many sources, and the time step with them
-    return dataclasses.replace(netlist, body=f"* every transistor has its own mismatch\n{body}", options=options)
+    head = ["* every transistor has its own mismatch"]
+    if numbers:
+        head[0] += ": its threshold and gain, and values of resistors, in standard deviations; to be edited"
+        head += [f".param {' '.join(line)}" for line in numbers.values()]
+    return dataclasses.replace(netlist, body="\n".join([*head, body]), options=options)
 
 
-def _scaled(found: re.Match[str], spread: float, number: float) -> str:
+def _product(number: str, scale: float) -> str:
+    """Multiply a number, or a parameter that has it."""
+    return f"{number}*{spice_number(scale)}" if number.isidentifier() else spice_number(float(number) * scale)
+
+
+def _scaled(found: re.Match[str], spread: float, number: str) -> str:
     """Give a passive device its own value."""
     name, first, second, value, more = found.groups()
-    factor = 1 + spread * number
-    if factor <= 0:
+    if number.isidentifier():
+        factor = f"(1+{_product(number, spread)})"
+    elif (scale := 1 + spread * float(number)) > 0:
+        factor = spice_number(scale)
+    else:
         raise SpecError(f"devices such as {name} that vary by {spread:g} of their value can become negative")
-    return f"{name} {first} {second} {{({value.strip('{}')})*{spice_number(factor)}}}{more}"
+    bare = value.strip("{}'")
+    return f"{name} {first} {second} {{({bare})*{factor}}}{more}"
 
 
-def _shifted(found: re.Match[str], statistics: Pelgrom, threshold: float, gain: float) -> list[str]:
+@lru_cache(maxsize=16)
+def _shiftable(name: str, texts: tuple[str, ...]) -> str | None:
+    """Return a kit's subcircuit of one BSIM transistor with the shifts as parameters; None if it has no such."""
+    block = re.compile(rf"^(\.subckt\s+){re.escape(name)}(\s.*?)^\.ends[^\n]*", re.I | re.M | re.S)
+    for text in texts:
+        for found in block.finditer(text):
+            if not re.search(r"\bmis_vth\b.*\bdelvto\s*=", found[0], re.I | re.S):
+                continue
+            inside, count = re.subn(r"\bdelvto\s*=\s*'[^']*'", "delvto={own_vth}", found[2], flags=re.I)
+            inside, also = re.subn(r"\bmulu0\s*=\s*'[^']*'", "mulu0={own_gain}", inside, flags=re.I)
+            if count == also == 1:
+                inside = re.sub(r"\bagauss\([^()]*\)", "0", inside, flags=re.I)  # which the kit would draw itself
+                head, *rest = inside.rstrip("\n").split("\n")
+                lines = [f"{found[1]}{name}_own{head} own_vth=0 own_gain=1", *rest, f".ends {name}_own"]
+                return "\n".join(line for line in lines if line.strip() and not line.startswith("*"))
+    return None
+
+
+def _shifted(
+    found: re.Match[str], statistics: Pelgrom, threshold: str, gain: str, *, shiftable: bool = False
+) -> list[str]:
     name, drain, gate, source, bulk, model, tail = found.groups()
     given = {k.lower(): v.strip("{}'") for k, v in re.findall(r"(\w+)\s*=\s*(\{[^}]*\}|'[^']*'|\S+)", tail)}
     if not {"w", "l"} <= set(given):
@@ -237,16 +296,21 @@ def _shifted(found: re.Match[str], statistics: Pelgrom, threshold: float, gain: 
         f"({fingers})*(({given['l']})-({spice_number(statistics.d_length)}))"
         f"*(({given['w']})-({spice_number(statistics.d_width)}))"
     )
-    shift = f"{spice_number(threshold * statistics.a_threshold)}/sqrt({area})"
-    factor = f"1-({spice_number(gain * statistics.a_gain)})/sqrt({area})"
+    shift = f"{_product(threshold, statistics.a_threshold)}/sqrt({area})"
+    factor = f"1-({_product(gain, statistics.a_gain)})/sqrt({area})"
     if statistics.width or statistics.length:
         parts = [
             f"{spice_number(statistics.a_gain**2)}/({area})",
             f"{spice_number(statistics.width**2)}/(({given['w']})*({given['w']}))",
             f"{spice_number(statistics.length**2)}/(({given['l']})*({given['l']}))",
         ]
-        factor = f"1-({spice_number(gain)})*sqrt({'+'.join(parts)})"
-    if statistics.level in _MODEL_WITH_INSTANCE_SHIFTS:
+        factor = f"1-({_product(gain, 1.0)})*sqrt({'+'.join(parts)})"
+    if shiftable:
+        # ngspice looks names in the last parameters up within the subcircuit that is called: w would be its own
+        lines = [f".param vth_{name}={{{shift}}} gain_{name}={{{factor}}}"]
+        own = f"own_vth={{vth_{name}}} own_gain={{gain_{name}}}"
+        return [*lines, f"{name} {drain} {gate} {source} {bulk} {model}_own {tail.rstrip()} {own}"]
+    if statistics.level in _MODEL_WITH_INSTANCE_SHIFTS and name[0] in "mM":
         return [f"{found[0].rstrip()} delvto={{{shift}}} mulu0={{{factor}}}"]
     others = re.sub(r"\s*\bm\s*=\s*(\{[^}]*\}|'[^']*'|\S+)", "", tail)
     multiple = f"{{({fingers})*({factor})}}"

@@ -1,5 +1,8 @@
 """Noise testbenches: made of those for the frequency response, of a sense amplifier below a column, of a driver."""
 
+import re
+from dataclasses import replace
+
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
 from spicesim.netlist.buffer import buffer_blocks, buffer_line
@@ -15,6 +18,7 @@ __all__ = [
     "build_driver_noise",
     "build_noise",
     "build_sense_amplifier_noise",
+    "build_tile_noise",
 ]
 
 NOISE_BAND = (1e3, 1e10)
@@ -59,6 +63,38 @@ def build_noise(response: Netlist, node: str, source: str) -> NoiseNetlist:
         spiceinit=response.spiceinit,
         nodesets=response.nodesets,
     )
+
+
+def build_tile_noise(tile: Netlist, output: int) -> NoiseNetlist:
+    """Turn a tile at rest into one for the noise of an output: of drivers, wires, cells, read-outs, all that it has.
+
+    Parameters
+    ----------
+    tile : Netlist
+        A tile with its operating point.
+    output : int
+        Bit line.
+
+    Returns
+    -------
+    NoiseNetlist
+        Referred to the drivers' upper reference, or where gates are driven to the lines' supply.
+
+    Raises
+    ------
+    SpecError
+        If it has no such output, or is no tile at rest.
+    """
+    node = f"out_{output}"
+    if f"v({node})" not in tile.probes:
+        count = sum(probe.startswith("v(out_") for probe in tile.probes)
+        raise SpecError(f"there is no output {output}; a tile has outputs 0..{count - 1}")
+    if tile.analyses != (".op",):
+        raise SpecError("noise is that of a tile at rest; leave --t-read out, and the chip's read-outs that need time")
+    source = next(name for name in ("vhi", "vread") if re.search(rf"^{name} ", tile.body, re.MULTILINE))
+    body = re.sub(rf"^({source} \S+ \S+ \S+)", r"\1 ac 1", tile.body, count=1, flags=re.MULTILINE)
+    response = replace(tile, body=body, analyses=(_sweep(),), title=f"{tile.title}, noise of output {output}")
+    return build_noise(response, node, source)
 
 
 def _sweep() -> str:

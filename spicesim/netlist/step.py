@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from spicesim.errors import SpecError
 from spicesim.units import spice_number
 
-__all__ = ["STEP_TIME", "CodeStep"]
+__all__ = ["SKEWED_OPTIONS", "STEP_TIME", "CodeStep"]
+
+SKEWED_OPTIONS = ".options klu reltol=1e-6 vntol=1e-9 abstol=1e-12"
+"""With bits one by one: at less than a picoampere ngspice's steps in time shrink to nothing at the first edge."""
 
 STEP_TIME = 1e-9
 """When codes and currents step [s]."""
@@ -36,8 +39,15 @@ class CodeStep:
     """Longest time step [s]."""
     hold: float | None = None
     """From the step until hold switches of floating bit lines open [s]; by default the chip's time for settling."""
+    delays: Sequence[float] = ()
+    """By how much each bit comes after `start`, least significant first [s]; empty where all come at once."""
 
     def __post_init__(self) -> None:
+        if self.delays and not (min(self.delays) >= 0 and max(self.delays) + self.edge / 2 < self.stop):
+            raise SpecError(
+                f"bits come from 0 s after the step to before the end at {self.stop:g} s, got delays of "
+                f"{min(self.delays):g} to {max(self.delays):g} s; watch for longer, or spread them less"
+            )
         if not (0 < self.edge < 2 * self.start and self.stop > 0 and self.resolution > 0):
             raise SpecError(
                 f"a step needs 0 < edge < 2 start, stop > 0 and resolution > 0, got {self.edge:g}, {self.start:g}, "
@@ -47,25 +57,38 @@ class CodeStep:
     @property
     def source_names(self) -> tuple[str, ...]:
         """Sources of the bits, for probes of their currents."""
-        return ("vrise", "vfall")
+        return tuple(f"v{kind}{end}" for end, _ in self._arrivals() for kind in ("rise", "fall"))
+
+    def _arrivals(self) -> list[tuple[str, float]]:
+        """Return when bits come [s], each with the end of the names of its nodes."""
+        return [(f"_{k}", self.start + late) for k, late in enumerate(self.delays)] or [("", self.start)]
 
     def nodes(self, dac: int, bits: int) -> list[str]:
-        """Return the nodes that the bits of a DAC are tied to, least significant first."""
+        """Return the nodes that the bits of a DAC are tied to, least significant first.
+
+        Raises
+        ------
+        SpecError
+            If there is not one delay a bit.
+        """
+        if len(self.delays) not in (0, bits):
+            raise SpecError(f"a step of {bits} bits takes {bits} delays, got {len(self.delays)}")
         names = {(0, 0): "0", (1, 1): "vdd", (0, 1): "rise", (1, 0): "fall"}
         before, after = int(self.before[dac]), int(self.after[dac])
-        return [names[before >> k & 1, after >> k & 1] for k in range(bits)]
+        found = [names[before >> k & 1, after >> k & 1] for k in range(bits)]
+        return [f"{node}_{k}" if self.delays and node in ("rise", "fall") else node for k, node in enumerate(found)]
 
     def sources(self, supply: float) -> str:
-        """Format the two sources of the bits that change."""
-        first, last = spice_number(self.start - self.edge / 2), spice_number(self.start + self.edge / 2)
-        high = spice_number(supply)
-        return "\n".join(
-            [
-                "* bits that rise and bits that fall",
-                f"vrise rise 0 pwl(0 0 {first} 0 {last} {high})",
-                f"vfall fall 0 pwl(0 {high} {first} {high} {last} 0)",
+        """Format the two sources of the bits that change, or those of each bit where they come apart."""
+        high, half = spice_number(supply), self.edge / 2
+        lines = ["* bits that rise and bits that fall" + (", each at its time" if self.delays else "")]
+        for end, time in self._arrivals():
+            first, last = spice_number(time - half), spice_number(time + half)
+            lines += [
+                f"vrise{end} rise{end} 0 pwl(0 0 {first} 0 {last} {high})",
+                f"vfall{end} fall{end} 0 pwl(0 {high} {first} {high} {last} 0)",
             ]
-        )
+        return "\n".join(lines)
 
     @property
     def analysis(self) -> str:

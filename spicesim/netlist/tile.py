@@ -24,7 +24,7 @@ from spicesim.netlist.pulses import PulseProduct, PulseSchedule, product_options
 from spicesim.netlist.reader import PAIRS
 from spicesim.netlist.readout import build_readout, in_time
 from spicesim.netlist.sense_amplifier import amplifier_blocks, amplifier_line, supplies
-from spicesim.netlist.step import CodeStep
+from spicesim.netlist.step import SKEWED_OPTIONS, CodeStep
 from spicesim.netlist.wires import WireNodes
 from spicesim.units import spice_number
 
@@ -397,4 +397,6 @@ def build_tile(
         nodesets=_gate_guesses(chip, inputs) | dict(nodesets or {}),
     )
     netlist = with_rails(netlist, chip.rails)
+    if isinstance(step, CodeStep) and step.delays:
+        return replace(netlist, options=SKEWED_OPTIONS)
     return replace(netlist, options=product_options(chip)) if isinstance(step, PulseProduct) else netlist

@@ -21,6 +21,7 @@ from spicesim.errors import (
     StorageError,
     quote,
 )
+from spicesim.netlist.measured import MeasuredNetlist
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.aids import climb
 from spicesim.ngspice.confinement import confine
@@ -32,6 +33,7 @@ from spicesim.ngspice.folder import (
     make_run_folder,
     simulator_environment,
 )
+from spicesim.ngspice.measures import read_measures
 from spicesim.ngspice.outcome import Results, failed_to_converge, find_problem
 from spicesim.ngspice.rawfile import read_raw
 
@@ -155,7 +157,9 @@ class BatchSimulator:
         """Simulate a netlist as it stands."""
         program = find_ngspice(self.program)
         folder = make_run_folder(netlist)
-        command = tie_to_parent(confine([program, "-n", "-b", "-r", RAW_NAME, NETLIST_NAME], folder))
+        measured = isinstance(netlist, MeasuredNetlist)
+        kept = () if measured else ("-r", RAW_NAME)  # with a raw file, ngspice measures nothing
+        command = tie_to_parent(confine([program, "-n", "-b", *kept, NETLIST_NAME], folder))
         status, seconds = self._execute(command, netlist, folder, deadline)
         if status < 0:  # by the kernel short of memory, or by someone's hand: not the circuit's fault
             status, seconds = self._execute(command, netlist, folder, deadline)
@@ -164,13 +168,17 @@ class BatchSimulator:
         if status == -signal.SIGXFSZ or _CANNOT_WRITE in output or shutil.disk_usage(folder).free < _LEAST_SPACE:
             drop_run_folder(folder)
             raise _no_space(folder)
-        plots = read_raw(raw) if status == 0 and raw.is_file() else None
+        remarks: dict[str, str] = {}
+        if isinstance(netlist, MeasuredNetlist):
+            plots, remarks, output = read_measures(netlist, output)
+        else:
+            plots = read_raw(raw) if status == 0 and raw.is_file() else None
         problem, found = find_problem(netlist, status, plots, output)
         if problem:
             kind = SimulationConvergenceError if failed_to_converge(status, output) else SimulationError
-            raise failure(kind, f"{netlist.title!r} failed: {problem}", folder)
+            raise failure(kind, f"{netlist.title!r} failed: {problem}", folder, raw=not measured)
         drop_run_folder(folder)
-        return Results(plots=found, seconds=seconds)
+        return Results(plots=found, seconds=seconds, remarks=remarks)
 
     def _execute(self, command: list[str], netlist: Netlist, folder: Path, deadline: float) -> tuple[int, float]:
         """Run ngspice in its folder; return its exit status, negative if a signal ended it, and what it took [s]."""

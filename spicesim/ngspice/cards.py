@@ -12,6 +12,7 @@ from pathlib import Path
 
 from spicesim.errors import SpecError
 from spicesim.netlist.expression import evaluate_expression
+from spicesim.netlist.measured import MeasuredNetlist
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.statements import (
     Component,
@@ -83,6 +84,8 @@ def needed_cards(netlist: Netlist) -> tuple[str, str] | None:
         as it is: there are no files, they cannot be read, or the netlist calls what they hold by other ways than as
         transistors with sizes.
     """
+    if isinstance(netlist, MeasuredNetlist):  # anybody's, whose files may hold more than models
+        return None
     try:
         statements = parse_statements(netlist.body)
         sizes, called = _sizes(statements)

@@ -74,7 +74,8 @@ def write_start_up(folder: Path, lines: Sequence[str] = ()) -> None:
 def simulator_environment(folder: Path) -> dict[str, str]:
     """Return the environment of ngspice: what it takes to start a program, and the folder for all that is its own."""
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
-    return {**kept, "LANG": "C.UTF-8", "HOME": str(folder), "SPICE_SCRIPTS": str(folder), "OMP_NUM_THREADS": "1"}
+    own = {"HOME": str(folder), "SPICE_SCRIPTS": str(folder), "NGSPICE_MEAS_PRECISION": "16"}
+    return {**kept, "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", **own}
 
 
 def _make_folder(parent: Path, tries: int = 20) -> Path:
@@ -95,13 +96,14 @@ def drop_run_folder(folder: Path) -> None:
         folder.parent.rmdir()
 
 
-def rerun(folder: Path) -> str:
-    """Return the end of a message on a failed run: how to repeat it by hand."""
-    return f"{RERUN}cd {shlex.quote(str(folder))} && SPICE_SCRIPTS=. ngspice -n -b -r {RAW_NAME} {NETLIST_NAME}"
+def rerun(folder: Path, *, raw: bool = True) -> str:
+    """Return the end of a message on a failed run: how to repeat it by hand, with its curves in a file or without."""
+    kept = f"-r {RAW_NAME} " if raw else ""
+    return f"{RERUN}cd {shlex.quote(str(folder))} && SPICE_SCRIPTS=. ngspice -n -b {kept}{NETLIST_NAME}"
 
 
-def failure(kind: type[SimulationError], message: str, folder: Path) -> SimulationError:
+def failure(kind: type[SimulationError], message: str, folder: Path, *, raw: bool = True) -> SimulationError:
     """Return the error for a run whose folder is kept, with the command that repeats it."""
-    error = kind(f"{message}{rerun(folder)}")
+    error = kind(f"{message}{rerun(folder, raw=raw)}")
     error.folder = str(folder)  # no reading it out of the message, which quotes what a netlist made ngspice say
     return error

@@ -8,11 +8,12 @@ that spoils the numbers.
 
 import re
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from spicesim.netlist.measured import MeasuredNetlist
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.extent import find_misfit
 from spicesim.ngspice.rawfile import Plot
@@ -32,6 +33,8 @@ class Results:
     """What it took to converge, of :data:`spicesim.ngspice.aids.AIDS`; empty for the netlist as it was written."""
     kept: bool = field(default=False, compare=False)
     """Whether it was kept from before, and not simulated now."""
+    remarks: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """Why a measure found nothing, by its name."""
 
     def __iter__(self) -> Iterator[Plot]:
         return iter(self.plots)
@@ -102,6 +105,7 @@ def find_problem(
         return f"ngspice ended with status {exit_status}{because}", ()
     if plots is None:
         return f"ngspice wrote no results{because}", ()
+    measured = isinstance(netlist, MeasuredNetlist)  # some of which may find nothing, and the others stand
     waiting = list(plots)
     results: list[Plot] = []
     for name, card in zip(netlist.plots, netlist.analyses, strict=True):
@@ -113,9 +117,9 @@ def find_problem(
             vector = plot.vectors.get(probe.lower())
             if vector is None:
                 return f"probe {probe} did not come back from {name!r}{because}", ()
-            if not np.isfinite(vector).all():
+            if not (measured or np.isfinite(vector).all()):
                 return f"probe {probe} is not finite in {name!r}{because}", ()
-        if misfit := find_misfit(card, plot):
+        if not measured and (misfit := find_misfit(card, plot)):
             return f"the analysis {card!r} {misfit}{because}", ()
         results.append(plot)
     if said:

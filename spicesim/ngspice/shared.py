@@ -21,7 +21,9 @@ from spicesim.errors import (
     SimulationConvergenceError,
     SimulationError,
     SimulationTimeoutError,
+    SpecError,
 )
+from spicesim.netlist.measured import MeasuredNetlist
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.aids import climb
 from spicesim.ngspice.folder import failure, make_run_folder, write_start_up
@@ -120,6 +122,8 @@ class SharedSimulator:
 
     def _attempt(self, netlist: Netlist) -> Results:
         netlist.require_data()
+        if isinstance(netlist, MeasuredNetlist):
+            raise SpecError(f"{netlist.title!r} has .measure lines, which a process of its own answers: BatchSimulator")
         with _lock:
             ngspice = _library()
             said = ""

@@ -5,6 +5,7 @@ An entry that does not match it was damaged. It is set aside, so that it can be 
 
 import hashlib
 import io
+import json
 import zipfile
 import zlib
 from pathlib import Path
@@ -47,6 +48,8 @@ def keep(digest: str, netlist: Netlist, results: Results) -> None:
     buffer = io.BytesIO()
     # one table a plot: a zip file of many small arrays takes longer than many a simulation
     tables = {str(k): np.stack([plot.vectors[p] for p in _probes(netlist)]) for k, plot in enumerate(results)}
+    if results.remarks:
+        tables["remarks"] = np.array(json.dumps(dict(results.remarks)))
     np.savez_compressed(
         buffer, allow_pickle=False, seconds=np.array(results.seconds), aid=np.array(results.aid), **tables
     )
@@ -85,7 +88,10 @@ def _parse(digest: str, netlist: Netlist, data: bytes) -> Results | str:
             Plot(name=name, vectors=dict(zip(_probes(netlist), archive[str(k)], strict=True)))
             for k, name in enumerate(netlist.plots)
         ]
-        results = Results(plots=tuple(plots), seconds=float(archive["seconds"]), aid=str(archive["aid"]), kept=True)
+        remarks = json.loads(str(archive["remarks"])) if "remarks" in archive else {}
+        results = Results(
+            plots=tuple(plots), seconds=float(archive["seconds"]), aid=str(archive["aid"]), kept=True, remarks=remarks
+        )
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         return f"is whole but no result of this netlist: {error}"
     problem, _ = find_problem(netlist, 0, plots, "")

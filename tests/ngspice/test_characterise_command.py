@@ -39,7 +39,9 @@ def test_a_data_sheet_is_printed_kept_and_drawn(call, tmp_path):
     assert code == 0
     assert "level 1, ss, 125 C" in out
     assert "3 samples of mismatch, seed 7" in out
-    assert re.search(r"resistance of the access transistor +[\d.]+ kohm +[\d.]+ kohm +[\d.]+ k?ohm", out)
+    assert re.search(
+        r"resistance of the access transistor +[\d.]+ kohm +[\d.]+ kohm \+- [\d.]+ k?ohm +[\d.]+ k?ohm", out
+    )
     document = json.loads(data.read_text())
     assert document["block"] == "cell"
     assert document["temperature_c"] == 125
