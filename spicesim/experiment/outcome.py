@@ -150,6 +150,8 @@ def _audit_document(audit: Audit) -> dict[str, Any]:
         "codes_identical": identical,
         "codes_off_by_one": off_by_one,
         "codes_worse": worse,
+        "quantiser": audit.quantiser,
+        "code_bound": audit.code_bound.document(),
         "error_quantiles_full_scale": audit.quantiles,
         "bound": {
             "max_error_full_scale": bound.limit,
@@ -166,6 +168,7 @@ def _audit_document(audit: Audit) -> dict[str, Any]:
                 "max_error_full_scale": own.bound.limit,
                 "share_of_products_above": own.bound.share,
                 "share_of_products_with_other_codes": list(own.other_codes),
+                "code_bound": own.codes.document(),
             }
             for name, own in audit.by_layer.items()
         ],
