@@ -14,7 +14,7 @@ from spicesim.network.dataset import Dataset
 from spicesim.network.uncalibrated import UncalibratedChip
 from spicesim.provenance import cpu_name, now
 
-__all__ = ["Experiment"]
+__all__ = ["Experiment", "audit_document"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -121,7 +121,7 @@ class Experiment:
             "layers": layers,
             "notes": list(stats.notes),
             "converter": self._converter(),
-            "audit": None if self.audit is None else _audit_document(self.audit),
+            "audit": None if self.audit is None else audit_document(self.audit),
             "provenance": {
                 "chip": chip.name,
                 "chip_hash": chip.hash,
@@ -135,7 +135,8 @@ class Experiment:
         }
 
 
-def _audit_document(audit: Audit) -> dict[str, Any]:
+def audit_document(audit: Audit) -> dict[str, Any]:
+    """Return all numbers of an audit as plain data, ready for JSON."""
     identical, off_by_one, worse = audit.codes
     bound = audit.bound
     return {

@@ -1,5 +1,7 @@
 """Whole macros in one transient: converters on the amplifiers of a tile, codes in, codes out."""
 
+import json
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -181,13 +183,14 @@ def test_a_hand_over_of_another_sampling_time_is_refused(calibration):
 def test_the_audit_command_does_whole_macros(calibration, tmp_path):
     path = tmp_path / "chip.cal.json"
     calibration.save(path)
-    words = ["audit", str(path), "--sizes", "2", "--macros", "1"]
+    words = ["audit", str(path), "--sizes", "2", "--macros", "1", "--json", str(tmp_path / "found.json")]
     done = CliRunner().invoke(cli, words, catch_exceptions=False)
     assert done.exit_code == 0
     assert "0.00 % worse" in done.output
     assert "in one transient" in done.output
-    with pytest.raises(SpecError, match="leave --json or --macros out"):
-        CliRunner().invoke(cli, [*words, "--json", "out.json"], catch_exceptions=False)
+    (chip,) = json.loads((tmp_path / "found.json").read_text())
+    assert (chip["chip"], chip["count"], chip["codes"]) == (None, 1, 2)
+    assert chip["quantiser"] == "converters of transistors"
 
 
 def test_the_audit_command_does_macros_of_drawn_chips(calibration, tmp_path):
