@@ -14,7 +14,7 @@ from spicesim.arrays import Bools, Codes, Floats
 from spicesim.behavioural.converter import ConverterRange
 from spicesim.behavioural.mismatch import CONVERTER
 from spicesim.behavioural.sar import SarRange
-from spicesim.bound import CONFIDENCE, SampleBound, share_interval, strata_share
+from spicesim.bound import CONFIDENCE, CodeBound, SampleBound, share_interval, strata_share
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.converter import Conversions, Converter
 from spicesim.calibration.converters import find_converter
@@ -103,7 +103,13 @@ class Audit:
     @property
     def unseen(self) -> str:
         """What this audit cannot see, in words."""
-        return UNSEEN.format(converter=self.alike)
+        left = ", and codes of columns without a converter" if sum(self.converted) not in (0, sum(self.sizes)) else ""
+        return UNSEEN.format(converter=self.alike) + left
+
+    @property
+    def quantiser(self) -> str:
+        """Whose codes were compared, in words: the steps of an ideal quantiser say nothing of a converter."""
+        return "ideal quantiser" if self.converter == "ideal" else "converters of transistors"
 
     @property
     def pieces(self) -> str:
@@ -156,23 +162,38 @@ class Audit:
         return {name: (self.products[name] / total, count) for name, count in drawn.items()}
 
     @property
+    def code_bound(self) -> CodeBound:
+        """What the compared codes say of those of all products that the network did, in steps of the converters."""
+        if not self.products:
+            return CodeBound.of(self._product_codes)
+        strata, own = self._strata(), self._product_codes
+        ordered = [own[k] for name in strata for k, layer in enumerate(self.layers) if layer == name]
+        shares, counts = zip(*strata.values(), strict=True)
+        return CodeBound.of(ordered, shares, counts)
+
+    @property
     def by_layer(self) -> dict[str, "LayerAudit"]:
         """What was found in each layer, in their order."""
-        errors, differs = self.product_errors, self._differs
+        errors, differs, codes = self.product_errors, self._differs, self._product_codes
         found = {}
         for name in dict.fromkeys(self.layers):
             own = np.array([layer == name for layer in self.layers])
             found[name] = LayerAudit(
                 products=self.products.get(name), bound=SampleBound.of(errors[own]),
                 other_codes=share_interval(int(differs[own].sum()), int(own.sum())),
+                codes=CodeBound.of([part for part, is_own in zip(codes, own, strict=True) if is_own]),
             )  # fmt: skip
         return found
 
     @property
+    def _product_codes(self) -> list[Codes]:
+        """Code differences of each product."""
+        return np.split(self.code_differences, np.cumsum(self.converted or self.sizes)[:-1])
+
+    @property
     def _differs(self) -> Bools:
         """Which products have any ADC code other than ngspice's, (count,)."""
-        parts = np.split(self.code_differences, np.cumsum(self.converted or self.sizes)[:-1])
-        return np.array([bool(part.any()) for part in parts])
+        return np.array([bool(part.any()) for part in self._product_codes])
 
     @property
     def other_codes(self) -> tuple[float, float]:
@@ -221,6 +242,8 @@ class LayerAudit:
     """What its sampled products say of them."""
     other_codes: tuple[float, float]
     """Confidence interval of the share of them with another ADC code."""
+    codes: CodeBound
+    """What their codes say of those of all of them."""
 
 
 def audit_samples(

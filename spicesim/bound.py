@@ -1,5 +1,6 @@
 """What a random sample says about all: bounds with a confidence, whatever the distribution."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,7 @@ from scipy.special import bdtrc, betaincinv
 
 from spicesim.errors import SpecError
 
-__all__ = ["CONFIDENCE", "SampleBound", "exceeding_share", "share_interval", "strata_share"]
+__all__ = ["CONFIDENCE", "CodeBound", "SampleBound", "exceeding_share", "share_interval", "strata_mean", "strata_share"]
 
 CONFIDENCE = 0.95
 """Of all bounds, unless another is asked for."""
@@ -63,21 +64,62 @@ def strata_share(weights: npt.ArrayLike, counts: npt.ArrayLike, confidence: floa
     Notes
     -----
     Were shares p_l of the strata above, the sample would have missed them all with the product of ``(1 - p_l)**n_l``.
-    Of all p_l for which that is more than one less the confidence, the bound takes the largest ``sum(w_l p_l)``; there
-    ``n_l / (w_l (1 - p_l))`` is the same for all p_l > 0 (Lagrange). One stratum, or counts that go with the weights,
-    give :func:`exceeding_share`.
+    Of all p_l for which that is more than one less the confidence, the bound takes the largest ``sum(w_l p_l)``. One
+    stratum, or counts that go with the weights, give :func:`exceeding_share`.
     """
-    w, n = np.asarray(weights, dtype=float), np.asarray(counts, dtype=float)
+    return strata_mean(weights, counts, np.zeros(np.shape(weights)), confidence)
+
+
+def strata_mean(
+    weights: npt.ArrayLike, counts: npt.ArrayLike, means: npt.ArrayLike, confidence: float = CONFIDENCE
+) -> float:
+    """Return the largest mean that a population in strata may have, of values within 0..1 and any distribution.
+
+    Parameters
+    ----------
+    weights, counts : array_like of shape (strata,)
+        As of :func:`strata_share`.
+    means : array_like of shape (strata,)
+        Means of the members drawn of each.
+    confidence : float
+        Probability with which the bound holds.
+
+    Raises
+    ------
+    SpecError
+        As :func:`strata_share`, or if a mean is not within 0..1.
+
+    Notes
+    -----
+    Chernoff's bound: were p_l the means of the strata and ``a_l = w_l / n_l``, the weighted mean of the sample would be
+    m or less with at most ``exp(t m) prod((1 - p_l (1 - exp(-t a_l)))**n_l)`` for any t > 0, as of all values within
+    0..1 with a mean those of 0 and 1 spread the most (Hoeffding, J. Am. Stat. Assoc. 58 (1963) 13). Of all p_l for
+    which that is more than one less the confidence, the largest ``sum(w_l p_l)`` is sought, and of all t the least of
+    these: for each t ``1 - p_l (1 - exp(-t a_l))`` is one number by a_l, within its ends (Lagrange), and that number is
+    found by halving.
+    """
+    w, n, seen = (np.asarray(values, dtype=float) for values in (weights, counts, means))
     _check(int(n.min(initial=np.inf)) if n.size else 0, confidence)
     if w.shape != n.shape or (w < 0).any() or abs(w.sum() - 1) > 1e-9:
         raise SpecError(f"strata want weights that add up to 1, one each, got {w.tolist()} for {n.tolist()} members")
-    missed = -np.log1p(-confidence)
-    order = np.argsort(-w / n)  # where a share above costs least chance, first
-    w, n = w[order], n[order]
-    logs, members = np.cumsum(n * np.log(np.maximum(w, np.finfo(float).tiny) / n)), np.cumsum(n)
-    levels = np.exp((logs - missed) / members)  # w_l (1 - p_l) / n_l, were the first strata alone above
-    last = int(np.flatnonzero(levels < w / n)[-1])
-    return float(np.sum(np.maximum(w - levels[last] * n, 0.0)[: last + 1]))
+    if seen.shape != w.shape or not ((seen >= 0) & (seen <= 1)).all():
+        raise SpecError(f"means of strata must lie within 0..1, one each, got {seen.tolist()}")
+    missed, mean = -np.log1p(-confidence), float(w @ seen)
+    w, n = w[w > 0], n[w > 0]
+    a = w / n
+    if mean >= 1:
+        return 1.0
+    steepest = max(60.0, 4 * missed / (1 - mean)) / a.min()
+    t = np.geomspace(missed / (1 - mean), steepest, 200)[:, None]  # below the first all means may be 1
+    s = -np.expm1(-t * a)
+    low, high = np.full(t.shape, np.log(np.finfo(float).tiny)), np.log(np.max(a / s, axis=1, keepdims=True))
+    for _ in range(80):
+        level = (low + high) / 2
+        logs = np.clip(level + np.log(s / a), -t * a, 0.0)
+        costly = -(logs * n).sum(axis=1, keepdims=True) > missed + t * mean
+        low, high = np.where(costly, level, low), np.where(costly, high, level)
+    shares = -np.expm1(np.clip(high + np.log(s / a), -t * a, 0.0)) / s
+    return float(min(1.0, (shares @ w).min()))
 
 
 def share_interval(hits: int, count: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
@@ -151,3 +193,62 @@ class SampleBound:
         array = np.asarray(values, dtype=float).ravel()
         above = int(np.count_nonzero(array > self.limit))
         return float(bdtrc(above - 1, array.size, self.share))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeBound:
+    """What the codes of random products say of those of all products; codes of one product may depend on each other."""
+
+    identical: float
+    """Share of the compared codes that are the same."""
+    least_identical: float
+    """With `confidence`, at least this share of the codes of all products is the same, each product counting alike."""
+    largest: int
+    """Largest deviation of a compared code [LSB]."""
+    share: float
+    """With `confidence`, at most this share of all products has a code that is further off."""
+    confidence: float
+    """Probability that a sample gives a bound that holds, of each of the two."""
+    count: int
+    """Codes compared."""
+
+    @classmethod
+    def of(
+        cls,
+        differences: Sequence[npt.ArrayLike],
+        weights: npt.ArrayLike = (1.0,),
+        counts: npt.ArrayLike | None = None,
+        confidence: float = CONFIDENCE,
+    ) -> "CodeBound":
+        """Bound the codes of a population of products.
+
+        Parameters
+        ----------
+        differences : sequence of array_like of int
+            Of the codes of each product drawn, those of a stratum one after the other.
+        weights, counts : array_like of shape (strata,)
+            Shares of all products, and products drawn of each stratum; by default all are drawn alike.
+        confidence : float
+            Probability with which either bound shall hold.
+        """
+        sizes = [np.abs(np.asarray(own)) for own in differences]
+        n = np.array([len(sizes)]) if counts is None else np.asarray(counts)
+        other = np.array([np.mean(own > 0) for own in sizes])
+        means = [part.mean() for part in np.split(other, np.cumsum(n)[:-1])]
+        all_codes = np.concatenate(sizes)
+        return cls(
+            identical=float(np.mean(all_codes == 0)), least_identical=1 - strata_mean(weights, n, means, confidence),
+            largest=int(all_codes.max()), share=strata_share(weights, n, confidence), confidence=confidence,
+            count=all_codes.size,
+        )  # fmt: skip
+
+    def document(self) -> dict[str, float | int]:
+        """Return it as plain data, ready for JSON."""
+        return {
+            "codes": self.count,
+            "identical": self.identical,
+            "least_identical": self.least_identical,
+            "largest_lsb": self.largest,
+            "share_of_products_beyond": self.share,
+            "confidence": self.confidence,
+        }

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from itertools import chain
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -154,6 +154,18 @@ class ClimateModel(Model):
                     raise ValueError("knots must be codes, with two currents or more each")
             for change_of_amplifier, currents in zip(condition.senseamps, self.sense_currents, strict=True):
                 require_shape("senseamps", change_of_amplifier, 2, len(currents))
+
+    def converter_at(self, own: SarModel | StepModel, corner: str | None, temperature_c: float) -> SarModel | StepModel:
+        """Return the converters at a condition; arguments as of :meth:`Elsewhere.at`.
+
+        Of a calibration whose hand-over was not looked at elsewhere, it is that of the chip's own condition.
+        """
+        elsewhere: Elsewhere[Any] | None = self.converter
+        assert elsewhere is not None
+        known = all(model.hand_over is not None for model in elsewhere.temperatures)
+        plain = own.model_copy(update={"checks": {}} if known else {"checks": {}, "hand_over": None})
+        found: SarModel | StepModel = elsewhere.at(plain, corner, temperature_c)
+        return found if known else found.model_copy(update={"hand_over": own.hand_over})
 
     @property
     def errors(self) -> dict[str, float]:

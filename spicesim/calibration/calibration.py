@@ -15,7 +15,6 @@ from spicesim.behavioural.cell import AnyCell, SelectorCellModel
 from spicesim.behavioural.climate import ClimateModel, Condition
 from spicesim.behavioural.converter import ConverterModel
 from spicesim.behavioural.dac import DacModel
-from spicesim.behavioural.elsewhere import Elsewhere
 from spicesim.behavioural.energy import EnergyModel
 from spicesim.behavioural.feedback import find_amplifier
 from spicesim.behavioural.hold import HoldModel
@@ -294,10 +293,7 @@ class Calibration(Model):
             if self.integrator is not None and climate.integrator is not None:
                 aspects["integrator"] = climate.integrator.at(self.integrator, corner, temperature_c)
             if self.converter is not None and climate.converter is not None:
-                unchecked = self.converter.model_copy(update={"checks": {}, "hand_over": None})
-                elsewhere: Elsewhere[Any] = climate.converter
-                found = elsewhere.at(unchecked, corner, temperature_c)
-                aspects["converter"] = found.model_copy(update={"hand_over": self.converter.hand_over})
+                aspects["converter"] = climate.converter_at(self.converter, corner, temperature_c)
             if self.mismatch is not None and climate.mismatch is not None:
                 nothing = mix_models([0.0], climate.mismatch.temperatures[:1])
                 aspects["mismatch"] = self.mismatch.shifted(climate.mismatch.at(nothing, corner, temperature_c))

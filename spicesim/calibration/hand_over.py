@@ -17,7 +17,7 @@ from spicesim.netlist.step import STEP_TIME
 from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si
 
-__all__ = ["find_hand_over", "require_handed_over"]
+__all__ = ["find_hand_over", "require_handed_over", "shift_hand_over"]
 
 Plate = Callable[[Floats], Floats]
 """Inputs to top plates."""
@@ -25,6 +25,8 @@ Plate = Callable[[Floats], Floats]
 LOADS = (0.1, 1.0, 3.0, 7.0, 16.0, 28.0, 45.0, 70.0, 110.0)
 """Feedback resistance times conductance of a column [1]: from an amplifier that follows at once to one that takes a
 microsecond; dense where sampling ends before an amplifier has settled."""
+SLOW = 0.5
+"""Part of the sampling time; amplifiers that take longer are looked at again at other conditions, load by load."""
 OUTPUTS = 11
 """Outputs, from the least to the largest that converters take; every second one tells how long it takes."""
 WATCHED = 0.8e-6
@@ -65,6 +67,38 @@ def find_hand_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate) 
     return _buffered_over(chip, sizes, campaign, plate) if chip.hold.is_buffered else None
 
 
+def shift_hand_over(
+    own: HandOverModel | None, chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate
+) -> HandOverModel | None:
+    """Find what converters get at another condition, from what they get at the chip's own.
+
+    The charge of the switch changes alike for all amplifiers that have settled, so the one with the least load stands
+    for them; those that hardly settle are slower or faster there, each by itself. How long arrays take stays as it is
+    at the chip's own condition.
+
+    Parameters
+    ----------
+    own : HandOverModel or None
+        Of the chip's own condition.
+    chip, sizes, campaign, plate
+        As of :func:`find_hand_over`, at the other condition.
+    """
+    if own is None:
+        return None
+    kind, outputs = chip.sense_amplifier.kind, own.outputs
+    if kind != "tia":
+        errors = (_held_errors if kind == "integrator" else _buffer_errors)(chip, sizes, campaign, plate, outputs)
+        return own.model_copy(update={"errors": np.broadcast_to(errors, own.errors.shape).copy()})
+    few = np.flatnonzero((own.needed > SLOW * own.sample).any(axis=0) | (own.loads == own.loads[0]))
+    r_feedback = float(own.r_feedback[-1])
+    there = _amplifier_errors(
+        chip, sizes, campaign, plate, [(r_feedback, load) for load in own.loads[few].tolist()], outputs
+    )
+    changes, along = there - own.errors[-1, few], np.log(own.loads)
+    change = np.stack([np.interp(along, along[few], changes[:, k]) for k in range(len(outputs))], axis=-1)
+    return own.model_copy(update={"errors": own.errors + change})
+
+
 def _amplifiers_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate) -> HandOverModel:
     """Find what arrays have other than settled outputs, and how long they would take to lack nothing of them.
 
@@ -88,34 +122,54 @@ def _amplifiers_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate
     pairs = [(v, 0.0) for v in outputs[::2]] + [(low, half), (min(half, high), low), (0.0, high)]
     stop = max(WATCHED, 1.25 * sizes.sample)
 
-    def run(pairs: Sequence[tuple[float, float]], stop: float, opens: float | None = None) -> list[Results]:
-        built = [
-            build_hand_overs(
-                chip, sizes, "bipolar",
-                [HandOver(r_feedback=r, g=load / r, v_out=float(v), held=float(before)) for v, before in pairs],
-                stop, opens=opens,
-            )
-            for r, load in columns
-        ]  # fmt: skip
-        return campaign.run(built, "calibrate hand-over")
-
+    built = [
+        build_hand_overs(
+            chip, sizes, "bipolar",
+            [HandOver(r_feedback=r, g=load / r, v_out=float(v), held=float(before)) for v, before in pairs], stop,
+        )
+        for r, load in columns
+    ]  # fmt: skip
     needed = []
-    for results in run(pairs, stop):
+    for results in campaign.run(built, "calibrate hand-over"):
         time, apart = _apart(results, len(pairs))
         outside = np.flatnonzero((np.abs(apart) > BAND * sizes.lsb).any(axis=0))
         needed.append(stop if outside[-1] + 1 >= len(time) else float(time[outside[-1] + 1]))
-    errors, near = [], -outputs
-    ideal = plate(near)[:, -1]  # the highest bit is tried first
-    for results in run([(v, 0.0) for v in outputs], sizes.sample + sizes.bit, sizes.sample):
-        time, apart = _apart(results, len(outputs))
-        held = np.array([results[0].vectors[f"v(out_{j})"].real[0] for j in range(len(outputs))]) - reference
-        strobe = sizes.sample + 2 / 3 * sizes.bit - STROBE
-        first = held - [np.interp(strobe, time, one) for one in apart]
-        errors.append(-_parted(held, first, near, ideal))  # outputs count below the reference
+    errors = _amplifier_errors(chip, sizes, campaign, plate, columns, outputs)
     return HandOverModel(
         sample=sizes.sample, r_feedback=settings, loads=np.array(LOADS), outputs=outputs,
         errors=np.reshape(errors, (*shape, -1)), needed=np.reshape(needed, shape), watched=stop,
     )  # fmt: skip
+
+
+def _amplifier_errors(
+    chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate, columns: Sequence[tuple[float, float]], outputs: Floats
+) -> Floats:
+    """Return what arrays that held the reference have other than outputs, (columns, outputs) [V].
+
+    Columns are feedback resistances, and these times conductances.
+    """
+    stop, opens, reference = sizes.sample + sizes.bit, sizes.sample, chip.sense_amplifier.v_reference
+    netlists = [
+        build_hand_overs(
+            chip, sizes, "bipolar", [HandOver(r_feedback=r, g=load / r, v_out=v, held=0.0) for v in outputs.tolist()],
+            stop, opens=opens,
+        )
+        for r, load in columns
+    ]  # fmt: skip
+    errors, near = [], -outputs
+    ideal = plate(near)[:, -1]  # the highest bit is tried first
+    for results in campaign.run(netlists, "calibrate hand-over"):
+        held, first = _at_strobe(results, sizes, len(outputs), reference)
+        errors.append(-_parted(held, first, near, ideal))  # outputs count below the reference
+    return np.array(errors)
+
+
+def _at_strobe(results: Results, sizes: SarAdc, count: int, reference: float) -> tuple[Floats, Floats]:
+    """Return outputs before sampling, and top plates at the first strobe, above the reference, (count,) [V]."""
+    time, apart = _apart(results, count)
+    held = np.array([results[0].vectors[f"v(out_{j})"].real[0] for j in range(count)]) - reference
+    strobe = sizes.sample + 2 / 3 * sizes.bit - STROBE
+    return held, held - [np.interp(strobe, time, one) for one in apart]
 
 
 def require_handed_over(chip: Chip, sizes: SarAdc, campaign: Campaign) -> None:
@@ -156,7 +210,7 @@ def _buffered_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate) 
     Through the gate of the buffer an array disturbs what is held for as long as it takes charge, and what is held comes
     back with it: one bench has all of it, as no cell is connected any more.
     """
-    half, reference = sizes.dac.span / 2, chip.sense_amplifier.v_reference
+    half = sizes.dac.span / 2
     outputs = np.linspace(-half, half, OUTPUTS)
     # whatever an array held before: the other end of the range
     pairs = [(v, 0.0) for v in outputs] + [(-half, half), (half, -half), (0.0, half), (0.0, -half)]
@@ -164,11 +218,7 @@ def _buffered_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate) 
     watched = build_hand_overs(
         chip, sizes, "bipolar", [BufferedOver(v=-float(v), held=-before) for v, before in pairs], stop
     )
-    opened = build_hand_overs(
-        chip, sizes, "bipolar", [BufferedOver(v=-float(v), held=0.0) for v in outputs], sizes.sample + sizes.bit,
-        opens=sizes.sample,
-    )  # fmt: skip
-    whole, parted = campaign.run([watched, opened], "calibrate hand-over")
+    (whole,) = campaign.run([watched], "calibrate hand-over")
     time, apart = _apart(whole, len(pairs))
     outside = np.flatnonzero((np.abs(apart) > BAND * sizes.lsb).any(axis=0))
     needed = stop if outside[-1] + 1 >= len(time) else float(time[outside[-1] + 1])
@@ -178,15 +228,23 @@ def _buffered_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate) 
             f"what buffers hold, which takes {format_si(needed, 's', 3)}; raise sar_adc.sample, hold.buffer_current or "
             "hold.buffer_drive, or lower sar_adc.dac.unit"
         )
-    time, apart = _apart(parted, len(outputs))
-    held = np.array([parted[0].vectors[f"v(out_{j})"].real[0] for j in range(len(outputs))]) - reference
-    strobe = sizes.sample + 2 / 3 * sizes.bit - STROBE
-    first = held - [np.interp(strobe, time, one) for one in apart]
-    curve = np.polynomial.Polynomial.fit(held, _parted(held, first, held, plate(held)[:, -1]), 3)
     return HandOverModel(
         sample=sizes.sample, r_feedback=np.array(chip.settings[:1]), loads=np.ones(1), outputs=outputs,
-        errors=curve(outputs)[None, None], needed=np.full((1, 1), needed), watched=stop,
+        errors=_buffer_errors(chip, sizes, campaign, plate, outputs)[None, None], needed=np.full((1, 1), needed),
+        watched=stop,
     )  # fmt: skip
+
+
+def _buffer_errors(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate, outputs: Floats) -> Floats:
+    """Return what arrays that held the reference have other than what buffers put out, (outputs,) [V]."""
+    opened = build_hand_overs(
+        chip, sizes, "bipolar", [BufferedOver(v=-float(v), held=0.0) for v in outputs], sizes.sample + sizes.bit,
+        opens=sizes.sample,
+    )  # fmt: skip
+    (results,) = campaign.run([opened], "calibrate hand-over")
+    held, first = _at_strobe(results, sizes, len(outputs), chip.sense_amplifier.v_reference)
+    curve = np.polynomial.Polynomial.fit(held, _parted(held, first, held, plate(held)[:, -1]), 3)
+    return np.asarray(curve(outputs))
 
 
 def _held_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate) -> HandOverModel:
@@ -200,6 +258,16 @@ def _held_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate) -> H
     chip, sizes, campaign, plate
         As of :func:`find_hand_over`.
     """
+    outputs = np.linspace(-sizes.dac.span / 2, sizes.dac.span, OUTPUTS)
+    return HandOverModel(
+        sample=sizes.sample, r_feedback=np.array(chip.settings[:1]), loads=np.ones(1), outputs=outputs,
+        errors=_held_errors(chip, sizes, campaign, plate, outputs)[None, None],
+        needed=np.full((1, 1), sizes.sample), watched=sizes.sample,
+    )  # fmt: skip
+
+
+def _held_errors(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate, outputs: Floats) -> Floats:
+    """Return what arrays that held the reference have other than what integrators hold, (outputs,) [V]."""
     amplifier, reference = chip.sense_amplifier, chip.sense_amplifier.v_reference
     cells = np.full((chip.array.rows, 1), chip.cell.g_max)
     read = MacroRead(converters={0: sizes}, polarity="bipolar", t_read=sampling_start(chip, sizes, "bipolar"))
@@ -216,13 +284,8 @@ def _held_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate) -> H
     )
     before = amplifier.volts(reference + held)
     errors = amplifier.volts(reference + held + _parted(held, first, held, plate(held)[:, -1])) - before
-    outputs = np.linspace(-sizes.dac.span / 2, sizes.dac.span, OUTPUTS)
     curve = np.polynomial.Polynomial.fit(before, errors, 2)
-    return HandOverModel(
-        sample=sizes.sample, r_feedback=np.array(chip.settings[:1]), loads=np.ones(1), outputs=outputs,
-        errors=curve(outputs.clip(before.min(), before.max()))[None, None], needed=np.full((1, 1), sizes.sample),
-        watched=sizes.sample,
-    )  # fmt: skip
+    return np.asarray(curve(outputs.clip(before.min(), before.max())))
 
 
 def _parted(held: Floats, first: Floats, near: Floats, ideal: Floats) -> Floats:

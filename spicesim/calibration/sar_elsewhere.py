@@ -12,6 +12,7 @@ from spicesim.arrays import Floats
 from spicesim.behavioural.sar import SarModel, SarRange, SarSearch
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.hand_over import shift_hand_over
 from spicesim.calibration.sar import Plate, SarFit, converter_noise
 from spicesim.coding import Polarity
 
@@ -57,7 +58,7 @@ def converters_elsewhere(
         sampling, comparator = converter_noise(at.chip, sizes, campaign)
         update = {
             "searches": searches, "checks": {}, "sampling_noise": sampling, "comparator_noise": comparator,
-            "hand_over": None,
+            "hand_over": shift_hand_over(own.hand_over, at.chip, sizes, campaign, _fit(at, "bipolar", campaign).plates),
         }  # fmt: skip
         found.append(own.model_copy(update=update))
     return found

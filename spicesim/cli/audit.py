@@ -17,6 +17,7 @@ from spicesim.cli.options import jobs_option, open_calibration, timeout_option
 from spicesim.cli.tables import format_audit, format_checks, format_macros, format_mismatch
 from spicesim.engine import ConverterEngine, Engine, ExactEngine, HandOverEngine, SampledMvm, Tile
 from spicesim.errors import SpecError
+from spicesim.experiment.outcome import audit_document
 from spicesim.files import write_text
 from spicesim.network import compile_network, digits_network, load_digits
 from spicesim.ngspice.batch import BatchSimulator
@@ -44,7 +45,9 @@ __all__ = ["audit", "trained_matrices"]
 @click.option("--corner", metavar="NAME", help="Another corner of the process than the chip's own, if calibrated.")
 @click.option("--temperature", metavar="C", type=float, help="Another temperature than the chip's own [C].")
 @click.option("--seed", metavar="S", type=int, default=1, help="Seed of conductances and vectors.")
-@click.option("--json", "json_path", metavar="OUT.json", help="Write all compared voltages.")
+@click.option(
+    "--json", "json_path", metavar="OUT.json", help="Write all compared voltages; of macros, what each chip gave."
+)
 @jobs_option
 @timeout_option
 def audit(
@@ -77,9 +80,7 @@ def audit(
         raise SpecError(f"--sizes must be at least 2, got {min(numbers)}")
     campaign = Campaign(seed=seed, simulator=BatchSimulator(timeout=timeout), jobs=jobs, progress=True)
     if macros is not None:
-        if json_path is not None:
-            raise SpecError("--json writes voltages of tiles, and macros end in codes; leave --json or --macros out")
-        _audit_macros(calibration, campaign, macros, min(numbers), draws)
+        _audit_macros(calibration, campaign, macros, min(numbers), draws, json_path)
         return
     if draws is not None:
         if draws < 2:
@@ -121,7 +122,9 @@ def _audit_mismatch(calibration: Calibration, campaign: Campaign, draws: int, si
         click.echo(f"wrote {json_path}")
 
 
-def _audit_macros(calibration: Calibration, campaign: Campaign, count: int, size: int, draws: int | None) -> None:
+def _audit_macros(
+    calibration: Calibration, campaign: Campaign, count: int, size: int, draws: int | None, json_path: str | None
+) -> None:
     """Compare codes of whole macros, of either coding, in columns that stay linear, on nominal or on drawn chips.
 
     No hold capacitor can drive a converter's array: where an ideal buffer stands between floating lines and converters,
@@ -157,6 +160,10 @@ def _audit_macros(calibration: Calibration, campaign: Campaign, count: int, size
             click.echo(f"note: {note}")
     if draws is not None:
         click.echo(format_macros(found, seeds))
+    if json_path is not None:
+        chips = [{"chip": seed, **audit_document(outcome)} for seed, outcome in zip(seeds, found, strict=True)]
+        write_text(json_path, json.dumps(chips, indent=1) + "\n")
+        click.echo(f"wrote {json_path}")
 
 
 def _multiply(engine: Engine, calibration: Calibration, case: TileCase) -> list[SampledMvm]:

@@ -199,15 +199,24 @@ def _format_amplifiers(calibration: Calibration) -> str:
 def format_audit(audit: Audit, behavioural_seconds: float) -> str:
     """Format an audit."""
     same, one, worse = audit.codes
-    bound, other = audit.bound, audit.other_codes
+    bound, other, codes = audit.bound, audit.other_codes, audit.code_bound
     rows = [
         ["maximum error", f"{100 * audit.max_error:.5f} % of full scale", f"{audit.max_error_lsb:.4f} LSB"],
         ["RMS error", f"{100 * audit.rms_error:.5f} % of full scale", f"{audit.rms_error_lsb:.4f} LSB"],
-        ["ADC codes", f"{100 * same:.2f} % identical", f"{100 * one:.2f} % off by one, {100 * worse:.2f} % worse"],
+        [
+            f"codes, {audit.quantiser}",
+            f"{100 * same:.2f} % identical",
+            f"{100 * one:.2f} % off by one, {100 * worse:.2f} % worse",
+        ],
         [
             f"all products, {bound.confidence:.0%} confidence",
             f"at most {100 * bound.share:.2g} % above {100 * bound.limit:.5f} %",
             f"at most {100 * other[1]:.2g} % with another code",
+        ],
+        [
+            "all codes, the same",
+            f"at least {100 * codes.least_identical:.2f} % identical",
+            f"at most {100 * codes.share:.2g} % of products off by more than {codes.largest} LSB",
         ],
         [
             "time a tile product",
@@ -231,10 +240,15 @@ def _format_audited_layers(audit: Audit) -> str:
             f"{100 * own.bound.limit:.5f}",
             f"{100 * own.bound.share:.2g}",
             f"{100 * own.other_codes[1]:.2g}",
+            f"{own.codes.count}",
+            f"{100 * own.codes.identical:.2f}",
+            f"{100 * own.codes.least_identical:.2f}",
+            f"{own.codes.largest}",
         ]
         for name, own in audit.by_layer.items()
     ]
     head = ["layer, in %", "products", "max error", "above it, at most", "with another code, at most"]
+    head += ["codes", "identical", "at least", "largest [LSB]"]
     return format_table(head, rows)
 
 

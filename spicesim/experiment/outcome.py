@@ -14,7 +14,7 @@ from spicesim.network.dataset import Dataset
 from spicesim.network.uncalibrated import UncalibratedChip
 from spicesim.provenance import cpu_name, now
 
-__all__ = ["Experiment"]
+__all__ = ["Experiment", "audit_document"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -121,7 +121,7 @@ class Experiment:
             "layers": layers,
             "notes": list(stats.notes),
             "converter": self._converter(),
-            "audit": None if self.audit is None else _audit_document(self.audit),
+            "audit": None if self.audit is None else audit_document(self.audit),
             "provenance": {
                 "chip": chip.name,
                 "chip_hash": chip.hash,
@@ -135,7 +135,8 @@ class Experiment:
         }
 
 
-def _audit_document(audit: Audit) -> dict[str, Any]:
+def audit_document(audit: Audit) -> dict[str, Any]:
+    """Return all numbers of an audit as plain data, ready for JSON."""
     identical, off_by_one, worse = audit.codes
     bound = audit.bound
     return {
@@ -150,6 +151,8 @@ def _audit_document(audit: Audit) -> dict[str, Any]:
         "codes_identical": identical,
         "codes_off_by_one": off_by_one,
         "codes_worse": worse,
+        "quantiser": audit.quantiser,
+        "code_bound": audit.code_bound.document(),
         "error_quantiles_full_scale": audit.quantiles,
         "bound": {
             "max_error_full_scale": bound.limit,
@@ -166,6 +169,7 @@ def _audit_document(audit: Audit) -> dict[str, Any]:
                 "max_error_full_scale": own.bound.limit,
                 "share_of_products_above": own.bound.share,
                 "share_of_products_with_other_codes": list(own.other_codes),
+                "code_bound": own.codes.document(),
             }
             for name, own in audit.by_layer.items()
         ],

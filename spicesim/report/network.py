@@ -94,7 +94,7 @@ class NetworkReport:
             found.append(("noisiest layer", f"{min(finite):.1f} dB"))
         if self.audit is not None:
             found.append(("max error against ngspice", f"{parts_per_million(self.audit.max_error)} ppm FS"))
-            found.append(("identical ADC codes", f"{100 * self.audit.codes[0]:.2f} %"))
+            found.append((f"identical codes, {self.audit.quantiser}", f"{100 * self.audit.codes[0]:.2f} %"))
         if (footprint := self.findings.footprint) is not None:
             found.append(("energy, an inference", quantity(footprint.total_energy, "J", 3)))
             found.append(("operations for energy", f"{footprint.tops_per_watt:.3g} TOPS/W"))
@@ -210,11 +210,11 @@ def _layer_section(report: NetworkReport) -> Section:
 
 def _audit_section(audit: Audit, engine: str, product_seconds: float | None) -> Section:
     identical, off_by_one, worse = audit.codes
-    bound, other = audit.bound, audit.other_codes
+    bound, other, codes = audit.bound, audit.other_codes, audit.code_bound
     facts = [
         ("products compared", f"{audit.count}"),
         ("outputs compared", f"{audit.measured.size}"),
-        ("codes compared", f"{audit.code_differences.size}"),
+        ("codes compared, of", f"{audit.code_differences.size}, {audit.quantiser}"),
         ("largest error", f"{percent(audit.max_error)} % FS"),
         ("median error", f"{percent(audit.quantiles['p50'])} % FS"),
         ("99th percentile", f"{percent(audit.quantiles['p99'])} % FS"),
@@ -223,8 +223,11 @@ def _audit_section(audit: Audit, engine: str, product_seconds: float | None) -> 
         ("codes identical", f"{100 * identical:.2f} %"),
         ("codes off by one", f"{100 * off_by_one:.2f} %"),
         ("codes worse", f"{100 * worse:.2f} %"),
+        ("largest deviation of a code", f"{codes.largest} LSB"),
         ("all products: those with a larger error", f"≤ {100 * bound.share:.2g} %"),
         ("all products: those with another code", f"≤ {100 * other[1]:.2g} %"),
+        ("all codes: those identical", f"≥ {100 * codes.least_identical:.2f} %"),
+        (f"all products: those with a code off by more than {codes.largest} LSB", f"≤ {100 * codes.share:.2g} %"),
         ("ngspice, one product", quantity(audit.ngspice_seconds, "s", 3)),
     ]
     if product_seconds is not None:
@@ -264,16 +267,20 @@ def _audit_section(audit: Audit, engine: str, product_seconds: float | None) -> 
 def _audited_layers(audit: Audit) -> Table:
     rows = tuple(
         (name, f"{own.bound.count}", f"{own.products}", percent(own.bound.limit), f"{100 * own.bound.share:.2g}",
-         f"{100 * own.other_codes[1]:.2g}")
+         f"{100 * own.other_codes[1]:.2g}", f"{own.codes.count}", f"{100 * own.codes.identical:.2f}",
+         f"{100 * own.codes.least_identical:.2f}", f"{own.codes.largest}")
         for name, own in audit.by_layer.items()
     )  # fmt: skip
     return Table(
         caption="The same of each layer, which gave a sample of its own: the largest error, and the shares of all of "
-        "its products that may have a larger one, or another code.",
+        "its products that may have a larger one, or another code. Of codes those compared, the share of these that is "
+        "identical, the least share of all codes that is, and the largest deviation.",
         columns=(
             Column(title="layer", text=True), Column(title="compared"), Column(title="products"),
             Column(title="largest error", unit="% FS"), Column(title="above it, at most", unit="%"),
-            Column(title="with another code, at most", unit="%"),
+            Column(title="with another code, at most", unit="%"), Column(title="codes"),
+            Column(title="identical", unit="%"), Column(title="of all, at least", unit="%"),
+            Column(title="largest deviation", unit="LSB"),
         ),
         rows=rows,
     )  # fmt: skip

@@ -133,6 +133,14 @@ def test_calibrate_infer_audit_report(spicesim, tmp_path, data_file):
     assert sum(layer["products"] for layer in audit["by_layer"]) == document["tile_products"]
     assert audit["max_error_full_scale"] == max(layer["max_error_full_scale"] for layer in audit["by_layer"])
     assert ".end" in (tmp_path / "worst.cir").read_text()
+    bound = audit["code_bound"]
+    assert bound["codes"] == sum(layer["code_bound"]["codes"] for layer in audit["by_layer"]) == audit["codes"]
+    assert bound["identical"] == audit["codes_identical"] > bound["least_identical"]
+    assert bound["largest_lsb"] == max(layer["code_bound"]["largest_lsb"] for layer in audit["by_layer"])
+    assert audit["quantiser"] == "ideal quantiser"
+    assert f"at least {100 * bound['least_identical']:.2f} % identical" in result.stdout
+    assert "codes, ideal quantiser" in result.stdout
+    assert "of all, at least" in (tmp_path / "out.html").read_text()
     assert audit["codes_identical"] + audit["codes_off_by_one"] + audit["codes_worse"] == pytest.approx(1)
     assert document["provenance"]["chip_hash"] == load_chip(tmp_path / "chip.toml").hash
     assert np.load(tmp_path / "out.npz")[np.load(tmp_path / "out.npz").files[0]].shape == (20, 10)

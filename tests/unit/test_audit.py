@@ -8,7 +8,7 @@ import pytest
 from scipy.optimize import minimize
 
 from spicesim.audit import audit_samples
-from spicesim.bound import SampleBound, exceeding_share, share_interval, strata_share
+from spicesim.bound import CodeBound, SampleBound, exceeding_share, share_interval, strata_mean, strata_share
 from spicesim.engine import ExactEngine
 from spicesim.errors import SpecError
 from spicesim.network import compile_network, digits_network, load_digits
@@ -74,6 +74,46 @@ def test_strata_of_nothing_or_no_shares_bound_nothing(weights, counts):
         strata_share(weights, counts)
 
 
+def test_mean_of_one_stratum_is_that_of_chernoff():
+    """With 2 of 40 the divergence of the bound from .05 is worth just the confidence."""
+    bound, seen = strata_mean([1.0], [40], [0.05]), 0.05
+    divergence = seen * np.log(seen / bound) + (1 - seen) * np.log((1 - seen) / (1 - bound))
+    assert 40 * divergence == pytest.approx(np.log(20), rel=1e-3)
+    assert strata_mean([0.7, 0.3], [3, 9], [1.0, 1.0]) == 1.0
+    assert strata_mean([0.7, 0.3, 0.0], [3, 9, 1], [0.1, 0.0, 1.0]) == strata_mean([0.7, 0.3], [3, 9], [0.1, 0.0])
+    rising = [strata_mean([0.7, 0.3], [3, 9], [seen, 0.1]) for seen in (0.0, 0.01, 0.2, 0.5, 0.9)]
+    assert (np.diff(rising) > 0).all()
+    assert rising[0] > strata_share([0.7, 0.3], [3, 9])
+
+
+@pytest.mark.parametrize("means", [[0.5], [-0.1, 0.5], [0.5, 1.1], [0.5, np.nan]])
+def test_means_that_are_none_bound_nothing(means):
+    with pytest.raises(SpecError, match=r"within 0\.\.1"):
+        strata_mean([0.5, 0.5], [2, 2], means)
+
+
+@pytest.mark.parametrize("shares", [[0.04, 0.04, 0.04], [0.3, 0.0, 0.0], [0.0, 0.0, 1.0], [0.6, 0.2, 0.9]])
+@pytest.mark.parametrize("together", [True, False])
+def test_bound_of_codes_holds_where_those_of_a_product_hang_together(shares, together):
+    """All codes of a product differ or none, or each by itself; counted as independent ones the first would fail."""
+    generator, weights, counts = np.random.default_rng(5), np.array([0.6, 0.3, 0.1]), np.array([4, 4, 8])
+    kinds, fell = np.repeat(shares, counts), 0
+    for _ in range(60):
+        drawn = generator.random((16, 1 if together else 32)) < kinds[:, None]
+        bound = CodeBound.of([np.broadcast_to(own, 32) * 1 for own in drawn], weights, counts)
+        fell += 1 - bound.least_identical < weights @ shares
+    assert fell / 60 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 60)
+
+
+def test_bound_of_codes_without_a_difference_is_that_of_products():
+    found = CodeBound.of([np.zeros(8, dtype=int)] * 16)
+    assert found.least_identical == pytest.approx(1 - exceeding_share(16), rel=1e-9)
+    assert (found.identical, found.largest, found.share) == (1.0, 0, pytest.approx(exceeding_share(16)))
+    one = CodeBound.of([np.zeros(8, dtype=int)] * 15 + [np.array([0, 0, -3, 0, 0, 0, 0, 0])])
+    assert 1 - share_interval(1, 16)[1] < one.least_identical < found.least_identical
+    assert (one.identical, one.largest, one.count) == (127 / 128, 3, 128)
+
+
 def test_second_sample_speaks_for_a_true_bound_and_against_a_false_one():
     bound = SampleBound(limit=1.0, share=0.1, confidence=0.95, count=28)
     assert bound.probability(np.zeros(20)) == 1.0
@@ -112,8 +152,15 @@ def test_an_audit_by_layer_tells_of_each_and_bounds_all(generic_calibration):
     none, one = np.zeros_like(audit.code_differences), np.zeros_like(audit.code_differences)
     one[-1] = 1
     assert replace(audit, code_differences=none).other_codes == (0.0, audit.bound.share)
-    low, high = replace(audit, code_differences=one).other_codes
+    spoilt = replace(audit, code_differences=2 * one)
+    low, high = spoilt.other_codes
     assert 0 <= low < high <= 1
+    assert replace(audit, code_differences=none).code_bound.least_identical == pytest.approx(1 - audit.bound.share)
+    *others, last = spoilt.by_layer.values()
+    assert [own.codes.largest for own in (*others, last)] == [0] * len(others) + [2]
+    assert last.codes.count * (1 - last.codes.identical) == pytest.approx(1)
+    assert 1 - high < spoilt.code_bound.least_identical < 1 - audit.bound.share
+    assert spoilt.code_bound.largest == 2
 
 
 def test_worst_product_is_a_netlist_that_gives_the_same_voltages_again(generic_calibration, tmp_path):

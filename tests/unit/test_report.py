@@ -54,7 +54,7 @@ def network_report(calibration, **changes):
         "confusion": np.array([[198, 2], [9, 191]]),
         "audit": Audit(
             count=8, sizes=(check.measured.size // 8,) * 8,
-            measured=check.measured.ravel(), predicted=check.predicted.ravel(),
+            converted=(4,) * 8, measured=check.measured.ravel(), predicted=check.predicted.ravel(),
             full_scale=np.full(check.measured.size, check.full_scale), lsb=np.full(check.measured.size, 0.006),
             code_differences=np.array([0] * 31 + [1]), ngspice_seconds=0.25, worst=build_cell(calibration.chip, 2e-5),
         ),

@@ -1,0 +1,66 @@
+"""Count the codes of whole macros in ngspice that are the model's, nominal and drawn, at home and elsewhere.
+
+Needs a calibration with the aspects converter, mismatch and climate, of a chip with a converter of transistors::
+
+    spicesim init --preset gf180-bits -o bits.toml   # rows and columns of 16
+    spicesim calibrate bits.toml --quick --aspects converter,mismatch,climate -o bits.cal.json
+    python scripts/count_codes.py bits.cal.json --products 4 --chips 10
+
+Each row is one run of ``spicesim audit CAL.json --macros N``, which shows its own table, too. The product
+of a macro of 16x16 cells, of which 8 columns are converted, takes ngspice about a minute; products once simulated are
+kept, so that an interrupted count goes on where it was.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HOME = "home"
+HEAD = "| condition | chips | products | codes | identical | off by one | worse | outputs, max % of full scale |"
+
+
+def count(calibration, where, products, chips, size):
+    """Return the row of a condition: of the nominal chip, or of so many drawn ones."""
+    words = [sys.executable, "-m", "spicesim", "audit", calibration, "--sizes", f"{size}", "--macros", f"{products}"]
+    if where != HOME:
+        corner, celsius = where.split(":")
+        words += ["--corner", corner, "--temperature", celsius]
+    if chips:
+        words += ["--mismatch", f"{chips}"]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "found.json"
+        subprocess.run([*words, "--jobs", "1", "--json", str(path)], check=True)
+        found = json.loads(path.read_text())
+    codes = sum(chip["codes"] for chip in found)
+    same, one, worse = (
+        round(sum(chip[name] * chip["codes"] for chip in found))
+        for name in ("codes_identical", "codes_off_by_one", "codes_worse")
+    )
+    error = max(chip["max_error_full_scale"] for chip in found)
+    done = sum(chip["count"] for chip in found)
+    which = f"{chips} drawn" if chips else "nominal"
+    return f"| {where.replace(':', ', ')} | {which} | {done} | {codes} | {same} | {one} | {worse} | {100 * error:.4f} |"
+
+
+def main():
+    """Print a table in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("calibration", metavar="CAL.json")
+    parser.add_argument("--products", type=int, default=4, help="of the nominal chip; drawn ones do one each")
+    parser.add_argument("--chips", type=int, default=10, help="drawn ones; 0 for none")
+    parser.add_argument("--size", type=int, default=16, help="rows and columns")
+    parser.add_argument("--conditions", default=f"{HOME},ss:85,ff:-40", help="corner and temperature [C] of each")
+    wanted = parser.parse_args()
+    rows = []
+    for where in wanted.conditions.split(","):
+        rows.append(count(wanted.calibration, where, wanted.products, 0, wanted.size))
+        if wanted.chips:
+            rows.append(count(wanted.calibration, where, 1, wanted.chips, wanted.size))
+    print("\n".join(["", HEAD, "|---" * HEAD.count(" | ") + "|---|", *rows]))
+
+
+if __name__ == "__main__":
+    main()
