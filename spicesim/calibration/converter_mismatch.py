@@ -17,6 +17,7 @@ from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.converters import find_comparator
 from spicesim.calibration.mismatch_bench import MismatchBench, Planned, fit_response, used_numbers
+from spicesim.calibration.threshold import find_thresholds
 from spicesim.netlist.sar_adc import build_thresholds
 
 __all__ = ["find_converter_mismatch", "shift_converters"]
@@ -31,8 +32,9 @@ design, and no less than this [V]."""
 OPPOSITE = 10
 """Instances whose opposites are looked at elsewhere, too."""
 
-_ELSEWHERE = 15e-3
-"""How far a condition moves the threshold of a drawn comparator, at most [V]."""
+_ELSEWHERE = {True: 5e-3, False: 15e-3}
+"""How far a condition moves the threshold of a drawn comparator, at most, and mostly, which is enough for a quick
+calibration: those that are moved farther are searched for again [V]."""
 
 
 def find_converter_mismatch(bench: MismatchBench, held_out: int) -> tuple[Response, float]:
@@ -134,8 +136,9 @@ def shift_converters(
     bends = (own - own[0] - numbers @ response.slopes[0])[1:]
     pairs = bends[:opposite] + bends[count:]
     shifts: list[Shift | None] = []
-    for at in conditions:
-        found = MismatchBench(calibration=at, campaign=campaign).thresholds(planned, own, _ELSEWHERE)
+    benches = [MismatchBench(calibration=at, campaign=campaign) for at in conditions]
+    searches = [bench.threshold_search(planned, own) for bench in benches]
+    for found in find_thresholds(searches, campaign, reach=_ELSEWHERE[campaign.quick]):
         added = (found - found[0] - own + own[0])[1:]
         bend = float((added[:opposite] + added[count:]) @ pairs / (pairs @ pairs)) if pairs.any() else 0.0
         slopes = (added - bend * bends)[:count] @ numbers[1 : count + 1] / count

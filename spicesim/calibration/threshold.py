@@ -1,0 +1,132 @@
+"""Search for the thresholds of comparators of converters, each at the strobes of an array that stands still."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from spicesim.arrays import Floats
+from spicesim.calibration.calibration import Calibration
+from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.sar import read_thresholds
+from spicesim.chip import Chip
+from spicesim.chip.blocks import SarAdc
+from spicesim.errors import ValidityError
+from spicesim.netlist.netlist import Netlist
+from spicesim.netlist.sar_adc import PROBE_CURRENT, build_plate_switches, build_thresholds
+from spicesim.ngspice.outcome import Results
+
+__all__ = ["WIDE", "ThresholdSearch", "find_thresholds", "nominal_thresholds"]
+
+COMPARATORS = 10
+"""Comparators in one netlist; in larger ones one that decides late delays all others."""
+
+WIDE = 0.25
+"""How far a search goes if nothing is known [V]."""
+
+_SHRINK = 0.6
+"""Of steps of a search for a threshold, from one to the next, so that later ones mend what one misses [1]."""
+
+_FINEST = {True: 10e-6, False: 5e-6}
+"""Last of them, by whether a calibration is quick [V]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThresholdSearch:
+    """Comparators of one chip."""
+
+    chip: Chip
+    """The chip."""
+    sizes: SarAdc | None
+    """Of the ADC that they belong to; by default the chip's."""
+    starts: Floats
+    """Where the searches begin, (comparators,) [V]."""
+    drawn: Callable[[Netlist, range], Netlist] = lambda netlist, part: netlist
+    """Draws the devices of some of the comparators in their netlist; by default all are nominal."""
+
+    def netlists(self, steps: Floats, switches: Floats) -> list[Netlist]:
+        """Build the searches by these steps, with these resistances of the array's switches [ohm]."""
+        return [
+            self.drawn(build_thresholds(self.chip, len(part), self.sizes, self.starts[part], steps, switches), part)
+            for part in self._parts()
+        ]
+
+    def read(self, results: Sequence[Results]) -> Floats | ValidityError:
+        """Read the thresholds, (comparators,) [V]; an error if one is beyond the search."""
+        parts = zip(self._parts(), results, strict=True)
+        try:
+            return np.concatenate([read_thresholds(found, self.chip, len(part), self.sizes) for part, found in parts])
+        except ValidityError as error:
+            return error
+
+    def _parts(self) -> list[range]:
+        count = len(self.starts)
+        return [range(k, min(k + COMPARATORS, count)) for k in range(0, count, COMPARATORS)]
+
+
+def find_thresholds(
+    searches: Sequence[ThresholdSearch], campaign: Campaign, *, reach: float = WIDE, label: str = "converter mismatch"
+) -> list[Floats]:
+    """Find the thresholds of comparators of several chips at once, at their top plates, each (comparators,) [V].
+
+    Parameters
+    ----------
+    searches : sequence of ThresholdSearch
+        Where to search.
+    campaign : Campaign
+        Runs the simulations.
+    reach : float
+        How far from the start a search goes at first [V]; those of a chip go as far as :data:`WIDE` where one threshold
+        is farther away, as from small arrays, of whose charge each strobe takes more than late steps bring.
+    label : str
+        Of the simulations in the accounts.
+
+    Raises
+    ------
+    ValidityError
+        If a threshold is still farther away.
+    """
+    switches = _plate_switches(searches, campaign, label)
+    found: dict[int, Floats] = {}
+    for width in dict.fromkeys((reach, max(reach, WIDE))):
+        todo = [k for k in range(len(searches)) if k not in found]
+        steps = _search_steps(width, _FINEST[campaign.quick])
+        netlists = [searches[k].netlists(steps, switches[k]) for k in todo]
+        results = iter(campaign.run([one for group in netlists for one in group], label) if todo else ())
+        for k, group in zip(todo, netlists, strict=True):
+            own = searches[k].read([next(results) for _ in group])
+            if not isinstance(own, ValidityError):
+                found[k] = own
+            elif width >= WIDE:
+                raise own
+    return [found[k] for k in range(len(searches))]
+
+
+def nominal_thresholds(conditions: Sequence[Calibration], campaign: Campaign) -> list[float]:
+    """Find the threshold of the nominal comparator of a chip's converters at conditions [V]."""
+    chips = [at.chip for at in conditions]
+    searches = [ThresholdSearch(chip=chip, sizes=chip.converter, starts=np.zeros(1)) for chip in chips]
+    return [float(found[0]) for found in find_thresholds(searches, campaign, label="calibrate converter")]
+
+
+def _plate_switches(searches: Sequence[ThresholdSearch], campaign: Campaign, label: str) -> list[Floats]:
+    """Find the resistances of the switches of each chip's array, which stand still at its strobes [ohm]."""
+    netlists = [build_plate_switches(search.chip, search.sizes) for search in searches]
+    found = []
+    for results in campaign.run(netlists, label):
+        vectors = {name: float(values[0].real) for name, values in results[0].vectors.items()}
+        own = [vectors[f"v(s_{k})"] for k in range(len(vectors) - 2)]
+        drops = [*(volts - vectors["v(v0)"] for volts in own[:-1]), own[-1] - vectors["v(v1)"]]
+        found.append(np.array(drops) / PROBE_CURRENT)
+    return found
+
+
+def _search_steps(reach: float, finest: float) -> Floats:
+    """Return the steps of a search that goes so far and ends within the finest [V].
+
+    The second is as large as the first, and so a first decision that was wrong is made good even where every strobe
+    takes some charge of the plate.
+    """
+    first = (1 - _SHRINK) * reach
+    last = np.ceil(np.log(finest / first) / np.log(_SHRINK))
+    return np.asarray(first * _SHRINK ** np.append(0, np.arange(1 + last)))
