@@ -225,11 +225,11 @@ def calibrate_climate(calibration: Calibration, campaign: Campaign) -> ClimateMo
     elsewhere = list(zip(corners, cycle(held_out[::-1])))
     climates = [complete.at(temperature_c=t) for t in held_out]
     climates += [complete.at(corner=corner, temperature_c=t) for corner, t in elsewhere]
-    groups = [
+    tiles = [
         (at.chip, climate_cases(at, quick=campaign.quick, size=size, random=1, turn=turn))
         for turn, at in enumerate(climates)
     ]
-    checked = check_chips(groups, campaign, CHECK_CLIMATE)
+    checked = check_chips(tiles, campaign, CHECK_CLIMATE)
     errors = [max(check.max_error for check in checks) for checks in checked]
     names = [f"{corner}, {t:g} C" for corner, t in elsewhere]
     return model.model_copy(

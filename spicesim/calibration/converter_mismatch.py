@@ -29,8 +29,12 @@ _BEYOND, _LEAST = 10.0, 1e-3
 """How far thresholds are searched for beyond where a linear response has them: so many times what it leaves of a
 design, and no less than this [V]."""
 
-OPPOSITE = 10
-"""Instances whose opposites are looked at elsewhere, too."""
+OPPOSITE = {True: 5, False: 10}
+"""Instances whose opposites are looked at elsewhere, too, by whether a calibration is quick."""
+
+_SMALL = {True: 1e-3, False: 0.0}
+"""Part of a threshold's spread below which a number is not looked at elsewhere, by whether a calibration is quick; all
+of these together move thresholds by 11 uV rms."""
 
 _ELSEWHERE = {True: 5e-3, False: 15e-3}
 """How far a condition moves the threshold of a drawn comparator, at most, and mostly, which is enough for a quick
@@ -125,8 +129,9 @@ def shift_converters(
         return [None] * len(conditions)
     prefix = f"{COMPARATOR}."
     devices = tuple(device.removeprefix(prefix) for device in response.devices if device.startswith(prefix))
-    used = np.flatnonzero(used_numbers(devices))
-    count, opposite = len(used), min(OPPOSITE, len(used))
+    quick, share = campaign.quick, np.abs(response.slopes[0, : 2 * len(devices)])
+    used = np.flatnonzero(used_numbers(devices) & (share >= _SMALL[quick] * np.sqrt((share**2).sum())))
+    count, opposite = len(used), min(OPPOSITE[quick], len(used))
     # as many instances as numbers, and the opposites of some, which tell of bends: these grow or shrink together
     turned = np.sqrt(count) * np.linalg.qr(np.random.default_rng(count).standard_normal((count, count)))[0]
     numbers = np.zeros((1 + count + opposite, response.slopes.shape[1]))
@@ -138,7 +143,7 @@ def shift_converters(
     shifts: list[Shift | None] = []
     benches = [MismatchBench(calibration=at, campaign=campaign) for at in conditions]
     searches = [bench.threshold_search(planned, own) for bench in benches]
-    for found in find_thresholds(searches, campaign, reach=_ELSEWHERE[campaign.quick]):
+    for found in find_thresholds(searches, campaign, reach=_ELSEWHERE[quick]):
         added = (found - found[0] - own + own[0])[1:]
         bend = float((added[:opposite] + added[count:]) @ pairs / (pairs @ pairs)) if pairs.any() else 0.0
         slopes = (added - bend * bends)[:count] @ numbers[1 : count + 1] / count
