@@ -37,7 +37,6 @@ __all__ = [
     "read_codes",
     "read_macro",
     "read_outputs",
-    "read_thresholds",
 ]
 
 ORDER = 5
@@ -157,31 +156,6 @@ def read_macro(results: Results, chip: Chip, read: MacroRead, columns: int, at: 
 def _require_decided(bits: Floats) -> None:
     if np.abs(bits - np.rint(bits)).max() > 0.1:
         raise ValidityError("a comparator did not decide within its time; give each bit of the ADC more")
-
-
-def read_thresholds(results: Results, chip: Chip, count: int, sizes: SarAdc | None = None) -> Floats:
-    """Return the thresholds of :func:`spicesim.netlist.sar_adc.build_thresholds`, (comparators,) [V].
-
-    Raises
-    ------
-    ValidityError
-        If one is beyond the search.
-    """
-    sizes, time = sizes or chip.converter or chip.sar_adc, _real(results, "time")
-    # the first decision steers the search, but none before it has left anything on the plates: its threshold is another
-    starts = np.arange(1, round(time[-1] / sizes.bit)) * sizes.bit
-    found = []
-    for k in range(count):
-        top = _real(results, f"v(top_{k})") - _real(results, f"v(level_{k})")
-        over = np.interp(starts + sizes.bit * 2 / 3 - BEFORE_STROBE, time, top)
-        above = np.interp(starts + 0.98 * sizes.bit, time, _real(results, f"v(outp_{k})")) > chip.process.supply / 2
-        if above.all() or not above.any():
-            raise ValidityError(
-                f"the threshold of a converter's comparator is beyond {1e3 * np.abs(over).max():.0f} mV; widen its "
-                "transistors, sar_adc.comparator"
-            )
-        found.append((over[~above].max() + over[above].min()) / 2)
-    return np.array(found)
 
 
 def calibrate_converter(chip: Chip, campaign: Campaign) -> SarModel:

@@ -8,7 +8,7 @@ import numpy as np
 from spicesim.arrays import Floats
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.sar import read_thresholds
+from spicesim.calibration.sar import BEFORE_STROBE
 from spicesim.chip import Chip
 from spicesim.chip.blocks import SarAdc
 from spicesim.errors import ValidityError
@@ -16,7 +16,7 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.sar_adc import PROBE_CURRENT, build_plate_switches, build_thresholds
 from spicesim.ngspice.outcome import Results
 
-__all__ = ["WIDE", "ThresholdSearch", "find_thresholds", "nominal_thresholds"]
+__all__ = ["WIDE", "ThresholdSearch", "find_thresholds", "nominal_thresholds", "read_thresholds"]
 
 COMPARATORS = 10
 """Comparators in one netlist; in larger ones one that decides late delays all others."""
@@ -62,6 +62,32 @@ class ThresholdSearch:
     def _parts(self) -> list[range]:
         count = len(self.starts)
         return [range(k, min(k + COMPARATORS, count)) for k in range(0, count, COMPARATORS)]
+
+
+def read_thresholds(results: Results, chip: Chip, count: int, sizes: SarAdc | None = None) -> Floats:
+    """Return the thresholds of :func:`spicesim.netlist.sar_adc.build_thresholds`, (comparators,) [V].
+
+    Raises
+    ------
+    ValidityError
+        If one is beyond the search.
+    """
+    vectors = results[0].vectors
+    sizes, time = sizes or chip.converter or chip.sar_adc, vectors["time"].real
+    # the first decision steers the search, but none before it has left anything on the plates: its threshold is another
+    starts = np.arange(1, round(time[-1] / sizes.bit)) * sizes.bit
+    found = []
+    for k in range(count):
+        top = (vectors[f"v(top_{k})"] - vectors[f"v(level_{k})"]).real
+        over = np.interp(starts + sizes.bit * 2 / 3 - BEFORE_STROBE, time, top)
+        above = np.interp(starts + 0.98 * sizes.bit, time, vectors[f"v(outp_{k})"].real) > chip.process.supply / 2
+        if above.all() or not above.any():
+            raise ValidityError(
+                f"the threshold of a converter's comparator is beyond {1e3 * np.abs(over).max():.0f} mV; widen its "
+                "transistors, sar_adc.comparator"
+            )
+        found.append((over[~above].max() + over[above].min()) / 2)
+    return np.array(found)
 
 
 def find_thresholds(
