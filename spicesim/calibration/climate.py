@@ -52,8 +52,8 @@ HELD_OUT, QUICK_HELD_OUT = 4, 2
 """Temperatures at which whole tiles are checked, and in a quick calibration."""
 
 PARTS = {True: 12, False: 4}
-"""Where a product is a transient of all bits, vectors are checked in so many parts, one a climate in turn; by whether a
-calibration is quick."""
+"""Where a product is a transient of all bits, and in a quick calibration of pulses, vectors are checked in so many parts,
+one a climate in turn; by whether a calibration is quick."""
 
 QUICK_ROWS = 32
 """Rows of a column in a climate of a quick calibration at most, where a product is a long transient; all of 128 took as
@@ -288,7 +288,7 @@ def climate_cases(
     seed : int
         Of conductances and vectors.
     turn : int
-        Which of the feedbacks is in turn, counted from the lowest and round; of planes that are added, which vectors.
+        Which of the feedbacks is in turn, counted from the lowest and round; of products that take long, which vectors.
     """
     chip, cell = calibration.chip, calibration.chip.cell
     g = random_conductances(
@@ -304,4 +304,5 @@ def climate_cases(
         tile = calibration.tile(full, polarity, r_feedback)
         name = f"all highest {KIND_WORDS.get(kind, f'{r_feedback / 1e3:g}k')}"
         cases.append(TileCase(name=name, tile=tile, codes=vectors))
-    return [case.thinned(PARTS[quick], turn) for case in cases] if chip.hold.adds_planes else cases
+    is_thinned = chip.hold.adds_planes or (quick and takes_time(chip))
+    return [case.thinned(PARTS[quick], turn) for case in cases] if is_thinned else cases
