@@ -52,8 +52,8 @@ HELD_OUT, QUICK_HELD_OUT = 4, 2
 """Temperatures at which whole tiles are checked, and in a quick calibration."""
 
 PARTS = {True: 12, False: 4}
-"""Where a product is a transient of all bits, and in a quick calibration of pulses, vectors are checked in so many parts,
-one a climate in turn; by whether a calibration is quick."""
+"""Where a product is a transient of all bits, and in a quick calibration of pulses, vectors are checked in so many
+parts, one a climate in turn; by whether a calibration is quick."""
 
 QUICK_ROWS = 32
 """Rows of a column in a climate of a quick calibration at most, where a product is a long transient; all of 128 took as
