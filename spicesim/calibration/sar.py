@@ -41,9 +41,8 @@ __all__ = [
 
 ORDER = 5
 """Of the curve; with 3 the worst residual of GF180 is half as large again."""
-SPREAD, AIMED = {True: 16, False: 32}, {True: 1, False: 2}
-"""Inputs spread over the range, and aimed at the threshold of each bit in each round, by whether a calibration is
-quick."""
+SPREAD, AIMED = {True: 16, False: 32}, 2
+"""Inputs spread over the range, if quick or not, and aimed at the threshold of each bit in a round."""
 ROUNDS, HELD_OUT = {True: 2, False: 3}, {True: 32, False: 64}
 """Rounds, and inputs that take no part in the fit, by whether a calibration is quick."""
 AT_A_TIME = 8
@@ -280,7 +279,7 @@ class SarFit:
         seen = self.convert(self.spread(SPREAD[self._campaign.quick]))
         search, over = self._solve(seen)
         for _ in range(ROUNDS[self._campaign.quick]):
-            seen = seen + self.convert(self.aim(search, seen, over, AIMED[self._campaign.quick]))
+            seen = seen + self.convert(self.aim(search, seen, over, AIMED))
             search, over = self._solve(seen)
         held = self.convert(self._rng.uniform(-1, 1, HELD_OUT[self._campaign.quick]))
         wrong = self.range(search).codes(-self._volts(held.inputs)) - (2**self._bits - 1 - held.codes)
