@@ -18,9 +18,6 @@ __all__ = ["Campaign", "Cost", "Simulated"]
 _LONGEST = re.compile(r"^(\.tran \S+ \S+ \S+ )(\S+)$")
 """The card of a transient, and its longest step."""
 
-_SLOW = 10e-9
-"""Longest steps from here on stay: what is read between them are time constants [s]."""
-
 _TOLERATED = 0.1
 """Fraction of runs that may fail where a result more or less does not matter."""
 
@@ -83,7 +80,7 @@ class Campaign:
         """All of `costs` together."""
         return Cost(simulations=self.simulations, seconds=sum(cost.seconds for cost in self.costs.values()))
 
-    def run(self, netlists: Sequence[Netlist], label: str) -> list[Results]:
+    def run(self, netlists: Sequence[Netlist], label: str, *, coarse: bool = False) -> list[Results]:
         """Simulate, taking from the cache what was simulated before.
 
         Parameters
@@ -92,6 +89,10 @@ class Campaign:
             What to simulate.
         label : str
             Of the progress bar and the accounts.
+        coarse : bool
+            Whether fine transients may have three times their tolerance and longest step in a quick calibration, as
+            where only differences between conditions are looked at: thresholds of comparators move by 16 uV, give and
+            take 4.
 
         Returns
         -------
@@ -103,14 +104,14 @@ class Campaign:
         SimulationError
             If any failed, after all others were done and kept: a fit needs every one of them.
         """
-        results = self.recall(netlists, label)
+        results = self.recall([_coarser(one) for one in netlists] if coarse and self.quick else netlists, label)
         self._book(results, label)
         return results
 
     def recall(self, netlists: Sequence[Netlist], label: str) -> list[Results]:
         """Return results as :meth:`run`, of what is in the accounts already."""
         bar = label if self.progress else ""
-        return run_all(self._as_run(netlists), simulator=self.simulator, jobs=self.jobs, progress=bar)
+        return run_all(netlists, simulator=self.simulator, jobs=self.jobs, progress=bar)
 
     def try_run(self, netlists: Sequence[Netlist], label: str) -> list[Results | None]:
         """Simulate as :meth:`run`, where a result more or less does not matter: checks, draws of a distribution.
@@ -126,7 +127,7 @@ class Campaign:
             If more than a tenth failed.
         """
         bar = label if self.progress else ""
-        outcomes = run_each(self._as_run(netlists), simulator=self.simulator, jobs=self.jobs, progress=bar)
+        outcomes = run_each(netlists, simulator=self.simulator, jobs=self.jobs, progress=bar)
         failures = [f"{label}: {outcome}" for outcome in outcomes if isinstance(outcome, SimulationError)]
         if len(failures) > _TOLERATED * len(netlists):
             raise SimulationError(
@@ -137,10 +138,6 @@ class Campaign:
         self._book([result for result in results if result is not None], label)
         self.failures += failures
         return results
-
-    def _as_run(self, netlists: Sequence[Netlist]) -> list[Netlist]:
-        """Return netlists as they are simulated: fine transients less finely if the calibration is quick."""
-        return [_coarser(netlist) if self.quick else netlist for netlist in netlists]
 
     def _book(self, results: Sequence[Results], label: str) -> None:
         self.fresh += sum(not result.kept for result in results)
@@ -156,18 +153,12 @@ class Campaign:
 
 
 def _coarser(netlist: Netlist) -> Netlist:
-    """Return fine transients with three times their tolerance and longest step, and all else as it is.
-
-    That takes a third of the time away. It moves what hold switches keep by 4 uV, and all thresholds of comparators by
-    16 uV, give and take 4.
-    """
+    """Return a fine transient with three times its tolerance and longest step, which saves a third; others stay."""
     fine, coarse = "reltol=1e-5", "reltol=3e-5"
     if fine not in netlist.options:
         return netlist
-    analyses = tuple(_LONGEST.sub(_three_times, card) for card in netlist.analyses)
+    analyses = tuple(
+        _LONGEST.sub(lambda found: f"{found[1]}{spice_number(3 * parse_quantity(found[2]))}", card)
+        for card in netlist.analyses
+    )
     return replace(netlist, options=netlist.options.replace(fine, coarse), analyses=analyses)
-
-
-def _three_times(card: re.Match[str]) -> str:
-    step = parse_quantity(card[2])
-    return f"{card[1]}{spice_number(3 * step)}" if step < _SLOW else card[0]

@@ -47,7 +47,7 @@ def converters_elsewhere(
     count = len(own.searches)
     pairs = [(at, polarity) for at in (calibration, *conditions) for polarity in own.searches]
     fits = [_fit(at, polarity, campaign) for at, polarity in pairs]
-    seen = convert_each(fits, [fit.spread(SPREAD[quick]) for fit in fits])
+    seen = convert_each(fits, [fit.spread(SPREAD[quick]) for fit in fits], elsewhere=True)
     plates = [fit.fit_plate(each) for fit, each in zip(fits, seen, strict=True)]
     nominal = plates[:count] * len(conditions)
     fits, plates, seen = fits[count:], plates[count:], seen[count:]

@@ -21,14 +21,17 @@ __all__ = ["WIDE", "ThresholdSearch", "find_thresholds", "nominal_thresholds", "
 COMPARATORS = 10
 """Comparators in one netlist; in larger ones one that decides late delays all others."""
 
+_LABEL = "converter mismatch"
+"""Of the simulations in the accounts."""
+
 WIDE = 0.25
 """How far a search goes if nothing is known [V]."""
 
 _SHRINK = 0.6
 """Of steps of a search for a threshold, from one to the next, so that later ones mend what one misses [1]."""
 
-_FINEST = {True: 10e-6, False: 5e-6}
-"""Last of them, by whether a calibration is quick [V]."""
+_FINEST = 5e-6
+"""Last of them [V]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +94,7 @@ def read_thresholds(results: Results, chip: Chip, count: int, sizes: SarAdc | No
 
 
 def find_thresholds(
-    searches: Sequence[ThresholdSearch], campaign: Campaign, *, reach: float = WIDE, label: str = "converter mismatch"
+    searches: Sequence[ThresholdSearch], campaign: Campaign, *, reach: float = WIDE, elsewhere: bool = False
 ) -> list[Floats]:
     """Find the thresholds of comparators of several chips at once, at their top plates, each (comparators,) [V].
 
@@ -104,21 +107,22 @@ def find_thresholds(
     reach : float
         How far from the start a search goes at first [V]; those of a chip go as far as :data:`WIDE` where one threshold
         is farther away, as from small arrays, of whose charge each strobe takes more than late steps bring.
-    label : str
-        Of the simulations in the accounts.
+    elsewhere : bool
+        Whether only their differences between conditions matter.
 
     Raises
     ------
     ValidityError
         If a threshold is still farther away.
     """
-    switches = _plate_switches(searches, campaign, label)
+    switches = _plate_switches(searches, campaign)
     found: dict[int, Floats] = {}
     for width in dict.fromkeys((reach, max(reach, WIDE))):
         todo = [k for k in range(len(searches)) if k not in found]
-        steps = _search_steps(width, _FINEST[campaign.quick])
+        steps = _search_steps(width)
         netlists = [searches[k].netlists(steps, switches[k]) for k in todo]
-        results = iter(campaign.run([one for group in netlists for one in group], label) if todo else ())
+        every = [one for group in netlists for one in group]
+        results = iter(campaign.run(every, _LABEL, coarse=elsewhere) if todo else ())
         for k, group in zip(todo, netlists, strict=True):
             own = searches[k].read([next(results) for _ in group])
             if not isinstance(own, ValidityError):
@@ -132,14 +136,14 @@ def nominal_thresholds(conditions: Sequence[Calibration], campaign: Campaign) ->
     """Find the threshold of the nominal comparator of a chip's converters at conditions [V]."""
     chips = [at.chip for at in conditions]
     searches = [ThresholdSearch(chip=chip, sizes=chip.converter, starts=np.zeros(1)) for chip in chips]
-    return [float(found[0]) for found in find_thresholds(searches, campaign, label="calibrate converter")]
+    return [float(found[0]) for found in find_thresholds(searches, campaign, elsewhere=True)]
 
 
-def _plate_switches(searches: Sequence[ThresholdSearch], campaign: Campaign, label: str) -> list[Floats]:
+def _plate_switches(searches: Sequence[ThresholdSearch], campaign: Campaign) -> list[Floats]:
     """Find the resistances of the switches of each chip's array, which stand still at its strobes [ohm]."""
     netlists = [build_plate_switches(search.chip, search.sizes) for search in searches]
     found = []
-    for results in campaign.run(netlists, label):
+    for results in campaign.run(netlists, _LABEL):
         vectors = {name: float(values[0].real) for name, values in results[0].vectors.items()}
         own = [vectors[f"v(s_{k})"] for k in range(len(vectors) - 2)]
         drops = [*(volts - vectors["v(v0)"] for volts in own[:-1]), own[-1] - vectors["v(v1)"]]
@@ -147,12 +151,12 @@ def _plate_switches(searches: Sequence[ThresholdSearch], campaign: Campaign, lab
     return found
 
 
-def _search_steps(reach: float, finest: float) -> Floats:
-    """Return the steps of a search that goes so far and ends within the finest [V].
+def _search_steps(reach: float) -> Floats:
+    """Return the steps of a search that goes so far and ends within :data:`_FINEST` [V].
 
     The second is as large as the first, and so a first decision that was wrong is made good even where every strobe
     takes some charge of the plate.
     """
     first = (1 - _SHRINK) * reach
-    last = np.ceil(np.log(finest / first) / np.log(_SHRINK))
+    last = np.ceil(np.log(_FINEST / first) / np.log(_SHRINK))
     return np.asarray(first * _SHRINK ** np.append(0, np.arange(1 + last)))

@@ -34,28 +34,22 @@ def transient(card, options=PRECISE):
     return replace(build_holds(preset("gf180-voltage"), [1e-6], [1], [0.1]), options=options, analyses=(card,))
 
 
-@pytest.mark.parametrize("way", ["run", "try_run", "recall"])
-def test_fine_transients_of_quick_campaigns_are_three_times_coarser(ran, way):
-    getattr(Campaign(quick=True), way)([transient(".tran 0.5n 1e-06 0 1n")], "x")
+def test_transients_of_which_differences_matter_are_three_times_coarser_in_quick_campaigns(ran):
+    Campaign(quick=True).run([transient(".tran 0.5n 1e-06 0 1n")], "x", coarse=True)
     assert "reltol=3e-5" in ran[0].options
     *same, longest = ran[0].analyses[0].split()
     assert same == [".tran", "0.5n", "1e-06", "0"]
     assert float(longest) == pytest.approx(3e-9)
 
 
-@pytest.mark.parametrize("way", ["run", "try_run", "recall"])
-def test_other_campaigns_run_what_they_are_given(ran, way):
-    given = transient(".tran 0.5n 1e-06 0 1n")
-    getattr(Campaign(), way)([given], "x")
-    assert ran == [given]
-
-
-def test_what_is_coarse_already_stays_and_so_do_long_steps(ran):
-    coarse = transient(".tran 1n 1e-06 0 1n", ".options klu method=gear")
-    slow = transient(".tran 3e-08 3e-06 0 3e-08")
-    Campaign(quick=True).run([coarse, slow], "x")
-    assert ran[0] == coarse
-    assert ran[1].analyses == slow.analyses
+@pytest.mark.parametrize("quick", [True, False])
+def test_all_else_runs_as_it_is_given(ran, quick):
+    given, gear = transient(".tran 0.5n 1e-06 0 1n"), transient(".tran 1n 1e-06 0 1n", ".options klu method=gear")
+    campaign = Campaign(quick=quick)
+    campaign.run([given], "x", coarse=not quick)
+    campaign.try_run([given], "x")
+    campaign.run([gear], "x", coarse=True)
+    assert ran == [given, given, gear]
 
 
 @pytest.mark.parametrize(("where", "temperatures"), [("own", 1), ("ends", 2), ("both", 3)])
