@@ -440,14 +440,11 @@ class SarFit:
         return np.asarray(seen.tops + change)
 
 
-def convert_each(fits: Sequence[SarFit], inputs: Sequence[Floats], *, elsewhere: bool = False) -> list[Seen]:
-    """Convert inputs by each of some converters of one campaign, all at once, so that no processor waits.
-
-    `elsewhere` says whether only differences between conditions matter.
-    """
+def convert_each(fits: Sequence[SarFit], inputs: Sequence[Floats]) -> list[Seen]:
+    """Convert inputs by each of some converters of one campaign, all at once, so that no processor waits."""
     netlists = [fit.testbenches(own) for fit, own in zip(fits, inputs, strict=True)]
     every = [one for group in netlists for one in group]
-    results = iter(fits[0].campaign.run(every, "calibrate converter", coarse=elsewhere))
+    results = iter(fits[0].campaign.run(every, "calibrate converter"))
     return [
         fit.read(own, [next(results) for _ in group]) for fit, own, group in zip(fits, inputs, netlists, strict=True)
     ]

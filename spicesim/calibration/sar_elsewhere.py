@@ -1,7 +1,7 @@
 """Calibrate column converters elsewhere: what a condition changes, from few conversions.
 
 The same inputs at the chip's own condition and at another tell what changes of the top plate; some more, aimed at the
-threshold, tell by how much it moves. A quick calibration looks at a comparator alone for that.
+threshold, tell by how much it moves.
 """
 
 from collections.abc import Sequence
@@ -13,13 +13,12 @@ from spicesim.behavioural.sar import SarModel, SarRange, SarSearch
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.sar import Plate, SarFit, Seen, convert_each, converter_noise
-from spicesim.calibration.threshold import nominal_thresholds
 from spicesim.coding import Polarity
 
 __all__ = ["converters_elsewhere"]
 
-SPREAD, AIMED = {True: 8, False: 16}, 2
-"""Inputs spread over the range, by whether a calibration is quick, and aimed at the threshold of each bit."""
+SPREAD, AIMED = {True: 8, False: 16}, {True: 1, False: 2}
+"""Inputs spread over the range, and aimed at the threshold of each bit; by whether a calibration is quick."""
 
 
 def converters_elsewhere(
@@ -47,18 +46,13 @@ def converters_elsewhere(
     count = len(own.searches)
     pairs = [(at, polarity) for at in (calibration, *conditions) for polarity in own.searches]
     fits = [_fit(at, polarity, campaign) for at, polarity in pairs]
-    seen = convert_each(fits, [fit.spread(SPREAD[quick]) for fit in fits], elsewhere=True)
+    seen = convert_each(fits, [fit.spread(SPREAD[quick]) for fit in fits])
     plates = [fit.fit_plate(each) for fit, each in zip(fits, seen, strict=True)]
     nominal = plates[:count] * len(conditions)
     fits, plates, seen = fits[count:], plates[count:], seen[count:]
     before = [own.searches[polarity] for _, polarity in pairs[count:]]
     found = [_change(*each) for each in zip(fits, before, nominal, plates, seen, strict=True)]
-    if quick:
-        here, *there = nominal_thresholds([calibration, *conditions], campaign)
-        moved = np.repeat(there, count) - here
-        found = [_moved(search, float(by)) for search, by in zip(found, moved, strict=True)]
-    else:
-        found = _aimed(fits, found, plates, seen)
+    found = _aimed(fits, found, plates, seen, AIMED[quick])
     searches = iter([_with_line(*each) for each in zip(found, before, fits, strict=True)])
     models = []
     for at in conditions:
@@ -87,15 +81,12 @@ def _change(fit: SarFit, own: SarSearch, plate: Plate, there: Plate, seen: Seen)
     )
 
 
-def _moved(search: SarSearch, by: float) -> SarSearch:
-    """Return a search whose comparator's threshold has moved [V]."""
-    curve = search.curve.copy()
-    curve[0] -= by
-    return search.model_copy(update={"curve": curve})
-
-
 def _aimed(
-    fits: Sequence[SarFit], searches: Sequence[SarSearch], plates: Sequence[Plate], seen: Sequence[Seen]
+    fits: Sequence[SarFit],
+    searches: Sequence[SarSearch],
+    plates: Sequence[Plate],
+    seen: Sequence[Seen],
+    each_bit: int,
 ) -> list[SarSearch]:
     """Find the thresholds at conditions, first where conversions tell of them, then by more that end close to these."""
     thresholds = [
@@ -104,7 +95,7 @@ def _aimed(
     ]
     found = [threshold.applied(search) for threshold, search in zip(thresholds, searches, strict=True)]
     aimed = [
-        fit.aim(search, each, threshold.over, AIMED)
+        fit.aim(search, each, threshold.over, each_bit)
         for fit, search, each, threshold in zip(fits, found, seen, thresholds, strict=True)
     ]
     more = [each + new for each, new in zip(seen, convert_each(fits, aimed), strict=True)]

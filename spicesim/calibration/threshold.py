@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from spicesim.arrays import Floats
-from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.sar import BEFORE_STROBE
 from spicesim.chip import Chip
@@ -16,7 +15,7 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.sar_adc import PROBE_CURRENT, build_plate_switches, build_thresholds
 from spicesim.ngspice.outcome import Results
 
-__all__ = ["WIDE", "ThresholdSearch", "find_thresholds", "nominal_thresholds", "read_thresholds"]
+__all__ = ["WIDE", "ThresholdSearch", "find_thresholds", "read_thresholds"]
 
 COMPARATORS = 10
 """Comparators in one netlist; in larger ones one that decides late delays all others."""
@@ -130,13 +129,6 @@ def find_thresholds(
             elif width >= WIDE:
                 raise own
     return [found[k] for k in range(len(searches))]
-
-
-def nominal_thresholds(conditions: Sequence[Calibration], campaign: Campaign) -> list[float]:
-    """Find the threshold of the nominal comparator of a chip's converters at conditions [V]."""
-    chips = [at.chip for at in conditions]
-    searches = [ThresholdSearch(chip=chip, sizes=chip.converter, starts=np.zeros(1)) for chip in chips]
-    return [float(found[0]) for found in find_thresholds(searches, campaign, elsewhere=True)]
 
 
 def _plate_switches(searches: Sequence[ThresholdSearch], campaign: Campaign) -> list[Floats]:
