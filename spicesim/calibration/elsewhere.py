@@ -40,7 +40,7 @@ makes .05 % of full scale.
 QUICK: Mapping[str, tuple[int, Literal["own", "ends", "both"]]] = {"converter": (3, "own"), "mismatch": (3, "ends")}
 """The same of a quick calibration, and temperatures of corners, where it differs: converters, which take longer than
 all else, are taken for a sum; thresholds of drawn ones at a corner for linear in temperature, so that at ss and 85 C
-they are told to 30 uV rms, where a full calibration tells them to 18."""
+they are told to 30 uV rms, where corners at all three temperatures, and all numbers, gave 18."""
 
 _Finder = Callable[[Calibration, Sequence[Calibration], Campaign], Sequence[Model]]
 """Calibrates an aspect of a chip at other conditions."""
