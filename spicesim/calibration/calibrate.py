@@ -288,5 +288,4 @@ def plan_cases(plan: Plan, calibration: Calibration) -> list[TileCase]:
     random = plan.tiles.random_vectors
     cases = build_cases(plan.chip, calibration.tile, matrices, random_vectors=random, seed=plan.seed)
     cases += build_adversarial_cases(plan.chip, calibration.tile, plan.tiles.sizes, seed=plan.seed)
-    most = max(plan.tiles.sizes)  # tiles of more rows take as much longer
-    return [case.thinned(plan.tiles.part * (1 + (plan.tiles.part > 1 and len(case.tile.g) > most))) for case in cases]
+    return [case.thinned(plan.tiles.part) for case in cases]

@@ -56,8 +56,8 @@ PARTS = {True: 12, False: 4}
 parts, one a climate in turn; by whether a calibration is quick."""
 
 QUICK_ROWS = 32
-"""Rows of a column in a climate of a quick calibration at most, where a product is a long transient; all of 128 took as
-long as all other tiles together, and erred less than 16."""
+"""Rows of a column in a climate of a quick calibration at most, where a product is a transient of all bits; all of 128
+took as long as all other tiles together, and err less than 16, as those of pulses do not."""
 
 CHECK_CLIMATE = "check climate"
 """Label of the simulations of whole tiles in the accounts."""
@@ -279,7 +279,7 @@ def climate_cases(
     calibration : Calibration
         In its climate.
     quick : bool
-        Whether few vectors are checked and, where a product is a long transient, no columns of more than
+        Whether few vectors are checked and, where a product is a transient of all bits, no columns of more than
         :data:`QUICK_ROWS`.
     size : int
         Rows and columns of the random tiles, as :func:`~spicesim.calibration.tiles.tile_shape` has them.
@@ -296,7 +296,7 @@ def climate_cases(
     )
     cases = build_cases(chip, calibration.tile, {"random": g}, random_vectors=random, seed=seed)
     choices, kind = sorted(chip.settings), chip.sense_amplifier.kind
-    rows = min(chip.array.rows, QUICK_ROWS if quick and takes_time(chip) else MOST_ROWS)
+    rows = min(chip.array.rows, QUICK_ROWS if quick and chip.hold.adds_planes else MOST_ROWS)
     full = np.full((rows, min(chip.array.columns, 2)), cell.g_max)
     polarity = chip.polarities[-1]
     vectors = adversarial_vectors(len(full), chip.code_bits, polarity, np.random.default_rng(seed))
