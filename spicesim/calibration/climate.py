@@ -20,7 +20,16 @@ from spicesim.calibration.hold_elsewhere import holds_elsewhere
 from spicesim.calibration.integrator_elsewhere import integrators_elsewhere
 from spicesim.calibration.patterns import adversarial_vectors, random_conductances
 from spicesim.calibration.tile_check import TileCheck
-from spicesim.calibration.tiles import KIND_WORDS, MOST_ROWS, TileCase, build_cases, check_tiles, tile_shape
+from spicesim.calibration.tiles import (
+    KIND_WORDS,
+    MOST_ROWS,
+    TileCase,
+    build_cases,
+    check_chips,
+    check_tiles,
+    takes_time,
+    tile_shape,
+)
 from spicesim.chip import Chip
 from spicesim.netlist.dac import build_dac
 from spicesim.netlist.netlist import Netlist
@@ -43,8 +52,15 @@ HELD_OUT, QUICK_HELD_OUT = 4, 2
 """Temperatures at which whole tiles are checked, and in a quick calibration."""
 
 PARTS = {True: 12, False: 4}
-"""Where a product is a transient of all bits, vectors are checked in so many parts, one a climate in turn; by whether a
-calibration is quick."""
+"""Where a product is a transient of all bits, and in a quick calibration of pulses, vectors are checked in so many
+parts, one a climate in turn; by whether a calibration is quick."""
+
+QUICK_ROWS = 32
+"""Rows of a column in a climate of a quick calibration at most, where a product is a transient of all bits; all of 128
+took as long as all other tiles together, and err less than 16, as those of pulses do not."""
+
+CHECK_CLIMATE = "check climate"
+"""Label of the simulations of whole tiles in the accounts."""
 
 
 def _hardest(nodes: Sequence[float], count: int) -> tuple[float, ...]:
@@ -209,10 +225,12 @@ def calibrate_climate(calibration: Calibration, campaign: Campaign) -> ClimateMo
     elsewhere = list(zip(corners, cycle(held_out[::-1])))
     climates = [complete.at(temperature_c=t) for t in held_out]
     climates += [complete.at(corner=corner, temperature_c=t) for corner, t in elsewhere]
-    errors = [
-        max(check.max_error for check in check_climate(at, campaign, size=size, random=1, turn=turn))
+    tiles = [
+        (at.chip, climate_cases(at, quick=campaign.quick, size=size, random=1, turn=turn))
         for turn, at in enumerate(climates)
     ]
+    checked = check_chips(tiles, campaign, CHECK_CLIMATE)
+    errors = [max(check.max_error for check in checks) for checks in checked]
     names = [f"{corner}, {t:g} C" for corner, t in elsewhere]
     return model.model_copy(
         update={
@@ -234,6 +252,24 @@ def check_climate(
 ) -> list[TileCheck]:
     """Compare whole tiles with ngspice in the climate of a calibration, as :meth:`Calibration.at` returns it.
 
+    Parameters
+    ----------
+    calibration : Calibration
+        In its climate.
+    campaign : Campaign
+        Runs the simulations.
+    size, random, seed, turn
+        As of :func:`climate_cases`.
+    """
+    cases = climate_cases(calibration, quick=campaign.quick, size=size, random=random, seed=seed, turn=turn)
+    return check_tiles(calibration.chip, cases, campaign, CHECK_CLIMATE)
+
+
+def climate_cases(
+    calibration: Calibration, *, quick: bool, size: int = 16, random: int = 4, seed: int = 0, turn: int = 0
+) -> list[TileCase]:
+    """Build the whole tiles that are checked in a climate.
+
     Random tiles have all polarities, linear and saturating columns. Full columns of all rows have the highest
     feedback, where cells add up most, and another one that is in turn: an amplifier has knees of its own with each,
     and all of them in every climate would take too long.
@@ -242,8 +278,9 @@ def check_climate(
     ----------
     calibration : Calibration
         In its climate.
-    campaign : Campaign
-        Runs the simulations.
+    quick : bool
+        Whether few vectors are checked and, where a product is a transient of all bits, no columns of more than
+        :data:`QUICK_ROWS`.
     size : int
         Rows and columns of the random tiles, as :func:`~spicesim.calibration.tiles.tile_shape` has them.
     random : int
@@ -251,7 +288,7 @@ def check_climate(
     seed : int
         Of conductances and vectors.
     turn : int
-        Which of the feedbacks is in turn, counted from the lowest and round; of planes that are added, which vectors.
+        Which of the feedbacks is in turn, counted from the lowest and round; of products that take long, which vectors.
     """
     chip, cell = calibration.chip, calibration.chip.cell
     g = random_conductances(
@@ -259,13 +296,13 @@ def check_climate(
     )
     cases = build_cases(chip, calibration.tile, {"random": g}, random_vectors=random, seed=seed)
     choices, kind = sorted(chip.settings), chip.sense_amplifier.kind
-    full = np.full((min(chip.array.rows, MOST_ROWS), min(chip.array.columns, 2)), cell.g_max)
+    rows = min(chip.array.rows, QUICK_ROWS if quick and chip.hold.adds_planes else MOST_ROWS)
+    full = np.full((rows, min(chip.array.columns, 2)), cell.g_max)
     polarity = chip.polarities[-1]
     vectors = adversarial_vectors(len(full), chip.code_bits, polarity, np.random.default_rng(seed))
     for r_feedback in sorted({choices[-1], choices[turn % len(choices)]}):
         tile = calibration.tile(full, polarity, r_feedback)
         name = f"all highest {KIND_WORDS.get(kind, f'{r_feedback / 1e3:g}k')}"
         cases.append(TileCase(name=name, tile=tile, codes=vectors))
-    if chip.hold.adds_planes:
-        cases = [case.thinned(PARTS[campaign.quick], turn) for case in cases]
-    return check_tiles(chip, cases, campaign, "check climate")
+    is_thinned = chip.hold.adds_planes or (quick and takes_time(chip))
+    return [case.thinned(PARTS[quick], turn) for case in cases] if is_thinned else cases

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Self, TypeVar
+from typing import Literal, Self, TypeVar
 
 import numpy as np
 
@@ -34,7 +34,7 @@ def other_corners(chip: Chip) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """A few temperatures, and corners at three of these, at which a model is found again."""
+    """A few temperatures, and corners at some of these, at which a model is found again."""
 
     own: float
     """The chip's own temperature [degree Celsius]."""
@@ -42,21 +42,18 @@ class Conditions:
     """The others [degree Celsius]."""
     corners: tuple[str, ...]
     """Corners beside the chip's own."""
-    everywhere: bool = True
-    """Whether corners are at both ends of the temperatures, too: what both change is no sum."""
+    of_corners: tuple[float, ...]
+    """Temperatures of corners: the chip's own, both ends, or all three; what both change is no sum [degree Celsius]."""
 
     @classmethod
-    def of(cls, chip: Chip, nodes: int, *, everywhere: bool = True) -> Self:
-        """Choose conditions for polynomials through so many temperatures."""
-        own = chip.process.temperature_c
+    def of(cls, chip: Chip, nodes: int, *, corners_at: Literal["own", "ends", "both"] = "both") -> Self:
+        """Choose conditions for polynomials through so many temperatures, and at which of these corners are."""
+        own, temperatures = chip.process.temperature_c, choose_temperatures(chip.process.temperature_c, nodes)
+        ends = (temperatures[0], temperatures[-1])
         return cls(
-            own=own, temperatures=choose_temperatures(own, nodes), corners=other_corners(chip), everywhere=everywhere
-        )
-
-    @property
-    def of_corners(self) -> tuple[float, ...]:
-        """Temperatures of corners: the chip's own and, where they are everywhere, both ends [degree Celsius]."""
-        return (self.own, self.temperatures[0], self.temperatures[-1]) if self.everywhere else (self.own,)
+            own=own, temperatures=temperatures, corners=other_corners(chip),
+            of_corners={"own": (own,), "ends": ends, "both": (own, *ends)}[corners_at],
+        )  # fmt: skip
 
     @property
     def pairs(self) -> list[tuple[str | None, float]]:

@@ -17,6 +17,7 @@ from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.converters import find_comparator
 from spicesim.calibration.mismatch_bench import MismatchBench, Planned, fit_response, used_numbers
+from spicesim.calibration.threshold import find_thresholds
 from spicesim.netlist.sar_adc import build_thresholds
 
 __all__ = ["find_converter_mismatch", "shift_converters"]
@@ -28,11 +29,16 @@ _BEYOND, _LEAST = 10.0, 1e-3
 """How far thresholds are searched for beyond where a linear response has them: so many times what it leaves of a
 design, and no less than this [V]."""
 
-OPPOSITE = 10
-"""Instances whose opposites are looked at elsewhere, too."""
+OPPOSITE = {True: 5, False: 10}
+"""Instances whose opposites are looked at elsewhere, too, by whether a calibration is quick."""
 
-_ELSEWHERE = 15e-3
-"""How far a condition moves the threshold of a drawn comparator, at most [V]."""
+_SMALL = {True: 1e-3, False: 0.0}
+"""Part of a threshold's spread below which a number is not looked at elsewhere, by whether a calibration is quick; all
+of these together move thresholds by 11 uV rms."""
+
+_ELSEWHERE = {True: 5e-3, False: 15e-3}
+"""How far a condition moves the threshold of a drawn comparator, at most, and mostly, which is enough for a quick
+calibration: those that are moved farther are searched for again [V]."""
 
 
 def find_converter_mismatch(bench: MismatchBench, held_out: int) -> tuple[Response, float]:
@@ -123,8 +129,9 @@ def shift_converters(
         return [None] * len(conditions)
     prefix = f"{COMPARATOR}."
     devices = tuple(device.removeprefix(prefix) for device in response.devices if device.startswith(prefix))
-    used = np.flatnonzero(used_numbers(devices))
-    count, opposite = len(used), min(OPPOSITE, len(used))
+    quick, share = campaign.quick, np.abs(response.slopes[0, : 2 * len(devices)])
+    used = np.flatnonzero(used_numbers(devices) & (share >= _SMALL[quick] * np.sqrt((share**2).sum())))
+    count, opposite = len(used), min(OPPOSITE[quick], len(used))
     # as many instances as numbers, and the opposites of some, which tell of bends: these grow or shrink together
     turned = np.sqrt(count) * np.linalg.qr(np.random.default_rng(count).standard_normal((count, count)))[0]
     numbers = np.zeros((1 + count + opposite, response.slopes.shape[1]))
@@ -134,8 +141,9 @@ def shift_converters(
     bends = (own - own[0] - numbers @ response.slopes[0])[1:]
     pairs = bends[:opposite] + bends[count:]
     shifts: list[Shift | None] = []
-    for at in conditions:
-        found = MismatchBench(calibration=at, campaign=campaign).thresholds(planned, own, _ELSEWHERE)
+    benches = [MismatchBench(calibration=at, campaign=campaign) for at in conditions]
+    searches = [bench.threshold_search(planned, own) for bench in benches]
+    for found in find_thresholds(searches, campaign, reach=_ELSEWHERE[quick], elsewhere=True):
         added = (found - found[0] - own + own[0])[1:]
         bend = float((added[:opposite] + added[count:]) @ pairs / (pairs @ pairs)) if pairs.any() else 0.0
         slopes = (added - bend * bends)[:count] @ numbers[1 : count + 1] / count

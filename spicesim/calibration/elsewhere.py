@@ -1,7 +1,7 @@
 """Calibrate aspects elsewhere: converters, mismatch and the rest at a few temperatures and at the corners."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -34,8 +34,13 @@ NODES = {"converter": 3, "mismatch": 4, "settling": 3, "noise": 3, "energy": 3}
 
 What corners add is calibrated at three: the chip's own and both ends. What a corner and a temperature change is no
 sum: an amplifier's currents change by as much as they are with either, and its offsets by 10 uV, which a large feedback
-makes .05 % of full scale. A quick calibration takes converters for a sum, as theirs take longer than all else.
+makes .05 % of full scale.
 """
+
+QUICK: Mapping[str, tuple[int, Literal["own", "ends", "both"]]] = {"converter": (3, "own"), "mismatch": (3, "ends")}
+"""The same of a quick calibration, and temperatures of corners, where it differs: converters, which take longer than
+all else, are taken for a sum; thresholds of drawn ones at a corner for linear in temperature, so that at ss and 85 C
+they are told to 30 uV rms, where corners at all three temperatures, and all numbers, gave 18."""
 
 _Finder = Callable[[Calibration, Sequence[Calibration], Campaign], Sequence[Model]]
 """Calibrates an aspect of a chip at other conditions."""
@@ -56,8 +61,10 @@ def aspects_elsewhere(calibration: Calibration, campaign: Campaign) -> dict[str,
     for name, (kind, find) in _ASPECTS.items():
         if getattr(calibration, name) is None:
             continue
-        everywhere = not (campaign.quick and name == "converter")
-        conditions = Conditions.of(calibration.chip, NODES[name], everywhere=everywhere)
+        nodes, corners_at = (QUICK.get(name) if campaign.quick else None) or (NODES[name], "both")
+        if name == "mismatch" and calibration.senseamps:  # 10 uV of an amplifier's offset count
+            nodes, corners_at = NODES[name], "both"
+        conditions = Conditions.of(calibration.chip, nodes, corners_at=corners_at)
         places = [calibration.at(corner=corner, temperature_c=t) for corner, t in conditions.pairs]
         kind = kind or _of_converters(calibration)
         found[name] = conditions.elsewhere(kind, find(calibration, places, campaign))

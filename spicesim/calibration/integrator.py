@@ -26,8 +26,10 @@ from spicesim.chip import Chip
 from spicesim.coding import POLARITIES, Polarity
 from spicesim.netlist.integrator import Window, build_integrators
 from spicesim.netlist.netlist import Netlist
+from spicesim.netlist.parasitics import Parasitics
 from spicesim.netlist.pulses import LEAD, WATCHED, PulseSchedule, product_options
 from spicesim.netlist.tile import build_tile
+from spicesim.netlist.together import row_groups, with_rows_together
 from spicesim.ngspice.outcome import Results
 
 __all__ = [
@@ -82,11 +84,20 @@ class PulsedColumns(Model):
         """Return the points as a set."""
         return {(self.polarity, self.code, n, g) for n, g in zip(self.rows, self.g.tolist(), strict=True)}
 
-    def netlist(self, chip: Chip) -> Netlist:
-        """Build the simulation: a tile whose columns have cells next to their feet."""
-        rows = max(self.rows)
-        cells = np.where(np.arange(rows)[:, None] >= rows - np.array(self.rows), self.g, 0.0)
-        return build_tile(chip, cells, np.full(rows, self.code), polarity=self.polarity, r_feedback=chip.settings[0])
+    def netlist(self, chip: Chip, *, together: bool = False) -> Netlist:
+        """Build the simulation: a tile whose columns have cells next to their feet.
+
+        As rows are all alike, those far from the feet can be put `together`, as one row that is there many times.
+        """
+        counts = row_groups(self.rows) if together else np.ones(max(self.rows), dtype=int)
+        beyond = np.cumsum(counts[::-1])[::-1]  # rows from there to the feet
+        cells = np.where(beyond[:, None] <= np.array(self.rows), self.g, 0.0)
+        wires = Parasitics.of_chip(chip, *cells.shape).grouped(counts) if together else None
+        netlist = build_tile(
+            chip, cells, np.full(len(counts), self.code), polarity=self.polarity, r_feedback=chip.settings[0],
+            parasitics=wires,
+        )  # fmt: skip
+        return with_rows_together(netlist, counts)
 
     def read(self, chip: Chip, results: Results) -> tuple[Floats, Floats, Floats]:
         """Return currents with all rows at the higher level and at the lower [A], and outputs [V], each (columns,).
@@ -165,7 +176,8 @@ class IntegratorPlan(BlockPlan):
         sweeps = (self.currents, self.currents_validation, self.currents_test)
         return [
             *(_steady(chip, sweep, self.currents.i_limit) for sweep in sweeps),
-            *(columns.netlist(chip) for columns in (*self.fits, *self.validation, *self.test)),
+            *(columns.netlist(chip, together=True) for columns in self.fits),
+            *(columns.netlist(chip) for columns in (*self.validation, *self.test)),
         ]
 
     def probe(self, chip: Chip, points: int) -> Netlist:
@@ -205,7 +217,8 @@ class IntegratorPlan(BlockPlan):
 
     def fitted_netlists(self, chip: Chip) -> list[Netlist]:
         """Build those simulations that the model follows from, and no others."""
-        return [_steady(chip, self.currents, self.currents.i_limit), *(columns.netlist(chip) for columns in self.fits)]
+        fits = [columns.netlist(chip, together=True) for columns in self.fits]
+        return [_steady(chip, self.currents, self.currents.i_limit), *fits]
 
     def fit_model(self, chip: Chip, results: Sequence[Results]) -> IntegratorModel:
         """Fit the model to the results of :meth:`fitted_netlists`."""

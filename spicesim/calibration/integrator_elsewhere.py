@@ -12,8 +12,9 @@ from spicesim.chip import Chip
 
 __all__ = ["integrators_elsewhere"]
 
-NODES = 4
-"""Temperatures through which the polynomials of an integrator go, the chip's own among them."""
+NODES, QUICK_NODES = 4, 3
+"""Temperatures through which the polynomials of an integrator go, the chip's own among them; and of a quick
+calibration, which takes what corners change for linear in temperature."""
 
 
 def integrators_elsewhere(chip: Chip, own: IntegratorModel, campaign: Campaign) -> Elsewhere[IntegratorModel]:
@@ -36,7 +37,8 @@ def integrators_elsewhere(chip: Chip, own: IntegratorModel, campaign: Campaign) 
     SimulationError
         If a simulation cannot be done; what was finished is kept.
     """
-    conditions = Conditions.of(chip, NODES)
+    nodes: int = QUICK_NODES if campaign.quick else NODES
+    conditions = Conditions.of(chip, nodes, corners_at="ends" if campaign.quick else "both")
     kept = sorted({0, len(own.rows) // 2, len(own.rows) - 1})
     plan = _thinned(plan_integrator(chip, quick=True, seed=campaign.seed), kept)
     places = [chip.at(corner=corner, temperature_c=t) for corner, t in conditions.pairs]

@@ -23,19 +23,15 @@ from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.converters import find_comparator
-from spicesim.calibration.sar import BEFORE_STROBE, read_thresholds
+from spicesim.calibration.sar import BEFORE_STROBE
+from spicesim.calibration.threshold import WIDE, ThresholdSearch, find_thresholds
 from spicesim.chip import Chip
-from spicesim.chip.blocks import SarAdc
-from spicesim.errors import ValidityError
 from spicesim.netlist.ensemble import build_cells, build_dacs, build_sense_amplifiers
 from spicesim.netlist.mismatch import Draw, drawn_devices, with_mismatch
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.sar_adc import (
     PRECISE,
-    PROBE_CURRENT,
-    build_plate_switches,
     build_sar_adc,
-    build_thresholds,
 )
 from spicesim.ngspice.outcome import Results
 from spicesim.units import spice_number
@@ -54,14 +50,11 @@ __all__ = [
 RESISTORS = 0.005
 """Relative standard deviation of resistors [1]: what polysilicon resistors of some hundred um^2 are matched to."""
 
-DRIVERS, AMPLIFIERS, COMPARATORS = 2, 10, 10
+DRIVERS, AMPLIFIERS = 2, 10
 """Blocks in one netlist; in larger ones a block that hardly converges delays all others."""
 
 TELLING = 1e-6
 """Change of an output by two sigma of all devices of one kind, from which on they take part [V]."""
-
-WIDE = 0.25
-"""How far a search for the threshold of a comparator goes if nothing is known [V]."""
 
 LEAST_PAIRS = 20
 """Pairs of blocks behind a response, at least."""
@@ -71,12 +64,6 @@ _KNEE = 3e-3
 
 _REACH = 15e-3
 """Outputs by which mismatch moves the rails [V]."""
-
-_SHRINK = 0.6
-"""Of steps of a search for a threshold, from one to the next, so that later ones mend what one misses [1]."""
-
-_FINEST = 5e-6
-"""Last of them [V]."""
 
 
 def with_chip_mismatch(netlist: Netlist, calibration: Calibration, draw: Draw) -> Netlist:
@@ -255,6 +242,16 @@ class MismatchBench:
             for j in group
         ])  # fmt: skip
 
+    def threshold_search(self, draw: Planned, around: Floats | None = None) -> ThresholdSearch:
+        """Return the search for the threshold of each comparator of a converter, around where it is expected [V]."""
+        chip = self.calibration.chip
+
+        def drawn(netlist: Netlist, part: range) -> Netlist:
+            return with_chip_mismatch(netlist, self.calibration, partial(_shifted, draw, part.start))
+
+        starts = np.zeros(len(draw)) if around is None else around
+        return ThresholdSearch(chip=chip, sizes=find_comparator(chip), starts=starts, drawn=drawn)
+
     def thresholds(self, draw: Planned, around: Floats | None = None, reach: float = WIDE) -> Floats:
         """Find the threshold of each comparator of a converter, at its top plate, (comparators,) [V].
 
@@ -265,49 +262,15 @@ class MismatchBench:
         around : ndarray of shape (comparators,), optional
             Where to search [V].
         reach : float
-            How far from there it goes at first [V]; all go as far as :data:`WIDE` where one is farther away, as from
-            small arrays, of whose charge each strobe takes more than late steps bring.
+            As of :func:`find_thresholds`.
 
         Raises
         ------
         ValidityError
-            If a threshold is still farther away.
+            As :func:`find_thresholds`.
         """
-        starts = np.zeros(len(draw)) if around is None else around
-        try:
-            return self._search(draw, starts, reach)
-        except ValidityError:
-            if reach >= WIDE:
-                raise
-            return self._search(draw, starts, WIDE)
-
-    def _search(self, draw: Planned, starts: Floats, reach: float) -> Floats:
-        """Search from `starts` (comparators,) as far as `reach` [V], no farther."""
-        chip, parts = self.calibration.chip, _groups(len(draw), COMPARATORS)
-        sizes, steps = find_comparator(chip), _search_steps(reach)
-        switches = self._plate_switches(sizes)
-
-        def drawn(path: str, first: int) -> tuple[float, float]:
-            block, _, device = path.partition(".")
-            name, _, k = block.rpartition("_")
-            return draw(f"{name}_{first + int(k)}.{device}") if name == "xcomparator" else (0.0, 0.0)
-
-        netlists = [
-            with_chip_mismatch(
-                build_thresholds(chip, len(part), sizes, starts[part], steps, switches), self.calibration,
-                partial(drawn, first=part.start),
-            )
-            for part in parts
-        ]  # fmt: skip
-        found = zip(parts, self.campaign.run(netlists, "converter mismatch"), strict=True)
-        return np.concatenate([read_thresholds(results, chip, len(part), sizes) for part, results in found])
-
-    def _plate_switches(self, sizes: SarAdc | None) -> Floats:
-        """Find the resistances of the switches of a converter's array, which stand still at its strobes [ohm]."""
-        (results,) = self.campaign.run([build_plate_switches(self.calibration.chip, sizes)], "converter mismatch")
-        vectors = {name: float(found[0].real) for name, found in results[0].vectors.items()}
-        own = [vectors[f"v(s_{k})"] for k in range(len(vectors) - 2)]
-        return np.array([*(volts - vectors["v(v0)"] for volts in own[:-1]), own[-1] - vectors["v(v1)"]]) / PROBE_CURRENT
+        (found,) = find_thresholds([self.threshold_search(draw, around)], self.campaign, reach=reach)
+        return found
 
     def sampling(self) -> Netlist:
         """Build the sampling of one voltage by a converter, in the middle of its range, until its first strobe."""
@@ -354,15 +317,11 @@ def used_numbers(devices: tuple[str, ...], idle: tuple[str, ...] = ()) -> npt.ND
     return np.array(used, dtype=bool)  # of no devices, too: cells without transistors do not differ
 
 
-def _search_steps(reach: float) -> Floats:
-    """Return the steps of a search that goes so far and ends within :data:`_FINEST` [V].
-
-    The second is as large as the first, and so a first decision that was wrong is made good even where every strobe
-    takes some charge of the plate.
-    """
-    first = (1 - _SHRINK) * reach
-    last = np.ceil(np.log(_FINEST / first) / np.log(_SHRINK))
-    return np.asarray(first * _SHRINK ** np.append(0, np.arange(1 + last)))
+def _shifted(draw: Planned, first: int, path: str) -> tuple[float, float]:
+    """Return the numbers of a device of a comparator in a netlist that begins with another than the first one."""
+    block, _, device = path.partition(".")
+    name, _, k = block.rpartition("_")
+    return draw(f"{name}_{first + int(k)}.{device}") if name == "xcomparator" else (0.0, 0.0)
 
 
 def _groups(count: int, size: int) -> list[range]:

@@ -32,17 +32,17 @@ __all__ = [
     "SarFit",
     "calibrate_converter",
     "conversions",
+    "convert_each",
     "converter_noise",
     "read_codes",
     "read_macro",
     "read_outputs",
-    "read_thresholds",
 ]
 
 ORDER = 5
 """Of the curve; with 3 the worst residual of GF180 is half as large again."""
-SPREAD, AIMED = 32, 2
-"""Inputs spread over the range, and aimed at the threshold of each bit in each round."""
+SPREAD, AIMED = {True: 16, False: 32}, 2
+"""Inputs spread over the range, if quick or not, and aimed at the threshold of each bit in a round."""
 ROUNDS, HELD_OUT = {True: 2, False: 3}, {True: 32, False: 64}
 """Rounds, and inputs that take no part in the fit, by whether a calibration is quick."""
 AT_A_TIME = 8
@@ -157,31 +157,6 @@ def _require_decided(bits: Floats) -> None:
         raise ValidityError("a comparator did not decide within its time; give each bit of the ADC more")
 
 
-def read_thresholds(results: Results, chip: Chip, count: int, sizes: SarAdc | None = None) -> Floats:
-    """Return the thresholds of :func:`spicesim.netlist.sar_adc.build_thresholds`, (comparators,) [V].
-
-    Raises
-    ------
-    ValidityError
-        If one is beyond the search.
-    """
-    sizes, time = sizes or chip.converter or chip.sar_adc, _real(results, "time")
-    # the first decision steers the search, but none before it has left anything on the plates: its threshold is another
-    starts = np.arange(1, round(time[-1] / sizes.bit)) * sizes.bit
-    found = []
-    for k in range(count):
-        top = _real(results, f"v(top_{k})") - _real(results, f"v(level_{k})")
-        over = np.interp(starts + sizes.bit * 2 / 3 - BEFORE_STROBE, time, top)
-        above = np.interp(starts + 0.98 * sizes.bit, time, _real(results, f"v(outp_{k})")) > chip.process.supply / 2
-        if above.all() or not above.any():
-            raise ValidityError(
-                f"the threshold of a converter's comparator is beyond {1e3 * np.abs(over).max():.0f} mV; widen its "
-                "transistors, sar_adc.comparator"
-            )
-        found.append((over[~above].max() + over[above].min()) / 2)
-    return np.array(found)
-
-
 def calibrate_converter(chip: Chip, campaign: Campaign) -> SarModel:
     """Find the converters of a chip.
 
@@ -294,12 +269,17 @@ class SarFit:
         self._bits, self._half = sizes.dac.bits, sizes.dac.span / 2
         self._middle = -self._half if polarity == "unipolar" else 0.0
 
+    @property
+    def campaign(self) -> Campaign:
+        """What runs its simulations."""
+        return self._campaign
+
     def run(self) -> tuple[SarSearch, ConverterCheck]:
         """Find the search, and how often it is right."""
-        seen = self.convert(self.spread(SPREAD))
+        seen = self.convert(self.spread(SPREAD[self._campaign.quick]))
         search, over = self._solve(seen)
         for _ in range(ROUNDS[self._campaign.quick]):
-            seen = seen + self.convert(self.aim(search, seen, over))
+            seen = seen + self.convert(self.aim(search, seen, over, AIMED))
             search, over = self._solve(seen)
         held = self.convert(self._rng.uniform(-1, 1, HELD_OUT[self._campaign.quick]))
         wrong = self.range(search).codes(-self._volts(held.inputs)) - (2**self._bits - 1 - held.codes)
@@ -327,7 +307,7 @@ class SarFit:
         inputs = (2 * np.arange(count) + 2 * self._rng.random(count)) / count - 1
         return self._rng.permutation(inputs)
 
-    def aim(self, search: SarSearch, seen: Seen, over: Floats, each: int = AIMED) -> Floats:
+    def aim(self, search: SarSearch, seen: Seen, over: Floats, each: int) -> Floats:
         """Return inputs that end near the threshold, `each` in the trial of each bit, in random order.
 
         They divide what is left between the decisions nearest to it on either side; `over` is how far the top plate was
@@ -358,21 +338,27 @@ class SarFit:
 
     def convert(self, inputs: Floats) -> Seen:
         """Convert inputs at transistor level."""
+        (found,) = convert_each([self], [inputs])
+        return found
+
+    def testbenches(self, inputs: Floats) -> list[Netlist]:
+        """Build the conversions of inputs."""
         # one more at the beginning of each transient, which gives the first a predecessor
         parts = [
             np.concatenate([[self._rng.uniform(-1, 1)], inputs[k : k + AT_A_TIME]])
             for k in range(0, len(inputs), AT_A_TIME)
         ]
         reference, supply = self._chip.sense_amplifier.v_reference, self._chip.process.supply
-        sizes = self._sizes
-        netlists = [
-            _testbench(self._chip, np.clip(reference + self._volts(part), 0, supply), sizes, self._polarity)
+        return [
+            _testbench(self._chip, np.clip(reference + self._volts(part), 0, supply), self._sizes, self._polarity)
             for part in parts
         ]
-        found = self._campaign.run(netlists, "calibrate converter")
+
+    def read(self, inputs: Floats, found: Sequence[Results]) -> Seen:
+        """Read what the conversions of inputs gave."""
         return Seen(
             inputs=inputs,
-            codes=np.concatenate([read_codes(results, sizes)[1:] for results in found]),
+            codes=np.concatenate([read_codes(results, self._sizes)[1:] for results in found]),
             tops=np.concatenate([self._tops(results)[1:] for results in found]),
         )
 
@@ -452,6 +438,16 @@ class SarFit:
         columns, own = self._columns(seen), Plate(search.curve, search.weights, search.trials, search.rejected)
         change = columns @ (own.numbers - plate.numbers) + search.earlier * self._decisions(seen)[1][..., 1]
         return np.asarray(seen.tops + change)
+
+
+def convert_each(fits: Sequence[SarFit], inputs: Sequence[Floats]) -> list[Seen]:
+    """Convert inputs by each of some converters of one campaign, all at once, so that no processor waits."""
+    netlists = [fit.testbenches(own) for fit, own in zip(fits, inputs, strict=True)]
+    every = [one for group in netlists for one in group]
+    results = iter(fits[0].campaign.run(every, "calibrate converter"))
+    return [
+        fit.read(own, [next(results) for _ in group]) for fit, own, group in zip(fits, inputs, netlists, strict=True)
+    ]
 
 
 def _threshold(tops: Floats, decided: Codes, rejected: Codes, inputs: Floats) -> Threshold:

@@ -13,7 +13,7 @@ from spicesim.behavioural.sar import SarModel, SarRange, SarSearch
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.hand_over import shift_hand_over
-from spicesim.calibration.sar import Plate, SarFit, converter_noise
+from spicesim.calibration.sar import Plate, SarFit, Seen, convert_each, converter_noise
 from spicesim.coding import Polarity
 
 __all__ = ["converters_elsewhere"]
@@ -43,25 +43,30 @@ def converters_elsewhere(
     """
     own = calibration.require_converter()
     assert isinstance(own, SarModel)
-    plates: dict[Polarity, Plate] = {}
-    for polarity in own.searches:
-        fit = _fit(calibration, polarity, campaign)
-        plates[polarity] = fit.fit_plate(fit.convert(fit.spread(SPREAD[campaign.quick])))
-    found = []
+    quick = campaign.quick
+    count = len(own.searches)
+    pairs = [(at, polarity) for at in (calibration, *conditions) for polarity in own.searches]
+    fits = [_fit(at, polarity, campaign) for at, polarity in pairs]
+    seen = convert_each(fits, [fit.spread(SPREAD[quick]) for fit in fits])
+    plates = [fit.fit_plate(each) for fit, each in zip(fits, seen, strict=True)]
+    nominal = plates[:count] * len(conditions)
+    fits, plates, seen = fits[count:], plates[count:], seen[count:]
+    before = [own.searches[polarity] for _, polarity in pairs[count:]]
+    found = [_change(*each) for each in zip(fits, before, nominal, plates, seen, strict=True)]
+    found = _aimed(fits, found, plates, seen, AIMED[quick])
+    searches = iter([_with_line(*each) for each in zip(found, before, fits, strict=True)])
+    models = []
     for at in conditions:
-        searches = {
-            polarity: _search_at(_fit(at, polarity, campaign), own.searches[polarity], plates[polarity], campaign.quick)
-            for polarity in own.searches
-        }
         sizes = at.chip.converter
         assert sizes is not None
         sampling, comparator = converter_noise(at.chip, sizes, campaign)
         update = {
-            "searches": searches, "checks": {}, "sampling_noise": sampling, "comparator_noise": comparator,
+            "searches": {polarity: next(searches) for polarity in own.searches}, "checks": {},
+            "sampling_noise": sampling, "comparator_noise": comparator,
             "hand_over": shift_hand_over(own.hand_over, at.chip, sizes, campaign, _fit(at, "bipolar", campaign).plates),
         }  # fmt: skip
-        found.append(own.model_copy(update=update))
-    return found
+        models.append(own.model_copy(update=update))
+    return models
 
 
 def _fit(at: Calibration, polarity: Polarity, campaign: Campaign) -> SarFit:
@@ -70,22 +75,43 @@ def _fit(at: Calibration, polarity: Polarity, campaign: Campaign) -> SarFit:
     return SarFit(at.chip, sizes, polarity, campaign)
 
 
-def _search_at(fit: SarFit, own: SarSearch, plate: Plate, quick: bool) -> SarSearch:
-    """Find a search at a condition from that of the chip's own and its plate there."""
-    seen = fit.convert(fit.spread(SPREAD[quick]))
-    there = fit.fit_plate(seen)
+def _change(fit: SarFit, own: SarSearch, plate: Plate, there: Plate, seen: Seen) -> SarSearch:
+    """Find a search at a condition from that of the chip's own and its plate there; the threshold is still its own."""
     fit.require_settled(there, seen)
-    changed = own.model_copy(
+    return own.model_copy(
         update={name: getattr(own, name) + getattr(there, name) - getattr(plate, name) for name in Plate.__slots__}
     )
-    threshold = fit.find_threshold(fit.over(changed, there, seen), seen)
-    changed = threshold.applied(changed)
-    seen = seen + fit.convert(fit.aim(changed, seen, threshold.over, AIMED[quick]))
-    changed = fit.find_threshold(fit.over(changed, there, seen), seen).applied(changed)
-    # codes mean the volts that a straight line through all of them says
-    shift = _line(changed, fit) - _line(own, fit)
+
+
+def _aimed(
+    fits: Sequence[SarFit],
+    searches: Sequence[SarSearch],
+    plates: Sequence[Plate],
+    seen: Sequence[Seen],
+    each_bit: int,
+) -> list[SarSearch]:
+    """Find the thresholds at conditions, first where conversions tell of them, then by more that end close to these."""
+    thresholds = [
+        fit.find_threshold(fit.over(search, plate, each), each)
+        for fit, search, plate, each in zip(fits, searches, plates, seen, strict=True)
+    ]
+    found = [threshold.applied(search) for threshold, search in zip(thresholds, searches, strict=True)]
+    aimed = [
+        fit.aim(search, each, threshold.over, each_bit)
+        for fit, search, each, threshold in zip(fits, found, seen, thresholds, strict=True)
+    ]
+    more = [each + new for each, new in zip(seen, convert_each(fits, aimed), strict=True)]
+    return [
+        fit.find_threshold(fit.over(search, plate, each), each).applied(search)
+        for fit, search, plate, each in zip(fits, found, plates, more, strict=True)
+    ]
+
+
+def _with_line(search: SarSearch, own: SarSearch, fit: SarFit) -> SarSearch:
+    """Let codes mean the volts that a straight line through all of them says."""
+    shift = _line(search, fit) - _line(own, fit)
     return SarSearch.model_validate(
-        changed.model_copy(update={"low": own.low + shift[0], "high": own.high + shift[1]}).model_dump()
+        search.model_copy(update={"low": own.low + shift[0], "high": own.high + shift[1]}).model_dump()
     )
 
 

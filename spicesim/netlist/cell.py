@@ -12,7 +12,16 @@ from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.process import block_text
 from spicesim.units import spice_number
 
-__all__ = ["build_cell", "build_cell_samples", "cell_blocks", "cell_line", "gate_supply", "half_line", "pair_line"]
+__all__ = [
+    "alike_lines",
+    "build_cell",
+    "build_cell_samples",
+    "cell_blocks",
+    "cell_line",
+    "gate_supply",
+    "half_line",
+    "pair_line",
+]
 
 
 _DEVICES = ("resistor", "rram", "pcm", "ecram", "selector")
@@ -86,6 +95,20 @@ def cell_line(chip: Chip, name: str, word_line: str, bit_line: str, g: float, ga
     if chip.cell.kind == "1s1r":
         return f"x{name} {word_line} {bit_line} cell_1s1r g={spice_number(g)}"
     return f"x{name} {word_line} {bit_line} {gate} 0 cell_1t1r g={spice_number(g)}"
+
+
+def alike_lines(chip: Chip, name: str, word_line: str, bit_line: str, g: float, count: int) -> list[str]:
+    """Format so many cells between two nodes, by one and the drop of its current at an ohm.
+
+    The ohm is a ten-thousandth of a cell. Every simulator has such a source, and any cell can be multiplied by it.
+    """
+    if count == 1 or not g:
+        return [cell_line(chip, f"c_{name}", word_line, bit_line, g)]
+    return [
+        cell_line(chip, f"c_{name}", word_line, f"cell_{name}", g),
+        f"rcell_{name} cell_{name} {bit_line} 1",
+        f"gcell_{name} 0 {bit_line} cell_{name} {bit_line} {count - 1}",
+    ]
 
 
 def _require_possible(name: str, g: float) -> None:

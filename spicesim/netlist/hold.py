@@ -11,7 +11,7 @@ from spicesim.arrays import Floats
 from spicesim.chip import Chip
 from spicesim.errors import SpecError
 from spicesim.netlist.buffer import buffer_blocks, buffer_line
-from spicesim.netlist.cell import cell_blocks, cell_line, gate_supply
+from spicesim.netlist.cell import alike_lines, cell_blocks, gate_supply
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.plane_adder import GAP, adder_blocks, adder_line, read_after
 from spicesim.netlist.process import block_text
@@ -290,7 +290,7 @@ def _column(chip: Chip, k: int, siemens: float, cells: int) -> list[str]:
             lines.append(f"rbl_{i}_{k} {node} {below} {spice_number(ohm * (middle - done))}")
         if farad:
             lines.append(f"cbl_{i}_{k} {node} 0 {spice_number(farad * size)}")
-        lines += _alike(chip, f"{i}_{k}", f"in_{k}", node, siemens, size)
+        lines += alike_lines(chip, f"{i}_{k}", f"in_{k}", node, siemens, size)
         below, done = node, middle
     return lines
 
@@ -303,17 +303,3 @@ def _groups(cells: int) -> list[tuple[int, int]]:
         groups.append((before, size))
         before += size
     return groups
-
-
-def _alike(chip: Chip, name: str, word_line: str, node: str, siemens: float, count: int) -> list[str]:
-    """Format so many cells between a word line and a node of a bit line, by one and the drop of its current at an ohm.
-
-    The ohm is a ten-thousandth of a cell. Every simulator has such a source, and any cell can be multiplied by it.
-    """
-    if count == 1:
-        return [cell_line(chip, f"c_{name}", word_line, node, siemens, "gate")]
-    return [
-        cell_line(chip, f"c_{name}", word_line, f"cell_{name}", siemens, "gate"),
-        f"rcell_{name} cell_{name} {node} 1",
-        f"gcell_{name} 0 {node} cell_{name} {node} {count - 1}",
-    ]

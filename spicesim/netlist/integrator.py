@@ -1,5 +1,6 @@
 """The switched integrator, a sense amplifier that counts charge, and testbenches of it and of its amplifier."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy.typing as npt
 from spicesim.chip import Chip
 from spicesim.chip.blocks import Integrator
 from spicesim.errors import SpecError
-from spicesim.netlist.cell import cell_blocks, cell_line, gate_supply
+from spicesim.netlist.cell import alike_lines, cell_blocks, gate_supply
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.process import block_text
 from spicesim.netlist.sense_amplifier import supplies
@@ -169,7 +170,8 @@ def build_resting_columns(chip: Chip, g: npt.ArrayLike, *, window: Window, block
     cells = np.asarray(g, dtype=float)
     lines = ["* controls, shared", *window.sources(chip.process.supply), "* columns"]
     for j, column in enumerate(cells.T.tolist()):
-        lines += [cell_line(chip, f"c_{i}_{j}", "vref", f"bl_{j}", own) for i, own in enumerate(column)]
+        for i, (own, count) in enumerate(sorted(Counter(column).items())):
+            lines += alike_lines(chip, f"{i}_{j}", "vref", f"bl_{j}", own, count)
         lines += [f"vsense_{j} bl_{j} in_{j} 0", integrator_line(chip, f"{block}_{j}", f"in_{j}", f"out_{j}")]
         lines += converter_load(chip, f"load_{j}", f"out_{j}")
         if chip.array.c_bit_line:

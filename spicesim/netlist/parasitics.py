@@ -9,11 +9,12 @@ the last of its N cells to the node that drives its far end.
 import csv
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
 from spicesim.arrays import Floats, Names
 from spicesim.chip import Chip
@@ -60,6 +61,11 @@ class Parasitics:
                 if (value := getattr(array, name)) > 0
             },
         )
+
+    def grouped(self, counts: npt.ArrayLike) -> Self:
+        """Return the wires of rows that stand for so many each, (rows,): their bit-line segments are so many long."""
+        n = np.asarray(counts, dtype=float)[:, None]
+        return replace(self, r_bit_line=self.r_bit_line * n, c_bit_line=self.c_bit_line * n, parameters={})
 
     @property
     def both_ends(self) -> bool:

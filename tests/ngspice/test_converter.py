@@ -13,8 +13,9 @@ from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.converter_mismatch import shift_converters
 from spicesim.calibration.mismatch_bench import MismatchBench, Planned
-from spicesim.calibration.sar import conversions, read_outputs, read_thresholds
+from spicesim.calibration.sar import conversions, read_outputs
 from spicesim.calibration.sar_elsewhere import converters_elsewhere
+from spicesim.calibration.threshold import read_thresholds
 from spicesim.chip import preset
 from spicesim.coding import AdcRange
 from spicesim.draws import ChipDraw

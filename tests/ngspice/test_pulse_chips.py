@@ -99,9 +99,11 @@ def test_an_offset_makes_a_charge_of_a_line_that_has_none(drawn):
 def test_integrators_elsewhere_follow_from_few_conditions(monkeypatch):
     """At a corner and a temperature in no fit, against integrators that are calibrated there."""
     of = Conditions.of
-    monkeypatch.setattr(
-        Conditions, "of", classmethod(lambda cls, chip, nodes: dataclasses.replace(of(chip, nodes), corners=("ss",)))
-    )
+
+    def at_ss(cls, chip, nodes, **options):
+        return dataclasses.replace(of(chip, nodes, **options), corners=("ss",))
+
+    monkeypatch.setattr(Conditions, "of", classmethod(at_ss))
     chip, campaign = small(array={"rows": 2, "columns": 2}), Campaign(quick=True)
     plan, there = plan_integrator(chip, quick=True), chip.at(corner="ss", temperature_c=85.0)
     own, refitted = (plan.fit_model(at, campaign.run(plan.fitted_netlists(at), "test")) for at in (chip, there))

@@ -1,0 +1,154 @@
+"""Search for the thresholds of comparators of converters, each at the strobes of an array that stands still."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from spicesim.arrays import Floats
+from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.sar import BEFORE_STROBE
+from spicesim.chip import Chip
+from spicesim.chip.blocks import SarAdc
+from spicesim.errors import ValidityError
+from spicesim.netlist.netlist import Netlist
+from spicesim.netlist.sar_adc import PROBE_CURRENT, build_plate_switches, build_thresholds
+from spicesim.ngspice.outcome import Results
+
+__all__ = ["WIDE", "ThresholdSearch", "find_thresholds", "read_thresholds"]
+
+COMPARATORS = 10
+"""Comparators in one netlist; in larger ones one that decides late delays all others."""
+
+_LABEL = "converter mismatch"
+"""Of the simulations in the accounts."""
+
+WIDE = 0.25
+"""How far a search goes if nothing is known [V]."""
+
+_SHRINK = 0.6
+"""Of steps of a search for a threshold, from one to the next, so that later ones mend what one misses [1]."""
+
+_FINEST = 5e-6
+"""Last of them [V]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThresholdSearch:
+    """Comparators of one chip."""
+
+    chip: Chip
+    """The chip."""
+    sizes: SarAdc | None
+    """Of the ADC that they belong to; by default the chip's."""
+    starts: Floats
+    """Where the searches begin, (comparators,) [V]."""
+    drawn: Callable[[Netlist, range], Netlist] = lambda netlist, part: netlist
+    """Draws the devices of some of the comparators in their netlist; by default all are nominal."""
+
+    def netlists(self, steps: Floats, switches: Floats) -> list[Netlist]:
+        """Build the searches by these steps, with these resistances of the array's switches [ohm]."""
+        return [
+            self.drawn(build_thresholds(self.chip, len(part), self.sizes, self.starts[part], steps, switches), part)
+            for part in self._parts()
+        ]
+
+    def read(self, results: Sequence[Results]) -> Floats | ValidityError:
+        """Read the thresholds, (comparators,) [V]; an error if one is beyond the search."""
+        parts = zip(self._parts(), results, strict=True)
+        try:
+            return np.concatenate([read_thresholds(found, self.chip, len(part), self.sizes) for part, found in parts])
+        except ValidityError as error:
+            return error
+
+    def _parts(self) -> list[range]:
+        count = len(self.starts)
+        return [range(k, min(k + COMPARATORS, count)) for k in range(0, count, COMPARATORS)]
+
+
+def read_thresholds(results: Results, chip: Chip, count: int, sizes: SarAdc | None = None) -> Floats:
+    """Return the thresholds of :func:`spicesim.netlist.sar_adc.build_thresholds`, (comparators,) [V].
+
+    Raises
+    ------
+    ValidityError
+        If one is beyond the search.
+    """
+    vectors = results[0].vectors
+    sizes, time = sizes or chip.converter or chip.sar_adc, vectors["time"].real
+    # the first decision steers the search, but none before it has left anything on the plates: its threshold is another
+    starts = np.arange(1, round(time[-1] / sizes.bit)) * sizes.bit
+    found = []
+    for k in range(count):
+        top = (vectors[f"v(top_{k})"] - vectors[f"v(level_{k})"]).real
+        over = np.interp(starts + sizes.bit * 2 / 3 - BEFORE_STROBE, time, top)
+        above = np.interp(starts + 0.98 * sizes.bit, time, vectors[f"v(outp_{k})"].real) > chip.process.supply / 2
+        if above.all() or not above.any():
+            raise ValidityError(
+                f"the threshold of a converter's comparator is beyond {1e3 * np.abs(over).max():.0f} mV; widen its "
+                "transistors, sar_adc.comparator"
+            )
+        found.append((over[~above].max() + over[above].min()) / 2)
+    return np.array(found)
+
+
+def find_thresholds(
+    searches: Sequence[ThresholdSearch], campaign: Campaign, *, reach: float = WIDE, elsewhere: bool = False
+) -> list[Floats]:
+    """Find the thresholds of comparators of several chips at once, at their top plates, each (comparators,) [V].
+
+    Parameters
+    ----------
+    searches : sequence of ThresholdSearch
+        Where to search.
+    campaign : Campaign
+        Runs the simulations.
+    reach : float
+        How far from the start a search goes at first [V]; those of a chip go as far as :data:`WIDE` where one threshold
+        is farther away, as from small arrays, of whose charge each strobe takes more than late steps bring.
+    elsewhere : bool
+        Whether only their differences between conditions matter.
+
+    Raises
+    ------
+    ValidityError
+        If a threshold is still farther away.
+    """
+    switches = _plate_switches(searches, campaign)
+    found: dict[int, Floats] = {}
+    for width in dict.fromkeys((reach, max(reach, WIDE))):
+        todo = [k for k in range(len(searches)) if k not in found]
+        steps = _search_steps(width)
+        netlists = [searches[k].netlists(steps, switches[k]) for k in todo]
+        every = [one for group in netlists for one in group]
+        results = iter(campaign.run(every, _LABEL, coarse=elsewhere) if todo else ())
+        for k, group in zip(todo, netlists, strict=True):
+            own = searches[k].read([next(results) for _ in group])
+            if not isinstance(own, ValidityError):
+                found[k] = own
+            elif width >= WIDE:
+                raise own
+    return [found[k] for k in range(len(searches))]
+
+
+def _plate_switches(searches: Sequence[ThresholdSearch], campaign: Campaign) -> list[Floats]:
+    """Find the resistances of the switches of each chip's array, which stand still at its strobes [ohm]."""
+    netlists = [build_plate_switches(search.chip, search.sizes) for search in searches]
+    found = []
+    for results in campaign.run(netlists, _LABEL):
+        vectors = {name: float(values[0].real) for name, values in results[0].vectors.items()}
+        own = [vectors[f"v(s_{k})"] for k in range(len(vectors) - 2)]
+        drops = [*(volts - vectors["v(v0)"] for volts in own[:-1]), own[-1] - vectors["v(v1)"]]
+        found.append(np.array(drops) / PROBE_CURRENT)
+    return found
+
+
+def _search_steps(reach: float) -> Floats:
+    """Return the steps of a search that goes so far and ends within :data:`_FINEST` [V].
+
+    The second is as large as the first, and so a first decision that was wrong is made good even where every strobe
+    takes some charge of the plate.
+    """
+    first = (1 - _SHRINK) * reach
+    last = np.ceil(np.log(_FINEST / first) / np.log(_SHRINK))
+    return np.asarray(first * _SHRINK ** np.append(0, np.arange(1 + last)))
