@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from spicesim.behavioural.response import Response
+from spicesim.calibration import converter_mismatch
 from spicesim.calibration.bends import bent
 from spicesim.calibration.converter_mismatch import shift_converters
 from spicesim.calibration.mismatch_bench import MismatchBench, Planned, fit_response
@@ -89,16 +90,21 @@ def test_a_condition_changes_slopes_and_lets_all_bends_grow(monkeypatch):
     there = home.model_copy(update={"slopes": home.slopes + moved, "bends": 1.4 * home.bends})
     truth = {"home": (home, 4e-3), "there": (there, 9e-3)}
 
-    def thresholds(bench, planned, around, reach):
-        response, nominal = truth[bench.calibration.name]
-        found = nominal + response.parameters(planned.numbers)[:, 0]
-        assert np.abs(found - nominal - around).max() < reach
-        return found
+    def planted(searches, campaign, *, reach, elsewhere):
+        assert elsewhere
+        for name, planned, around in searches:
+            response, nominal = truth[name]
+            found = nominal + response.parameters(planned.numbers)[:, 0]
+            assert np.abs(found - nominal - around).max() < reach
+            yield found
 
-    monkeypatch.setattr(MismatchBench, "thresholds", thresholds)
+    monkeypatch.setattr(
+        MismatchBench, "threshold_search", lambda bench, planned, around: (bench.calibration.name, planned, around)
+    )
+    monkeypatch.setattr(converter_mismatch, "find_thresholds", planted)
     mismatch = SimpleNamespace(converter=home)
     places = [SimpleNamespace(name=name, require_mismatch=lambda: mismatch) for name in truth]
-    (shift,) = shift_converters(places[0], places[1:], None)
+    (shift,) = shift_converters(places[0], places[1:], SimpleNamespace(quick=False))
     numbers = rng.standard_normal((20, 10))
     found, wanted = (one.parameters(numbers) for one in (home.shifted(0, shift), there))
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-9)
