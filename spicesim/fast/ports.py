@@ -181,10 +181,10 @@ class SenseCoupling:
             tilts = self._answers.tilts(inputs)
             all_on = np.maximum(1 + inputs.mean(axis=1, keepdims=True), 1 / v.shape[1])
             felt = (self._answers.polynomials[0] + tilts[0]) / all_on
+        elif near is not None:
+            tilts = self._answers.tilts(self._inputs(v))
         found, taken = (currents, 0.0) if near is None else (near[0], near[1] @ self._others)
         turn = _Turn(linear=currents, wanted=currents - taken, found=found.copy())
-        if near is not None and not self._gated:
-            tilts = self._answers.tilts(self._inputs(v))
         self._turn(turn, tilts, felt, threads)
         found, excess, largest = turn.found, turn.rise, turn.changes[:, 1].copy()
         moving = turn.changes[:, 0] > bound

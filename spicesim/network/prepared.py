@@ -1,7 +1,7 @@
 """Tiles as an engine makes them ready: several at a time, kept while there is room, made anew where there is none."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,13 +110,16 @@ class TileStock:
     def ready(self, engine: Engine, layers: Sequence[int], workers: Executor, room: Room | None, bar: tqdm) -> Ready:
         """Return tiles of some layers, ready; kept from then on where there is room, which None is without end."""
         missing = [k for k in layers if k not in self._kept]
-        begun = {k: [workers.submit(engine.prepare, tile) for tile in self._tiles[k]] for k in missing}
+
+        def begin(tile: Tile) -> Future[PreparedTile]:
+            future = workers.submit(engine.prepare, tile)
+            future.add_done_callback(lambda _: bar.update())
+            return future
+
+        begun = {k: [begin(tile) for tile in self._tiles[k]] for k in missing}
         found = {k: self._kept[k] for k in layers if k in self._kept}
         for k, futures in begun.items():
-            tiles = []
-            for future in futures:
-                tiles.append(future.result())
-                bar.update()
+            tiles = [future.result() for future in futures]
             for tile, history in zip(tiles, self._histories.pop(k, ()), strict=False):
                 tile.resume(history)
             found[k] = tuple(tiles)

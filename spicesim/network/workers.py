@@ -16,12 +16,9 @@ class _AtOnce(Executor):
     """Does all when it is asked to, in the thread that asks: a thread beside it would only wait for the interpreter."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Call a function; an error is raised where its result is asked for."""
+        """Call a function; an error is raised at once, before anything else is begun."""
         done: Future[Any] = Future()
-        try:
-            done.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            done.set_exception(error)
+        done.set_result(fn(*args, **kwargs))
         return done
 
 
