@@ -195,7 +195,7 @@ def _shapes_with_free_batch(model: onnx.ModelProto, axes: Mapping[str, int | Non
         value.type.tensor_type.ClearField("shape")
     try:
         inferred = onnx.shape_inference.infer_shapes(free, data_prop=True)
-    except Exception:  # where onnx cannot say, runs will
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):  # where onnx cannot say, runs will
         return {}
     return {
         value.name: [axis.dim_param or None for axis in value.type.tensor_type.shape.dim]
