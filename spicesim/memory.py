@@ -30,18 +30,32 @@ class Census:
 
     def __init__(self, *known: Any) -> None:
         self._known: set[int] = set()
-        self.count(known, keep=True)
+        self._known = self._visit(known)[1]
 
-    def count(self, objects: Iterable[Any], *, keep: bool = False) -> int:
-        """Return the memory of arrays that objects lead to, without what is known [byte].
+    def count(self, objects: Iterable[Any], room: float = 0) -> tuple[int, bool]:
+        """Count the memory of arrays that objects lead to, without what is known.
 
         Parameters
         ----------
         objects : iterable of object
             The objects.
-        keep : bool
-            Whether they are known from now on; they must then stay alive as long as the census.
+        room : float
+            If they take no more [byte], they are known from now on; they must then stay alive as long as the census.
+
+        Returns
+        -------
+        int
+            The memory [byte].
+        bool
+            Whether they are known now.
         """
+        total, seen = self._visit(objects)
+        if total > room:
+            return total, False
+        self._known |= seen
+        return total, True
+
+    def _visit(self, objects: Iterable[Any]) -> tuple[int, set[int]]:
         seen, total, waiting = set[int](), 0, list(objects)
         while waiting:
             one = waiting.pop()
@@ -54,6 +68,4 @@ class Census:
                 total += one.nbytes
             else:
                 waiting.append(one.base)
-        if keep:
-            self._known |= seen
-        return total
+        return total, seen

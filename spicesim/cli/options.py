@@ -58,7 +58,7 @@ def keeping_options(command: Callable[..., None]) -> Callable[..., None]:
     def collect(*, memory: str | None, prepared: str | None, **others: Any) -> None:
         from spicesim.experiment.keeping import TILES_LIMIT, Keeping  # takes long, and not every command needs it
 
-        shelf = Shelf(cache_folder() / "tiles-1", TILES_LIMIT) if prepared is None else Shelf(prepared)
+        shelf = Shelf(cache_folder() / "tiles-2", TILES_LIMIT) if prepared is None else Shelf(prepared)
         command(keeping=Keeping(memory=None if memory is None else parse_memory(memory), shelf=shelf), **others)
         shelf.trim()
 

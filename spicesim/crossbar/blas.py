@@ -1,7 +1,9 @@
 """The threads of BLAS: more than one make the small matrices of an array slower."""
 
 import functools
-from contextlib import AbstractContextManager
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from threadpoolctl import ThreadpoolController
 
@@ -14,7 +16,36 @@ def _controller() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def one_blas_thread() -> AbstractContextManager[object]:
+class _Limit:
+    """The limit on the threads of BLAS, which all of a process share.
+
+    It stands from the first context that asks for it to the end of the last, in whatever thread these are: setting it
+    takes .1 ms, as long as many a product, and whoever lifted it alone would lift it for all.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._asked = threading.Lock(), 0
+        self._limiter: AbstractContextManager[object] = nullcontext()
+
+    @contextmanager
+    def asked(self) -> Iterator[None]:
+        """Ask for one thread."""
+        with self._lock:
+            if not self._asked:
+                self._limiter = _controller().limit(limits=1, user_api="blas")
+            self._asked += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._asked -= 1
+                if not self._asked:
+                    self._limiter.__exit__(None, None, None)
+
+
+_LIMIT = _Limit()
+
+
+def one_blas_thread() -> AbstractContextManager[None]:
     """Return a context in which BLAS keeps to one thread."""
-    limiter: AbstractContextManager[object] = _controller().limit(limits=1, user_api="blas")
-    return limiter
+    return _LIMIT.asked()

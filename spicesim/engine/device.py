@@ -23,8 +23,8 @@ class DeviceTile(TileAround):
     """The tile with the conductances that its cells have, reads apart."""
     under: PreparedTile
     """What the engine beneath prepared of it."""
-    chip: Chip
-    """Says what codes are."""
+    squares: Floats
+    """What noise of reads adds up with, of every code [V^2]."""
     ohm: Floats
     """Output a unit of current, (columns,) [ohm]."""
     variance: Floats | None
@@ -39,8 +39,10 @@ class DeviceTile(TileAround):
         volts = self.under.read(codes, volts)
         if self.variance is None:
             return volts
-        sigma = self.ohm * np.sqrt(squared_volts(self.chip, codes, self.tile.polarity) @ self.variance)
-        return np.asarray(volts + sigma * self.generator.standard_normal(volts.shape))
+        noise = self.generator.standard_normal(volts.shape)
+        noise *= self.ohm * np.sqrt(np.take(self.squares, codes) @ self.variance)
+        noise += volts
+        return noise
 
     @property
     def history(self) -> Any:
@@ -58,8 +60,8 @@ class DeviceTile(TileAround):
         return self.factor * self.under.compensation
 
 
-def squared_volts(chip: Chip, codes: Codes, polarity: Polarity) -> Floats:
-    """Return the squares that noise of reads adds up with, (batch, rows) [V^2].
+def squared_volts(chip: Chip, polarity: Polarity) -> Floats:
+    """Return the squares that noise of reads adds up with, of every code [V^2].
 
     Where planes are added as charge each is a read of its own.
     """
@@ -67,10 +69,8 @@ def squared_volts(chip: Chip, codes: Codes, polarity: Polarity) -> Floats:
     if chip.hold.adds_planes:
         bits = chip.dac.bits
         planes = ((4.0 ** (k - bits), chip.dac.volts(every >> k & 1, polarity)) for k in range(bits))
-        squares = np.asarray(sum(weight * volts**2 for weight, volts in planes))
-    else:
-        squares = chip.inputs.volts(every, polarity) ** 2
-    return np.take(squares, codes)
+        return np.asarray(sum(weight * volts**2 for weight, volts in planes))
+    return np.asarray(chip.inputs.volts(every, polarity) ** 2)
 
 
 class DeviceEngine(Engine):
@@ -145,7 +145,7 @@ class DeviceEngine(Engine):
         return DeviceTile(
             tile=aged,
             under=self.engine.prepare(aged),
-            chip=self._chip,
+            squares=squared_volts(self._chip, tile.polarity),
             ohm=self._chip.transresistance(g, tile.r_feedback),
             variance=None if noise is None else noise**2,
             generator=tile_generator(self.seed, tile.name, "read"),

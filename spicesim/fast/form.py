@@ -4,16 +4,14 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from spicesim._cext import fast
 from spicesim.arrays import Reals, Shorts, Singles
+from spicesim.crossbar.blas import one_blas_thread
 from spicesim.errors import SpecError
 from spicesim.fast.numbers import Numbers, take, take_scalar
 
 __all__ = ["FORMS", "Form", "FormOrders"]
-
-BLAS = ThreadpoolController()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +145,7 @@ class Form:
         out = np.empty((len(v), self.constants.shape[1]), v.dtype)
         if not len(v):
             return out, 0.0
-        with BLAS.limit(limits=1, user_api="blas"):  # threads work on parts of the batch, and BLAS within them
+        with one_blas_thread():  # threads work on parts of the batch, and BLAS within them
             reached = fast.evaluate(
                 v, self.centre, self.half, self.features.reshape(-1), self.exponents, self.orders,
                 self.constants, self.weights, threads, out,

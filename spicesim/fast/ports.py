@@ -7,10 +7,10 @@ import numpy as np
 
 from spicesim._cext import fast
 from spicesim.arrays import Bools, Floats, Integers, Singles
+from spicesim.crossbar.blas import one_blas_thread
 from spicesim.errors import ConvergenceError, ValidityError
 from spicesim.fast.expansion import ArrayExpansion
 from spicesim.fast.fields import shapes
-from spicesim.fast.form import BLAS
 from spicesim.fast.numbers import Numbers, take
 from spicesim.ports import PortTables
 
@@ -216,7 +216,7 @@ class SenseCoupling:
     ) -> None:
         """Solve each column by itself, all others as they are, and tell what that makes of them."""
         s, answers = self._senses, self._answers
-        with BLAS.limit(limits=1, user_api="blas"):
+        with one_blas_thread():
             fast.turn(
                 s.values, s.slopes, s.start, s.step, self._offsets, self._slopes, *answers.bounds, answers.polynomials,
                 tilts, self._own, self._inverse, self._others, felt, turn.linear, known, threads, turn.past,

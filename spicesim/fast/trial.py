@@ -1,11 +1,13 @@
 """Trials: inputs held out from the making of a form, what a form errs on them, and what it promises for all others."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import TypeAdapter
 
 from spicesim.arrays import Array, Floats, Reals
 from spicesim.errors import SpecError
@@ -24,6 +26,7 @@ __all__ = [
 ]
 
 Values = Callable[[Floats], Floats]
+_FORMS = TypeAdapter(list[str])
 
 RANDOM = 24
 """Random inputs of a trial."""
@@ -56,7 +59,7 @@ def write_trials(trials: Sequence[Trial]) -> dict[str, Array]:
     """Return trials as arrays by name, for :func:`read_trials`."""
     return {
         "trials": np.array([[trial.cost, trial.max_error, trial.rms_error] for trial in trials]).reshape(-1, 3),
-        "tried": np.array([trial.form for trial in trials], dtype=np.str_),
+        "tried": np.frombuffer(json.dumps([trial.form for trial in trials]).encode(), np.uint8),
     }
 
 
@@ -68,12 +71,13 @@ def read_trials(numbers: Numbers) -> tuple[Trial, ...]:
     SpecError
         If there are none.
     """
-    forms = numbers.get("tried", np.zeros(0))
-    table = take(numbers, "trials", (forms.size, 3))
-    if forms.dtype.kind != "U":
-        raise SpecError("'trials' is not what was kept of a tile")
+    try:
+        forms = _FORMS.validate_json(numbers["tried"].tobytes())
+    except (KeyError, ValueError):
+        raise SpecError("'tried' is not what was kept of a tile") from None
+    table = take(numbers, "trials", (len(forms), 3))
     return tuple(
-        Trial(form=str(form), cost=int(cost), max_error=float(most), rms_error=float(rms))
+        Trial(form=form, cost=int(cost), max_error=float(most), rms_error=float(rms))
         for form, (cost, most, rms) in zip(forms, table, strict=True)
     )
 

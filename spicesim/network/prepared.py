@@ -1,5 +1,6 @@
 """Tiles as an engine makes them ready: several at a time, kept while there is room, made anew where there is none."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
@@ -123,10 +124,10 @@ class TileStock:
             for tile, history in zip(tiles, self._histories.pop(k, ()), strict=False):
                 tile.resume(history)
             found[k] = tuple(tiles)
-            self._sizes[k] = self._census.count(tiles)
-            if room is None or self.held + self._sizes[k] <= room.tiles:
+            self._sizes[k], is_kept = self._census.count(tiles, math.inf if room is None else room.tiles - self.held)
+            if is_kept:
                 self._kept[k] = found[k]
-                self.held += self._census.count(tiles, keep=True)
+                self.held += self._sizes[k]
         return found
 
     def let_go(self, ready: Ready) -> None:

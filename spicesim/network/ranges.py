@@ -80,9 +80,9 @@ class LayerRanges:
         adc : AdcRange, optional
             A tile's own converters; by default the layer's.
         """
-        if adc is None and type(self.adc) is AdcRange:
-            return read_outputs(volts, self.adc)
-        own = adc or self.adc
+        own = self.adc if adc is None else adc
+        if type(own) is AdcRange and (own.low, own.high, own.bits) == (self.adc.low, self.adc.high, self.adc.bits):
+            return read_outputs(volts, own)
         return own.volts(own.codes(volts)), int(np.count_nonzero(self.clipped(volts)))
 
     def clipped(self, volts: Floats) -> Bools:

@@ -231,8 +231,8 @@ def test_whole_codes_are_one_product_of_a_network():
 
 def test_every_plane_is_a_read_with_noise_of_its_own():
     """At the middle code the planes cancel, and their noise does not."""
-    found = squared_volts(CHIP, np.array([[128, 255]]), "bipolar")
-    np.testing.assert_allclose(found, np.full((1, 2), 0.04 * (1 - 4.0**-8) / 3), rtol=1e-9)
+    found = squared_volts(CHIP, "bipolar")[[128, 255]]
+    np.testing.assert_allclose(found, np.full(2, 0.04 * (1 - 4.0**-8) / 3), rtol=1e-9)
 
 
 def test_other_chips_keep_their_hash_and_this_one_is_written_and_read(tmp_path):

@@ -104,9 +104,10 @@ def test_stats_tell_form_memory_and_time_of_each_layer():
 def test_a_census_counts_every_array_once():
     array = np.zeros(1000)
     census = Census({"known": (known := np.zeros(10))})
-    assert census.count([array[10:], [array, {"x": array.reshape(10, -1)}], known]) == array.nbytes
-    assert census.count([array], keep=True) == array.nbytes
-    assert census.count([array[::2], np.zeros(3)]) == 24
+    assert census.count([array[10:], [array, {"x": array.reshape(10, -1)}], known]) == (array.nbytes, False)
+    assert census.count([array], room=array.nbytes - 1) == (array.nbytes, False)
+    assert census.count([array], room=array.nbytes) == (array.nbytes, True)
+    assert census.count([array[::2], np.zeros(3)]) == (24, False)
 
 
 def test_memory_is_read_with_its_unit():
