@@ -35,6 +35,8 @@ VOLTAGE_BITS = ((1, 3), (2, 4), (3, 5), (4, 6), (6, 8), (8, 10))
 """Bits of inputs and outputs, of those at which NeuRRAM was measured."""
 PULSE_BITS = ((4, 4), (6, 6), (8, 8))
 """The same, of AON-CiM and HERMES."""
+LEAST_RESET = 50e-9
+"""Of an integrator, in which its amplifier comes to rest [s]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,13 +135,20 @@ _HOW = {"digital": "digitally", "charge": "as charge"}
 
 
 def _measure_pulse(size: int, bits: Sequence[tuple[int, int]], campaign: Campaign) -> list[OwnPoint]:
-    """Measure integrators of pulses; the time of a product doubles with each bit of an input."""
-    points = []
+    """Measure integrators of pulses; the window for these doubles with each bit of an input.
+
+    Capacitors are as large as the charge of a window asks for, and so is the time that it takes to empty them: each
+    number of bits is a macro of its own, with the same swing.
+    """
+    points, usual = [], preset("gf180-pulse")
+    capacitor, reset = usual.integrator.capacitor, usual.integrator.reset
     for inputs, outputs in bits:
         unit = max(1e-9, LEAST_WINDOW / 2**inputs)  # of 4 bits steps are longer, as lines take 32 ns to settle
-        chip = preset("gf180-pulse").changed(
-            array={"rows": size, "columns": size}, dac={"bits": inputs, "unit": unit}, adc={"bits": outputs}
-        )
+        share = unit * 2**inputs / usual.dac.window
+        chip = usual.changed(
+            array={"rows": size, "columns": size}, dac={"bits": inputs, "unit": unit}, adc={"bits": outputs},
+            integrator={"capacitor": share * capacitor, "reset": max(LEAST_RESET, share * reset)},
+        )  # fmt: skip
         blocks = calibrate_blocks(plan_calibration(chip, quick=True, aspects=(), error=1.0), campaign)
         points.append(_measure(blocks, "pulses", (inputs, outputs), 1, campaign))
     return points

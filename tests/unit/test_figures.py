@@ -25,6 +25,10 @@ from spicesim.network.dataset import Dataset
 from spicesim.plots.chart import Chart, Panel, Series, chart_csv, chart_file, plot_chart
 
 
+OTHERS = [name for name in FIGURES if {"network", "climate", "energy"} & {*FIGURES[name].needs}]
+"""Figures that need more than a calibration without aspects."""
+
+
 @pytest.fixture(scope="module")
 def study(small_calibration):
     """A study of a chip without aspects, cheap, whose chips differ by their devices."""
@@ -58,9 +62,7 @@ def test_what_a_calibration_does_not_allow_is_left_out_with_the_reason(album):
     assert {*drawn.made, *drawn.left_out} == set(FIGURES)
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in FIGURES if not {"network", "climate", "energy"} & {*FIGURES[name].needs}]
-)
+@pytest.mark.parametrize("name", [name for name in FIGURES if name not in OTHERS])
 def test_every_figure_is_data_csv_svg_and_pdf(album, name):
     _, folder = album
     chart = Chart.model_validate(json.loads((folder / f"{name}.json").read_text())["chart"])
@@ -105,7 +107,7 @@ def test_a_figure_of_something_else_or_damaged_is_not_taken(study, tmp_path):
     assert about(study) != about(replace(study, seed=1)) != about(replace(study, chips=3))
 
 
-@pytest.mark.parametrize("name", ["corners", "shares", "accuracy-programming", "accuracy-temperature"])
+@pytest.mark.parametrize("name", OTHERS)
 def test_a_chip_with_all_aspects_has_the_others(whole_study, name, tmp_path):
     drawn = draw_album(whole_study, (name,), tmp_path)
     assert drawn.left_out == {}

@@ -45,6 +45,14 @@ def test_a_design_is_never_told_as_silicon():
     assert "no silicon" in MACROS["ISAAC"].made
 
 
+def test_digital_macros_are_told_as_such_and_stand_beside_none_of_ours():
+    digital = [macro for name, macro in MACROS.items() if name.startswith("DIMC")]
+    assert len(digital) == 4
+    assert all("digital" in macro.made and not macro.ours for macro in digital)
+    # 64 banks of 32 inputs and 6 outputs, two operations each, a fourth of 8 bits a cycle of 195 MHz
+    assert digital[0].points[0].tops == pytest.approx(2 * 64 * 32 * 6 * 195e6 / 4 * 1e-12)
+
+
 def test_operations_of_one_bit_undo_those_of_more():
     # 11025 is what the benchmark of Shanbhag and Roy has for the macro of Papistas et al. at .8 V
     point, macro = MACROS["AIMC1 of ZigZag-IMC"].points[0], MACROS["AIMC1 of ZigZag-IMC"]
