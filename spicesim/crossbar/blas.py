@@ -3,7 +3,7 @@
 import functools
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 
 from threadpoolctl import ThreadpoolController
 
@@ -17,30 +17,28 @@ def _controller() -> ThreadpoolController:
 
 
 class _Limit:
-    """The limit on the threads of BLAS, which all of a process share.
+    """The limit on the threads of BLAS, which all threads of a process share.
 
-    It stands from the first context that asks for it to the end of the last, in whatever thread these are: setting it
-    takes .1 ms, as long as many a product, and whoever lifted it alone would lift it for all.
+    Who asks for it first sets it, for as long as that context lasts; others find it there. To set it takes .1 ms, as
+    long as many a product, and only the thread that set it may lift it (threadpoolctl 3.8).
     """
 
     def __init__(self) -> None:
-        self._lock, self._asked = threading.Lock(), 0
-        self._limiter: AbstractContextManager[object] = nullcontext()
+        self._lock, self._stands = threading.Lock(), False
 
     @contextmanager
-    def asked(self) -> Iterator[None]:
-        """Ask for one thread."""
+    def ask(self) -> Iterator[None]:
+        """Set it, unless it stands."""
         with self._lock:
-            if not self._asked:
-                self._limiter = _controller().limit(limits=1, user_api="blas")
-            self._asked += 1
-        try:
+            stood, self._stands = self._stands, True
+        if stood:
             yield
+            return
+        try:
+            with _controller().limit(limits=1, user_api="blas"):
+                yield
         finally:
-            with self._lock:
-                self._asked -= 1
-                if not self._asked:
-                    self._limiter.__exit__(None, None, None)
+            self._stands = False
 
 
 _LIMIT = _Limit()
@@ -48,4 +46,4 @@ _LIMIT = _Limit()
 
 def one_blas_thread() -> AbstractContextManager[None]:
     """Return a context in which BLAS keeps to one thread."""
-    return _LIMIT.asked()
+    return _LIMIT.ask()
