@@ -99,8 +99,8 @@ def _texts(module: str) -> dict[str, dict[str, str]]:
     except (KeyError, OSError, TypeError):
         return {}
     found: dict[str, dict[str, str]] = {}
-    for own in body:
-        for field, text in pairwise(own.body) if isinstance(own, ast.ClassDef) else ():
+    for own in (node for node in body if isinstance(node, ast.ClassDef)):
+        for field, text in pairwise(own.body):
             if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
                 said = text.value.value if isinstance(text.value, ast.Constant) else None
                 if isinstance(said, str):

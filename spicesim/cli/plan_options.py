@@ -58,9 +58,7 @@ def _option(name: str, field: Any, meaning: str) -> Callable[[Command], Command]
 def _options(model: type[Section], *, without: Sequence[str] = ()) -> list[Callable[[Command], Command]]:
     left_out = {*_OTHERWISE, *without}
     meanings = model.meanings()
-    return [
-        _option(name, field, meanings[name]) for name, field in model.model_fields.items() if name not in left_out
-    ]
+    return [_option(name, field, meanings[name]) for name, field in model.model_fields.items() if name not in left_out]
 
 
 _SPELT = (
