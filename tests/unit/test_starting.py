@@ -19,8 +19,8 @@ from spicesim.network.uncalibrated import UncalibratedChip
 from spicesim.schedule.stack import Stacks
 from tests.unit.test_network import FINE
 
-SLOW = ("asyncio", "distributed", "jinja2", "joblib", "matplotlib", "optuna", "scipy.integrate", "scipy.signal",
-        "scipy.stats", "torch")  # fmt: skip
+SLOW = ("asyncio", "distributed", "jinja2", "joblib", "matplotlib", "optuna", "scipy.integrate", "scipy.ndimage",
+        "scipy.signal", "scipy.stats", "torch")  # fmt: skip
 """Modules that take long to import, and that a run of a network without a page and without simulations does not use."""
 
 
