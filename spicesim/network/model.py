@@ -78,10 +78,11 @@ def detach_tensors(graph: onnx.GraphProto, constants: Mapping[str, Array]) -> No
     """Empty a graph's large tensors, whose numbers are among the constants: nothing needs them in the model, too.
 
     They would be copied and written out with every model that is made of it. :func:`open_session` hands them to
-    onnxruntime as they are.
+    onnxruntime as they are, which does not know those that no node takes.
     """
+    taken = {name for node in graph.node for name in taken_values(node)}
     for tensor in graph.initializer:
-        if not _is_detached(tensor) and _is_large(constants[tensor.name]):
+        if tensor.name in taken and not _is_detached(tensor) and _is_large(constants[tensor.name]):
             tensor.CopyFrom(_detached(tensor.name, constants[tensor.name]))
 
 
