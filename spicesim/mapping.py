@@ -295,7 +295,8 @@ def _map_tile(
     else:
         scale = np.array([_largest(column, options.clip) for column in part.T])
     scale[scale == 0] = 1.0  # an output without weights stays at zero
-    share = np.clip(part / scale, -1, 1)
+    share = part / scale
+    np.clip(share, -1, 1, out=share)
     differential = options.signs == "differential"
     sides = [np.maximum(share, 0), np.maximum(-share, 0)] if differential else [(1 + share) / 2]
     signs = (1.0, -1.0) if differential else (1.0,)
@@ -319,7 +320,7 @@ def _map_tile(
     return MappedTile(
         rows=rows,
         outputs=outputs,
-        g=np.clip(g, g_low, g_high),
+        g=np.clip(g, g_low, g_high, out=g),
         weight_per_siemens=scale * ((1 if differential else 2) / (g_high - g_low)),
         factors=factors,
         reference=middle,

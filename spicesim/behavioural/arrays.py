@@ -64,7 +64,7 @@ def require_positive(**values: float) -> None:
 class Model(BaseModel):
     """Base of the calibrated block models: frozen, strict, JSON both ways without loss."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     @model_validator(mode="after")
     def _check_lines(self) -> Self:

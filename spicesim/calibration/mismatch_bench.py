@@ -11,7 +11,6 @@ from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import maximum_filter1d
 
 from spicesim.arrays import Floats
 from spicesim.behavioural.cell import ProgrammableCell
@@ -330,6 +329,8 @@ def _groups(count: int, size: int) -> list[range]:
 
 def table_points(amplifier: SenseAmplifierModel) -> list[int]:
     """Choose points of an amplifier's tables, 3 mV apart where it meets its rails, a 120th of the range elsewhere."""
+    from scipy.ndimage import maximum_filter1d  # takes long to import
+
     step = amplifier.r_feedback * float(np.diff(amplifier.currents[:2])[0])
     bend = np.abs(np.diff(amplifier.v_in, 2, prepend=amplifier.v_in[0], append=amplifier.v_in[-1]))
     bend[[0, -1]] = 0.0

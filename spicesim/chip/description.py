@@ -397,7 +397,7 @@ def format_chip(chip: Chip) -> str:
     """Format a chip as commented TOML, every key with its meaning and unit."""
     document = tomlkit.document()
     document.add(tomlkit.comment('spicesim chip description. Values are SI; text such as "20 kohm" works too.'))
-    for name, field in Chip.model_fields.items():
+    for name, meaning in Chip.meanings().items():
         value = getattr(chip, name)
         value = value.path if isinstance(value, Library) else value
         if name in chip._as_drawn():
@@ -407,7 +407,7 @@ def format_chip(chip: Chip) -> str:
             document.add(tomlkit.comment((type(value).__doc__ or "").splitlines()[0]))
             document.add(name, _format_section(value))
             continue
-        document.add(tomlkit.comment(field.description or ""))
+        document.add(tomlkit.comment(meaning))
         if value is None:
             document.add(tomlkit.comment(f'{name} = "my_{name}"'))
         else:
@@ -432,7 +432,7 @@ def _format_blocks(chip: Chip) -> str:
 
 def _format_section(section: Section, short: bool = False) -> tomlkit.items.Table:
     """Format a table, with comments above its keys or, in short, behind them."""
-    table = tomlkit.table()
+    table, meanings = tomlkit.table(), section.meanings()
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
         if value is None or (name in section.later and isinstance(value, Section) and value == field.default):
@@ -451,9 +451,9 @@ def _format_section(section: Section, short: bool = False) -> tomlkit.items.Tabl
                     array.append(entry)
             value = array.multiline(len(value) > 0 and isinstance(section, Process))
         if short:
-            table.add(name, tomlkit.item(value).comment(field.description or ""))
+            table.add(name, tomlkit.item(value).comment(meanings[name]))
             continue
-        table.add(tomlkit.comment(field.description or ""))
+        table.add(tomlkit.comment(meanings[name]))
         table.add(name, value)
     return table
 

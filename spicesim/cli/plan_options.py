@@ -32,12 +32,12 @@ _OTHERWISE = {"schema_version", "places", "gains", "mapping"}
 Command = Callable[..., Any]
 
 
-def _option(name: str, field: Any) -> Callable[[Command], Command]:
+def _option(name: str, field: Any, meaning: str) -> Callable[[Command], Command]:
     """Return the option of a field."""
     if name in _SWITCHES:
         flag, text = _SWITCHES[name]
         return click.option(f"--{flag}", f"plan_{name}", flag_value=False, default=None, type=bool, help=text)
-    flag, text = f"--{_NAMES.get(name, name).replace('_', '-')}", " ".join((field.description or "").split())
+    flag, text = f"--{_NAMES.get(name, name).replace('_', '-')}", " ".join(meaning.split())
     kinds = [kind for kind in get_args(field.annotation) or (field.annotation,) if kind is not type(None)]
     if field.annotation is bool:
         return click.option(flag, f"plan_{name}", is_flag=True, default=None, help=text)
@@ -57,7 +57,8 @@ def _option(name: str, field: Any) -> Callable[[Command], Command]:
 
 def _options(model: type[Section], *, without: Sequence[str] = ()) -> list[Callable[[Command], Command]]:
     left_out = {*_OTHERWISE, *without}
-    return [_option(name, field) for name, field in model.model_fields.items() if name not in left_out]
+    meanings = model.meanings()
+    return [_option(name, field, meanings[name]) for name, field in model.model_fields.items() if name not in left_out]
 
 
 _SPELT = (
@@ -72,9 +73,7 @@ _SPELT = (
         "--ngspice", "ngspice_for", metavar="LAYER[:TILE]", multiple=True, help="The same as LAYER[:TILE]=ngspice."
     ),
     click.option(
-        "--gain/--no-gain", "plan_gains", default=None, help=" ".join(
-            (RunPlan.model_fields["gains"].description or "").split()
-        ),
+        "--gain/--no-gain", "plan_gains", default=None, help=" ".join(RunPlan.meanings()["gains"].split()),
     ),
 )  # fmt: skip
 

@@ -93,7 +93,7 @@ class Fitting:
 
     def _recall(self, about: str, typical: Inputs, fit: Callable[[], object]) -> None:
         """Take settings that were kept, or fit them now and keep them."""
-        key = self._key(about, typical)
+        key = None if self.shelf is None else self._key(about, typical)
         if self.shelf is None or key is None:
             fit()
             return

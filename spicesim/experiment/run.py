@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -248,12 +249,9 @@ def run_subject(
         )
     fitting = Fitting(plan=plan, network=network, dataset=dataset, shelf=keeping.shelf)
     typical = fitting.ranges()
-    answers, metric = network.answers, load_metric(plan.metric)
     bench = _Bench(
-        metric=metric, answers=None if answers is None else network.run_digital(dataset.inputs, output=answers),
-        plan=plan, subject=subject, dataset=dataset, network=network, fitting=fitting, typical=typical,
-        digital=network.run_digital(dataset.inputs), simulator=simulator, jobs=jobs, keeping=keeping, progress=progress,
-        maker=ChipMaker(
+        metric=load_metric(plan.metric), plan=plan, subject=subject, dataset=dataset, network=network, fitting=fitting,
+        typical=typical, simulator=simulator, jobs=jobs, keeping=keeping, progress=progress, maker=ChipMaker(
             plan=plan, calibration=variant, device=device, simulator=simulator, jobs=jobs, shelf=keeping.shelf
         ),
     )  # fmt: skip
@@ -265,7 +263,7 @@ def run_subject(
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class _Bench:
     """What all chips of a run share."""
 
@@ -275,14 +273,23 @@ class _Bench:
     network: Network
     fitting: Fitting
     typical: Inputs
-    digital: Array
-    answers: Array | None
     metric: Metric | None
     maker: ChipMaker
     simulator: BatchSimulator | None
     jobs: int | None
     keeping: Keeping
     progress: bool
+
+    @cached_property
+    def digital(self) -> Array:
+        """The scores of the digital network: after the first chip's, whose products need not wait for it."""
+        return self.network.run_digital(self.dataset.inputs)
+
+    @cached_property
+    def answers(self) -> Array | None:
+        """The classes of the digital network, where an output holds them."""
+        name = self.network.answers
+        return None if name is None else self.network.run_digital(self.dataset.inputs, output=name)
 
     def run(self, chip: BuiltChip, seed: int) -> Experiment:
         """Run the network on one chip."""

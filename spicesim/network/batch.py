@@ -4,7 +4,6 @@ Axes are what the user says, or else what operators say (a recurrent node has ti
 what the names of free axes say, or else the one axis whose size can be the batch's; without a sign it is the first.
 """
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import onnx
 
 from spicesim.arrays import Array
 from spicesim.errors import NetworkError
+from spicesim.network.loading import without_weights
 
 __all__ = ["BatchAxes", "find_batch_axes", "parse_batch_axes"]
 
@@ -20,8 +20,6 @@ Shape = Sequence[int | str | None]
 """Sizes of axes, those that are free by their names, or None."""
 
 _RECURRENT = ("LSTM", "GRU", "RNN")
-_SHORT = 1024
-"""Numbers of a constant that may be a shape, at most."""
 _BATCH = "free batch"
 """Name of the axis of a batch that is fixed, were it not."""
 _WORDS = (re.compile(r"batch", re.IGNORECASE), re.compile(r"bsz?|b|n", re.IGNORECASE))
@@ -174,19 +172,8 @@ def find_batch_axes(
 
 def _shapes_with_free_batch(model: onnx.ModelProto, axes: Mapping[str, int | None]) -> dict[str, Shape]:
     """Return the shapes of outputs, as far as they follow, were the batch not fixed."""
-    free = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
-    graph = model.graph
-    free.graph.name = graph.name
-    free.graph.node.extend(graph.node)
-    free.graph.input.extend(graph.input)
-    free.graph.output.extend(graph.output)
-    given = {value.name for value in graph.input}
-    for tensor in graph.initializer:  # of weights the shape is enough
-        if math.prod(tensor.dims) <= _SHORT:
-            free.graph.initializer.append(tensor)
-        elif tensor.name not in given:
-            info = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
-            free.graph.input.append(info)
+    free = without_weights(model)
+    del free.graph.value_info[:]  # whose batch is fixed
     for value in free.graph.input:
         axis, kind = axes.get(value.name), value.type.tensor_type
         if axis is not None and axis < len(kind.shape.dim):

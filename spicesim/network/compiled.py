@@ -18,7 +18,7 @@ from spicesim.network.inputs import check_inputs, input_specs
 from spicesim.network.layer import BLOCK, AnalogLayer, Calibration
 from spicesim.network.loading import load_model
 from spicesim.network.lowering import lower_model
-from spicesim.network.model import find_constants, run_session
+from spicesim.network.model import detach_tensors, find_constants, run_session
 from spicesim.network.node import AnalogNode, AnalogStep
 from spicesim.network.ranges import AdcFit, InputScale
 from spicesim.network.segments import Segment, cut_network
@@ -128,6 +128,7 @@ class CompiledNetwork:
         loaded = load_model(model)
         lower_model(loaded)
         constants = find_constants(loaded)
+        detach_tensors(loaded.graph, constants)
         fixed = [value.name for value in loaded.graph.output if value.name in constants]
         if fixed:
             raise NetworkError(f"output {fixed[0]!r} does not depend on the inputs; remove it")

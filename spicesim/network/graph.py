@@ -14,6 +14,7 @@ from spicesim.network.control import CONTROLS, Body, Control
 from spicesim.network.convolution import ConvGeometry
 from spicesim.network.model import (
     constant_roots,
+    detach_tensors,
     element_types,
     find_constants,
     node_attributes,
@@ -131,7 +132,7 @@ def _find_bodies(
     untaken = None if decided is None else "else_branch" if decided.all() else "then_branch"
     names = set(around.names)
     try:
-        types = element_types(open_reference(model, {*taken_values(node)} - set(constants)))
+        types = element_types(open_reference(model, constants, {*taken_values(node)} - set(constants)))
         for own in node.attribute:
             if own.HasField("g") and own.name != untaken:
                 bodies[own.name], found = _read_body(f"{name}.", node, own.g, model, constants, types, around)
@@ -178,6 +179,7 @@ def _read_body(
     for value in own.output:
         value.ClearField("type")
     known = find_constants(inner)
+    detach_tensors(inner.graph, known)
     nodes, notes = _find_nodes(inner, known, around, prefix)
     program = cut_network(inner, known, nodes)
     outputs = tuple(value.name for value in own.output)

@@ -16,7 +16,10 @@ from spicesim.errors import NetworkError, SpecError, quote
 from spicesim.gate import require_line
 from spicesim.network.layout import put_time_first
 
-__all__ = ["first_line", "load_model"]
+__all__ = ["FEW", "first_line", "load_model", "without_weights"]
+
+FEW = 1024
+"""Numbers of a constant that may say shapes or axes, at most; of larger ones shape and type say enough."""
 
 _TENSOR = onnx.TensorProto
 _BITS: dict[int, int] = {
@@ -162,26 +165,36 @@ def _require_sound(model: onnx.ModelProto, source: str) -> None:
         raise NetworkError(f"{source} holds sparse weights, which are not supported; export it with dense ones")
     for tensor in _constants(graph):
         _check_tensor(tensor, source)
-    # onnxruntime infers types and shapes that it is not told; the checker wants some
-    typeless = [value for value in graph.output if not value.HasField("type")]
-    for value in typeless:
-        value.type.tensor_type.elem_type = _TENSOR.FLOAT
-    tensors = [value.type.tensor_type for value in (*graph.input, *graph.output) if value.type.HasField("tensor_type")]
-    shapeless = [kind for kind in tensors if not kind.HasField("shape")]
-    for kind in shapeless:
+    light = without_weights(model)  # they are checked above; ONNX's checker would copy each twice
+    values = (*light.graph.input, *light.graph.output)
+    for value in light.graph.output:  # onnxruntime infers types and shapes that it is not told; the checker wants some
+        if not value.HasField("type"):
+            value.type.tensor_type.elem_type = _TENSOR.FLOAT
+    for kind in [value.type.tensor_type for value in values if value.type.HasField("tensor_type")]:
         kind.shape.SetInParent()
     try:
-        onnx.checker.check_model(model)
+        onnx.checker.check_model(light)
     except Exception as error:  # the checker's errors have no common base
         raise NetworkError(f"{source} is no valid ONNX model: {first_line(error)}; export it again") from None
-    finally:
-        for kind in shapeless:
-            kind.ClearField("shape")
-        for value in typeless:
-            value.ClearField("type")
     for position, node in enumerate(graph.node):
         if not any(node.output):
             raise NetworkError(f"{source}: node {position}, {quote(node.op_type)}, makes nothing; export it again")
+
+
+def without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy in which inputs stand for the constants of more than :data:`FEW` numbers."""
+    light = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
+    graph, copy = model.graph, light.graph
+    copy.name = graph.name
+    for name in ("node", "input", "output", "value_info"):
+        getattr(copy, name).extend(getattr(graph, name))
+    given = {value.name for value in graph.input}
+    for tensor in graph.initializer:
+        if math.prod(tensor.dims) <= FEW:
+            copy.initializer.append(tensor)
+        elif tensor.name not in given:
+            copy.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    return light
 
 
 def _is_sparse(graph: onnx.GraphProto) -> bool:

@@ -1,21 +1,26 @@
 """The ONNX model as a program: constants, parts, and sessions of onnxruntime."""
 
+import hashlib
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import onnx
 import onnxruntime
 
 from spicesim.arrays import Array
 from spicesim.errors import NetworkError
-from spicesim.network.loading import first_line
+from spicesim.network.loading import FEW, first_line
 
 __all__ = [
     "constant_roots",
+    "detach_tensors",
     "element_types",
     "find_constants",
+    "hash_model",
     "make_model",
     "node_attributes",
     "open_session",
@@ -36,8 +41,17 @@ _ELEMENT_TYPES = {
 }  # fmt: skip
 
 
-def open_session(model: onnx.ModelProto | bytes) -> onnxruntime.InferenceSession:
-    """Open a deterministic, single-threaded onnxruntime session of a model, or of one as a file holds it.
+def open_session(
+    model: onnx.ModelProto, constants: Mapping[str, Array] = MappingProxyType({})
+) -> onnxruntime.InferenceSession:
+    """Open a deterministic, single-threaded onnxruntime session of a model.
+
+    Parameters
+    ----------
+    model : ModelProto
+        The model.
+    constants : mapping of str to ndarray
+        Its tensors that :func:`detach_tensors` left out, and maybe more.
 
     Raises
     ------
@@ -51,11 +65,55 @@ def open_session(model: onnx.ModelProto | bytes) -> onnxruntime.InferenceSession
     options.log_severity_level = 4  # errors are raised, not printed
     options.add_session_config_entry("session.use_env_allocators", "1")
     _bound_memory()
-    packed = model if isinstance(model, bytes) else model.SerializeToString()
+    detached = [tensor.name for tensor in model.graph.initializer if _is_detached(tensor)]
+    values = [onnxruntime.OrtValue.ortvalue_from_numpy(constants[name]) for name in detached]
+    options.add_external_initializers(detached, values)  # which onnxruntime copies
     try:
-        return onnxruntime.InferenceSession(packed, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no common base
         raise NetworkError(f"onnxruntime cannot load the network: {first_line(error)}; export it again") from None
+
+
+def detach_tensors(graph: onnx.GraphProto, constants: Mapping[str, Array]) -> None:
+    """Empty a graph's large tensors, whose numbers are among the constants: nothing needs them in the model, too.
+
+    They would be copied and written out with every model that is made of it. :func:`open_session` hands them to
+    onnxruntime as they are, which does not know those that no node takes.
+    """
+    taken = {name for node in graph.node for name in taken_values(node)}
+    for tensor in graph.initializer:
+        if tensor.name in taken and not _is_detached(tensor) and _is_large(constants[tensor.name]):
+            tensor.CopyFrom(_detached(tensor.name, constants[tensor.name]))
+
+
+def hash_model(model: onnx.ModelProto, constants: Mapping[str, Array]) -> str:
+    """Hash a model, with the tensors that were detached from it."""
+    total = hashlib.sha256(model.SerializeToString())
+    for tensor in model.graph.initializer:
+        if _is_detached(tensor):
+            total.update(np.ascontiguousarray(constants[tensor.name]).data)
+    return total.hexdigest()[:16]
+
+
+_DETACHED = "memory"
+"""Where numbers are said to lie that are in no file."""
+
+
+def _is_large(array: Array) -> bool:
+    """Whether an array is worth to be kept apart, and of a kind that onnxruntime takes from numpy."""
+    return array.size > FEW and array.dtype.isnative and array.dtype.char in "fdebBhHiIlLqQ"
+
+
+def _detached(name: str, array: Array) -> onnx.TensorProto:
+    """Return a tensor that names an array and does not hold it."""
+    kind = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
+    tensor = onnx.TensorProto(name=name, data_type=kind, dims=array.shape, data_location=onnx.TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value=_DETACHED)
+    return tensor
+
+
+def _is_detached(tensor: onnx.TensorProto) -> bool:
+    return bool(tensor.data_location == onnx.TensorProto.EXTERNAL)
 
 
 @cache
@@ -114,7 +172,7 @@ def make_model(
     outputs : iterable of str
         Names of outputs; onnxruntime infers their types.
     constants : dict of str to ndarray
-        All known constants; those that the nodes use become initialisers.
+        All known constants; those that the nodes use become initialisers, detached where they are large.
     """
     nodes = list(nodes)
     used = sorted({name for node in nodes for name in taken_values(node) if name in constants})
@@ -123,7 +181,10 @@ def make_model(
         "segment",
         [onnx.helper.make_value_info(name, kind) for name, kind in inputs.items()],
         [onnx.ValueInfoProto(name=name) for name in outputs],
-        [onnx.numpy_helper.from_array(constants[name], name) for name in used],
+        [
+            _detached(name, own) if _is_large(own := constants[name]) else onnx.numpy_helper.from_array(own, name)
+            for name in used
+        ],
     )
     return onnx.helper.make_model(graph, opset_imports=like.opset_import, ir_version=like.ir_version)
 
@@ -157,7 +218,8 @@ def find_constants(model: onnx.ModelProto) -> dict[str, Array]:
             known.update(name for name in node.output if name)
     names = [name for node in folded for name in node.output if name]
     if names:
-        session = open_session(make_model(model, folded, inputs={}, outputs=names, constants=constants))
+        made = make_model(model, folded, inputs={}, outputs=names, constants=constants)
+        session = open_session(made, constants)
         constants.update(run_session(session, names, {}))
     return constants
 

@@ -1,6 +1,5 @@
 """The network cut into as few digital segments as possible, with analog nodes between them."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,7 +8,7 @@ import onnxruntime
 
 from spicesim.arrays import Array
 from spicesim.errors import NetworkError
-from spicesim.network.model import element_types, make_model, open_session, run_session, taken_values
+from spicesim.network.model import element_types, hash_model, make_model, open_session, run_session, taken_values
 from spicesim.network.node import AnalogNode, AnalogStep, Multiply
 
 __all__ = ["Program", "Segment", "cut_network", "open_reference"]
@@ -70,8 +69,8 @@ def cut_network(model: onnx.ModelProto, constants: dict[str, Array], analog: Seq
     wanted = {value.name for value in model.graph.output}
     for part in parts:
         wanted.update(_outer_inputs(part, constants))
-    whole = _with_outputs(model, wanted).SerializeToString()
-    reference = open_session(whole)
+    whole = _with_outputs(model, wanted)
+    reference = open_session(whole, constants)
     types = element_types(reference)
     steps: list[Segment | AnalogStep] = []
     for part in parts:
@@ -86,8 +85,8 @@ def cut_network(model: onnx.ModelProto, constants: dict[str, Array], analog: Seq
         segment = make_model(
             model, part, inputs={name: types[name] for name in inputs}, outputs=outputs, constants=constants
         )
-        steps.append(Segment(session=open_session(segment), inputs=tuple(inputs), outputs=tuple(outputs)))
-    return Program(steps=tuple(steps), reference=reference, hash=hashlib.sha256(whole).hexdigest()[:16])
+        steps.append(Segment(session=open_session(segment, constants), inputs=tuple(inputs), outputs=tuple(outputs)))
+    return Program(steps=tuple(steps), reference=reference, hash=hash_model(whole, constants))
 
 
 def _sort_by_level(
@@ -127,9 +126,11 @@ def _outer_inputs(part: list[onnx.NodeProto] | AnalogStep, constants: dict[str, 
     return [name for name in taken if name not in made and name not in constants]
 
 
-def open_reference(model: onnx.ModelProto, wanted: set[str]) -> onnxruntime.InferenceSession:
+def open_reference(
+    model: onnx.ModelProto, constants: dict[str, Array], wanted: set[str]
+) -> onnxruntime.InferenceSession:
     """Open the whole network, with some of its inner values as extra outputs."""
-    return open_session(_with_outputs(model, wanted).SerializeToString())
+    return open_session(_with_outputs(model, wanted), constants)
 
 
 def _with_outputs(model: onnx.ModelProto, wanted: set[str]) -> onnx.ModelProto:

@@ -42,8 +42,7 @@ def chip_section(chip: Chip) -> Section:
         if not isinstance(part, ChipSection):
             continue
         rows = []
-        for key, about in type(part).model_fields.items():
-            meaning = about.description or ""
+        for key, meaning in part.meanings().items():
             unit = found[1] if (found := _UNIT.search(meaning)) else ""
             rows.append((f"{name}.{key}", _UNIT.sub("", meaning).rstrip("."), _format_value(getattr(part, key), unit)))
         about_part = (type(part).__doc__ or "").splitlines()[0]

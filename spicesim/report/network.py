@@ -1,7 +1,8 @@
 """The run of a network, as its report needs it, and the sections that tell it."""
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -198,6 +199,7 @@ def _layer_section(report: NetworkReport) -> Section:
                 columns=tuple(columns),
                 rows=rows,
             ),
+            _tier_table(layers),
             Illustration(
                 title="Signal-to-noise ratio of each layer",
                 caption="Power of the digital output over that of (analog less digital), for the same inputs; "
@@ -205,6 +207,38 @@ def _layer_section(report: NetworkReport) -> Section:
                 figure=plot_layer_snr([layer.name for layer in layers], [layer.snr_db for layer in layers]),
             ),
         ),
+    )
+
+
+def _tier_table(layers: Sequence[LayerStats]) -> Table:
+    """Tell what the engine did for each layer: forms and their promise where it has some."""
+    formed = any(layer.promised_error is not None for layer in layers)
+    columns = [Column(title="layer", text=True), Column(title="time a product", unit="us")]
+    columns.append(Column(title="memory of its tiles", unit="MB"))
+    if formed:
+        columns += [Column(title="tiles solved exactly"), Column(title="promised error", unit="% of range")]
+        columns.append(Column(title="forms", text=True))
+
+    def row(layer: LayerStats) -> tuple[str, ...]:
+        own = (layer.name, f"{1e6 * layer.seconds / max(layer.mvms, 1):.3g}", f"{layer.held / 1e6:.3g}")
+        if not formed:
+            return own
+        promised = "none" if layer.promised_error is None else percent(layer.promised_error)
+        forms = Counter(layer.forms).most_common()
+        said = "; ".join(form if count == layer.tiles else f"{form} ({count})" for form, count in forms)
+        return *own, f"{layer.exact_tiles}", promised, said
+
+    promise = (
+        " The promised error is what no output exceeds next to the exact solution of the calibrated circuit, as a "
+        "fraction of the range of its converter; a form is what computes a tile's products, with its number of tiles "
+        "where there are several."
+    )
+    return Table(
+        caption="What the engine did for each layer: the processor's time of one product, on this machine, and the "
+        f"memory of the tiles, ready to multiply.{promise if formed else ''}",
+        columns=tuple(columns),
+        rows=tuple(map(row, layers)),
+        wide=formed,
     )
 
 

@@ -292,9 +292,9 @@ def _larger_sections(larger: Sequence[Extrapolated]) -> list[Section]:
 
 
 def _description_section(stacks: Stacks) -> Section:
-    rows = []
+    rows, meanings = [], stacks.meanings()
     for name, value in stacks.model_dump().items():
-        text = " ".join((type(stacks).model_fields[name].description or "").split())
+        text = " ".join(meanings[name].split())
         rows.append((name, "one a stack" if value is None else f"{value:g}", text))
     table = Table(
         caption="The description, in SI units; schedules above vary tiers, converters, and what is in flight.",

@@ -16,7 +16,6 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import cache
 from pathlib import Path
 
-import joblib
 from tqdm import tqdm
 
 from spicesim.errors import MissingDependencyError, SimulationError, SimulationTimeoutError, SpecError, StorageError
@@ -96,6 +95,8 @@ def use_scheduler(address: str | None) -> Iterator[None]:
     if address is None:
         yield
         return
+    import joblib  # takes a tenth of a second, which runs without simulations do not have to wait
+
     try:
         from distributed import Client
     except ImportError:
@@ -188,6 +189,8 @@ def run_each(
             found[k] = results
     if len(found) == len(netlists):
         return list(found.values())
+    import joblib  # takes a tenth of a second, and most often all is found
+
     _check_writable(results_folder())
     bar = tqdm(
         total=len(netlists), initial=len(found), desc=progress, unit="run", disable=None if progress else True,

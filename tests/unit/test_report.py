@@ -251,3 +251,19 @@ def test_page_that_cannot_be_written(calibration, tmp_path):
 )
 def test_numbers_are_formatted_for_people(text, expected):
     assert text == expected
+
+
+def test_a_page_tells_what_the_engine_did_for_each_layer(calibration, tmp_path):
+    """The form of its tiles, with their number where there are several, its promise, its time and its memory."""
+    forms = ("rank 1, orders 3-2-0", "exact")
+    formed = replace(LAYER, forms=forms, promised_error=1.5e-3, held=1_500_000, seconds=4e-3)
+    page = written(write_network_report, network_report(calibration, layers=(formed,)), calibration, folder=tmp_path)
+    (row,) = re.findall(r"<tr>(?:(?!</tr>).)*rank 1.*?</tr>", page, flags=re.DOTALL)
+    cells = [re.sub("<[^>]*>", "", cell).strip() for cell in re.findall(r"<td.*?</td>", row, flags=re.DOTALL)]
+    assert cells[1:] == ["5", "1.5", "1", "0.150", "rank 1, orders 3-2-0 (1); exact (1)"]
+
+
+def test_a_page_promises_nothing_where_no_form_does(calibration, tmp_path):
+    page = written(write_network_report, network_report(calibration), calibration, folder=tmp_path)
+    assert "What the engine did for each layer" in page
+    assert "promised error" not in page
