@@ -24,7 +24,6 @@ from spicesim.figures.written import SIGMAS, written_name
 from spicesim.network.dataset import Dataset
 from spicesim.plots.chart import Chart, Panel, Series, chart_csv, chart_file, plot_chart
 
-
 OTHERS = [name for name in FIGURES if {"network", "climate", "energy"} & {*FIGURES[name].needs}]
 """Figures that need more than a calibration without aspects."""
 
