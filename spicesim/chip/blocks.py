@@ -13,6 +13,7 @@ from spicesim.units import format_si
 
 __all__ = [
     "MOST_SAR_BITS",
+    "Bias",
     "BlockSizes",
     "ChargeDac",
     "Comparator",
@@ -59,6 +60,22 @@ INTEGRATOR_MISMATCH = 2e-4
 Duration = Annotated[Quantity, _at_least(2e-9, "s")]
 INTEGRATOR_RESET, INTEGRATOR_SETTLE = 200e-9, 40e-9
 """Times of an integrator, unless a description says otherwise [s]."""
+
+
+class Bias(BlockSizes):
+    """What biases the amplifiers of a tile."""
+
+    kind: Literal["ideal", "mirrored"] = "ideal"
+    """ideal: a current source in each amplifier; mirrored: transistors that mirror the current of one generator."""
+    resistor: Positive = 3.87e3
+    """Sets the current, which goes with nearly its inverse square [ohm]; 20 uA of a typical GF180MCU at 27 C."""
+    capacitor: Positive = 5e-12
+    """From the generator's line to the supply, beside the gates of the mirrors [F]."""
+
+    @property
+    def is_mirrored(self) -> bool:
+        """Whether amplifiers have mirrors of a generator."""
+        return self.kind == "mirrored"
 
 
 class Comparator(BlockSizes):
