@@ -94,7 +94,7 @@ def build_bias_transient(chip: Chip, mirrors: int, stop: float, *, starting: boo
 
 
 def build_bias_response(chip: Chip) -> Netlist:
-    """Build a generator whose supply is shaken by a volt; probe ``v(out_0)`` is a mirror's current over :data:`LOAD`."""
+    """Build a generator whose supply is shaken by a volt; ``v(out_0)`` is a mirror's current over :data:`LOAD`."""
     lines = [
         *_held(1),
         f"gout_0 out_0 hold_0 out_0 hold_0 {spice_number(LOAD)}",

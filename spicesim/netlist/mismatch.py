@@ -183,9 +183,9 @@ def with_mismatch(
 ) -> Netlist:
     """Give every transistor of a netlist its own threshold and gain.
 
-    That of a bias generator, which blocks share, stays as it is: what is calibrated of blocks is their own. A transistor of
-    ``m`` fingers has their common area. BSIM models take the shifts as ``delvto`` and ``mulu0``; for
-    older ones and subcircuits a source at the gate shifts the threshold, and ``m`` takes the gain.
+    A transistor of ``m`` fingers has their common area. BSIM models take the shifts as ``delvto`` and ``mulu0``; for
+    older ones and subcircuits a source at the gate shifts the threshold, and ``m`` takes the gain. Bias generators,
+    which blocks share, stay as they are: what is calibrated of blocks is their own.
 
     Parameters
     ----------
