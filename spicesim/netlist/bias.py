@@ -10,7 +10,7 @@ from spicesim.netlist.process import block_text
 from spicesim.netlist.subcircuits import Subcircuit, join_lines, split_subcircuits
 from spicesim.units import spice_number
 
-__all__ = ["BIAS", "LINE", "bias_blocks", "bias_line", "is_generator", "with_bias"]
+__all__ = ["BIAS", "LINE", "bias_blocks", "bias_guesses", "bias_line", "is_generator", "with_bias"]
 
 BIAS = "xbias"
 """Name of the generator of a tile, or how those of several supplies begin."""
@@ -35,6 +35,19 @@ def bias_line(sizes: Bias, name: str, line: str = LINE, vdd: str = "vdd", vss: s
 def is_generator(path: str) -> bool:
     """Whether the path of an instance is that of a generator, which blocks share."""
     return path == BIAS or path.startswith(f"{BIAS}_")
+
+
+def bias_guesses(chip: Chip, sections: Sequence[str]) -> dict[str, float]:
+    """Return first guesses of generators at the top of a netlist, by node [V].
+
+    Without, ngspice takes the operating point of a whole tile in small steps, ten times as long.
+    """
+    supply = chip.process.supply
+    found = re.findall(rf"^({BIAS}\S*) (\S+) \S+ \S+ bias ", "\n".join(sections), re.MULTILINE)
+    parts = {"a": 0.25, "b": 0.25, "start": 0.0}
+    return {node: 0.68 * supply for _, node in found} | {
+        f"{name}.{node}": part * supply for name, _ in found for node, part in parts.items()
+    }
 
 
 def with_bias(chip: Chip, sections: Sequence[str], *, shared: bool = False) -> list[str]:

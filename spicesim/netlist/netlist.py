@@ -18,7 +18,7 @@ from spicesim.gate import (
     require_path,
     require_start_up_line,
 )
-from spicesim.netlist.bias import with_bias
+from spicesim.netlist.bias import bias_guesses, with_bias
 from spicesim.netlist.folding import fold_text
 from spicesim.netlist.pieces import describe_pieces
 from spicesim.netlist.process import model_files, model_section, start_up_lines
@@ -240,6 +240,6 @@ def build_netlist(
         analyses=tuple(analyses),
         models=model_files(process),
         spiceinit=start_up_lines(process),
-        nodesets=dict(nodesets or {}),
+        nodesets=bias_guesses(chip, sections) | dict(nodesets or {}),
         kits=process.kits,
     )

@@ -1,0 +1,56 @@
+"""The bias generator, by itself and in tiles of transistors beside the calibrated model."""
+
+import numpy as np
+import pytest
+from scipy.optimize import brentq
+
+from simulation import run
+from spicesim.calibration.calibration import Calibration
+from spicesim.chip import preset
+from spicesim.netlist.bias_benches import START, WANTED, build_bias, build_bias_transient
+
+GENERIC = preset("generic-1t1r")
+GF180 = preset("gf180-1t1r")
+
+
+def amperes(chip):
+    """Return the current of a mirror at the chip's supply."""
+    supply = chip.process.supply
+    return float(run(build_bias(chip, "vdd", 0.9 * supply, 1.1 * supply, 3))["i(vout_0)"][1])
+
+
+def test_its_current_is_that_of_the_square_law():
+    """Level 1: gates of m1 and m2, four times as wide, differ by r I and by m2's threshold, as its source is lifted."""
+    for ohm in (2e3, 4e3, 8e3):
+        supply = GENERIC.process.supply
+        chip = GENERIC.changed(bias={"resistor": ohm})
+        found = run(build_bias(chip, "vdd", 0.9 * supply, 1.1 * supply, 3))
+        total = -(found["i(vdd)"] + found["i(vout_0)"] + found["i(vout_1)"])[1]
+        beta = 100e-6 * 20e-6 / (2e-6 - 40e-9) * (1 + 0.06 * 0.9)  # both drains are a threshold and an overdrive up
+
+        def lack(i, ohm=ohm, beta=beta):
+            lift = ohm * i
+            threshold = 0.45 * (np.sqrt(0.8 + lift) - np.sqrt(0.8))
+            return np.sqrt(2 * i / beta) - np.sqrt(2 * i / (4 * beta)) - lift - threshold
+
+        own = brentq(lack, 1e-7, 1e-3)
+        # a mirror has its output at another voltage than the generator's transistors, 8 % a volt
+        assert found["i(vout_0)"][1] == pytest.approx(own, rel=0.03)
+        assert 2.2 * own < total < 2.4 * own + 5e-6  # two branches, the amplifier's, and the leak of the start-up
+
+
+@pytest.mark.parametrize(("corner", "celsius"), [("ss", -40), ("ff", 125)])
+def test_it_starts_with_any_number_of_mirrors_and_stays(corner, celsius):
+    chip = GF180.at(corner=corner, temperature_c=celsius)
+    for mirrors in (2, 256):
+        found = run(build_bias_transient(chip, mirrors, 60e-6, starting=True))
+        late = found["i(vout_0)"][found["time"] > 50e-6]
+        np.testing.assert_allclose(late, amperes(chip), rtol=2e-3)
+        knocked = run(build_bias_transient(chip, mirrors, 30e-6, starting=False))
+        time, current = knocked["time"], knocked["i(vout_0)"]
+        assert np.abs(current[time > START] - current[0]).max() > 1e-3 * WANTED  # it was knocked
+        np.testing.assert_allclose(current[time > 25e-6], current[0], rtol=1e-3)
+
+
+def unbiased(calibration: Calibration) -> Calibration:
+    return calibration.model_copy(update={"chip": calibration.chip.changed({"bias.kind": "ideal"})})
