@@ -11,6 +11,7 @@ from spicesim.characterise.sheet import Panel, draw_panels, entry
 from spicesim.characterise.steps import Step
 from spicesim.characterise.waveform import crossing, settling_time
 from spicesim.chip import Chip
+from spicesim.errors import ValidityError
 from spicesim.netlist.bias_benches import (
     LOAD,
     START,
@@ -21,13 +22,15 @@ from spicesim.netlist.bias_benches import (
 )
 from spicesim.netlist.noise import build_noise
 from spicesim.ngspice.outcome import Results
+from spicesim.units import format_si
 
 __all__ = ["bias_bench"]
 
 _TEMPERATURES = (-40.0, 125.0, 34)
 """First, last, points [degree Celsius]: one is 25."""
 _POINTS = 221
-_TIME = 10e-6
+_TIME = {"start": 40e-6, "knock": 10e-6}
+"""To watch [s]."""
 
 
 def bias_bench(chip: Chip) -> Bench:
@@ -39,8 +42,8 @@ def bias_bench(chip: Chip) -> Bench:
         "supply": build_bias(chip, "vdd", 0.0, 1.1 * supply, _POINTS),
         "temperature": build_bias(chip, "temp", *_TEMPERATURES),
         "output": build_bias(chip, "vout_0", 0.0, supply, _POINTS),
-        "start": build_bias_transient(chip, mirrors, _TIME, starting=True),
-        "knock": build_bias_transient(chip, mirrors, _TIME, starting=False),
+        "start": build_bias_transient(chip, mirrors, _TIME["start"], starting=True),
+        "knock": build_bias_transient(chip, mirrors, _TIME["knock"], starting=False),
         "response": response,
         "noise": build_noise(response, "out_0", "vdd"),
     }
@@ -79,11 +82,15 @@ def bias_bench(chip: Chip) -> Bench:
 
         def settled(name: str, start: float, band: float) -> float:
             found = waves(results[name])
+            if abs(found["i(vout_0)"][-1] / at(supply) - 1) > band:
+                raise ValidityError(
+                    f"the bias generator is at {format_si(found['i(vout_0)'][-1], 'A')} after "
+                    f"{format_si(found['time'][-1], 's')}, and at {format_si(at(supply), 'A')} at rest; mend its start-up"
+                )
             return settling_time(found["time"], found["i(vout_0)"], start, band * WANTED, "the bias generator")
 
         def beyond() -> float:
-            started = waves(results["start"])["i(vout_0)"]
-            return float(100 * (started.max() / started[-1] - 1))
+            return float(100 * (waves(results["start"])["i(vout_0)"].max() / at(supply) - 1))
 
         def shaken(frequency: float) -> float:
             vectors = results["response"][0].vectors
