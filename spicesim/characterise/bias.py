@@ -85,7 +85,7 @@ def bias_bench(chip: Chip) -> Bench:
             if abs(found["i(vout_0)"][-1] / at(supply) - 1) > band:
                 raise ValidityError(
                     f"the bias generator is at {format_si(found['i(vout_0)'][-1], 'A')} after "
-                    f"{format_si(found['time'][-1], 's')}, and at {format_si(at(supply), 'A')} at rest; mend its start-up"
+                    f"{format_si(found['time'][-1], 's')}, at rest {format_si(at(supply), 'A')}; mend its start-up"
                 )
             return settling_time(found["time"], found["i(vout_0)"], start, band * WANTED, "the bias generator")
 
