@@ -1,4 +1,4 @@
-"""Sizes of the blocks that are not in the tile: other readouts, drivers and converters."""
+"""Sizes of the blocks that tiles need not have: other readouts, drivers, converters, what biases amplifiers."""
 
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -40,7 +40,7 @@ def _at_least(least: float, unit: str) -> AfterValidator:
 
 
 class BlockSizes(Section):
-    """Sizes of a block that is not in the tile; a description may leave them out."""
+    """Sizes of a block that tiles need not have; a description may leave them out."""
 
 
 Width = Annotated[Quantity, _at_least(0.3e-6, "m")]

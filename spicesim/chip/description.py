@@ -426,7 +426,7 @@ def _format_blocks(chip: Chip) -> str:
     """Format the blocks that have their sizes by default, as comments to be uncommented."""
     lines = [
         "",
-        "# Blocks outside the tile (spicesim characterise) have the sizes below; uncomment what you change.",
+        "# Other blocks (spicesim characterise) have the sizes below; uncomment what you change.",
     ]
     for name in chip._as_drawn():
         block = getattr(chip, name)

@@ -10,6 +10,7 @@ from spicesim.chip import Chip, preset
 from spicesim.draws import ChipDraw
 from spicesim.errors import SpecError
 from spicesim.netlist import build_tile
+from spicesim.netlist.area import Layout, block_areas
 from spicesim.netlist.bias import with_bias
 from spicesim.netlist.impedance import displaced
 from spicesim.netlist.mismatch import drawn_devices, with_mismatch
@@ -71,6 +72,16 @@ def test_mirrors_differ_and_the_generator_does_not():
     body = with_mismatch(netlist, CHIP.process, ChipDraw(1, "0")).body
     shifted = {line for line in body.splitlines() if "delvto" in line}
     assert len(shifted) == 21  # of the amplifier
+
+
+def test_areas_count_mirrors_and_the_generator():
+    ideal, mirrored = block_areas(IDEAL), block_areas(CHIP)
+    overhead, mirror = Layout().overhead, 40e-6 * 2e-6
+    assert mirrored.amplifier - ideal.amplifier == pytest.approx(overhead * mirror, rel=1e-9)
+    assert mirrored.dac - ideal.dac == pytest.approx(overhead * mirror, rel=1e-9)
+    assert mirrored.tile(3, 2, 0)["amplifier"] == pytest.approx(2 * mirrored.amplifier + mirrored.bias, rel=1e-9)
+    # capacitors of 15 pF, 5 times 20 um by 2 um of nch, four of pch of twice that, and what is smaller
+    assert overhead * 7.5e-9 < mirrored.bias < overhead * 8.7e-9
 
 
 def test_a_block_whose_node_has_the_name_is_refused():
