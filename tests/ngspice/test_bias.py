@@ -5,12 +5,17 @@ import pytest
 from scipy.optimize import brentq
 
 from simulation import run
-from spicesim.calibration.calibration import Calibration
+from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.dac import plan_dac
+from spicesim.calibration.patterns import random_conductances
+from spicesim.calibration.sense_amplifier import plan_sense_amplifier
+from spicesim.calibration.tiles import TileCase, check_tiles
 from spicesim.chip import preset
 from spicesim.netlist.bias_benches import START, WANTED, build_bias, build_bias_transient
 
 GENERIC = preset("generic-1t1r")
 GF180 = preset("gf180-1t1r")
+LINEAR, SATURATING = 10e3, 160e3
 
 
 def amperes(chip):
@@ -52,5 +57,35 @@ def test_it_starts_with_any_number_of_mirrors_and_stays(corner, celsius):
         np.testing.assert_allclose(current[time > 25e-6], current[0], rtol=1e-3)
 
 
-def unbiased(calibration: Calibration) -> Calibration:
-    return calibration.model_copy(update={"chip": calibration.chip.changed({"bias.kind": "ideal"})})
+@pytest.fixture(scope="module")
+def calibration(gf180_calibration):
+    """Blocks of that chip, at two of its feedbacks, whose amplifiers are biased by mirrors."""
+    settings = (LINEAR, SATURATING)
+    chip = gf180_calibration.chip.changed(
+        {"array.columns": 2, "bias.kind": "mirrored", "sense_amplifier.r_feedback": settings}
+    )
+    plans = [plan_dac(chip, "bipolar", quick=True), *(plan_sense_amplifier(chip, r) for r in settings)]
+    campaign = Campaign()
+    dac, *senseamps = (plan.fit(chip, campaign.run(plan.netlists(chip), "blocks")).model for plan in plans)
+    return gf180_calibration.model_copy(
+        update={"chip": chip, "dacs": gf180_calibration.dacs | {"bipolar": dac}, "senseamps": tuple(senseamps)}
+    )
+
+
+@pytest.mark.parametrize("r_feedback", [LINEAR, SATURATING])
+def test_a_tile_with_one_generator_follows_blocks_that_had_one_each(calibration, gf180_calibration, r_feedback):
+    rows, rng = calibration.chip.array.rows, np.random.default_rng(6)
+    g = random_conductances((rows, 2), 1e-6, 50e-6, rng, 12.5e-6)
+    codes = {
+        "full": np.full(rows, 255),
+        "alternating": 255 * (np.arange(rows) % 2),
+        "halves": np.where(np.arange(rows) < rows // 2, 255, 0),
+        "random": rng.integers(0, 256, rows),
+    }
+    case = TileCase(name="bias", tile=calibration.tile(g, "bipolar", r_feedback), codes=codes)
+    (check,) = check_tiles(calibration.chip, [case], Campaign(seed=1), "check")
+    ideal = gf180_calibration.tile(g, "bipolar", r_feedback).solve(np.stack(list(codes.values())))
+    left_out = np.abs(ideal.v_out - check.measured).max() / check.full_scale
+    assert check.max_error < 5e-5
+    assert left_out > 3 * check.max_error  # the currents do matter, little as that is at 27 C
+    assert np.any(check.saturated) == (r_feedback == SATURATING)
