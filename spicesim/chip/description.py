@@ -76,7 +76,7 @@ def _read_library(value: Any) -> Any:
 class Chip(Section):
     """An analog in-memory-computing chip, whole."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"rails"})
+    later: ClassVar[frozenset[str]] = frozenset({"rails", "bias"})
 
     schema_version: Literal[1] = 1
     """Version of this file's format."""

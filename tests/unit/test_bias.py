@@ -29,6 +29,8 @@ def tile(chip: Chip) -> str:
 
 def test_a_chip_without_the_section_stays_as_it_was():
     assert preset("gf180-1t1r").changed({"bias.kind": "ideal"}).hash == preset("gf180-1t1r").hash != CHIP.hash
+    assert "bias" not in IDEAL.model_dump(mode="json")  # nor do calibrations change that were written before
+    assert CHIP.model_dump(mode="json")["bias"]["kind"] == "mirrored"
     sections = ["* anything", ".subckt a vdd vss\ni1 vdd b 1u\nr1 b vss 1k\n.ends a", "xa vdd 0 a"]
     assert with_bias(IDEAL, sections) == sections
     assert "bias_mirror" not in tile(IDEAL)
