@@ -7,6 +7,7 @@ import numpy as np
 
 from spicesim.arrays import Floats
 from spicesim.behavioural.energy import AdcEnergy, AmplifierEnergy, DacEnergy, EnergyModel
+from spicesim.calibration.bias import bias_current, bias_netlist
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.converters import find_converter
@@ -18,7 +19,6 @@ from spicesim.calibration.integrator_energy import (
 from spicesim.chip import Chip
 from spicesim.chip.blocks import MOST_SAR_BITS, SarAdc
 from spicesim.coding import Polarity
-from spicesim.netlist.bias_benches import build_bias
 from spicesim.netlist.buffer import build_buffers
 from spicesim.netlist.dac import build_dac
 from spicesim.netlist.gates import build_gate_steps
@@ -63,7 +63,7 @@ def calibrate_energy(calibration: Calibration, campaign: Campaign) -> EnergyMode
     if chip.hold.is_buffered:
         netlists["buffer"] = build_buffers(chip, chip.dac.v_span * np.linspace(-1, 1, _BUFFERS))
     if chip.bias.is_mirrored:
-        netlists["bias"] = build_bias(chip, "vdd", 0.9 * chip.process.supply, 1.1 * chip.process.supply, 3)
+        netlists["bias"] = bias_netlist(chip)
     if calibration.integrator is not None:
         netlists |= integrator_energy_netlists(chip, calibration.integrator)
     results = dict(zip(netlists, campaign.run(list(netlists.values()), "calibrate energy"), strict=True))
@@ -86,7 +86,7 @@ def calibrate_energy(calibration: Calibration, campaign: Campaign) -> EnergyMode
         adc=calibrate_adc_energy(calibration, campaign),
         hold=_switching(calibration, results),
         buffer=_buffer_power(chip, results["buffer"]) if chip.hold.is_buffered else None,
-        bias=_bias_power(chip, results["bias"]) if chip.bias.is_mirrored else None,
+        bias=chip.process.supply * bias_current(results["bias"]) if chip.bias.is_mirrored else None,
     )
 
 
@@ -106,11 +106,6 @@ def _buffer_power(chip: Chip, results: Results) -> float:
     """Return what a buffer draws, the mean of voltages over all that it holds [W]."""
     currents = [_real(results, f"i(vdd_{k})")[0] for k in range(_BUFFERS)]
     return -chip.process.supply * float(np.mean(currents))
-
-
-def _bias_power(chip: Chip, results: Results) -> float:
-    """Return what a bias generator draws by itself, in the middle of the supplies that it was swept over [W]."""
-    return -chip.process.supply * float(sum(_real(results, probe)[1] for probe in ("i(vdd)", "i(vout_0)", "i(vout_1)")))
 
 
 def _switching(calibration: Calibration, results: dict[str, Results]) -> float | None:

@@ -1,10 +1,13 @@
 """The bias generator, by itself and in tiles of transistors beside the calibrated model."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.optimize import brentq
 
 from simulation import run
+from spicesim.calibration.bias import bias_current, bias_netlist
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.dac import plan_dac
 from spicesim.calibration.patterns import random_conductances
@@ -12,6 +15,7 @@ from spicesim.calibration.sense_amplifier import plan_sense_amplifier
 from spicesim.calibration.tiles import TileCase, check_tiles
 from spicesim.chip import preset
 from spicesim.netlist.bias_benches import START, WANTED, build_bias, build_bias_transient
+from spicesim.netlist.tile import build_column
 
 GENERIC = preset("generic-1t1r")
 GF180 = preset("gf180-1t1r")
@@ -55,6 +59,16 @@ def test_it_starts_with_any_number_of_mirrors_and_stays(corner, celsius):
         time, current = knocked["time"], knocked["i(vout_0)"]
         assert np.abs(current[time > START] - current[0]).max() > 1e-3 * WANTED  # it was knocked
         np.testing.assert_allclose(current[time > 25e-6], current[0], rtol=1e-3)
+
+
+def test_what_energies_and_rails_count_is_what_the_generator_adds_to_a_supply():
+    chip = GF180.changed({"bias.kind": "mirrored"})
+    whole = replace(build_column(chip, [2e-5, 4e-5], [0.1, 0.2], LINEAR), probes=("i(vdd)",))
+    apart = whole.body.replace("xbias bias vdd 0", "ebias own 0 vdd 0 1\nxbias bias own 0")
+    assert apart != whole.body
+    added = -(run(whole)["i(vdd)"] - run(replace(whole, body=apart))["i(vdd)"])
+    (results,) = Campaign().run([bias_netlist(chip)], "bias")
+    assert bias_current(results) == pytest.approx(float(added[0]), rel=1e-4)
 
 
 @pytest.fixture(scope="module")
