@@ -150,6 +150,8 @@ class EnergyModel(Model):
     a product [J]; None where amplifiers read."""
     buffer: float | None = None
     """What the buffer behind a hold switch draws, which is on all the time [W]; None where it is ideal, or none."""
+    bias: float | None = None
+    """What the bias generator of a tile draws, mirrors left out, which are in blocks [W]; None where it is ideal."""
 
     def amplifier(self, r_feedback: float) -> AmplifierEnergy:
         """Return the amplifier with that feedback resistance.
@@ -176,8 +178,9 @@ class EnergyModel(Model):
         Returns
         -------
         dict of ndarray of shape (batch,)
-            "dac", "array" (cells and wires) and "amplifier"; their sum is what the supplies deliver [W]. On rails with
-            impedances "rails", too, which is taken from drivers and amplifiers in proportion to what these draw.
+            "dac", "array" (cells and wires) and "amplifier", with the bias generator; their sum is what the supplies
+            deliver [W]. On rails with impedances "rails", too, which is taken from drivers and amplifiers in proportion
+            to what these draw.
         """
         solution = state.solution
         drawn = self.dacs[tile.dac.polarity].power(np.asarray(codes), solution.row_currents).sum(axis=1)
@@ -186,6 +189,7 @@ class EnergyModel(Model):
         if isinstance(tile.readout, HoldModel):
             return {"dac": drawn - into_rows, "array": into_rows, "amplifier": np.zeros(len(drawn))}
         amplifiers = self.amplifier(tile.readout.r_feedback).at(solution.currents).sum(axis=1)
+        amplifiers = amplifiers + (self.bias or 0.0)
         power = {"dac": drawn - into_rows, "array": into_rows - into_columns, "amplifier": amplifiers + into_columns}
         if state.droops is None or tile.rails is None:
             return power

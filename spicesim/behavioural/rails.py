@@ -198,6 +198,8 @@ class RailsModel(Model):
     """By polarity."""
     amplifiers: tuple[AmplifierRails, ...]
     """One a feedback resistance."""
+    bias: float | None = None
+    """What the bias generator of a tile draws from the supply [A]; None where it is ideal."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -218,7 +220,9 @@ class RailsModel(Model):
             If the amplifiers were not calibrated.
         """
         amplifier = find_amplifier(self.amplifiers, r_feedback, "sense amplifier on moved rails")
-        return TileRails(rails=rails, reach=self.reach, driver=self.drivers[polarity], amplifier=amplifier)
+        return TileRails(
+            rails=rails, reach=self.reach, driver=self.drivers[polarity], amplifier=amplifier, bias=self.bias or 0.0
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -233,6 +237,8 @@ class TileRails:
     """The drivers."""
     amplifier: AmplifierRails
     """The amplifiers."""
+    bias: float = 0.0
+    """What the bias generator draws from the supply [A]."""
 
     def terms(self, droops: Droops) -> Floats:
         """Return the terms of the polynomials, (batch, orders)."""
@@ -270,7 +276,7 @@ class TileRails:
         terms, rails = self.terms(before), self.rails
         _, drivers = self.driver.at(codes, row_currents, terms)
         amplifiers = self.amplifier.drawn(currents, before.supply, before.ground, terms)
-        drawn = drivers.sum(axis=1) + amplifiers.sum(axis=1)
+        drawn = drivers.sum(axis=1) + amplifiers.sum(axis=1) + self.bias
         grounded = drawn - row_currents.sum(axis=1) + currents.sum(axis=1)
         left = 1 - (before.high + before.low) / self.driver.span
         ladders = self.driver.ladder[codes].sum(axis=1) * left

@@ -7,6 +7,7 @@ import numpy as np
 
 from spicesim.arrays import Floats
 from spicesim.behavioural.energy import AdcEnergy, AmplifierEnergy, DacEnergy, EnergyModel
+from spicesim.calibration.bias import bias_current, bias_netlist
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.converters import find_converter
@@ -61,6 +62,8 @@ def calibrate_energy(calibration: Calibration, campaign: Campaign) -> EnergyMode
         netlists["hold"] = build_hold_cycle(chip)
     if chip.hold.is_buffered:
         netlists["buffer"] = build_buffers(chip, chip.dac.v_span * np.linspace(-1, 1, _BUFFERS))
+    if chip.bias.is_mirrored:
+        netlists["bias"] = bias_netlist(chip)
     if calibration.integrator is not None:
         netlists |= integrator_energy_netlists(chip, calibration.integrator)
     results = dict(zip(netlists, campaign.run(list(netlists.values()), "calibrate energy"), strict=True))
@@ -83,6 +86,7 @@ def calibrate_energy(calibration: Calibration, campaign: Campaign) -> EnergyMode
         adc=calibrate_adc_energy(calibration, campaign),
         hold=_switching(calibration, results),
         buffer=_buffer_power(chip, results["buffer"]) if chip.hold.is_buffered else None,
+        bias=chip.process.supply * bias_current(results["bias"]) if chip.bias.is_mirrored else None,
     )
 
 

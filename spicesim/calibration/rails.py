@@ -9,6 +9,7 @@ from spicesim.arrays import Floats
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.rails import AmplifierRails, DriverRails, RailsModel, powers
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
+from spicesim.calibration.bias import bias_current, bias_netlist
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.heldout import HeldOut
 from spicesim.chip import Chip
@@ -98,7 +99,10 @@ def calibrate_rails(
     found = _run(campaign, netlists)
     drivers = {polarity: _fit_driver(chip, dac, found) for polarity, dac in dacs.items()}
     amplifiers = tuple(_fit_amplifier(model, found, reach) for model in senseamps)
-    model = RailsModel(reach=reach, drivers=drivers, amplifiers=amplifiers)
+    bias = None
+    if chip.bias.is_mirrored:
+        bias = bias_current(_run(campaign, {"bias": bias_netlist(chip)})["bias"])
+    model = RailsModel(reach=reach, drivers=drivers, amplifiers=amplifiers, bias=bias)
     held_out = {}
     for polarity, dac in dacs.items():
         held_out[f"DAC on moved rails, {polarity}"] = _check_driver(chip, dac, drivers[polarity], found)

@@ -77,12 +77,7 @@ def describe_realism(chip: Chip) -> tuple[Piece, ...]:
     stores = "resistors" if kind == "tia" else "capacitors"
     rows.append(Piece(piece=_STORES[kind], netlist=f"ideal {stores}", **valued))
     if kind != "voltage" or chip.dac.kind == "r2r" or chip.hold.is_buffered:  # there are amplifiers
-        rows.append(
-            Piece(
-                piece="bias currents", netlist="ideal sources", dc=IDEAL, transient=IDEAL, mismatch=IDEAL,
-                noise=ABSENT, energy=has("energy"),
-            )
-        )  # fmt: skip
+        rows += _biases(chip, valued)
     ohms = chip.rails
     rows += [
         _rail("supply", ohms.r_supply, has("energy")),
@@ -91,6 +86,29 @@ def describe_realism(chip: Chip) -> tuple[Piece, ...]:
         *_converters(chip, there),
     ]
     return tuple(rows)
+
+
+def _biases(chip: Chip, valued: dict[str, str]) -> list[Piece]:
+    """Describe what biases amplifiers."""
+    energy = valued["energy"]
+    if not chip.bias.is_mirrored:
+        return [
+            Piece(
+                piece="bias currents", netlist="ideal sources", dc=IDEAL, transient=IDEAL, mismatch=IDEAL, noise=ABSENT,
+                energy=energy,
+            )
+        ]  # fmt: skip
+    return [
+        Piece(piece="mirrors of bias currents", netlist="transistors", **valued),
+        Piece(
+            piece="bias generator", netlist="transistors", dc=CALIBRATED, transient=ABSENT, mismatch=ABSENT,
+            noise=valued["noise"], energy=energy,
+        ),
+        Piece(
+            piece="its resistors", netlist="ideal resistors", dc=CALIBRATED, transient=ABSENT, mismatch=ABSENT,
+            noise=valued["noise"], energy=energy,
+        ),
+    ]  # fmt: skip
 
 
 def _rail(piece: str, ohm: float, energy: str) -> Piece:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from spicesim.characterise.bench import Bench
+from spicesim.characterise.bias import bias_bench
 from spicesim.characterise.cell import cell_bench
 from spicesim.characterise.charge_dac import charge_dac_bench
 from spicesim.characterise.comparator import comparator_bench
@@ -89,6 +90,13 @@ _RECORDS = (
         title="transconductance amplifier by itself",
         sheet="the same of the integrators' amplifier",
         bench=ota_bench,
+    ),
+    Block(
+        name="bias",
+        section="bias",
+        title="bias generator and its mirrors",
+        sheet="current, line regulation, temperature, start-up, recovery, noise, power, pairs (with --samples)",
+        bench=bias_bench,
     ),
     Block(
         name="cell",

@@ -1,4 +1,4 @@
-"""Sizes of the blocks that are not in the tile: other readouts, drivers and converters."""
+"""Sizes of the blocks that tiles need not have: other readouts, drivers, converters, what biases amplifiers."""
 
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -13,6 +13,7 @@ from spicesim.units import format_si
 
 __all__ = [
     "MOST_SAR_BITS",
+    "Bias",
     "BlockSizes",
     "ChargeDac",
     "Comparator",
@@ -39,7 +40,7 @@ def _at_least(least: float, unit: str) -> AfterValidator:
 
 
 class BlockSizes(Section):
-    """Sizes of a block that is not in the tile; a description may leave them out."""
+    """Sizes of a block that tiles need not have; a description may leave them out."""
 
 
 Width = Annotated[Quantity, _at_least(0.3e-6, "m")]
@@ -59,6 +60,22 @@ INTEGRATOR_MISMATCH = 2e-4
 Duration = Annotated[Quantity, _at_least(2e-9, "s")]
 INTEGRATOR_RESET, INTEGRATOR_SETTLE = 200e-9, 40e-9
 """Times of an integrator, unless a description says otherwise [s]."""
+
+
+class Bias(BlockSizes):
+    """What biases the amplifiers of a tile."""
+
+    kind: Literal["ideal", "mirrored"] = "ideal"
+    """ideal: a current source in each amplifier; mirrored: transistors that mirror the current of one generator."""
+    resistor: Positive = 3.87e3
+    """Sets the current, which goes with nearly its inverse square [ohm]; 20 uA of a typical GF180MCU at 27 C."""
+    capacitor: Positive = 5e-12
+    """From the generator's line to the supply, beside the gates of the mirrors [F]."""
+
+    @property
+    def is_mirrored(self) -> bool:
+        """Whether amplifiers have mirrors of a generator."""
+        return self.kind == "mirrored"
 
 
 class Comparator(BlockSizes):

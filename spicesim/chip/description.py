@@ -20,6 +20,7 @@ from pydantic import (
 from spicesim.arrays import Floats
 from spicesim.chip.blocks import (
     MOST_SAR_BITS,
+    Bias,
     BlockSizes,
     ChargeDac,
     Comparator,
@@ -75,7 +76,7 @@ def _read_library(value: Any) -> Any:
 class Chip(Section):
     """An analog in-memory-computing chip, whole."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"rails"})
+    later: ClassVar[frozenset[str]] = frozenset({"rails", "bias"})
 
     schema_version: Literal[1] = 1
     """Version of this file's format."""
@@ -90,6 +91,7 @@ class Chip(Section):
     sense_amplifier: SenseAmplifier = SenseAmplifier()
     adc: Adc = Adc()
     rails: Rails = Rails()
+    bias: Bias = Bias()
     comparator: Comparator = Comparator()
     hold: Hold = Hold()
     integrator: Integrator = Integrator()
@@ -153,6 +155,11 @@ class Chip(Section):
             raise ValueError(
                 "hold.buffer = opamp stands behind the hold switches of floating bit lines, and takes "
                 f"sense_amplifier.kind = voltage, got {self.sense_amplifier.kind}; set it, or hold.buffer = ideal"
+            )
+        if self.bias.is_mirrored and self.sense_amplifier.kind != "tia":
+            raise ValueError(
+                "bias.kind = mirrored is calibrated for amplifiers that hold bit lines, got sense_amplifier.kind = "
+                f"{self.sense_amplifier.kind}; set tia, or bias.kind = ideal"
             )
         if self.cell.kind == "2t2r" and self.array.columns % 2:
             raise ValueError(f"a 2t2r cell takes two columns; make array.columns even, got {self.array.columns}")
@@ -419,7 +426,7 @@ def _format_blocks(chip: Chip) -> str:
     """Format the blocks that have their sizes by default, as comments to be uncommented."""
     lines = [
         "",
-        "# Blocks outside the tile (spicesim characterise) have the sizes below; uncomment what you change.",
+        "# Other blocks (spicesim characterise) have the sizes below; uncomment what you change.",
     ]
     for name in chip._as_drawn():
         block = getattr(chip, name)

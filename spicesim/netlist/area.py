@@ -8,6 +8,7 @@ from spicesim.chip import Chip
 from spicesim.chip.blocks import MOST_SAR_BITS
 from spicesim.chip.roles import ADC_KINDS
 from spicesim.errors import SpecError
+from spicesim.netlist.bias import BIAS, bias_blocks, bias_line, with_bias
 from spicesim.netlist.dac import dac_blocks, dac_line
 from spicesim.netlist.expression import evaluate_expression
 from spicesim.netlist.hold import hold_blocks, hold_line
@@ -59,6 +60,8 @@ class Areas:
     """One sense amplifier, with its largest feedback resistor [m^2]."""
     adc: float | None
     """One converter, its logic and what all have in common left out [m^2]; None if there is no netlist of it."""
+    bias: float = 0.0
+    """The bias generator of a tile [m^2]."""
 
     def tile(self, rows: int, columns: int, adcs: int) -> dict[str, float]:
         """Return the area of a tile by block [m^2].
@@ -75,7 +78,7 @@ class Areas:
         return {
             "array": rows * columns * self.cell,
             "dac": rows * self.dac,
-            "amplifier": columns * self.amplifier,
+            "amplifier": columns * self.amplifier + self.bias,
             "adc": adcs * (self.adc or 0.0),
         }
 
@@ -159,7 +162,7 @@ def block_areas(chip: Chip, layout: Layout | None = None) -> Areas:
     """
     layout = layout or Layout()
     bits = [f"b{k}" for k in range(chip.dac.level_bits)]
-    dac = "\n".join([*dac_blocks(chip), dac_line(chip, "dac", "out", bits)])
+    dac = "\n".join(with_bias(chip, [*dac_blocks(chip), dac_line(chip, "dac", "out", bits)]))
     parts: tuple[str, ...] = ("xreadout",)
     if chip.sense_amplifier.kind == "voltage":
         readout = "\n".join([*hold_blocks(chip), hold_line(chip, "hold", "in", "out")])
@@ -168,7 +171,7 @@ def block_areas(chip: Chip, layout: Layout | None = None) -> Areas:
         readout = "\n".join([*integrator_blocks(chip), integrator_line(chip, "readout", "in", "out")])
     else:
         amplifier = amplifier_line(chip, "readout", "in", "out", max(chip.settings))
-        readout = "\n".join([*amplifier_blocks(chip), amplifier])
+        readout = "\n".join(with_bias(chip, [*amplifier_blocks(chip), amplifier]))
     adc = None
     if chip.adc.kind == "ramp":
         body = build_ramp_adc(chip, [chip.sense_amplifier.v_reference]).body
@@ -185,4 +188,7 @@ def block_areas(chip: Chip, layout: Layout | None = None) -> Areas:
         dac=find_area(dac, chip, layout, instances=("xdac",)),
         amplifier=find_area(readout, chip, layout, instances=parts),
         adc=adc,
+        bias=find_area("\n".join([*bias_blocks(chip), bias_line(chip.bias, BIAS)]), chip, layout, instances=(BIAS,))
+        if chip.bias.is_mirrored
+        else 0.0,
     )

@@ -27,7 +27,7 @@ GROUND = "vss"
 """The ground of drivers and amplifiers, and the source that holds it, where that is not node 0."""
 BEHIND = re.compile(r"^rv\w+ (\w+)_pad \1 ", re.MULTILINE)
 """Lines of resistances of sources."""
-_BLOCK = re.compile(r"^x(?:dac|senseamp)\S* .*? 0 (?:dac|tia|word_line_driver)\b.*$", re.MULTILINE)
+_BLOCK = re.compile(r"^x(?:dac|senseamp|bias)\S* .*? 0 (?:dac|tia|word_line_driver|bias)\b.*$", re.MULTILINE)
 """Lines of blocks that are fed."""
 _BITS = re.compile(r"^(bb\d+ \S+ 0 v=)\S+?\*", re.MULTILINE)
 """Sources of a code's bits, which are at a supply."""

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from spicesim.chip import Process
 from spicesim.chip.library import library_path
 from spicesim.errors import SpecError
+from spicesim.netlist.bias import is_generator
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.subcircuits import individual_subcircuits
 from spicesim.units import parse_quantity, spice_number
@@ -183,7 +184,8 @@ def with_mismatch(
     """Give every transistor of a netlist its own threshold and gain.
 
     A transistor of ``m`` fingers has their common area. BSIM models take the shifts as ``delvto`` and ``mulu0``; for
-    older ones and subcircuits a source at the gate shifts the threshold, and ``m`` takes the gain.
+    older ones and subcircuits a source at the gate shifts the threshold, and ``m`` takes the gain. Bias generators,
+    which blocks share, stay as they are: what is calibrated of blocks is their own.
 
     Parameters
     ----------
@@ -220,6 +222,8 @@ def with_mismatch(
     copies: dict[str, str | None] = {}  # of subcircuits of the kit that are called, with their shifts as parameters
 
     def change(home: str, line: str) -> list[str]:
+        if is_generator(home):
+            return [line]
         transistor = TRANSISTOR.match(line)
         if transistor and (name := transistor[6].lower()) in statistics:
             path = f"{home}.{transistor[1]}".lstrip(".").lower()

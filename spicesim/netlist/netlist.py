@@ -18,6 +18,7 @@ from spicesim.gate import (
     require_path,
     require_start_up_line,
 )
+from spicesim.netlist.bias import bias_guesses, with_bias
 from spicesim.netlist.folding import fold_text
 from spicesim.netlist.pieces import describe_pieces
 from spicesim.netlist.process import model_files, model_section, start_up_lines
@@ -192,6 +193,7 @@ def build_netlist(
     notes: Sequence[str] = (),
     analyses: Sequence[str] = (".op",),
     nodesets: Mapping[str, float] | None = None,
+    whole: bool = False,
 ) -> Netlist:
     """Put the parts of a circuit of this chip together.
 
@@ -212,6 +214,8 @@ def build_netlist(
         Analysis cards.
     nodesets : mapping of str to float, optional
         First guesses of node voltages [V].
+    whole : bool
+        Whether this is a circuit and no testbench of a part: a bias generator draws from its supply.
 
     Raises
     ------
@@ -219,7 +223,7 @@ def build_netlist(
         If a transistor is wider or shorter than the process allows, or :class:`Netlist` says so.
     """
     process = chip.process
-    sections = list(dict.fromkeys(sections))
+    sections = with_bias(chip, list(dict.fromkeys(sections)), shared=whole)
     require_sizes(process, sections)
     lines = [
         *notes,
@@ -236,6 +240,6 @@ def build_netlist(
         analyses=tuple(analyses),
         models=model_files(process),
         spiceinit=start_up_lines(process),
-        nodesets=dict(nodesets or {}),
+        nodesets=bias_guesses(chip, sections) | dict(nodesets or {}),
         kits=process.kits,
     )

@@ -291,6 +291,7 @@ def _column(
         ],
         analyses=[".op" if transient is None else f".tran 1n {spice_number(transient)} 0 1n"],
         nodesets={"sense_0": reference, "out_0": reference},
+        whole=True,
     )
 
 
@@ -395,6 +396,7 @@ def build_tile(
         ],
         analyses=[step.analysis if step else ".op"],
         nodesets=_gate_guesses(chip, inputs) | dict(nodesets or {}),
+        whole=True,
     )
     netlist = with_rails(netlist, chip.rails)
     if isinstance(step, CodeStep) and step.delays:

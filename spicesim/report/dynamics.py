@@ -221,6 +221,8 @@ def _energy_section(calibration: Calibration, energy: EnergyModel) -> Section:
         rows.append((block, "opened and closed once", "", f"{quantity(energy.hold, 'J')} {each}"))
     if energy.buffer is not None:
         rows.append(("buffer behind a hold switch", "mean of what it holds", quantity(energy.buffer, "W"), ""))
+    if energy.bias is not None:
+        rows.append(("bias generator of a tile", "its mirrors not counted", quantity(energy.bias, "W"), ""))
     if (adc := energy.adc) is not None:
         rows.append((f"ADC, {adc.bits} bit", f"{quantity(adc.time, 's')} a conversion", "",
                      f"{quantity(adc.energy, 'J')} a conversion"))  # fmt: skip

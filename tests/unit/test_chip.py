@@ -41,7 +41,7 @@ def test_values_may_be_text_with_units(tmp_path):
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
 def test_blocks_outside_the_tile_stand_in_a_file_as_comments_to_be_uncommented(tmp_path, name):
-    head, _, blocks = format_chip(preset(name)).partition("# Blocks outside the tile")
+    head, _, blocks = format_chip(preset(name)).partition("# Other blocks (spicesim characterise)")
     lines = [line.removeprefix("# ") for line in blocks.splitlines() if re.match(r"# (\[|\w+ = )", line)]
     assert len(lines) >= 30
     path = tmp_path / "chip.toml"

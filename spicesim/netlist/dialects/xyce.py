@@ -27,6 +27,10 @@ class Xyce(SpiceDialect):
         """Render the temperature."""
         return [f".options device temp={temperature.value}"]
 
+    def nodesets(self, nodesets: Mapping[str, float]) -> list[str]:
+        """Render first guesses; nodes within subcircuits are named with colons."""
+        return super().nodesets({node.replace(".", ":"): volts for node, volts in nodesets.items()})
+
     def analyses(
         self,
         statements: Sequence[Statement],
