@@ -16,6 +16,7 @@ import argparse
 import gzip
 import io
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -32,12 +33,14 @@ from spicesim.network.adapters import adapter_names
 from spicesim.torch.adapted import AdaptedLinear, LinearChip, fit_adapter, linearise
 
 sys.path.insert(0, str(Path(__file__).parent / "examples"))
-from smollm2 import Chip, Model
+from smollm2 import Chip, Model, write_arrays
 
 LICENCES = Path("/usr/share/common-licenses")
 TEXTS = [LICENCES / name for name in ("Apache-2.0", "Artistic-2.0", "CC-BY-3.0", "CC-BY-4.0", "CC0-1.0", "MPL-1.1")]
 FIT_TOKENS = 128
 """Of the typical text, on which a layer's map and noise are found."""
+TYPICAL = 512
+"""Tokens of the typical text, as scripts/examples/smollm2.py takes by default."""
 WARM, CLIP, KEEP = 10, 1.0, 10
 """Steps in which the rate rises; longest gradient; steps after which the state is written."""
 
@@ -109,13 +112,6 @@ class Block(nn.Module):
         x = x + self.output(mixed.transpose(1, 2).flatten(2))
         normed = self.norm(x, self.norms[1])
         return x + self.down(nn.functional.silu(self.gate(normed)) * self.up(normed))
-
-
-def write_arrays(path, arrays):
-    """Write arrays whole or not at all."""
-    file = io.BytesIO()
-    np.savez(file, **arrays)
-    write_bytes(path, file.getvalue())
 
 
 def inputs_of(block, x):
@@ -242,7 +238,7 @@ def train(blocks, windows, taught, model, given):
         nn.utils.clip_grad_norm_(parameters, CLIP)
         rise = min(1.0, (step + 1) / WARM)
         for group in optimiser.param_groups:
-            group["lr"] = given.rate * rise * (0.05 + 0.95 * 0.5 * (1 + np.cos(np.pi * step / given.steps)))
+            group["lr"] = given.rate * rise * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / given.steps)))
         optimiser.step()
         step += 1
         losses.append(loss.item())
@@ -289,25 +285,27 @@ def main(arguments=None):
     parser.add_argument("--rate", type=float, default=5e-4)
     parser.add_argument("--blocks", type=int, help="put the first so many on the chip; the others stay digital")
     given = parser.parse_args(arguments)
-    torch.set_grad_enabled(False)
     model = Model(given.folder)
-    typical = model.embeddings[model.windows("typical", 512, 512)]
-    chip_words = argparse.Namespace(calibration=given.calibration, engine="transfer", device=given.device,
-                                    seed=given.seed, smooth=0.5, tile_rows=None, adapters=())  # fmt: skip
+    length = min(TYPICAL, len(model.tokens["typical"]))
+    words = argparse.Namespace(
+        calibration=given.calibration, engine="transfer", device=given.device, seed=given.seed, smooth=0.5,
+        tile_rows=None, adapters=(), rank=given.rank, keep=given.output / "kept",
+    )  # fmt: skip
     start = time.process_time()
-    place_blocks(model, Chip(chip_words, typical), given)
-    print(f"blocks are on the chip: {time.process_time() - start:.0f} s of processor time", flush=True)
-    blocks = [Block(path, model.epsilon) for path in model.blocks]
-    windows = read_windows(model, given)
-    taught = teach(blocks, windows, model, given)
-    adapt(blocks, model, given)
-    if given.through == "chip":
-        write_adapters(blocks, given, "start")
-    torch.set_grad_enabled(True)
+    with torch.no_grad():
+        place_blocks(model, Chip(words, model.embeddings[model.windows("typical", length, length)]), given)
+        print(f"blocks are on the chip: {time.process_time() - start:.0f} s of processor time", flush=True)
+        blocks = [Block(path, model.epsilon) for path in model.blocks]
+        windows = read_windows(model, given)
+        taught = teach(blocks, windows, model, given)
+        adapt(blocks, model, given)
+        if given.through == "chip":
+            write_adapters(blocks, given, "start")
     losses = train(blocks, windows, taught, model, given)
     write_adapters(blocks, given, given.through)
     write_bytes(given.output / f"{given.through}.json", json.dumps({"divergence": losses}).encode())
     print(f"wrote {given.output / given.through}.npz; judge them with scripts/examples/smollm2.py --adapters")
+    return losses
 
 
 if __name__ == "__main__":

@@ -13,10 +13,13 @@ and without.
 """
 
 import argparse
+import hashlib
+import io
 import json
 import resource
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +33,7 @@ from spicesim.engine import DeviceEngine, ExactEngine, FastEngine, IdealEngine
 from spicesim.engine.transfer import TransferEngine
 from spicesim.experiment.chip import BuiltChip
 from spicesim.experiment.footprint import estimate_footprint
+from spicesim.files import write_bytes
 from spicesim.mapping import MappingOptions
 from spicesim.network.adapters import adapter_shapes, add_adapters
 from spicesim.network.model import open_session
@@ -46,6 +50,13 @@ DRAWS = 2000
 PROMPT = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 END = "<|im_end|>"
 NONE = "without adapters"
+
+
+def write_arrays(path, arrays):
+    """Write arrays whole or not at all."""
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    write_bytes(path, file.getvalue())
 
 
 class Model:
@@ -71,14 +82,32 @@ class Model:
         return logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
 
 
+class KeptEngine(TransferEngine):
+    """The engine that takes the matrices of tiles it has met before from a store, each by all that it depends on."""
+
+    def __init__(self, calibration):
+        super().__init__(calibration)
+        self.matrices, self._like = {}, {}
+
+    def prepare(self, tile):
+        """Take a tile's matrix from the store, or extract it, and put it there."""
+        setting = (tile.polarity, tile.r_feedback)
+        key = hashlib.sha256(repr((setting, tile.g.shape)).encode() + tile.g.tobytes()).hexdigest()[:32]
+        if key in self.matrices and setting in self._like:
+            return replace(self._like[setting], tile=tile, transfer=self.matrices[key])
+        made = super().prepare(tile)  # all but the matrix is that of each tile of its setting
+        self._like[setting], self.matrices[key] = made, made.transfer
+        return made
+
+
 class Chip:
     """Puts blocks on a chip."""
 
     def __init__(self, given, typical):
-        self.given, self.typical, self.seconds = given, typical, {}
+        self.given, self.typical, self.seconds, self.kept = given, typical, {}, None
         self.adapters = {NONE: {}} | {path.stem: dict(np.load(path)) for path in given.adapters}
         ups = [own for file in self.adapters.values() for key, own in file.items() if key.endswith(".up")]
-        self.rank = max(map(len, ups), default=0)
+        self.rank = max(map(len, ups), default=given.rank)
         self.zeros = {}
         if given.calibration is None:
             self.calibration, self.engine, self.exact = preset("gf180-1t1r"), IdealEngine(preset("gf180-1t1r")), None
@@ -86,6 +115,8 @@ class Chip:
         calibration = self.calibration = spicesim.load_calibration(given.calibration)
         is_ideal = given.engine == "ideal"
         self.engine = IdealEngine(calibration.chip) if is_ideal else ENGINES[given.engine](calibration)
+        if given.keep and given.engine == "transfer":
+            self.engine = self.kept = KeptEngine(calibration)
         self.exact = ExactEngine(calibration)
         if given.device:
             self.engine = DeviceEngine(
@@ -97,21 +128,36 @@ class Chip:
         """Return a block as a network on the chip, its settings fitted on the typical text's states before it."""
         start = time.monotonic()
         model, typical = onnx.load_model(path), {"x": self.typical}
-        if len(self.adapters) > 1:
+        if self.rank:
             zeros = {key: np.zeros(shape, np.float32) for key, shape in adapter_shapes(model, self.rank).items()}
             model, typical = add_adapters(model, self.rank), typical | zeros
             self.zeros |= zeros
+        shared = sorted(set(typical) - {"x"})
         network = spicesim.compile_network(
-            model, self.calibration, x_calibration=typical, input_scale="vector", smooth=self.given.smooth,
-            mapping=MappingOptions(tile_rows=self.given.tile_rows), batch_axes=dict.fromkeys(set(typical) - {"x"}),
+            model, self.calibration, input_scale="vector", smooth=self.given.smooth,
+            mapping=MappingOptions(tile_rows=self.given.tile_rows), batch_axes=dict.fromkeys(shared),
         )  # fmt: skip
-        network.prepare(self.engine)
-        self._count("prepared", start)
-        start = time.monotonic()
-        if self.given.engine != "ideal" or self.given.device:
-            network.fit_gains(typical, self.engine)
+        about = (path.stem, self.given.device, self.given.seed, self.typical.shape[1])
+        file = self.given.keep and self.given.keep / f"{'-'.join(map(str, about))}.npz"
+        if self.kept and file.exists():
+            arrays = dict(np.load(file))
+            network.use_settings({key: arrays.pop(key) for key in ("document", "gain", "offset")}, typical)
+            self.kept.matrices = arrays
+            network.prepare(self.engine)
+            self._count("prepared", start)
+        else:
+            network.fit_ranges(typical)
+            network.prepare(self.engine)
+            self._count("prepared", start)
+            start = time.monotonic()
+            if self.given.engine != "ideal" or self.given.device:
+                network.fit_gains(typical, self.engine)
+            self._count("fitted", start)
+        if self.kept:
+            if not file.exists():
+                write_arrays(file, self.kept.matrices | network.settings())
+            self.kept.matrices = {}
         self.typical = network.run_digital(typical)
-        self._count("fitted", start)
         return network
 
     def inputs(self, network, x, name=NONE):
@@ -261,6 +307,8 @@ def main(arguments=None):
     parser.add_argument("--engine", choices=("ideal", *ENGINES), default="transfer")
     parser.add_argument("--device", help="real devices, such as typical")
     parser.add_argument("--adapters", type=Path, nargs="*", default=(), help="of scripts/train_smollm2.py, to compare")
+    parser.add_argument("--rank", type=int, default=0, help="of adapters of zeros, where no file is given")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep matrices and settings for later runs")
     parser.add_argument("--seed", type=int, default=0, help="of the chip's devices and of samples")
     parser.add_argument("--smooth", type=float, default=0.5, help="strength of smoothing, 0..1; below 0 for none")
     parser.add_argument("--tile-rows", type=int, help="word lines that a tile takes at most")
