@@ -15,7 +15,6 @@ gaussian`` each step meets weights with Gaussian errors as large as the chip's, 
 import argparse
 import gzip
 import io
-import json
 import math
 import sys
 import time
@@ -28,12 +27,13 @@ from onnx import numpy_helper
 from torch import nn
 from tqdm import tqdm
 
-from spicesim.files import write_bytes
+from spicesim.crossbar.blas import one_blas_thread
+from spicesim.files import write_bytes, write_json
 from spicesim.network.adapters import adapter_names
 from spicesim.torch.adapted import AdaptedLinear, LinearChip, fit_adapter, linearise
 
 sys.path.insert(0, str(Path(__file__).parent / "examples"))
-from smollm2 import Chip, Model, write_arrays
+from smollm2 import NONE, Chip, Model, compare, summarise, write_arrays
 
 LICENCES = Path("/usr/share/common-licenses")
 TEXTS = [LICENCES / name for name in ("Apache-2.0", "Artistic-2.0", "CC-BY-3.0", "CC-BY-4.0", "CC0-1.0", "MPL-1.1")]
@@ -180,15 +180,15 @@ def teach(blocks, windows, model, given):
     return states.numpy()
 
 
-def adapt(blocks, model, given):
-    """Put what a step meets in the place of all digital layers."""
+def adapt(blocks, model, given, through):
+    """Put what a step meets in the place of all digital layers: the chip, or Gaussian errors."""
     generator = torch.Generator().manual_seed(given.seed)
     for path, block in zip(model.blocks, blocks[: given.blocks], strict=False):
         kept = np.load(given.output / "blocks" / f"{path.stem}.npz")
         for name, layer in block.layers().items():
             own = {word: kept[f"{name}.{word}"] for word in
                    ("matrix", "smoothing", "offset", "noise", "scale", "down", "up", "spread")}  # fmt: skip
-            if given.through == "chip":
+            if through == "chip":
                 chip = LinearChip(matrix=own["matrix"], smoothing=own["smoothing"], offset=own["offset"],
                                   noise=own["noise"], input_scale=float(own["scale"]), is_by_vector=True)  # fmt: skip
                 new = AdaptedLinear(chip, own["down"], own["up"])
@@ -255,14 +255,44 @@ def train(blocks, windows, taught, model, given):
     return losses
 
 
-def write_adapters(blocks, given, name):
+def write_adapters(blocks, path, given):
     """Write the adapters by the names of the graphs' inputs."""
     arrays = {}
     for block in blocks[: given.blocks]:
         for product, layer in block.layers().items():
             down, up = adapter_names(product)
             arrays |= {down: layer.down.detach().numpy(), up: layer.up.detach().numpy()}
-    write_arrays(given.output / f"{name}.npz", arrays)
+    write_arrays(path, arrays)
+
+
+def judge(blocks, digital, files, model, given):
+    """Print how far adapters bring the text's next tokens to the digital ones, on the chip as training meets it."""
+    tokens = model.windows("text", given.tokens, given.judged_window)
+    found = {}
+    for path in (None, *files):
+        kept = dict(np.load(path)) if path else {}
+        for block in blocks[: given.blocks]:
+            for product, layer in block.layers().items():
+                for own, name in zip((layer.down, layer.up), adapter_names(product), strict=True):
+                    own.copy_(torch.tensor(kept[name]) if path else torch.zeros_like(own))
+        torch.manual_seed(given.seed)
+        states = run_blocks(blocks, tokens, model)
+        with one_blas_thread():
+            word = path.stem if path else NONE
+            found[word] = summarise(compare(model, tokens, states.numpy(), digital.numpy()))
+        value, low, high = found[word]["divergence"]
+        print(f"{word:18s} divergence {value:.4f}  {low:.4f} .. {high:.4f}, "
+              f"perplexity {found[word]['perplexity'][0]:.2f}, same top token {found[word]['same top token'][0]:.4f}",
+              flush=True)  # fmt: skip
+    return found
+
+
+def run_blocks(blocks, tokens, model):
+    """Return the last states of windows of tokens, one window after the other."""
+    states = torch.tensor(model.embeddings[tokens])
+    for block in blocks:
+        states = torch.cat([block(window) for window in states.split(1)])
+    return states
 
 
 def main(arguments=None):
@@ -282,6 +312,7 @@ def main(arguments=None):
     parser.add_argument("--windows", type=int, default=96, help="of text; each is a step")
     parser.add_argument("--window", type=int, default=256, help="tokens that see each other")
     parser.add_argument("--judged", type=int, default=128, help="tokens of a window whose chances are compared")
+    parser.add_argument("--tokens", type=int, default=512, help="of the text to judge by, in the end")
     parser.add_argument("--rate", type=float, default=5e-4)
     parser.add_argument("--blocks", type=int, help="put the first so many on the chip; the others stay digital")
     given = parser.parse_args(arguments)
@@ -292,20 +323,28 @@ def main(arguments=None):
         tile_rows=None, adapters=(), rank=given.rank, keep=given.output / "kept",
     )  # fmt: skip
     start = time.process_time()
+    given.judged_window = min(TYPICAL, given.tokens, len(model.tokens["text"]))
     with torch.no_grad():
         place_blocks(model, Chip(words, model.embeddings[model.windows("typical", length, length)]), given)
         print(f"blocks are on the chip: {time.process_time() - start:.0f} s of processor time", flush=True)
         blocks = [Block(path, model.epsilon) for path in model.blocks]
         windows = read_windows(model, given)
         taught = teach(blocks, windows, model, given)
-        adapt(blocks, model, given)
+        digital = run_blocks(blocks, model.windows("text", given.tokens, given.judged_window), model)
+        adapt(blocks, model, given, given.through)
+        files = [given.output / f"{name}.npz" for name in ("start", given.through)]
         if given.through == "chip":
-            write_adapters(blocks, given, "start")
+            write_adapters(blocks, files[0], given)
     losses = train(blocks, windows, taught, model, given)
-    write_adapters(blocks, given, given.through)
-    write_bytes(given.output / f"{given.through}.json", json.dumps({"divergence": losses}).encode())
-    print(f"wrote {given.output / given.through}.npz; judge them with scripts/examples/smollm2.py --adapters")
-    return losses
+    with torch.no_grad():
+        write_adapters(blocks, files[1], given)
+        if given.through != "chip":
+            blocks = [Block(path, model.epsilon) for path in model.blocks]
+            adapt(blocks, model, given, "chip")
+        found = judge(blocks, digital, [path for path in files if path.exists()], model, given)
+    write_json(given.output / f"{given.through}.json", {"losses": losses, "judged": found})
+    print(f"wrote {files[1]}; judge it with every product quantised: scripts/examples/smollm2.py --adapters")
+    return losses, found
 
 
 if __name__ == "__main__":
