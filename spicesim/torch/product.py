@@ -1,5 +1,6 @@
 """A layer's product on a chip drawn anew, and what its derivative is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,14 +9,15 @@ from spicesim.arrays import Array, Floats
 from spicesim.calibration.calibration import Calibration
 from spicesim.crossbar.blas import one_blas_thread
 from spicesim.devices import DeviceModel
-from spicesim.engine import DeviceEngine, Engine, TransferEngine
+from spicesim.engine import DeviceEngine, Engine, PreparedTile, TransferEngine
+from spicesim.network.gains import Gains
 from spicesim.network.layer import AnalogLayer
 from spicesim.network.node import AnalogNode
 from spicesim.network.ranges import AdcFit, InputScale, LayerRanges
 from spicesim.network.result import LayerMeter
 from spicesim.network.workers import start_workers
 
-__all__ = ["Product", "TrainingChip", "fit_product", "multiply"]
+__all__ = ["Product", "TrainingChip", "chip_matrix", "fit_product", "multiply"]
 
 FIT_VECTORS = 1024
 """Vectors of a batch to fit ranges on, at most."""
@@ -114,23 +116,49 @@ def multiply(node: AnalogNode, x: Array, ranges: LayerRanges, chip: TrainingChip
             gains = layer.fit_gains(_some_vectors(layer, x, GAIN_VECTORS), ranges, prepared)
         with start_workers() as workers:
             y = layer.run(x, ranges, prepared, LayerMeter(), lambda *_: None, gains, workers=workers)
-        matrix, by_weight = np.zeros((2, node.outputs, node.rows))
-        linear = TransferEngine(chip.calibration)
-        for k, (mapped, ready) in enumerate(zip(layer.mapped, prepared, strict=True)):
-            transfer = ready.linear_map
-            if transfer is None:
-                transfer = linear.prepare(ready.tile).linear_map
-            gain = ready.compensation * (1.0 if gains is None else gains[k].gain)
-            positive, negative = transfer[0::2].T, transfer[1::2].T
-            share = (positive - negative) * (gain * mapped.weight_per_siemens)
-            matrix[mapped.outputs, mapped.rows] += share.T
-            loss = np.where(mapped.weights >= 0, positive / ready.tile.g[:, 0::2], negative / ready.tile.g[:, 1::2])
-            by_weight[mapped.outputs, mapped.rows] += (gain * loss).T
+        matrix, by_weight = chip_matrix(layer, prepared, gains, TransferEngine(chip.calibration))
     matrix, by_weight = (_own_group(full, node.groups) for full in (matrix, by_weight))
     ends = (-np.inf, np.inf)
     if ranges.scaling == "static":
         ends = (0.0 if ranges.polarity == "unipolar" else -ranges.input_scale, ranges.input_scale)
     return Product(y=y, matrix=matrix, by_weight=by_weight, limits=ends)
+
+
+def chip_matrix(
+    layer: AnalogLayer, prepared: Sequence[PreparedTile], gains: Sequence[Gains] | None, linear: Engine
+) -> tuple[Floats, Floats]:
+    """Return the linear map to which a layer comes on a chip, for straight converters.
+
+    Parameters
+    ----------
+    layer : AnalogLayer
+        The layer.
+    prepared : sequence of PreparedTile
+        Its tiles, by any engine.
+    gains : sequence of Gains or None
+        Digital corrections, one a tile.
+    linear : Engine
+        What tells the linear maps of tiles that are more than one.
+
+    Returns
+    -------
+    matrix, by_weight : ndarray of shape (outputs, all inputs)
+        Derivative of an output by an input, smoothed if the layer is, and by a weight over the input.
+    """
+    node = layer.node
+    matrix, by_weight = np.zeros((2, node.outputs, node.rows))
+    for k, (mapped, ready) in enumerate(zip(layer.mapped, prepared, strict=True)):
+        transfer = ready.linear_map
+        if transfer is None:
+            transfer = linear.prepare(ready.tile).linear_map
+        assert transfer is not None
+        gain = ready.compensation * (1.0 if gains is None else gains[k].gain)
+        positive, negative = transfer[0::2].T, transfer[1::2].T
+        share = (positive - negative) * (gain * mapped.weight_per_siemens)
+        matrix[mapped.outputs, mapped.rows] += share.T
+        loss = np.where(mapped.weights >= 0, positive / ready.tile.g[:, 0::2], negative / ready.tile.g[:, 1::2])
+        by_weight[mapped.outputs, mapped.rows] += (gain * loss).T
+    return matrix, by_weight
 
 
 def _own_group(full: Floats, groups: int) -> Floats:

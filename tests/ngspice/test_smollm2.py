@@ -189,3 +189,87 @@ def test_blocks_that_stay_digital_take_no_toll(example, tiny):
     one, both = (run(example, tiny, "--engine", "ideal", *options) for options in (("--blocks", "1"), ()))
     assert 0 < one["divergence"][0] < both["divergence"][0]
     assert one["digital perplexity"] == pytest.approx(both["digital perplexity"], rel=1e-5)
+
+
+@pytest.fixture(scope="module")
+def calibrated(gf180_calibration, tmp_path_factory):
+    path = tmp_path_factory.mktemp("chip") / "chip.cal.json"
+    gf180_calibration.save(path)
+    return "--calibration", str(path), "--device", "typical"
+
+
+def test_a_chip_that_was_kept_is_the_same(example, tiny, calibrated, tmp_path):
+    """Without devices, whose reads are other ones, for the second run fits no gains."""
+    kept = ("--keep", str(tmp_path / "kept"))
+    plain, first, second = (run(example, tiny, *calibrated[:2], *options) for options in ((), kept, kept))
+    assert len(list((tmp_path / "kept").iterdir())) == BLOCKS
+    assert plain == first == second
+
+
+@pytest.fixture
+def trained(example, tiny, calibrated, tmp_path):
+    """Return what trains adapters of the tiny model for so many steps, into a folder."""
+    pytest.importorskip("torch", reason="needs torch; pip install 'spicesim[train]'")
+    script, text = load(SCRIPTS / "train_smollm2.py"), tmp_path / "text"
+    letters = np.random.default_rng(7).integers(33, 127, 2000)
+    text.write_text(bytes(letters.astype(np.uint8)).decode())
+    numbers = {"rank": 6, "windows": 16, "window": 64, "judged": 64, "tokens": 64, "rate": 2e-3}
+    words = [*(f"--{name}={value}" for name, value in numbers.items()), "--text", str(text)]
+
+    def train(steps, folder="out", *options):
+        return script.main(
+            [
+                str(tiny[0]),
+                *calibrated,
+                "--output",
+                str(tmp_path / folder),
+                "--steps",
+                str(steps),
+                *words,
+                str(text),
+                *options,
+            ]
+        )
+
+    return script, train
+
+
+@pytest.mark.torch
+def test_adapters_mend_what_their_chip_gets_wrong(example, tiny, calibrated, trained, tmp_path):
+    """Those trained through the chip more than those fitted layer by layer, on a text that no training has seen."""
+    expected = trained[1](60)[1]
+    files = [str(tmp_path / "out" / f"{name}.npz") for name in ("start", "chip")]
+    found = run(example, tiny, *calibrated, "--tokens", "64", "--adapters", *files)
+    without, start, chip = (found[name]["divergence"][0] for name in ("without adapters", "start", "chip"))
+    assert chip < start < without
+    assert chip < 0.8 * without
+    for name in ("without adapters", "start", "chip"):  # the chip that training meets is the one of the engine
+        assert expected[name]["divergence"][0] == pytest.approx(found[name]["divergence"][0], rel=0.3)
+
+
+@pytest.mark.torch
+def test_training_that_was_killed_goes_on_as_it_would_have(trained, monkeypatch, tmp_path):
+    script, train = trained
+    monkeypatch.setattr(script, "KEEP", 2)
+    whole = train(5)[0]
+    for name in ("chip.state", "chip.npz"):
+        (tmp_path / "out" / name).unlink()
+    write = script.write_bytes
+
+    def write_and_die(path, data):
+        write(path, data)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(script, "write_bytes", write_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        train(5)
+    monkeypatch.setattr(script, "write_bytes", write)
+    assert train(5)[0] == whole
+
+
+@pytest.mark.torch
+def test_training_through_gaussian_errors_starts_from_nothing(trained):
+    losses, found = trained[1](3, "out", "--through", "gaussian")
+    assert len(losses) == 3
+    assert np.isfinite(losses).all()
+    assert list(found) == ["without adapters", "gaussian"]
