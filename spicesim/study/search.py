@@ -11,8 +11,7 @@ import json
 import os
 import socket
 import warnings
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from spicesim.errors import MissingDependencyError, SpecError, StorageError
 from spicesim.study.description import Study
 from spicesim.study.evaluation import Bench, Outcome
 from spicesim.study.goals import dominates
-from spicesim.study.space import Point, grid_points, keys_of, label
+from spicesim.study.space import Point, apart, grid_points, label
 
 __all__ = ["Record", "Search"]
 
@@ -218,7 +217,7 @@ class Search:
             if trial.state != states.FAIL and "place" in trial.user_attrs:
                 there.add(trial.user_attrs["place"])
         places = itertools.islice(enumerate(grid_points(self._study.space)), self.wanted)
-        for place, point in _apart((own for own in places if own[0] not in there), jobs):
+        for place, point in apart((own for own in places if own[0] not in there), jobs):
             self._trials.enqueue_trial({}, user_attrs={"place": place, "point": point})
 
     def _tasks(self, known: Mapping[str, Outcome]) -> Iterator[Any]:
@@ -296,24 +295,6 @@ def _try(
 ) -> tuple[int, Point, Outcome]:
     """Try a point, here or in another process; one that was tried before is what it was."""
     return number, point, known or bench.evaluate(point, best)
-
-
-def _apart(points: Iterable[tuple[int, Point]], jobs: int) -> Iterator[tuple[int, Point]]:
-    """Order the points of a grid so that processes at work at once do not make the same tiles ready.
-
-    Points that differ in their converters alone share tiles: the first makes them, others find them. Side by side are
-    as many such groups as there are processes, and no more, as not all tiles of a study are kept.
-    """
-    groups = defaultdict(list)
-    for place, point in points:
-        arrays = {
-            axis: value for axis, value in point.items() if not all(key.startswith("adc.") for key in keys_of(axis))
-        }
-        groups[_text(arrays)].append((place, point))
-    rows = list(groups.values())
-    for k in range(0, len(rows), jobs):
-        for together in itertools.zip_longest(*rows[k : k + jobs]):
-            yield from (own for own in together if own is not None)
 
 
 def _best(values: list[dict[str, float]], study: Study) -> list[dict[str, float]]:

@@ -2,7 +2,8 @@
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Self
 
 import numpy as np
@@ -12,7 +13,7 @@ from spicesim.chip.section import Section
 from spicesim.errors import SpecError
 from spicesim.units import parse_quantity
 
-__all__ = ["MOST_POINTS", "Axis", "Point", "Value", "grid_points", "keys_of", "label", "show"]
+__all__ = ["MOST_POINTS", "Axis", "Point", "Value", "apart", "grid_points", "keys_of", "label", "show"]
 
 MOST_POINTS = 100_000
 """Points of a grid at most."""
@@ -170,3 +171,29 @@ def grid_points(space: Mapping[str, Axis]) -> Iterator[Point]:
         if (key := json.dumps(point)) not in seen:
             seen.add(key)
             yield point
+
+
+def apart(points: Iterable[tuple[int, Point]], jobs: int) -> Iterator[tuple[int, Point]]:
+    """Order numbered points so that processes at work at once do not make the same tiles ready.
+
+    Points that differ in their converters alone share tiles: the first makes them, others find them. As many such
+    groups as there are processes stand side by side, and no more, as not all tiles of a study are kept.
+
+    Parameters
+    ----------
+    points : iterable of (int, dict)
+        The points.
+    jobs : int
+        Processes.
+    """
+    groups = defaultdict(list)
+    for place, point in points:
+        arrays = [
+            (axis, label(value)) for axis, value in point.items()
+            if not all(key.startswith("adc.") for key in keys_of(axis))
+        ]  # fmt: skip
+        groups[tuple(arrays)].append((place, point))
+    rows = list(groups.values())
+    for k in range(0, len(rows), jobs):
+        for together in itertools.zip_longest(*rows[k : k + jobs]):
+            yield from (own for own in together if own is not None)

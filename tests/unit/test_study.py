@@ -31,7 +31,7 @@ from spicesim.study.goals import Goal, Reading, dominates
 from spicesim.study.importance import importance
 from spicesim.study.page import write_study_report
 from spicesim.study.search import Record
-from spicesim.study.space import Axis, grid_points
+from spicesim.study.space import Axis, apart, grid_points
 
 WIRES = "array.r_word_line, array.r_bit_line"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -104,6 +104,18 @@ def test_a_grid_holds_every_combination_once_and_conditions_leave_axes_out():
     assert found[:2] == [{"chip": "a", "adc.bits": 4}, {"chip": "a", "adc.bits": 8}]
     assert [point["x"] for point in found[2:5]] == [1, 10, 100]
     assert len(found) == 2 + 2 * 3
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 4])
+def test_processes_at_work_at_once_have_arrays_of_their_own(jobs):
+    axes = {WIRES: [1.0, 2.0, 3.0, 4.0, 5.0], "adc.bits, adc.percentile": [4, 5, 6], "adc.kind": ["ideal", "sar"]}
+    points = list(enumerate(grid_points({name: Axis(choices=values) for name, values in axes.items()})))
+    ordered = list(apart(points, jobs))
+    assert sorted(ordered, key=lambda own: own[0]) == points
+    wires = [point[WIRES] for _, point in ordered]
+    for k in range(0, 6 * jobs, jobs):
+        assert len(set(wires[k : k + jobs])) == jobs
+    assert [place for place, _ in apart(points, 1)] == list(range(30)), "one process goes on as the grid does"
 
 
 @pytest.mark.parametrize(
