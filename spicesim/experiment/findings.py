@@ -1,6 +1,8 @@
 """What more can be told of a run: which layer sits where, where voltage is lost, what costs how much, what it takes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -51,7 +53,7 @@ class IrDropMap:
         return int(row), int(column), float(loss[row, column])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Findings:
     """What is known of a run beyond its accuracy and its layers."""
 
@@ -59,14 +61,19 @@ class Findings:
     """Rows and columns of an array."""
     tiles: tuple[TileUse, ...] = ()
     """All tiles, layer by layer."""
-    ir_drops: tuple[IrDropMap, ...] = ()
-    """Voltage maps of tiles."""
+    map_drops: Callable[[], tuple[IrDropMap, ...]] = tuple
+    """Maps voltages, once somebody asks for them: studies of many chips do not."""
     budget: Budget | None = None
     """What costs how much, if that was asked for."""
     footprint: Footprint | None = None
     """Energy, time and area, if they were asked for."""
     deviation: Deviation | None = None
     """How far outputs lie from those of the engine exact, of a run on linear cells."""
+
+    @cached_property
+    def ir_drops(self) -> tuple[IrDropMap, ...]:
+        """Voltage maps of tiles."""
+        return self.map_drops()
 
     def document(self) -> dict[str, Any]:
         """Return all numbers as plain data, ready for JSON."""
@@ -109,14 +116,14 @@ def gather_findings(
         What more was found.
     """
     array = experiment.calibration.chip.array
-    maps = () if exact is None else map_ir_drops(experiment.result.samples, exact)
+    maps = tuple if exact is None else partial(map_ir_drops, experiment.result.samples, exact)
     uses = [
         TileUse(layer=layer.name, rows=tile.g.shape[0], columns=tile.g.shape[1])
         for layer, tiles in zip(network.layers, network.tiles(), strict=True)
         for tile in tiles[: layer.own_tiles]
     ]
     return Findings(
-        array=(array.rows, array.columns), tiles=tuple(uses), ir_drops=maps, budget=budget, footprint=footprint
+        array=(array.rows, array.columns), tiles=tuple(uses), map_drops=maps, budget=budget, footprint=footprint
     )
 
 

@@ -60,7 +60,9 @@ def network_report(calibration, **changes):
         ),
         "product_seconds": 1e-4,
         "findings": Findings(
-            ir_drops=(IrDropMap(name="fc, tile 0", loss=np.arange(64.0).reshape(8, 8) * 1e-4, input_name="all on"),),
+            map_drops=lambda: (
+                IrDropMap(name="fc, tile 0", loss=np.arange(64.0).reshape(8, 8) * 1e-4, input_name="all on"),
+            ),
             tiles=(TileUse(layer="fc <1>", rows=8, columns=4), TileUse(layer="fc <1>", rows=4, columns=8)),
             array=(8, 8),
         ),

@@ -61,7 +61,7 @@ def test_page_renders_without_errors_or_requests(small_calibration, tmp_path, wi
         layers=(),
         confusion=np.eye(2, dtype=int),
         findings=Findings(
-            ir_drops=(IrDropMap(name="fc", loss=np.ones((8, 8)), input_name="all on"),),
+            map_drops=lambda: (IrDropMap(name="fc", loss=np.ones((8, 8)), input_name="all on"),),
             tiles=tuple(TileUse(layer=f"layer {k % 3}", rows=8 - k, columns=4) for k in range(6)),
             array=(8, 8),
             budget=BUDGET,
