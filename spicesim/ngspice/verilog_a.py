@@ -1,6 +1,5 @@
 """Verilog-A models of kits, compiled on first use and kept by what they were made of."""
 
-import fcntl
 import hashlib
 import importlib.metadata
 import shutil
@@ -13,6 +12,7 @@ from pathlib import Path
 from spicesim.chip.process import SOURCES, ModelFile
 from spicesim.errors import MissingDependencyError, StorageError, quote
 from spicesim.files import cache_folder
+from spicesim.files.lock import one_at_a_time
 
 __all__ = ["compiled_model", "find_compiler", "loadable"]
 
@@ -21,6 +21,7 @@ _PATIENCE = 600.0
 """Longest time that a compilation may take [s]; PSP 103 takes 15."""
 _TARGET = ("--target_cpu", "generic")
 """Any processor of this kind: a cache may be shared, and results are the same on all of them."""
+_REMEDY = "free space or set SPICESIM_CACHE"
 
 
 def loadable(lines: Sequence[str]) -> tuple[str, ...]:
@@ -75,15 +76,11 @@ def compiled_model(source: str) -> Path:
     kept = folder / f"{path.stem}-{_digest(path)}.osdi"
     try:
         if not kept.is_file():
-            folder.mkdir(parents=True, exist_ok=True)
-            with (folder / "lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)  # several processes begin with the same model
+            with one_at_a_time(kept, _REMEDY):  # several processes begin with the same model
                 if not kept.is_file():
                     _compile(path, kept)
     except OSError as error:
-        raise StorageError(
-            f"cannot keep a compiled model in {folder}: {error.strerror or error}; free space or set SPICESIM_CACHE"
-        ) from error
+        raise StorageError(f"cannot keep a compiled model in {folder}: {error.strerror or error}; {_REMEDY}") from error
     return kept
 
 

@@ -7,9 +7,7 @@ in settling and in what a converter takes over of an amplifier. No whole tiles a
 matter are, by their audits.
 """
 
-import contextlib
-import fcntl
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from spicesim.calibration.aspects import possible_aspects
@@ -20,8 +18,8 @@ from spicesim.calibration.carried import carry_blocks
 from spicesim.calibration.energy import calibrate_adc_energy
 from spicesim.calibration.plan import plan_calibration
 from spicesim.chip import Chip
-from spicesim.errors import StorageError
 from spicesim.experiment.plan import RunPlan
+from spicesim.files.lock import one_at_a_time
 from spicesim.ngspice.batch import BatchSimulator
 
 __all__ = ["Calibrations", "needed_aspects"]
@@ -91,7 +89,7 @@ class Calibrations:
 
     def _find(self, chip: Chip, aspects: Sequence[str]) -> Calibration:
         path = self._folder / f"{'-'.join((chip.hash, *aspects))}.cal.json"
-        with _one_at_a_time(path):
+        with one_at_a_time(path):
             if path.exists():
                 return load_calibration(path)
             plan = plan_calibration(chip, aspects=tuple(aspects), quick=self._quick)
@@ -111,16 +109,3 @@ class Calibrations:
 
 def _size(chip: Chip) -> tuple[int, int]:
     return chip.array.rows, chip.array.columns
-
-
-@contextlib.contextmanager
-def _one_at_a_time(path: Path) -> Iterator[None]:
-    """Have one process make a file, and all others wait for it."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.with_suffix(".lock").open("w")
-    except OSError as error:
-        raise StorageError(f"cannot write to {path.parent}: {error.strerror}; choose another --output") from error
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -21,6 +21,7 @@ import psutil
 from tqdm import tqdm
 
 from spicesim.errors import MissingDependencyError, SpecError, StorageError
+from spicesim.files.lock import one_at_a_time
 from spicesim.study.description import Study
 from spicesim.study.evaluation import Bench, Outcome
 from spicesim.study.goals import dominates
@@ -83,11 +84,12 @@ class Search:
         self._path = folder / "study.db"
         optuna = self._optuna
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        with _storing(self._path):
+        with one_at_a_time(self._path), _storing(self._path):  # of two that begin, one makes the tables
             address, words = f"sqlite:///{self._path}", {"connect_args": {"timeout": 60}}
             self._storage = optuna.storages.RDBStorage(address, engine_kwargs=words)
         try:
-            self._open()
+            with one_at_a_time(self._path):
+                self._open()
         except BaseException:
             self.close()
             raise
@@ -180,7 +182,7 @@ class Search:
         StorageError, MissingDependencyError
             If no point can be run; finished ones are kept.
         """
-        with self._stored():
+        with one_at_a_time(self._path), self._stored():
             self._bury()
             if self._study.search == "grid":
                 self._enqueue(joblib.effective_n_jobs(jobs))
@@ -230,7 +232,7 @@ class Search:
     def _ask(self) -> tuple[int, Point] | None:
         """Return the number of a trial and its point; None if there is none left."""
         states = self._optuna.trial.TrialState
-        with self._stored():
+        with one_at_a_time(self._path), self._stored():  # others count the same points
             trials = self._trials.get_trials(deepcopy=False)
             if self._study.search == "grid":
                 if all(trial.state != states.WAITING for trial in trials):

@@ -327,6 +327,28 @@ def test_several_processes_find_what_one_does(whole, document, tmp_path):
     assert {json.dumps(one.point): one.outcome.values for one in found.records} == by_point
 
 
+def test_two_commands_at_once_share_the_points_of_a_study(whole, document, tmp_path):
+    path = write(tmp_path / "study.toml", document())
+    words = [sys.executable, "-m", "spicesim", "explore", str(path), "-o", str(tmp_path / "out"), "--no-audit"]
+    both = [subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=600)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    again = explore(path, tmp_path / "out", audit=False)
+    assert settled(again)[0] == settled(whole)[0]
+    with contextlib.closing(sqlite3.connect(tmp_path / "out" / "study.db")) as connection:
+        states = connection.execute("select count(*) from trials where state = 'COMPLETE'").fetchone()[0]
+    assert states == 8, "no point was tried twice"
+
+
+def test_a_genetic_search_that_was_ended_asks_for_the_same_points(document, tmp_path):
+    study = make_study(document(search="nsga2", points=24, run={"images": 4, "engine": "ideal"}))
+    one = explore(study, tmp_path / "one", audit=False)
+    explore(study, tmp_path / "two", points=21, audit=False)
+    two = explore(study, tmp_path / "two", audit=False)
+    assert settled(two) == settled(one)
+    assert len(one.records) == 24
+
+
 def test_importance_is_the_share_of_variance_of_one_axis_and_chance_has_none():
     rng, axis = np.random.default_rng(1), Axis.model_validate([1, 2, 3])
     points = [{"a": int(a), "b": int(b)} for a, b in rng.integers(1, 4, (400, 2))]
