@@ -87,8 +87,8 @@ def build_bias_transient(chip: Chip, mirrors: int, stop: float, *, starting: boo
     if not starting:
         after, later = (spice_number(t + 1e-9) for t in (START, 2 * START))
         lines.append(f"iknock 0 line pwl(0 0 {a} 0 {after} {height} {b} {height} {later} 0)")
-    if mirrors > 2:
-        lines.append(f"xothers out_1 line vdd bias_mirror current={spice_number(WANTED)} m={mirrors - 2}")
+    # written out: not all simulators multiply subcircuits, and each is drawn for itself
+    lines += [f"xother_{k} out_1 line vdd bias_mirror current={spice_number(WANTED)}" for k in range(2, mirrors)]
     title = f"{'start' if starting else 'knock'}, {mirrors} mirrors"
     return _build(chip, title, lines, ["time", "i(vout_0)"], f".tran 10n {spice_number(stop)} 0 10n")
 

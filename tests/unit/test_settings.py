@@ -110,7 +110,7 @@ def test_a_run_with_kept_settings_gives_the_same_numbers(words, whole_calibratio
         again, _ = outputs(Shelf(tmp_path))
         np.testing.assert_array_equal(again, first)
     assert len(fits) == 2  # the third found them
-    for path in tmp_path.glob("*/*.npz"):
+    for path in tmp_path.glob("*/*.safetensors"):
         path.write_bytes(path.read_bytes()[:100])
     np.testing.assert_array_equal(outputs(Shelf(tmp_path))[0], first)
     assert len(fits) == 3
@@ -118,7 +118,7 @@ def test_a_run_with_kept_settings_gives_the_same_numbers(words, whole_calibratio
 
 def test_settings_found_by_a_plan_are_none_of_another(whole_calibration, tmp_path):
     def kept():
-        return len(list(tmp_path.glob("*/*.npz")))
+        return len(list(tmp_path.glob("*/*.safetensors")))
 
     counts = []
     for words in ({}, {"images": 5}, {"engine": "exact"}, {"device": "typical", "time": 10.0}, {"corner": None},
