@@ -1,6 +1,7 @@
 """The threads of BLAS: one within the context that asked first, as before afterwards."""
 
 import threading
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -38,37 +39,39 @@ def test_an_error_ends_its_own_context_alone():
     assert blas_threads() == before
 
 
-def test_who_comes_later_neither_sets_nor_lifts_it():
-    before, entered, leave = blas_threads(), threading.Event(), threading.Event()
+@contextmanager
+def another_within():
+    """Have another thread within such a context, entered after the caller's."""
+    entered, leave = threading.Event(), threading.Event()
 
-    def other():
+    def stay():
         with one_blas_thread():
             entered.set()
             assert leave.wait(60)
 
-    thread = threading.Thread(target=other)
-    with one_blas_thread():
-        thread.start()
-        assert entered.wait(60)
+    thread = threading.Thread(target=stay)
+    thread.start()
+    assert entered.wait(60)
+    try:
+        yield
+    finally:
         leave.set()
         thread.join(60)
+
+
+def test_who_comes_later_neither_sets_nor_lifts_it():
+    before = blas_threads()
+    with one_blas_thread():
+        with another_within():
+            assert blas_threads() == {1}
         assert blas_threads() == {1}
     assert blas_threads() == before
 
 
 def test_who_set_it_lifts_it_while_others_are_within():
-    before, entered, leave = blas_threads(), threading.Event(), threading.Event()
-
-    def other():
-        with one_blas_thread():
-            entered.set()
-            assert leave.wait(60)
-
-    thread = threading.Thread(target=other)
-    with one_blas_thread():
-        thread.start()
-        assert entered.wait(60)
-    assert blas_threads() == before
-    leave.set()
-    thread.join(60)
+    before, first = blas_threads(), one_blas_thread()
+    first.__enter__()
+    with another_within():
+        first.__exit__(None, None, None)
+        assert blas_threads() == before
     assert blas_threads() == before
