@@ -424,7 +424,9 @@ def _received(sample: SampledMvm) -> Floats:
 
 def _conversions(converter: Converter, chip: Chip, sample: SampledMvm, volts: Floats, seed: int | None) -> Conversions:
     """Build the conversions of outputs by transistors, those of a drawn chip by each column's own converter."""
-    drawn = sample.adc.drawn if isinstance(sample.adc, ConverterRange) else None
+    drawn = None
+    if isinstance(sample.adc, ConverterRange):
+        chip, drawn = chip.over(sample.adc.span), sample.adc.drawn
     if drawn is None or seed is None:
         return converter.conversions(chip, sample.tile.polarity, volts)
     draw = ChipDraw(seed, sample.tile.place)

@@ -163,7 +163,9 @@ class ClimateModel(Model):
         elsewhere: Elsewhere[Any] | None = self.converter
         assert elsewhere is not None
         known = all(model.hand_over is not None for model in elsewhere.temperatures)
-        plain = own.model_copy(update={"checks": {}} if known else {"checks": {}, "hand_over": None})
+        plain = own.unchecked()
+        if not known:
+            plain = plain.model_copy(update={"hand_over": None})
         found: SarModel | StepModel = elsewhere.at(plain, corner, temperature_c)
         return found if known else found.model_copy(update={"hand_over": own.hand_over})
 

@@ -192,6 +192,21 @@ class ConverterModel(Protocol):
         """
         ...
 
+    @property
+    def spans(self) -> tuple[float, ...]:
+        """Ranges of inputs that a layer can choose from, widest first [V]."""
+        ...
+
+    def over(self, span: float) -> Self:
+        """Return the converters of one span [V].
+
+        Raises
+        ------
+        CalibrationError
+            If it is none of :attr:`spans`.
+        """
+        ...
+
     def require_chip(self, chip: Chip) -> None:
         """Refuse to be the converters of a chip whose converters are others, by a ValueError."""
         ...

@@ -377,6 +377,11 @@ class MismatchModel(Model):
         numbers = [draw.numbers(CONVERTER, f"{CAPACITOR}{k}", count)[:, 0] for k in range(sizes.bits)]
         return response.draw(draw, count)[:, 0], np.stack(numbers, axis=1) * sizes.spreads
 
+    @property
+    def threshold_spread(self) -> float:
+        """Standard deviation of thresholds of drawn converters, but for bends [V]; 0 if they were not calibrated."""
+        return 0.0 if self.converter is None else float(np.linalg.norm(self.converter.slopes, axis=1).max())
+
     def require_converter(self) -> Response:
         """Return how the thresholds of column converters follow from their devices.
 

@@ -23,7 +23,7 @@ from spicesim.coding import Polarity
 from spicesim.draws import ChipDraw
 from spicesim.errors import CalibrationError
 
-__all__ = ["SarModel", "SarRange", "SarSearch"]
+__all__ = ["SarModel", "SarRange", "SarSearch", "SarSpan"]
 
 
 class SarSearch(Model):
@@ -103,6 +103,17 @@ class SarSearch(Model):
         return np.maximum.accumulate(np.where(low < high, high, -np.inf), axis=1)[:, :-1]
 
 
+class SarSpan(Model):
+    """What a converter is with references that are closer to each other."""
+
+    span: float
+    """Range of inputs [V]."""
+    searches: dict[Polarity, SarSearch]
+    """As of :class:`SarModel`."""
+    checks: dict[Polarity, ConverterCheck]
+    """The same."""
+
+
 class SarModel(Model):
     """Column converters of a chip."""
 
@@ -124,15 +135,49 @@ class SarModel(Model):
     hand_over: HandOverModel | None = None
     """What arrays receive of the outputs of read-outs, at the chip's own condition whatever the converter's; None where
     ideal buffers stand between."""
+    narrower: tuple[SarSpan, ...] = ()
+    """With the references of its other spans, widest first."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         require_positive(
-            span=self.span, sampling_noise=self.sampling_noise, comparator_noise=self.comparator_noise or 1.0
-        )
-        if any(len(search.weights) != self.bits for search in self.searches.values()):
-            raise ValueError(f"searches must have {self.bits} bits")
+            span=self.span, sampling_noise=self.sampling_noise, comparator_noise=self.comparator_noise or 1.0,
+            narrowest=min(self.spans),
+        )  # fmt: skip
+        for searches in (self.searches, *(own.searches for own in self.narrower)):
+            if any(len(search.weights) != self.bits for search in searches.values()):
+                raise ValueError(f"searches must have {self.bits} bits")
+            if searches.keys() != self.searches.keys():
+                raise ValueError(f"every span must have searches for {' and '.join(sorted(self.searches))}")
         return self
+
+    @property
+    def spans(self) -> tuple[float, ...]:
+        """Ranges of inputs that it can be switched to, widest first [V]."""
+        return (self.span, *(own.span for own in self.narrower))
+
+    def over(self, span: float) -> Self:
+        """Return the converters with the references of one span [V].
+
+        Raises
+        ------
+        CalibrationError
+            If it is none of theirs.
+        """
+        whole = SarSpan(span=self.span, searches=self.searches, checks=self.checks)
+        for own in (whole, *self.narrower):
+            if abs(own.span - span) <= 1e-6 * span:
+                alone = {"span": own.span, "searches": own.searches, "checks": own.checks, "narrower": ()}
+                return self.model_copy(update=alone)
+        raise CalibrationError(
+            f"converters with a span of {span:g} V are not calibrated, only of "
+            f"{', '.join(f'{own:g}' for own in self.spans)} V; add it to sar_adc.spans and calibrate again"
+        )
+
+    def unchecked(self) -> Self:
+        """Return the same without checks, which are of one condition and do not mix with others."""
+        narrower = tuple(own.model_copy(update={"checks": {}}) for own in self.narrower)
+        return self.model_copy(update={"checks": {}, "narrower": narrower})
 
     def require_chip(self, chip: Chip) -> None:
         """Refuse a chip whose converters are others."""
@@ -141,6 +186,8 @@ class SarModel(Model):
             raise ValueError(f"converter must be of kind {chip.adc.kind!r}, as the chip's, not sar")
         if (self.bits, self.span) != (sizes.dac.bits, sizes.dac.span):
             raise ValueError("converter must have the chip's bits and span")
+        if self.spans[1:] != sizes.spans:
+            raise ValueError("converter must have the chip's spans, sar_adc.spans")
         codings = {amplifier.output_range(polarity) for polarity in chip.polarities}
         if set(self.searches) != codings or self.rising != (amplifier.kind == "voltage"):
             raise ValueError(f"converter must have searches for {' and '.join(sorted(codings))}, of such a read-out")

@@ -88,6 +88,19 @@ class StepModel(Model):
         return self
 
     @property
+    def spans(self) -> tuple[float, ...]:
+        """Its only range of inputs [V]."""
+        return (self.span,)
+
+    def over(self, span: float) -> Self:
+        """Return itself, as no range can be chosen."""
+        return self
+
+    def unchecked(self) -> Self:
+        """Return the same without checks, which are of one condition and do not mix with others."""
+        return self.model_copy(update={"checks": {}})
+
+    @property
     def hand_over(self) -> None:
         """Return None: an ideal source drives them."""
         return None

@@ -31,7 +31,7 @@ class SarConverter(Converter):
     unseen: ClassVar[str] = "an ideal buffer in front of the ADC, and its logic"
 
     def span(self, chip: Chip) -> float:
-        """Return the span of its DAC [V]."""
+        """Return the widest span of its DAC [V]."""
         return chip.sar_adc.dac.span
 
     def comparator(self, chip: Chip) -> SarAdc | None:

@@ -157,7 +157,7 @@ def _converters(calibration: Calibration, conditions: Sequence[Calibration], cam
     converter = find_converter(calibration.chip)
     assert converter is not None
     found = converter.elsewhere(calibration, conditions, campaign)
-    return [model.model_copy(update={"checks": {}}) for model in found]  # of one condition each, so they do not mix
+    return [model.unchecked() for model in found]
 
 
 def _of_converters(calibration: Calibration) -> type[Elsewhere[Any]]:

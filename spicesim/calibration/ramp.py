@@ -18,7 +18,7 @@ from spicesim.behavioural.mismatch import CAPACITOR
 from spicesim.behavioural.steps import StepModel
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.converter import Conversions, Converter, check_codes, codings, step_search
-from spicesim.calibration.sar import converter_noise
+from spicesim.calibration.converter_noise import converter_noise
 from spicesim.chip import Chip
 from spicesim.chip.blocks import ChargeDac, SarAdc
 from spicesim.coding import POLARITIES, Polarity

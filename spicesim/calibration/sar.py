@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.constants import Boltzmann, zero_Celsius
 from scipy.optimize import minimize
 
 from spicesim.arrays import Codes, Floats
 from spicesim.behavioural.converter import ConverterCheck
 from spicesim.behavioural.mismatch import CAPACITOR
-from spicesim.behavioural.sar import SarModel, SarRange, SarSearch
+from spicesim.behavioural.sar import SarModel, SarRange, SarSearch, SarSpan
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.converter_noise import converter_noise
 from spicesim.calibration.hand_over import find_hand_over, require_handed_over
 from spicesim.chip import Chip
 from spicesim.chip.blocks import SarAdc
@@ -25,7 +25,7 @@ from spicesim.errors import CalibrationError, ValidityError
 from spicesim.netlist.macro import MacroRead
 from spicesim.netlist.mismatch import Draw, with_mismatch
 from spicesim.netlist.netlist import Netlist
-from spicesim.netlist.sar_adc import PRECISE, build_sar_adc, build_strobe
+from spicesim.netlist.sar_adc import PRECISE, build_sar_adc
 from spicesim.ngspice.outcome import Results
 
 __all__ = [
@@ -33,14 +33,13 @@ __all__ = [
     "calibrate_converter",
     "conversions",
     "convert_each",
-    "converter_noise",
     "read_codes",
     "read_macro",
     "read_outputs",
 ]
 
-ORDER = 5
-"""Of the curve; with 3 the worst residual of GF180 is half as large again."""
+ORDER, CHANGE_ORDER = 5, 2
+"""Of the curve; with 3 the worst residual of GF180 is half as large again. And of what a condition changes of it."""
 SPREAD, AIMED = {True: 16, False: 32}, 2
 """Inputs spread over the range, if quick or not, and aimed at the threshold of each bit in a round."""
 ROUNDS, HELD_OUT = {True: 2, False: 3}, {True: 32, False: 64}
@@ -51,14 +50,12 @@ AIM = 0.3e-3
 """How far from the threshold is aimed at most [V]."""
 NEAR, MARGIN = 3e-3, 0.05e-3
 """Decisions that tell of the threshold lie so near to it, and are wanted on their side by so much [V]."""
-LITTLE = 1e-2
+LITTLE = 1.0
 """Weight of what a bit and the memory add to the threshold, beside decisions that are short of the margin."""
 BEFORE_STROBE = 0.05e-9
 """When the top plate is read [s]."""
 LAST_BIT = 0.2e-9
 """From the last bit to the end of a conversion, when bits are read [s]."""
-GAMMA = 2 / 3
-"""Noise of a saturated transistor's channel relative to a conductance of its transconductance [1]."""
 LEAST_IDENTICAL = 0.9
 """A converter whose held-out codes are the model's less often is refused."""
 
@@ -170,32 +167,25 @@ def calibrate_converter(chip: Chip, campaign: Campaign) -> SarModel:
     codings = dict.fromkeys(chip.sense_amplifier.output_range(polarity) for polarity in chip.polarities)
     if chip.sense_amplifier.kind == "integrator":
         require_handed_over(chip, sizes, campaign)
-    found = {polarity: SarFit(chip, sizes, polarity, campaign).run() for polarity in codings}
+    whole, *narrower = [_over(chip, span, tuple(codings), campaign) for span in (sizes.dac.span, *sizes.spans)]
     sampling, comparator = converter_noise(chip, sizes, campaign)
     return SarModel(
-        bits=sizes.dac.bits, span=sizes.dac.span, rising=chip.sense_amplifier.kind == "voltage",
-        searches={name: fit[0] for name, fit in found.items()}, checks={name: fit[1] for name, fit in found.items()},
-        sampling_noise=sampling, comparator_noise=comparator,
+        bits=sizes.dac.bits, span=whole.span, rising=chip.sense_amplifier.kind == "voltage", searches=whole.searches,
+        checks=whole.checks, sampling_noise=sampling, comparator_noise=comparator,
         hand_over=find_hand_over(chip, sizes, campaign, SarFit(chip, sizes, "bipolar", campaign).plates),
+        narrower=tuple(narrower),
     )  # fmt: skip
 
 
-def converter_noise(chip: Chip, sizes: SarAdc, campaign: Campaign) -> tuple[float, float | None]:
-    """Find the noise of a conversion, by closed forms, as no large signal has a noise analysis.
-
-    Sampling leaves kT/C on the array. A comparator's pair draws the charge G v of an input v, with G the integral of
-    its transconductance over a strobe, and the charge 4 k T gamma G of noise, squared: so 4 k T gamma / G at its input
-    (B. Razavi, The StrongARM latch, IEEE Solid-State Circuits Magazine 7(2), 2015). What follows the pair adds less.
-    """
-    energy = Boltzmann * (chip.process.temperature_c + zero_Celsius)
-    sampling = float(np.sqrt(energy / sizes.dac.total))
-    if chip.process.call != "M":
-        return sampling, None
-    netlist = build_strobe(chip, sizes)
-    (results,) = campaign.run([netlist], "converter noise")
-    pair = np.mean([_real(results, probe) for probe in netlist.probes[1:]], axis=0)
-    charge = float(np.trapezoid(pair, _real(results, "time")))
-    return sampling, float(np.sqrt(4 * energy * GAMMA / charge))
+def _over(chip: Chip, span: float, codings: Sequence[Polarity], campaign: Campaign) -> SarSpan:
+    """Find the converters of one span."""
+    there = chip.over(span)
+    assert there.converter is not None
+    found = {polarity: SarFit(there, there.converter, polarity, campaign).run() for polarity in codings}
+    return SarSpan(
+        span=span, searches={name: fit[0] for name, fit in found.items()},
+        checks={name: fit[1] for name, fit in found.items()},
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -404,17 +394,33 @@ class SarFit:
         own = np.broadcast_to(np.eye(bits), (*shape, bits))
         return np.concatenate([powers, -moved, own, own * self._decisions(seen)[1][..., :1]], axis=-1)
 
-    def fit_plate(self, seen: Seen) -> Plate:
-        """Fit the top plate by least squares."""
+    def fit_plate(self, seen: Seen, before: Plate | None = None) -> Plate:
+        """Fit the top plate by least squares, or what it changed by from another, whose curve is then less bent."""
         columns = self._columns(seen)
         # the first bit is not late, and what the last one is late by is in its weight
         first, last = ORDER + 1 + self._bits, ORDER + 1 + 2 * self._bits
         fitted = np.ones(columns.shape[-1], dtype=bool)
         fitted[[first, last - 1, last, -1]] = False
-        solution = np.zeros(len(fitted))
+        solution, wanted = np.zeros(len(fitted)), seen.tops
+        if before is not None:
+            fitted[CHANGE_ORDER + 1 : ORDER + 1] = False
+            solution, wanted = before.numbers, seen.tops - columns @ before.numbers
         rows = columns[..., fitted].reshape(-1, int(fitted.sum()))
-        solution[fitted] = np.linalg.lstsq(rows, seen.tops.ravel(), rcond=None)[0]
+        solution[fitted] += np.linalg.lstsq(rows, wanted.ravel(), rcond=None)[0]
         return Plate(*np.split(solution, np.cumsum([ORDER + 1, self._bits, self._bits])))
+
+    def threshold(self, seen: Seen) -> float:
+        """Find the threshold, at the top plate, of conversions that all end near it; the first trial is another's [V].
+
+        Raises
+        ------
+        CalibrationError
+            If they end on one side of it.
+        """
+        kept, tops = self._decisions(seen)[0][:, :-1] == 1, seen.tops[:, :-1]
+        if kept.all() or not kept.any():
+            raise CalibrationError("no threshold of the converter's comparator found; check sar_adc and its times")
+        return float(tops[~kept].max() + tops[kept].min()) / 2
 
     def require_settled(self, plate: Plate, seen: Seen) -> None:
         """Refuse a top plate that remembers the input before by so much that codes are others too often.
@@ -429,15 +435,6 @@ class SarFit:
                 f"before: only {100 * identical:.0f} % of its codes can be told from the input, wanted "
                 f"{100 * LEAST_IDENTICAL:.0f} %; give sar_adc.sample more time"
             )
-
-    def over(self, search: SarSearch, plate: Plate, seen: Seen) -> Floats:
-        """Return how far the top plate was above the threshold of a search, (conversions, bits) [V].
-
-        What it was beyond its plate is taken for what it was beyond the search.
-        """
-        columns, own = self._columns(seen), Plate(search.curve, search.weights, search.trials, search.rejected)
-        change = columns @ (own.numbers - plate.numbers) + search.earlier * self._decisions(seen)[1][..., 1]
-        return np.asarray(seen.tops + change)
 
 
 def convert_each(fits: Sequence[SarFit], inputs: Sequence[Floats]) -> list[Seen]:

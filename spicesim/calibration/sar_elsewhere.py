@@ -1,7 +1,7 @@
 """Calibrate column converters elsewhere: what a condition changes, from few conversions.
 
-The same inputs at the chip's own condition and at another tell what changes of the top plate; some more, aimed at the
-threshold, tell by how much it moves.
+The same inputs at the chip's own condition and at another tell what changes of the top plate, with the widest span. By
+how much the threshold moves is told by references so close to each other that all conversions end near it.
 """
 
 from collections.abc import Sequence
@@ -9,17 +9,21 @@ from collections.abc import Sequence
 import numpy as np
 
 from spicesim.arrays import Floats
-from spicesim.behavioural.sar import SarModel, SarRange, SarSearch
+from spicesim.behavioural.sar import SarModel, SarRange, SarSearch, SarSpan
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.converter_noise import converter_noise
 from spicesim.calibration.hand_over import shift_hand_over
-from spicesim.calibration.sar import Plate, SarFit, Seen, convert_each, converter_noise
+from spicesim.calibration.sar import Plate, SarFit, convert_each
+from spicesim.chip import Chip
 from spicesim.coding import Polarity
 
 __all__ = ["converters_elsewhere"]
 
-SPREAD, AIMED = {True: 8, False: 16}, {True: 1, False: 2}
-"""Inputs spread over the range, and aimed at the threshold of each bit; by whether a calibration is quick."""
+SPREAD = {True: 8, False: 16}
+"""Inputs spread over each range, by whether a calibration is quick."""
+STEP, LEAST_SPAN = 0.1e-3, 24e-3
+"""Of converters that look for the threshold: their step, and the least span, around where it is at home [V]."""
 
 
 def converters_elsewhere(
@@ -41,78 +45,104 @@ def converters_elsewhere(
     CalibrationError
         If a converter has no threshold there, or does not settle.
     """
-    own = calibration.require_converter()
-    assert isinstance(own, SarModel)
-    quick = campaign.quick
-    count = len(own.searches)
-    pairs = [(at, polarity) for at in (calibration, *conditions) for polarity in own.searches]
-    fits = [_fit(at, polarity, campaign) for at, polarity in pairs]
-    seen = convert_each(fits, [fit.spread(SPREAD[quick]) for fit in fits])
-    plates = [fit.fit_plate(each) for fit, each in zip(fits, seen, strict=True)]
-    nominal = plates[:count] * len(conditions)
-    fits, plates, seen = fits[count:], plates[count:], seen[count:]
-    before = [own.searches[polarity] for _, polarity in pairs[count:]]
-    found = [_change(*each) for each in zip(fits, before, nominal, plates, seen, strict=True)]
-    found = _aimed(fits, found, plates, seen, AIMED[quick])
-    searches = iter([_with_line(*each) for each in zip(found, before, fits, strict=True)])
+    model = calibration.require_converter()
+    assert isinstance(model, SarModel)
+    own = [_fit(calibration.chip, polarity, campaign) for polarity in model.searches]
+    fits = [_fit(at.chip, polarity, campaign) for at in conditions for polarity in model.searches]
+    moves = _threshold_moves(calibration, conditions, campaign)
+    changed = iter(_changed(own, list(model.searches.values()), fits))
+    found = iter([_moved_by(next(changed), move) for move in moves for _ in model.searches])
     models = []
     for at in conditions:
         sizes = at.chip.converter
         assert sizes is not None
         sampling, comparator = converter_noise(at.chip, sizes, campaign)
+        there = {polarity: next(found) for polarity in model.searches}
         update = {
-            "searches": {polarity: next(searches) for polarity in own.searches}, "checks": {},
+            "searches": there, "checks": {}, "narrower": tuple(_moved(own, model, there) for own in model.narrower),
             "sampling_noise": sampling, "comparator_noise": comparator,
-            "hand_over": shift_hand_over(own.hand_over, at.chip, sizes, campaign, _fit(at, "bipolar", campaign).plates),
+            "hand_over": shift_hand_over(
+                model.hand_over, at.chip, sizes, campaign, _fit(at.chip, "bipolar", campaign).plates
+            ),
         }  # fmt: skip
-        models.append(own.model_copy(update=update))
+        models.append(model.model_copy(update=update))
     return models
 
 
-def _fit(at: Calibration, polarity: Polarity, campaign: Campaign) -> SarFit:
-    sizes = at.chip.converter
+def _moved(narrow: SarSpan, model: SarModel, there: dict[Polarity, SarSearch]) -> SarSpan:
+    """Let a condition change a narrower span as it does the widest, in the ratio of their references.
+
+    The threshold moves as much, whatever these are.
+    """
+    ratio, searches = narrow.span / model.span, {}
+    for polarity, own in narrow.searches.items():
+        now, was = there[polarity], model.searches[polarity]
+        shares = dict.fromkeys(("weights", "trials", "rejected"), ratio) | {"curve": ratio ** np.arange(len(own.curve))}
+        slope = (now.high - now.low) / (was.high - was.low)  # of outputs to those that had the same code
+        ends = {name: now.low + slope * (getattr(own, name) - was.low) for name in ("low", "high")}
+        numbers = {
+            name: getattr(own, name) + share * (getattr(now, name) - getattr(was, name))
+            for name, share in shares.items()
+        }
+        searches[polarity] = SarSearch.model_validate(own.model_copy(update=numbers | ends).model_dump())
+    return SarSpan(span=narrow.span, searches=searches, checks={})
+
+
+def _fit(chip: Chip, polarity: Polarity, campaign: Campaign) -> SarFit:
+    assert chip.converter is not None
+    return SarFit(chip, chip.converter, polarity, campaign)
+
+
+def _changed(own: Sequence[SarFit], searches: Sequence[SarSearch], fits: Sequence[SarFit]) -> list[SarSearch]:
+    """Find what changes of the top plates of converters; thresholds are still those of before.
+
+    Parameters
+    ----------
+    own, searches : sequence
+        Converters of the chip at its own condition, and what was found of each.
+    fits : sequence of SarFit
+        Those elsewhere, in groups of as many.
+    """
+    every = [*own, *fits]
+    seen = convert_each(every, [fit.spread(SPREAD[fit.campaign.quick]) for fit in every])
+    plates = [fit.fit_plate(each) for fit, each in zip(own, seen, strict=False)]
+    found = []
+    for k, fit in enumerate(fits):
+        here, search, now = plates[k % len(own)], searches[k % len(own)], seen[len(own) + k]
+        there = fit.fit_plate(now, here)
+        fit.require_settled(there, now)
+        update = {name: getattr(search, name) + getattr(there, name) - getattr(here, name) for name in Plate.__slots__}
+        found.append(_with_line(search.model_copy(update=update), search, fit))
+    return found
+
+
+def _threshold_moves(calibration: Calibration, conditions: Sequence[Calibration], campaign: Campaign) -> list[float]:
+    """Find by how much conditions move the threshold of a chip's converters [V]."""
+    model, sizes = calibration.converter, calibration.chip.converter
+    assert isinstance(model, SarModel)
     assert sizes is not None
-    return SarFit(at.chip, sizes, polarity, campaign)
+    (polarity, search), *_ = model.searches.items()
+    span = max(STEP * 2**sizes.dac.bits, LEAST_SPAN)
+    fits = [_fit(at.chip.over(span), polarity, campaign) for at in (calibration, *conditions)]
+    # where the plate with the sampled bits, which of unipolar inputs are all, meets the threshold
+    center = -search.curve[0] / search.curve[1] * model.span / span if polarity == "bipolar" else 0.0
+    seen = convert_each(fits, [center + fit.spread(SPREAD[campaign.quick]) for fit in fits])
+    own, *others = [fit.threshold(each) for fit, each in zip(fits, seen, strict=True)]
+    return [other - own for other in others]
 
 
-def _change(fit: SarFit, own: SarSearch, plate: Plate, there: Plate, seen: Seen) -> SarSearch:
-    """Find a search at a condition from that of the chip's own and its plate there; the threshold is still its own."""
-    fit.require_settled(there, seen)
-    return own.model_copy(
-        update={name: getattr(own, name) + getattr(there, name) - getattr(plate, name) for name in Plate.__slots__}
-    )
-
-
-def _aimed(
-    fits: Sequence[SarFit],
-    searches: Sequence[SarSearch],
-    plates: Sequence[Plate],
-    seen: Sequence[Seen],
-    each_bit: int,
-) -> list[SarSearch]:
-    """Find the thresholds at conditions, first where conversions tell of them, then by more that end close to these."""
-    thresholds = [
-        fit.find_threshold(fit.over(search, plate, each), each)
-        for fit, search, plate, each in zip(fits, searches, plates, seen, strict=True)
-    ]
-    found = [threshold.applied(search) for threshold, search in zip(thresholds, searches, strict=True)]
-    aimed = [
-        fit.aim(search, each, threshold.over, each_bit)
-        for fit, search, each, threshold in zip(fits, found, seen, thresholds, strict=True)
-    ]
-    more = [each + new for each, new in zip(seen, convert_each(fits, aimed), strict=True)]
-    return [
-        fit.find_threshold(fit.over(search, plate, each), each).applied(search)
-        for fit, search, plate, each in zip(fits, found, plates, more, strict=True)
-    ]
+def _moved_by(search: SarSearch, volts: float) -> SarSearch:
+    """Return a search whose threshold is higher at the top plate [V], and so lower by as much at the input."""
+    curve = search.curve.copy()
+    curve[0] -= volts
+    ends = {"low": search.low - volts, "high": search.high - volts}
+    return SarSearch.model_validate(search.model_copy(update={"curve": curve} | ends).model_dump())
 
 
 def _with_line(search: SarSearch, own: SarSearch, fit: SarFit) -> SarSearch:
-    """Let codes mean the volts that a straight line through all of them says."""
-    shift = _line(search, fit) - _line(own, fit)
-    return SarSearch.model_validate(
-        search.model_copy(update={"low": own.low + shift[0], "high": own.high + shift[1]}).model_dump()
-    )
+    """Move the line of codes by as much as that of a search before moves."""
+    low, high = np.array([own.low, own.high]) + _line(search, fit) - _line(own, fit)
+    return search.model_copy(update={"low": float(low), "high": float(high)})
 
 
 def _line(search: SarSearch, fit: SarFit) -> Floats:

@@ -1,5 +1,6 @@
 """Sizes of the blocks that tiles need not have: other readouts, drivers, converters, what biases amplifiers."""
 
+from itertools import pairwise
 from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
@@ -47,6 +48,8 @@ Width = Annotated[Quantity, _at_least(0.3e-6, "m")]
 Length = Annotated[Quantity, _at_least(0.28e-6, "m")]
 MOST_SAR_BITS = 10
 """Finest converter there is a netlist of."""
+LEAST_SPAN_RATIO = 1.2
+"""Of a SAR ADC's span to the next narrower; spans closer to each other are no choice."""
 Bits = Annotated[int, Field(ge=2, le=MOST_SAR_BITS)]
 UNIT_MISMATCH = 0.002
 """Of unit capacitors, unless a description says otherwise: a metal-insulator-metal capacitor of 10 um^2 at .6 % um."""
@@ -266,10 +269,29 @@ class SarAdc(BlockSizes):
     """Time for each bit [s]: two thirds for the DAC, one for the comparator."""
     switch_width: Width = 5e-6
     """Width of the sampling switch's n-channel transistor [m]."""
+    spans: tuple[Positive, ...] = ()
+    """Narrower spans, widest first, one of which a layer of small outputs can choose by its references [V]."""
     dac: ChargeDac = ChargeDac()
     """Its DAC; the span is the input range, around the chip's reference."""
     comparator: SarComparator = SarComparator()
     """Its comparator."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"spans"})
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        every = (self.dac.span, *self.spans)
+        if any(narrow > wide / LEAST_SPAN_RATIO for wide, narrow in pairwise(every)):
+            told = ", ".join(format_si(span, "V") for span in self.spans)
+            raise ValueError(
+                f"spans must fall from dac.span = {format_si(self.dac.span, 'V')} on, each by {LEAST_SPAN_RATIO:g} "
+                f"times or more, got {told}"
+            )
+        return self
+
+    def over(self, span: float) -> Self:
+        """Return the same with references for a span alone [V]."""
+        return self.model_copy(update={"dac": self.dac.model_copy(update={"span": span}), "spans": ()})
 
     @property
     def conversion(self) -> float:

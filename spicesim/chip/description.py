@@ -280,6 +280,10 @@ class Chip(Section):
             return None
         return self.sar_adc.model_copy(update={"dac": self.sar_adc.dac.model_copy(update={"bits": self.adc.bits})})
 
+    def over(self, span: float) -> Self:
+        """Return the same with SAR ADCs of one span [V]; of other converters this chip."""
+        return self if self.converter is None else self.model_copy(update={"sar_adc": self.sar_adc.over(span)})
+
     @property
     def polarities(self) -> tuple[Polarity, ...]:
         """Codings of what drivers put out; rows whose gates are driven are on or off, and have no other sign."""

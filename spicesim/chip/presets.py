@@ -54,7 +54,7 @@ def _gf180_gate() -> Chip:
 
 
 def _gf180_voltage() -> Chip:
-    """GF180MCU as before, floating bit lines, bits added as charge, 8-bit SAR ADCs over .4 V; much as NeuRRAM."""
+    """GF180MCU as before, floating bit lines, bits added as charge, 8-bit SAR ADCs of three spans; much as NeuRRAM."""
     return _gf180_1t1r().changed(
         name="gf180-voltage",
         cell={"g_max": 10e-6},
@@ -62,7 +62,7 @@ def _gf180_voltage() -> Chip:
         sense_amplifier={"kind": "voltage"},
         hold={"planes": "charge"},
         adc={"kind": "sar"},
-        sar_adc={"sample": 40e-9, "bit": 16e-9, "dac": {"span": 0.4}},
+        sar_adc={"sample": 40e-9, "bit": 16e-9, "dac": {"span": 0.4}, "spans": (0.2, 0.1)},
     )
 
 

@@ -115,10 +115,12 @@ def format_aspects(calibration: Calibration) -> str:
     parts = []
     if (converter := calibration.converter) is not None:
         rows = [
-            [name, str(check.conversions), f"{100 * check.identical:.1f}", str(check.worst)]
-            for name, check in converter.checks.items()
+            [name, f"{span:g}", str(check.conversions), f"{100 * check.identical:.1f}", str(check.worst)]
+            for span in converter.spans
+            for name, check in converter.over(span).checks.items()
         ]
-        table = format_table(["conversions, held out", "count", "same code [%]", "worst [LSB]"], rows)
+        head = ["conversions, held out", "span [V]", "count", "same code [%]", "worst [LSB]"]
+        table = format_table(head, rows)
         if (hand_over := converter.hand_over) is not None:
             table += f"\n\n{_format_hand_over(hand_over)}"
         noise = ", ".join(f"{_NOISES.get(what, what)} {1e6 * rms:.0f} uV" for what, rms in converter.noises.items())

@@ -68,7 +68,7 @@ class ConverterEngine(Engine):
         if not isinstance(tile.adc, ConverterRange) or model is None:
             return under
         which = np.arange(tile.g.shape[1]) // self._shared
-        drawn = model.on_chip(
+        drawn = model.over(tile.adc.span).on_chip(
             self._calibration.require_mismatch(), self._calibration.chip, tile.polarity, which,
             ChipDraw(self._seed, tile.place),
         )  # fmt: skip

@@ -99,7 +99,7 @@ class MacroBench:
         # nominal converters are all alike
         which = np.resize([0] if drawn is None else drawn.which, columns).astype(np.int64)
         read = MacroRead(
-            converters={int(j): self._converter(tile, int(which[j])) for j in chosen},
+            converters={int(j): self._converter(tile, adc, int(which[j])) for j in chosen},
             polarity=self._chip.sense_amplifier.output_range(tile.polarity),
             t_read=sampling_start(self._chip, self._sizes, tile.polarity, self._t_read), shared=self._chip.adc.columns,
         )  # fmt: skip
@@ -110,13 +110,14 @@ class MacroBench:
 
         return self._engine.macros(self._engine.prepare(tile), codes, read, rename), read
 
-    def _converter(self, tile: Tile, which: int) -> SarAdc:
-        """Return the sizes of a converter, with the errors of its own capacitors."""
+    def _converter(self, tile: Tile, adc: AdcRange | None, which: int) -> SarAdc:
+        """Return the sizes of a converter over the span of a range, with the errors of its own capacitors."""
+        sizes = self._sizes.over(adc.span) if isinstance(adc, SarRange) else self._sizes
         if self._seed is None:
-            return self._sizes
-        draw, dac = ChipDraw(self._seed, tile.place), self._sizes.dac
+            return sizes
+        draw, dac = ChipDraw(self._seed, tile.place), sizes.dac
         numbers = [draw(f"{CONVERTER}_{which}.{CAPACITOR}{k}")[0] for k in range(dac.bits)]
-        return self._sizes.model_copy(update={"dac": dac.varied(dac.spreads * numbers)})
+        return sizes.model_copy(update={"dac": dac.varied(dac.spreads * numbers)})
 
     def product(self, results: Results, read: MacroRead, columns: int) -> MacroProduct:
         """Return what a transient gave."""

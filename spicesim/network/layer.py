@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from spicesim.arrays import Array, Codes, Floats
 from spicesim.behavioural.converter import ConverterModel
+from spicesim.behavioural.mismatch import MismatchModel
 from spicesim.chip import Chip
 from spicesim.coding import AdcRange, Polarity
 from spicesim.engine import IdealEngine, PreparedTile, Tile
@@ -35,6 +36,8 @@ BLOCK = 2**17
 page by page: with 2^19 that was .6 of 1.5 ms an image of LeNet."""
 FIT_NUMBERS = 2**24
 """Column currents to fit ranges on, at most; bounds the memory."""
+HEADROOM = 2.0
+"""Standard deviations of the thresholds of drawn converters that a narrow span leaves free."""
 
 
 class Calibration(Protocol):
@@ -52,6 +55,11 @@ class Calibration(Protocol):
 
     def linear_swing(self, r_feedback: float) -> float:
         """Return the largest amplifier output in its linear range [V], for a feedback resistance [ohm]."""
+        ...
+
+    @property
+    def mismatch(self) -> MismatchModel | None:
+        """How drawn chips differ; None if that was not calibrated."""
         ...
 
     def require_converter(self) -> ConverterModel | None:
@@ -214,7 +222,16 @@ class AnalogLayer:
             )
         except NetworkError as error:
             raise NetworkError(f"{self.node.op} {self.name!r}: {error}") from None
-        return self.converted(replace(ranges, smoothing=self._smoothing), converter)
+        span = None if real is None or len(real.spans) == 1 else self._narrowest(real, ranges)
+        return self.converted(replace(ranges, smoothing=self._smoothing, span=span), converter)
+
+    def _narrowest(self, converters: ConverterModel, ranges: LayerRanges) -> float:
+        """Return the narrowest span that reaches the outputs of ranges on nearly all chips, or the widest [V]."""
+        mismatch = self._calibration.mismatch
+        spread = 0.0 if mismatch is None else mismatch.threshold_spread
+        wanted = max(abs(ranges.adc.low), abs(ranges.adc.high)) * (1 - 1e-9) + HEADROOM * spread
+        reaching = [span for span in converters.spans if converters.over(span).reach(ranges.levels) >= wanted]
+        return min(reaching, default=converters.spans[0])
 
     def _require_own(self, converter: type[AdcRange]) -> None:
         if self._calibration.require_converter() is not None and converter is not AdcRange:
@@ -229,11 +246,11 @@ class AnalogLayer:
         Raises
         ------
         CalibrationError
-            If the chip has converters that were not calibrated.
+            If the chip has converters that were not calibrated, or not with their span.
         """
         real, adc = self._calibration.require_converter(), ranges.adc
         if real is not None:
-            return replace(ranges, adc=real.range(ranges.levels))
+            return replace(ranges, adc=real.over(ranges.span or real.span).range(ranges.levels))
         return replace(ranges, adc=converter(low=adc.low, high=adc.high, bits=adc.bits))
 
     def fit_gains(self, vectors: Floats, ranges: LayerRanges, prepared: Sequence[PreparedTile]) -> tuple[Gains, ...]:

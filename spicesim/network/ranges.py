@@ -46,6 +46,8 @@ class LayerRanges:
     """How the range of the column converters was found."""
     pulses: Pulses = AT_ONCE
     """How inputs are driven."""
+    span: float | None = None
+    """Which of the calibrated converters' spans is theirs [V]; None where they have none to choose from."""
     smoothing: tuple[float, ...] = ()
     """What inputs are divided by digitally and weights multiplied by before mapping, one a row; empty without."""
 

@@ -51,6 +51,7 @@ class _Layer(Model):
     drive: Positive
     height: Annotated[int, Field(ge=0)]
     smoothing: tuple[Positive, ...]
+    span: Positive | None = None
 
 
 class _Document(Model):
@@ -98,7 +99,7 @@ def pack_settings(settings: Settings, subject: str) -> dict[str, Array]:
         _Layer(
             polarity=own.polarity, input_scale=own.input_scale, r_feedback=own.r_feedback, low=own.adc.low,
             high=own.adc.high, drive=own.drive, height=own.pulses.height if isinstance(own.pulses, Digits) else 0,
-            smoothing=own.smoothing,
+            smoothing=own.smoothing, span=own.span,
         )
         for own in settings.ranges
     )  # fmt: skip
@@ -165,7 +166,9 @@ def unpack_settings(
 
 
 def _ranges(own: _Layer, layer: AnalogLayer, chip: Chip, words: FitWords) -> LayerRanges:
-    if own.r_feedback not in chip.settings or len(own.smoothing) not in (0, layer.node.rows) or not own.low < own.high:
+    is_other_span = own.span is not None and own.span not in (chip.sar_adc.dac.span, *chip.sar_adc.spans)
+    is_other_setting = own.r_feedback not in chip.settings or not own.low < own.high
+    if is_other_span or is_other_setting or len(own.smoothing) not in (0, layer.node.rows):
         raise NetworkError(f"the settings of {layer.name!r} are none of the chip's; fit them again")
     pulses = choose_pulses(chip, words["input_digit"], own.polarity)
     if isinstance(pulses, Digits):
@@ -175,7 +178,7 @@ def _ranges(own: _Layer, layer: AnalogLayer, chip: Chip, words: FitWords) -> Lay
     ranges = LayerRanges(
         polarity=own.polarity, input_scale=own.input_scale, r_feedback=own.r_feedback,
         adc=AdcRange(low=own.low, high=own.high, bits=chip.adc.bits), drive=own.drive, scaling=words["scaling"],
-        adc_fit=words["adc_fit"], pulses=pulses, smoothing=own.smoothing,
+        adc_fit=words["adc_fit"], pulses=pulses, smoothing=own.smoothing, span=own.span,
     )  # fmt: skip
     return layer.converted(ranges, words["converter"])
 

@@ -36,6 +36,11 @@ class UncalibratedChip:
         """Conductances that a device may have [S]: any that is not negative."""
         return 0.0, math.inf
 
+    @property
+    def mismatch(self) -> None:
+        """None: nobody knows how drawn chips differ."""
+        return None
+
     def linear_swing(self, r_feedback: float) -> float:
         """Return the distance of the reference from the nearer rail; of floating bit lines the drivers' span [V]."""
         reference = self.chip.sense_amplifier.v_reference

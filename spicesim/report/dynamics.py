@@ -100,10 +100,13 @@ _CONVERTERS = {"sar": "Successive approximation", "ramp": "Single slope"}
 
 def _converter_section(converter: ConverterModel, kind: str) -> Section:
     rows = tuple(
-        (polarity, str(check.conversions), percent(check.identical), f"{check.worst} LSB",
-         quantity(converter.range(polarity).low, "V", 4), quantity(converter.range(polarity).high, "V", 4))
-        for polarity, check in converter.checks.items()
+        (polarity, quantity(own.span, "V"), str(check.conversions), percent(check.identical), f"{check.worst} LSB",
+         quantity(own.range(polarity).low, "V", 4), quantity(own.range(polarity).high, "V", 4))
+        for own in map(converter.over, converter.spans)
+        for polarity, check in own.checks.items()
     )  # fmt: skip
+    spans = " or ".join(quantity(span, "V") for span in converter.spans)
+    spans += ", as each layer chooses" if len(converter.spans) > 1 else ""
     blocks: list[Block] = []
     if converter.hand_over is not None:
         blocks.append(_hand_over_table(converter.hand_over))
@@ -113,14 +116,14 @@ def _converter_section(converter: ConverterModel, kind: str) -> Section:
         anchor="converter",
         title="Converter",
         text=f"{_CONVERTERS.get(kind, f'Converters {kind}')} of {converter.bits} bits over "
-        f"{quantity(converter.span, 'V')}, calibrated on conversions of known voltages. Comparators, switches and "
+        f"{spans}, calibrated on conversions of known voltages. Comparators, switches and "
         "capacitors are transistors and capacitors of the netlist; the logic is behavioural, and a source without "
         f"impedance drives the input. Noise of a conversion: {noise or 'not known'}.",
         blocks=(
             Table(
                 caption="Conversions at transistor level that took no part in the fit, and the voltages that the first "
                 "and the last code stand for, by a straight line.",
-                columns=(Column(title="range", text=True), Column(title="held out"),
+                columns=(Column(title="range", text=True), Column(title="span"), Column(title="held out"),
                          Column(title="same code", unit="%"), Column(title="worst"), Column(title="first code"),
                          Column(title="last code")),
                 rows=rows,
