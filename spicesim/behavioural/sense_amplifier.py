@@ -6,7 +6,6 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 from pydantic import model_validator
-from scipy.interpolate import PchipInterpolator
 
 from spicesim.arrays import Floats
 from spicesim.behavioural.arrays import FloatArray, Model, require_positive
@@ -69,11 +68,12 @@ class SenseAmplifierModel(Model):
 
     def output(self, currents: npt.ArrayLike) -> Floats:
         """Return the output below the reference for currents of any shape [V]."""
-        return np.asarray(self._output(np.asarray(currents, dtype=float)))
+        array = np.asarray(currents, dtype=float)
+        return self.output_tables.evaluate(array.reshape(-1, array.shape[-1] if array.ndim else 1)).reshape(array.shape)
 
     @cached_property
     def output_tables(self) -> CubicTables:
-        """The output against the current as a table, as :meth:`output` has it."""
+        """The output against the current as a table; past its rail it bends back a little, so this is no port table."""
         return CubicTables.of(self.currents, self.v_out[None])
 
     def ideal(self) -> Self:
@@ -82,8 +82,3 @@ class SenseAmplifierModel(Model):
         currents = np.linspace(-limit, limit, len(self.v_in))
         changes = {"i_limit": limit, "v_in": np.zeros_like(currents), "v_out": self.r_feedback * currents}
         return self.model_copy(update=changes)
-
-    @cached_property
-    def _output(self) -> PchipInterpolator:
-        # not monotone: past its rail an output bends back a little, so this is no port table
-        return PchipInterpolator(self.currents, self.v_out)

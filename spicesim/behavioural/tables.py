@@ -39,9 +39,12 @@ class CubicTables:
         slopes[:, 0], slopes[:, -1] = rise[:, 0], rise[:, -1]
         return cls(start=float(grid[0]), step=step, values=values, slopes=slopes)
 
-    def evaluate(self, x: Floats, table: Integers, threads: int = 1) -> Floats:
-        """Return the values at x, shape (batch, ports), where port p has the table `table[p]`; linear beyond."""
-        index = np.ascontiguousarray(np.broadcast_to(table, x.shape), dtype=np.int64)
+    def evaluate(self, x: Floats, table: Integers | None = None, threads: int = 1) -> Floats:
+        """Return the values at x, shape (batch, ports), where port p has the table `table[p]`; linear beyond.
+
+        Without tables all ports have the first.
+        """
+        index = None if table is None else np.ascontiguousarray(np.broadcast_to(table, x.shape), dtype=np.int64)
         return evaluate_tables(self.values, self.slopes, self.start, self.step, x, index, threads)
 
     def ports(self, name: str) -> PortTables:
