@@ -14,12 +14,12 @@ from spicesim.cli.netlist_blocks import BlockGroup, block_commands
 from spicesim.cli.netlist_deck import deck
 from spicesim.cli.netlist_file import Form, file_options, finish, form_options, with_realism
 from spicesim.cli.netlist_network import network
+from spicesim.cli.numbers import read_numbers
 from spicesim.cli.options import open_calibration, open_chip
 from spicesim.coding import POLARITIES, Polarity, rest_code
 from spicesim.draws import ChipDraw
 from spicesim.errors import SpecError
 from spicesim.files import write_bytes
-from spicesim.files.arrays import read_array
 from spicesim.netlist import (
     ARRANGEMENTS,
     Arrangement,
@@ -92,17 +92,17 @@ feedback_option = click.option(
     "--r-feedback", type=Quantity(), metavar="R", help="Feedback resistor [ohm].  [default: the chip's middle one]"
 )
 conductance_option = click.option(
-    "--conductance", metavar="G.npy", help="Device conductances, (rows, columns) [S]; .npy or .csv."
+    "--conductance", metavar="G", help="Device conductances, (rows, columns) [S]: a file, or 10u,20u;30u,5u."
 )
 gates_option = click.option(
-    "--gates", metavar="V.npy", help="Gate voltages, (rows,) [V]; a gate-driven array.  [default: all at the supply]"
+    "--gates", metavar="V", help="Gate voltages, (rows,) [V]; a gate-driven array.  [default: all at the supply]"
 )
 
 
 def _weights_options(function: Callable[..., None]) -> Callable[..., None]:
     """Add the options that arrange weights instead of taking conductances."""
     options = [
-        click.option("--weights", metavar="W.npy", help="Signed weights, (outputs, rows), instead of conductances."),
+        click.option("--weights", metavar="W", help="Signed weights, (outputs, rows), instead of conductances."),
         click.option(
             "--columns", "arrangement", type=click.Choice(ARRANGEMENTS), default="differential", show_default=True,
             help="How columns carry the sign of weights.",
@@ -122,13 +122,13 @@ def _load_cells(
     if (conductance is None) == (weights is None):
         raise SpecError("give the cells once: --conductance G.npy or --weights W.npy")
     if weights is None:
-        return read_array(str(conductance), "conductances")
+        return read_numbers(str(conductance), "conductances")
     span = (chip.cell.g_min, chip.cell.g_max)
-    return arrange_weights(read_array(weights, "weights"), arrangement, span, slices=slices, bits=cell_bits)
+    return arrange_weights(read_numbers(weights, "weights"), arrangement, span, slices=slices, bits=cell_bits)
 
 
 def _load_gates(path: str | None) -> Array | None:
-    return None if path is None else read_array(path, "gate voltages")
+    return None if path is None else read_numbers(path, "gate voltages")
 
 
 @click.group(cls=BlockGroup, epilog="example: spicesim netlist dac --chip gf180-1t1r --polarity bipolar -o dac.cir")
@@ -224,8 +224,8 @@ def dac(chip_path: str | None, output: str | None, dialect: str, polarity: Polar
 
 @netlist.command(epilog="example: spicesim netlist column --conductance g.npy --voltages v.npy -o column.cir")
 @file_options
-@click.option("--conductance", metavar="G.npy", required=True, help="Device conductances, (rows,) [S]; .npy or .csv.")
-@click.option("--voltages", metavar="V.npy", required=True, help="Word-line voltages, (rows,) [V].")
+@click.option("--conductance", metavar="G", required=True, help="Device conductances, (rows,) [S]: a file, or 10u,20u.")
+@click.option("--voltages", metavar="V", required=True, help="Word-line voltages, (rows,) [V]: a file, or .1,.2.")
 @feedback_option
 @form_options
 def column(
@@ -240,15 +240,15 @@ def column(
 ) -> None:
     """Write one bit line with its cells and its sense amplifier."""
     chip = open_chip(chip_path)
-    g = read_array(conductance, "conductances")
-    built = build_column(chip, g, read_array(voltages, "voltages"), _feedback(chip, r_feedback))
+    g = read_numbers(conductance, "conductances")
+    built = build_column(chip, g, read_numbers(voltages, "voltages"), _feedback(chip, r_feedback))
     finish(built, output, dialect, cells=True, embedded=_as_subcircuit(chip, built, form, name, _sized("column", g)))
 
 
 @netlist.command(epilog="example: spicesim netlist crossbar --conductance g.npy --voltages v.npy -o xbar.cir")
 @file_options
 @conductance_option
-@click.option("--voltages", metavar="V.npy", required=True, help="Word-line voltages above the reference, (rows,) [V].")
+@click.option("--voltages", metavar="V", required=True, help="Word-line voltages above the reference, (rows,) [V].")
 @_weights_options
 @gates_option
 @parasitics_option
@@ -274,7 +274,7 @@ def crossbar(
     chip = open_chip(chip_path)
     g = _load_cells(chip, conductance, weights, arrangement, slices, cell_bits)
     built = build_crossbar(
-        chip, g, read_array(voltages, "voltages"), parasitics=_wires(chip, parasitics, g, both_ends),
+        chip, g, read_numbers(voltages, "voltages"), parasitics=_wires(chip, parasitics, g, both_ends),
         gates=_load_gates(gates),
     )  # fmt: skip
     finish(
@@ -286,7 +286,7 @@ def crossbar(
 @netlist.command(epilog="example: spicesim netlist tile --conductance g.npy --codes codes.npy -o tile.cir")
 @file_options
 @conductance_option
-@click.option("--codes", metavar="CODES.npy", required=True, help="DAC codes, (rows,).")
+@click.option("--codes", metavar="CODES", required=True, help="DAC codes, (rows,): a file, or 200,30.")
 @polarity_option
 @feedback_option
 @_weights_options
@@ -352,7 +352,7 @@ def tile(
     Beside the netlist goes FILE.cells.csv, which lists all cells: name, row, column, conductance. What --mismatch draws
     are parameters at the head, in standard deviations, to be edited.
     """
-    vector = read_array(codes, "codes")
+    vector = read_numbers(codes, "codes")
     vector = vector.astype(np.int64) if np.array_equal(vector, np.rint(vector)) else vector
     calibration = None
     if calibration_path is not None:
@@ -404,8 +404,13 @@ def tile(
     epilog="example: spicesim netlist macro --chip gf180-bits --conductance g.npy --codes codes.npy -o macro.cir"
 )
 @file_options
-@click.option("--conductance", metavar="G.npy", required=True, help="Device conductances, (rows, columns) [S].")
-@click.option("--codes", metavar="CODES.npy", required=True, help="DAC codes, (rows,).")
+@click.option(
+    "--conductance",
+    metavar="G",
+    required=True,
+    help="Device conductances, (rows, columns) [S]: a file, or 10u,20u;30u,5u.",
+)
+@click.option("--codes", metavar="CODES", required=True, help="DAC codes, (rows,): a file, or 200,30.")
 @polarity_option
 @feedback_option
 @click.option("--converters", metavar="J,J", help="Columns that are converted.  [default: all]")
@@ -430,7 +435,7 @@ def macro(
     is transistors. Beside the netlist goes FILE.cells.csv, which lists all cells.
     """
     chip = open_chip(chip_path)
-    g, vector = read_array(conductance, "conductances"), read_array(codes, "codes").astype(np.int64)
+    g, vector = read_numbers(conductance, "conductances"), read_numbers(codes, "codes").astype(np.int64)
     if chip.converter is None:
         raise SpecError(f"adc.kind = {chip.adc.kind}, so there are no converters to write; set adc.kind = sar")
     try:

@@ -10,6 +10,7 @@ from spicesim.characterise import BLOCKS
 from spicesim.chip import preset
 from spicesim.chip.library import library_names
 from spicesim.cli.netlist import netlist
+from spicesim.cli.numbers import read_numbers
 from spicesim.errors import SpecError
 from spicesim.netlist import DIALECTS, run_command
 
@@ -33,6 +34,34 @@ def run(tmp_path, monkeypatch):
 
 def tile(*words):
     return ("tile", "--chip", "generic-1t1r", "--conductance", "g.npy", "--codes", "codes.npy", *words)
+
+
+def test_numbers_stand_on_the_command_line_as_in_files(run, tmp_path):
+    table = ";".join(",".join(repr(float(g)) for g in row) for row in G)
+    run(*tile("-o", "file.cir"))
+    run("tile", "--chip", "generic-1t1r", "--conductance", table, "--codes", "3,200", "-o", "words.cir")
+    assert (tmp_path / "words.cir").read_text() == (tmp_path / "file.cir").read_text().replace("file.cir", "words.cir")
+    np.testing.assert_array_equal(read_numbers("10u, 20 uS;3e-5,.5m", "cells"), [[10e-6, 20e-6], [30e-6, 0.5e-3]])
+    np.testing.assert_array_equal(read_numbers("-.5,+1", "weights"), [-0.5, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("1,2;3", "rows of 2 and 1 numbers"),
+        ("1,two", "got 'two'"),
+        ("1,,2", "expected a number"),
+        ("1e999,1", "finite"),
+        ("./1,2", "no file ./1,2"),
+        ("nowhere", "no file nowhere"),
+        ("1.npy", "no file 1.npy"),
+        ("5" * 400 + "x", "unknown unit"),
+        ("", "cannot read|no file"),
+    ],
+)
+def test_words_that_are_neither_numbers_nor_files_are_refused(run, word, said):
+    with pytest.raises(SpecError, match=said):
+        read_numbers(word, "codes")
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
