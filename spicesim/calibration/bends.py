@@ -94,9 +94,23 @@ def _left_out(own: Floats, chosen: list[int], values: Floats) -> float:
 
 
 def _best(own: Floats, chosen: list[int], more: list[tuple[int, ...]], values: Floats) -> tuple[tuple[int, ...], float]:
-    """Return which numbers to add, and what is left with them."""
-    errors = [_left_out(own, [*chosen, *new], values) for new in more]
-    if not errors:
+    """Return which numbers to add, and what is left with them, as :func:`_left_out` has it.
+
+    Candidates share what is chosen, so that only their own products are made orthogonal to it, each time.
+    """
+    if not more:
         return (), np.inf
+    columns = np.linalg.qr(_basis(own, chosen))[0]
+    rest, free = values - columns @ (columns.T @ values), 1 - (columns**2).sum(axis=1)
+    errors = []
+    for new in more:
+        every = [*chosen, *new]
+        pairs = [(a, b) for k, a in enumerate(every) for b in every[: k + 1] if a in new]
+        added = np.stack([own[:, a] * own[:, b] for a, b in pairs], axis=1)
+        for _ in range(2):  # once leaves what rounding makes of columns that nearly depend on the others
+            added = added - columns @ (columns.T @ added)
+        added = np.linalg.qr(added)[0]
+        left = (rest - added @ (added.T @ rest)) / (free - (added**2).sum(axis=1))
+        errors.append(float(np.sqrt(np.mean(left**2))))
     least = int(np.argmin(errors))
     return more[least], errors[least]

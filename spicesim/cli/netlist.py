@@ -283,7 +283,7 @@ def crossbar(
     )  # fmt: skip
 
 
-@netlist.command(epilog="example: spicesim netlist tile --conductance g.npy --codes codes.npy -o tile.cir")
+@netlist.command(epilog="example: spicesim netlist tile --conductance '10u,20u;30u,5u' --codes 200,30 -o tile.cir")
 @file_options
 @conductance_option
 @click.option("--codes", metavar="CODES", required=True, help="DAC codes, (rows,): a file, or 200,30.")
