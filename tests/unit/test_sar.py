@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from spicesim.behavioural.elsewhere import Elsewhere
 from spicesim.behavioural.noise import AmplifierNoise, NoiseModel
-from spicesim.behavioural.sar import SarModel, SarRange, SarSearch
+from spicesim.behavioural.sar import SarModel, SarRange, SarSearch, SarSpan
 from spicesim.chip import preset
 from spicesim.coding import AdcRange
 from spicesim.engine import CONVERTER_PARTS, IdealEngine, NoisyEngine, PartialConverterEngine, Tile
@@ -304,3 +304,42 @@ def test_between_temperatures_the_numbers_of_a_converter_follow_a_line_and_its_r
     np.testing.assert_array_equal(
         climate.at(own, "ss", 27.0).range("bipolar").codes(volts), hot.range("bipolar").codes(volts)
     )
+
+
+def spanned():
+    """A model of two spans."""
+    narrow = SarSpan(span=SPAN / 2, searches={"bipolar": search()}, checks={})
+    return SarModel(bits=BITS, span=SPAN, searches={"bipolar": search()}, checks={}, narrower=(narrow,), **QUIET)
+
+
+def test_converters_of_one_span_are_those_of_a_chip_that_has_no_other():
+    model = spanned()
+    assert model.spans == (SPAN, SPAN / 2)
+    narrow = model.over(SPAN / 2)
+    assert (narrow.span, narrow.narrower, narrow.reach("bipolar")) == (SPAN / 2, (), SPAN / 4)
+    assert narrow.range("bipolar").span == SPAN / 2
+    with pytest.raises(CalibrationError, match=r"add it to sar_adc\.spans"):
+        model.over(SPAN / 3)
+
+
+def test_every_span_has_the_same_searches():
+    other = SarSpan(span=SPAN / 2, searches={"unipolar": search("unipolar")}, checks={})
+    with pytest.raises(ValueError, match="every span must have searches for bipolar"):
+        SarModel(bits=BITS, span=SPAN, searches={"bipolar": search()}, checks={}, narrower=(other,), **QUIET)
+
+
+@pytest.mark.parametrize("spans", [(2.0,), (1.5,), (0.4, 0.8), (0.4, 0.4), (0.0,), (-0.4,)])
+def test_spans_that_are_no_choice_are_refused(spans):
+    with pytest.raises(SpecError, match="spans"):
+        preset("generic-1t1r").changed(adc={"kind": "sar"}, sar_adc={"spans": spans})
+
+
+def test_spans_are_a_key_that_todays_chips_do_not_show():
+    chip = preset("generic-1t1r").changed(adc={"kind": "sar"})
+    assert "spans" not in chip.model_dump(mode="json")["sar_adc"]
+    other = chip.changed(sar_adc={"spans": ("800 mV", 0.2)})
+    assert other.sar_adc.spans == (0.8, 0.2)
+    assert other.hash != chip.hash
+    assert type(chip).model_validate(other.model_dump(mode="json")) == other
+    assert other.over(0.2) == chip.over(0.2)
+    assert other.over(1.6) == chip
