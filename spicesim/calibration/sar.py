@@ -364,7 +364,7 @@ class SarFit:
         Return also how far the top plate was above it before each strobe, (conversions, bits) [V].
         """
         plate = self.fit_plate(seen)
-        threshold = self.find_threshold(seen.tops, seen)
+        threshold = _threshold(seen.tops, *self._decisions(seen), seen.inputs)
         last = 2**self._bits - 1
         kept = (seen.codes > 0) & (seen.codes < last)
         slope, start = np.polyfit(last - seen.codes[kept], -self._volts(seen.inputs[kept]), 1)
@@ -373,10 +373,6 @@ class SarFit:
             trials=plate.trials, rejected=plate.rejected, low=float(start), high=float(start + slope * last),
         )  # fmt: skip
         return threshold.applied(search), threshold.over
-
-    def find_threshold(self, tops: Floats, seen: Seen) -> Threshold:
-        """Find where the comparator decided in conversions, on any scale of the top plate (conversions, bits) [V]."""
-        return _threshold(tops, *self._decisions(seen), seen.inputs)
 
     def _decisions(self, seen: Seen) -> tuple[Codes, Codes]:
         """Return which bits were kept, and whether the bit before and the one before that were not."""

@@ -120,7 +120,7 @@ def _load_cells(
 ) -> Any:
     """Read conductances, or weights and arrange them."""
     if (conductance is None) == (weights is None):
-        raise SpecError("give the cells once: --conductance G.npy or --weights W.npy")
+        raise SpecError("give the cells once: --conductance G or --weights W")
     if weights is None:
         return read_numbers(str(conductance), "conductances")
     span = (chip.cell.g_min, chip.cell.g_max)

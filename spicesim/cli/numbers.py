@@ -32,7 +32,10 @@ def read_numbers(word: str, what: str) -> Array:
     """
     if word.endswith(_FILES) or not _BEGINS.match(word):
         return read_array(word, what)
-    rows = [[parse_quantity(number) for number in row.split(",")] for row in word.split(";")]
+    try:
+        rows = [[parse_quantity(number) for number in row.split(",")] for row in word.split(";")]
+    except SpecError as error:
+        raise SpecError(f"cannot read the {what}: {error}; a file whose name begins as a number is ./NAME") from None
     if len({len(row) for row in rows}) > 1:
         raise SpecError(
             f"the {what} are rows of {' and '.join(str(len(row)) for row in rows)} numbers; give each as many"

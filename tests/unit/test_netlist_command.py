@@ -50,6 +50,7 @@ def test_numbers_stand_on_the_command_line_as_in_files(run, tmp_path):
     [
         ("1,2;3", "rows of 2 and 1 numbers"),
         ("1,two", "got 'two'"),
+        ("64x64.dat", r"begins as a number is \./NAME"),
         ("1,,2", "expected a number"),
         ("1e999,1", "finite"),
         ("./1,2", "no file ./1,2"),
