@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, TypedDict
 
 import numpy as np
@@ -15,7 +16,7 @@ from spicesim.errors import SpecError, ValidityError
 from spicesim.fast.converting import clip_outputs
 from spicesim.fast.crossbar import FIELD_BYTES
 from spicesim.fast.expansion import can_expand
-from spicesim.fast.numbers import Numbers, scoped, under
+from spicesim.fast.numbers import Numbers, scoped, take_scalar, under
 from spicesim.fast.trial import (
     MARGIN,
     Adversary,
@@ -65,6 +66,9 @@ LIFTED = 2.5e-3
 """Voltage over its line to which an amplifier's input is lifted, at a rail, from which vectors may be solved one by one
 [V]. Forms follow how columns at their rails disturb others to some parts in 1e4 of the range, ten times worse than all
 else, and few vectors need it, as feedback resistances keep typical outputs from the rails."""
+STRICTER = (LIFTED / 2, LIFTED / 8)
+"""The same where no form is taken otherwise: converters of a narrow range tell smaller errors, and columns are at the
+rails more often beyond it."""
 TRIED = 2.0
 """How much farther lifted vectors are in trials: what errs most in use lies well within what was tried."""
 CROWD = 256
@@ -108,7 +112,7 @@ class FastTile:
     fractions of the swing.
 
     A form that errs too much where amplifiers at their rails lift their inputs over :data:`LIFTED` is taken without
-    these vectors, which are then solved exactly as they come.
+    these vectors, which are then solved exactly as they come; if none is, over the limits of :data:`STRICTER`.
 
     Parameters
     ----------
@@ -159,7 +163,7 @@ class FastTile:
             self.trials = read_trials(kept)
             if "taken" in kept:
                 self._model = restore_model(tile, scoped(kept, "model"))
-                self._model.limit = LIFTED if APART in self.form else np.inf
+                self._model.limit = take_scalar(kept, "limit") if APART in self.form else np.inf
                 self._model.settled = settled_of(self.tolerance)
             return
         rows, columns = tile.g.shape
@@ -201,11 +205,13 @@ class FastTile:
         top, zero = 2**tile.code_bits - 1, _zero(tile)
         adversary = Adversary(true, rows, 0, top, zero)
         crowd = Adversary(true, rows, 0, top, zero, random=CROWD, seed=seed)
-        for orders, limit in ((orders, limit) for orders in model.forms for limit in (np.inf, TRIED * LIFTED)):
-            model.limit = limit
-            if limit == np.inf:
+        built = None
+        for orders, limit in (*product(model.forms, (np.inf, LIFTED)), *product(model.forms, STRICTER)):
+            if orders is not built:
                 model.build(orders)
-            elif not model.outputs(codes, threads)[1].any():  # nothing is lifted: the same again
+                built = orders
+            model.limit = TRIED * limit
+            if limit != np.inf and not model.outputs(codes, threads)[1].any():  # nothing is lifted: the same again
                 continue
             found = outputs(codes, exact)
             beyond = measure(found, exact, swing)[0]
@@ -217,7 +223,7 @@ class FastTile:
             form = str(orders) if limit == np.inf else f"{orders}, {APART}"
             self.trials += (Trial(form=form, cost=orders.cost, max_error=promise(largest, unsure), rms_error=rms),)
             if fits and promise(largest, unsure) <= self.tolerance:
-                self._model, model.limit = model, limit / TRIED
+                self._model, model.limit = model, limit
                 model.forget()
                 return
 
@@ -227,6 +233,8 @@ class FastTile:
         found = write_trials(self.trials)
         if self._model is not None:
             found |= {"taken": np.array(len(self.trials)), **under("model", self._model.numbers)}
+            if APART in self.form:
+                found["limit"] = np.array(self._model.limit)
         return found
 
     @property

@@ -11,8 +11,10 @@ from spicesim.behavioural.fast_tile import APART, FastTile
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.calibration.patterns import code_vectors, random_conductances
 from spicesim.calibration.tiles import choose_feedback
+from spicesim.coding import AdcRange
 from spicesim.engine import FastEngine, Tile
 from spicesim.errors import SpecError, ValidityError
+from spicesim.fast.converting import clip_outputs
 
 TOLERANCE = 5e-4
 
@@ -83,6 +85,29 @@ def test_lifted_inputs_are_solved_exactly_where_a_form_errs_too_much_on_them(gf1
     one_by_one = exact.solve(codes[lifted], tolerance=1e-10)
     np.testing.assert_allclose(state.v_in[lifted], one_by_one.v_in, rtol=0, atol=1e-5)
     np.testing.assert_allclose(state.v_word_line[lifted], one_by_one.v_word_line, rtol=0, atol=1e-5)
+
+
+def test_a_narrow_converter_leaves_more_inputs_apart_rather_than_solve_all_exactly(gf180_calibration):
+    """Beyond a range of .4 V many columns are at their rails, and what they do to others is large against it."""
+    g, adc = conductances(gf180_calibration, (32, 24)), AdcRange(low=-0.2, high=0.2, bits=8)
+
+    def made(**options):
+        return FastTile(gf180_calibration.tile(g, "bipolar", 160e3), tolerance=2e-4, adc=adc, **options)
+
+    fast = made()
+    assert fast.form.endswith(APART)
+    assert fast.max_error <= 2e-4
+    assert any(trial.form.endswith(APART) and trial.max_error > 2e-4 for trial in fast.trials)
+    rng = np.random.default_rng(5)
+    levels = np.where(rng.random((60, 32)) < rng.random((60, 1)), 0, 255)
+    codes = np.concatenate([128 + rng.integers(-6, 7, (60, 32)), rng.integers(0, 256, (60, 32)), levels])
+    found = fast.outputs(codes)
+    truth = fast.tile.solve(codes, tolerance=1e-10).v_out
+    error = np.abs(clip_outputs(found, adc) - clip_outputs(truth, adc)).max()
+    assert error <= fast.max_error * (adc.high - adc.low)
+    whole = made(kept=fast.numbers)
+    np.testing.assert_array_equal(whole.outputs(codes), found)
+    assert whole.tally.solved == fast.tally.solved < len(codes)
 
 
 def test_a_saturated_column_disturbs_the_others_as_in_the_exact_tile(gf180_calibration):
