@@ -10,8 +10,9 @@ from spicesim.files import write_json
 from spicesim.sampling import use_scheduler
 from spicesim.study.explore import Exploration, explore
 from spicesim.study.front import FrontPoint
-from spicesim.study.goals import NUMBERS
+from spicesim.study.goals import NUMBERS, values_of
 from spicesim.study.space import show
+from spicesim.study.unseen import unseen_goals
 
 __all__ = ["explore_command"]
 
@@ -63,9 +64,12 @@ def format_exploration(found: Exploration) -> str:
     goals = found.study.goals
     names = [*goals, *(n for n in ("tops_per_watt",) if n in found.reference.values and n not in goals)]
     head = ["point", *(f"{name} [{NUMBERS[name].unit}]" if _unit(name) else name for name in names)]
+    unseen = unseen_goals(found.study)
+    head += [f"{name}, unseen" for name in unseen]
     head += ["audited", "max error [%]", "above it [%]"]
-    reference = ["as described", *_numbers(found.reference.values, names), "", "", ""]
-    rows = [reference, *([*_row(one, names)] for one in found.front)]
+    reference = ["as described", *_numbers(found.reference.values, names), *_numbers(values_of(found.unseen), unseen)]
+    reference += [""] * 3
+    rows = [reference, *([*_row(one, names, unseen)] for one in found.front)]
     left: dict[str, int] = {}
     for record in found.records:
         if not record.is_taken:
@@ -91,8 +95,12 @@ def _numbers(values: dict[str, float], names: list[str]) -> list[str]:
     return [f"{values[name]:.4g}" if name in values else "-" for name in names]
 
 
-def _row(one: FrontPoint, names: list[str]) -> list[str]:
-    cells = [str(one.record.number), *_numbers(one.record.outcome.values, names)]
+def _row(one: FrontPoint, names: list[str], unseen: list[str]) -> list[str]:
+    cells = [
+        str(one.record.number),
+        *_numbers(one.record.outcome.values, names),
+        *_numbers(values_of(one.unseen), unseen),
+    ]
     if one.audit is None:
         cells += ["-", "-", "-"]
     else:

@@ -17,7 +17,9 @@ from spicesim.provenance import code_hash, hash_arrays
 
 __all__ = ["Fitting", "fit_ranges"]
 
-INDIFFERENT = ("images", "chips", "audit", "macros", "explain", "energy", "metric", "noise", "time", "seed", "mismatch")
+INDIFFERENT = (
+    "images", "skip", "chips", "audit", "macros", "explain", "energy", "metric", "noise", "time", "seed", "mismatch",
+)  # fmt: skip
 """Fields of a plan that say nothing of gains: they are fitted right after programming, without noise of circuits;
 seeds count as those of the chip."""
 

@@ -134,6 +134,8 @@ class RunPlan(Section):
     """Sample outputs t_read after drivers leave 0 V, settled or not (about 1 ms an output)."""
     images: int | None = Field(default=None, ge=1)
     """Take the first N inputs only."""
+    skip: int = Field(default=0, ge=0)
+    """Leave out the first N inputs before."""
     chips: int = Field(default=1, ge=1)
     """Chips to run, each with its own devices, mismatch and noise, as far as asked for."""
     seed: int = 0

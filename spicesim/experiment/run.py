@@ -241,13 +241,16 @@ def run_subject(
         calibrated(subject.calibration)
     variant, device = chip_variant(plan, subject.calibration), find_device(plan)
     network = compile_network(subject.model, variant, **compile_options(plan))
-    dataset = subject.dataset.first(plan.images, network.batch_axes)
+    if plan.skip and plan.skip >= (total := network.count(subject.dataset.inputs)):
+        raise NetworkError(f"no input is left after the first {plan.skip} of {total}; leave out fewer (skip, --skip)")
+    dataset = subject.dataset.first(plan.images, network.batch_axes, plan.skip)
     if dataset.labels is not None and len(dataset.labels) != (count := network.count(dataset.inputs)):
         raise NetworkError(
             f"y must hold one label for each of the {count} inputs, got shape {dataset.labels.shape}; give as many, or "
             "name the axis that counts the inputs with --batch-axis"
         )
-    fitting = Fitting(plan=plan, network=network, dataset=dataset, shelf=keeping.shelf)
+    seen = subject.dataset.first(None if plan.images is None else plan.skip + plan.images, network.batch_axes)
+    fitting = Fitting(plan=plan, network=network, dataset=seen, shelf=keeping.shelf)
     typical = fitting.ranges()
     bench = _Bench(
         metric=load_metric(plan.metric), plan=plan, subject=subject, dataset=dataset, network=network, fitting=fitting,

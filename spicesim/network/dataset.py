@@ -32,21 +32,25 @@ class Dataset:
         labels = {} if self.labels is None else {"y": self.labels}
         return self.inputs | labels | {f"{name}{_TYPICAL}": array for name, array in by_name.items()}
 
-    def first(self, count: int | None, axes: Mapping[str, int | None] | None = None) -> "Dataset":
-        """Keep the first `count` inputs, all if None, that axes count as :attr:`Network.batch_axes` says, or else 0."""
-        if count is None:
+    def first(self, count: int | None, axes: Mapping[str, int | None] | None = None, skip: int = 0) -> "Dataset":
+        """Keep the first `count` inputs after `skip` others, all if None.
+
+        Axes count them as :attr:`Network.batch_axes` says, or else the first.
+        """
+        if count is None and not skip:
             return self
+        chosen = slice(skip, None if count is None else skip + count)
         axes = axes or {}
         alone = next(iter(axes.values())) if len(axes) == 1 else 0
 
         def cut(name: str, array: Array) -> Array:
             axis = axes.get(name, alone)
-            return array if axis is None or axis >= array.ndim else array[(slice(None),) * axis + (slice(count),)]
+            return array if axis is None or axis >= array.ndim else array[(slice(None),) * axis + (chosen,)]
 
         return replace(
             self,
             inputs={name: cut(name, array) for name, array in self.inputs.items()},
-            labels=None if self.labels is None else self.labels[:count],
+            labels=None if self.labels is None else self.labels[chosen],
         )
 
 

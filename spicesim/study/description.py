@@ -24,7 +24,7 @@ from spicesim.study.space import Axis, Point, Value, grid_points, keys_of
 
 __all__ = ["Study", "load_study", "make_study"]
 
-_BY_ITSELF = ("audit", "macros", "explain", "energy")
+_BY_ITSELF = ("audit", "macros", "explain", "energy", "skip")
 """Fields of a run that a study sets by itself."""
 _FILES = ("library", "process", "name", "schema_version")
 """Keys of a chip that name files, or nothing that acts."""
@@ -57,6 +57,8 @@ class Study(Section):
     """Products of each point of the front that are done again in ngspice."""
     audit_images: int = Field(default=20, ge=1)
     """Inputs of the run that these products are drawn from."""
+    unseen: int | None = Field(default=None, ge=1)
+    """Run points of the front, and the chip as it is described, on as many inputs more, which no choice depends on."""
     goals: dict[str, Goal] = Field(min_length=1)
     """What is wanted: numbers of a run, or functions of your own of a run, package.module:Name."""
     space: dict[str, Axis] = Field(min_length=1)
@@ -103,6 +105,8 @@ class Study(Section):
                     f"{', '.join(before) or 'none'}"
                 )
             before.append(name)
+        if self.unseen is not None and self.run.images is None:
+            raise ValueError("unseen inputs come after those of the run: add images = N to [run], or leave unseen out")
         if self.start and self.search == "grid":
             raise ValueError(
                 "start is where a search begins, and a grid tries all; leave it out, or take another search"
@@ -131,7 +135,7 @@ class Study(Section):
     @property
     def hash(self) -> str:
         """Of all that decides what a point gives, and which points are tried in which order."""
-        content = self.model_dump(mode="json", exclude={"points", "audit", "audit_images"})
+        content = self.model_dump(mode="json", exclude={"points", "audit", "audit_images", "unseen"})
         content["order"] = list(self.space)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -20,7 +20,7 @@ from spicesim.network.uncalibrated import UncalibratedChip
 from spicesim.ngspice.batch import BatchSimulator
 from spicesim.study.chips import Calibrations, needed_aspects
 from spicesim.study.description import Study
-from spicesim.study.goals import Reading, dominates, read_goals
+from spicesim.study.goals import Reading, dominates, read_goals, values_of
 from spicesim.study.space import Point, keys_of
 
 __all__ = ["Bench", "Outcome"]
@@ -51,7 +51,7 @@ class Outcome:
     @property
     def values(self) -> dict[str, float]:
         """Its numbers without their intervals."""
-        return {name: reading.value for name, reading in self.readings.items()}
+        return values_of(self.readings)
 
     def document(self) -> dict[str, Any]:
         """Return all as plain data, ready for JSON."""

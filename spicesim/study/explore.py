@@ -1,9 +1,11 @@
 """A study from its file to its front."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 from spicesim.chip import format_chip
 from spicesim.files import write_json
@@ -11,8 +13,10 @@ from spicesim.provenance import now
 from spicesim.study.description import Study, check_keys, load_study
 from spicesim.study.evaluation import Bench, Outcome
 from spicesim.study.front import FrontPoint, audit_front, find_front
+from spicesim.study.goals import Reading
 from spicesim.study.search import Record, Search
 from spicesim.study.space import Point
+from spicesim.study.unseen import read_unseen
 
 __all__ = ["Exploration", "explore"]
 
@@ -27,6 +31,8 @@ class Exploration:
     """Where all of it is kept."""
     reference: Outcome
     """What the chip gives as it is described, no key changed."""
+    unseen: Mapping[str, Reading]
+    """Its goals on inputs that no choice depends on; none if they were not asked for."""
     records: Sequence[Record]
     """All points that were tried."""
     front: Sequence[FrontPoint]
@@ -47,6 +53,7 @@ class Exploration:
             "tried": len(self.records),
             "taken": sum(record.is_taken for record in self.records),
             "reference": self.reference.document(),
+            "unseen": {name: reading.document() for name, reading in self.unseen.items()},
             "front": [one.document() for one in self.front],
             "points": [record.document() for record in self.records],
         }
@@ -105,13 +112,16 @@ def explore(
     bench = Bench(study=plan, bases=bases, folder=Path(folder).resolve(), jobs=1 if jobs > 1 else None, timeout=timeout)
     with Search(bench) as search:
         reference = search.reference()
+        unseen = read_unseen(bench, "described", {}) if reference.readings else {}
         records = search.run(jobs=jobs, progress=progress)
     best = find_front(records, plan)
-    front = (
-        audit_front(replace(bench, jobs=None), best, progress=progress)
-        if audit
-        else [FrontPoint(record=record) for record in best]
+    bench = replace(bench, jobs=None)
+    front = audit_front(bench, best, progress=progress) if audit else [FrontPoint(record=record) for record in best]
+    if plan.unseen is not None:
+        bar = tqdm(front, desc="unseen inputs", unit="point", disable=None if progress else True)
+        front = [replace(one, unseen=read_unseen(bench, one.stem, one.record.point)) for one in bar]
+    found = Exploration(
+        study=plan, folder=bench.folder, reference=reference, unseen=unseen, records=records, front=front, bench=bench
     )
-    found = Exploration(study=plan, folder=bench.folder, reference=reference, records=records, front=front, bench=bench)
     write_json(bench.folder / "study.json", found.document())
     return found

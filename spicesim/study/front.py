@@ -4,8 +4,8 @@ An audit draws products of the network on the point's first chip and does them a
 study calibrated on another array or with other wires is held against those of the point itself.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from spicesim.files import write_json, write_text
 from spicesim.files.documents import read_json
 from spicesim.study.description import Study
 from spicesim.study.evaluation import FATAL, Bench
-from spicesim.study.goals import dominates
+from spicesim.study.goals import Reading, dominates
 from spicesim.study.search import Record
 
 __all__ = ["FrontPoint", "audit_front", "find_front"]
@@ -35,6 +35,8 @@ class FrontPoint:
     """What its audit found, as a run's document has it; None if it failed or was not asked for."""
     failure: str = ""
     """Why it has none."""
+    unseen: Mapping[str, Reading] = field(default_factory=dict)
+    """Its goals on inputs that no choice depends on; none if they were not asked for."""
 
     @property
     def stem(self) -> str:
@@ -48,6 +50,7 @@ class FrontPoint:
             "files": f"front/{self.stem}",
             "audit": self.audit,
             "failure": self.failure,
+            "unseen": {name: reading.document() for name, reading in self.unseen.items()},
         }
 
 

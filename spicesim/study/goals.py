@@ -1,7 +1,7 @@
 """Goals of a study: numbers of a run, which of them to raise or to lower, and limits on them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -13,7 +13,7 @@ from spicesim.experiment.footprint import Footprint
 from spicesim.experiment.run import Run
 from spicesim.own_code import is_own, load_own
 
-__all__ = ["NUMBERS", "Goal", "Number", "Reading", "dominates", "read_goals"]
+__all__ = ["NUMBERS", "Goal", "Number", "Reading", "dominates", "read_goals", "values_of"]
 
 
 class Goal(Section):
@@ -60,6 +60,15 @@ class Reading:
     high: float | None = None
     """Where it ends."""
 
+    def document(self) -> dict[str, float | None]:
+        """Return it as plain data, ready for JSON."""
+        return asdict(self)
+
+
+def values_of(readings: Mapping[str, Reading]) -> dict[str, float]:
+    """Return numbers by name, without their intervals."""
+    return {name: reading.value for name, reading in readings.items()}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Number:
@@ -73,6 +82,8 @@ class Number:
     """Takes it from a run."""
     costs: bool = False
     """Whether it needs energy, time and area."""
+    is_of_inputs: bool = False
+    """Whether other inputs give another."""
 
 
 def _accuracy(run: Run) -> Reading:
@@ -123,14 +134,14 @@ def _cost(read: Callable[[Footprint], float], error: Callable[[Footprint], float
 
 
 NUMBERS: dict[str, Number] = {
-    "accuracy": Number(title="accuracy, mean of chips", unit="", read=_accuracy),
-    "accuracy_worst": Number(title="accuracy of the worst chip", unit="", read=_worst),
-    "metric": Number(title="your metric, mean of chips", unit="", read=_metric),
+    "accuracy": Number(title="accuracy, mean of chips", unit="", read=_accuracy, is_of_inputs=True),
+    "accuracy_worst": Number(title="accuracy of the worst chip", unit="", read=_worst, is_of_inputs=True),
+    "metric": Number(title="your metric, mean of chips", unit="", read=_metric, is_of_inputs=True),
     "error": Number(
-        title="error of the first output over its size, worst chip", unit="",
+        title="error of the first output over its size, worst chip", unit="", is_of_inputs=True,
         read=lambda run: Reading(value=float(run.logit_errors.max())),
     ),
-    "snr": Number(title="least signal to noise of a layer", unit="dB", read=_least_snr),
+    "snr": Number(title="least signal to noise of a layer", unit="dB", read=_least_snr, is_of_inputs=True),
     "tiles": Number(title="arrays", unit="", read=_tiles),
     "energy": Number(
         title="energy an inference", unit="J", costs=True,

@@ -14,10 +14,11 @@ from spicesim.arrays import Floats
 from spicesim.errors import MissingDependencyError
 from spicesim.report.page import Block, Column, Facts, Interactive, Page, Section, Table, write_page
 from spicesim.study.explore import Exploration
-from spicesim.study.goals import NUMBERS
+from spicesim.study.goals import NUMBERS, values_of
 from spicesim.study.importance import BINS, importance
 from spicesim.study.search import Record
 from spicesim.study.space import label, show
+from spicesim.study.unseen import unseen_goals
 
 __all__ = ["require_plotly", "write_study_report"]
 
@@ -185,11 +186,14 @@ def _table(found: Exploration) -> Table:
         names.append("tops_per_watt")
     columns = [Column(title="point", text=True)]
     columns += [Column(title=name, unit=NUMBERS[name].unit if name in NUMBERS else "") for name in names]
+    unseen = unseen_goals(found.study)
+    columns += [Column(title=f"{name}, unseen inputs") for name in unseen]
     columns += [
         Column(title="audited products"), Column(title="largest error", unit="% of full scale"),
         Column(title="products above it, at most", unit="%"), Column(title="keys", text=True),
     ]  # fmt: skip
-    rows = [("as described", *_numbers(found.reference.values, names), "", "", "", "")]
+    described = (*_numbers(found.reference.values, names), *_numbers(values_of(found.unseen), unseen))
+    rows = [("as described", *described, "", "", "", "")]
     for one in found.front:
         keys = ", ".join(f"{name} = {show(value)}" for name, value in one.record.point.items())
         audit = ("none", "", "")
@@ -199,10 +203,13 @@ def _table(found: Exploration) -> Table:
                 str(one.audit["count"]), f"{100 * bound['max_error_full_scale']:.4f}",
                 f"{100 * bound['share_of_products_above']:.0f}",
             )  # fmt: skip
-        rows.append((str(one.record.number), *_numbers(one.record.outcome.values, names), *audit, keys))
+        numbers = (*_numbers(one.record.outcome.values, names), *_numbers(values_of(one.unseen), unseen))
+        rows.append((str(one.record.number), *numbers, *audit, keys))
     return Table(
         caption="The front, and the chip as it is described. With 95 % confidence at most the share named of all "
-        "products of the run errs more than the largest error of those that were audited.",
+        "products of the run errs more than the largest error of those that were audited."
+        + (f" Unseen are the {found.study.unseen} inputs after those of the search, on which no choice depends: what a "
+           "search picks does better on the inputs by which it was picked." if unseen else ""),
         columns=tuple(columns), rows=tuple(rows),
     )  # fmt: skip
 

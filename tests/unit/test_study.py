@@ -21,7 +21,7 @@ import tomlkit
 
 from spicesim.chip import load_chip, save_chip
 from spicesim.cli.main import main
-from spicesim.errors import SpecError
+from spicesim.errors import NetworkError, SpecError
 from spicesim.study.chips import Calibrations
 from spicesim.study.description import load_study, make_study
 from spicesim.study.evaluation import Outcome
@@ -232,6 +232,31 @@ def test_a_study_tries_all_points_and_audits_every_one_of_its_front(whole):
         assert one.audit["count"] == 3
         assert one.audit["bound"]["max_error_full_scale"] < 1e-3
     assert json.loads((whole.folder / "study.json").read_text())["tried"] == 8
+
+
+def test_the_front_is_run_on_inputs_that_no_choice_depended_on(whole, document, subject, tmp_path, capsys):
+    """As the same plan with skip gives it; what is there already is taken; without images left nothing is searched."""
+    path = write(tmp_path / "study.toml", document(unseen=15))
+    shutil.copytree(whole.folder, tmp_path / "out")
+    found = explore(path, tmp_path / "out", audit=False)
+    assert settled(found)[0] == settled(whole)[0], "the study is the same, with more asked of its front"
+    assert set(found.unseen) == {"accuracy"}
+    for one in found.front:
+        stem = found.folder / "front" / one.stem
+        words = ["infer", *map(str, subject), "--chip", f"{stem}.toml", "--plan", f"{stem}.run.toml"]
+        with pytest.raises(SystemExit):
+            main([*words, "--skip", "20", "--images", "15", "--json", str(tmp_path / "out.json")])
+        assert one.unseen["accuracy"].value == json.loads((tmp_path / "out.json").read_text())["accuracy"]
+    again = explore(path, tmp_path / "out", audit=False)
+    assert [one.unseen for one in again.front] == [one.unseen for one in found.front]
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main(["explore", str(path), "-o", str(tmp_path / "out"), "--no-audit"])
+    assert "accuracy, unseen" in capsys.readouterr().out
+    with pytest.raises(SpecError, match="add images"):
+        make_study(document(unseen=15, run={"engine": "exact"}))
+    with pytest.raises(NetworkError, match="no input is left after the first 40"):
+        explore(make_study(document(unseen=15, run={"images": 40, "engine": "exact"})), tmp_path / "none", audit=False)
 
 
 def test_a_study_killed_at_half_goes_on_to_the_same_front(whole, document, tmp_path):
