@@ -94,10 +94,10 @@ class FastPulseTile:
             if points >= rows:
                 break
 
-            def formed(codes: Floats, points: int = points) -> Floats:
+            def formed(codes: Floats, _: Floats, points: int = points) -> Floats:
                 return clip_outputs(self._solve(codes.astype(np.int64), points, threads), adc) / scale
 
-            largest, rms = measure(formed(codes), exact, 1.0)
+            largest, rms = measure(formed(codes, exact), exact, 1.0)
             if MARGIN * largest <= tolerance:
                 largest = max(largest, adversary.attack(formed, tolerance / MARGIN))
             trial = Trial(

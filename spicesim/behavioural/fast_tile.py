@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from spicesim.arrays import Array, Codes, Floats
+from spicesim.arrays import Array, Bools, Codes, Floats
 from spicesim.behavioural.fast_models import TileModel, prepare_model, restore_model
 from spicesim.behavioural.tile import BehaviouralTile
 from spicesim.coding import AdcRange, rest_code
@@ -187,20 +187,18 @@ class FastTile:
         swing = tile.readout.full_scale
         scale = swing if adc is None else adc.high - adc.low
 
-        def outputs(codes: Codes, exact: Floats | None = None) -> Floats:
+        def outputs(codes: Codes) -> tuple[Floats, Bools]:
             try:
-                found, lifted = model.outputs(codes, threads)
+                return model.outputs(codes, threads)
             except ValidityError:  # at the very edge of the box
-                return np.full((len(codes), tile.g.shape[1]), np.inf)
-            if lifted.any():
-                found[lifted] = _exact(tile, codes[lifted], truth, threads) if exact is None else exact[lifted]
-            return found
+                return np.full((len(codes), tile.g.shape[1]), np.inf), np.zeros(len(codes), bool)
 
         def true(codes: Floats) -> Floats:
             return clip_outputs(_exact(tile, codes.astype(np.int64), truth, threads), adc) / scale
 
-        def formed(codes: Floats) -> Floats:
-            return clip_outputs(outputs(codes.astype(np.int64)), adc) / scale
+        def formed(codes: Floats, exact: Floats) -> Floats:
+            found, lifted = outputs(codes.astype(np.int64))
+            return np.where(lifted[:, None], exact, clip_outputs(found, adc) / scale)
 
         top, zero = 2**tile.code_bits - 1, _zero(tile)
         adversary = Adversary(true, rows, 0, top, zero)
@@ -211,9 +209,10 @@ class FastTile:
                 model.build(orders)
                 built = orders
             model.limit = TRIED * limit
-            if limit != np.inf and not model.outputs(codes, threads)[1].any():  # nothing is lifted: the same again
+            found, lifted = outputs(codes)
+            if limit != np.inf and not lifted.any():  # the same again
                 continue
-            found = outputs(codes, exact)
+            found[lifted] = exact[lifted]
             beyond = measure(found, exact, swing)[0]
             largest, rms = measure(clip_outputs(found, adc), clip_outputs(exact, adc), scale)
             fits = rms <= rms_share * self.tolerance and (adc is None or beyond <= max(BEYOND, self.tolerance))

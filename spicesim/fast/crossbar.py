@@ -106,7 +106,7 @@ class FastCrossbar:
             largest, rms = measure(form.evaluate(inputs, threads)[0], exact, self.full_scale)
             if self.full_scale > 0 and promise(largest) <= self.tolerance:
 
-                def shares(v: Floats, form: Form = form) -> Floats:
+                def shares(v: Floats, _: Floats, form: Form = form) -> Floats:
                     return np.asarray(form.evaluate(v, threads)[0] / self.full_scale)
 
                 largest = max(largest, adversary.attack(shares, self.tolerance / MARGIN))

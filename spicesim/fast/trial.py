@@ -26,6 +26,8 @@ __all__ = [
 ]
 
 Values = Callable[[Floats], Floats]
+Formed = Callable[[Floats, Floats], Floats]
+"""Gives a form's values of inputs whose exact values it is told, for those that it leaves to the exact solution."""
 _FORMS = TypeAdapter(list[str])
 
 RANDOM = 24
@@ -194,7 +196,7 @@ class Adversary:
     def _exact(self) -> Floats:
         return self._solve(self._inputs)
 
-    def attack(self, evaluate: Values, limit: float) -> float:
+    def attack(self, evaluate: Formed, limit: float) -> float:
         """Return the largest error found of a form's values; the search ends beyond the limit.
 
         From the worst input, groups of rows are turned over, low for high and high for low: each alone, then the best
@@ -220,17 +222,17 @@ class Adversary:
             vector, worst = steps[best], float(sign * many[best, column])
         return largest
 
-    def _turned(self, evaluate: Values, vector: Floats, rows: npt.ArrayLike) -> tuple[Floats, Floats]:
+    def _turned(self, evaluate: Formed, vector: Floats, rows: npt.ArrayLike) -> tuple[Floats, Floats]:
         """Turn rows over, (inputs, rows) of bool; return the inputs and their errors."""
         inputs = np.where(rows, self._both - vector, vector)
         return inputs, _errors(evaluate, inputs, self._solve(inputs))
 
 
-def _errors(evaluate: Values, inputs: Floats, exact: Floats) -> Floats:
+def _errors(evaluate: Formed, inputs: Floats, exact: Floats) -> Floats:
     """Return errors (inputs, columns): none where there is no exact value, infinite where a form gives no number."""
     errors = np.zeros_like(exact)
     solved = np.isfinite(exact).all(axis=1)
-    errors[solved] = evaluate(inputs[solved]) - exact[solved]
+    errors[solved] = evaluate(inputs[solved], exact[solved]) - exact[solved]
     return np.where(np.isfinite(errors), errors, np.inf)
 
 
