@@ -29,7 +29,7 @@ FULL = RunPlan(
     mapping=MappingPlan(signs="reference", input_digit=1, weight_clip=99.0, digital=("a", "b"), batch_axis=("h0=1",)),
     corner="ss",
     temperature_c=85.0, mismatch=3, noise=True, device="pcm", time=86400.0, drift_compensation=False, t_read=1e-7,
-    images=7, chips=2, seed=5, audit=3, macros=True, explain=4, energy=True, columns_per_adc=8,
+    images=7, skip=3, chips=2, seed=5, audit=3, macros=True, explain=4, energy=True, columns_per_adc=8,
 )  # fmt: skip
 
 
@@ -92,7 +92,7 @@ def test_every_field_is_an_option_of_both_commands_once():
         "--signs reference --input-digit 1 --weight-clip 99 --digital a --digital b --batch-axis h0=1 --corner ss",
         "--temperature 85",
         "--mismatch 3 --noise --device pcm --time 1d --no-drift-compensation --t-read 100ns --images 7 --seeds 2",
-        "--seed 5 --audit 3 --macros --explain 4 --energy --columns-per-adc 8",
+        "--skip 3 --seed 5 --audit 3 --macros --explain 4 --energy --columns-per-adc 8",
     )
     words = " ".join(words).split()
     assert CliRunner().invoke(command, words, catch_exceptions=False).exit_code == 0
