@@ -30,7 +30,7 @@ from spicesim.fast.trial import (
 
 __all__ = ["APART", "FastTile", "FastTileState", "Tally", "truth_of"]
 
-RMS_SHARE = 0.05
+RMS_SHARE = 0.1
 """Default of the largest root-mean-square error of a form that is taken, as a share of the tolerance."""
 BEYOND = 1e-3
 """Largest error of an output that its converter clips, as a fraction of the swing; the tolerance, if that is more."""
