@@ -17,7 +17,7 @@ from spicesim.study.explore import Exploration
 from spicesim.study.goals import NUMBERS, values_of
 from spicesim.study.importance import BINS, importance
 from spicesim.study.search import Record
-from spicesim.study.space import label, show
+from spicesim.study.space import Point, label, show
 from spicesim.study.unseen import unseen_goals
 
 __all__ = ["require_plotly", "write_study_report"]
@@ -132,7 +132,8 @@ def _front_blocks(found: Exploration, ran: Sequence[Record]) -> list[Block]:
             Interactive(
                 title=f"{NUMBERS[y].title if y in NUMBERS else y} against {NUMBERS[x].title if x in NUMBERS else x}",
                 caption="Each mark is a point; bars are intervals of 95 % of points on the front. A front of more "
-                "goals than two covers itself in a plane. Point at a mark to read it, drag to enlarge.",
+                "goals than two covers itself in a plane. Point at a mark to read it, drag to enlarge; those that miss "
+                "a limit come at a click on their name.",
                 html=_draw(_scatter(found, ran, x, y), height=430, script=first),
             )
         )  # fmt: skip
@@ -156,6 +157,7 @@ def _scatter(found: Exploration, ran: Sequence[Record], x: str, y: str) -> Any:
         figure.add_scatter(
             x=_goal(records, x), y=_goal(records, y), mode="markers", name=name, hoverinfo="text",
             text=[_hover(one) for one in records], marker={"color": colour, "symbol": symbol, "size": size}, **bars,
+            visible="legendonly" if best and not records[0].is_taken else True,
         )  # fmt: skip
     own = found.reference.values
     if x in own and y in own:
@@ -194,8 +196,9 @@ def _table(found: Exploration) -> Table:
     ]  # fmt: skip
     described = (*_numbers(found.reference.values, names), *_numbers(values_of(found.unseen), unseen))
     rows = [("as described", *described, "", "", "", "")]
+    shared = _shared_keys([one.record.point for one in found.front])
     for one in found.front:
-        keys = ", ".join(f"{name} = {show(value)}" for name, value in one.record.point.items())
+        own = {name: value for name, value in one.record.point.items() if name not in shared}
         audit = ("none", "", "")
         if one.audit is not None:
             bound = one.audit["bound"]
@@ -204,14 +207,26 @@ def _table(found: Exploration) -> Table:
                 f"{100 * bound['share_of_products_above']:.0f}",
             )  # fmt: skip
         numbers = (*_numbers(one.record.outcome.values, names), *_numbers(values_of(one.unseen), unseen))
-        rows.append((str(one.record.number), *numbers, *audit, keys))
+        rows.append((str(one.record.number), *numbers, *audit, _words(own)))
     return Table(
         caption="The front, and the chip as it is described. With 95 % confidence at most the share named of all "
         "products of the run errs more than the largest error of those that were audited."
         + (f" Unseen are the {found.study.unseen} inputs after those of the search, on which no choice depends: what a "
-           "search picks does better on the inputs by which it was picked." if unseen else ""),
+           "search picks does better on the inputs by which it was picked." if unseen else "")
+        + (f" All of the front have {_words(shared)}." if shared else ""),
         columns=tuple(columns), rows=tuple(rows),
     )  # fmt: skip
+
+
+def _shared_keys(points: Sequence[Point]) -> Point:
+    """Return the keys that have one value at several points."""
+    if len(points) < 2:
+        return {}
+    return {k: v for k, v in points[0].items() if all(k in other and other[k] == v for other in points)}
+
+
+def _words(point: Point) -> str:
+    return ", ".join(f"{name} = {show(value)}" for name, value in point.items())
 
 
 def _numbers(values: dict[str, float], names: Sequence[str]) -> list[str]:
