@@ -116,9 +116,9 @@ def gf180_calibration(calibrate_once: Callable[[str, Make], Calibration]) -> Cal
 
 @pytest.fixture(scope="session")
 def gf180_everywhere(calibrate_once: Callable[[str, Make], Calibration]) -> Calibration:
-    """Return that of the GF180MCU chip with 16x16 cells and three of its six feedbacks, for drawn chips anywhere."""
+    """Return that of the GF180MCU chip with 16x16 cells and four of its six feedbacks, for drawn chips anywhere."""
     chip = preset("gf180-1t1r").changed(
-        array={"rows": 16, "columns": 16}, sense_amplifier={"r_feedback": (5e3, 20e3, 160e3)}
+        array={"rows": 16, "columns": 16}, sense_amplifier={"r_feedback": (5e3, 20e3, 80e3, 160e3)}
     )
     aspects = ("settling", "mismatch", "climate")
     return calibrate_once("gf180-everywhere", lambda: calibrate(chip, quick=True, aspects=aspects, accept="test"))
