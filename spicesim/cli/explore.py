@@ -82,7 +82,7 @@ def format_exploration(found: Exploration) -> str:
     lines += ["", f"{len(found.records)} points tried, {taken} within all limits"]
     words = {"chip": "are no chip", "ideal": "stopped at ideal arrays", "run": "failed or miss a limit"}
     lines += [f"{count} {words[stage]}, such as: {_example(found, stage)}" for stage, count in left.items()]
-    lines += [f"{one.stem} has no audit: {one.failure}" for one in found.front if one.failure]
+    lines += [f"{one.stem} is not whole: {one.failure}" for one in found.front if one.failure]
     lines.append(f"in {found.folder}: study.json, and in front/ each point's chip, calibration, run and audit")
     return "\n".join(lines)
 

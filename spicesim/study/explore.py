@@ -8,10 +8,11 @@ from typing import Any
 from tqdm import tqdm
 
 from spicesim.chip import format_chip
+from spicesim.errors import SpiceSimError
 from spicesim.files import write_json
 from spicesim.provenance import now
 from spicesim.study.description import Study, check_keys, load_study
-from spicesim.study.evaluation import Bench, Outcome
+from spicesim.study.evaluation import FATAL, Bench, Outcome
 from spicesim.study.front import FrontPoint, audit_front, find_front
 from spicesim.study.goals import Reading
 from spicesim.study.search import Record, Search
@@ -119,9 +120,20 @@ def explore(
     front = audit_front(bench, best, progress=progress) if audit else [FrontPoint(record=record) for record in best]
     if plan.unseen is not None:
         bar = tqdm(front, desc="unseen inputs", unit="point", disable=None if progress else True)
-        front = [replace(one, unseen=read_unseen(bench, one.stem, one.record.point)) for one in bar]
+        front = [_with_unseen(bench, one) for one in bar]
     found = Exploration(
         study=plan, folder=bench.folder, reference=reference, unseen=unseen, records=records, front=front, bench=bench
     )
     write_json(bench.folder / "study.json", found.document())
     return found
+
+
+def _with_unseen(bench: Bench, one: FrontPoint) -> FrontPoint:
+    """Run a point on unseen inputs; why that cannot be is told of it, as of an audit."""
+    try:
+        return replace(one, unseen=read_unseen(bench, one.stem, one.record.point))
+    except FATAL:
+        raise
+    except SpiceSimError as error:
+        said = f"on unseen inputs: {error}"
+        return replace(one, failure=f"{one.failure}; {said}" if one.failure else said)

@@ -34,7 +34,7 @@ class FrontPoint:
     audit: dict[str, Any] | None = None
     """What its audit found, as a run's document has it; None if it failed or was not asked for."""
     failure: str = ""
-    """Why it has none."""
+    """Why it has none, or no numbers on unseen inputs."""
     unseen: Mapping[str, Reading] = field(default_factory=dict)
     """Its goals on inputs that no choice depends on; none if they were not asked for."""
 

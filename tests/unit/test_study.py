@@ -21,10 +21,10 @@ import tomlkit
 
 from spicesim.chip import load_chip, save_chip
 from spicesim.cli.main import main
-from spicesim.errors import NetworkError, SpecError
+from spicesim.errors import NetworkError, SpecError, ValidityError
 from spicesim.study.chips import Calibrations
 from spicesim.study.description import load_study, make_study
-from spicesim.study.evaluation import Outcome
+from spicesim.study.evaluation import Bench, Outcome
 from spicesim.study.explore import explore
 from spicesim.study.front import find_front
 from spicesim.study.goals import Goal, Reading, dominates
@@ -253,6 +253,21 @@ def test_the_front_is_run_on_inputs_that_no_choice_depended_on(whole, document, 
     with pytest.raises(SystemExit):
         main(["explore", str(path), "-o", str(tmp_path / "out"), "--no-audit"])
     assert "accuracy, unseen" in capsys.readouterr().out
+    stem = found.folder / "front" / found.front[0].stem
+    Path(f"{stem}.unseen.json").unlink()
+    calls, run = [], Bench.run
+
+    def failing(bench, subject, plan):
+        if plan.skip and not calls.append(plan):
+            raise ValidityError("beyond the box")
+        return run(bench, subject, plan)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Bench, "run", failing)
+        other = explore(path, tmp_path / "out", audit=False)
+    assert len(calls) == 1
+    assert "beyond the box" in other.front[0].failure
+    assert [one.unseen for one in other.front[1:]] == [one.unseen for one in found.front[1:]]
     with pytest.raises(SpecError, match="add images"):
         make_study(document(unseen=15, run={"engine": "exact"}))
     with pytest.raises(NetworkError, match="no input is left after the first 40"):
