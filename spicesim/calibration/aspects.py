@@ -5,10 +5,12 @@ from spicesim.errors import CalibrationError
 from spicesim.netlist.sense_amplifier import has_opamp
 from spicesim.own_code import is_own
 
-__all__ = ["ASPECT_NAMES", "lacks", "possible_aspects"]
+__all__ = ["ASPECT_NAMES", "NOT_QUICK", "lacks", "possible_aspects"]
 
 ASPECT_NAMES = ("parameters", "converter", "energy", "settling", "noise", "mismatch", "climate")
 """All there are, in the order in which they are calibrated."""
+NOT_QUICK = ("climate",)
+"""Left out of a quick calibration unless asked for: all other aspects again at a dozen corners and temperatures."""
 _BY_READOUT = {
     "tia": ASPECT_NAMES,
     "voltage": ("converter", "energy", "mismatch", "climate"),

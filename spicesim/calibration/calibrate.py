@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from spicesim.calibration.aspects import possible_aspects
+from spicesim.calibration.aspects import NOT_QUICK, possible_aspects
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.carried import carry_blocks, plan_carried
@@ -80,7 +80,7 @@ def calibrate(
     chip : Chip
         The chip.
     aspects : sequence of str, optional
-        Of :data:`ASPECTS`, what to calibrate beyond operating points; by default all.
+        Of :data:`ASPECTS`, what to calibrate beyond operating points; by default all, but, if quick, for climate.
     quick : bool
         Fewer points and smaller tiles.
     seed : int
@@ -241,7 +241,8 @@ def wanted_aspects(plan: Plan) -> list[str]:
         If there is no such aspect, or not for this read-out.
     """
     there, where = possible_aspects(plan.chip)
-    wanted = list(there) if plan.aspects is None else plan.aspects
+    usual = [name for name in there if not (plan.quick and name in NOT_QUICK)]
+    wanted = usual if plan.aspects is None else plan.aspects
     unknown = [name for name in wanted if name not in ASPECTS]
     if unknown:
         raise SpecError(f"no aspect {unknown[0]!r} of a calibration; there are: {', '.join(ASPECTS) or 'none'}")

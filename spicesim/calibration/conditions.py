@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, Self, TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 
@@ -43,16 +43,16 @@ class Conditions:
     corners: tuple[str, ...]
     """Corners beside the chip's own."""
     of_corners: tuple[float, ...]
-    """Temperatures of corners: the chip's own, both ends, or all three; what both change is no sum [degree Celsius]."""
+    """Temperatures of corners: both ends, or the chip's own as well; what both change is no sum [degree Celsius]."""
 
     @classmethod
-    def of(cls, chip: Chip, nodes: int, *, corners_at: Literal["own", "ends", "both"] = "both") -> Self:
+    def of(cls, chip: Chip, nodes: int, *, ends_alone: bool = False) -> Self:
         """Choose conditions for polynomials through so many temperatures, and at which of these corners are."""
         own, temperatures = chip.process.temperature_c, choose_temperatures(chip.process.temperature_c, nodes)
         ends = (temperatures[0], temperatures[-1])
         return cls(
             own=own, temperatures=temperatures, corners=other_corners(chip),
-            of_corners={"own": (own,), "ends": ends, "both": (own, *ends)}[corners_at],
+            of_corners=ends if ends_alone else (own, *ends),
         )  # fmt: skip
 
     @property

@@ -1,7 +1,7 @@
 """Calibrate aspects elsewhere: converters, mismatch and the rest at a few temperatures and at the corners."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -37,10 +37,10 @@ sum: an amplifier's currents change by as much as they are with either, and its 
 makes .05 % of full scale.
 """
 
-QUICK: Mapping[str, tuple[int, Literal["own", "ends", "both"]]] = {"converter": (3, "own"), "mismatch": (3, "ends")}
-"""The same of a quick calibration, and temperatures of corners, where it differs: converters, which take longer than
-all else, are taken for a sum; thresholds of drawn ones at a corner for linear in temperature, so that at ss and 85 C
-they are told to 30 uV rms, where corners at all three temperatures, and all numbers, gave 18."""
+QUICK_NODES, LINEAR = 3, ("converter", "mismatch")
+"""Temperatures in a quick calibration, and the aspects for which corners are at both ends alone there: what one adds is
+taken for linear in temperature, so that thresholds of drawn comparators at ss and 85 C are told to 30 uV rms, where
+corners at all three temperatures, and all numbers, gave 18."""
 
 _Finder = Callable[[Calibration, Sequence[Calibration], Campaign], Sequence[Model]]
 """Calibrates an aspect of a chip at other conditions."""
@@ -61,10 +61,10 @@ def aspects_elsewhere(calibration: Calibration, campaign: Campaign) -> dict[str,
     for name, (kind, find) in _ASPECTS.items():
         if getattr(calibration, name) is None:
             continue
-        nodes, corners_at = (QUICK.get(name) if campaign.quick else None) or (NODES[name], "both")
-        if name == "mismatch" and calibration.senseamps:  # 10 uV of an amplifier's offset count
-            nodes, corners_at = NODES[name], "both"
-        conditions = Conditions.of(calibration.chip, nodes, corners_at=corners_at)
+        # 10 uV of an amplifier's offset count
+        is_linear = campaign.quick and name in LINEAR and not (name == "mismatch" and calibration.senseamps)
+        nodes = QUICK_NODES if is_linear else NODES[name]
+        conditions = Conditions.of(calibration.chip, nodes, ends_alone=is_linear)
         places = [calibration.at(corner=corner, temperature_c=t) for corner, t in conditions.pairs]
         kind = kind or _of_converters(calibration)
         found[name] = conditions.elsewhere(kind, find(calibration, places, campaign))

@@ -38,7 +38,7 @@ def integrators_elsewhere(chip: Chip, own: IntegratorModel, campaign: Campaign) 
         If a simulation cannot be done; what was finished is kept.
     """
     nodes: int = QUICK_NODES if campaign.quick else NODES
-    conditions = Conditions.of(chip, nodes, corners_at="ends" if campaign.quick else "both")
+    conditions = Conditions.of(chip, nodes, ends_alone=campaign.quick)
     kept = sorted({0, len(own.rows) // 2, len(own.rows) - 1})
     plan = _thinned(plan_integrator(chip, quick=True, seed=campaign.seed), kept)
     places = [chip.at(corner=corner, temperature_c=t) for corner, t in conditions.pairs]

@@ -189,7 +189,7 @@ def plan_calibration(
     chip : Chip
         The chip.
     aspects : sequence of str, optional
-        What to calibrate beyond operating points; by default all.
+        What to calibrate beyond operating points; by default all, but, if quick, for climate.
     quick : bool
         Fewer points and smaller tiles.
     seed : int

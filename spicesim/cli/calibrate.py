@@ -2,12 +2,14 @@
 
 import click
 
+from spicesim.calibration.aspects import possible_aspects
 from spicesim.calibration.calibrate import run_plan, wanted_aspects
 from spicesim.calibration.calibration import load_calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.carried import plan_carried
 from spicesim.calibration.estimate import estimate
 from spicesim.calibration.plan import Plan, load_plan, plan_calibration
+from spicesim.chip import Chip
 from spicesim.cli.options import jobs_option, open_chip, scheduler_option, timeout_option
 from spicesim.cli.plan_tables import format_estimate, format_plan, format_troubles
 from spicesim.cli.tables import format_aspects, format_blocks, format_checks
@@ -22,9 +24,17 @@ __all__ = ["calibrate"]
 @click.argument("chip_path", metavar="[CHIP.toml]", required=False)
 @click.option("-o", "--output", metavar="CAL.json", default="chip.cal.json", help="Where to write the calibration.")
 @click.option(
-    "--aspects", metavar="LIST", help="What to calibrate beyond operating points, such as mismatch,noise; default all."
+    "--aspects",
+    metavar="LIST",
+    help="What to calibrate beyond operating points, such as mismatch,noise, or all.  [default: all; with --quick all "
+    "but climate]",
 )
-@click.option("--quick", is_flag=True, help="Fewer points and smaller tiles; the errors are stated all the same.")
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="Fewer points and smaller tiles, and the chip's own corner and temperature alone; the errors are stated all "
+    "the same.",
+)
 @click.option("--seed", metavar="S", type=int, default=0, help="Seed of held-out points and checks.")
 @click.option(
     "--error",
@@ -84,17 +94,18 @@ def calibrate(
     """  # fmt: skip
     if chip_path is not None and plan_path is not None and not dry_run:
         raise SpecError(f"the plan settles {chip_path} already; leave it out, or make another plan with --dry-run")
-    names = None if aspects is None else [name.strip() for name in aspects.split(",") if name.strip()]
     base = None if base_path is None else load_calibration(base_path)
     if base is not None:
         if chip_path is None or plan_path is not None:
             raise SpecError("--base takes a chip and no plan; give CHIP.toml, and leave --plan out")
         _refuse_other_options(f"the base {base_path}", ("quick", "seed", "budget", "design"))
-        plan = plan_carried(base, open_chip(chip_path), aspects=names, error=error)
+        chip = open_chip(chip_path)
+        plan = plan_carried(base, chip, aspects=_names(aspects, chip), error=error)
     elif chip_path is not None:
+        chip = open_chip(chip_path)
         plan = plan_calibration(
-            open_chip(chip_path),
-            aspects=names,
+            chip,
+            aspects=_names(aspects, chip),
             quick=quick,
             seed=seed,
             error=error,
@@ -132,6 +143,14 @@ def calibrate(
         f"\nwrote {output}: {calibration.simulations} simulations in {calibration.seconds:.1f} s; "
         f"look at it with: spicesim report {output}"
     )
+
+
+def _names(text: str | None, chip: Chip) -> list[str] | None:
+    """Read a list of aspects."""
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    return list(possible_aspects(chip)[0]) if names == ["all"] else names
 
 
 def _refuse_other_options(what: str, names: tuple[str, ...]) -> None:
