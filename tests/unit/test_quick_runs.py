@@ -1,11 +1,16 @@
-"""What a quick calibration simulates less finely, at fewer conditions, and below fewer columns."""
+"""What a quick calibration leaves out, simulates at fewer conditions, and below fewer columns."""
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from spicesim.calibration.aspects import possible_aspects
+from spicesim.calibration.calibrate import wanted_aspects
 from spicesim.calibration.conditions import Conditions
 from spicesim.calibration.integrator import plan_integrator
+from spicesim.calibration.plan import load_plan, plan_calibration
 from spicesim.chip import preset
+from spicesim.cli.main import cli
 from spicesim.netlist.together import row_groups, with_rows_together
 
 GF180 = preset("gf180-pulse")
@@ -45,3 +50,21 @@ def test_rows_that_stand_for_themselves_change_nothing():
     columns = plan_integrator(GF180, quick=True).test[0]
     netlist = columns.netlist(GF180)
     assert with_rows_together(netlist, np.ones(max(columns.rows), dtype=int)) == netlist
+
+
+@pytest.mark.parametrize("name", ["generic-1t1r", "gf180-voltage", "gf180-pulse", "gf180-gate"])
+def test_a_quick_calibration_leaves_climate_out_unless_it_is_named(name):
+    chip = preset(name)
+    every = list(possible_aspects(chip)[0])
+    assert wanted_aspects(plan_calibration(chip)) == every
+    assert wanted_aspects(plan_calibration(chip, quick=True)) == [own for own in every if own != "climate"]
+    assert wanted_aspects(plan_calibration(chip, quick=True, aspects=["climate"])) == ["climate"]
+
+
+def test_all_aspects_have_a_word(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    words = ["calibrate", "gf180-voltage", "--quick", "--dry-run", "--plan", "plan.json"]
+    monkeypatch.setattr("spicesim.cli.calibrate._show", lambda *_: None)
+    assert CliRunner().invoke(cli, [*words, "--aspects", "all"], catch_exceptions=False).exit_code == 0
+    assert "climate" in (plan := load_plan("plan.json")).aspects
+    assert wanted_aspects(plan) == list(possible_aspects(plan.chip)[0])
