@@ -1,8 +1,9 @@
 """A calibration's simulations: how they are run, how many there were, what they cost, and which failed."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from spicesim.behavioural.arrays import Model
 from spicesim.errors import SimulationError
@@ -10,8 +11,12 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.batch import BatchSimulator
 from spicesim.ngspice.outcome import Results
 from spicesim.sampling import run_all, run_each
+from spicesim.units import parse_quantity, spice_number
 
 __all__ = ["Campaign", "Cost", "Simulated"]
+
+_LONGEST = re.compile(r"^(\.tran \S+ \S+ \S+ )(\S+)$")
+"""The card of a transient, and its longest step."""
 
 _TOLERATED = 0.1
 """Fraction of runs that may fail where a result more or less does not matter."""
@@ -75,7 +80,7 @@ class Campaign:
         """All of `costs` together."""
         return Cost(simulations=self.simulations, seconds=sum(cost.seconds for cost in self.costs.values()))
 
-    def run(self, netlists: Sequence[Netlist], label: str) -> list[Results]:
+    def run(self, netlists: Sequence[Netlist], label: str, *, coarse: bool = False) -> list[Results]:
         """Simulate, taking from the cache what was simulated before.
 
         Parameters
@@ -84,6 +89,10 @@ class Campaign:
             What to simulate.
         label : str
             Of the progress bar and the accounts.
+        coarse : bool
+            Whether fine transients may have three times their tolerance and longest step in a quick calibration, as
+            where only differences between conditions are looked at: thresholds of comparators move by 16 uV, give and
+            take 4.
 
         Returns
         -------
@@ -95,7 +104,7 @@ class Campaign:
         SimulationError
             If any failed, after all others were done and kept: a fit needs every one of them.
         """
-        results = self.recall(netlists, label)
+        results = self.recall([_coarser(one) for one in netlists] if coarse and self.quick else netlists, label)
         self._book(results, label)
         return results
 
@@ -141,3 +150,15 @@ class Campaign:
             before = self.costs.get(run.label, Cost(simulations=0, seconds=0.0))
             self.costs[run.label] = Cost(simulations=before.simulations + 1, seconds=before.seconds + run.seconds)
         self.aids.update(run.aid for run in runs if run.aid)
+
+
+def _coarser(netlist: Netlist) -> Netlist:
+    """Return a fine transient with three times its tolerance and longest step, which saves a third; others stay."""
+    fine, coarse = "reltol=1e-5", "reltol=3e-5"
+    if fine not in netlist.options:
+        return netlist
+    analyses = tuple(
+        _LONGEST.sub(lambda found: f"{found[1]}{spice_number(3 * parse_quantity(found[2]))}", card)
+        for card in netlist.analyses
+    )
+    return replace(netlist, options=netlist.options.replace(fine, coarse), analyses=analyses)

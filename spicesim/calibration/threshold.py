@@ -92,7 +92,9 @@ def read_thresholds(results: Results, chip: Chip, count: int, sizes: SarAdc | No
     return np.array(found)
 
 
-def find_thresholds(searches: Sequence[ThresholdSearch], campaign: Campaign, *, reach: float = WIDE) -> list[Floats]:
+def find_thresholds(
+    searches: Sequence[ThresholdSearch], campaign: Campaign, *, reach: float = WIDE, elsewhere: bool = False
+) -> list[Floats]:
     """Find the thresholds of comparators of several chips at once, at their top plates, each (comparators,) [V].
 
     Parameters
@@ -104,6 +106,8 @@ def find_thresholds(searches: Sequence[ThresholdSearch], campaign: Campaign, *, 
     reach : float
         How far from the start a search goes at first [V]; those of a chip go as far as :data:`WIDE` where one threshold
         is farther away, as from small arrays, of whose charge each strobe takes more than late steps bring.
+    elsewhere : bool
+        Whether only their differences between conditions matter.
 
     Raises
     ------
@@ -117,7 +121,7 @@ def find_thresholds(searches: Sequence[ThresholdSearch], campaign: Campaign, *, 
         steps = _search_steps(width)
         netlists = [searches[k].netlists(steps, switches[k]) for k in todo]
         every = [one for group in netlists for one in group]
-        results = iter(campaign.run(every, _LABEL) if todo else ())
+        results = iter(campaign.run(every, _LABEL, coarse=elsewhere) if todo else ())
         for k, group in zip(todo, netlists, strict=True):
             own = searches[k].read([next(results) for _ in group])
             if not isinstance(own, ValidityError):

@@ -34,13 +34,8 @@ __all__ = [
     "multiplexer_line",
 ]
 
-PRECISE = ".options klu reltol=1e-4 vntol=1e-7 abstol=1e-12 chgtol=2e-15"
-"""Codes are the same only at the same tolerance; with those of data sheets some per cent of them are others.
-
-``chgtol`` is what counts: ngspice lets charges below it go without control of their error, by default 10 fC, as much as
-the nodes of a comparator hold, whose threshold is then 27 uV off (GF180MCU) with the same ``reltol``, and 11 with a
-third of it. With it thresholds are within 3 uV, and top plates within 1 uV, of those at 3e-6 and 10 nV.
-"""
+PRECISE = ".options klu reltol=1e-5 vntol=1e-7 abstol=1e-12"
+"""Codes are the same only at the same tolerance; with those of data sheets some per cent of them are others."""
 
 _OPTIONS = ".options klu reltol=1e-4 vntol=1e-6 abstol=1e-12"
 """A twentieth of a step of 25 mV is allowed to the top plate; tighter tolerances take four times as long."""
