@@ -1,5 +1,6 @@
 """The layout command: arrays drawn, checked against rules and netlist, their wires measured."""
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +91,7 @@ def array(
     drawn = draw_array(chip, plan, rows or chip.array.rows, columns or chip.array.columns)
     if broken := check_rules(drawn.layout, GF180MCU):
         raise SpecError(
-            f"these sizes break {len(broken)} rules, nothing was written: {format_violations(broken)}; widen --pitch or wires"
+            f"these sizes break {len(broken)} rules, nothing was written: {format_violations(broken)}; widen --pitch"
         )
     write_layout(drawn.layout, output)
     box = drawn.layout.top_cell().dbbox()
@@ -180,7 +181,8 @@ def _show_wires(chip: Chip, found: "WireTable", chip_out: str | None, parasitics
     from spicesim.layout.wires import format_parasitics
 
     click.echo(format_table(["a cell", "word line", "bit line"], _rows(found.word, found.bit)))
-    click.echo(f"gates of a row: {format_si(found.r_gate, 'ohm')} a cell, in no netlist")
+    if math.isfinite(found.r_gate):  # of one column there is nothing to measure it on
+        click.echo(f"gates of a row: {format_si(found.r_gate, 'ohm')} a cell, in no netlist")
     click.echo("from: " + "; ".join(f"{what}: {source}" for what, source in GF180MCU.sources.items()))
     whole = found.parasitics(paired=chip.cell.is_paired)
     if parasitics_path is not None:

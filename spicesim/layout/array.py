@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import klayout.db as db
 
@@ -40,8 +41,9 @@ class ArrayLayout:
 def draw_array(chip: Chip, plan: CellPlan, rows: int, columns: int) -> ArrayLayout:
     """Draw an array of a chip's cells.
 
-    Word lines are driven from the left, at pins ``wl_ROW`` on metal 3; bit lines end below, at ``bl_COLUMN`` on metal 2;
-    gates come out at the left on metal 2, joined to ``gate``, or each as ``gate_ROW`` where inputs drive them; the ring on
+    Word lines are driven from the left, at pins ``wl_ROW`` on metal 3; bit lines end below, at ``bl_COLUMN`` on metal
+    2; gates come out at the left on metal 2, joined to ``gate``, or each as ``gate_ROW`` where inputs drive them; the
+    ring on
     metal 1 is ``vss``. Every node between a memory element and its transistor has the label that it has in netlists.
 
     Parameters
@@ -102,7 +104,7 @@ class _Drawing:
         """Rows between two ties, so that none is too far from one."""
         reach = nm(self.technology.tap_distance) - max(self.below, self.above)
         height = self.plan.active.height()
-        return max(1, (2 * reach - height) // self.plan.pitch[1] + 1)
+        return max(1, int(2 * reach - height) // self.plan.pitch[1] + 1)
 
     @cached_property
     def blocks(self) -> list[tuple[int, int, int]]:
@@ -112,7 +114,7 @@ class _Drawing:
         between = self.plan.active.height() + self.above + self.tie + self.below
         found: list[tuple[int, int, int]] = []
         y = 0
-        for first, after in reversed(list(zip(bounds[:-1], bounds[1:], strict=True))):
+        for first, after in reversed(list(pairwise(bounds))):
             found.insert(0, (first, after - 1, y))
             y += (after - first - 1) * self.plan.pitch[1] + between
         return found
@@ -136,7 +138,7 @@ class _Drawing:
     @cached_property
     def upper(self) -> int:
         """Upper edge of all cells' active areas."""
-        return self.y(0) + self.plan.active.height()
+        return self.y(0) + int(self.plan.active.height())
 
     @cached_property
     def bar(self) -> tuple[int, int]:
@@ -162,7 +164,7 @@ class _Drawing:
     def gate_end(self) -> int:
         """Right end of the gates, beyond the last channel."""
         last = self.right - self.plan.pitch[0] + self.plan.active.right
-        return max(self.right, last + nm(self.technology.gate_extension))
+        return max(self.right, int(last) + nm(self.technology.gate_extension))
 
     # --- shapes ---------------------------------------------------------------------------------------------------
 
@@ -201,7 +203,7 @@ class _Drawing:
             line = self.plan.bit_line.moved(column * self.plan.pitch[0], 0)
             self.put("metal2", db.Box(line.left, foot, line.right, 0))
             self.pin("metal2", f"bl_{column}", db.Box(line.left, foot, line.right, foot + PIN))
-            for (_, last, y), (first, _, _) in zip(self.blocks[:-1], self.blocks[1:], strict=True):
+            for (_, last, y), (first, _, _) in pairwise(self.blocks):
                 assert last + 1 == first
                 self.put("metal2", db.Box(line.left, self.y(first) + self.plan.pitch[1], line.right, y))
 

@@ -10,8 +10,8 @@
        +---------------------------------------------> x
 
 The gates of a folded transistor lie above each other, rows of contacts between them: even rows are the source, which a
-via brings up to the bit line, odd rows the drain, which goes up to the plate. The memory element stands between the plate
-and the word line.
+via brings up to the bit line, odd rows the drain, which goes up to the plate. The memory element stands between
+the plate and the word line.
 """
 
 from dataclasses import dataclass
@@ -70,7 +70,7 @@ class CellPlan:
     @property
     def width(self) -> int:
         """Width of the transistor, of all fingers."""
-        return self.active.width() * self.fingers
+        return int(self.active.width()) * self.fingers
 
     @property
     def area(self) -> float:
@@ -154,8 +154,8 @@ class _Sizes:
         size = _on_grid(f"the wanted {name}", value, self.technology)
         if size < least or (size - least) % (2 * nm(self.technology.grid)):
             raise SpecError(
-                f"the wanted {name.replace('_', ' ')} of {size} nm does not fit: it must be {least} nm wide or more, in steps "
-                f"of {2 * nm(self.technology.grid)} nm"
+                f"the wanted {name.replace('_', ' ')} of {size} nm does not fit: it must be {least} nm or more, in "
+                f"steps of {2 * nm(self.technology.grid)} nm"
             )
         return size
 
@@ -211,8 +211,8 @@ class _Sizes:
         wanted = tuple(_on_grid("the wanted pitch", value, self.technology) for value in self.wishes.pitch)
         if wanted[0] < least[0] or wanted[1] < least[1]:
             raise SpecError(
-                f"the wanted pitch of {wanted[0]} x {wanted[1]} nm is too narrow for this cell with {self.fingers} fingers, "
-                f"which needs {least[0]} x {least[1]} nm; widen it, or fold the transistor otherwise"
+                f"the wanted pitch of {wanted[0]} x {wanted[1]} nm is too narrow for a cell with {self.fingers} "
+                f"fingers, which needs {least[0]} x {least[1]} nm; widen it, or fold the transistor otherwise"
             )
         return wanted[0], wanted[1]
 
@@ -242,7 +242,9 @@ def draw_cell(layout: db.Layout, plan: CellPlan, name: str = "cell_1t1r") -> db.
         below = plan.plate if k % 2 else plan.bit_line
         up = db.Box(below.left, row - half, below.right, row + half)
         hole = nm(via.size)
-        vias = fill_cuts(db.Box(up.left + nm(via.above[1]), row - hole // 2, up.right - nm(via.above[1]), row + hole // 2), hole, nm(via.space))  # fmt: skip
+        inset = nm(via.above[1])
+        landing = db.Box(up.left + inset, row - hole // 2, up.right - inset, row + hole // 2)
+        vias = fill_cuts(landing, hole, nm(via.space))
         put("via1", *vias)
         strip = db.Box(plan.active.left, row - half, plan.active.right, row + half)
         for box in vias:

@@ -90,8 +90,8 @@ def extract_netlist(layout: db.Layout, technology: Technology, transistor: str) 
     Returns
     -------
     klayout.db.LayoutVsSchematic
-        Its `netlist()` is one flat circuit: fingers that lie in parallel are one transistor [um]; the substrate's net is
-        ``vss`` if a tie joins it to that label.
+        Its `netlist()` is one flat circuit: fingers in parallel are one transistor [um]; the substrate's net is ``vss``
+        if a tie joins it to that label.
     """
     found = db.LayoutVsSchematic(db.RecursiveShapeIterator(layout, layout.top_cell(), []))
     layers = {name: found.make_polygon_layer(layout.layer(*pair), name) for name, pair in technology.layers.items()}

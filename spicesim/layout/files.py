@@ -45,7 +45,7 @@ def read_layout(path: str | Path) -> db.Layout:
     tops = [cell.name for cell in layout.top_cells()]
     if len(tops) != 1 or abs(layout.dbu - 0.001) > 1e-9:
         raise SpecError(
-            f"{path}: wanted one top cell and a database unit of 0.001 um, got the top cells {', '.join(tops) or 'none'} "
+            f"{path}: wanted one top cell and a database unit of 0.001 um, got the cells {', '.join(tops) or 'none'} "
             f"and {layout.dbu:g} um; write it again with 'spicesim layout array'"
         )
     return layout

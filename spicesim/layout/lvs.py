@@ -38,9 +38,9 @@ def compare_layout(
 ) -> Comparison:
     """Extract a layout's netlist and hold it against the netlist of a crossbar.
 
-    Compared are all devices, what their terminals are joined to, widths and lengths of the transistors, and where the cells
-    are: nets are held against those of their name, and every cell's inner node has one. What memory elements conduct is
-    programmed, not drawn.
+    Compared are all devices, what their terminals are joined to, widths and lengths of the transistors, and where the
+    cells are: nets are held against those of their name, and every cell's inner node has one. What memory elements
+    conduct is programmed, not drawn.
 
     Parameters
     ----------

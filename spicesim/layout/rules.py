@@ -30,13 +30,11 @@ def format_violations(found: list[Violation]) -> str:
 def check_rules(layout: db.Layout, technology: Technology) -> list[Violation]:
     """Check a layout's top cell; an empty list is a clean layout.
 
-    What is checked: width, space and area of active, poly, implants and metals; size, space and enclosure of contacts, vias
-    and memory elements; length and end of gates, their distance to contacts and to other active; implants around active and
-    channels, and the distance to a tie of the substrate; the grid. No density, no antennas, no wide-metal spaces.
+    What is checked: width, space and area of active, poly, implants and metals; size, space and enclosure of contacts,
+    vias and memory elements; length and end of gates, their distance to contacts and to other active; implants around
+    active and channels, and the distance to a tie of the substrate; the grid. No density, antennas or wide metal.
     """
-    check = _Check(layout, technology)
-    found = [violation for violation in check.all() if violation is not None]
-    return found
+    return [violation for violation in _Check(layout, technology).all() if violation is not None]
 
 
 class _Check:

@@ -1,7 +1,7 @@
 """The netlist of a crossbar as a schematic: what a layout of it must be.
 
-The very file is read, by klayout's reader. Wires of a netlist are rows of resistors, in a layout one piece of metal: their
-ends become one net, which gets the name of its line. Sources and analyses belong to the testbench around the array.
+The very file is read, by klayout's reader. Wires of a netlist are rows of resistors, in a layout one piece of metal:
+their ends become one net, which gets the name of its line. Sources and analyses are the testbench's.
 """
 
 import re
@@ -133,7 +133,7 @@ def read_schematic(path: str | Path, chip: Chip) -> db.Netlist:
     _read(netlist, text, reader, path)
     if reader.strange:
         raise SpecError(
-            f"{path}: {reader.strange[0]} (and {len(reader.strange) - 1} more) is no part of an array of cells and wires; "
+            f"{path}: {reader.strange[0]} (and {len(reader.strange) - 1} more) is no part of an array; "
             "compare a layout with what 'spicesim netlist crossbar' wrote"
         )
     for circuit in netlist.top_circuits():

