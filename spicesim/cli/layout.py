@@ -189,6 +189,8 @@ def _show_wires(chip: Chip, found: "WireTable", chip_out: str | None, parasitics
         write_text(parasitics_path, format_parasitics(whole))
         click.echo(f"wrote {parasitics_path}")
     if chip_out is not None:
+        if 1 in found.word.resistance.shape:
+            raise SpecError("--chip-out takes wires between cells; draw two rows and two columns at least")
         steps = 2 if chip.cell.is_paired else 1
         values = {
             "r_word_line": found.word.r_cell * steps, "c_word_line": found.word.c_cell * steps,

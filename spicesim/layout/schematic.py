@@ -157,6 +157,7 @@ def _read(netlist: db.Netlist, text: str, reader: _Reader, path: str | Path) -> 
             netlist.read(str(file), db.NetlistSpiceReader(reader))
         except RuntimeError as error:
             reason = str(error).replace(str(file), str(path)).removesuffix(" in Netlist.read")
+            reason = re.sub(r" in NetlistSpiceReaderDelegate.* in ", ", ", " ".join(reason.split()))
             raise SpecError(
                 f"cannot read netlist {path}: {reason}; write it again with 'spicesim netlist crossbar'"
             ) from None
@@ -166,6 +167,12 @@ def _name_lines(circuit: db.Circuit, joined: Sequence[tuple[str, str]], path: st
     """Make one net of each line's nodes, and name the nets as pins of layouts are named."""
     nets = {net.name: net for net in circuit.each_net()}
     group = {name: name for name in nets}
+
+    if not all(name in nets for pair in joined for name in pair):
+        raise SpecError(
+            f"{path}: cells and wires lie in a subcircuit; compare with what 'spicesim netlist crossbar' wrote "
+            "without --as subckt"
+        )
 
     def head(name: str) -> str:
         while group[name] != name:
