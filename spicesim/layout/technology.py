@@ -110,6 +110,7 @@ GF180MCU = Technology(
     },
     pins={"metal1": (34, 10), "metal2": (36, 10), "metal3": (42, 10)},
     wires={
+        # active of .22 um and poly of .18 um would do by the manual; the package has these widths, and so do gates
         "active": Wire(width=0.30, space=0.28, area=0.2025, rules="DF.1a/DF.3a/DF.9"),
         "poly": Wire(width=0.28, space=0.24, rules="PL.1/PL.3a"),
         "nplus": Wire(width=0.40, space=0.40, area=0.35, rules="NP.1/NP.2/NP.8a"),
