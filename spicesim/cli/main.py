@@ -19,6 +19,7 @@ COMMANDS = {
     "init": "start:init",
     "doctor": "start:doctor",
     "netlist": "netlist:netlist",
+    "layout": "layout:layout",
     "characterise": "characterise:characterise",
     "size": "size:size",
     "calibrate": "calibrate:calibrate",
