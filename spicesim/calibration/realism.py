@@ -57,8 +57,10 @@ def describe_realism(chip: Chip) -> tuple[Piece, ...]:
     aspects = {"transient": transient, "mismatch": has("mismatch"), "noise": noise, "energy": has("energy")}
     valued = aspects | {"dc": CALIBRATED}
     rows = [Piece(piece="drivers", netlist="your own" if is_own(chip.dac.kind) else "transistors", **valued)]
+    resistors = "ideal resistors" if chip.process.resistor is None else "process's resistors"
+    capacitors = "ideal capacitors" if chip.process.capacitor is None else "process's capacitors"
     if chip.dac.kind == "r2r":
-        rows.append(Piece(piece="ladder resistors", netlist="ideal resistors", **valued))
+        rows.append(Piece(piece="ladder resistors", netlist=resistors, **valued))
     rows.append(Piece(piece="devices of the cells", netlist="law", **valued | {"mismatch": "by --device"}))
     if chip.cell.has_gate:
         rows.append(Piece(piece="access transistors", netlist="transistors", **valued))
@@ -74,10 +76,12 @@ def describe_realism(chip: Chip) -> tuple[Piece, ...]:
         )
     )  # fmt: skip
     rows.append(Piece(piece=_READ[kind], netlist="transistors", **valued))
-    stores = "resistors" if kind == "tia" else "capacitors"
-    rows.append(Piece(piece=_STORES[kind], netlist=f"ideal {stores}", **valued))
+    rows.append(Piece(piece=_STORES[kind], netlist=resistors if kind == "tia" else capacitors, **valued))
+    if kind == "tia":
+        still = dict.fromkeys(("dc", "mismatch", "noise", "energy"), ABSENT)
+        rows.append(Piece(piece="feedback capacitors", netlist=capacitors, transient=transient, **still))
     if kind != "voltage" or chip.dac.kind == "r2r" or chip.hold.is_buffered:  # there are amplifiers
-        rows += _biases(chip, valued)
+        rows += _biases(chip, valued, resistors)
     ohms = chip.rails
     rows += [
         _rail("supply", ohms.r_supply, has("energy")),
@@ -88,7 +92,7 @@ def describe_realism(chip: Chip) -> tuple[Piece, ...]:
     return tuple(rows)
 
 
-def _biases(chip: Chip, valued: dict[str, str]) -> list[Piece]:
+def _biases(chip: Chip, valued: dict[str, str], resistors: str) -> list[Piece]:
     """Describe what biases amplifiers."""
     energy = valued["energy"]
     if not chip.bias.is_mirrored:
@@ -105,7 +109,7 @@ def _biases(chip: Chip, valued: dict[str, str]) -> list[Piece]:
             noise=valued["noise"], energy=energy,
         ),
         Piece(
-            piece="its resistors", netlist="ideal resistors", dc=CALIBRATED, transient=ABSENT, mismatch=ABSENT,
+            piece="its resistors", netlist=resistors, dc=CALIBRATED, transient=ABSENT, mismatch=ABSENT,
             noise=valued["noise"], energy=energy,
         ),
     ]  # fmt: skip
