@@ -20,7 +20,7 @@ from spicesim.netlist.step import STEP_TIME
 from spicesim.netlist.step_benches import build_dac_steps
 from spicesim.ngspice.outcome import Results
 
-__all__ = ["calibrate_settling", "find_settling"]
+__all__ = ["calibrate_settling", "find_passives", "find_settling"]
 
 _NODES = (-0.3, 0.3, 50e-3)
 """How far the inner nodes are swept below ground and above the supply, and the step [V]."""
@@ -75,7 +75,7 @@ def find_settling(calibration: Calibration, campaign: Campaign) -> SettlingModel
     cell = build_cell_response(chip, 0.5 * chip.cell.g_max, _FREQUENCY)
     passives = _build_passives(chip)
     found = campaign.run([*sweeps, *steps, cell, *passives], "calibrate settling")
-    c_feedback, c_resistor = _passives(chip, found[-1]) if passives else (chip.sense_amplifier.c_feedback, None)
+    c_feedback, c_resistor = find_passives(chip, found[-1]) if passives else (chip.sense_amplifier.c_feedback, None)
     nodes, volts = _grid(axis), _grid(inputs)
     shape = len(nodes), len(nodes)
     if not all(_current(found[1], node).any() for node in ("p", "n")):
@@ -112,7 +112,7 @@ def _build_passives(chip: Chip) -> list[Netlist]:
     return [build_feedback_response(chip, max(chip.settings), _FREQUENCY)]
 
 
-def _passives(chip: Chip, results: Results) -> tuple[float, float]:
+def find_passives(chip: Chip, results: Results) -> tuple[float, float]:
     """Return the feedback capacitor [F], and what a resistor has to ground at either end, by its resistance [F/ohm]."""
     across = -_charge(results, "out")
     return across, (_charge(results, "in") - across) / max(chip.settings)

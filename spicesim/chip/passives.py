@@ -54,7 +54,7 @@ class Passive(Section):
     factors: CornerFactors = CornerFactors()
     """What factor becomes at the corners of the transistors."""
     matching: NonNegative = 0.0
-    """Mismatch by Pelgrom's law, sigma = matching / sqrt(w l) [m]; 1e-8 is 1 % um. Without, it is that of ideal ones."""
+    """Mismatch by Pelgrom's law, sigma = matching / sqrt(w l) [m]; 1e-8 is 1 % um. Without, that of ideal ones."""
 
     @model_validator(mode="after")
     def _check_model(self) -> Self:
