@@ -1,11 +1,17 @@
 """Resistors and capacitors of the process in ngspice, and calibrated tiles beside those made of them."""
 
+import sys
+
 import numpy as np
 import pytest
 
 from spicesim.calibration.calibrate import calibrate
+from spicesim.calibration.calibration import load_calibration
+from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.mismatch_bench import draw_chip
+from spicesim.calibration.patterns import adversarial_vectors, code_vectors, random_conductances
 from spicesim.calibration.settling import find_passives
+from spicesim.calibration.tiles import TileCase, check_tiles
 from spicesim.chip import preset
 from spicesim.draws import ChipDraw
 from spicesim.netlist.netlist import build_netlist
@@ -159,3 +165,33 @@ def test_a_resistor_that_bends_with_its_voltage_is_followed(bent):
     across = (amplifier.v_in + amplifier.v_out)[amplifier.v_out > 0.9 * amplifier.full_scale]
     wanted = 20e3 * amplifier.currents[amplifier.v_out > 0.9 * amplifier.full_scale]
     assert np.any(np.abs(across / wanted - 1) > 4e-3)  # which a constant would miss by
+
+
+def main(path, ideal_path, rows, columns, *feedbacks):
+    """Print errors of a calibration, and of one with ideal passives at the same condition, on whole tiles."""
+    found, ideal = load_calibration(path), load_calibration(ideal_path)
+    chip = found.chip
+    g = random_conductances((rows, columns), chip.cell.g_min, chip.cell.g_max, np.random.default_rng(3), 12.5e-6)
+    for r in feedbacks:
+        cases, guesses = [], []
+        for polarity in chip.polarities:
+            rng = np.random.default_rng(8)
+            codes = code_vectors(rows, chip.code_bits, 4, rng)
+            codes |= adversarial_vectors(rows, chip.code_bits, polarity, rng)
+            cases.append(TileCase(name=polarity, tile=found.tile(g, polarity, r), codes=codes))
+            guesses.append(ideal.tile(g, polarity, r).solve(np.stack(list(codes.values()))).v_out)
+        checks = check_tiles(chip, cases, Campaign(seed=1), "check")
+        saturated = np.concatenate([np.ravel(check.saturated) for check in checks])
+        errors = np.concatenate([np.ravel(check.errors) for check in checks])
+        others = np.concatenate([
+            np.ravel(guess - check.measured) / check.full_scale for guess, check in zip(guesses, checks, strict=True)
+        ])  # fmt: skip
+        print(
+            f"{rows}x{columns}, {r / 1e3:g} kohm: {saturated.sum()} of {saturated.size} outputs saturated; errors in % "
+            f"of full scale: ideal passives {100 * np.abs(others).max():.2g}, model {100 * np.abs(errors).max():.2g}, "
+            f"where it is linear {100 * np.abs(errors[~saturated]).max(initial=0.0):.2g}"
+        )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:3], *map(int, sys.argv[3:5]), *map(float, sys.argv[5:]))

@@ -3,6 +3,8 @@
 import dataclasses
 import math
 import re
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -76,6 +78,12 @@ def test_descriptions_come_back_from_files_and_corners_move_all_of_it(tmp_path):
     assert CHIP.at(corner="fs").process.resistor == CHIP.process.resistor
     assert "res_ss" in build_sense_amplifier(CHIP.at(corner="ss"), 1e4, 1e-5).body
     assert len({CHIP.hash, IDEAL.hash, CHIP.at(corner="ss").hash}) == 3
+
+
+def test_the_page_says_what_the_preset_has():
+    page = (Path(__file__).parents[2] / "netlists" / "processes.md").read_text(encoding="utf-8")
+    said = tomllib.loads(re.findall(r"```toml\n(.*?)```", page, re.DOTALL)[1])
+    assert IDEAL.changed({f"process.{key}": value for key, value in said["process"].items()}).process == CHIP.process
 
 
 def test_relative_model_files_start_at_the_description(tmp_path):
