@@ -45,10 +45,20 @@ def with_passives(text: str, process: Process, bulk: str = "vss") -> str:
         Whose they are.
     bulk : str
         The node below resistors: the ground of the block.
+
+    Raises
+    ------
+    SpecError
+        If a value hangs on a parameter that has the name of one of theirs.
     """
 
     def place(found: re.Match[str]) -> str:
         name, nodes, value = found.groups()
+        if taken := re.search(r"\b(ohm|farad)\b", value, re.IGNORECASE):
+            raise SpecError(
+                f"{found[0].strip()!a} has a value by {taken[1]!r}, which is a parameter of the process's resistors or "
+                "capacitors, and would be taken for that; rename it in its block"
+            )
         if name[0] in "rR":
             return _resistor(process, name, nodes, value, bulk) or found[0]
         return f"x{name}{nodes}{CAPACITOR} farad={value}" if process.capacitor else found[0]

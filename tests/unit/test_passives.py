@@ -118,6 +118,11 @@ def test_what_cannot_be_drawn_is_refused_before_a_simulator_stumbles():
         CHIP.changed({"process.resistor.model": ""})
 
 
+def test_parameters_that_ngspice_would_take_for_others_are_refused():
+    with pytest.raises(SpecError, match="has a value by 'ohm'"):
+        with_passives(".subckt a n vss ohm=1k\nr1 n vss {2*ohm}\n.ends a", CHIP.process)
+
+
 def test_sizes_are_those_of_sheets_with_their_ends_and_edges():
     resistor = Resistor(width=2e-6, sheet=1e3, d_width=0.1e-6, ends=2e-4)
     length = resistor.length(20e3)
