@@ -87,7 +87,7 @@ def describe_realism(chip: Chip) -> tuple[Piece, ...]:
         _rail("supply", ohms.r_supply, has("energy")),
         _rail("ground", ohms.r_ground, has("energy")),
         _rail("references", ohms.r_reference, has("energy")),
-        *_converters(chip, there),
+        *_converters(chip, there, capacitors),
     ]
     return tuple(rows)
 
@@ -127,7 +127,7 @@ def _rail(piece: str, ohm: float, energy: str) -> Piece:
     )  # fmt: skip
 
 
-def _converters(chip: Chip, there: tuple[str, ...]) -> list[Piece]:
+def _converters(chip: Chip, there: tuple[str, ...], capacitors: str) -> list[Piece]:
     """Describe what converts outputs; it stands in macros, not in tiles."""
     if not chip.adc.is_real:
         return [
@@ -144,6 +144,8 @@ def _converters(chip: Chip, there: tuple[str, ...]) -> list[Piece]:
             energy=energy,
         )
     ]  # fmt: skip
+    valued = {"dc": known, "transient": known, "mismatch": mismatch, "noise": ABSENT, "energy": energy}
+    rows.append(Piece(piece="their capacitors", netlist=capacitors, **valued))
     if chip.converter is not None:
         rows.append(
             Piece(
