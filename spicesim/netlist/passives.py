@@ -32,10 +32,13 @@ PASSIVE = re.compile(
 _ELEMENT = re.compile(
     r"^(?!rnoise\b)([rc]\w*)(\s+\S+\s+\S+\s+)(\{[^}]*\}|'[^']*'|[-+.\d]\S*)[ \t]*$", re.MULTILINE | re.IGNORECASE
 )
+_GROUNDED = re.compile(r"^\.subckt\s.*\svss\b", re.MULTILINE | re.IGNORECASE)
 
 
-def with_passives(text: str, process: Process, bulk: str = "vss") -> str:
+def with_passives(text: str, process: Process) -> str:
     """Put the process's resistors and capacitors in the place of a block's ideal ones, if it has any.
+
+    Resistors lie above the block's port ``vss``, or above ground where it has none.
 
     Parameters
     ----------
@@ -43,14 +46,13 @@ def with_passives(text: str, process: Process, bulk: str = "vss") -> str:
         A block; of memory devices, whose resistors are what is programmed, none.
     process : Process
         Whose they are.
-    bulk : str
-        The node below resistors: the ground of the block.
 
     Raises
     ------
     SpecError
         If a value hangs on a parameter that has the name of one of theirs.
     """
+    bulk = "vss" if _GROUNDED.search(text) else "0"
 
     def place(found: re.Match[str]) -> str:
         name, nodes, value = found.groups()

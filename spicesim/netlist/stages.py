@@ -176,7 +176,7 @@ def build_feedback_response(chip: Chip, r_feedback: float, frequency: float = 1e
         "* both ends at the reference, the input shaken",
         f"vin in 0 dc {reference} ac 1",
         f"vout out 0 dc {reference}",
-        with_passives("\n".join(elements), chip.process, "0"),
+        with_passives("\n".join(elements), chip.process),
     ]
     return build_netlist(
         chip,

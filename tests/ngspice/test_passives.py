@@ -35,7 +35,7 @@ def bench(chip, current="1e-6"):
     """Resistors with a microampere each, capacitors with a volt of a megahertz."""
     lines = [f"iin_{k} 0 r_{k} {current}\nr{k} r_{k} 0 {ohm}" for k, ohm in enumerate(OHMS)]
     lines += [f"vin_{k} c_{k} 0 dc 0 ac 1\nc{k} c_{k} 0 {farad}" for k, farad in enumerate(FARADS)]
-    return with_passives("\n".join(lines), chip.process, "0")
+    return with_passives("\n".join(lines), chip.process)
 
 
 def values(chip):

@@ -106,6 +106,11 @@ def test_plain_numbers_are_an_element_with_coefficients():
     assert "xrf  out in  process_resistor ohm={rf}" in tile(plain)  # without a bulk
 
 
+def test_resistors_lie_above_the_ground_of_their_block():
+    assert "r1 a b vss process" in with_passives(".subckt x a b vdd vss\nr1 a b 1k\n.ends x", CHIP.process)
+    assert "r1 a b 0 process" in with_passives(".subckt x a b gnd\nr1 a b 1k\n.ends x", CHIP.process)
+
+
 def test_what_cannot_be_drawn_is_refused_before_a_simulator_stumbles():
     wide = CHIP.changed({"process.resistor.width": 10e-6, "process.resistor.sheet": 3e3})
     with pytest.raises(SpecError, match=r"resistor of 1 kohm .* less than half of that; lower process.resistor.width"):
