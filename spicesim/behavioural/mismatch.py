@@ -118,7 +118,7 @@ class SenseAmplifierMismatch(Model):
 
     An amplifier whose resistor is larger by a factor meets its rails at currents smaller by that factor, and one whose
     input lies higher meets them later, by the same voltage. So its tables are the nominal ones at
-    ``gain * current - offset / r_feedback``, plus a few components, and its input the offset.
+    ``gain * current - offset / feedback``, plus a few components, and its input the offset.
     """
 
     r_feedback: float
@@ -169,7 +169,7 @@ class SenseAmplifierMismatch(Model):
         basis = PchipInterpolator(self.currents, self.components, axis=2)(nominal.currents)
         added = np.einsum("jk,ktp->tjp", parameters[:, 2:], basis, optimize=True)
         added[0] += offset[:, None]
-        shift = offset / nominal.r_feedback
+        shift = offset / nominal.feedback
         limit = (nominal.i_limit - float(np.abs(shift).max())) / max(1.0, float(gain.max()))
         if not limit > 0:
             raise CalibrationError(

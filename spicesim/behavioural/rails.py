@@ -109,6 +109,8 @@ class AmplifierRails(Model):
 
     r_feedback: float
     """Feedback resistance [ohm]."""
+    r_process: float | None = None
+    """What the process's resistor makes of it [ohm]; None of an ideal one."""
     i_limit: float
     """The tables span -i_limit..i_limit evenly; positive into the virtual ground [A]."""
     knee: float
@@ -126,6 +128,11 @@ class AmplifierRails(Model):
         return self
 
     @property
+    def feedback(self) -> float:
+        """Resistance between input and output [ohm]."""
+        return self.r_feedback if self.r_process is None else self.r_process
+
+    @property
     def currents(self) -> Floats:
         """Currents of the tables [A]."""
         return np.linspace(-self.i_limit, self.i_limit, self.shift.shape[1])
@@ -137,7 +144,7 @@ class AmplifierRails(Model):
         """
         side = np.clip(0.5 + 0.5 * currents / self.knee, 0, 1)
         side = side * side * (3 - 2 * side)
-        return np.asarray(currents + ((droop + rise) * side - droop) / self.r_feedback)
+        return np.asarray(currents + ((droop + rise) * side - droop) / self.feedback)
 
     def added(self, currents: Floats, terms: Floats) -> Floats:
         """Return what inputs rise by besides at framed currents (batch, columns), with terms (batch, orders) [V]."""

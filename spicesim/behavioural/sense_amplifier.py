@@ -52,6 +52,11 @@ class SenseAmplifierModel(Model):
         return np.linspace(-self.i_limit, self.i_limit, len(self.v_in))
 
     @property
+    def feedback(self) -> float:
+        """Resistance between input and output in the linear range, that of the process where it has its own [ohm]."""
+        return self.parameters["gain"].value * self.r_feedback + self.parameters["r_in"].value
+
+    @property
     def full_scale(self) -> float:
         """Swing from the reference to the nearer rail [V]."""
         return min(-self.parameters["rail_high"].value, self.parameters["rail_low"].value)

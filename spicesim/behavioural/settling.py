@@ -248,6 +248,8 @@ class SettlingModel(Model):
     """Of all sense amplifiers; their feedback is a resistor and a capacitor."""
     c_feedback: float
     """Feedback capacitor [F]."""
+    c_resistor: float | None = None
+    """From either end of a feedback resistor of the process to ground, by its wanted resistance [F/ohm]; None: none."""
     driver: DriverShapes
     """Word-line drivers, lines and cells included as a load."""
     c_word_line: float

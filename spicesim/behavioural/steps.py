@@ -182,6 +182,7 @@ class StepModel(Model):
             )
         response = mismatch.require_converter()
         count, comparators = int(np.max(which)) + 1, len(response.names)
-        errors = draw.numbers(CONVERTER, f"{CAPACITOR}hold", count)[:, 0] * chip.ramp_adc.mismatch
+        spread = chip.capacitor_spread(chip.ramp_adc.capacitor, chip.ramp_adc.mismatch)
+        errors = draw.numbers(CONVERTER, f"{CAPACITOR}hold", count)[:, 0] * spread
         found = response.draw(draw, count)
         return self.drawn(polarity, found[:, 0] if comparators == 1 else found, errors, which)

@@ -81,7 +81,7 @@ class Amplifiers:
             largest, index = max(1.0, float(instance.amplifier_parameters[:, 0].max())), np.arange(columns)
             v_in, outputs = instance.amplifiers.tables(model, instance.amplifier_parameters)
             senses = v_in.ports("sense amplifier")
-        low, high = (v / (model.r_feedback * largest) for v in model.linear_limits)
+        low, high = (v / (model.feedback * largest) for v in model.linear_limits)
         return cls(senses=senses, outputs=outputs, index=index, linear_currents=(low, high))
 
     @property
@@ -113,7 +113,7 @@ class Amplifiers:
         at = amplifier.framed(currents, droops.supply[:, None], droops.ground[:, None])
         nominal = self.outputs.evaluate(at, np.zeros(at.shape[1], dtype=np.int64))
         added = amplifier.added(at, rails.terms(droops))
-        return np.asarray(nominal + amplifier.r_feedback * (currents - at) - added)
+        return np.asarray(nominal + amplifier.feedback * (currents - at) - added)
 
     def output(self, currents: Floats, threads: int = 1) -> Floats:
         """Return the outputs below the reference for currents (batch, columns), leakage included [V]."""

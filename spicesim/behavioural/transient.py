@@ -175,7 +175,8 @@ class _Course:
         mean = self._driven[..., None]
         self._currents += lack[0] + mean * (lack[1] - lack[0])
         self._feedback = transient.model.c_feedback
-        self._r = transient.tile.senseamp.r_feedback
+        self._r = transient.tile.senseamp.feedback
+        self._ground = (transient.model.c_resistor or 0.0) * transient.tile.senseamp.r_feedback
 
     def _lack(self, state: TileState) -> Floats:
         linear = state.v_word_line @ self.transient._transfer.T - state.v_in @ self.transient._admittance.T
@@ -213,12 +214,12 @@ class _Course:
         slope[:, N, P], slope[:, N, N] = np_, nn
         slope[:, OUT, IN], slope[:, OUT, P], slope[:, OUT, N] = 1 / self._r, up, ln
         slope[:, OUT, OUT] = uo + lo - 1 / self._r
-        c[:, IN, IN] = first[:, 1] + np.tile(self.transient._c_in, self.shape[0]) + self._feedback
+        c[:, IN, IN] = first[:, 1] + np.tile(self.transient._c_in, self.shape[0]) + self._feedback + self._ground
         c[:, IN, OUT] = c[:, OUT, IN] = -self._feedback
         c[:, P, IN] = first[:, 2]
         c[:, P, P], c[:, P, OUT], c[:, OUT, P] = upper[:, 1], upper[:, 2], upper[:, 3]
         c[:, N, N], c[:, N, OUT], c[:, OUT, N] = lower[:, 1], lower[:, 2], lower[:, 3]
-        c[:, OUT, OUT] = upper[:, 4] + lower[:, 4] + self._feedback
+        c[:, OUT, OUT] = upper[:, 4] + lower[:, 4] + self._feedback + self._ground
         compensation = stages.compensation
         conductance = compensation / (step + stages.lead)
         for k, node in enumerate((P, N)):

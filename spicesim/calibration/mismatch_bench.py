@@ -86,8 +86,8 @@ def draw_chip(
 
 
 def _capacitors(chip: Chip) -> Mapping[str, float]:
-    own = {"voltage": {HOLD: chip.hold.mismatch}, "integrator": {INTEGRATOR: chip.integrator.mismatch}}
-    return own.get(chip.sense_amplifier.kind, {})
+    hold, integrator = (chip.capacitor_spread(own.capacitor, own.mismatch) for own in (chip.hold, chip.integrator))
+    return {"voltage": {HOLD: hold}, "integrator": {INTEGRATOR: integrator}}.get(chip.sense_amplifier.kind, {})
 
 
 def _resistors(calibration: Calibration) -> float:
@@ -225,9 +225,10 @@ class MismatchBench:
             What they add to these in input and output [V].
         """
         chip, index, groups = self.calibration.chip, np.asarray(points), _groups(len(draw), AMPLIFIERS)
-        currents, r = amplifier.currents[index], amplifier.r_feedback
+        currents, shifts = amplifier.currents[index], lines[:, 1] / amplifier.feedback
         netlists = [
-            build_sense_amplifiers(chip, r, group, lines[group, 0], currents, lines[group, 1] / r) for group in groups
+            build_sense_amplifiers(chip, amplifier.r_feedback, group, lines[group, 0], currents, shifts[group])
+            for group in groups
         ]
         results = self._run(netlists, draw, "TIA mismatch")
         reference = chip.sense_amplifier.v_reference

@@ -98,7 +98,8 @@ def calibrate_rails(
     netlists = {name: _with_reference(netlist) for name, netlist in netlists.items()}
     found = _run(campaign, netlists)
     drivers = {polarity: _fit_driver(chip, dac, found) for polarity, dac in dacs.items()}
-    amplifiers = tuple(_fit_amplifier(model, found, reach) for model in senseamps)
+    ideal = chip.process.resistor is None
+    amplifiers = tuple(_fit_amplifier(model, found, reach, ideal=ideal) for model in senseamps)
     bias = None
     if chip.bias.is_mirrored:
         bias = bias_current(_run(campaign, {"bias": bias_netlist(chip)})["bias"])
@@ -211,11 +212,14 @@ def _check_driver(chip: Chip, dac: DacModel, driver: DriverRails, found: dict[st
     )  # fmt: skip
 
 
-def _fit_amplifier(model: SenseAmplifierModel, found: dict[str, Results], reach: tuple[float, float]) -> AmplifierRails:
+def _fit_amplifier(
+    model: SenseAmplifierModel, found: dict[str, Results], reach: tuple[float, float], *, ideal: bool
+) -> AmplifierRails:
     currents, reference = model.currents, _real(found[f"tia {model.r_feedback} 0"], "v(vref)")
     inverse, nothing = np.linalg.inv(_terms(_CORNERS)), np.zeros((len(_CORNERS), len(currents)))
     rails = AmplifierRails(
-        r_feedback=model.r_feedback, i_limit=model.i_limit, knee=_KNEE * model.full_scale / model.r_feedback,
+        r_feedback=model.r_feedback, r_process=None if ideal else model.feedback, i_limit=model.i_limit,
+        knee=_KNEE * model.full_scale / model.r_feedback,
         shift=nothing, supply=nothing,
     )  # fmt: skip
     shifts, supplies = [], []
@@ -239,7 +243,7 @@ def _check_amplifier(
         at = rails.framed(currents, fall * reach[0], rise * reach[1])
         inputs = model.ports.evaluate(at)[0] + rails.added(at[None], _terms([(fall, rise)]))[0]
         measured.append(_real(results, "v(vref)") - _real(results, "v(out)"))
-        predicted.append(model.r_feedback * currents - inputs)
+        predicted.append(rails.feedback * currents - inputs)
     parts = np.repeat(np.array(_HELD_OUT), len(currents), axis=0)
     return HeldOut(
         unit="V", full_scale=model.full_scale, measured=np.concatenate(measured), predicted=np.concatenate(predicted),

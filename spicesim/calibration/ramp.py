@@ -166,7 +166,7 @@ def _drawn(netlist: Netlist, chip: Chip, draws: Sequence[Draw]) -> Netlist:
 
     body = netlist.body
     for k, own in enumerate(draws):
-        error = chip.ramp_adc.mismatch * own(f"{CAPACITOR}hold")[0]
+        error = chip.capacitor_spread(chip.ramp_adc.capacitor, chip.ramp_adc.mismatch) * own(f"{CAPACITOR}hold")[0]
         plain = f"chold_{k} top_{k} ramp "
         before, _, after = body.partition(plain)
         value, line_end, rest = after.partition("\n")

@@ -57,8 +57,10 @@ def describe_realism(chip: Chip) -> tuple[Piece, ...]:
     aspects = {"transient": transient, "mismatch": has("mismatch"), "noise": noise, "energy": has("energy")}
     valued = aspects | {"dc": CALIBRATED}
     rows = [Piece(piece="drivers", netlist="your own" if is_own(chip.dac.kind) else "transistors", **valued)]
+    resistors = "ideal resistors" if chip.process.resistor is None else "process's resistors"
+    capacitors = "ideal capacitors" if chip.process.capacitor is None else "process's capacitors"
     if chip.dac.kind == "r2r":
-        rows.append(Piece(piece="ladder resistors", netlist="ideal resistors", **valued))
+        rows.append(Piece(piece="ladder resistors", netlist=resistors, **valued))
     rows.append(Piece(piece="devices of the cells", netlist="law", **valued | {"mismatch": "by --device"}))
     if chip.cell.has_gate:
         rows.append(Piece(piece="access transistors", netlist="transistors", **valued))
@@ -74,21 +76,23 @@ def describe_realism(chip: Chip) -> tuple[Piece, ...]:
         )
     )  # fmt: skip
     rows.append(Piece(piece=_READ[kind], netlist="transistors", **valued))
-    stores = "resistors" if kind == "tia" else "capacitors"
-    rows.append(Piece(piece=_STORES[kind], netlist=f"ideal {stores}", **valued))
+    rows.append(Piece(piece=_STORES[kind], netlist=resistors if kind == "tia" else capacitors, **valued))
+    if kind == "tia":
+        still = dict.fromkeys(("dc", "mismatch", "noise", "energy"), ABSENT)
+        rows.append(Piece(piece="feedback capacitors", netlist=capacitors, transient=transient, **still))
     if kind != "voltage" or chip.dac.kind == "r2r" or chip.hold.is_buffered:  # there are amplifiers
-        rows += _biases(chip, valued)
+        rows += _biases(chip, valued, resistors)
     ohms = chip.rails
     rows += [
         _rail("supply", ohms.r_supply, has("energy")),
         _rail("ground", ohms.r_ground, has("energy")),
         _rail("references", ohms.r_reference, has("energy")),
-        *_converters(chip, there),
+        *_converters(chip, there, capacitors),
     ]
     return tuple(rows)
 
 
-def _biases(chip: Chip, valued: dict[str, str]) -> list[Piece]:
+def _biases(chip: Chip, valued: dict[str, str], resistors: str) -> list[Piece]:
     """Describe what biases amplifiers."""
     energy = valued["energy"]
     if not chip.bias.is_mirrored:
@@ -105,7 +109,7 @@ def _biases(chip: Chip, valued: dict[str, str]) -> list[Piece]:
             noise=valued["noise"], energy=energy,
         ),
         Piece(
-            piece="its resistors", netlist="ideal resistors", dc=CALIBRATED, transient=ABSENT, mismatch=ABSENT,
+            piece="its resistors", netlist=resistors, dc=CALIBRATED, transient=ABSENT, mismatch=ABSENT,
             noise=valued["noise"], energy=energy,
         ),
     ]  # fmt: skip
@@ -123,7 +127,7 @@ def _rail(piece: str, ohm: float, energy: str) -> Piece:
     )  # fmt: skip
 
 
-def _converters(chip: Chip, there: tuple[str, ...]) -> list[Piece]:
+def _converters(chip: Chip, there: tuple[str, ...], capacitors: str) -> list[Piece]:
     """Describe what converts outputs; it stands in macros, not in tiles."""
     if not chip.adc.is_real:
         return [
@@ -140,6 +144,8 @@ def _converters(chip: Chip, there: tuple[str, ...]) -> list[Piece]:
             energy=energy,
         )
     ]  # fmt: skip
+    valued = {"dc": known, "transient": known, "mismatch": mismatch, "noise": ABSENT, "energy": energy}
+    rows.append(Piece(piece="their capacitors", netlist=capacitors, **valued))
     if chip.converter is not None:
         rows.append(
             Piece(

@@ -9,12 +9,18 @@ from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.transients import build_step_cases, check_steps
 from spicesim.chip import Chip
 from spicesim.errors import CalibrationError
-from spicesim.netlist.stages import build_cell_response, build_stage_response, build_stage_sweep
+from spicesim.netlist.netlist import Netlist
+from spicesim.netlist.stages import (
+    build_cell_response,
+    build_feedback_response,
+    build_stage_response,
+    build_stage_sweep,
+)
 from spicesim.netlist.step import STEP_TIME
 from spicesim.netlist.step_benches import build_dac_steps
 from spicesim.ngspice.outcome import Results
 
-__all__ = ["calibrate_settling", "find_settling"]
+__all__ = ["calibrate_settling", "find_passives", "find_settling"]
 
 _NODES = (-0.3, 0.3, 50e-3)
 """How far the inner nodes are swept below ground and above the supply, and the step [V]."""
@@ -67,7 +73,9 @@ def find_settling(calibration: Calibration, campaign: Campaign) -> SettlingModel
         for load in _LOADS
     ]
     cell = build_cell_response(chip, 0.5 * chip.cell.g_max, _FREQUENCY)
-    found = campaign.run([*sweeps, *steps, cell], "calibrate settling")
+    passives = _build_passives(chip)
+    found = campaign.run([*sweeps, *steps, cell, *passives], "calibrate settling")
+    c_feedback, c_resistor = find_passives(chip, found[-1]) if passives else (chip.sense_amplifier.c_feedback, None)
     nodes, volts = _grid(axis), _grid(inputs)
     shape = len(nodes), len(nodes)
     if not all(_current(found[1], node).any() for node in ("p", "n")):
@@ -90,11 +98,24 @@ def find_settling(calibration: Calibration, campaign: Campaign) -> SettlingModel
             upper_c=_short(charges[0]), lower_c=_short(charges[1]), input_c=_short(charges[2]),
             compensation=compensation, lead=lead,
         ),
-        c_feedback=chip.sense_amplifier.c_feedback,
-        driver=_shapes(np.array(_LOADS) * cells, codes, found[4:-1], longer),
+        c_feedback=c_feedback, c_resistor=c_resistor,
+        driver=_shapes(np.array(_LOADS) * cells, codes, found[4 : 4 + len(steps)], longer),
         c_word_line=c_word,
-        c_bit_line=chip.array.c_bit_line + _charge(found[-1], "bit"),
+        c_bit_line=chip.array.c_bit_line + _charge(found[4 + len(steps)], "bit"),
     )  # fmt: skip
+
+
+def _build_passives(chip: Chip) -> list[Netlist]:
+    """Return a testbench of the feedback, if it is of the process's resistors or capacitors."""
+    if chip.process.resistor is None and chip.process.capacitor is None:
+        return []
+    return [build_feedback_response(chip, max(chip.settings), _FREQUENCY)]
+
+
+def find_passives(chip: Chip, results: Results) -> tuple[float, float]:
+    """Return the feedback capacitor [F], and what a resistor has to ground at either end, by its resistance [F/ohm]."""
+    across = -_charge(results, "out")
+    return across, (_charge(results, "in") - across) / max(chip.settings)
 
 
 def _grid(axis: tuple[float, float, float]) -> Floats:

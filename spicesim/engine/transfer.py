@@ -115,7 +115,7 @@ def _driver_resistance(dac: DacModel, reach: float) -> float:
 
 def _input_line(senseamp: SenseAmplifierModel) -> tuple[float, float]:
     """Return offset [V] and resistance [ohm] of an amplifier's input in its linear range."""
-    low, high = (limit / senseamp.r_feedback for limit in senseamp.linear_limits)
+    low, high = (limit / senseamp.feedback for limit in senseamp.linear_limits)
     grid = senseamp.currents
     inside = (grid >= low) & (grid <= high)
     slope, offset = np.polyfit(grid[inside], senseamp.v_in[inside], 1)

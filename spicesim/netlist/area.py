@@ -13,6 +13,7 @@ from spicesim.netlist.dac import dac_blocks, dac_line
 from spicesim.netlist.expression import evaluate_expression
 from spicesim.netlist.hold import hold_blocks, hold_line
 from spicesim.netlist.integrator import integrator_blocks, integrator_line
+from spicesim.netlist.passives import passive_area
 from spicesim.netlist.ramp_adc import build_ramp_adc
 from spicesim.netlist.sar_adc import build_sar_adc
 from spicesim.netlist.sense_amplifier import amplifier_blocks, amplifier_line
@@ -129,6 +130,8 @@ def find_area(text: str, chip: Chip, layout: Layout, *, instances: tuple[str, ..
             return values["value"] / layout.c_density
         if part.kind != "x":
             return 0.0
+        if (area := passive_area(chip.process, part.master, values)) is not None:
+            return area
         if part.master not in bodies:
             raise SpecError(f"{part.name!r} calls {part.master!r}, which is not in the netlist")
         start, parts = bodies[part.master]

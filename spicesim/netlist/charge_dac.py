@@ -11,6 +11,7 @@ from spicesim.chip.blocks import ChargeDac
 from spicesim.errors import SpecError
 from spicesim.netlist.drawing import draw_charge_dac
 from spicesim.netlist.netlist import Netlist, build_netlist
+from spicesim.netlist.passives import capacitor_line
 from spicesim.netlist.process import block_text
 from spicesim.netlist.sense_amplifier import supplies
 from spicesim.units import format_si, spice_number
@@ -41,11 +42,11 @@ def charge_dac_blocks(chip: Chip, sizes: ChargeDac, name: str = "charge_dac") ->
         *draw_charge_dac(sizes.bits),
         "* ports       top, bits from the least significant, v0 v1 (bottom plate of a bit that is 0, 1), vdd vss",
         f".subckt {name} top {' '.join(f'b{k}' for k in range(sizes.bits))} v0 v1 vdd vss",
-        f"cend top v0 {spice_number(sizes.unit)}",
+        capacitor_line(chip.process, "cend", "top", "v0", sizes.unit),
     ]
     for k, (capacitor, width) in enumerate(zip(sizes.capacitors, switch_widths(sizes), strict=True)):
         lines += [
-            f"c{k} top s{k} {spice_number(capacitor)}",
+            capacitor_line(chip.process, f"c{k}", "top", f"s{k}", capacitor),
             f"xsw{k} s{k} v0 v1 b{k} vdd vss switch w={spice_number(width)} l={length}",
         ]
     return [block_text("switch", chip), "\n".join([*lines, f".ends {name}"])]

@@ -11,6 +11,7 @@ from spicesim.errors import SpecError
 from spicesim.netlist.drawing import draw_ladder
 from spicesim.netlist.driver import Driver
 from spicesim.netlist.netlist import Netlist, build_netlist
+from spicesim.netlist.passives import with_passives
 from spicesim.netlist.process import block_text
 from spicesim.netlist.sense_amplifier import supplies
 from spicesim.netlist.word_line_driver import driver_blocks, driver_line
@@ -85,7 +86,7 @@ class Ladder(Driver):
         """Return ladder, switches and buffer."""
         bits = chip.dac.bits
         head = [f"* dac: {bits}-bit R-2R ladder, switches, and an amplifier as buffer", *draw_ladder(bits)]
-        ladder = "\n".join([*head, str(LadderDac(chip)).lower()])
+        ladder = "\n".join([*head, with_passives(str(LadderDac(chip)).lower(), chip.process)])
         return [block_text("opamp", chip), block_text("switch", chip), ladder]
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from spicesim.chip.process import CornerSections, ModelFile, Process, has_scheme
+from spicesim.chip.model_file import CornerSections, ModelFile, has_scheme
+from spicesim.chip.process import Process
 from spicesim.errors import SpecError, quote
 from spicesim.gate import CIRCUIT_CARDS, require_circuit, require_line, require_path
 from spicesim.netlist.expression import read_number

@@ -13,9 +13,11 @@ from types import MappingProxyType
 
 from spicesim.chip import Process
 from spicesim.chip.library import library_path
+from spicesim.chip.passives import Resistor
 from spicesim.errors import SpecError
 from spicesim.netlist.bias import is_generator
 from spicesim.netlist.netlist import Netlist
+from spicesim.netlist.passives import CAPACITOR, RESISTOR, find_passive, resistor_spread
 from spicesim.netlist.subcircuits import individual_subcircuits
 from spicesim.units import parse_quantity, spice_number
 
@@ -196,7 +198,8 @@ def with_mismatch(
     draw : callable
         Standard normal numbers by path, such as :class:`spicesim.draws.ChipDraw` gives.
     resistors : float
-        Relative standard deviation of every resistor within a subcircuit [1].
+        Relative standard deviation of every resistor within a subcircuit [1], but of resistors of the process with
+        a matching of their own.
     capacitors : mapping of str to float
         The same of every capacitor right within blocks, by these blocks' names without their index, such as ``"xhold"``
         [1]; those of others stay as they are.
@@ -232,16 +235,27 @@ def with_mismatch(
             return _shifted(
                 transistor, statistics[name], *numbered(path, ("vth", "gain")), shiftable=bool(copies.get(name))
             )
+        if passive := find_passive(process, line):
+            found, sizes = passive
+            name, before, value, more = found.groups()
+            spread: float | str = capacitors.get(home.rpartition("_")[0], 0.0)
+            if isinstance(sizes, Resistor):
+                spread = resistor_spread(sizes, value.strip("{}'")) if sizes.matching else resistors
+            if not spread:
+                return [line]
+            own = _varied(name, value, spread, *numbered(f"{home}.{name}".lstrip(".").lower(), ("value",)))
+            return [f"x{name}{before}{own}{more}"]
         resistor = _RESISTOR.match(line) if resistors and (home or everywhere) else None
         if resistor:
             return [_scaled(resistor, resistors, *numbered(f"{home}.{resistor[1]}".lstrip(".").lower(), ("value",)))]
-        spread = capacitors.get(home.rpartition("_")[0], 0.0)
-        capacitor = _CAPACITOR.match(line) if spread else None
+        usual = capacitors.get(home.rpartition("_")[0], 0.0)
+        capacitor = _CAPACITOR.match(line) if usual else None
         if capacitor:
-            return [_scaled(capacitor, spread, *numbered(f"{home}.{capacitor[1]}".lower(), ("value",)))]
+            return [_scaled(capacitor, usual, *numbered(f"{home}.{capacitor[1]}".lower(), ("value",)))]
         return [line]
 
-    body = "\n\n".join([individual_subcircuits(netlist.body, change), *filter(None, copies.values())])
+    own_blocks = individual_subcircuits(netlist.body, change, {RESISTOR, CAPACITOR})
+    body = "\n\n".join([own_blocks, *filter(None, copies.values())])
     options = netlist.options
     if any(pelgrom.level not in _MODEL_WITH_INSTANCE_SHIFTS for pelgrom in statistics.values()):
         options = options.replace(" klu", "")  # KLU loses its pivots among so many sources, and the time step with them
@@ -260,14 +274,21 @@ def _product(number: str, scale: float) -> str:
 def _scaled(found: re.Match[str], spread: float, number: str) -> str:
     """Give a passive device its own value."""
     name, first, second, value, more = found.groups()
+    return f"{name} {first} {second} {_varied(name, value, spread, number)}{more}"
+
+
+def _varied(name: str, value: str, spread: float | str, number: str) -> str:
+    """Return the value of a device that differs by a number of its standard deviations, which may be an expression."""
+    bare = value.strip("{}'")
+    if isinstance(spread, str):
+        return f"{{({bare})*(1+({number})*{spread})}}"
     if number.isidentifier():
         factor = f"(1+{_product(number, spread)})"
     elif (scale := 1 + spread * float(number)) > 0:
         factor = spice_number(scale)
     else:
         raise SpecError(f"devices such as {name} that vary by {spread:g} of their value can become negative")
-    bare = value.strip("{}'")
-    return f"{name} {first} {second} {{({bare})*{factor}}}{more}"
+    return f"{{({bare})*{factor}}}"
 
 
 @lru_cache(maxsize=16)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from spicesim.chip import Chip
-from spicesim.chip.process import SOURCES, Kit, ModelFile, Process
+from spicesim.chip.model_file import ModelFile
+from spicesim.chip.process import SOURCES, Kit, Process
 from spicesim.errors import SpecError
 from spicesim.files import write_text
 from spicesim.gate import (
@@ -20,6 +21,7 @@ from spicesim.gate import (
 )
 from spicesim.netlist.bias import bias_guesses, with_bias
 from spicesim.netlist.folding import fold_text
+from spicesim.netlist.passives import passive_blocks
 from spicesim.netlist.pieces import describe_pieces
 from spicesim.netlist.process import model_files, model_section, start_up_lines
 from spicesim.netlist.sizes import require_sizes
@@ -184,6 +186,12 @@ def _format_save(probes: Sequence[str]) -> str:
     return "\n".join([*lines, line])
 
 
+def _calls(sections: Sequence[str], block: str) -> bool:
+    """Whether a part of a netlist calls the subcircuit that a text begins with."""
+    name = block.removeprefix("* ").partition(":")[0]
+    return any(f" {name} " in section for section in sections)
+
+
 def build_netlist(
     chip: Chip,
     title: str,
@@ -224,6 +232,7 @@ def build_netlist(
     """
     process = chip.process
     sections = with_bias(chip, list(dict.fromkeys(sections)), shared=whole)
+    sections = [*(block for block in passive_blocks(process) if _calls(sections, block)), *sections]
     require_sizes(process, sections)
     lines = [
         *notes,

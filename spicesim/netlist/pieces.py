@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 
+from spicesim.netlist.passives import CAPACITOR, RESISTOR
+
 __all__ = ["describe_pieces"]
 
 
@@ -24,6 +26,7 @@ def describe_pieces(sections: Sequence[str], transistors: Sequence[str]) -> list
     blocks = [section for section in sections if re.search(r"^\.subckt\b", section, re.MULTILINE | re.IGNORECASE)]
     known = {name.lower() for name in transistors}
     counts: dict[str, int] = {}
+    processed: dict[str, list[str]] = {RESISTOR: [], CAPACITOR: []}
     ideal: dict[str, list[str]] = {"resistors": [], "capacitors": [], "currents": [], "laws": []}
     places: list[str] = []
     for section in blocks:
@@ -34,12 +37,15 @@ def describe_pieces(sections: Sequence[str], transistors: Sequence[str]) -> list
             if words[0].lower() in (".subckt", ".ends"):
                 places = [*places, words[1]] if words[0].lower() == ".subckt" else places[:-1]
                 continue
-            if not places:
+            if not places or places[-1] in processed:
                 continue
             name = places[-1]
             kind, lower = words[0][0].lower(), {word.lower() for word in words}
             if kind == "m" or (kind == "x" and known & lower):
                 counts[name] = counts.get(name, 0) + 1
+            for master, own in processed.items():
+                if master in lower and name not in own:
+                    own.append(name)
             for letter, group in (("r", "resistors"), ("c", "capacitors"), ("i", "currents"), ("beg", "laws")):
                 if kind in letter and name not in ideal[group]:
                     ideal[group].append(name)
@@ -59,6 +65,8 @@ def describe_pieces(sections: Sequence[str], transistors: Sequence[str]) -> list
     ideal["resistors"] = [name for name in ideal["resistors"] if name not in ideal["laws"]]  # which have noise by them
     rows = [
         ("transistors", ", ".join(f"{name} {count}" for name, count in counts.items())),
+        ("process's resistors", ", ".join(processed[RESISTOR])),
+        ("process's capacitors", ", ".join(processed[CAPACITOR])),
         ("ideal resistors", ", ".join(ideal["resistors"])),
         ("ideal capacitors", ", ".join(ideal["capacitors"])),
         ("ideal bias currents", ", ".join(ideal["currents"])),

@@ -5,9 +5,10 @@ import re
 from pathlib import Path
 
 from spicesim.chip import Chip, Process
-from spicesim.chip.process import ModelFile
+from spicesim.chip.model_file import ModelFile
 from spicesim.errors import SpecError
 from spicesim.netlist.expression import read_number
+from spicesim.netlist.passives import with_passives
 from spicesim.netlist.subcircuits import join_lines
 from spicesim.units import spice_number
 
@@ -16,6 +17,8 @@ __all__ = ["block_text", "circuit_text", "model_files", "model_section", "start_
 _TRANSISTOR = re.compile(r"^(m\w*)(\s+(?:\S+\s+){4})(nch|pch)(\b.*)$", re.MULTILINE)
 _WIDTH = re.compile(r"\bw=(?:\{([^}]*)\}|(\S+))")
 
+_MEMORY = re.compile(r"cell_|rram|pcm|ecram|resistor$|selector$")
+"""Blocks whose resistors and capacitors are what is programmed, or a state."""
 DIFFUSION = 0.85e-6
 """Length of source and drain diffusions of the generic process, 2.4 gates and a contact of .35 um [m].
 
@@ -26,7 +29,7 @@ Level-1 models know no layout: without areas and perimeters their junctions have
 def model_section(process: Process) -> str:
     """Format the lines that load the transistor models and set the temperature; cards of the library stand in full."""
     lines = [f"* transistor models: {process.name}"]
-    for model in process.models:
+    for model in process.all_models:
         path = model.resolve()
         if model.path.startswith("library:"):
             lines.append(path.read_text(encoding="utf-8").rstrip("\n"))
@@ -38,7 +41,7 @@ def model_section(process: Process) -> str:
 
 def model_files(process: Process) -> tuple[Path, ...]:
     """Find the model files of a process on this machine, each once."""
-    found = [model.resolve() for model in process.models] + list(process.osdi_files)
+    found = [model.resolve() for model in process.all_models] + list(process.osdi_files)
     found += [ModelFile(path=source).resolve() for source in process.sources]
     return tuple(dict.fromkeys(found))
 
@@ -55,9 +58,14 @@ def start_up_lines(process: Process) -> tuple[str, ...]:
 def circuit_text(text: str, chip: Chip) -> str:
     """Return subcircuits with their transistors `nch` and `pch` renamed to those of the chip's process.
 
-    With ``process.call = "X"`` the ``m`` lines become subcircuit calls; with ``process.fingers`` wide transistors are
-    cut into fingers. Transistors of the generic process get the areas of their junctions, by :data:`DIFFUSION`.
+    If the process has resistors or capacitors, these stand in the place of ideal ones. With ``process.call = "X"``
+    the ``m`` lines become subcircuit calls; with ``process.fingers`` wide transistors are cut into fingers. Transistors
+    of the generic process get the areas of their junctions, by :data:`DIFFUSION`.
     """
+    return with_passives(_with_transistors(text, chip), chip.process)
+
+
+def _with_transistors(text: str, chip: Chip) -> str:
     process = chip.process
     prefix = "x" if process.call == "X" else ""
     names = {"nch": process.nmos, "pch": process.pmos}
@@ -88,7 +96,8 @@ def block_text(name: str, chip: Chip, **defaults: float) -> str:
     SpecError
         If the library has no such file, or the subcircuit no such parameter.
     """
-    text = circuit_text(chip.library_text(f"{name}.cir"), chip)
+    place = _with_transistors if _MEMORY.match(name) else circuit_text
+    text = place(chip.library_text(f"{name}.cir"), chip)
     if defaults:
         text = "\n".join(join_lines(text))
     for parameter, value in defaults.items():

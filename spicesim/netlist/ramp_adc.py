@@ -20,6 +20,7 @@ from spicesim.errors import SpecError
 from spicesim.netlist.charge_dac import step_source
 from spicesim.netlist.comparator import comparator_blocks, comparator_line
 from spicesim.netlist.netlist import Netlist, build_netlist
+from spicesim.netlist.passives import capacitor_line
 from spicesim.netlist.process import block_text
 from spicesim.netlist.sar_adc import PRECISE
 from spicesim.netlist.sense_amplifier import supplies
@@ -64,7 +65,7 @@ def _column(chip: Chip, sizes: RampAdc, k: int) -> list[str]:
     return [
         f"xsample_{k} idle_{k} in_{k} top_{k} sample vdd 0 switch w={spice_number(sizes.switch_width)} l={length}",
         f"ridle_{k} idle_{k} in_{k} 1e9",
-        f"chold_{k} top_{k} ramp {spice_number(sizes.capacitor)}",
+        capacitor_line(chip.process, f"chold_{k}", f"top_{k}", "ramp", sizes.capacitor),
         f"rlevel_{k} vref level_{k} 100",
         comparator_line(
             chip, f"comparator_{k}", f"top_{k}", f"level_{k}", "clk", f"outp_{k}", f"outn_{k}", sizes.comparator

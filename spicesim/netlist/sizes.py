@@ -1,4 +1,4 @@
-"""Sizes of transistors held against what the models of a process cover, before a simulator stumbles over them."""
+"""Sizes of transistors and resistors held against what a process covers, before a simulator stumbles over them."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,7 @@ from functools import lru_cache
 from spicesim.chip import Process
 from spicesim.errors import SpecError
 from spicesim.netlist.expression import evaluate_expression
+from spicesim.netlist.passives import RESISTOR, require_drawn
 from spicesim.netlist.subcircuits import Subcircuit, split_subcircuits
 from spicesim.units import format_si
 
@@ -16,7 +17,7 @@ _ASSIGNMENT = re.compile(r"(\w+)\s*=\s*(\{[^}]*\}|'[^']*'|\S+)")
 
 
 def require_sizes(process: Process, sections: Sequence[str]) -> None:
-    """Refuse transistors that are wider or shorter than the process allows.
+    """Refuse transistors that are wider or shorter than the process allows, and resistors that are too short.
 
     Parameters
     ----------
@@ -61,7 +62,7 @@ def _read(
         known |= split_subcircuits(text)[0]
     holding: dict[str, Subcircuit] = {}
     while True:
-        masters = "|".join(re.escape(name) for name in (nmos, pmos, *holding))
+        masters = "|".join(re.escape(name) for name in (nmos, pmos, RESISTOR, *holding))
         pattern = re.compile(rf"^[mx].*\s({masters})\b", re.MULTILINE | re.IGNORECASE)
         more = {k: block for k, block in known.items() if k not in holding and pattern.search("\n".join(block.lines))}
         if not more:
@@ -69,7 +70,7 @@ def _read(
         holding |= more
     lines = [line.lower() for block in holding.values() for line in (block.head, *block.lines)]
     given = [pair for line in lines for pair in _ASSIGNMENT.findall(line)]
-    names: set[str] = {"w", "l", fingers}
+    names: set[str] = {"w", "l", fingers, "ohm"}
     while more_names := {word for k, v in given if k in names for word in re.findall(r"[a-z_]\w*", v)} - names:
         names |= more_names
     return holding, frozenset(names)
@@ -108,6 +109,9 @@ def _check(process: Process, blocks: Mapping[str, Subcircuit], name: str, given:
             continue
         elif words[-1] in (process.nmos.lower(), process.pmos.lower()):
             _require(process, f"{words[0]} of {name}", _numbers(code, scope))
+        elif words[-1] == RESISTOR and process.resistor is not None:
+            if (ohm := _numbers(code, scope).get("ohm")) is not None:
+                require_drawn(process.resistor, ohm)
         elif words[-1] in blocks:
             _check(process, blocks, words[-1], _numbers(code, scope))
 

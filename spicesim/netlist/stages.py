@@ -13,10 +13,17 @@ from spicesim.chip import Chip
 from spicesim.errors import SpecError
 from spicesim.netlist.cell import cell_blocks, gate_supply, half_line
 from spicesim.netlist.netlist import Netlist, build_netlist
+from spicesim.netlist.passives import with_passives
 from spicesim.netlist.sense_amplifier import amplifier_blocks, supplies
 from spicesim.units import spice_number
 
-__all__ = ["STAGE_SWEEPS", "build_cell_response", "build_stage_response", "build_stage_sweep"]
+__all__ = [
+    "STAGE_SWEEPS",
+    "build_cell_response",
+    "build_feedback_response",
+    "build_stage_response",
+    "build_stage_sweep",
+]
 
 STAGE_SWEEPS = {"input": ("in", "p"), "mesh": ("p", "n"), "upper": ("p", "out"), "lower": ("n", "out")}
 """Nodes that a sweep varies: the input stage with node p, the mesh between p and n, the two output transistors."""
@@ -139,5 +146,43 @@ def build_cell_response(chip: Chip, g: float, frequency: float = 1e6) -> Netlist
         [*cell_blocks(chip), gate_supply(chip), "\n".join(circuit)],
         ["i(vword)", "i(vbit)"],
         notes=["Currents of a memory cell for a small alternating voltage on its bit line."],
+        analyses=[f".ac lin 1 {spice_number(frequency)} {spice_number(frequency)}"],
+    )
+
+
+def build_feedback_response(chip: Chip, r_feedback: float, frequency: float = 1e6) -> Netlist:
+    """Build a feedback resistor and its capacitor without their amplifier, the input shaken by 1 V.
+
+    Parameters
+    ----------
+    chip : Chip
+        The chip.
+    r_feedback : float
+        Feedback resistance [ohm].
+    frequency : float
+        Frequency of the alternating voltage [Hz].
+
+    Returns
+    -------
+    Netlist
+        Probes ``i(vin)`` and ``i(vout)``: currents that they deliver into input and output.
+    """
+    reference = spice_number(chip.sense_amplifier.v_reference)
+    elements = [
+        f"rf out in {spice_number(r_feedback)}",
+        f"cf out in {spice_number(chip.sense_amplifier.c_feedback)}",
+    ]
+    circuit = [
+        "* both ends at the reference, the input shaken",
+        f"vin in 0 dc {reference} ac 1",
+        f"vout out 0 dc {reference}",
+        with_passives("\n".join(elements), chip.process),
+    ]
+    return build_netlist(
+        chip,
+        f"small signals of a feedback, {r_feedback:g} ohm",
+        ["\n".join(circuit)],
+        ["i(vin)", "i(vout)"],
+        notes=["Currents of a feedback for a small alternating voltage at its input."],
         analyses=[f".ac lin 1 {spice_number(frequency)} {spice_number(frequency)}"],
     )

@@ -1,7 +1,7 @@
 """Subcircuits of a netlist's own instances: what differs from one instance to the next needs a text of its own."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from spicesim.errors import SpecError
@@ -80,7 +80,7 @@ def _call(line: str, known: Mapping[str, Subcircuit]) -> tuple[int, int] | None:
     return last.span(1) if last and last[1].lower() in known else None
 
 
-def individual_subcircuits(text: str, change: Callable[[str, str], Sequence[str]]) -> str:
+def individual_subcircuits(text: str, change: Callable[[str, str], Sequence[str]], shared: Collection[str] = ()) -> str:
     """Give every instance a subcircuit of its own, and change the lines of each.
 
     Parameters
@@ -90,6 +90,8 @@ def individual_subcircuits(text: str, change: Callable[[str, str], Sequence[str]
     change : callable
         Given the path of a line's home, such as ``"xtia_3.xa"`` (empty for the netlist itself), and the line, returns
         what to write instead.
+    shared : collection of str
+        Lower-case names of subcircuits that stay as they are; calls of them go to `change`.
 
     Returns
     -------
@@ -97,7 +99,8 @@ def individual_subcircuits(text: str, change: Callable[[str, str], Sequence[str]
         The same circuit, where instance ``xa`` of ``opamp`` within ``xtia_3`` calls ``opamp__xtia_3__xa``.
     """
     known, rest = split_subcircuits(text)
-    copies: list[str] = []
+    copies = ["\n".join([block.head, *block.lines, f".ends {name}"]) for name, block in known.items() if name in shared]
+    known = {name: block for name, block in known.items() if name not in shared}
 
     def place(line: str, home: str) -> list[str]:
         span = _call(line, known)

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from spicesim.chip.process import SOURCES, ModelFile
+from spicesim.chip.model_file import ModelFile
+from spicesim.chip.process import SOURCES
 from spicesim.errors import MissingDependencyError, StorageError, quote
 from spicesim.files import cache_folder
 from spicesim.files.lock import one_at_a_time

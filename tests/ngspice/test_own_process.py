@@ -29,7 +29,7 @@ def chip(tmp_path, monkeypatch):
     (tmp_path / "kit").mkdir()
     sections = [f".lib {name}\n{CARDS.format(n=n, p=p)}.endl {name}\n" for name, (n, p) in CORNERS.items()]
     (tmp_path / "kit" / "models.lib").write_text("".join(sections))
-    (process,) = re.findall(r"```toml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    process, _ = re.findall(r"```toml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     usual = format_chip(preset("gf180-1t1r"))
     text = usual[: usual.index("[process]")] + process + usual[usual.index("\n# The crossbar") :]
     text = re.sub(r"^v_reference = .*$", "v_reference = 1.2", text, flags=re.MULTILINE)
