@@ -140,7 +140,15 @@ def _converters(chip: Chip, there: tuple[str, ...]) -> list[Piece]:
             energy=energy,
         )
     ]  # fmt: skip
-    if chip.converter is not None:
+    if chip.sar_adc.logic == "cells" and chip.converter is not None:
+        # codes are calibrated with ideal logic, which switches a little earlier
+        rows.append(
+            Piece(
+                piece="their logic", netlist="transistors", dc=EXACT, transient=IDEAL, mismatch=IDEAL, noise=IDEAL,
+                energy=energy,
+            )
+        )  # fmt: skip
+    elif chip.converter is not None:
         rows.append(
             Piece(
                 piece="their logic", netlist="law", dc=EXACT, transient=IDEAL, mismatch=IDEAL, noise=IDEAL,

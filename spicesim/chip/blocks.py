@@ -296,6 +296,11 @@ class SarAdc(BlockSizes):
         return self.model_copy(update={"dac": self.dac.model_copy(update={"span": span}), "spans": ()})
 
     @property
+    def with_ideal_logic(self) -> Self:
+        """The same with ideal logic: what the codes are calibrated with, since cells take ten times the simulation."""
+        return self.model_copy(update={"logic": "ideal"})
+
+    @property
     def conversion(self) -> float:
         """Time of one conversion [s]."""
         return self.sample + (self.dac.bits + 0.5) * self.bit
