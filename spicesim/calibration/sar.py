@@ -25,7 +25,7 @@ from spicesim.errors import CalibrationError, ValidityError
 from spicesim.netlist.macro import MacroRead
 from spicesim.netlist.mismatch import Draw, with_mismatch
 from spicesim.netlist.netlist import Netlist
-from spicesim.netlist.sar_adc import PRECISE, build_sar_adc
+from spicesim.netlist.sar_adc import OPENED, PRECISE, build_sar_adc
 from spicesim.ngspice.outcome import Results
 
 __all__ = [
@@ -79,7 +79,6 @@ def conversions(chip: Chip, polarity: Polarity, volts: Floats, draw: Draw | None
     """Build the conversions of outputs, one after the other.
 
     Each transient begins with one more, of its last output: an array that has converted nothing yet keeps other charge.
-    Logic is ideal, also of chips that have it of cells: those take ten times the simulation for the same codes.
 
     Parameters
     ----------
@@ -97,7 +96,6 @@ def conversions(chip: Chip, polarity: Polarity, volts: Floats, draw: Draw | None
     polarity = chip.sense_amplifier.output_range(polarity)
     parts, sizes = range(0, len(inputs), AT_A_TIME), chip.converter
     assert sizes is not None
-    sizes = sizes.with_ideal_logic
     if draw is not None:
         errors = sizes.dac.spreads * [draw(f"{CAPACITOR}{k}")[0] for k in range(sizes.dac.bits)]
         sizes = sizes.model_copy(update={"dac": sizes.dac.varied(errors)})
@@ -107,7 +105,13 @@ def conversions(chip: Chip, polarity: Polarity, volts: Floats, draw: Draw | None
 
 
 def _testbench(chip: Chip, inputs: Floats, sizes: SarAdc, polarity: Polarity) -> Netlist:
-    return replace(build_sar_adc(chip, inputs, sizes, polarity), options=PRECISE)
+    """Build conversions with ideal logic, also of chips that have it of cells.
+
+    Those take ten times the simulation for the same codes. In their place ideal logic lets the sampling switch open
+    before bits move, as they do.
+    """
+    opened = OPENED if sizes.logic == "cells" else 0.0
+    return replace(build_sar_adc(chip, inputs, sizes.with_ideal_logic, polarity, opened=opened), options=PRECISE)
 
 
 def read_outputs(results: Sequence[Results], chip: Chip) -> Codes:

@@ -128,7 +128,8 @@ def sar_adc_bench(chip: Chip, sizes: SarAdc | None = None, rounds: int = 6) -> B
         raise SpecError(f"a search needs one halving at least, got {rounds}")
     reference, has_cells = chip.sense_amplifier.v_reference, sizes.logic == "cells"
     angle = 2 * np.pi * _CYCLES * np.arange(_POINTS) / _POINTS + 0.1
-    parts = np.split(reference + _AMPLITUDE * sizes.dac.span / 2 * np.sin(angle), 2)
+    # a conversion with logic of cells takes ten times as long, and a simulation has a time-out
+    parts = np.split(reference + _AMPLITUDE * sizes.dac.span / 2 * np.sin(angle), 8 if has_cells else 2)
     names = [f"sine_{k}" for k in range(len(parts))]
     netlists = {name: build_sar_adc(chip, part, sizes) for name, part in zip(names, parts, strict=True)}
 

@@ -26,6 +26,7 @@ from spicesim.units import format_si, spice_number
 
 __all__ = [
     "LOGIC_PROBES",
+    "OPENED",
     "PRECISE",
     "ConverterLogic",
     "build_plate_switches",
@@ -44,6 +45,9 @@ _OPTIONS = ".options klu reltol=1e-4 vntol=1e-6 abstol=1e-12"
 
 PROBE_CURRENT = 1e-6
 """By which resistances of switches are found, small enough for them to be linear [A]."""
+
+OPENED = 0.5e-9
+"""When bits move after sampling, where ideal logic stands for that of cells: when the switch has opened [s]."""
 
 LOGIC_PROBES = ("i(vdd_logic)", "v(strobe)", "i(bstrobe)", "v(command)", "i(vcommand)", "v(clk)")
 """What a testbench with logic of cells has beside: what it draws from its supply and its inputs, and the clock."""
@@ -87,6 +91,9 @@ class ConverterLogic:
     """From one conversion to the next [s]."""
     count: int = 1
     """Conversions."""
+    opened: float = 0.0
+    """From the end of sampling until bits of a unipolar range leave where they were while sampling [s]; at 0 the switch
+    is still conducting, and some charge is lost."""
 
     @property
     def phases(self) -> tuple[str, ...]:
@@ -161,7 +168,7 @@ class ConverterLogic:
         """Format the source that ends sampling where all bits were set: the first trial has the greatest one alone."""
         if self.polarity == "bipolar" or self.is_of_cells:
             return []
-        return [_pulse("begin", 1.0, self.start + self.sizes.sample, 0.5e-9, self.period)]
+        return [_pulse("begin", 1.0, self.start + self.sizes.sample + self.opened, 0.5e-9, self.period)]
 
     def trial(self, k: int) -> list[str]:
         """Format the sources that try and keep bit `k`; logic of cells knows by itself."""
@@ -226,7 +233,12 @@ def multiplexer_line(chip: Chip, sizes: SarAdc, name: str, node_in: str, node_ou
 
 
 def build_sar_adc(
-    chip: Chip, voltages: npt.ArrayLike, sizes: SarAdc | None = None, polarity: Polarity = "bipolar"
+    chip: Chip,
+    voltages: npt.ArrayLike,
+    sizes: SarAdc | None = None,
+    polarity: Polarity = "bipolar",
+    *,
+    opened: float = 0.0,
 ) -> Netlist:
     """Build a testbench that converts voltages one after the other.
 
@@ -240,6 +252,8 @@ def build_sar_adc(
         Of the ADC.
     polarity : {"bipolar", "unipolar"}
         Whether the range lies around the reference or below it: outputs of amplifiers for unipolar inputs.
+    opened : float
+        As :attr:`ConverterLogic.opened` [s]; :data:`OPENED` is as logic of cells has it.
 
     Returns
     -------
@@ -256,7 +270,7 @@ def build_sar_adc(
         raise SpecError(f"inputs of an ADC must lie within the supply, 0..{supply:g} V")
     bits = range(sizes.dac.bits)
     times = np.arange(len(values)) * period
-    logic = ConverterLogic(supply=supply, sizes=sizes, polarity=polarity, period=period)
+    logic = ConverterLogic(supply=supply, sizes=sizes, polarity=polarity, period=period, opened=opened)
     lines = [
         "* input, one voltage a conversion",
         step_source("in", "in", times, values.tolist(), 0.2e-9),
