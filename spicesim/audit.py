@@ -44,6 +44,8 @@ CONVERTERS = {
     "macro": "the ADC's logic and its array at the reference before",
 }
 """What is the same of converters: ideal ones, and those of whole macros; others say so themselves."""
+OF_CELLS = "the ADC's clock and its array at the reference before"
+"""The same of whole macros whose converters have logic of cells."""
 PIECES = {
     "ideal": "outputs are those of a tile of transistors",
     "macro": "codes are those of converters of transistors on the amplifiers of a tile of transistors, in one "
@@ -305,7 +307,7 @@ def audit_samples(
         ngspice_seconds=float(np.median([own.seconds for own in done])),
         worst=done[int(np.argmax(errors))].netlist,
         converter=kind,
-        alike=CONVERTERS[kind] if converter is None or kind in CONVERTERS else converter.unseen,
+        alike=_alike(calibration.chip, kind, converter),
         converted=tuple(len(own.differences) for own in done) if macros else (),
         layers=tuple(sample.layer for sample in samples),
     )
@@ -402,6 +404,13 @@ class _Bench:
                 )
             )  # fmt: skip
         return done
+
+
+def _alike(chip: Chip, kind: str, converter: Converter | None) -> str:
+    """Say what is the same of converters on both sides."""
+    if kind == "macro" and chip.sar_adc.logic == "cells":
+        return OF_CELLS
+    return CONVERTERS[kind] if converter is None or kind in CONVERTERS else converter.unseen
 
 
 def _by_tile(samples: Sequence[SampledMvm]) -> dict[Tile, list[int]]:

@@ -117,12 +117,17 @@ class AmplifierEnergy(Model):
 
 
 class AdcEnergy(Model):
-    """The converter of a column; its logic is not counted."""
+    """The converter of a column; its logic is counted where it is of cells."""
 
     bits: int
     """Resolution [bit]."""
     energy: float
-    """A conversion, from supply and references [J]."""
+    """A conversion, from all supplies and references [J]."""
+    logic: float | None = None
+    """The part of it that logic of cells takes, from its own supply and its inputs [J]; None of ideal logic, which is
+    not counted."""
+    leakage: float | None = None
+    """What such logic draws while nothing switches [W]; it is in `logic` for the time of a conversion."""
     time: float
     """A conversion [s]."""
     inputs: int
@@ -224,7 +229,7 @@ class EnergyModel(Model):
         Returns
         -------
         dict of ndarray of shape (batch,)
-            "dac", "array", "amplifier" and "adc" [J].
+            "dac", "array", "amplifier" and "adc" [J]; "logic" where that of converters is of cells.
 
         Raises
         ------
@@ -248,7 +253,10 @@ class EnergyModel(Model):
             raise CalibrationError(
                 "no energy of so fine an ADC is calibrated; set adc.bits to 10 or less, or ask with conversions=0"
             )
-        energy["adc"] = np.full(len(state.v_out), columns * self.adc.energy if self.adc else 0.0)
+        logic = self.adc.logic if self.adc else None
+        energy["adc"] = np.full(len(state.v_out), columns * (self.adc.energy - (logic or 0.0)) if self.adc else 0.0)
+        if logic is not None:
+            energy["logic"] = np.full(len(state.v_out), columns * logic)
         return energy
 
     def _held_energy(

@@ -30,7 +30,7 @@ from spicesim.netlist.step import STEP_TIME
 from spicesim.netlist.step_benches import build_current_steps, build_dac_steps
 from spicesim.ngspice.outcome import Results
 
-__all__ = ["calibrate_adc_energy", "calibrate_energy", "step_sources", "supply_power", "tile_sources"]
+__all__ = ["calibrate_adc_energy", "calibrate_energy", "logic_power", "step_sources", "supply_power", "tile_sources"]
 
 _LOADS, _KNOTS = 129, 3
 _CONVERSIONS = 3
@@ -91,7 +91,10 @@ def calibrate_energy(calibration: Calibration, campaign: Campaign) -> EnergyMode
 
 
 def calibrate_adc_energy(calibration: Calibration, campaign: Campaign) -> AdcEnergy | None:
-    """Find the energy of a conversion; None of a converter finer than any there is a netlist of."""
+    """Find the energy of a conversion; None of a converter finer than any there is a netlist of.
+
+    Logic of cells is in the testbench, on a supply of its own, so that its part is known by itself.
+    """
     chip, sizes = calibration.chip, _adc_sizes(calibration)
     kind = find_converter(chip)
     if kind is not None and chip.converter is None:
@@ -244,5 +247,26 @@ def _adc(chip: Chip, sizes: SarAdc, results: Results) -> AdcEnergy:
     reference = chip.sense_amplifier.v_reference
     # the references lie around the common one, which carries what they draw
     power = supply_power(results, {"vdd": chip.process.supply, "v0": reference + half, "v1": reference - half})
-    energy = float(np.trapezoid(power, _real(results, "time"))) / _CONVERSIONS
-    return AdcEnergy(bits=sizes.dac.bits, energy=energy, time=sizes.conversion, inputs=_CONVERSIONS)
+    time = _real(results, "time")
+    energy, logic, leakage = float(np.trapezoid(power, time)) / _CONVERSIONS, None, None
+    if sizes.logic == "cells":
+        drawn = logic_power(chip, results)
+        logic, leakage = float(np.trapezoid(drawn, time)) / _CONVERSIONS, float(drawn[0])
+        energy += logic
+    return AdcEnergy(
+        bits=sizes.dac.bits, energy=energy, time=sizes.conversion, inputs=_CONVERSIONS, logic=logic, leakage=leakage
+    )
+
+
+def logic_power(chip: Chip, results: Results) -> Floats:
+    """Return what logic of cells draws, from its supply and from what strobes it, at each point of a transient [W].
+
+    Parameters
+    ----------
+    chip : Chip
+        The chip.
+    results : Results
+        Of a testbench by :func:`spicesim.netlist.sar_adc.build_sar_adc`; it begins at rest, while the logic is reset.
+    """
+    inputs = {"bstrobe": _real(results, "v(strobe)"), "vcommand": _real(results, "v(command)")}
+    return supply_power(results, {"vdd_logic": chip.process.supply} | inputs)

@@ -186,8 +186,9 @@ def require_handed_over(chip: Chip, sizes: SarAdc, campaign: Campaign) -> None:
     half, reference = sizes.dac.span / 2, chip.sense_amplifier.v_reference
     top = 2**chip.dac.bits - 1
     read = MacroRead(
-        converters={0: sizes}, polarity="bipolar", t_read=sampling_start(chip, sizes, "bipolar"), held=reference + half
-    )
+        converters={0: sizes.with_ideal_logic}, polarity="bipolar", held=reference + half,
+        t_read=sampling_start(chip, sizes, "bipolar"),
+    )  # fmt: skip
     cells = np.full((chip.array.rows, 1), chip.cell.g_max)
     netlist = build_macro(chip, cells, [top] * len(cells), read, polarity="bipolar", r_feedback=chip.settings[0])
     (results,) = campaign.run([netlist], "calibrate hand-over")
@@ -270,7 +271,8 @@ def _held_errors(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate, ou
     """Return what arrays that held the reference have other than what integrators hold, (outputs,) [V]."""
     amplifier, reference = chip.sense_amplifier, chip.sense_amplifier.v_reference
     cells = np.full((chip.array.rows, 1), chip.cell.g_max)
-    read = MacroRead(converters={0: sizes}, polarity="bipolar", t_read=sampling_start(chip, sizes, "bipolar"))
+    own = sizes.with_ideal_logic
+    read = MacroRead(converters={0: own}, polarity="bipolar", t_read=sampling_start(chip, own, "bipolar"))
     codes = np.linspace(0, 2**chip.dac.bits - 1, HELD_CODES).round().astype(np.int64)
     netlists = [
         build_macro(chip, cells, [code] * len(cells), read, polarity="bipolar", r_feedback=chip.settings[0])

@@ -278,7 +278,7 @@ class MismatchBench:
         sizes = chip.converter
         assert sizes is not None
         stop = sizes.sample + sizes.bit * 2 / 3 - BEFORE_STROBE
-        netlist = build_sar_adc(chip, [chip.sense_amplifier.v_reference], sizes)
+        netlist = build_sar_adc(chip, [chip.sense_amplifier.v_reference], sizes.with_ideal_logic)
         return replace(netlist, analyses=(f".tran 0.5n {spice_number(stop)} 0 1n",), options=PRECISE)
 
     def sampled_plates(self, draw: Planned) -> Floats:

@@ -146,11 +146,12 @@ def _converters(chip: Chip, there: tuple[str, ...], capacitors: str) -> list[Pie
     ]  # fmt: skip
     valued = {"dc": known, "transient": known, "mismatch": mismatch, "noise": ABSENT, "energy": energy}
     rows.append(Piece(piece="their capacitors", netlist=capacitors, **valued))
-    if chip.converter is not None:
+    if chip.converter is not None:  # codes are calibrated with ideal logic, which switches a little earlier
+        has_cells = chip.sar_adc.logic == "cells"
         rows.append(
             Piece(
-                piece="their logic", netlist="law", dc=EXACT, transient=IDEAL, mismatch=IDEAL, noise=IDEAL,
-                energy=ABSENT,
+                piece="their logic", netlist="transistors" if has_cells else "law", dc=EXACT, transient=IDEAL,
+                mismatch=IDEAL, noise=IDEAL, energy=energy if has_cells else ABSENT,
             )
         )  # fmt: skip
     return rows

@@ -271,12 +271,14 @@ class SarAdc(BlockSizes):
     """Width of the sampling switch's n-channel transistor [m]."""
     spans: tuple[Positive, ...] = ()
     """Narrower spans, widest first, one of which a layer of small outputs can choose by its references [V]."""
+    logic: Literal["ideal", "cells"] = "ideal"
+    """Its logic: sources of time, whose energy is not counted; or the library's standard cells, transistors."""
     dac: ChargeDac = ChargeDac()
     """Its DAC; the span is the input range, around the chip's reference."""
     comparator: SarComparator = SarComparator()
     """Its comparator."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"spans"})
+    later: ClassVar[frozenset[str]] = frozenset({"spans", "logic"})
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -292,6 +294,11 @@ class SarAdc(BlockSizes):
     def over(self, span: float) -> Self:
         """Return the same with references for a span alone [V]."""
         return self.model_copy(update={"dac": self.dac.model_copy(update={"span": span}), "spans": ()})
+
+    @property
+    def with_ideal_logic(self) -> Self:
+        """The same with ideal logic: what the codes are calibrated with, since cells take ten times the simulation."""
+        return self.model_copy(update={"logic": "ideal"})
 
     @property
     def conversion(self) -> float:

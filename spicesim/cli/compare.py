@@ -96,7 +96,7 @@ def _format_trend(trend: Trend) -> str:
     )
 
 
-_WORDS = {"dac": "drivers", "array": "array", "amplifier": "read-out", "adc": "converters"}
+_WORDS = {"dac": "drivers", "array": "array", "amplifier": "read-out", "adc": "converters", "logic": "logic"}
 
 
 def _most(energy: dict[str, float]) -> str:

@@ -431,8 +431,8 @@ def macro(
 ) -> None:
     """Write a tile with SAR converters on its outputs, codes in and codes out, as one transient.
 
-    The bits of column J are v(xconverter_J.q_K), 0 or 1, at the end. The logic of converters is behavioural, all else
-    is transistors. Beside the netlist goes FILE.cells.csv, which lists all cells.
+    The bits of column J are v(xconverter_J.q_K), 0 or 1, at the end. All is transistors, but for the logic of
+    converters unless sar_adc.logic = cells. Beside the netlist goes FILE.cells.csv, which lists all cells.
     """
     chip = open_chip(chip_path)
     g, vector = read_numbers(conductance, "conductances"), read_numbers(codes, "codes").astype(np.int64)

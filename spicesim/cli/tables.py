@@ -136,7 +136,8 @@ def format_aspects(calibration: Calibration) -> str:
     if calibration.senseamps and (calibration.noise is not None or calibration.energy is not None):
         parts.append(_format_amplifiers(calibration))
     if calibration.energy is not None and (adc := calibration.energy.adc) is not None:
-        parts.append(f"ADC, {adc.bits} bit: {1e12 * adc.energy:.3g} pJ and {1e9 * adc.time:.3g} ns a conversion")
+        logic = "" if adc.logic is None else f", {1e12 * adc.logic:.3g} pJ of it in its logic"
+        parts.append(f"ADC, {adc.bits} bit: {1e12 * adc.energy:.3g} pJ and {1e9 * adc.time:.3g} ns a conversion{logic}")
     if (climate := calibration.climate) is not None:
         names = [*(f"{celsius:g} C, in no fit" for celsius in climate.held_out_c), *climate.corner_errors]
         errors = [*climate.held_out_errors, *climate.corner_errors.values()]

@@ -39,8 +39,8 @@ __all__ = ["BLOCKS", "Footprint", "LayerFootprint", "estimate_footprint"]
 
 BLOCKS = {"dac": "drivers", "array": "array", "amplifier": "amplifiers", "adc": "converters"}
 """Blocks of a tile, each with the word for it."""
-RAILS = {"rails": "rails"}
-"""What takes its part where rails have impedances, the same."""
+OTHERS = {"logic": "logic", "rails": "rails"}
+"""What takes its part where logic of converters is of cells, and where rails have impedances, the same."""
 PAIRS = 4
 """Changes of codes a layer whose settling is watched."""
 
@@ -97,7 +97,7 @@ class Footprint:
     @property
     def blocks(self) -> dict[str, str]:
         """What takes energy or area, each with the word for it."""
-        return BLOCKS | RAILS if any("rails" in layer.energy for layer in self.layers) else BLOCKS
+        return BLOCKS | {name: word for name, word in OTHERS.items() if any(name in one.energy for one in self.layers)}
 
     @property
     def energy(self) -> dict[str, float]:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from spicesim.calibration.patterns import random_conductances
-from spicesim.experiment.footprint import BLOCKS
+from spicesim.experiment.footprint import BLOCKS, OTHERS
 from spicesim.figures.study import Study
 from spicesim.netlist.area import block_areas
 from spicesim.netlist.hold import held_after
@@ -34,19 +34,21 @@ def energy_and_area(study: Study) -> Chart:
     tile = calibration.tile(g, polarity, setting)
     time = read + chip.adc.columns * model.adc.time
     found = model.tile_energy(tile, codes, tile.solve(codes), time)
-    energy = np.array([float(found[name].mean()) for name in BLOCKS])
+    blocks = BLOCKS | {name: word for name, word in OTHERS.items() if name in found}
+    energy = np.array([float(found[name].mean()) for name in blocks])
     areas = block_areas(chip).tile(*shape, -(-shape[1] // chip.adc.columns))
-    area = np.array([areas[name] for name in BLOCKS])
+    area = np.array([areas.get(name, 0.0) for name in blocks])  # that of logic is within its converter
+    missing = "Control" if "logic" in blocks else "Logic, control"
     return Chart(
         title="Energy and area by block",
         caption=f"Of a product of random codes with {shape[0]}x{shape[1]} random cells that crowd towards the lowest "
         f"conductance: {format_si(energy.sum(), 'J', 3)} in {format_si(time, 's', 3)}; of its tile, "
-        f"{1e6 * area.sum():.3g} mm² of devices times an assumed layout's overhead of 3. Logic, control, references "
+        f"{1e6 * area.sum():.3g} mm² of devices times an assumed layout's overhead of 3. {missing}, references "
         "and regulators are ideal and not counted.",
         kind="shares",
         grid=Grid(
             rows=("energy", "area"),
-            columns=tuple(BLOCKS.values()),
+            columns=tuple(blocks.values()),
             values=100 * np.stack([energy / energy.sum(), area / area.sum()]),
             unit="share [%]",
         ),

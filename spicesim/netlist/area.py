@@ -60,7 +60,8 @@ class Areas:
     amplifier: float
     """One sense amplifier, with its largest feedback resistor [m^2]."""
     adc: float | None
-    """One converter, its logic and what all have in common left out [m^2]; None if there is no netlist of it."""
+    """One converter with its logic of cells, ideal logic and what all have in common left out [m^2]; None if there is
+    no netlist of it."""
     bias: float = 0.0
     """The bias generator of a tile [m^2]."""
 
@@ -185,7 +186,8 @@ def block_areas(chip: Chip, layout: Layout | None = None) -> Areas:
             update={"dac": sizes.dac.model_copy(update={"bits": chip.adc.bits, "errors": ()})}
         )
         body = build_sar_adc(chip, [chip.sense_amplifier.v_reference], sizes).body
-        adc = find_area(body, chip, layout, instances=("xsample", "xdac", "xcomparator"))
+        logic = ("xlogic",) if sizes.logic == "cells" else ()
+        adc = find_area(body, chip, layout, instances=("xsample", "xdac", "xcomparator", *logic))
     return Areas(
         cell=(chip.cell.access_width + layout.cell_margin[0]) * (chip.cell.access_length + layout.cell_margin[1]),
         dac=find_area(dac, chip, layout, instances=("xdac",)),

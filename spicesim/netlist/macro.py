@@ -23,6 +23,7 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.plane_adder import PlaneSteps
 from spicesim.netlist.pulses import PulseSchedule
 from spicesim.netlist.sar_adc import PRECISE, ConverterLogic, converter_lines, multiplexer_line
+from spicesim.netlist.sar_logic import logic_blocks
 from spicesim.netlist.sizes import require_sizes
 from spicesim.netlist.step import STEP_TIME, CodeStep
 from spicesim.netlist.tile import build_tile
@@ -157,7 +158,7 @@ def build_macro(
     r_feedback: float,
     nodesets: Mapping[str, float] | None = None,
 ) -> Netlist:
-    """Build a tile with converters at transistor level; their logic alone is behavioural.
+    """Build a tile with converters at transistor level; their logic alone is behavioural, unless it is of cells.
 
     Parameters
     ----------
@@ -227,6 +228,8 @@ def _converters(chip: Chip, read: MacroRead) -> tuple[list[str], str]:
     blocks, ports = comparator_blocks(chip), ["v0", "v1", "vref", "vdd", "reset", *logic.nodes]
     for sizes, suffix in kinds.items():
         blocks += charge_dac_blocks(chip, sizes.dac, f"charge_dac{suffix}")
+        if logic.is_of_cells:
+            blocks += logic_blocks(chip, sizes, read.polarity, f"sar_logic{suffix}")
         blocks.append(
             "\n".join(
                 [
@@ -236,8 +239,7 @@ def _converters(chip: Chip, read: MacroRead) -> tuple[list[str], str]:
                     f".subckt converter{suffix} in {' '.join(ports)} held={spice_number(_held(chip, read))}",
                     *converter_lines(chip, sizes, "in", f"charge_dac{suffix}"),
                     f"breset 0 top i={spice_number(_RESET)}*v(reset)*({{held}}-v(top))",
-                    logic.decision(),
-                    *(line for k in range(sizes.dac.bits) for line in logic.bit(k)),
+                    *logic.own(f"sar_logic{suffix}"),
                     f".ends converter{suffix}",
                 ]
             )

@@ -1,8 +1,9 @@
 """The successive-approximation ADC, and a testbench that converts a sequence of voltages.
 
 The array samples with some bits set, which puts the input range around the reference, or all of it below. Comparator,
-sampling switch and charge-redistribution DAC are transistors and capacitors. The logic is behavioural: sources of time
-that say which bit is tried, and one capacitor a bit that keeps its decision. Its energy is not counted.
+sampling switch and charge-redistribution DAC are transistors and capacitors. The logic is ideal: sources of time that
+say which bit is tried, and one capacitor a bit that keeps its decision, whose energy is not counted. Or it is of
+standard cells on a supply of its own, which needs strobes and a command to sample.
 """
 
 import dataclasses
@@ -19,12 +20,14 @@ from spicesim.netlist.charge_dac import charge_dac_blocks, charge_references, st
 from spicesim.netlist.comparator import comparator_blocks, comparator_line
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.process import block_text
+from spicesim.netlist.sar_logic import logic_blocks, logic_ports
 from spicesim.netlist.sense_amplifier import supplies
 from spicesim.units import format_si, spice_number
 
 __all__ = [
+    "LOGIC_PROBES",
+    "OPENED",
     "PRECISE",
-    "PROBE_CURRENT",
     "ConverterLogic",
     "build_plate_switches",
     "build_sar_adc",
@@ -42,6 +45,12 @@ _OPTIONS = ".options klu reltol=1e-4 vntol=1e-6 abstol=1e-12"
 
 PROBE_CURRENT = 1e-6
 """By which resistances of switches are found, small enough for them to be linear [A]."""
+
+OPENED = 0.5e-9
+"""When bits move after sampling, where ideal logic stands for that of cells: when the switch has opened [s]."""
+
+LOGIC_PROBES = ("i(vdd_logic)", "v(strobe)", "i(bstrobe)", "v(command)", "i(vcommand)", "v(clk)")
+"""What a testbench with logic of cells has beside: what it draws from its supply and its inputs, and the clock."""
 
 TURN = 0.5e-9
 """From the turn of one column at a converter to that of the next, which begins half of it before it is sampled [s]."""
@@ -65,7 +74,10 @@ def _pulse(name: str, high: float, start: float, width: float, period: float, ed
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ConverterLogic:
-    """The behavioural part of converters that work together: when each bit is tried and decided, and what it is."""
+    """What converters that work together have for logic: when each bit is tried and decided, and what it is.
+
+    It is all behavioural, or sources for what the logic of cells takes from outside.
+    """
 
     supply: float
     """Of the chip [V]."""
@@ -79,6 +91,9 @@ class ConverterLogic:
     """From one conversion to the next [s]."""
     count: int = 1
     """Conversions."""
+    opened: float = 0.0
+    """From the end of sampling until bits of a unipolar range leave where they were while sampling [s]; at 0 the switch
+    is still conducting, and some charge is lost."""
 
     @property
     def phases(self) -> tuple[str, ...]:
@@ -86,8 +101,15 @@ class ConverterLogic:
         return ("sample", "clk", "clear", *(("begin",) if self.polarity == "unipolar" else ()))
 
     @property
+    def is_of_cells(self) -> bool:
+        """Whether each converter has logic of standard cells."""
+        return self.sizes.logic == "cells"
+
+    @property
     def nodes(self) -> list[str]:
         """All nodes that they share."""
+        if self.is_of_cells:
+            return ["strobe", "command", "clear", "vdd_logic"]
         bits = range(self.sizes.dac.bits)
         return [*self.phases, *(f"try_{k}" for k in bits[:-1]), *(f"keep_{k}" for k in bits)]
 
@@ -101,12 +123,20 @@ class ConverterLogic:
         first = self.start + sizes.sample
         starts = {f"strobe_{k}": first + (bits - 1 - k + 2 / 3) * sizes.bit for k in range(bits)}
         before = {"strobe_before": max(self.start - sizes.bit / 2, _EARLIEST)} if self.start else {}
+        sample, clock = ("command", "strobe") if self.is_of_cells else ("sample", "clk")
         return [
-            _pulse("sample", self.supply, self.start, sizes.sample, self.period),
+            _pulse(sample, self.supply, self.start, sizes.sample, self.period),
             *(_pulse(name, self.supply, start, sizes.bit / 3, self.period) for name, start in starts.items()),
             *(_pulse(name, self.supply, start, sizes.bit / 3, self._ever) for name, start in before.items()),
-            f"bclk clk 0 v={'+'.join(f'v({name})' for name in starts | before)}",
-            *self._clearing(),
+            f"b{clock} {clock} 0 v={'+'.join(f'v({name})' for name in starts | before)}",
+            *(self._starting() if self.is_of_cells else self._clearing()),
+        ]
+
+    def _starting(self) -> list[str]:
+        """Format what logic of cells has beside them: its supply, and its reset until the first sampling."""
+        return [
+            f"vdd_logic vdd_logic 0 {spice_number(self.supply)}",
+            _pulse("clear", self.supply, 0.0, self.start + self.sizes.sample / 2, self._ever),
         ]
 
     def _clearing(self) -> list[str]:
@@ -136,12 +166,14 @@ class ConverterLogic:
 
     def beginning(self) -> list[str]:
         """Format the source that ends sampling where all bits were set: the first trial has the greatest one alone."""
-        if self.polarity == "bipolar":
+        if self.polarity == "bipolar" or self.is_of_cells:
             return []
-        return [_pulse("begin", 1.0, self.start + self.sizes.sample, 0.5e-9, self.period)]
+        return [_pulse("begin", 1.0, self.start + self.sizes.sample + self.opened, 0.5e-9, self.period)]
 
     def trial(self, k: int) -> list[str]:
-        """Format the sources that try and keep bit `k`."""
+        """Format the sources that try and keep bit `k`; logic of cells knows by itself."""
+        if self.is_of_cells:
+            return []
         first = self.start + self.sizes.sample + (self.sizes.dac.bits - 1 - k) * self.sizes.bit
         last = _pulse(f"keep_{k}", 1.0, first + 0.93 * self.sizes.bit, 0.06 * self.sizes.bit, self.period)
         begin = first if self.count == 1 else first + SKEW  # a strobe ends as the next trial begins
@@ -163,6 +195,15 @@ class ConverterLogic:
             f"rq_{k} q_{k} 0 1e12",  # for the operating point; a second is far longer than a conversion
             f"bb{k} b{k} 0 v={spice_number(self.supply)}*max(0, min(1, v(q_{k})))",
         ]
+
+    def own(self, name: str = "sar_logic") -> list[str]:
+        """Format the logic of one converter; of cells it is a subcircuit of that name, and its bits as 0 or 1."""
+        bits = range(self.sizes.dac.bits)
+        if not self.is_of_cells:
+            return [self.decision(), *(line for k in bits for line in self.bit(k))]
+        ports = logic_ports(len(bits)).replace(" vdd vss", " vdd_logic 0")
+        scale = spice_number(1 / self.supply)
+        return [f"xlogic {ports} {name}", *(f"eq_{k} q_{k} 0 b{k} 0 {scale}" for k in bits)]
 
     def _is_top(self, k: int) -> bool:
         return k == self.sizes.dac.bits - 1
@@ -192,7 +233,12 @@ def multiplexer_line(chip: Chip, sizes: SarAdc, name: str, node_in: str, node_ou
 
 
 def build_sar_adc(
-    chip: Chip, voltages: npt.ArrayLike, sizes: SarAdc | None = None, polarity: Polarity = "bipolar"
+    chip: Chip,
+    voltages: npt.ArrayLike,
+    sizes: SarAdc | None = None,
+    polarity: Polarity = "bipolar",
+    *,
+    opened: float = 0.0,
 ) -> Netlist:
     """Build a testbench that converts voltages one after the other.
 
@@ -206,6 +252,8 @@ def build_sar_adc(
         Of the ADC.
     polarity : {"bipolar", "unipolar"}
         Whether the range lies around the reference or below it: outputs of amplifiers for unipolar inputs.
+    opened : float
+        As :attr:`ConverterLogic.opened` [s]; :data:`OPENED` is as logic of cells has it.
 
     Returns
     -------
@@ -222,36 +270,50 @@ def build_sar_adc(
         raise SpecError(f"inputs of an ADC must lie within the supply, 0..{supply:g} V")
     bits = range(sizes.dac.bits)
     times = np.arange(len(values)) * period
-    logic = ConverterLogic(supply=supply, sizes=sizes, polarity=polarity, period=period)
+    logic = ConverterLogic(supply=supply, sizes=sizes, polarity=polarity, period=period, opened=opened)
     lines = [
         "* input, one voltage a conversion",
         step_source("in", "in", times, values.tolist(), 0.2e-9),
         "* sampling switch, DAC, comparator",
         *converter_lines(chip, sizes, "in"),
-        "* logic, behavioural: sample; then from the most significant bit on, try it and keep what the comparator says",
-        *logic.sampling(),
-        logic.decision(),
-        *logic.beginning(),
-        *(line for k in reversed(bits) for line in (*logic.trial(k), *logic.bit(k))),
+        *_logic_lines(logic),
     ]
+    probes = ["time", "v(top)", "v(level)", "i(vdd)", "i(v0)", "i(v1)", *(f"v(q_{k})" for k in bits)]
     netlist = build_netlist(
         chip,
         f"{sizes.dac.bits}-bit successive-approximation ADC",
         [
             *charge_dac_blocks(chip, sizes.dac),
             *comparator_blocks(chip),
+            *(logic_blocks(chip, sizes, polarity) if logic.is_of_cells else ()),
             supplies(chip),
             charge_references(chip, sizes.dac, falling=True),
             "\n".join(lines),
         ],
-        ["time", "v(top)", "v(level)", "i(vdd)", "i(v0)", "i(v1)", *(f"v(q_{k})" for k in bits)],
+        [*probes, *(LOGIC_PROBES if logic.is_of_cells else ())],
         notes=[
             f"One conversion each {format_si(period, 's')}. Comparator, switches and DAC are transistors;",
-            "the logic is behavioural (sources b*, v* below 'logic').",
+            "so is the logic, of standard cells: the sources below 'logic' are its clock and its command to sample."
+            if logic.is_of_cells
+            else "the logic is behavioural (sources b*, v* below 'logic').",
         ],
         analyses=[f".tran 0.5n {spice_number(len(values) * period)} 0 1n"],
     )
     return dataclasses.replace(netlist, options=_OPTIONS)
+
+
+def _logic_lines(logic: ConverterLogic) -> list[str]:
+    """Format the logic of one converter, from the most significant bit on."""
+    if logic.is_of_cells:
+        title = "* logic: strobes and a command to sample from outside, all else of cells"
+        return [title, *logic.sampling(), *logic.own()]
+    return [
+        "* logic, behavioural: sample; then from the most significant bit on, try it and keep what the comparator says",
+        *logic.sampling(),
+        logic.decision(),
+        *logic.beginning(),
+        *(line for k in reversed(range(logic.sizes.dac.bits)) for line in (*logic.trial(k), *logic.bit(k))),
+    ]
 
 
 def build_thresholds(

@@ -229,6 +229,9 @@ def _energy_section(calibration: Calibration, energy: EnergyModel) -> Section:
     if (adc := energy.adc) is not None:
         rows.append((f"ADC, {adc.bits} bit", f"{quantity(adc.time, 's')} a conversion", "",
                      f"{quantity(adc.energy, 'J')} a conversion"))  # fmt: skip
+        if adc.logic is not None and adc.leakage is not None:
+            rows.append(("its logic, of cells", "a part of it", quantity(adc.leakage, "W"),
+                         f"{quantity(adc.logic, 'J')} a conversion"))  # fmt: skip
     blocks: list[Block] = [
         Table(
             caption="What blocks draw from all their supplies: at rest, and beyond it for each change.",

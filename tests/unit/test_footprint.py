@@ -8,6 +8,7 @@ import pytest
 
 from spicesim.behavioural.energy import AdcEnergy, AmplifierEnergy, DacEnergy, EnergyModel
 from spicesim.chip import preset
+from spicesim.cli.tables import format_footprint
 from spicesim.engine import ExactEngine, IdealEngine
 from spicesim.errors import CalibrationError, SpecError
 from spicesim.experiment.chip import BuiltChip
@@ -77,6 +78,18 @@ def test_sums_balance(chip):
     document = json.loads(json.dumps(found.document()))
     assert sum(layer["energy_total"] for layer in document["layers"]) == pytest.approx(document["energy_total"])
     assert all(document["energy"][block] > 0 for block in BLOCKS)
+
+
+def test_logic_of_cells_is_a_part_of_its_own_and_sums_stay(chip):
+    adc = chip.energy.adc.model_copy(update={"logic": 0.6 * E_ADC, "leakage": 1e-9})
+    celled = chip.model_copy(update={"energy": chip.energy.model_copy(update={"adc": adc})})
+    (_, plain), (_, found) = footprint(chip), footprint(celled)
+    assert "logic" not in plain.energy
+    assert found.total_energy == pytest.approx(plain.total_energy, rel=1e-12)
+    assert found.energy["logic"] == pytest.approx(0.6 * plain.energy["adc"])
+    assert found.energy["adc"] == pytest.approx(0.4 * plain.energy["adc"])
+    assert " logic " in format_footprint(found).splitlines()[0]
+    assert found.document()["energy"]["logic"] == found.energy["logic"]
 
 
 @pytest.mark.parametrize("polarity", ["unipolar", "bipolar"])
