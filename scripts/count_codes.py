@@ -19,7 +19,10 @@ import tempfile
 from pathlib import Path
 
 HOME = "home"
-HEAD = "| condition | chips | products | codes | identical | off by one | worse | outputs, max % of full scale |"
+HEAD = (
+    "| condition | chips | products | codes | identical | off by one | worse | from the step, at most [LSB] "
+    "| outputs, max % of full scale |"
+)
 
 
 def count(calibration, where, products, chips, size):
@@ -40,9 +43,13 @@ def count(calibration, where, products, chips, size):
         for name in ("codes_identical", "codes_off_by_one", "codes_worse")
     )
     error = max(chip["max_error_full_scale"] for chip in found)
+    missed = max(chip["codes_missed_by_lsb"] for chip in found)
     done = sum(chip["count"] for chip in found)
     which = f"{chips} drawn" if chips else "nominal"
-    return f"| {where.replace(':', ', ')} | {which} | {done} | {codes} | {same} | {one} | {worse} | {100 * error:.4f} |"
+    cells = [
+        where.replace(":", ", "), which, done, codes, same, one, worse, f"{missed:.3f}", f"{100 * error:.4f}",
+    ]  # fmt: skip
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def main():

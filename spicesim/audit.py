@@ -82,6 +82,8 @@ class Audit:
     """Step of each output's ADC [V]."""
     code_differences: Codes
     """ADC codes of the engine less those of ngspice."""
+    code_misses: Floats
+    """How far the engine's outputs lie from the step to the code of ngspice, 0 where codes are the same [LSB]."""
     ngspice_seconds: float
     """Median time of one product in ngspice [s]."""
     worst: Netlist
@@ -304,6 +306,7 @@ def audit_samples(
         full_scale=np.repeat(full_scale, columns),
         lsb=np.repeat([sample.adc.lsb for sample in samples], columns),
         code_differences=np.concatenate([own.differences for own in done]),
+        code_misses=np.concatenate([own.misses for own in done]),
         ngspice_seconds=float(np.median([own.seconds for own in done])),
         worst=done[int(np.argmax(errors))].netlist,
         converter=kind,
@@ -336,6 +339,8 @@ class _Done:
     """The same of the engine that ran the network [V]."""
     differences: Codes
     """Codes of the engine less those of ngspice."""
+    misses: Floats
+    """How far outputs lie from the step to the code of ngspice, 0 where codes are the same [LSB]."""
     seconds: float
 
 
@@ -369,15 +374,18 @@ class _Bench:
                 _conversions(converter, chip, s, volts, self._seed) for s, volts in zip(samples, measured, strict=True)
             ]
             codes = _convert(found, simulator=self._simulator, jobs=self._jobs)
-        return [
-            _Done(
-                netlist=netlist, volts=volts, predicted=s.volts, differences=adc.codes(s.volts) - own,
-                seconds=result.seconds,
-            )
-            for netlist, volts, s, adc, own, result in zip(
-                ordered, measured, samples, handed, codes, results, strict=True
-            )
-        ]  # fmt: skip
+        done = []
+        for netlist, volts, s, adc, own, result in zip(
+            ordered, measured, samples, handed, codes, results, strict=True
+        ):  # fmt: skip
+            differences = adc.codes(s.volts) - own
+            done.append(
+                _Done(
+                    netlist=netlist, volts=volts, predicted=s.volts, differences=differences,
+                    misses=_misses(adc.places(s.volts), own, differences), seconds=result.seconds,
+                )
+            )  # fmt: skip
+        return done
 
     def macros(self, samples: Sequence[SampledMvm]) -> list[_Done]:
         """Do whole macros again."""
@@ -400,10 +408,16 @@ class _Bench:
             done.append(
                 _Done(
                     netlist=netlist, volts=found.volts, predicted=predicted, differences=differences,
+                    misses=_misses(sample.adc.places(sample.volts)[found.columns], found.codes, differences),
                     seconds=result.seconds,
                 )
             )  # fmt: skip
         return done
+
+
+def _misses(places: Floats, codes: Codes, differences: Codes) -> Floats:
+    """Return how far places among steps lie from the step to these codes, where they differ [LSB]."""
+    return np.where(differences == 0, 0.0, np.maximum(np.abs(places - codes) - 0.5, 0.0))
 
 
 def _alike(chip: Chip, kind: str, converter: Converter | None) -> str:

@@ -139,6 +139,10 @@ class AdcRange:
         steps = np.rint((np.asarray(volts, dtype=float) - self.low) / self.lsb)
         return np.asarray(np.clip(steps, 0, 2**self.bits - 1), dtype=np.int64)
 
+    def places(self, volts: npt.ArrayLike) -> Floats:
+        """Return what :meth:`codes` would be without steps: that from code 0 to 1 lies at .5."""
+        return np.asarray((np.asarray(volts, dtype=float) - self.low) / self.lsb)
+
     def volts(self, codes: npt.ArrayLike) -> Floats:
         """Return the voltages that codes stand for."""
         return np.asarray(self.low + np.asarray(codes, dtype=float) * self.lsb)

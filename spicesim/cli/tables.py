@@ -211,6 +211,7 @@ def format_audit(audit: Audit, behavioural_seconds: float) -> str:
             f"{100 * same:.2f} % identical",
             f"{100 * one:.2f} % off by one, {100 * worse:.2f} % worse",
         ],
+        *_missed(audit),
         [
             f"all products, {bound.confidence:.0%} confidence",
             f"at most {100 * bound.share:.2g} % above {100 * bound.limit:.5f} %",
@@ -232,6 +233,13 @@ def format_audit(audit: Audit, behavioural_seconds: float) -> str:
     if audit.products:
         parts.insert(1, _format_audited_layers(audit))
     return "\n".join(parts)
+
+
+def _missed(audit: Audit) -> list[list[str]]:
+    """Tell how near to a step outputs lie whose codes differ, if any does."""
+    if not audit.code_differences.any():
+        return []
+    return [["outputs with another code", "from the step to it", f"at most {audit.code_misses.max():.3f} LSB"]]
 
 
 def _format_audited_layers(audit: Audit) -> str:
@@ -263,9 +271,12 @@ def format_macros(audits: Sequence[Audit], seeds: Sequence[int | None]) -> str:
         error = max(chip.max_error for chip in chips)
         same, one, worse = compare_codes(differences)
         shares = [f"{100 * share:.2f}" for share in (same, one, worse)]
-        return [name, str(sum(chip.count for chip in chips)), str(len(differences)), *shares, f"{100 * error:.5f}"]
+        missed = max(chip.code_misses.max() for chip in chips)
+        counts = [str(sum(chip.count for chip in chips)), str(len(differences))]
+        return [name, *counts, *shares, f"{missed:.3f}", f"{100 * error:.5f}"]
 
-    head = ["macros, drawn", "products", "codes", "identical [%]", "off by 1", "worse", "outputs, max [%]"]
+    head = ["macros, drawn", "products", "codes", "identical [%]", "off by 1", "worse", "from step [LSB]"]
+    head.append("outputs, max [%]")
     rows = [row(f"chip {seed}", [chip]) for seed, chip in zip(seeds, audits, strict=True)]
     return f"{format_table(head, [*rows, row('all', audits)])}\nin ngspice, {audits[0].pieces}"
 

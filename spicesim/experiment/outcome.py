@@ -151,6 +151,7 @@ def audit_document(audit: Audit) -> dict[str, Any]:
         "codes_identical": identical,
         "codes_off_by_one": off_by_one,
         "codes_worse": worse,
+        "codes_missed_by_lsb": float(audit.code_misses.max(initial=0.0)),
         "quantiser": audit.quantiser,
         "code_bound": audit.code_bound.document(),
         "error_quantiles_full_scale": audit.quantiles,

@@ -258,6 +258,7 @@ def _audit_section(audit: Audit, engine: str, product_seconds: float | None) -> 
         ("codes off by one", f"{100 * off_by_one:.2f} %"),
         ("codes worse", f"{100 * worse:.2f} %"),
         ("largest deviation of a code", f"{codes.largest} LSB"),
+        ("outputs with another code, from the step to it", f"≤ {audit.code_misses.max(initial=0.0):.2g} LSB"),
         ("all products: those with a larger error", f"≤ {100 * bound.share:.2g} %"),
         ("all products: those with another code", f"≤ {100 * other[1]:.2g} %"),
         ("all codes: those identical", f"≥ {100 * codes.least_identical:.2f} %"),

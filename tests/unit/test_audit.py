@@ -182,3 +182,16 @@ def audit_digits(calibration, seed, count=12, **options):
     network = compile_network(digits_network("cnn"), calibration, x_calibration=digits.x_calibration)
     samples = network.run(digits.x[:50], ExactEngine(calibration), sample=count, seed=seed).samples
     return audit_samples(samples, calibration, **options)
+
+
+def test_an_audit_tells_how_near_a_step_lie_outputs_with_another_code(generic_calibration):
+    network = compile_network(digits_network("mlp"), generic_calibration)
+    network.fit_ranges(load_digits().x_calibration)
+    samples = network.run(load_digits().x[:4], "exact", sample=6).samples
+    moved = [replace(own, volts=own.volts + 0.3 * own.adc.lsb) for own in samples]
+    same, other = (audit_samples(given, generic_calibration) for given in (samples, moved))
+    assert not same.code_differences.any()
+    assert not same.code_misses.any()
+    assert 0 < np.mean(other.code_differences == 1) < 1
+    np.testing.assert_array_equal(other.code_misses > 0, other.code_differences != 0)
+    assert 0.1 < other.code_misses.max() < 0.31  # all that lie less than that below a step are beyond it now

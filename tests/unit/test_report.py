@@ -56,7 +56,8 @@ def network_report(calibration, **changes):
             count=8, sizes=(check.measured.size // 8,) * 8,
             converted=(4,) * 8, measured=check.measured.ravel(), predicted=check.predicted.ravel(),
             full_scale=np.full(check.measured.size, check.full_scale), lsb=np.full(check.measured.size, 0.006),
-            code_differences=np.array([0] * 31 + [1]), ngspice_seconds=0.25, worst=build_cell(calibration.chip, 2e-5),
+            code_differences=np.array([0] * 31 + [1]), code_misses=np.array([0.0] * 31 + [0.02]),
+            ngspice_seconds=0.25, worst=build_cell(calibration.chip, 2e-5),
         ),
         "product_seconds": 1e-4,
         "findings": Findings(
