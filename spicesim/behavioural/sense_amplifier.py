@@ -54,6 +54,8 @@ class SenseAmplifierModel(Model):
     @property
     def feedback(self) -> float:
         """Resistance between input and output in the linear range, that of the process where it has its own [ohm]."""
+        if "gain" not in self.parameters:  # an integrator's input, whose output is counted as charge
+            return self.r_feedback
         return self.parameters["gain"].value * self.r_feedback + self.parameters["r_in"].value
 
     @property
