@@ -25,9 +25,10 @@ HEAD = (
 )
 
 
-def count(calibration, where, products, chips, size):
+def count(calibration, where, products, chips, wanted):
     """Return the row of a condition: of the nominal chip, or of so many drawn ones."""
-    words = [sys.executable, "-m", "spicesim", "audit", calibration, "--sizes", f"{size}", "--macros", f"{products}"]
+    words = [sys.executable, "-m", "spicesim", "audit", calibration, "--sizes", f"{wanted.size}"]
+    words += ["--macros", f"{products}", "--jobs", f"{wanted.jobs}", "--timeout", f"{wanted.timeout}"]
     if where != HOME:
         corner, celsius = where.split(":")
         words += ["--corner", corner, "--temperature", celsius]
@@ -35,7 +36,8 @@ def count(calibration, where, products, chips, size):
         words += ["--mismatch", f"{chips}"]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "found.json"
-        subprocess.run([*words, "--jobs", "1", "--json", str(path)], check=True)
+        if subprocess.run([*words, "--json", str(path)], check=False).returncode:
+            sys.exit(f"the audit at {where} failed, as told above; what was simulated is kept: run this again")
         found = json.loads(path.read_text())
     codes = sum(chip["codes"] for chip in found)
     same, one, worse = (
@@ -60,12 +62,14 @@ def main():
     parser.add_argument("--chips", type=int, default=10, help="drawn ones; 0 for none")
     parser.add_argument("--size", type=int, default=16, help="rows and columns")
     parser.add_argument("--conditions", default=f"{HOME},ss:85,ff:-40", help="corner and temperature [C] of each")
+    parser.add_argument("--jobs", type=int, default=1, help="simulations at a time")
+    parser.add_argument("--timeout", type=float, default=900.0, help="longest simulation [s]")
     wanted = parser.parse_args()
     rows = []
     for where in wanted.conditions.split(","):
-        rows.append(count(wanted.calibration, where, wanted.products, 0, wanted.size))
+        rows.append(count(wanted.calibration, where, wanted.products, 0, wanted))
         if wanted.chips:
-            rows.append(count(wanted.calibration, where, 1, wanted.chips, wanted.size))
+            rows.append(count(wanted.calibration, where, 1, wanted.chips, wanted))
     print("\n".join(["", HEAD, "|---" * HEAD.count(" | ") + "|---|", *rows]))
 
 
