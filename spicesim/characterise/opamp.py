@@ -17,7 +17,14 @@ from spicesim.errors import ValidityError
 from spicesim.netlist.mismatch import with_mismatch
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.noise import build_noise
-from spicesim.netlist.opamp import Amplifier, build_follower, build_inverting, build_open_loop, build_response, build_slewing
+from spicesim.netlist.opamp import (
+    Amplifier,
+    build_follower,
+    build_inverting,
+    build_open_loop,
+    build_response,
+    build_slewing,
+)
 from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si, spice_number
 
@@ -84,7 +91,7 @@ def _bench(chip: Chip, amplifier: Amplifier, title: str) -> Bench:
         "response": response,
         "steps": build_slewing(chip, amplifier, load, SWING, HALF),
         "noise": build_noise(noisy, "out_d", "vin_d"),
-        "follower noise": build_noise(response, "out", "vin"),
+        "noise_follower": build_noise(response, "out", "vin"),
     }
     supply, reference = chip.process.supply, chip.sense_amplifier.v_reference
     up, down = 0.1 * HALF, 1.1 * HALF
@@ -154,20 +161,22 @@ def _bench(chip: Chip, amplifier: Amplifier, title: str) -> Bench:
 
         def density(frequency: float) -> float:
             noise = waves(results["noise"])
-            return float(np.exp(np.interp(np.log(frequency), np.log(noise["frequency"]), np.log(noise["inoise_spectrum"]))))
+            frequencies, densities = np.log(noise["frequency"]), np.log(noise["inoise_spectrum"])
+            return float(np.exp(np.interp(np.log(frequency), frequencies, densities)))
 
         def total() -> float:
-            noise = waves(results["follower noise"])
-            return integral(noise["frequency"], noise["onoise_spectrum"] ** 2, *BAND) ** 0.5
+            noise = waves(results["noise_follower"])
+            return float(np.sqrt(integral(noise["frequency"], noise["onoise_spectrum"] ** 2, *BAND)))
 
         words, inverting = [format_si(c, "F") for c in LOADS], "inverting, 1 Mohm, slope within 1 %"
+        alone = "{} in all, at the inverting input".format
         steep = f"20 to 80 % of a {SWING:g} V step, {words[1]}"
         entries = (
             entry("gain", "gain", lambda: 20 * np.log10(np.abs(loop()[1][0])), "dB", "10 Hz"),
             entry("gbw", "gain crosses one at", lambda: unity_frequency(*loop()), "Hz", words[1]),
             entry("gain_bandwidth", "gain times bandwidth", gain_bandwidth, "Hz", f"-3 dB, {words[1]}"),
             *(
-                entry(f"phase_margin_{k}", "phase margin, unity gain", partial(margin, k), "deg", f"{words[k]} in all, at the inverting input")
+                entry(f"phase_margin_{k}", "phase margin, unity gain", partial(margin, k), "deg", alone(words[k]))
                 for k in range(len(LOADS))
             ),
             entry("cmrr", "common-mode rejection", lambda: rejection("v(out_c)"), "dB", "10 Hz"),

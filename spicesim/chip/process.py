@@ -12,7 +12,7 @@ from spicesim.chip.section import Name, NonNegative, Positive, Quantity, Section
 from spicesim.errors import MissingDependencyError, SpecError
 from spicesim.gate import require_native, require_path, require_start_up_line
 
-__all__ = ["CORNERS", "SOURCES", "CornerSections", "Kit", "Matching", "ModelFile", "Process", "has_scheme"]
+__all__ = ["CORNERS", "SOURCES", "CornerSections", "Guess", "Kit", "Matching", "ModelFile", "Process", "has_scheme"]
 
 CORNERS = ("typical", "ff", "ss", "fs", "sf")
 """Corners of a process: fast or slow n-channel transistors, then p-channel ones."""
@@ -144,10 +144,19 @@ class Matching(Section):
     """The same of its length [m]."""
 
 
+class Guess(Section):
+    """A first guess of a node, from which an operating point is sought."""
+
+    node: Name
+    """Its name in the library's file."""
+    volts: NonNegative
+    """Where it may be [V]."""
+
+
 class Process(Section):
     """The transistors: a process design kit seen from SPICE."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"fingers", "corners", "matching"})
+    later: ClassVar[frozenset[str]] = frozenset({"fingers", "corners", "matching", "opamp_guesses"})
 
     name: str
     """Name, for people and file headers."""
@@ -177,6 +186,8 @@ class Process(Section):
     SECURITY.md says. Sources of a kit that spicesim knows by name are compiled on first use."""
     kits: tuple[Kit, ...] = ()
     """Model files for other simulators: { dialect = "spectre", path = "/pdk/models.scs", section = "tt" }."""
+    opamp_guesses: tuple[Guess, ...] = ()
+    """First guesses within op-amps, where a kit finds no operating point without: { node = "bn", volts = 0.4 }."""
 
     corners: CornerSections = CornerSections()
     """Sections of the corners in the model files."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 from spicesim.chip import Chip
 from spicesim.chip.blocks import Bias
@@ -10,7 +11,7 @@ from spicesim.netlist.process import block_text
 from spicesim.netlist.subcircuits import Subcircuit, join_lines, split_subcircuits
 from spicesim.units import spice_number
 
-__all__ = ["BIAS", "LINE", "bias_blocks", "bias_guesses", "bias_line", "is_generator", "with_bias"]
+__all__ = ["BIAS", "LINE", "bias_blocks", "bias_guesses", "bias_line", "is_generator", "opamp_guesses", "with_bias"]
 
 BIAS = "xbias"
 """Name of the generator of a tile, or how those of several supplies begin."""
@@ -48,6 +49,34 @@ def bias_guesses(chip: Chip, sections: Sequence[str]) -> dict[str, float]:
     return {node: 0.68 * supply for _, node in found} | {
         f"{name}.{node}": part * supply for name, _ in found for node, part in parts.items()
     }
+
+
+def opamp_guesses(chip: Chip, sections: Sequence[str]) -> dict[str, float]:
+    """Return first guesses of nodes within the op-amps of a netlist, by path [V]: the process's, which may be none."""
+    if not chip.process.opamp_guesses:
+        return {}
+    known: dict[str, Subcircuit] = {}
+    top: list[str] = []
+    for section in sections:
+        blocks, rest = split_subcircuits(section)
+        known |= blocks
+        top += rest
+
+    @cache
+    def within(block: str) -> tuple[str, ...]:
+        """Find the op-amps within a block: paths that end in a dot, or nothing for itself."""
+        if block == "opamp":
+            return ("",)
+        return tuple(path for line in known[block].lines for path in of_line(line)) if block in known else ()
+
+    def of_line(line: str) -> tuple[str, ...]:
+        words = _words(line)
+        if line[:1] not in "xX" or len(words) < 2:
+            return ()
+        return tuple(f"{words[0].lower()}.{path}" for path in within(words[-1].lower()))
+
+    paths = [path for line in top for path in of_line(line)]
+    return {f"{path}{guess.node}": guess.volts for path in paths for guess in chip.process.opamp_guesses}
 
 
 def with_bias(chip: Chip, sections: Sequence[str], *, shared: bool = False) -> list[str]:

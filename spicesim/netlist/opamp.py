@@ -58,8 +58,8 @@ def build_open_loop(chip: Chip, amplifier: Amplifier, c_load: float) -> Netlist:
     Returns
     -------
     Netlist
-        Probes ``v(out_d)``, ``v(out_c)`` and ``v(out_s)`` for a volt at the inverting input, downwards and as a loop has
-        it, at both inputs, and at the supply.
+        Probes ``v(out_d)``, ``v(out_c)`` and ``v(out_s)`` for a volt down at the inverting input, where loops close;
+        at both inputs; and at the supply.
     """
     lines = ["* a volt down at the inverting input (d), at both inputs (c), at the supply (s)"]
     drives = {"d": ("vref", "in_d", "vdd"), "c": ("in_c", "in_c", "vdd"), "s": ("vref", "vref", "vdd_s")}
