@@ -128,7 +128,11 @@ def _ihp130_1t1r() -> Chip:
                 a_threshold_n=3.9e-9, a_threshold_p=2.2e-9, a_gain_n=5e-9, a_gain_p=3.3e-9, width=4e-9, length=2e-9
             ),
             # colder than 0 C and slow, amplifiers find no operating point without
-            opamp_guesses=(Guess(node="bn", volts=0.36), Guess(node="p", volts=0.8), Guess(node="n", volts=0.37)),
+            opamp_guesses=(
+                Guess(node="bn", volts=0.36),
+                Guess(node="p", volts=0.8, linear=True),
+                Guess(node="n", volts=0.37, linear=True),
+            ),
         ),
         array=Array(rows=64, columns=64),
         cell=Cell(g_min=1e-6, g_max=20e-6, access_width=8e-6, access_length=0.28e-6),

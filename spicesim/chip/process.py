@@ -151,6 +151,8 @@ class Guess(Section):
     """Its name in the library's file."""
     volts: NonNegative
     """Where it may be [V]."""
+    linear: bool = False
+    """Only where the output is not guessed near a rail; there it leads astray, if it moves with the output."""
 
 
 class Process(Section):
@@ -187,7 +189,8 @@ class Process(Section):
     kits: tuple[Kit, ...] = ()
     """Model files for other simulators: { dialect = "spectre", path = "/pdk/models.scs", section = "tt" }."""
     opamp_guesses: tuple[Guess, ...] = ()
-    """First guesses within op-amps, where a kit finds no operating point without: { node = "bn", volts = 0.4 }."""
+    """First guesses within op-amps, where a kit finds no operating point without:
+    { node = "bn", volts = 0.4, linear = false }; linear: only where the output is not guessed near a rail."""
 
     corners: CornerSections = CornerSections()
     """Sections of the corners in the model files."""

@@ -17,6 +17,8 @@ BIAS = "xbias"
 """Name of the generator of a tile, or how those of several supplies begin."""
 LINE = "bias"
 """The node of its mirrors' gates, and the port of blocks with mirrors."""
+RAIL = 0.06
+"""An output guessed so near to a rail is in saturation, as a part of the supply."""
 _SOURCE = re.compile(r"^(i\w*)\s+vdd\s+(\S+)\s+(\{[^}]*\}|'[^']*'|[\d.]\S*)\s*$", re.IGNORECASE)
 """A bias current: out of a block's supply, and of one value."""
 _MORE = re.compile(r"\s(?:\w+\s*=|[$;]).*$")
@@ -51,8 +53,18 @@ def bias_guesses(chip: Chip, sections: Sequence[str]) -> dict[str, float]:
     }
 
 
-def opamp_guesses(chip: Chip, sections: Sequence[str]) -> dict[str, float]:
-    """Return first guesses of nodes within the op-amps of a netlist, by path [V]: the process's, which may be none."""
+def opamp_guesses(chip: Chip, sections: Sequence[str], nodesets: Mapping[str, float]) -> dict[str, float]:
+    """Return first guesses of nodes within the op-amps of a netlist, by path [V]: the process's, which may be none.
+
+    Parameters
+    ----------
+    chip : Chip
+        The chip.
+    sections : sequence of str
+        Parts of its netlist.
+    nodesets : mapping of str to float
+        First guesses of nodes at the top [V]; they tell which op-amps are in saturation.
+    """
     if not chip.process.opamp_guesses:
         return {}
     known: dict[str, Subcircuit] = {}
@@ -75,8 +87,15 @@ def opamp_guesses(chip: Chip, sections: Sequence[str]) -> dict[str, float]:
             return ()
         return tuple(f"{words[0].lower()}.{path}" for path in within(words[-1].lower()))
 
-    paths = [path for line in top for path in of_line(line)]
-    return {f"{path}{guess.node}": guess.volts for path in paths for guess in chip.process.opamp_guesses}
+    supply = chip.process.supply
+    railed = {node for node, volts in nodesets.items() if not RAIL < volts / supply < 1 - RAIL}
+    return {
+        f"{path}{guess.node}": guess.volts
+        for line in top
+        for path in of_line(line)
+        for guess in chip.process.opamp_guesses
+        if not (guess.linear and railed.intersection(_words(line)))
+    }
 
 
 def with_bias(chip: Chip, sections: Sequence[str], *, shared: bool = False) -> list[str]:

@@ -223,7 +223,7 @@ def build_netlist(
         If a transistor is wider or shorter than the process allows, or :class:`Netlist` says so.
     """
     process = chip.process
-    guesses = opamp_guesses(chip, sections)
+    guesses = opamp_guesses(chip, sections, nodesets or {})
     sections = with_bias(chip, list(dict.fromkeys(sections)), shared=whole)
     require_sizes(process, sections)
     lines = [

@@ -1,4 +1,4 @@
-"""Whole tiles of three processes where they are hot or cold and slow or fast, each calibrated there by itself."""
+"""Whole tiles of a process where it is cold and slow, calibrated there by itself."""
 
 import numpy as np
 import pytest
@@ -8,13 +8,8 @@ from spicesim.calibration.calibrate import calibrate
 from spicesim.chip import preset
 
 SMALL = {"array": {"rows": 8, "columns": 4}, "dac": {"bits": 4}, "sense_amplifier": {"r_feedback": (20e3, 160e3)}}
-PLACES = [
-    ("gf180-1t1r", "ff", -40.0),
-    ("gf180-1t1r", "ss", 125.0),
-    ("sky130-1t1r", "ff", 125.0),
-    pytest.param("ihp130-1t1r", "ss", -40.0, marks=needs_compiler),
-    pytest.param("ihp130-1t1r", "ff", 125.0, marks=needs_compiler),
-]
+PLACES = [pytest.param("ihp130-1t1r", "ss", -40.0, marks=needs_compiler)]
+"""Where a kit was hardest: its op-amps have least room there."""
 
 
 @pytest.mark.parametrize(("name", "corner", "temperature_c"), PLACES)

@@ -115,6 +115,8 @@ def test_first_guesses_of_op_amps_are_of_all_of_them_and_of_no_other_chip():
     paths = [f"xdac_{i}.xbuffer" for i in range(3)] + [f"xsenseamp_{j}.xa" for j in range(2)]
     wanted = {f"{path}.{guess.node}": guess.volts for path in paths for guess in kit.process.opamp_guesses}
     assert found == wanted | {"out_0": 0.5}
+    railed = build_tile(kit, g, codes, polarity="unipolar", r_feedback=1e4, nodesets={"out_0": 0.01}).nodesets
+    assert found.keys() - railed.keys() == {"xsenseamp_0.xa.p", "xsenseamp_0.xa.n"}  # these follow the output
     assert build_tile(CHIP, g, codes, polarity="unipolar", r_feedback=1e4).nodesets.keys().isdisjoint(wanted)
     mirrored = kit.changed({"bias.kind": "mirrored"})
     assert wanted.items() <= build_tile(mirrored, g, codes, polarity="unipolar", r_feedback=1e4).nodesets.items()
