@@ -5,7 +5,7 @@ from collections.abc import Callable
 from spicesim.chip.description import Chip
 from spicesim.chip.model_file import CornerSections, ModelFile
 from spicesim.chip.passives import Capacitor, CornerFactors, Resistor
-from spicesim.chip.process import SOURCES, Matching, Process
+from spicesim.chip.process import SOURCES, Guess, Matching, Process
 from spicesim.chip.roles import Array, Cell, Dac, SenseAmplifier
 from spicesim.errors import SpecError
 
@@ -150,12 +150,18 @@ def _ihp130_1t1r() -> Chip:
             matching=Matching(
                 a_threshold_n=3.9e-9, a_threshold_p=2.2e-9, a_gain_n=5e-9, a_gain_p=3.3e-9, width=4e-9, length=2e-9
             ),
+            # colder than 0 C and slow, amplifiers find no operating point without
+            opamp_guesses=(
+                Guess(node="bn", volts=0.36),
+                Guess(node="p", volts=0.8, linear=True),
+                Guess(node="n", volts=0.37, linear=True),
+            ),
         ),
         array=Array(rows=64, columns=64),
         cell=Cell(g_min=1e-6, g_max=20e-6, access_width=8e-6, access_length=0.28e-6),
         dac=Dac(v_span=0.1),
         sense_amplifier=SenseAmplifier(
-            r_feedback=(2.5e3, 5e3, 10e3, 20e3, 40e3, 80e3), v_reference=0.55, c_feedback=200e-15
+            r_feedback=(2.5e3, 5e3, 10e3, 20e3, 40e3, 80e3), v_reference=0.6, c_feedback=200e-15
         ),
     )
 

@@ -11,7 +11,7 @@ from spicesim.chip.section import Name, NonNegative, Positive, Quantity, Section
 from spicesim.errors import MissingDependencyError, SpecError
 from spicesim.gate import require_native, require_start_up_line
 
-__all__ = ["SOURCES", "Kit", "Matching", "Process"]
+__all__ = ["SOURCES", "Guess", "Kit", "Matching", "Process"]
 
 _PSP = "package:ihp-gdsfactory/ihp/models/ngspice/va/psp103"
 SOURCES = (f"{_PSP}/psp103.va", f"{_PSP}/psp103_nqs.va")
@@ -51,10 +51,23 @@ class Matching(Section):
     """The same of its length [m]."""
 
 
+class Guess(Section):
+    """A first guess of a node, from which an operating point is sought."""
+
+    node: Name
+    """Its name in the library's file."""
+    volts: NonNegative
+    """Where it may be [V]."""
+    linear: bool = False
+    """Only where the output is not guessed near a rail; there it leads astray, if it moves with the output."""
+
+
 class Process(Section):
     """The transistors: a process design kit seen from SPICE."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"fingers", "corners", "matching", "resistor", "capacitor"})
+    later: ClassVar[frozenset[str]] = frozenset({
+        "fingers", "corners", "matching", "resistor", "capacitor", "opamp_guesses",
+    })  # fmt: skip
 
     name: str
     """Name, for people and file headers."""
@@ -84,6 +97,9 @@ class Process(Section):
     SECURITY.md says. Sources of a kit that spicesim knows by name are compiled on first use."""
     kits: tuple[Kit, ...] = ()
     """Model files for other simulators: { dialect = "spectre", path = "/pdk/models.scs", section = "tt" }."""
+    opamp_guesses: tuple[Guess, ...] = ()
+    """First guesses within op-amps, where a kit finds no operating point without:
+    { node = "bn", volts = 0.4, linear = false }; linear: only where the output is not guessed near a rail."""
 
     corners: CornerSections = CornerSections()
     """Sections of the corners in the model files."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 from spicesim.chip import Chip
 from spicesim.chip.blocks import Bias
@@ -10,12 +11,14 @@ from spicesim.netlist.process import block_text
 from spicesim.netlist.subcircuits import Subcircuit, join_lines, split_subcircuits
 from spicesim.units import spice_number
 
-__all__ = ["BIAS", "LINE", "bias_blocks", "bias_guesses", "bias_line", "is_generator", "with_bias"]
+__all__ = ["BIAS", "LINE", "bias_blocks", "bias_guesses", "bias_line", "is_generator", "opamp_guesses", "with_bias"]
 
 BIAS = "xbias"
 """Name of the generator of a tile, or how those of several supplies begin."""
 LINE = "bias"
 """The node of its mirrors' gates, and the port of blocks with mirrors."""
+RAIL = 0.06
+"""An output guessed so near to a rail is in saturation, as a part of the supply."""
 _SOURCE = re.compile(r"^(i\w*)\s+vdd\s+(\S+)\s+(\{[^}]*\}|'[^']*'|[\d.]\S*)\s*$", re.IGNORECASE)
 """A bias current: out of a block's supply, and of one value."""
 _MORE = re.compile(r"\s(?:\w+\s*=|[$;]).*$")
@@ -47,6 +50,51 @@ def bias_guesses(chip: Chip, sections: Sequence[str]) -> dict[str, float]:
     parts = {"a": 0.25, "b": 0.25, "start": 0.0}
     return {node: 0.68 * supply for _, node in found} | {
         f"{name}.{node}": part * supply for name, _ in found for node, part in parts.items()
+    }
+
+
+def opamp_guesses(chip: Chip, sections: Sequence[str], nodesets: Mapping[str, float]) -> dict[str, float]:
+    """Return first guesses of nodes within the op-amps of a netlist, by path [V]: the process's, which may be none.
+
+    Parameters
+    ----------
+    chip : Chip
+        The chip.
+    sections : sequence of str
+        Parts of its netlist.
+    nodesets : mapping of str to float
+        First guesses of nodes at the top [V]; they tell which op-amps are in saturation.
+    """
+    if not chip.process.opamp_guesses:
+        return {}
+    known: dict[str, Subcircuit] = {}
+    top: list[str] = []
+    for section in sections:
+        blocks, rest = split_subcircuits(section)
+        known |= blocks
+        top += rest
+
+    @cache
+    def within(block: str) -> tuple[str, ...]:
+        """Find the op-amps within a block: paths that end in a dot, or nothing for itself."""
+        if block == "opamp":
+            return ("",)
+        return tuple(path for line in known[block].lines for path in of_line(line)) if block in known else ()
+
+    def of_line(line: str) -> tuple[str, ...]:
+        words = _words(line)
+        if line[:1] not in "xX" or len(words) < 2:
+            return ()
+        return tuple(f"{words[0].lower()}.{path}" for path in within(words[-1].lower()))
+
+    supply = chip.process.supply
+    railed = {node for node, volts in nodesets.items() if not RAIL < volts / supply < 1 - RAIL}
+    return {
+        f"{path}{guess.node}": guess.volts
+        for line in top
+        for path in of_line(line)
+        for guess in chip.process.opamp_guesses
+        if not (guess.linear and railed.intersection(_words(line)))
     }
 
 

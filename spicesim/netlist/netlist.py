@@ -19,7 +19,7 @@ from spicesim.gate import (
     require_path,
     require_start_up_line,
 )
-from spicesim.netlist.bias import bias_guesses, with_bias
+from spicesim.netlist.bias import bias_guesses, opamp_guesses, with_bias
 from spicesim.netlist.folding import fold_text
 from spicesim.netlist.passives import passive_blocks
 from spicesim.netlist.pieces import describe_pieces
@@ -231,6 +231,7 @@ def build_netlist(
         If a transistor is wider or shorter than the process allows, or :class:`Netlist` says so.
     """
     process = chip.process
+    guesses = opamp_guesses(chip, sections, nodesets or {})
     sections = with_bias(chip, list(dict.fromkeys(sections)), shared=whole)
     sections = [*(block for block in passive_blocks(process) if _calls(sections, block)), *sections]
     require_sizes(process, sections)
@@ -249,6 +250,6 @@ def build_netlist(
         analyses=tuple(analyses),
         models=model_files(process),
         spiceinit=start_up_lines(process),
-        nodesets=bias_guesses(chip, sections) | dict(nodesets or {}),
+        nodesets=bias_guesses(chip, sections) | guesses | dict(nodesets or {}),
         kits=process.kits,
     )

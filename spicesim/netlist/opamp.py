@@ -8,7 +8,7 @@ from spicesim.netlist.process import block_text
 from spicesim.netlist.sense_amplifier import supplies
 from spicesim.units import format_si, spice_number
 
-__all__ = ["Amplifier", "build_follower", "build_inverting", "build_open_loop", "build_slewing"]
+__all__ = ["Amplifier", "build_follower", "build_inverting", "build_open_loop", "build_response", "build_slewing"]
 
 _HENRY, _FARAD = 1e9, 1e3
 """What closes the loop for direct voltages and opens it for all others: a period of months."""
@@ -58,12 +58,13 @@ def build_open_loop(chip: Chip, amplifier: Amplifier, c_load: float) -> Netlist:
     Returns
     -------
     Netlist
-        Probes ``v(out_d)``, ``v(out_c)`` and ``v(out_s)`` for a volt between the inputs, at both, and at the supply.
+        Probes ``v(out_d)``, ``v(out_c)`` and ``v(out_s)`` for a volt down at the inverting input, where loops close;
+        at both inputs; and at the supply.
     """
-    lines = ["* a volt between the inputs (d), at both of them (c), at the supply (s)"]
-    drives = {"d": ("in_d", "vref", "vdd"), "c": ("in_c", "in_c", "vdd"), "s": ("vref", "vref", "vdd_s")}
+    lines = ["* a volt down at the inverting input (d), at both inputs (c), at the supply (s)"]
+    drives = {"d": ("vref", "in_d", "vdd"), "c": ("in_c", "in_c", "vdd"), "s": ("vref", "vref", "vdd_s")}
     lines += [
-        "vin_d in_d vref dc 0 ac 1",
+        "vin_d vref in_d dc 0 ac 1",
         "vin_c in_c vref dc 0 ac 1",
         f"vdd_s vdd_s 0 dc {spice_number(chip.process.supply)} ac 1",
     ]
@@ -99,6 +100,15 @@ def build_follower(chip: Chip, amplifier: Amplifier, points: int) -> Netlist:
     )
 
 
+def build_response(chip: Chip, amplifier: Amplifier, c_load: float) -> Netlist:
+    """Build a follower whose input, at the reference, has a small signal of a volt."""
+    source = f"dc {spice_number(chip.sense_amplifier.v_reference)} ac 1"
+    return _build(
+        chip, amplifier, "follower", _follower(amplifier, source, c_load), ["frequency", "v(out)"],
+        ".ac dec 20 10 10g", ["out"],
+    )  # fmt: skip
+
+
 def build_inverting(chip: Chip, amplifier: Amplifier, points: int, *, resistance: float = 1e6) -> Netlist:
     """Build an amplifier that inverts about the reference, its input swept so that its output meets both rails."""
     supply, reference = chip.process.supply, chip.sense_amplifier.v_reference
@@ -129,7 +139,7 @@ def build_slewing(chip: Chip, amplifier: Amplifier, c_load: float, swing: float,
     times = (0.1 * half, 0.1 * half + 0.1e-9, 1.1 * half, 1.1 * half + 0.1e-9)
     a, b, c, d = (spice_number(t) for t in times)
     source = f"pwl(0 {low} {a} {low} {b} {high} {c} {high} {d} {low})"
-    step = spice_number(half / 500)
+    step = spice_number(half / 4000)  # 0.5 ns: rings of 50 MHz seem damped by longer ones
     return _build(
         chip, amplifier, "steps", _follower(amplifier, source, c_load), ["time", "v(out)", "v(in)"],
         f".tran {step} {spice_number(2.1 * half)} 0 {step}", ["out"],

@@ -52,6 +52,7 @@ _FATAL = re.compile(
 _STUCK = re.compile(
     r"timestep too small|doanalyses: |no convergence|iteration limit|dc solution failed|out of range", re.IGNORECASE
 )
+_SINGULAR = re.compile(r"singular matrix:\s+check node (\S+)", re.IGNORECASE)
 _CRASHES = {-signal.SIGSEGV, -signal.SIGFPE, -signal.SIGABRT, -signal.SIGBUS}
 _HARMLESS = re.compile(
     r"^(?:Note:|Warning|Using |Trying|Supplies|Reducing|Reset|Original line|Doing analysis)", re.IGNORECASE
@@ -69,9 +70,12 @@ def _first_fatal(output: str) -> str:
 def failed_to_converge(exit_status: int, output: str) -> bool:
     """Whether a failed run may go well with another way to the solution.
 
-    A circuit that is wrong, such as one with a floating node, is none of them: an aid would only hide that.
+    A circuit that is wrong, such as one with a floating node, is none of them: an aid would only hide that. A matrix
+    that was singular at nodes within transistors alone, ``..#GP``, was so on its way; with another solver it need not.
     """
-    return exit_status in _CRASHES or bool(_STUCK.search(output))
+    singular = _SINGULAR.findall(output)
+    on_its_way = bool(singular) and all("#" in node for node in singular)
+    return exit_status in _CRASHES or on_its_way or bool(_STUCK.search(output))
 
 
 def find_problem(

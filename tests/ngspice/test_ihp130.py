@@ -41,7 +41,7 @@ def tile(corner="typical", temperature_c=27.0, bits=4):
 
 
 @needs_compiler
-@pytest.mark.parametrize(("corner", "temperature_c"), [("typical", 27.0), ("ss", 85.0), ("ff", -40.0)])
+@pytest.mark.parametrize(("corner", "temperature_c"), [("typical", 27.0), ("ss", -40.0), ("ss", 125.0), ("ff", -40.0)])
 def test_tiles_multiply(corner, temperature_c):
     chip, g, codes = tile(corner, temperature_c)
     off, on = (run(build_tile(chip, g, vector, polarity="unipolar", r_feedback=20e3)) for vector in (0 * codes, codes))

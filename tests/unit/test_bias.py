@@ -106,3 +106,19 @@ def test_the_table_of_what_is_real_says_so():
         "calibrated", "absent"
     )  # fmt: skip
     assert mirrored["bias generator"].netlist == "transistors"
+
+
+def test_first_guesses_of_op_amps_are_of_all_of_them_and_of_no_other_chip():
+    kit = preset("ihp130-1t1r").changed({"array.rows": 3, "array.columns": 2})
+    g, codes = np.full((3, 2), 2e-5), np.array([3, 200, 77])
+    found = build_tile(kit, g, codes, polarity="unipolar", r_feedback=1e4, nodesets={"out_0": 0.5}).nodesets
+    paths = [f"xdac_{i}.xbuffer" for i in range(3)] + [f"xsenseamp_{j}.xa" for j in range(2)]
+    wanted = {f"{path}.{guess.node}": guess.volts for path in paths for guess in kit.process.opamp_guesses}
+    assert found == wanted | {"out_0": 0.5}
+    railed = build_tile(kit, g, codes, polarity="unipolar", r_feedback=1e4, nodesets={"out_0": 0.01}).nodesets
+    assert found.keys() - railed.keys() == {"xsenseamp_0.xa.p", "xsenseamp_0.xa.n"}  # these follow the output
+    assert build_tile(CHIP, g, codes, polarity="unipolar", r_feedback=1e4).nodesets.keys().isdisjoint(wanted)
+    mirrored = kit.changed({"bias.kind": "mirrored"})
+    assert wanted.items() <= build_tile(mirrored, g, codes, polarity="unipolar", r_feedback=1e4).nodesets.items()
+    without = kit.changed(process={"opamp_guesses": ()})
+    assert "opamp_guesses" not in without.model_dump(mode="json")["process"]

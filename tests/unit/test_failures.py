@@ -25,6 +25,7 @@ from spicesim.files.arrays import read_archive, read_array
 from spicesim.files.documents import read_json
 from spicesim.network.dataset import load_dataset
 from spicesim.ngspice import batch
+from spicesim.ngspice.outcome import failed_to_converge
 
 TEXT = format_chip(preset("generic-1t1r"))
 MODELS = TEXT[TEXT.index("models = [") : TEXT.index("]", TEXT.index("models = [")) + 1]
@@ -298,3 +299,12 @@ def test_an_interrupt_that_the_shell_ignores_stays_ignored(tmp_path):
         signal.signal(signal.SIGINT, before)
     assert done.returncode == 0
     assert "generic-1t1r" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("nodes", "may_help"),
+    [(["n.x1.xm1.nmos#GP"], True), (["g"], False), (["n.x1.xm1.nmos#GP", "g"], False), ([], False)],
+)
+def test_a_matrix_that_is_singular_within_transistors_is_tried_otherwise_and_a_floating_node_is_not(nodes, may_help):
+    said = "\n".join(f"Warning: singular matrix:  check node {node}" for node in nodes)
+    assert failed_to_converge(0, said) is may_help
