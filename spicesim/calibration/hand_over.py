@@ -13,6 +13,7 @@ from spicesim.chip.blocks import SarAdc
 from spicesim.errors import CalibrationError
 from spicesim.netlist.hand_over import BufferedOver, HandOver, build_hand_overs
 from spicesim.netlist.macro import MacroRead, build_macro, sampling_start
+from spicesim.netlist.sense_amplifier import build_sense_amplifier
 from spicesim.netlist.step import STEP_TIME
 from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si
@@ -39,6 +40,8 @@ STROBE = 0.05e-9
 """Before a strobe, when the top plate is looked at [s]."""
 HELD_CODES = 5
 """Outputs of integrators, from the least to the largest."""
+SMALL = 0.2
+"""Part of the reference to which an amplifier's output is moved to find its feedback resistance."""
 NEAR_RAIL = 0.95
 """Part of an amplifier's swing up to which outputs are handed over."""
 
@@ -122,13 +125,7 @@ def _amplifiers_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate
     pairs = [(v, 0.0) for v in outputs[::2]] + [(low, half), (min(half, high), low), (0.0, high)]
     stop = max(WATCHED, 1.25 * sizes.sample)
 
-    built = [
-        build_hand_overs(
-            chip, sizes, "bipolar",
-            [HandOver(r_feedback=r, g=load / r, v_out=float(v), held=float(before)) for v, before in pairs], stop,
-        )
-        for r, load in columns
-    ]  # fmt: skip
+    built = [build_hand_overs(chip, sizes, "bipolar", cases, stop) for cases in _cases(chip, campaign, columns, pairs)]
     needed = []
     for results in campaign.run(built, "calibrate hand-over"):
         time, apart = _apart(results, len(pairs))
@@ -150,18 +147,36 @@ def _amplifier_errors(
     """
     stop, opens, reference = sizes.sample + sizes.bit, sizes.sample, chip.sense_amplifier.v_reference
     netlists = [
-        build_hand_overs(
-            chip, sizes, "bipolar", [HandOver(r_feedback=r, g=load / r, v_out=v, held=0.0) for v in outputs.tolist()],
-            stop, opens=opens,
-        )
-        for r, load in columns
-    ]  # fmt: skip
+        build_hand_overs(chip, sizes, "bipolar", cases, stop, opens=opens)
+        for cases in _cases(chip, campaign, columns, [(v, 0.0) for v in outputs.tolist()])
+    ]
     errors, near = [], -outputs
     ideal = plate(near)[:, -1]  # the highest bit is tried first
     for results in campaign.run(netlists, "calibrate hand-over"):
         held, first = _at_strobe(results, sizes, len(outputs), reference)
         errors.append(-_parted(held, first, near, ideal))  # outputs count below the reference
     return np.array(errors)
+
+
+def _cases(
+    chip: Chip, campaign: Campaign, columns: Sequence[tuple[float, float]], pairs: Sequence[tuple[float, float]]
+) -> list[list[HandOver]]:
+    """Return, by column, hand-overs of outputs to arrays that held others; cells drive what resistors have become."""
+    become: dict[float, float] = {}
+    if chip.process.resistor is not None:
+        wanted = sorted({r for r, _ in columns})
+        limit = SMALL * chip.sense_amplifier.v_reference
+        found = campaign.run([build_sense_amplifier(chip, r, limit / r, 3) for r in wanted], "calibrate hand-over")
+        for r, (plot, *_) in zip(wanted, found, strict=True):
+            across = plot.vectors["v(sense)"].real - plot.vectors["v(out)"].real
+            become[r] = r * float(across[-1] - across[0]) / (2 * limit)
+    return [
+        [
+            HandOver(r_feedback=r, g=load / r, v_out=float(v), held=float(held), r_process=become.get(r))
+            for v, held in pairs
+        ]
+        for r, load in columns
+    ]
 
 
 def _at_strobe(results: Results, sizes: SarAdc, count: int, reference: float) -> tuple[Floats, Floats]:

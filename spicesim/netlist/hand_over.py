@@ -37,11 +37,14 @@ class HandOver:
     """Its output below the reference [V]."""
     held: float
     """What the array holds from before, below the reference [V]."""
+    r_process: float | None = None
+    """What r_feedback has become in a process with resistors of its own; None if it is as wanted [ohm]."""
 
     def lines(self, chip: Chip, k: int) -> list[str]:
         """Format what stands before the switch: a resistor is the cells, a source behind it what drives them."""
+        ohm = self.r_feedback if self.r_process is None else self.r_process
         return [
-            f"vcells_{k} cells_{k} vref {spice_number(self.v_out / self.r_feedback / self.g)}",
+            f"vcells_{k} cells_{k} vref {spice_number(self.v_out / ohm / self.g)}",
             f"rcells_{k} cells_{k} sense_{k} {spice_number(1 / self.g)}",
             amplifier_line(chip, f"senseamp_{k}", f"sense_{k}", f"out_{k}", self.r_feedback),
         ]

@@ -8,12 +8,15 @@ import pytest
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.calibration import load_calibration
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.hand_over import _cases
 from spicesim.calibration.mismatch_bench import draw_chip
 from spicesim.calibration.patterns import adversarial_vectors, code_vectors, random_conductances
+from spicesim.calibration.sense_amplifier import plan_sense_amplifier
 from spicesim.calibration.settling import find_passives
 from spicesim.calibration.tiles import TileCase, check_tiles
 from spicesim.chip import preset
 from spicesim.draws import ChipDraw
+from spicesim.netlist.hand_over import build_hand_overs
 from spicesim.netlist.netlist import build_netlist
 from spicesim.netlist.noise import build_noise
 from spicesim.netlist.passives import with_passives
@@ -111,6 +114,30 @@ def test_capacitances_of_a_feedback_are_found_at_its_corner():
     assert across == pytest.approx(1.1 * chip.sense_amplifier.c_feedback, rel=1e-6)
     field = 8.85e-5  # of polysilicon over field oxide in the kit [F/m^2], half of it at either end
     assert ground == pytest.approx(field / 2 * 0.949e-6 * 0.949e-6 / 350, rel=0.01)
+
+
+@pytest.mark.parametrize("corner", ["ff", "ss"])
+def test_converters_are_handed_the_outputs_that_are_wanted(corner):
+    """Resistors a fifth beside the wanted ones are in the current of the cells; the offset of an input is left."""
+    chip = CHIP.changed(array={"rows": 4, "columns": 2}, adc={"kind": "sar"}).at(corner=corner)
+    campaign, wanted = Campaign(jobs=1), np.array([-0.4, 0.4])
+    (cases,) = _cases(chip, campaign, [(160e3, 3.0)], [(v, 0.0) for v in wanted.tolist()])
+    (results,) = campaign.run([build_hand_overs(chip, chip.converter, "bipolar", cases, 1e-9)], "")
+    outputs = [
+        chip.sense_amplifier.v_reference - float(results[0].vectors[f"v(out_{k})"][0].real) for k in range(len(wanted))
+    ]
+    assert np.ptp(outputs) == pytest.approx(np.ptp(wanted), rel=5e-3)
+    assert outputs == pytest.approx(wanted, rel=0.03)
+
+
+@pytest.mark.parametrize("temperature_c", [-40.0, 125.0])
+def test_amplifiers_meet_their_rails_where_resistors_are_least(temperature_c):
+    """By as much as word lines may pull an input, with the currents of the nominal corner, as climates have them."""
+    limit = plan_sense_amplifier(HIGH, 160e3).table.i_limit
+    at = HIGH.at(corner="ff", temperature_c=temperature_c)
+    (plot,) = BatchSimulator().run(build_sense_amplifier(at, 160e3, limit, 3))
+    pulled = plot.vectors["v(sense)"].real - at.sense_amplifier.v_reference
+    assert min(abs(pulled[0]), abs(pulled[-1])) > at.dac.v_span
 
 
 @pytest.fixture(scope="module")
