@@ -184,8 +184,8 @@ class EnergyModel(Model):
         -------
         dict of ndarray of shape (batch,)
             "dac", "array" (cells and wires) and "amplifier", with the bias generator; their sum is what the supplies
-            deliver [W]. On rails with impedances or buffers "rails", too; what impedances take is taken from drivers and
-            amplifiers in proportion to what these draw.
+            deliver [W]. On rails with impedances or buffers "rails", too; what impedances dissipate is taken from
+            drivers and amplifiers in proportion to what these draw.
         """
         solution = state.solution
         drawn = self.dacs[tile.dac.polarity].power(np.asarray(codes), solution.row_currents).sum(axis=1)

@@ -49,8 +49,8 @@ def on_rails(chip: Chip, model: RailsModel | None, tile: BehaviouralTile, *, dra
         return tile
     if model is None or isinstance(tile.readout, HoldModel):
         raise CalibrationError(
-            "what rails with impedances or buffers do was not calibrated, or not at this corner and temperature; calibrate the "
-            "chip anew, leave --corner and --temperature, or leave the section rails out"
+            "what rails with impedances or buffers do was not calibrated, or not at this corner and temperature; "
+            "calibrate the chip anew, leave --corner and --temperature, or leave the section rails out"
         )
     if drawn:
         raise CalibrationError(
