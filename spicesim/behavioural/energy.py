@@ -184,8 +184,8 @@ class EnergyModel(Model):
         -------
         dict of ndarray of shape (batch,)
             "dac", "array" (cells and wires) and "amplifier", with the bias generator; their sum is what the supplies
-            deliver [W]. On rails with impedances "rails", too, which is taken from drivers and amplifiers in proportion
-            to what these draw.
+            deliver [W]. On rails with impedances or buffers "rails", too; what impedances dissipate is taken from
+            drivers and amplifiers in proportion to what these draw.
         """
         solution = state.solution
         drawn = self.dacs[tile.dac.polarity].power(np.asarray(codes), solution.row_currents).sum(axis=1)
@@ -198,8 +198,9 @@ class EnergyModel(Model):
         power = {"dac": drawn - into_rows, "array": into_rows - into_columns, "amplifier": amplifiers + into_columns}
         if state.droops is None or tile.rails is None:
             return power
-        power["rails"] = state.droops.lost(tile.rails.rails)
-        left = 1 - power["rails"] / (drawn + amplifiers)
+        lost = state.droops.lost(tile.rails.rails)
+        power["rails"] = lost + state.droops.buffers
+        left = 1 - lost / (drawn + amplifiers)
         return power | {"dac": drawn * left - into_rows, "amplifier": amplifiers * left + into_columns}
 
     def tile_energy(

@@ -17,10 +17,12 @@ from spicesim.behavioural.arrays import FloatArray, Model, require_positive, req
 from spicesim.behavioural.feedback import find_amplifier
 from spicesim.chip import Rails
 from spicesim.coding import Polarity
-from spicesim.errors import ValidityError
+from spicesim.errors import CalibrationError, ValidityError
+from spicesim.units import format_si
 
-__all__ = ["AmplifierRails", "DriverRails", "Droops", "RailsModel", "TileRails", "powers"]
+__all__ = ["AmplifierRails", "DriverRails", "Droops", "RailsModel", "ReferenceBuffers", "TileRails", "powers"]
 
+_RAILS = ("supply", "ground", "high", "low", "buffers")
 _ORDERS = ((0, 0), (1, 0), (2, 0), (0, 1), (0, 2), (1, 1))
 
 
@@ -159,6 +161,44 @@ class AmplifierRails(Model):
         return np.asarray(np.einsum("bcm,bm->bc", found, terms))
 
 
+class ReferenceBuffers(Model):
+    """Amplifiers that drive the two references of a tile's drivers, loaded by all ladders together."""
+
+    i_limit: float
+    """The tables span 0..i_limit evenly; from the upper reference to the lower one [A]."""
+    fall: FloatArray
+    """Of the upper reference, (currents,) [V]."""
+    rise: FloatArray
+    """Of the lower one, (currents,) [V]."""
+    power: FloatArray
+    """What both dissipate, (currents,) [W]."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        require_positive(i_limit=self.i_limit)
+        require_shape("fall", self.fall, None)
+        for name, table in (("rise", self.rise), ("power", self.power)):
+            require_shape(name, table, len(self.fall))
+        return self
+
+    def at(self, currents: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return fall and rise of the references [V], and what the buffers dissipate [W], at currents (batch,) [A].
+
+        Raises
+        ------
+        ValidityError
+            If ladders take more than was calibrated.
+        """
+        if currents.max(initial=0.0) > self.i_limit:
+            raise ValidityError(
+                f"the ladders of a tile take {format_si(currents.max(), 'A')} of their references, beyond the "
+                f"calibrated {format_si(self.i_limit, 'A')}; calibrate a chip with as many rows"
+            )
+        grid = np.linspace(0.0, self.i_limit, len(self.fall))
+        fall, rise, power = (np.interp(currents, grid, table) for table in (self.fall, self.rise, self.power))
+        return fall, rise, power
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Droops:
     """What the rails of a tile have moved by, (batch,) each [V]."""
@@ -171,6 +211,8 @@ class Droops:
     """Fall of the upper reference of the drivers."""
     low: Floats
     """Rise of the lower one."""
+    buffers: Floats
+    """What buffers of the references dissipate [W]; 0 without."""
 
     def far(self, other: "Droops") -> float:
         """Return by how much another differs, where a volt of a supply counts as 10 mV of a reference [V]."""
@@ -186,8 +228,7 @@ class Droops:
 
     def mean(self, chosen: Integers) -> "Droops":
         """Return the mean of some vectors, as one vector."""
-        names = ("supply", "ground", "high", "low")
-        return Droops(**{name: getattr(self, name)[chosen].mean(keepdims=True) for name in names})
+        return Droops(**{name: getattr(self, name)[chosen].mean(keepdims=True) for name in _RAILS})
 
     def lost(self, rails: Rails) -> Floats:
         """Return what the impedances dissipate, (batch,) [W]."""
@@ -207,6 +248,8 @@ class RailsModel(Model):
     """One a feedback resistance."""
     bias: float | None = None
     """What the bias generator of a tile draws from the supply [A]; None where it is ideal."""
+    references: dict[Polarity, ReferenceBuffers] | None = None
+    """Buffers of the drivers' references, by polarity; None where there are none."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -224,12 +267,18 @@ class RailsModel(Model):
         Raises
         ------
         CalibrationError
-            If the amplifiers were not calibrated.
+            If the amplifiers, or buffers of the references, were not calibrated.
         """
+        if rails.are_buffered and self.references is None:
+            raise CalibrationError(
+                "buffers of references were not calibrated; calibrate the chip anew, or set rails.references = ideal"
+            )
+        references = self.references[polarity] if rails.are_buffered and self.references is not None else None
         amplifier = find_amplifier(self.amplifiers, r_feedback, "sense amplifier on moved rails")
         return TileRails(
-            rails=rails, reach=self.reach, driver=self.drivers[polarity], amplifier=amplifier, bias=self.bias or 0.0
-        )
+            rails=rails, reach=self.reach, driver=self.drivers[polarity], amplifier=amplifier, bias=self.bias or 0.0,
+            references=references,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -246,6 +295,8 @@ class TileRails:
     """The amplifiers."""
     bias: float = 0.0
     """What the bias generator draws from the supply [A]."""
+    references: ReferenceBuffers | None = None
+    """Buffers of the drivers' references, if there are."""
 
     def terms(self, droops: Droops) -> Floats:
         """Return the terms of the polynomials, (batch, orders)."""
@@ -253,7 +304,7 @@ class TileRails:
 
     def at_rest(self, batch: int) -> Droops:
         """Return rails that have not moved."""
-        return Droops(**{name: np.zeros(batch) for name in ("supply", "ground", "high", "low")})
+        return Droops(**{name: np.zeros(batch) for name in _RAILS})
 
     def raised(self, codes: Codes, row_currents: Floats, droops: Droops) -> Floats:
         """Return what drivers put out more, (batch, rows) [V]."""
@@ -287,11 +338,16 @@ class TileRails:
         grounded = drawn - row_currents.sum(axis=1) + currents.sum(axis=1)
         left = 1 - (before.high + before.low) / self.driver.span
         ladders = self.driver.ladder[codes].sum(axis=1) * left
+        high = low = rails.r_reference * ladders
+        buffers = np.zeros(len(ladders))
+        if self.references is not None:
+            high, low, buffers = self.references.at(ladders)
         droops = Droops(
             supply=rails.r_supply * drawn,
             ground=rails.r_ground * grounded,
-            high=rails.r_reference * ladders,
-            low=rails.r_reference * ladders,
+            high=high,
+            low=low,
+            buffers=buffers,
         )
         for name, volts, reach in (("supply", droops.supply, self.reach[0]), ("ground", droops.ground, self.reach[1])):
             if volts.max(initial=0.0) > reach:

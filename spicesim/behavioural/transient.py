@@ -52,7 +52,9 @@ class TileTransient:
 
     def __init__(self, tile: BehaviouralTile, model: SettlingModel) -> None:
         if tile.rails is not None:
-            raise SpecError("rails with impedances are known at rest alone; take settled outputs, or set rails to 0")
+            raise SpecError(
+                "rails with impedances or buffers are known at rest alone; take settled outputs, or leave rails out"
+            )
         self.tile, self.model = tile, model
         rows, columns = tile.g.shape
         array = tile.crossbar

@@ -7,7 +7,7 @@ import numpy as np
 
 from spicesim.arrays import Floats
 from spicesim.behavioural.dac import DacModel
-from spicesim.behavioural.rails import AmplifierRails, DriverRails, RailsModel, powers
+from spicesim.behavioural.rails import AmplifierRails, DriverRails, RailsModel, ReferenceBuffers, powers
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.calibration.bias import bias_current, bias_netlist
 from spicesim.calibration.campaign import Campaign
@@ -18,6 +18,7 @@ from spicesim.errors import SpecError
 from spicesim.netlist.dac import build_dac
 from spicesim.netlist.impedance import GROUND, displaced
 from spicesim.netlist.netlist import Netlist
+from spicesim.netlist.reference import build_references, reference_guesses
 from spicesim.netlist.sense_amplifier import build_sense_amplifier
 from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si
@@ -38,6 +39,11 @@ _REFERENCE = 5e-3
 """Displacement of a reference [V]; drivers are linear in them."""
 _KNEE = 0.5
 """Outputs over full scale from which an amplifier's tables go along with the supply of that side."""
+_BUFFER_LOADS, _CHECKED_BUFFER = 129, 37
+"""Currents of the tables of reference buffers: from none to those of all ladders, each at the code that takes most."""
+_BUFFER_ROOM = 1.05
+_MOST_MOVED = 0.02
+"""Of the span of inputs: buffers of references that move further are none."""
 _MOST = 0.4
 """Of the supply: blocks that lose more are none."""
 
@@ -59,7 +65,7 @@ def require_followed(chip: Chip) -> None:
         if is_so and not chip.rails.are_ideal:
             raise SpecError(
                 "impedances of rails are followed for dac.kind = r2r, sense_amplifier.kind = tia and adc.kind = ideal, "
-                f"and this chip has {what}; set all of rails to 0"
+                f"and this chip has {what}; leave the section rails out"
             )
 
 
@@ -103,8 +109,8 @@ def calibrate_rails(
     bias = None
     if chip.bias.is_mirrored:
         bias = bias_current(_run(campaign, {"bias": bias_netlist(chip)})["bias"])
-    model = RailsModel(reach=reach, drivers=drivers, amplifiers=amplifiers, bias=bias)
-    held_out = {}
+    references, held_out = _fit_references(chip, drivers, campaign) if chip.rails.are_buffered else (None, {})
+    model = RailsModel(reach=reach, drivers=drivers, amplifiers=amplifiers, bias=bias, references=references)
     for polarity, dac in dacs.items():
         held_out[f"DAC on moved rails, {polarity}"] = _check_driver(chip, dac, drivers[polarity], found)
     for amplifier, senseamp in zip(amplifiers, senseamps, strict=True):
@@ -163,6 +169,55 @@ def _find_reach(chip: Chip, rest: dict[str, Results]) -> tuple[float, float]:
             f"which the supply would fall by {format_si(fall + rise, 'V')}; lower rails.r_supply and rails.r_ground"
         )
     return fall, rise
+
+
+def _fit_references(
+    chip: Chip, drivers: Mapping[Polarity, DriverRails], campaign: Campaign
+) -> tuple[dict[Polarity, ReferenceBuffers], dict[str, HeldOut]]:
+    """Load the buffers of references by up to what the ladders of a whole array take, and check between.
+
+    Raises
+    ------
+    SpecError
+        If the buffers cannot carry it.
+    """
+    netlists: dict[str, Netlist] = {}
+    limits = {name: _BUFFER_ROOM * chip.array.rows * float(driver.ladder.max()) for name, driver in drivers.items()}
+    for name, limit in limits.items():
+        apart = limit / (_BUFFER_LOADS - 1)
+        netlists[name] = build_references(chip, name, 0.0, limit, _BUFFER_LOADS)
+        netlists[f"{name} held out"] = build_references(chip, name, 0.37 * apart, limit - 0.41 * apart, _CHECKED_BUFFER)
+    found = _run(campaign, netlists)
+    models: dict[Polarity, ReferenceBuffers] = {}
+    held_out = {}
+    for name, limit in limits.items():
+        moved, power = _moved_references(chip, name, found[name], np.linspace(0.0, limit, _BUFFER_LOADS))
+        most = float(np.abs(moved).max())
+        if most > _MOST_MOVED * chip.dac.v_span:
+            raise SpecError(
+                f"the ladders of {chip.array.rows} rows take up to {format_si(limit, 'A')} of their {name} references, "
+                f"with which buffers of rails.reference_drive = {chip.rails.reference_drive:g} move them by "
+                f"{format_si(most, 'V')}, over {100 * _MOST_MOVED:g} % of dac.v_span; raise rails.reference_drive or "
+                "dac.r_unit, or take fewer rows"
+            )
+        models[name] = ReferenceBuffers(i_limit=limit, fall=moved[0], rise=moved[1], power=power)
+        apart = limit / (_BUFFER_LOADS - 1)
+        loads = np.linspace(0.37 * apart, limit - 0.41 * apart, _CHECKED_BUFFER)
+        measured, _ = _moved_references(chip, name, found[f"{name} held out"], loads)
+        fall, rise, _ = models[name].at(loads)
+        held_out[f"buffers of references, {name}"] = HeldOut(
+            unit="V", full_scale=chip.dac.v_span, measured=measured.ravel(), predicted=np.concatenate([fall, rise]),
+            coordinates={"load [A]": np.tile(loads, 2), "reference": np.repeat([1.0, 0.0], len(loads))},
+        )  # fmt: skip
+    return models, held_out
+
+
+def _moved_references(chip: Chip, polarity: Polarity, results: Results, loads: Floats) -> tuple[Floats, Floats]:
+    """Return fall of the upper and rise of the lower reference, (2, loads) [V], and what buffers dissipate [W]."""
+    wanted = reference_guesses(chip, polarity)
+    high, low = (_real(results, f"v({node})") for node in ("vhi", "vlo"))
+    power = -chip.process.supply * _real(results, "i(vdd)") - (high - low) * loads
+    return np.stack([wanted["vhi"] - high, low - wanted["vlo"]]), power
 
 
 def _fit_driver(chip: Chip, dac: DacModel, found: dict[str, Results]) -> DriverRails:

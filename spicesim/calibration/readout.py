@@ -49,11 +49,11 @@ def on_rails(chip: Chip, model: RailsModel | None, tile: BehaviouralTile, *, dra
         return tile
     if model is None or isinstance(tile.readout, HoldModel):
         raise CalibrationError(
-            "what rails with impedances do was not calibrated, or not at this corner and temperature; calibrate the "
-            "chip anew, leave --corner and --temperature, or set all of rails to 0"
+            "what rails with impedances or buffers do was not calibrated, or not at this corner and temperature; "
+            "calibrate the chip anew, leave --corner and --temperature, or leave the section rails out"
         )
     if drawn:
         raise CalibrationError(
-            "drawn chips are not known on rails with impedances; leave --mismatch, or set all of rails to 0"
+            "drawn chips are not known on rails with impedances or buffers; leave --mismatch, or the section rails out"
         )
     return tile.on(model.of(chip.rails, tile.dac.polarity, tile.readout.r_feedback))

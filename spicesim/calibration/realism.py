@@ -86,7 +86,7 @@ def describe_realism(chip: Chip) -> tuple[Piece, ...]:
     rows += [
         _rail("supply", ohms.r_supply, has("energy")),
         _rail("ground", ohms.r_ground, has("energy")),
-        _rail("references", ohms.r_reference, has("energy")),
+        *_references(chip, has("energy")),
         *_converters(chip, there, capacitors),
     ]
     return tuple(rows)
@@ -125,6 +125,19 @@ def _rail(piece: str, ohm: float, energy: str) -> Piece:
         piece=piece, netlist=f"behind {format_si(ohm, 'ohm')}", dc=CALIBRATED, transient=ABSENT, mismatch=ABSENT,
         noise=ABSENT, energy=energy,
     )  # fmt: skip
+
+
+def _references(chip: Chip, energy: str) -> list[Piece]:
+    """Describe the references; the common one feeds gates alone, so buffers are those of the drivers."""
+    if not chip.rails.are_buffered:
+        return [_rail("references", chip.rails.r_reference, energy)]
+    return [
+        Piece(
+            piece="references", netlist="transistors", dc=CALIBRATED, transient=ABSENT, mismatch=ABSENT, noise=ABSENT,
+            energy=energy,
+        ),
+        _rail("common reference", 0.0, energy),
+    ]  # fmt: skip
 
 
 def _converters(chip: Chip, there: tuple[str, ...], capacitors: str) -> list[Piece]:

@@ -162,6 +162,11 @@ class Chip(Section):
                 "bias.kind = mirrored is calibrated for amplifiers that hold bit lines, got sense_amplifier.kind = "
                 f"{self.sense_amplifier.kind}; set tia, or bias.kind = ideal"
             )
+        if self.rails.are_buffered and self.dac.kind != "r2r":
+            raise ValueError(
+                "rails.references = buffered stands behind R-2R drivers, and takes dac.kind = r2r, got "
+                f"{self.dac.kind}; set it, or rails.references = ideal"
+            )
         if self.cell.kind == "2t2r" and self.array.columns % 2:
             raise ValueError(f"a 2t2r cell takes two columns; make array.columns even, got {self.array.columns}")
         if self.cell.is_gated:

@@ -266,14 +266,37 @@ class Adc(Section):
 class Rails(Section):
     """What lies between a tile's rails and the sources behind them, which are ideal."""
 
+    later: ClassVar[frozenset[str]] = frozenset({"references", "reference_current", "reference_drive"})
+
     r_supply: NonNegative = 0.0
     """From the supply to the drivers and amplifiers of a tile, and their bits [ohm]."""
     r_ground: NonNegative = 0.0
     """From these to ground [ohm]; the bulk of the cells, which draw nothing, has a line of its own."""
     r_reference: NonNegative = 0.0
     """From each reference to a tile: the common one, and the two of the drivers [ohm]."""
+    references: Literal["ideal", "buffered"] = "ideal"
+    """buffered: an amplifier in unity feedback for each of the two references of a tile's R-2R drivers, on its supply;
+    the common reference feeds gates alone."""
+    reference_current: Positive = 20e-6
+    """Bias current of these amplifiers [A]."""
+    reference_drive: Positive = 8.0
+    """Size of their output stages relative to that of the library amplifier; they carry the ladders of all rows."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.are_buffered and (self.r_supply or self.r_ground or self.r_reference):
+            raise ValueError(
+                "buffers of references are known on an ideal supply and ground, behind ideal sources; set r_supply, "
+                "r_ground and r_reference to 0, or references to ideal"
+            )
+        return self
+
+    @property
+    def are_buffered(self) -> bool:
+        """Whether amplifiers drive the references of the drivers."""
+        return self.references == "buffered"
 
     @property
     def are_ideal(self) -> bool:
         """Whether there is nothing between."""
-        return not (self.r_supply or self.r_ground or self.r_reference)
+        return not (self.r_supply or self.r_ground or self.r_reference or self.are_buffered)

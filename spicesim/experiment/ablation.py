@@ -9,6 +9,7 @@ import numpy as np
 
 from spicesim.arrays import Floats
 from spicesim.calibration.calibration import Calibration
+from spicesim.chip import Rails
 from spicesim.devices import DeviceModel, ReadNoise, Relaxation
 from spicesim.errors import SpecError
 
@@ -32,7 +33,7 @@ CIRCUIT = {
     "wires": "resistance of word and bit lines",
     "cells": "nonlinearity of device and access transistor",
     "amplifiers": "gain, offset, input resistance and rails of sense amplifiers or integrators",
-    "rails": "impedances of supply, ground and references, which the blocks of a tile share",
+    "rails": "impedances of supply, ground and references, or buffers of these, which the blocks of a tile share",
     "hold switches": "charge of the switches that sample floating lines and add planes, and what has not settled",
     "early sampling": "what outputs lack of where they settle when they are sampled",
 }
@@ -91,7 +92,7 @@ def ablate_calibration(calibration: Calibration, sources: Collection[str]) -> Ca
     wanted = chip.changed(
         dac={"bits": dac_bits, "unit": unit}, array=array,
         integrator=held if chip.sense_amplifier.kind == "integrator" else {},
-        rails={} if "rails" in sources else dict.fromkeys(chip.rails.model_dump(), 0.0),
+        rails={} if "rails" in sources else Rails().model_dump() | {"references": "ideal"},
     )  # fmt: skip
     finer = wanted.dac.level_bits - chip.dac.level_bits
     changes: dict[str, Any] = {"chip": wanted}

@@ -14,7 +14,9 @@ from spicesim.netlist.expression import evaluate_expression
 from spicesim.netlist.hold import hold_blocks, hold_line
 from spicesim.netlist.integrator import integrator_blocks, integrator_line
 from spicesim.netlist.passives import passive_area
+from spicesim.netlist.process import block_text
 from spicesim.netlist.ramp_adc import build_ramp_adc
+from spicesim.netlist.reference import BUFFERS, tile_references
 from spicesim.netlist.sar_adc import build_sar_adc
 from spicesim.netlist.sense_amplifier import amplifier_blocks, amplifier_line
 from spicesim.netlist.statements import Component, SubcircuitEnd, SubcircuitStart, parse_statements
@@ -64,6 +66,8 @@ class Areas:
     no netlist of it."""
     bias: float = 0.0
     """The bias generator of a tile [m^2]."""
+    references: float = 0.0
+    """Both buffers of its drivers' references [m^2]."""
 
     def tile(self, rows: int, columns: int, adcs: int) -> dict[str, float]:
         """Return the area of a tile by block [m^2].
@@ -79,7 +83,7 @@ class Areas:
             )
         return {
             "array": rows * columns * self.cell,
-            "dac": rows * self.dac,
+            "dac": rows * self.dac + self.references,
             "amplifier": columns * self.amplifier + self.bias,
             "adc": adcs * (self.adc or 0.0),
         }
@@ -196,4 +200,13 @@ def block_areas(chip: Chip, layout: Layout | None = None) -> Areas:
         bias=find_area("\n".join([*bias_blocks(chip), bias_line(chip.bias, BIAS)]), chip, layout, instances=(BIAS,))
         if chip.bias.is_mirrored
         else 0.0,
+        references=_find_references(chip, layout),
     )
+
+
+def _find_references(chip: Chip, layout: Layout) -> float:
+    """Return the area of both buffers of a tile's references [m^2]."""
+    if not chip.rails.are_buffered:
+        return 0.0
+    sections = [block_text("opamp", chip), tile_references(chip, "bipolar")]
+    return find_area("\n".join(with_bias(chip, sections)), chip, layout, instances=BUFFERS)

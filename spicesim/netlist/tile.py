@@ -12,7 +12,7 @@ from spicesim.coding import Polarity
 from spicesim.errors import SpecError
 from spicesim.netlist.arrangement import Arrangement
 from spicesim.netlist.cell import cell_blocks, cell_line, gate_supply, pair_line
-from spicesim.netlist.dac import code_bits, dac_blocks, dac_line, dac_references
+from spicesim.netlist.dac import code_bits, dac_blocks, dac_line
 from spicesim.netlist.drawing import CROSSBAR, PAIRED
 from spicesim.netlist.hold import hold_blocks, hold_line, rest_controls
 from spicesim.netlist.impedance import with_rails
@@ -23,6 +23,7 @@ from spicesim.netlist.plane_adder import PlaneSteps
 from spicesim.netlist.pulses import PulseProduct, PulseSchedule, product_options
 from spicesim.netlist.reader import PAIRS
 from spicesim.netlist.readout import build_readout, in_time
+from spicesim.netlist.reference import reference_guesses, tile_references
 from spicesim.netlist.sense_amplifier import amplifier_blocks, amplifier_line, supplies
 from spicesim.netlist.step import SKEWED_OPTIONS, CodeStep
 from spicesim.netlist.wires import WireNodes
@@ -377,7 +378,7 @@ def build_tile(
             *dac_blocks(chip),
             *cell_blocks(chip),
             supplies(chip),
-            dac_references(chip, polarity),
+            tile_references(chip, polarity),
             gate_lines,
             "\n".join(drivers),
             wires.section,
@@ -395,7 +396,7 @@ def build_tile(
             *(PAIRED if chip.cell.kind == "2t2r" else ()),
         ],
         analyses=[step.analysis if step else ".op"],
-        nodesets=_gate_guesses(chip, inputs) | dict(nodesets or {}),
+        nodesets=_gate_guesses(chip, inputs) | reference_guesses(chip, polarity) | dict(nodesets or {}),
         whole=True,
     )
     netlist = with_rails(netlist, chip.rails)

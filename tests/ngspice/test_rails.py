@@ -23,6 +23,7 @@ from spicesim.experiment.ablation import ablate_calibration, circuit_sources
 from spicesim.ngspice.batch import BatchSimulator
 
 OHMS = {"r_supply": 5.0, "r_ground": 5.0, "r_reference": 5.0}
+IDEAL = dict.fromkeys(OHMS, 0.0) | {"references": "ideal"}
 ROWS, COLUMNS = 32, 2
 LINEAR, SATURATING = 10e3, 160e3
 
@@ -40,7 +41,7 @@ def calibration(gf180_calibration):
 
 
 def ideal(calibration):
-    return calibration.model_copy(update={"chip": calibration.chip.changed(rails=dict.fromkeys(OHMS, 0.0))})
+    return calibration.model_copy(update={"chip": calibration.chip.changed(rails=IDEAL)})
 
 
 def devices(seed=3):
@@ -160,14 +161,19 @@ def test_the_command_writes_them_and_a_subcircuit_has_none(tmp_path, monkeypatch
 
 
 def main(path: str, ohm: str, rows: str, columns: str, *settings: str) -> None:
-    """Print a table: tiles of a calibration's blocks on such rails, and what is left out where these are ideal."""
+    """Print a table: tiles of a calibration's blocks on such rails, and what is left out where these are ideal.
+
+    In the place of an impedance, "buffered" puts buffers of references; a word after it is their drive: "buffered=16".
+    """
     given = load_calibration(path)
     shape, feedbacks = (int(rows), int(columns)), tuple(float(word) for word in settings)
     whole = 2 * shape[1] * given.chip.cell.g_max * given.chip.dac.v_span  # what a row of so many columns may carry
+    word, _, drive = ohm.partition("=")
+    impedances = {"references": word} if word == "buffered" else dict.fromkeys(OHMS, float(ohm))
+    impedances |= {"reference_drive": float(drive)} if drive else {}
     chip = given.chip.changed(
-        array={"rows": shape[0], "columns": shape[1]}, rails=dict.fromkeys(OHMS, float(ohm)),
-        sense_amplifier={"r_feedback": feedbacks},
-    )  # fmt: skip
+        array={"rows": shape[0], "columns": shape[1]}, rails=impedances, sense_amplifier={"r_feedback": feedbacks}
+    )
     dacs = {polarity: narrowed(dac, whole) for polarity, dac in given.dacs.items()}
     senseamps, campaign = tuple(given.senseamp(r) for r in feedbacks), Campaign(jobs=1)
     rails, _ = calibrate_rails(chip, dacs, senseamps, campaign)
@@ -186,7 +192,8 @@ def main(path: str, ohm: str, rows: str, columns: str, *settings: str) -> None:
                 f"{rows}x{columns} {polarity} {r_feedback / 1e3:g}k {len(codes)} vectors, {np.sum(check.saturated)} "
                 f"saturated: {100 * check.max_error:.5f} % of full scale, without rails "
                 f"{100 * left_out.max() / check.full_scale:.3f} %; supply {1e3 * droops.supply.max():.1f} mV, "
-                f"ground {1e3 * droops.ground.max():.1f} mV, reference {1e3 * droops.high.max():.2f} mV",
+                f"ground {1e3 * droops.ground.max():.1f} mV, references {1e3 * droops.high.max():.3f} and "
+                f"{1e3 * droops.low.max():.3f} mV",
                 flush=True,
             )
 
