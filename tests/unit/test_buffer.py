@@ -80,7 +80,9 @@ def test_drawn_buffers_add_to_the_nominal_one_in_any_unit():
 
 def test_an_ideal_buffer_is_the_default_and_changes_no_hash_and_no_netlist(tmp_path):
     assert IDEAL.changed(hold={"buffer": "ideal"}).hash == IDEAL.hash != CHIP.hash
-    assert "buffer" not in build_tile(IDEAL, G, [5, 0, 7], polarity="bipolar", r_feedback=1.0).format()
+    text = build_tile(IDEAL, G, [5, 0, 7], polarity="bipolar", r_feedback=1.0).format()
+    assert "\nxbuffer" not in text  # a folder of model cards may be called so
+    assert "opamp" not in text
     save_chip(CHIP, tmp_path / "chip.toml")
     assert load_chip(tmp_path / "chip.toml").hash == CHIP.hash
 
