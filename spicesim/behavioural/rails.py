@@ -23,6 +23,7 @@ from spicesim.units import format_si
 __all__ = ["AmplifierRails", "DriverRails", "Droops", "RailsModel", "ReferenceBuffers", "TileRails", "powers"]
 
 _RAILS = ("supply", "ground", "high", "low", "buffers")
+"""Fields of :class:`Droops`."""
 _ORDERS = ((0, 0), (1, 0), (2, 0), (0, 1), (0, 2), (1, 1))
 
 

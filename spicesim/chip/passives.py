@@ -12,6 +12,8 @@ __all__ = ["Capacitor", "CornerFactors", "Passive", "Resistor"]
 
 _WANTED_C = 27.0
 """Temperature of wanted values [degree Celsius]."""
+_COLDEST_C, _HOTTEST_C = -60.0, 175.0
+"""Between which there must be something left of values [degree Celsius]."""
 Coefficient = Annotated[Quantity, Field(ge=-0.02, le=0.02)]
 
 
@@ -60,8 +62,9 @@ class Passive(Section):
     def _check_model(self) -> Self:
         if self.model and (self.tc1 or self.tc2):
             raise ValueError(f"{self.model} has temperature coefficients of its own; leave tc1 and tc2 out, or model")
-        if min(self.at(-60.0), self.at(175.0)) <= 0:
-            raise ValueError("tc1 and tc2 leave nothing between -60 and 175 C; make them smaller")
+        least = _WANTED_C - self.tc1 / (2 * self.tc2) if self.tc2 > 0 else _COLDEST_C
+        if min(map(self.at, (_COLDEST_C, _HOTTEST_C, min(max(least, _COLDEST_C), _HOTTEST_C)))) <= 0:
+            raise ValueError("tc1 and tc2 leave nothing somewhere between -60 and 175 C; make them smaller")
         if self.models and not self.model:
             raise ValueError("models hold subcircuits; name that of this kind of device in model")
         return self

@@ -28,6 +28,7 @@ __all__ = [
     "LOGIC_PROBES",
     "OPENED",
     "PRECISE",
+    "PROBE_CURRENT",
     "ConverterLogic",
     "build_plate_switches",
     "build_sar_adc",

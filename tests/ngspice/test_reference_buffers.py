@@ -25,15 +25,9 @@ BUFFERED = {"references": "buffered"}
 
 
 @pytest.fixture(scope="module")
-def calibration(gf180_calibration):
+def calibration(on_rails):
     """Blocks of that chip, two of its feedbacks, with buffers, and what of these no fit has seen."""
-    chip = gf180_calibration.chip.changed(
-        array={"columns": COLUMNS}, rails=BUFFERED, sense_amplifier={"r_feedback": (LINEAR, SATURATING)}
-    )
-    senseamps = tuple(gf180_calibration.senseamp(r) for r in (LINEAR, SATURATING))
-    rails, held_out = calibrate_rails(chip, gf180_calibration.dacs, senseamps, Campaign())
-    update = {"chip": chip, "senseamps": senseamps, "rails": rails, "held_out": held_out}
-    return gf180_calibration.model_copy(update=update)
+    return on_rails(BUFFERED, (LINEAR, SATURATING))
 
 
 def ideal(calibration):

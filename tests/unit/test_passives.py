@@ -123,6 +123,20 @@ def test_what_cannot_be_drawn_is_refused_before_a_simulator_stumbles():
         CHIP.changed({"process.resistor.model": ""})
 
 
+def with_coefficients(tc1: float, tc2: float) -> Chip:
+    return IDEAL.changed({"process": {"resistor": {"width": 1e-6, "sheet": 100.0, "tc1": tc1, "tc2": tc2}}})
+
+
+@pytest.mark.parametrize(("tc1", "tc2"), [(0.02, 0.0), (-0.02, 1e-4)])
+def test_coefficients_that_leave_nothing_at_an_end_or_between_are_refused(tc1, tc2):
+    with pytest.raises(SpecError, match="nothing somewhere between"):
+        with_coefficients(tc1, tc2)
+
+
+def test_coefficients_that_leave_a_hundredth_between_are_taken():
+    assert with_coefficients(-0.02, 1.01e-4).process.resistor.at(126.0) == pytest.approx(0.0099, abs=1e-4)
+
+
 def test_parameters_that_ngspice_would_take_for_others_are_refused():
     with pytest.raises(SpecError, match="has a value by 'ohm'"):
         with_passives(".subckt a n vss ohm=1k\nr1 n vss {2*ohm}\n.ends a", CHIP.process)
