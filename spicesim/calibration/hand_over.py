@@ -30,8 +30,10 @@ SLOW = 0.5
 """Part of the sampling time; amplifiers that take longer are looked at again at other conditions, load by load."""
 OUTPUTS = 11
 """Outputs, from the least to the largest that converters take; every second one tells how long it takes."""
-WATCHED = 0.8e-6
-"""How long to watch at least, and beyond the sampling time [s]."""
+WATCHED = {True: 0.0, False: 0.8e-6}
+"""How long to watch at least, by whether a calibration is quick, and always beyond the sampling time [s]."""
+EVERY = {True: 2, False: 1}
+"""Of how many loads one is watched."""
 BAND = 0.25
 """How near an array must be, in steps of the converter."""
 BEFORE = 0.2e-9
@@ -120,21 +122,22 @@ def _amplifiers_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate
     outputs = np.linspace(low, high, OUTPUTS)
     settings = np.unique([chip.settings[0], chip.settings[-1]])
     columns = list(product(settings.tolist(), LOADS))
-    shape = len(settings), len(LOADS)
     # whatever an array held before: the other end of a range, around the reference or below it
     pairs = [(v, 0.0) for v in outputs[::2]] + [(low, half), (min(half, high), low), (0.0, high)]
-    stop = max(WATCHED, 1.25 * sizes.sample)
+    stop = max(WATCHED[campaign.quick], 1.25 * sizes.sample)
 
-    built = [build_hand_overs(chip, sizes, "bipolar", cases, stop) for cases in _cases(chip, campaign, columns, pairs)]
-    needed = []
-    for results in campaign.run(built, "calibrate hand-over"):
-        time, apart = _apart(results, len(pairs))
-        outside = np.flatnonzero((np.abs(apart) > BAND * sizes.lsb).any(axis=0))
-        needed.append(stop if outside[-1] + 1 >= len(time) else float(time[outside[-1] + 1]))
+    seen = LOADS[:: EVERY[campaign.quick]]
+    watched = _cases(chip, campaign, list(product(settings.tolist(), seen)), pairs)
+    built = [build_hand_overs(chip, sizes, "bipolar", cases, stop) for cases in watched]
+    found = campaign.run(built, "calibrate hand-over", coarse=True)
+    needed = np.reshape([_time_needed(one, len(pairs), sizes, stop) for one in found], (len(settings), len(seen)))
+    # between two loads that were watched an array takes no longer than at the worse one
+    after = np.searchsorted(seen, LOADS)
+    needed = np.maximum(needed[:, after], needed[:, np.searchsorted(seen, LOADS, side="right") - 1])
     errors = _amplifier_errors(chip, sizes, campaign, plate, columns, outputs)
     return HandOverModel(
         sample=sizes.sample, r_feedback=settings, loads=np.array(LOADS), outputs=outputs,
-        errors=np.reshape(errors, (*shape, -1)), needed=np.reshape(needed, shape), watched=stop,
+        errors=np.reshape(errors, (len(settings), len(LOADS), -1)), needed=needed, watched=stop,
     )  # fmt: skip
 
 
@@ -230,14 +233,12 @@ def _buffered_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate) 
     outputs = np.linspace(-half, half, OUTPUTS)
     # whatever an array held before: the other end of the range
     pairs = [(v, 0.0) for v in outputs] + [(-half, half), (half, -half), (0.0, half), (0.0, -half)]
-    stop = max(WATCHED, 1.25 * sizes.sample)
+    stop = max(WATCHED[campaign.quick], 1.25 * sizes.sample)
     watched = build_hand_overs(
         chip, sizes, "bipolar", [BufferedOver(v=-float(v), held=-before) for v, before in pairs], stop
     )
-    (whole,) = campaign.run([watched], "calibrate hand-over")
-    time, apart = _apart(whole, len(pairs))
-    outside = np.flatnonzero((np.abs(apart) > BAND * sizes.lsb).any(axis=0))
-    needed = stop if outside[-1] + 1 >= len(time) else float(time[outside[-1] + 1])
+    (whole,) = campaign.run([watched], "calibrate hand-over", coarse=True)
+    needed = _time_needed(whole, len(pairs), sizes, stop)
     if not needed <= sizes.sample:
         raise CalibrationError(
             f"sampling for {format_si(sizes.sample, 's')} leaves the converters' arrays more than {BAND:g} steps off "
@@ -317,6 +318,13 @@ def _parted(held: Floats, first: Floats, near: Floats, ideal: Floats) -> Floats:
     """
     gain = np.polynomial.Polynomial.fit(near, ideal, 1).convert().coef[1]
     return np.asarray((first - ideal) / gain - (held - near))
+
+
+def _time_needed(results: Results, count: int, sizes: SarAdc, stop: float) -> float:
+    """Return from when on no array is farther than the band from its output; `stop` where that was not seen [s]."""
+    time, apart = _apart(results, count)
+    outside = np.flatnonzero((np.abs(apart) > BAND * sizes.lsb).any(axis=0))
+    return stop if outside[-1] + 1 >= len(time) else float(time[outside[-1] + 1])
 
 
 def _apart(results: Results, count: int) -> tuple[Floats, Floats]:

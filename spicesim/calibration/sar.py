@@ -42,7 +42,7 @@ ORDER, CHANGE_ORDER = 5, 2
 """Of the curve; with 3 the worst residual of GF180 is half as large again. And of what a condition changes of it."""
 SPREAD, AIMED = {True: 16, False: 32}, 2
 """Inputs spread over the range, if quick or not, and aimed at the threshold of each bit in a round."""
-ROUNDS, HELD_OUT = {True: 2, False: 3}, {True: 32, False: 64}
+ROUNDS, HELD_OUT = {True: 2, False: 3}, {True: 24, False: 64}
 """Rounds, and inputs that take no part in the fit, by whether a calibration is quick."""
 AT_A_TIME = 8
 """Conversions in one transient."""
@@ -50,8 +50,10 @@ AIM = 0.3e-3
 """How far from the threshold is aimed at most [V]."""
 NEAR, MARGIN = 3e-3, 0.05e-3
 """Decisions that tell of the threshold lie so near to it, and are wanted on their side by so much [V]."""
-LITTLE = 1.0
-"""Weight of what a bit and the memory add to the threshold, beside decisions that are short of the margin."""
+DECAY = 0.5
+"""Of what one trial adds to the threshold, what is left in the next: comparators recover from sampling."""
+LITTLE = 3.0
+"""Weight of what a bit adds beyond that, and the memory, beside decisions that are short of the margin."""
 BEFORE_STROBE = 0.05e-9
 """When the top plate is read [s]."""
 LAST_BIT = 0.2e-9
@@ -452,8 +454,8 @@ def convert_each(fits: Sequence[SarFit], inputs: Sequence[Floats]) -> list[Seen]
 def _threshold(tops: Floats, decided: Codes, rejected: Codes, inputs: Floats) -> Threshold:
     """Find the threshold.
 
-    Decisions shall be on their side by a margin, and what is short of it counts by its square; a bit and the memory add
-    as little as that allows.
+    Decisions shall be on their side by a margin, and what is short of it counts by its square; what trials add decays
+    from one to the next, beyond which a bit and the memory add as little as that allows.
 
     Parameters
     ----------
@@ -473,18 +475,21 @@ def _threshold(tops: Floats, decided: Codes, rejected: Codes, inputs: Floats) ->
     middle = 0.5 * (low + high)
     near = np.abs(tops - middle) < max(NEAR, high - low)
     x = np.broadcast_to(inputs[:, None], tops.shape)[..., None]
-    every = np.concatenate([np.broadcast_to(np.eye(count), (*tops.shape, count)), rejected, np.ones_like(x), x], axis=2)
+    recovery = DECAY ** np.arange(count)[::-1]
+    own = np.broadcast_to(np.column_stack([np.eye(count), recovery]), (*tops.shape, count + 1))
+    every = np.concatenate([own, rejected, np.ones_like(x), x], axis=2)
     side, top, rows = 2.0 * decided[near] - 1, (tops[near] - middle) / MARGIN, every[near]
-    little = np.append(np.full(count + 2, LITTLE), [0.0, 0.0])
+    little = np.full(count + 5, LITTLE)
+    little[[count, -2, -1]] = 0.0
 
     def short(unknown: Floats) -> tuple[float, Floats]:
         missing = np.maximum(0.0, 1 - side * (top - rows @ unknown))
         return float(missing @ missing + little @ unknown**2), 2 * (side * missing) @ rows + 2 * little * unknown
 
-    found = MARGIN * np.asarray(minimize(short, np.zeros(count + 4), jac=True, method="BFGS").x)
+    found = MARGIN * np.asarray(minimize(short, np.zeros(count + 5), jac=True, method="BFGS").x)
     return Threshold(
-        bits=found[:count], memory=found[count : count + 2], middle=float(found[-2] + middle), tilt=float(found[-1]),
-        over=tops - middle - every @ found,
+        bits=found[:count] + found[count] * recovery, memory=found[count + 1 : count + 3],
+        middle=float(found[-2] + middle), tilt=float(found[-1]), over=tops - middle - every @ found,
     )  # fmt: skip
 
 
