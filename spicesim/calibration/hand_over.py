@@ -30,10 +30,10 @@ SLOW = 0.5
 """Part of the sampling time; amplifiers that take longer are looked at again at other conditions, load by load."""
 OUTPUTS = 11
 """Outputs, from the least to the largest that converters take; every second one tells how long it takes."""
-WATCHED = {True: 0.0, False: 0.8e-6}
-"""How long to watch at least, by whether a calibration is quick, and always beyond the sampling time [s]."""
+WATCHED = 0.8e-6
+"""How long to watch at least, and beyond the sampling time [s]."""
 EVERY = {True: 2, False: 1}
-"""Of how many loads one is watched."""
+"""Of how many loads one is watched, by whether a calibration is quick."""
 BAND = 0.25
 """How near an array must be, in steps of the converter."""
 BEFORE = 0.2e-9
@@ -124,7 +124,7 @@ def _amplifiers_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate
     columns = list(product(settings.tolist(), LOADS))
     # whatever an array held before: the other end of a range, around the reference or below it
     pairs = [(v, 0.0) for v in outputs[::2]] + [(low, half), (min(half, high), low), (0.0, high)]
-    stop = max(WATCHED[campaign.quick], 1.25 * sizes.sample)
+    stop = max(WATCHED, 1.25 * sizes.sample)
 
     seen = LOADS[:: EVERY[campaign.quick]]
     watched = _cases(chip, campaign, list(product(settings.tolist(), seen)), pairs)
@@ -233,7 +233,7 @@ def _buffered_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate) 
     outputs = np.linspace(-half, half, OUTPUTS)
     # whatever an array held before: the other end of the range
     pairs = [(v, 0.0) for v in outputs] + [(-half, half), (half, -half), (0.0, half), (0.0, -half)]
-    stop = max(WATCHED[campaign.quick], 1.25 * sizes.sample)
+    stop = max(WATCHED, 1.25 * sizes.sample)
     watched = build_hand_overs(
         chip, sizes, "bipolar", [BufferedOver(v=-float(v), held=-before) for v, before in pairs], stop
     )

@@ -6,10 +6,9 @@ close to the threshold.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-from scipy.optimize import minimize
 
 from spicesim.arrays import Codes, Floats
 from spicesim.behavioural.converter import ConverterCheck
@@ -17,7 +16,9 @@ from spicesim.behavioural.mismatch import CAPACITOR
 from spicesim.behavioural.sar import SarModel, SarRange, SarSearch, SarSpan
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.converter_noise import converter_noise
+from spicesim.calibration.decisions import find_threshold
 from spicesim.calibration.hand_over import find_hand_over, require_handed_over
+from spicesim.calibration.top_plate import Plate, Seen, fit_plate
 from spicesim.chip import Chip
 from spicesim.chip.blocks import SarAdc
 from spicesim.coding import POLARITIES, Polarity
@@ -38,8 +39,6 @@ __all__ = [
     "read_outputs",
 ]
 
-ORDER, CHANGE_ORDER = 5, 2
-"""Of the curve; with 3 the worst residual of GF180 is half as large again. And of what a condition changes of it."""
 SPREAD, AIMED = {True: 16, False: 32}, 2
 """Inputs spread over the range, if quick or not, and aimed at the threshold of each bit in a round."""
 ROUNDS, HELD_OUT = {True: 2, False: 3}, {True: 24, False: 64}
@@ -48,12 +47,6 @@ AT_A_TIME = 8
 """Conversions in one transient."""
 AIM = 0.3e-3
 """How far from the threshold is aimed at most [V]."""
-NEAR, MARGIN = 3e-3, 0.05e-3
-"""Decisions that tell of the threshold lie so near to it, and are wanted on their side by so much [V]."""
-DECAY = 0.5
-"""Of what one trial adds to the threshold, what is left in the next: comparators recover from sampling."""
-LITTLE = 3.0
-"""Weight of what a bit adds beyond that, and the memory, beside decisions that are short of the margin."""
 BEFORE_STROBE = 0.05e-9
 """When the top plate is read [s]."""
 LAST_BIT = 0.2e-9
@@ -196,68 +189,6 @@ def _over(chip: Chip, span: float, codings: Sequence[Polarity], campaign: Campai
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """Conversions, the first of each transient left out, whose array had no input before."""
-
-    inputs: Floats
-    """From the middle of the range, in halves of the span, (conversions,)."""
-    codes: Codes
-    """As the comparator said, rising with the input."""
-    tops: Floats
-    """Top plate above its level before each strobe, by bit, (conversions, bits) [V]."""
-
-    def __add__(self, other: "Seen") -> "Seen":
-        return Seen(
-            inputs=np.concatenate([self.inputs, other.inputs]), codes=np.concatenate([self.codes, other.codes]),
-            tops=np.concatenate([self.tops, other.tops]),
-        )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Threshold:
-    """The comparator's threshold, at the top plate."""
-
-    bits: Floats
-    """What the trial of each bit adds to it, (bits,) [V]."""
-    memory: Floats
-    """What it is higher by if the bit before, and the one before that, was rejected, (2,) [V]."""
-    middle: float
-    """The rest [V]."""
-    tilt: float
-    """Its slope over the input [V]."""
-    over: Floats
-    """How far the top plate was above it before each strobe, (conversions, bits) [V]."""
-
-    def applied(self, search: SarSearch) -> SarSearch:
-        """Return a search whose comparator decides here instead of at 0 V."""
-        curve = search.curve.copy()
-        curve[:2] -= self.middle, self.tilt
-        return search.model_copy(
-            update={
-                "curve": curve,
-                "trials": search.trials - self.bits,
-                "rejected": search.rejected - self.memory[0],
-                "earlier": search.earlier - float(self.memory[1]),
-            }
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Plate:
-    """What the top plate is before a strobe, as in :class:`spicesim.behavioural.sar.SarSearch`, but no threshold."""
-
-    curve: Floats
-    weights: Floats
-    trials: Floats
-    rejected: Floats
-
-    @property
-    def numbers(self) -> Floats:
-        """All of it, one after the other."""
-        return np.concatenate([self.curve, self.weights, self.trials, self.rejected])
-
-
 class SarFit:
     """The fit of one range of inputs."""
 
@@ -265,7 +196,7 @@ class SarFit:
         self._chip, self._sizes, self._polarity, self._campaign = chip, sizes, polarity, campaign
         self._rng = np.random.default_rng([campaign.seed, 29, POLARITIES.index(polarity)])
         self._bits, self._half = sizes.dac.bits, sizes.dac.span / 2
-        self._middle = -self._half if polarity == "unipolar" else 0.0
+        self._middle, self._sampled = -self._half if polarity == "unipolar" else 0.0, sizes.sampled(polarity)
 
     @property
     def campaign(self) -> Campaign:
@@ -316,7 +247,7 @@ class SarFit:
         places = np.interp(steps, np.polynomial.polynomial.polyval(fine, search.curve), fine, -np.inf, np.inf)
         above = np.arange(1, 2**self._bits)  # the code there: the last bit that it has was decided last
         parts = (np.arange(each) + 1) / (each + 1)
-        all_decided = self._decisions(seen)[0] == 1
+        all_decided = seen.decided == 1
         # where converters of few bits have come no nearer yet, it may lie farther away
         reach = max(AIM, -np.max(over[~all_decided]), np.min(over[all_decided]))
         inputs = []
@@ -330,9 +261,17 @@ class SarFit:
             inputs.append(self._rng.choice(own, each) + distances / self._half)
         return self._rng.permutation(np.concatenate(inputs))
 
+    def fit_plate(self, seen: Seen, before: Plate | None = None) -> Plate:
+        """Fit the top plate of conversions; arguments as of :func:`spicesim.calibration.top_plate.fit_plate`."""
+        return fit_plate(seen, self._sampled, before)
+
     def plates(self, volts: Floats) -> Floats:
-        """Return the top plate before each strobe for voltages above the reference, shape (conversions, bits) [V]."""
-        return self.convert((volts - self._middle) / self._half).tops
+        """Return the top plate before each strobe for voltages above the reference, shape (conversions, bits) [V].
+
+        Each is converted after the reference, as in macros.
+        """
+        pairs = np.stack([volts, np.zeros_like(volts)], axis=1)
+        return self.convert((pairs.ravel() - self._middle) / self._half).tops[::2]
 
     def convert(self, inputs: Floats) -> Seen:
         """Convert inputs at transistor level."""
@@ -342,10 +281,7 @@ class SarFit:
     def testbenches(self, inputs: Floats) -> list[Netlist]:
         """Build the conversions of inputs."""
         # one more at the beginning of each transient, which gives the first a predecessor
-        parts = [
-            np.concatenate([[self._rng.uniform(-1, 1)], inputs[k : k + AT_A_TIME]])
-            for k in range(0, len(inputs), AT_A_TIME)
-        ]
+        parts = [np.append(inputs[k - 1], inputs[k : k + AT_A_TIME]) for k in range(0, len(inputs), AT_A_TIME)]
         reference, supply = self._chip.sense_amplifier.v_reference, self._chip.process.supply
         return [
             _testbench(self._chip, np.clip(reference + self._volts(part), 0, supply), self._sizes, self._polarity)
@@ -356,6 +292,7 @@ class SarFit:
         """Read what the conversions of inputs gave."""
         return Seen(
             inputs=inputs,
+            before=self._volts(np.roll(inputs, 1)),
             codes=np.concatenate([read_codes(results, self._sizes)[1:] for results in found]),
             tops=np.concatenate([self._tops(results)[1:] for results in found]),
         )
@@ -371,47 +308,15 @@ class SarFit:
 
         Return also how far the top plate was above it before each strobe, (conversions, bits) [V].
         """
-        plate = self.fit_plate(seen)
-        threshold = _threshold(seen.tops, *self._decisions(seen), seen.inputs)
+        plate, threshold = self.fit_plate(seen), find_threshold(seen)
         last = 2**self._bits - 1
         kept = (seen.codes > 0) & (seen.codes < last)
         slope, start = np.polyfit(last - seen.codes[kept], -self._volts(seen.inputs[kept]), 1)
         search = SarSearch(
-            sampled=self._sizes.sampled(self._polarity), middle=self._middle, curve=plate.curve, weights=plate.weights,
-            trials=plate.trials, rejected=plate.rejected, low=float(start), high=float(start + slope * last),
+            sampled=self._sampled, middle=self._middle, low=float(start), high=float(start + slope * last),
+            **plate.search,
         )  # fmt: skip
         return threshold.applied(search), threshold.over
-
-    def _decisions(self, seen: Seen) -> tuple[Codes, Codes]:
-        """Return which bits were kept, and whether the bit before and the one before that were not."""
-        decided = seen.codes[:, None] >> np.arange(self._bits) & 1
-        above = np.pad(1 - decided[:, 1:], ((0, 0), (0, 1)))
-        return decided, np.stack([above, np.pad(above[:, 1:], ((0, 0), (0, 1)))], axis=-1)
-
-    def _columns(self, seen: Seen) -> Floats:
-        """Return what each number of a plate adds to the top plate, (conversions, bits, numbers)."""
-        bits, each, shape = self._bits, np.arange(self._bits), seen.tops.shape
-        # what is set in the trial of a bit: the bits above as decided, and the bit
-        trial = (seen.codes[:, None] >> (each + 1) << (each + 1)) | 1 << each
-        moved = (trial[..., None] >> each & 1) - (self._sizes.sampled(self._polarity) >> each & 1)
-        powers = np.broadcast_to((seen.inputs[:, None] ** np.arange(ORDER + 1))[:, None, :], (*shape, ORDER + 1))
-        own = np.broadcast_to(np.eye(bits), (*shape, bits))
-        return np.concatenate([powers, -moved, own, own * self._decisions(seen)[1][..., :1]], axis=-1)
-
-    def fit_plate(self, seen: Seen, before: Plate | None = None) -> Plate:
-        """Fit the top plate by least squares, or what it changed by from another, whose curve is then less bent."""
-        columns = self._columns(seen)
-        # the first bit is not late, and what the last one is late by is in its weight
-        first, last = ORDER + 1 + self._bits, ORDER + 1 + 2 * self._bits
-        fitted = np.ones(columns.shape[-1], dtype=bool)
-        fitted[[first, last - 1, last, -1]] = False
-        solution, wanted = np.zeros(len(fitted)), seen.tops
-        if before is not None:
-            fitted[CHANGE_ORDER + 1 : ORDER + 1] = False
-            solution, wanted = before.numbers, seen.tops - columns @ before.numbers
-        rows = columns[..., fitted].reshape(-1, int(fitted.sum()))
-        solution[fitted] += np.linalg.lstsq(rows, wanted.ravel(), rcond=None)[0]
-        return Plate(*np.split(solution, np.cumsum([ORDER + 1, self._bits, self._bits])))
 
     def threshold(self, seen: Seen) -> float:
         """Find the threshold, at the top plate, of conversions that all end near it; the first trial is another's [V].
@@ -421,7 +326,7 @@ class SarFit:
         CalibrationError
             If they end on one side of it.
         """
-        kept, tops = self._decisions(seen)[0][:, :-1] == 1, seen.tops[:, :-1]
+        kept, tops = seen.decided[:, :-1] == 1, seen.tops[:, :-1]
         if kept.all() or not kept.any():
             raise CalibrationError("no threshold of the converter's comparator found; check sar_adc and its times")
         return float(tops[~kept].max() + tops[kept].min()) / 2
@@ -431,7 +336,7 @@ class SarFit:
 
         A code is another where what the plate is beyond its fit leads over a step.
         """
-        beyond = seen.tops - self._columns(seen) @ plate.numbers
+        beyond = plate.beyond(seen, self._sampled)
         identical = 1 - float(np.abs(beyond.mean(axis=1)).mean()) / self._sizes.lsb
         if identical < LEAST_IDENTICAL:
             raise CalibrationError(
@@ -449,48 +354,6 @@ def convert_each(fits: Sequence[SarFit], inputs: Sequence[Floats]) -> list[Seen]
     return [
         fit.read(own, [next(results) for _ in group]) for fit, own, group in zip(fits, inputs, netlists, strict=True)
     ]
-
-
-def _threshold(tops: Floats, decided: Codes, rejected: Codes, inputs: Floats) -> Threshold:
-    """Find the threshold.
-
-    Decisions shall be on their side by a margin, and what is short of it counts by its square; what trials add decays
-    from one to the next, beyond which a bit and the memory add as little as that allows.
-
-    Parameters
-    ----------
-    tops : ndarray of shape (conversions, bits)
-        Top plate before each strobe [V].
-    decided : ndarray of the same shape
-        Whether the bit was kept.
-    rejected : ndarray of shape (conversions, bits, 2)
-        Whether the bit before, and the one before that, was not.
-    inputs : ndarray of shape (conversions,)
-        Inputs, from the middle of the range in halves of the span.
-    """
-    count = decided.shape[1]
-    if decided.all() or not decided.any():
-        raise CalibrationError("no threshold of the converter's comparator found; check sar_adc and its times")
-    low, high = float(np.max(tops[decided == 0])), float(np.min(tops[decided == 1]))
-    middle = 0.5 * (low + high)
-    near = np.abs(tops - middle) < max(NEAR, high - low)
-    x = np.broadcast_to(inputs[:, None], tops.shape)[..., None]
-    recovery = DECAY ** np.arange(count)[::-1]
-    own = np.broadcast_to(np.column_stack([np.eye(count), recovery]), (*tops.shape, count + 1))
-    every = np.concatenate([own, rejected, np.ones_like(x), x], axis=2)
-    side, top, rows = 2.0 * decided[near] - 1, (tops[near] - middle) / MARGIN, every[near]
-    little = np.full(count + 5, LITTLE)
-    little[[count, -2, -1]] = 0.0
-
-    def short(unknown: Floats) -> tuple[float, Floats]:
-        missing = np.maximum(0.0, 1 - side * (top - rows @ unknown))
-        return float(missing @ missing + little @ unknown**2), 2 * (side * missing) @ rows + 2 * little * unknown
-
-    found = MARGIN * np.asarray(minimize(short, np.zeros(count + 5), jac=True, method="BFGS").x)
-    return Threshold(
-        bits=found[:count] + found[count] * recovery, memory=found[count + 1 : count + 3],
-        middle=float(found[-2] + middle), tilt=float(found[-1]), over=tops - middle - every @ found,
-    )  # fmt: skip
 
 
 def _real(results: Results, probe: str) -> Floats:

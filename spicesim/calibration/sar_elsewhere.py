@@ -14,14 +14,14 @@ from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.converter_noise import converter_noise
 from spicesim.calibration.hand_over import shift_hand_over
-from spicesim.calibration.sar import Plate, SarFit, convert_each
+from spicesim.calibration.sar import SarFit, convert_each
 from spicesim.chip import Chip
 from spicesim.coding import Polarity
 
 __all__ = ["converters_elsewhere"]
 
-SPREAD = {True: 8, False: 16}
-"""Inputs spread over each range, by whether a calibration is quick."""
+SPREAD = 8
+"""Inputs spread over each range."""
 STEP, LEAST_SPAN = 0.1e-3, 24e-3
 """Of converters that look for the threshold: their step, and the least span, around where it is at home [V]."""
 
@@ -104,14 +104,14 @@ def _changed(own: Sequence[SarFit], searches: Sequence[SarSearch], fits: Sequenc
         Those elsewhere, in groups of as many.
     """
     every = [*own, *fits]
-    seen = convert_each(every, [fit.spread(SPREAD[fit.campaign.quick]) for fit in every])
+    seen = convert_each(every, [fit.spread(SPREAD) for fit in every])
     plates = [fit.fit_plate(each) for fit, each in zip(own, seen, strict=False)]
     found = []
     for k, fit in enumerate(fits):
         here, search, now = plates[k % len(own)], searches[k % len(own)], seen[len(own) + k]
         there = fit.fit_plate(now, here)
         fit.require_settled(there, now)
-        update = {name: getattr(search, name) + getattr(there, name) - getattr(here, name) for name in Plate.__slots__}
+        update = {name: getattr(search, name) + value - here.search[name] for name, value in there.search.items()}
         found.append(_with_line(search.model_copy(update=update), search, fit))
     return found
 
@@ -126,7 +126,7 @@ def _threshold_moves(calibration: Calibration, conditions: Sequence[Calibration]
     fits = [_fit(at.chip.over(span), polarity, campaign) for at in (calibration, *conditions)]
     # where the plate with the sampled bits, which of unipolar inputs are all, meets the threshold
     center = -search.curve[0] / search.curve[1] * model.span / span if polarity == "bipolar" else 0.0
-    seen = convert_each(fits, [center + fit.spread(SPREAD[campaign.quick]) for fit in fits])
+    seen = convert_each(fits, [center + fit.spread(SPREAD) for fit in fits])
     own, *others = [fit.threshold(each) for fit, each in zip(fits, seen, strict=True)]
     return [other - own for other in others]
 

@@ -56,7 +56,7 @@ def products(calibration, count, seed, engine=None):
 
 def test_held_out_codes_are_those_of_the_transistors(calibration):
     for check in calibration.converter.checks.values():
-        assert check.conversions >= 32
+        assert check.conversions >= 24
         assert check.identical >= 0.98
         assert check.worst <= 1
 
@@ -140,7 +140,7 @@ def test_an_audit_of_a_drawn_chip_converts_by_each_columns_own_converter(calibra
 
 def test_a_run_of_a_drawn_chip_has_drawn_converters_and_its_noise(calibration):
     network = two_layers()
-    x = np.random.default_rng(1).random((20, 8)).astype(np.float32)
+    x = np.random.default_rng(1).random((400, 8)).astype(np.float32)
     plan = {"engine": "exact", "mismatch": 5, "audit": 2, "noise": True, "columns_per_adc": 2}
     found = run(make_plan(plan), network, x, calibration)
     assert all(s.adc.drawn is not None for s in found.first.result.samples)

@@ -1,0 +1,85 @@
+"""The threshold of a successive-approximation ADC's comparator, from what it decided and the top plate before it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize
+
+from spicesim.arrays import Floats
+from spicesim.behavioural.sar import SarSearch
+from spicesim.calibration.top_plate import Seen
+from spicesim.errors import CalibrationError
+
+__all__ = ["Threshold", "find_threshold"]
+
+NEAR, MARGIN = 3e-3, 0.05e-3
+"""Decisions that tell of the threshold lie so near to it, and are wanted on their side by so much [V]."""
+DECAY = 0.5
+"""Of what one trial adds to the threshold, what is left in the next: comparators recover from sampling."""
+LITTLE = 3.0
+"""Weight of what a bit adds beyond that, and the memory, beside decisions that are short of the margin."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Threshold:
+    """The comparator's threshold, at the top plate."""
+
+    bits: Floats
+    """What the trial of each bit adds to it, (bits,) [V]."""
+    memory: Floats
+    """What it is higher by if the bit before, and the one before that, was rejected, (2,) [V]."""
+    middle: float
+    """The rest [V]."""
+    tilt: float
+    """Its slope over the input [V]."""
+    over: Floats
+    """How far the top plate was above it before each strobe, (conversions, bits) [V]."""
+
+    def applied(self, search: SarSearch) -> SarSearch:
+        """Return a search whose comparator decides here instead of at 0 V."""
+        curve = search.curve.copy()
+        curve[:2] -= self.middle, self.tilt
+        return search.model_copy(
+            update={
+                "curve": curve,
+                "trials": search.trials - self.bits,
+                "rejected": search.rejected - self.memory[0],
+                "earlier": search.earlier - float(self.memory[1]),
+            }
+        )
+
+
+def find_threshold(seen: Seen) -> Threshold:
+    """Find the threshold of conversions.
+
+    Decisions shall be on their side by a margin, and what is short of it counts by its square; what trials add decays
+    from one to the next, beyond which a bit and the memory add as little as that allows.
+
+    Raises
+    ------
+    CalibrationError
+        If all were decided alike.
+    """
+    tops, decided, count = seen.tops, seen.decided, seen.bits
+    if decided.all() or not decided.any():
+        raise CalibrationError("no threshold of the converter's comparator found; check sar_adc and its times")
+    low, high = float(np.max(tops[decided == 0])), float(np.min(tops[decided == 1]))
+    middle = 0.5 * (low + high)
+    near = np.abs(tops - middle) < max(NEAR, high - low)
+    x = np.broadcast_to(seen.inputs[:, None], tops.shape)[..., None]
+    recovery = DECAY ** np.arange(count)[::-1]
+    own = np.broadcast_to(np.column_stack([np.eye(count), recovery]), (*tops.shape, count + 1))
+    every = np.concatenate([own, seen.rejected, np.ones_like(x), x], axis=2)
+    side, top, rows = 2.0 * decided[near] - 1, (tops[near] - middle) / MARGIN, every[near]
+    little = np.full(count + 5, LITTLE)
+    little[[count, -2, -1]] = 0.0
+
+    def short(unknown: Floats) -> tuple[float, Floats]:
+        missing = np.maximum(0.0, 1 - side * (top - rows @ unknown))
+        return float(missing @ missing + little @ unknown**2), 2 * (side * missing) @ rows + 2 * little * unknown
+
+    found = MARGIN * np.asarray(minimize(short, np.zeros(count + 5), jac=True, method="BFGS").x)
+    return Threshold(
+        bits=found[:count] + found[count] * recovery, memory=found[count + 1 : count + 3],
+        middle=float(found[-2] + middle), tilt=float(found[-1]), over=tops - middle - every @ found,
+    )  # fmt: skip

@@ -1,0 +1,113 @@
+"""The top plate of a successive-approximation ADC before its strobes: what conversions show, and their law."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from spicesim.arrays import Codes, Floats
+
+__all__ = ["Plate", "Seen", "fit_plate"]
+
+ORDER, CHANGE_ORDER = 5, 2
+"""Of the curve; with 3 the worst residual of GF180 is half as large again. And of what a condition changes of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """Conversions, each after another one, whose input the array held before."""
+
+    inputs: Floats
+    """From the middle of the range, in halves of the span, (conversions,)."""
+    before: Floats
+    """Inputs of the conversions before, above the reference, (conversions,) [V]."""
+    codes: Codes
+    """As the comparator said, rising with the input."""
+    tops: Floats
+    """Top plate above its level before each strobe, by bit, (conversions, bits) [V]."""
+
+    def __add__(self, other: "Seen") -> "Seen":
+        return Seen(
+            inputs=np.concatenate([self.inputs, other.inputs]), before=np.concatenate([self.before, other.before]),
+            codes=np.concatenate([self.codes, other.codes]), tops=np.concatenate([self.tops, other.tops]),
+        )  # fmt: skip
+
+    @property
+    def bits(self) -> int:
+        """Resolution."""
+        return int(self.tops.shape[1])
+
+    @property
+    def decided(self) -> Codes:
+        """Which bits were kept, (conversions, bits)."""
+        return np.asarray(self.codes[:, None] >> np.arange(self.bits) & 1)
+
+    @property
+    def rejected(self) -> Codes:
+        """Whether the bit before, and the one before that, was not, (conversions, bits, 2)."""
+        above = np.pad(1 - self.decided[:, 1:], ((0, 0), (0, 1)))
+        return np.stack([above, np.pad(above[:, 1:], ((0, 0), (0, 1)))], axis=-1)
+
+
+@dataclass(frozen=True, slots=True)
+class Plate:
+    """What the top plate is before a strobe, as in :class:`spicesim.behavioural.sar.SarSearch`, but no threshold."""
+
+    curve: Floats
+    weights: Floats
+    trials: Floats
+    rejected: Floats
+    memory: Floats
+    """What the array keeps of the input before, one number [V/V]; one that held the reference keeps nothing."""
+
+    @property
+    def numbers(self) -> Floats:
+        """All of it, one after the other."""
+        return np.concatenate([self.curve, self.weights, self.trials, self.rejected, self.memory])
+
+    @property
+    def search(self) -> dict[str, Any]:
+        """What a search knows of it: arrays of macros held the reference before."""
+        return {"curve": self.curve, "weights": self.weights, "trials": self.trials, "rejected": self.rejected}
+
+    def beyond(self, seen: Seen, sampled: int) -> Floats:
+        """Return what conversions had beyond it, the memory included, (conversions, bits) [V]."""
+        return np.asarray(seen.tops - _columns(seen, sampled)[..., :-1] @ self.numbers[:-1])
+
+
+def fit_plate(seen: Seen, sampled: int, before: Plate | None = None) -> Plate:
+    """Fit the top plate by least squares, or what it changed by from another, whose curve is then less bent.
+
+    Parameters
+    ----------
+    seen : Seen
+        Conversions.
+    sampled : int
+        Bits that are set while it samples.
+    before : Plate, optional
+        The other one.
+    """
+    columns, bits = _columns(seen, sampled), seen.bits
+    # the first bit is not late, and what the last one is late by is in its weight
+    first, last = ORDER + 1 + bits, ORDER + 1 + 2 * bits
+    fitted = np.ones(columns.shape[-1], dtype=bool)
+    fitted[[first, last - 1, last, last + bits - 1]] = False
+    solution, wanted = np.zeros(len(fitted)), seen.tops
+    if before is not None:
+        fitted[CHANGE_ORDER + 1 : ORDER + 1] = False
+        solution, wanted = before.numbers, seen.tops - columns @ before.numbers
+    rows = columns[..., fitted].reshape(-1, int(fitted.sum()))
+    solution[fitted] += np.linalg.lstsq(rows, wanted.ravel(), rcond=None)[0]
+    return Plate(*np.split(solution, np.cumsum([ORDER + 1, bits, bits, bits])))
+
+
+def _columns(seen: Seen, sampled: int) -> Floats:
+    """Return what each number of a plate adds to the top plate, (conversions, bits, numbers)."""
+    bits, each, shape = seen.bits, np.arange(seen.bits), seen.tops.shape
+    # what is set in the trial of a bit: the bits above as decided, and the bit
+    trial = (seen.codes[:, None] >> (each + 1) << (each + 1)) | 1 << each
+    moved = (trial[..., None] >> each & 1) - (sampled >> each & 1)
+    powers = np.broadcast_to((seen.inputs[:, None] ** np.arange(ORDER + 1))[:, None, :], (*shape, ORDER + 1))
+    own = np.broadcast_to(np.eye(bits), (*shape, bits))
+    memory = np.broadcast_to(seen.before[:, None, None], (*shape, 1))
+    return np.concatenate([powers, -moved, own, own * seen.rejected[..., :1], memory], axis=-1)
