@@ -46,7 +46,7 @@ def load_time(chip):
 def check(chip, wanted):
     """Return the numbers of a row."""
     load, start = load_time(chip), processor_time()
-    plan = plan_calibration(chip, aspects=(), quick=True, seed=wanted.seed)
+    plan = plan_calibration(chip, aspects=(), quick=True, seed=wanted.seed, error=wanted.error)
     calibration = run_plan(plan, jobs=1, timeout=wanted.timeout)
     seconds = processor_time() - start
     errors = np.concatenate([np.abs(tile.errors).ravel() for tile in calibration.checks])
@@ -62,6 +62,7 @@ def main():
     parser.add_argument("presets", nargs="+", metavar="PRESET")
     parser.add_argument("--conditions", default="typical:27,ss:85,ff:-40", help="corner and temperature [C] of each")
     parser.add_argument("--size", type=int, default=16, help="rows and columns")
+    parser.add_argument("--error", type=float, default=5e-5, help="wanted largest error, as a fraction of full scale")
     parser.add_argument("--seed", type=int, default=0, help="of held-out points and vectors")
     parser.add_argument("--timeout", type=float, default=900.0, help="longest simulation [s]")
     wanted = parser.parse_args()

@@ -211,7 +211,7 @@ class SarFit:
             seen = seen + self.convert(self.aim(search, seen, over, AIMED))
             search, over = self._solve(seen)
         held = self.convert(self._rng.uniform(-1, 1, HELD_OUT[self._campaign.quick]))
-        wrong = self.range(search).codes(-self._volts(held.inputs)) - (2**self._bits - 1 - held.codes)
+        wrong = self.range(search).codes(-self.volts(held.inputs)) - (2**self._bits - 1 - held.codes)
         check = ConverterCheck(
             conversions=len(wrong), identical=float(np.mean(wrong == 0)), worst=int(np.abs(wrong).max()),
         )  # fmt: skip
@@ -223,8 +223,8 @@ class SarFit:
             )
         return search, check
 
-    def _volts(self, inputs: Floats) -> Floats:
-        """Return inputs above the reference [V]."""
+    def volts(self, inputs: Floats) -> Floats:
+        """Return inputs, from the middle of the range in halves of the span, above the reference [V]."""
         return np.asarray(self._middle + self._half * inputs)
 
     def range(self, search: SarSearch) -> SarRange:
@@ -270,8 +270,14 @@ class SarFit:
 
         Each is converted after the reference, as in macros.
         """
-        pairs = np.stack([volts, np.zeros_like(volts)], axis=1)
-        return self.convert((pairs.ravel() - self._middle) / self._half).tops[::2]
+        return self._apart((volts - self._middle) / self._half).tops[::2]
+
+    def codes(self, inputs: Floats) -> Codes:
+        """Return codes of inputs, each after the reference, rising with them, (conversions,)."""
+        return self._apart(inputs).codes[::2]
+
+    def _apart(self, inputs: Floats) -> Seen:
+        return self.convert(np.stack([inputs, np.full_like(inputs, -self._middle / self._half)], axis=1).ravel())
 
     def convert(self, inputs: Floats) -> Seen:
         """Convert inputs at transistor level."""
@@ -284,7 +290,7 @@ class SarFit:
         parts = [np.append(inputs[k - 1], inputs[k : k + AT_A_TIME]) for k in range(0, len(inputs), AT_A_TIME)]
         reference, supply = self._chip.sense_amplifier.v_reference, self._chip.process.supply
         return [
-            _testbench(self._chip, np.clip(reference + self._volts(part), 0, supply), self._sizes, self._polarity)
+            _testbench(self._chip, np.clip(reference + self.volts(part), 0, supply), self._sizes, self._polarity)
             for part in parts
         ]
 
@@ -292,7 +298,7 @@ class SarFit:
         """Read what the conversions of inputs gave."""
         return Seen(
             inputs=inputs,
-            before=self._volts(np.roll(inputs, 1)),
+            before=self.volts(np.roll(inputs, 1)),
             codes=np.concatenate([read_codes(results, self._sizes)[1:] for results in found]),
             tops=np.concatenate([self._tops(results)[1:] for results in found]),
         )
@@ -311,7 +317,7 @@ class SarFit:
         plate, threshold = self.fit_plate(seen), find_threshold(seen)
         last = 2**self._bits - 1
         kept = (seen.codes > 0) & (seen.codes < last)
-        slope, start = np.polyfit(last - seen.codes[kept], -self._volts(seen.inputs[kept]), 1)
+        slope, start = np.polyfit(last - seen.codes[kept], -self.volts(seen.inputs[kept]), 1)
         search = SarSearch(
             sampled=self._sampled, middle=self._middle, low=float(start), high=float(start + slope * last),
             **plate.search,

@@ -27,19 +27,27 @@ from spicesim.network.uncalibrated import calibrated
 __all__ = ["demo"]
 
 
+AUDITED = {True: 8, False: 24}
+"""Products to do in ngspice, by whether their outputs are converted by transistors, too, which takes far longer."""
+
+
 @click.command(epilog="example: spicesim demo --preset generic-1t1r --output demo")
 @click.option("--output", metavar="FOLDER", default="demo", help="Where the files go.")
-@click.option("--preset", "preset_name", metavar="NAME", default="gf180-1t1r", help="Chip, with arrays of 32x32 cells.")
+@click.option(
+    "--preset", "preset_name", metavar="NAME", default="gf180-voltage", help="Chip, with arrays of 32x32 cells."
+)
 @click.option("--network", "kind", type=click.Choice(["cnn", "mlp"]), default="cnn", help="Network to run.")
 @click.option(
-    "--audit", "audit_count", metavar="N", type=click.IntRange(1), default=24, help="Products to do in ngspice."
-)
+    "--audit", "audit_count", metavar="N", type=click.IntRange(1),
+    help="Products to do in ngspice.  [default: 8, or 24 if the ADC is an ideal quantiser]",
+)  # fmt: skip
 @click.option("--seed", metavar="S", type=int, default=0, help="Seed of the audit's sample.")
 @jobs_option
-def demo(output: str, preset_name: str, kind: str, audit_count: int, seed: int, jobs: int | None) -> None:
+def demo(output: str, preset_name: str, kind: str, audit_count: int | None, seed: int, jobs: int | None) -> None:
     """Describe a chip, write its netlists, calibrate it, run a trained network on it, audit that, report.
 
-    FOLDER/chip.toml is kept if it is there: change it and run the demo again to see what the change does.
+    FOLDER/chip.toml is kept if it is there: change it and run the demo again to see what the change does. Converters of
+    transistors are calibrated as by "spicesim calibrate --quick".
     """
     start = time.monotonic()
     folder = Path(output)
@@ -52,7 +60,7 @@ def demo(output: str, preset_name: str, kind: str, audit_count: int, seed: int, 
     network.fit_ranges(digits.x_calibration)
     _write_netlists(calibration, network, folder / "netlists")
     click.echo(f"network    {kind.upper()} on {len(digits.y)} handwritten digits it was not trained on")
-    plan = RunPlan(audit=audit_count, seed=seed)
+    plan = RunPlan(audit=audit_count or AUDITED[chip.adc.is_real], seed=seed)
     plans = {"ideal": RunPlan(engine="ideal"), "no_wires": RunPlan(wires=False), "circuit": plan}
     subject = Subject.of(model, dataset, calibration, names={"calibration": str(folder / "chip.cal.json")})
     runs = {name: run_subject(one, subject, jobs=jobs, progress=True) for name, one in plans.items()}
@@ -87,8 +95,8 @@ def _calibrate(chip: Chip, path: Path, jobs: int | None) -> Calibration:
             click.echo(f"calibrate  {path} is of this chip, kept")
             return calibration
     click.echo("calibrate  blocks against ngspice, then whole tiles:\n")
-    aspects = () if not chip.adc.is_real else ("converter",)
-    calibration = calibrate(chip, aspects=aspects, jobs=jobs, progress=True)
+    real = chip.adc.is_real
+    calibration = calibrate(chip, aspects=("converter",) if real else (), quick=real, jobs=jobs, progress=True)
     calibration.save(path)
     click.echo(
         f"{format_checks(calibration.checks)}\n\n{calibration.simulations} simulations in {calibration.seconds:.0f} s"
