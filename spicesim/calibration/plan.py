@@ -13,6 +13,7 @@ from spicesim.calibration.dac import DacPlan, plan_dac
 from spicesim.calibration.designs import Filling
 from spicesim.calibration.hold import HoldPlan, plan_hold
 from spicesim.calibration.integrator import IntegratorPlan, plan_integrator
+from spicesim.calibration.rails import require_followed
 from spicesim.calibration.sense_amplifier import SenseAmplifierPlan, plan_sense_amplifier
 from spicesim.calibration.tiles import takes_time
 from spicesim.calibration.verdict import CHARGE_ERRORS, DEFAULT_ERROR, QUICK_ERROR
@@ -200,7 +201,13 @@ def plan_calibration(
         Simulations of blocks, refinements included, at most.
     filling : {"sobol", "latin hypercube"}, optional
         Design of the cell's bias points in place of Chebyshev nodes.
+
+    Raises
+    ------
+    SpecError
+        If the chip has parts that no calibration follows.
     """
+    require_followed(chip)
     kind = chip.sense_amplifier.kind
     return Plan(
         chip=chip,

@@ -216,6 +216,8 @@ def test_what_cannot_be_planned_is_said(command):
     assert "give CHIP.toml, or --plan" in command()
     assert "there are: " in command("chip.toml", "--dry-run", "--aspects", "nonsense")
     assert "dask scheduler" in command("chip.toml", "--quick", "--aspects", "", "--scheduler", "nonsense")
+    save_chip(preset("gf180-bits").changed(rails={"r_supply": 1.0}), "rails.toml")
+    assert "leave the section rails out" in command("rails.toml", "--quick", "--dry-run")
 
 
 @pytest.mark.parametrize("reference", [1.0, 1.1, 1.25, 1.5, 1.65, 2.0])

@@ -1,0 +1,81 @@
+"""The top plate and the threshold of a SAR ADC are found again from conversions of one that is known."""
+
+import numpy as np
+import pytest
+
+from spicesim.calibration import decisions
+from spicesim.calibration.decisions import find_threshold
+from spicesim.calibration.top_plate import Plate, Seen, _columns, fit_plate
+
+BITS, SPAN, SAMPLED, MEMORY = 6, 1.6, 32, 3e-4
+WEIGHTS = SPAN / 2 ** np.arange(BITS, 0, -1)
+LATE = np.array([0.0, 40e-6, 30e-6, 20e-6, 10e-6, 0.0])
+PLATE = Plate(
+    curve=np.array([2e-3, -0.79, 1e-4, -3e-4, 0.0, 1e-5]), weights=-WEIGHTS, trials=LATE, rejected=LATE / 2,
+    memory=np.array([MEMORY]),
+)  # fmt: skip
+TILT, MIDDLE, FIRST = -0.5e-3, 4e-3, 0.3e-3
+
+
+def threshold(inputs, bit):
+    """It recovers from its first trial, by half from one to the next."""
+    return MIDDLE + TILT * inputs + FIRST * 0.5 ** (BITS - 1 - bit)
+
+
+def convert(inputs):
+    """Convert as that converter does, each input after the one before it."""
+    before, codes, tops = np.roll(inputs, 1) * SPAN / 2, np.zeros(len(inputs), int), np.zeros((len(inputs), BITS))
+    for bit in reversed(range(BITS)):
+        seen = Seen(inputs=inputs, before=before, codes=codes, tops=tops)
+        tops[:, bit] = (_columns(seen, SAMPLED) @ PLATE.numbers)[:, bit]
+        codes = codes | (tops[:, bit] < threshold(inputs, bit)).astype(int) << bit
+    # the comparator says it the other way round for a plate that falls with its input
+    return Seen(inputs=inputs, before=before, codes=codes, tops=-tops)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_plate_and_what_it_keeps_of_the_input_before_are_found(seed):
+    seen = convert(np.random.default_rng(seed).uniform(-1, 1, 32))
+    found = fit_plate(seen, SAMPLED)
+    np.testing.assert_allclose(found.memory, -MEMORY, rtol=1e-6)
+    np.testing.assert_allclose(_columns(seen, SAMPLED) @ found.numbers, seen.tops, rtol=0, atol=1e-9)
+    beyond = found.beyond(seen, SAMPLED)
+    np.testing.assert_allclose(beyond, np.broadcast_to(-MEMORY * seen.before[:, None], beyond.shape), atol=1e-8)
+
+
+def test_a_condition_that_adds_a_memory_is_found_from_few_conversions():
+    rng = np.random.default_rng(7)
+    own = fit_plate(convert(rng.uniform(-1, 1, 32)), SAMPLED)
+    seen = convert(rng.uniform(-1, 1, 8))
+    more = Seen(
+        inputs=seen.inputs, before=seen.before, codes=seen.codes, tops=seen.tops + 1e-3 * seen.before[:, None] + 2e-3
+    )
+    found = fit_plate(more, SAMPLED, own)
+    np.testing.assert_allclose(found.memory - own.memory, 1e-3, rtol=1e-6)
+    np.testing.assert_allclose(found.curve[0] - own.curve[0], 2e-3, rtol=1e-6)
+
+
+def aimed(seed):
+    """Return tops within .1 mV of the threshold, as aimed conversions have them, eight a bit."""
+    rng = np.random.default_rng(seed)
+    bits = np.tile(np.arange(BITS), 8)
+    inputs, codes = rng.uniform(-1, 1, len(bits)), rng.integers(0, 2**BITS, len(bits))
+    over = rng.uniform(-0.1e-3, 0.1e-3, len(bits))
+    codes = np.where(over > 0, codes | 1 << bits, codes & ~(1 << bits))
+    tops = threshold(inputs[:, None], np.arange(BITS)) + np.where(codes[:, None] >> np.arange(BITS) & 1, 50e-3, -50e-3)
+    tops[np.arange(len(bits)), bits] = threshold(inputs, bits) + over
+    return Seen(inputs=inputs, before=np.roll(inputs, 1), codes=codes, tops=tops)
+
+
+def errors(seed):
+    """Return by how much the threshold found is another, over bits and inputs [V]."""
+    found, x, bits = find_threshold(aimed(seed)), np.linspace(-0.8, 0.8, 5)[:, None], np.arange(BITS)
+    return found.middle + found.tilt * x + found.bits - threshold(x, bits)
+
+
+def test_a_threshold_that_recovers_is_found_at_every_bit(monkeypatch):
+    """A free number a bit, as good for any threshold, would be farther off."""
+    found = np.sqrt(np.mean(np.square([errors(seed) for seed in range(8)])))
+    assert found < 20e-6
+    monkeypatch.setattr(decisions, "DECAY", 1.0)
+    assert np.sqrt(np.mean(np.square([errors(seed) for seed in range(8)]))) > 1.5 * found
