@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 
 from spicesim.arrays import Floats
 from spicesim.behavioural.sar import SarSearch
 from spicesim.calibration.top_plate import Seen
 from spicesim.errors import CalibrationError
 
-__all__ = ["Threshold", "find_threshold"]
+__all__ = ["Threshold", "bracket", "find_move", "find_threshold"]
 
 NEAR, MARGIN = 3e-3, 0.05e-3
 """Decisions that tell of the threshold lie so near to it, and are wanted on their side by so much [V]."""
@@ -83,3 +83,39 @@ def find_threshold(seen: Seen) -> Threshold:
         bits=found[:count] + found[count] * recovery, memory=found[count + 1 : count + 3],
         middle=float(found[-2] + middle), tilt=float(found[-1]), over=tops - middle - every @ found,
     )  # fmt: skip
+
+
+def find_move(seen: Seen, over: Floats) -> float:
+    """Find by how much a threshold lies higher than where it was, from decisions of all trials but the first [V].
+
+    Parameters
+    ----------
+    seen : Seen
+        Conversions.
+    over : ndarray of shape (conversions, bits)
+        How far the top plate was above the threshold of before [V].
+
+    Raises
+    ------
+    CalibrationError
+        If all were decided alike.
+    """
+    low, high = bracket(seen, over)
+    side, above = 2.0 * seen.decided[:, :-1] - 1, over[:, :-1]
+
+    def short(move: float) -> float:
+        return float(np.square(np.maximum(0.0, MARGIN - side * (above - move))).sum())
+
+    ends = min(low, high) - MARGIN, max(low, high) + MARGIN
+    return float(minimize_scalar(short, bounds=ends, method="bounded", options={"xatol": 1e-7}).x)
+
+
+def bracket(seen: Seen, over: Floats) -> tuple[float, float]:
+    """Return the highest that was rejected and the lowest that was kept, of all trials but the first [V].
+
+    Parameters and errors are those of :func:`find_move`.
+    """
+    kept, above = seen.decided[:, :-1] == 1, over[:, :-1]
+    if kept.all() or not kept.any():
+        raise CalibrationError("no threshold of the converter's comparator found; check sar_adc and its times")
+    return float(above[~kept].max()), float(above[kept].min())

@@ -242,23 +242,36 @@ class SarFit:
         They divide what is left between the decisions nearest to it on either side; `over` is how far the top plate was
         above it before each strobe, (conversions, bits) [V].
         """
+        parts, all_decided = (np.arange(each) + 1) / (each + 1), seen.decided == 1
+        # where converters of few bits have come no nearer yet, it may lie farther away
+        reach = max(AIM, -np.max(over[~all_decided]), np.min(over[all_decided]))
+        distances = []
+        for k in range(self._bits):
+            decided = all_decided[:, k]
+            ends = np.sort([np.max(over[~decided, k], initial=-reach), np.min(over[decided, k], initial=reach)])
+            distances.append(ends[0] + (ends[1] - ends[0]) * parts)
+        return self.near(search, np.array(distances))
+
+    def near(self, search: SarSearch, distances: Floats) -> Floats:
+        """Return inputs that end so far above a search's threshold, in random order.
+
+        Parameters
+        ----------
+        search : SarSearch
+            The search.
+        distances : ndarray of shape (bits, each)
+            By the bit in whose trial inputs end [V].
+        """
         fine = np.linspace(-0.98, 0.98, 4097)
         steps = search.tables.steps[0, 1:-2]
         places = np.interp(steps, np.polynomial.polynomial.polyval(fine, search.curve), fine, -np.inf, np.inf)
         above = np.arange(1, 2**self._bits)  # the code there: the last bit that it has was decided last
-        parts = (np.arange(each) + 1) / (each + 1)
-        all_decided = seen.decided == 1
-        # where converters of few bits have come no nearer yet, it may lie farther away
-        reach = max(AIM, -np.max(over[~all_decided]), np.min(over[all_decided]))
         inputs = []
-        for k in range(self._bits):
+        for k, of_bit in enumerate(distances):
             own = places[np.isfinite(places) & (above % 2 ** (k + 1) == 2**k)]
             if not len(own):
                 raise CalibrationError("the converter gives few codes for all inputs; check sar_adc and its times")
-            decided = all_decided[:, k]
-            ends = np.sort([np.max(over[~decided, k], initial=-reach), np.min(over[decided, k], initial=reach)])
-            distances = ends[0] + (ends[1] - ends[0]) * parts
-            inputs.append(self._rng.choice(own, each) + distances / self._half)
+            inputs.append(self._rng.choice(own, len(of_bit)) + of_bit / self._half)
         return self._rng.permutation(np.concatenate(inputs))
 
     def fit_plate(self, seen: Seen, before: Plate | None = None) -> Plate:
@@ -323,19 +336,6 @@ class SarFit:
             **plate.search,
         )  # fmt: skip
         return threshold.applied(search), threshold.over
-
-    def threshold(self, seen: Seen) -> float:
-        """Find the threshold, at the top plate, of conversions that all end near it; the first trial is another's [V].
-
-        Raises
-        ------
-        CalibrationError
-            If they end on one side of it.
-        """
-        kept, tops = seen.decided[:, :-1] == 1, seen.tops[:, :-1]
-        if kept.all() or not kept.any():
-            raise CalibrationError("no threshold of the converter's comparator found; check sar_adc and its times")
-        return float(tops[~kept].max() + tops[kept].min()) / 2
 
     def require_settled(self, plate: Plate, seen: Seen) -> None:
         """Refuse a top plate that remembers the input before by so much that codes are others too often.

@@ -1,10 +1,12 @@
 """Calibrate column converters elsewhere: what a condition changes, from few conversions.
 
-The same inputs at the chip's own condition and at another tell what changes of the top plate, with the widest span. By
-how much the threshold moves is told by references so close to each other that all conversions end near it.
+The same inputs at the chip's own condition and at another tell what changes of the top plate, with the widest span;
+then some that are aimed tell by how much the threshold moves. References closer to each other, around the middle where
+the array's switches conduct less, would tell it sooner, but another one: .6 mV off for a span of 1.6 V at ss and 85 C.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,8 +15,10 @@ from spicesim.behavioural.sar import SarModel, SarRange, SarSearch, SarSpan
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.converter_noise import converter_noise
+from spicesim.calibration.decisions import bracket, find_move
 from spicesim.calibration.hand_over import shift_hand_over
 from spicesim.calibration.sar import SarFit, convert_each
+from spicesim.calibration.top_plate import Plate, Seen
 from spicesim.chip import Chip
 from spicesim.coding import Polarity
 
@@ -22,8 +26,8 @@ __all__ = ["converters_elsewhere"]
 
 SPREAD = 8
 """Inputs spread over each range."""
-STEP, LEAST_SPAN = 0.1e-3, 24e-3
-"""Of converters that look for the threshold: their step, and the least span, around where it is at home [V]."""
+ROUNDS = 2
+"""Of conversions that are aimed at the threshold, a bit each; the second comes within a hundredth of a step."""
 
 
 def converters_elsewhere(
@@ -47,19 +51,25 @@ def converters_elsewhere(
     """
     model = calibration.require_converter()
     assert isinstance(model, SarModel)
-    own = [_fit(calibration.chip, polarity, campaign) for polarity in model.searches]
-    fits = [_fit(at.chip, polarity, campaign) for at in conditions for polarity in model.searches]
-    moves = _threshold_moves(calibration, conditions, campaign)
-    changed = iter(_changed(own, list(model.searches.values()), fits))
-    found = iter([_moved_by(next(changed), move) for move in moves for _ in model.searches])
+    codings = list(model.searches)
+    changed = _changed_over(calibration, conditions, campaign, model.span, codings)
+    # one threshold for all codings, and one for all narrower spans
+    moves = _threshold_moves(changed[:: len(codings)], model.bits)
+    small = moves
+    if model.narrower:
+        narrowest = _changed_over(calibration, conditions, campaign, model.spans[-1], codings[:1])
+        small = _threshold_moves(narrowest, model.bits)
     models = []
-    for at in conditions:
-        sizes = at.chip.converter
+    for k, at in enumerate(conditions):
+        sizes, searches = at.chip.converter, [one.search for one in changed[k * len(codings) :]]
         assert sizes is not None
         sampling, comparator = converter_noise(at.chip, sizes, campaign)
-        there = {polarity: next(found) for polarity in model.searches}
+        wide, narrow = (
+            {polarity: _moved_by(search, move) for polarity, search in zip(codings, searches, strict=False)}
+            for move in (moves[k], small[k])
+        )
         update = {
-            "searches": there, "checks": {}, "narrower": tuple(_moved(own, model, there) for own in model.narrower),
+            "searches": wide, "checks": {}, "narrower": tuple(_moved(own, model, narrow) for own in model.narrower),
             "sampling_noise": sampling, "comparator_noise": comparator,
             "hand_over": shift_hand_over(
                 model.hand_over, at.chip, sizes, campaign, _fit(at.chip, "bipolar", campaign).plates
@@ -72,7 +82,7 @@ def converters_elsewhere(
 def _moved(narrow: SarSpan, model: SarModel, there: dict[Polarity, SarSearch]) -> SarSpan:
     """Let a condition change a narrower span as it does the widest, in the ratio of their references.
 
-    The threshold moves as much, whatever these are.
+    The threshold is that of `there`.
     """
     ratio, searches = narrow.span / model.span, {}
     for polarity, own in narrow.searches.items():
@@ -93,16 +103,47 @@ def _fit(chip: Chip, polarity: Polarity, campaign: Campaign) -> SarFit:
     return SarFit(chip, chip.converter, polarity, campaign)
 
 
-def _changed(own: Sequence[SarFit], searches: Sequence[SarSearch], fits: Sequence[SarFit]) -> list[SarSearch]:
-    """Find what changes of the top plates of converters; thresholds are still those of before.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _There:
+    """A converter elsewhere: its top plate is found, and its threshold still that of home."""
 
-    Parameters
-    ----------
-    own, searches : sequence
-        Converters of the chip at its own condition, and what was found of each.
-    fits : sequence of SarFit
-        Those elsewhere, in groups of as many.
+    fit: SarFit
+    search: SarSearch
+    home: SarSearch
+    plate: Plate
+    """At home."""
+    seen: Seen
+
+    @property
+    def over(self) -> Floats:
+        """How far the top plate was above the threshold of home, (conversions, bits) [V]."""
+        return self.seen.tops - self.plate.threshold(self.home, self.seen)
+
+    def aim(self, bits: int) -> Floats:
+        """Return inputs that divide what is left between the decisions nearest to the threshold, one a bit."""
+        low, high = np.sort(bracket(self.seen, self.over))
+        return self.fit.near(self.search, np.linspace(low, high, bits + 2)[1:-1, None])
+
+
+def _changed_over(
+    calibration: Calibration,
+    conditions: Sequence[Calibration],
+    campaign: Campaign,
+    span: float,
+    codings: Sequence[Polarity],
+) -> list[_There]:
+    """Find what conditions change of the top plates of converters over a span; thresholds are still those of home.
+
+    Returns
+    -------
+    list of _There
+        Of all codings at the first condition, then at the next.
     """
+    model = calibration.require_converter()
+    assert isinstance(model, SarModel)
+    searches = [model.over(span).searches[polarity] for polarity in codings]
+    own = [_fit(calibration.chip.over(span), polarity, campaign) for polarity in codings]
+    fits = [_fit(at.chip.over(span), polarity, campaign) for at in conditions for polarity in codings]
     every = [*own, *fits]
     seen = convert_each(every, [fit.spread(SPREAD) for fit in every])
     plates = [fit.fit_plate(each) for fit, each in zip(own, seen, strict=False)]
@@ -112,23 +153,17 @@ def _changed(own: Sequence[SarFit], searches: Sequence[SarSearch], fits: Sequenc
         there = fit.fit_plate(now, here)
         fit.require_settled(there, now)
         update = {name: getattr(search, name) + value - here.search[name] for name, value in there.search.items()}
-        found.append(_with_line(search.model_copy(update=update), search, fit))
+        moved = _with_line(search.model_copy(update=update), search, fit)
+        found.append(_There(fit=fit, search=moved, home=search, plate=here, seen=now))
     return found
 
 
-def _threshold_moves(calibration: Calibration, conditions: Sequence[Calibration], campaign: Campaign) -> list[float]:
-    """Find by how much conditions move the threshold of a chip's converters [V]."""
-    model, sizes = calibration.converter, calibration.chip.converter
-    assert isinstance(model, SarModel)
-    assert sizes is not None
-    (polarity, search), *_ = model.searches.items()
-    span = max(STEP * 2**sizes.dac.bits, LEAST_SPAN)
-    fits = [_fit(at.chip.over(span), polarity, campaign) for at in (calibration, *conditions)]
-    # where the plate with the sampled bits, which of unipolar inputs are all, meets the threshold
-    center = -search.curve[0] / search.curve[1] * model.span / span if polarity == "bipolar" else 0.0
-    seen = convert_each(fits, [center + fit.spread(SPREAD) for fit in fits])
-    own, *others = [fit.threshold(each) for fit, each in zip(fits, seen, strict=True)]
-    return [other - own for other in others]
+def _threshold_moves(converters: Sequence[_There], bits: int) -> list[float]:
+    """Find by how much conditions move thresholds [V], in rounds of a conversion a bit."""
+    for _ in range(ROUNDS):
+        seen = convert_each([one.fit for one in converters], [one.aim(bits) for one in converters])
+        converters = [replace(one, seen=one.seen + more) for one, more in zip(converters, seen, strict=True)]
+    return [find_move(one.seen, one.over) for one in converters]
 
 
 def _moved_by(search: SarSearch, volts: float) -> SarSearch:

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 
 from spicesim.arrays import Codes, Floats
+from spicesim.behavioural.sar import SarSearch
 
 __all__ = ["Plate", "Seen", "fit_plate"]
 
-ORDER, CHANGE_ORDER = 5, 2
+ORDER, CHANGE_ORDER = 5, 3
 """Of the curve; with 3 the worst residual of GF180 is half as large again. And of what a condition changes of it."""
 
 
@@ -69,6 +70,12 @@ class Plate:
     def search(self) -> dict[str, Any]:
         """What a search knows of it: arrays of macros held the reference before."""
         return {"curve": self.curve, "weights": self.weights, "trials": self.trials, "rejected": self.rejected}
+
+    def threshold(self, search: SarSearch, seen: Seen) -> Floats:
+        """Return the threshold of a search for this plate, at the top plate of conversions, (conversions, bits) [V]."""
+        law = np.concatenate([search.curve, search.weights, search.trials, search.rejected])
+        margin = _columns(seen, search.sampled)[..., :-1] @ (self.numbers[:-1] - law)
+        return np.asarray(margin - search.earlier * seen.rejected[..., 1])
 
     def beyond(self, seen: Seen, sampled: int) -> Floats:
         """Return what conversions had beyond it, the memory included, (conversions, bits) [V]."""

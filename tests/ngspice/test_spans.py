@@ -39,15 +39,15 @@ def test_held_out_codes_of_every_span_are_those_of_the_transistors(calibration):
     assert model.spans == (WIDE, *SPANS)
     for span in model.spans:
         for check in model.over(span).checks.values():
-            assert check.conversions >= 32
-            assert check.identical >= 0.96
+            assert check.conversions >= 24
+            assert check.identical >= 0.95
             assert check.worst <= 1
 
 
 @pytest.mark.parametrize("span", SPANS)
 @pytest.mark.parametrize("polarity", ["unipolar", "bipolar"])
 def test_a_condition_moves_a_narrow_span_as_its_transistors(calibration, span, polarity):
-    """It was looked at with the widest span alone."""
+    """It was looked at with the widest span, and its threshold with the narrowest."""
     at = calibration.model_copy(update={"chip": CHIP.at(corner="ss", temperature_c=85.0)})
     (found,) = converters_elsewhere(calibration, [at], Campaign(quick=True))
     volts = outputs(span, polarity, 24, 2)
