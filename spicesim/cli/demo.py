@@ -33,9 +33,7 @@ AUDITED = {True: 8, False: 24}
 
 @click.command(epilog="example: spicesim demo --preset generic-1t1r --output demo")
 @click.option("--output", metavar="FOLDER", default="demo", help="Where the files go.")
-@click.option(
-    "--preset", "preset_name", metavar="NAME", default="gf180-voltage", help="Chip, with arrays of 32x32 cells."
-)
+@click.option("--preset", "preset_name", metavar="NAME", default="gf180-1t1r", help="Chip, with arrays of 32x32 cells.")
 @click.option("--network", "kind", type=click.Choice(["cnn", "mlp"]), default="cnn", help="Network to run.")
 @click.option(
     "--audit", "audit_count", metavar="N", type=click.IntRange(1),
