@@ -13,7 +13,6 @@ a second.
 import argparse
 
 import numpy as np
-from numpy.polynomial import polynomial
 
 from spicesim.calibration.calibration import load_calibration
 from spicesim.calibration.campaign import Campaign
@@ -27,9 +26,8 @@ HEAD = ("condition", "span [V]", "coding", "aimed", "differ", "worse than one of
 def aimed(fit, search, wanted):
     """Return the columns of a row that tell of conversions, and how far from steps they are."""
     rng, bits = np.random.default_rng(wanted.seed), fit.range(search).bits
-    inputs = np.linspace(-0.98, 0.98, 4097)
-    places = np.interp(search.tables.steps[0, 1:-2], polynomial.polyval(inputs, search.curve), inputs, -np.inf, np.inf)
-    places = rng.choice(places[np.isfinite(places)], wanted.conversions)
+    steps = fit.steps(search)
+    places = rng.choice(steps[np.isfinite(steps)], wanted.conversions)
     off = rng.uniform(-wanted.within, wanted.within, wanted.conversions)
     inputs = places + off * 2 / 2**bits
     own = fit.range(search)

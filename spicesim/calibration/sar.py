@@ -41,7 +41,7 @@ __all__ = [
 
 SPREAD, AIMED = {True: 16, False: 32}, 2
 """Inputs spread over the range, if quick or not, and aimed at the threshold of each bit in a round."""
-ROUNDS, HELD_OUT = {True: 2, False: 3}, {True: 24, False: 64}
+ROUNDS, HELD_OUT = {True: 2, False: 3}, {True: 32, False: 64}
 """Rounds, and inputs that take no part in the fit, by whether a calibration is quick."""
 AT_A_TIME = 8
 """Conversions in one transient."""
@@ -262,17 +262,20 @@ class SarFit:
         distances : ndarray of shape (bits, each)
             By the bit in whose trial inputs end [V].
         """
-        fine = np.linspace(-0.98, 0.98, 4097)
-        steps = search.tables.steps[0, 1:-2]
-        places = np.interp(steps, np.polynomial.polynomial.polyval(fine, search.curve), fine, -np.inf, np.inf)
+        steps, inputs = self.steps(search), []
         above = np.arange(1, 2**self._bits)  # the code there: the last bit that it has was decided last
-        inputs = []
         for k, of_bit in enumerate(distances):
-            own = places[np.isfinite(places) & (above % 2 ** (k + 1) == 2**k)]
+            own = steps[np.isfinite(steps) & (above % 2 ** (k + 1) == 2**k)]
             if not len(own):
                 raise CalibrationError("the converter gives few codes for all inputs; check sar_adc and its times")
             inputs.append(self._rng.choice(own, len(of_bit)) + of_bit / self._half)
         return self._rng.permutation(np.concatenate(inputs))
+
+    def steps(self, search: SarSearch) -> Floats:
+        """Return the inputs at a search's steps, from code 1 on, infinite beyond the range, (codes - 1,)."""
+        inputs = np.linspace(-0.98, 0.98, 4097)
+        plates = np.polynomial.polynomial.polyval(inputs, search.curve)
+        return np.interp(search.tables.steps[0, 1:-2], plates, inputs, -np.inf, np.inf)
 
     def fit_plate(self, seen: Seen, before: Plate | None = None) -> Plate:
         """Fit the top plate of conversions; arguments as of :func:`spicesim.calibration.top_plate.fit_plate`."""
@@ -283,13 +286,13 @@ class SarFit:
 
         Each is converted after the reference, as in macros.
         """
-        return self._apart((volts - self._middle) / self._half).tops[::2]
+        return self._after_reference((volts - self._middle) / self._half).tops[::2]
 
     def codes(self, inputs: Floats) -> Codes:
         """Return codes of inputs, each after the reference, rising with them, (conversions,)."""
-        return self._apart(inputs).codes[::2]
+        return self._after_reference(inputs).codes[::2]
 
-    def _apart(self, inputs: Floats) -> Seen:
+    def _after_reference(self, inputs: Floats) -> Seen:
         return self.convert(np.stack([inputs, np.full_like(inputs, -self._middle / self._half)], axis=1).ravel())
 
     def convert(self, inputs: Floats) -> Seen:

@@ -27,7 +27,7 @@ __all__ = ["converters_elsewhere"]
 SPREAD = 8
 """Inputs spread over each range."""
 ROUNDS = 2
-"""Of conversions that are aimed at the threshold, a bit each; the second comes within a hundredth of a step."""
+"""Of conversions that are aimed at the threshold, one a bit; of eight bits each leaves a ninth of what was left."""
 
 
 def converters_elsewhere(
@@ -54,19 +54,19 @@ def converters_elsewhere(
     codings = list(model.searches)
     changed = _changed_over(calibration, conditions, campaign, model.span, codings)
     # one threshold for all codings, and one for all narrower spans
-    moves = _threshold_moves(changed[:: len(codings)], model.bits)
+    moves = _threshold_moves(changed[:: len(codings)])
     small = moves
     if model.narrower:
         narrowest = _changed_over(calibration, conditions, campaign, model.spans[-1], codings[:1])
-        small = _threshold_moves(narrowest, model.bits)
+        small = _threshold_moves(narrowest)
     models = []
     for k, at in enumerate(conditions):
-        sizes, searches = at.chip.converter, [one.search for one in changed[k * len(codings) :]]
+        sizes, group = at.chip.converter, changed[k * len(codings) : (k + 1) * len(codings)]
         assert sizes is not None
         sampling, comparator = converter_noise(at.chip, sizes, campaign)
         wide, narrow = (
-            {polarity: _moved_by(search, move) for polarity, search in zip(codings, searches, strict=False)}
-            for move in (moves[k], small[k])
+            {polarity: _moved_by(one.search, by) for polarity, one in zip(codings, group, strict=True)}
+            for by in (moves[k], small[k])
         )
         update = {
             "searches": wide, "checks": {}, "narrower": tuple(_moved(own, model, narrow) for own in model.narrower),
@@ -82,7 +82,7 @@ def converters_elsewhere(
 def _moved(narrow: SarSpan, model: SarModel, there: dict[Polarity, SarSearch]) -> SarSpan:
     """Let a condition change a narrower span as it does the widest, in the ratio of their references.
 
-    The threshold is that of `there`.
+    `there` are the searches of the widest with the threshold that narrow ones have.
     """
     ratio, searches = narrow.span / model.span, {}
     for polarity, own in narrow.searches.items():
@@ -119,10 +119,10 @@ class _There:
         """How far the top plate was above the threshold of home, (conversions, bits) [V]."""
         return self.seen.tops - self.plate.threshold(self.home, self.seen)
 
-    def aim(self, bits: int) -> Floats:
+    def aim(self) -> Floats:
         """Return inputs that divide what is left between the decisions nearest to the threshold, one a bit."""
         low, high = np.sort(bracket(self.seen, self.over))
-        return self.fit.near(self.search, np.linspace(low, high, bits + 2)[1:-1, None])
+        return self.fit.near(self.search, np.linspace(low, high, self.seen.bits + 2)[1:-1, None])
 
 
 def _changed_over(
@@ -158,10 +158,10 @@ def _changed_over(
     return found
 
 
-def _threshold_moves(converters: Sequence[_There], bits: int) -> list[float]:
+def _threshold_moves(converters: Sequence[_There]) -> list[float]:
     """Find by how much conditions move thresholds [V], in rounds of a conversion a bit."""
     for _ in range(ROUNDS):
-        seen = convert_each([one.fit for one in converters], [one.aim(bits) for one in converters])
+        seen = convert_each([one.fit for one in converters], [one.aim() for one in converters])
         converters = [replace(one, seen=one.seen + more) for one, more in zip(converters, seen, strict=True)]
     return [find_move(one.seen, one.over) for one in converters]
 

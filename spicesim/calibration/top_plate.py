@@ -74,8 +74,8 @@ class Plate:
     def threshold(self, search: SarSearch, seen: Seen) -> Floats:
         """Return the threshold of a search for this plate, at the top plate of conversions, (conversions, bits) [V]."""
         law = np.concatenate([search.curve, search.weights, search.trials, search.rejected])
-        margin = _columns(seen, search.sampled)[..., :-1] @ (self.numbers[:-1] - law)
-        return np.asarray(margin - search.earlier * seen.rejected[..., 1])
+        steady = _columns(seen, search.sampled)[..., :-1] @ (self.numbers[:-1] - law)
+        return np.asarray(steady - search.earlier * seen.rejected[..., 1])
 
     def beyond(self, seen: Seen, sampled: int) -> Floats:
         """Return what conversions had beyond it, the memory included, (conversions, bits) [V]."""
