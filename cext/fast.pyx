@@ -43,7 +43,6 @@ cdef extern from "fast_ports.h" nogil:
         port_tables input
         port_tables output
         const int64_t *index
-        const double *leakage
         const double *lift
         double low
         double high
@@ -336,7 +335,7 @@ def turn(
 def read_out(
     const double[:, ::1] values, const double[:, ::1] slopes, double start, double step,  # IN inputs (tables, points)
     const double[:, ::1] put_out, const double[:, ::1] rises, double begin, double apart,  # IN outputs, the same
-    const int64_t[::1] index, const double[::1] leakage,  # IN (columns,) table of each column, [A]
+    const int64_t[::1] index,  # IN (columns,) table of each column
     const double[::1] lift, double low, double high,  # IN (columns,) [ohm]; of bit lines [V]
     const double[:, ::1] currents,  # IN (batch, columns), batch > 0 [A]
     int threads,
@@ -349,7 +348,6 @@ def read_out(
     r.input = ports(values, slopes, start, step)
     r.output = ports(put_out, rises, begin, apart)
     r.index = &index[0]
-    r.leakage = &leakage[0]
     r.lift = &lift[0]
     r.low = low
     r.high = high

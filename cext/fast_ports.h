@@ -195,9 +195,8 @@ static int fast_load_row(int rows, const port_tables *tables, const int64_t *cod
 }
 
 typedef struct {
-    port_tables input, output; /* against the current, without what leaks and with it */
+    port_tables input, output; /* against the current */
     const int64_t *index;      /* (columns,) table of each column */
-    const double *leakage;     /* (columns,) [A] */
     const double *lift;        /* (columns,) of the top of a bit line over its foot [ohm] */
     double low, high;          /* of the bit line [V] */
 } fast_readout;
@@ -212,7 +211,7 @@ static int fast_read_row(const fast_readout *r, int columns, const double *curre
     for (int j = 0; j < columns; j++) {
         const double i = current[j], foot = fast_interpolate(t, r->index[j], i), top = foot + r->lift[j] * i;
         const double least = foot < top ? foot : top, most = foot < top ? top : foot;
-        out[j] = fast_interpolate(&r->output, r->index[j], i + r->leakage[j]);
+        out[j] = fast_interpolate(&r->output, r->index[j], i);
         outside += !(i >= low && i <= high && least >= r->low && most <= r->high);
     }
     return outside;

@@ -97,7 +97,6 @@ def read_out(
     begin: float,
     apart: float,
     index: Integers,
-    leakage: Floats,
     lift: Floats,
     low: float,
     high: float,

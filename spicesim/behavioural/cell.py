@@ -15,6 +15,8 @@ from spicesim.errors import MappingError
 
 __all__ = ["ONSET", "AnyCell", "CellModel", "ProgrammableCell", "SelectorCellModel"]
 
+NO_LEAKAGE = np.zeros(1)
+"""That of a cell that leaks nothing."""
 ONSET = 1e-6
 """Current at which a selector's voltage is given [A]."""
 FLATTEST = 200.0
@@ -30,7 +32,7 @@ class ProgrammableCell(Model):
         v_limits: tuple[float, float]
         u_limits: tuple[float, float]
         v_read: float
-        leakage: float = 0.0
+        leakage: FloatArray
 
     @property
     @abstractmethod
@@ -40,6 +42,10 @@ class ProgrammableCell(Model):
     def current(self, g: npt.ArrayLike, v: npt.ArrayLike, u: npt.ArrayLike = 0.0) -> Floats:
         """Return the current from word line to bit line, arguments broadcast [A]."""
         return np.asarray(self.cell.current(np.asarray(g, float), np.asarray(v, float), np.asarray(u, float)))
+
+    def leaked(self, u: npt.ArrayLike = 0.0) -> Floats:
+        """Return what a closed cell leaks into its amplifier with the bit line at `u`, whatever its device [A]."""
+        return np.asarray(np.polynomial.polynomial.polyval(np.asarray(u, dtype=float), self.leakage))
 
     def read_conductance(self, g: npt.ArrayLike) -> Floats:
         """Return the conductance of whole cells, as write-verify reads it, of device conductances `g` [S]."""
@@ -128,8 +134,9 @@ class CellModel(ProgrammableCell):
     """Voltage at which write-verify reads the cell [V]."""
     folds: int = 0
     """Orders of V that carry |V|, the last ones of the coefficients."""
-    leakage: float = 0.0
-    """Current of a closed cell into its amplifier at rest: leakage to the substrate takes it out, so negative [A]."""
+    leakage: FloatArray = NO_LEAKAGE
+    """Current of a closed cell into its amplifier, in powers of the bit line's volts above the reference; of leakage to
+    the substrate the first is negative, as that takes it out [A]."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -163,7 +170,12 @@ class CellModel(ProgrammableCell):
     def ideal(self) -> Self:
         """Return a resistor with the cell's conductance at the read voltage."""
         return self.model_copy(
-            update={"coefficients": np.ones((1, 1, 1)), "folds": 0, "leakage": 0.0, "g_limits": self.conductance_range}
+            update={
+                "coefficients": np.ones((1, 1, 1)),
+                "folds": 0,
+                "leakage": NO_LEAKAGE,
+                "g_limits": self.conductance_range,
+            }
         )
 
 
@@ -186,8 +198,8 @@ class SelectorCellModel(ProgrammableCell):
     """Calibrated bit-line voltages above the reference [V]."""
     v_read: float
     """Voltage at which write-verify reads the cell [V]."""
-    leakage: float = 0.0
-    """Current of a closed cell into its amplifier at rest [A]."""
+    leakage: FloatArray = NO_LEAKAGE
+    """Current of a closed cell into its amplifier, in powers of the bit line's volts above the reference [A]."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -66,8 +66,8 @@ class Condition(Model):
 
     cell: FloatArray
     """To the coefficients of the cell."""
-    leakage: float = 0.0
-    """To its leakage [A]."""
+    leakage: FloatArray
+    """To its leakage."""
     dacs: dict[Polarity, DacChange]
     """To the drivers."""
     senseamps: tuple[FloatArray, ...]
@@ -144,6 +144,7 @@ class ClimateModel(Model):
             raise ValueError(f"sense_currents must be of {senseamps} amplifiers, got {len(self.sense_currents)}")
         for condition in (*self.temperatures, *chain.from_iterable(self.corners.values())):
             require_shape("cell", condition.cell, *cell.coefficients.shape)
+            require_shape("leakage", condition.leakage, *cell.leakage.shape)
             if set(condition.dacs) != set(dacs) or len(condition.senseamps) != senseamps:
                 raise ValueError("a condition must have a change of every driver and every amplifier")
             for polarity, change in condition.dacs.items():

@@ -216,7 +216,7 @@ class _Held(_Driven[FormOrders]):
     def _set(self, numbers: Numbers) -> None:
         super()._set(numbers)
         assert self._tile.amplifiers is not None
-        self._amplifiers, self._leakage = self._tile.amplifiers, self._tile.leakage
+        self._amplifiers = self._tile.amplifiers
         line = self._line(self._tile, self._amplifiers)
         shape = self._tile.g.shape
         self._coupling = SenseCoupling.of(scoped(numbers, "coupling"), shape, self._amplifiers.senses, line)
@@ -249,7 +249,7 @@ class _Held(_Driven[FormOrders]):
 
     def _read_out(self, currents: Floats, threads: int) -> tuple[Floats, bool]:
         a = self._amplifiers
-        return self._coupling.read_out(currents, self._leakage, a.outputs, a.index, threads)
+        return self._coupling.read_out(currents, a.outputs, a.index, threads)
 
     def _check(self, currents: Floats, delivered: Floats, lifted: Bools, threads: int) -> Floats:
         """Return the amplifiers' inputs, after a look at whether all are where they were calibrated."""
@@ -343,7 +343,7 @@ class _Gated(TileModel[FormOrders]):
 
     def _set(self, numbers: Numbers) -> None:
         assert self._tile.amplifiers is not None
-        self._amplifiers, self._leakage = self._tile.amplifiers, self._tile.leakage
+        self._amplifiers = self._tile.amplifiers
         rows, columns = self._tile.g.shape
         self._coupling = SenseCoupling.of(
             scoped(numbers, "coupling"), (rows, columns), self._amplifiers.senses, self._line(self._amplifiers),
@@ -369,12 +369,12 @@ class _Gated(TileModel[FormOrders]):
 
     def _outputs(self, codes: Codes, threads: int) -> tuple[Floats, Bools]:
         _, currents, _, lifted = self._solve(codes.astype(float), threads)
-        return self._amplifiers.output(currents + self._leakage, threads), lifted
+        return self._amplifiers.output(currents, threads), lifted
 
     def _state(self, codes: Codes, threads: int) -> tuple[tuple[Floats, Floats, Floats, Floats, Floats], Bools]:
         on = codes.astype(float)
         v_in, currents, excess, lifted = self._solve(on, threads)
-        v_out = self._amplifiers.output(currents + self._leakage, threads)
+        v_out = self._amplifiers.output(currents, threads)
         share = np.maximum(on.mean(axis=1, keepdims=True), 1 / on.shape[1])  # of a column that answers its terminal
         delivered = on * (self._row_currents - (0.5 * excess / share) @ self._transfer)
         return (v_out, v_in, self._tile.open_voltages(codes), currents, delivered), lifted

@@ -154,7 +154,8 @@ class FastPulseTile:
         return self.tile.outputs(np.concatenate(parts))
 
     def _currents(self, on: Integers, threads: int, tolerance: float | None = None) -> Floats:
-        return np.asarray(self._static.solve(on, threads=threads).currents + self.tile.static.leakage)
+        state = self._static.solve(on, threads=threads)
+        return np.asarray(state.currents + self.tile.static.leaked(state.v_in))
 
 
 def _small_codes(rows: int, zero: int, top: int, seed: int) -> Floats:

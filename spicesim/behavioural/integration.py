@@ -339,4 +339,4 @@ class PulseTile:
 
     def _currents(self, on: Integers, threads: int, tolerance: float | None = None) -> Floats:
         state = self.static.solve(on, tolerance=tolerance, threads=threads)
-        return np.asarray(state.solution.currents + self.static.leakage)
+        return np.asarray(state.solution.currents + self.static.leaked(state.v_in))

@@ -39,6 +39,11 @@ class CubicTables:
         slopes[:, 0], slopes[:, -1] = rise[:, 0], rise[:, -1]
         return cls(start=float(grid[0]), step=step, values=values, slopes=slopes)
 
+    @classmethod
+    def like(cls, ports: PortTables) -> Self:
+        """Return a port's tables."""
+        return cls(start=ports.start, step=ports.step, values=ports.values, slopes=ports.slopes)
+
     def evaluate(self, x: Floats, table: Integers | None = None, threads: int = 1) -> Floats:
         """Return the values at x, shape (batch, ports), where port p has the table `table[p]`; linear beyond.
 

@@ -3,7 +3,7 @@
 The feet of its bit lines are held by amplifiers, or open, and then hold switches sample their voltages.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -25,7 +25,6 @@ from spicesim.coding import rest_code
 from spicesim.crossbar import Crossbar, Solution
 from spicesim.crossbar.operating_point import Precision
 from spicesim.errors import ConvergenceError, SpecError
-from spicesim.fast.ports import evaluate_tables
 from spicesim.ports import ChosenTables, PortTables
 
 __all__ = ["Amplifiers", "BehaviouralTile", "TileState"]
@@ -34,6 +33,8 @@ _APART = 1e-4
 """Supplies of vectors that are solved together [V]: input tables of columns at their rails are wrong by half of it."""
 _AT_REST = 2e-8
 """Movement of the references in a step that ends the iteration [V]."""
+_LEFT = 1e-9
+"""Share of a step of a table to which leakage at amplifiers' inputs is found."""
 _MOST_STEPS = 20
 
 
@@ -60,7 +61,7 @@ class TileState:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Amplifiers:
-    """The amplifiers of a tile, each with its tables."""
+    """The amplifiers of a tile, each with its tables, against currents of the array alone."""
 
     senses: PortTables
     """Inputs against currents."""
@@ -84,6 +85,33 @@ class Amplifiers:
         low, high = (v / (model.feedback * largest) for v in model.linear_limits)
         return cls(senses=senses, outputs=outputs, index=index, linear_currents=(low, high))
 
+    def leaking(self, cell: ProgrammableCell, cells: Integers) -> Self:
+        """Return them with what so many cells (columns,) leak through their inputs: it is no current of the array.
+
+        Raises
+        ------
+        ConvergenceError
+            If cells leak more than the amplifiers can hold.
+        """
+        alike = len(self.senses.values) == 1 and np.ptp(cells) == 0
+        index, tables = (self.index, self.index[:1]) if alike else (np.arange(len(cells)), self.index)
+        inputs, counts = CubicTables.like(self.senses), cells[: len(tables)]
+        grid: Floats = np.asarray(self.senses.start + self.senses.step * np.arange(inputs.values.shape[1]), dtype=float)
+        without = np.repeat(grid[:, None], len(tables), axis=1)
+        currents, before = without, without
+        for _ in range(_MOST_STEPS):
+            before, currents = currents, without + counts * cell.leaked(inputs.evaluate(currents, tables))
+            if np.abs(currents - before).max() <= _LEFT * self.senses.step:
+                break
+        else:
+            raise ConvergenceError(
+                f"the cells of a column leak {np.abs(currents - without).max():.2g} A, more than its amplifier can "
+                "hold; use fewer rows, or lower sense_amplifier.r_feedback"
+            )
+        senses = PortTables.from_samples(grid, inputs.evaluate(currents, tables).T, name=self.senses.name)
+        outputs = CubicTables.of(grid, self.outputs.evaluate(currents, tables).T)
+        return replace(self, senses=senses, outputs=outputs, index=index)
+
     @property
     def chosen(self) -> ChosenTables:
         """Tables of the inputs, column by column."""
@@ -105,7 +133,7 @@ class Amplifiers:
         return np.asarray(self.senses.evaluate(at)[0] + amplifier.added(at, rails.terms(droops)))
 
     def output_moved(self, rails: TileRails, droops: Droops, currents: Floats) -> Floats:
-        """Return their outputs below the reference for currents, leakage included [V].
+        """Return their outputs below the reference for currents [V].
 
         Output and input are apart by what falls off the feedback resistor, wherever the rails are.
         """
@@ -116,14 +144,12 @@ class Amplifiers:
         return np.asarray(nominal + amplifier.feedback * (currents - at) - added)
 
     def output(self, currents: Floats, threads: int = 1) -> Floats:
-        """Return the outputs below the reference for currents (batch, columns), leakage included [V]."""
+        """Return the outputs below the reference for currents (batch, columns) [V]."""
         return self.outputs.evaluate(currents, self.index, threads)
 
     def input(self, currents: Floats, threads: int = 1) -> Floats:
         """Return the inputs above the reference for currents (batch, columns) [V]."""
-        s = self.senses
-        index = np.ascontiguousarray(np.broadcast_to(self.index, currents.shape), dtype=np.int64)
-        return evaluate_tables(s.values, s.slopes, s.start, s.step, currents, index, threads)
+        return CubicTables.like(self.senses).evaluate(currents, self.index, threads)
 
 
 class BehaviouralTile:
@@ -175,8 +201,6 @@ class BehaviouralTile:
         self.dac, self.readout = dac, readout
         self.rails: TileRails | None = None
         """Impedances of supply, ground and references, which its blocks share; None of ideal ones."""
-        self.leakage = cell.leakage * (self.g != 0).sum(axis=0)
-        """What the cells of each column leak into its amplifier, besides the currents of :attr:`crossbar` [A]."""
         self._effective = self.g if instance is None else instance.conductances(self.g)
         self._holds = None if instance is None else instance.holds
         self._buffers = None if instance is None else instance.buffers
@@ -186,8 +210,11 @@ class BehaviouralTile:
         """Whether codes turn rows on and off."""
         self.cell = cell
         """The calibrated cell."""
-        self.amplifiers = None if isinstance(readout, HoldModel) else Amplifiers.of(readout, self.g.shape[-1], instance)
+        self.amplifiers: Amplifiers | None = None
         """What stands at the feet; None if they are open."""
+        if isinstance(readout, SenseAmplifierModel):
+            amplifiers = Amplifiers.of(readout, self.g.shape[-1], instance)
+            self.amplifiers = amplifiers.leaking(cell, np.count_nonzero(self.g, axis=0))
         _ = self.crossbar  # refuses what is no array
         self.drivers = dac.ports if instance is None else instance.drivers.droop(dac.ports, instance.driver_parameters)
         """Droop of the drivers, a table a code; row by row if each has its own."""
@@ -211,6 +238,10 @@ class BehaviouralTile:
         r_sense = np.inf if self.amplifiers is None else 0.0
         r_word_line = self.array.word_line_segments(*self.g.shape, paired=self._paired)
         return Crossbar(self._effective, r_word_line, self.array.r_bit_line, r_sense=r_sense, cell=self.cell.cell)
+
+    def leaked(self, v_in: Floats) -> Floats:
+        """Return what cells leak into amplifiers with inputs (.., columns), besides :attr:`crossbar`'s currents [A]."""
+        return np.asarray(self.cell.leaked(v_in) * np.count_nonzero(self.g, axis=0))
 
     @property
     def setting(self) -> float:
@@ -359,7 +390,7 @@ class BehaviouralTile:
             v_in, v_out = solution.foot_voltages, self.held(solution.foot_voltages)
         else:
             v_in = amplifiers.input(solution.currents, threads)
-            v_out = amplifiers.output(solution.currents + self.leakage, threads)
+            v_out = amplifiers.output(solution.currents, threads)
         return TileState(
             v_out=v_out,
             v_in=v_in,
@@ -414,7 +445,7 @@ class BehaviouralTile:
                 senses=amplifiers.moved(rails, droops.mean(np.arange(batch))), fields=True, threads=threads, **options,
             )  # fmt: skip
         return TileState(
-            v_out=amplifiers.output_moved(rails, droops, currents + self.leakage),
+            v_out=amplifiers.output_moved(rails, droops, currents),
             v_in=amplifiers.input_moved(rails, droops, currents),
             v_word_line=raised - self.drivers.evaluate(row_currents, driver_index)[0],
             solution=solution,

@@ -50,7 +50,7 @@ __all__ = ["Calibration", "load_calibration"]
 class Calibration(Model):
     """Calibrated models of all blocks of one chip, with their held-out errors."""
 
-    schema_version: Literal[5] = 5
+    schema_version: Literal[6] = 6
     """Version of this file's format."""
     chip: Chip
     """The chip, whole."""

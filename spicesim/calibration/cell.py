@@ -2,17 +2,27 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.polynomial import chebyshev
+from numpy.polynomial.polynomial import polyval
 from pydantic import ValidationError, model_validator
 from scipy import linalg
 
 from spicesim.arrays import Floats
-from spicesim.behavioural.arrays import FloatArray, Model
 from spicesim.behavioural.cell import CellModel, ProgrammableCell, SelectorCellModel
 from spicesim.calibration.block import BlockPlan, Judged
+from spicesim.calibration.cell_points import (
+    HELD,
+    BiasPoints,
+    bias_points,
+    closed_points,
+    held_points,
+    joined,
+    leakage_of,
+    spread,
+)  # fmt: skip
 from spicesim.calibration.designs import Filling, fill, near
 from spicesim.calibration.heldout import HeldOut
 from spicesim.calibration.selector import fit_selector, require_open
@@ -26,8 +36,7 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.outcome import Results
 
 __all__ = [
-    "HELD_CURRENT", "BiasPoints", "CellPlan", "Form", "fit_cell", "fit_changes", "fit_coefficients", "form_of",
-    "leakage_of", "plan_cell",
+    "HELD_CURRENT", "CellPlan", "Form", "fit_cell", "fit_changes", "fit_coefficients", "form_of", "plan_cell",
 ]  # fmt: skip
 
 HELD_CURRENT = "cell current, bit line held"
@@ -82,8 +91,6 @@ and a box no wider would cut off one side of their errors only."""
 
 _TARGET = 1e-5
 """Validation error at which a simpler form is preferred, as a fraction of the largest cell's full scale."""
-_HELD = 0.02
-"""Share of the bit line's range within which its amplifier holds it."""
 _SHARE = 0.5
 """Share that the cells of a column, all with their largest error of one sign, may take of the error asked for."""
 
@@ -95,34 +102,6 @@ _BOXES, _POINTS, _WIDTH = 8, 32, 0.15
 """A refinement: boxes around the worst points, points a box, and its width as a fraction of the ranges."""
 _SPREAD = 1024
 """Points that a refinement adds in the whole box: richer forms would swing between the old ones."""
-
-
-class BiasPoints(Model):
-    """Bias points of single cells. Points at rest, v = u = 0, tell the leakage into the substrate."""
-
-    g: FloatArray
-    """Conductances of the devices, shape (points,) [S]."""
-    v: FloatArray
-    """Voltages across the cells [V]."""
-    u: FloatArray
-    """Bit-line voltages off the reference [V]."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if not self.g.shape == self.v.shape == self.u.shape or self.g.ndim != 1:
-            raise ValueError("g, v and u must be three equally long lists")
-        return self
-
-    def __len__(self) -> int:
-        return len(self.g)
-
-    def rows(self) -> set[tuple[float, float, float]]:
-        """Return the points as a set."""
-        return set(zip(self.g.tolist(), self.v.tolist(), self.u.tolist(), strict=True))
-
-    def netlist(self, chip: Chip) -> Netlist:
-        """Build the simulation of all points."""
-        return build_cell_samples(chip, self.g, self.v, self.u)
 
 
 class CellPlan(BlockPlan):
@@ -200,33 +179,9 @@ class CellPlan(BlockPlan):
             axis=1,
         )
         seed = [self.seed, len(self.fits)]
-        unit = np.concatenate([near(centres, _POINTS, _WIDTH, seed), _spread(_SPREAD, [*seed, _BOXES])])
-        added = _bias_points(unit, self.g_limits, self.u_limit)
+        unit = np.concatenate([near(centres, _POINTS, _WIDTH, seed), spread(_SPREAD, [*seed, _BOXES])])
+        added = bias_points(unit, self.g_limits, self.u_limit)
         return self.model_copy(update={"fits": (*self.fits, added)})
-
-
-def _spread(points: int, seed: Sequence[int]) -> Floats:
-    """Fill the unit cube, denser to its faces as Chebyshev nodes are: a polynomial errs most near these."""
-    return np.asarray((1 - np.cos(np.pi * fill("sobol", points, 3, seed))) / 2)
-
-
-def _bias_points(unit: Floats, g_limits: tuple[float, float], u_limit: float) -> BiasPoints:
-    """Place points of the unit cube: the conductance by its logarithm, word line and bit line within +-u_limit."""
-    low, high = np.log(g_limits[0]), np.log(g_limits[1])
-    word, bit = u_limit * (2 * unit[:, 1] - 1), u_limit * (2 * unit[:, 2] - 1)
-    return BiasPoints(g=np.clip(np.exp(low + (high - low) * unit[:, 0]), *g_limits), v=word - bit, u=bit)
-
-
-def _joined(*parts: BiasPoints) -> BiasPoints:
-    return BiasPoints(**{axis: np.concatenate([getattr(part, axis) for part in parts]) for axis in ("g", "v", "u")})
-
-
-def _held_points(chip: Chip, u_limit: float, points: int, seed: Sequence[int]) -> BiasPoints:
-    """Draw points where an amplifier holds the bit line, a fifth of them with the largest device that is programmed."""
-    unit = fill("sobol", points, 3, seed)
-    unit[:, 2] = 0.5 + _HELD * (unit[:, 2] - 0.5)
-    held = _bias_points(unit, (chip.cell.g_min, chip.cell.g_max), u_limit)
-    return held.model_copy(update={"g": np.where(np.arange(points) % 5 == 0, chip.cell.g_max, held.g)})
 
 
 def plan_cell(
@@ -261,25 +216,24 @@ def plan_cell(
     u_limit = 1.15 * chip.dac.v_span
     g_limits = (chip.cell.g_min * BELOW, chip.cell.g_max * ABOVE)
     count = 1536 if quick else 3072
-    unit = _spread(count, [seed, 3]) if filling is None else fill(filling, count, 3, [seed, 3])
-    ends = np.array([chip.cell.g_min, chip.cell.g_max])
+    unit = spread(count, [seed, 3]) if filling is None else fill(filling, count, 3, [seed, 3])
     around = chip.dac.v_span * np.array([-0.5, -0.3, -0.1, 0.1, 0.3, 0.5])
-    rest = BiasPoints(
-        g=np.append(ends, np.full(len(around), g_limits[1])), v=np.append(np.zeros(2), around), u=np.zeros(8)
-    )
+    around = chip.dac.v_span * np.array([-0.5, -0.3, -0.1, 0.1, 0.3, 0.5])
+    largest = BiasPoints(g=np.full(len(around), g_limits[1]), v=around, u=np.zeros(len(around)))
+    closed = closed_points((chip.cell.g_min, chip.cell.g_max), u_limit)
     points, held = (400, 128) if quick else (1000, 256)
     amplifier = chip.sense_amplifier
     swing = min(amplifier.v_reference, chip.process.supply - amplifier.v_reference)
     column = chip.array.rows * chip.cell.g_max * chip.dac.v_span * max(amplifier.r_feedback)
     tile_error = 0.5 * DEFAULT_ERROR if error is None else min(error, 0.5 * DEFAULT_ERROR)
     return CellPlan(
-        fits=(_joined(_bias_points(unit, g_limits, u_limit), rest),),
-        validation=_joined(
-            _bias_points(_spread(points, [seed, 2]), g_limits, u_limit), _held_points(chip, u_limit, held, [seed, 4])
+        fits=(joined(bias_points(unit, g_limits, u_limit), closed, largest),),
+        validation=joined(
+            bias_points(spread(points, [seed, 2]), g_limits, u_limit), held_points(chip, u_limit, held, [seed, 4])
         ),
-        test=_joined(
-            _bias_points(np.random.default_rng([seed, 1]).random((points, 3)), g_limits, u_limit),
-            _held_points(chip, u_limit, held, [seed, 5]),
+        test=joined(
+            bias_points(np.random.default_rng([seed, 1]).random((points, 3)), g_limits, u_limit),
+            held_points(chip, u_limit, held, [seed, 5]),
         ),
         kind="sobol, denser to the faces," if filling is None else filling,
         g_limits=g_limits,
@@ -339,11 +293,6 @@ def form_of(cell: CellModel) -> Form:
     return Form(terms - cell.folds, cell.folds, bias, device)
 
 
-def leakage_of(points: BiasPoints, current: Floats) -> float:
-    """Return the current of a closed cell at rest: into the substrate, out of the amplifier, so negative [A]."""
-    return float(current[(points.v == 0) & (points.u == 0)].mean())
-
-
 def fit_coefficients(
     form: Form, points: BiasPoints, current: Floats, *, g_reference: float, v_limit: float, u_limit: float
 ) -> Floats:
@@ -377,7 +326,7 @@ def fit_coefficients(
     terms = voltage_terms(points.v / v_limit, form.shape[0], form.folds)[0]  # scaled, for well-conditioned equations
     biases = (points.u[:, None] / u_limit) ** np.arange(form.bias)
     devices = chebyshev.chebvander(2 * points.g / (points.g + g_reference) - 1, form.device - 1)
-    weight = np.sqrt(points.g) / (_HELD + np.abs(points.u) / u_limit)
+    weight = np.sqrt(points.g) / (HELD + np.abs(points.u) / u_limit)
     design = np.einsum("p,pa,pb,pc->pabc", weight, terms, biases, devices).reshape(len(points), -1)
     wanted = np.moveaxis(weight * current / points.g, -1, 0)
     solution = linalg.lstsq(design, wanted.reshape(len(points), -1), lapack_driver="gelsy", check_finite=False)[0]
@@ -404,15 +353,17 @@ def fit_cell(chip: Chip, plan: CellPlan, results: Sequence[Results]) -> Judged:
         the largest cell at the DAC's span.
     """
     *fitted, expected, tested = (_currents(result) for result in results)
-    points, measured = _joined(*plan.fits), np.concatenate(fitted)
+    points, measured = joined(*plan.fits), np.concatenate(fitted)
     leakage = leakage_of(points, measured)
+    conducted = measured - polyval(points.u, leakage)
     v_limits, u_limits = (-plan.v_limit, plan.v_limit), (-plan.u_limit, plan.u_limit)
-    limits = {"g_limits": plan.g_limits, "v_limits": v_limits, "u_limits": u_limits}
+    limits: dict[str, Any] = {"g_limits": plan.g_limits, "v_limits": v_limits, "u_limits": u_limits}
+    limits["leakage"] = leakage
     full_scale = chip.cell.g_max * chip.dac.v_span
 
     def compare(model: ProgrammableCell, points: BiasPoints, found: Floats) -> dict[str, HeldOut]:
-        predicted = model.current(points.g, points.v, points.u) + model.leakage
-        held = np.abs(points.u) <= _HELD * plan.u_limit
+        predicted = model.current(points.g, points.v, points.u) + model.leaked(points.u)
+        held = np.abs(points.u) <= HELD * plan.u_limit
         return {
             name: HeldOut(
                 unit="A",
@@ -427,10 +378,10 @@ def fit_cell(chip: Chip, plan: CellPlan, results: Sequence[Results]) -> Judged:
     def attempt(form: Form, reference: float) -> tuple[float, CellModel]:
         try:
             coefficients = fit_coefficients(
-                form, points, measured - leakage, g_reference=reference, v_limit=plan.v_limit, u_limit=plan.u_limit
+                form, points, conducted, g_reference=reference, v_limit=plan.v_limit, u_limit=plan.u_limit
             )
             model = CellModel(
-                coefficients=coefficients, folds=form.folds, leakage=leakage, g_reference=reference,
+                coefficients=coefficients, folds=form.folds, g_reference=reference,
                 v_read=chip.cell.v_read, **limits,
             )  # fmt: skip
         except ValidationError as error:
@@ -445,10 +396,10 @@ def fit_cell(chip: Chip, plan: CellPlan, results: Sequence[Results]) -> Judged:
 
     model: ProgrammableCell
     if chip.cell.kind == "1s1r":
-        own = fit_selector(points.g, points.v, measured - leakage)
-        model = SelectorCellModel(coefficients=own, leakage=leakage, v_read=chip.cell.v_read, **limits)
+        own = fit_selector(points.g, points.v, conducted)
+        model = SelectorCellModel(coefficients=own, v_read=chip.cell.v_read, **limits)
     else:
-        scales = _scales(points, measured - leakage)
+        scales = _scales(points, conducted)
         forms = _FORMS if chip.cell.has_gate else _ALONE
         with one_blas_thread():
             scale = min(scales, key=lambda scale: attempt(forms[0], scale)[0]) if len(scales) > 1 else scales[0]

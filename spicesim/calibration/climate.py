@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import cycle
 
 import numpy as np
+from numpy.polynomial.polynomial import polyval
 from scipy.interpolate import PchipInterpolator
 
 from spicesim.arrays import Floats, Integers
@@ -13,7 +14,8 @@ from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.cell import fit_changes, leakage_of, plan_cell
+from spicesim.calibration.cell import fit_changes, plan_cell
+from spicesim.calibration.cell_points import leakage_of
 from spicesim.calibration.conditions import choose_temperatures, other_corners
 from spicesim.calibration.elsewhere import aspects_elsewhere
 from spicesim.calibration.hold_elsewhere import holds_elsewhere
@@ -96,17 +98,17 @@ class _Blocks:
         cells = self._cell_changes([found[0] for found in results])
         return [self._condition(*cell, [found[0] for found in own]) for cell, own in zip(cells, results, strict=True)]
 
-    def _cell_changes(self, results: Sequence[Results]) -> list[tuple[Floats, float]]:
+    def _cell_changes(self, results: Sequence[Results]) -> list[tuple[Floats, Floats]]:
         """Fit what each condition adds to the coefficients of a cell, in the form that it has, and to its leakage."""
         cell, points = self._calibration.cell, self._points
         currents = np.array([
             [float(found[0].vectors[f"i(vsense_{k})"][0].real) for k in range(len(points))] for found in results
         ])  # fmt: skip
-        leakages = [leakage_of(points, own) for own in currents]
-        changes = fit_changes(cell, points, currents - np.array(leakages)[:, None])
-        return [(change, leakage - cell.leakage) for change, leakage in zip(changes, leakages, strict=True)]
+        leakages = np.array([leakage_of(points, own) for own in currents])
+        changes = fit_changes(cell, points, currents - polyval(points.u, leakages.T))
+        return list(zip(changes, leakages - cell.leakage, strict=True))
 
-    def _condition(self, cell: Floats, leakage: float, results: Sequence[Plot]) -> Condition:
+    def _condition(self, cell: Floats, leakage: Floats, results: Sequence[Plot]) -> Condition:
         calibration, reference = self._calibration, self._calibration.chip.sense_amplifier.v_reference
         vectors = [plot.vectors for plot in results]
         senseamps = []

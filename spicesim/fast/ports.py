@@ -223,17 +223,13 @@ class SenseCoupling:
                 turn.wanted, turn.found, turn.rise, turn.changes,
             )  # fmt: skip
 
-    def read_out(
-        self, currents: Floats, leakage: Floats, outputs: Any, index: Integers, threads: int
-    ) -> tuple[Floats, bool]:
+    def read_out(self, currents: Floats, outputs: Any, index: Integers, threads: int) -> tuple[Floats, bool]:
         """Return the outputs for currents (batch, columns) [V], and whether all are within what :meth:`check` bears.
 
         Parameters
         ----------
         currents : ndarray of shape (batch, columns)
             Into the terminals [A].
-        leakage : ndarray of shape (columns,)
-            What outputs have more of [A].
         outputs : CubicTables
             Of the amplifiers.
         index : ndarray of int64, shape (columns,)
@@ -247,7 +243,7 @@ class SenseCoupling:
         s = self._senses
         outside = fast.read_out(
             s.values, s.slopes, s.start, s.step, outputs.values, outputs.slopes, outputs.start, outputs.step,
-            index, leakage, self._lift, *self._u_limits, currents, threads, out,
+            index, self._lift, *self._u_limits, currents, threads, out,
         )  # fmt: skip
         return out, not outside
 

@@ -120,7 +120,7 @@ def test_leakage_into_the_substrate_is_in_the_output(gf180_calibration):
     tile = gf180_calibration.tile(np.full((32, 2), 50e-6), "bipolar", 160e3)
     case = TileCase(name="at rest", tile=tile, codes={"at rest": np.full(32, 128)})
     (check,) = check_tiles(chip, [case])
-    without = gf180_calibration.cell.model_copy(update={"leakage": 0.0})
+    without = gf180_calibration.cell.model_copy(update={"leakage": np.zeros(1)})
     bare = gf180_calibration.model_copy(update={"cell": without}).tile(tile.g, "bipolar", 160e3)
     gap = np.abs(bare.solve(np.full((1, 32), 128)).v_out - check.measured).max()
     assert np.abs(check.predicted - check.measured).max() < 0.2 * gap
