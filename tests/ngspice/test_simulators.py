@@ -92,9 +92,19 @@ def test_a_converged_run_with_gmin_stepping_is_a_success(simulator):
         (DIVIDER, {"probes": ("v(nowhere)",)}, ""),
         ("v1 b 0 1\nv2 b 0 2", {}, ""),
         (DIVIDER + "\nc1 c 0 1p\nc2 c b 1p", {"probes": ("v(c)",)}, "singular"),
+        (DIVIDER + "\nc1 c 0 1p\nc2 c b 1p", {"probes": ("v(c)",), "analyses": (".tran 1n 10n",)}, "singular"),
         (DIVIDER + "\n.meas dc x find v(b) at=7", {"analyses": (".dc v1 0 1 0.5",)}, ""),
     ],
-    ids=["no model", "no subcircuit", "no include", "no probe", "voltage loop", "floating node", "no meas"],
+    ids=[
+        "no model",
+        "no subcircuit",
+        "no include",
+        "no probe",
+        "voltage loop",
+        "floating node",
+        "floating in time",
+        "no meas",
+    ],
 )
 def test_failures_are_errors_that_name_a_folder_to_rerun(simulator, body, more, said):
     with pytest.raises(SimulationError) as caught:
@@ -364,3 +374,23 @@ def test_a_pyspice_circuit_of_a_netlist_can_be_extended():
     )
     assert "R2 b 0 3k" in said.stdout
     assert "R3 b 0" in said.stdout
+
+
+SINGULAR = "Warning: singular matrix:  check node a\n"
+
+
+@pytest.mark.parametrize(
+    ("output", "is_fine"),
+    [
+        (SINGULAR + "Note: Starting dynamic gmin stepping\nNote: Dynamic gmin stepping completed\n", True),
+        (SINGULAR + "Note: Starting true gmin stepping\nNote: True gmin stepping completed\n" + SINGULAR, False),
+        (SINGULAR + "Note: Transient op started\nNote: Dynamic gmin stepping completed\n", False),
+        (SINGULAR, False),
+    ],
+    ids=["steps came to a solution", "singular again", "no steps helped", "no steps"],
+)
+def test_a_matrix_that_is_singular_only_where_steps_begin_is_no_floating_node(output, is_fine):
+    """As SG13G2's array of capacitors at rest: singular at a bottom plate in the first iteration, then solved."""
+    netlist = circuit("v1 a 0 1\nr1 a b 1")
+    plot = Plot(name="Operating Point", vectors={"v(b)": np.ones(1)})
+    assert (find_problem(netlist, 0, [plot], output)[0] == "") is is_fine
