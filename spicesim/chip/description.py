@@ -218,6 +218,13 @@ class Chip(Section):
                 f"the references of the converter, sense_amplifier.v_reference -+ sar_adc.dac.span / 2 = {reference:g} "
                 f"-+ {sizes.dac.span / 2:g} V, must lie within the supply, 0..{self.process.supply:g} V"
             )
+        ranges = {self.sense_amplifier.output_range(polarity) for polarity in self.polarities}
+        if "unipolar" in ranges and not sizes.dac.span < reference:
+            raise ValueError(
+                f"outputs of unipolar inputs lie below sense_amplifier.v_reference = {reference:g} V, where a "
+                f"converter's range of sar_adc.dac.span = {sizes.dac.span:g} V would end below ground; lower the span, "
+                "or raise the reference"
+            )
         if sizes.dac.errors and len(sizes.dac.errors) != self.adc.bits:
             raise ValueError(f"sar_adc.dac.errors: wanted one for each of adc.bits = {self.adc.bits} capacitors")
 

@@ -226,6 +226,7 @@ def test_a_chip_has_ideal_converters_by_default_and_its_hash_does_not_know_of_th
     [
         ({"adc": {"kind": "sar", "bits": 12}}, "up to 10 bits"),
         ({"adc": {"kind": "sar"}, "sar_adc": {"dac": {"span": 3.4}}}, "must lie within the supply"),
+        ({"adc": {"kind": "sar"}, "sar_adc": {"dac": {"span": 1.7}}}, "would end below ground"),
         ({"adc": {"kind": "sar", "bits": 7}, "sar_adc": {"dac": {"errors": (0.01,) * 6}}}, "one for each of adc.bits"),
         ({"adc": {"kind": "flash"}}, "adc.kind"),
     ],
