@@ -33,6 +33,11 @@ class Seen:
             codes=np.concatenate([self.codes, other.codes]), tops=np.concatenate([self.tops, other.tops]),
         )  # fmt: skip
 
+    def __getitem__(self, part: slice) -> "Seen":
+        return Seen(
+            inputs=self.inputs[part], before=self.before[part], codes=self.codes[part], tops=self.tops[part]
+        )  # fmt: skip
+
     @property
     def bits(self) -> int:
         """Resolution."""
