@@ -27,17 +27,17 @@ from spicesim.network.uncalibrated import calibrated
 __all__ = ["demo"]
 
 
-AUDITED = {True: 8, False: 24}
+AUDITED = {True: 4, False: 24}
 """Products to do in ngspice, by whether their outputs are converted by transistors, too, which takes far longer."""
 
 
 @click.command(epilog="example: spicesim demo --preset generic-1t1r --output demo")
 @click.option("--output", metavar="FOLDER", default="demo", help="Where the files go.")
-@click.option("--preset", "preset_name", metavar="NAME", default="gf180-1t1r", help="Chip, with arrays of 32x32 cells.")
+@click.option("--preset", "preset_name", metavar="NAME", default="gf180-voltage", help="Chip, cut to 32x32 cells.")
 @click.option("--network", "kind", type=click.Choice(["cnn", "mlp"]), default="cnn", help="Network to run.")
 @click.option(
     "--audit", "audit_count", metavar="N", type=click.IntRange(1),
-    help="Products to do in ngspice.  [default: 8, or 24 if the ADC is an ideal quantiser]",
+    help="Products to do in ngspice.  [default: 4, or 24 if the ADC is an ideal quantiser]",
 )  # fmt: skip
 @click.option("--seed", metavar="S", type=int, default=0, help="Seed of the audit's sample.")
 @jobs_option
