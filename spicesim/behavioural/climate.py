@@ -70,8 +70,11 @@ class Condition(Model):
     """To its leakage."""
     dacs: dict[Polarity, DacChange]
     """To the drivers."""
+    feedbacks: tuple[float, ...]
+    """To the feedback resistance of each amplifier, relative [1]."""
     senseamps: tuple[FloatArray, ...]
-    """To the input's and the output's table of each amplifier, each of shape (2, points) [V]."""
+    """To the input's and the output's table of each amplifier, each of shape (2, points) [V], against the current times
+    one and the above: so rails are met where they were, however resistors change."""
 
 
 class ClimateModel(Model):
@@ -145,7 +148,8 @@ class ClimateModel(Model):
         for condition in (*self.temperatures, *chain.from_iterable(self.corners.values())):
             require_shape("cell", condition.cell, *cell.coefficients.shape)
             require_shape("leakage", condition.leakage, *cell.leakage.shape)
-            if set(condition.dacs) != set(dacs) or len(condition.senseamps) != senseamps:
+            amplifiers = {len(condition.senseamps), len(condition.feedbacks)}
+            if set(condition.dacs) != set(dacs) or amplifiers != {senseamps}:
                 raise ValueError("a condition must have a change of every driver and every amplifier")
             for polarity, change in condition.dacs.items():
                 require_shape("v_open", change.v_open, len(dacs[polarity].v_open))

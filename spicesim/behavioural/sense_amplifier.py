@@ -6,6 +6,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 from pydantic import model_validator
+from scipy.interpolate import PchipInterpolator
 
 from spicesim.arrays import Floats
 from spicesim.behavioural.arrays import FloatArray, Model, require_positive
@@ -82,6 +83,28 @@ class SenseAmplifierModel(Model):
     def output_tables(self) -> CubicTables:
         """The output against the current as a table; past its rail it bends back a little, so this is no port table."""
         return CubicTables.of(self.currents, self.v_out[None])
+
+    @property
+    def tables(self) -> CubicTables:
+        """Input and output against the current."""
+        return CubicTables.of(self.currents, np.stack([self.v_in, self.v_out]))
+
+    def moved(self, feedback: float, currents: Floats, changes: Floats) -> Floats:
+        """Return input and output at :attr:`currents` where the amplifier is another, shape (2, points) [V].
+
+        Parameters
+        ----------
+        feedback : float
+            What is added to its feedback resistance, relative [1].
+        currents : ndarray of shape (n,)
+            Currents times one and `feedback`, at which changes are known [A]; beyond, these go on straight.
+        changes : ndarray of shape (2, n)
+            What is added to input and output there [V].
+        """
+        x = self.currents * (1 + feedback)
+        curves, inside = PchipInterpolator(currents, changes, axis=1), np.clip(x, currents[0], currents[-1])
+        added = curves(inside) + curves.derivative()(inside) * (x - inside)
+        return np.asarray(self.tables.evaluate(np.stack([x, x], axis=1), np.arange(2)).T + added)
 
     def ideal(self) -> Self:
         """Return an amplifier that holds its input and has no rails."""

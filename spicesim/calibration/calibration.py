@@ -8,7 +8,6 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
-from scipy.interpolate import PchipInterpolator
 
 from spicesim.behavioural.arrays import FloatArray, Model, mix_models
 from spicesim.behavioural.cell import AnyCell, SelectorCellModel
@@ -315,9 +314,11 @@ class Calibration(Model):
     def _senseamp_at(self, k: int, condition: Condition) -> SenseAmplifierModel:
         assert self.climate is not None
         nominal = self.senseamps[k]
-        change = PchipInterpolator(self.climate.sense_currents[k], condition.senseamps[k], axis=1)(nominal.currents)
+        v_in, v_out = nominal.moved(
+            condition.feedbacks[k], self.climate.sense_currents[k], condition.senseamps[k]
+        )  # fmt: skip
         # changes between their points are interpolated, which may bend an input back by less than a microvolt
-        v_in, v_out = np.maximum.accumulate(nominal.v_in + change[0]), nominal.v_out + change[1]
+        v_in = np.maximum.accumulate(v_in)
         update: dict[str, object] = {"v_in": v_in, "v_out": v_out}
         try:
             parameters, limits = named_parameters(nominal.currents, v_in, v_out, nominal.r_feedback)

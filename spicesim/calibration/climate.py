@@ -12,6 +12,7 @@ from spicesim.behavioural.arrays import mix_models
 from spicesim.behavioural.climate import ClimateModel, Condition, DacChange
 from spicesim.behavioural.dac import DacModel
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
+from spicesim.behavioural.tables import CubicTables
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.cell import fit_changes, plan_cell
@@ -111,10 +112,17 @@ class _Blocks:
     def _condition(self, cell: Floats, leakage: Floats, results: Sequence[Plot]) -> Condition:
         calibration, reference = self._calibration, self._calibration.chip.sense_amplifier.v_reference
         vectors = [plot.vectors for plot in results]
-        senseamps = []
+        senseamps, feedbacks = [], []
         for model, found in zip(calibration.senseamps, vectors[1 + 2 * len(self._driven) :], strict=True):
-            v_in, v_out = found["v(sense)"].real - reference, reference - found["v(out)"].real
-            senseamps.append(np.stack([v_in - model.v_in, v_out - model.v_out]))
+            own = np.stack([model.v_in, model.v_out])
+            there = np.stack([found["v(sense)"].real - reference, reference - found["v(out)"].real])
+            change = 0.0
+            if calibration.chip.process.resistor is not None:
+                change = _across(there) / _across(own) - 1
+                scaled = CubicTables.of(model.currents * (1 + change), there)
+                there = scaled.evaluate(np.stack([model.currents] * 2, axis=1), np.arange(2)).T
+            senseamps.append(there - own)
+            feedbacks.append(change)
         return Condition(
             cell=cell,
             leakage=leakage,
@@ -125,6 +133,7 @@ class _Blocks:
                 )
                 for k, polarity in enumerate(self._driven)
             },
+            feedbacks=tuple(feedbacks),
             senseamps=tuple(senseamps),
         )  # fmt: skip
 
@@ -139,6 +148,13 @@ class _Blocks:
             knots=tuple(int(k) for k in knots),
             droop=added[:, middle : middle + 1] - added,
         )
+
+
+def _across(tables: Floats) -> float:
+    """Return what falls off the feedback of an amplifier over the middle fifth of its currents, (2, points) [V]."""
+    across, points = tables.sum(axis=0), tables.shape[1]
+    middle, tenth = points // 2, points // 10
+    return float(across[middle + tenth] - across[middle - tenth])
 
 
 def _no_change(dac: DacModel) -> DacChange:
