@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 from numpy.polynomial import chebyshev
+from numpy.polynomial.polynomial import polyval
 from pydantic import Discriminator, Tag, model_validator
 
 from spicesim.arrays import Floats
@@ -44,8 +45,11 @@ class ProgrammableCell(Model):
         return np.asarray(self.cell.current(np.asarray(g, float), np.asarray(v, float), np.asarray(u, float)))
 
     def leaked(self, u: npt.ArrayLike = 0.0) -> Floats:
-        """Return what a closed cell leaks into its amplifier with the bit line at `u`, whatever its device [A]."""
-        return np.asarray(np.polynomial.polynomial.polyval(np.asarray(u, dtype=float), self.leakage))
+        """Return what a closed cell leaks into its amplifier with the bit line at `u`, whatever its device [A].
+
+        Beyond the calibrated voltages it stays as it is at their ends, where a polynomial would leave what it follows.
+        """
+        return np.asarray(polyval(np.clip(np.asarray(u, dtype=float), *self.u_limits), self.leakage))
 
     def read_conductance(self, g: npt.ArrayLike) -> Floats:
         """Return the conductance of whole cells, as write-verify reads it, of device conductances `g` [S]."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.polynomial import chebyshev
@@ -357,8 +357,7 @@ def fit_cell(chip: Chip, plan: CellPlan, results: Sequence[Results]) -> Judged:
     leakage = leakage_of(points, measured)
     conducted = measured - polyval(points.u, leakage)
     v_limits, u_limits = (-plan.v_limit, plan.v_limit), (-plan.u_limit, plan.u_limit)
-    limits: dict[str, Any] = {"g_limits": plan.g_limits, "v_limits": v_limits, "u_limits": u_limits}
-    limits["leakage"] = leakage
+    limits = {"g_limits": plan.g_limits, "v_limits": v_limits, "u_limits": u_limits}
     full_scale = chip.cell.g_max * chip.dac.v_span
 
     def compare(model: ProgrammableCell, points: BiasPoints, found: Floats) -> dict[str, HeldOut]:
@@ -381,7 +380,7 @@ def fit_cell(chip: Chip, plan: CellPlan, results: Sequence[Results]) -> Judged:
                 form, points, conducted, g_reference=reference, v_limit=plan.v_limit, u_limit=plan.u_limit
             )
             model = CellModel(
-                coefficients=coefficients, folds=form.folds, g_reference=reference,
+                coefficients=coefficients, folds=form.folds, leakage=leakage, g_reference=reference,
                 v_read=chip.cell.v_read, **limits,
             )  # fmt: skip
         except ValidationError as error:
@@ -397,7 +396,7 @@ def fit_cell(chip: Chip, plan: CellPlan, results: Sequence[Results]) -> Judged:
     model: ProgrammableCell
     if chip.cell.kind == "1s1r":
         own = fit_selector(points.g, points.v, conducted)
-        model = SelectorCellModel(coefficients=own, v_read=chip.cell.v_read, **limits)
+        model = SelectorCellModel(coefficients=own, leakage=leakage, v_read=chip.cell.v_read, **limits)
     else:
         scales = _scales(points, conducted)
         forms = _FORMS if chip.cell.has_gate else _ALONE

@@ -52,7 +52,7 @@ def test_leakage_flows_through_the_amplifier_of_its_line_which_follows(cells):
 
 def test_cells_that_leak_more_than_an_amplifier_holds_are_refused():
     with pytest.raises(ConvergenceError, match=r"leak .* A, more than its amplifier"):
-        linear_amplifiers(2).leaking(leaking_cell(1e-9, 1e-4), np.array([64, 64]))
+        linear_amplifiers(2).leaking(leaking_cell(1e-9, -1e-4), np.array([64, 64]))
 
 
 def test_leakage_is_told_over_all_voltages_of_a_line():
@@ -63,3 +63,8 @@ def test_leakage_is_told_over_all_voltages_of_a_line():
     everywhere = np.linspace(-reach, reach, 101)
     wanted = AT_REST * np.exp(-8.6 * everywhere)
     assert np.abs(polyval(everywhere, found) - wanted).max() < 2e-3 * AT_REST
+
+
+def test_leakage_is_not_told_beyond_the_voltages_where_it_was_seen():
+    cell = leaking_cell(AT_REST, SLOPE, 0.0, 0.0, 1.0)
+    np.testing.assert_array_equal(cell.leaked([-5.0, 0.2, 5.0]), cell.leaked([-0.2, 0.2, 0.2]))
