@@ -99,7 +99,7 @@ def test_a_plan_gives_the_calibration_of_its_chip(generic_calibration, tmp_path)
 
 
 def test_refinement_meets_the_error_asked_for_and_says_what_it_took(generic_calibration):
-    asked = 5e-6
+    asked = 2.5e-6
     before = generic_calibration.plan.validation
     assert before["cell"] > 2 * asked
     blocks = fit_blocks(plan_calibration(generic_calibration.chip, quick=True, error=asked), Campaign())
