@@ -16,10 +16,10 @@ from spicesim.errors import MappingError
 
 __all__ = ["ONSET", "AnyCell", "CellModel", "ProgrammableCell", "SelectorCellModel"]
 
-NO_LEAKAGE = np.zeros(1)
-"""That of a cell that leaks nothing."""
 ONSET = 1e-6
 """Current at which a selector's voltage is given [A]."""
+_NO_LEAKAGE = np.zeros(1)
+_NO_LEAKAGE.flags.writeable = False
 FLATTEST = 200.0
 """Voltage of a selector at that current over that of a factor e, at most: its current at rest is e^-200 of it."""
 
@@ -61,6 +61,7 @@ class ProgrammableCell(Model):
 
     def _check_range(self) -> None:
         """Refuse a cell that cannot be programmed."""
+        require_shape("leakage", self.leakage, None)
         require_positive(v_read=self.v_read, g_limits=self.g_limits[0])
         require_rising("g_limits", self.g_limits)
         low, high = self.conductance_range
@@ -138,7 +139,7 @@ class CellModel(ProgrammableCell):
     """Voltage at which write-verify reads the cell [V]."""
     folds: int = 0
     """Orders of V that carry |V|, the last ones of the coefficients."""
-    leakage: FloatArray = NO_LEAKAGE
+    leakage: FloatArray = _NO_LEAKAGE
     """Current of a closed cell into its amplifier, in powers of the bit line's volts above the reference; of leakage to
     the substrate the first is negative, as that takes it out [A]."""
 
@@ -177,7 +178,7 @@ class CellModel(ProgrammableCell):
             update={
                 "coefficients": np.ones((1, 1, 1)),
                 "folds": 0,
-                "leakage": NO_LEAKAGE,
+                "leakage": _NO_LEAKAGE,
                 "g_limits": self.conductance_range,
             }
         )
@@ -202,7 +203,7 @@ class SelectorCellModel(ProgrammableCell):
     """Calibrated bit-line voltages above the reference [V]."""
     v_read: float
     """Voltage at which write-verify reads the cell [V]."""
-    leakage: FloatArray = NO_LEAKAGE
+    leakage: FloatArray = _NO_LEAKAGE
     """Current of a closed cell into its amplifier, in powers of the bit line's volts above the reference [A]."""
 
     @model_validator(mode="after")

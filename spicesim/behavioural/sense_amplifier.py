@@ -100,7 +100,13 @@ class SenseAmplifierModel(Model):
             Currents times one and `feedback`, at which changes are known [A]; beyond, these go on straight.
         changes : ndarray of shape (2, n)
             What is added to input and output there [V].
+
+        Raises
+        ------
+        ValueError
+            If no feedback is left.
         """
+        require_positive(feedback=1 + feedback)
         x = self.currents * (1 + feedback)
         curves, inside = PchipInterpolator(currents, changes, axis=1), np.clip(x, currents[0], currents[-1])
         added = curves(inside) + curves.derivative()(inside) * (x - inside)

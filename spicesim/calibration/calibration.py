@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from spicesim.behavioural.arrays import FloatArray, Model, mix_models
 from spicesim.behavioural.cell import AnyCell, SelectorCellModel
@@ -314,17 +314,16 @@ class Calibration(Model):
     def _senseamp_at(self, k: int, condition: Condition) -> SenseAmplifierModel:
         assert self.climate is not None
         nominal = self.senseamps[k]
-        v_in, v_out = nominal.moved(
-            condition.feedbacks[k], self.climate.sense_currents[k], condition.senseamps[k]
-        )  # fmt: skip
-        # changes between their points are interpolated, which may bend an input back by less than a microvolt
-        v_in = np.maximum.accumulate(v_in)
-        update: dict[str, object] = {"v_in": v_in, "v_out": v_out}
+        change = condition.feedbacks[k], self.climate.sense_currents[k], condition.senseamps[k]
         try:
+            v_in, v_out = nominal.moved(*change)
+            # changes between their points are interpolated, which may bend an input back by less than a microvolt
+            v_in = np.maximum.accumulate(v_in)
+            update: dict[str, object] = {"v_in": v_in, "v_out": v_out}
             parameters, limits = named_parameters(nominal.currents, v_in, v_out, nominal.r_feedback)
             update |= {"parameters": parameters, "linear_limits": limits}
             return SenseAmplifierModel.model_validate(nominal.model_copy(update=update).model_dump())
-        except (CalibrationError, ValidationError) as error:
+        except (CalibrationError, ValueError) as error:  # pydantic's are ValueErrors, too
             why = quote(str(error).splitlines()[-1])
             raise CalibrationError(
                 f"the climate makes no amplifier of the calibrated one ({why}); calibrate again"

@@ -145,8 +145,19 @@ def test_a_climate_that_makes_no_amplifier_is_refused(tmp_path, calibration_text
     refuse(lambda: calibration.at(temperature_c=temperature), "climate makes no amplifier", kind=CalibrationError)
 
 
+def test_a_climate_that_leaves_no_feedback_is_refused(tmp_path, calibration_text):
+    document, path = json.loads(calibration_text), tmp_path / "cal.json"
+    for condition in document["climate"]["temperatures"]:
+        condition["feedbacks"] = [-1.0] * len(condition["feedbacks"])
+    calibrations.seal(document)
+    path.write_text(json.dumps(document))
+    calibration, temperature = spicesim.load_calibration(path), document["climate"]["temperatures_c"][3]
+    refuse(lambda: calibration.at(temperature_c=temperature), "climate makes no amplifier", kind=CalibrationError)
+
+
 @pytest.mark.parametrize(
-    "path", [("climate", "settling", "corners", "ss", 2, "driver", "loads"), ("cell", "coefficients")]
+    "path",
+    [("climate", "settling", "corners", "ss", 2, "driver", "loads"), ("cell", "coefficients"), ("cell", "leakage")],
 )
 @pytest.mark.parametrize("value", [255, 0.5, []])
 def test_a_number_in_the_place_of_an_array_is_refused(tmp_path, calibration_text, path, value):
