@@ -108,7 +108,7 @@ class Amplifiers:
                 f"the cells of a column leak {np.abs(currents - without).max():.2g} A, more than its amplifier can "
                 "hold; use fewer rows, or lower sense_amplifier.r_feedback"
             )
-        senses = PortTables.from_samples(grid, inputs.evaluate(currents, tables).T, name=self.senses.name)
+        senses = CubicTables.of(grid, inputs.evaluate(currents, tables).T).ports(self.senses.name)
         outputs = CubicTables.of(grid, self.outputs.evaluate(currents, tables).T)
         return replace(self, senses=senses, outputs=outputs, index=index)
 
