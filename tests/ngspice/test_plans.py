@@ -182,7 +182,7 @@ def test_the_estimate_is_what_runs_cost_that_start_slowly_and_go_on_evenly(tmp_p
 
 def test_the_plan_is_in_the_file(generic_calibration):
     document = json.loads(generic_calibration.model_dump_json())
-    assert document["plan"]["designs"]["cell"]["points"] == {"fit": 1544, "validation": 528, "test": 528}
+    assert document["plan"]["designs"]["cell"]["points"] == {"fit": 1560, "validation": 528, "test": 528}
     assert document["plan"]["error"] == 2e-4
 
 
