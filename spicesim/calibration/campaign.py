@@ -153,9 +153,12 @@ class Campaign:
 
 
 def _coarser(netlist: Netlist) -> Netlist:
-    """Return a fine transient with three times its tolerance and longest step, which saves a third; others stay."""
+    """Return a fine transient with three times its tolerance and longest step, which saves a third; others stay.
+
+    So do those of wide steps, which have longer time steps as it is.
+    """
     fine, coarse = "reltol=1e-5", "reltol=3e-5"
-    if fine not in netlist.options:
+    if fine not in netlist.options or "trtol" in netlist.options:
         return netlist
     analyses = tuple(
         _LONGEST.sub(lambda found: f"{found[1]}{spice_number(3 * parse_quantity(found[2]))}", card)

@@ -8,17 +8,19 @@ import numpy as np
 from spicesim.arrays import Floats
 from spicesim.behavioural.hand_over import HandOverModel
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.threshold import plate_switches
+from spicesim.calibration.top_plate import BEFORE_STROBE
 from spicesim.chip import Chip
 from spicesim.chip.blocks import SarAdc
 from spicesim.errors import CalibrationError
-from spicesim.netlist.hand_over import BufferedOver, HandOver, build_hand_overs
+from spicesim.netlist.hand_over import BufferedOver, HandOver, SourceOver, build_hand_overs
 from spicesim.netlist.macro import MacroRead, build_macro, sampling_start
 from spicesim.netlist.sense_amplifier import build_sense_amplifier
 from spicesim.netlist.step import STEP_TIME
 from spicesim.ngspice.outcome import Results
 from spicesim.units import format_si
 
-__all__ = ["find_hand_over", "require_handed_over", "shift_hand_over"]
+__all__ = ["find_hand_over", "require_handed_over", "shift_hand_overs"]
 
 Plate = Callable[[Floats], Floats]
 """Inputs to top plates."""
@@ -38,10 +40,11 @@ BAND = 0.25
 """How near an array must be, in steps of the converter."""
 BEFORE = 0.2e-9
 """Before the end of sampling, when an array is looked at [s]."""
-STROBE = 0.05e-9
-"""Before a strobe, when the top plate is looked at [s]."""
 HELD_CODES = 5
 """Outputs of integrators, from the least to the largest."""
+HELD_ROWS = 16
+"""Cells of the column that brings an integrator there, together of the conductance of a full one: once it holds, they
+are cut off."""
 SMALL = 0.2
 """Part of the reference to which an amplifier's output is moved to find its feedback resistance."""
 NEAR_RAIL = 0.95
@@ -57,7 +60,8 @@ def find_hand_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate) 
         The chip, its converters, and what runs the simulations.
     plate : callable
         Gives the top plate of a converter of signed outputs before each strobe, (conversions, bits) [V], of voltages of
-        an ideal source above the reference, (conversions,) [V].
+        an ideal source above the reference, (conversions,) [V]; asked for integrators alone, whose arrays are seen
+        in whole macros.
 
     Raises
     ------
@@ -66,45 +70,75 @@ def find_hand_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate) 
     """
     kind = chip.sense_amplifier.kind
     if kind == "tia":
-        return _amplifiers_over(chip, sizes, campaign, plate)
+        return _amplifiers_over(chip, sizes, campaign)
     if kind == "integrator":
         return _held_over(chip, sizes, campaign, plate)
-    return _buffered_over(chip, sizes, campaign, plate) if chip.hold.is_buffered else None
+    return _buffered_over(chip, sizes, campaign) if chip.hold.is_buffered else None
 
 
-def shift_hand_over(
-    own: HandOverModel | None, chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate
-) -> HandOverModel | None:
-    """Find what converters get at another condition, from what they get at the chip's own.
+def shift_hand_overs(
+    home: Chip,
+    own: HandOverModel | None,
+    conditions: Sequence[Chip],
+    campaign: Campaign,
+    plates: Sequence[Plate],
+) -> list[HandOverModel | None]:
+    """Find what converters get at other conditions, from what they get at the chip's own.
 
     The charge of the switch changes alike for all amplifiers that have settled, so the one with the least load stands
-    for them; those that hardly settle are slower or faster there, each by itself. How long arrays take stays as it is
-    at the chip's own condition.
+    for them; those that hardly settle are slower or faster there, each by itself. What changes is seen with resistances
+    for the switches of arrays, there as at the chip's own condition. How long arrays take stays as it is there.
 
     Parameters
     ----------
+    home : Chip
+        The chip at its own condition.
     own : HandOverModel or None
-        Of the chip's own condition.
-    chip, sizes, campaign, plate
-        As of :func:`find_hand_over`, at the other condition.
+        What converters get there.
+    conditions : sequence of Chip
+        The chip elsewhere.
+    campaign : Campaign
+        Runs the simulations.
+    plates : sequence of callable
+        As of :func:`find_hand_over`, at each condition.
     """
     if own is None:
-        return None
-    kind, outputs = chip.sense_amplifier.kind, own.outputs
-    if kind != "tia":
-        errors = (_held_errors if kind == "integrator" else _buffer_errors)(chip, sizes, campaign, plate, outputs)
-        return own.model_copy(update={"errors": np.broadcast_to(errors, own.errors.shape).copy()})
+        return [None] * len(conditions)
+    kind, outputs = home.sense_amplifier.kind, own.outputs
+    if kind == "tia":
+        return _amplifiers_elsewhere(own, [home, *conditions], campaign)
+    models: list[HandOverModel | None] = []
+    for chip, plate in zip(conditions, plates, strict=True):
+        sizes = _sizes(chip)
+        errors = (
+            _held_errors(chip, sizes, campaign, plate, outputs) if kind == "integrator"
+            else _buffer_errors(chip, sizes, campaign, outputs)
+        )  # fmt: skip
+        models.append(own.model_copy(update={"errors": np.broadcast_to(errors, own.errors.shape).copy()}))
+    return models
+
+
+def _amplifiers_elsewhere(own: HandOverModel, chips: Sequence[Chip], campaign: Campaign) -> list[HandOverModel | None]:
+    """Find what arrays on amplifiers get on all chips but the first, which is at its own condition."""
     few = np.flatnonzero((own.needed > SLOW * own.sample).any(axis=0) | (own.loads == own.loads[0]))
-    r_feedback = float(own.r_feedback[-1])
-    there = _amplifier_errors(
-        chip, sizes, campaign, plate, [(r_feedback, load) for load in own.loads[few].tolist()], outputs
-    )
-    changes, along = there - own.errors[-1, few], np.log(own.loads)
-    change = np.stack([np.interp(along, along[few], changes[:, k]) for k in range(len(outputs))], axis=-1)
-    return own.model_copy(update={"errors": own.errors + change})
+    columns = [(float(own.r_feedback[-1]), load) for load in own.loads[few].tolist()]
+    switches = plate_switches([(chip, _sizes(chip)) for chip in chips], campaign)
+    here, *there = _amplifier_errors(chips, campaign, columns, own.outputs, switches)
+    along = np.log(own.loads)
+    models: list[HandOverModel | None] = []
+    for found in there:
+        changes = found - here
+        change = np.stack([np.interp(along, along[few], one) for one in changes.T], axis=-1)
+        models.append(own.model_copy(update={"errors": own.errors + change}))
+    return models
 
 
-def _amplifiers_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate) -> HandOverModel:
+def _sizes(chip: Chip) -> SarAdc:
+    assert chip.converter is not None
+    return chip.converter
+
+
+def _amplifiers_over(chip: Chip, sizes: SarAdc, campaign: Campaign) -> HandOverModel:
     """Find what arrays have other than settled outputs, and how long they would take to lack nothing of them.
 
     A resistor stands for the cells of a column. Only the least and the largest feedback resistance are taken: it
@@ -113,7 +147,7 @@ def _amplifiers_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate
 
     Parameters
     ----------
-    chip, sizes, campaign, plate
+    chip, sizes, campaign
         As of :func:`find_hand_over`.
     """
     half, reference, span = sizes.dac.span / 2, chip.sense_amplifier.v_reference, sizes.dac.span
@@ -128,13 +162,14 @@ def _amplifiers_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate
 
     seen = LOADS[:: EVERY[campaign.quick]]
     watched = _cases(chip, campaign, list(product(settings.tolist(), seen)), pairs)
-    built = [build_hand_overs(chip, sizes, "bipolar", cases, stop) for cases in watched]
+    (switches,) = plate_switches([(chip, sizes)], campaign)
+    built = [build_hand_overs(chip, sizes, cases, stop, switches=switches) for cases in watched]
     found = campaign.run(built, "calibrate hand-over", coarse=True)
     needed = np.reshape([_time_needed(one, len(pairs), sizes, stop) for one in found], (len(settings), len(seen)))
     # between two loads that were watched an array takes no longer than at the worse one
     after = np.searchsorted(seen, LOADS)
     needed = np.maximum(needed[:, after], needed[:, np.searchsorted(seen, LOADS, side="right") - 1])
-    errors = _amplifier_errors(chip, sizes, campaign, plate, columns, outputs)
+    (errors,) = _amplifier_errors([chip], campaign, columns, outputs)
     return HandOverModel(
         sample=sizes.sample, r_feedback=settings, loads=np.array(LOADS), outputs=outputs,
         errors=np.reshape(errors, (len(settings), len(LOADS), -1)), needed=needed, watched=stop,
@@ -142,23 +177,38 @@ def _amplifiers_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate
 
 
 def _amplifier_errors(
-    chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate, columns: Sequence[tuple[float, float]], outputs: Floats
-) -> Floats:
-    """Return what arrays that held the reference have other than outputs, (columns, outputs) [V].
+    chips: Sequence[Chip],
+    campaign: Campaign,
+    columns: Sequence[tuple[float, float]],
+    outputs: Floats,
+    switches: Sequence[Floats] | None = None,
+) -> list[Floats]:
+    """Return what arrays that held the reference have other than outputs, of each chip, (columns, outputs) [V].
 
-    Columns are feedback resistances, and these times conductances.
+    Columns are feedback resistances, and these times conductances. Resistances may stand for the switches of each
+    chip's arrays, (bits,) [ohm].
     """
-    stop, opens, reference = sizes.sample + sizes.bit, sizes.sample, chip.sense_amplifier.v_reference
-    netlists = [
-        build_hand_overs(chip, sizes, "bipolar", cases, stop, opens=opens)
-        for cases in _cases(chip, campaign, columns, [(v, 0.0) for v in outputs.tolist()])
-    ]
-    errors, near = [], -outputs
-    ideal = plate(near)[:, -1]  # the highest bit is tried first
-    for results in campaign.run(netlists, "calibrate hand-over"):
-        held, first = _at_strobe(results, sizes, len(outputs), reference)
-        errors.append(-_parted(held, first, near, ideal))  # outputs count below the reference
-    return np.array(errors)
+    pairs = [(v, 0.0) for v in outputs.tolist()]
+    sources = [SourceOver(v=v, held=held) for v, held in pairs]
+    netlists = []
+    for k, chip in enumerate(chips):
+        own, sizes = None if switches is None else switches[k], _sizes(chip)
+        groups: list[Sequence[HandOver | SourceOver]] = [sources, *_cases(chip, campaign, columns, pairs)]
+        netlists += [
+            build_hand_overs(chip, sizes, cases, sizes.sample + sizes.bit, opens=sizes.sample, switches=own)
+            for cases in groups
+        ]
+    found = iter(campaign.run(netlists, "calibrate hand-over"))
+    errors = []
+    for chip in chips:
+        seen = [
+            _at_strobe(next(found), _sizes(chip), len(outputs), chip.sense_amplifier.v_reference)
+            for _ in range(1 + len(columns))
+        ]
+        near, ideal = seen[0]
+        # outputs count below the reference
+        errors.append(np.array([-_parted(held, first, near, ideal) for held, first in seen[1:]]))
+    return errors
 
 
 def _cases(
@@ -186,7 +236,7 @@ def _at_strobe(results: Results, sizes: SarAdc, count: int, reference: float) ->
     """Return outputs before sampling, and top plates at the first strobe, above the reference, (count,) [V]."""
     time, apart = _apart(results, count)
     held = np.array([results[0].vectors[f"v(out_{j})"].real[0] for j in range(count)]) - reference
-    strobe = sizes.sample + 2 / 3 * sizes.bit - STROBE
+    strobe = sizes.sample + 2 / 3 * sizes.bit - BEFORE_STROBE
     return held, held - [np.interp(strobe, time, one) for one in apart]
 
 
@@ -207,7 +257,7 @@ def require_handed_over(chip: Chip, sizes: SarAdc, campaign: Campaign) -> None:
         converters={0: sizes.with_ideal_logic}, polarity="bipolar", held=reference + half,
         t_read=sampling_start(chip, sizes, "bipolar"),
     )  # fmt: skip
-    cells = np.full((chip.array.rows, 1), chip.cell.g_max)
+    cells = _full_column(chip)
     netlist = build_macro(chip, cells, [top] * len(cells), read, polarity="bipolar", r_feedback=chip.settings[0])
     (results,) = campaign.run([netlist], "calibrate hand-over")
     vectors = results[0].vectors
@@ -223,7 +273,13 @@ def require_handed_over(chip: Chip, sizes: SarAdc, campaign: Campaign) -> None:
         )
 
 
-def _buffered_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate) -> HandOverModel:
+def _full_column(chip: Chip) -> Floats:
+    """Return few cells with the conductance of a full column, (cells, 1) [S]."""
+    rows = min(chip.array.rows, HELD_ROWS)
+    return np.full((rows, 1), chip.cell.g_max * chip.array.rows / rows)
+
+
+def _buffered_over(chip: Chip, sizes: SarAdc, campaign: Campaign) -> HandOverModel:
     """Find what arrays have other than what buffers put out, behind hold capacitors that are cut off.
 
     Through the gate of the buffer an array disturbs what is held for as long as it takes charge, and what is held comes
@@ -234,9 +290,7 @@ def _buffered_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate) 
     # whatever an array held before: the other end of the range
     pairs = [(v, 0.0) for v in outputs] + [(-half, half), (half, -half), (0.0, half), (0.0, -half)]
     stop = max(WATCHED, 1.25 * sizes.sample)
-    watched = build_hand_overs(
-        chip, sizes, "bipolar", [BufferedOver(v=-float(v), held=-before) for v, before in pairs], stop
-    )
+    watched = build_hand_overs(chip, sizes, [BufferedOver(v=-float(v), held=-before) for v, before in pairs], stop)
     (whole,) = campaign.run([watched], "calibrate hand-over", coarse=True)
     needed = _time_needed(whole, len(pairs), sizes, stop)
     if not needed <= sizes.sample:
@@ -247,20 +301,24 @@ def _buffered_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate) 
         )
     return HandOverModel(
         sample=sizes.sample, r_feedback=np.array(chip.settings[:1]), loads=np.ones(1), outputs=outputs,
-        errors=_buffer_errors(chip, sizes, campaign, plate, outputs)[None, None], needed=np.full((1, 1), needed),
+        errors=_buffer_errors(chip, sizes, campaign, outputs)[None, None], needed=np.full((1, 1), needed),
         watched=stop,
     )  # fmt: skip
 
 
-def _buffer_errors(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate, outputs: Floats) -> Floats:
+def _buffer_errors(chip: Chip, sizes: SarAdc, campaign: Campaign, outputs: Floats) -> Floats:
     """Return what arrays that held the reference have other than what buffers put out, (outputs,) [V]."""
-    opened = build_hand_overs(
-        chip, sizes, "bipolar", [BufferedOver(v=-float(v), held=0.0) for v in outputs], sizes.sample + sizes.bit,
-        opens=sizes.sample,
-    )  # fmt: skip
-    (results,) = campaign.run([opened], "calibrate hand-over")
-    held, first = _at_strobe(results, sizes, len(outputs), chip.sense_amplifier.v_reference)
-    curve = np.polynomial.Polynomial.fit(held, _parted(held, first, held, plate(held)[:, -1]), 3)
+    below = (-outputs).tolist()
+    sources, buffers = [SourceOver(v=v, held=0.0) for v in below], [BufferedOver(v=v, held=0.0) for v in below]
+    netlists = [
+        build_hand_overs(chip, sizes, cases, sizes.sample + sizes.bit, opens=sizes.sample)
+        for cases in (sources, buffers)
+    ]
+    (near, ideal), (held, first) = (
+        _at_strobe(results, sizes, len(outputs), chip.sense_amplifier.v_reference)
+        for results in campaign.run(netlists, "calibrate hand-over")
+    )
+    curve = np.polynomial.Polynomial.fit(held, _parted(held, first, near, ideal), 3)
     return np.asarray(curve(outputs))
 
 
@@ -286,7 +344,7 @@ def _held_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate) -> H
 def _held_errors(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate, outputs: Floats) -> Floats:
     """Return what arrays that held the reference have other than what integrators hold, (outputs,) [V]."""
     amplifier, reference = chip.sense_amplifier, chip.sense_amplifier.v_reference
-    cells = np.full((chip.array.rows, 1), chip.cell.g_max)
+    cells = _full_column(chip)
     own = sizes.with_ideal_logic
     read = MacroRead(converters={0: own}, polarity="bipolar", t_read=sampling_start(chip, own, "bipolar"))
     codes = np.linspace(0, 2**chip.dac.bits - 1, HELD_CODES).round().astype(np.int64)
@@ -295,7 +353,7 @@ def _held_errors(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate, ou
         for code in codes.tolist()
     ]
     found = [results[0].vectors for results in campaign.run(netlists, "calibrate hand-over")]
-    strobe = read.start + sizes.sample + 2 / 3 * sizes.bit - STROBE
+    strobe = read.start + sizes.sample + 2 / 3 * sizes.bit - BEFORE_STROBE
     held, first = (
         np.array([np.interp(at, v["time"].real, v[f"v({node})"].real) - reference for v in found])
         for at, node in ((read.start, "out_0"), (strobe, "xconverter_0.top"))

@@ -22,16 +22,13 @@ from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.converters import find_comparator
-from spicesim.calibration.sar import BEFORE_STROBE
 from spicesim.calibration.threshold import WIDE, ThresholdSearch, find_thresholds
+from spicesim.calibration.top_plate import BEFORE_STROBE
 from spicesim.chip import Chip
 from spicesim.netlist.ensemble import build_cells, build_dacs, build_sense_amplifiers
 from spicesim.netlist.mismatch import Draw, drawn_devices, with_mismatch
 from spicesim.netlist.netlist import Netlist
-from spicesim.netlist.sar_adc import (
-    PRECISE,
-    build_sar_adc,
-)
+from spicesim.netlist.sar_adc import build_sar_adc, precise
 from spicesim.ngspice.outcome import Results
 from spicesim.units import spice_number
 
@@ -279,7 +276,7 @@ class MismatchBench:
         assert sizes is not None
         stop = sizes.sample + sizes.bit * 2 / 3 - BEFORE_STROBE
         netlist = build_sar_adc(chip, [chip.sense_amplifier.v_reference], sizes.with_ideal_logic)
-        return replace(netlist, analyses=(f".tran 0.5n {spice_number(stop)} 0 1n",), options=PRECISE)
+        return replace(netlist, analyses=(f".tran 0.5n {spice_number(stop)} 0 1n",), options=precise(sizes))
 
     def sampled_plates(self, draw: Planned) -> Floats:
         """Find what each sampling switch adds to what a nominal one leaves on the top plate, (switches,) [V]."""

@@ -18,7 +18,7 @@ from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.converter_noise import converter_noise
 from spicesim.calibration.decisions import find_threshold
 from spicesim.calibration.hand_over import find_hand_over, require_handed_over
-from spicesim.calibration.top_plate import Plate, Seen, fit_plate
+from spicesim.calibration.top_plate import BEFORE_STROBE, Plate, Seen, fit_plate
 from spicesim.chip import Chip
 from spicesim.chip.blocks import SarAdc
 from spicesim.coding import POLARITIES, Polarity
@@ -26,7 +26,7 @@ from spicesim.errors import CalibrationError, ValidityError
 from spicesim.netlist.macro import MacroRead
 from spicesim.netlist.mismatch import Draw, with_mismatch
 from spicesim.netlist.netlist import Netlist
-from spicesim.netlist.sar_adc import OPENED, PRECISE, build_sar_adc
+from spicesim.netlist.sar_adc import OPENED, build_sar_adc, precise
 from spicesim.ngspice.outcome import Results
 
 __all__ = [
@@ -47,8 +47,6 @@ AT_A_TIME = 8
 """Conversions in one transient."""
 AIM = 0.3e-3
 """How far from the threshold is aimed at most [V]."""
-BEFORE_STROBE = 0.05e-9
-"""When the top plate is read [s]."""
 LAST_BIT = 0.2e-9
 """From the last bit to the end of a conversion, when bits are read [s]."""
 FORGOTTEN = 120e-9 * 5e-6 / 5.12e-12
@@ -109,7 +107,7 @@ def _testbench(chip: Chip, inputs: Floats, sizes: SarAdc, polarity: Polarity) ->
     before bits move, as they do.
     """
     opened = OPENED if sizes.logic == "cells" else 0.0
-    return replace(build_sar_adc(chip, inputs, sizes.with_ideal_logic, polarity, opened=opened), options=PRECISE)
+    return replace(build_sar_adc(chip, inputs, sizes.with_ideal_logic, polarity, opened=opened), options=precise(sizes))
 
 
 def read_outputs(results: Sequence[Results], chip: Chip) -> Codes:

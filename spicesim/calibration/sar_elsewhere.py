@@ -16,7 +16,7 @@ from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.converter_noise import converter_noise
 from spicesim.calibration.decisions import bracket, find_move
-from spicesim.calibration.hand_over import shift_hand_over
+from spicesim.calibration.hand_over import shift_hand_overs
 from spicesim.calibration.sar import SarFit, convert_each
 from spicesim.calibration.top_plate import Plate, Seen
 from spicesim.chip import Chip
@@ -59,6 +59,10 @@ def converters_elsewhere(
     if model.narrower:
         narrowest = _changed_over(calibration, conditions, campaign, model.spans[-1], codings[:1])
         small = _threshold_moves(narrowest)
+    chips = [at.chip for at in conditions]
+    hand_overs = shift_hand_overs(
+        calibration.chip, model.hand_over, chips, campaign, [_fit(chip, "bipolar", campaign).plates for chip in chips]
+    )
     models = []
     for k, at in enumerate(conditions):
         sizes, group = at.chip.converter, changed[k * len(codings) : (k + 1) * len(codings)]
@@ -71,9 +75,7 @@ def converters_elsewhere(
         update = {
             "searches": wide, "checks": {}, "narrower": tuple(_moved(own, model, narrow) for own in model.narrower),
             "sampling_noise": sampling, "comparator_noise": comparator,
-            "hand_over": shift_hand_over(
-                model.hand_over, at.chip, sizes, campaign, _fit(at.chip, "bipolar", campaign).plates
-            ),
+            "hand_over": hand_overs[k],
         }  # fmt: skip
         models.append(model.model_copy(update=update))
     return models

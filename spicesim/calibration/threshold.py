@@ -7,7 +7,7 @@ import numpy as np
 
 from spicesim.arrays import Floats
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.sar import BEFORE_STROBE
+from spicesim.calibration.top_plate import BEFORE_STROBE
 from spicesim.chip import Chip
 from spicesim.chip.blocks import SarAdc
 from spicesim.errors import ValidityError
@@ -15,7 +15,7 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.sar_adc import PROBE_CURRENT, build_plate_switches, build_thresholds
 from spicesim.ngspice.outcome import Results
 
-__all__ = ["WIDE", "ThresholdSearch", "find_thresholds", "read_thresholds"]
+__all__ = ["WIDE", "ThresholdSearch", "find_thresholds", "plate_switches", "read_thresholds"]
 
 COMPARATORS = 10
 """Comparators in one netlist; in larger ones one that decides late delays all others."""
@@ -114,7 +114,7 @@ def find_thresholds(
     ValidityError
         If a threshold is still farther away.
     """
-    switches = _plate_switches(searches, campaign)
+    switches = plate_switches([(search.chip, search.sizes) for search in searches], campaign)
     found: dict[int, Floats] = {}
     for width in dict.fromkeys((reach, max(reach, WIDE))):
         todo = [k for k in range(len(searches)) if k not in found]
@@ -131,9 +131,17 @@ def find_thresholds(
     return [found[k] for k in range(len(searches))]
 
 
-def _plate_switches(searches: Sequence[ThresholdSearch], campaign: Campaign) -> list[Floats]:
-    """Find the resistances of the switches of each chip's array, which stand still at its strobes [ohm]."""
-    netlists = [build_plate_switches(search.chip, search.sizes) for search in searches]
+def plate_switches(converters: Sequence[tuple[Chip, SarAdc | None]], campaign: Campaign) -> list[Floats]:
+    """Find the resistances of the switches of converters' arrays while they stand still, each (bits,) [ohm].
+
+    Parameters
+    ----------
+    converters : sequence of tuple
+        Chips, and sizes of their converters; None for the chip's own.
+    campaign : Campaign
+        Runs the simulations.
+    """
+    netlists = [build_plate_switches(chip, sizes) for chip, sizes in converters]
     found = []
     for results in campaign.run(netlists, _LABEL):
         vectors = {name: float(values[0].real) for name, values in results[0].vectors.items()}

@@ -8,7 +8,10 @@ import numpy as np
 from spicesim.arrays import Codes, Floats
 from spicesim.behavioural.sar import SarSearch
 
-__all__ = ["Plate", "Seen", "fit_plate"]
+__all__ = ["BEFORE_STROBE", "Plate", "Seen", "fit_plate"]
+
+BEFORE_STROBE = 0.05e-9
+"""When the top plate is read [s]."""
 
 ORDER, CHANGE_ORDER = 5, 3
 """Of the curve; with 3 the worst residual of GF180 is half as large again. And of what a condition changes of it."""

@@ -1,23 +1,23 @@
-"""Testbench of the hand-over: amplifiers or buffers at rest, on whose outputs the arrays of converters are put."""
+"""Testbench of the hand-over: amplifiers, buffers or sources at rest, on which the arrays of converters are put."""
 
 import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from spicesim.chip import Chip
 from spicesim.chip.blocks import SarAdc
-from spicesim.coding import Polarity
 from spicesim.errors import SpecError
 from spicesim.netlist.buffer import buffer_blocks, buffer_line
 from spicesim.netlist.charge_dac import charge_dac_blocks, charge_references
 from spicesim.netlist.netlist import Netlist, build_netlist
-from spicesim.netlist.sar_adc import PRECISE, multiplexer_line
+from spicesim.netlist.sar_adc import array_lines, multiplexer_line, precise
 from spicesim.netlist.sense_amplifier import amplifier_blocks, amplifier_line, supplies
 from spicesim.netlist.step import STEP_TIME
 from spicesim.units import format_si, spice_number
 
-__all__ = ["BufferedOver", "HandOver", "build_hand_overs"]
+__all__ = ["BufferedOver", "HandOver", "SourceOver", "build_hand_overs"]
 
 EDGE = 0.1e-9
 """Rise and fall of the switches' gates, as in converters [s]."""
@@ -78,13 +78,31 @@ class BufferedOver:
         return {f"out_{k}": reference - self.v, f"kept_{k}": reference - self.v}
 
 
-def build_hand_overs(
-    chip: Chip, sizes: SarAdc, polarity: Polarity, cases: Sequence[HandOver | BufferedOver], stop: float, *,
-    opens: float | None = None,
-) -> Netlist:  # fmt: skip
-    """Build amplifiers or buffers at rest, each of which gets the array of a converter at a time.
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SourceOver:
+    """An ideal source that is sampled, as converters alone are calibrated with."""
 
-    That is :data:`~spicesim.netlist.step.STEP_TIME`. Bits stay as they are set while sampling.
+    v: float
+    """Its voltage below the reference [V]."""
+    held: float
+    """What the array holds from before, below the reference [V]."""
+
+    def lines(self, chip: Chip, k: int) -> list[str]:
+        """Format what stands before the switch."""
+        return [f"vout_{k} out_{k} 0 {spice_number(chip.sense_amplifier.v_reference - self.v)}"]
+
+    def guesses(self, k: int, reference: float) -> dict[str, float]:
+        """Return where nodes are at first, about [V]."""
+        return {f"out_{k}": reference - self.v}
+
+
+def build_hand_overs(
+    chip: Chip, sizes: SarAdc, cases: Sequence[HandOver | BufferedOver | SourceOver], stop: float, *,
+    opens: float | None = None, switches: npt.ArrayLike | None = None,
+) -> Netlist:  # fmt: skip
+    """Build amplifiers, buffers or sources at rest, each of which gets the array of a converter at a time.
+
+    That is :data:`~spicesim.netlist.step.STEP_TIME`. Bits stay as they are set while sampling signed outputs.
 
     Parameters
     ----------
@@ -92,14 +110,16 @@ def build_hand_overs(
         The chip.
     sizes : SarAdc
         Of the converters.
-    polarity : {"unipolar", "bipolar"}
-        Where their range lies: which bits are set while sampling.
-    cases : sequence of HandOver or BufferedOver
-        What to build.
+    cases : sequence of HandOver, BufferedOver or SourceOver
+        What to build, all of one kind.
     stop : float
         How long to watch [s].
     opens : float, optional
         From the closing of the sampling switches until they open again [s]; by default they stay closed.
+    switches : array_like of shape (bits,), optional
+        Resistances that stand for the switches of the arrays, as found by
+        :func:`~spicesim.netlist.sar_adc.build_plate_switches` [ohm]: a third of the time, but what arrays have beyond
+        those on sources is up to 40 uV other.
 
     Returns
     -------
@@ -108,21 +128,20 @@ def build_hand_overs(
     """
     if not cases or not 0 < stop < np.inf:
         raise SpecError(f"a testbench of hand-overs needs cases and a time to watch, got {len(cases)} and {stop:g} s")
-    supply, bits, reference = chip.process.supply, sizes.dac.bits, chip.sense_amplifier.v_reference
+    supply, reference = chip.process.supply, chip.sense_amplifier.v_reference
     first, last = spice_number(0.5 * STEP_TIME), spice_number(0.6 * STEP_TIME)
     high = spice_number(supply)
     switch = f"{spice_number(STEP_TIME - EDGE / 2)} 0 {spice_number(STEP_TIME + EDGE / 2)} {high}"
     if opens is not None:
         switch += f" {spice_number(STEP_TIME + opens)} {high} {spice_number(STEP_TIME + opens + EDGE)} 0"
-    tied = " ".join("vdd" if sizes.sampled(polarity) >> k & 1 else "0" for k in range(bits))
     length = spice_number(chip.process.min_length)
     lines = [
         "* sampling switches are open at first, and arrays are put where they were left before",
         f"vsample sample 0 pwl(0 0 {switch})",
         f"vreset reset 0 pwl(0 1 {first} 1 {last} 0)",
-        "* amplifiers, what is at their inputs, and arrays",
+        "* what is sampled, and arrays",
     ]
-    shared = chip.adc.columns > 1
+    shared = chip.adc.columns > 1 and not isinstance(cases[0], SourceOver)
     for k, case in enumerate(cases):
         held = spice_number(reference - case.held)
         lines += [
@@ -131,22 +150,28 @@ def build_hand_overs(
             f"xsample_{k} {'common' if shared else 'out'}_{k} idle_{k} top_{k} sample vdd 0 switch"
             f" w={spice_number(sizes.switch_width)} l={length}",
             f"ridle_{k} idle_{k} out_{k} 1e9",
-            f"xdac_{k} top_{k} {tied} v0 v1 vdd 0 charge_dac",
+            *array_lines(sizes, k, switches),
             f"breset_{k} 0 top_{k} i={spice_number(_RESET)}*v(reset)*({held}-v(top_{k}))",
         ]
     netlist = build_netlist(
         chip,
         f"{len(cases)} hand-overs of outputs to converters",
         [
-            *(buffer_blocks(chip) if isinstance(cases[0], BufferedOver) else amplifier_blocks(chip)),
+            *_blocks(chip, cases[0]),
             *charge_dac_blocks(chip, sizes.dac),
             supplies(chip),
             charge_references(chip, sizes.dac, falling=True),
             "\n".join(lines),
         ],
         ["time", *(f"v({node}_{k})" for k in range(len(cases)) for node in ("out", "top"))],
-        notes=[f"Arrays of {format_si(sizes.dac.total, 'F')} on outputs of amplifiers that had settled."],
+        notes=[f"Arrays of {format_si(sizes.dac.total, 'F')} on outputs that had settled."],
         analyses=[f".tran 0.5n {spice_number(STEP_TIME + stop)} 0 {spice_number(max(0.5e-9, stop / 400))}"],
         nodesets={node: v for k, case in enumerate(cases) for node, v in case.guesses(k, reference).items()},
     )
-    return dataclasses.replace(netlist, options=PRECISE)
+    return dataclasses.replace(netlist, options=precise(sizes))
+
+
+def _blocks(chip: Chip, case: HandOver | BufferedOver | SourceOver) -> list[str]:
+    if isinstance(case, SourceOver):
+        return []
+    return buffer_blocks(chip) if isinstance(case, BufferedOver) else amplifier_blocks(chip)

@@ -22,7 +22,7 @@ from spicesim.netlist.integrator import converter_load
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.plane_adder import PlaneSteps
 from spicesim.netlist.pulses import PulseSchedule
-from spicesim.netlist.sar_adc import PRECISE, ConverterLogic, converter_lines, multiplexer_line
+from spicesim.netlist.sar_adc import ConverterLogic, converter_lines, multiplexer_line, precise
 from spicesim.netlist.sar_logic import logic_blocks
 from spicesim.netlist.sizes import require_sizes
 from spicesim.netlist.step import STEP_TIME, CodeStep
@@ -211,7 +211,7 @@ def build_macro(
         body="\n\n".join([tile.body, *new, section, *(["\n".join(loads)] if loads else [])]),
         probes=("time", *outputs, *probes),
         analyses=(f".tran 0.5n {stop} 0 1n",),
-        options=f"{PRECISE} method=gear" if chip.dac.kind == "pulse" else PRECISE,  # as of products by pulses
+        options=precise(read.sizes) + (" method=gear" if chip.dac.kind == "pulse" else ""),  # as of products by pulses
     )
 
 

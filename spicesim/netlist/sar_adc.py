@@ -11,7 +11,6 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from spicesim.arrays import Floats
 from spicesim.chip import Chip
 from spicesim.chip.blocks import SarAdc
 from spicesim.coding import Polarity
@@ -30,16 +29,23 @@ __all__ = [
     "PRECISE",
     "PROBE_CURRENT",
     "ConverterLogic",
+    "array_lines",
     "build_plate_switches",
     "build_sar_adc",
     "build_strobe",
     "build_thresholds",
     "converter_lines",
     "multiplexer_line",
+    "precise",
 ]
 
 PRECISE = ".options klu reltol=1e-5 vntol=1e-7 abstol=1e-12"
 """Codes are the same only at the same tolerance; with those of data sheets some per cent of them are others."""
+
+_WIDE_STEP = 3e-3
+"""A converter's step from which on time steps may be longer [V]: thresholds stay within 2 uV and top plates within 7 uV
+rms of what ten times finer tolerances have, in three quarters of the time."""
+_LONGER = " trtol=20"
 
 _OPTIONS = ".options klu reltol=1e-4 vntol=1e-6 abstol=1e-12"
 """A twentieth of a step of 25 mV is allowed to the top plate; tighter tolerances take four times as long."""
@@ -58,12 +64,20 @@ TURN = 0.5e-9
 SKEW = 20e-12
 """Between edges of repeated conversions that would else be at one time but for its last digit; no simulator likes that
 [s]."""
+_LONGEST = 1e-9
+"""Time step that a simulator may take at most, or a hundredth of the sampling time if that is more [s]."""
 _STATE = 1e-12
 """Capacitor that keeps a bit of the logic [F]."""
 _EARLIEST = 0.1e-9
 """When a strobe may begin at the earliest, so that comparators are reset at first [s]."""
 _DRIVE = 10e-3
 """Conductance that sets it [S]; 0.1 ns."""
+
+
+def precise(sizes: SarAdc) -> str:
+    """Return the options with which codes of converters are found: :data:`PRECISE`, or what wide steps allow beside."""
+    least = min((sizes.dac.span, *sizes.spans)) / 2.0**sizes.dac.bits
+    return PRECISE + _LONGER if least >= _WIDE_STEP else PRECISE
 
 
 def _pulse(name: str, high: float, start: float, width: float, period: float, edge: float = 0.1e-9) -> str:
@@ -298,7 +312,9 @@ def build_sar_adc(
             if logic.is_of_cells
             else "the logic is behavioural (sources b*, v* below 'logic').",
         ],
-        analyses=[f".tran 0.5n {spice_number(len(values) * period)} 0 1n"],
+        analyses=[
+            f".tran 0.5n {spice_number(len(values) * period)} 0 {spice_number(max(_LONGEST, sizes.sample / 100))}"
+        ],
     )
     return dataclasses.replace(netlist, options=_OPTIONS)
 
@@ -370,7 +386,7 @@ def build_thresholds(
     ]
     for k, start in enumerate(np.broadcast_to(starts, count)):
         lines += [
-            *_array(sizes, k, None if switches is None else np.asarray(switches, dtype=float)),
+            *array_lines(sizes, k, switches),
             f"vstart_{k} start_{k} vref {spice_number(start)}",
             f"rtop_{k} top_{k} start_{k} 1e12",  # for the operating point
             f"btop_{k} 0 top_{k} i=v(step)*(1-2*v(outp_{k})/{spice_number(supply)})",
@@ -395,16 +411,20 @@ def build_thresholds(
         notes=["Each comparator's input is taken towards its threshold after every decision, by less each time."],
         analyses=[f".tran 0.5n {spice_number(len(on) * period)} 0 1n"],
     )
-    return dataclasses.replace(netlist, options=PRECISE)
+    return dataclasses.replace(netlist, options=precise(sizes))
 
 
-def _array(sizes: SarAdc, k: int, switches: Floats | None) -> list[str]:
-    """Format the array of comparator `k`, with its greatest bit set."""
+def array_lines(sizes: SarAdc, k: int, switches: npt.ArrayLike | None = None) -> list[str]:
+    """Format the array of converter `k` with its greatest bit set, as while it samples signed outputs.
+
+    Resistances stand for its switches where they are given, of shape (bits,) [ohm].
+    """
     top = sizes.dac.bits - 1
     if switches is None:
         return [f"xdac_{k} top_{k} {' '.join(['0'] * top)} vdd v0 v1 vdd 0 charge_dac"]
     lines = [f"cend_{k} top_{k} v0 {spice_number(sizes.dac.unit)}"]
-    for j, (capacitor, ohm) in enumerate(zip(sizes.dac.capacitors, switches, strict=True)):
+    ohms = np.asarray(switches, dtype=float)
+    for j, (capacitor, ohm) in enumerate(zip(sizes.dac.capacitors, ohms, strict=True)):
         lines.append(f"c{j}_{k} top_{k} s{j}_{k} {spice_number(capacitor)}")
         lines.append(f"r{j}_{k} s{j}_{k} {'v1' if j == top else 'v0'} {spice_number(ohm)}")
     return lines

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from fuzz.networks import two_layers
 from spicesim.audit import audit_samples
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.hand_over import _amplifier_errors, find_hand_over, shift_hand_over
+from spicesim.calibration.hand_over import _amplifier_errors, find_hand_over, shift_hand_overs
 from spicesim.calibration.sar import SarFit
 from spicesim.chip import preset
 from spicesim.cli.main import cli
@@ -81,7 +81,7 @@ def test_arrays_are_near_after_the_time_needed_whatever_they_held(calibration):
         HandOver(r_feedback=80e3, g=load / 80e3, v_out=v, held=held)
         for load, v, held in zip(loads, rng.uniform(-half, half, 10), rng.choice([-half, half], 10), strict=True)
     ]
-    (results,) = Campaign().run([build_hand_overs(chip, chip.converter, "bipolar", cases, 200e-9)], "")
+    (results,) = Campaign().run([build_hand_overs(chip, chip.converter, cases, 200e-9)], "")
     vectors = results[0].vectors
     for k, needed in enumerate(model.needed_for(80e3, loads / 80e3)):
         top = np.interp(STEP_TIME + needed, vectors["time"].real, vectors[f"v(top_{k})"].real)
@@ -98,7 +98,7 @@ def test_arrays_have_received_what_the_model_says(calibration):
         HandOver(r_feedback=80e3, g=load / 80e3, v_out=v, held=0.0) for load, v in zip(loads, outputs, strict=True)
     ]
     stop, campaign = model.sample + sizes.bit, Campaign()
-    (results,) = campaign.run([build_hand_overs(chip, sizes, "bipolar", cases, stop, opens=model.sample)], "")
+    (results,) = campaign.run([build_hand_overs(chip, sizes, cases, stop, opens=model.sample)], "")
     vectors, at = results[0].vectors, STEP_TIME + model.sample + 0.6 * sizes.bit
     held = np.array([vectors[f"v(out_{k})"].real[0] for k in range(6)]) - reference
     top = np.array([np.interp(at, vectors["time"].real, vectors[f"v(top_{k})"].real) for k in range(6)]) - reference
@@ -114,15 +114,15 @@ def test_a_hand_over_is_another_elsewhere(calibration):
     chip = calibration.chip.at(temperature_c=125.0)
     sizes, campaign, outputs = chip.converter, Campaign(quick=True), own.outputs
     plate = SarFit(chip, sizes, "bipolar", campaign).plates
-    there = shift_hand_over(own, chip, sizes, campaign, plate)
-    (found,) = _amplifier_errors(chip, sizes, campaign, plate, [(80e3, 10.0)], outputs)
+    (there,) = shift_hand_overs(calibration.chip, own, [chip], campaign, [plate])
+    ((found,),) = _amplifier_errors([chip], campaign, [(80e3, 10.0)], outputs)
     left, before = (
         np.abs(model.curves(80e3, np.array([10.0 / 80e3])).received(outputs[:, None])[:, 0] - outputs - found).max()
         for model in (there, own)
     )
     assert before > 0.02 * sizes.lsb  # or there is nothing to be seen
     assert left < 0.3 * before
-    assert shift_hand_over(None, chip, sizes, campaign, plate) is None
+    assert shift_hand_overs(calibration.chip, None, [chip], campaign, [plate]) == [None]
 
 
 def test_the_switch_that_opens_parts_its_charge_otherwise_on_an_integrator():

@@ -122,7 +122,7 @@ def test_converters_are_handed_the_outputs_that_are_wanted(corner):
     chip = CHIP.changed(array={"rows": 4, "columns": 2}, adc={"kind": "sar"}).at(corner=corner)
     campaign, wanted = Campaign(jobs=1), np.array([-0.4, 0.4])
     (cases,) = _cases(chip, campaign, [(160e3, 3.0)], [(v, 0.0) for v in wanted.tolist()])
-    (results,) = campaign.run([build_hand_overs(chip, chip.converter, "bipolar", cases, 1e-9)], "")
+    (results,) = campaign.run([build_hand_overs(chip, chip.converter, cases, 1e-9)], "")
     outputs = [
         chip.sense_amplifier.v_reference - float(results[0].vectors[f"v(out_{k})"][0].real) for k in range(len(wanted))
     ]

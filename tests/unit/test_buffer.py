@@ -195,7 +195,7 @@ def test_the_command_line_writes_macros_whose_lines_are_held_before_they_are_sam
 
 def test_a_bench_of_hand_overs_has_what_is_held_and_the_buffer():
     cases = [BufferedOver(v=-0.1, held=0.05)]
-    text = build_hand_overs(CHIP, CHIP.converter, "bipolar", cases, 1e-7).format()
+    text = build_hand_overs(CHIP, CHIP.converter, cases, 1e-7).format()
     assert "\nckept_0 kept_0 0 2.5e-13" in text
     assert "*v(reset)*(1.75-v(kept_0))" in text
     assert "xbuffer_0 kept_0 out_0 out_0" in text

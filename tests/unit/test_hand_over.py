@@ -110,7 +110,7 @@ def test_impossible_macros_are_refused_with_a_reason():
     with pytest.raises(SpecError, match="column 1 differs"):
         read(converters={0: CHIP.converter, 1: slower})
     with pytest.raises(SpecError, match="cases"):
-        build_hand_overs(CHIP, CHIP.converter, "bipolar", [], 1e-6)
+        build_hand_overs(CHIP, CHIP.converter, [], 1e-6)
 
 
 def shared(columns, **changes):
@@ -153,7 +153,7 @@ def test_a_multiplexer_puts_one_column_after_the_other_on_its_converter():
     alone = build_macro(CHIP, g, step, read(t_read=50e-9), polarity="unipolar", r_feedback=5e3).format()
     assert "mux" not in alone
     assert "vclear clear 0" in alone
-    bench = build_hand_overs(chip, chip.converter, "bipolar", [HandOver(r_feedback=5e3, g=1e-5, v_out=0, held=0)], 1e-7)
+    bench = build_hand_overs(chip, chip.converter, [HandOver(r_feedback=5e3, g=1e-5, v_out=0, held=0)], 1e-7)
     assert "xmux_0 out_0 idle_mux_0 common_0 vdd vdd" in bench.format()
     assert "xsample_0 common_0 " in bench.format()
 
