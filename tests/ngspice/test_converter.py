@@ -23,7 +23,7 @@ from spicesim.engine import ConverterEngine, ExactEngine, SampledMvm, Tile
 from spicesim.errors import CalibrationError, NetworkError, ValidityError
 from spicesim.experiment.plan import make_plan
 from spicesim.experiment.run import run
-from spicesim.netlist.sar_adc import build_thresholds
+from spicesim.netlist.sar_adc import PRECISE, build_thresholds
 from spicesim.network import compile_network
 from spicesim.sampling import run_all
 
@@ -59,6 +59,15 @@ def test_held_out_codes_are_those_of_the_transistors(calibration):
         assert check.conversions >= 32
         assert check.identical >= 0.98
         assert check.worst <= 1
+
+
+def test_longer_time_steps_of_wide_steps_leave_thresholds_where_they_are():
+    chip = preset("gf180-bits")
+    netlist = build_thresholds(chip, 2, starts=[4.1e-3, 4.5e-3], steps=3e-4 * 0.6 ** np.array([0, *range(9)]))
+    assert "trtol" in netlist.options  # or there is nothing to be seen
+    found = Campaign(jobs=2).run([netlist, dataclasses.replace(netlist, options=PRECISE)], "")
+    longer, precise = (read_thresholds(results, chip, 2) for results in found)
+    np.testing.assert_allclose(longer, precise, rtol=0, atol=1e-3 * chip.converter.lsb)
 
 
 def test_an_audit_ends_in_the_codes_of_the_converters(calibration):
