@@ -42,7 +42,7 @@ BEFORE = 0.2e-9
 """Before the end of sampling, when an array is looked at [s]."""
 HELD_CODES = 5
 """Outputs of integrators, from the least to the largest."""
-HELD_ROWS = 16
+HELD_ROWS = 8
 """Cells of the column that brings an integrator there, together of the conductance of a full one: once it holds, they
 are cut off."""
 SMALL = 0.2
@@ -169,7 +169,11 @@ def _amplifiers_over(chip: Chip, sizes: SarAdc, campaign: Campaign) -> HandOverM
     # between two loads that were watched an array takes no longer than at the worse one
     after = np.searchsorted(seen, LOADS)
     needed = np.maximum(needed[:, after], needed[:, np.searchsorted(seen, LOADS, side="right") - 1])
-    (errors,) = _amplifier_errors([chip], campaign, columns, outputs)
+    (errors,) = _amplifier_errors([chip], campaign, columns, outputs, [switches])
+    # what resistances in place of switches change is nearly the same whatever the load
+    light = columns.index((float(settings[-1]), LOADS[0]))
+    ((own,),) = _amplifier_errors([chip], campaign, [columns[light]], outputs)
+    errors += own - errors[light]
     return HandOverModel(
         sample=sizes.sample, r_feedback=settings, loads=np.array(LOADS), outputs=outputs,
         errors=np.reshape(errors, (len(settings), len(LOADS), -1)), needed=needed, watched=stop,

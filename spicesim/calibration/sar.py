@@ -56,8 +56,17 @@ LEAST_IDENTICAL = 0.9
 """A converter whose held-out codes are the model's less often is refused."""
 
 
-def read_codes(results: Results, sizes: SarAdc) -> Codes:
+def read_codes(results: Results, sizes: SarAdc, start: float = 0.0) -> Codes:
     """Return the code of every conversion of a testbench by :func:`spicesim.netlist.sar_adc.build_sar_adc`.
+
+    Parameters
+    ----------
+    results : Results
+        Of the testbench.
+    sizes : SarAdc
+        Of the converter.
+    start : float
+        When the first conversion that counts began [s].
 
     Raises
     ------
@@ -65,16 +74,32 @@ def read_codes(results: Results, sizes: SarAdc) -> Codes:
         If a bit is neither 0 nor 1: the comparator had not decided.
     """
     time = _real(results, "time")
-    ends = (np.arange(round(time[-1] / sizes.conversion)) + 1) * sizes.conversion - LAST_BIT
+    ends = _starts(time, sizes, start) + sizes.conversion - LAST_BIT
     bits = np.array([np.interp(ends, time, _real(results, f"v(q_{k})")) for k in range(sizes.dac.bits)])
     _require_decided(bits)
     return np.asarray((np.rint(bits).astype(np.int64) << np.arange(sizes.dac.bits)[:, None]).sum(axis=0))
 
 
+def _starts(time: Floats, sizes: SarAdc, first: float) -> Floats:
+    """Return when conversions began, (conversions,) [s]."""
+    return np.asarray(first + np.arange(round((time[-1] - first) / sizes.conversion)) * sizes.conversion)
+
+
+def _first(sizes: SarAdc) -> float:
+    """Return when the first conversion that counts begins in a transient of :func:`_testbench` [s]."""
+    return sizes.bit if _forgets(sizes) else sizes.conversion
+
+
+def _forgets(sizes: SarAdc) -> bool:
+    """Whether sampling is so long that nothing is left of the input before."""
+    return sizes.sample * sizes.switch_width >= FORGOTTEN * sizes.dac.unit * 2.0**sizes.dac.bits
+
+
 def conversions(chip: Chip, polarity: Polarity, volts: Floats, draw: Draw | None = None) -> list[Netlist]:
     """Build the conversions of outputs, one after the other.
 
-    Each transient begins with one more, of its last output: an array that has converted nothing yet keeps other charge.
+    Before the first of a transient comes another one of its last output: an array that has converted nothing yet keeps
+    other charge.
 
     Parameters
     ----------
@@ -95,26 +120,31 @@ def conversions(chip: Chip, polarity: Polarity, volts: Floats, draw: Draw | None
     if draw is not None:
         errors = sizes.dac.spreads * [draw(f"{CAPACITOR}{k}")[0] for k in range(sizes.dac.bits)]
         sizes = sizes.model_copy(update={"dac": sizes.dac.varied(errors)})
-    ordered = [np.append(part[-1:], part) for part in (inputs[k : k + AT_A_TIME] for k in parts)]
-    netlists = [_testbench(chip, part, sizes, polarity) for part in ordered]
+    groups = [inputs[k : k + AT_A_TIME] for k in parts]
+    netlists = [_testbench(chip, part, part[-1], sizes, polarity) for part in groups]
     return netlists if draw is None else [with_mismatch(netlist, chip.process, draw) for netlist in netlists]
 
 
-def _testbench(chip: Chip, inputs: Floats, sizes: SarAdc, polarity: Polarity) -> Netlist:
-    """Build conversions with ideal logic, also of chips that have it of cells.
+def _testbench(chip: Chip, inputs: Floats, before: float, sizes: SarAdc, polarity: Polarity) -> Netlist:
+    """Build conversions with ideal logic, also of chips that have it of cells, after one of another input.
 
-    Those take ten times the simulation for the same codes. In their place ideal logic lets the sampling switch open
-    before bits move, as they do.
+    Cells take ten times the simulation for the same codes. In their place ideal logic lets the sampling switch open
+    before bits move, as they do. Where nothing is kept of the input before, a strobe stands for that conversion.
     """
     opened = OPENED if sizes.logic == "cells" else 0.0
-    return replace(build_sar_adc(chip, inputs, sizes.with_ideal_logic, polarity, opened=opened), options=precise(sizes))
+    forgets = _forgets(sizes)
+    netlist = build_sar_adc(
+        chip, inputs if forgets else np.append(before, inputs), sizes.with_ideal_logic, polarity, opened=opened,
+        start=_first(sizes) if forgets else 0.0,
+    )  # fmt: skip
+    return replace(netlist, options=precise(sizes))
 
 
 def read_outputs(results: Sequence[Results], chip: Chip) -> Codes:
     """Return the codes of :func:`conversions`, rising with outputs."""
     sizes = chip.converter
     assert sizes is not None
-    codes = np.concatenate([read_codes(one, sizes)[1:] for one in results])
+    codes = np.concatenate([read_codes(one, sizes, _first(sizes)) for one in results])
     return codes if chip.sense_amplifier.kind == "voltage" else np.asarray(2**sizes.dac.bits - 1 - codes)
 
 
@@ -294,9 +324,8 @@ class SarFit:
         return self._in_macros(inputs).codes
 
     def _in_macros(self, inputs: Floats) -> Seen:
-        """Convert inputs, each after the reference; after each other where sampling is so long that nothing is kept."""
-        dac = self._sizes.dac
-        if self._sizes.sample * self._sizes.switch_width >= FORGOTTEN * dac.unit * 2.0**dac.bits:
+        """Convert inputs, each after the reference; after each other where nothing is kept of the input before."""
+        if _forgets(self._sizes):
             return self.convert(inputs)
         return self.convert(np.stack([inputs, np.full_like(inputs, -self._middle / self._half)], axis=1).ravel())[::2]
 
@@ -307,12 +336,11 @@ class SarFit:
 
     def testbenches(self, inputs: Floats) -> list[Netlist]:
         """Build the conversions of inputs."""
-        # one more at the beginning of each transient, which gives the first a predecessor
-        parts = [np.append(inputs[k - 1], inputs[k : k + AT_A_TIME]) for k in range(0, len(inputs), AT_A_TIME)]
         reference, supply = self._chip.sense_amplifier.v_reference, self._chip.process.supply
+        volts = np.clip(reference + self.volts(inputs), 0, supply)
         return [
-            _testbench(self._chip, np.clip(reference + self.volts(part), 0, supply), self._sizes, self._polarity)
-            for part in parts
+            _testbench(self._chip, volts[k : k + AT_A_TIME], volts[k - 1], self._sizes, self._polarity)
+            for k in range(0, len(volts), AT_A_TIME)
         ]
 
     def read(self, inputs: Floats, found: Sequence[Results]) -> Seen:
@@ -320,13 +348,13 @@ class SarFit:
         return Seen(
             inputs=inputs,
             before=self.volts(np.roll(inputs, 1)),
-            codes=np.concatenate([read_codes(results, self._sizes)[1:] for results in found]),
-            tops=np.concatenate([self._tops(results)[1:] for results in found]),
+            codes=np.concatenate([read_codes(results, self._sizes, _first(self._sizes)) for results in found]),
+            tops=np.concatenate([self._tops(results) for results in found]),
         )
 
     def _tops(self, results: Results) -> Floats:
         time, sizes = _real(results, "time"), self._sizes
-        starts = np.arange(round(time[-1] / sizes.conversion))[:, None] * sizes.conversion
+        starts = _starts(time, sizes, _first(sizes))[:, None]
         strobes = sizes.sample + (self._bits - 1 - np.arange(self._bits) + 2 / 3) * sizes.bit - BEFORE_STROBE
         return np.asarray(np.interp(starts + strobes, time, _real(results, "v(top)") - _real(results, "v(level)")))
 

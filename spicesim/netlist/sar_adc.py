@@ -254,6 +254,7 @@ def build_sar_adc(
     polarity: Polarity = "bipolar",
     *,
     opened: float = 0.0,
+    start: float = 0.0,
 ) -> Netlist:
     """Build a testbench that converts voltages one after the other.
 
@@ -269,6 +270,8 @@ def build_sar_adc(
         Whether the range lies around the reference or below it: outputs of amplifiers for unipolar inputs.
     opened : float
         As :attr:`ConverterLogic.opened` [s]; :data:`OPENED` is as logic of cells has it.
+    start : float
+        When the first conversion begins [s]; before, the comparator strobes once, as in macros.
 
     Returns
     -------
@@ -285,7 +288,11 @@ def build_sar_adc(
         raise SpecError(f"inputs of an ADC must lie within the supply, 0..{supply:g} V")
     bits = range(sizes.dac.bits)
     times = np.arange(len(values)) * period
-    logic = ConverterLogic(supply=supply, sizes=sizes, polarity=polarity, period=period, opened=opened)
+    times[1:] += start
+    logic = ConverterLogic(
+        supply=supply, sizes=sizes, polarity=polarity, start=start, period=period, opened=opened,
+        count=len(values) if start else 1,
+    )  # fmt: skip
     lines = [
         "* input, one voltage a conversion",
         step_source("in", "in", times, values.tolist(), 0.2e-9),
@@ -313,7 +320,8 @@ def build_sar_adc(
             else "the logic is behavioural (sources b*, v* below 'logic').",
         ],
         analyses=[
-            f".tran 0.5n {spice_number(len(values) * period)} 0 {spice_number(max(_LONGEST, sizes.sample / 100))}"
+            f".tran 0.5n {spice_number(start + len(values) * period)} 0"
+            f" {spice_number(max(_LONGEST, sizes.sample / 100))}"
         ],
     )
     return dataclasses.replace(netlist, options=_OPTIONS)
