@@ -54,9 +54,9 @@ TABLE_ERROR = 5e-6
 HELD_OUT, QUICK_HELD_OUT = 4, 2
 """Temperatures at which whole tiles are checked, and in a quick calibration."""
 
-PARTS = {True: 12, False: 4}
-"""Where a product is a transient of all bits, and in a quick calibration of pulses, vectors are checked in so many
-parts, one a climate in turn; by whether a calibration is quick."""
+PARTS, FEW_PARTS = {True: 12, False: 4}, 2
+"""Vectors are checked in so many parts, one a climate in turn: where a product is a transient of all bits, and in a
+quick calibration of pulses, by whether a calibration is quick; and elsewhere."""
 
 QUICK_ROWS = 32
 """Rows of a column in a climate of a quick calibration at most, where a product is a transient of all bits; all of 128
@@ -306,7 +306,7 @@ def climate_cases(
     seed : int
         Of conductances and vectors.
     turn : int
-        Which of the feedbacks is in turn, counted from the lowest and round; of products that take long, which vectors.
+        Which of the feedbacks is in turn, counted from the lowest and round, and which part of the vectors.
     """
     chip, cell = calibration.chip, calibration.chip.cell
     g = random_conductances(
@@ -322,5 +322,5 @@ def climate_cases(
         tile = calibration.tile(full, polarity, r_feedback)
         name = f"all highest {KIND_WORDS.get(kind, f'{r_feedback / 1e3:g}k')}"
         cases.append(TileCase(name=name, tile=tile, codes=vectors))
-    is_thinned = chip.hold.adds_planes or (quick and takes_time(chip))
-    return [case.thinned(PARTS[quick], turn) for case in cases] if is_thinned else cases
+    takes_long = chip.hold.adds_planes or (quick and takes_time(chip))
+    return [case.thinned(PARTS[quick] if takes_long else FEW_PARTS, turn) for case in cases]

@@ -283,14 +283,14 @@ class SarFit:
             distances.append(ends[0] + (ends[1] - ends[0]) * parts)
         return self.near(search, np.array(distances))
 
-    def near(self, search: SarSearch, distances: Floats) -> Floats:
+    def near(self, search: SarSearch, distances: Sequence[Floats] | Floats) -> Floats:
         """Return inputs that end so far above a search's threshold, in random order.
 
         Parameters
         ----------
         search : SarSearch
             The search.
-        distances : ndarray of shape (bits, each)
+        distances : sequence of ndarray
             By the bit in whose trial inputs end [V].
         """
         steps, inputs = self.steps(search), []

@@ -26,8 +26,9 @@ __all__ = ["converters_elsewhere"]
 
 SPREAD = 8
 """Inputs spread over each range."""
-ROUNDS = 2
-"""Of conversions that are aimed at the threshold, one a bit; of eight bits each leaves a ninth of what was left."""
+ROUNDS = 3
+"""Of conversions that are aimed at the threshold in the trials of every second bit, others in each; of eight bits each
+leaves a fifth of what was left."""
 
 
 def converters_elsewhere(
@@ -121,10 +122,16 @@ class _There:
         """How far the top plate was above the threshold of home, (conversions, bits) [V]."""
         return self.seen.tops - self.plate.threshold(self.home, self.seen)
 
-    def aim(self) -> Floats:
-        """Return inputs that divide what is left between the decisions nearest to the threshold, one a bit."""
+    def aim(self, first: int) -> Floats:
+        """Return inputs that divide what is left between the decisions nearest to the threshold.
+
+        They end in the trials of every second bit, from the first on.
+        """
         low, high = np.sort(bracket(self.seen, self.over))
-        return self.fit.near(self.search, np.linspace(low, high, self.seen.bits + 2)[1:-1, None])
+        bits = range(first % 2, self.seen.bits, 2)
+        between = np.linspace(low, high, len(bits) + 2)[1:-1, None]
+        distances = dict(zip(bits, between, strict=True))
+        return self.fit.near(self.search, [distances.get(k, np.zeros(0)) for k in range(self.seen.bits)])
 
 
 def _changed_over(
@@ -161,9 +168,9 @@ def _changed_over(
 
 
 def _threshold_moves(converters: Sequence[_There]) -> list[float]:
-    """Find by how much conditions move thresholds [V], in rounds of a conversion a bit."""
-    for _ in range(ROUNDS):
-        seen = convert_each([one.fit for one in converters], [one.aim() for one in converters])
+    """Find by how much conditions move thresholds [V]."""
+    for k in range(ROUNDS):
+        seen = convert_each([one.fit for one in converters], [one.aim(k) for one in converters])
         converters = [replace(one, seen=one.seen + more) for one, more in zip(converters, seen, strict=True)]
     return [find_move(one.seen, one.over) for one in converters]
 

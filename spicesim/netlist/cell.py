@@ -17,6 +17,7 @@ __all__ = [
     "build_cell",
     "build_cell_samples",
     "cell_blocks",
+    "cell_form",
     "cell_line",
     "gate_supply",
     "half_line",
@@ -76,11 +77,20 @@ def cell_blocks(chip: Chip, kind: str | None = None) -> list[str]:
     return blocks if kind == "1r" else [*blocks, text]
 
 
-def cell_line(chip: Chip, name: str, word_line: str, bit_line: str, g: float, gate: str = "gate") -> str:
+def cell_form(chip: Chip) -> str:
+    """Return the form of the instance of one cell, for :meth:`str.format`, as :func:`cell_line` fills it."""
+    if chip.cell.kind == "1r":
+        return f"x{{name}} {{word_line}} {{bit_line}} {_device_call(chip, '{g}')}"
+    if chip.cell.kind == "1s1r":
+        return "x{name} {word_line} {bit_line} cell_1s1r g={g}"
+    return "x{name} {word_line} {bit_line} {gate} 0 cell_1t1r g={g}"
+
+
+def cell_line(form: str, name: str, word_line: str, bit_line: str, g: float, gate: str = "gate") -> str:
     """Format the instance of one cell between two nodes; its device has conductance `g` [S].
 
-    All else is the same for all cells and stands in their subcircuit's defaults, see :func:`cell_blocks`.
-    `gate` is the node of the access transistor's gate, if there is one.
+    All else is the same for all cells and stands in the form of :func:`cell_form` and in their subcircuit's defaults,
+    see :func:`cell_blocks`. `gate` is the node of the access transistor's gate, if there is one.
 
     Raises
     ------
@@ -90,11 +100,7 @@ def cell_line(chip: Chip, name: str, word_line: str, bit_line: str, g: float, ga
     _require_possible(name, g)
     if g == 0:
         return f"* x{name} is open"
-    if chip.cell.kind == "1r":
-        return f"x{name} {word_line} {bit_line} {_device_call(chip, spice_number(g))}"
-    if chip.cell.kind == "1s1r":
-        return f"x{name} {word_line} {bit_line} cell_1s1r g={spice_number(g)}"
-    return f"x{name} {word_line} {bit_line} {gate} 0 cell_1t1r g={spice_number(g)}"
+    return form.format(name=name, word_line=word_line, bit_line=bit_line, gate=gate, g=spice_number(g))
 
 
 def alike_lines(chip: Chip, name: str, word_line: str, bit_line: str, g: float, count: int) -> list[str]:
@@ -102,10 +108,11 @@ def alike_lines(chip: Chip, name: str, word_line: str, bit_line: str, g: float, 
 
     The ohm is a ten-thousandth of a cell. Every simulator has such a source, and any cell can be multiplied by it.
     """
+    form = cell_form(chip)
     if count == 1 or not g:
-        return [cell_line(chip, f"c_{name}", word_line, bit_line, g)]
+        return [cell_line(form, f"c_{name}", word_line, bit_line, g)]
     return [
-        cell_line(chip, f"c_{name}", word_line, f"cell_{name}", g),
+        cell_line(form, f"c_{name}", word_line, f"cell_{name}", g),
         f"rcell_{name} cell_{name} {bit_line} 1",
         f"gcell_{name} 0 {bit_line} cell_{name} {bit_line} {count - 1}",
     ]
@@ -143,7 +150,7 @@ def half_line(chip: Chip, name: str, word_line: str, bit_line: str, g: float, ha
     ends at the word line, so that it carries nothing.
     """
     if not chip.cell.is_paired:
-        return cell_line(chip, name, word_line, bit_line, g)
+        return cell_line(cell_form(chip), name, word_line, bit_line, g)
     lines = (bit_line, word_line)
     return pair_line(name, word_line, lines[::-1] if half else lines, (g, g))
 
@@ -178,7 +185,7 @@ def build_cell(chip: Chip, g: float, v_limit: float | None = None) -> Netlist:
     instance = (
         pair_line("cell", "wl", ("bl_cell", "bln_cell"), (g, chip.cell.g_min))
         if paired
-        else cell_line(chip, "cell", "wl", "bl_cell", g)
+        else cell_line(cell_form(chip), "cell", "wl", "bl_cell", g)
     )
     circuit = [
         f"* the bit line{'s rest' if paired else ' rests'} at the reference; the word line is swept across it",

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from spicesim.chip import Chip
 from spicesim.coding import Polarity
 from spicesim.errors import SpecError
-from spicesim.netlist.cell import cell_blocks, cell_line, gate_supply, pair_line
+from spicesim.netlist.cell import cell_blocks, cell_form, cell_line, gate_supply, pair_line
 from spicesim.netlist.dac import dac_blocks, dac_line, dac_references
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.sense_amplifier import amplifier_blocks, amplifier_line, supplies
@@ -134,7 +134,7 @@ def build_cells(chip: Chip, rows: Sequence[int], g: npt.ArrayLike, v: float) -> 
     if chip.cell.is_paired and devices.shape[1] % 2:
         raise SpecError(f"a 2t2r cell takes two columns, got {devices.shape[1]} columns")
     cells = {f"{i}_{j}": float(own) for i, row in zip(rows, devices, strict=True) for j, own in enumerate(row) if own}
-    lines = [f"vref bl 0 {spice_number(reference)}", f"vwl wl 0 {spice_number(reference + v)}"]
+    lines, form = [f"vref bl 0 {spice_number(reference)}", f"vwl wl 0 {spice_number(reference + v)}"], cell_form(chip)
     for i, row in zip(rows, devices.tolist(), strict=True):
         if chip.cell.is_paired:
             lines += [
@@ -142,7 +142,7 @@ def build_cells(chip: Chip, rows: Sequence[int], g: npt.ArrayLike, v: float) -> 
                 for j in range(0, len(row), 2)
             ]
         else:
-            lines += [cell_line(chip, f"c_{i}_{j}", "wl", f"bl_{i}_{j}", own) for j, own in enumerate(row) if own]
+            lines += [cell_line(form, f"c_{i}_{j}", "wl", f"bl_{i}_{j}", own) for j, own in enumerate(row) if own]
     lines += [f"vsense_{name} bl_{name} bl 0" for name in cells]
     return build_netlist(
         chip,

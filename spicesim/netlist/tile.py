@@ -11,7 +11,7 @@ from spicesim.chip import Chip
 from spicesim.coding import Polarity
 from spicesim.errors import SpecError
 from spicesim.netlist.arrangement import Arrangement
-from spicesim.netlist.cell import cell_blocks, cell_line, gate_supply, pair_line
+from spicesim.netlist.cell import cell_blocks, cell_form, cell_line, gate_supply, pair_line
 from spicesim.netlist.dac import code_bits, dac_blocks, dac_line
 from spicesim.netlist.drawing import CROSSBAR, PAIRED
 from spicesim.netlist.hold import hold_blocks, hold_line, rest_controls
@@ -137,10 +137,10 @@ def _cells(chip: Chip, g: Floats, wires: WireNodes, gates: Sequence[str]) -> str
             for j in range(0, len(row), 2)
         ]
         return "\n".join(lines)
-    lines = [f"* cells ({size}), xc_ROW_COLUMN"]
+    lines, form = [f"* cells ({size}), xc_ROW_COLUMN"], cell_form(chip)
     for i, row in enumerate(g):
         lines += [
-            cell_line(chip, f"c_{i}_{j}", wires.word[i, j], wires.bit[i, j], float(value), gates[i])
+            cell_line(form, f"c_{i}_{j}", wires.word[i, j], wires.bit[i, j], float(value), gates[i])
             for j, value in enumerate(row)
         ]
     return "\n".join(lines)
