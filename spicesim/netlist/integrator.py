@@ -81,10 +81,10 @@ def converter_load(chip: Chip, name: str, node: str) -> list[str]:
     How the charge of the reset switch is shared goes with the output's capacitance, and so does how the line is held:
     the amplifier's current also charges it.
     """
-    if chip.converter is None:
+    if chip.adc.kind != "sar":
         return []
     return [
-        f"x{name} {node} idle_{name} vref 0 vdd 0 switch w={spice_number(chip.converter.switch_width)}"
+        f"x{name} {node} idle_{name} vref 0 vdd 0 switch w={spice_number(chip.sar_adc.switch_width)}"
         f" l={spice_number(chip.process.min_length)}",
         f"ridle_{name} idle_{name} {node} 1e9",
     ]

@@ -33,7 +33,7 @@ EDGE = 0.1e-9
 
 def product_options(chip: Chip) -> str:
     """Return the options of a transient of a product of a chip."""
-    return PULSE_OPTIONS if chip.converter is None else CONVERTED_OPTIONS
+    return CONVERTED_OPTIONS if chip.adc.kind == "sar" else PULSE_OPTIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
