@@ -54,9 +54,12 @@ TABLE_ERROR = 5e-6
 HELD_OUT, QUICK_HELD_OUT = 4, 2
 """Temperatures at which whole tiles are checked, and in a quick calibration."""
 
-PARTS, FEW_PARTS = {True: 12, False: 4}, 2
-"""Vectors are checked in so many parts, one a climate in turn: where a product is a transient of all bits, and in a
-quick calibration of pulses, by whether a calibration is quick; and elsewhere."""
+PARTS = {True: 12, False: 4}
+"""Where a product is a transient of all bits, and in a quick calibration of pulses, vectors are checked in so many
+parts, one a climate in turn; by whether a calibration is quick."""
+
+RANDOM_PARTS = 2
+"""The same elsewhere of random tiles; full columns, which err most, are checked with all vectors."""
 
 QUICK_ROWS = 32
 """Rows of a column in a climate of a quick calibration at most, where a product is a transient of all bits; all of 128
@@ -313,6 +316,9 @@ def climate_cases(
         tile_shape(chip, size), cell.g_min, cell.g_max, np.random.default_rng(seed), 0.25 * cell.g_max
     )
     cases = build_cases(chip, calibration.tile, {"random": g}, random_vectors=random, seed=seed)
+    takes_long = chip.hold.adds_planes or (quick and takes_time(chip))
+    if not takes_long:
+        cases = [case.thinned(RANDOM_PARTS, turn) for case in cases]
     choices, kind = sorted(chip.settings), chip.sense_amplifier.kind
     rows = min(chip.array.rows, QUICK_ROWS if quick and chip.hold.adds_planes else MOST_ROWS)
     full = np.full((rows, min(chip.array.columns, 2)), cell.g_max)
@@ -322,5 +328,4 @@ def climate_cases(
         tile = calibration.tile(full, polarity, r_feedback)
         name = f"all highest {KIND_WORDS.get(kind, f'{r_feedback / 1e3:g}k')}"
         cases.append(TileCase(name=name, tile=tile, codes=vectors))
-    takes_long = chip.hold.adds_planes or (quick and takes_time(chip))
-    return [case.thinned(PARTS[quick] if takes_long else FEW_PARTS, turn) for case in cases]
+    return [case.thinned(PARTS[quick], turn) for case in cases] if takes_long else cases
