@@ -40,7 +40,7 @@ BAND = 0.25
 """How near an array must be, in steps of the converter."""
 BEFORE = 0.2e-9
 """Before the end of sampling, when an array is looked at [s]."""
-HELD_CODES = 5
+HELD_CODES = 4
 """Outputs of integrators, from the least to the largest."""
 HELD_ROWS = 8
 """Cells of the column that brings an integrator there, together of the conductance of a full one: once it holds, they
