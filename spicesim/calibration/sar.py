@@ -41,8 +41,9 @@ __all__ = [
 
 SPREAD, AIMED = {True: 16, False: 32}, 2
 """Inputs spread over the range, if quick or not, and aimed at the threshold of each bit in a round."""
-ROUNDS, HELD_OUT, FEWER = {True: 2, False: 3}, {True: 32, False: 64}, {True: 16, False: 64}
-"""Rounds, inputs that take no part in the fit, and those over narrower spans, by whether a calibration is quick."""
+ROUNDS, HELD_OUT = {True: 2, False: 3}, {True: 32, False: 64}
+"""Rounds, and inputs that take no part in the fit, by whether a calibration is quick; then narrower spans have half of
+those that are spread and held out."""
 AT_A_TIME = 8
 """Conversions in one transient."""
 AIM = 0.3e-3
@@ -213,8 +214,8 @@ def _over(chip: Chip, span: float, codings: Sequence[Polarity], campaign: Campai
     """Find the converters of one span."""
     there = chip.over(span)
     assert there.converter is not None
-    held_out = (HELD_OUT if span == chip.sar_adc.dac.span else FEWER)[campaign.quick]
-    found = {polarity: SarFit(there, there.converter, polarity, campaign).run(held_out) for polarity in codings}
+    share = 2 if campaign.quick and span < chip.sar_adc.dac.span else 1
+    found = {polarity: SarFit(there, there.converter, polarity, campaign).run(share) for polarity in codings}
     return SarSpan(
         span=span, searches={name: fit[0] for name, fit in found.items()},
         checks={name: fit[1] for name, fit in found.items()},
@@ -235,14 +236,14 @@ class SarFit:
         """What runs its simulations."""
         return self._campaign
 
-    def run(self, held_out: int) -> tuple[SarSearch, ConverterCheck]:
-        """Find the search, and how often it is right, of so many conversions that take no part."""
-        seen = self.convert(self.spread(SPREAD[self._campaign.quick]))
+    def run(self, share: int = 1) -> tuple[SarSearch, ConverterCheck]:
+        """Find the search, and how often it is right; of inputs that are spread and held out one in so many is taken."""
+        seen = self.convert(self.spread(SPREAD[self._campaign.quick] // share))
         search, over = self._solve(seen)
         for _ in range(ROUNDS[self._campaign.quick]):
             seen = seen + self.convert(self.aim(search, seen, over, AIMED))
             search, over = self._solve(seen)
-        held = self.convert(self._rng.uniform(-1, 1, held_out))
+        held = self.convert(self._rng.uniform(-1, 1, HELD_OUT[self._campaign.quick] // share))
         wrong = self.range(search).codes(-self.volts(held.inputs)) - (2**self._bits - 1 - held.codes)
         check = ConverterCheck(
             conversions=len(wrong), identical=float(np.mean(wrong == 0)), worst=int(np.abs(wrong).max()),
