@@ -44,8 +44,8 @@ SPREAD, AIMED = {True: 16, False: 32}, 2
 ROUNDS, HELD_OUT = {True: 2, False: 3}, {True: 32, False: 64}
 """Rounds, and inputs that take no part in the fit, by whether a calibration is quick; then narrower spans have half of
 those that are spread and held out."""
-AT_A_TIME = 8
-"""Conversions in one transient."""
+AT_A_TIME = {True: 4, False: 8}
+"""Conversions in one transient, by whether nothing is kept of the input before, so that none has to come before."""
 AIM = 0.3e-3
 """How far from the threshold is aimed at most [V]."""
 LAST_BIT = 0.2e-9
@@ -116,12 +116,13 @@ def conversions(chip: Chip, polarity: Polarity, volts: Floats, draw: Draw | None
     """
     inputs = np.clip(chip.sense_amplifier.nodes(volts), 0.0, chip.process.supply)
     polarity = chip.sense_amplifier.output_range(polarity)
-    parts, sizes = range(0, len(inputs), AT_A_TIME), chip.converter
+    sizes = chip.converter
     assert sizes is not None
+    count = AT_A_TIME[_forgets(sizes)]
     if draw is not None:
         errors = sizes.dac.spreads * [draw(f"{CAPACITOR}{k}")[0] for k in range(sizes.dac.bits)]
         sizes = sizes.model_copy(update={"dac": sizes.dac.varied(errors)})
-    groups = [inputs[k : k + AT_A_TIME] for k in parts]
+    groups = [inputs[k : k + count] for k in range(0, len(inputs), count)]
     netlists = [_testbench(chip, part, part[-1], sizes, polarity) for part in groups]
     return netlists if draw is None else [with_mismatch(netlist, chip.process, draw) for netlist in netlists]
 
@@ -237,7 +238,7 @@ class SarFit:
         return self._campaign
 
     def run(self, share: int = 1) -> tuple[SarSearch, ConverterCheck]:
-        """Find the search, and how often it is right; of inputs that are spread and held out one in so many is taken."""
+        """Find the search, and how often it is right; one in so many inputs is spread and held out."""
         seen = self.convert(self.spread(SPREAD[self._campaign.quick] // share))
         search, over = self._solve(seen)
         for _ in range(ROUNDS[self._campaign.quick]):
@@ -339,10 +340,10 @@ class SarFit:
     def testbenches(self, inputs: Floats) -> list[Netlist]:
         """Build the conversions of inputs."""
         reference, supply = self._chip.sense_amplifier.v_reference, self._chip.process.supply
-        volts = np.clip(reference + self.volts(inputs), 0, supply)
+        volts, count = np.clip(reference + self.volts(inputs), 0, supply), AT_A_TIME[_forgets(self._sizes)]
         return [
-            _testbench(self._chip, volts[k : k + AT_A_TIME], volts[k - 1], self._sizes, self._polarity)
-            for k in range(0, len(volts), AT_A_TIME)
+            _testbench(self._chip, volts[k : k + count], volts[k - 1], self._sizes, self._polarity)
+            for k in range(0, len(volts), count)
         ]
 
     def read(self, inputs: Floats, found: Sequence[Results]) -> Seen:
