@@ -18,6 +18,7 @@ from scipy.stats import spearmanr
 
 import spicesim
 from spicesim.experiment.plan import MappingPlan
+from spicesim.network.dataset import Dataset
 
 TOLERANCE = 3e-3
 """Largest error of an output, of its converter's range: .8 of a step, at inputs that are wilder than any in use."""
@@ -46,7 +47,7 @@ def main(arguments=None):
         engine="fast", tolerance=TOLERANCE, mapping=MappingPlan(input_scale="vector"), device=given.device,
         audit=given.audit, seed=given.seed,
     )  # fmt: skip
-    data = words | {f"{name}_calibration": array for name, array in typical.items()}
+    data = Dataset(inputs=words, labels=None, calibration_inputs=typical)
     ran = spicesim.run(plan, given.folder / "minilm.onnx", data, given.calibration, progress=True).first
     stats = ran.result.stats
     print(f"prepared in {ran.preparation_seconds:.1f} s, run in {ran.seconds:.1f} s, {stats.mvms:,} tile products")
