@@ -39,13 +39,14 @@ def main(arguments=None):
     parser.add_argument("--device", help="real devices, such as typical")
     parser.add_argument("--seed", type=int, default=0, help="of the chip's devices and of the audit's sample")
     parser.add_argument("--audit", type=int, default=0, help="products to do in ngspice")
+    parser.add_argument("--tile-rows", type=int, help="rows of a tile that are used, where amplifiers bear no more")
     given = parser.parse_args(arguments)
     words, typical, pairs = (
         dict(np.load(given.folder / f"{name}.npz")) for name in ("wordsim", "calibration", "pairs")
     )
     plan = spicesim.RunPlan(
-        engine="fast", tolerance=TOLERANCE, mapping=MappingPlan(input_scale="vector"), device=given.device,
-        audit=given.audit, seed=given.seed,
+        engine="fast", tolerance=TOLERANCE, mapping=MappingPlan(input_scale="vector", tile_rows=given.tile_rows),
+        device=given.device, audit=given.audit, seed=given.seed,
     )  # fmt: skip
     data = Dataset(inputs=words, labels=None, calibration_inputs=typical)
     ran = spicesim.run(plan, given.folder / "minilm.onnx", data, given.calibration, progress=True).first
