@@ -208,7 +208,7 @@ class ConverterLogic:
             f"-v(q_{k})){trial}+v(keep_{k})*(v(said)-v(q_{k})))",
             f"cq_{k} q_{k} 0 {spice_number(_STATE)}",
             f"rq_{k} q_{k} 0 1e12",  # for the operating point; a second is far longer than a conversion
-            f"bb{k} b{k} 0 v={spice_number(self.supply)}*max(0, min(1, v(q_{k})))",
+            f"eb{k} b{k} 0 q_{k} 0 {spice_number(self.supply)}",
         ]
 
     def own(self, name: str = "sar_logic") -> list[str]:
