@@ -1,6 +1,5 @@
 """A calibration's simulations: how they are run, how many there were, what they cost, and which failed."""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -11,12 +10,8 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.batch import BatchSimulator
 from spicesim.ngspice.outcome import Results
 from spicesim.sampling import run_all, run_each
-from spicesim.units import parse_quantity, spice_number
 
 __all__ = ["Campaign", "Cost", "Simulated"]
-
-_LONGEST = re.compile(r"^(\.tran \S+ \S+ \S+ )(\S+)$")
-"""The card of a transient, and its longest step."""
 
 _TOLERATED = 0.1
 """Fraction of runs that may fail where a result more or less does not matter."""
@@ -160,8 +155,4 @@ def _coarser(netlist: Netlist) -> Netlist:
     fine, coarse = "reltol=1e-5", "reltol=3e-5"
     if fine not in netlist.options or "trtol" in netlist.options:
         return netlist
-    analyses = tuple(
-        _LONGEST.sub(lambda found: f"{found[1]}{spice_number(3 * parse_quantity(found[2]))}", card)
-        for card in netlist.analyses
-    )
-    return replace(netlist, options=netlist.options.replace(fine, coarse), analyses=analyses)
+    return replace(netlist.paced(3.0), options=netlist.options.replace(fine, coarse))

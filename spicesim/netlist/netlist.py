@@ -1,7 +1,8 @@
 """A netlist as plain data: what to simulate, and what must come back."""
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,12 @@ from spicesim.netlist.passives import passive_blocks
 from spicesim.netlist.pieces import describe_pieces
 from spicesim.netlist.process import model_files, model_section, start_up_lines
 from spicesim.netlist.sizes import require_sizes
-from spicesim.units import spice_number
+from spicesim.units import parse_quantity, spice_number
 
 __all__ = ["PLOT_NAMES", "RUN_COMMAND", "Netlist", "build_netlist"]
+
+_LONGEST = re.compile(r"^(\.tran \S+ \S+ \S+ )(\S+)$")
+"""The card of a transient, and its longest step."""
 
 RUN_COMMAND = "ngspice -b -r out.raw THIS_FILE"
 """How to run a netlist, as its header says."""
@@ -116,6 +120,14 @@ class Netlist:
     def plots(self) -> tuple[str, ...]:
         """Names of the plots that the analyses make, in their order."""
         return tuple(PLOT_NAMES[card.split()[0]] for card in self.analyses)
+
+    def paced(self, factor: float) -> "Netlist":
+        """Return the same with the longest time step of transients so many times as long, where they have one."""
+        analyses = tuple(
+            _LONGEST.sub(lambda found: f"{found[1]}{spice_number(factor * parse_quantity(found[2]))}", card)
+            for card in self.analyses
+        )
+        return replace(self, analyses=analyses)
 
     def format_circuit(self) -> str:
         """Format the circuit with its first guesses, without title, options and analyses."""

@@ -33,6 +33,7 @@ _SOURCE = "noopiter gminsteps=0 srcsteps=100"
 
 AIDS: dict[str, Callable[[Netlist], Netlist]] = {
     "no nodesets": _without_nodesets,
+    "shorter steps": lambda netlist: netlist.paced(0.9),
     "more iterations": lambda netlist: _with(netlist, _ITERATIONS),
     "gmin stepping": lambda netlist: _with(netlist, f"{_ITERATIONS} {_GMIN}"),
     "source stepping": lambda netlist: _with(_without_nodesets(netlist), f"{_ITERATIONS} {_SOURCE}"),
@@ -42,7 +43,8 @@ AIDS: dict[str, Callable[[Netlist], Netlist]] = {
     ),
 }
 """What is tried, in this order, when a netlist as it stands does not converge. Ngspice by itself goes from iteration to
-dynamic gmin stepping to source stepping with steps it adapts; these are its older variants, with many small steps."""
+dynamic gmin stepping to source stepping with steps it adapts; these are its older variants, with many small steps. A
+transient that gets stuck at a time most often passes it where it comes there by other steps."""
 
 
 def climb(netlist: Netlist, attempt: Callable[[Netlist], Results]) -> Results:
