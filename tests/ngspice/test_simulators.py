@@ -171,7 +171,8 @@ def test_a_transient_that_got_stuck_is_tried_with_shorter_steps():
     def attempt(netlist):
         if netlist == stuck:
             raise SimulationConvergenceError("no; rerun: cd nowhere && ngspice")
-        assert netlist == circuit(DIVIDER, analyses=(".tran 1n 1e-06 0 1.8e-09",))
+        assert (netlist.body, netlist.options) == (stuck.body, stuck.options)
+        assert float(netlist.analyses[0].split()[-1]) == pytest.approx(1.8e-9)
         return Results(plots=(), seconds=0.0)
 
     assert climb(stuck, attempt).aid == "shorter steps"
