@@ -99,7 +99,7 @@ def _gf180_pulse() -> Chip:
         integrator={"capacitor": 8e-12, "bias_current": 40e-6, "r_input": 2250.0},
         adc={"kind": "sar"},
         # an integrator brings an array from one end of its range to the other in about 200 ns
-        sar_adc={"sample": 300e-9, "bit": 16e-9, "dac": {"span": 0.8}, "spans": (0.4,)},
+        sar_adc={"sample": 300e-9, "bit": 16e-9, "dac": {"span": 0.8}, "spans": (0.4, 0.1)},
     )
 
 
