@@ -42,8 +42,7 @@ __all__ = [
 SPREAD, AIMED = {True: 16, False: 32}, 2
 """Inputs spread over the range, if quick or not, and aimed at the threshold of each bit in a round."""
 ROUNDS, HELD_OUT = {True: 2, False: 3}, {True: 32, False: 64}
-"""Rounds, and inputs that take no part in the fit, by whether a calibration is quick; then narrower spans have half of
-those that are spread and held out."""
+"""Rounds, and inputs that take no part in the fit, by whether a calibration is quick."""
 AT_A_TIME = {True: 4, False: 8}
 """Conversions in one transient, by whether nothing is kept of the input before, so that none has to come before."""
 AIM = 0.3e-3
@@ -139,7 +138,7 @@ def _testbench(chip: Chip, inputs: Floats, before: float, sizes: SarAdc, polarit
         chip, inputs if forgets else np.append(before, inputs), sizes.with_ideal_logic, polarity, opened=opened,
         start=_first(sizes) if forgets else 0.0,
     )  # fmt: skip
-    return replace(netlist, options=precise(sizes))
+    return replace(netlist, options=precise(chip, sizes))
 
 
 def read_outputs(results: Sequence[Results], chip: Chip) -> Codes:
@@ -215,8 +214,7 @@ def _over(chip: Chip, span: float, codings: Sequence[Polarity], campaign: Campai
     """Find the converters of one span."""
     there = chip.over(span)
     assert there.converter is not None
-    share = 2 if campaign.quick and span < chip.sar_adc.dac.span else 1
-    found = {polarity: SarFit(there, there.converter, polarity, campaign).run(share) for polarity in codings}
+    found = {polarity: SarFit(there, there.converter, polarity, campaign).run() for polarity in codings}
     return SarSpan(
         span=span, searches={name: fit[0] for name, fit in found.items()},
         checks={name: fit[1] for name, fit in found.items()},
@@ -237,14 +235,14 @@ class SarFit:
         """What runs its simulations."""
         return self._campaign
 
-    def run(self, share: int = 1) -> tuple[SarSearch, ConverterCheck]:
-        """Find the search, and how often it is right; one in so many inputs is spread and held out."""
-        seen = self.convert(self.spread(SPREAD[self._campaign.quick] // share))
+    def run(self) -> tuple[SarSearch, ConverterCheck]:
+        """Find the search, and how often it is right."""
+        seen = self.convert(self.spread(SPREAD[self._campaign.quick]))
         search, over = self._solve(seen)
         for _ in range(ROUNDS[self._campaign.quick]):
             seen = seen + self.convert(self.aim(search, seen, over, AIMED))
             search, over = self._solve(seen)
-        held = self.convert(self._rng.uniform(-1, 1, HELD_OUT[self._campaign.quick] // share))
+        held = self.convert(self._rng.uniform(-1, 1, HELD_OUT[self._campaign.quick]))
         wrong = self.range(search).codes(-self.volts(held.inputs)) - (2**self._bits - 1 - held.codes)
         check = ConverterCheck(
             conversions=len(wrong), identical=float(np.mean(wrong == 0)), worst=int(np.abs(wrong).max()),

@@ -74,10 +74,14 @@ _DRIVE = 10e-3
 """Conductance that sets it [S]; 0.1 ns."""
 
 
-def precise(sizes: SarAdc) -> str:
-    """Return the options with which codes of converters are found: :data:`PRECISE`, or what wide steps allow beside."""
+def precise(chip: Chip, sizes: SarAdc) -> str:
+    """Return the options with which codes of converters are found: :data:`PRECISE`, or what wide steps allow beside.
+
+    The library's own transistors, of level 1, do not conserve charge: longer steps move their thresholds by .2 mV.
+    """
     least = min((sizes.dac.span, *sizes.spans)) / 2.0**sizes.dac.bits
-    return PRECISE + _LONGER if least >= _WIDE_STEP else PRECISE
+    conserves = not any(model.path.startswith("library:") for model in chip.process.models)
+    return PRECISE + _LONGER if conserves and least >= _WIDE_STEP else PRECISE
 
 
 def _pulse(name: str, high: float, start: float, width: float, period: float, edge: float = 0.1e-9) -> str:
@@ -287,7 +291,7 @@ def build_sar_adc(
     if values.min() < 0 or values.max() > supply:
         raise SpecError(f"inputs of an ADC must lie within the supply, 0..{supply:g} V")
     bits = range(sizes.dac.bits)
-    times = np.arange(len(values)) * period
+    times, longest = np.arange(len(values)) * period, max(_LONGEST, sizes.sample / 100)
     times[1:] += start
     logic = ConverterLogic(
         supply=supply, sizes=sizes, polarity=polarity, start=start, period=period, opened=opened,
@@ -319,10 +323,7 @@ def build_sar_adc(
             if logic.is_of_cells
             else "the logic is behavioural (sources b*, v* below 'logic').",
         ],
-        analyses=[
-            f".tran 0.5n {spice_number(start + len(values) * period)} 0"
-            f" {spice_number(max(_LONGEST, sizes.sample / 100))}"
-        ],
+        analyses=[f".tran 0.5n {spice_number(start + len(values) * period)} 0 {spice_number(longest)}"],
     )
     return dataclasses.replace(netlist, options=_OPTIONS)
 
@@ -419,7 +420,7 @@ def build_thresholds(
         notes=["Each comparator's input is taken towards its threshold after every decision, by less each time."],
         analyses=[f".tran 0.5n {spice_number(len(on) * period)} 0 1n"],
     )
-    return dataclasses.replace(netlist, options=precise(sizes))
+    return dataclasses.replace(netlist, options=precise(chip, sizes))
 
 
 def array_lines(sizes: SarAdc, k: int, switches: npt.ArrayLike | None = None) -> list[str]:

@@ -38,10 +38,10 @@ def test_held_out_codes_of_every_span_are_those_of_the_transistors(calibration):
     model = calibration.converter
     assert model.spans == (WIDE, *SPANS)
     for span in model.spans:
-        checks = list(model.over(span).checks.values())
-        assert sum(check.conversions for check in checks) >= (64 if span == WIDE else 32)
-        assert np.average([c.identical for c in checks], weights=[c.conversions for c in checks]) >= 0.96
-        assert max(check.worst for check in checks) <= 1
+        for check in model.over(span).checks.values():
+            assert check.conversions >= 32
+            assert check.identical >= 0.96
+            assert check.worst <= 1
 
 
 @pytest.mark.parametrize("span", SPANS)
