@@ -321,7 +321,7 @@ def build_sar_adc(
             f"One conversion each {format_si(period, 's')}. Comparator, switches and DAC are transistors;",
             "so is the logic, of standard cells: the sources below 'logic' are its clock and its command to sample."
             if logic.is_of_cells
-            else "the logic is behavioural (sources b*, v* below 'logic').",
+            else "the logic is behavioural (sources b*, e*, v* below 'logic').",
         ],
         analyses=[f".tran 0.5n {spice_number(start + len(values) * period)} 0 {spice_number(longest)}"],
     )
