@@ -18,6 +18,8 @@ DECAY = 0.5
 """Of what one trial adds to the threshold, what is left in the next: comparators recover from sampling."""
 LITTLE = 3.0
 """Weight of what a bit adds beyond that, and the memory, beside decisions that are short of the margin."""
+LIKE_BEFORE = 1.0
+"""Weight of the rest where the threshold is known about as well as the margin from another coding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +34,8 @@ class Threshold:
     """The rest [V]."""
     tilt: float
     """Its slope over the input [V]."""
+    law: Floats
+    """All of it: what each bit adds, their recovery, the memory, the middle, the tilt, (bits + 5,) [V]."""
     over: Floats
     """How far the top plate was above it before each strobe, (conversions, bits) [V]."""
 
@@ -49,11 +53,18 @@ class Threshold:
         )
 
 
-def find_threshold(seen: Seen) -> Threshold:
+def find_threshold(seen: Seen, like: Threshold | None = None) -> Threshold:
     """Find the threshold of conversions.
 
     Decisions shall be on their side by a margin, and what is short of it counts by its square; what trials add decays
     from one to the next, beyond which a bit and the memory add as little as that allows.
+
+    Parameters
+    ----------
+    seen : Seen
+        The conversions.
+    like : Threshold, optional
+        What it is like, as far as decisions allow.
 
     Raises
     ------
@@ -63,25 +74,28 @@ def find_threshold(seen: Seen) -> Threshold:
     tops, decided, count = seen.tops, seen.decided, seen.bits
     if decided.all() or not decided.any():
         raise CalibrationError("no threshold of the converter's comparator found; check sar_adc and its times")
-    low, high = float(np.max(tops[decided == 0])), float(np.min(tops[decided == 1]))
-    middle = 0.5 * (low + high)
-    near = np.abs(tops - middle) < max(NEAR, high - low)
     x = np.broadcast_to(seen.inputs[:, None], tops.shape)[..., None]
     recovery = DECAY ** np.arange(count)[::-1]
     own = np.broadcast_to(np.column_stack([np.eye(count), recovery]), (*tops.shape, count + 1))
     every = np.concatenate([own, seen.rejected, np.ones_like(x), x], axis=2)
-    side, top, rows = 2.0 * decided[near] - 1, (tops[near] - middle) / MARGIN, every[near]
-    little = np.full(count + 5, LITTLE)
-    little[[count, -2, -1]] = 0.0
+    start, little = np.zeros(count + 5), np.full(count + 5, LITTLE)
+    low, high = float(np.max(tops[decided == 0])), float(np.min(tops[decided == 1]))
+    if like is None:
+        start[-2], little[[count, -2, -1]] = 0.5 * (low + high), 0.0
+    else:
+        start, little[[count, -2, -1]] = like.law, LIKE_BEFORE
+    over = tops - every @ start
+    near = np.abs(over) < max(NEAR, high - low)
+    side, top, rows = 2.0 * decided[near] - 1, over[near] / MARGIN, every[near]
 
     def short(unknown: Floats) -> tuple[float, Floats]:
         missing = np.maximum(0.0, 1 - side * (top - rows @ unknown))
         return float(missing @ missing + little @ unknown**2), 2 * (side * missing) @ rows + 2 * little * unknown
 
-    found = MARGIN * np.asarray(minimize(short, np.zeros(count + 5), jac=True, method="BFGS").x)
+    found = start + MARGIN * np.asarray(minimize(short, np.zeros(count + 5), jac=True, method="BFGS").x)
     return Threshold(
         bits=found[:count] + found[count] * recovery, memory=found[count + 1 : count + 3],
-        middle=float(found[-2] + middle), tilt=float(found[-1]), over=tops - middle - every @ found,
+        middle=float(found[-2]), tilt=float(found[-1]), law=found, over=tops - every @ found,
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Calibrate the hand-over to converters: arrays put on amplifiers or buffers at rest, or on integrators that hold."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -15,15 +16,16 @@ from spicesim.chip.blocks import SarAdc
 from spicesim.errors import CalibrationError
 from spicesim.netlist.hand_over import BufferedOver, HandOver, SourceOver, build_hand_overs
 from spicesim.netlist.macro import MacroRead, build_macro, sampling_start
+from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.sense_amplifier import build_sense_amplifier
 from spicesim.netlist.step import STEP_TIME
 from spicesim.ngspice.outcome import Results
-from spicesim.units import format_si
+from spicesim.units import format_si, spice_number
 
 __all__ = ["find_hand_over", "require_handed_over", "shift_hand_overs"]
 
-Plate = Callable[[Floats], Floats]
-"""Inputs to top plates."""
+Plates = Callable[[Sequence[Floats]], list[Floats]]
+"""Inputs of the converters of some chips to their top plates."""
 
 LOADS = (0.1, 1.0, 3.0, 7.0, 16.0, 28.0, 45.0, 70.0, 110.0)
 """Feedback resistance times conductance of a column [1]: from an amplifier that follows at once to one that takes a
@@ -51,17 +53,17 @@ NEAR_RAIL = 0.95
 """Part of an amplifier's swing up to which outputs are handed over."""
 
 
-def find_hand_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate) -> HandOverModel | None:
+def find_hand_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plates: Plates) -> HandOverModel | None:
     """Find what converters get from the read-outs before them; None where ideal buffers give all.
 
     Parameters
     ----------
     chip, sizes, campaign
         The chip, its converters, and what runs the simulations.
-    plate : callable
-        Gives the top plate of a converter of signed outputs before each strobe, (conversions, bits) [V], of voltages of
-        an ideal source above the reference, (conversions,) [V]; asked for integrators alone, whose arrays are seen
-        in whole macros.
+    plates : callable
+        Gives, of voltages of an ideal source above the reference, (conversions,) [V], the top plate of a converter of
+        signed outputs before each strobe, (conversions, bits) [V], for a sequence of chips, here this one alone; asked
+        for integrators alone, whose arrays are seen in whole macros.
 
     Raises
     ------
@@ -72,7 +74,7 @@ def find_hand_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate) 
     if kind == "tia":
         return _amplifiers_over(chip, sizes, campaign)
     if kind == "integrator":
-        return _held_over(chip, sizes, campaign, plate)
+        return _held_over(chip, sizes, campaign, plates)
     return _buffered_over(chip, sizes, campaign) if chip.hold.is_buffered else None
 
 
@@ -81,7 +83,7 @@ def shift_hand_overs(
     own: HandOverModel | None,
     conditions: Sequence[Chip],
     campaign: Campaign,
-    plates: Sequence[Plate],
+    plates: Plates,
 ) -> list[HandOverModel | None]:
     """Find what converters get at other conditions, from what they get at the chip's own.
 
@@ -99,23 +101,19 @@ def shift_hand_overs(
         The chip elsewhere.
     campaign : Campaign
         Runs the simulations.
-    plates : sequence of callable
-        As of :func:`find_hand_over`, at each condition.
+    plates : callable
+        As of :func:`find_hand_over`, of the chip at all conditions.
     """
     if own is None:
         return [None] * len(conditions)
     kind, outputs = home.sense_amplifier.kind, own.outputs
     if kind == "tia":
         return _amplifiers_elsewhere(own, [home, *conditions], campaign)
-    models: list[HandOverModel | None] = []
-    for chip, plate in zip(conditions, plates, strict=True):
-        sizes = _sizes(chip)
-        errors = (
-            _held_errors(chip, sizes, campaign, plate, outputs) if kind == "integrator"
-            else _buffer_errors(chip, sizes, campaign, outputs)
-        )  # fmt: skip
-        models.append(own.model_copy(update={"errors": np.broadcast_to(errors, own.errors.shape).copy()}))
-    return models
+    if kind == "integrator":
+        errors = _held_errors(conditions, campaign, plates, outputs)
+    else:
+        errors = [_buffer_errors(chip, _sizes(chip), campaign, outputs) for chip in conditions]
+    return [own.model_copy(update={"errors": np.broadcast_to(one, own.errors.shape).copy()}) for one in errors]
 
 
 def _amplifiers_elsewhere(own: HandOverModel, chips: Sequence[Chip], campaign: Campaign) -> list[HandOverModel | None]:
@@ -263,7 +261,7 @@ def require_handed_over(chip: Chip, sizes: SarAdc, campaign: Campaign) -> None:
     )  # fmt: skip
     cells = _full_column(chip)
     netlist = build_macro(chip, cells, [top] * len(cells), read, polarity="bipolar", r_feedback=chip.settings[0])
-    (results,) = campaign.run([netlist], "calibrate hand-over")
+    (results,) = campaign.run([_until(netlist, read.start + sizes.sample)], "calibrate hand-over")
     vectors = results[0].vectors
     time = vectors["time"].real
     before = float(np.interp(read.start, time, vectors["v(out_0)"].real))
@@ -326,7 +324,7 @@ def _buffer_errors(chip: Chip, sizes: SarAdc, campaign: Campaign, outputs: Float
     return np.asarray(curve(outputs))
 
 
-def _held_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate) -> HandOverModel:
+def _held_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plates: Plates) -> HandOverModel:
     """Find what arrays have other than what integrators held, in whole macros of one column.
 
     As the switch opens it parts its charge between the array and what is before it, and an integrator moves where a
@@ -334,38 +332,56 @@ def _held_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate) -> H
 
     Parameters
     ----------
-    chip, sizes, campaign, plate
+    chip, sizes, campaign, plates
         As of :func:`find_hand_over`.
     """
     outputs = np.linspace(-sizes.dac.span / 2, sizes.dac.span, OUTPUTS)
+    (errors,) = _held_errors([chip], campaign, plates, outputs)
     return HandOverModel(
         sample=sizes.sample, r_feedback=np.array(chip.settings[:1]), loads=np.ones(1), outputs=outputs,
-        errors=_held_errors(chip, sizes, campaign, plate, outputs)[None, None],
+        errors=errors[None, None],
         needed=np.full((1, 1), sizes.sample), watched=sizes.sample,
     )  # fmt: skip
 
 
-def _held_errors(chip: Chip, sizes: SarAdc, campaign: Campaign, plate: Plate, outputs: Floats) -> Floats:
-    """Return what arrays that held the reference have other than what integrators hold, (outputs,) [V]."""
-    amplifier, reference = chip.sense_amplifier, chip.sense_amplifier.v_reference
-    cells = _full_column(chip)
-    own = sizes.with_ideal_logic
-    read = MacroRead(converters={0: own}, polarity="bipolar", t_read=sampling_start(chip, own, "bipolar"))
-    codes = np.linspace(0, 2**chip.dac.bits - 1, HELD_CODES).round().astype(np.int64)
-    netlists = [
-        build_macro(chip, cells, [code] * len(cells), read, polarity="bipolar", r_feedback=chip.settings[0])
-        for code in codes.tolist()
-    ]
-    found = [results[0].vectors for results in campaign.run(netlists, "calibrate hand-over")]
-    strobe = read.start + sizes.sample + 2 / 3 * sizes.bit - BEFORE_STROBE
-    held, first = (
-        np.array([np.interp(at, v["time"].real, v[f"v({node})"].real) - reference for v in found])
-        for at, node in ((read.start, "out_0"), (strobe, "xconverter_0.top"))
-    )
-    before = amplifier.volts(reference + held)
-    errors = amplifier.volts(reference + held + _parted(held, first, held, plate(held)[:, -1])) - before
-    curve = np.polynomial.Polynomial.fit(before, errors, 2)
-    return np.asarray(curve(outputs.clip(before.min(), before.max())))
+def _held_errors(chips: Sequence[Chip], campaign: Campaign, plates: Plates, outputs: Floats) -> list[Floats]:
+    """Return what arrays that held the reference have other than what integrators hold, each (outputs,) [V]."""
+    codes = np.linspace(0, 2 ** chips[0].dac.bits - 1, HELD_CODES).round().astype(np.int64).tolist()
+    netlists, times = [], []
+    for chip in chips:
+        own, cells = _sizes(chip).with_ideal_logic, _full_column(chip)
+        read = MacroRead(converters={0: own}, polarity="bipolar", t_read=sampling_start(chip, own, "bipolar"))
+        strobe = read.start + own.sample + 2 / 3 * own.bit - BEFORE_STROBE
+        times.append((read.start, strobe))
+        for code in codes:
+            whole = build_macro(
+                chip, cells, [code] * len(cells), read, polarity="bipolar", r_feedback=chip.settings[0]
+            )  # fmt: skip
+            netlists.append(_until(whole, strobe + BEFORE_STROBE))
+    found = iter(campaign.run(netlists, "calibrate hand-over"))
+    every_held, every_first = [], []
+    for chip, (start, strobe) in zip(chips, times, strict=True):
+        vectors = [next(found)[0].vectors for _ in codes]
+        held, first = (
+            np.array([np.interp(at, v["time"].real, v[f"v({node})"].real) for v in vectors])
+            - chip.sense_amplifier.v_reference
+            for at, node in ((start, "out_0"), (strobe, "xconverter_0.top"))
+        )
+        every_held.append(held)
+        every_first.append(first)
+    errors = []
+    for chip, held, first, ideal in zip(chips, every_held, every_first, plates(every_held), strict=True):
+        amplifier, reference = chip.sense_amplifier, chip.sense_amplifier.v_reference
+        before = amplifier.volts(reference + held)
+        more = amplifier.volts(reference + held + _parted(held, first, held, ideal[:, -1])) - before
+        curve = np.polynomial.Polynomial.fit(before, more, 2)
+        errors.append(np.asarray(curve(outputs.clip(before.min(), before.max()))))
+    return errors
+
+
+def _until(macro: Netlist, stop: float) -> Netlist:
+    """Return a whole macro that is simulated until then, as its bits do not matter [s]."""
+    return replace(macro, analyses=(f".tran 0.5n {spice_number(stop)} 0 1n",))
 
 
 def _parted(held: Floats, first: Floats, near: Floats, ideal: Floats) -> Floats:

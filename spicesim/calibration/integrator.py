@@ -45,6 +45,8 @@ __all__ = [
 
 CHARGE, INPUT = "integrated charge", "integrator input"
 """Names of its held-out errors."""
+GROWTH = {True: 4, False: 2}
+"""Cells of a fitted column over those of the one before, by whether a calibration is quick."""
 CONDUCTANCES = 3
 """Orders of the pedestals, and points of the fit."""
 TABLE = 401
@@ -338,11 +340,17 @@ def read_integrated(chip: Chip, results: Results, columns: int) -> Floats:
     return chip.sense_amplifier.volts([float(np.interp(at, time, vectors[f"v(out_{j})"].real)) for j in range(columns)])
 
 
-def plan_integrator(chip: Chip, *, quick: bool = False, seed: int = 0) -> IntegratorPlan:
-    """Plan the columns of a chip: numbers of cells twice as large each time, up to the rows of its array."""
-    counts = [1]
-    while counts[-1] < chip.array.rows:
-        counts.append(min(2 * counts[-1], chip.array.rows))
+def plan_integrator(
+    chip: Chip, *, quick: bool = False, seed: int = 0, counts: Sequence[int] | None = None
+) -> IntegratorPlan:
+    """Plan the columns of a chip.
+
+    Those of the fit have so many cells; by default more by :data:`GROWTH` each time, up to the rows of its array.
+    """
+    if counts is None:
+        counts = [1]
+        while counts[-1] < chip.array.rows:
+            counts.append(min(GROWTH[quick] * counts[-1], chip.array.rows))
     siemens = chebyshev_nodes(chip.cell.g_min, chip.cell.g_max, CONDUCTANCES)
     line = chip.array.rows * chip.cell.g_max
     # as little as that, for larger ones leave less time until outputs have moved too far, and inputs settle late
@@ -374,6 +382,8 @@ def plan_integrator(chip: Chip, *, quick: bool = False, seed: int = 0) -> Integr
             )
             for polarity in POLARITIES
             for code in (0, max(least, top // 8), top)
+            # with the other coding the shortest and the longest pulses are enough: the excess takes a third
+            if not (quick and polarity == "bipolar" and 0 < code < top)
         ),
         validation=tuple(drawn(polarity) for polarity in POLARITIES),
         test=tuple(drawn(polarity) for polarity in POLARITIES),

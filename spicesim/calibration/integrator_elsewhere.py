@@ -7,7 +7,7 @@ from spicesim.behavioural.elsewhere import Elsewhere
 from spicesim.behavioural.integration import ChargeLaw, IntegratorModel
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.conditions import Conditions
-from spicesim.calibration.integrator import CONDUCTANCES, IntegratorPlan, PulsedColumns, plan_integrator
+from spicesim.calibration.integrator import plan_integrator
 from spicesim.chip import Chip
 
 __all__ = ["integrators_elsewhere"]
@@ -40,7 +40,8 @@ def integrators_elsewhere(chip: Chip, own: IntegratorModel, campaign: Campaign) 
     nodes: int = QUICK_NODES if campaign.quick else NODES
     conditions = Conditions.of(chip, nodes, ends_alone=campaign.quick)
     kept = sorted({0, len(own.rows) // 2, len(own.rows) - 1})
-    plan = _thinned(plan_integrator(chip, quick=True, seed=campaign.seed), kept)
+    rows = [own.rows[k] for k in kept]
+    plan = plan_integrator(chip, quick=True, seed=campaign.seed, counts=rows)
     places = [chip.at(corner=corner, temperature_c=t) for corner, t in conditions.pairs]
     netlists = [plan.fitted_netlists(place) for place in places]
     results = iter(campaign.run([netlist for group in netlists for netlist in group], "integrators elsewhere"))
@@ -48,23 +49,6 @@ def integrators_elsewhere(chip: Chip, own: IntegratorModel, campaign: Campaign) 
         plan.fit_model(place, [next(results) for _ in group]) for place, group in zip(places, netlists, strict=True)
     ]
     return conditions.elsewhere(Elsewhere[IntegratorModel], [_completed(model, own, kept) for model in found])
-
-
-def _thinned(plan: IntegratorPlan, kept: list[int]) -> IntegratorPlan:
-    """Keep of the fit the lines of some numbers of cells, and with both signs the shortest and the longest pulses."""
-
-    def some(columns: PulsedColumns) -> PulsedColumns:
-        chosen = [CONDUCTANCES * k + c for k in kept for c in range(CONDUCTANCES)]
-        rows = tuple(columns.rows[k] for k in chosen)
-        return PulsedColumns(polarity=columns.polarity, code=columns.code, rows=rows, g=columns.g[chosen])
-
-    codes = [columns.code for columns in plan.fits]  # the same with either coding
-    fits = tuple(
-        some(columns)
-        for columns in plan.fits
-        if columns.polarity == "unipolar" or columns.code in (min(codes), max(codes))  # the excess takes a third
-    )
-    return plan.model_copy(update={"fits": fits})
 
 
 def _completed(model: IntegratorModel, own: IntegratorModel, kept: list[int]) -> IntegratorModel:

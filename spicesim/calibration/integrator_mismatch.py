@@ -1,5 +1,6 @@
 """Calibrate how integrators differ: drawn ones take steady currents, and hold columns of nominal cells at rest."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -36,7 +37,7 @@ def find_integrator_mismatch(bench: MismatchBench, held_out: int) -> IntegratorM
     """
     looks = _Looks(bench)
     design, others = bench.plan(bench.devices(looks.steady(1), f"{INTEGRATOR}_0"), held_out)
-    gains, inputs, pedestals = looks.of(design)
+    (gains, inputs, pedestals), seen = looks.of(design, others)
     # a component of unit size is one of the most telling directions in which integrators differ
     added = np.concatenate([inputs, pedestals], axis=1)
     _, spread, directions = np.linalg.svd(added, full_matrices=False)
@@ -51,7 +52,7 @@ def find_integrator_mismatch(bench: MismatchBench, held_out: int) -> IntegratorM
         rows=looks.rows, g_cell=looks.g_cell, currents=looks.currents, inputs=components[:, :CURRENTS],
         pedestals=components[:, CURRENTS:] @ of_lines.T, response=response, residual=0.0,
     )  # fmt: skip
-    rest = response.parameters(others.numbers)[:, 1:] @ components - np.concatenate(looks.of(others)[1:], axis=1)
+    rest = response.parameters(others.numbers)[:, 1:] @ components - np.concatenate(seen[1:], axis=1)
     return found.model_copy(update={"residual": float(np.abs(rest).max())})
 
 
@@ -98,8 +99,8 @@ class _Looks:
                  for results, part in zip(found, parts, strict=True)]  # fmt: skip
         return np.concatenate(volts) - self._chip.sense_amplifier.v_reference
 
-    def of(self, integrators: Planned) -> tuple[Floats, Floats, Floats]:
-        """Return what drawn ones have more than the nominal one.
+    def of(self, *groups: Planned) -> list[tuple[Floats, Floats, Floats]]:
+        """Return what each group of drawn ones has more than the nominal one.
 
         Returns
         -------
@@ -110,27 +111,35 @@ class _Looks:
         pedestals : ndarray of shape (integrators, columns)
             Outputs without charge [V].
         """
-        nominal = Planned(devices=integrators.devices, numbers=np.zeros((1, integrators.numbers.shape[1])))
-        (v_in, v_out, _), own = self._run(integrators, CURRENTS), self._run(nominal, CURRENTS)
-        gains = np.polyfit(self.currents, v_out.T, 1)[0] / np.polyfit(self.currents, own[1].T, 1)[0]
-        (_, held, current), rest = self._run(integrators, len(self.basis)), self._run(nominal, len(self.basis))
+        nominal = Planned(devices=groups[0].devices, numbers=np.zeros((1, groups[0].numbers.shape[1])))
+        every = (nominal, *groups)
+        runs = self._run([(group, each) for each in (CURRENTS, len(self.basis)) for group in every])
+        (own_in, own_out, _), *steady = runs[: len(every)]
+        (_, rest, current), *resting = runs[len(every) :]
+        slope = np.polyfit(self.currents, own_out.T, 1)[0]
         charged = self._window.length / self._chip.integrator.capacitor
-        pedestals = held - rest[1] - charged * (current - rest[2])
-        return gains, v_in - own[0], pedestals
-
-    def _run(self, integrators: Planned, each: int) -> tuple[Floats, Floats, Floats]:
-        """Return inputs above and outputs below the reference [V], and currents [A], each (integrators, each)."""
-        parts = [range(k, min(k + TOGETHER, len(integrators))) for k in range(0, len(integrators), TOGETHER)]
-
-        steady = each == CURRENTS
-        built = [self.steady(len(part)) if steady else self.resting(len(part)) for part in parts]
-        netlists = [
-            self._drawn(netlist, integrators, part.start, each) for netlist, part in zip(built, parts, strict=True)
+        return [
+            (np.polyfit(self.currents, v_out.T, 1)[0] / slope, v_in - own_in, held - rest - charged * (drawn - current))
+            for (v_in, v_out, _), (_, held, drawn) in zip(steady, resting, strict=True)
         ]
+
+    def _run(self, looks: Sequence[tuple[Planned, int]]) -> list[tuple[Floats, Floats, Floats]]:
+        """Return inputs above and outputs below the reference [V], and currents [A], each (integrators, each)."""
+        netlists, counts = [], []
+        for integrators, each in looks:
+            for first in range(0, len(integrators), TOGETHER):
+                count = min(TOGETHER, len(integrators) - first)
+                netlist = self.steady(count) if each == CURRENTS else self.resting(count)
+                netlists.append(self._drawn(netlist, integrators, first, each))
+                counts.append(each * count)
         results = self._bench.campaign.run(netlists, "integrator mismatch")
-        read = [self._read(found, each * len(part), steady) for found, part in zip(results, parts, strict=True)]
-        v_in, v_out, current = (np.concatenate(values).reshape(-1, each) for values in zip(*read, strict=True))
-        return v_in, v_out, current
+        read = iter([self._read(found, count) for found, count in zip(results, counts, strict=True)])
+        seen = []
+        for integrators, each in looks:
+            parts = [next(read) for _ in range(0, len(integrators), TOGETHER)]
+            v_in, v_out, current = (np.concatenate(values).reshape(-1, each) for values in zip(*parts, strict=True))
+            seen.append((v_in, v_out, current))
+        return seen
 
     def _drawn(self, netlist: Netlist, integrators: Planned, first: int, each: int) -> Netlist:
         """Draw the integrators of a netlist, each of which is there a few times; all else stays nominal."""
@@ -144,12 +153,12 @@ class _Looks:
 
         return with_chip_mismatch(netlist, self._bench.calibration, draw)
 
-    def _read(self, results: Results, count: int, steady: bool) -> tuple[Floats, Floats, Floats]:
+    def _read(self, results: Results, count: int) -> tuple[Floats, Floats, Floats]:
         vectors, reference, window = results[0].vectors, self._chip.sense_amplifier.v_reference, self._window
         time, within = vectors["time"].real, window.start + AT * window.length
 
         def at(probe: str, when: float) -> Floats:
             return np.array([np.interp(when, time, vectors[f"{probe}_{k})"].real) for k in range(count)])
 
-        currents = np.zeros(count) if steady else at("i(vsense", within)
+        currents = at("i(vsense", within) if "i(vsense_0)" in vectors else np.zeros(count)
         return at("v(in", within) - reference, reference - at("v(out", window.end + window.hold), currents

@@ -5,8 +5,9 @@ comparator said. Inputs come in random order, so that the memory of the one befo
 close to the threshold.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,8 +17,8 @@ from spicesim.behavioural.mismatch import CAPACITOR
 from spicesim.behavioural.sar import SarModel, SarRange, SarSearch, SarSpan
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.converter_noise import converter_noise
-from spicesim.calibration.decisions import find_threshold
-from spicesim.calibration.hand_over import find_hand_over, require_handed_over
+from spicesim.calibration.decisions import Threshold, find_threshold
+from spicesim.calibration.hand_over import Plates, find_hand_over, require_handed_over
 from spicesim.calibration.top_plate import BEFORE_STROBE, Plate, Seen, fit_plate
 from spicesim.chip import Chip
 from spicesim.chip.blocks import SarAdc
@@ -37,23 +38,29 @@ __all__ = [
     "read_codes",
     "read_macro",
     "read_outputs",
+    "top_plates",
 ]
 
+T = TypeVar("T")
+
 SPREAD, AIMED = {True: 16, False: 32}, 2
-"""Inputs spread over the range, if quick or not, and aimed at the threshold of each bit in a round."""
+"""Inputs spread over the range, if quick or not, half as many for another coding, and aimed at the threshold of each
+bit in a round."""
 ROUNDS, HELD_OUT = {True: 2, False: 3}, {True: 32, False: 64}
-"""Rounds, and inputs that take no part in the fit, by whether a calibration is quick."""
+"""Rounds, one less where another coding's threshold is known, and inputs of a span, of all codings, that take no part
+in the fit, by whether a calibration is quick."""
 AT_A_TIME = {True: 4, False: 8}
 """Conversions in one transient, by whether nothing is kept of the input before, so that none has to come before."""
-AIM = 0.3e-3
-"""How far from the threshold is aimed at most [V]."""
+AIM, KNOWN = 0.3e-3, 40e-6
+"""How far from the threshold is aimed at most, and at first where that of another coding is known, from which those of
+GF180MCU are 18 uV [V]."""
 LAST_BIT = 0.2e-9
 """From the last bit to the end of a conversion, when bits are read [s]."""
 FORGOTTEN = 120e-9 * 5e-6 / 5.12e-12
 """Sampling times the width of its switch, for each farad of an array, after which nothing is left of the input before:
 120 ns for 5.12 pF and 5 um, thirty time constants of GF180MCU at ss and 85 C [s m/F]."""
 LEAST_IDENTICAL = 0.9
-"""A converter whose held-out codes are the model's less often is refused."""
+"""Converters of a span whose held-out codes are the model's less often are refused."""
 
 
 def read_codes(results: Results, sizes: SarAdc, start: float = 0.0) -> Codes:
@@ -200,25 +207,56 @@ def calibrate_converter(chip: Chip, campaign: Campaign) -> SarModel:
     codings = dict.fromkeys(chip.sense_amplifier.output_range(polarity) for polarity in chip.polarities)
     if chip.sense_amplifier.kind == "integrator":
         require_handed_over(chip, sizes, campaign)
-    whole, *narrower = [_over(chip, span, tuple(codings), campaign) for span in (sizes.dac.span, *sizes.spans)]
+    whole, *narrower = _over_each(chip, (sizes.dac.span, *sizes.spans), tuple(codings), campaign)
     sampling, comparator = converter_noise(chip, sizes, campaign)
     return SarModel(
         bits=sizes.dac.bits, span=whole.span, rising=chip.sense_amplifier.kind == "voltage", searches=whole.searches,
         checks=whole.checks, sampling_noise=sampling, comparator_noise=comparator,
-        hand_over=find_hand_over(chip, sizes, campaign, SarFit(chip, sizes, "bipolar", campaign).plates),
+        hand_over=find_hand_over(chip, sizes, campaign, top_plates([SarFit(chip, sizes, "bipolar", campaign)])),
         narrower=tuple(narrower),
     )  # fmt: skip
 
 
-def _over(chip: Chip, span: float, codings: Sequence[Polarity], campaign: Campaign) -> SarSpan:
-    """Find the converters of one span."""
+def _over_each(chip: Chip, spans: Sequence[float], codings: Sequence[Polarity], campaign: Campaign) -> list[SarSpan]:
+    """Find the converters of spans; those of a further coding have about the threshold of the one before."""
+    fits = {polarity: [_fit_over(chip, span, polarity, campaign) for span in spans] for polarity in codings}
+    likes: list[Threshold | None] = [None] * len(spans)
+    searches, checks = {}, {}
+    for polarity, own in fits.items():
+        found = _together(own, [fit.run(like) for fit, like in zip(own, likes, strict=True)])
+        searches[polarity], likes = [search for search, _ in found], [threshold for _, threshold in found]
+    count = HELD_OUT[campaign.quick] // len(codings)
+    for polarity, own in fits.items():
+        runs = [fit.check(search, count) for fit, search in zip(own, searches[polarity], strict=True)]
+        checks[polarity] = _together(own, runs)
+    found_over = [
+        SarSpan(
+            span=span, searches={polarity: searches[polarity][k] for polarity in codings},
+            checks={polarity: checks[polarity][k] for polarity in codings},
+        )
+        for k, span in enumerate(spans)
+    ]  # fmt: skip
+    for one in found_over:
+        _require_identical(one.checks)
+    return found_over
+
+
+def _fit_over(chip: Chip, span: float, polarity: Polarity, campaign: Campaign) -> "SarFit":
     there = chip.over(span)
     assert there.converter is not None
-    found = {polarity: SarFit(there, there.converter, polarity, campaign).run() for polarity in codings}
-    return SarSpan(
-        span=span, searches={name: fit[0] for name, fit in found.items()},
-        checks={name: fit[1] for name, fit in found.items()},
-    )  # fmt: skip
+    return SarFit(there, there.converter, polarity, campaign)
+
+
+def _require_identical(checks: Mapping[Polarity, ConverterCheck]) -> None:
+    """Refuse a span of which too many held-out codes are others."""
+    count = sum(check.conversions for check in checks.values())
+    identical = sum(check.identical * check.conversions for check in checks.values()) / count
+    if identical < LEAST_IDENTICAL:
+        raise CalibrationError(
+            f"the {' and '.join(checks)} converter's codes are what the model says for {100 * identical:.0f} % of "
+            f"{count} inputs only, wanted {100 * LEAST_IDENTICAL:.0f} %: its array does not settle, or "
+            "remembers the input before; give sar_adc.sample and sar_adc.bit more time, such as 40 ns and 16 ns"
+        )
 
 
 class SarFit:
@@ -235,25 +273,26 @@ class SarFit:
         """What runs its simulations."""
         return self._campaign
 
-    def run(self) -> tuple[SarSearch, ConverterCheck]:
-        """Find the search, and how often it is right."""
-        seen = self.convert(self.spread(SPREAD[self._campaign.quick]))
-        search, over = self._solve(seen)
-        for _ in range(ROUNDS[self._campaign.quick]):
-            seen = seen + self.convert(self.aim(search, seen, over, AIMED))
-            search, over = self._solve(seen)
-        held = self.convert(self._rng.uniform(-1, 1, HELD_OUT[self._campaign.quick]))
+    def run(self, like: Threshold | None = None) -> Generator[Floats, Seen, tuple[SarSearch, Threshold]]:
+        """Find the search, and the threshold in it, which may be like another one; ask for conversions of inputs."""
+        seen = yield self.spread(SPREAD[self._campaign.quick] // (1 if like is None else 2))
+        search, threshold = self._solve(seen, like)
+        rounds = ROUNDS[self._campaign.quick]
+        for k in range(rounds):
+            aims = self._close() if like is not None and k == 0 else self._between(seen, threshold.over)
+            seen = seen + (yield self.near(search, aims))
+            search, threshold = self._solve(seen, like)
+            if like is not None and k == rounds - 2 and _gap(seen, threshold.over) < 2 * KNOWN:
+                break
+        return search, threshold
+
+    def check(self, search: SarSearch, count: int) -> Generator[Floats, Seen, ConverterCheck]:
+        """Ask for conversions of so many inputs that took no part, and tell how often the search is right."""
+        held = yield self._rng.uniform(-1, 1, count)
         wrong = self.range(search).codes(-self.volts(held.inputs)) - (2**self._bits - 1 - held.codes)
-        check = ConverterCheck(
-            conversions=len(wrong), identical=float(np.mean(wrong == 0)), worst=int(np.abs(wrong).max()),
+        return ConverterCheck(
+            conversions=len(wrong), identical=float(np.mean(wrong == 0)), worst=int(np.abs(wrong).max())
         )  # fmt: skip
-        if check.identical < LEAST_IDENTICAL:
-            raise CalibrationError(
-                f"the {self._polarity} converter's codes are what the model says for {100 * check.identical:.0f} % of "
-                f"{check.conversions} inputs only, wanted {100 * LEAST_IDENTICAL:.0f} %: its array does not settle, or "
-                "remembers the input before; give sar_adc.sample and sar_adc.bit more time, such as 40 ns and 16 ns"
-            )
-        return search, check
 
     def volts(self, inputs: Floats) -> Floats:
         """Return inputs, from the middle of the range in halves of the span, above the reference [V]."""
@@ -268,13 +307,18 @@ class SarFit:
         inputs = (2 * np.arange(count) + 2 * self._rng.random(count)) / count - 1
         return self._rng.permutation(inputs)
 
-    def aim(self, search: SarSearch, seen: Seen, over: Floats, each: int) -> Floats:
-        """Return inputs that end near the threshold, `each` in the trial of each bit, in random order.
+    def _close(self) -> list[Floats]:
+        """Return distances to a threshold that is about known, of each bit's trial another one on either side [V]."""
+        parts = (np.arange(self._bits) + 0.5) / self._bits
+        return [KNOWN * np.array([part - 1, part]) for part in parts]
 
-        They divide what is left between the decisions nearest to it on either side; `over` is how far the top plate was
-        above it before each strobe, (conversions, bits) [V].
+    def _between(self, seen: Seen, over: Floats) -> list[Floats]:
+        """Return distances to the threshold that divide what is left between the decisions nearest to it [V].
+
+        They are :data:`AIMED` in the trial of each bit; `over` is how far the top plate was above the threshold before
+        each strobe, (conversions, bits) [V].
         """
-        parts, all_decided = (np.arange(each) + 1) / (each + 1), seen.decided == 1
+        parts, all_decided = (np.arange(AIMED) + 1) / (AIMED + 1), seen.decided == 1
         # where converters of few bits have come no nearer yet, it may lie farther away
         reach = max(AIM, -np.max(over[~all_decided]), np.min(over[all_decided]))
         distances = []
@@ -282,7 +326,7 @@ class SarFit:
             decided = all_decided[:, k]
             ends = np.sort([np.max(over[~decided, k], initial=-reach), np.min(over[decided, k], initial=reach)])
             distances.append(ends[0] + (ends[1] - ends[0]) * parts)
-        return self.near(search, np.array(distances))
+        return distances
 
     def near(self, search: SarSearch, distances: Sequence[Floats] | Floats) -> Floats:
         """Return inputs that end so far above a search's threshold, in random order.
@@ -313,22 +357,23 @@ class SarFit:
         """Fit the top plate of conversions; arguments as of :func:`spicesim.calibration.top_plate.fit_plate`."""
         return fit_plate(seen, self._sampled, before)
 
-    def plates(self, volts: Floats) -> Floats:
-        """Return the top plate before each strobe for voltages above the reference, shape (conversions, bits) [V].
-
-        Before each the array held the reference, as in macros.
-        """
-        return self._in_macros((volts - self._middle) / self._half).tops
-
     def codes(self, inputs: Floats) -> Codes:
         """Return codes of inputs, rising with them, (conversions,); before each the array held the reference."""
-        return self._in_macros(inputs).codes
+        wanted, each = self.in_macros(inputs)
+        return self.convert(wanted).codes[::each]
 
-    def _in_macros(self, inputs: Floats) -> Seen:
-        """Convert inputs, each after the reference; after each other where nothing is kept of the input before."""
+    def in_macros(self, inputs: Floats) -> tuple[Floats, int]:
+        """Return what to convert to see inputs each after the reference, as in macros, and that each so manieth counts.
+
+        Where nothing is kept of the input before they come after each other.
+        """
         if _forgets(self._sizes):
-            return self.convert(inputs)
-        return self.convert(np.stack([inputs, np.full_like(inputs, -self._middle / self._half)], axis=1).ravel())[::2]
+            return inputs, 1
+        return np.stack([inputs, np.full_like(inputs, -self._middle / self._half)], axis=1).ravel(), 2
+
+    def inputs(self, volts: Floats) -> Floats:
+        """Return voltages above the reference as :meth:`volts` has them from inputs."""
+        return np.asarray((volts - self._middle) / self._half)
 
     def convert(self, inputs: Floats) -> Seen:
         """Convert inputs at transistor level."""
@@ -359,12 +404,9 @@ class SarFit:
         strobes = sizes.sample + (self._bits - 1 - np.arange(self._bits) + 2 / 3) * sizes.bit - BEFORE_STROBE
         return np.asarray(np.interp(starts + strobes, time, _real(results, "v(top)") - _real(results, "v(level)")))
 
-    def _solve(self, seen: Seen) -> tuple[SarSearch, Floats]:
-        """Fit the top plate, then the threshold, which is not quite the same for all bits.
-
-        Return also how far the top plate was above it before each strobe, (conversions, bits) [V].
-        """
-        plate, threshold = self.fit_plate(seen), find_threshold(seen)
+    def _solve(self, seen: Seen, like: Threshold | None) -> tuple[SarSearch, Threshold]:
+        """Fit the top plate, then the threshold, which is not quite the same for all bits."""
+        plate, threshold = self.fit_plate(seen), find_threshold(seen, like)
         last = 2**self._bits - 1
         kept = (seen.codes > 0) & (seen.codes < last)
         slope, start = np.polyfit(last - seen.codes[kept], -self.volts(seen.inputs[kept]), 1)
@@ -372,7 +414,7 @@ class SarFit:
             sampled=self._sampled, middle=self._middle, low=float(start), high=float(start + slope * last),
             **plate.search,
         )  # fmt: skip
-        return threshold.applied(search), threshold.over
+        return threshold.applied(search), threshold
 
     def require_settled(self, plate: Plate, seen: Seen) -> None:
         """Refuse a top plate that remembers the input before by so much that codes are others too often.
@@ -387,6 +429,37 @@ class SarFit:
                 f"before: only {100 * identical:.0f} % of its codes can be told from the input, wanted "
                 f"{100 * LEAST_IDENTICAL:.0f} %; give sar_adc.sample more time"
             )
+
+
+def _gap(seen: Seen, over: Floats) -> float:
+    """Return how far apart the decisions nearest to a threshold are, `over` it in the trials of all bits [V]."""
+    decided = seen.decided == 1
+    return float(np.min(over[decided]) - np.max(over[~decided]))
+
+
+def _together(fits: Sequence[SarFit], runs: Sequence[Generator[Floats, Seen, T]]) -> list[T]:
+    """Carry on with what asks fits for conversions, all that they ask for at once, and return what each returns."""
+    wanted, found = {k: next(run) for k, run in enumerate(runs)}, {}
+    while wanted:
+        seen = convert_each([fits[k] for k in wanted], list(wanted.values()))
+        for k, own in zip(tuple(wanted), seen, strict=True):
+            try:
+                wanted[k] = runs[k].send(own)
+            except StopIteration as end:
+                found[k] = end.value
+                del wanted[k]
+    return [found[k] for k in range(len(runs))]
+
+
+def top_plates(fits: Sequence[SarFit]) -> Plates:
+    """Return what gives the top plates of converters before their strobes; before each the array held the reference."""
+
+    def look(volts: Sequence[Floats]) -> list[Floats]:
+        wanted = [fit.in_macros(fit.inputs(own)) for fit, own in zip(fits, volts, strict=True)]
+        seen = convert_each(fits, [inputs for inputs, _ in wanted])
+        return [one.tops[::each] for one, (_, each) in zip(seen, wanted, strict=True)]
+
+    return look
 
 
 def convert_each(fits: Sequence[SarFit], inputs: Sequence[Floats]) -> list[Seen]:

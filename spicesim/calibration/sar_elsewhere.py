@@ -17,7 +17,7 @@ from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.converter_noise import converter_noise
 from spicesim.calibration.decisions import bracket, find_move
 from spicesim.calibration.hand_over import shift_hand_overs
-from spicesim.calibration.sar import SarFit, convert_each
+from spicesim.calibration.sar import SarFit, convert_each, top_plates
 from spicesim.calibration.top_plate import Plate, Seen
 from spicesim.chip import Chip
 from spicesim.coding import Polarity
@@ -62,7 +62,11 @@ def converters_elsewhere(
         small = _threshold_moves(narrowest)
     chips = [at.chip for at in conditions]
     hand_overs = shift_hand_overs(
-        calibration.chip, model.hand_over, chips, campaign, [_fit(chip, "bipolar", campaign).plates for chip in chips]
+        calibration.chip,
+        model.hand_over,
+        chips,
+        campaign,
+        top_plates([_fit(chip, "bipolar", campaign) for chip in chips]),
     )
     models = []
     for k, at in enumerate(conditions):

@@ -10,7 +10,7 @@ from fuzz.networks import two_layers
 from spicesim.audit import audit_samples
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.hand_over import _amplifier_errors, find_hand_over, shift_hand_overs
-from spicesim.calibration.sar import SarFit
+from spicesim.calibration.sar import SarFit, top_plates
 from spicesim.chip import preset
 from spicesim.cli.main import cli
 from spicesim.engine import ConverterEngine, ExactEngine, HandOverEngine, MacroBench, SampledMvm, Tile
@@ -102,7 +102,7 @@ def test_arrays_have_received_what_the_model_says(calibration):
     vectors, at = results[0].vectors, STEP_TIME + model.sample + 0.6 * sizes.bit
     held = np.array([vectors[f"v(out_{k})"].real[0] for k in range(6)]) - reference
     top = np.array([np.interp(at, vectors["time"].real, vectors[f"v(top_{k})"].real) for k in range(6)]) - reference
-    ideal = SarFit(chip, sizes, "bipolar", campaign).plates(held)[:, -1]
+    ideal = top_plates([SarFit(chip, sizes, "bipolar", campaign)])([held])[0][:, -1]
     gain = np.polyfit(held, ideal, 1)[0]
     received = model.curves(80e3, loads / 80e3).received(outputs) - outputs
     np.testing.assert_allclose(received, -(top - ideal) / gain, rtol=0, atol=0.05 * sizes.lsb)
@@ -113,8 +113,8 @@ def test_a_hand_over_is_another_elsewhere(calibration):
     own = calibration.converter.hand_over
     chip = calibration.chip.at(temperature_c=125.0)
     sizes, campaign, outputs = chip.converter, Campaign(quick=True), own.outputs
-    plate = SarFit(chip, sizes, "bipolar", campaign).plates
-    (there,) = shift_hand_overs(calibration.chip, own, [chip], campaign, [plate])
+    plates = top_plates([SarFit(chip, sizes, "bipolar", campaign)])
+    (there,) = shift_hand_overs(calibration.chip, own, [chip], campaign, plates)
     ((found,),) = _amplifier_errors([chip], campaign, [(80e3, 10.0)], outputs)
     left, before = (
         np.abs(model.curves(80e3, np.array([10.0 / 80e3])).received(outputs[:, None])[:, 0] - outputs - found).max()
@@ -122,7 +122,7 @@ def test_a_hand_over_is_another_elsewhere(calibration):
     )
     assert before > 0.02 * sizes.lsb  # or there is nothing to be seen
     assert left < 0.3 * before
-    assert shift_hand_overs(calibration.chip, None, [chip], campaign, [plate]) == [None]
+    assert shift_hand_overs(calibration.chip, None, [chip], campaign, plates) == [None]
 
 
 def test_the_switch_that_opens_parts_its_charge_otherwise_on_an_integrator():
@@ -133,8 +133,8 @@ def test_the_switch_that_opens_parts_its_charge_otherwise_on_an_integrator():
         adc={"kind": "sar", "bits": 6}, sar_adc={"sample": 200e-9, "dac": {"span": 0.5}},
     )  # fmt: skip
     sizes, campaign = chip.converter, Campaign(quick=True)
-    plate = SarFit(chip, sizes, "bipolar", campaign).plates
-    model = find_hand_over(chip, sizes, campaign, plate)
+    plates = top_plates([SarFit(chip, sizes, "bipolar", campaign)])
+    model = find_hand_over(chip, sizes, campaign, plates)
     assert np.abs(model.errors).max() > 0.02 * sizes.lsb  # or there is nothing to be seen
     read = MacroRead(converters={0: sizes}, polarity="bipolar", t_read=sampling_start(chip, sizes, "bipolar"))
     g = np.array([[5e-6], [2e-6], [1e-6], [4e-6]])
@@ -146,7 +146,7 @@ def test_the_switch_that_opens_parts_its_charge_otherwise_on_an_integrator():
         np.array([np.interp(t, v["time"].real, v[name].real) for v in found]) - chip.sense_amplifier.v_reference
         for t, name in ((read.start, "v(out_0)"), (at, "v(xconverter_0.top)"))
     )
-    ideal = plate(held)[:, -1]
+    ideal = plates([held])[0][:, -1]
     gain = np.polyfit(held, ideal, 1)[0]
     outputs = chip.sense_amplifier.volts(chip.sense_amplifier.v_reference + held)
     received = model.curves(1.0, np.ones(2)).received(outputs) - outputs

@@ -79,3 +79,20 @@ def test_a_threshold_that_recovers_is_found_at_every_bit(monkeypatch):
     assert found < 20e-6
     monkeypatch.setattr(decisions, "DECAY", 1.0)
     assert np.sqrt(np.mean(np.square([errors(seed) for seed in range(8)]))) > 1.5 * found
+
+
+def test_another_coding_tells_of_a_threshold_what_few_decisions_do_not():
+    """Of two conversions a bit one finds it better that knows one 15 uV away; so does one that knows it from none."""
+    rms = {}
+    for known in (False, True):
+        found = []
+        for seed in range(8):
+            like = find_threshold(aimed(seed))
+            few = aimed(100 + seed)[: 2 * BITS]
+            moved = Seen(inputs=few.inputs, before=few.before, codes=few.codes, tops=few.tops + 15e-6)
+            x, bits = np.linspace(-0.8, 0.8, 5)[:, None], np.arange(BITS)
+            own = find_threshold(moved, like if known else None)
+            found.append(own.middle + own.tilt * x + own.bits - threshold(x, bits) - 15e-6)
+        rms[known] = np.sqrt(np.mean(np.square(found)))
+    assert rms[True] < 25e-6
+    assert rms[True] < 0.6 * rms[False]
