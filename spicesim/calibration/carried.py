@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pydantic_core import to_jsonable_python
 
 from spicesim.calibration.calibration import Calibration
-from spicesim.calibration.plan import QUICK_PART, Plan, plan_calibration
+from spicesim.calibration.plan import PARTS, Plan, plan_calibration
 from spicesim.chip import Chip, Section
 from spicesim.errors import CalibrationError
 from spicesim.netlist.process import model_files
@@ -100,7 +100,7 @@ def plan_carried(
         names = ("parameters", "converter", "energy", "settling", "noise", "mismatch", "climate")
         aspects = [name for name in names if getattr(base, name) is not None]
     plan = plan_calibration(chip, aspects=aspects, quick=base.quick, seed=base.seed, error=error)
-    tiles = plan.tiles.model_copy(update={"part": max(plan.tiles.part, QUICK_PART)})
+    tiles = plan.tiles.model_copy(update={"part": max(plan.tiles.part, PARTS[True])})
     return plan.model_copy(update={"tiles": tiles})
 
 

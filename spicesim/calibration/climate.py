@@ -55,15 +55,15 @@ HELD_OUT, QUICK_HELD_OUT = 4, 2
 """Temperatures at which whole tiles are checked, and in a quick calibration."""
 
 PARTS = {True: 12, False: 4}
-"""Where a product is a transient of all bits, and in a quick calibration of pulses, vectors are checked in so many
-parts, one a climate in turn; by whether a calibration is quick."""
+"""Where a product is a long transient vectors are checked in so many parts, one a climate in turn; by whether a
+calibration is quick."""
 
 RANDOM_PARTS = 2
 """The same elsewhere of random tiles; full columns, which err most, are checked with all vectors."""
 
-QUICK_ROWS = 32
-"""Rows of a column in a climate of a quick calibration at most, where a product is a transient of all bits; all of 128
-took as long as all other tiles together, and err less than 16, as those of pulses do not."""
+ADDED_ROWS = 32
+"""Rows of a column in a climate at most, where a product is a transient of all bits; all of 128 took as long as all
+other tiles together, and err less than 16, as those of pulses do not."""
 
 CHECK_CLIMATE = "check climate"
 """Label of the simulations of whole tiles in the accounts."""
@@ -300,8 +300,7 @@ def climate_cases(
     calibration : Calibration
         In its climate.
     quick : bool
-        Whether few vectors are checked and, where a product is a transient of all bits, no columns of more than
-        :data:`QUICK_ROWS`.
+        Whether few vectors are checked, where a product is a long transient.
     size : int
         Rows and columns of the random tiles, as :func:`~spicesim.calibration.tiles.tile_shape` has them.
     random : int
@@ -316,11 +315,10 @@ def climate_cases(
         tile_shape(chip, size), cell.g_min, cell.g_max, np.random.default_rng(seed), 0.25 * cell.g_max
     )
     cases = build_cases(chip, calibration.tile, {"random": g}, random_vectors=random, seed=seed)
-    takes_long = chip.hold.adds_planes or (quick and takes_time(chip))
-    if not takes_long:
+    if not takes_time(chip):
         cases = [case.thinned(RANDOM_PARTS, turn) for case in cases]
     choices, kind = sorted(chip.settings), chip.sense_amplifier.kind
-    rows = min(chip.array.rows, QUICK_ROWS if quick and chip.hold.adds_planes else MOST_ROWS)
+    rows = min(chip.array.rows, ADDED_ROWS if chip.hold.adds_planes else MOST_ROWS)
     full = np.full((rows, min(chip.array.columns, 2)), cell.g_max)
     polarity = chip.polarities[-1]
     vectors = adversarial_vectors(len(full), chip.code_bits, polarity, np.random.default_rng(seed))
@@ -328,4 +326,4 @@ def climate_cases(
         tile = calibration.tile(full, polarity, r_feedback)
         name = f"all highest {KIND_WORDS.get(kind, f'{r_feedback / 1e3:g}k')}"
         cases.append(TileCase(name=name, tile=tile, codes=vectors))
-    return [case.thinned(PARTS[quick], turn) for case in cases] if takes_long else cases
+    return [case.thinned(PARTS[quick], turn) for case in cases] if takes_time(chip) else cases

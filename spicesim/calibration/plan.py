@@ -73,8 +73,9 @@ class PlanSummary(Model):
         return {name: error for name, error in self.validation.items() if error > self.error}
 
 
-QUICK_PART = 6
-"""Of the vectors of a tile whose product takes long a quick calibration runs one in so many."""
+PARTS = {True: 6, False: 2}
+"""Of the vectors of a tile whose product takes long one in so many is run, by whether a calibration is quick; climates
+have the others in turn."""
 
 
 class TilePlan(Model):
@@ -221,11 +222,14 @@ def plan_calibration(
         senseamps=tuple(plan_sense_amplifier(chip, r) for r in chip.settings) if kind == "tia" else (),
         hold=plan_hold(chip, quick=quick, seed=seed) if kind == "voltage" else None,
         integrator=plan_integrator(chip, quick=quick, seed=seed) if kind == "integrator" else None,
-        # a transient of all bits takes as long as those of so many planes
-        tiles=TilePlan(sizes=(16,), random_vectors=2, part=QUICK_PART if quick and takes_time(chip) else 1)
-        if quick or chip.hold.adds_planes
-        else TilePlan(sizes=(16, 32), random_vectors=6),
+        tiles=_plan_tiles(chip, quick),
     )
+
+
+def _plan_tiles(chip: Chip, quick: bool) -> TilePlan:
+    if takes_time(chip):
+        return TilePlan(sizes=(16,), random_vectors=2, part=PARTS[quick])
+    return TilePlan(sizes=(16,), random_vectors=2) if quick else TilePlan(sizes=(16, 32), random_vectors=6)
 
 
 def load_plan(path: str | Path) -> Plan:

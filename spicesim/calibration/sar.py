@@ -48,7 +48,7 @@ SPREAD, AIMED = {True: 16, False: 32}, 2
 bit in a round."""
 ROUNDS, HELD_OUT = {True: 2, False: 3}, {True: 32, False: 64}
 """Rounds, one less where another coding's threshold is known, and inputs of a span, of all codings, that take no part
-in the fit, by whether a calibration is quick."""
+in the fit, by whether a calibration is quick; narrower spans have as many of these as if it were."""
 AT_A_TIME = {True: 4, False: 8}
 """Conversions in one transient, by whether nothing is kept of the input before, so that none has to come before."""
 AIM, KNOWN = 0.3e-3, 40e-6
@@ -225,9 +225,9 @@ def _over_each(chip: Chip, spans: Sequence[float], codings: Sequence[Polarity], 
     for polarity, own in fits.items():
         found = _together(own, [fit.run(like) for fit, like in zip(own, likes, strict=True)])
         searches[polarity], likes = [search for search, _ in found], [threshold for _, threshold in found]
-    count = HELD_OUT[campaign.quick] // len(codings)
+    held_out = [HELD_OUT[campaign.quick or span < spans[0]] // len(codings) for span in spans]
     for polarity, own in fits.items():
-        runs = [fit.check(search, count) for fit, search in zip(own, searches[polarity], strict=True)]
+        runs = [fit.check(search, count) for fit, search, count in zip(own, searches[polarity], held_out, strict=True)]
         checks[polarity] = _together(own, runs)
     found_over = [
         SarSpan(
@@ -272,6 +272,11 @@ class SarFit:
     def campaign(self) -> Campaign:
         """What runs its simulations."""
         return self._campaign
+
+    @property
+    def lsb(self) -> float:
+        """Ideal step [V]."""
+        return self._sizes.lsb
 
     def run(self, like: Threshold | None = None) -> Generator[Floats, Seen, tuple[SarSearch, Threshold]]:
         """Find the search, and the threshold in it, which may be like another one; ask for conversions of inputs."""

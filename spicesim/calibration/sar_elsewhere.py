@@ -5,7 +5,7 @@ then some that are aimed tell by how much the threshold moves. References closer
 the array's switches conduct less, would tell it sooner, but another one: .6 mV off for a span of 1.6 V at ss and 85 C.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,9 +26,11 @@ __all__ = ["converters_elsewhere"]
 
 SPREAD = 8
 """Inputs spread over each range."""
-ROUNDS = 3
-"""Of conversions that are aimed at the threshold in the trials of every second bit, others in each; of eight bits each
-leaves a fifth of what was left."""
+ROUNDS, ENOUGH = 3, 0.02
+"""Of conversions that are aimed at the threshold in the trials of every second bit, others in each, at most; of eight
+bits each leaves a fifth of what was left, and so many steps are near enough."""
+APART = 0.15e-3
+"""How far from the move of the widest span's threshold that of narrow ones is looked for at first [V]."""
 
 
 def converters_elsewhere(
@@ -50,16 +52,19 @@ def converters_elsewhere(
     CalibrationError
         If a converter has no threshold there, or does not settle.
     """
-    model = calibration.require_converter()
-    assert isinstance(model, SarModel)
+    model = _model(calibration)
     codings = list(model.searches)
-    changed = _changed_over(calibration, conditions, campaign, model.span, codings)
+    changed = _changed(calibration, conditions, campaign, codings)
     # one threshold for all codings, and one for all narrower spans
     moves = _threshold_moves(changed[:: len(codings)])
-    small = moves
-    if model.narrower:
-        narrowest = _changed_over(calibration, conditions, campaign, model.spans[-1], codings[:1])
-        small = _threshold_moves(narrowest)
+    groups = [
+        {coding: one.search for coding, one in zip(codings, changed[k * len(codings) :], strict=False)}
+        for k in range(len(conditions))
+    ]
+    small = _narrow_moves(calibration, conditions, campaign, groups, moves) if model.narrower else moves
+    wide, narrow = (
+        [_moved_by(group, move) for group, move in zip(groups, each, strict=True)] for each in (moves, small)
+    )
     chips = [at.chip for at in conditions]
     hand_overs = shift_hand_overs(
         calibration.chip,
@@ -69,18 +74,14 @@ def converters_elsewhere(
         top_plates([_fit(chip, "bipolar", campaign) for chip in chips]),
     )
     models = []
-    for k, at in enumerate(conditions):
-        sizes, group = at.chip.converter, changed[k * len(codings) : (k + 1) * len(codings)]
+    for at, searches, below, hand_over in zip(conditions, wide, narrow, hand_overs, strict=True):
+        sizes = at.chip.converter
         assert sizes is not None
         sampling, comparator = converter_noise(at.chip, sizes, campaign)
-        wide, narrow = (
-            {polarity: _moved_by(one.search, by) for polarity, one in zip(codings, group, strict=True)}
-            for by in (moves[k], small[k])
-        )
         update = {
-            "searches": wide, "checks": {}, "narrower": tuple(_moved(own, model, narrow) for own in model.narrower),
+            "searches": searches, "checks": {}, "narrower": tuple(_moved(own, model, below) for own in model.narrower),
             "sampling_noise": sampling, "comparator_noise": comparator,
-            "hand_over": hand_overs[k],
+            "hand_over": hand_over,
         }  # fmt: skip
         models.append(model.model_copy(update=update))
     return models
@@ -105,6 +106,12 @@ def _moved(narrow: SarSpan, model: SarModel, there: dict[Polarity, SarSearch]) -
     return SarSpan(span=narrow.span, searches=searches, checks={})
 
 
+def _model(calibration: Calibration) -> SarModel:
+    model = calibration.require_converter()
+    assert isinstance(model, SarModel)
+    return model
+
+
 def _fit(chip: Chip, polarity: Polarity, campaign: Campaign) -> SarFit:
     assert chip.converter is not None
     return SarFit(chip, chip.converter, polarity, campaign)
@@ -126,43 +133,44 @@ class _There:
         """How far the top plate was above the threshold of home, (conversions, bits) [V]."""
         return self.seen.tops - self.plate.threshold(self.home, self.seen)
 
+    @property
+    def left(self) -> Floats:
+        """The decisions nearest to the threshold on either side, in order [V]."""
+        return np.sort(bracket(self.seen, self.over))
+
     def aim(self, first: int) -> Floats:
-        """Return inputs that divide what is left between the decisions nearest to the threshold.
-
-        They end in the trials of every second bit, from the first on.
-        """
-        low, high = np.sort(bracket(self.seen, self.over))
-        bits = range(first % 2, self.seen.bits, 2)
-        between = np.linspace(low, high, len(bits) + 2)[1:-1, None]
-        distances = dict(zip(bits, between, strict=True))
-        return self.fit.near(self.search, [distances.get(k, np.zeros(0)) for k in range(self.seen.bits)])
+        """Return inputs that divide what is left, and end in the trials of every second bit, from the first on."""
+        return _between(self.fit, self.search, self.left, first)
 
 
-def _changed_over(
-    calibration: Calibration,
-    conditions: Sequence[Calibration],
-    campaign: Campaign,
-    span: float,
-    codings: Sequence[Polarity],
+def _between(fit: SarFit, search: SarSearch, ends: Floats, first: int) -> Floats:
+    """Return inputs that end between distances to a threshold, in the trials of every second bit, from the first on."""
+    count = len(search.weights)
+    bits = range(first % 2, count, 2)
+    between = np.linspace(ends[0], ends[1], len(bits) + 2)[1:-1, None]
+    distances = dict(zip(bits, between, strict=True))
+    return fit.near(search, [distances.get(k, np.zeros(0)) for k in range(count)])
+
+
+def _changed(
+    calibration: Calibration, conditions: Sequence[Calibration], campaign: Campaign, codings: Sequence[Polarity]
 ) -> list[_There]:
-    """Find what conditions change of the top plates of converters over a span; thresholds are still those of home.
+    """Find what conditions change of the top plates over the widest span; thresholds are still those of home.
 
     Returns
     -------
     list of _There
         Of all codings at the first condition, then at the next.
     """
-    model = calibration.require_converter()
-    assert isinstance(model, SarModel)
-    searches = [model.over(span).searches[polarity] for polarity in codings]
-    own = [_fit(calibration.chip.over(span), polarity, campaign) for polarity in codings]
-    fits = [_fit(at.chip.over(span), polarity, campaign) for at in conditions for polarity in codings]
+    model = _model(calibration)
+    own = [_fit(calibration.chip.over(model.span), polarity, campaign) for polarity in codings]
+    fits = [_fit(at.chip.over(model.span), polarity, campaign) for at in conditions for polarity in codings]
     every = [*own, *fits]
     seen = convert_each(every, [fit.spread(SPREAD) for fit in every])
     plates = [fit.fit_plate(each) for fit, each in zip(own, seen, strict=False)]
     found = []
     for k, fit in enumerate(fits):
-        here, search, now = plates[k % len(own)], searches[k % len(own)], seen[len(own) + k]
+        here, search, now = plates[k % len(own)], model.searches[codings[k % len(own)]], seen[len(own) + k]
         there = fit.fit_plate(now, here)
         fit.require_settled(there, now)
         update = {name: getattr(search, name) + value - here.search[name] for name, value in there.search.items()}
@@ -173,18 +181,55 @@ def _changed_over(
 
 def _threshold_moves(converters: Sequence[_There]) -> list[float]:
     """Find by how much conditions move thresholds [V]."""
+    every = list(converters)
     for k in range(ROUNDS):
-        seen = convert_each([one.fit for one in converters], [one.aim(k) for one in converters])
-        converters = [replace(one, seen=one.seen + more) for one, more in zip(converters, seen, strict=True)]
-    return [find_move(one.seen, one.over) for one in converters]
+        todo = [n for n, one in enumerate(every) if np.ptp(one.left) > ENOUGH * one.fit.lsb]
+        if not todo:
+            break
+        seen = convert_each([every[n].fit for n in todo], [every[n].aim(k) for n in todo])
+        for n, more in zip(todo, seen, strict=True):
+            every[n] = replace(every[n], seen=every[n].seen + more)
+    return [find_move(one.seen, one.over) for one in every]
 
 
-def _moved_by(search: SarSearch, volts: float) -> SarSearch:
-    """Return a search whose threshold is higher at the top plate [V], and so lower by as much at the input."""
-    curve = search.curve.copy()
-    curve[0] -= volts
-    ends = {"low": search.low - volts, "high": search.high - volts}
-    return SarSearch.model_validate(search.model_copy(update={"curve": curve} | ends).model_dump())
+def _narrow_moves(
+    calibration: Calibration,
+    conditions: Sequence[Calibration],
+    campaign: Campaign,
+    wide: Sequence[dict[Polarity, SarSearch]],
+    moves: Sequence[float],
+) -> list[float]:
+    """Find by how much conditions move thresholds of narrow spans; those of the widest tell where to look [V].
+
+    The narrowest stands for all; where its inputs are follows from the searches of the widest, with the threshold of
+    home.
+    """
+    model = _model(calibration)
+    narrowest, polarity = model.narrower[-1], next(iter(model.searches))
+    home = narrowest.searches[polarity]
+    own = _fit(calibration.chip.over(narrowest.span), polarity, campaign)
+    fits = [_fit(at.chip.over(narrowest.span), polarity, campaign) for at in conditions]
+    searches = [_moved(narrowest, model, there).searches[polarity] for there in wide]
+    ends = np.array([-APART, APART])
+    aims = [_between(fit, search, move + ends, 1) for fit, search, move in zip(fits, searches, moves, strict=True)]
+    here, *seen = convert_each([own, *fits], [own.spread(SPREAD), *aims])
+    plate = own.fit_plate(here)
+    found = [
+        _There(fit=fit, search=search, home=home, plate=plate, seen=now)
+        for fit, search, now in zip(fits, searches, seen, strict=True)
+    ]
+    return _threshold_moves(found)
+
+
+def _moved_by(searches: Mapping[Polarity, SarSearch], volts: float) -> dict[Polarity, SarSearch]:
+    """Return searches whose threshold is higher at the top plate [V], and so lower by as much at the input."""
+    moved = {}
+    for polarity, search in searches.items():
+        curve = search.curve.copy()
+        curve[0] -= volts
+        ends = {"low": search.low - volts, "high": search.high - volts}
+        moved[polarity] = SarSearch.model_validate(search.model_copy(update={"curve": curve} | ends).model_dump())
+    return moved
 
 
 def _with_line(search: SarSearch, own: SarSearch, fit: SarFit) -> SarSearch:
