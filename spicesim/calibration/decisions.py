@@ -1,6 +1,7 @@
 """The threshold of a successive-approximation ADC's comparator, from what it decided and the top plate before it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
@@ -18,6 +19,8 @@ DECAY = 0.5
 """Of what one trial adds to the threshold, what is left in the next: comparators recover from sampling."""
 LITTLE = 3.0
 """Weight of what a bit adds beyond that, and the memory, beside decisions that are short of the margin."""
+FREE = 0.01
+"""Weight of the recovery, which nothing else holds where no decision of the first trials is near."""
 LIKE_BEFORE = 1.0
 """Weight of the rest where the threshold is known about as well as the margin from another coding."""
 
@@ -39,18 +42,27 @@ class Threshold:
     over: Floats
     """How far the top plate was above it before each strobe, (conversions, bits) [V]."""
 
-    def applied(self, search: SarSearch) -> SarSearch:
-        """Return a search whose comparator decides here instead of at 0 V."""
+    def applied(self, search: SarSearch, share: float = 1.0) -> SarSearch:
+        """Return a search whose comparator decides here instead of at 0 V; of all but the middle, a share."""
         curve = search.curve.copy()
-        curve[:2] -= self.middle, self.tilt
+        curve[:2] -= self.middle, share * self.tilt
         return search.model_copy(
             update={
                 "curve": curve,
-                "trials": search.trials - self.bits,
-                "rejected": search.rejected - self.memory[0],
-                "earlier": search.earlier - float(self.memory[1]),
+                "trials": search.trials - share * self.bits,
+                "rejected": search.rejected - share * self.memory[0],
+                "earlier": search.earlier - share * float(self.memory[1]),
             }
         )
+
+    def moved(self, volts: float) -> Self:
+        """Return the same at another middle [V]."""
+        return replace(self, middle=volts)
+
+    @property
+    def without_bits(self) -> Self:
+        """The same without what trials and the memory add, as it is with another coding."""
+        return replace(self, bits=np.zeros_like(self.bits), memory=np.zeros_like(self.memory))
 
 
 def find_threshold(seen: Seen, like: Threshold | None = None) -> Threshold:
@@ -81,7 +93,7 @@ def find_threshold(seen: Seen, like: Threshold | None = None) -> Threshold:
     start, little = np.zeros(count + 5), np.full(count + 5, LITTLE)
     low, high = float(np.max(tops[decided == 0])), float(np.min(tops[decided == 1]))
     if like is None:
-        start[-2], little[[count, -2, -1]] = 0.5 * (low + high), 0.0
+        start[-2], little[count], little[-2:] = 0.5 * (low + high), FREE, 0.0
     else:
         start, little[[count, -2, -1]] = like.law, LIKE_BEFORE
     over = tops - every @ start

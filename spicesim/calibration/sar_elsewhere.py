@@ -7,6 +7,7 @@ the array's switches conduct less, would tell it sooner, but another one: .6 mV 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from spicesim.behavioural.sar import SarModel, SarRange, SarSearch, SarSpan
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.converter_noise import converter_noise
-from spicesim.calibration.decisions import bracket, find_move
+from spicesim.calibration.decisions import Threshold, bracket, find_move, find_threshold
 from spicesim.calibration.hand_over import shift_hand_overs
 from spicesim.calibration.sar import SarFit, convert_each, top_plates
 from spicesim.calibration.top_plate import Plate, Seen
@@ -55,16 +56,17 @@ def converters_elsewhere(
     model = _model(calibration)
     codings = list(model.searches)
     changed = _changed(calibration, conditions, campaign, codings)
-    # one threshold for all codings, and one for all narrower spans
-    moves = _threshold_moves(changed[:: len(codings)])
+    # one threshold for all codings but for what trials add to it, and one middle for all narrower spans
+    moves = [one.change for one in _aimed(changed[:: len(codings)])]
     groups = [
         {coding: one.search for coding, one in zip(codings, changed[k * len(codings) :], strict=False)}
         for k in range(len(conditions))
     ]
-    small = _narrow_moves(calibration, conditions, campaign, groups, moves) if model.narrower else moves
-    wide, narrow = (
-        [_moved_by(group, move) for group, move in zip(groups, each, strict=True)] for each in (moves, small)
-    )
+    wide = [_with_threshold(group, move) for group, move in zip(groups, moves, strict=True)]
+    narrow = wide
+    if model.narrower:
+        small = _narrow_moves(calibration, conditions, campaign, groups, moves)
+        narrow = [_with_threshold(group, move.moved(by)) for group, move, by in zip(groups, moves, small, strict=True)]
     chips = [at.chip for at in conditions]
     hand_overs = shift_hand_overs(
         calibration.chip,
@@ -119,10 +121,11 @@ def _fit(chip: Chip, polarity: Polarity, campaign: Campaign) -> SarFit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _There:
-    """A converter elsewhere: its top plate is found, and its threshold still that of home."""
+    """A converter elsewhere: its top plate is found, and of its threshold as much as conversions tell."""
 
     fit: SarFit
     search: SarSearch
+    """With the threshold of home."""
     home: SarSearch
     plate: Plate
     """At home."""
@@ -134,13 +137,35 @@ class _There:
         return self.seen.tops - self.plate.threshold(self.home, self.seen)
 
     @property
-    def left(self) -> Floats:
-        """The decisions nearest to the threshold on either side, in order [V]."""
-        return np.sort(bracket(self.seen, self.over))
+    def change(self) -> Threshold:
+        """What the condition changes of the threshold."""
+        return find_threshold(replace(self.seen, tops=self.over))
 
-    def aim(self, first: int) -> Floats:
-        """Return inputs that divide what is left, and end in the trials of every second bit, from the first on."""
-        return _between(self.fit, self.search, self.left, first)
+    def aimed(self, first: int) -> Floats | None:
+        """Return inputs between the decisions nearest to the threshold; None if these are near enough."""
+        change = self.change
+        ends = np.sort(bracket(self.seen, change.over))
+        if np.ptp(ends) <= ENOUGH * self.fit.lsb:
+            return None
+        return _between(self.fit, change.applied(self.search), ends, first)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Moved(_There):
+    """One over a narrow span, of whose threshold the middle alone is asked for."""
+
+    @property
+    def move(self) -> float:
+        """By how much the condition moves the threshold [V]."""
+        return find_move(self.seen, self.over)
+
+    def aimed(self, first: int) -> Floats | None:
+        """Return inputs between the decisions nearest to the threshold; None if these are near enough."""
+        ends = np.sort(bracket(self.seen, self.over))
+        return None if np.ptp(ends) <= ENOUGH * self.fit.lsb else _between(self.fit, self.search, ends, first)
+
+
+There = TypeVar("There", bound=_There)
 
 
 def _between(fit: SarFit, search: SarSearch, ends: Floats, first: int) -> Floats:
@@ -179,17 +204,17 @@ def _changed(
     return found
 
 
-def _threshold_moves(converters: Sequence[_There]) -> list[float]:
-    """Find by how much conditions move thresholds [V]."""
+def _aimed(converters: Sequence[There]) -> list[There]:
+    """Aim at thresholds until decisions on either side are near enough."""
     every = list(converters)
     for k in range(ROUNDS):
-        todo = [n for n, one in enumerate(every) if np.ptp(one.left) > ENOUGH * one.fit.lsb]
-        if not todo:
+        aims = {n: inputs for n, one in enumerate(every) if (inputs := one.aimed(k)) is not None}
+        if not aims:
             break
-        seen = convert_each([every[n].fit for n in todo], [every[n].aim(k) for n in todo])
-        for n, more in zip(todo, seen, strict=True):
+        seen = convert_each([every[n].fit for n in aims], list(aims.values()))
+        for n, more in zip(aims, seen, strict=True):
             every[n] = replace(every[n], seen=every[n].seen + more)
-    return [find_move(one.seen, one.over) for one in every]
+    return every
 
 
 def _narrow_moves(
@@ -197,12 +222,12 @@ def _narrow_moves(
     conditions: Sequence[Calibration],
     campaign: Campaign,
     wide: Sequence[dict[Polarity, SarSearch]],
-    moves: Sequence[float],
+    changes: Sequence[Threshold],
 ) -> list[float]:
     """Find by how much conditions move thresholds of narrow spans; those of the widest tell where to look [V].
 
-    The narrowest stands for all; where its inputs are follows from the searches of the widest, with the threshold of
-    home.
+    The narrowest stands for all. All else that conditions change of it follows from the searches of the widest, with
+    the threshold of home, and from what changes of that.
     """
     model = _model(calibration)
     narrowest, polarity = model.narrower[-1], next(iter(model.searches))
@@ -210,26 +235,29 @@ def _narrow_moves(
     own = _fit(calibration.chip.over(narrowest.span), polarity, campaign)
     fits = [_fit(at.chip.over(narrowest.span), polarity, campaign) for at in conditions]
     searches = [_moved(narrowest, model, there).searches[polarity] for there in wide]
-    ends = np.array([-APART, APART])
-    aims = [_between(fit, search, move + ends, 1) for fit, search, move in zip(fits, searches, moves, strict=True)]
+    ratio, ends = narrowest.span / model.span, np.array([-APART, APART])
+    aims = [
+        _between(fit, search, change.middle + ends, 1)
+        for fit, search, change in zip(fits, searches, changes, strict=True)
+    ]
     here, *seen = convert_each([own, *fits], [own.spread(SPREAD), *aims])
     plate = own.fit_plate(here)
     found = [
-        _There(fit=fit, search=search, home=home, plate=plate, seen=now)
-        for fit, search, now in zip(fits, searches, seen, strict=True)
+        _Moved(fit=fit, search=search, home=change.moved(0.0).applied(home, ratio), plate=plate, seen=now)
+        for fit, search, change, now in zip(fits, searches, changes, seen, strict=True)
     ]
-    return _threshold_moves(found)
+    return [one.move for one in _aimed(found)]
 
 
-def _moved_by(searches: Mapping[Polarity, SarSearch], volts: float) -> dict[Polarity, SarSearch]:
-    """Return searches whose threshold is higher at the top plate [V], and so lower by as much at the input."""
-    moved = {}
+def _with_threshold(searches: Mapping[Polarity, SarSearch], change: Threshold) -> dict[Polarity, SarSearch]:
+    """Return searches whose threshold at the top plate changes, and so the input the other way."""
+    found: dict[Polarity, SarSearch] = {}
     for polarity, search in searches.items():
-        curve = search.curve.copy()
-        curve[0] -= volts
-        ends = {"low": search.low - volts, "high": search.high - volts}
-        moved[polarity] = SarSearch.model_validate(search.model_copy(update={"curve": curve} | ends).model_dump())
-    return moved
+        own = change if not found else change.without_bits
+        ends = {"low": search.low - own.middle, "high": search.high - own.middle}
+        moved = own.applied(search).model_copy(update=ends)
+        found[polarity] = SarSearch.model_validate(moved.model_dump())
+    return found
 
 
 def _with_line(search: SarSearch, own: SarSearch, fit: SarFit) -> SarSearch:
