@@ -1,8 +1,9 @@
 """Calibrate column converters elsewhere: what a condition changes, from few conversions.
 
 The same inputs at the chip's own condition and at another tell what changes of the top plate, with the widest span;
-then some that are aimed tell by how much the threshold moves. References closer to each other, around the middle where
-the array's switches conduct less, would tell it sooner, but another one: .6 mV off for a span of 1.6 V at ss and 85 C.
+then some that are aimed tell how the threshold moves, tilts over the input, and recovers. References closer to each
+other, around the middle where the array's switches conduct less, would tell how it moves sooner, but otherwise: .6 mV
+off for a span of 1.6 V at ss and 85 C.
 """
 
 from collections.abc import Mapping, Sequence
@@ -234,7 +235,8 @@ def _narrow_moves(
     home = narrowest.searches[polarity]
     own = _fit(calibration.chip.over(narrowest.span), polarity, campaign)
     fits = [_fit(at.chip.over(narrowest.span), polarity, campaign) for at in conditions]
-    searches = [_moved(narrowest, model, there).searches[polarity] for there in wide]
+    there = [_with_threshold(group, change.moved(0.0)) for group, change in zip(wide, changes, strict=True)]
+    searches = [_moved(narrowest, model, group).searches[polarity] for group in there]
     ratio, ends = narrowest.span / model.span, np.array([-APART, APART])
     aims = [
         _between(fit, search, change.middle + ends, 1)
