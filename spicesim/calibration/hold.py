@@ -18,15 +18,14 @@ from spicesim.calibration.plane_adder import JOINED, JoinPoints, fit_adder, plan
 from spicesim.chip import Chip
 from spicesim.netlist.hold import build_holds, build_line_steps, held_after
 from spicesim.netlist.netlist import Netlist
+from spicesim.netlist.pace import PRECISE
 from spicesim.netlist.step import STEP_TIME
 from spicesim.ngspice.outcome import Results
 
-__all__ = ["HELD", "PRECISE", "HoldPlan", "HoldPoints", "plan_hold", "read_held"]
+__all__ = ["HELD", "HoldPlan", "HoldPoints", "plan_hold", "read_held"]
 
 HELD = "held line"
 """Name of its held-out errors."""
-PRECISE = ".options klu reltol=1e-5 vntol=1e-7 abstol=1e-12"
-"""Of transients: ten times finer moves what is held by 1 uV, and takes twice as long."""
 VOLTS, CONDUCTANCES = 5, 3
 """Orders of the polynomials, and points of the fit."""
 LEFT = (0.1, 0.01)

@@ -11,11 +11,12 @@ from spicesim.arrays import Floats
 from spicesim.behavioural.hold_mismatch import HOLD, HoldMismatch
 from spicesim.behavioural.plane_adder import PlaneAdder
 from spicesim.calibration.designs import chebyshev_nodes
-from spicesim.calibration.hold import BEYOND, PRECISE, HoldPoints, read_held
+from spicesim.calibration.hold import BEYOND, HoldPoints, read_held
 from spicesim.calibration.mismatch_bench import MismatchBench, Planned, fit_response, with_chip_mismatch
 from spicesim.calibration.plane_adder import read_sums
 from spicesim.netlist.mismatch import Draw
 from spicesim.netlist.netlist import Netlist
+from spicesim.netlist.pace import PRECISE
 from spicesim.netlist.plane_adder import build_plane_sums
 from spicesim.ngspice.outcome import Results
 

@@ -28,7 +28,8 @@ from spicesim.chip import Chip
 from spicesim.netlist.ensemble import build_cells, build_dacs, build_sense_amplifiers
 from spicesim.netlist.mismatch import Draw, drawn_devices, with_mismatch
 from spicesim.netlist.netlist import Netlist
-from spicesim.netlist.sar_adc import build_sar_adc, precise
+from spicesim.netlist.pace import converting
+from spicesim.netlist.sar_adc import build_sar_adc
 from spicesim.ngspice.outcome import Results
 from spicesim.units import spice_number
 
@@ -276,7 +277,7 @@ class MismatchBench:
         assert sizes is not None
         stop = sizes.sample + sizes.bit * 2 / 3 - BEFORE_STROBE
         netlist = build_sar_adc(chip, [chip.sense_amplifier.v_reference], sizes.with_ideal_logic)
-        return replace(netlist, analyses=(f".tran 0.5n {spice_number(stop)} 0 1n",), options=precise(chip, sizes))
+        return replace(netlist, analyses=(f".tran 0.5n {spice_number(stop)} 0 1n",), options=converting(chip, sizes))
 
     def sampled_plates(self, draw: Planned) -> Floats:
         """Find what each sampling switch adds to what a nominal one leaves on the top plate, (switches,) [V]."""

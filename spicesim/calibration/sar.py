@@ -27,7 +27,8 @@ from spicesim.errors import CalibrationError, ValidityError
 from spicesim.netlist.macro import MacroRead
 from spicesim.netlist.mismatch import Draw, with_mismatch
 from spicesim.netlist.netlist import Netlist
-from spicesim.netlist.sar_adc import OPENED, build_sar_adc, precise
+from spicesim.netlist.pace import converting
+from spicesim.netlist.sar_adc import OPENED, build_sar_adc
 from spicesim.ngspice.outcome import Results
 
 __all__ = [
@@ -145,7 +146,7 @@ def _testbench(chip: Chip, inputs: Floats, before: float, sizes: SarAdc, polarit
         chip, inputs if forgets else np.append(before, inputs), sizes.with_ideal_logic, polarity, opened=opened,
         start=_first(sizes) if forgets else 0.0,
     )  # fmt: skip
-    return replace(netlist, options=precise(chip, sizes))
+    return replace(netlist, options=converting(chip, sizes))
 
 
 def read_outputs(results: Sequence[Results], chip: Chip) -> Codes:

@@ -142,13 +142,17 @@ class _There:
         """What the condition changes of the threshold."""
         return find_threshold(replace(self.seen, tops=self.over))
 
+    @property
+    def known(self) -> tuple[Floats, SarSearch]:
+        """How far the top plate was above the threshold by what is known of it, and the search that has that."""
+        change = self.change
+        return change.over, change.applied(self.search)
+
     def aimed(self, first: int) -> Floats | None:
         """Return inputs between the decisions nearest to the threshold; None if these are near enough."""
-        change = self.change
-        ends = np.sort(bracket(self.seen, change.over))
-        if np.ptp(ends) <= ENOUGH * self.fit.lsb:
-            return None
-        return _between(self.fit, change.applied(self.search), ends, first)
+        over, search = self.known
+        ends = np.sort(bracket(self.seen, over))
+        return None if np.ptp(ends) <= ENOUGH * self.fit.lsb else _between(self.fit, search, ends, first)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,10 +164,10 @@ class _Moved(_There):
         """By how much the condition moves the threshold [V]."""
         return find_move(self.seen, self.over)
 
-    def aimed(self, first: int) -> Floats | None:
-        """Return inputs between the decisions nearest to the threshold; None if these are near enough."""
-        ends = np.sort(bracket(self.seen, self.over))
-        return None if np.ptp(ends) <= ENOUGH * self.fit.lsb else _between(self.fit, self.search, ends, first)
+    @property
+    def known(self) -> tuple[Floats, SarSearch]:
+        """How far the top plate was above the threshold of before, and the search that has that."""
+        return self.over, self.search
 
 
 There = TypeVar("There", bound=_There)

@@ -13,7 +13,7 @@ from spicesim.behavioural.rails import Droops
 from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.behavioural.tile import BehaviouralTile, TileState
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.hold import PRECISE, read_held
+from spicesim.calibration.hold import read_held
 from spicesim.calibration.integrator import read_integrated
 from spicesim.calibration.patterns import (
     adversarial_conductances,
@@ -30,6 +30,7 @@ from spicesim.errors import SimulationError
 from spicesim.netlist.hold import held_after
 from spicesim.netlist.impedance import GROUND
 from spicesim.netlist.netlist import Netlist
+from spicesim.netlist.pace import of_tiles
 from spicesim.netlist.plane_adder import GAP, PlaneSteps
 from spicesim.netlist.step import CodeStep
 from spicesim.netlist.tile import build_tile
@@ -276,7 +277,7 @@ def readout_netlist(chip: Chip, tile: AnyTile, g: Floats, codes: Codes, nodesets
         return build_tile(chip, g, codes, polarity=polarity, r_feedback=setting, nodesets=nodesets)
     course, guesses = floating_course(chip, tile, codes, nodesets)
     netlist = build_tile(chip, g, course, polarity=polarity, r_feedback=setting, nodesets=guesses)
-    return replace(netlist, options=PRECISE)
+    return replace(netlist, options=of_tiles(chip))
 
 
 def floating_course(

@@ -12,7 +12,8 @@ from spicesim.errors import SpecError
 from spicesim.netlist.buffer import buffer_blocks, buffer_line
 from spicesim.netlist.charge_dac import charge_dac_blocks, charge_references
 from spicesim.netlist.netlist import Netlist, build_netlist
-from spicesim.netlist.sar_adc import array_lines, multiplexer_line, precise
+from spicesim.netlist.pace import converting
+from spicesim.netlist.sar_adc import array_lines, multiplexer_line
 from spicesim.netlist.sense_amplifier import amplifier_blocks, amplifier_line, supplies
 from spicesim.netlist.step import STEP_TIME
 from spicesim.units import format_si, spice_number
@@ -168,7 +169,7 @@ def build_hand_overs(
         analyses=[f".tran 0.5n {spice_number(STEP_TIME + stop)} 0 {spice_number(max(0.5e-9, stop / 400))}"],
         nodesets={node: v for k, case in enumerate(cases) for node, v in case.guesses(k, reference).items()},
     )
-    return dataclasses.replace(netlist, options=precise(chip, sizes))
+    return dataclasses.replace(netlist, options=converting(chip, sizes))
 
 
 def _blocks(chip: Chip, case: HandOver | BufferedOver | SourceOver) -> list[str]:

@@ -20,9 +20,10 @@ from spicesim.netlist.comparator import comparator_blocks
 from spicesim.netlist.hold import held_after
 from spicesim.netlist.integrator import converter_load
 from spicesim.netlist.netlist import Netlist
+from spicesim.netlist.pace import converting
 from spicesim.netlist.plane_adder import PlaneSteps
 from spicesim.netlist.pulses import PulseSchedule
-from spicesim.netlist.sar_adc import ConverterLogic, converter_lines, multiplexer_line, precise
+from spicesim.netlist.sar_adc import ConverterLogic, converter_lines, multiplexer_line
 from spicesim.netlist.sar_logic import logic_blocks
 from spicesim.netlist.sizes import require_sizes
 from spicesim.netlist.step import STEP_TIME, CodeStep
@@ -211,7 +212,7 @@ def build_macro(
         body="\n\n".join([tile.body, *new, section, *(["\n".join(loads)] if loads else [])]),
         probes=("time", *outputs, *probes),
         analyses=(f".tran 0.5n {stop} 0 1n",),
-        options=precise(chip, read.sizes)
+        options=converting(chip, read.sizes)
         + (" method=gear" if chip.dac.kind == "pulse" else ""),  # as of products by pulses
     )
 

@@ -20,9 +20,9 @@ from spicesim.errors import SpecError
 from spicesim.netlist.charge_dac import step_source
 from spicesim.netlist.comparator import comparator_blocks, comparator_line
 from spicesim.netlist.netlist import Netlist, build_netlist
+from spicesim.netlist.pace import PRECISE
 from spicesim.netlist.passives import capacitor_line
 from spicesim.netlist.process import block_text
-from spicesim.netlist.sar_adc import PRECISE
 from spicesim.netlist.sense_amplifier import supplies
 from spicesim.units import format_si, spice_number
 

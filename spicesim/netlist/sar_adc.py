@@ -18,6 +18,7 @@ from spicesim.errors import SpecError
 from spicesim.netlist.charge_dac import charge_dac_blocks, charge_references, step_source, switch_widths
 from spicesim.netlist.comparator import comparator_blocks, comparator_line
 from spicesim.netlist.netlist import Netlist, build_netlist
+from spicesim.netlist.pace import converting
 from spicesim.netlist.process import block_text
 from spicesim.netlist.sar_logic import logic_blocks, logic_ports
 from spicesim.netlist.sense_amplifier import supplies
@@ -26,7 +27,6 @@ from spicesim.units import format_si, spice_number
 __all__ = [
     "LOGIC_PROBES",
     "OPENED",
-    "PRECISE",
     "PROBE_CURRENT",
     "ConverterLogic",
     "array_lines",
@@ -36,16 +36,7 @@ __all__ = [
     "build_thresholds",
     "converter_lines",
     "multiplexer_line",
-    "precise",
 ]
-
-PRECISE = ".options klu reltol=1e-5 vntol=1e-7 abstol=1e-12"
-"""Codes are the same only at the same tolerance; with those of data sheets some per cent of them are others."""
-
-_WIDE_STEP = 3e-3
-"""A converter's step from which on time steps may be longer [V]: thresholds stay within 2 uV and top plates within 7 uV
-rms of what ten times finer tolerances have, in three quarters of the time."""
-_LONGER = " trtol=20"
 
 _OPTIONS = ".options klu reltol=1e-4 vntol=1e-6 abstol=1e-12"
 """A twentieth of a step of 25 mV is allowed to the top plate; tighter tolerances take four times as long."""
@@ -72,16 +63,6 @@ _EARLIEST = 0.1e-9
 """When a strobe may begin at the earliest, so that comparators are reset at first [s]."""
 _DRIVE = 10e-3
 """Conductance that sets it [S]; 0.1 ns."""
-
-
-def precise(chip: Chip, sizes: SarAdc) -> str:
-    """Return the options with which codes of converters are found: :data:`PRECISE`, or what wide steps allow beside.
-
-    The library's own transistors, of level 1, do not conserve charge: longer steps move their thresholds by .2 mV.
-    """
-    least = min((sizes.dac.span, *sizes.spans)) / 2.0**sizes.dac.bits
-    conserves = not any(model.path.startswith("library:") for model in chip.process.models)
-    return PRECISE + _LONGER if conserves and least >= _WIDE_STEP else PRECISE
 
 
 def _pulse(name: str, high: float, start: float, width: float, period: float, edge: float = 0.1e-9) -> str:
@@ -420,7 +401,7 @@ def build_thresholds(
         notes=["Each comparator's input is taken towards its threshold after every decision, by less each time."],
         analyses=[f".tran 0.5n {spice_number(len(on) * period)} 0 1n"],
     )
-    return dataclasses.replace(netlist, options=precise(chip, sizes))
+    return dataclasses.replace(netlist, options=converting(chip, sizes.over(sizes.dac.span)))
 
 
 def array_lines(sizes: SarAdc, k: int, switches: npt.ArrayLike | None = None) -> list[str]:

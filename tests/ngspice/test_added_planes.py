@@ -9,7 +9,7 @@ from spicesim.audit import audit_samples
 from spicesim.calibration.calibrate import calibrate_blocks
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.energy import calibrate_energy
-from spicesim.calibration.hold import HELD, PRECISE, plan_hold
+from spicesim.calibration.hold import HELD, plan_hold
 from spicesim.calibration.hold_elsewhere import holds_elsewhere
 from spicesim.calibration.mismatch import calibrate_mismatch
 from spicesim.calibration.mismatch_bench import with_chip_mismatch
@@ -22,6 +22,7 @@ from spicesim.draws import ChipDraw
 from spicesim.engine import ExactEngine, FastEngine, NgspiceEngine, Tile
 from spicesim.netlist.netlist import build_netlist
 from spicesim.netlist.noise import build_noise
+from spicesim.netlist.pace import PRECISE
 from spicesim.netlist.plane_adder import adder_blocks, adder_line, build_plane_sums
 from spicesim.netlist.sense_amplifier import supplies
 from spicesim.network import compile_network, digits_network, load_digits

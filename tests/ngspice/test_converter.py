@@ -23,7 +23,8 @@ from spicesim.engine import ConverterEngine, ExactEngine, SampledMvm, Tile
 from spicesim.errors import CalibrationError, NetworkError, ValidityError
 from spicesim.experiment.plan import make_plan
 from spicesim.experiment.run import run
-from spicesim.netlist.sar_adc import PRECISE, build_thresholds
+from spicesim.netlist.pace import PRECISE
+from spicesim.netlist.sar_adc import build_thresholds
 from spicesim.network import compile_network
 from spicesim.sampling import run_all
 

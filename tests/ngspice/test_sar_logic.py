@@ -15,7 +15,8 @@ from spicesim.chip import preset
 from spicesim.chip.blocks import ChargeDac, SarAdc
 from spicesim.netlist.macro import MacroRead, build_macro
 from spicesim.netlist.netlist import build_netlist
-from spicesim.netlist.sar_adc import OPENED, PRECISE, build_sar_adc
+from spicesim.netlist.pace import PRECISE
+from spicesim.netlist.sar_adc import OPENED, build_sar_adc
 from spicesim.netlist.sar_logic import logic_blocks, logic_ports
 from spicesim.ngspice.batch import BatchSimulator
 from spicesim.units import spice_number

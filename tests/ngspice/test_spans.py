@@ -40,8 +40,21 @@ def test_held_out_codes_of_every_span_are_those_of_the_transistors(calibration):
     for span in model.spans:
         checks = model.over(span).checks.values()
         assert sum(check.conversions for check in checks) >= 32
-        assert np.average([check.identical for check in checks], weights=[check.conversions for check in checks]) > 0.93
+        assert np.average([check.identical for check in checks], weights=[check.conversions for check in checks]) > 0.9
         assert max(check.worst for check in checks) <= 1
+
+
+@pytest.mark.parametrize("span", [WIDE, *SPANS])
+def test_codes_of_every_span_are_those_of_the_transistors(calibration, span):
+    """A fit of these 6 bits has up to 3 of 128 codes others; few held-out inputs tell luck."""
+    for polarity, checked in calibration.converter.over(span).checks.items():
+        volts = outputs(span, polarity, 128, 7)
+        wrong = calibration.converter.over(span).range(polarity).codes(volts) - read_outputs(
+            run_all(conversions(CHIP.over(span), polarity, volts)), CHIP
+        )
+        assert checked.worst <= 1
+        assert np.abs(wrong).max() <= 1
+        assert np.mean(wrong == 0) > 0.96
 
 
 @pytest.mark.parametrize("span", SPANS)

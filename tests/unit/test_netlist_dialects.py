@@ -162,7 +162,7 @@ def test_what_is_not_understood_is_refused(dialect, body, said):
     ("changes", "said"),
     [
         ({"probes": ("@m1[gm]",)}, "probe"),
-        ({"options": ".options klu trtol=1"}, "option"),
+        ({"options": ".options klu gmin=1e-15"}, "option"),
         ({"analyses": (".tran 1n",)}, "analysis"),
         ({"spiceinit": ("set ngbehavior=hsa",)}, "start-up"),
     ],

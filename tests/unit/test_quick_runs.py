@@ -15,7 +15,7 @@ from spicesim.calibration.plan import load_plan, plan_calibration
 from spicesim.chip import preset
 from spicesim.cli.main import cli
 from spicesim.netlist.hold import build_holds
-from spicesim.netlist.sar_adc import PRECISE, precise
+from spicesim.netlist.pace import PRECISE, converting
 from spicesim.netlist.together import row_groups, with_rows_together
 
 GF180 = preset("gf180-pulse")
@@ -59,18 +59,18 @@ def test_all_else_runs_as_it_is_given(ran, quick):
 
 
 def test_transients_of_wide_steps_have_longer_time_steps_as_it_is(ran):
-    given = transient(".tran 0.5n 1e-06 0 1n", precise(GF180, WIDE))
+    given = transient(".tran 0.5n 1e-06 0 1n", converting(GF180, WIDE))
     Campaign(quick=True).run([given], "x", coarse=True)
     assert ran == [given]
 
 
 @pytest.mark.parametrize(
-    ("sizes", "longer"), [(WIDE, True), (WIDE.over(0.4), False), (WIDE.model_copy(update={"spans": (0.4,)}), False)]
+    ("sizes", "longer"), [(WIDE, True), (WIDE.over(0.1), False), (WIDE.model_copy(update={"spans": (0.1,)}), False)]
 )
 def test_the_narrowest_step_of_a_converter_says_how_long_time_steps_may_be(sizes, longer):
-    assert precise(GF180, sizes).startswith(PRECISE)
-    assert ("trtol" in precise(GF180, sizes)) == longer
-    assert precise(preset("generic-1t1r"), sizes) == PRECISE  # transistors that do not conserve charge
+    assert converting(GF180, sizes).startswith(PRECISE)
+    assert ("trtol" in converting(GF180, sizes)) == longer
+    assert converting(preset("generic-1t1r"), sizes) == PRECISE  # transistors that do not conserve charge
 
 
 @pytest.mark.parametrize(("ends_alone", "temperatures"), [(True, 2), (False, 3)])

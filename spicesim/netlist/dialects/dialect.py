@@ -30,6 +30,8 @@ _AXES = ("time", "frequency")
 """Probes that every simulator writes unasked."""
 _LENGTHS = {"op": (0,), "dc": (4, 8), "tran": (2, 3, 4, 5), "ac": (4,)}
 _OPTIONS = ("klu", "reltol", "vntol", "abstol", "method")
+_OWN_OPTIONS = ("trtol", "bypass")
+"""How ngspice saves time; others choose their steps by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +238,8 @@ def _split_options(card: str) -> dict[str, str]:
     options = {}
     for word in card.split()[1:]:
         name, _, value = word.partition("=")
+        if name in _OWN_OPTIONS:
+            continue
         if name not in _OPTIONS:
             raise SpecError(f"option {word!r} is not one that all dialects have; there are {', '.join(_OPTIONS)}")
         if name == "method" and value != "gear":
