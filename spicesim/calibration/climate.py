@@ -59,7 +59,8 @@ PARTS = {True: 12, False: 8}
 calibration is quick."""
 
 RANDOM_PARTS = 2
-"""The same elsewhere of random tiles; full columns, which err most, are checked with all vectors."""
+"""The same elsewhere of random tiles, and of full columns of the feedback in turn; those of the highest feedback, which
+err most, are checked with all vectors."""
 
 ADDED_ROWS = 32
 """Rows of a column in a climate at most, where a product is a transient of all bits; all of 128 took as long as all
@@ -325,5 +326,6 @@ def climate_cases(
     for r_feedback in sorted({choices[-1], choices[turn % len(choices)]}):
         tile = calibration.tile(full, polarity, r_feedback)
         name = f"all highest {KIND_WORDS.get(kind, f'{r_feedback / 1e3:g}k')}"
-        cases.append(TileCase(name=name, tile=tile, codes=vectors))
+        case = TileCase(name=name, tile=tile, codes=vectors)
+        cases.append(case if r_feedback == choices[-1] else case.thinned(RANDOM_PARTS, turn))
     return [case.thinned(PARTS[quick], turn) for case in cases] if takes_time(chip) else cases
