@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from spicesim.behavioural.arrays import Model
 from spicesim.errors import SimulationError
@@ -75,7 +75,7 @@ class Campaign:
         """All of `costs` together."""
         return Cost(simulations=self.simulations, seconds=sum(cost.seconds for cost in self.costs.values()))
 
-    def run(self, netlists: Sequence[Netlist], label: str, *, coarse: bool = False) -> list[Results]:
+    def run(self, netlists: Sequence[Netlist], label: str) -> list[Results]:
         """Simulate, taking from the cache what was simulated before.
 
         Parameters
@@ -84,10 +84,6 @@ class Campaign:
             What to simulate.
         label : str
             Of the progress bar and the accounts.
-        coarse : bool
-            Whether fine transients may have three times their tolerance and longest step in a quick calibration, as
-            where only differences between conditions are looked at: thresholds of comparators move by 16 uV, give and
-            take 4.
 
         Returns
         -------
@@ -99,7 +95,7 @@ class Campaign:
         SimulationError
             If any failed, after all others were done and kept: a fit needs every one of them.
         """
-        results = self.recall([_coarser(one) for one in netlists] if coarse and self.quick else netlists, label)
+        results = self.recall(netlists, label)
         self._book(results, label)
         return results
 
@@ -145,14 +141,3 @@ class Campaign:
             before = self.costs.get(run.label, Cost(simulations=0, seconds=0.0))
             self.costs[run.label] = Cost(simulations=before.simulations + 1, seconds=before.seconds + run.seconds)
         self.aids.update(run.aid for run in runs if run.aid)
-
-
-def _coarser(netlist: Netlist) -> Netlist:
-    """Return a fine transient with three times its tolerance and longest step, which saves a third; others stay.
-
-    So do those of wide steps, which have longer time steps as it is.
-    """
-    fine, coarse = "reltol=1e-5", "reltol=3e-5"
-    if fine not in netlist.options or "trtol" in netlist.options:
-        return netlist
-    return replace(netlist.paced(3.0), options=netlist.options.replace(fine, coarse))

@@ -143,7 +143,7 @@ def shift_converters(
     shifts: list[Shift | None] = []
     benches = [MismatchBench(calibration=at, campaign=campaign) for at in conditions]
     searches = [bench.threshold_search(planned, own) for bench in benches]
-    for found in find_thresholds(searches, campaign, reach=_ELSEWHERE[quick], elsewhere=True):
+    for found in find_thresholds(searches, campaign, reach=_ELSEWHERE[quick]):
         added = (found - found[0] - own + own[0])[1:]
         bend = float((added[:opposite] + added[count:]) @ pairs / (pairs @ pairs)) if pairs.any() else 0.0
         slopes = (added - bend * bends)[:count] @ numbers[1 : count + 1] / count

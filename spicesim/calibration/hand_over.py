@@ -162,7 +162,7 @@ def _amplifiers_over(chip: Chip, sizes: SarAdc, campaign: Campaign) -> HandOverM
     watched = _cases(chip, campaign, list(product(settings.tolist(), seen)), pairs)
     (switches,) = plate_switches([(chip, sizes)], campaign)
     built = [build_hand_overs(chip, sizes, cases, stop, switches=switches) for cases in watched]
-    found = campaign.run(built, "calibrate hand-over", coarse=True)
+    found = campaign.run(built, "calibrate hand-over")
     needed = np.reshape([_time_needed(one, len(pairs), sizes, stop) for one in found], (len(settings), len(seen)))
     # between two loads that were watched an array takes no longer than at the worse one
     after = np.searchsorted(seen, LOADS)
@@ -293,7 +293,7 @@ def _buffered_over(chip: Chip, sizes: SarAdc, campaign: Campaign) -> HandOverMod
     pairs = [(v, 0.0) for v in outputs] + [(-half, half), (half, -half), (0.0, half), (0.0, -half)]
     stop = max(WATCHED, 1.25 * sizes.sample)
     watched = build_hand_overs(chip, sizes, [BufferedOver(v=-float(v), held=-before) for v, before in pairs], stop)
-    (whole,) = campaign.run([watched], "calibrate hand-over", coarse=True)
+    (whole,) = campaign.run([watched], "calibrate hand-over")
     needed = _time_needed(whole, len(pairs), sizes, stop)
     if not needed <= sizes.sample:
         raise CalibrationError(

@@ -44,7 +44,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-SPREAD, AIMED = {True: 16, False: 32}, 2
+SPREAD, AIMED = {True: 16, False: 24}, 2
 """Inputs spread over the range, if quick or not, half as many for another coding, and aimed at the threshold of each
 bit in a round."""
 ROUNDS, HELD_OUT = {True: 2, False: 3}, {True: 32, False: 64}
@@ -146,7 +146,7 @@ def _testbench(chip: Chip, inputs: Floats, before: float, sizes: SarAdc, polarit
         chip, inputs if forgets else np.append(before, inputs), sizes.with_ideal_logic, polarity, opened=opened,
         start=_first(sizes) if forgets else 0.0,
     )  # fmt: skip
-    return replace(netlist, options=converting(chip, sizes))
+    return replace(netlist, options=converting(chip))
 
 
 def read_outputs(results: Sequence[Results], chip: Chip) -> Codes:

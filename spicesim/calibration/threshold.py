@@ -92,9 +92,7 @@ def read_thresholds(results: Results, chip: Chip, count: int, sizes: SarAdc | No
     return np.array(found)
 
 
-def find_thresholds(
-    searches: Sequence[ThresholdSearch], campaign: Campaign, *, reach: float = WIDE, elsewhere: bool = False
-) -> list[Floats]:
+def find_thresholds(searches: Sequence[ThresholdSearch], campaign: Campaign, *, reach: float = WIDE) -> list[Floats]:
     """Find the thresholds of comparators of several chips at once, at their top plates, each (comparators,) [V].
 
     Parameters
@@ -106,8 +104,6 @@ def find_thresholds(
     reach : float
         How far from the start a search goes at first [V]; those of a chip go as far as :data:`WIDE` where one threshold
         is farther away, as from small arrays, of whose charge each strobe takes more than late steps bring.
-    elsewhere : bool
-        Whether only their differences between conditions matter.
 
     Raises
     ------
@@ -121,7 +117,7 @@ def find_thresholds(
         steps = _search_steps(width)
         netlists = [searches[k].netlists(steps, switches[k]) for k in todo]
         every = [one for group in netlists for one in group]
-        results = iter(campaign.run(every, _LABEL, coarse=elsewhere) if todo else ())
+        results = iter(campaign.run(every, _LABEL) if todo else ())
         for k, group in zip(todo, netlists, strict=True):
             own = searches[k].read([next(results) for _ in group])
             if not isinstance(own, ValidityError):

@@ -30,7 +30,7 @@ from spicesim.errors import SimulationError
 from spicesim.netlist.hold import held_after
 from spicesim.netlist.impedance import GROUND
 from spicesim.netlist.netlist import Netlist
-from spicesim.netlist.pace import of_tiles
+from spicesim.netlist.pace import floating, resting
 from spicesim.netlist.plane_adder import GAP, PlaneSteps
 from spicesim.netlist.step import CodeStep
 from spicesim.netlist.tile import build_tile
@@ -274,10 +274,11 @@ def readout_netlist(chip: Chip, tile: AnyTile, g: Floats, codes: Codes, nodesets
     """
     polarity, setting = tile.dac.polarity, tile.setting
     if chip.sense_amplifier.kind != "voltage":
-        return build_tile(chip, g, codes, polarity=polarity, r_feedback=setting, nodesets=nodesets)
+        netlist = build_tile(chip, g, codes, polarity=polarity, r_feedback=setting, nodesets=nodesets)
+        return replace(netlist, options=resting(chip)) if chip.sense_amplifier.kind == "tia" else netlist
     course, guesses = floating_course(chip, tile, codes, nodesets)
     netlist = build_tile(chip, g, course, polarity=polarity, r_feedback=setting, nodesets=guesses)
-    return replace(netlist, options=of_tiles(chip))
+    return replace(netlist, options=floating(chip))
 
 
 def floating_course(

@@ -18,7 +18,7 @@ from spicesim.netlist.hold import hold_blocks, hold_line, rest_controls
 from spicesim.netlist.impedance import with_rails
 from spicesim.netlist.integrator import integrator_blocks, integrator_line
 from spicesim.netlist.netlist import Netlist, build_netlist
-from spicesim.netlist.pace import of_tiles
+from spicesim.netlist.pace import pulsed
 from spicesim.netlist.parasitics import Parasitics
 from spicesim.netlist.plane_adder import PlaneSteps
 from spicesim.netlist.pulses import PulseProduct, PulseSchedule, product_options
@@ -405,5 +405,5 @@ def build_tile(
         return replace(netlist, options=SKEWED_OPTIONS)
     if isinstance(step, PulseProduct):
         options = product_options(chip)
-        return replace(netlist, options=of_tiles(chip, options) if chip.adc.kind == "sar" else options)
+        return replace(netlist, options=pulsed(chip, options) if chip.adc.kind == "sar" else options)
     return netlist
