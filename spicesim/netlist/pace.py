@@ -14,9 +14,9 @@ PRECISE = ".options klu reltol=1e-5 vntol=1e-7 abstol=1e-12"
 hold switch leaves moves by 1 uV with ten times finer ones, which take twice as long."""
 
 _UNCHANGED = " bypass=1"
-"""Transistors whose voltages stand still, as most of an array's, are not looked at again: a seventh to two fifths of the
-time. Thresholds and top plates of converters stay within 1 uV, operating points of tiles within .01; plane adders would
-be 60 uV off."""
+"""Transistors whose voltages stand still, as most of an array's, are not looked at again: a seventh to two fifths of
+the time. Thresholds and top plates of converters stay within 1 uV, operating points of tiles within .01; plane adders
+would be 60 uV off."""
 
 _CONVERTING = " trtol=14"
 """Longer time steps of converters, in three quarters of the time: thresholds stay within 2 uV and top plates within 1
