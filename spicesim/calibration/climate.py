@@ -54,7 +54,7 @@ TABLE_ERROR = 5e-6
 HELD_OUT, QUICK_HELD_OUT = 4, 2
 """Temperatures at which whole tiles are checked, and in a quick calibration."""
 
-PARTS = {True: 12, False: 8}
+PARTS = {True: 12, False: 10}
 """Where a product is a long transient vectors are checked in so many parts, one a climate in turn; by whether a
 calibration is quick."""
 

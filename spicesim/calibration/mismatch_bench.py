@@ -277,7 +277,7 @@ class MismatchBench:
         assert sizes is not None
         stop = sizes.sample + sizes.bit * 2 / 3 - BEFORE_STROBE
         netlist = build_sar_adc(chip, [chip.sense_amplifier.v_reference], sizes.with_ideal_logic)
-        return replace(netlist, analyses=(f".tran 0.5n {spice_number(stop)} 0 1n",), options=converting(chip))
+        return replace(netlist, analyses=(f".tran 0.5n {spice_number(stop)} 0 1n",), options=converting(chip, sizes))
 
     def sampled_plates(self, draw: Planned) -> Floats:
         """Find what each sampling switch adds to what a nominal one leaves on the top plate, (switches,) [V]."""

@@ -5,6 +5,7 @@ comparator said. Inputs come in random order, so that the memory of the one befo
 close to the threshold.
 """
 
+import math
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -44,14 +45,16 @@ __all__ = [
 
 T = TypeVar("T")
 
-SPREAD, AIMED = {True: 16, False: 24}, 2
+SPREAD, AIMED = {True: 16, False: 32}, 2
 """Inputs spread over the range, if quick or not, half as many for another coding, and aimed at the threshold of each
 bit in a round."""
 ROUNDS, HELD_OUT = {True: 2, False: 3}, {True: 32, False: 64}
-"""Rounds, one less where another coding's threshold is known, and inputs of a span, of all codings, that take no part
+"""Rounds at most, one less where another coding's threshold is known, and inputs of a span, of all codings, that take no part
 in the fit, by whether a calibration is quick; narrower spans have as many of these as if it were."""
 AT_A_TIME = {True: 4, False: 8}
 """Conversions in one transient, by whether nothing is kept of the input before, so that none has to come before."""
+CLOSE = 0.03
+"""Steps between the decisions of a bit that are nearest to the threshold, less than which are no matter."""
 AIM, KNOWN = 0.3e-3, 40e-6
 """How far from the threshold is aimed at most, and at first where that of another coding is known, from which those of
 GF180MCU are 18 uV [V]."""
@@ -146,7 +149,7 @@ def _testbench(chip: Chip, inputs: Floats, before: float, sizes: SarAdc, polarit
         chip, inputs if forgets else np.append(before, inputs), sizes.with_ideal_logic, polarity, opened=opened,
         start=_first(sizes) if forgets else 0.0,
     )  # fmt: skip
-    return replace(netlist, options=converting(chip))
+    return replace(netlist, options=converting(chip, sizes))
 
 
 def read_outputs(results: Sequence[Results], chip: Chip) -> Codes:
@@ -283,7 +286,8 @@ class SarFit:
         """Find the search, and the threshold in it, which may be like another one; ask for conversions of inputs."""
         seen = yield self.spread(SPREAD[self._campaign.quick] // (1 if like is None else 2))
         search, threshold = self._solve(seen, like)
-        rounds = ROUNDS[self._campaign.quick]
+        wanted = math.ceil(math.log(2 * AIM / (CLOSE * self.lsb), AIMED + 1))
+        rounds = min(ROUNDS[self._campaign.quick], max(2, wanted))
         for k in range(rounds):
             aims = self._close() if like is not None and k == 0 else self._between(seen, threshold.over)
             seen = seen + (yield self.near(search, aims))

@@ -26,9 +26,9 @@ from spicesim.coding import Polarity
 
 __all__ = ["converters_elsewhere"]
 
-SPREAD = 8
+SPREAD = 6
 """Inputs spread over each range."""
-ROUNDS, ENOUGH = 3, 0.02
+ROUNDS, ENOUGH = 3, 1 / 30
 """Of conversions that are aimed at the threshold in the trials of every second bit, others in each, at most; of eight
 bits each leaves a fifth of what was left, and so many steps are near enough."""
 APART = 0.15e-3

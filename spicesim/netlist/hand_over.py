@@ -169,7 +169,7 @@ def build_hand_overs(
         analyses=[f".tran 0.5n {spice_number(STEP_TIME + stop)} 0 {spice_number(max(0.5e-9, stop / 400))}"],
         nodesets={node: v for k, case in enumerate(cases) for node, v in case.guesses(k, reference).items()},
     )
-    return dataclasses.replace(netlist, options=converting(chip))
+    return dataclasses.replace(netlist, options=converting(chip, sizes))
 
 
 def _blocks(chip: Chip, case: HandOver | BufferedOver | SourceOver) -> list[str]:

@@ -212,7 +212,8 @@ def build_macro(
         body="\n\n".join([tile.body, *new, section, *(["\n".join(loads)] if loads else [])]),
         probes=("time", *outputs, *probes),
         analyses=(f".tran 0.5n {stop} 0 1n",),
-        options=converting(chip) + (" method=gear" if chip.dac.kind == "pulse" else ""),  # as of products by pulses
+        options=converting(chip, read.sizes)
+        + (" method=gear" if chip.dac.kind == "pulse" else ""),  # as of products by pulses
     )
 
 

@@ -5,6 +5,7 @@ The library's own transistors, of level 1, do not conserve charge: longer steps 
 """
 
 from spicesim.chip import Chip
+from spicesim.chip.blocks import SarAdc
 from spicesim.netlist.netlist import OPTIONS
 
 __all__ = ["PRECISE", "converting", "floating", "pulsed", "resting"]
@@ -20,7 +21,10 @@ would be 60 uV off."""
 
 _CONVERTING = " trtol=14"
 """Longer time steps of converters, in three quarters of the time: thresholds stay within 2 uV and top plates within 1
-uV of what ten times finer tolerances have."""
+uV of what ten times finer tolerances have, give and take 15 in single trials."""
+
+_WIDE_STEP = 0.7e-3
+"""A converter's step from which on that does not matter [V]: of .39 mV seven codes of eight were the model's then."""
 
 _TILES = " trtol=20"
 """The same of tiles, whose outputs stay within 7 uV."""
@@ -30,9 +34,10 @@ def _saves(chip: Chip, saved: str) -> str:
     return "" if any(model.path.startswith("library:") for model in chip.process.models) else saved
 
 
-def converting(chip: Chip) -> str:
-    """Return the options with which converters find their codes."""
-    return PRECISE + _saves(chip, _UNCHANGED + _CONVERTING)
+def converting(chip: Chip, sizes: SarAdc) -> str:
+    """Return the options with which converters find their codes, fine enough for the narrowest step they have."""
+    least = min((sizes.dac.span, *sizes.spans)) / 2.0**sizes.dac.bits
+    return PRECISE + _saves(chip, _UNCHANGED + (_CONVERTING if least >= _WIDE_STEP else ""))
 
 
 def resting(chip: Chip) -> str:

@@ -401,7 +401,7 @@ def build_thresholds(
         notes=["Each comparator's input is taken towards its threshold after every decision, by less each time."],
         analyses=[f".tran 0.5n {spice_number(len(on) * period)} 0 1n"],
     )
-    return dataclasses.replace(netlist, options=converting(chip))
+    return dataclasses.replace(netlist, options=converting(chip, sizes.over(sizes.dac.span)))
 
 
 def array_lines(sizes: SarAdc, k: int, switches: npt.ArrayLike | None = None) -> list[str]:

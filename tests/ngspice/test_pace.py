@@ -53,4 +53,4 @@ def test_outputs_of_tiles_are_within_some_microvolts(name):
 def test_generic_transistors_save_nothing():
     """Those of level 1 do not conserve charge: longer steps move thresholds by .2 mV."""
     chip = preset("generic-1t1r")
-    assert floating(chip) == converting(chip) == PRECISE
+    assert floating(chip) == converting(chip, chip.sar_adc) == PRECISE
