@@ -49,8 +49,8 @@ SPREAD, AIMED = {True: 16, False: 32}, 2
 """Inputs spread over the range, if quick or not, half as many for another coding, and aimed at the threshold of each
 bit in a round."""
 ROUNDS, HELD_OUT = {True: 2, False: 3}, {True: 32, False: 64}
-"""Rounds at most, one less where another coding's threshold is known, and inputs of a span, of all codings, that take no part
-in the fit, by whether a calibration is quick; narrower spans have as many of these as if it were."""
+"""Rounds at most, one less where another coding's threshold is known, and inputs of a span, of all codings, that take
+no part in the fit, by whether a calibration is quick; narrower spans have as many of these as if it were."""
 AT_A_TIME = {True: 4, False: 8}
 """Conversions in one transient, by whether nothing is kept of the input before, so that none has to come before."""
 CLOSE = 0.03
