@@ -26,8 +26,8 @@ from spicesim.coding import Polarity
 
 __all__ = ["converters_elsewhere"]
 
-SPREAD = 6
-"""Inputs spread over each range."""
+SPREAD = 8
+"""Inputs spread over each range; of six the top plate of arrays that remember the input before is not found."""
 ROUNDS, ENOUGH = 3, 1 / 30
 """Of conversions that are aimed at the threshold in the trials of every second bit, others in each, at most; of eight
 bits each leaves a fifth of what was left, and so many steps are near enough."""
