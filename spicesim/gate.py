@@ -45,7 +45,7 @@ _INCLUDES = ("include", "inc", "incl")
 
 _OPTIONS = _words(
     "klu sparse scale scalm tnom temp gmin reltol abstol vntol chgtol trtol pivtol pivrel method maxord noopiter "
-    "bypass gminsteps srcsteps itl1 itl2 itl4 rshunt numdgt ingold measdgt post noacct seed interp"
+    "gminsteps srcsteps itl1 itl2 itl4 rshunt numdgt ingold measdgt post noacct seed interp"
 )
 _KINDS = _words(
     "r res c cap l ind d npn pnp lpnp njf pjf nmf pmf nhfet phfet nmos pmos vdmos vdmosn vdmosp sw csw ltra txl cpl "

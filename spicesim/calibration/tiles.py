@@ -30,7 +30,7 @@ from spicesim.errors import SimulationError
 from spicesim.netlist.hold import held_after
 from spicesim.netlist.impedance import GROUND
 from spicesim.netlist.netlist import Netlist
-from spicesim.netlist.pace import floating, resting
+from spicesim.netlist.pace import floating
 from spicesim.netlist.plane_adder import GAP, PlaneSteps
 from spicesim.netlist.step import CodeStep
 from spicesim.netlist.tile import build_tile
@@ -274,8 +274,7 @@ def readout_netlist(chip: Chip, tile: AnyTile, g: Floats, codes: Codes, nodesets
     """
     polarity, setting = tile.dac.polarity, tile.setting
     if chip.sense_amplifier.kind != "voltage":
-        netlist = build_tile(chip, g, codes, polarity=polarity, r_feedback=setting, nodesets=nodesets)
-        return replace(netlist, options=resting(chip)) if chip.sense_amplifier.kind == "tia" else netlist
+        return build_tile(chip, g, codes, polarity=polarity, r_feedback=setting, nodesets=nodesets)
     course, guesses = floating_course(chip, tile, codes, nodesets)
     netlist = build_tile(chip, g, course, polarity=polarity, r_feedback=setting, nodesets=guesses)
     return replace(netlist, options=floating(chip))

@@ -1,6 +1,6 @@
 """Hold the settling model out against whole tiles in ngspice's ``.tran``."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
@@ -18,7 +18,6 @@ from spicesim.chip import Chip
 from spicesim.coding import POLARITIES, Polarity, rest_code
 from spicesim.metrics import largest, rms
 from spicesim.netlist.netlist import Netlist
-from spicesim.netlist.pace import resting
 from spicesim.netlist.step import STEP_TIME, CodeStep
 from spicesim.netlist.tile import build_tile
 from spicesim.ngspice.outcome import Results
@@ -111,14 +110,11 @@ def step_netlists(chip: Chip, case: StepCase, stop: float) -> list[Netlist]:
     before = np.stack([a for a, _ in case.changes.values()])
     state = case.tile.solve(before)
     return [
-        replace(
-            build_tile(
-                chip, case.tile.g,
-                CodeStep(before=before[k].tolist(), after=after.tolist(), stop=stop, resolution=_RESOLUTION),
-                polarity=case.tile.dac.polarity, r_feedback=case.tile.senseamp.r_feedback,
-                nodesets=predicted_nodesets(state, k, chip),
-            ),
-            options=resting(chip),
+        build_tile(
+            chip, case.tile.g,
+            CodeStep(before=before[k].tolist(), after=after.tolist(), stop=stop, resolution=_RESOLUTION),
+            polarity=case.tile.dac.polarity, r_feedback=case.tile.senseamp.r_feedback,
+            nodesets=predicted_nodesets(state, k, chip),
         )
         for k, (_, after) in enumerate(case.changes.values())
     ]  # fmt: skip

@@ -30,8 +30,8 @@ _AXES = ("time", "frequency")
 """Probes that every simulator writes unasked."""
 _LENGTHS = {"op": (0,), "dc": (4, 8), "tran": (2, 3, 4, 5), "ac": (4,)}
 _OPTIONS = ("klu", "reltol", "vntol", "abstol", "method")
-_OWN_OPTIONS = ("trtol", "bypass")
-"""How ngspice saves time; others choose their steps by themselves."""
+_OWN_OPTIONS = ("trtol",)
+"""How ngspice chooses its steps; others have ways of their own."""
 
 
 @dataclass(frozen=True, slots=True)
