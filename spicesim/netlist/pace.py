@@ -1,8 +1,8 @@
 """How fine the time steps of transients are: options of ngspice that microvolts ask for, and what can be saved there.
 
 The library's own transistors, of level 1, do not conserve charge: longer steps move thresholds of their comparators by
-.2 mV, so that nothing is saved with them. The option bypass would save a fifth to two fifths of the time, and is not for
-use: most outputs of macros of pulses are 43 mV off, and an operating point at ss was off by 14 % of full scale.
+.2 mV, so that nothing is saved with them. The option bypass would save a fifth to two fifths of the time, and is not
+for use: most outputs of macros of pulses are 43 mV off, and an operating point at ss was off by 14 % of full scale.
 """
 
 from spicesim.chip import Chip
