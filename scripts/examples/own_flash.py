@@ -16,7 +16,7 @@ from spicesim.errors import SpecError
 from spicesim.netlist.charge_dac import step_source
 from spicesim.netlist.comparator import Clock, comparator_blocks, comparator_line
 from spicesim.netlist.netlist import build_netlist
-from spicesim.netlist.sar_adc import PRECISE
+from spicesim.netlist.pace import PRECISE
 from spicesim.netlist.sense_amplifier import supplies
 from spicesim.network import digits_network, load_digits
 
