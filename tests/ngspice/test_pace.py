@@ -16,7 +16,7 @@ from spicesim.sampling import run_all
 
 
 def finer(netlist):
-    """The same with all transistors looked at, at tighter tolerances than any in use."""
+    """The same at tighter tolerances than any in use, and ngspice's own time steps."""
     kept = " ".join(word for word in netlist.options.split()[1:] if word.startswith(("klu", "method")))
     return replace(netlist, options=f".options {kept} reltol=3e-6 vntol=3e-8 abstol=1e-13")
 
@@ -47,6 +47,15 @@ def test_outputs_of_tiles_are_within_some_microvolts(name, parts):
     own, precise = (tile_outputs(chip, results, 2) for results in run_all([netlist, finer(netlist)]))
     assert np.abs(own).max() > 1e-3
     np.testing.assert_allclose(own, precise, rtol=0, atol=12e-6)
+
+
+@pytest.mark.parametrize(("spans", "longer"), [((), True), ((0.4,), True), ((0.1,), False)])
+def test_the_narrowest_step_of_a_converter_says_how_long_time_steps_may_be(spans, longer):
+    chip = preset("gf180-pulse")
+    assert chip.converter is not None
+    options = converting(chip, chip.converter.model_copy(update={"spans": spans}))
+    assert options.startswith(PRECISE)
+    assert ("trtol" in options) == longer
 
 
 def test_generic_transistors_save_nothing():
