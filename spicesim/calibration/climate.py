@@ -54,9 +54,9 @@ TABLE_ERROR = 5e-6
 HELD_OUT, QUICK_HELD_OUT = 4, 2
 """Temperatures at which whole tiles are checked, and in a quick calibration."""
 
-PARTS = {True: 12, False: 10}
-"""Where a product is a long transient vectors are checked in so many parts, one a climate in turn; by whether a
-calibration is quick."""
+PARTS = 12
+"""Where a product is a long transient vectors are checked in so many parts, one a climate in turn: the eight climates
+of a calibration check two of three vectors together."""
 
 RANDOM_PARTS = 2
 """The same elsewhere of random tiles, and of full columns of the feedback in turn; those of the highest feedback, which
@@ -247,10 +247,7 @@ def calibrate_climate(calibration: Calibration, campaign: Campaign) -> ClimateMo
     elsewhere = list(zip(corners, cycle(held_out[::-1])))
     climates = [complete.at(temperature_c=t) for t in held_out]
     climates += [complete.at(corner=corner, temperature_c=t) for corner, t in elsewhere]
-    tiles = [
-        (at.chip, climate_cases(at, quick=campaign.quick, size=size, random=1, turn=turn))
-        for turn, at in enumerate(climates)
-    ]
+    tiles = [(at.chip, climate_cases(at, size=size, random=1, turn=turn)) for turn, at in enumerate(climates)]
     checked = check_chips(tiles, campaign, CHECK_CLIMATE)
     errors = [max(check.max_error for check in checks) for checks in checked]
     names = [f"{corner}, {t:g} C" for corner, t in elsewhere]
@@ -283,12 +280,12 @@ def check_climate(
     size, random, seed, turn
         As of :func:`climate_cases`.
     """
-    cases = climate_cases(calibration, quick=campaign.quick, size=size, random=random, seed=seed, turn=turn)
+    cases = climate_cases(calibration, size=size, random=random, seed=seed, turn=turn)
     return check_tiles(calibration.chip, cases, campaign, CHECK_CLIMATE)
 
 
 def climate_cases(
-    calibration: Calibration, *, quick: bool, size: int = 16, random: int = 4, seed: int = 0, turn: int = 0
+    calibration: Calibration, *, size: int = 16, random: int = 4, seed: int = 0, turn: int = 0
 ) -> list[TileCase]:
     """Build the whole tiles that are checked in a climate.
 
@@ -300,8 +297,6 @@ def climate_cases(
     ----------
     calibration : Calibration
         In its climate.
-    quick : bool
-        Whether few vectors are checked, where a product is a long transient.
     size : int
         Rows and columns of the random tiles, as :func:`~spicesim.calibration.tiles.tile_shape` has them.
     random : int
@@ -328,4 +323,4 @@ def climate_cases(
         name = f"all highest {KIND_WORDS.get(kind, f'{r_feedback / 1e3:g}k')}"
         case = TileCase(name=name, tile=tile, codes=vectors)
         cases.append(case if r_feedback == choices[-1] else case.thinned(RANDOM_PARTS, turn))
-    return [case.thinned(PARTS[quick], turn) for case in cases] if takes_time(chip) else cases
+    return [case.thinned(PARTS, turn) for case in cases] if takes_time(chip) else cases

@@ -25,7 +25,7 @@ from spicesim.units import format_si, spice_number
 __all__ = ["find_hand_over", "require_handed_over", "shift_hand_overs"]
 
 Plates = Callable[[Sequence[Floats]], list[Floats]]
-"""Inputs of the converters of some chips to their top plates."""
+"""Inputs of the converters of some chips, above the reference, to their top plates at the first strobe [V]."""
 
 LOADS = (0.1, 1.0, 3.0, 7.0, 16.0, 28.0, 45.0, 70.0, 110.0)
 """Feedback resistance times conductance of a column [1]: from an amplifier that follows at once to one that takes a
@@ -62,7 +62,7 @@ def find_hand_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plates: Plates
         The chip, its converters, and what runs the simulations.
     plates : callable
         Gives, of voltages of an ideal source above the reference, (conversions,) [V], the top plate of a converter of
-        signed outputs before each strobe, (conversions, bits) [V], for a sequence of chips, here this one alone; asked
+        signed outputs before its first strobe, (conversions,) [V], for a sequence of chips, here this one alone; asked
         for integrators alone, whose arrays are seen in whole macros.
 
     Raises
@@ -373,7 +373,7 @@ def _held_errors(chips: Sequence[Chip], campaign: Campaign, plates: Plates, outp
     for chip, held, first, ideal in zip(chips, every_held, every_first, plates(every_held), strict=True):
         amplifier, reference = chip.sense_amplifier, chip.sense_amplifier.v_reference
         before = amplifier.volts(reference + held)
-        more = amplifier.volts(reference + held + _parted(held, first, held, ideal[:, -1])) - before
+        more = amplifier.volts(reference + held + _parted(held, first, held, ideal)) - before
         curve = np.polynomial.Polynomial.fit(before, more, 2)
         errors.append(np.asarray(curve(outputs.clip(before.min(), before.max()))))
     return errors

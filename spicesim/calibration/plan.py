@@ -73,7 +73,7 @@ class PlanSummary(Model):
         return {name: error for name, error in self.validation.items() if error > self.error}
 
 
-PARTS = {True: 6, False: 2}
+PARTS = {True: 6, False: 3}
 """Of the vectors of a tile whose product takes long one in so many is run, by whether a calibration is quick; climates
 have the others in turn."""
 

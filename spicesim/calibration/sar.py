@@ -31,16 +31,17 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.pace import converting
 from spicesim.netlist.sar_adc import OPENED, build_sar_adc
 from spicesim.ngspice.outcome import Results
+from spicesim.units import spice_number
 
 __all__ = [
     "SarFit",
     "calibrate_converter",
     "conversions",
     "convert_each",
+    "first_plates",
     "read_codes",
     "read_macro",
     "read_outputs",
-    "top_plates",
 ]
 
 T = TypeVar("T")
@@ -63,6 +64,8 @@ LAST_BIT = 0.2e-9
 FORGOTTEN = 120e-9 * 5e-6 / 5.12e-12
 """Sampling times the width of its switch, for each farad of an array, after which nothing is left of the input before:
 120 ns for 5.12 pF and 5 um, thirty time constants of GF180MCU at ss and 85 C [s m/F]."""
+_LABEL = "calibrate converter"
+"""Of the simulations in the accounts."""
 LEAST_IDENTICAL = 0.9
 """Converters of a span whose held-out codes are the model's less often are refused."""
 
@@ -216,7 +219,7 @@ def calibrate_converter(chip: Chip, campaign: Campaign) -> SarModel:
     return SarModel(
         bits=sizes.dac.bits, span=whole.span, rising=chip.sense_amplifier.kind == "voltage", searches=whole.searches,
         checks=whole.checks, sampling_noise=sampling, comparator_noise=comparator,
-        hand_over=find_hand_over(chip, sizes, campaign, top_plates([SarFit(chip, sizes, "bipolar", campaign)])),
+        hand_over=find_hand_over(chip, sizes, campaign, first_plates([SarFit(chip, sizes, "bipolar", campaign)])),
         narrower=tuple(narrower),
     )  # fmt: skip
 
@@ -369,21 +372,10 @@ class SarFit:
 
     def codes(self, inputs: Floats) -> Codes:
         """Return codes of inputs, rising with them, (conversions,); before each the array held the reference."""
-        wanted, each = self.in_macros(inputs)
-        return self.convert(wanted).codes[::each]
-
-    def in_macros(self, inputs: Floats) -> tuple[Floats, int]:
-        """Return what to convert to see inputs each after the reference, as in macros, and that each so manieth counts.
-
-        Where nothing is kept of the input before they come after each other.
-        """
         if _forgets(self._sizes):
-            return inputs, 1
-        return np.stack([inputs, np.full_like(inputs, -self._middle / self._half)], axis=1).ravel(), 2
-
-    def inputs(self, volts: Floats) -> Floats:
-        """Return voltages above the reference as :meth:`volts` has them from inputs."""
-        return np.asarray((volts - self._middle) / self._half)
+            return self.convert(inputs).codes
+        reference = np.full_like(inputs, -self._middle / self._half)
+        return self.convert(np.stack([inputs, reference], axis=1).ravel()).codes[::2]
 
     def convert(self, inputs: Floats) -> Seen:
         """Convert inputs at transistor level."""
@@ -398,6 +390,24 @@ class SarFit:
             _testbench(self._chip, volts[k : k + count], volts[k - 1], self._sizes, self._polarity)
             for k in range(0, len(volts), count)
         ]
+
+    def first_trials(self, volts: Floats) -> list[Netlist]:
+        """Build conversions of voltages above the reference, each by itself, until the first strobe."""
+        reference, sizes = self._chip.sense_amplifier.v_reference, self._sizes
+        stop = _first(sizes) + sizes.sample + 2 / 3 * sizes.bit
+        return [
+            replace(
+                _testbench(self._chip, np.array([reference + one]), reference, sizes, self._polarity),
+                analyses=(f".tran 0.5n {spice_number(stop)} 0 1n",),
+            )
+            for one in volts.tolist()
+        ]
+
+    def first_plate(self, results: Results) -> float:
+        """Return the top plate before the strobe that ends one of these [V]."""
+        time = _real(results, "time")
+        top = _real(results, "v(top)") - _real(results, "v(level)")
+        return float(np.interp(time[-1] - BEFORE_STROBE, time, top))
 
     def read(self, inputs: Floats, found: Sequence[Results]) -> Seen:
         """Read what the conversions of inputs gave."""
@@ -461,13 +471,15 @@ def _together(fits: Sequence[SarFit], runs: Sequence[Generator[Floats, Seen, T]]
     return [found[k] for k in range(len(runs))]
 
 
-def top_plates(fits: Sequence[SarFit]) -> Plates:
-    """Return what gives the top plates of converters before their strobes; before each the array held the reference."""
+def first_plates(fits: Sequence[SarFit]) -> Plates:
+    """Return what gives the top plates of converters before their first strobes; each array held the reference."""
 
     def look(volts: Sequence[Floats]) -> list[Floats]:
-        wanted = [fit.in_macros(fit.inputs(own)) for fit, own in zip(fits, volts, strict=True)]
-        seen = convert_each(fits, [inputs for inputs, _ in wanted])
-        return [one.tops[::each] for one, (_, each) in zip(seen, wanted, strict=True)]
+        netlists = [fit.first_trials(own) for fit, own in zip(fits, volts, strict=True)]
+        results = iter(fits[0].campaign.run([one for group in netlists for one in group], _LABEL))
+        return [
+            np.array([fit.first_plate(next(results)) for _ in group]) for fit, group in zip(fits, netlists, strict=True)
+        ]
 
     return look
 
@@ -476,7 +488,7 @@ def convert_each(fits: Sequence[SarFit], inputs: Sequence[Floats]) -> list[Seen]
     """Convert inputs by each of some converters of one campaign, all at once, so that no processor waits."""
     netlists = [fit.testbenches(own) for fit, own in zip(fits, inputs, strict=True)]
     every = [one for group in netlists for one in group]
-    results = iter(fits[0].campaign.run(every, "calibrate converter"))
+    results = iter(fits[0].campaign.run(every, _LABEL))
     return [
         fit.read(own, [next(results) for _ in group]) for fit, own, group in zip(fits, inputs, netlists, strict=True)
     ]

@@ -19,7 +19,7 @@ from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.converter_noise import converter_noise
 from spicesim.calibration.decisions import Threshold, bracket, find_move, find_threshold
 from spicesim.calibration.hand_over import shift_hand_overs
-from spicesim.calibration.sar import SarFit, convert_each, top_plates
+from spicesim.calibration.sar import SarFit, convert_each, first_plates
 from spicesim.calibration.top_plate import Plate, Seen
 from spicesim.chip import Chip
 from spicesim.coding import Polarity
@@ -28,9 +28,9 @@ __all__ = ["converters_elsewhere"]
 
 SPREAD = 8
 """Inputs spread over each range; of six the top plate of arrays that remember the input before is not found."""
-ROUNDS, ENOUGH = 3, 1 / 30
-"""Of conversions that are aimed at the threshold in the trials of every second bit, others in each, at most; of eight
-bits each leaves a fifth of what was left, and so many steps are near enough."""
+ROUNDS, AIMS, ENOUGH = 3, 5, 1 / 30
+"""Of conversions that are aimed at the threshold, so many, each in the trial of another bit; a round leaves a sixth of
+what was left, and so many steps are near enough."""
 APART = 0.15e-3
 """How far from the move of the widest span's threshold that of narrow ones is looked for at first [V]."""
 
@@ -74,7 +74,7 @@ def converters_elsewhere(
         model.hand_over,
         chips,
         campaign,
-        top_plates([_fit(chip, "bipolar", campaign) for chip in chips]),
+        first_plates([_fit(chip, "bipolar", campaign) for chip in chips]),
     )
     models = []
     for at, searches, below, hand_over in zip(conditions, wide, narrow, hand_overs, strict=True):
@@ -148,11 +148,11 @@ class _There:
         change = self.change
         return change.over, change.applied(self.search)
 
-    def aimed(self, first: int) -> Floats | None:
+    def aimed(self, turn: int) -> Floats | None:
         """Return inputs between the decisions nearest to the threshold; None if these are near enough."""
         over, search = self.known
         ends = np.sort(bracket(self.seen, over))
-        return None if np.ptp(ends) <= ENOUGH * self.fit.lsb else _between(self.fit, search, ends, first)
+        return None if np.ptp(ends) <= ENOUGH * self.fit.lsb else _between(self.fit, search, ends, turn)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,12 +173,16 @@ class _Moved(_There):
 There = TypeVar("There", bound=_There)
 
 
-def _between(fit: SarFit, search: SarSearch, ends: Floats, first: int) -> Floats:
-    """Return inputs that end between distances to a threshold, in the trials of every second bit, from the first on."""
+def _between(fit: SarFit, search: SarSearch, ends: Floats, turn: int) -> Floats:
+    """Return inputs that end between distances to a threshold, each in the trial of another bit but the first tried.
+
+    Turns begin with other bits, so that none has the same side always.
+    """
     count = len(search.weights)
-    bits = range(first % 2, count, 2)
-    between = np.linspace(ends[0], ends[1], len(bits) + 2)[1:-1, None]
-    distances = dict(zip(bits, between, strict=True))
+    aims = min(AIMS, count - 1)
+    bits = (np.arange(aims) * (count - 1) // aims + turn) % (count - 1)
+    between = np.linspace(ends[0], ends[1], aims + 2)[1:-1, None]
+    distances = dict(zip(bits.tolist(), between, strict=True))
     return fit.near(search, [distances.get(k, np.zeros(0)) for k in range(count)])
 
 

@@ -10,7 +10,7 @@ from fuzz.networks import two_layers
 from spicesim.audit import audit_samples
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.hand_over import _amplifier_errors, find_hand_over, shift_hand_overs
-from spicesim.calibration.sar import SarFit, top_plates
+from spicesim.calibration.sar import SarFit, first_plates
 from spicesim.chip import preset
 from spicesim.cli.main import cli
 from spicesim.engine import ConverterEngine, ExactEngine, HandOverEngine, MacroBench, SampledMvm, Tile
@@ -102,7 +102,7 @@ def test_arrays_have_received_what_the_model_says(calibration):
     vectors, at = results[0].vectors, STEP_TIME + model.sample + 0.6 * sizes.bit
     held = np.array([vectors[f"v(out_{k})"].real[0] for k in range(6)]) - reference
     top = np.array([np.interp(at, vectors["time"].real, vectors[f"v(top_{k})"].real) for k in range(6)]) - reference
-    ideal = top_plates([SarFit(chip, sizes, "bipolar", campaign)])([held])[0][:, -1]
+    ideal = first_plates([SarFit(chip, sizes, "bipolar", campaign)])([held])[0]
     gain = np.polyfit(held, ideal, 1)[0]
     received = model.curves(80e3, loads / 80e3).received(outputs) - outputs
     np.testing.assert_allclose(received, -(top - ideal) / gain, rtol=0, atol=0.05 * sizes.lsb)
@@ -113,7 +113,7 @@ def test_a_hand_over_is_another_elsewhere(calibration):
     own = calibration.converter.hand_over
     chip = calibration.chip.at(temperature_c=125.0)
     sizes, campaign, outputs = chip.converter, Campaign(quick=True), own.outputs
-    plates = top_plates([SarFit(chip, sizes, "bipolar", campaign)])
+    plates = first_plates([SarFit(chip, sizes, "bipolar", campaign)])
     (there,) = shift_hand_overs(calibration.chip, own, [chip], campaign, plates)
     ((found,),) = _amplifier_errors([chip], campaign, [(80e3, 10.0)], outputs)
     left, before = (
@@ -133,7 +133,7 @@ def test_the_switch_that_opens_parts_its_charge_otherwise_on_an_integrator():
         adc={"kind": "sar", "bits": 6}, sar_adc={"sample": 200e-9, "dac": {"span": 0.5}},
     )  # fmt: skip
     sizes, campaign = chip.converter, Campaign(quick=True)
-    plates = top_plates([SarFit(chip, sizes, "bipolar", campaign)])
+    plates = first_plates([SarFit(chip, sizes, "bipolar", campaign)])
     model = find_hand_over(chip, sizes, campaign, plates)
     assert np.abs(model.errors).max() > 0.02 * sizes.lsb  # or there is nothing to be seen
     read = MacroRead(converters={0: sizes}, polarity="bipolar", t_read=sampling_start(chip, sizes, "bipolar"))
@@ -146,7 +146,7 @@ def test_the_switch_that_opens_parts_its_charge_otherwise_on_an_integrator():
         np.array([np.interp(t, v["time"].real, v[name].real) for v in found]) - chip.sense_amplifier.v_reference
         for t, name in ((read.start, "v(out_0)"), (at, "v(xconverter_0.top)"))
     )
-    ideal = plates([held])[0][:, -1]
+    ideal = plates([held])[0]
     gain = np.polyfit(held, ideal, 1)[0]
     outputs = chip.sense_amplifier.volts(chip.sense_amplifier.v_reference + held)
     received = model.curves(1.0, np.ones(2)).received(outputs) - outputs
