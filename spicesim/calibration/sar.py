@@ -6,13 +6,13 @@ close to the threshold.
 """
 
 import math
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 
-from spicesim.arrays import Codes, Floats
+from spicesim.arrays import Bools, Codes, Floats
 from spicesim.behavioural.converter import ConverterCheck
 from spicesim.behavioural.mismatch import CAPACITOR
 from spicesim.behavioural.sar import SarModel, SarRange, SarSearch, SarSpan
@@ -328,8 +328,7 @@ class SarFit:
     def _between(self, seen: Seen, over: Floats) -> list[Floats]:
         """Return distances to the threshold that divide what is left between the decisions nearest to it [V].
 
-        They are :data:`AIMED` in the trial of each bit; `over` is how far the top plate was above the threshold before
-        each strobe, (conversions, bits) [V].
+        They are :data:`AIMED` a bit's trial; `over` is how far the top plate was above it, (conversions, bits) [V].
         """
         parts, all_decided = (np.arange(AIMED) + 1) / (AIMED + 1), seen.decided == 1
         # where converters of few bits have come no nearer yet, it may lie farther away
@@ -341,7 +340,9 @@ class SarFit:
             distances.append(ends[0] + (ends[1] - ends[0]) * parts)
         return distances
 
-    def near(self, search: SarSearch, distances: Sequence[Floats] | Floats) -> Floats:
+    def near(
+        self, search: SarSearch, distances: Sequence[Floats], where: Callable[[Floats], Bools] = np.isfinite
+    ) -> Floats:
         """Return inputs that end so far above a search's threshold, in random order.
 
         Parameters
@@ -350,12 +351,14 @@ class SarFit:
             The search.
         distances : sequence of ndarray
             By the bit in whose trial inputs end [V].
+        where : callable
+            Tells which inputs may be taken.
         """
         steps, inputs = self.steps(search), []
         above = np.arange(1, 2**self._bits)  # the code there: the last bit that it has was decided last
         for k, of_bit in enumerate(distances):
-            own = steps[np.isfinite(steps) & (above % 2 ** (k + 1) == 2**k)]
-            if not len(own):
+            own = steps[np.isfinite(steps) & where(steps) & (above % 2 ** (k + 1) == 2**k)]
+            if len(of_bit) and not len(own):
                 raise CalibrationError("the converter gives few codes for all inputs; check sar_adc and its times")
             inputs.append(self._rng.choice(own, len(of_bit)) + of_bit / self._half)
         return self._rng.permutation(np.concatenate(inputs))
@@ -405,8 +408,7 @@ class SarFit:
 
     def first_plate(self, results: Results) -> float:
         """Return the top plate before the strobe that ends one of these [V]."""
-        time = _real(results, "time")
-        top = _real(results, "v(top)") - _real(results, "v(level)")
+        time, top = _real(results, "time"), _real(results, "v(top)") - _real(results, "v(level)")
         return float(np.interp(time[-1] - BEFORE_STROBE, time, top))
 
     def read(self, inputs: Floats, found: Sequence[Results]) -> Seen:

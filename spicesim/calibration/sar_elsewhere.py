@@ -28,9 +28,13 @@ __all__ = ["converters_elsewhere"]
 
 SPREAD = 8
 """Inputs spread over each range; of six the top plate of arrays that remember the input before is not found."""
-ROUNDS, AIMS, ENOUGH = 3, 5, 1 / 30
-"""Of conversions that are aimed at the threshold, so many, each in the trial of another bit; a round leaves a sixth of
-what was left, and so many steps are near enough."""
+ROUNDS, ENOUGH = 3, 1 / 30
+"""Of conversions that are aimed at the threshold, at most; so many steps are near enough."""
+ON_EITHER_SIDE, IN_ALL = 3, 5
+"""Conversions in a round, each in the trial of another bit: of inputs on either side of the middle, as a condition
+tilts thresholds over the input; or where the middle alone is asked for. A fourth, or a sixth, of what was is left."""
+OFF_MIDDLE = 0.2
+"""From where on inputs are on a side, in halves of the span."""
 APART = 0.15e-3
 """How far from the move of the widest span's threshold that of narrow ones is looked for at first [V]."""
 
@@ -138,6 +142,11 @@ class _There:
         return self.seen.tops - self.plate.threshold(self.home, self.seen)
 
     @property
+    def sides(self) -> tuple[int, ...]:
+        """Signs of the inputs at which it is looked for, 0 for all."""
+        return -1, 1
+
+    @property
     def change(self) -> Threshold:
         """What the condition changes of the threshold."""
         return find_threshold(replace(self.seen, tops=self.over))
@@ -151,13 +160,23 @@ class _There:
     def aimed(self, turn: int) -> Floats | None:
         """Return inputs between the decisions nearest to the threshold; None if these are near enough."""
         over, search = self.known
-        ends = np.sort(bracket(self.seen, over))
-        return None if np.ptp(ends) <= ENOUGH * self.fit.lsb else _between(self.fit, search, ends, turn)
+        wanted = []
+        for side in self.sides:
+            own = side * self.seen.inputs >= (OFF_MIDDLE if side else 0)
+            ends = np.sort(bracket(self.seen[own], over[own]))
+            if np.ptp(ends) > ENOUGH * self.fit.lsb:
+                wanted.append(_between(self.fit, search, ends, turn, side))
+        return np.concatenate(wanted) if wanted else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Moved(_There):
     """One over a narrow span, of whose threshold the middle alone is asked for."""
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """All inputs at once."""
+        return (0,)
 
     @property
     def move(self) -> float:
@@ -173,17 +192,18 @@ class _Moved(_There):
 There = TypeVar("There", bound=_There)
 
 
-def _between(fit: SarFit, search: SarSearch, ends: Floats, turn: int) -> Floats:
+def _between(fit: SarFit, search: SarSearch, ends: Floats, turn: int, side: int) -> Floats:
     """Return inputs that end between distances to a threshold, each in the trial of another bit but the first tried.
 
-    Turns begin with other bits, so that none has the same side always.
+    Turns begin with other bits. A side is that of the inputs, 0 for both.
     """
     count = len(search.weights)
-    aims = min(AIMS, count - 1)
+    aims = min(ON_EITHER_SIDE if side else IN_ALL, count - 1)
     bits = (np.arange(aims) * (count - 1) // aims + turn) % (count - 1)
     between = np.linspace(ends[0], ends[1], aims + 2)[1:-1, None]
     distances = dict(zip(bits.tolist(), between, strict=True))
-    return fit.near(search, [distances.get(k, np.zeros(0)) for k in range(count)])
+    wanted = [distances.get(k, np.zeros(0)) for k in range(count)]
+    return fit.near(search, wanted, lambda x: side * x >= OFF_MIDDLE) if side else fit.near(search, wanted)
 
 
 def _changed(
@@ -247,7 +267,7 @@ def _narrow_moves(
     searches = [_moved(narrowest, model, group).searches[polarity] for group in there]
     ratio, ends = narrowest.span / model.span, np.array([-APART, APART])
     aims = [
-        _between(fit, search, change.middle + ends, 1)
+        _between(fit, search, change.middle + ends, 1, 0)
         for fit, search, change in zip(fits, searches, changes, strict=True)
     ]
     here, *seen = convert_each([own, *fits], [own.spread(SPREAD), *aims])

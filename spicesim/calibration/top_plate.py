@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from spicesim.arrays import Codes, Floats
+from spicesim.arrays import Bools, Codes, Floats
 from spicesim.behavioural.sar import SarSearch
 
 __all__ = ["BEFORE_STROBE", "Plate", "Seen", "fit_plate"]
@@ -36,7 +36,7 @@ class Seen:
             codes=np.concatenate([self.codes, other.codes]), tops=np.concatenate([self.tops, other.tops]),
         )  # fmt: skip
 
-    def __getitem__(self, part: slice) -> "Seen":
+    def __getitem__(self, part: slice | Bools) -> "Seen":
         return Seen(
             inputs=self.inputs[part], before=self.before[part], codes=self.codes[part], tops=self.tops[part]
         )  # fmt: skip

@@ -274,9 +274,10 @@ def build_sar_adc(
     bits = range(sizes.dac.bits)
     times, longest = np.arange(len(values)) * period, max(_LONGEST, sizes.sample / 100)
     times[1:] += start
+    is_single = len(values) == 1  # nothing comes again, also where the only one begins later than its clocks
     logic = ConverterLogic(
-        supply=supply, sizes=sizes, polarity=polarity, start=start, period=period, opened=opened,
-        count=len(values) if start else 1,
+        supply=supply, sizes=sizes, polarity=polarity, start=start, opened=opened, count=len(values) if start else 1,
+        period=2 * (start + period) if start and is_single else period,
     )  # fmt: skip
     lines = [
         "* input, one voltage a conversion",

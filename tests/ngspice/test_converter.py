@@ -13,7 +13,7 @@ from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.converter_mismatch import shift_converters
 from spicesim.calibration.mismatch_bench import MismatchBench, Planned
-from spicesim.calibration.sar import conversions, read_outputs
+from spicesim.calibration.sar import SarFit, conversions, read_outputs
 from spicesim.calibration.sar_elsewhere import converters_elsewhere
 from spicesim.calibration.threshold import read_thresholds
 from spicesim.chip import preset
@@ -246,3 +246,12 @@ def test_other_converters_than_the_chips_are_refused(calibration):
     network = compile_network(two_layers(), calibration, converter=Own)
     with pytest.raises(NetworkError, match=r"adc\.kind = sar"):
         network.run(np.random.default_rng(1).random((20, 8)).astype(np.float32))
+
+
+def test_a_conversion_by_itself_has_the_code_that_it_has_among_others():
+    """Its bits were cleared before they were read where nothing came after it."""
+    chip = preset("gf180-pulse").over(0.8)
+    assert chip.converter is not None
+    fit = SarFit(chip, chip.converter, "bipolar", Campaign())
+    alone, among = (fit.convert(np.array(inputs)).codes for inputs in ([0.3], [0.3, 0.89]))
+    assert alone[0] == among[0]
