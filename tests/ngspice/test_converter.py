@@ -255,3 +255,17 @@ def test_a_conversion_by_itself_has_the_code_that_it_has_among_others():
     fit = SarFit(chip, chip.converter, "bipolar", Campaign())
     alone, among = (fit.convert(np.array(inputs)).codes for inputs in ([0.3], [0.3, 0.89]))
     assert alone[0] == among[0]
+
+
+def test_a_condition_tilts_thresholds_of_gf180_as_its_transistors(calibrate_once):
+    """Told from the nearest decisions of all inputs together, codes at ss were .15 of a step off at an end."""
+    plain = preset("gf180-pulse").changed(array={"rows": 4, "columns": 2}, sar_adc={"spans": ()})
+    home = calibrate_once("sar-gf180", lambda: calibrate(plain, quick=True, aspects=("converter",), accept="a test"))
+    there, campaign = plain.at(corner="ss", temperature_c=125.0), Campaign()
+    (found,) = converters_elsewhere(home, [home.model_copy(update={"chip": there, "converter": None})], campaign)
+    assert there.converter is not None
+    fit, search = SarFit(there, there.converter, "bipolar", campaign), found.searches["bipolar"]
+    aims = np.linspace(-0.09, 0.09, 8) * fit.lsb
+    seen = fit.convert(fit.near(search, [aims if k < 3 else aims[:0] for k in range(8)]))
+    codes = fit.range(search).codes(-fit.volts(seen.inputs))
+    assert np.mean(codes == 255 - seen.codes) >= 0.9  # of those that are aimed at steps, a fifth of all
