@@ -31,8 +31,10 @@ SPREAD = 8
 ROUNDS, ENOUGH = 3, 1 / 30
 """Of conversions that are aimed at the threshold, at most; so many steps are near enough."""
 ON_EITHER_SIDE, IN_ALL = 3, 5
-"""Conversions in a round, each in the trial of another bit: of inputs on either side of the middle, as a condition
-tilts thresholds over the input; or where the middle alone is asked for. A fourth, or a sixth, of what was is left."""
+"""Conversions in a round: of inputs on either side of the middle, as a condition tilts thresholds over the input; or
+where the middle alone is asked for. A fourth, or a sixth, of what was is left."""
+LAST = 4
+"""Bits in whose trials they end, the last ones."""
 OFF_MIDDLE = 0.2
 """From where on inputs are on a side, in halves of the span."""
 APART = 0.15e-3
@@ -193,16 +195,14 @@ There = TypeVar("There", bound=_There)
 
 
 def _between(fit: SarFit, search: SarSearch, ends: Floats, turn: int, side: int) -> Floats:
-    """Return inputs that end between distances to a threshold, each in the trial of another bit but the first tried.
+    """Return inputs that end between distances to a threshold, in the trials of the last bits, which most codes end in.
 
     Turns begin with other bits. A side is that of the inputs, 0 for both.
     """
-    count = len(search.weights)
-    aims = min(ON_EITHER_SIDE if side else IN_ALL, count - 1)
-    bits = (np.arange(aims) * (count - 1) // aims + turn) % (count - 1)
-    between = np.linspace(ends[0], ends[1], aims + 2)[1:-1, None]
-    distances = dict(zip(bits.tolist(), between, strict=True))
-    wanted = [distances.get(k, np.zeros(0)) for k in range(count)]
+    count, aims = len(search.weights), ON_EITHER_SIDE if side else IN_ALL
+    bits = (np.arange(aims) + turn) % min(LAST, count - 1)
+    between = np.linspace(ends[0], ends[1], aims + 2)[1:-1]
+    wanted = [between[bits == k] for k in range(count)]
     return fit.near(search, wanted, lambda x: side * x >= OFF_MIDDLE) if side else fit.near(search, wanted)
 
 
