@@ -37,8 +37,9 @@ LAST = 4
 """Bits in whose trials they end, the last ones."""
 OFF_MIDDLE = 0.2
 """From where on inputs are on a side, in halves of the span."""
-APART = 0.15e-3
-"""How far from the move of the widest span's threshold that of narrow ones is looked for at first [V]."""
+APART, CODINGS_APART = 0.15e-3, 35e-6
+"""How far from the move of the widest span's threshold that of narrow ones is looked for at first, and how far from
+that of another coding [V]."""
 
 
 def converters_elsewhere(
@@ -63,7 +64,7 @@ def converters_elsewhere(
     model = _model(calibration)
     codings = list(model.searches)
     changed = _changed(calibration, conditions, campaign, codings)
-    # one threshold for all codings but for what trials add to it, and one middle for all narrower spans
+    # one threshold for all codings but for what trials add to it, and middles for all narrower spans together
     moves = [one.change for one in _aimed(changed[:: len(codings)])]
     groups = [
         {coding: one.search for coding, one in zip(codings, changed[k * len(codings) :], strict=False)}
@@ -73,7 +74,7 @@ def converters_elsewhere(
     narrow = wide
     if model.narrower:
         small = _narrow_moves(calibration, conditions, campaign, groups, moves)
-        narrow = [_with_threshold(group, move.moved(by)) for group, move, by in zip(groups, moves, small, strict=True)]
+        narrow = [_with_threshold(*each) for each in zip(groups, moves, small, strict=True)]
     chips = [at.chip for at in conditions]
     hand_overs = shift_hand_overs(
         calibration.chip,
@@ -252,38 +253,49 @@ def _narrow_moves(
     campaign: Campaign,
     wide: Sequence[dict[Polarity, SarSearch]],
     changes: Sequence[Threshold],
-) -> list[float]:
-    """Find by how much conditions move thresholds of narrow spans; those of the widest tell where to look [V].
+) -> list[dict[Polarity, float]]:
+    """Find by how much conditions move thresholds of narrow spans, by coding; the widest tell where to look [V].
 
     The narrowest stands for all. All else that conditions change of it follows from the searches of the widest, with
     the threshold of home, and from what changes of that.
     """
     model = _model(calibration)
-    narrowest, polarity = model.narrower[-1], next(iter(model.searches))
-    home = narrowest.searches[polarity]
-    own = _fit(calibration.chip.over(narrowest.span), polarity, campaign)
-    fits = [_fit(at.chip.over(narrowest.span), polarity, campaign) for at in conditions]
+    narrowest = model.narrower[-1]
     there = [_with_threshold(group, change.moved(0.0)) for group, change in zip(wide, changes, strict=True)]
-    searches = [_moved(narrowest, model, group).searches[polarity] for group in there]
-    ratio, ends = narrowest.span / model.span, np.array([-APART, APART])
-    aims = [
-        _between(fit, search, change.middle + ends, 1, 0)
-        for fit, search, change in zip(fits, searches, changes, strict=True)
-    ]
-    here, *seen = convert_each([own, *fits], [own.spread(SPREAD), *aims])
-    plate = own.fit_plate(here)
-    found = [
-        _Moved(fit=fit, search=search, home=change.moved(0.0).applied(home, ratio), plate=plate, seen=now)
-        for fit, search, change, now in zip(fits, searches, changes, seen, strict=True)
-    ]
-    return [one.move for one in _aimed(found)]
+    searches = [_moved(narrowest, model, group).searches for group in there]
+    ratio, reach, around = narrowest.span / model.span, APART, [change.middle for change in changes]
+    found: list[dict[Polarity, float]] = [{} for _ in conditions]
+    for polarity, home in narrowest.searches.items():
+        own = _fit(calibration.chip.over(narrowest.span), polarity, campaign)
+        fits = [_fit(at.chip.over(narrowest.span), polarity, campaign) for at in conditions]
+        aims = [
+            _between(fit, search[polarity], middle + np.array([-reach, reach]), 1, 0)
+            for fit, search, middle in zip(fits, searches, around, strict=True)
+        ]
+        here, *seen = convert_each([own, *fits], [own.spread(SPREAD), *aims])
+        plate = own.fit_plate(here)
+        laws = [(change if polarity == next(iter(model.searches)) else change.without_bits) for change in changes]
+        converters = [
+            _Moved(fit=fit, search=search[polarity], home=law.moved(0.0).applied(home, ratio), plate=plate, seen=now)
+            for fit, search, law, now in zip(fits, searches, laws, seen, strict=True)
+        ]
+        around, reach = [one.move for one in _aimed(converters)], CODINGS_APART
+        for moves, middle in zip(found, around, strict=True):
+            moves[polarity] = middle
+    return found
 
 
-def _with_threshold(searches: Mapping[Polarity, SarSearch], change: Threshold) -> dict[Polarity, SarSearch]:
-    """Return searches whose threshold at the top plate changes, and so the input the other way."""
+def _with_threshold(
+    searches: Mapping[Polarity, SarSearch], change: Threshold, middles: Mapping[Polarity, float] | None = None
+) -> dict[Polarity, SarSearch]:
+    """Return searches whose threshold at the top plate changes, and so the input the other way.
+
+    Codings have one middle, or each its own.
+    """
     found: dict[Polarity, SarSearch] = {}
     for polarity, search in searches.items():
         own = change if not found else change.without_bits
+        own = own if middles is None else own.moved(middles[polarity])
         ends = {"low": search.low - own.middle, "high": search.high - own.middle}
         moved = own.applied(search).model_copy(update=ends)
         found[polarity] = SarSearch.model_validate(moved.model_dump())
