@@ -75,7 +75,7 @@ class PlanSummary(Model):
 
 PARTS = {True: 6, False: 3}
 """Of the vectors of a tile whose product takes long one in so many is run, by whether a calibration is quick; climates
-have the others in turn."""
+have others in turn."""
 
 
 class TilePlan(Model):

@@ -397,14 +397,10 @@ class SarFit:
     def first_trials(self, volts: Floats) -> list[Netlist]:
         """Build conversions of voltages above the reference, each by itself, until the first strobe."""
         reference, sizes = self._chip.sense_amplifier.v_reference, self._sizes
-        stop = _first(sizes) + sizes.sample + 2 / 3 * sizes.bit
-        return [
-            replace(
-                _testbench(self._chip, np.array([reference + one]), reference, sizes, self._polarity),
-                analyses=(f".tran 0.5n {spice_number(stop)} 0 1n",),
-            )
-            for one in volts.tolist()
-        ]
+        stop = spice_number(_first(sizes) + sizes.sample + 2 / 3 * sizes.bit)
+        nodes = np.clip(reference + volts, 0, self._chip.process.supply)[:, None]
+        whole = [_testbench(self._chip, one, reference, sizes, self._polarity) for one in nodes]
+        return [replace(one, analyses=(f".tran 0.5n {stop} 0 1n",)) for one in whole]
 
     def first_plate(self, results: Results) -> float:
         """Return the top plate before the strobe that ends one of these [V]."""

@@ -22,7 +22,7 @@ _WIDE_STEP = 1.5e-3
 """A converter's step from which on that does not matter [V]: of .39 mV seven codes of eight were the model's then."""
 
 _PULSED = " trtol=20"
-"""The same of tiles of pulses, whose outputs stay within 10 uV, 3 without. Sums of planes would be 80 uV off."""
+"""The same of tiles of pulses, whose outputs stay within 16 uV, at corners, too. Sums of planes would be 80 uV off."""
 
 
 def _saves(chip: Chip, saved: str) -> str:
