@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from spicesim.calibration.conversions import read_codes
 from spicesim.calibration.energy import logic_power, supply_power
-from spicesim.calibration.sar import read_codes
 from spicesim.characterise.sar_adc import logic_delay
 from spicesim.chip import preset
 from spicesim.chip.blocks import ChargeDac, SarAdc

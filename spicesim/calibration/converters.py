@@ -10,9 +10,10 @@ from spicesim.behavioural.sar import SarModel
 from spicesim.behavioural.steps import StepModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.conversions import conversions, read_outputs
 from spicesim.calibration.converter import Conversions, Converter
 from spicesim.calibration.ramp import RampConverter
-from spicesim.calibration.sar import calibrate_converter, conversions, read_outputs
+from spicesim.calibration.sar import calibrate_converter
 from spicesim.calibration.sar_elsewhere import converters_elsewhere
 from spicesim.chip import Chip
 from spicesim.chip.blocks import SarAdc

@@ -4,14 +4,14 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
-from scipy.optimize import minimize, minimize_scalar
+from scipy.optimize import minimize
 
 from spicesim.arrays import Floats
 from spicesim.behavioural.sar import SarSearch
 from spicesim.calibration.top_plate import Seen
 from spicesim.errors import CalibrationError
 
-__all__ = ["Threshold", "bracket", "find_move", "find_threshold"]
+__all__ = ["Threshold", "find_threshold"]
 
 NEAR, MARGIN = 3e-3, 0.05e-3
 """Decisions that tell of the threshold lie so near to it, and are wanted on their side by so much [V]."""
@@ -43,21 +43,25 @@ class Threshold:
     """How far the top plate was above it before each strobe, (conversions, bits) [V]."""
 
     def applied(self, search: SarSearch, share: float = 1.0) -> SarSearch:
-        """Return a search whose comparator decides here instead of at 0 V; of all but the middle, a share."""
+        """Return a search whose comparator decides here instead of at 0 V; of all but the middle, a share.
+
+        Of further bits that conversions had it knows nothing.
+        """
         curve = search.curve.copy()
         curve[:2] -= self.middle, share * self.tilt
         return search.model_copy(
             update={
                 "curve": curve,
-                "trials": search.trials - share * self.bits,
+                "trials": search.trials - share * self.bits[-len(search.trials) :],
                 "rejected": search.rejected - share * self.memory[0],
                 "earlier": search.earlier - share * float(self.memory[1]),
             }
         )
 
-    def moved(self, volts: float) -> Self:
-        """Return the same at another middle [V]."""
-        return replace(self, middle=volts)
+    def beyond(self, other: Self) -> Self:
+        """Return what it has beyond another one."""
+        names = ("bits", "memory", "middle", "tilt", "law")
+        return replace(self, **{name: getattr(self, name) - getattr(other, name) for name in names})
 
     @property
     def without_bits(self) -> Self:
@@ -109,39 +113,3 @@ def find_threshold(seen: Seen, like: Threshold | None = None) -> Threshold:
         bits=found[:count] + found[count] * recovery, memory=found[count + 1 : count + 3],
         middle=float(found[-2]), tilt=float(found[-1]), law=found, over=tops - every @ found,
     )  # fmt: skip
-
-
-def find_move(seen: Seen, over: Floats) -> float:
-    """Find by how much a threshold lies higher than where it was, from decisions of all trials but the first [V].
-
-    Parameters
-    ----------
-    seen : Seen
-        Conversions.
-    over : ndarray of shape (conversions, bits)
-        How far the top plate was above the threshold of before [V].
-
-    Raises
-    ------
-    CalibrationError
-        If all were decided alike.
-    """
-    low, high = bracket(seen, over)
-    side, above = 2.0 * seen.decided[:, :-1] - 1, over[:, :-1]
-
-    def short(move: float) -> float:
-        return float(np.square(np.maximum(0.0, MARGIN - side * (above - move))).sum())
-
-    ends = min(low, high) - MARGIN, max(low, high) + MARGIN
-    return float(minimize_scalar(short, bounds=ends, method="bounded", options={"xatol": 1e-7}).x)
-
-
-def bracket(seen: Seen, over: Floats) -> tuple[float, float]:
-    """Return the highest that was rejected and the lowest that was kept, of all trials but the first [V].
-
-    Parameters and errors are those of :func:`find_move`.
-    """
-    kept, above = seen.decided[:, :-1] == 1, over[:, :-1]
-    if kept.all() or not kept.any():
-        raise CalibrationError("no threshold of the converter's comparator found; check sar_adc and its times")
-    return float(above[~kept].max()), float(above[kept].min())

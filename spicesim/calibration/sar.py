@@ -14,9 +14,9 @@ import numpy as np
 
 from spicesim.arrays import Bools, Codes, Floats
 from spicesim.behavioural.converter import ConverterCheck
-from spicesim.behavioural.mismatch import CAPACITOR
 from spicesim.behavioural.sar import SarModel, SarRange, SarSearch, SarSpan
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.conversions import AT_A_TIME, build_conversions, first_start, forgets, read_codes, starts_of
 from spicesim.calibration.converter_noise import converter_noise
 from spicesim.calibration.decisions import Threshold, find_threshold
 from spicesim.calibration.hand_over import Plates, find_hand_over, require_handed_over
@@ -24,25 +24,12 @@ from spicesim.calibration.top_plate import BEFORE_STROBE, Plate, Seen, fit_plate
 from spicesim.chip import Chip
 from spicesim.chip.blocks import SarAdc
 from spicesim.coding import POLARITIES, Polarity
-from spicesim.errors import CalibrationError, ValidityError
-from spicesim.netlist.macro import MacroRead
-from spicesim.netlist.mismatch import Draw, with_mismatch
+from spicesim.errors import CalibrationError
 from spicesim.netlist.netlist import Netlist
-from spicesim.netlist.pace import converting
-from spicesim.netlist.sar_adc import OPENED, build_sar_adc
 from spicesim.ngspice.outcome import Results
 from spicesim.units import spice_number
 
-__all__ = [
-    "SarFit",
-    "calibrate_converter",
-    "conversions",
-    "convert_each",
-    "first_plates",
-    "read_codes",
-    "read_macro",
-    "read_outputs",
-]
+__all__ = ["SarFit", "calibrate_converter", "convert_each", "first_plates"]
 
 T = TypeVar("T")
 
@@ -52,153 +39,15 @@ bit in a round."""
 ROUNDS, HELD_OUT = {True: 2, False: 3}, {True: 32, False: 64}
 """Rounds at most, one less where another coding's threshold is known, and inputs of a span, of all codings, that take
 no part in the fit, by whether a calibration is quick; narrower spans have as many of these as if it were."""
-AT_A_TIME = {True: 4, False: 8}
-"""Conversions in one transient, by whether nothing is kept of the input before, so that none has to come before."""
 CLOSE = 0.03
 """Steps between the decisions of a bit that are nearest to the threshold, less than which are no matter."""
 AIM, KNOWN = 0.3e-3, 40e-6
 """How far from the threshold is aimed at most, and at first where that of another coding is known, from which those of
 GF180MCU are 18 uV [V]."""
-LAST_BIT = 0.2e-9
-"""From the last bit to the end of a conversion, when bits are read [s]."""
-FORGOTTEN = 120e-9 * 5e-6 / 5.12e-12
-"""Sampling times the width of its switch, for each farad of an array, after which nothing is left of the input before:
-120 ns for 5.12 pF and 5 um, thirty time constants of GF180MCU at ss and 85 C [s m/F]."""
 _LABEL = "calibrate converter"
 """Of the simulations in the accounts."""
 LEAST_IDENTICAL = 0.9
 """Converters of a span whose held-out codes are the model's less often are refused."""
-
-
-def read_codes(results: Results, sizes: SarAdc, start: float = 0.0) -> Codes:
-    """Return the code of every conversion of a testbench by :func:`spicesim.netlist.sar_adc.build_sar_adc`.
-
-    Parameters
-    ----------
-    results : Results
-        Of the testbench.
-    sizes : SarAdc
-        Of the converter.
-    start : float
-        When the first conversion that counts began [s].
-
-    Raises
-    ------
-    ValidityError
-        If a bit is neither 0 nor 1: the comparator had not decided.
-    """
-    time = _real(results, "time")
-    ends = _starts(time, sizes, start) + sizes.conversion - LAST_BIT
-    bits = np.array([np.interp(ends, time, _real(results, f"v(q_{k})")) for k in range(sizes.dac.bits)])
-    _require_decided(bits)
-    return np.asarray((np.rint(bits).astype(np.int64) << np.arange(sizes.dac.bits)[:, None]).sum(axis=0))
-
-
-def _starts(time: Floats, sizes: SarAdc, first: float) -> Floats:
-    """Return when conversions began, (conversions,) [s]."""
-    return np.asarray(first + np.arange(round((time[-1] - first) / sizes.conversion)) * sizes.conversion)
-
-
-def _first(sizes: SarAdc) -> float:
-    """Return when the first conversion that counts begins in a transient of :func:`_testbench` [s]."""
-    return sizes.bit if _forgets(sizes) else sizes.conversion
-
-
-def _forgets(sizes: SarAdc) -> bool:
-    """Whether sampling is so long that nothing is left of the input before."""
-    return sizes.sample * sizes.switch_width >= FORGOTTEN * sizes.dac.unit * 2.0**sizes.dac.bits
-
-
-def conversions(chip: Chip, polarity: Polarity, volts: Floats, draw: Draw | None = None) -> list[Netlist]:
-    """Build the conversions of outputs, one after the other.
-
-    Before the first of a transient comes another one of its last output: an array that has converted nothing yet keeps
-    other charge.
-
-    Parameters
-    ----------
-    chip : Chip
-        With converters.
-    polarity : {"unipolar", "bipolar"}
-        Coding of the tile's inputs.
-    volts : ndarray of shape (outputs,)
-        Outputs, positive for positive products [V].
-    draw : callable, optional
-        Standard normal numbers of the devices of the one converter that does it, by their path; of its transistors and,
-        as ``xdac.cK``, of bit K's capacitor. By default all are nominal.
-    """
-    inputs = np.clip(chip.sense_amplifier.nodes(volts), 0.0, chip.process.supply)
-    polarity = chip.sense_amplifier.output_range(polarity)
-    sizes = chip.converter
-    assert sizes is not None
-    count = AT_A_TIME[_forgets(sizes)]
-    if draw is not None:
-        errors = sizes.dac.spreads * [draw(f"{CAPACITOR}{k}")[0] for k in range(sizes.dac.bits)]
-        sizes = sizes.model_copy(update={"dac": sizes.dac.varied(errors)})
-    groups = [inputs[k : k + count] for k in range(0, len(inputs), count)]
-    netlists = [_testbench(chip, part, part[-1], sizes, polarity) for part in groups]
-    return netlists if draw is None else [with_mismatch(netlist, chip.process, draw) for netlist in netlists]
-
-
-def _testbench(chip: Chip, inputs: Floats, before: float, sizes: SarAdc, polarity: Polarity) -> Netlist:
-    """Build conversions with ideal logic, also of chips that have it of cells, after one of another input.
-
-    Cells take ten times the simulation for the same codes. In their place ideal logic lets the sampling switch open
-    before bits move, as they do. Where nothing is kept of the input before, a strobe stands for that conversion.
-    """
-    opened = OPENED if sizes.logic == "cells" else 0.0
-    forgets = _forgets(sizes)
-    netlist = build_sar_adc(
-        chip, inputs if forgets else np.append(before, inputs), sizes.with_ideal_logic, polarity, opened=opened,
-        start=_first(sizes) if forgets else 0.0,
-    )  # fmt: skip
-    return replace(netlist, options=converting(chip, sizes))
-
-
-def read_outputs(results: Sequence[Results], chip: Chip) -> Codes:
-    """Return the codes of :func:`conversions`, rising with outputs."""
-    sizes = chip.converter
-    assert sizes is not None
-    codes = np.concatenate([read_codes(one, sizes, _first(sizes)) for one in results])
-    return codes if chip.sense_amplifier.kind == "voltage" else np.asarray(2**sizes.dac.bits - 1 - codes)
-
-
-def read_macro(results: Results, chip: Chip, read: MacroRead, columns: int, at: float) -> tuple[Floats, Codes]:
-    """Return outputs of all columns at a time, and the codes of those with a converter, of a whole macro.
-
-    Parameters
-    ----------
-    results : Results
-        Of a netlist by :func:`spicesim.netlist.macro.build_macro`.
-    chip : Chip
-        The chip.
-    read : MacroRead
-        What was converted.
-    columns : int
-        Of the tile.
-    at : float
-        When to take the outputs [s].
-
-    Raises
-    ------
-    ValidityError
-        If a bit is neither 0 nor 1: a comparator had not decided.
-    """
-    time, bits = _real(results, "time"), read.sizes.dac.bits
-    nodes = [float(np.interp(at - BEFORE_STROBE, time, _real(results, f"v(out_{j})"))) for j in range(columns)]
-    ends = {j: read.end(j) - LAST_BIT for j in read.converters}
-    found = np.array(
-        [[np.interp(at, time, _real(results, f"v({q})")) for q in read.bit_nodes(j)] for j, at in ends.items()]
-    )
-    _require_decided(found)
-    codes = (np.rint(found).astype(np.int64) << np.arange(bits)).sum(axis=1)
-    rising = chip.sense_amplifier.kind == "voltage"
-    return chip.sense_amplifier.volts(nodes), np.asarray(codes if rising else 2**bits - 1 - codes)
-
-
-def _require_decided(bits: Floats) -> None:
-    if np.abs(bits - np.rint(bits)).max() > 0.1:
-        raise ValidityError("a comparator did not decide within its time; give each bit of the ADC more")
 
 
 def calibrate_converter(chip: Chip, campaign: Campaign) -> SarModel:
@@ -267,10 +116,14 @@ def _require_identical(checks: Mapping[Polarity, ConverterCheck]) -> None:
 
 
 class SarFit:
-    """The fit of one range of inputs."""
+    """The fit of one range of inputs.
 
-    def __init__(self, chip: Chip, sizes: SarAdc, polarity: Polarity, campaign: Campaign) -> None:
-        self._chip, self._sizes, self._polarity, self._campaign = chip, sizes, polarity, campaign
+    Conversions may go on with so many finer bits than the converter has, which bring the top plate of each closer to
+    the threshold.
+    """
+
+    def __init__(self, chip: Chip, sizes: SarAdc, polarity: Polarity, campaign: Campaign, finer: int = 0) -> None:
+        self._chip, self._sizes, self._polarity, self._campaign, self._finer = chip, sizes, polarity, campaign, finer
         self._rng = np.random.default_rng([campaign.seed, 29, POLARITIES.index(polarity)])
         self._bits, self._half = sizes.dac.bits, sizes.dac.span / 2
         self._middle, self._sampled = -self._half if polarity == "unipolar" else 0.0, sizes.sampled(polarity)
@@ -369,13 +222,21 @@ class SarFit:
         plates = np.polynomial.polynomial.polyval(inputs, search.curve)
         return np.interp(search.tables.steps[0, 1:-2], plates, inputs, -np.inf, np.inf)
 
+    def beyond(self, search: SarSearch, seen: Seen) -> Floats:
+        """Return how far conversions' codes, finer bits included, lie above a search's, within its range [steps]."""
+        steps, codes = self.steps(search), np.arange(1.0, 2**self._bits)
+        kept = np.isfinite(steps)
+        expected = np.interp(seen.inputs, steps[kept], codes[kept], np.nan, np.nan)
+        beyond = (seen.codes + 0.5) / 2.0 ** (seen.bits - self._bits) - expected
+        return np.asarray(beyond[np.isfinite(beyond)])
+
     def fit_plate(self, seen: Seen, before: Plate | None = None) -> Plate:
         """Fit the top plate of conversions; arguments as of :func:`spicesim.calibration.top_plate.fit_plate`."""
-        return fit_plate(seen, self._sampled, before)
+        return fit_plate(seen.upper(self._bits), self._sampled, before)
 
     def codes(self, inputs: Floats) -> Codes:
         """Return codes of inputs, rising with them, (conversions,); before each the array held the reference."""
-        if _forgets(self._sizes):
+        if forgets(self._sizes):
             return self.convert(inputs).codes
         reference = np.full_like(inputs, -self._middle / self._half)
         return self.convert(np.stack([inputs, reference], axis=1).ravel()).codes[::2]
@@ -388,18 +249,18 @@ class SarFit:
     def testbenches(self, inputs: Floats) -> list[Netlist]:
         """Build the conversions of inputs."""
         reference, supply = self._chip.sense_amplifier.v_reference, self._chip.process.supply
-        volts, count = np.clip(reference + self.volts(inputs), 0, supply), AT_A_TIME[_forgets(self._sizes)]
+        volts, count = np.clip(reference + self.volts(inputs), 0, supply), AT_A_TIME[forgets(self._sizes)]
         return [
-            _testbench(self._chip, volts[k : k + count], volts[k - 1], self._sizes, self._polarity)
+            build_conversions(self._chip, volts[k : k + count], volts[k - 1], self._sizes, self._polarity, self._finer)
             for k in range(0, len(volts), count)
         ]
 
     def first_trials(self, volts: Floats) -> list[Netlist]:
         """Build conversions of voltages above the reference, each by itself, until the first strobe."""
         reference, sizes = self._chip.sense_amplifier.v_reference, self._sizes
-        stop = spice_number(_first(sizes) + sizes.sample + 2 / 3 * sizes.bit)
+        stop = spice_number(first_start(sizes) + sizes.sample + 2 / 3 * sizes.bit)
         nodes = np.clip(reference + volts, 0, self._chip.process.supply)[:, None]
-        whole = [_testbench(self._chip, one, reference, sizes, self._polarity) for one in nodes]
+        whole = [build_conversions(self._chip, one, reference, sizes, self._polarity) for one in nodes]
         return [replace(one, analyses=(f".tran 0.5n {stop} 0 1n",)) for one in whole]
 
     def first_plate(self, results: Results) -> float:
@@ -409,17 +270,18 @@ class SarFit:
 
     def read(self, inputs: Floats, found: Sequence[Results]) -> Seen:
         """Read what the conversions of inputs gave."""
+        sizes = self._sizes.finer(self._finer)
         return Seen(
             inputs=inputs,
             before=self.volts(np.roll(inputs, 1)),
-            codes=np.concatenate([read_codes(results, self._sizes, _first(self._sizes)) for results in found]),
-            tops=np.concatenate([self._tops(results) for results in found]),
+            codes=np.concatenate([read_codes(results, sizes, first_start(sizes)) for results in found]),
+            tops=np.concatenate([self._tops(results, sizes) for results in found]),
         )
 
-    def _tops(self, results: Results) -> Floats:
-        time, sizes = _real(results, "time"), self._sizes
-        starts = _starts(time, sizes, _first(sizes))[:, None]
-        strobes = sizes.sample + (self._bits - 1 - np.arange(self._bits) + 2 / 3) * sizes.bit - BEFORE_STROBE
+    def _tops(self, results: Results, sizes: SarAdc) -> Floats:
+        time, bits = _real(results, "time"), sizes.dac.bits
+        starts = starts_of(time, sizes, first_start(sizes))[:, None]
+        strobes = sizes.sample + (bits - 1 - np.arange(bits) + 2 / 3) * sizes.bit - BEFORE_STROBE
         return np.asarray(np.interp(starts + strobes, time, _real(results, "v(top)") - _real(results, "v(level)")))
 
     def _solve(self, seen: Seen, like: Threshold | None) -> tuple[SarSearch, Threshold]:
@@ -439,7 +301,7 @@ class SarFit:
 
         A code is another where what the plate is beyond its fit leads over a step.
         """
-        beyond = plate.beyond(seen, self._sampled)
+        beyond = plate.beyond(seen.upper(self._bits), self._sampled)
         identical = 1 - float(np.abs(beyond.mean(axis=1)).mean()) / self._sizes.lsb
         if identical < LEAST_IDENTICAL:
             raise CalibrationError(

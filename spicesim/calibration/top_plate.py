@@ -1,6 +1,6 @@
 """The top plate of a successive-approximation ADC before its strobes: what conversions show, and their law."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,11 @@ class Seen:
             inputs=self.inputs[part], before=self.before[part], codes=self.codes[part], tops=self.tops[part]
         )  # fmt: skip
 
+    def upper(self, bits: int) -> "Seen":
+        """Return the same of so many bits alone, the greatest ones."""
+        rest = self.bits - bits
+        return replace(self, codes=self.codes >> rest, tops=self.tops[:, rest:])
+
     @property
     def bits(self) -> int:
         """Resolution."""
@@ -80,10 +85,17 @@ class Plate:
         return {"curve": self.curve, "weights": self.weights, "trials": self.trials, "rejected": self.rejected}
 
     def threshold(self, search: SarSearch, seen: Seen) -> Floats:
-        """Return the threshold of a search for this plate, at the top plate of conversions, (conversions, bits) [V]."""
+        """Return the threshold of a search for this plate, at the top plate of conversions, (conversions, bits) [V].
+
+        To bits that conversions had beyond those of the search, their trials add nothing.
+        """
         law = np.concatenate([search.curve, search.weights, search.trials, search.rejected])
-        steady = _columns(seen, search.sampled)[..., :-1] @ (self.numbers[:-1] - law)
-        return np.asarray(steady - search.earlier * seen.rejected[..., 1])
+        own = seen.upper(len(search.weights))
+        steady = _columns(own, search.sampled)[..., :-1] @ (self.numbers[:-1] - law)
+        line = np.polynomial.polynomial.polyval(seen.inputs, self.curve - search.curve)
+        further = line[:, None] + (self.rejected - search.rejected)[0] * seen.rejected[..., 0]
+        every = np.concatenate([further[:, : seen.bits - own.bits], steady], axis=1)
+        return np.asarray(every - search.earlier * seen.rejected[..., 1])
 
     def beyond(self, seen: Seen, sampled: int) -> Floats:
         """Return what conversions had beyond it, the memory included, (conversions, bits) [V]."""

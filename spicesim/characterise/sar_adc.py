@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spicesim.arrays import Bools, Codes, Floats
+from spicesim.calibration.conversions import read_codes
 from spicesim.calibration.energy import logic_power
-from spicesim.calibration.sar import read_codes
 from spicesim.characterise.bench import Bench, Conditions, Measurement, waves
 from spicesim.characterise.linearity import Linearity, linearity_panel, measure_linearity
 from spicesim.characterise.sheet import Entry, Panel, draw_panels, entry

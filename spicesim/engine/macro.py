@@ -9,7 +9,7 @@ from spicesim.arrays import Codes, Floats
 from spicesim.behavioural.mismatch import CAPACITOR, CONVERTER
 from spicesim.behavioural.sar import SarRange
 from spicesim.calibration.calibration import Calibration
-from spicesim.calibration.sar import read_macro
+from spicesim.calibration.conversions import read_macro
 from spicesim.chip.blocks import SarAdc
 from spicesim.coding import AdcRange
 from spicesim.draws import ChipDraw

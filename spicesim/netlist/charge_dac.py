@@ -29,10 +29,11 @@ _OPTIONS = ".options klu reltol=1e-5 vntol=1e-7 abstol=1e-13"
 """Twenty microvolts of a top plate at 2 V, in a third of the time that the tightest tolerances take."""
 
 
-def charge_dac_blocks(chip: Chip, sizes: ChargeDac, name: str = "charge_dac") -> list[str]:
+def charge_dac_blocks(chip: Chip, sizes: ChargeDac, name: str = "charge_dac", ideal: int = 0) -> list[str]:
     """Return the DAC's subcircuit, of that name, and those it calls.
 
-    Ports: top, b0 (least significant) .. bN-1, v0, v1, vdd, vss. A bit puts its bottom plate at v1, else it is at v0.
+    Ports: top, b0 (least significant) .. bN-1, v0, v1, vdd, vss. A bit puts its bottom plate at v1, else it is at v0;
+    so many of the least significant ones do so with ideal switches.
     """
     if sizes.span >= chip.process.supply:
         raise SpecError(f"a span of {sizes.span:g} V does not fit into the supply of {chip.process.supply:g} V")
@@ -47,7 +48,9 @@ def charge_dac_blocks(chip: Chip, sizes: ChargeDac, name: str = "charge_dac") ->
     for k, (capacitor, width) in enumerate(zip(sizes.capacitors, switch_widths(sizes), strict=True)):
         lines += [
             capacitor_line(chip.process, f"c{k}", "top", f"s{k}", capacitor),
-            f"xsw{k} s{k} v0 v1 b{k} vdd vss switch w={spice_number(width)} l={length}",
+            f"xsw{k} s{k} v0 v1 b{k} vdd vss switch w={spice_number(width)} l={length}"
+            if k >= ideal
+            else f"bsw{k} s{k} 0 v=v(v0)+(v(v1)-v(v0))*v(b{k})/{spice_number(chip.process.supply)}",
         ]
     return [block_text("switch", chip), "\n".join([*lines, f".ends {name}"])]
 

@@ -94,6 +94,8 @@ class ConverterLogic:
     opened: float = 0.0
     """From the end of sampling until bits of a unipolar range leave where they were while sampling [s]; at 0 the switch
     is still conducting, and some charge is lost."""
+    further: int = 0
+    """Least significant bits beyond those of the converter, low while sampling, whose switches are ideal."""
 
     @property
     def phases(self) -> tuple[str, ...]:
@@ -189,7 +191,7 @@ class ConverterLogic:
         if self.polarity == "unipolar" and not self._is_top(k):
             trial += f"+v(begin)*(0-v(q_{k}))"
         return [
-            f"bq_{k} 0 q_{k} i={spice_number(_DRIVE)}*(v(clear)*({self.sizes.sampled(self.polarity) >> k & 1}"
+            f"bq_{k} 0 q_{k} i={spice_number(_DRIVE)}*(v(clear)*({self._sampled >> k & 1}"
             f"-v(q_{k})){trial}+v(keep_{k})*(v(said)-v(q_{k})))",
             f"cq_{k} q_{k} 0 {spice_number(_STATE)}",
             f"rq_{k} q_{k} 0 1e12",  # for the operating point; a second is far longer than a conversion
@@ -204,6 +206,11 @@ class ConverterLogic:
         ports = logic_ports(len(bits)).replace(" vdd vss", " vdd_logic 0")
         scale = spice_number(1 / self.supply)
         return [f"xlogic {ports} {name}", *(f"eq_{k} q_{k} 0 b{k} 0 {scale}" for k in bits)]
+
+    @property
+    def _sampled(self) -> int:
+        """Bits that are set while sampling."""
+        return self.sizes.sampled(self.polarity) >> self.further << self.further
 
     def _is_top(self, k: int) -> bool:
         return k == self.sizes.dac.bits - 1
@@ -240,6 +247,7 @@ def build_sar_adc(
     *,
     opened: float = 0.0,
     start: float = 0.0,
+    further: int = 0,
 ) -> Netlist:
     """Build a testbench that converts voltages one after the other.
 
@@ -257,6 +265,8 @@ def build_sar_adc(
         As :attr:`ConverterLogic.opened` [s]; :data:`OPENED` is as logic of cells has it.
     start : float
         When the first conversion begins [s]; before, the comparator strobes once, as in macros.
+    further : int
+        As :attr:`ConverterLogic.further`.
 
     Returns
     -------
@@ -277,7 +287,7 @@ def build_sar_adc(
     is_single = len(values) == 1  # nothing comes again, also where the only one begins later than its clocks
     logic = ConverterLogic(
         supply=supply, sizes=sizes, polarity=polarity, start=start, opened=opened, count=len(values) if start else 1,
-        period=2 * (start + period) if start and is_single else period,
+        further=further, period=2 * (start + period) if start and is_single else period,
     )  # fmt: skip
     lines = [
         "* input, one voltage a conversion",
@@ -291,7 +301,7 @@ def build_sar_adc(
         chip,
         f"{sizes.dac.bits}-bit successive-approximation ADC",
         [
-            *charge_dac_blocks(chip, sizes.dac),
+            *charge_dac_blocks(chip, sizes.dac, ideal=further),
             *comparator_blocks(chip),
             *(logic_blocks(chip, sizes, polarity) if logic.is_of_cells else ()),
             supplies(chip),

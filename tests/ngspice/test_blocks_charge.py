@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spicesim.calibration.sar import read_codes
+from spicesim.calibration.conversions import read_codes
 from spicesim.characterise import Conditions, run_bench
 from spicesim.characterise.charge_dac import charge_dac_bench
 from spicesim.characterise.sar_adc import effective_bits, find_transitions, sar_adc_bench

@@ -11,9 +11,10 @@ from spicesim.audit import audit_samples
 from spicesim.behavioural.sar import SarRange
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.conversions import conversions, read_outputs
 from spicesim.calibration.converter_mismatch import shift_converters
 from spicesim.calibration.mismatch_bench import MismatchBench, Planned
-from spicesim.calibration.sar import SarFit, conversions, read_outputs
+from spicesim.calibration.sar import SarFit
 from spicesim.calibration.sar_elsewhere import converters_elsewhere
 from spicesim.calibration.threshold import read_thresholds
 from spicesim.chip import preset

@@ -6,8 +6,8 @@ import pytest
 from spicesim.audit import audit_samples
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.conversions import conversions, read_outputs
 from spicesim.calibration.hold import HELD
-from spicesim.calibration.sar import conversions, read_outputs
 from spicesim.calibration.sar_elsewhere import converters_elsewhere
 from spicesim.chip import preset
 from spicesim.engine import ExactEngine, FastEngine, NgspiceEngine, Tile

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.sar import SarFit, read_macro
+from spicesim.calibration.conversions import read_macro
+from spicesim.calibration.sar import SarFit
 from spicesim.calibration.tiles import tile_outputs
 from spicesim.chip import preset
 from spicesim.netlist.macro import MacroRead, build_macro, sampling_start

@@ -7,8 +7,8 @@ import pytest
 
 from simulation import run
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.conversions import read_codes
 from spicesim.calibration.energy import calibrate_adc_energy, logic_power, supply_power
-from spicesim.calibration.sar import read_codes
 from spicesim.characterise import Conditions, run_bench
 from spicesim.characterise import sar_adc as sheet_of_adc
 from spicesim.chip import preset

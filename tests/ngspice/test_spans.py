@@ -9,7 +9,7 @@ from spicesim.audit import audit_samples
 from spicesim.behavioural.sar import SarRange
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.sar import conversions, read_outputs
+from spicesim.calibration.conversions import conversions, read_outputs
 from spicesim.calibration.sar_elsewhere import converters_elsewhere
 from spicesim.draws import ChipDraw
 from spicesim.engine import FastEngine

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from spicesim.behavioural.energy import AdcEnergy
+from spicesim.calibration.conversions import conversions
 from spicesim.calibration.realism import describe_realism
-from spicesim.calibration.sar import conversions
 from spicesim.chip import preset
 from spicesim.chip.blocks import ChargeDac, SarAdc
 from spicesim.errors import SpecError

@@ -1,0 +1,189 @@
+"""Conversions of the successive-approximation ADC, at transistor level: their testbenches, and what is read of them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from spicesim.arrays import Codes, Floats
+from spicesim.behavioural.mismatch import CAPACITOR
+from spicesim.calibration.top_plate import BEFORE_STROBE
+from spicesim.chip import Chip
+from spicesim.chip.blocks import SarAdc
+from spicesim.coding import Polarity
+from spicesim.errors import ValidityError
+from spicesim.netlist.macro import MacroRead
+from spicesim.netlist.mismatch import Draw, with_mismatch
+from spicesim.netlist.netlist import Netlist
+from spicesim.netlist.pace import converting
+from spicesim.netlist.sar_adc import OPENED, build_sar_adc
+from spicesim.ngspice.outcome import Results
+
+__all__ = [
+    "AT_A_TIME",
+    "build_conversions",
+    "conversions",
+    "first_start",
+    "forgets",
+    "read_codes",
+    "read_macro",
+    "read_outputs",
+    "starts_of",
+]
+
+AT_A_TIME = {True: 4, False: 8}
+"""Conversions in one transient, by whether nothing is kept of the input before, so that none has to come before."""
+LAST_BIT = 0.2e-9
+"""From the last bit to the end of a conversion, when bits are read [s]."""
+FORGOTTEN = 120e-9 * 5e-6 / 5.12e-12
+"""Sampling times the width of its switch, for each farad of an array, after which nothing is left of the input before:
+120 ns for 5.12 pF and 5 um, thirty time constants of GF180MCU at ss and 85 C [s m/F]."""
+
+
+def read_codes(results: Results, sizes: SarAdc, start: float = 0.0) -> Codes:
+    """Return the code of every conversion of a testbench by :func:`spicesim.netlist.sar_adc.build_sar_adc`.
+
+    Parameters
+    ----------
+    results : Results
+        Of the testbench.
+    sizes : SarAdc
+        Of the converter.
+    start : float
+        When the first conversion that counts began [s].
+
+    Raises
+    ------
+    ValidityError
+        If a bit is neither 0 nor 1: the comparator had not decided.
+    """
+    time = _real(results, "time")
+    ends = starts_of(time, sizes, start) + sizes.conversion - LAST_BIT
+    bits = np.array([np.interp(ends, time, _real(results, f"v(q_{k})")) for k in range(sizes.dac.bits)])
+    _require_decided(bits)
+    return np.asarray((np.rint(bits).astype(np.int64) << np.arange(sizes.dac.bits)[:, None]).sum(axis=0))
+
+
+def starts_of(time: Floats, sizes: SarAdc, first: float) -> Floats:
+    """Return when conversions of a transient began, the first at a time, (conversions,) [s]."""
+    return np.asarray(first + np.arange(round((time[-1] - first) / sizes.conversion)) * sizes.conversion)
+
+
+def first_start(sizes: SarAdc) -> float:
+    """Return when the first conversion that counts begins in a transient of :func:`build_conversions` [s]."""
+    return sizes.bit if forgets(sizes) else sizes.conversion
+
+
+def forgets(sizes: SarAdc) -> bool:
+    """Whether sampling is so long that nothing is left of the input before."""
+    return sizes.sample * sizes.switch_width >= FORGOTTEN * sizes.dac.unit * 2.0**sizes.dac.bits
+
+
+def conversions(chip: Chip, polarity: Polarity, volts: Floats, draw: Draw | None = None) -> list[Netlist]:
+    """Build the conversions of outputs, one after the other.
+
+    Before the first of a transient comes another one of its last output: an array that has converted nothing yet keeps
+    other charge.
+
+    Parameters
+    ----------
+    chip : Chip
+        With converters.
+    polarity : {"unipolar", "bipolar"}
+        Coding of the tile's inputs.
+    volts : ndarray of shape (outputs,)
+        Outputs, positive for positive products [V].
+    draw : callable, optional
+        Standard normal numbers of the devices of the one converter that does it, by their path; of its transistors and,
+        as ``xdac.cK``, of bit K's capacitor. By default all are nominal.
+    """
+    inputs = np.clip(chip.sense_amplifier.nodes(volts), 0.0, chip.process.supply)
+    polarity = chip.sense_amplifier.output_range(polarity)
+    sizes = chip.converter
+    assert sizes is not None
+    count = AT_A_TIME[forgets(sizes)]
+    if draw is not None:
+        errors = sizes.dac.spreads * [draw(f"{CAPACITOR}{k}")[0] for k in range(sizes.dac.bits)]
+        sizes = sizes.model_copy(update={"dac": sizes.dac.varied(errors)})
+    groups = [inputs[k : k + count] for k in range(0, len(inputs), count)]
+    netlists = [build_conversions(chip, part, part[-1], sizes, polarity) for part in groups]
+    return netlists if draw is None else [with_mismatch(netlist, chip.process, draw) for netlist in netlists]
+
+
+def build_conversions(
+    chip: Chip, inputs: Floats, before: float, sizes: SarAdc, polarity: Polarity, finer: int = 0
+) -> Netlist:
+    """Build conversions with ideal logic, also of chips that have it of cells, after one of another input.
+
+    Cells take ten times the simulation for the same codes. In their place ideal logic lets the sampling switch open
+    before bits move, as they do. Where nothing is kept of the input before, a strobe stands for that conversion.
+
+    Parameters
+    ----------
+    chip : Chip
+        With converters.
+    inputs : ndarray of shape (conversions,)
+        Voltages, one a conversion [V].
+    before : float
+        What the array held before [V].
+    sizes : SarAdc
+        Of the converter.
+    polarity : {"unipolar", "bipolar"}
+        Where the range lies.
+    finer : int
+        Bits by which conversions go on beyond the last of the converter, with ideal switches.
+    """
+    opened, own = OPENED if sizes.logic == "cells" else 0.0, sizes.with_ideal_logic.finer(finer)
+    every, start = (inputs, first_start(own)) if forgets(own) else (np.append(before, inputs), 0.0)
+    netlist = build_sar_adc(chip, every, own, polarity, opened=opened, start=start, further=finer)
+    return replace(netlist, options=converting(chip, sizes))
+
+
+def read_outputs(results: Sequence[Results], chip: Chip) -> Codes:
+    """Return the codes of :func:`conversions`, rising with outputs."""
+    sizes = chip.converter
+    assert sizes is not None
+    codes = np.concatenate([read_codes(one, sizes, first_start(sizes)) for one in results])
+    return codes if chip.sense_amplifier.kind == "voltage" else np.asarray(2**sizes.dac.bits - 1 - codes)
+
+
+def read_macro(results: Results, chip: Chip, read: MacroRead, columns: int, at: float) -> tuple[Floats, Codes]:
+    """Return outputs of all columns at a time, and the codes of those with a converter, of a whole macro.
+
+    Parameters
+    ----------
+    results : Results
+        Of a netlist by :func:`spicesim.netlist.macro.build_macro`.
+    chip : Chip
+        The chip.
+    read : MacroRead
+        What was converted.
+    columns : int
+        Of the tile.
+    at : float
+        When to take the outputs [s].
+
+    Raises
+    ------
+    ValidityError
+        If a bit is neither 0 nor 1: a comparator had not decided.
+    """
+    time, bits = _real(results, "time"), read.sizes.dac.bits
+    nodes = [float(np.interp(at - BEFORE_STROBE, time, _real(results, f"v(out_{j})"))) for j in range(columns)]
+    ends = {j: read.end(j) - LAST_BIT for j in read.converters}
+    found = np.array(
+        [[np.interp(at, time, _real(results, f"v({q})")) for q in read.bit_nodes(j)] for j, at in ends.items()]
+    )
+    _require_decided(found)
+    codes = (np.rint(found).astype(np.int64) << np.arange(bits)).sum(axis=1)
+    rising = chip.sense_amplifier.kind == "voltage"
+    return chip.sense_amplifier.volts(nodes), np.asarray(codes if rising else 2**bits - 1 - codes)
+
+
+def _require_decided(bits: Floats) -> None:
+    if np.abs(bits - np.rint(bits)).max() > 0.1:
+        raise ValidityError("a comparator did not decide within its time; give each bit of the ADC more")
+
+
+def _real(results: Results, probe: str) -> Floats:
+    return np.asarray(results[0].vectors[probe].real, dtype=float)
