@@ -148,7 +148,7 @@ class ConverterCheck(Model):
     conversions: int
     """How many."""
     identical: float
-    """Fraction of codes that are the same."""
+    """Fraction of codes that are the same: counted, or expected by how far from steps of the model conversions end."""
     worst: int
     """Largest difference of a code."""
 

@@ -41,6 +41,10 @@ _ELSEWHERE = {True: 5e-3, False: 15e-3}
 calibration: those that are moved farther are searched for again [V]."""
 
 
+_FINEST = 20e-6
+"""Last step of these searches: of thresholds that tell of one number together it leaves 1 uV [V]."""
+
+
 def find_converter_mismatch(bench: MismatchBench, held_out: int) -> tuple[Response, float]:
     """Find how the threshold of a converter follows from its devices.
 
@@ -143,7 +147,7 @@ def shift_converters(
     shifts: list[Shift | None] = []
     benches = [MismatchBench(calibration=at, campaign=campaign) for at in conditions]
     searches = [bench.threshold_search(planned, own) for bench in benches]
-    for found in find_thresholds(searches, campaign, reach=_ELSEWHERE[quick]):
+    for found in find_thresholds(searches, campaign, reach=_ELSEWHERE[quick], finest=_FINEST):
         added = (found - found[0] - own + own[0])[1:]
         bend = float((added[:opposite] + added[count:]) @ pairs / (pairs @ pairs)) if pairs.any() else 0.0
         slopes = (added - bend * bends)[:count] @ numbers[1 : count + 1] / count

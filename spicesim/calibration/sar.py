@@ -33,12 +33,17 @@ __all__ = ["SarFit", "calibrate_converter", "convert_each", "first_plates"]
 
 T = TypeVar("T")
 
+Asked = tuple[Floats, int]
+"""Inputs to convert, and by how many finer bits than the converter's their conversions go on."""
+
 SPREAD, AIMED = {True: 16, False: 32}, 2
 """Inputs spread over the range, if quick or not, half as many for another coding, and aimed at the threshold of each
 bit in a round."""
-ROUNDS, HELD_OUT = {True: 2, False: 3}, {True: 32, False: 64}
+ROUNDS, HELD_OUT = {True: 2, False: 3}, {True: 12, False: 24}
 """Rounds at most, one less where another coding's threshold is known, and inputs of a span, of all codings, that take
 no part in the fit, by whether a calibration is quick; narrower spans have as many of these as if it were."""
+FINER = 5
+"""Bits by which conversions go on that tell where in a step they end: to a thirtieth."""
 CLOSE = 0.03
 """Steps between the decisions of a bit that are nearest to the threshold, less than which are no matter."""
 AIM, KNOWN = 0.3e-3, 40e-6
@@ -116,14 +121,10 @@ def _require_identical(checks: Mapping[Polarity, ConverterCheck]) -> None:
 
 
 class SarFit:
-    """The fit of one range of inputs.
+    """The fit of one range of inputs."""
 
-    Conversions may go on with so many finer bits than the converter has, which bring the top plate of each closer to
-    the threshold.
-    """
-
-    def __init__(self, chip: Chip, sizes: SarAdc, polarity: Polarity, campaign: Campaign, finer: int = 0) -> None:
-        self._chip, self._sizes, self._polarity, self._campaign, self._finer = chip, sizes, polarity, campaign, finer
+    def __init__(self, chip: Chip, sizes: SarAdc, polarity: Polarity, campaign: Campaign) -> None:
+        self._chip, self._sizes, self._polarity, self._campaign = chip, sizes, polarity, campaign
         self._rng = np.random.default_rng([campaign.seed, 29, POLARITIES.index(polarity)])
         self._bits, self._half = sizes.dac.bits, sizes.dac.span / 2
         self._middle, self._sampled = -self._half if polarity == "unipolar" else 0.0, sizes.sampled(polarity)
@@ -138,26 +139,31 @@ class SarFit:
         """Ideal step [V]."""
         return self._sizes.lsb
 
-    def run(self, like: Threshold | None = None) -> Generator[Floats, Seen, tuple[SarSearch, Threshold]]:
+    def run(self, like: Threshold | None = None) -> Generator[Asked, Seen, tuple[SarSearch, Threshold]]:
         """Find the search, and the threshold in it, which may be like another one; ask for conversions of inputs."""
-        seen = yield self.spread(SPREAD[self._campaign.quick] // (1 if like is None else 2))
+        seen = yield self.spread(SPREAD[self._campaign.quick] // (1 if like is None else 2)), 0
         search, threshold = self._solve(seen, like)
         wanted = math.ceil(math.log(2 * AIM / (CLOSE * self.lsb), AIMED + 1))
         rounds = min(ROUNDS[self._campaign.quick], max(2, wanted))
         for k in range(rounds):
             aims = self._close() if like is not None and k == 0 else self._between(seen, threshold.over)
-            seen = seen + (yield self.near(search, aims))
+            seen = seen + (yield self.near(search, aims), 0)
             search, threshold = self._solve(seen, like)
             if like is not None and k == rounds - 2 and _gap(seen, threshold.over) < 2 * KNOWN:
                 break
         return search, threshold
 
-    def check(self, search: SarSearch, count: int) -> Generator[Floats, Seen, ConverterCheck]:
-        """Ask for conversions of so many inputs that took no part, and tell how often the search is right."""
-        held = yield self._rng.uniform(-1, 1, count)
-        wrong = self.range(search).codes(-self.volts(held.inputs)) - (2**self._bits - 1 - held.codes)
+    def check(self, search: SarSearch, count: int) -> Generator[Asked, Seen, ConverterCheck]:
+        """Ask for conversions of so many inputs that took no part, and tell how often the search is right.
+
+        It is where no step lies between where a conversion ends and where the search has it: as often as that is not
+        longer than what is left of a step.
+        """
+        held = yield self._rng.uniform(-1, 1, count), FINER
+        wrong = self.range(search).codes(-self.volts(held.inputs)) - (2**self._bits - 1 - held.upper(self._bits).codes)
+        off = np.abs(self.beyond(search, held))
         return ConverterCheck(
-            conversions=len(wrong), identical=float(np.mean(wrong == 0)), worst=int(np.abs(wrong).max())
+            conversions=len(wrong), identical=1 - float(np.mean(np.minimum(1.0, off))), worst=int(np.abs(wrong).max())
         )  # fmt: skip
 
     def volts(self, inputs: Floats) -> Floats:
@@ -246,12 +252,12 @@ class SarFit:
         (found,) = convert_each([self], [inputs])
         return found
 
-    def testbenches(self, inputs: Floats) -> list[Netlist]:
-        """Build the conversions of inputs."""
+    def testbenches(self, inputs: Floats, finer: int = 0) -> list[Netlist]:
+        """Build the conversions of inputs, which go on by so many finer bits than the converter has."""
         reference, supply = self._chip.sense_amplifier.v_reference, self._chip.process.supply
         volts, count = np.clip(reference + self.volts(inputs), 0, supply), AT_A_TIME[forgets(self._sizes)]
         return [
-            build_conversions(self._chip, volts[k : k + count], volts[k - 1], self._sizes, self._polarity, self._finer)
+            build_conversions(self._chip, volts[k : k + count], volts[k - 1], self._sizes, self._polarity, finer)
             for k in range(0, len(volts), count)
         ]
 
@@ -268,9 +274,9 @@ class SarFit:
         time, top = _real(results, "time"), _real(results, "v(top)") - _real(results, "v(level)")
         return float(np.interp(time[-1] - BEFORE_STROBE, time, top))
 
-    def read(self, inputs: Floats, found: Sequence[Results]) -> Seen:
+    def read(self, inputs: Floats, found: Sequence[Results], finer: int = 0) -> Seen:
         """Read what the conversions of inputs gave."""
-        sizes = self._sizes.finer(self._finer)
+        sizes = self._sizes.finer(finer)
         return Seen(
             inputs=inputs,
             before=self.volts(np.roll(inputs, 1)),
@@ -317,11 +323,12 @@ def _gap(seen: Seen, over: Floats) -> float:
     return float(np.min(over[decided]) - np.max(over[~decided]))
 
 
-def _together(fits: Sequence[SarFit], runs: Sequence[Generator[Floats, Seen, T]]) -> list[T]:
+def _together(fits: Sequence[SarFit], runs: Sequence[Generator[Asked, Seen, T]]) -> list[T]:
     """Carry on with what asks fits for conversions, all that they ask for at once, and return what each returns."""
     wanted, found = {k: next(run) for k, run in enumerate(runs)}, {}
     while wanted:
-        seen = convert_each([fits[k] for k in wanted], list(wanted.values()))
+        inputs, finer = zip(*wanted.values(), strict=True)
+        seen = convert_each([fits[k] for k in wanted], inputs, finer)
         for k, own in zip(tuple(wanted), seen, strict=True):
             try:
                 wanted[k] = runs[k].send(own)
@@ -344,13 +351,18 @@ def first_plates(fits: Sequence[SarFit]) -> Plates:
     return look
 
 
-def convert_each(fits: Sequence[SarFit], inputs: Sequence[Floats]) -> list[Seen]:
-    """Convert inputs by each of some converters of one campaign, all at once, so that no processor waits."""
-    netlists = [fit.testbenches(own) for fit, own in zip(fits, inputs, strict=True)]
+def convert_each(fits: Sequence[SarFit], inputs: Sequence[Floats], finer: Sequence[int] | None = None) -> list[Seen]:
+    """Convert inputs by each of some converters of one campaign, all at once, so that no processor waits.
+
+    Conversions go on by so many finer bits than each converter has, by default none.
+    """
+    wanted = list(zip(fits, inputs, finer or [0] * len(fits), strict=True))
+    netlists = [fit.testbenches(own, more) for fit, own, more in wanted]
     every = [one for group in netlists for one in group]
     results = iter(fits[0].campaign.run(every, _LABEL))
     return [
-        fit.read(own, [next(results) for _ in group]) for fit, own, group in zip(fits, inputs, netlists, strict=True)
+        fit.read(own, [next(results) for _ in group], more)
+        for (fit, own, more), group in zip(wanted, netlists, strict=True)
     ]
 
 

@@ -8,6 +8,7 @@ conduct less, would tell how it moves sooner, but otherwise: .6 mV off for a spa
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.stats import theilslopes
@@ -19,7 +20,7 @@ from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.converter_noise import converter_noise
 from spicesim.calibration.decisions import Threshold, find_threshold
 from spicesim.calibration.hand_over import shift_hand_overs
-from spicesim.calibration.sar import SarFit, convert_each, first_plates
+from spicesim.calibration.sar import FINER, SarFit, convert_each, first_plates
 from spicesim.calibration.top_plate import Plate, Seen
 from spicesim.chip import Chip
 from spicesim.coding import Polarity
@@ -30,8 +31,6 @@ SPREAD = 8
 """Inputs spread over each range; of six the top plate of arrays that remember the input before is not found."""
 FEW, WITHIN = 6, 0.8
 """Inputs spread over that part of a narrow range elsewhere: enough for a line where one or two end in odd trials."""
-FINER = 5
-"""Bits by which conversions go on: a step is then told to a thirtieth."""
 
 
 def converters_elsewhere(
@@ -113,9 +112,9 @@ def _model(calibration: Calibration) -> SarModel:
     return model
 
 
-def _fit(chip: Chip, polarity: Polarity, campaign: Campaign, finer: int = 0) -> SarFit:
+def _fit(chip: Chip, polarity: Polarity, campaign: Campaign) -> SarFit:
     assert chip.converter is not None
-    return SarFit(chip, chip.converter, polarity, campaign, finer)
+    return SarFit(chip, chip.converter, polarity, campaign)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,11 +149,11 @@ def _changed(
     The first coding's conversions go on, as its threshold is that of all.
     """
     model = _model(calibration)
-    finer = {polarity: 0 if k else FINER for k, polarity in enumerate(model.searches)}
     chips = [at.chip.over(model.span) for at in (calibration, *conditions)]
-    fits = [[_fit(chip, polarity, campaign, more) for polarity, more in finer.items()] for chip in chips]
+    fits = [[_fit(chip, polarity, campaign) for polarity in model.searches] for chip in chips]
     every = [fit for group in fits for fit in group]
-    seen = iter(convert_each(every, [fit.spread(SPREAD) for fit in every]))
+    finer = [0 if k else FINER for _ in chips for k in range(len(model.searches))]
+    seen = iter(convert_each(every, [fit.spread(SPREAD) for fit in every], finer))
     here, *others = [[next(seen) for _ in group] for group in fits]
     plates = [fit.fit_plate(own) for fit, own in zip(fits[0], here, strict=True)]
     found: list[dict[Polarity, _There]] = []
@@ -187,17 +186,25 @@ def _narrow_laws(
     model = _model(calibration)
     narrowest = model.narrower[-1]
     ratio, searches = narrowest.span / model.span, [_moved(narrowest, model, group).searches for group in wide]
-    wanted = [(k, polarity) for k in range(len(conditions)) for polarity in model.searches]
-    chips = [at.chip.over(narrowest.span) for at in conditions]
-    fits = [_fit(chips[k], polarity, campaign, FINER) for k, polarity in wanted]
-    every = convert_each(fits, [WITHIN * fit.spread(FEW) for fit in fits])
+    chips = [at.chip.over(narrowest.span) for at in (calibration, *conditions)]
+    fits = [_fit(chip, polarity, campaign) for chip in chips for polarity in model.searches]
+    every = convert_each(fits, [WITHIN * fit.spread(FEW) for fit in fits], [FINER] * len(fits))
+    seen = iter(zip(fits, every, strict=True))
+    # what trials of finer bits have late
+    late = {polarity: _left(*next(seen), home).intercept for polarity, home in narrowest.searches.items()}
     found = [dict(law) for law in laws]
-    for (k, polarity), fit, seen in zip(wanted, fits, every, strict=True):
-        line = theilslopes(fit.beyond(searches[k][polarity], seen), seen.inputs)
-        volts = {"middle": fit.lsb * line.intercept, "tilt": fit.lsb * line.slope / ratio}
-        law = found[k][polarity]
-        found[k][polarity] = replace(law, **{name: getattr(law, name) - own for name, own in volts.items()})
+    for own, search in zip(found, searches, strict=True):
+        for polarity, law in own.items():
+            fit, few = next(seen)
+            line = _left(fit, few, search[polarity])
+            middle = law.middle - fit.lsb * (line.intercept - late[polarity])
+            own[polarity] = replace(law, middle=middle, tilt=law.tilt - fit.lsb * line.slope / ratio)
     return found
+
+
+def _left(fit: SarFit, seen: Seen, search: SarSearch) -> Any:
+    """Return the line of what conversions have beyond a search, over their inputs [steps]."""
+    return theilslopes(fit.beyond(search, seen), seen.inputs)
 
 
 def _with_threshold(group: Mapping[Polarity, _There], laws: Mapping[Polarity, Threshold]) -> dict[Polarity, SarSearch]:

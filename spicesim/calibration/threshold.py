@@ -92,7 +92,9 @@ def read_thresholds(results: Results, chip: Chip, count: int, sizes: SarAdc | No
     return np.array(found)
 
 
-def find_thresholds(searches: Sequence[ThresholdSearch], campaign: Campaign, *, reach: float = WIDE) -> list[Floats]:
+def find_thresholds(
+    searches: Sequence[ThresholdSearch], campaign: Campaign, *, reach: float = WIDE, finest: float = _FINEST
+) -> list[Floats]:
     """Find the thresholds of comparators of several chips at once, at their top plates, each (comparators,) [V].
 
     Parameters
@@ -104,6 +106,8 @@ def find_thresholds(searches: Sequence[ThresholdSearch], campaign: Campaign, *, 
     reach : float
         How far from the start a search goes at first [V]; those of a chip go as far as :data:`WIDE` where one threshold
         is farther away, as from small arrays, of whose charge each strobe takes more than late steps bring.
+    finest : float
+        Last step of a search [V].
 
     Raises
     ------
@@ -114,7 +118,7 @@ def find_thresholds(searches: Sequence[ThresholdSearch], campaign: Campaign, *, 
     found: dict[int, Floats] = {}
     for width in dict.fromkeys((reach, max(reach, WIDE))):
         todo = [k for k in range(len(searches)) if k not in found]
-        steps = _search_steps(width)
+        steps = _search_steps(width, finest)
         netlists = [searches[k].netlists(steps, switches[k]) for k in todo]
         every = [one for group in netlists for one in group]
         results = iter(campaign.run(every, _LABEL) if todo else ())
@@ -147,12 +151,12 @@ def plate_switches(converters: Sequence[tuple[Chip, SarAdc | None]], campaign: C
     return found
 
 
-def _search_steps(reach: float) -> Floats:
-    """Return the steps of a search that goes so far and ends within :data:`_FINEST` [V].
+def _search_steps(reach: float, finest: float) -> Floats:
+    """Return the steps of a search that goes so far and ends with a step so fine [V].
 
     The second is as large as the first, and so a first decision that was wrong is made good even where every strobe
     takes some charge of the plate.
     """
     first = (1 - _SHRINK) * reach
-    last = np.ceil(np.log(_FINEST / first) / np.log(_SHRINK))
+    last = np.ceil(np.log(finest / first) / np.log(_SHRINK))
     return np.asarray(first * _SHRINK ** np.append(0, np.arange(1 + last)))

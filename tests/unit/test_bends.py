@@ -90,7 +90,7 @@ def test_a_condition_changes_slopes_and_lets_all_bends_grow(monkeypatch):
     there = home.model_copy(update={"slopes": home.slopes + moved, "bends": 1.4 * home.bends})
     truth = {"home": (home, 4e-3), "there": (there, 9e-3)}
 
-    def planted(searches, campaign, *, reach):
+    def planted(searches, campaign, *, reach, finest=None):
         for name, planned, around in searches:
             response, nominal = truth[name]
             found = nominal + response.parameters(planned.numbers)[:, 0]
