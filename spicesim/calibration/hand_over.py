@@ -42,8 +42,8 @@ BAND = 0.25
 """How near an array must be, in steps of the converter."""
 BEFORE = 0.2e-9
 """Before the end of sampling, when an array is looked at [s]."""
-HELD_CODES = 4
-"""Outputs of integrators, from the least to the largest."""
+HELD_CODES, HELD_ELSEWHERE = 4, 3
+"""Outputs of integrators, from the least to the largest, and as many at other conditions as a parabola has numbers."""
 HELD_ROWS = 8
 """Cells of the column that brings an integrator there, together of the conductance of a full one: once it holds, they
 are cut off."""
@@ -110,7 +110,7 @@ def shift_hand_overs(
     if kind == "tia":
         return _amplifiers_elsewhere(own, [home, *conditions], campaign)
     if kind == "integrator":
-        errors = _held_errors(conditions, campaign, plates, outputs)
+        errors = _held_errors(conditions, campaign, plates, outputs, HELD_ELSEWHERE)
     else:
         errors = [_buffer_errors(chip, _sizes(chip), campaign, outputs) for chip in conditions]
     return [own.model_copy(update={"errors": np.broadcast_to(one, own.errors.shape).copy()}) for one in errors]
@@ -336,7 +336,7 @@ def _held_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plates: Plates) ->
         As of :func:`find_hand_over`.
     """
     outputs = np.linspace(-sizes.dac.span / 2, sizes.dac.span, OUTPUTS)
-    (errors,) = _held_errors([chip], campaign, plates, outputs)
+    (errors,) = _held_errors([chip], campaign, plates, outputs, HELD_CODES)
     return HandOverModel(
         sample=sizes.sample, r_feedback=np.array(chip.settings[:1]), loads=np.ones(1), outputs=outputs,
         errors=errors[None, None],
@@ -344,9 +344,14 @@ def _held_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plates: Plates) ->
     )  # fmt: skip
 
 
-def _held_errors(chips: Sequence[Chip], campaign: Campaign, plates: Plates, outputs: Floats) -> list[Floats]:
-    """Return what arrays that held the reference have other than what integrators hold, each (outputs,) [V]."""
-    codes = np.linspace(0, 2 ** chips[0].dac.bits - 1, HELD_CODES).round().astype(np.int64).tolist()
+def _held_errors(
+    chips: Sequence[Chip], campaign: Campaign, plates: Plates, outputs: Floats, count: int
+) -> list[Floats]:
+    """Return what arrays that held the reference have other than what integrators hold, each (outputs,) [V].
+
+    So many outputs are looked at.
+    """
+    codes = np.linspace(0, 2 ** chips[0].dac.bits - 1, count).round().astype(np.int64).tolist()
     netlists, times = [], []
     for chip in chips:
         own, cells = _sizes(chip).with_ideal_logic, _full_column(chip)

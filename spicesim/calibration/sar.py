@@ -242,14 +242,19 @@ class SarFit:
 
     def codes(self, inputs: Floats) -> Codes:
         """Return codes of inputs, rising with them, (conversions,); before each the array held the reference."""
-        if forgets(self._sizes):
-            return self.convert(inputs).codes
-        reference = np.full_like(inputs, -self._middle / self._half)
-        return self.convert(np.stack([inputs, reference], axis=1).ravel()).codes[::2]
+        return self.fresh(inputs).codes
 
-    def convert(self, inputs: Floats) -> Seen:
+    def fresh(self, inputs: Floats, finer: int = 0) -> Seen:
+        """Convert inputs, with so many finer bits; before each the array held the reference."""
+        if forgets(self._sizes):
+            return self.convert(inputs, finer)
+        reference = np.full_like(inputs, -self._middle / self._half)
+        every = self.convert(np.stack([inputs, reference], axis=1).ravel(), finer)
+        return every[np.arange(len(every.codes)) % 2 == 0]
+
+    def convert(self, inputs: Floats, finer: int = 0) -> Seen:
         """Convert inputs at transistor level."""
-        (found,) = convert_each([self], [inputs])
+        (found,) = convert_each([self], [inputs], [finer])
         return found
 
     def testbenches(self, inputs: Floats, finer: int = 0) -> list[Netlist]:
