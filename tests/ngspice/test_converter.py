@@ -14,7 +14,7 @@ from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.conversions import conversions, read_outputs
 from spicesim.calibration.converter_mismatch import shift_converters
 from spicesim.calibration.mismatch_bench import MismatchBench, Planned
-from spicesim.calibration.sar import SarFit
+from spicesim.calibration.sar import FINER, SarFit
 from spicesim.calibration.sar_elsewhere import converters_elsewhere
 from spicesim.calibration.threshold import read_thresholds
 from spicesim.chip import preset
@@ -256,6 +256,20 @@ def test_a_conversion_by_itself_has_the_code_that_it_has_among_others():
     fit = SarFit(chip, chip.converter, "bipolar", Campaign())
     alone, among = (fit.convert(np.array(inputs)).codes for inputs in ([0.3], [0.3, 0.89]))
     assert alone[0] == among[0]
+
+
+def test_conversions_that_go_on_with_finer_bits_are_the_converters_own(calibration):
+    """Their codes are, and where they end in a step is where the input lies between the model's."""
+    rng, polarity = np.random.default_rng(5), "bipolar"
+    fit, search = SarFit(CHIP, CHIP.converter, polarity, Campaign()), calibration.converter.searches[polarity]
+    inputs = rng.uniform(-0.9, 0.9, 6)
+    plain, finer = fit.convert(inputs), fit.convert(inputs, FINER)
+    own = finer.upper(plain.bits)
+    np.testing.assert_array_equal(own.codes, plain.codes)
+    np.testing.assert_allclose(own.tops, plain.tops, rtol=0, atol=0.01 * fit.lsb)
+    places = finer.codes / 2.0**finer.bits
+    assert np.ptp(places - (inputs + 1) / 2) < 1 / 2**plain.bits
+    assert np.abs(fit.beyond(search, finer)).max() < 0.1
 
 
 def test_a_condition_tilts_thresholds_of_gf180_as_its_transistors(calibrate_once):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from spicesim.behavioural.sar import SarSearch
 from spicesim.calibration import decisions
 from spicesim.calibration.decisions import find_threshold
 from spicesim.calibration.top_plate import Plate, Seen, _columns, fit_plate
@@ -17,18 +18,26 @@ PLATE = Plate(
 TILT, MIDDLE, FIRST = -0.5e-3, 4e-3, 0.3e-3
 
 
+FINER = 5
+FINER_PLATE = Plate(
+    curve=PLATE.curve, weights=np.append(-WEIGHTS[0] / 2 ** np.arange(FINER, 0, -1), PLATE.weights),
+    trials=np.append(np.zeros(FINER), LATE), rejected=np.append(np.zeros(FINER), LATE / 2), memory=PLATE.memory,
+)  # fmt: skip
+
+
 def threshold(inputs, bit):
     """It recovers from its first trial, by half from one to the next."""
     return MIDDLE + TILT * inputs + FIRST * 0.5 ** (BITS - 1 - bit)
 
 
-def convert(inputs):
-    """Convert as that converter does, each input after the one before it."""
-    before, codes, tops = np.roll(inputs, 1) * SPAN / 2, np.zeros(len(inputs), int), np.zeros((len(inputs), BITS))
-    for bit in reversed(range(BITS)):
+def convert(inputs, finer=0):
+    """Convert as that converter does, each input after the one before it, and go on with finer bits."""
+    before, plate, bits = np.roll(inputs, 1) * SPAN / 2, FINER_PLATE if finer else PLATE, BITS + finer
+    codes, tops = np.zeros(len(inputs), int), np.zeros((len(inputs), bits))
+    for bit in reversed(range(bits)):
         seen = Seen(inputs=inputs, before=before, codes=codes, tops=tops)
-        tops[:, bit] = (_columns(seen, SAMPLED) @ PLATE.numbers)[:, bit]
-        codes = codes | (tops[:, bit] < threshold(inputs, bit)).astype(int) << bit
+        tops[:, bit] = (_columns(seen, SAMPLED << finer) @ plate.numbers)[:, bit]
+        codes = codes | (tops[:, bit] < threshold(inputs, bit - finer)).astype(int) << bit
     # the comparator says it the other way round for a plate that falls with its input
     return Seen(inputs=inputs, before=before, codes=codes, tops=-tops)
 
@@ -53,6 +62,27 @@ def test_a_condition_that_adds_a_memory_is_found_from_few_conversions():
     found = fit_plate(more, SAMPLED, own)
     np.testing.assert_allclose(found.memory - own.memory, 1e-3, rtol=1e-6)
     np.testing.assert_allclose(found.curve[0] - own.curve[0], 2e-3, rtol=1e-6)
+
+
+def test_finer_bits_tell_a_threshold_without_aims():
+    """So much of a step as they divide it into; without them it is anywhere between the nearest decisions."""
+    step, worst = SPAN / 2**BITS, {}
+    for finer in (0, FINER):
+        found = [find_threshold(convert(np.random.default_rng(k).uniform(-0.9, 0.9, 8), finer)) for k in range(8)]
+        x = np.linspace(-0.8, 0.8, 5)
+        off = [own.middle + own.tilt * x + threshold(x, -9) for own in found]  # plates here rise with codes
+        worst[finer] = np.abs(off).max()
+    assert worst[FINER] < step / 2**FINER
+    assert worst[0] > 2 * worst[FINER]
+
+
+def test_the_bits_above_finer_ones_are_those_of_the_converter():
+    inputs = np.random.default_rng(3).uniform(-1, 1, 16)
+    plain, finer = convert(inputs), convert(inputs, FINER)
+    np.testing.assert_array_equal(finer.upper(BITS).codes, plain.codes)
+    np.testing.assert_allclose(finer.upper(BITS).tops, plain.tops, rtol=0, atol=1e-12)
+    search = find_threshold(finer).applied(SarSearch(sampled=SAMPLED, middle=0.0, low=-0.8, high=0.8, **PLATE.search))
+    np.testing.assert_allclose(PLATE.threshold(search, finer)[:, FINER:], PLATE.threshold(search, plain), atol=1e-12)
 
 
 def aimed(seed):
