@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.stats import theilslopes
 
 from spicesim.arrays import Floats
 from spicesim.behavioural.sar import SarModel, SarRange, SarSearch, SarSpan
@@ -204,6 +203,8 @@ def _narrow_laws(
 
 def _left(fit: SarFit, seen: Seen, search: SarSearch) -> Any:
     """Return the line of what conversions have beyond a search, over their inputs [steps]."""
+    from scipy.stats import theilslopes  # takes long to import
+
     return theilslopes(fit.beyond(search, seen), seen.inputs)
 
 
