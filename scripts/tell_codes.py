@@ -45,6 +45,7 @@ def main():
             for polarity, search in model.over(span).searches.items():
                 fit = SarFit(chip.over(span), chip.over(span).converter, polarity, campaign)
                 off = fit.beyond(search, fit.fresh(inputs, FINER))
+                off = off[np.isfinite(off)]
                 row = [condition.replace(":", ", "), f"{span:g}", polarity, len(off)]
                 row += [f"{100 * (1 - np.abs(off).mean()):.1f}", f"{off.mean():+.3f}", f"{np.abs(off).max():.3f}"]
                 print(f"| {' | '.join(map(str, row))} |", flush=True)

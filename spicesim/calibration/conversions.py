@@ -28,6 +28,7 @@ __all__ = [
     "read_codes",
     "read_macro",
     "read_outputs",
+    "real_vector",
     "starts_of",
 ]
 
@@ -57,9 +58,9 @@ def read_codes(results: Results, sizes: SarAdc, start: float = 0.0) -> Codes:
     ValidityError
         If a bit is neither 0 nor 1: the comparator had not decided.
     """
-    time = _real(results, "time")
+    time = real_vector(results, "time")
     ends = starts_of(time, sizes, start) + sizes.conversion - LAST_BIT
-    bits = np.array([np.interp(ends, time, _real(results, f"v(q_{k})")) for k in range(sizes.dac.bits)])
+    bits = np.array([np.interp(ends, time, real_vector(results, f"v(q_{k})")) for k in range(sizes.dac.bits)])
     _require_decided(bits)
     return np.asarray((np.rint(bits).astype(np.int64) << np.arange(sizes.dac.bits)[:, None]).sum(axis=0))
 
@@ -135,7 +136,7 @@ def build_conversions(
     """
     opened, own = OPENED if sizes.logic == "cells" else 0.0, sizes.with_ideal_logic.finer(finer)
     every, start = (inputs, first_start(own)) if forgets(own) else (np.append(before, inputs), 0.0)
-    netlist = build_sar_adc(chip, every, own, polarity, opened=opened, start=start, further=finer)
+    netlist = build_sar_adc(chip, every, own, polarity, opened=opened, start=start, finer=finer)
     return replace(netlist, options=converting(chip, sizes))
 
 
@@ -168,11 +169,11 @@ def read_macro(results: Results, chip: Chip, read: MacroRead, columns: int, at: 
     ValidityError
         If a bit is neither 0 nor 1: a comparator had not decided.
     """
-    time, bits = _real(results, "time"), read.sizes.dac.bits
-    nodes = [float(np.interp(at - BEFORE_STROBE, time, _real(results, f"v(out_{j})"))) for j in range(columns)]
+    time, bits = real_vector(results, "time"), read.sizes.dac.bits
+    nodes = [float(np.interp(at - BEFORE_STROBE, time, real_vector(results, f"v(out_{j})"))) for j in range(columns)]
     ends = {j: read.end(j) - LAST_BIT for j in read.converters}
     found = np.array(
-        [[np.interp(at, time, _real(results, f"v({q})")) for q in read.bit_nodes(j)] for j, at in ends.items()]
+        [[np.interp(at, time, real_vector(results, f"v({q})")) for q in read.bit_nodes(j)] for j, at in ends.items()]
     )
     _require_decided(found)
     codes = (np.rint(found).astype(np.int64) << np.arange(bits)).sum(axis=1)
@@ -185,5 +186,6 @@ def _require_decided(bits: Floats) -> None:
         raise ValidityError("a comparator did not decide within its time; give each bit of the ADC more")
 
 
-def _real(results: Results, probe: str) -> Floats:
+def real_vector(results: Results, probe: str) -> Floats:
+    """Return what a transient shows at a probe, (times,) in its unit."""
     return np.asarray(results[0].vectors[probe].real, dtype=float)

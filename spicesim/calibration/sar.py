@@ -16,7 +16,15 @@ from spicesim.arrays import Bools, Codes, Floats
 from spicesim.behavioural.converter import ConverterCheck
 from spicesim.behavioural.sar import SarModel, SarRange, SarSearch, SarSpan
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.conversions import AT_A_TIME, build_conversions, first_start, forgets, read_codes, starts_of
+from spicesim.calibration.conversions import (
+    AT_A_TIME,
+    build_conversions,
+    first_start,
+    forgets,
+    read_codes,
+    real_vector,
+    starts_of,
+)
 from spicesim.calibration.converter_noise import converter_noise
 from spicesim.calibration.decisions import Threshold, find_threshold
 from spicesim.calibration.hand_over import Plates, find_hand_over, require_handed_over
@@ -157,11 +165,12 @@ class SarFit:
         """Ask for conversions of so many inputs that took no part, and tell how often the search is right.
 
         It is where no step lies between where a conversion ends and where the search has it: as often as that is not
-        longer than what is left of a step.
+        longer than what is left of a step. At the ends of the range codes count.
         """
         held = yield self._rng.uniform(-1, 1, count), FINER
         wrong = self.range(search).codes(-self.volts(held.inputs)) - (2**self._bits - 1 - held.upper(self._bits).codes)
-        off = np.abs(self.beyond(search, held))
+        beyond = np.abs(self.beyond(search, held))
+        off = np.where(np.isnan(beyond), np.abs(wrong), beyond)
         return ConverterCheck(
             conversions=len(wrong), identical=1 - float(np.mean(np.minimum(1.0, off))), worst=int(np.abs(wrong).max())
         )  # fmt: skip
@@ -229,12 +238,15 @@ class SarFit:
         return np.interp(search.tables.steps[0, 1:-2], plates, inputs, -np.inf, np.inf)
 
     def beyond(self, search: SarSearch, seen: Seen) -> Floats:
-        """Return how far conversions' codes, finer bits included, lie above a search's, within its range [steps]."""
+        """Return how far codes of conversions, finer bits included, lie above a search's, (conversions,) [steps].
+
+        NaN where either is at an end of the range.
+        """
         steps, codes = self.steps(search), np.arange(1.0, 2**self._bits)
         kept = np.isfinite(steps)
         expected = np.interp(seen.inputs, steps[kept], codes[kept], np.nan, np.nan)
-        beyond = (seen.codes + 0.5) / 2.0 ** (seen.bits - self._bits) - expected
-        return np.asarray(beyond[np.isfinite(beyond)])
+        places = (seen.codes + 0.5) / 2.0 ** (seen.bits - self._bits)
+        return np.where((seen.codes > 0) & (seen.codes < 2**seen.bits - 1), places - expected, np.nan)
 
     def fit_plate(self, seen: Seen, before: Plate | None = None) -> Plate:
         """Fit the top plate of conversions; arguments as of :func:`spicesim.calibration.top_plate.fit_plate`."""
@@ -276,7 +288,7 @@ class SarFit:
 
     def first_plate(self, results: Results) -> float:
         """Return the top plate before the strobe that ends one of these [V]."""
-        time, top = _real(results, "time"), _real(results, "v(top)") - _real(results, "v(level)")
+        time, top = real_vector(results, "time"), real_vector(results, "v(top)") - real_vector(results, "v(level)")
         return float(np.interp(time[-1] - BEFORE_STROBE, time, top))
 
     def read(self, inputs: Floats, found: Sequence[Results], finer: int = 0) -> Seen:
@@ -290,10 +302,12 @@ class SarFit:
         )
 
     def _tops(self, results: Results, sizes: SarAdc) -> Floats:
-        time, bits = _real(results, "time"), sizes.dac.bits
+        time, bits = real_vector(results, "time"), sizes.dac.bits
         starts = starts_of(time, sizes, first_start(sizes))[:, None]
         strobes = sizes.sample + (bits - 1 - np.arange(bits) + 2 / 3) * sizes.bit - BEFORE_STROBE
-        return np.asarray(np.interp(starts + strobes, time, _real(results, "v(top)") - _real(results, "v(level)")))
+        return np.asarray(
+            np.interp(starts + strobes, time, real_vector(results, "v(top)") - real_vector(results, "v(level)"))
+        )
 
     def _solve(self, seen: Seen, like: Threshold | None) -> tuple[SarSearch, Threshold]:
         """Fit the top plate, then the threshold, which is not quite the same for all bits."""
@@ -369,7 +383,3 @@ def convert_each(fits: Sequence[SarFit], inputs: Sequence[Floats], finer: Sequen
         fit.read(own, [next(results) for _ in group], more)
         for (fit, own, more), group in zip(wanted, netlists, strict=True)
     ]
-
-
-def _real(results: Results, probe: str) -> Floats:
-    return np.asarray(results[0].vectors[probe].real, dtype=float)

@@ -23,6 +23,7 @@ from spicesim.calibration.sar import FINER, SarFit, convert_each, first_plates
 from spicesim.calibration.top_plate import Plate, Seen
 from spicesim.chip import Chip
 from spicesim.coding import Polarity
+from spicesim.errors import CalibrationError
 
 __all__ = ["converters_elsewhere"]
 
@@ -30,6 +31,8 @@ SPREAD = 8
 """Inputs spread over each range; of six the top plate of arrays that remember the input before is not found."""
 FEW, WITHIN = 6, 0.8
 """Inputs spread over that part of a narrow range elsewhere: enough for a line where one or two end in odd trials."""
+LEAST = 3
+"""Of these within the range, without which there is no line."""
 
 
 def converters_elsewhere(
@@ -156,10 +159,10 @@ def _changed(
     here, *others = [[next(seen) for _ in group] for group in fits]
     plates = [fit.fit_plate(own) for fit, own in zip(fits[0], here, strict=True)]
     found: list[dict[Polarity, _There]] = []
-    for group, others_seen in zip(fits[1:], others, strict=True):
+    for group, seen_there in zip(fits[1:], others, strict=True):
         own = {}
         for (polarity, home), fit, plate, was, now in zip(
-            model.searches.items(), group, plates, here, others_seen, strict=True
+            model.searches.items(), group, plates, here, seen_there, strict=True
         ):
             there = fit.fit_plate(now, plate)
             fit.require_settled(there, now)
@@ -202,10 +205,23 @@ def _narrow_laws(
 
 
 def _left(fit: SarFit, seen: Seen, search: SarSearch) -> Any:
-    """Return the line of what conversions have beyond a search, over their inputs [steps]."""
+    """Return the line of what conversions have beyond a search, over their inputs [steps].
+
+    Raises
+    ------
+    CalibrationError
+        If hardly any conversion is within the range.
+    """
     from scipy.stats import theilslopes  # takes long to import
 
-    return theilslopes(fit.beyond(search, seen), seen.inputs)
+    beyond = fit.beyond(search, seen)
+    kept = np.isfinite(beyond)
+    if kept.sum() < LEAST:
+        raise CalibrationError(
+            f"a condition moves the converter's threshold out of its narrow span: {kept.sum()} of {len(kept)} "
+            "conversions are within it; widen sar_adc.comparator or the last of sar_adc.spans"
+        )
+    return theilslopes(beyond[kept], seen.inputs[kept])
 
 
 def _with_threshold(group: Mapping[Polarity, _There], laws: Mapping[Polarity, Threshold]) -> dict[Polarity, SarSearch]:

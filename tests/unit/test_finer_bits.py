@@ -1,0 +1,82 @@
+"""Conversions that go on with finer bits than a converter has tell where in a step they end."""
+
+import numpy as np
+import pytest
+
+from fuzz.calibrations import sar_chip
+from spicesim.behavioural.sar import SarSearch
+from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.conversions import build_conversions
+from spicesim.calibration.sar import SarFit
+from spicesim.calibration.sar_elsewhere import _left
+from spicesim.calibration.top_plate import Seen
+from spicesim.chip import preset
+from spicesim.chip.blocks import ChargeDac, SarAdc
+from spicesim.errors import CalibrationError
+
+CHIP, FINER = sar_chip(), 3
+BITS, SPAN = CHIP.converter.dac.bits, CHIP.converter.dac.span
+SEARCH = SarSearch(
+    sampled=2 ** (BITS - 1), middle=0.0, curve=np.array([0.0, SPAN / 2]), weights=SPAN / 2.0 ** np.arange(BITS, 0, -1),
+    trials=np.zeros(BITS), rejected=np.zeros(BITS), low=-SPAN / 2, high=SPAN / 2,
+)  # fmt: skip
+
+
+def converted(inputs, moved):
+    """Convert by an ideal converter that has inputs by so many steps farther up."""
+    codes = np.floor(((np.asarray(inputs) + 1) * 2 ** (BITS - 1) + moved) * 2**FINER).astype(int)
+    codes = codes.clip(0, 2 ** (BITS + FINER) - 1)
+    return Seen(
+        inputs=np.asarray(inputs), before=np.zeros(len(codes)), codes=codes, tops=np.zeros((len(codes), BITS + FINER))
+    )
+
+
+@pytest.fixture
+def fit():
+    return SarFit(CHIP, CHIP.converter, "bipolar", Campaign())
+
+
+@pytest.mark.parametrize("moved", [-1.7, -0.2, 0.0, 0.4, 3.3])
+def test_how_far_an_ideal_converter_is_moved_is_found_to_half_a_finer_step(fit, moved):
+    inputs = np.random.default_rng(4).uniform(-0.8, 0.8, 40)
+    np.testing.assert_allclose(fit.beyond(SEARCH, converted(inputs, moved)), moved, rtol=0, atol=0.51 / 2**FINER)
+
+
+def test_inputs_at_the_ends_say_nothing(fit):
+    beyond = fit.beyond(SEARCH, converted([-1.2, -0.5, 0.5, 1.2], 0.0))
+    np.testing.assert_array_equal(np.isnan(beyond), [True, False, False, True])
+
+
+def test_a_line_takes_what_is_within_the_range_and_one_odd_trial(fit):
+    inputs = np.array([-1.2, -0.6, -0.3, 0.1, 0.4, 0.7])
+    seen = converted(inputs, np.array([0.0, 0.4, 0.4, 1.1, 0.4, 0.4]))
+    assert abs(_left(fit, seen, SEARCH).intercept - 0.4) < 1 / 2**FINER
+
+
+def test_a_threshold_that_left_the_range_is_an_error_with_a_remedy(fit):
+    with pytest.raises(CalibrationError, match=r"2 of 6 conversions.*sar_adc\.spans"):
+        _left(fit, converted([-1.3, -1.2, 0.0, 0.1, 1.2, 1.3], 0.0), SEARCH)
+
+
+def test_finer_bits_are_of_the_same_array():
+    own = SarAdc(dac=ChargeDac(bits=4, errors=(0.01, -0.02, 0.0, 0.03)))
+    finer = own.finer(2)
+    np.testing.assert_allclose(finer.dac.capacitors[2:], own.dac.capacitors, rtol=1e-12)
+    assert finer.dac.total == pytest.approx(own.dac.total, rel=1e-12)
+    assert finer.lsb == own.lsb / 4
+    assert own.finer(0) == own
+
+
+def test_their_switches_and_capacitors_are_ideal_and_the_netlist_says_so():
+    """The smallest are of half a femtofarad, which no kit draws."""
+    chip = preset("gf180-passives").changed(adc={"kind": "sar"})
+    body = build_conversions(chip, np.array([1.5, 1.6]), 1.5, chip.converter, "bipolar", 2).body
+    lines = body.splitlines()
+    assert [line.split()[0] for line in lines if line.split()[:1] and line.split()[0].startswith("bsw")] == [
+        "bsw0",
+        "bsw1",
+    ]
+    for name in ("cend", "c0", "c1"):
+        assert any(line.startswith(f"{name} top") for line in lines)
+    assert not any(line.startswith("c2 top") for line in lines)  # a subcircuit of the kit
+    assert "switches are ideal" in body
