@@ -11,7 +11,7 @@ import re
 import sysconfig
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from spicesim.errors import SpecError
@@ -262,9 +262,14 @@ def require_model_file(path: Path, *, native: bool = False) -> None:
     place = path.resolve()
     if not place.is_file():  # nothing to read, as ngspice will say
         return
-    packages = [Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")]
-    root = next((folder for folder in packages if place.is_relative_to(folder)), place.parent)
+    root = next((folder for folder in _packages() if place.is_relative_to(folder)), place.parent)
     _require_files(str(place), str(root), native, _state(place))
+
+
+@cache
+def _packages() -> tuple[Path, ...]:
+    """Return where pip installs packages."""
+    return tuple(Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib"))
 
 
 def _state(path: Path) -> tuple[int, int]:

@@ -50,6 +50,8 @@ class _Place:
     path: str
     reads: Reads
     replaced: frozenset[str]
+    known: dict[str, Any] = field(default_factory=dict, compare=False)
+    """Values that were read and noted before: a chip never changes."""
 
     def note(self, key: str) -> None:
         parts = key.split(".")
@@ -64,8 +66,10 @@ class _Place:
         key = f"{self.path}.{name}" if self.path else name
         value = getattr(self.section, name)
         if isinstance(value, Section):
-            return _watched(value, key, self.reads, self.replaced)
-        self.note(key)
+            value = _watched(value, key, self.reads, self.replaced)
+        else:
+            self.note(key)
+        self.known[name] = value
         return value
 
     def changed(self, keys: Mapping[str, Any] | None = None, /, **sections: Any) -> Chip:
@@ -94,6 +98,8 @@ def _plain(value: Any) -> Any:
 
 def _read(self: Any, name: str) -> Any:
     place = _place(self)
+    if name in place.known:
+        return place.known[name]
     if name in type(place.section).model_fields and not (name in _UNREAD and not place.path):
         return place.get(name)
     if name in _PLAIN:
