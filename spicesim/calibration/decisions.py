@@ -13,10 +13,11 @@ from spicesim.errors import CalibrationError
 
 __all__ = ["Threshold", "find_threshold"]
 
-NEAR, MARGIN = 3e-3, 0.05e-3
+NEAR, MARGIN = 3e-3, 0.02e-3
 """Decisions that tell of the threshold lie so near to it, and are wanted on their side by so much [V]."""
-DECAY = 0.5
-"""Of what one trial adds to the threshold, what is left in the next: comparators recover from sampling."""
+DECAYS = (0.5, 0.2)
+"""Of what one trial adds to the threshold, what is left in the next: comparators recover from sampling, some sooner
+than others; how far each does of both is found."""
 LITTLE = 3.0
 """Weight of what a bit adds beyond that, and the memory, beside decisions that are short of the margin."""
 FREE = 0.01
@@ -38,7 +39,7 @@ class Threshold:
     tilt: float
     """Its slope over the input [V]."""
     law: Floats
-    """All of it: what each bit adds, their recovery, the memory, the middle, the tilt, (bits + 5,) [V]."""
+    """All of it: what each bit adds, their recoveries, the memory, the middle, the tilt, (bits + 6,) [V]."""
     over: Floats
     """How far the top plate was above it before each strobe, (conversions, bits) [V]."""
 
@@ -91,15 +92,16 @@ def find_threshold(seen: Seen, like: Threshold | None = None) -> Threshold:
     if decided.all() or not decided.any():
         raise CalibrationError("no threshold of the converter's comparator found; check sar_adc and its times")
     x = np.broadcast_to(seen.inputs[:, None], tops.shape)[..., None]
-    recovery = DECAY ** np.arange(count)[::-1]
-    own = np.broadcast_to(np.column_stack([np.eye(count), recovery]), (*tops.shape, count + 1))
+    recovery = np.power.outer(DECAYS, np.arange(count)[::-1]).T
+    own = np.broadcast_to(np.column_stack([np.eye(count), recovery]), (*tops.shape, count + len(DECAYS)))
     every = np.concatenate([own, seen.rejected, np.ones_like(x), x], axis=2)
-    start, little = np.zeros(count + 5), np.full(count + 5, LITTLE)
+    numbers, own_end = every.shape[2], count + len(DECAYS)
+    start, little = np.zeros(numbers), np.full(numbers, LITTLE)
     low, high = float(np.max(tops[decided == 0])), float(np.min(tops[decided == 1]))
     if like is None:
-        start[-2], little[count], little[-2:] = 0.5 * (low + high), FREE, 0.0
+        start[-2], little[count:own_end], little[-2:] = 0.5 * (low + high), FREE, 0.0
     else:
-        start, little[[count, -2, -1]] = like.law, LIKE_BEFORE
+        start, little[[*range(count, own_end), -2, -1]] = like.law, LIKE_BEFORE
     over = tops - every @ start
     near = np.abs(over) < max(NEAR, high - low)
     side, top, rows = 2.0 * decided[near] - 1, over[near] / MARGIN, every[near]
@@ -108,8 +110,8 @@ def find_threshold(seen: Seen, like: Threshold | None = None) -> Threshold:
         missing = np.maximum(0.0, 1 - side * (top - rows @ unknown))
         return float(missing @ missing + little @ unknown**2), 2 * (side * missing) @ rows + 2 * little * unknown
 
-    found = start + MARGIN * np.asarray(minimize(short, np.zeros(count + 5), jac=True, method="BFGS").x)
+    found = start + MARGIN * np.asarray(minimize(short, np.zeros(numbers), jac=True, method="BFGS").x)
     return Threshold(
-        bits=found[:count] + found[count] * recovery, memory=found[count + 1 : count + 3],
+        bits=found[:count] + recovery @ found[count:own_end], memory=found[own_end : own_end + 2],
         middle=float(found[-2]), tilt=float(found[-1]), law=found, over=tops - every @ found,
     )  # fmt: skip

@@ -2,12 +2,12 @@
 
 The curve of the input and the weights follow by least squares from what the top plate says, the threshold from what the
 comparator said. Inputs come in random order, so that the memory of the one before is not hidden; then some that end
-close to the threshold.
+close to the threshold of each bit. Some conversions go on by finer bits, whose line over the input the threshold gets.
 """
 
 import math
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -28,6 +28,7 @@ from spicesim.calibration.conversions import (
 from spicesim.calibration.converter_noise import converter_noise
 from spicesim.calibration.decisions import Threshold, find_threshold
 from spicesim.calibration.hand_over import Plates, find_hand_over, require_handed_over
+from spicesim.calibration.parallel_lines import parallel_lines
 from spicesim.calibration.top_plate import BEFORE_STROBE, Plate, Seen, fit_plate
 from spicesim.chip import Chip
 from spicesim.chip.blocks import SarAdc
@@ -44,16 +45,19 @@ T = TypeVar("T")
 Asked = tuple[Floats, int]
 """Inputs to convert, and by how many finer bits than the converter's their conversions go on."""
 
-SPREAD, AIMED = {True: 16, False: 32}, 2
-"""Inputs spread over the range, if quick or not, half as many for another coding, and aimed at the threshold of each
-bit in a round."""
-ROUNDS, HELD_OUT = {True: 2, False: 3}, {True: 12, False: 24}
-"""Rounds at most, one less where another coding's threshold is known, and inputs of a span, of all codings, that take
-no part in the fit, by whether a calibration is quick; narrower spans have as many of these as if it were."""
-FINER = 5
-"""Bits by which conversions go on that tell where in a step they end: to a thirtieth."""
-CLOSE = 0.03
-"""Steps between the decisions of a bit that are nearest to the threshold, less than which are no matter."""
+SPREAD, AIMED = 16, 2
+"""Inputs spread over the range, half as many for another coding, and aimed at the threshold of each bit in a round."""
+HELD_OUT = {True: 12, False: 24}
+"""Inputs of the widest span, of all codings, that take no part in the fit, by whether a calibration is quick; narrower
+ones have as many as if it were."""
+LINE, WITHIN = 8, 0.95
+"""Inputs whose conversions go on by finer bits and tell the line of the threshold, and the part of the range that they
+are spread over: threshold and references are a little off, and beyond the range they tell nothing."""
+FINER = 6
+"""Bits by which conversions go on that tell where in a step they end: to a sixtieth."""
+CLOSE = 0.2
+"""Steps between the decisions of a bit that are nearest to the threshold, less than which are no matter: all bits tell
+of it together, and then the line."""
 AIM, KNOWN = 0.3e-3, 40e-6
 """How far from the threshold is aimed at most, and at first where that of another coding is known, from which those of
 GF180MCU are 18 uV [V]."""
@@ -93,7 +97,8 @@ def _over_each(chip: Chip, spans: Sequence[float], codings: Sequence[Polarity], 
     searches, checks = {}, {}
     for polarity, own in fits.items():
         found = _together(own, [fit.run(like) for fit, like in zip(own, likes, strict=True)])
-        searches[polarity], likes = [search for search, _ in found], [threshold for _, threshold in found]
+        late = found[-1].middle
+        searches[polarity], likes = [one.straight(late) for one in found], [one.threshold for one in found]
     held_out = [HELD_OUT[campaign.quick or span < spans[0]] // len(codings) for span in spans]
     for polarity, own in fits.items():
         runs = [fit.check(search, count) for fit, search, count in zip(own, searches[polarity], held_out, strict=True)]
@@ -128,6 +133,24 @@ def _require_identical(checks: Mapping[Polarity, ConverterCheck]) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fitted:
+    """A search as decisions that are close to its threshold tell it."""
+
+    search: SarSearch
+    threshold: Threshold
+    middle: float
+    """How far conversions with finer bits end above it, in the middle of the range [V]."""
+    tilt: float
+    """Its slope over the input [V]."""
+
+    def straight(self, late: float) -> SarSearch:
+        """Return the search with the line of these, from which trials of finer bits are late by so much [V]."""
+        curve = self.search.curve.copy()
+        curve[:2] += self.middle - late, self.tilt
+        return self.search.model_copy(update={"curve": curve})
+
+
 class SarFit:
     """The fit of one range of inputs."""
 
@@ -147,19 +170,42 @@ class SarFit:
         """Ideal step [V]."""
         return self._sizes.lsb
 
-    def run(self, like: Threshold | None = None) -> Generator[Asked, Seen, tuple[SarSearch, Threshold]]:
+    def run(self, like: Threshold | None = None) -> Generator[Asked, Seen, _Fitted]:
         """Find the search, and the threshold in it, which may be like another one; ask for conversions of inputs."""
-        seen = yield self.spread(SPREAD[self._campaign.quick] // (1 if like is None else 2)), 0
+        finer = yield WITHIN * self.spread(LINE), FINER
+        seen, more = finer.upper(self._bits), SPREAD // (1 if like is None else 2) - LINE
+        if more:
+            seen = seen + (yield self.spread(more), 0)
         search, threshold = self._solve(seen, like)
-        wanted = math.ceil(math.log(2 * AIM / (CLOSE * self.lsb), AIMED + 1))
-        rounds = min(ROUNDS[self._campaign.quick], max(2, wanted))
+        rounds = max(1, math.ceil(math.log(2 * AIM / (CLOSE * self.lsb), AIMED + 1)))
         for k in range(rounds):
             aims = self._close() if like is not None and k == 0 else self._between(seen, threshold.over)
             seen = seen + (yield self.near(search, aims), 0)
             search, threshold = self._solve(seen, like)
             if like is not None and k == rounds - 2 and _gap(seen, threshold.over) < 2 * KNOWN:
                 break
-        return search, threshold
+        slope, (middle,) = parallel_lines([self.left(search, finer, self.fit_plate(seen))])
+        return _Fitted(search=search, threshold=threshold, middle=self.lsb * middle, tilt=self.lsb * slope)
+
+    def left(self, search: SarSearch, seen: Seen, plate: Plate) -> tuple[Floats, Floats]:
+        """Return inputs that ended within the range, and how far above a search's steps, as :meth:`beyond`.
+
+        What the array keeps of the input before, as a plate has it, is taken off.
+
+        Raises
+        ------
+        CalibrationError
+            If that are fewer than half of them.
+        """
+        beyond = self.beyond(search, seen) - float(plate.memory[0]) * seen.before / self.lsb
+        kept = np.isfinite(beyond)
+        if 2 * kept.sum() < len(kept):
+            raise CalibrationError(
+                f"at {self._chip.process.temperature_c:g} C the converter's threshold lies far off: {kept.sum()} of "
+                f"{len(kept)} conversions are within the span of {2 * self._half:g} V; widen sar_adc.comparator or "
+                "that of sar_adc.dac.span and sar_adc.spans"
+            )
+        return seen.inputs[kept], beyond[kept]
 
     def check(self, search: SarSearch, count: int) -> Generator[Asked, Seen, ConverterCheck]:
         """Ask for conversions of so many inputs that took no part, and tell how often the search is right.

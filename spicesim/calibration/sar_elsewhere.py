@@ -8,7 +8,6 @@ conduct less, would tell how it moves sooner, but otherwise: .6 mV off for a spa
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -19,20 +18,19 @@ from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.converter_noise import converter_noise
 from spicesim.calibration.decisions import Threshold, find_threshold
 from spicesim.calibration.hand_over import shift_hand_overs
-from spicesim.calibration.sar import FINER, SarFit, convert_each, first_plates
+from spicesim.calibration.parallel_lines import parallel_lines
+from spicesim.calibration.sar import FINER, WITHIN, SarFit, convert_each, first_plates
 from spicesim.calibration.top_plate import Plate, Seen
 from spicesim.chip import Chip
 from spicesim.coding import Polarity
-from spicesim.errors import CalibrationError
 
 __all__ = ["converters_elsewhere"]
 
 SPREAD = 8
 """Inputs spread over each range; of six the top plate of arrays that remember the input before is not found."""
-FEW, WITHIN = 6, 0.8
-"""Inputs spread over that part of a narrow range elsewhere: enough for a line where one or two end in odd trials."""
-LEAST = 3
-"""Of these within the range, without which there is no line."""
+FEW, NARROW = 4, 0.85
+"""Inputs spread over that part of each narrow range elsewhere, and twice as many at home, with which all others are
+compared: few end in odd trials."""
 
 
 def converters_elsewhere(
@@ -56,17 +54,15 @@ def converters_elsewhere(
     """
     model = _model(calibration)
     groups = _changed(calibration, conditions, campaign)
-    # one threshold for all codings but for what trials add to it, and other ones for all narrower spans together
+    # one threshold for all codings but for what trials add to it, and for each narrower span another one
     changes = [next(iter(group.values())).change for group in groups]
     laws = [
         {polarity: change.without_bits if k else change for k, polarity in enumerate(group)}
         for group, change in zip(groups, changes, strict=True)
     ]
+    laws = _wide_laws(groups, laws)
     wide = [_with_threshold(*each) for each in zip(groups, laws, strict=True)]
-    narrow = wide
-    if model.narrower:
-        laws = _narrow_laws(calibration, conditions, campaign, wide, laws)
-        narrow = [_with_threshold(*each) for each in zip(groups, laws, strict=True)]
+    narrow = _narrow_laws(calibration, conditions, campaign, groups, laws) if model.narrower else [[] for _ in groups]
     chips = [at.chip for at in conditions]
     hand_overs = shift_hand_overs(
         calibration.chip,
@@ -76,36 +72,36 @@ def converters_elsewhere(
         first_plates([_fit(chip, "bipolar", campaign) for chip in chips]),
     )
     models = []
-    for at, searches, below, hand_over in zip(conditions, wide, narrow, hand_overs, strict=True):
+    for at, group, searches, below, hand_over in zip(conditions, groups, wide, narrow, hand_overs, strict=True):
         sizes = at.chip.converter
         assert sizes is not None
         sampling, comparator = converter_noise(at.chip, sizes, campaign)
+        narrower = []
+        for own, law in zip(model.narrower, below, strict=True):
+            there = _with_threshold(group, law)
+            moved = {polarity: _moved(own, polarity, model, there[polarity]) for polarity in own.searches}
+            narrower.append(SarSpan(span=own.span, searches=moved, checks={}))
         update = {
-            "searches": searches, "checks": {}, "narrower": tuple(_moved(own, model, below) for own in model.narrower),
-            "sampling_noise": sampling, "comparator_noise": comparator,
-            "hand_over": hand_over,
+            "searches": searches, "checks": {}, "narrower": tuple(narrower),
+            "sampling_noise": sampling, "comparator_noise": comparator, "hand_over": hand_over,
         }  # fmt: skip
         models.append(model.model_copy(update=update))
     return models
 
 
-def _moved(narrow: SarSpan, model: SarModel, there: dict[Polarity, SarSearch]) -> SarSpan:
-    """Let a condition change a narrower span as it does the widest, in the ratio of their references.
+def _moved(narrow: SarSpan, polarity: Polarity, model: SarModel, now: SarSearch) -> SarSearch:
+    """Let a condition change a search over a narrower span as it does the widest, in the ratio of their references.
 
-    `there` are the searches of the widest with the threshold that narrow ones have.
+    `now` is the search over the widest with the threshold that the narrower one has.
     """
-    ratio, searches = narrow.span / model.span, {}
-    for polarity, own in narrow.searches.items():
-        now, was = there[polarity], model.searches[polarity]
-        shares = dict.fromkeys(("weights", "trials", "rejected"), ratio) | {"curve": ratio ** np.arange(len(own.curve))}
-        slope = (now.high - now.low) / (was.high - was.low)  # of outputs to those that had the same code
-        ends = {name: now.low + slope * (getattr(own, name) - was.low) for name in ("low", "high")}
-        numbers = {
-            name: getattr(own, name) + share * (getattr(now, name) - getattr(was, name))
-            for name, share in shares.items()
-        }
-        searches[polarity] = SarSearch.model_validate(own.model_copy(update=numbers | ends).model_dump())
-    return SarSpan(span=narrow.span, searches=searches, checks={})
+    ratio, own, was = narrow.span / model.span, narrow.searches[polarity], model.searches[polarity]
+    shares = dict.fromkeys(("weights", "trials", "rejected"), ratio) | {"curve": ratio ** np.arange(len(own.curve))}
+    slope = (now.high - now.low) / (was.high - was.low)  # of outputs to those that had the same code
+    ends = {name: now.low + slope * (getattr(own, name) - was.low) for name in ("low", "high")}
+    numbers = {
+        name: getattr(own, name) + share * (getattr(now, name) - getattr(was, name)) for name, share in shares.items()
+    }
+    return SarSearch.model_validate(own.model_copy(update=numbers | ends).model_dump())
 
 
 def _model(calibration: Calibration) -> SarModel:
@@ -123,11 +119,14 @@ def _fit(chip: Chip, polarity: Polarity, campaign: Campaign) -> SarFit:
 class _There:
     """A converter elsewhere, and conversions of the same inputs at home."""
 
+    fit: SarFit
     search: SarSearch
     """With the threshold of home."""
     home: SarSearch
     plate: Plate
     """At home."""
+    moved: Plate
+    """Elsewhere."""
     here: Seen
     seen: Seen
 
@@ -155,7 +154,7 @@ def _changed(
     fits = [[_fit(chip, polarity, campaign) for polarity in model.searches] for chip in chips]
     every = [fit for group in fits for fit in group]
     finer = [0 if k else FINER for _ in chips for k in range(len(model.searches))]
-    seen = iter(convert_each(every, [fit.spread(SPREAD) for fit in every], finer))
+    seen = iter(convert_each(every, [WITHIN * fit.spread(SPREAD) for fit in every], finer))
     here, *others = [[next(seen) for _ in group] for group in fits]
     plates = [fit.fit_plate(own) for fit, own in zip(fits[0], here, strict=True)]
     found: list[dict[Polarity, _There]] = []
@@ -168,60 +167,76 @@ def _changed(
             fit.require_settled(there, now)
             update = {name: getattr(home, name) + value - plate.search[name] for name, value in there.search.items()}
             moved = _with_line(home.model_copy(update=update), home, fit)
-            own[polarity] = _There(search=moved, home=home, plate=plate, here=was, seen=now)
+            own[polarity] = _There(fit=fit, search=moved, home=home, plate=plate, moved=there, here=was, seen=now)
         found.append(own)
     return found
+
+
+def _wide_laws(
+    groups: Sequence[Mapping[Polarity, _There]], laws: Sequence[Mapping[Polarity, Threshold]]
+) -> list[dict[Polarity, Threshold]]:
+    """Return what conditions change of thresholds, without the line that conversions with finer bits leave.
+
+    These are of the first coding, and as its threshold their line is that of all.
+    """
+    found = []
+    for group, law in zip(groups, laws, strict=True):
+        first, there = next(iter(group.items()))
+        left = there.fit.left(_with_threshold({first: there}, law)[first], there.seen, there.moved)
+        tilt, (middle,) = parallel_lines([left])
+        _, (late,) = parallel_lines([there.fit.left(there.home, there.here, there.plate)])
+        lsb = there.fit.lsb
+        found.append({polarity: _without(one, lsb * (middle - late), lsb * tilt) for polarity, one in law.items()})
+    return found
+
+
+def _without(law: Threshold, middle: float, tilt: float) -> Threshold:
+    """Return a threshold less a line of what conversions have beyond it [V]."""
+    return replace(law, middle=law.middle - middle, tilt=law.tilt - tilt)
 
 
 def _narrow_laws(
     calibration: Calibration,
     conditions: Sequence[Calibration],
     campaign: Campaign,
-    wide: Sequence[dict[Polarity, SarSearch]],
+    groups: Sequence[Mapping[Polarity, _There]],
     laws: Sequence[Mapping[Polarity, Threshold]],
-) -> list[dict[Polarity, Threshold]]:
-    """Find what conditions change of the thresholds of narrow spans, by coding.
+) -> list[list[dict[Polarity, Threshold]]]:
+    """Find what conditions change of the thresholds of each narrow span, by coding.
 
-    The narrowest stands for all. What conditions change of it follows from the widest, but for a line that a few
-    conversions have beyond that: around the middle thresholds are tilted otherwise.
+    It follows from the widest, but for a line that a few conversions have beyond that. In steps, its slope is one for
+    all of them: their references lie where switches conduct less, so that bits take another part of the span.
     """
     model = _model(calibration)
-    narrowest = model.narrower[-1]
-    ratio, searches = narrowest.span / model.span, [_moved(narrowest, model, group).searches for group in wide]
-    chips = [at.chip.over(narrowest.span) for at in (calibration, *conditions)]
-    fits = [_fit(chip, polarity, campaign) for chip in chips for polarity in model.searches]
-    every = convert_each(fits, [WITHIN * fit.spread(FEW) for fit in fits], [FINER] * len(fits))
-    seen = iter(zip(fits, every, strict=True))
-    # what trials of finer bits have late
-    late = {polarity: _left(*next(seen), home).intercept for polarity, home in narrowest.searches.items()}
-    found = [dict(law) for law in laws]
-    for own, search in zip(found, searches, strict=True):
-        for polarity, law in own.items():
-            fit, few = next(seen)
-            line = _left(fit, few, search[polarity])
-            middle = law.middle - fit.lsb * (line.intercept - late[polarity])
-            own[polarity] = replace(law, middle=middle, tilt=law.tilt - fit.lsb * line.slope / ratio)
+    spans, home = range(len(model.narrower)), next(iter(groups))
+    places = [(calibration, {polarity: (model.searches[polarity], own.plate) for polarity, own in home.items()})]
+    for at, group, law in zip(conditions, groups, laws, strict=True):
+        there = _with_threshold(group, law)
+        places.append((at, {polarity: (there[polarity], own.moved) for polarity, own in group.items()}))
+    asked = {
+        (k, n, polarity): (_fit(at.chip.over(own.span), polarity, campaign), search, plate)
+        for k, (at, wide) in enumerate(places)
+        for n, own in enumerate(model.narrower)
+        for polarity, (search, plate) in wide.items()
+    }
+    fits = [fit for fit, _, _ in asked.values()]
+    inputs = [NARROW * fit.spread(FEW if k else 2 * FEW) for (k, _, _), fit in zip(asked, fits, strict=True)]
+    seen = convert_each(fits, inputs, [FINER] * len(fits))
+    left = {}
+    for (key, (fit, search, plate)), few in zip(asked.items(), seen, strict=True):
+        _, n, polarity = key
+        left[key] = fit.left(_moved(model.narrower[n], polarity, model, search), few, plate)
+    found: list[list[dict[Polarity, Threshold]]] = []
+    for k, law in enumerate(laws, start=1):
+        found.append([{} for _ in spans])
+        for polarity, one in law.items():
+            _, late = parallel_lines([left[0, n, polarity] for n in spans])  # what trials of finer bits have late
+            slope, middles = parallel_lines([left[k, n, polarity] for n in spans])
+            for n in spans:
+                lsb = asked[k, n, polarity][0].lsb
+                tilt = slope * lsb * model.span / model.narrower[n].span
+                found[-1][n][polarity] = _without(one, lsb * (middles[n] - late[n]), tilt)
     return found
-
-
-def _left(fit: SarFit, seen: Seen, search: SarSearch) -> Any:
-    """Return the line of what conversions have beyond a search, over their inputs [steps].
-
-    Raises
-    ------
-    CalibrationError
-        If hardly any conversion is within the range.
-    """
-    from scipy.stats import theilslopes  # takes long to import
-
-    beyond = fit.beyond(search, seen)
-    kept = np.isfinite(beyond)
-    if kept.sum() < LEAST:
-        raise CalibrationError(
-            f"a condition moves the converter's threshold out of its narrow span: {kept.sum()} of {len(kept)} "
-            "conversions are within it; widen sar_adc.comparator or the last of sar_adc.spans"
-        )
-    return theilslopes(beyond[kept], seen.inputs[kept])
 
 
 def _with_threshold(group: Mapping[Polarity, _There], laws: Mapping[Polarity, Threshold]) -> dict[Polarity, SarSearch]:

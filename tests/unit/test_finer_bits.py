@@ -1,5 +1,7 @@
 """Conversions that go on with finer bits than a converter has tell where in a step they end."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,9 +9,9 @@ from fuzz.calibrations import sar_chip
 from spicesim.behavioural.sar import SarSearch
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.conversions import build_conversions
+from spicesim.calibration.parallel_lines import parallel_lines
 from spicesim.calibration.sar import SarFit
-from spicesim.calibration.sar_elsewhere import _left
-from spicesim.calibration.top_plate import Seen
+from spicesim.calibration.top_plate import Plate, Seen
 from spicesim.chip import preset
 from spicesim.chip.blocks import ChargeDac, SarAdc
 from spicesim.errors import CalibrationError
@@ -47,15 +49,31 @@ def test_inputs_at_the_ends_say_nothing(fit):
     np.testing.assert_array_equal(np.isnan(beyond), [True, False, False, True])
 
 
+def plate(memory):
+    """A top plate of which its memory alone matters here."""
+    return Plate(np.zeros(6), np.zeros(BITS), np.zeros(BITS), np.zeros(BITS), np.array([memory]))
+
+
 def test_a_line_takes_what_is_within_the_range_and_one_odd_trial(fit):
     inputs = np.array([-1.2, -0.6, -0.3, 0.1, 0.4, 0.7])
     seen = converted(inputs, np.array([0.0, 0.4, 0.4, 1.1, 0.4, 0.4]))
-    assert abs(_left(fit, seen, SEARCH).intercept - 0.4) < 1 / 2**FINER
+    slope, (middle,) = parallel_lines([fit.left(SEARCH, seen, plate(0.0))])
+    assert abs(slope) < 1 / 2**FINER
+    assert abs(middle - 0.4) < 1 / 2**FINER
+
+
+def test_what_the_array_keeps_of_the_input_before_is_taken_off(fit):
+    inputs = np.random.default_rng(2).uniform(-0.8, 0.8, 20)
+    before = np.roll(inputs, 1) * SPAN / 2
+    memory = 3 * fit.lsb / SPAN  # a step and a half for an end of the range
+    seen = replace(converted(inputs, 0.4 + memory * before / fit.lsb), before=before)
+    _, left = fit.left(SEARCH, seen, plate(memory))
+    np.testing.assert_allclose(left, 0.4, rtol=0, atol=0.51 / 2**FINER)
 
 
 def test_a_threshold_that_left_the_range_is_an_error_with_a_remedy(fit):
-    with pytest.raises(CalibrationError, match=r"2 of 6 conversions.*sar_adc\.spans"):
-        _left(fit, converted([-1.3, -1.2, 0.0, 0.1, 1.2, 1.3], 0.0), SEARCH)
+    with pytest.raises(CalibrationError, match=r"2 of 6 conversions.*sar_adc\.comparator"):
+        fit.left(SEARCH, converted([-1.3, -1.2, 0.0, 0.1, 1.2, 1.3], 0.0), plate(0.0))
 
 
 def test_finer_bits_are_of_the_same_array():

@@ -107,7 +107,7 @@ def test_a_threshold_that_recovers_is_found_at_every_bit(monkeypatch):
     """A free number a bit, as good for any threshold, would be farther off."""
     found = np.sqrt(np.mean(np.square([errors(seed) for seed in range(8)])))
     assert found < 20e-6
-    monkeypatch.setattr(decisions, "DECAY", 1.0)
+    monkeypatch.setattr(decisions, "DECAYS", (1.0,))
     assert np.sqrt(np.mean(np.square([errors(seed) for seed in range(8)]))) > 1.5 * found
 
 
