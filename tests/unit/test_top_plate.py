@@ -85,21 +85,21 @@ def test_the_bits_above_finer_ones_are_those_of_the_converter():
     np.testing.assert_allclose(PLATE.threshold(search, finer)[:, FINER:], PLATE.threshold(search, plain), atol=1e-12)
 
 
-def aimed(seed):
-    """Return tops within .1 mV of the threshold, as aimed conversions have them, eight a bit."""
+def aimed(seed, lowest=-0.1e-3):
+    """Return tops within .1 mV of the threshold, or less below it, as aimed conversions have them, eight a bit."""
     rng = np.random.default_rng(seed)
     bits = np.tile(np.arange(BITS), 8)
     inputs, codes = rng.uniform(-1, 1, len(bits)), rng.integers(0, 2**BITS, len(bits))
-    over = rng.uniform(-0.1e-3, 0.1e-3, len(bits))
+    over = rng.uniform(lowest, 0.1e-3, len(bits))
     codes = np.where(over > 0, codes | 1 << bits, codes & ~(1 << bits))
     tops = threshold(inputs[:, None], np.arange(BITS)) + np.where(codes[:, None] >> np.arange(BITS) & 1, 50e-3, -50e-3)
     tops[np.arange(len(bits)), bits] = threshold(inputs, bits) + over
     return Seen(inputs=inputs, before=np.roll(inputs, 1), codes=codes, tops=tops)
 
 
-def errors(seed):
+def errors(seed, lowest=-0.1e-3):
     """Return by how much the threshold found is another, over bits and inputs [V]."""
-    found, x, bits = find_threshold(aimed(seed)), np.linspace(-0.8, 0.8, 5)[:, None], np.arange(BITS)
+    found, x, bits = find_threshold(aimed(seed, lowest)), np.linspace(-0.8, 0.8, 5)[:, None], np.arange(BITS)
     return found.middle + found.tilt * x + found.bits - threshold(x, bits)
 
 
@@ -109,6 +109,14 @@ def test_a_threshold_that_recovers_is_found_at_every_bit(monkeypatch):
     assert found < 20e-6
     monkeypatch.setattr(decisions, "DECAYS", (1.0,))
     assert np.sqrt(np.mean(np.square([errors(seed) for seed in range(8)]))) > 1.5 * found
+
+
+def test_where_most_decisions_are_of_one_side_the_threshold_is_found_as_well(monkeypatch):
+    """Aims lie where the threshold was taken to be; each side pushes from as far as the margin."""
+    found = np.sqrt(np.mean(np.square([errors(seed, lowest=-0.02e-3) for seed in range(8)])))
+    assert found < 15e-6
+    monkeypatch.setattr(decisions, "MARGIN", 50e-6)
+    assert np.sqrt(np.mean(np.square([errors(seed, lowest=-0.02e-3) for seed in range(8)]))) > 1.5 * found
 
 
 def test_another_coding_tells_of_a_threshold_what_few_decisions_do_not():
