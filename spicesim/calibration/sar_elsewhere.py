@@ -208,7 +208,7 @@ def _narrow_laws(
     all of them: their references lie where switches conduct less, so that bits take another part of the span.
     """
     model = _model(calibration)
-    spans, home = range(len(model.narrower)), next(iter(groups))
+    spans, home = range(len(model.narrower)), next(iter(groups), {})
     places = [(calibration, {polarity: (model.searches[polarity], own.plate) for polarity, own in home.items()})]
     for at, group, law in zip(conditions, groups, laws, strict=True):
         there = _with_threshold(group, law)

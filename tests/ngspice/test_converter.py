@@ -274,6 +274,7 @@ def test_a_condition_tilts_thresholds_of_gf180_as_its_transistors(calibrate_once
     """Told from the nearest decisions of all inputs together, codes at ss were .15 of a step off at an end."""
     plain = preset("gf180-pulse").changed(array={"rows": 4, "columns": 2}, sar_adc={"spans": ()})
     home = calibrate_once("sar-gf180", lambda: calibrate(plain, quick=True, aspects=("converter",), accept="a test"))
+    assert min(check.identical for check in home.require_converter().checks.values()) > 0.985
     there, campaign = plain.at(corner="ss", temperature_c=125.0), Campaign()
     (found,) = converters_elsewhere(home, [home.model_copy(update={"chip": there, "converter": None})], campaign)
     assert there.converter is not None
