@@ -13,7 +13,8 @@ NUMBERS = st.floats(-10, 10)
 @given(slope=NUMBERS, intercepts=st.lists(NUMBERS, min_size=1, max_size=4), seed=st.integers(0, 999))
 def test_lines_are_found_again(slope, intercepts, seed):
     rng = np.random.default_rng(seed)
-    groups = [(x, slope * x + one) for one in intercepts if len(x := np.sort(rng.uniform(-1, 1, 5)))]
+    places = rng.uniform(-1, 1, (len(intercepts), 5))
+    groups = [(x, slope * x + one) for x, one in zip(places, intercepts, strict=True)]
     found, middles = parallel_lines(groups)
     assert found == pytest.approx(slope, rel=1e-6, abs=1e-6)
     np.testing.assert_allclose(middles, intercepts, rtol=1e-6, atol=1e-6)
