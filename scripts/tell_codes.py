@@ -1,8 +1,8 @@
 """Tell what part of the codes of SAR converters alone are the model's, by how far from its steps conversions end.
 
 Conversions go on by some finer bits than the converter has, and so tell where in a step they end; a code is another
-where a step of the model lies between that and where the model has it. So two dozen conversions tell what thousands of
-codes would. Arrays held the reference before, as in macros::
+where a step of the model lies between that, less how late trials of finer bits are at home, and where the model has it.
+So two dozen conversions tell what thousands of codes would. Arrays held the reference before, as in macros::
 
     python scripts/tell_codes.py CAL.json --conversions 24 --conditions home,ss:85,ff:-40
 
@@ -44,7 +44,8 @@ def main():
         for span in model.spans:
             for polarity, search in model.over(span).searches.items():
                 fit = SarFit(chip.over(span), chip.over(span).converter, polarity, campaign)
-                off = fit.beyond(search, fit.fresh(inputs, FINER))
+                late = own.require_converter().over(span).checks[polarity].late
+                off = fit.beyond(search, fit.fresh(inputs, FINER)) - late
                 off = off[np.isfinite(off)]
                 row = [condition.replace(":", ", "), f"{span:g}", polarity, len(off)]
                 row += [f"{100 * (1 - np.abs(off).mean()):.1f}", f"{off.mean():+.3f}", f"{np.abs(off).max():.3f}"]

@@ -151,6 +151,8 @@ class ConverterCheck(Model):
     """Fraction of codes that are the same: counted, or expected by how far from steps of the model conversions end."""
     worst: int
     """Largest difference of a code."""
+    late: float = 0.0
+    """How far conversions that go on by finer bits end beyond what the converter's own trials decide [steps]."""
 
 
 class ConverterModel(Protocol):

@@ -19,18 +19,15 @@ from spicesim.calibration.converter_noise import converter_noise
 from spicesim.calibration.decisions import Threshold, find_threshold
 from spicesim.calibration.hand_over import shift_hand_overs
 from spicesim.calibration.parallel_lines import parallel_lines
-from spicesim.calibration.sar import FINER, WITHIN, SarFit, convert_each, first_plates
+from spicesim.calibration.sar import FINER, SarFit, convert_each, first_plates
 from spicesim.calibration.top_plate import Plate, Seen
 from spicesim.chip import Chip
 from spicesim.coding import Polarity
 
 __all__ = ["converters_elsewhere"]
 
-SPREAD = 8
-"""Inputs spread over each range; of six the top plate of arrays that remember the input before is not found."""
 FEW, NARROW = 4, 0.85
-"""Inputs spread over that part of each narrow range elsewhere, and twice as many at home, with which all others are
-compared: few end in odd trials."""
+"""Inputs spread over that part of each narrow range elsewhere: few end in odd trials."""
 
 
 def converters_elsewhere(
@@ -153,8 +150,9 @@ def _changed(
     chips = [at.chip.over(model.span) for at in (calibration, *conditions)]
     fits = [[_fit(chip, polarity, campaign) for polarity in model.searches] for chip in chips]
     every = [fit for group in fits for fit in group]
-    finer = [0 if k else FINER for _ in chips for k in range(len(model.searches))]
-    seen = iter(convert_each(every, [WITHIN * fit.spread(SPREAD) for fit in every], finer))
+    # at home all go on, as they did when its own converters were found: these are kept
+    finer = [0 if n and k else FINER for n in range(len(chips)) for k in range(len(model.searches))]
+    seen = iter(convert_each(every, [fit.along() for fit in every], finer))
     here, *others = [[next(seen) for _ in group] for group in fits]
     plates = [fit.fit_plate(own) for fit, own in zip(fits[0], here, strict=True)]
     found: list[dict[Polarity, _There]] = []
@@ -220,7 +218,7 @@ def _narrow_laws(
         for polarity, (search, plate) in wide.items()
     }
     fits = [fit for fit, _, _ in asked.values()]
-    inputs = [NARROW * fit.spread(FEW if k else 2 * FEW) for (k, _, _), fit in zip(asked, fits, strict=True)]
+    inputs = [NARROW * fit.spread(FEW) if k else fit.along() for (k, _, _), fit in zip(asked, fits, strict=True)]
     seen = convert_each(fits, inputs, [FINER] * len(fits))
     left = {}
     for (key, (fit, search, plate)), few in zip(asked.items(), seen, strict=True):
