@@ -44,7 +44,7 @@ def main():
         for span in model.spans:
             for polarity, search in model.over(span).searches.items():
                 fit = SarFit(chip.over(span), chip.over(span).converter, polarity, campaign)
-                late = own.require_converter().over(span).checks[polarity].late
+                late = own.require_converter().over(span).checks[polarity].late or 0.0
                 off = fit.beyond(search, fit.fresh(inputs, FINER)) - late
                 off = off[np.isfinite(off)]
                 row = [condition.replace(":", ", "), f"{span:g}", polarity, len(off)]

@@ -151,8 +151,9 @@ class ConverterCheck(Model):
     """Fraction of codes that are the same: counted, or expected by how far from steps of the model conversions end."""
     worst: int
     """Largest difference of a code."""
-    late: float = 0.0
-    """How far conversions that go on by finer bits end beyond what the converter's own trials decide [steps]."""
+    late: float | None = None
+    """How far conversions that go on by finer bits end beyond what the converter's own trials decide [steps]; None if
+    that was not found."""
 
 
 class ConverterModel(Protocol):
