@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from spicesim.calibration.aspects import NOT_QUICK, possible_aspects
 from spicesim.calibration.calibration import Calibration
-from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.campaign import Campaign, Cost
 from spicesim.calibration.carried import carry_blocks, plan_carried
 from spicesim.calibration.cell import HELD_CURRENT
 from spicesim.calibration.climate import calibrate_climate
@@ -54,6 +55,10 @@ ASPECTS: dict[str, Callable[[Calibration, Campaign], Any]] = {
 }
 """What can be calibrated beyond operating points, in this order: the field of :class:`Calibration` it fills, and how
 its model is found from what there is so far."""
+CHECKS, LAST = "checks", "climate"
+"""Fields of :class:`Calibration`: checks of whole tiles, and the aspect that looks at all others elsewhere."""
+NEEDED = {"settling": "energy"}
+"""What an aspect takes of another, if that is wanted: checks of settling are of energies, too."""
 
 
 def calibrate(
@@ -182,12 +187,7 @@ def run_plan(
     )
     parts = Parts(plan.chip, campaign)
     calibration = calibrate_blocks(plan, campaign, parts) if base is None else carry_blocks(base, plan.chip)
-    checks = recall_checks(calibration, plan_cases(plan, calibration), campaign, parts)
-    calibration = calibration.model_copy(update={"checks": tuple(checks)})
-    for name in wanted:
-        before = campaign.total
-        calibration = calibration.model_copy(update={name: _recall_aspect(name, calibration, campaign, parts)})
-        write_ledger(plan, {name: campaign.total - before})
+    calibration = _with_all(wanted, plan, calibration, campaign, parts)
     costs = calibration.costs | campaign.costs
     return calibration.model_copy(
         update={
@@ -198,6 +198,35 @@ def run_plan(
             "reuse": parts.reuse(base.hash if base else ""),
         }
     )  # fmt: skip
+
+
+def _with_all(
+    wanted: Sequence[str], plan: Plan, calibration: Calibration, campaign: Campaign, parts: Parts
+) -> Calibration:
+    """Check whole tiles and calibrate aspects, beside each other where one needs nothing of another."""
+    groups: dict[str, list[str]] = {CHECKS: [CHECKS]}
+    for name in wanted:
+        first = NEEDED.get(name, name)
+        groups.setdefault(first if first in wanted else name, []).append(name)
+    last = groups.pop(LAST, None)
+
+    def find(names: Sequence[str], own: Campaign) -> tuple[dict[str, Any], dict[str, Cost], Parts]:
+        found, costs, kept = dict[str, Any](), dict[str, Cost](), parts.beside(own)
+        for name in names:
+            before, there = own.total, calibration.model_copy(update=found)
+            if name == CHECKS:
+                found[name] = tuple(recall_checks(there, plan_cases(plan, there), own, kept))
+            else:
+                found[name] = _recall_aspect(name, there, own, kept)
+                costs[name] = own.total - before
+        return found, costs, kept
+
+    for beside in (groups.values(), [last] if last else []):
+        for found, costs, kept in campaign.beside([partial(find, names) for names in beside]):
+            calibration = calibration.model_copy(update=found)
+            parts.enter(kept)
+            write_ledger(plan, costs)
+    return calibration
 
 
 def _recall_aspect(name: str, calibration: Calibration, campaign: Campaign, parts: Parts) -> Any:

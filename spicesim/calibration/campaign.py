@@ -1,17 +1,22 @@
 """A calibration's simulations: how they are run, how many there were, what they cost, and which failed."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeVar
 
 from spicesim.behavioural.arrays import Model
+from spicesim.calibration.turns import InTurn, Turns, all_beside
 from spicesim.errors import SimulationError
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.batch import BatchSimulator
 from spicesim.ngspice.outcome import Results
-from spicesim.sampling import run_all, run_each
+from spicesim.sampling import are_threads, run_all, run_each
 
 __all__ = ["Campaign", "Cost", "Simulated"]
+
+T = TypeVar("T")
 
 _TOLERATED = 0.1
 """Fraction of runs that may fail where a result more or less does not matter."""
@@ -64,6 +69,8 @@ class Campaign:
     """All that is in the accounts, in order."""
     fresh: int = 0
     """Runs that were not kept from before."""
+    turns: Turns | None = None
+    """Those of its simulations and of others beside it; None if there are no others."""
 
     @property
     def simulations(self) -> int:
@@ -129,6 +136,43 @@ class Campaign:
         self._book([result for result in results if result is not None], label)
         self.failures += failures
         return results
+
+    def beside(self, works: Sequence[Callable[["Campaign"], T]]) -> list[T]:
+        """Do works that need nothing of each other beside each other, each with accounts of its own.
+
+        These are entered here in the order of the works, whichever ends first. Where other processes or machines
+        simulate, one work comes after the other.
+
+        Parameters
+        ----------
+        works : sequence of callable
+            Each gets the campaign that it shall use.
+
+        Returns
+        -------
+        list
+            What they return.
+
+        Raises
+        ------
+        Exception
+            What the first of them raised; the others end at their next simulation then.
+        """
+        if len(works) < 2 or not are_threads():
+            return [work(self) for work in works]
+        turns = self.turns or Turns(self.jobs)
+        simulator = InTurn(timeout=self.simulator.timeout, program=self.simulator.program, turns=turns)
+        own = [
+            replace(
+                self, simulator=simulator, turns=turns, costs={}, aids=Counter(), failures=[], log=[], fresh=0
+            ) for _ in works
+        ]  # fmt: skip
+        found = all_beside([partial(work, campaign) for work, campaign in zip(works, own, strict=True)], turns)
+        for campaign in own:
+            self.book(campaign.log)
+            self.failures += campaign.failures
+            self.fresh += campaign.fresh
+        return found
 
     def _book(self, results: Sequence[Results], label: str) -> None:
         self.fresh += sum(not result.kept for result in results)

@@ -1,7 +1,9 @@
 """Calibrate climate: the blocks again at other temperatures and corners, as changes of the nominal ones."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import cycle
+from typing import Any
 
 import numpy as np
 from numpy.polynomial.polynomial import polyval
@@ -240,19 +242,23 @@ def calibrate_climate(calibration: Calibration, campaign: Campaign) -> ClimateMo
         model = model.model_copy(update={"hold": holds_elsewhere(chip, calibration.hold, campaign)})
     if calibration.integrator is not None:
         model = model.model_copy(update={"integrator": integrators_elsewhere(chip, calibration.integrator, campaign)})
-    model = model.model_copy(update=aspects_elsewhere(calibration.model_copy(update={"climate": model}), campaign))
     complete = calibration.model_copy(update={"climate": model})
-    size = 8 if campaign.quick else 16
     # corners at temperatures in no fit, each at another
     elsewhere = list(zip(corners, cycle(held_out[::-1])))
     climates = [complete.at(temperature_c=t) for t in held_out]
     climates += [complete.at(corner=corner, temperature_c=t) for corner, t in elsewhere]
-    tiles = [(at.chip, climate_cases(at, size=size, random=1, turn=turn)) for turn, at in enumerate(climates)]
-    checked = check_chips(tiles, campaign, CHECK_CLIMATE)
-    errors = [max(check.max_error for check in checks) for checks in checked]
+
+    def check(own: Campaign) -> list[float]:
+        size = 8 if own.quick else 16
+        tiles = [(at.chip, climate_cases(at, size=size, random=1, turn=turn)) for turn, at in enumerate(climates)]
+        return [max(check.max_error for check in checks) for checks in check_chips(tiles, own, CHECK_CLIMATE)]
+
+    works: list[Callable[[Campaign], Any]] = [partial(aspects_elsewhere, complete), check]
+    aspects, errors = campaign.beside(works)
     names = [f"{corner}, {t:g} C" for corner, t in elsewhere]
     return model.model_copy(
-        update={
+        update=aspects
+        | {
             "held_out_c": held_out,
             "held_out_errors": tuple(errors[: len(held_out)]),
             "corner_errors": dict(zip(names, errors[len(held_out) :], strict=True)),

@@ -1,6 +1,7 @@
 """Calibrate aspects elsewhere: converters, mismatch and the rest at a few temperatures and at the corners."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ def aspects_elsewhere(calibration: Calibration, campaign: Campaign) -> dict[str,
     dict of str to Elsewhere
         By the names of those aspects that are calibrated.
     """
-    found = {}
+    found: dict[str, Callable[[Campaign], Elsewhere[Any]]] = {}
     for name, (kind, find) in _ASPECTS.items():
         if getattr(calibration, name) is None:
             continue
@@ -66,9 +67,19 @@ def aspects_elsewhere(calibration: Calibration, campaign: Campaign) -> dict[str,
         nodes = QUICK_NODES if is_linear else NODES[name]
         conditions = Conditions.of(calibration.chip, nodes, ends_alone=is_linear)
         places = [calibration.at(corner=corner, temperature_c=t) for corner, t in conditions.pairs]
-        kind = kind or _of_converters(calibration)
-        found[name] = conditions.elsewhere(kind, find(calibration, places, campaign))
-    return found
+        found[name] = partial(_at, calibration, places, find, conditions, kind or _of_converters(calibration))
+    return dict(zip(found, campaign.beside(list(found.values())), strict=True))
+
+
+def _at(
+    calibration: Calibration,
+    places: Sequence[Calibration],
+    find: _Finder,
+    conditions: Conditions,
+    kind: type[Elsewhere[Any]],
+    campaign: Campaign,
+) -> Elsewhere[Any]:
+    return conditions.elsewhere(kind, find(calibration, places, campaign))
 
 
 def _shift_mismatch(

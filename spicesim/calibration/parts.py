@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable
+from copy import copy
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -137,6 +138,17 @@ class Parts:
         return content_hash(
             code_hash(), versions(ngspice_version()), files, library, self._campaign.quick, self._campaign.seed
         )
+
+    def beside(self, campaign: Campaign) -> "Parts":
+        """Return the same for one of several works, which has accounts of its own; :meth:`enter` it afterwards."""
+        other = copy(self)
+        other._campaign, other.reused, other.made = campaign, [], []
+        return other
+
+    def enter(self, other: "Parts") -> None:
+        """Enter what a work beside took and made."""
+        self.reused += other.reused
+        self.made += other.made
 
     @property
     def _are_kept(self) -> bool:

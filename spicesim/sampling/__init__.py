@@ -1,6 +1,7 @@
 """Many simulations: in parallel, kept, resumable."""
 
 from spicesim.sampling.run import (
+    are_threads,
     find_kept,
     model_hash,
     netlist_hash,
@@ -10,6 +11,7 @@ from spicesim.sampling.run import (
 )
 
 __all__ = [
+    "are_threads",
     "find_kept",
     "model_hash",
     "netlist_hash",

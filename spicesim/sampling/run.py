@@ -24,7 +24,7 @@ from spicesim.ngspice.batch import BatchSimulator, ngspice_version
 from spicesim.ngspice.outcome import Results
 from spicesim.sampling.cache import keep, read_kept, results_folder
 
-__all__ = ["find_kept", "model_hash", "netlist_hash", "run_all", "run_each", "use_scheduler"]
+__all__ = ["are_threads", "find_kept", "model_hash", "netlist_hash", "run_all", "run_each", "use_scheduler"]
 
 _HOPELESS = 8
 """Failures after which a campaign is given up if fewer runs went well: the rest would most likely fail, too."""
@@ -118,6 +118,13 @@ def use_scheduler(address: str | None) -> Iterator[None]:
                 f"the Dask scheduler {address} was lost or gave up ({error}); finished simulations are kept, so the "
                 "same command goes on from there"
             ) from error
+
+
+def are_threads() -> bool:
+    """Whether threads of this process drive simulations, and no other processes or machines."""
+    from joblib.parallel import get_active_backend
+
+    return getattr(get_active_backend(prefer="threads")[0], "supports_sharedmem", False)
 
 
 def _home() -> tuple[str, int]:
