@@ -47,9 +47,8 @@ __all__ = ["NODES", "calibrate_climate", "check_climate"]
 LOAD_POINTS = 65
 """Load currents of a driver; what changes with temperature is smooth in them."""
 
-NODES, WITHOUT_AMPLIFIERS = 10, 8
-"""Temperatures through which polynomials go: an amplifier's knees move with them, and eight leave its input .3 uV off
-there at ss and 1.7 at ff, .007 % of full scale of a full column of 128 rows; ten leave a sixth of that."""
+NODES = 8
+"""Temperatures through which polynomials go: an amplifier's knees move with them, and five leave .01 % there."""
 
 TABLE_ERROR = 5e-6
 """Largest error of an output between those points of an amplifier's changes that are kept, relative to full scale."""
@@ -200,14 +199,13 @@ def _thinned(conditions: Sequence[Condition], points: Sequence[Integers]) -> tup
 
 
 def calibrate_climate(calibration: Calibration, campaign: Campaign) -> ClimateModel:
-    """Calibrate a chip's blocks at ten temperatures or eight, its own among them, and at the corners of its process.
+    """Calibrate a chip's blocks at eight temperatures, its own among them, and at the corners of its process.
 
     Whole tiles tell how good that is: at temperatures between these, where it is interpolated, and at the corners.
     """
     chip, blocks = calibration.chip, _Blocks(calibration, campaign.quick)
     own = chip.process.temperature_c
-    nodes = NODES if calibration.senseamps else WITHOUT_AMPLIFIERS
-    temperatures, corners = choose_temperatures(own, nodes), other_corners(chip)
+    temperatures, corners = choose_temperatures(own, NODES), other_corners(chip)
     ends = (temperatures[0], temperatures[-1])
     corner_temperatures = (own, *(ends if campaign.quick else temperatures))
     pairs = [(None, t) for t in temperatures] + [(corner, t) for corner in corners for t in corner_temperatures]
