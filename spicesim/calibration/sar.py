@@ -55,8 +55,8 @@ are spread over: threshold and references are a little off, and beyond the range
 top plate of arrays that remember the input before is not found."""
 FINER = 6
 """Bits by which conversions go on that tell where in a step they end: to a sixtieth."""
-ROUNDS = 2
-"""Rounds of aims; those of a further coding are one less."""
+ROUNDS = {True: 2, False: 3}
+"""Rounds of aims, by whether a calibration is quick; those of a further coding are one less."""
 AIM, KNOWN = 0.3e-3, 40e-6
 """How far from the threshold is aimed at most, and at first where that of another coding is known, from which those of
 GF180MCU are 18 uV [V]."""
@@ -195,7 +195,7 @@ class SarFit:
             seen = seen + (yield self.spread(more), 0)
         search, threshold = self._solve(seen, like)
         is_known = like is not None
-        for _ in range(ROUNDS - is_known):
+        for _ in range(ROUNDS[self._campaign.quick] - is_known):
             aims = self._close() if is_known else self._between(seen, threshold.over)
             seen = seen + (yield self.near(search, aims), 0)
             search, threshold = self._solve(seen, like)
