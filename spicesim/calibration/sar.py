@@ -2,7 +2,7 @@
 
 The curve of the input and the weights follow by least squares from what the top plate says, the threshold from what the
 comparator said. Inputs come in random order, so that the memory of the one before is not hidden; then some that end
-close to the threshold of each bit. Some conversions go on by finer bits, whose line over the input the threshold gets.
+close to the threshold of each bit. Some conversions go on by finer bits, whose slope over the input the threshold gets.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
