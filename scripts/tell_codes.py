@@ -1,8 +1,8 @@
 """Tell what part of the codes of SAR converters alone are the model's, by how far from its steps conversions end.
 
-Conversions go on by some finer bits than the converter has, and so tell where in a step they end; a code is another
-where a step of the model lies between that, less how late trials of finer bits are at home, and where the model has it.
-So two dozen conversions tell what thousands of codes would. Arrays held the reference before, as in macros::
+How long the two decisions next to an input took tells where in a step it is; a code is another where a step of the
+model lies between that and where the model has it. So two dozen conversions tell what thousands of codes would. Arrays
+held the reference before, as in macros::
 
     python scripts/tell_codes.py CAL.json --conversions 24 --conditions home,ss:85,ff:-40
 
@@ -16,7 +16,8 @@ import numpy as np
 
 from spicesim.calibration.calibration import load_calibration
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.sar import FINER, SarFit
+from spicesim.calibration.sar import SarFit
+from spicesim.calibration.threshold import find_delays
 
 HOME, WITHIN = "home", 0.95
 HEAD = ("condition", "span [V]", "coding", "conversions", "all codes the model's [%]", "off on average [LSB]",
@@ -41,11 +42,11 @@ def main():
             corner, celsius = condition.split(":")
             there = own.at(corner=corner, temperature_c=float(celsius))
         model, chip = there.require_converter(), there.chip
+        (delays,) = find_delays([(chip, chip.converter)], campaign, "converter")
         for span in model.spans:
             for polarity, search in model.over(span).searches.items():
                 fit = SarFit(chip.over(span), chip.over(span).converter, polarity, campaign)
-                late = own.require_converter().over(span).checks[polarity].late or 0.0
-                off = fit.beyond(search, fit.fresh(inputs, FINER)) - late
+                off = fit.beyond(search, fit.fresh(inputs), delays)
                 off = off[np.isfinite(off)]
                 row = [condition.replace(":", ", "), f"{span:g}", polarity, len(off)]
                 row += [f"{100 * (1 - np.abs(off).mean()):.1f}", f"{off.mean():+.3f}", f"{np.abs(off).max():.3f}"]

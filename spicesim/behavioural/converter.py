@@ -148,12 +148,9 @@ class ConverterCheck(Model):
     conversions: int
     """How many."""
     identical: float
-    """Fraction of codes that are the same: counted, or expected by how far from steps of the model conversions end."""
+    """Fraction of codes that are the same: counted, or expected by how far conversions are from steps of the model."""
     worst: int
     """Largest difference of a code."""
-    late: float | None = None
-    """How far conversions that go on by finer bits end beyond what the converter's own trials decide [steps]; None if
-    that was not found."""
 
 
 class ConverterModel(Protocol):

@@ -23,9 +23,11 @@ __all__ = [
     "AT_A_TIME",
     "build_conversions",
     "conversions",
+    "decision_delays",
     "first_start",
     "forgets",
     "read_codes",
+    "read_delays",
     "read_macro",
     "read_outputs",
     "real_vector",
@@ -34,6 +36,8 @@ __all__ = [
 
 AT_A_TIME = {True: 4, False: 8}
 """Conversions in one transient, by whether nothing is kept of the input before, so that none has to come before."""
+DECISIONS = ("v(outp)", "v(outn)")
+"""Outputs of the comparator, one of which rises when it has decided."""
 LAST_BIT = 0.2e-9
 """From the last bit to the end of a conversion, when bits are read [s]."""
 FORGOTTEN = 120e-9 * 5e-6 / 5.12e-12
@@ -68,6 +72,24 @@ def read_codes(results: Results, sizes: SarAdc, start: float = 0.0) -> Codes:
 def starts_of(time: Floats, sizes: SarAdc, first: float) -> Floats:
     """Return when conversions of a transient began, the first at a time, (conversions,) [s]."""
     return np.asarray(first + np.arange(round((time[-1] - first) / sizes.conversion)) * sizes.conversion)
+
+
+def read_delays(results: Results, strobes: Floats, supply: float) -> Floats:
+    """Return how long after strobes of a testbench its comparator decided, as :func:`decision_delays`."""
+    risen = np.maximum(*(real_vector(results, probe) for probe in DECISIONS))
+    return decision_delays(real_vector(results, "time"), risen, strobes, supply)
+
+
+def decision_delays(time: Floats, risen: Floats, strobes: Floats, supply: float) -> Floats:
+    """Return how long after strobes a comparator decided, of any shape, infinite where it did not [s].
+
+    It has decided when the output that rises, the greater one, is at half of the supply.
+    """
+    half = supply / 2
+    last = np.flatnonzero((risen[:-1] < half) & (risen[1:] >= half))
+    part = (half - risen[last]) / (risen[last + 1] - risen[last])
+    decided = np.append(time[last] + part * (time[last + 1] - time[last]), np.inf)
+    return np.asarray(decided[np.searchsorted(decided, strobes)] - strobes)
 
 
 def first_start(sizes: SarAdc) -> float:
@@ -111,9 +133,7 @@ def conversions(chip: Chip, polarity: Polarity, volts: Floats, draw: Draw | None
     return netlists if draw is None else [with_mismatch(netlist, chip.process, draw) for netlist in netlists]
 
 
-def build_conversions(
-    chip: Chip, inputs: Floats, before: float, sizes: SarAdc, polarity: Polarity, finer: int = 0
-) -> Netlist:
+def build_conversions(chip: Chip, inputs: Floats, before: float, sizes: SarAdc, polarity: Polarity) -> Netlist:
     """Build conversions with ideal logic, also of chips that have it of cells, after one of another input.
 
     Cells take ten times the simulation for the same codes. In their place ideal logic lets the sampling switch open
@@ -131,13 +151,11 @@ def build_conversions(
         Of the converter.
     polarity : {"unipolar", "bipolar"}
         Where the range lies.
-    finer : int
-        Bits by which conversions go on beyond the last of the converter, with ideal switches.
     """
-    opened, own = OPENED if sizes.logic == "cells" else 0.0, sizes.with_ideal_logic.finer(finer)
+    opened, own = OPENED if sizes.logic == "cells" else 0.0, sizes.with_ideal_logic
     every, start = (inputs, first_start(own)) if forgets(own) else (np.append(before, inputs), 0.0)
-    netlist = build_sar_adc(chip, every, own, polarity, opened=opened, start=start, finer=finer)
-    return replace(netlist, options=converting(chip, sizes))
+    netlist = build_sar_adc(chip, every, own, polarity, opened=opened, start=start)
+    return replace(netlist, options=converting(chip, sizes), probes=(*netlist.probes, *DECISIONS))
 
 
 def read_outputs(results: Sequence[Results], chip: Chip) -> Codes:

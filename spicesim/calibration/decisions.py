@@ -1,29 +1,36 @@
-"""The threshold of a successive-approximation ADC's comparator, from what it decided and the top plate before it."""
+"""The threshold of a successive-approximation ADC's comparator, from its decisions and the top plate before them.
+
+Each decision that was close tells where the threshold lies: the closer, the longer it took.
+"""
 
 from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
-from scipy.optimize import minimize
 
-from spicesim.arrays import Floats
+from spicesim.arrays import Bools, Floats
 from spicesim.behavioural.sar import SarSearch
+from spicesim.calibration.delays import DelayLaw
 from spicesim.calibration.top_plate import Seen
 from spicesim.errors import CalibrationError
 
-__all__ = ["Threshold", "find_threshold"]
+__all__ = ["NEAR", "Threshold", "find_threshold"]
 
-NEAR, MARGIN = 3e-3, 0.02e-3
-"""Decisions that tell of the threshold lie so near to it, and are wanted on their side by so much [V]."""
+NEAR, LEAST = 4e-3, 24
+"""Decisions that tell of the threshold lie so near to it [V], and as many are taken at least."""
+SCATTER, PART = 15e-6, 0.02
+"""Of single decisions, by the simulator's time steps [V], and of a distance that is told by its delay."""
 DECAYS = (0.5, 0.2)
 """Of what one trial adds to the threshold, what is left in the next: comparators recover from sampling, some sooner
 than others; how far each does of both is found."""
-LITTLE = 3.0
-"""Weight of what a bit adds beyond that, and the memory, beside decisions that are short of the margin."""
-FREE = 0.01
-"""Weight of the recovery, which nothing else holds where no decision of the first trials is near."""
-LIKE_BEFORE = 1.0
-"""Weight of the rest where the threshold is known about as well as the margin from another coding."""
+EXPECTED = 12e-6
+"""What a bit adds beyond that, and the memory [V]."""
+RECOVERY = 0.2e-3
+"""What the first trial adds [V], which nothing else holds where no decision of it is near."""
+LIKE_BEFORE = 20e-6
+"""How far the rest is from that of another coding [V]."""
+ROUNDS = 12
+"""Of reweighting, so that odd decisions count little."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,46 +47,37 @@ class Threshold:
     """Its slope over the input [V]."""
     law: Floats
     """All of it: what each bit adds, their recoveries, the memory, the middle, the tilt, (bits + 6,) [V]."""
-    over: Floats
-    """How far the top plate was above it before each strobe, (conversions, bits) [V]."""
 
     def applied(self, search: SarSearch, share: float = 1.0) -> SarSearch:
-        """Return a search whose comparator decides here instead of at 0 V; of all but the middle, a share.
-
-        Of further bits that conversions had it knows nothing.
-        """
+        """Return a search whose comparator decides here instead of at 0 V; of all but the middle, a share."""
         curve = search.curve.copy()
         curve[:2] -= self.middle, share * self.tilt
         return search.model_copy(
             update={
                 "curve": curve,
-                "trials": search.trials - share * self.bits[-len(search.trials) :],
+                "trials": search.trials - share * self.bits,
                 "rejected": search.rejected - share * self.memory[0],
                 "earlier": search.earlier - share * float(self.memory[1]),
             }
         )
 
-    def beyond(self, other: Self) -> Self:
-        """Return what it has beyond another one."""
-        names = ("bits", "memory", "middle", "tilt", "law")
-        return replace(self, **{name: getattr(self, name) - getattr(other, name) for name in names})
-
-    @property
-    def without_bits(self) -> Self:
-        """The same without what trials and the memory add, as it is with another coding."""
-        return replace(self, bits=np.zeros_like(self.bits), memory=np.zeros_like(self.memory))
+    def without_line(self, middle: float, tilt: float) -> Self:
+        """Return it less a line of what conversions have beyond it [V]."""
+        return replace(self, middle=self.middle - middle, tilt=self.tilt - tilt)
 
 
-def find_threshold(seen: Seen, like: Threshold | None = None) -> Threshold:
+def find_threshold(seen: Seen, delays: DelayLaw, near: float = NEAR, like: Threshold | None = None) -> Threshold:
     """Find the threshold of conversions.
-
-    Decisions shall be on their side by a margin, and what is short of it counts by its square; what trials add decays
-    from one to the next, beyond which a bit and the memory add as little as that allows.
 
     Parameters
     ----------
     seen : Seen
         The conversions.
+    delays : DelayLaw
+        How far from it decisions were that took so long, but for a factor: references close to each other are held
+        less well, and what a decision itself does to the top plate matters more.
+    near : float
+        Decisions that tell of it lie so near [V].
     like : Threshold, optional
         What it is like, as far as decisions allow.
 
@@ -96,22 +94,36 @@ def find_threshold(seen: Seen, like: Threshold | None = None) -> Threshold:
     own = np.broadcast_to(np.column_stack([np.eye(count), recovery]), (*tops.shape, count + len(DECAYS)))
     every = np.concatenate([own, seen.rejected, np.ones_like(x), x], axis=2)
     numbers, own_end = every.shape[2], count + len(DECAYS)
-    start, little = np.zeros(numbers), np.full(numbers, LITTLE)
-    low, high = float(np.max(tops[decided == 0])), float(np.min(tops[decided == 1]))
+    law, spread = np.zeros(numbers), np.full(numbers, EXPECTED)
     if like is None:
-        start[-2], little[count:own_end], little[-2:] = 0.5 * (low + high), FREE, 0.0
+        law[-2] = 0.5 * (np.max(tops[decided == 0]) + np.min(tops[decided == 1]))
+        spread[count:own_end], spread[-2:] = RECOVERY, np.inf
     else:
-        start, little[[*range(count, own_end), -2, -1]] = like.law, LIKE_BEFORE
-    over = tops - every @ start
-    near = np.abs(over) < max(NEAR, high - low)
-    side, top, rows = 2.0 * decided[near] - 1, over[near] / MARGIN, every[near]
-
-    def short(unknown: Floats) -> tuple[float, Floats]:
-        missing = np.maximum(0.0, 1 - side * (top - rows @ unknown))
-        return float(missing @ missing + little @ unknown**2), 2 * (side * missing) @ rows + 2 * little * unknown
-
-    found = start + MARGIN * np.asarray(minimize(short, np.zeros(numbers), jac=True, method="BFGS").x)
+        law, spread[[*range(count, own_end), -2, -1]] = like.law, LIKE_BEFORE
+    start, distances = law, delays.distances(seen.delays, decided == 1)
+    for _ in range(2):  # from about where it lies, other decisions are near
+        over = tops - every @ law
+        kept = _nearest(over, np.isfinite(distances), near)
+        side, beyond = 2.0 * decided[kept] - 1, tops[kept] - every[kept] @ start
+        rows = np.column_stack([side * distances[kept], every[kept]])
+        law = start + _fit(rows, beyond, np.hypot(SCATTER, PART * over[kept]), spread)
     return Threshold(
-        bits=found[:count] + recovery @ found[count:own_end], memory=found[own_end : own_end + 2],
-        middle=float(found[-2]), tilt=float(found[-1]), law=found, over=tops - every @ found,
+        bits=law[:count] + recovery @ law[count:own_end], memory=law[own_end : own_end + 2],
+        middle=float(law[-2]), tilt=float(law[-1]), law=law,
     )  # fmt: skip
+
+
+def _nearest(over: Floats, known: Bools, near: float) -> Bools:
+    """Return which trials are near to the threshold, :data:`LEAST` of them if so many are known."""
+    distances = np.where(known, np.abs(over), np.inf)
+    return np.asarray(known & (distances <= max(near, np.sort(distances, axis=None)[:LEAST][-1])))
+
+
+def _fit(rows: Floats, wanted: Floats, scale: Floats, spread: Floats) -> Floats:
+    """Fit numbers that are spread around 0, behind a free one, to what rows of them make; odd rows count little."""
+    held, weights = np.pad(np.diag(1 / spread), ((0, 0), (1, 0))), 1 / scale
+    for _ in range(ROUNDS):
+        system = np.concatenate([rows * weights[:, None], held])
+        unknown = np.linalg.lstsq(system, np.append(wanted * weights, np.zeros(len(held))), rcond=None)[0]
+        weights = (1 + ((rows @ unknown - wanted) / (2 * scale)) ** 2) ** -0.25 / scale
+    return np.asarray(unknown[1:])

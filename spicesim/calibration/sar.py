@@ -1,12 +1,12 @@
 """Calibrate the successive-approximation ADC: conversions of known voltages, the top plate before every strobe.
 
 The curve of the input and the weights follow by least squares from what the top plate says, the threshold from what the
-comparator said. Inputs come in random order, so that the memory of the one before is not hidden; then some that end
-close to the threshold of each bit. Some conversions go on by finer bits, whose slope over the input the threshold gets.
+comparator said and how long that took. Inputs come in random order, so that the memory of the one before is not hidden;
+then some that end close to the threshold of each bit.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -21,13 +21,15 @@ from spicesim.calibration.conversions import (
     first_start,
     forgets,
     read_codes,
+    read_delays,
     real_vector,
     starts_of,
 )
 from spicesim.calibration.converter_noise import converter_noise
-from spicesim.calibration.decisions import Threshold, find_threshold
+from spicesim.calibration.decisions import NEAR, Threshold, find_threshold
+from spicesim.calibration.delays import DelayLaw
 from spicesim.calibration.hand_over import Plates, find_hand_over, require_handed_over
-from spicesim.calibration.parallel_lines import parallel_lines
+from spicesim.calibration.threshold import find_delays
 from spicesim.calibration.top_plate import BEFORE_STROBE, Plate, Seen, fit_plate
 from spicesim.chip import Chip
 from spicesim.chip.blocks import SarAdc
@@ -37,30 +39,21 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.outcome import Results
 from spicesim.units import spice_number
 
-__all__ = ["SarFit", "calibrate_converter", "convert_each", "first_plates"]
+__all__ = ["LABEL", "SarFit", "calibrate_converter", "convert_each", "first_plates"]
 
 T = TypeVar("T")
 
-Asked = tuple[Floats, int]
-"""Inputs to convert, and by how many finer bits than the converter's their conversions go on."""
-
-SPREAD, AIMED = 16, 2
-"""Inputs spread over the range, half as many for another coding, and aimed at the threshold of each bit in a round."""
+SPREAD, WITHIN = 8, 0.95
+"""Inputs spread over that part of the range, as threshold and references are a little off. They are converted at other
+conditions, too: of six there the top plate of arrays that remember the input before is not found."""
+AIMED = {True: 1, False: 2}
+"""Inputs that end close to the threshold of each bit, by whether a calibration is quick."""
 HELD_OUT = {True: 12, False: 24}
 """Inputs of the widest span, of all codings, that take no part in the fit, by whether a calibration is quick; narrower
 ones have as many as if it were."""
-LINE, WITHIN = 8, 0.95
-"""Inputs whose conversions go on by finer bits and tell the line of the threshold, and the part of the range that they
-are spread over: threshold and references are a little off, and beyond the range they tell nothing. Of six elsewhere the
-top plate of arrays that remember the input before is not found."""
-FINER = 6
-"""Bits by which conversions go on that tell where in a step they end: to a sixtieth."""
-ROUNDS = {True: 2, False: 3}
-"""Rounds of aims, by whether a calibration is quick; those of a further coding are one less."""
-AIM, KNOWN = 0.3e-3, 40e-6
-"""How far from the threshold is aimed at most, and at first where that of another coding is known, from which those of
-GF180MCU are 18 uV [V]."""
-_LABEL = "calibrate converter"
+AIM = 0.3e-3
+"""How far from the threshold is aimed at most [V]."""
+LABEL = "calibrate converter"
 """Of the simulations in the accounts."""
 LEAST_IDENTICAL = 0.9
 """Converters of a span whose held-out codes are the model's less often are refused."""
@@ -92,19 +85,20 @@ def calibrate_converter(chip: Chip, campaign: Campaign) -> SarModel:
 def _over_each(chip: Chip, spans: Sequence[float], codings: Sequence[Polarity], campaign: Campaign) -> list[SarSpan]:
     """Find the converters of spans; those of a further coding have about the threshold of the one before."""
     fits = {polarity: [_fit_over(chip, span, polarity, campaign) for span in spans] for polarity in codings}
-    likes: list[Threshold | None] = [None] * len(spans)
+    assert chip.converter is not None
+    (delays,) = find_delays([(chip, chip.converter)], campaign, LABEL)
+    likes: Sequence[Threshold | None] = [None] * len(spans)
+    held_out = [HELD_OUT[campaign.quick or span < spans[0]] // len(codings) for span in spans]
     found, checks = {}, {}
     for polarity, own in fits.items():
-        found[polarity] = _together(own, [fit.run(like) for fit, like in zip(own, likes, strict=True)])
-        likes = [one.threshold for one in found[polarity]]
-    searches, late = _straightened(found)
-    held_out = [HELD_OUT[campaign.quick or span < spans[0]] // len(codings) for span in spans]
+        fitted = _together(own, [fit.run(delays, like) for fit, like in zip(own, likes, strict=True)])
+        found[polarity], likes = [search for search, _ in fitted], [threshold for _, threshold in fitted]
     for polarity, own in fits.items():
-        each = zip(own, searches[polarity], held_out, late, strict=True)
-        checks[polarity] = _together(own, [fit.check(search, count, after) for fit, search, count, after in each])
+        each = zip(own, found[polarity], held_out, strict=True)
+        checks[polarity] = _together(own, [fit.check(search, delays, count) for fit, search, count in each])
     found_over = [
         SarSpan(
-            span=span, searches={polarity: searches[polarity][k] for polarity in codings},
+            span=span, searches={polarity: found[polarity][k] for polarity in codings},
             checks={polarity: checks[polarity][k] for polarity in codings},
         )
         for k, span in enumerate(spans)
@@ -112,24 +106,6 @@ def _over_each(chip: Chip, spans: Sequence[float], codings: Sequence[Polarity], 
     for one in found_over:
         _require_identical(one.checks)
     return found_over
-
-
-def _straightened(
-    found: Mapping[Polarity, Sequence["_Fitted"]],
-) -> tuple[dict[Polarity, list[SarSearch]], list[float]]:
-    """Return searches with the lines that conversions with finer bits have beyond them, of each span all of one slope.
-
-    Trials of finer bits are late: by 20 uV over .8 V of GF180MCU, and by less than 3 over .1 V. Decisions of all
-    codings tell by how much, which is returned, too, of each span [steps].
-    """
-    searches: dict[Polarity, list[SarSearch]] = {polarity: [] for polarity in found}
-    late = []
-    for own in zip(*found.values(), strict=True):
-        slope, middles = parallel_lines([one.left for one in own])
-        late.append(float(np.mean(middles)))
-        for polarity, one, middle in zip(found, own, middles, strict=True):
-            searches[polarity].append(one.straight(one.lsb * (middle - late[-1]), one.lsb * slope))
-    return searches, late
 
 
 def _fit_over(chip: Chip, span: float, polarity: Polarity, campaign: Campaign) -> "SarFit":
@@ -148,24 +124,6 @@ def _require_identical(checks: Mapping[Polarity, ConverterCheck]) -> None:
             f"{count} inputs only, wanted {100 * LEAST_IDENTICAL:.0f} %: its array does not settle, or "
             "remembers the input before; give sar_adc.sample and sar_adc.bit more time, such as 40 ns and 16 ns"
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Fitted:
-    """A search as decisions that are close to its threshold tell it."""
-
-    search: SarSearch
-    threshold: Threshold
-    left: tuple[Floats, Floats]
-    """Inputs of conversions with finer bits, and how far above it these end [steps]."""
-    lsb: float
-    """A step [V]."""
-
-    def straight(self, middle: float, tilt: float) -> SarSearch:
-        """Return the search with a line over the input, of what conversions have above it [V]."""
-        curve = self.search.curve.copy()
-        curve[:2] += middle, tilt
-        return self.search.model_copy(update={"curve": curve})
 
 
 class SarFit:
@@ -187,23 +145,16 @@ class SarFit:
         """Ideal step [V]."""
         return self._sizes.lsb
 
-    def run(self, like: Threshold | None = None) -> Generator[Asked, Seen, _Fitted]:
+    def run(
+        self, delays: DelayLaw, like: Threshold | None = None
+    ) -> Generator[Floats, Seen, tuple[SarSearch, Threshold]]:
         """Find the search, and the threshold in it, which may be like another one; ask for conversions of inputs."""
-        finer = yield self.along(), FINER
-        seen, more = finer.upper(self._bits), SPREAD // (1 if like is None else 2) - LINE
-        if more:
-            seen = seen + (yield self.spread(more), 0)
-        search, threshold = self._solve(seen, like)
-        is_known = like is not None
-        for _ in range(ROUNDS[self._campaign.quick] - is_known):
-            aims = self._close() if is_known else self._between(seen, threshold.over)
-            seen = seen + (yield self.near(search, aims), 0)
-            search, threshold = self._solve(seen, like)
-            is_known = _gap(seen, threshold.over) < 2 * KNOWN
-        left = self.left(search, finer, self.fit_plate(seen))
-        return _Fitted(search=search, threshold=threshold, left=left, lsb=self.lsb)
+        seen = yield self.spread()
+        search, _ = self._solve(seen, delays, like)
+        seen = seen + (yield self.near(search, self._aims()))
+        return self._solve(seen, delays, like)
 
-    def left(self, search: SarSearch, seen: Seen, plate: Plate) -> tuple[Floats, Floats]:
+    def left(self, search: SarSearch, seen: Seen, plate: Plate, delays: DelayLaw) -> tuple[Floats, Floats]:
         """Return inputs that ended within the range, and how far above a search's steps, as :meth:`beyond`.
 
         What the array keeps of the input before, as a plate has it, is taken off.
@@ -213,7 +164,7 @@ class SarFit:
         CalibrationError
             If that are fewer than half of them.
         """
-        beyond = self.beyond(search, seen) - float(plate.memory[0]) * seen.before / self.lsb
+        beyond = self.beyond(search, seen, delays) - float(plate.memory[0]) * seen.before / self.lsb
         kept = np.isfinite(beyond)
         if 2 * kept.sum() < len(kept):
             raise CalibrationError(
@@ -223,20 +174,19 @@ class SarFit:
             )
         return seen.inputs[kept], beyond[kept]
 
-    def check(self, search: SarSearch, count: int, late: float) -> Generator[Asked, Seen, ConverterCheck]:
+    def check(self, search: SarSearch, delays: DelayLaw, count: int) -> Generator[Floats, Seen, ConverterCheck]:
         """Ask for conversions of so many inputs that took no part, and tell how often the search is right.
 
-        It is where no step lies between where a conversion ends, less how late trials of finer bits are, and where the
-        search has it: as often as that is not longer than what is left of a step. At the ends of the range codes count.
+        It is where no step lies between where an input is and where the search has it: as often as that is not longer
+        than what is left of a step. At the ends of the range codes count.
         """
-        held = yield self._rng.uniform(-1, 1, count), FINER
-        wrong = self.range(search).codes(-self.volts(held.inputs)) - (2**self._bits - 1 - held.upper(self._bits).codes)
-        beyond = np.abs(self.beyond(search, held) - late)
+        held = yield self._rng.uniform(-1, 1, count)
+        wrong = self.range(search).codes(-self.volts(held.inputs)) - (2**self._bits - 1 - held.codes)
+        beyond = np.abs(self.beyond(search, held, delays))
         off = np.where(np.isnan(beyond), np.abs(wrong), beyond)
         return ConverterCheck(
-            conversions=len(wrong), identical=1 - float(np.mean(np.minimum(1.0, off))), worst=int(np.abs(wrong).max()),
-            late=late,
-        )  # fmt: skip
+            conversions=len(wrong), identical=1 - float(np.mean(np.minimum(1.0, off))), worst=int(np.abs(wrong).max())
+        )
 
     def volts(self, inputs: Floats) -> Floats:
         """Return inputs, from the middle of the range in halves of the span, above the reference [V]."""
@@ -246,37 +196,23 @@ class SarFit:
         """Return the converter of a search."""
         return SarRange(low=search.low, high=search.high, bits=self._bits, search=search, span=2 * self._half)
 
-    def spread(self, count: int) -> Floats:
-        """Return inputs spread over the range, in random order."""
+    def spread(self, count: int = SPREAD, within: float = WITHIN) -> Floats:
+        """Return inputs spread over part of the range, in random order; what is asked first is the same anywhere."""
         inputs = (2 * np.arange(count) + 2 * self._rng.random(count)) / count - 1
-        return self._rng.permutation(inputs)
+        return within * self._rng.permutation(inputs)
 
-    def along(self) -> Floats:
-        """Return the inputs of a line, which are the same here and at another condition if asked for first."""
-        return WITHIN * self.spread(LINE)
+    def calm(self, search: SarSearch, inputs: Floats) -> Floats:
+        """Return the middles of steps near to inputs that only the last two bits decide, the calmest of all trials."""
+        steps, above = self.steps(search), np.arange(1, 2**self._bits)
+        calm = np.isin(above[:-1] % 4, (1, 2)) & np.isfinite(steps[:-1]) & np.isfinite(steps[1:])
+        middles = (steps[:-1][calm] + steps[1:][calm]) / 2
+        return np.asarray(middles[np.abs(middles - inputs[:, None]).argmin(axis=1)])
 
-    def _close(self) -> list[Floats]:
-        """Return distances to a threshold that is about known, of each bit's trial another one on either side [V]."""
-        return [KNOWN * (2 * parts - 1) for parts in self._parts()]
-
-    def _parts(self) -> list[Floats]:
-        """Return :data:`AIMED` parts of a distance for each bit, all bits' evenly spread: they share a threshold."""
-        return [(np.arange(AIMED) + (k + 0.5) / self._bits) / AIMED for k in range(self._bits)]
-
-    def _between(self, seen: Seen, over: Floats) -> list[Floats]:
-        """Return distances to the threshold that divide what is left between the decisions nearest to it [V].
-
-        They are :data:`AIMED` a bit's trial; `over` is how far the top plate was above it, (conversions, bits) [V].
-        """
-        all_decided = seen.decided == 1
-        # where converters of few bits have come no nearer yet, it may lie farther away
-        reach = max(AIM, -np.max(over[~all_decided]), np.min(over[all_decided]))
-        distances = []
-        for k, parts in enumerate(self._parts()):
-            decided = all_decided[:, k]
-            ends = np.sort([np.max(over[~decided, k], initial=-reach), np.min(over[decided, k], initial=reach)])
-            distances.append(ends[0] + (ends[1] - ends[0]) * parts)
-        return distances
+    def _aims(self) -> list[Floats]:
+        """Return distances to the threshold of each bit, all bits' evenly spread: they share it [V]."""
+        count = AIMED[self._campaign.quick]
+        parts = [(np.arange(count) + (k + 0.5) / self._bits) / count for k in range(self._bits)]
+        return [AIM * (2 * own - 1) for own in parts]
 
     def near(
         self, search: SarSearch, distances: Sequence[Floats], where: Callable[[Floats], Bools] = np.isfinite
@@ -307,44 +243,48 @@ class SarFit:
         plates = np.polynomial.polynomial.polyval(inputs, search.curve)
         return np.interp(search.tables.steps[0, 1:-2], plates, inputs, -np.inf, np.inf)
 
-    def beyond(self, search: SarSearch, seen: Seen) -> Floats:
-        """Return how far codes of conversions, finer bits included, lie above a search's, (conversions,) [steps].
+    def beyond(self, search: SarSearch, seen: Seen, delays: DelayLaw) -> Floats:
+        """Return how far conversions lie above a search's steps, (conversions,) [steps].
 
-        NaN where either is at an end of the range.
+        The two decisions next to an input, whose distances make a step, say by their delays where it is in that; NaN
+        where it, or the search's, is at an end of the range.
         """
         steps, codes = self.steps(search), np.arange(1.0, 2**self._bits)
         kept = np.isfinite(steps)
         expected = np.interp(seen.inputs, steps[kept], codes[kept], np.nan, np.nan)
-        places = (seen.codes + 0.5) / 2.0 ** (seen.bits - self._bits)
-        return np.where((seen.codes > 0) & (seen.codes < 2**seen.bits - 1), places - expected, np.nan)
+        return np.asarray(seen.places(delays) - expected)
 
     def fit_plate(self, seen: Seen, before: Plate | None = None) -> Plate:
         """Fit the top plate of conversions; arguments as of :func:`spicesim.calibration.top_plate.fit_plate`."""
-        return fit_plate(seen.upper(self._bits), self._sampled, before)
+        return fit_plate(seen, self._sampled, before)
+
+    def find_threshold(self, seen: Seen, delays: DelayLaw, like: Threshold | None = None) -> Threshold:
+        """Find the threshold; arguments as of :func:`spicesim.calibration.decisions.find_threshold`."""
+        return find_threshold(seen, delays, max(NEAR, self.lsb), like)
 
     def codes(self, inputs: Floats) -> Codes:
         """Return codes of inputs, rising with them, (conversions,); before each the array held the reference."""
         return self.fresh(inputs).codes
 
-    def fresh(self, inputs: Floats, finer: int = 0) -> Seen:
-        """Convert inputs, with so many finer bits; before each the array held the reference."""
+    def fresh(self, inputs: Floats) -> Seen:
+        """Convert inputs; before each the array held the reference."""
         if forgets(self._sizes):
-            return self.convert(inputs, finer)
+            return self.convert(inputs)
         reference = np.full_like(inputs, -self._middle / self._half)
-        every = self.convert(np.stack([inputs, reference], axis=1).ravel(), finer)
+        every = self.convert(np.stack([inputs, reference], axis=1).ravel())
         return every[np.arange(len(every.codes)) % 2 == 0]
 
-    def convert(self, inputs: Floats, finer: int = 0) -> Seen:
+    def convert(self, inputs: Floats) -> Seen:
         """Convert inputs at transistor level."""
-        (found,) = convert_each([self], [inputs], [finer])
+        (found,) = convert_each([self], [inputs])
         return found
 
-    def testbenches(self, inputs: Floats, finer: int = 0) -> list[Netlist]:
-        """Build the conversions of inputs, which go on by so many finer bits than the converter has."""
+    def testbenches(self, inputs: Floats) -> list[Netlist]:
+        """Build the conversions of inputs."""
         reference, supply = self._chip.sense_amplifier.v_reference, self._chip.process.supply
         volts, count = np.clip(reference + self.volts(inputs), 0, supply), AT_A_TIME[forgets(self._sizes)]
         return [
-            build_conversions(self._chip, volts[k : k + count], volts[k - 1], self._sizes, self._polarity, finer)
+            build_conversions(self._chip, volts[k : k + count], volts[k - 1], self._sizes, self._polarity)
             for k in range(0, len(volts), count)
         ]
 
@@ -361,27 +301,29 @@ class SarFit:
         time, top = real_vector(results, "time"), real_vector(results, "v(top)") - real_vector(results, "v(level)")
         return float(np.interp(time[-1] - BEFORE_STROBE, time, top))
 
-    def read(self, inputs: Floats, found: Sequence[Results], finer: int = 0) -> Seen:
+    def read(self, inputs: Floats, found: Sequence[Results]) -> Seen:
         """Read what the conversions of inputs gave."""
-        sizes = self._sizes.finer(finer)
+        sizes, supply = self._sizes, self._chip.process.supply
+        strobes = [self._strobes(results) for results in found]
         return Seen(
             inputs=inputs,
             before=self.volts(np.roll(inputs, 1)),
             codes=np.concatenate([read_codes(results, sizes, first_start(sizes)) for results in found]),
-            tops=np.concatenate([self._tops(results, sizes) for results in found]),
-        )
+            tops=np.concatenate([_tops(results, own) for results, own in zip(found, strobes, strict=True)]),
+            delays=np.concatenate([
+                read_delays(results, own, supply) for results, own in zip(found, strobes, strict=True)
+            ]),
+        )  # fmt: skip
 
-    def _tops(self, results: Results, sizes: SarAdc) -> Floats:
-        time, bits = real_vector(results, "time"), sizes.dac.bits
-        starts = starts_of(time, sizes, first_start(sizes))[:, None]
-        strobes = sizes.sample + (bits - 1 - np.arange(bits) + 2 / 3) * sizes.bit - BEFORE_STROBE
-        return np.asarray(
-            np.interp(starts + strobes, time, real_vector(results, "v(top)") - real_vector(results, "v(level)"))
-        )
+    def _strobes(self, results: Results) -> Floats:
+        """Return when strobes begin, (conversions, bits) [s]."""
+        sizes, bits = self._sizes, self._bits
+        starts = starts_of(real_vector(results, "time"), sizes, first_start(sizes))[:, None]
+        return np.asarray(starts + sizes.sample + (bits - 1 - np.arange(bits) + 2 / 3) * sizes.bit)
 
-    def _solve(self, seen: Seen, like: Threshold | None) -> tuple[SarSearch, Threshold]:
+    def _solve(self, seen: Seen, delays: DelayLaw, like: Threshold | None) -> tuple[SarSearch, Threshold]:
         """Fit the top plate, then the threshold, which is not quite the same for all bits."""
-        plate, threshold = self.fit_plate(seen), find_threshold(seen, like)
+        plate, threshold = self.fit_plate(seen), self.find_threshold(seen, delays, like)
         last = 2**self._bits - 1
         kept = (seen.codes > 0) & (seen.codes < last)
         slope, start = np.polyfit(last - seen.codes[kept], -self.volts(seen.inputs[kept]), 1)
@@ -396,7 +338,7 @@ class SarFit:
 
         A code is another where what the plate is beyond its fit leads over a step.
         """
-        beyond = plate.beyond(seen.upper(self._bits), self._sampled)
+        beyond = plate.beyond(seen, self._sampled)
         identical = 1 - float(np.abs(beyond.mean(axis=1)).mean()) / self._sizes.lsb
         if identical < LEAST_IDENTICAL:
             raise CalibrationError(
@@ -406,18 +348,17 @@ class SarFit:
             )
 
 
-def _gap(seen: Seen, over: Floats) -> float:
-    """Return how far apart the decisions nearest to a threshold are, `over` it in the trials of all bits [V]."""
-    decided = seen.decided == 1
-    return float(np.min(over[decided]) - np.max(over[~decided]))
+def _tops(results: Results, strobes: Floats) -> Floats:
+    """Return the top plate above its level before strobes [V]."""
+    time, top = real_vector(results, "time"), real_vector(results, "v(top)") - real_vector(results, "v(level)")
+    return np.asarray(np.interp(strobes - BEFORE_STROBE, time, top))
 
 
-def _together(fits: Sequence[SarFit], runs: Sequence[Generator[Asked, Seen, T]]) -> list[T]:
+def _together(fits: Sequence[SarFit], runs: Sequence[Generator[Floats, Seen, T]]) -> list[T]:
     """Carry on with what asks fits for conversions, all that they ask for at once, and return what each returns."""
     wanted, found = {k: next(run) for k, run in enumerate(runs)}, {}
     while wanted:
-        inputs, finer = zip(*wanted.values(), strict=True)
-        seen = convert_each([fits[k] for k in wanted], inputs, finer)
+        seen = convert_each([fits[k] for k in wanted], list(wanted.values()))
         for k, own in zip(tuple(wanted), seen, strict=True):
             try:
                 wanted[k] = runs[k].send(own)
@@ -432,7 +373,7 @@ def first_plates(fits: Sequence[SarFit]) -> Plates:
 
     def look(volts: Sequence[Floats]) -> list[Floats]:
         netlists = [fit.first_trials(own) for fit, own in zip(fits, volts, strict=True)]
-        results = iter(fits[0].campaign.run([one for group in netlists for one in group], _LABEL))
+        results = iter(fits[0].campaign.run([one for group in netlists for one in group], LABEL))
         return [
             np.array([fit.first_plate(next(results)) for _ in group]) for fit, group in zip(fits, netlists, strict=True)
         ]
@@ -440,16 +381,11 @@ def first_plates(fits: Sequence[SarFit]) -> Plates:
     return look
 
 
-def convert_each(fits: Sequence[SarFit], inputs: Sequence[Floats], finer: Sequence[int] | None = None) -> list[Seen]:
-    """Convert inputs by each of some converters of one campaign, all at once, so that no processor waits.
-
-    Conversions go on by so many finer bits than each converter has, by default none.
-    """
-    wanted = list(zip(fits, inputs, finer or [0] * len(fits), strict=True))
-    netlists = [fit.testbenches(own, more) for fit, own, more in wanted]
+def convert_each(fits: Sequence[SarFit], inputs: Sequence[Floats]) -> list[Seen]:
+    """Convert inputs by each of some converters of one campaign, all at once, so that no processor waits."""
+    netlists = [fit.testbenches(own) for fit, own in zip(fits, inputs, strict=True)]
     every = [one for group in netlists for one in group]
-    results = iter(fits[0].campaign.run(every, _LABEL))
+    results = iter(fits[0].campaign.run(every, LABEL))
     return [
-        fit.read(own, [next(results) for _ in group], more)
-        for (fit, own, more), group in zip(wanted, netlists, strict=True)
+        fit.read(own, [next(results) for _ in group]) for fit, own, group in zip(fits, inputs, netlists, strict=True)
     ]

@@ -1,9 +1,8 @@
 """Calibrate column converters elsewhere: what a condition changes, from few conversions.
 
-The same inputs at the chip's own condition and at another tell what changes of the top plate, with the widest span.
-These conversions go on with finer bits than the converter has, so that each ends close to the threshold: how it moves,
-tilts over the input, and recovers. References closer to each other, around the middle where the array's switches
-conduct less, would tell how it moves sooner, but otherwise: .6 mV off for a span of 1.6 V at ss and 85 C.
+The same inputs at the chip's own condition and at another tell what changes of the top plate, and of the threshold, how
+it moves, tilts over the input, and recovers, with the widest span. References closer to each other, around the middle
+where the array's switches conduct less, have it otherwise: .6 mV off for a span of 1.6 V at ss and 85 C.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,18 +15,20 @@ from spicesim.behavioural.sar import SarModel, SarRange, SarSearch, SarSpan
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.converter_noise import converter_noise
-from spicesim.calibration.decisions import Threshold, find_threshold
+from spicesim.calibration.decisions import Threshold
+from spicesim.calibration.delays import DelayLaw
 from spicesim.calibration.hand_over import shift_hand_overs
-from spicesim.calibration.parallel_lines import parallel_lines
-from spicesim.calibration.sar import FINER, SarFit, convert_each, first_plates
+from spicesim.calibration.sar import LABEL, SarFit, convert_each, first_plates
+from spicesim.calibration.threshold import find_delays
 from spicesim.calibration.top_plate import Plate, Seen
 from spicesim.chip import Chip
+from spicesim.chip.blocks import SarAdc
 from spicesim.coding import Polarity
 
 __all__ = ["converters_elsewhere"]
 
-FEW, NARROW = 4, 0.85
-"""Inputs spread over that part of each narrow range elsewhere: few end in odd trials."""
+FEW, NARROW = 3, 0.85
+"""Inputs spread over that part of each narrow range elsewhere."""
 
 
 def converters_elsewhere(
@@ -51,15 +52,15 @@ def converters_elsewhere(
     """
     model = _model(calibration)
     groups = _changed(calibration, conditions, campaign)
-    # one threshold for all codings but for what trials add to it, and for each narrower span another one
-    changes = [next(iter(group.values())).change for group in groups]
-    laws = [
-        {polarity: change.without_bits if k else change for k, polarity in enumerate(group)}
-        for group, change in zip(groups, changes, strict=True)
-    ]
-    laws = _wide_laws(groups, laws)
+    converters = [(at.chip, _sizes(at.chip)) for at in conditions]
+    delays = find_delays(converters, campaign, LABEL)
+    laws = [_laws(*each) for each in zip(groups, delays, strict=True)]
     wide = [_with_threshold(*each) for each in zip(groups, laws, strict=True)]
-    narrow = _narrow_laws(calibration, conditions, campaign, groups, laws) if model.narrower else [[] for _ in groups]
+    narrow = (
+        _narrow_laws(calibration, conditions, campaign, groups, laws, delays)
+        if model.narrower
+        else [[] for _ in groups]
+    )
     chips = [at.chip for at in conditions]
     hand_overs = shift_hand_overs(
         calibration.chip,
@@ -70,9 +71,7 @@ def converters_elsewhere(
     )
     models = []
     for at, group, searches, below, hand_over in zip(conditions, groups, wide, narrow, hand_overs, strict=True):
-        sizes = at.chip.converter
-        assert sizes is not None
-        sampling, comparator = converter_noise(at.chip, sizes, campaign)
+        sampling, comparator = converter_noise(at.chip, _sizes(at.chip), campaign)
         narrower = []
         for own, law in zip(model.narrower, below, strict=True):
             there = _with_threshold(group, law)
@@ -108,8 +107,12 @@ def _model(calibration: Calibration) -> SarModel:
 
 
 def _fit(chip: Chip, polarity: Polarity, campaign: Campaign) -> SarFit:
+    return SarFit(chip, _sizes(chip), polarity, campaign)
+
+
+def _sizes(chip: Chip) -> SarAdc:
     assert chip.converter is not None
-    return SarFit(chip, chip.converter, polarity, campaign)
+    return chip.converter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,73 +127,45 @@ class _There:
     """At home."""
     moved: Plate
     """Elsewhere."""
-    here: Seen
     seen: Seen
 
-    @property
-    def change(self) -> Threshold:
-        """What the condition changes of the threshold."""
-        here, there = (find_threshold(_over(self.plate, self.home, seen)) for seen in (self.here, self.seen))
-        return there.beyond(here)
+    def change(self, delays: DelayLaw, like: Threshold | None) -> Threshold:
+        """Return what the condition changes of the threshold, which may be about that of another coding."""
+        over = self.seen.tops - self.plate.threshold(self.home, self.seen)
+        return self.fit.find_threshold(replace(self.seen, tops=over), delays, like)
 
 
-def _over(plate: Plate, search: SarSearch, seen: Seen) -> Seen:
-    """Return conversions with how far the top plate was above the threshold of a search for the top plate."""
-    return replace(seen, tops=seen.tops - plate.threshold(search, seen))
+def _laws(group: Mapping[Polarity, _There], delays: DelayLaw) -> dict[Polarity, Threshold]:
+    """Return what a condition changes of thresholds over the widest span, by coding."""
+    laws: dict[Polarity, Threshold] = {}
+    like = None
+    for polarity, there in group.items():
+        like = laws[polarity] = there.change(delays, like)
+    return laws
 
 
 def _changed(
     calibration: Calibration, conditions: Sequence[Calibration], campaign: Campaign
 ) -> list[dict[Polarity, _There]]:
-    """Find what conditions change of the converters over the widest span, by coding.
-
-    The first coding's conversions go on, as its threshold is that of all.
-    """
+    """Find what conditions change of the converters over the widest span, by coding."""
     model = _model(calibration)
     chips = [at.chip.over(model.span) for at in (calibration, *conditions)]
     fits = [[_fit(chip, polarity, campaign) for polarity in model.searches] for chip in chips]
     every = [fit for group in fits for fit in group]
-    # at home all go on, as they did when its own converters were found: these are kept
-    finer = [0 if n and k else FINER for n in range(len(chips)) for k in range(len(model.searches))]
-    seen = iter(convert_each(every, [fit.along() for fit in every], finer))
+    seen = iter(convert_each(every, [fit.spread() for fit in every]))
     here, *others = [[next(seen) for _ in group] for group in fits]
     plates = [fit.fit_plate(own) for fit, own in zip(fits[0], here, strict=True)]
     found: list[dict[Polarity, _There]] = []
     for group, seen_there in zip(fits[1:], others, strict=True):
         own = {}
-        for (polarity, home), fit, plate, was, now in zip(
-            model.searches.items(), group, plates, here, seen_there, strict=True
-        ):
+        for (polarity, home), fit, plate, now in zip(model.searches.items(), group, plates, seen_there, strict=True):
             there = fit.fit_plate(now, plate)
             fit.require_settled(there, now)
             update = {name: getattr(home, name) + value - plate.search[name] for name, value in there.search.items()}
             moved = _with_line(home.model_copy(update=update), home, fit)
-            own[polarity] = _There(fit=fit, search=moved, home=home, plate=plate, moved=there, here=was, seen=now)
+            own[polarity] = _There(fit=fit, search=moved, home=home, plate=plate, moved=there, seen=now)
         found.append(own)
     return found
-
-
-def _wide_laws(
-    groups: Sequence[Mapping[Polarity, _There]], laws: Sequence[Mapping[Polarity, Threshold]]
-) -> list[dict[Polarity, Threshold]]:
-    """Return what conditions change of thresholds, without the line that conversions with finer bits leave.
-
-    These are of the first coding, and as its threshold their line is that of all.
-    """
-    found = []
-    for group, law in zip(groups, laws, strict=True):
-        first, there = next(iter(group.items()))
-        left = there.fit.left(_with_threshold({first: there}, law)[first], there.seen, there.moved)
-        tilt, (middle,) = parallel_lines([left])
-        _, (late,) = parallel_lines([there.fit.left(there.home, there.here, there.plate)])
-        lsb = there.fit.lsb
-        found.append({polarity: _without(one, lsb * (middle - late), lsb * tilt) for polarity, one in law.items()})
-    return found
-
-
-def _without(law: Threshold, middle: float, tilt: float) -> Threshold:
-    """Return a threshold less a line of what conversions have beyond it [V]."""
-    return replace(law, middle=law.middle - middle, tilt=law.tilt - tilt)
 
 
 def _narrow_laws(
@@ -199,41 +174,33 @@ def _narrow_laws(
     campaign: Campaign,
     groups: Sequence[Mapping[Polarity, _There]],
     laws: Sequence[Mapping[Polarity, Threshold]],
+    delays: Sequence[DelayLaw],
 ) -> list[list[dict[Polarity, Threshold]]]:
     """Find what conditions change of the thresholds of each narrow span, by coding.
 
-    It follows from the widest, but for a line that a few conversions have beyond that. In steps, its slope is one for
-    all of them: their references lie where switches conduct less, so that bits take another part of the span.
+    It follows from the widest, but for what a few conversions have beyond that: references lie where switches conduct
+    less, so that bits take another part of the span.
     """
     model = _model(calibration)
-    spans, home = range(len(model.narrower)), next(iter(groups), {})
-    places = [(calibration, {polarity: (model.searches[polarity], own.plate) for polarity, own in home.items()})]
-    for at, group, law in zip(conditions, groups, laws, strict=True):
-        there = _with_threshold(group, law)
-        places.append((at, {polarity: (there[polarity], own.moved) for polarity, own in group.items()}))
+    spans = range(len(model.narrower))
+    there = [_with_threshold(group, law) for group, law in zip(groups, laws, strict=True)]
     asked = {
-        (k, n, polarity): (_fit(at.chip.over(own.span), polarity, campaign), search, plate)
-        for k, (at, wide) in enumerate(places)
+        (k, n, polarity): _fit(at.chip.over(own.span), polarity, campaign)
+        for k, at in enumerate(conditions)
         for n, own in enumerate(model.narrower)
-        for polarity, (search, plate) in wide.items()
+        for polarity in laws[k]
     }
-    fits = [fit for fit, _, _ in asked.values()]
-    inputs = [NARROW * fit.spread(FEW) if k else fit.along() for (k, _, _), fit in zip(asked, fits, strict=True)]
-    seen = convert_each(fits, inputs, [FINER] * len(fits))
-    left = {}
-    for (key, (fit, search, plate)), few in zip(asked.items(), seen, strict=True):
-        _, n, polarity = key
-        left[key] = fit.left(_moved(model.narrower[n], polarity, model, search), few, plate)
-    found: list[list[dict[Polarity, Threshold]]] = []
-    for k, law in enumerate(laws, start=1):
-        found.append([{} for _ in spans])
-        for polarity, one in law.items():
-            _, late = parallel_lines([left[0, n, polarity] for n in spans])  # what trials of finer bits have late
-            slope, middles = parallel_lines([left[k, n, polarity] for n in spans])
-            for n in spans:
-                lsb = asked[k, n, polarity][0].lsb
-                tilt = slope * lsb * model.span / model.narrower[n].span
-                found[-1][n][polarity] = _without(one, lsb * (middles[n] - late[n]), tilt)
+    searches = {
+        (k, n, polarity): _moved(model.narrower[n], polarity, model, there[k][polarity]) for k, n, polarity in asked
+    }
+    inputs = [fit.calm(searches[key], fit.spread(FEW, NARROW)) for key, fit in asked.items()]
+    seen = convert_each(list(asked.values()), inputs)
+    found: list[list[dict[Polarity, Threshold]]] = [[{} for _ in spans] for _ in laws]
+    for ((k, n, polarity), fit), own in zip(asked.items(), seen, strict=True):
+        left = fit.left(searches[k, n, polarity], own, groups[k][polarity].moved, delays[k])
+        tilt, middle = fit.lsb * np.polyfit(*left, 1)
+        ratio = model.span / model.narrower[n].span
+        found[k][n][polarity] = laws[k][polarity].without_line(middle, tilt * ratio)
     return found
 
 

@@ -1,12 +1,17 @@
-"""Search for the thresholds of comparators of converters, each at the strobes of an array that stands still."""
+"""Search for the thresholds of comparators of converters, each at the strobes of an array that stands still.
+
+How long a comparator takes tells how far from its threshold its input was, by a law that the same testbench tells.
+"""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from spicesim.arrays import Floats
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.conversions import decision_delays, real_vector
+from spicesim.calibration.delays import DelayLaw, fit_delays
 from spicesim.calibration.top_plate import BEFORE_STROBE
 from spicesim.chip import Chip
 from spicesim.chip.blocks import SarAdc
@@ -15,7 +20,7 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.sar_adc import PROBE_CURRENT, build_plate_switches, build_thresholds
 from spicesim.ngspice.outcome import Results
 
-__all__ = ["WIDE", "ThresholdSearch", "find_thresholds", "plate_switches", "read_thresholds"]
+__all__ = ["WIDE", "ThresholdSearch", "find_delays", "find_thresholds", "plate_switches", "read_thresholds"]
 
 COMPARATORS = 10
 """Comparators in one netlist; in larger ones one that decides late delays all others."""
@@ -31,6 +36,13 @@ _SHRINK = 0.6
 
 _FINEST = 5e-6
 """Last of them [V]."""
+
+_FROM = (-1.9, -1.5, 1.5, 1.9)
+"""Where comparators begin whose delays are measured, in their first step, so that far inputs lie on either side."""
+_REACH, _CLOSEST = 6e-3, 10e-6
+"""That step, or two of the converter if these are more, and about the last one [V]."""
+_APPROACH = 0.55
+"""From one of these steps to the next [1]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +141,44 @@ def find_thresholds(
             elif width >= WIDE:
                 raise own
     return [found[k] for k in range(len(searches))]
+
+
+def find_delays(converters: Sequence[tuple[Chip, SarAdc]], campaign: Campaign, label: str) -> list[DelayLaw]:
+    """Find how far from their thresholds the comparators of some converters were, by how long they took.
+
+    Parameters
+    ----------
+    converters : sequence of tuple
+        Chips, and sizes of their converters.
+    campaign : Campaign
+        Runs the simulations.
+    label : str
+        Of these in the accounts.
+    """
+    netlists = []
+    for (chip, sizes), switches in zip(converters, plate_switches(converters, campaign), strict=True):
+        reach = max(_REACH, 2 * sizes.lsb)
+        steps = reach * _APPROACH ** np.arange(np.ceil(np.log(_CLOSEST / reach) / np.log(_APPROACH)))
+        netlist = build_thresholds(chip, len(_FROM), sizes, reach * np.array(_FROM), steps, switches)
+        netlists.append(replace(netlist, probes=(*netlist.probes, *(f"v(outn_{k})" for k in range(len(_FROM))))))
+    return [_read_delays(*own) for own in zip(campaign.run(netlists, label), converters, strict=True)]
+
+
+def _read_delays(results: Results, converter: tuple[Chip, SarAdc]) -> DelayLaw:
+    chip, sizes = converter
+    time = real_vector(results, "time")
+    strobes = (np.arange(1, round(time[-1] / sizes.bit)) + 2 / 3) * sizes.bit  # before the first there was none
+    tops, above, delays = [], [], []
+    for k in range(len(_FROM)):
+        top, level, risen, fallen = (
+            real_vector(results, f"v({node}_{k})") for node in ("top", "level", "outp", "outn")
+        )  # fmt: skip
+        tops.append(np.interp(strobes - BEFORE_STROBE, time, top - level))
+        above.append(np.interp(strobes + 0.32 * sizes.bit, time, risen - fallen) > 0)
+        delays.append(decision_delays(time, np.maximum(risen, fallen), strobes, chip.process.supply))
+    if not np.isfinite(delays).all():
+        raise ValidityError("a comparator did not decide within its time; give each bit of the ADC more")
+    return fit_delays(np.concatenate(tops), np.concatenate(above), np.concatenate(delays))
 
 
 def plate_switches(converters: Sequence[tuple[Chip, SarAdc | None]], campaign: Campaign) -> list[Floats]:

@@ -1,12 +1,13 @@
 """The top plate of a successive-approximation ADC before its strobes: what conversions show, and their law."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from spicesim.arrays import Bools, Codes, Floats
 from spicesim.behavioural.sar import SarSearch
+from spicesim.calibration.delays import DelayLaw
 
 __all__ = ["BEFORE_STROBE", "Plate", "Seen", "fit_plate"]
 
@@ -29,22 +30,21 @@ class Seen:
     """As the comparator said, rising with the input."""
     tops: Floats
     """Top plate above its level before each strobe, by bit, (conversions, bits) [V]."""
+    delays: Floats
+    """From each strobe to the decision, (conversions, bits); infinite where there is none [s]."""
 
     def __add__(self, other: "Seen") -> "Seen":
         return Seen(
             inputs=np.concatenate([self.inputs, other.inputs]), before=np.concatenate([self.before, other.before]),
             codes=np.concatenate([self.codes, other.codes]), tops=np.concatenate([self.tops, other.tops]),
+            delays=np.concatenate([self.delays, other.delays]),
         )  # fmt: skip
 
     def __getitem__(self, part: slice | Bools) -> "Seen":
         return Seen(
-            inputs=self.inputs[part], before=self.before[part], codes=self.codes[part], tops=self.tops[part]
+            inputs=self.inputs[part], before=self.before[part], codes=self.codes[part], tops=self.tops[part],
+            delays=self.delays[part],
         )  # fmt: skip
-
-    def upper(self, bits: int) -> "Seen":
-        """Return the same of so many bits alone, the greatest ones."""
-        rest = self.bits - bits
-        return replace(self, codes=self.codes >> rest, tops=self.tops[:, rest:])
 
     @property
     def bits(self) -> int:
@@ -55,6 +55,25 @@ class Seen:
     def decided(self) -> Codes:
         """Which bits were kept, (conversions, bits)."""
         return np.asarray(self.codes[:, None] >> np.arange(self.bits) & 1)
+
+    @property
+    def tried(self) -> Codes:
+        """Codes that inputs were compared with: the bits above as decided, and the bit, (conversions, bits)."""
+        each = np.arange(self.bits)
+        return np.asarray((self.codes[:, None] >> (each + 1) << (each + 1)) | 1 << each)
+
+    def places(self, delays: DelayLaw) -> Floats:
+        """Return codes and how much of a step inputs are above them, by delays of the decisions on either side.
+
+        NaN for the first and the last code.
+        """
+        rows, decided = np.arange(len(self.codes)), self.decided
+        inner = decided.any(axis=1) & ~decided.all(axis=1)
+        below, above = (
+            delays.distances(self.delays[rows, np.argmax(decided == side, axis=1)], np.full(len(rows), side == 1))
+            for side in (1, 0)
+        )
+        return np.where(inner, self.codes + below / (below + above), np.nan)
 
     @property
     def rejected(self) -> Codes:
@@ -85,17 +104,10 @@ class Plate:
         return {"curve": self.curve, "weights": self.weights, "trials": self.trials, "rejected": self.rejected}
 
     def threshold(self, search: SarSearch, seen: Seen) -> Floats:
-        """Return the threshold of a search for this plate, at the top plate of conversions, (conversions, bits) [V].
-
-        To bits that conversions had beyond those of the search, their trials add nothing.
-        """
+        """Return the threshold of a search for this plate, at the top plate of conversions, (conversions, bits) [V]."""
         law = np.concatenate([search.curve, search.weights, search.trials, search.rejected])
-        own = seen.upper(len(search.weights))
-        steady = _columns(own, search.sampled)[..., :-1] @ (self.numbers[:-1] - law)
-        line = np.polynomial.polynomial.polyval(seen.inputs, self.curve - search.curve)
-        further = line[:, None] + (self.rejected - search.rejected)[0] * seen.rejected[..., 0]
-        every = np.concatenate([further[:, : seen.bits - own.bits], steady], axis=1)
-        return np.asarray(every - search.earlier * seen.rejected[..., 1])
+        steady = _columns(seen, search.sampled)[..., :-1] @ (self.numbers[:-1] - law)
+        return np.asarray(steady - search.earlier * seen.rejected[..., 1])
 
     def beyond(self, seen: Seen, sampled: int) -> Floats:
         """Return what conversions had beyond it, the memory included, (conversions, bits) [V]."""
@@ -131,9 +143,7 @@ def fit_plate(seen: Seen, sampled: int, before: Plate | None = None) -> Plate:
 def _columns(seen: Seen, sampled: int) -> Floats:
     """Return what each number of a plate adds to the top plate, (conversions, bits, numbers)."""
     bits, each, shape = seen.bits, np.arange(seen.bits), seen.tops.shape
-    # what is set in the trial of a bit: the bits above as decided, and the bit
-    trial = (seen.codes[:, None] >> (each + 1) << (each + 1)) | 1 << each
-    moved = (trial[..., None] >> each & 1) - (sampled >> each & 1)
+    moved = (seen.tried[..., None] >> each & 1) - (sampled >> each & 1)
     powers = np.broadcast_to((seen.inputs[:, None] ** np.arange(ORDER + 1))[:, None, :], (*shape, ORDER + 1))
     own = np.broadcast_to(np.eye(bits), (*shape, bits))
     memory = np.broadcast_to(seen.before[:, None, None], (*shape, 1))

@@ -295,13 +295,6 @@ class SarAdc(BlockSizes):
         """Return the same with references for a span alone [V]."""
         return self.model_copy(update={"dac": self.dac.model_copy(update={"span": span}), "spans": ()})
 
-    def finer(self, bits: int) -> Self:
-        """Return the same array with so many more bits below the least significant one, of parts of its unit."""
-        dac = self.dac
-        further = {"bits": dac.bits + bits, "unit": dac.unit / 2**bits}
-        errors = (0.0,) * bits + dac.errors if dac.errors else ()
-        return self.model_copy(update={"dac": dac.model_copy(update=further | {"errors": errors})})
-
     @property
     def with_ideal_logic(self) -> Self:
         """The same with ideal logic: what the codes are calibrated with, since cells take ten times the simulation."""

@@ -29,11 +29,10 @@ _OPTIONS = ".options klu reltol=1e-5 vntol=1e-7 abstol=1e-13"
 """Twenty microvolts of a top plate at 2 V, in a third of the time that the tightest tolerances take."""
 
 
-def charge_dac_blocks(chip: Chip, sizes: ChargeDac, name: str = "charge_dac", ideal: int = 0) -> list[str]:
+def charge_dac_blocks(chip: Chip, sizes: ChargeDac, name: str = "charge_dac") -> list[str]:
     """Return the DAC's subcircuit, of that name, and those it calls.
 
-    Ports: top, b0 (least significant) .. bN-1, v0, v1, vdd, vss. A bit puts its bottom plate at v1, else it is at v0;
-    so many of the least significant ones do so with ideal switches and capacitors, which kits have not so small.
+    Ports: top, b0 (least significant) .. bN-1, v0, v1, vdd, vss. A bit puts its bottom plate at v1, else it is at v0.
     """
     if sizes.span >= chip.process.supply:
         raise SpecError(f"a span of {sizes.span:g} V does not fit into the supply of {chip.process.supply:g} V")
@@ -43,22 +42,14 @@ def charge_dac_blocks(chip: Chip, sizes: ChargeDac, name: str = "charge_dac", id
         *draw_charge_dac(sizes.bits),
         "* ports       top, bits from the least significant, v0 v1 (bottom plate of a bit that is 0, 1), vdd vss",
         f".subckt {name} top {' '.join(f'b{k}' for k in range(sizes.bits))} v0 v1 vdd vss",
-        _capacitor(chip, "cend", "v0", sizes.unit, ideal=ideal > 0),
+        capacitor_line(chip.process, "cend", "top", "v0", sizes.unit),
     ]
     for k, (capacitor, width) in enumerate(zip(sizes.capacitors, switch_widths(sizes), strict=True)):
         lines += [
-            _capacitor(chip, f"c{k}", f"s{k}", capacitor, ideal=k < ideal),
-            f"xsw{k} s{k} v0 v1 b{k} vdd vss switch w={spice_number(width)} l={length}"
-            if k >= ideal
-            else f"bsw{k} s{k} 0 v=v(v0)+(v(v1)-v(v0))*v(b{k})/{spice_number(chip.process.supply)}",
+            capacitor_line(chip.process, f"c{k}", "top", f"s{k}", capacitor),
+            f"xsw{k} s{k} v0 v1 b{k} vdd vss switch w={spice_number(width)} l={length}",
         ]
     return [block_text("switch", chip), "\n".join([*lines, f".ends {name}"])]
-
-
-def _capacitor(chip: Chip, name: str, bottom: str, farad: float, *, ideal: bool) -> str:
-    if ideal:
-        return f"{name} top {bottom} {spice_number(farad)}"
-    return capacitor_line(chip.process, name, "top", bottom, farad)
 
 
 def switch_widths(sizes: ChargeDac) -> list[float]:

@@ -94,8 +94,6 @@ class ConverterLogic:
     opened: float = 0.0
     """From the end of sampling until bits of a unipolar range leave where they were while sampling [s]; at 0 the switch
     is still conducting, and some charge is lost."""
-    finer: int = 0
-    """Least significant bits beyond those of the converter, low while sampling, whose switches are ideal."""
 
     @property
     def phases(self) -> tuple[str, ...]:
@@ -191,7 +189,7 @@ class ConverterLogic:
         if self.polarity == "unipolar" and not self._is_top(k):
             trial += f"+v(begin)*(0-v(q_{k}))"
         return [
-            f"bq_{k} 0 q_{k} i={spice_number(_DRIVE)}*(v(clear)*({self._sampled >> k & 1}"
+            f"bq_{k} 0 q_{k} i={spice_number(_DRIVE)}*(v(clear)*({self.sizes.sampled(self.polarity) >> k & 1}"
             f"-v(q_{k})){trial}+v(keep_{k})*(v(said)-v(q_{k})))",
             f"cq_{k} q_{k} 0 {spice_number(_STATE)}",
             f"rq_{k} q_{k} 0 1e12",  # for the operating point; a second is far longer than a conversion
@@ -206,11 +204,6 @@ class ConverterLogic:
         ports = logic_ports(len(bits)).replace(" vdd vss", " vdd_logic 0")
         scale = spice_number(1 / self.supply)
         return [f"xlogic {ports} {name}", *(f"eq_{k} q_{k} 0 b{k} 0 {scale}" for k in bits)]
-
-    @property
-    def _sampled(self) -> int:
-        """Bits that are set while sampling."""
-        return self.sizes.sampled(self.polarity) >> self.finer << self.finer
 
     def _is_top(self, k: int) -> bool:
         return k == self.sizes.dac.bits - 1
@@ -247,7 +240,6 @@ def build_sar_adc(
     *,
     opened: float = 0.0,
     start: float = 0.0,
-    finer: int = 0,
 ) -> Netlist:
     """Build a testbench that converts voltages one after the other.
 
@@ -265,8 +257,6 @@ def build_sar_adc(
         As :attr:`ConverterLogic.opened` [s]; :data:`OPENED` is as logic of cells has it.
     start : float
         When the first conversion begins [s]; before, the comparator strobes once, as in macros.
-    finer : int
-        As :attr:`ConverterLogic.finer`; they are the last ones of `sizes`.
 
     Returns
     -------
@@ -287,7 +277,7 @@ def build_sar_adc(
     is_single = len(values) == 1  # nothing comes again, also where the only one begins later than its clocks
     logic = ConverterLogic(
         supply=supply, sizes=sizes, polarity=polarity, start=start, opened=opened, count=len(values) if start else 1,
-        finer=finer, period=2 * (start + period) if start and is_single else period,
+        period=2 * (start + period) if start and is_single else period,
     )  # fmt: skip
     lines = [
         "* input, one voltage a conversion",
@@ -301,7 +291,7 @@ def build_sar_adc(
         chip,
         f"{sizes.dac.bits}-bit successive-approximation ADC",
         [
-            *charge_dac_blocks(chip, sizes.dac, ideal=finer),
+            *charge_dac_blocks(chip, sizes.dac),
             *comparator_blocks(chip),
             *(logic_blocks(chip, sizes, polarity) if logic.is_of_cells else ()),
             supplies(chip),
@@ -314,7 +304,6 @@ def build_sar_adc(
             "so is the logic, of standard cells: the sources below 'logic' are its clock and its command to sample."
             if logic.is_of_cells
             else "the logic is behavioural (sources b*, e*, v* below 'logic').",
-            *([f"Bits below b{finer} go beyond those of the converter: their switches are ideal."] if finer else []),
         ],
         analyses=[f".tran 0.5n {spice_number(start + len(values) * period)} 0 {spice_number(longest)}"],
     )

@@ -14,9 +14,9 @@ from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.conversions import conversions, read_outputs
 from spicesim.calibration.converter_mismatch import shift_converters
 from spicesim.calibration.mismatch_bench import MismatchBench, Planned
-from spicesim.calibration.sar import FINER, SarFit
+from spicesim.calibration.sar import SarFit
 from spicesim.calibration.sar_elsewhere import converters_elsewhere
-from spicesim.calibration.threshold import read_thresholds
+from spicesim.calibration.threshold import find_delays, read_thresholds
 from spicesim.chip import preset
 from spicesim.coding import AdcRange
 from spicesim.draws import ChipDraw
@@ -30,6 +30,7 @@ from spicesim.network import compile_network
 from spicesim.sampling import run_all
 
 CHIP = sar_chip()
+SPAN = CHIP.converter.dac.span
 
 
 @pytest.fixture(scope="module")
@@ -258,16 +259,17 @@ def test_a_conversion_by_itself_has_the_code_that_it_has_among_others():
     assert alone[0] == among[0]
 
 
-def test_conversions_that_go_on_with_finer_bits_are_the_converters_own(calibration):
-    """Their codes are, and where they end in a step is where the input lies between the model's."""
-    rng, polarity = np.random.default_rng(5), "bipolar"
-    fit, search = SarFit(CHIP, CHIP.converter, polarity, Campaign()), calibration.converter.searches[polarity]
-    inputs = rng.uniform(-0.9, 0.9, 6)
-    plain, finer = fit.convert(inputs), fit.convert(inputs, FINER)
-    own = finer.upper(plain.bits)
-    np.testing.assert_array_equal(own.codes, plain.codes)
-    np.testing.assert_allclose(own.tops, plain.tops, rtol=0, atol=0.01 * fit.lsb)
-    assert np.abs(fit.beyond(search, finer)).max() < 0.1
+def test_decisions_on_either_side_tell_where_in_a_step_an_input_is(calibration):
+    """By how long they took: within a few hundredths, where codes alone tell one."""
+    fit = SarFit(CHIP, CHIP.converter, "bipolar", Campaign())
+    (delays,) = find_delays([(CHIP, CHIP.converter)], Campaign(), "a test")
+    search, centre = calibration.converter.searches["bipolar"], fit.steps(calibration.converter.searches["bipolar"])[21]
+    inputs = centre + np.linspace(-0.9, 0.9, 7) * fit.lsb / SPAN * 2
+    seen = fit.convert(inputs)
+    assert len(set(seen.codes)) == 2
+    places = seen.places(delays)
+    np.testing.assert_allclose(places - places[3], np.linspace(-0.9, 0.9, 7), rtol=0, atol=0.05)
+    assert np.abs(fit.beyond(search, seen, delays)).max() < 0.1
 
 
 def test_a_condition_tilts_thresholds_of_gf180_as_its_transistors(calibrate_once):
