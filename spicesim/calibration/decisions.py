@@ -48,16 +48,16 @@ class Threshold:
     law: Floats
     """All of it: what each bit adds, their recoveries, the memory, the middle, the tilt, (bits + 6,) [V]."""
 
-    def applied(self, search: SarSearch, share: float = 1.0) -> SarSearch:
-        """Return a search whose comparator decides here instead of at 0 V; of all but the middle, a share."""
+    def applied(self, search: SarSearch) -> SarSearch:
+        """Return a search whose comparator decides here instead of at 0 V."""
         curve = search.curve.copy()
-        curve[:2] -= self.middle, share * self.tilt
+        curve[:2] -= self.middle, self.tilt
         return search.model_copy(
             update={
                 "curve": curve,
-                "trials": search.trials - share * self.bits,
-                "rejected": search.rejected - share * self.memory[0],
-                "earlier": search.earlier - share * float(self.memory[1]),
+                "trials": search.trials - self.bits,
+                "rejected": search.rejected - self.memory[0],
+                "earlier": search.earlier - float(self.memory[1]),
             }
         )
 

@@ -61,6 +61,8 @@ AT = 0.7
 """When inputs are read, as a share of the window."""
 LATER = 0.95
 """When they are read again, to see how they follow their outputs."""
+SIDE_BY_SIDE = 8
+"""Columns in one simulation: of 24 each transistor takes half as long again, as they exceed a processor's cache."""
 QUIET = 10e-9
 """From an edge until a line's current is steady [s]."""
 
@@ -85,6 +87,13 @@ class PulsedColumns(Model):
     def points(self) -> set[tuple[str, int, int, float]]:
         """Return the points as a set."""
         return {(self.polarity, self.code, n, g) for n, g in zip(self.rows, self.g.tolist(), strict=True)}
+
+    @property
+    def parts(self) -> list[Self]:
+        """The same columns, some at a time."""
+        firsts = range(0, len(self.rows), SIDE_BY_SIDE)
+        parts = [slice(k, k + SIDE_BY_SIDE) for k in firsts]
+        return [self.model_copy(update={"rows": self.rows[part], "g": self.g[part]}) for part in parts]
 
     def netlist(self, chip: Chip, *, together: bool = False) -> Netlist:
         """Build the simulation: a tile whose columns have cells next to their feet.
@@ -161,7 +170,7 @@ class IntegratorPlan(BlockPlan):
     def sizes(self) -> tuple[int, ...]:
         """Points of each simulation, but that validation and test are of several."""
         sweeps = (self.currents, self.currents_validation, self.currents_test)
-        groups = (*self.fits, *self.validation, *self.test)
+        groups = (*(part for columns in self.fits for part in columns.parts), *self.validation, *self.test)
         return (*(sweep.points for sweep in sweeps), *(len(columns.rows) for columns in groups))
 
     def points(self) -> dict[str, int]:
@@ -178,7 +187,7 @@ class IntegratorPlan(BlockPlan):
         sweeps = (self.currents, self.currents_validation, self.currents_test)
         return [
             *(_steady(chip, sweep, self.currents.i_limit) for sweep in sweeps),
-            *(columns.netlist(chip, together=True) for columns in self.fits),
+            *self._columns(chip),
             *(columns.netlist(chip) for columns in (*self.validation, *self.test)),
         ]
 
@@ -189,7 +198,7 @@ class IntegratorPlan(BlockPlan):
 
     def fit(self, chip: Chip, results: Sequence[Results]) -> Judged:
         """Fit the model to the results of the netlists."""
-        steady, held_out = results[:3], 3 + len(self.fits)
+        steady, held_out = results[:3], 3 + sum(len(columns.parts) for columns in self.fits)
         model, pulsed = self.fit_model(chip, [steady[0], *results[3:held_out]]), iter(results[held_out:])
         leak = model.leak
 
@@ -219,13 +228,19 @@ class IntegratorPlan(BlockPlan):
 
     def fitted_netlists(self, chip: Chip) -> list[Netlist]:
         """Build those simulations that the model follows from, and no others."""
-        fits = [columns.netlist(chip, together=True) for columns in self.fits]
-        return [_steady(chip, self.currents, self.currents.i_limit), *fits]
+        return [_steady(chip, self.currents, self.currents.i_limit), *self._columns(chip)]
+
+    def _columns(self, chip: Chip) -> list[Netlist]:
+        return [part.netlist(chip, together=True) for columns in self.fits for part in columns.parts]
 
     def fit_model(self, chip: Chip, results: Sequence[Results]) -> IntegratorModel:
         """Fit the model to the results of :meth:`fitted_netlists`."""
-        leak = _leak(chip, self.currents, results[0])
-        fitted = [(columns, columns.read(chip, found)) for columns, found in zip(self.fits, results[1:], strict=True)]
+        leak, found = _leak(chip, self.currents, results[0]), iter(results[1:])
+        fitted = []
+        for columns in self.fits:
+            seen = [part.read(chip, next(found)) for part in columns.parts]
+            on, off, out = (np.concatenate(each) for each in zip(*seen, strict=True))
+            fitted.append((columns, (on, off, out)))
         rows = tuple(dict.fromkeys(self.fits[0].rows))
         largest = max(float(np.abs([on, off]).max()) for _, (on, off, _) in fitted)
         return IntegratorModel(

@@ -21,8 +21,8 @@ CURRENTS = 4
 """Steady currents: what differs is small, and smooth in them."""
 COMPONENTS = 4
 """Components of inputs and outputs together."""
-TOGETHER = 20
-"""Drawn integrators in one netlist, each a few times."""
+TOGETHER = 8
+"""Drawn integrators in one netlist, each a few times; of 20 each takes a fifth longer."""
 
 
 def find_integrator_mismatch(bench: MismatchBench, held_out: int) -> IntegratorMismatch:

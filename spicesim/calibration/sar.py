@@ -5,13 +5,13 @@ comparator said and how long that took. Inputs come in random order, so that the
 then some that end close to the threshold of each bit.
 """
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 
-from spicesim.arrays import Bools, Codes, Floats
+from spicesim.arrays import Codes, Floats
 from spicesim.behavioural.converter import ConverterCheck
 from spicesim.behavioural.sar import SarModel, SarRange, SarSearch, SarSpan
 from spicesim.calibration.campaign import Campaign
@@ -46,13 +46,10 @@ T = TypeVar("T")
 SPREAD, WITHIN = 8, 0.95
 """Inputs spread over that part of the range, as threshold and references are a little off. They are converted at other
 conditions, too: of six there the top plate of arrays that remember the input before is not found."""
-AIMED = {True: 1, False: 2}
-"""Inputs that end close to the threshold of each bit, by whether a calibration is quick."""
-HELD_OUT = {True: 12, False: 24}
-"""Inputs of the widest span, of all codings, that take no part in the fit, by whether a calibration is quick; narrower
-ones have as many as if it were."""
 AIM = 0.3e-3
-"""How far from the threshold is aimed at most [V]."""
+"""How far from the threshold inputs end at most in the trial of a bit, one a bit [V]."""
+HELD_OUT = 12
+"""Inputs of a span, of all codings, that take no part in the fit; each tells how far it is from the model."""
 LABEL = "calibrate converter"
 """Of the simulations in the accounts."""
 LEAST_IDENTICAL = 0.9
@@ -88,14 +85,16 @@ def _over_each(chip: Chip, spans: Sequence[float], codings: Sequence[Polarity], 
     assert chip.converter is not None
     (delays,) = find_delays([(chip, chip.converter)], campaign, LABEL)
     likes: Sequence[Threshold | None] = [None] * len(spans)
-    held_out = [HELD_OUT[campaign.quick or span < spans[0]] // len(codings) for span in spans]
     found, checks = {}, {}
     for polarity, own in fits.items():
         fitted = _together(own, [fit.run(delays, like) for fit, like in zip(own, likes, strict=True)])
         found[polarity], likes = [search for search, _ in fitted], [threshold for _, threshold in fitted]
     for polarity, own in fits.items():
-        each = zip(own, found[polarity], held_out, strict=True)
-        checks[polarity] = _together(own, [fit.check(search, delays, count) for fit, search, count in each])
+        held_out = [
+            fit.check(search, delays, HELD_OUT // len(codings))
+            for fit, search in zip(own, found[polarity], strict=True)
+        ]
+        checks[polarity] = _together(own, held_out)
     found_over = [
         SarSpan(
             span=span, searches={polarity: found[polarity][k] for polarity in codings},
@@ -151,7 +150,8 @@ class SarFit:
         """Find the search, and the threshold in it, which may be like another one; ask for conversions of inputs."""
         seen = yield self.spread()
         search, _ = self._solve(seen, delays, like)
-        seen = seen + (yield self.near(search, self._aims()))
+        distances = AIM * ((2 * np.arange(self._bits) + 1) / self._bits - 1)  # they share a threshold
+        seen = seen + (yield self.near(search, list(distances[:, None])))
         return self._solve(seen, delays, like)
 
     def left(self, search: SarSearch, seen: Seen, plate: Plate, delays: DelayLaw) -> tuple[Floats, Floats]:
@@ -208,15 +208,7 @@ class SarFit:
         middles = (steps[:-1][calm] + steps[1:][calm]) / 2
         return np.asarray(middles[np.abs(middles - inputs[:, None]).argmin(axis=1)])
 
-    def _aims(self) -> list[Floats]:
-        """Return distances to the threshold of each bit, all bits' evenly spread: they share it [V]."""
-        count = AIMED[self._campaign.quick]
-        parts = [(np.arange(count) + (k + 0.5) / self._bits) / count for k in range(self._bits)]
-        return [AIM * (2 * own - 1) for own in parts]
-
-    def near(
-        self, search: SarSearch, distances: Sequence[Floats], where: Callable[[Floats], Bools] = np.isfinite
-    ) -> Floats:
+    def near(self, search: SarSearch, distances: Sequence[Floats]) -> Floats:
         """Return inputs that end so far above a search's threshold, in random order.
 
         Parameters
@@ -225,13 +217,11 @@ class SarFit:
             The search.
         distances : sequence of ndarray
             By the bit in whose trial inputs end [V].
-        where : callable
-            Tells which inputs may be taken.
         """
         steps, inputs = self.steps(search), []
         above = np.arange(1, 2**self._bits)  # the code there: the last bit that it has was decided last
         for k, of_bit in enumerate(distances):
-            own = steps[np.isfinite(steps) & where(steps) & (above % 2 ** (k + 1) == 2**k)]
+            own = steps[np.isfinite(steps) & (above % 2 ** (k + 1) == 2**k)]
             if len(of_bit) and not len(own):
                 raise CalibrationError("the converter gives few codes for all inputs; check sar_adc and its times")
             inputs.append(self._rng.choice(own, len(of_bit)) + of_bit / self._half)
