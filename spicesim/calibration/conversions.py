@@ -74,14 +74,14 @@ def starts_of(time: Floats, sizes: SarAdc, first: float) -> Floats:
     return np.asarray(first + np.arange(round((time[-1] - first) / sizes.conversion)) * sizes.conversion)
 
 
-def read_delays(results: Results, strobes: Floats, supply: float) -> Floats:
+def read_delays(results: Results, strobes: Floats, sizes: SarAdc, supply: float) -> Floats:
     """Return how long after strobes of a testbench its comparator decided, as :func:`decision_delays`."""
     risen = np.maximum(*(real_vector(results, probe) for probe in DECISIONS))
-    return decision_delays(real_vector(results, "time"), risen, strobes, supply)
+    return decision_delays(real_vector(results, "time"), risen, strobes, sizes, supply)
 
 
-def decision_delays(time: Floats, risen: Floats, strobes: Floats, supply: float) -> Floats:
-    """Return how long after strobes a comparator decided, of any shape, infinite where it did not [s].
+def decision_delays(time: Floats, risen: Floats, strobes: Floats, sizes: SarAdc, supply: float) -> Floats:
+    """Return how long after strobes a comparator decided, of any shape, infinite where it did not in a strobe [s].
 
     It has decided when the output that rises, the greater one, is at half of the supply.
     """
@@ -89,7 +89,8 @@ def decision_delays(time: Floats, risen: Floats, strobes: Floats, supply: float)
     last = np.flatnonzero((risen[:-1] < half) & (risen[1:] >= half))
     part = (half - risen[last]) / (risen[last + 1] - risen[last])
     decided = np.append(time[last] + part * (time[last + 1] - time[last]), np.inf)
-    return np.asarray(decided[np.searchsorted(decided, strobes)] - strobes)
+    delays = decided[np.searchsorted(decided, strobes)] - strobes
+    return np.where(delays <= sizes.bit / 3, delays, np.inf)
 
 
 def first_start(sizes: SarAdc) -> float:

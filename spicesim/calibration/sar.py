@@ -301,7 +301,7 @@ class SarFit:
             codes=np.concatenate([read_codes(results, sizes, first_start(sizes)) for results in found]),
             tops=np.concatenate([_tops(results, own) for results, own in zip(found, strobes, strict=True)]),
             delays=np.concatenate([
-                read_delays(results, own, supply) for results, own in zip(found, strobes, strict=True)
+                read_delays(results, own, sizes, supply) for results, own in zip(found, strobes, strict=True)
             ]),
         )  # fmt: skip
 

@@ -175,9 +175,14 @@ def _read_delays(results: Results, converter: tuple[Chip, SarAdc]) -> DelayLaw:
         )  # fmt: skip
         tops.append(np.interp(strobes - BEFORE_STROBE, time, top - level))
         above.append(np.interp(strobes + 0.32 * sizes.bit, time, risen - fallen) > 0)
-        delays.append(decision_delays(time, np.maximum(risen, fallen), strobes, chip.process.supply))
+        delays.append(decision_delays(time, np.maximum(risen, fallen), strobes, sizes, chip.process.supply))
     if not np.isfinite(delays).all():
         raise ValidityError("a comparator did not decide within its time; give each bit of the ADC more")
+    if np.all(above) or not np.any(above):
+        raise ValidityError(
+            f"the threshold of a converter's comparator is beyond {1e3 * np.abs(tops).max():.0f} mV; widen its "
+            "transistors, sar_adc.comparator"
+        )
     return fit_delays(np.concatenate(tops), np.concatenate(above), np.concatenate(delays))
 
 

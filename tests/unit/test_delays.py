@@ -1,6 +1,7 @@
 """How long a comparator takes tells how far from its threshold an input was, and so where in a step."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.conversions import decision_delays
 from spicesim.calibration.delays import DelayLaw, fit_delays
 from spicesim.calibration.sar import SarFit
+from spicesim.calibration.threshold import _read_delays
 from spicesim.calibration.top_plate import Plate, Seen
-from spicesim.errors import CalibrationError
+from spicesim.errors import CalibrationError, ValidityError
 
 CHIP = sar_chip()
 BITS, SPAN = CHIP.converter.dac.bits, CHIP.converter.dac.span
@@ -68,8 +70,11 @@ def test_what_was_faster_than_any_in_the_fit_tells_nothing():
 def test_a_comparator_has_decided_when_its_output_is_half_way_up():
     time = np.linspace(0, 10e-9, 1001)
     risen = 3.3 * (np.clip((time % 5e-9 - 1e-9) / 0.2e-9, 0, 1) * (time % 5e-9 < 3e-9))
-    found = decision_delays(time, risen, np.array([[0.0, 5e-9], [0.5e-9, 9e-9]]), 3.3)
+    sizes = CHIP.converter.model_copy(update={"bit": 6e-9})  # strobes last 2 ns
+    found = decision_delays(time, risen, np.array([[0.0, 5e-9], [0.5e-9, 9e-9]]), sizes, 3.3)
     np.testing.assert_allclose(found, [[1.1e-9, 1.1e-9], [0.6e-9, np.inf]], rtol=1e-6)
+    # what rises in the next strobe is no decision of this one
+    assert np.isinf(decision_delays(time, risen, np.array([3.5e-9]), sizes, 3.3)).all()
 
 
 @pytest.mark.parametrize("moved", [-1.7, -0.2, 0.0, 0.4, 3.3])
@@ -109,3 +114,19 @@ def test_calm_inputs_are_next_to_trials_of_the_last_two_bits(fit):
     codes = converted(calm, 0.0).codes
     assert set(codes % 4) <= {1, 2}
     np.testing.assert_allclose((calm + 1) * 2 ** (BITS - 1) - codes, 0.5, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("decided", [0.0, 3.3])
+def test_a_threshold_beyond_the_bench_is_an_error_with_a_remedy(decided):
+    """All decided alike, which no law follows from."""
+    sizes = CHIP.converter
+    time = np.arange(0, 10 * sizes.bit, sizes.bit / 60)
+    phase = time % sizes.bit / sizes.bit
+    risen, still = np.where(phase > 0.7, 3.3, 0.0), np.zeros_like(time)
+    vectors = {"time": time}
+    for k in range(4):
+        vectors |= {f"v(top_{k})": still + 0.02, f"v(level_{k})": still}
+        vectors |= {f"v(outp_{k})": risen if decided else still, f"v(outn_{k})": still if decided else risen}
+    results = [SimpleNamespace(vectors=vectors)]
+    with pytest.raises(ValidityError, match=r"beyond 20 mV.*sar_adc\.comparator"):
+        _read_delays(results, (CHIP, sizes))
