@@ -65,7 +65,7 @@ def find_converter_mismatch(bench: MismatchBench, held_out: int) -> tuple[Respon
     chip = bench.calibration.chip
     devices = bench.devices(build_thresholds(chip, 1, find_comparator(chip)), f"{COMPARATOR}_0")
     design, _ = bench.plan(devices, 0)
-    values = bench.thresholds(design)
+    values = bench.thresholds(design, finest=_FINEST)
     linear = fit_response(CONVERTER, ("offset [V]",), design, values[:, None])
     rest = values - linear.rest - design.numbers @ linear.slopes[0]
     # where thresholds are about known, searches are shorter
@@ -78,6 +78,7 @@ def find_converter_mismatch(bench: MismatchBench, held_out: int) -> tuple[Respon
         Planned(devices=devices, numbers=numbers),
         linear.rest + numbers @ linear.slopes[0],
         max(_LEAST, _BEYOND * float(np.abs(rest).max())),
+        finest=_FINEST,
     )
     seen = Planned(devices=devices, numbers=np.concatenate([design.numbers, numbers[1 : count + 1]]))
     found, _ = bent(linear, seen, np.concatenate([values, others[:count]]) - nominal)

@@ -29,7 +29,7 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.parasitics import Parasitics
 from spicesim.netlist.pulses import LEAD, WATCHED, PulseSchedule, product_options
 from spicesim.netlist.tile import build_tile
-from spicesim.netlist.together import row_groups, with_rows_together
+from spicesim.netlist.together import row_groups, with_logic_together, with_rows_together
 from spicesim.ngspice.outcome import Results
 
 __all__ = [
@@ -91,8 +91,8 @@ class PulsedColumns(Model):
     @property
     def parts(self) -> list[Self]:
         """The same columns, some at a time."""
-        firsts = range(0, len(self.rows), SIDE_BY_SIDE)
-        parts = [slice(k, k + SIDE_BY_SIDE) for k in firsts]
+        groups = np.array_split(np.arange(len(self.rows)), math.ceil(len(self.rows) / SIDE_BY_SIDE))
+        parts = [slice(int(group[0]), int(group[-1]) + 1) for group in groups]
         return [self.model_copy(update={"rows": self.rows[part], "g": self.g[part]}) for part in parts]
 
     def netlist(self, chip: Chip, *, together: bool = False) -> Netlist:
@@ -108,7 +108,7 @@ class PulsedColumns(Model):
             chip, cells, np.full(len(counts), self.code), polarity=self.polarity, r_feedback=chip.settings[0],
             parasitics=wires,
         )  # fmt: skip
-        return with_rows_together(netlist, counts)
+        return with_logic_together(with_rows_together(netlist, counts))
 
     def read(self, chip: Chip, results: Results) -> tuple[Floats, Floats, Floats]:
         """Return currents with all rows at the higher level and at the lower [A], and outputs [V], each (columns,).

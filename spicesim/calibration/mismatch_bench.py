@@ -250,7 +250,7 @@ class MismatchBench:
         starts = np.zeros(len(draw)) if around is None else around
         return ThresholdSearch(chip=chip, sizes=find_comparator(chip), starts=starts, drawn=drawn)
 
-    def thresholds(self, draw: Planned, around: Floats | None = None, reach: float = WIDE) -> Floats:
+    def thresholds(self, draw: Planned, around: Floats | None = None, reach: float = WIDE, *, finest: float) -> Floats:
         """Find the threshold of each comparator of a converter, at its top plate, (comparators,) [V].
 
         Parameters
@@ -259,7 +259,7 @@ class MismatchBench:
             Of the comparators.
         around : ndarray of shape (comparators,), optional
             Where to search [V].
-        reach : float
+        reach, finest : float
             As of :func:`find_thresholds`.
 
         Raises
@@ -267,7 +267,7 @@ class MismatchBench:
         ValidityError
             As :func:`find_thresholds`.
         """
-        (found,) = find_thresholds([self.threshold_search(draw, around)], self.campaign, reach=reach)
+        (found,) = find_thresholds([self.threshold_search(draw, around)], self.campaign, reach=reach, finest=finest)
         return found
 
     def sampling(self) -> Netlist:

@@ -34,6 +34,7 @@ from spicesim.netlist.pace import PRECISE
 from spicesim.netlist.plane_adder import GAP, PlaneSteps
 from spicesim.netlist.step import CodeStep
 from spicesim.netlist.tile import build_tile
+from spicesim.netlist.together import with_logic_together
 from spicesim.ngspice.outcome import Results
 
 __all__ = [
@@ -334,7 +335,7 @@ def solve_cases(cases: Sequence[TileCase]) -> list[TileState | PulseState]:
 def case_netlists(chip: Chip, cases: Sequence[TileCase], states: Sequence[TileState | PulseState]) -> list[Netlist]:
     """Build the netlists of all vectors of every case, case by case."""
     return [
-        tile_netlist(chip, case.tile, codes, state, k)
+        with_logic_together(tile_netlist(chip, case.tile, codes, state, k))
         for case, state in zip(cases, states, strict=True)
         for k, codes in enumerate(case.codes.values())
     ]

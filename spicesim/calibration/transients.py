@@ -20,6 +20,7 @@ from spicesim.metrics import largest, rms
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.step import STEP_TIME, CodeStep
 from spicesim.netlist.tile import build_tile
+from spicesim.netlist.together import with_logic_together
 from spicesim.ngspice.outcome import Results
 
 __all__ = [
@@ -110,12 +111,12 @@ def step_netlists(chip: Chip, case: StepCase, stop: float) -> list[Netlist]:
     before = np.stack([a for a, _ in case.changes.values()])
     state = case.tile.solve(before)
     return [
-        build_tile(
+        with_logic_together(build_tile(
             chip, case.tile.g,
             CodeStep(before=before[k].tolist(), after=after.tolist(), stop=stop, resolution=_RESOLUTION),
             polarity=case.tile.dac.polarity, r_feedback=case.tile.senseamp.r_feedback,
             nodesets=predicted_nodesets(state, k, chip),
-        )
+        ))
         for k, (_, after) in enumerate(case.changes.values())
     ]  # fmt: skip
 
