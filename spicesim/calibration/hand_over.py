@@ -17,6 +17,7 @@ from spicesim.errors import CalibrationError
 from spicesim.netlist.hand_over import BufferedOver, HandOver, SourceOver, build_hand_overs
 from spicesim.netlist.macro import MacroRead, build_macro, sampling_start
 from spicesim.netlist.netlist import Netlist
+from spicesim.netlist.sar_adc import longest_step
 from spicesim.netlist.sense_amplifier import build_sense_amplifier
 from spicesim.netlist.step import STEP_TIME
 from spicesim.ngspice.outcome import Results
@@ -261,7 +262,7 @@ def require_handed_over(chip: Chip, sizes: SarAdc, campaign: Campaign) -> None:
     )  # fmt: skip
     cells = _full_column(chip)
     netlist = build_macro(chip, cells, [top] * len(cells), read, polarity="bipolar", r_feedback=chip.settings[0])
-    (results,) = campaign.run([_until(netlist, read.start + sizes.sample)], "calibrate hand-over")
+    (results,) = campaign.run([_until(netlist, read.start + sizes.sample, sizes)], "calibrate hand-over")
     vectors = results[0].vectors
     time = vectors["time"].real
     before = float(np.interp(read.start, time, vectors["v(out_0)"].real))
@@ -362,7 +363,7 @@ def _held_errors(
             whole = build_macro(
                 chip, cells, [code] * len(cells), read, polarity="bipolar", r_feedback=chip.settings[0]
             )  # fmt: skip
-            netlists.append(_until(whole, strobe + BEFORE_STROBE))
+            netlists.append(_until(whole, strobe + BEFORE_STROBE, own))
     found = iter(campaign.run(netlists, "calibrate hand-over"))
     every_held, every_first = [], []
     for chip, (start, strobe) in zip(chips, times, strict=True):
@@ -384,9 +385,10 @@ def _held_errors(
     return errors
 
 
-def _until(macro: Netlist, stop: float) -> Netlist:
+def _until(macro: Netlist, stop: float, sizes: SarAdc) -> Netlist:
     """Return a whole macro that is simulated until then, as its bits do not matter [s]."""
-    return replace(macro, analyses=(f".tran 0.5n {spice_number(stop)} 0 1n",))
+    longest = spice_number(longest_step(sizes))
+    return replace(macro, analyses=(f".tran 0.5n {spice_number(stop)} 0 {longest}",))
 
 
 def _parted(held: Floats, first: Floats, near: Floats, ideal: Floats) -> Floats:

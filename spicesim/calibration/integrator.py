@@ -11,7 +11,7 @@ from typing import Self
 
 import numpy as np
 from pydantic import Field, model_validator
-from scipy.interpolate import CubicSpline
+from scipy.interpolate import CubicSpline, PchipInterpolator
 
 from spicesim.arrays import Floats
 from spicesim.behavioural.arrays import FloatArray, Model, require_shape
@@ -27,7 +27,7 @@ from spicesim.coding import POLARITIES, Polarity
 from spicesim.netlist.integrator import Window, build_integrators
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.parasitics import Parasitics
-from spicesim.netlist.pulses import LEAD, WATCHED, PulseSchedule, product_options
+from spicesim.netlist.pulses import LEAD, LONGEST, WATCHED, PulseSchedule, product_options
 from spicesim.netlist.tile import build_tile
 from spicesim.netlist.together import row_groups, with_logic_together, with_rows_together
 from spicesim.ngspice.outcome import Results
@@ -108,7 +108,8 @@ class PulsedColumns(Model):
             chip, cells, np.full(len(counts), self.code), polarity=self.polarity, r_feedback=chip.settings[0],
             parasitics=wires,
         )  # fmt: skip
-        return with_logic_together(with_rows_together(netlist, counts))
+        # currents after edges are read off, and not only what has become of them
+        return with_logic_together(with_rows_together(netlist, counts).paced(1 / LONGEST))
 
     def read(self, chip: Chip, results: Results) -> tuple[Floats, Floats, Floats]:
         """Return currents with all rows at the higher level and at the lower [A], and outputs [V], each (columns,).
@@ -121,7 +122,8 @@ class PulsedColumns(Model):
 
         def mean(first: float, last: float) -> Floats:
             at = np.linspace(first, last, 200)
-            return np.array([np.interp(at, time, vectors[f"i(vsense_{j})"].real).mean() for j in columns])
+            waves = (PchipInterpolator(time, vectors[f"i(vsense_{j})"].real) for j in columns)
+            return np.array([wave(at).mean() for wave in waves])
 
         off = mean(last + QUIET, schedule.window.end - QUIET / 5)
         ends = schedule.start + QUIET, schedule.start + schedule.lasts(self.code) - QUIET / 5
@@ -322,21 +324,28 @@ def _law(
 
     Where pulses of all codes last some time the excess is the same for all of them, and part of the pedestals.
     """
-    count, schedule = len(fitted[0][0].rows), PulseSchedule.of_chip(chip, fitted[0][0].polarity)
+    first, schedule = fitted[0][0], PulseSchedule.of_chip(chip, fitted[0][0].polarity)
+    places = {point: k for k, point in enumerate(zip(first.rows, first.g.tolist(), strict=True))}
+    each = [[places[point] for point in zip(own.rows, own.g.tolist(), strict=True)] for own, _ in fitted]
     charges = np.concatenate([_charges(chip, columns, on, off) for columns, (on, off, _) in fitted])
     late = np.concatenate([(on - off) * chip.dac.window / chip.integrator.capacitor for _, (on, off, _) in fitted])
     outputs = np.concatenate([out for _, (_, _, out) in fitted])
-    parts = [np.tile(np.eye(count), (len(fitted), 1)), charges, *([] if schedule.longer else [late])]
+    parts = [np.eye(len(places))[np.concatenate(each)], charges, *([] if schedule.longer else [late])]
     found = np.linalg.lstsq(np.column_stack(parts), outputs, rcond=None)[0]
-    pedestals, share = found[:count].reshape(len(rows), -1), fitted[0][0].g.reshape(len(rows), -1) / chip.cell.g_max
+    pedestals, (gain, *excess) = found[: len(places)], found[len(places) :]
+
+    def powers(cells: int) -> Floats:
+        own = np.array(first.rows) == cells
+        shares = first.g[own] / chip.cell.g_max
+        fit = np.polynomial.polynomial.polyfit(shares, pedestals[own], len(shares) - 1)
+        return np.pad(fit, (0, CONDUCTANCES - len(fit)))
+
     return ChargeLaw(
-        gain=float(found[count]),
+        gain=float(gain),
         window=schedule.window.length,
         longer=schedule.longer,
-        excess=0.0 if schedule.longer else float(found[count + 1] / found[count]) * chip.dac.window,
-        pedestals=np.stack(
-            [np.polynomial.polynomial.polyfit(x, y, len(x) - 1) for x, y in zip(share, pedestals, strict=True)]
-        ),
+        excess=float(excess[0] / gain) * chip.dac.window if excess else 0.0,
+        pedestals=np.stack([powers(cells) for cells in rows]),
     )
 
 
@@ -360,7 +369,9 @@ def plan_integrator(
 ) -> IntegratorPlan:
     """Plan the columns of a chip.
 
-    Those of the fit have so many cells; by default more by :data:`GROWTH` each time, up to the rows of its array.
+    Those of the fit have so many cells; by default more by :data:`GROWTH` each time, up to the rows of its array. In a
+    quick plan the code in the middle has columns of the most cells alone, which tell what it is for, and what one cell
+    alone adds is taken for linear in its conductance.
     """
     if counts is None:
         counts = [1]
@@ -384,21 +395,18 @@ def plan_integrator(
             g=np.exp(rng.uniform(np.log(chip.cell.g_min), np.log(chip.cell.g_max), columns)),
         )
 
+    points = [(n, float(g)) for n in counts for g in (siemens[::2] if quick and n == 1 else siemens)]
+    middle = [point for point in points if point[0] == counts[-1]] if quick else points
     return IntegratorPlan(
         currents=CurrentSweep(i_limit=limit, points=25),
         currents_validation=CurrentSweep(i_limit=np.sqrt(0.975) * limit, points=8),
         currents_test=CurrentSweep(i_limit=np.sqrt(0.986) * limit, points=12),
         fits=tuple(
-            PulsedColumns(
-                polarity=polarity,
-                code=code,
-                rows=tuple(count for count in counts for _ in siemens),
-                g=np.tile(siemens, len(counts)),
-            )
+            PulsedColumns(polarity=polarity, code=code, rows=tuple(n for n, _ in own), g=np.array([g for _, g in own]))
             for polarity in POLARITIES
-            for code in (0, max(least, top // 8), top)
+            for code, own in ((0, points), (max(least, top // 8), middle), (top, points))
             # with the other coding the shortest and the longest pulses are enough: the excess takes a third
-            if not (quick and polarity == "bipolar" and 0 < code < top)
+            if not (quick and polarity == "bipolar" and own is middle)
         ),
         validation=tuple(drawn(polarity) for polarity in POLARITIES),
         test=tuple(drawn(polarity) for polarity in POLARITIES),

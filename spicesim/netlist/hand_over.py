@@ -166,7 +166,7 @@ def build_hand_overs(
         ],
         ["time", *(f"v({node}_{k})" for k in range(len(cases)) for node in ("out", "top"))],
         notes=[f"Arrays of {format_si(sizes.dac.total, 'F')} on outputs that had settled."],
-        analyses=[f".tran 0.5n {spice_number(STEP_TIME + stop)} 0 {spice_number(max(0.5e-9, stop / 400))}"],
+        analyses=[f".tran 0.5n {spice_number(STEP_TIME + stop)} 0 {spice_number(max(2e-9, stop / 100))}"],
         nodesets={node: v for k, case in enumerate(cases) for node, v in case.guesses(k, reference).items()},
     )
     return dataclasses.replace(netlist, options=converting(chip, sizes))

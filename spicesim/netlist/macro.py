@@ -23,7 +23,7 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.pace import converting
 from spicesim.netlist.plane_adder import PlaneSteps
 from spicesim.netlist.pulses import PulseSchedule
-from spicesim.netlist.sar_adc import ConverterLogic, converter_lines, multiplexer_line
+from spicesim.netlist.sar_adc import ConverterLogic, converter_lines, longest_step, multiplexer_line
 from spicesim.netlist.sar_logic import logic_blocks
 from spicesim.netlist.sizes import require_sizes
 from spicesim.netlist.step import STEP_TIME, CodeStep
@@ -211,7 +211,7 @@ def build_macro(
         title=f"{tile.title}, {len(read.groups)} converters of {read.sizes.dac.bits} bits",
         body="\n\n".join([tile.body, *new, section, *(["\n".join(loads)] if loads else [])]),
         probes=("time", *outputs, *probes),
-        analyses=(f".tran 0.5n {stop} 0 1n",),
+        analyses=(f".tran 0.5n {stop} 0 {spice_number(longest_step(read.sizes))}",),
         options=converting(chip, read.sizes)
         + (" method=gear" if chip.dac.kind == "pulse" else ""),  # as of products by pulses
     )

@@ -15,7 +15,7 @@ from spicesim.errors import SpecError
 from spicesim.netlist.integrator import Window
 from spicesim.units import spice_number
 
-__all__ = ["LEAD", "PULSE_OPTIONS", "WATCHED", "PulseProduct", "PulseSchedule", "product_options"]
+__all__ = ["LEAD", "LONGEST", "PULSE_OPTIONS", "WATCHED", "PulseProduct", "PulseSchedule", "product_options"]
 
 PULSE_OPTIONS = ".options klu method=gear"
 """Of transients of products: trapezoids ring after every pulse, and finer tolerances move outputs by some 10 uV."""
@@ -27,6 +27,9 @@ WATCHED = 0.1
 """From the read to the end of a transient, as a share of the time to settle."""
 LEAD = 0.5
 """From the start of the window to the pulses, as a share of the time to settle."""
+LONGEST = 10.0
+"""Longest time step over the first one: between edges hardly anything happens, and outputs stay where they are with
+half of the points."""
 EDGE = 0.1e-9
 """Rise and fall time of pulses and controls [s]."""
 
@@ -129,5 +132,5 @@ class PulseProduct:
     @property
     def analysis(self) -> str:
         """The analysis card."""
-        step = spice_number(self.schedule.settle / 40)
-        return f".tran {step} {spice_number(self.schedule.read + WATCHED * self.schedule.settle)} 0 {step}"
+        step, longest = (spice_number(self.schedule.settle / part) for part in (40, 40 / LONGEST))
+        return f".tran {step} {spice_number(self.schedule.read + WATCHED * self.schedule.settle)} 0 {longest}"

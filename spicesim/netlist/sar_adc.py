@@ -35,6 +35,7 @@ __all__ = [
     "build_strobe",
     "build_thresholds",
     "converter_lines",
+    "longest_step",
     "multiplexer_line",
 ]
 
@@ -272,7 +273,7 @@ def build_sar_adc(
     if values.min() < 0 or values.max() > supply:
         raise SpecError(f"inputs of an ADC must lie within the supply, 0..{supply:g} V")
     bits = range(sizes.dac.bits)
-    times, longest = np.arange(len(values)) * period, max(_LONGEST, sizes.sample / 100)
+    times = np.arange(len(values)) * period
     times[1:] += start
     is_single = len(values) == 1  # nothing comes again, also where the only one begins later than its clocks
     logic = ConverterLogic(
@@ -305,9 +306,14 @@ def build_sar_adc(
             if logic.is_of_cells
             else "the logic is behavioural (sources b*, e*, v* below 'logic').",
         ],
-        analyses=[f".tran 0.5n {spice_number(start + len(values) * period)} 0 {spice_number(longest)}"],
+        analyses=[f".tran 0.5n {spice_number(start + len(values) * period)} 0 {spice_number(longest_step(sizes))}"],
     )
     return dataclasses.replace(netlist, options=_OPTIONS)
+
+
+def longest_step(sizes: SarAdc) -> float:
+    """Return the longest time step of transients with a converter [s]."""
+    return max(_LONGEST, sizes.sample / 100)
 
 
 def _logic_lines(logic: ConverterLogic) -> list[str]:
