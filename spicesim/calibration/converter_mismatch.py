@@ -29,16 +29,16 @@ _BEYOND, _LEAST = 10.0, 1e-3
 """How far thresholds are searched for beyond where a linear response has them: so many times what it leaves of a
 design, and no less than this [V]."""
 
-OPPOSITE = {True: 5, False: 10}
-"""Instances whose opposites are looked at elsewhere, too, by whether a calibration is quick."""
+OPPOSITE = 5
+"""Instances whose opposites are looked at elsewhere, too; ten tell no more of 40 others at ss and ff."""
 
 _SMALL = {True: 1e-3, False: 0.0}
 """Part of a threshold's spread below which a number is not looked at elsewhere, by whether a calibration is quick; all
 of these together move thresholds by 11 uV rms."""
 
-_ELSEWHERE = {True: 5e-3, False: 15e-3}
-"""How far a condition moves the threshold of a drawn comparator, at most, and mostly, which is enough for a quick
-calibration: those that are moved farther are searched for again [V]."""
+_ELSEWHERE = 5e-3
+"""How far a condition moves the threshold of a drawn comparator, mostly: those of a condition that moves one farther
+are searched for again [V]."""
 
 
 _FINEST = 20e-6
@@ -136,7 +136,7 @@ def shift_converters(
     devices = tuple(device.removeprefix(prefix) for device in response.devices if device.startswith(prefix))
     quick, share = campaign.quick, np.abs(response.slopes[0, : 2 * len(devices)])
     used = np.flatnonzero(used_numbers(devices) & (share >= _SMALL[quick] * np.sqrt((share**2).sum())))
-    count, opposite = len(used), min(OPPOSITE[quick], len(used))
+    count, opposite = len(used), min(OPPOSITE, len(used))
     # as many instances as numbers, and the opposites of some, which tell of bends: these grow or shrink together
     turned = np.sqrt(count) * np.linalg.qr(np.random.default_rng(count).standard_normal((count, count)))[0]
     numbers = np.zeros((1 + count + opposite, response.slopes.shape[1]))
@@ -147,8 +147,11 @@ def shift_converters(
     pairs = bends[:opposite] + bends[count:]
     shifts: list[Shift | None] = []
     benches = [MismatchBench(calibration=at, campaign=campaign) for at in conditions]
-    searches = [bench.threshold_search(planned, own) for bench in benches]
-    for found in find_thresholds(searches, campaign, reach=_ELSEWHERE[quick], finest=_FINEST):
+    nominal = Planned(devices=devices, numbers=planned.numbers[:1])
+    home = MismatchBench(calibration=calibration, campaign=campaign).threshold_search(nominal)
+    (here,) = find_thresholds([home], campaign, finest=_FINEST)
+    searches = [bench.threshold_search(planned, here + own - own[0]) for bench in benches]
+    for found in find_thresholds(searches, campaign, reach=_ELSEWHERE, finest=_FINEST):
         added = (found - found[0] - own + own[0])[1:]
         bend = float((added[:opposite] + added[count:]) @ pairs / (pairs @ pairs)) if pairs.any() else 0.0
         slopes = (added - bend * bends)[:count] @ numbers[1 : count + 1] / count

@@ -144,6 +144,11 @@ class SarFit:
         """Ideal step [V]."""
         return self._sizes.lsb
 
+    @property
+    def forgets(self) -> bool:
+        """Whether arrays keep nothing of the input before."""
+        return forgets(self._sizes)
+
     def run(
         self, delays: DelayLaw, like: Threshold | None = None
     ) -> Generator[Floats, Seen, tuple[SarSearch, Threshold]]:
@@ -246,7 +251,7 @@ class SarFit:
 
     def fit_plate(self, seen: Seen, before: Plate | None = None) -> Plate:
         """Fit the top plate of conversions; arguments as of :func:`spicesim.calibration.top_plate.fit_plate`."""
-        return fit_plate(seen, self._sampled, before)
+        return fit_plate(seen, self._sampled, before, forgets=self.forgets)
 
     def find_threshold(self, seen: Seen, delays: DelayLaw, like: Threshold | None = None) -> Threshold:
         """Find the threshold; arguments as of :func:`spicesim.calibration.decisions.find_threshold`."""

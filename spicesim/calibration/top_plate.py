@@ -114,7 +114,7 @@ class Plate:
         return np.asarray(seen.tops - _columns(seen, sampled)[..., :-1] @ self.numbers[:-1])
 
 
-def fit_plate(seen: Seen, sampled: int, before: Plate | None = None) -> Plate:
+def fit_plate(seen: Seen, sampled: int, before: Plate | None = None, *, forgets: bool = False) -> Plate:
     """Fit the top plate by least squares, or what it changed by from another, whose curve is then less bent.
 
     Parameters
@@ -125,6 +125,8 @@ def fit_plate(seen: Seen, sampled: int, before: Plate | None = None) -> Plate:
         Bits that are set while it samples.
     before : Plate, optional
         The other one.
+    forgets : bool
+        Whether the array keeps nothing of the input before, or no more than it did: few conversions do not tell.
     """
     columns, bits = _columns(seen, sampled), seen.bits
     # the first bit is not late, and what the last one is late by is in its weight
@@ -134,6 +136,7 @@ def fit_plate(seen: Seen, sampled: int, before: Plate | None = None) -> Plate:
     solution, wanted = np.zeros(len(fitted)), seen.tops
     if before is not None:
         fitted[CHANGE_ORDER + 1 : ORDER + 1] = False
+        fitted[-1] = not forgets
         solution, wanted = before.numbers, seen.tops - columns @ before.numbers
     rows = columns[..., fitted].reshape(-1, int(fitted.sum()))
     solution[fitted] += np.linalg.lstsq(rows, wanted.ravel(), rcond=None)[0]

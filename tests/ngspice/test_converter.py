@@ -130,7 +130,7 @@ def test_a_condition_moves_the_thresholds_of_drawn_comparators(calibration):
     numbers[:, 2 * len(devices) :] = 0.0
     numbers[0] = 0.0
     planned = Planned(devices=devices, numbers=numbers[:, : 2 * len(devices)])
-    nominal, *drawn = MismatchBench(calibration=hot, campaign=Campaign()).thresholds(planned)
+    nominal, *drawn = MismatchBench(calibration=hot, campaign=Campaign()).thresholds(planned, finest=5e-6)
     moved, still = (np.std(one.parameters(numbers)[1:, 0] - (drawn - nominal)) for one in (there, response))
     assert moved < 0.5 * still
 
