@@ -118,6 +118,19 @@ def test_integrators_elsewhere_follow_from_few_conditions(monkeypatch):
         assert np.abs(found.pedestals(*lines) - refitted.pedestals(*lines)).max() <= 5e-3 * full
 
 
+def test_rows_together_make_of_a_full_column_what_single_rows_do():
+    """IR drop of 128 rows, at 10 ohm a segment: were groups at their far ends, outputs would be farther off."""
+    chip = preset("gf180-pulse").changed(adc={"kind": "ideal"}, array={"r_bit_line": 10.0})
+    whole = plan_integrator(chip, quick=True).fits[-1]
+    assert whole.code == 2**chip.dac.bits - 1
+    column = whole.model_copy(update={"rows": whole.rows[-1:], "g": whole.g[-1:]})
+    assert column.rows == (128,)
+    together, alone = run_all([column.netlist(chip, together=own) for own in (True, False)])
+    (_, _, grouped), (_, _, single) = (column.read(chip, results) for results in (together, alone))
+    assert abs(single[0]) > 0.3
+    assert grouped[0] == pytest.approx(single[0], rel=2e-4)
+
+
 def test_integrators_hold_their_lines_with_the_current_that_a_sampling_switch_leaves():
     """The line of a tile with converters, in the middle of its pulses; 1 pF makes much of what hangs on an output."""
     chip, campaign = small(array={"rows": 2, "columns": 1}, adc={"kind": "sar"}), Campaign(quick=True)

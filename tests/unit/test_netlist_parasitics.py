@@ -89,3 +89,15 @@ def test_impossible_wires_are_refused(tmp_path):
     short = CHIP.changed(array={"r_word_line": 0.0})
     with pytest.raises(SpecError, match="far end"):
         build_crossbar(short, G, [0.1, 0.2], parasitics=Parasitics.of_chip(short, 2, 3, both_ends=True))
+
+
+@pytest.mark.parametrize("counts", [(1, 1, 1), (64, 32, 16, 8, 4, 2, 1, 1), (5, 1, 3)])
+def test_groups_of_rows_are_in_their_middle_and_have_all_capacitance(counts):
+    """The mean distance from the foot of a column's rows, and all that its line has."""
+    rows, chip = sum(counts), CHIP.changed(array={"c_bit_line": 2e-16})
+    whole, few = (Parasitics.of_chip(chip, count, 1) for count in (rows, len(counts)))
+    grouped = few.grouped(counts)
+    distances = np.cumsum(grouped.r_bit_line[::-1, 0])[::-1] / few.r_bit_line[0, 0]
+    each = np.split(np.arange(rows, 0, -1), np.cumsum(counts)[:-1])
+    np.testing.assert_allclose(distances, [own.mean() for own in each])
+    assert grouped.c_bit_line.sum() == pytest.approx(whole.c_bit_line.sum())
