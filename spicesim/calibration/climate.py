@@ -47,8 +47,9 @@ __all__ = ["NODES", "calibrate_climate", "check_climate"]
 LOAD_POINTS = 65
 """Load currents of a driver; what changes with temperature is smooth in them."""
 
-NODES = 8
-"""Temperatures through which polynomials go: an amplifier's knees move with them, and five leave .01 % there."""
+NODES, FEWER_NODES = 8, 6
+"""Temperatures through which polynomials go: an amplifier's knees move with them, and five leave .01 % there. Without
+amplifiers six leave less than .01 ppm of a cell's current and 1 nV of a driver's level; leakage may grow steeply."""
 
 TABLE_ERROR = 5e-6
 """Largest error of an output between those points of an amplifier's changes that are kept, relative to full scale."""
@@ -199,13 +200,14 @@ def _thinned(conditions: Sequence[Condition], points: Sequence[Integers]) -> tup
 
 
 def calibrate_climate(calibration: Calibration, campaign: Campaign) -> ClimateModel:
-    """Calibrate a chip's blocks at eight temperatures, its own among them, and at the corners of its process.
+    """Calibrate a chip's blocks at some temperatures, its own among them, and at the corners of its process.
 
     Whole tiles tell how good that is: at temperatures between these, where it is interpolated, and at the corners.
     """
     chip, blocks = calibration.chip, _Blocks(calibration, campaign.quick)
     own = chip.process.temperature_c
-    temperatures, corners = choose_temperatures(own, NODES), other_corners(chip)
+    nodes = NODES if calibration.senseamps else FEWER_NODES
+    temperatures, corners = choose_temperatures(own, nodes), other_corners(chip)
     ends = (temperatures[0], temperatures[-1])
     corner_temperatures = (own, *(ends if campaign.quick else temperatures))
     pairs = [(None, t) for t in temperatures] + [(corner, t) for corner in corners for t in corner_temperatures]
