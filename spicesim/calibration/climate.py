@@ -61,7 +61,7 @@ PARTS = 12
 """Where a product is a long transient vectors are checked in so many parts, one a climate in turn: the eight climates
 of a calibration check two of three vectors together."""
 
-RANDOM_PARTS = 2
+RANDOM_PARTS = 3
 """The same elsewhere of random tiles, and of full columns of the feedback in turn; those of the highest feedback, which
 err most, are checked with all vectors."""
 
