@@ -68,9 +68,9 @@ def with_logic_together(netlist: Netlist) -> Netlist:
     """Return a tile whose drivers of two levels have the inverters before their output switches in common.
 
     Rows with one control, whose inverters do the same but for what their switches' drains do to the gates, have one
-    with as many transistors side by side: outputs are the same to 2 uV, which other time steps make, in half the time, as
-    six of a row's ten transistors are inverters. Other drivers stay as they are, and so do netlists whose devices are
-    drawn, where each has a subcircuit of its own.
+    with as many transistors side by side: outputs are the same to 2 uV, which other time steps make, in half the time,
+    as six of a row's ten transistors are inverters. Other drivers stay as they are, and so do netlists whose devices
+    are drawn, where each has a subcircuit of its own.
     """
     found = _DRIVERS.search(netlist.body)
     if found is None:
