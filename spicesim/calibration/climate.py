@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 from numpy.polynomial.polynomial import polyval
-from scipy.interpolate import PchipInterpolator
 
 from spicesim.arrays import Floats, Integers
 from spicesim.behavioural.arrays import mix_models
 from spicesim.behavioural.climate import ClimateModel, Condition, DacChange
 from spicesim.behavioural.dac import DacModel
-from spicesim.behavioural.sense_amplifier import SenseAmplifierModel
 from spicesim.behavioural.tables import CubicTables
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
@@ -23,6 +21,7 @@ from spicesim.calibration.conditions import choose_temperatures, other_corners
 from spicesim.calibration.elsewhere import aspects_elsewhere
 from spicesim.calibration.hold_elsewhere import holds_elsewhere
 from spicesim.calibration.integrator_elsewhere import integrators_elsewhere
+from spicesim.calibration.knees import is_tight, kept_points, swept_points
 from spicesim.calibration.patterns import adversarial_vectors, random_conductances
 from spicesim.calibration.tile_check import TileCheck
 from spicesim.calibration.tiles import (
@@ -37,8 +36,8 @@ from spicesim.calibration.tiles import (
 )
 from spicesim.chip import Chip
 from spicesim.netlist.dac import build_dac
+from spicesim.netlist.ensemble import build_sense_amplifiers
 from spicesim.netlist.netlist import Netlist
-from spicesim.netlist.sense_amplifier import build_sense_amplifier
 from spicesim.ngspice.outcome import Results
 from spicesim.ngspice.rawfile import Plot
 
@@ -50,9 +49,6 @@ LOAD_POINTS = 65
 NODES, FEWER_NODES = 8, 6
 """Temperatures through which polynomials go: an amplifier's knees move with them, and five leave .01 % there. Without
 amplifiers six leave less than .01 ppm of a cell's current and 1 nV of a driver's level; leakage may grow steeply."""
-
-TABLE_ERROR = 5e-6
-"""Largest error of an output between those points of an amplifier's changes that are kept, relative to full scale."""
 
 HELD_OUT, QUICK_HELD_OUT = 4, 2
 """Temperatures at which whole tiles are checked, and in a quick calibration."""
@@ -84,11 +80,16 @@ def _hardest(nodes: Sequence[float], count: int) -> tuple[float, ...]:
 class _Blocks:
     """The simulations that tell what a condition changes, and what follows from their results."""
 
-    def __init__(self, calibration: Calibration, quick: bool) -> None:
+    def __init__(self, calibration: Calibration, quick: bool, *, everywhere: bool = False) -> None:
         self._calibration, chip = calibration, calibration.chip
         self._points = plan_cell(chip, quick=quick, seed=calibration.seed).fits[0]
         self._driven = () if chip.cell.is_gated else chip.polarities  # the supply of gated rows is ideal everywhere
         self._step = max(1, (2**chip.dac.level_bits - 1) // 5)
+        self.swept = [
+            np.arange(len(amplifier.v_in)) if everywhere else swept_points(amplifier, chip)
+            for amplifier in calibration.senseamps
+        ]
+        """Points of each amplifier's tables that are simulated."""
 
     def netlists(self, chip: Chip) -> list[Netlist]:
         """Build them for this chip at a condition."""
@@ -97,12 +98,13 @@ class _Blocks:
             limit = self._calibration.dacs[polarity].i_limit
             found.append(build_dac(chip, polarity))
             found.append(build_dac(chip, polarity, i_limit=limit, load_points=LOAD_POINTS, code_step=self._step))
-        for model in self._calibration.senseamps:
-            found.append(build_sense_amplifier(chip, model.r_feedback, model.i_limit, len(model.v_in)))
+        for model, points in zip(self._calibration.senseamps, self.swept, strict=True):
+            currents = model.currents[points]
+            found.append(build_sense_amplifiers(chip, model.r_feedback, range(1), [1.0], currents))
         return found
 
     def conditions(self, results: Sequence[Sequence[Results]]) -> list[Condition]:
-        """Find what each condition adds, to amplifiers at all currents of their tables."""
+        """Find what each condition adds, to amplifiers at the currents that were swept."""
         cells = self._cell_changes([found[0] for found in results])
         return [self._condition(*cell, [found[0] for found in own]) for cell, own in zip(cells, results, strict=True)]
 
@@ -120,9 +122,10 @@ class _Blocks:
         calibration, reference = self._calibration, self._calibration.chip.sense_amplifier.v_reference
         vectors = [plot.vectors for plot in results]
         senseamps, feedbacks = [], []
-        for model, found in zip(calibration.senseamps, vectors[1 + 2 * len(self._driven) :], strict=True):
-            own = np.stack([model.v_in, model.v_out])
-            there = np.stack([found["v(sense)"].real - reference, reference - found["v(out)"].real])
+        amplifiers = zip(calibration.senseamps, self.swept, vectors[1 + 2 * len(self._driven) :], strict=True)
+        for model, points, found in amplifiers:
+            own = np.stack([model.v_in, model.v_out])[:, points]
+            there = np.stack([found["v(sense_0)"].real - reference, reference - found["v(out_0)"].real])
             change = 0.0
             if calibration.chip.process.resistor is not None:
                 change = _across(there) / _across(own) - 1
@@ -169,24 +172,6 @@ def _no_change(dac: DacModel) -> DacChange:
     return DacChange(v_open=np.zeros_like(dac.v_open), knots=dac.knots, droop=np.zeros((len(dac.knots), 2)))
 
 
-def _table_points(amplifier: SenseAmplifierModel, changes: Floats, noise_gain: float) -> Integers:
-    """Choose points of an amplifier's tables between which changes (tables, 2, points) follow, by halving intervals.
-
-    An error of its input drives a current through all cells of its column: it is in the output by the noise gain.
-    """
-    currents = amplifier.currents
-    counts = np.array([[noise_gain], [1.0]]) / (TABLE_ERROR * amplifier.full_scale)
-    points = np.linspace(0, len(currents) - 1, 33).astype(int)
-    while True:
-        # interpolated as where they are used, in Calibration.at
-        between = PchipInterpolator(currents[points], changes[..., points], axis=-1)(currents)
-        errors = np.maximum.reduceat((counts * np.abs(between - changes)).max(axis=(0, 1)), points[:-1])
-        missed = np.flatnonzero((errors > 1) & (np.diff(points) > 1))
-        if not len(missed):
-            return points
-        points = np.union1d(points, (points[missed] + points[missed + 1]) // 2)
-
-
 def _thinned(conditions: Sequence[Condition], points: Sequence[Integers]) -> tuple[Condition, ...]:
     """Keep some points of the amplifiers' changes."""
     return tuple(
@@ -197,6 +182,30 @@ def _thinned(conditions: Sequence[Condition], points: Sequence[Integers]) -> tup
         )
         for condition in conditions
     )
+
+
+def _changes(
+    blocks: _Blocks, pairs: Sequence[tuple[str | None, float]], calibration: Calibration, campaign: Campaign
+) -> tuple[list[Condition], list[Integers]]:
+    """Return what conditions add, corners to their temperatures, and the points of amplifiers that are kept of it."""
+    chip = calibration.chip
+    groups = [blocks.netlists(chip.at(corner=corner, temperature_c=t)) for corner, t in pairs]
+    results = iter(campaign.run([netlist for group in groups for netlist in group], "climate"))
+    found = dict(zip(pairs, blocks.conditions([[next(results) for _ in group] for group in groups]), strict=True))
+    changes = [
+        one if corner is None or t == chip.process.temperature_c else _less(one, found[None, t])
+        for (corner, t), one in found.items()
+    ]
+    kept = [
+        kept_points(
+            amplifier,
+            swept,
+            np.stack([condition.senseamps[k] for condition in changes]),
+            1 + chip.array.rows * chip.cell.g_max * amplifier.r_feedback,
+        )
+        for k, (amplifier, swept) in enumerate(zip(calibration.senseamps, blocks.swept, strict=True))
+    ]
+    return changes, kept
 
 
 def calibrate_climate(calibration: Calibration, campaign: Campaign) -> ClimateModel:
@@ -211,21 +220,10 @@ def calibrate_climate(calibration: Calibration, campaign: Campaign) -> ClimateMo
     ends = (temperatures[0], temperatures[-1])
     corner_temperatures = (own, *(ends if campaign.quick else temperatures))
     pairs = [(None, t) for t in temperatures] + [(corner, t) for corner in corners for t in corner_temperatures]
-    groups = [blocks.netlists(chip.at(corner=corner, temperature_c=t)) for corner, t in pairs]
-    results = iter(campaign.run([netlist for group in groups for netlist in group], "climate"))
-    found = dict(zip(pairs, blocks.conditions([[next(results) for _ in group] for group in groups]), strict=True))
-    changes = [found[None, t] for t in temperatures]
-    for corner in corners:
-        for t in corner_temperatures:
-            changes.append(found[corner, t] if t == own else _less(found[corner, t], found[None, t]))
-    kept = [
-        _table_points(
-            amplifier,
-            np.stack([condition.senseamps[k] for condition in changes]),
-            1 + chip.array.rows * chip.cell.g_max * amplifier.r_feedback,
-        )
-        for k, amplifier in enumerate(calibration.senseamps)
-    ]
+    changes, kept = _changes(blocks, pairs, calibration, campaign)
+    if any(is_tight(swept, points) for swept, points in zip(blocks.swept, kept, strict=True)):
+        blocks = _Blocks(calibration, campaign.quick, everywhere=True)
+        changes, kept = _changes(blocks, pairs, calibration, campaign)
     conditions = iter(_thinned(changes, kept))
     held_out = _hardest((own, *temperatures), QUICK_HELD_OUT if campaign.quick else HELD_OUT)
     model = ClimateModel(
@@ -235,7 +233,8 @@ def calibrate_climate(calibration: Calibration, campaign: Campaign) -> ClimateMo
         corner_temperatures_c=corner_temperatures if corners else (),
         corners={corner: tuple(next(conditions) for _ in corner_temperatures) for corner in corners},
         sense_currents=tuple(
-            amplifier.currents[points] for amplifier, points in zip(calibration.senseamps, kept, strict=True)
+            amplifier.currents[swept[points]]
+            for amplifier, swept, points in zip(calibration.senseamps, blocks.swept, kept, strict=True)
         ),
         held_out_c=(),
         held_out_errors=(),

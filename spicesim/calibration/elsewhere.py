@@ -163,6 +163,11 @@ def _each(find: Callable[[Calibration, Campaign], Model]) -> _Finder:
     return lambda calibration, conditions, campaign: [find(at, campaign) for at in conditions]
 
 
+def _noise(calibration: Calibration, conditions: Sequence[Calibration], campaign: Campaign) -> Sequence[Model]:
+    """Find the noise, held to be as well told everywhere as at the chip's own condition."""
+    return [calibrate_noise(at, campaign, calibration.require_noise()) for at in conditions]
+
+
 def _converters(calibration: Calibration, conditions: Sequence[Calibration], campaign: Campaign) -> Sequence[Model]:
     """Find the column converters, each kind in its way."""
     converter = find_converter(calibration.chip)
@@ -179,7 +184,7 @@ _ASPECTS: Mapping[str, tuple[type[Elsewhere[Any]] | None, _Finder]] = {
     "converter": (None, _converters),
     "mismatch": (Elsewhere[MismatchShift], _shift_mismatch),
     "settling": (Elsewhere[SettlingModel], _each(find_settling)),
-    "noise": (Elsewhere[NoiseModel], _each(calibrate_noise)),
+    "noise": (Elsewhere[NoiseModel], _noise),
     "energy": (Elsewhere[EnergyModel], _each(calibrate_energy)),
 }
 """By aspect, its models elsewhere, None where that depends on the chip, and what finds them."""

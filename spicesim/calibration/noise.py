@@ -20,14 +20,22 @@ _HELD_OUT = 2
 """Conductances of the held-out check, of each amplifier."""
 
 
-def calibrate_noise(calibration: Calibration, campaign: Campaign) -> NoiseModel:
-    """Find the noise of all sense amplifiers below columns of any conductance."""
+def calibrate_noise(calibration: Calibration, campaign: Campaign, own: NoiseModel | None = None) -> NoiseModel:
+    """Find the noise of all sense amplifiers below columns of any conductance.
+
+    Parameters
+    ----------
+    calibration, campaign
+        The calibration, and what runs the simulations.
+    own : NoiseModel, optional
+        That of the chip at its own condition, whose error stands for all; else conductances in no table tell it.
+    """
     chip = calibration.chip
     g_high = chip.array.rows * calibration.conductance_range[1]
     points = 5 if campaign.quick else 8
     conductances = np.concatenate([[0.0], g_high * 2.0 ** np.arange(1.0 - points, 1.0)])
     rng = np.random.default_rng([campaign.seed, 7])
-    held = np.sort(g_high * rng.uniform(0.02, 1.0, _HELD_OUT))
+    held = np.sort(g_high * rng.uniform(0.02, 1.0, _HELD_OUT if own is None else 0))
     r_feedback = [model.r_feedback for model in calibration.senseamps]
     capacitance = chip.array.rows * chip.array.c_bit_line
     netlists = [build_driver_noise(chip, 2 ** (chip.dac.code_bits - 1))]
@@ -39,7 +47,7 @@ def calibrate_noise(calibration: Calibration, campaign: Campaign) -> NoiseModel:
     quarter = max(0, count - 3)
     amplifiers, errors = [], []
     for k, r in enumerate(r_feedback):
-        mine = found[k * (count + _HELD_OUT) : (k + 1) * (count + _HELD_OUT)]
+        mine = found[k * (count + len(held)) : (k + 1) * (count + len(held))]
         model = AmplifierNoise(
             r_feedback=r,
             conductances=conductances,
@@ -56,7 +64,7 @@ def calibrate_noise(calibration: Calibration, campaign: Campaign) -> NoiseModel:
         errors.append(np.sqrt(model(held, np.zeros_like(held))) / truth - 1)
     return NoiseModel(
         f_low=NOISE_BAND[0], temperature_c=chip.process.temperature_c, amplifiers=tuple(amplifiers),
-        max_error=largest(np.concatenate(errors)),
+        max_error=largest(np.concatenate(errors)) if own is None else own.max_error,
     )  # fmt: skip
 
 
