@@ -1,5 +1,6 @@
 """What transients save of their time leaves outputs within microvolts of finer ones."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -9,10 +10,12 @@ from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.conversions import read_macro
 from spicesim.calibration.sar import SarFit
 from spicesim.calibration.tiles import tile_outputs
+from spicesim.calibration.transients import step_outputs
 from spicesim.chip import preset
 from spicesim.netlist.macro import MacroRead, build_macro, sampling_start
 from spicesim.netlist.pace import PRECISE, converting
 from spicesim.netlist.plane_adder import PlaneSteps
+from spicesim.netlist.step import CodeStep
 from spicesim.netlist.tile import build_tile
 from spicesim.netlist.together import with_logic_together
 from spicesim.sampling import run_all
@@ -82,10 +85,62 @@ def test_drivers_whose_logic_is_together_give_the_same_outputs_and_take_as_much(
     assert drawn[1] == pytest.approx(drawn[0], rel=2e-3)
 
 
-def test_netlists_without_drivers_of_two_levels_have_no_logic_to_put_together():
+@pytest.mark.parametrize("name", ["gf180-1t1r", "generic-1t1r"])
+@pytest.mark.parametrize("ohms", [0.0, 50.0])
+def test_dacs_whose_ladders_are_together_give_the_same_outputs_and_take_as_much(name, ohms):
+    """At rest exactly, on supplies that give way to what ladders draw, too; the floor is ngspice's own tolerance."""
+    chip = preset(name)
+    g = chip.cell.g_max * np.array([[0.1, 1], [0.9, 0.2], [0.5, 0.4], [1, 0.1], [0.3, 0.3]])
+    netlist = build_tile(chip, g, [255, 3, 255, 140, 255], polarity="bipolar", r_feedback=chip.settings[0])
+    for source, node in (("vdd", "vdd"), ("vhi", "vhi"), ("vlo", "vlo")):
+        body = re.sub(rf"^{source} {node} ", f"r{source} {node} {node}_far {ohms + 1e-3}\\n{source} {node}_far ",
+                      netlist.body, flags=re.MULTILINE)  # fmt: skip
+        netlist = replace(netlist, body=body, probes=(*netlist.probes, f"i({source})", f"v({node})"))
+    shared = with_logic_together(netlist)
+    assert shared.body.count(" dac_ladder ") - 1 == 3  # and the subcircuit itself
+    assert shared.body.count(" dac_buffer ") - 1 == 5
+    own, together = (results[0].vectors for results in run_all([netlist, shared]))
+    assert set(own) == set(together)
+    for probe, values in own.items():
+        floor = 1e-8 if probe.startswith("v") else 1e-11
+        np.testing.assert_allclose(together[probe].real, values.real, rtol=1e-6, atol=floor, err_msg=probe)
+
+
+def test_steps_of_dacs_whose_ladders_are_together_end_and_pass_where_those_of_whole_ones_do():
     chip = preset("gf180-1t1r")
-    netlist = build_tile(chip, np.full((2, 1), 1e-5), [3, 1], polarity="unipolar", r_feedback=chip.settings[0])
-    assert with_logic_together(netlist) is netlist
+    g = chip.cell.g_max * np.array([[0.1, 1], [0.9, 0.2], [0.5, 0.4], [1, 0.1]])
+    step = CodeStep(before=[0, 255, 0, 255], after=[255, 0, 255, 0], stop=200e-9, resolution=1e-9)
+    netlist = build_tile(chip, g, step, polarity="bipolar", r_feedback=chip.settings[0])
+    shared = with_logic_together(netlist)
+    assert shared.body.count(" dac_ladder ") - 1 == 2
+    times = np.linspace(1e-9, 190e-9, 100)
+    own, together = (step_outputs(chip, results, times, 2) for results in run_all([netlist, shared]))
+    assert np.ptp(own, axis=0).max() > 10e-3
+    np.testing.assert_allclose(together, own, rtol=0, atol=30e-6)  # time steps differ
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("n7 out out vdd vss opamp", "n7 out out vdd vss follower"),  # whatever that is
+        ("xbuffer n7", "rload out n7 1meg\nxbuffer n7"),  # current flows from the ladder into the row
+        ("rend n0 vlo", "iend n0 vlo 0\nrend n0 vlo"),
+        ("rend n0 vlo 40000.0", "rend n0 vlo 80000.0 m=2"),
+    ],
+)
+def test_drivers_of_another_make_stay_whole(change):
+    chip = preset("gf180-1t1r")
+    netlist = build_tile(chip, np.full((2, 1), 1e-5), [3, 3], polarity="unipolar", r_feedback=chip.settings[0])
+    assert netlist.body.count(change[0]) == 1
+    other = replace(netlist, body=netlist.body.replace(*change))
+    assert with_logic_together(other).body == other.body
+
+
+def test_ladders_of_a_process_s_resistors_stay_whole():
+    """Side by side their kit has others: outputs were 24 uV off."""
+    chip = preset("gf180-passives")
+    netlist = build_tile(chip, np.full((2, 1), 1e-5), [3, 3], polarity="unipolar", r_feedback=chip.settings[0])
+    assert with_logic_together(netlist).body == netlist.body
 
 
 def test_a_whole_macro_of_pulses_has_the_codes_of_finer_time_steps():
