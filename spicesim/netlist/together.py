@@ -31,8 +31,8 @@ _BUFFER = re.compile(r"^x\w+ \S+ out out \S+ \S+ opamp( |$)")
 _NODES = {"m": 4, "r": 2, "c": 2}
 """Of devices that may stand side by side in so many."""
 _SIDE_BY_SIDE = re.compile(r"^(?:[mrc]|xm)\w* |^x\w+ (?:\S+ )+switch(?: |$)")
-"""These, transistors that are subcircuits, and switches; not a process's resistors, whose kits hardly know of it: with
-resistors of GF180MCU outputs were 24 uV other."""
+"""These, transistors that are subcircuits, and switches; not a process's resistors: with those of GF180MCU side by side
+an output was 24 uV other."""
 
 
 def row_groups(cells: Sequence[int]) -> Integers:
@@ -76,9 +76,9 @@ def with_logic_together(netlist: Netlist) -> Netlist:
 
     Rows with one control, or one code, do the same there but for what drains and outputs do to these gates. They have
     one of it with as many devices side by side: the inverters of drivers of two levels, which are six of a row's ten
-    transistors, and ladders with their switches, which are 70 of the 95 devices of a DAC. Outputs are the same to 2 uV,
-    which other time steps make. Drivers of one's own stay as they are, and so do netlists whose devices are drawn,
-    where each has a subcircuit of its own.
+    transistors, and ladders with their switches, which are 70 of the 95 devices of a DAC. Outputs are the same at rest;
+    in transients, where time steps differ, to 2 uV behind drivers of two levels and to 25 uV behind ladders. Drivers of
+    one's own stay as they are, and so do netlists whose devices are drawn, where each has a subcircuit of its own.
     """
     for name in _KINDS:
         netlist = replace(netlist, body=_together(netlist.body, name))
