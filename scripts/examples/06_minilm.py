@@ -43,13 +43,14 @@ def main(arguments=None):
     parser.add_argument("--seed", type=int, default=0, help="of the chip's devices and of the audit's sample")
     parser.add_argument("--audit", type=int, default=0, help="products to do in ngspice")
     parser.add_argument("--tile-rows", type=int, help="rows of a tile that are used, where amplifiers bear no more")
+    parser.add_argument("--smooth", type=float, help="strength of the smoothing of inputs, such as .5")
     given = parser.parse_args(arguments)
     words, typical, pairs = (
         dict(np.load(given.folder / f"{name}.npz")) for name in ("wordsim", "calibration", "pairs")
     )
     plan = spicesim.RunPlan(
-        engine="fast", tolerance=TOLERANCE, mapping=MappingPlan(input_scale="vector", tile_rows=given.tile_rows),
-        device=given.device, audit=given.audit, seed=given.seed,
+        engine="fast", tolerance=TOLERANCE, device=given.device, audit=given.audit, seed=given.seed,
+        mapping=MappingPlan(input_scale="vector", tile_rows=given.tile_rows, smooth=given.smooth),
     )  # fmt: skip
     data = Dataset(inputs=words, labels=None, calibration_inputs=typical)
     ran = spicesim.run(plan, given.folder / "minilm.onnx", data, given.calibration, progress=True).first

@@ -324,7 +324,10 @@ def run_budget(
         )
     own = () if maker.device is None else device_sources(maker.device, plan.time)
     drawn = () if plan.mismatch is None else mismatch_sources(calibration)
-    left_out = {"wires": not plan.wires, "early sampling": not plan.early}
+    left_out = {
+        "wires": not plan.wires, "early sampling": not plan.early,
+        "cells": {plan.engine, *plan.places.values()} == {"transfer"},  # whose cells are resistors
+    }  # fmt: skip
     circuit = [name for name in circuit_sources(calibration) if not left_out.get(name)]
     has = {*circuit, *own, *drawn, *(("circuit noise",) if plan.noise else ())}
     possible = tuple(name for name in SOURCES if name in has)

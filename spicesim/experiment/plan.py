@@ -207,9 +207,10 @@ class RunPlan(Section):
             raise ValueError("without devices nothing drifts; leave out drift_compensation, or add --device")
         if self.chips > 1 and not self.is_drawn:
             raise ValueError("several chips (--seeds) need something that differs: add --device, --mismatch or --noise")
-        if self.explain is not None and self.engine not in ("fast", "exact", "ngspice"):
+        if self.explain is not None and self.engine not in ("transfer", "fast", "exact", "ngspice"):
             raise ValueError(
-                f"explain takes imperfections from the engines fast and exact; {self.engine!r} has none to take away"
+                f"explain takes imperfections from the engines transfer, fast and exact; {self.engine!r} has none to "
+                "take away"
             )
         return self
 

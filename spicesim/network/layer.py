@@ -35,7 +35,7 @@ BLOCK = 2**17
 """Numbers that one block of vectors may hold, as inputs or as outputs. Larger arrays come from the system each time,
 page by page: with 2^19 that was .6 of 1.5 ms an image of LeNet."""
 FIT_NUMBERS = 2**24
-"""Column currents to fit ranges on, at most; bounds the memory."""
+"""Column currents to fit ranges on, of all planes, at most but for 64 vectors; bounds the memory."""
 HEADROOM = 1.0
 """Standard deviations of the thresholds of drawn converters that a narrow span leaves free beside typical outputs; two
 cost a residual network more on nominal and drawn chips than what clips with none."""
@@ -199,14 +199,18 @@ class AnalogLayer:
             If it has some, and others are asked for; or as :func:`~spicesim.network.ranges.fit_ranges`.
         """
         columns, bits = sum(mapped.g.shape[1] for mapped in self.mapped), self._chip.dac.bits
-        engine, kept = IdealEngine(self._chip), vectors[: max(64, FIT_NUMBERS // columns)]
+        engine = IdealEngine(self._chip)
 
         def multiply(codes: Codes, polarity: Polarity, pulses: Pulses) -> Floats:
-            levels = pulses.levels(polarity)
-            parts = [
-                engine.prepare(Tile(name="", g=m.g, polarity=levels, r_feedback=1.0)).mvm(plane[:, m.rows])
-                for _, plane in pulses.planes(codes, bits, polarity)
+            kept = codes[: max(64, FIT_NUMBERS // (columns * pulses.count(bits, polarity)))]
+            tiles = [
+                engine.prepare(Tile(name="", g=m.g, polarity=pulses.levels(polarity), r_feedback=1.0))
                 for m in self.mapped
+            ]
+            parts = [
+                tile.mvm(plane[:, m.rows])
+                for _, plane in pulses.planes(kept, bits, polarity)
+                for tile, m in zip(tiles, self.mapped, strict=True)
             ]
             return np.concatenate(parts, axis=1)
 
@@ -219,7 +223,7 @@ class AnalogLayer:
         self._require_own(converter)
         try:
             ranges = fit_ranges(
-                kept, limits, self._chip, swing, multiply, scaling=scaling, adc_fit=adc_fit, input_digit=input_digit
+                vectors, limits, self._chip, swing, multiply, scaling=scaling, adc_fit=adc_fit, input_digit=input_digit
             )
         except NetworkError as error:
             raise NetworkError(f"{self.node.op} {self.name!r}: {error}") from None

@@ -9,7 +9,7 @@ from spicesim.chip import Chip, preset
 from spicesim.engine import IdealEngine
 from spicesim.errors import NetworkError
 from spicesim.mapping import MappingOptions
-from spicesim.network import compile_network, digits_network, load_digits
+from spicesim.network import compile_network, digits_network, layer, load_digits
 from spicesim.network.pulses import AT_ONCE, BitPlanes, choose_pulses
 
 CHIP = preset("gf180-1t1r").changed(
@@ -67,6 +67,28 @@ def test_bit_by_bit_a_network_computes_what_it_does_with_whole_codes(way, shift)
     # of most images; of some, an input of the second layer lies where two codes meet
     assert np.median(np.abs(logits - wanted)) < 1e-3 * np.sqrt(np.mean(wanted**2))
     assert {layer.pulses for layer in found["bits"].stats.layers} == {3}
+
+
+@pytest.mark.parametrize(("kind", "planes"), [("bits", 8), ("r2r", 1)])
+def test_ranges_are_fitted_on_as_many_currents_however_inputs_are_driven(kind, planes, monkeypatch):
+    chip, sizes = CHIP.changed(dac={"kind": kind, "bits": 8}), []
+    fit_ranges, most = layer.fit_ranges, 5000 * planes
+
+    def counting(vectors, limits, chip, swing, multiply, **options):
+        def counted(*inputs):
+            sizes.append((len(vectors), multiply(*inputs).shape))
+            return multiply(*inputs)
+
+        return fit_ranges(vectors, limits, chip, swing, counted, **options)
+
+    monkeypatch.setattr(layer, "FIT_NUMBERS", most)
+    monkeypatch.setattr(layer, "fit_ranges", counting)
+    network = compile_network(digits_network("mlp"), FakeCalibration(chip), x_calibration=DIGITS.x_calibration)
+    assert len(sizes) == len(network.ranges) == 2
+    for available, (vectors, numbers) in sizes:
+        assert 64 <= vectors < available
+        assert vectors == 64 or vectors * numbers <= most < (vectors + 1) * numbers
+    assert max(vectors for _, (vectors, _) in sizes) > 64
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.4])

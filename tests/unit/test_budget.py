@@ -164,6 +164,18 @@ def test_devices_without_anything_are_none_and_strangers_are_refused(generic_cal
         RunPlan().changed(engine="ideal", explain=4)
 
 
+def test_the_engine_of_linear_cells_tells_the_same_of_all_else(generic_calibration):
+    sources = ["wires", "amplifiers"]
+    exact, linear = (
+        budget_of(generic_calibration, RunPlan(engine=name, gains=False), sources=sources).estimates()
+        for name in ("exact", "transfer")
+    )
+    for name in sources:
+        assert linear[f"alone {name}"].value == pytest.approx(exact[f"alone {name}"].value, rel=0.05), name
+    with pytest.raises(SpecError, match="this chip has no imperfection 'cells'"):
+        budget_of(generic_calibration, RunPlan(engine="transfer"), sources=["cells"])
+
+
 @pytest.fixture(scope="module")
 def random_budget(random_calibration):
     plan = RunPlan(device="typical", chips=5, gains=False, mismatch=0, noise=True)
