@@ -199,7 +199,7 @@ class AnalogLayer:
             If it has some, and others are asked for; or as :func:`~spicesim.network.ranges.fit_ranges`.
         """
         columns, bits = sum(mapped.g.shape[1] for mapped in self.mapped), self._chip.dac.bits
-        engine = IdealEngine(self._chip)
+        engine, most = IdealEngine(self._chip), vectors[: max(64, FIT_NUMBERS // columns)]
 
         def multiply(codes: Codes, polarity: Polarity, pulses: Pulses) -> Floats:
             kept = codes[: max(64, FIT_NUMBERS // (columns * pulses.count(bits, polarity)))]
@@ -223,7 +223,7 @@ class AnalogLayer:
         self._require_own(converter)
         try:
             ranges = fit_ranges(
-                vectors, limits, self._chip, swing, multiply, scaling=scaling, adc_fit=adc_fit, input_digit=input_digit
+                most, limits, self._chip, swing, multiply, scaling=scaling, adc_fit=adc_fit, input_digit=input_digit
             )
         except NetworkError as error:
             raise NetworkError(f"{self.node.op} {self.name!r}: {error}") from None
