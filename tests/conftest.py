@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from fuzz.calibrations import small_chip
-from spicesim.calibration.aspects import ASPECT_NAMES
+from spicesim.calibration.aspects import ASPECT_NAMES, NOT_QUICK
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.calibration import Calibration, load_calibration
 from spicesim.chip import Chip, preset
@@ -105,8 +105,15 @@ def small_calibration(calibrate_once: Callable[[str, Make], Calibration]) -> Cal
 
 @pytest.fixture(scope="session")
 def whole_calibration(calibrate_once: Callable[[str, Make], Calibration]) -> Calibration:
-    """Return a quick calibration of a generic chip with 6x6 cells and five bits, with all aspects."""
-    return calibrate_once("whole", lambda: calibrate(small_chip(), aspects=ASPECT_NAMES, quick=True))
+    """Return a quick calibration of a generic chip with 6x6 cells and five bits, with all aspects but climate."""
+    aspects = tuple(name for name in ASPECT_NAMES if name not in NOT_QUICK)
+    return calibrate_once("whole", lambda: calibrate(small_chip(), aspects=aspects, quick=True))
+
+
+@pytest.fixture(scope="session")
+def climate_calibration(calibrate_once: Callable[[str, Make], Calibration]) -> Calibration:
+    """Return the same with conditions, too; for tests marked long."""
+    return calibrate_once("climate", lambda: calibrate(small_chip(), aspects=ASPECT_NAMES, quick=True))
 
 
 @pytest.fixture(scope="session")

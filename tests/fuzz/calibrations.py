@@ -16,7 +16,7 @@ import numpy as np
 from fuzz.files import FileCase, judge_file
 from fuzz.mutations import mutate, spoil
 from fuzz.verdict import Verdict
-from spicesim.calibration.aspects import ASPECT_NAMES
+from spicesim.calibration.aspects import ASPECT_NAMES, NOT_QUICK
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.calibration import _HEAD, _VERSION, Calibration, _checksum, load_calibration
 from spicesim.chip import Chip, preset
@@ -32,7 +32,7 @@ USE = (
 
 
 def small_chip() -> Chip:
-    """Return a chip that ngspice calibrates with all aspects in a minute."""
+    """Return a chip that ngspice calibrates with all aspects in minutes, of which conditions take two thirds."""
     return preset("generic-1t1r").changed(
         array={"rows": 6, "columns": 6}, sense_amplifier={"r_feedback": (20e3, 160e3)}, dac={"bits": 5}, adc={"bits": 8}
     )
@@ -47,18 +47,19 @@ def sar_chip() -> Chip:
 
 
 @cache
-def text() -> str:
-    """Return a calibration of the small chip with all that there is; it is made once."""
-    chip = small_chip()
+def text(everywhere: bool = True) -> str:
+    """Return a calibration of the small chip with all that there is, or at its own condition alone; it is made once."""
+    chip, aspects = small_chip(), ASPECT_NAMES if everywhere else tuple(a for a in ASPECT_NAMES if a not in NOT_QUICK)
+    where = "ss" if everywhere else "home"
     kept = (
         Path(tempfile.gettempdir())
-        / f"spicesim-fuzz-{_VERSION}-ss-{versions()['spicesim']}-{chip.hash}-{os.getuid()}.cal.json"
+        / f"spicesim-fuzz-{_VERSION}-{where}-{versions()['spicesim']}-{chip.hash}-{os.getuid()}.cal.json"
     )
     if kept.exists():
         return kept.read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "cal.json"
-        calibrate(chip, aspects=ASPECT_NAMES, quick=True).save(path)
+        calibrate(chip, aspects=aspects, quick=True).save(path)
         # short numbers, and some of what only reports show: a case takes as long as its file is
         document = json.loads(path.read_text(encoding="utf-8"), parse_float=lambda text: float(f"{float(text):.8g}"))
     for held_out in document["held_out"].values():
@@ -66,7 +67,7 @@ def text() -> str:
         held_out["coordinates"] = {name: points[:3] for name, points in held_out["coordinates"].items()}
     document["settling"]["checks"], document["parameters"] = document["settling"]["checks"][:1], None
     climate = document["climate"]
-    for part in (climate, *(climate[name] for name in ("mismatch", "settling", "noise", "energy"))):
+    for part in (climate, *(climate[name] for name in ("mismatch", "settling", "noise", "energy"))) if climate else ():
         part["corners"] = {name: models for name, models in part["corners"].items() if name == "ss"}
     seal(document)
     write_text(kept, json.dumps(document))  # at once: another process may look for it
@@ -88,12 +89,12 @@ def seal(document: dict) -> None:
         return
 
 
-def case(seed: int) -> FileCase:
+def case(seed: int, everywhere: bool = True) -> FileCase:
     rng = random.Random(seed)
     if rng.random() < 0.2:
-        data, done = spoil(text().encode(), rng)
+        data, done = spoil(text(everywhere).encode(), rng)
         return FileCase(data, done, "cal.json", USE)
-    document = json.loads(text())
+    document = json.loads(text(everywhere))
     done = "; ".join(mutate(document, rng) for _ in range(rng.choice([1, 1, 1, 2])))
     if isinstance(document, dict) and rng.random() < 0.8:
         seal(document)

@@ -28,6 +28,8 @@ from spicesim.netlist.sense_amplifier import supplies
 from spicesim.network import compile_network, digits_network, load_digits
 from spicesim.sampling import run_all
 
+pytestmark = pytest.mark.long
+
 SPAN = 0.2
 LEVEL_1 = 5e-3
 """Level-1 transistors do not conserve charge: what a switch holds follows time steps by so much of full scale."""

@@ -10,6 +10,8 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.process import block_text, model_files, model_section, start_up_lines
 from spicesim.ngspice.batch import BatchSimulator
 
+pytestmark = pytest.mark.long
+
 CHIPS = ["generic-1t1r", "gf180-1t1r", "sky130-1t1r", pytest.param("ihp130-1t1r", marks=needs_compiler)]
 
 

@@ -17,6 +17,8 @@ from spicesim.chip import preset
 from spicesim.netlist.bias_benches import START, WANTED, build_bias, build_bias_transient
 from spicesim.netlist.tile import build_column
 
+pytestmark = pytest.mark.long
+
 GENERIC = preset("generic-1t1r")
 GF180 = preset("gf180-1t1r")
 LINEAR, SATURATING = 10e3, 160e3

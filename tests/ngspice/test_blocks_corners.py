@@ -16,6 +16,8 @@ from spicesim.chip import CORNERS, preset
 from spicesim.chip.blocks import ChargeDac, SarAdc
 from spicesim.errors import SpecError
 
+pytestmark = pytest.mark.long
+
 TEMPERATURES = (-40, 27, 125)
 EVERY = [(corner, celsius) for corner in CORNERS for celsius in TEMPERATURES]
 ALL = os.environ.get("SPICESIM_CORNERS") == "all"

@@ -21,6 +21,8 @@ from spicesim.engine import ExactEngine, HandOverEngine, MacroBench, NgspiceEngi
 from spicesim.netlist.buffer import build_buffers
 from spicesim.sampling import run_all
 
+pytestmark = pytest.mark.long
+
 SPAN = 0.2
 CHIP = preset("gf180-voltage").changed(
     array={"rows": 4, "columns": 4}, dac={"bits": 3}, hold={"settle": 3e-7, "buffer": "opamp"},

@@ -15,6 +15,8 @@ from spicesim.errors import SpecError
 from spicesim.netlist.mismatch import read_mismatch, with_mismatch
 from spicesim.ngspice.batch import BatchSimulator
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module", params=PROCESSES)
 def chip(request):

@@ -18,6 +18,8 @@ from spicesim.network import digits_network, load_digits
 from spicesim.report import write_calibration_report
 from spicesim.report.numbers import parts_per_million
 
+pytestmark = pytest.mark.long
+
 SMALL = 2e-4
 """Largest error, as a fraction of full scale."""
 

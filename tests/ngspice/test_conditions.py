@@ -17,6 +17,8 @@ from spicesim.chip import CORNERS
 from spicesim.coding import POLARITIES, rest_code
 from spicesim.engine import ExactEngine, NgspiceEngine, SampledEngine, Tile
 
+pytestmark = pytest.mark.long
+
 DRAWS = 4
 KINDS = ("linear", "saturating", "half settled", "settled")
 LIMITS = dict(zip(KINDS, (2e-4, 5e-4, 1e-2, 1e-3), strict=True))
@@ -68,8 +70,8 @@ def test_drawn_chips_are_true_at_drawn_conditions(gf180_everywhere, seed):
 
 
 @pytest.mark.parametrize(("corner", "temperature_c"), [(None, 90.0), ("ss", 80.0), ("ff", -15.0)])
-def test_noise_and_energy_are_those_of_simulations_at_a_condition_in_no_fit(whole_calibration, corner, temperature_c):
-    at = whole_calibration.at(corner=corner, temperature_c=temperature_c)
+def test_noise_and_energy_are_those_of_simulations_at_a_condition_in_no_fit(climate_calibration, corner, temperature_c):
+    at = climate_calibration.at(corner=corner, temperature_c=temperature_c)
     there, g = Campaign(quick=True), np.linspace(0, 6, 4) * at.conductance_range[1]
     noise, energy = calibrate_noise(at, there), calibrate_energy(at, there)
     for r_feedback in at.chip.sense_amplifier.r_feedback:

@@ -15,6 +15,8 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.noise import build_noise
 from spicesim.sampling import run_all
 
+pytestmark = pytest.mark.long
+
 BOLTZMANN, CHARGE, KELVIN = 1.380649e-23, 1.602176634e-19, 300.15
 CHIP = preset("generic-1t1r")
 LINEAR = {"resistor": "g=2e-05", "rram": "g=2e-05 kappa=3", "pcm": "g=2e-05 v0=0.3", "ecram": "g=2e-05"}

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 FOLDER = Path(__file__).parents[2] / "scripts" / "examples"
 EXAMPLES = sorted((*FOLDER.glob("[0-9][0-9]_*.py"), *FOLDER.glob("own_*.py")))
 

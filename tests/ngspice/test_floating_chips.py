@@ -28,6 +28,8 @@ from spicesim.network import compile_network, digits_network, load_digits
 from spicesim.report import write_calibration_report
 from spicesim.sampling import run_all
 
+pytestmark = pytest.mark.long
+
 GENERIC = preset("generic-1t1r").changed(
     array={"rows": 8, "columns": 4}, dac={"kind": "bits", "bits": 4}, sense_amplifier={"kind": "voltage"},
     hold={"settle": 150e-9},

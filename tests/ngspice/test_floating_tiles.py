@@ -16,6 +16,8 @@ from spicesim.netlist import build_column, build_tile
 from spicesim.network import compile_network, digits_network, load_digits
 from spicesim.sampling import run_all
 
+pytestmark = pytest.mark.long
+
 CHIP = preset("generic-1t1r").changed(
     array={"rows": 8, "columns": 4}, dac={"kind": "bits", "bits": 4}, sense_amplifier={"kind": "voltage"},
     hold={"settle": 150e-9}, adc={"kind": "sar", "bits": 6},

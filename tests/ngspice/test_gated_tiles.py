@@ -19,6 +19,8 @@ from spicesim.netlist.tile import build_tile
 from spicesim.network import compile_network, digits_network, load_digits
 from spicesim.sampling import run_all
 
+pytestmark = pytest.mark.long
+
 CHIP = preset("generic-1t1r").changed(
     array={"rows": 8, "columns": 4}, dac={"kind": "bits", "bits": 4}, sense_amplifier={"r_feedback": (10e3, 80e3)},
     cell={"inputs": "gate"}, word_line_driver={"width": 8e-6},

@@ -22,6 +22,8 @@ from spicesim.netlist.process import block_text, model_files, model_section, sta
 from spicesim.ngspice import verilog_a
 from spicesim.ngspice.cards import needed_cards
 
+pytestmark = pytest.mark.long
+
 CHIP = preset("ihp130-1t1r")
 
 

@@ -23,6 +23,8 @@ from spicesim.network import compile_network, digits_network, load_digits
 from spicesim.report import write_calibration_report
 from spicesim.sampling import run_all
 
+pytestmark = pytest.mark.long
+
 DRAWS = 3
 
 

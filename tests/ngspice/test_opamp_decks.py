@@ -16,6 +16,8 @@ from spicesim.chip import preset
 from spicesim.netlist.process import block_text, model_section, start_up_lines
 from spicesim.ngspice.verilog_a import loadable
 
+pytestmark = pytest.mark.long
+
 DECKS = sorted((Path(__file__).parent.parent / "decks" / "opamp").glob("*.cir"))
 CHIPS = ["gf180-1t1r", "sky130-1t1r", pytest.param("ihp130-1t1r", marks=needs_compiler)]
 

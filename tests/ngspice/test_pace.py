@@ -20,6 +20,8 @@ from spicesim.netlist.tile import build_tile
 from spicesim.netlist.together import with_logic_together
 from spicesim.sampling import run_all
 
+pytestmark = pytest.mark.long
+
 
 def finer(netlist):
     """The same at tighter tolerances than any in use, and ngspice's own time steps."""

@@ -20,6 +20,8 @@ from spicesim.network import compile_network
 from spicesim.network.digits import digits_network, load_digits
 from spicesim.sampling import run_all
 
+pytestmark = pytest.mark.long
+
 WIRES = {"rows": 8, "columns": 8, "r_word_line": 12.0, "r_bit_line": 5.0}
 SINGLE = preset("generic-1t1r").changed(array=WIRES, sense_amplifier={"r_feedback": (10e3, 80e3)})
 PAIRS = SINGLE.changed(cell={"kind": "2t2r"})

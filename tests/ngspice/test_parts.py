@@ -15,6 +15,8 @@ from spicesim.cli.main import cli
 from spicesim.errors import CalibrationError, SpecError
 from spicesim.files import cache_folder
 
+pytestmark = pytest.mark.long
+
 CHIP = preset("generic-1t1r").changed(
     {"array.rows": 4, "array.columns": 4, "dac.bits": 4, "sense_amplifier.r_feedback": (20e3,)}
 )

@@ -24,6 +24,8 @@ from spicesim.netlist.sense_amplifier import build_sense_amplifier
 from spicesim.netlist.stages import build_feedback_response
 from spicesim.ngspice.batch import BatchSimulator
 
+pytestmark = pytest.mark.long
+
 CHIP = preset("gf180-passives")
 HIGH = CHIP.changed({
     f"process.resistor.{key}": value

@@ -22,6 +22,8 @@ from spicesim.errors import SpecError
 from spicesim.ngspice.outcome import Results
 from spicesim.sampling import netlist_hash, run_all
 
+pytestmark = pytest.mark.long
+
 CHIP = preset("generic-1t1r").changed(array={"rows": 16, "columns": 16})
 
 

@@ -15,6 +15,8 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.sense_amplifier import build_sense_amplifier
 from spicesim.sampling import run_all
 
+pytestmark = pytest.mark.long
+
 SEEDS = range(10)
 
 

@@ -7,6 +7,8 @@ from simulation import needs_compiler
 from spicesim.calibration.calibrate import calibrate
 from spicesim.chip import preset
 
+pytestmark = pytest.mark.long
+
 SMALL = {"array": {"rows": 8, "columns": 4}, "dac": {"bits": 4}, "sense_amplifier": {"r_feedback": (20e3, 160e3)}}
 PLACES = [
     pytest.param("ihp130-1t1r", "ss", -40.0, 5e-5, 2e-4, marks=needs_compiler),

@@ -19,6 +19,8 @@ from spicesim.netlist.pulses import PulseProduct, PulseSchedule
 from spicesim.netlist.tile import build_tile
 from spicesim.sampling import run_all
 
+pytestmark = pytest.mark.long
+
 DRAWN = 1e-3
 """Largest error of an output, as a fraction of full scale: the simulator's time steps lose .3 fC, much for few rows."""
 

@@ -16,6 +16,8 @@ from spicesim.engine import ExactEngine, FastEngine, IdealEngine, SampledMvm, Ti
 from spicesim.errors import CalibrationError, SpecError, ValidityError
 from spicesim.experiment.ablation import ablate_calibration
 
+pytestmark = pytest.mark.long
+
 LEVEL_1 = 1e-2
 """Level-1 transistors do not conserve charge: outputs follow time steps by so much of a small tile's full scale."""
 

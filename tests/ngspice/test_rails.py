@@ -22,6 +22,8 @@ from spicesim.errors import CalibrationError, SpecError, ValidityError
 from spicesim.experiment.ablation import ablate_calibration, circuit_sources
 from spicesim.ngspice.batch import BatchSimulator
 
+pytestmark = pytest.mark.long
+
 OHMS = {"r_supply": 5.0, "r_ground": 5.0, "r_reference": 5.0}
 IDEAL = dict.fromkeys(OHMS, 0.0) | {"references": "ideal"}
 ROWS, COLUMNS = 32, 2

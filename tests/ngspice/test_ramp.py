@@ -19,6 +19,8 @@ from spicesim.errors import SpecError, ValidityError
 from spicesim.netlist.ramp_adc import build_ramp_adc
 from spicesim.sampling import run_all
 
+pytestmark = pytest.mark.long
+
 CHIP = preset("generic-1t1r").changed(
     array={"rows": 4, "columns": 3}, sense_amplifier={"r_feedback": (160e3,)}, adc={"kind": "ramp", "bits": 3}
 )

@@ -19,6 +19,8 @@ from spicesim.experiment.ablation import ablate_calibration, circuit_sources
 from spicesim.netlist.tile import build_tile
 from spicesim.ngspice.batch import BatchSimulator
 
+pytestmark = pytest.mark.long
+
 ROWS, COLUMNS = 32, 2
 LINEAR, SATURATING = 10e3, 160e3
 BUFFERED = {"references": "buffered"}

@@ -12,6 +12,8 @@ from spicesim.experiment.replay import replay
 from spicesim.experiment.run import run
 from spicesim.files import write_json
 
+pytestmark = pytest.mark.long
+
 COMBINATIONS = 300
 CHOICES = {
     "engine": ("exact", "exact", "fast", "ideal"),
@@ -36,8 +38,8 @@ CHOICES = {
 
 
 @pytest.fixture(scope="module")
-def calibration(whole_calibration):
-    return whole_calibration
+def calibration(climate_calibration):
+    return climate_calibration
 
 
 @pytest.fixture(scope="module")

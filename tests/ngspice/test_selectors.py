@@ -20,6 +20,8 @@ from spicesim.network import compile_network
 from spicesim.network.digits import digits_network, load_digits
 from spicesim.sampling import run_all
 
+pytestmark = pytest.mark.long
+
 GENERIC = preset("generic-1t1r")
 OPEN = GENERIC.changed(
     array={"rows": 8, "columns": 8}, cell={"kind": "1s1r", "v_read": 1.0}, dac={"v_span": 1.0},

@@ -9,6 +9,8 @@ from spicesim.cli.size import write_sized
 from spicesim.errors import SpecError
 from spicesim.sizing import load_sizing, size
 
+pytestmark = pytest.mark.long
+
 SIZING = """
 block = "opamp"
 chip = "generic-1t1r"

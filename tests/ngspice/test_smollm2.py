@@ -10,6 +10,8 @@ import onnx
 import onnxruntime
 import pytest
 
+pytestmark = pytest.mark.long
+
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 WIDTH, HEADS, GROUPS, WIDE, BLOCKS, VOCABULARY = 64, 4, 2, 96, 2, 300
 BASE, EPSILON = 1000.0, 1e-5

@@ -17,6 +17,8 @@ from spicesim.errors import NetworkError
 from spicesim.network import compile_network
 from spicesim.sampling import run_all
 
+pytestmark = pytest.mark.long
+
 SPANS = (0.8, 0.4)
 CHIP = sar_chip().changed(sar_adc={"spans": SPANS})
 WIDE = CHIP.sar_adc.dac.span

@@ -15,6 +15,8 @@ from spicesim.netlist.step import CodeStep
 from spicesim.ngspice import BatchSimulator
 from spicesim.ngspice.rawfile import read_raw
 
+pytestmark = pytest.mark.long
+
 G, CODE, R_FEEDBACK = 30e-6, 200, 40e3
 
 

@@ -35,14 +35,14 @@ def study(small_calibration):
 
 
 @pytest.fixture(scope="module")
-def whole_study(whole_calibration, tmp_path_factory):
+def whole_study(climate_calibration, tmp_path_factory):
     """A study of a chip with all aspects, and of a network that fits one of its arrays."""
     rng, path = np.random.default_rng(0), tmp_path_factory.mktemp("network") / "net.onnx"
     weights = rng.standard_normal((6, 3))
     onnx.save(product_model(weights), path)
     x = rng.random((60, 6), dtype=np.float32)
     data = Dataset(inputs={"x": x[:40]}, labels=np.argmax(x[:40] @ weights, axis=1), calibration_inputs=x[40:])
-    return Study(calibration=whole_calibration, model=str(path), dataset=data, chips=2, vectors=16, images=40)
+    return Study(calibration=climate_calibration, model=str(path), dataset=data, chips=2, vectors=16, images=40)
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +106,7 @@ def test_a_figure_of_something_else_or_damaged_is_not_taken(study, tmp_path):
     assert about(study) != about(replace(study, seed=1)) != about(replace(study, chips=3))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_chip_with_all_aspects_has_the_others(whole_study, name, tmp_path):
     drawn = draw_album(whole_study, (name,), tmp_path)
