@@ -73,10 +73,14 @@ Make = Callable[[], Calibration]
 def calibrate_once(
     shared_folder: Path, one_at_a_time: Callable[[str], AbstractContextManager[None]]
 ) -> Callable[[str, Make], Calibration]:
-    """Return what has a calibration made by one process of this run and read by all that ask for its name."""
+    """Return what has a calibration made by one process of this run and read by all that ask for its name.
+
+    Several runs of one state of the code share those in the folder that SPICESIM_TEST_CALIBRATIONS names.
+    """
+    folder = Path(os.environ.get("SPICESIM_TEST_CALIBRATIONS", shared_folder))
 
     def once(name: str, make: Make) -> Calibration:
-        path = shared_folder / f"{name}.cal.json"
+        path = folder / f"{name}.cal.json"
         with one_at_a_time(name):
             if not path.exists():
                 make().save(path)

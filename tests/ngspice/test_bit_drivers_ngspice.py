@@ -56,6 +56,7 @@ def test_the_planes_of_a_network_are_those_of_the_transistors(calibration, shift
     assert audit.codes[0] == 1
 
 
+@pytest.mark.long
 def test_energy_of_a_change_counts_the_sources_of_both_levels(aspects):
     unipolar, bipolar = (aspects.energy.dacs[polarity] for polarity in ("unipolar", "bipolar"))
     # the chain of inverters is the same, and its charge is most of it

@@ -370,6 +370,7 @@ def numbers(calibration):
     return calibration.model_dump_json(exclude={"created", "seconds", "costs", "reuse"})
 
 
+@pytest.mark.long
 def test_a_calibration_is_the_same_on_threads_on_processes_and_on_a_cluster_that_loses_a_worker(
     tmp_path, monkeypatch, cluster
 ):
@@ -390,6 +391,7 @@ def test_a_calibration_is_the_same_on_threads_on_processes_and_on_a_cluster_that
     assert len({numbers(calibration) for calibration in found}) == 1
 
 
+@pytest.mark.long
 def test_two_calibrations_in_one_folder_at_once_give_the_same_file(tmp_path):
     save_chip(preset("generic-1t1r").changed(array={"rows": 4, "columns": 4}), tmp_path / "chip.toml")
     command = [sys.executable, "-P", "-m", "spicesim", "calibrate", "chip.toml", "--quick", "--aspects", "", "--jobs=1"]

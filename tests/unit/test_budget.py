@@ -212,7 +212,10 @@ def test_budget_balances_and_is_told_in_numbers_and_on_a_page(random_budget, gen
     "plan",
     [
         RunPlan(engine="fast", tolerance=3e-4, images=20, explain=20),
-        RunPlan(images=20, explain=20, mismatch=2, noise=True, device="pcm", time=3600.0, seed=3, chips=2),
+        pytest.param(
+            RunPlan(images=20, explain=20, mismatch=2, noise=True, device="pcm", time=3600.0, seed=3, chips=2),
+            marks=pytest.mark.long,
+        ),
         RunPlan(images=20, explain=20, wires=False, gains=False, places={"layer1": "ideal"}),
         RunPlan(images=20, explain=20, device="pcm", time=86400.0, drift_compensation=False,
                 mapping=MappingPlan(signs="reference", input_scale="vector")),

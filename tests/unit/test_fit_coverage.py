@@ -62,7 +62,10 @@ def covered(count, *case) -> Iterator[bool]:
             yield low <= truth[name] <= high
 
 
-@pytest.mark.parametrize("kind", ["conductances to 1 %", "conductances to 3 %", "offsets by column"])
+@pytest.mark.parametrize("kind", [
+    "conductances to 1 %",
+    *(pytest.param(name, marks=pytest.mark.long) for name in ("conductances to 3 %", "offsets by column")),
+])  # fmt: skip
 def test_intervals_cover_whatever_errors_are_shared(kind):
     """Of 100 truths 90 to 99 %; here fewer, with as much as chance allows in one of 1000 such tests."""
     inside = list(covered(24, kind, 8, 6))

@@ -210,7 +210,9 @@ def wires(rng, noise=1e-3, wanted=("r_word_line", "r_bit_line")):
     return truth, fit_wires(g, v, i, wanted=wanted, known={n: r for n, r in truth.items() if n not in wanted})
 
 
-@pytest.mark.parametrize("block", [amplifier, driver, access_cell, bare_cell, wires])
+@pytest.mark.parametrize("block", [
+    amplifier, driver, bare_cell, *(pytest.param(block, marks=pytest.mark.long) for block in (access_cell, wires))
+])  # fmt: skip
 def test_intervals_cover_the_truth_in_90_to_99_of_100_seeds(block):
     covered = []
     for seed in range(100):

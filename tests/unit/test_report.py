@@ -130,6 +130,7 @@ def test_pages_need_nothing_but_themselves(calibration, tmp_path):
         assert not re.search(r"url\((?!#)", text)
 
 
+@pytest.mark.long
 def test_equal_input_gives_equal_bytes(calibration, tmp_path):
     for write, args in (
         (write_calibration_report, lambda: (calibration,)),
@@ -171,7 +172,10 @@ def test_network_page_tells_run_and_calibration(calibration, tmp_path):
         assert words in text, words
 
 
-@pytest.mark.parametrize("absent", ["accuracies", "confusion", "audit", "findings", "everything"])
+@pytest.mark.parametrize("absent", [
+    "everything",
+    *(pytest.param(name, marks=pytest.mark.long) for name in ("accuracies", "confusion", "audit", "findings")),
+])  # fmt: skip
 def test_network_page_without_some_of_its_parts(calibration, tmp_path, absent):
     empty = {
         "accuracies": (),

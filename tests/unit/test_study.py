@@ -361,12 +361,14 @@ def test_files_of_the_front_run_as_they_are_and_give_the_same(whole, subject, tm
     assert found["provenance"]["calibration_hash"] == one.record.outcome.calibration
 
 
+@pytest.mark.long
 def test_several_processes_find_what_one_does(whole, document, tmp_path):
     found = explore(make_study(document()), tmp_path / "out", jobs=2, audit=False)
     by_point = {json.dumps(one.point): one.outcome.values for one in whole.records}
     assert {json.dumps(one.point): one.outcome.values for one in found.records} == by_point
 
 
+@pytest.mark.long
 def test_two_commands_at_once_share_the_points_of_a_study(whole, document, tmp_path):
     path = write(tmp_path / "study.toml", document())
     words = [sys.executable, "-m", "spicesim", "explore", str(path), "-o", str(tmp_path / "out"), "--no-audit"]
