@@ -266,12 +266,12 @@ def test_a_full_disk_during_calibration(spicesim, tmp_path, full_disk, what):
 
 
 def test_a_file_that_cannot_grow_during_calibration(spicesim, tmp_path):
-    """What a full disk does, without the right to mount one: no file may exceed 300 kB."""
+    """What a full disk does, without the right to mount one: no file may exceed 30 kB."""
 
     def limit():
         import resource
 
-        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
 
     result = spicesim(
         "calibrate", "generic-1t1r", "--quick", "-o", "cal.json", preexec_fn=limit,

@@ -63,6 +63,7 @@ def test_codes_are_those_of_ideal_logic(corner, bit, polarity):
     assert 0.2e-9 < delay < 1.5e-9
 
 
+@pytest.mark.long
 def test_codes_of_eight_bits_are_those_of_ideal_logic():
     ideal, cells, _ = both_codes(GENERIC, sizes_of(8), "unipolar", 2, 7)
     assert len(set(ideal)) == 2

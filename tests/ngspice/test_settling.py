@@ -193,7 +193,7 @@ def network(tmp_path):
     return tmp_path / "net.onnx", tmp_path / "data.npz"
 
 
-@pytest.mark.parametrize("t_read", [10e-9, 5e-6])
+@pytest.mark.parametrize("t_read", [10e-9, pytest.param(5e-6, marks=pytest.mark.long)])
 def test_what_an_early_sample_costs_is_a_row_of_the_budget(calibration, network, t_read):
     early = RunPlan(early=True, t_read=t_read, gains=False, explain=8)
     found, settled = (run(plan, *network, calibration) for plan in (early, early.changed(early=False)))
