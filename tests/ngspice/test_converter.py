@@ -29,6 +29,8 @@ from spicesim.netlist.sar_adc import build_thresholds
 from spicesim.network import compile_network
 from spicesim.sampling import run_all
 
+pytestmark = pytest.mark.long
+
 CHIP = sar_chip()
 SPAN = CHIP.converter.dac.span
 

@@ -27,7 +27,9 @@ def test_cancelling_halves_of_the_highest_conductances_at_high_gain_are_within_t
     assert largest_error(gf180_calibration, [case]) < 0.5 * DEFAULT_ERROR
 
 
-@pytest.mark.parametrize(("kind", "kappa"), [("1r", 6.0), ("1t1r", 4.0), ("1t1r", 7.5)])
+@pytest.mark.parametrize(("kind", "kappa"), [
+    ("1t1r", 4.0), *(pytest.param(*case, marks=pytest.mark.long) for case in (("1r", 6.0), ("1t1r", 7.5)))
+])  # fmt: skip
 def test_a_calibration_claims_what_holds_on_fresh_tiles_or_is_refused(kind, kappa, calibrate_once):
     """Beyond +-1.5 of its argument the law of a device once ended: chips of kappa 4 were 4 % wrong without a word."""
     chip = GF180.changed(
