@@ -359,6 +359,7 @@ def test_an_engine_that_is_not_there(spicesim, calibration_file, data_file):
     refused(spicesim(*words, "slow"), "no engine", "ideal")
 
 
+@pytest.mark.long
 def test_infer_on_real_devices(spicesim, tmp_path, data_file, calibration_file):
     words = ["infer", digits_network("mlp"), data_file, "--calibration", calibration_file, "--engine", "fast"]
     result = spicesim(*words, "--device", "pcm", "--time", "1d", "--seeds", "3", "--json", "out.json")
@@ -374,6 +375,7 @@ def test_infer_on_real_devices(spicesim, tmp_path, data_file, calibration_file):
     refused(spicesim(*words, "--time", "1d"), "--device")
 
 
+@pytest.mark.long
 def test_infer_says_which_settings_it_used(spicesim, tmp_path, data_file, calibration_file):
     words = ["infer", digits_network("mlp"), data_file, "--calibration", calibration_file, "--json", "out.json"]
     for extra, gain, scale, adc_range in (

@@ -92,9 +92,9 @@ def test_no_objects_are_read_from_a_file(tmp_path):
 
 
 @pytest.mark.parametrize("words", [
-    {}, {"device": "typical", "mismatch": 1, "noise": True, "mapping": {"smooth": 0.5}},
+    {"device": "typical", "mismatch": 1, "noise": True, "mapping": {"smooth": 0.5}},
     *(pytest.param(words, marks=pytest.mark.long) for words in (
-        {"device": "typical"}, {"device": "typical", "time": 1e5}, {"mismatch": 3, "chips": 2}, {"noise": True},
+        {}, {"device": "typical"}, {"device": "typical", "time": 1e5}, {"mismatch": 3, "chips": 2}, {"noise": True},
     )),
 ])  # fmt: skip
 def test_a_run_with_kept_settings_gives_the_same_numbers(words, whole_calibration, tmp_path, monkeypatch):
