@@ -373,7 +373,8 @@ class _Bench:
             found = [
                 _conversions(converter, chip, s, volts, self._seed) for s, volts in zip(samples, measured, strict=True)
             ]
-            codes = _convert(found, simulator=self._simulator, jobs=self._jobs)
+            label = f"{self._progress}, conversions" if self._progress else ""
+            codes = _convert(found, simulator=self._simulator, jobs=self._jobs, progress=label)
         done = []
         for netlist, volts, s, adc, own, result in zip(
             ordered, measured, samples, handed, codes, results, strict=True
@@ -461,9 +462,11 @@ def _device(draw: ChipDraw, block: str, path: str) -> tuple[float, float]:
     return draw(f"{block}.{path}")
 
 
-def _convert(samples: Sequence[Conversions], *, simulator: BatchSimulator | None, jobs: int | None) -> list[Codes]:
+def _convert(
+    samples: Sequence[Conversions], *, simulator: BatchSimulator | None, jobs: int | None, progress: str
+) -> list[Codes]:
     """Convert outputs that were measured at transistor level by converters at transistor level, too."""
     netlists = [one for sample in samples for one in sample.netlists]
-    results = run_all(netlists, simulator=simulator, jobs=jobs, progress="")
+    results = run_all(netlists, simulator=simulator, jobs=jobs, progress=progress)
     ends = np.cumsum([len(sample.netlists) for sample in samples])
     return [sample.read(results[end - len(sample.netlists) : end]) for sample, end in zip(samples, ends, strict=True)]

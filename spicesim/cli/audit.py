@@ -2,13 +2,14 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import click
 import numpy as np
 
 from spicesim.arrays import Floats
-from spicesim.audit import audit_samples
+from spicesim.audit import Audit, audit_samples
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.mismatch_check import check_mismatch
@@ -137,7 +138,8 @@ def _audit_macros(
     cases = build_cases(calibration.chip, calibration.tile, matrices, random_vectors=6, seed=campaign.seed)
     linear = [case for case in cases if "saturating" not in case.name]
     seeds = [None] if draws is None else list(range(campaign.seed, campaign.seed + draws))
-    found = []
+    works: list[Callable[[Campaign], Audit]] = []
+    notes: list[str] = []
     for number, seed in enumerate(seeds):
         engine: Engine = ExactEngine(calibration, mismatch_seed=seed)
         if model.hand_over is not None:
@@ -148,22 +150,28 @@ def _audit_macros(
         samples = [sample for case in linear for sample in _multiply(engine, calibration, case)]
         seconds = (time.monotonic() - start) / len(samples)
         chosen = np.random.default_rng([campaign.seed, number]).permutation(len(samples))[:count]
-        outcome = audit_samples(
-            [samples[k] for k in chosen], calibration, simulator=campaign.simulator, jobs=campaign.jobs,
-            progress="audit" if seed is None else f"audit of chip {seed}",
-            macros=calibration.hold is None or calibration.hold.buffer is not None, mismatch_seed=seed,
-        )  # fmt: skip
-        found.append(outcome)
-        if seed is None:
-            click.echo(format_audit(outcome, seconds))
-        for note in engine.notes:
-            click.echo(f"note: {note}")
+        works.append(partial(_audit_chip, calibration, [samples[k] for k in chosen], seed))
+        notes += [f"note: {note}" for note in engine.notes]
+    found = campaign.beside(works)  # of a product each, one chip alone would leave processors idle
+    if draws is None:
+        click.echo(format_audit(found[0], seconds))
+    for note in notes:
+        click.echo(note)
     if draws is not None:
         click.echo(format_macros(found, seeds))
     if json_path is not None:
         chips = [{"chip": seed, **audit_document(outcome)} for seed, outcome in zip(seeds, found, strict=True)]
         write_text(json_path, json.dumps(chips, indent=1) + "\n")
         click.echo(f"wrote {json_path}")
+
+
+def _audit_chip(calibration: Calibration, samples: Sequence[SampledMvm], seed: int | None, campaign: Campaign) -> Audit:
+    """Do products of a chip's macros again."""
+    return audit_samples(
+        samples, calibration, simulator=campaign.simulator, jobs=campaign.jobs,
+        progress="audit" if seed is None else f"audit of chip {seed}",
+        macros=calibration.hold is None or calibration.hold.buffer is not None, mismatch_seed=seed,
+    )  # fmt: skip
 
 
 def _multiply(engine: Engine, calibration: Calibration, case: TileCase) -> list[SampledMvm]:

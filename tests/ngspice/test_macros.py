@@ -1,6 +1,7 @@
 """Whole macros in one transient: converters on the amplifiers of a tile, codes in, codes out."""
 
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -203,6 +204,21 @@ def test_the_audit_command_does_macros_of_drawn_chips(calibration, tmp_path):
     last = next(line for line in done.output.splitlines() if line.startswith("all")).split()
     assert last[1:3] == ["2", "4"]
     assert float(last[5]) == 0  # none is off by more than one
+
+
+def test_drawn_chips_are_audited_beside_each_other(calibration, tmp_path, monkeypatch):
+    """A product each leaves processors idle, if one chip waits for the other: two that do meet here."""
+    path = tmp_path / "chip.cal.json"
+    calibration.save(path)
+    both = threading.Barrier(2)
+
+    def audit_once_both_are_here(*args, **others):
+        both.wait(timeout=60)  # raises BrokenBarrierError
+        return audit_samples(*args, **others)
+
+    monkeypatch.setattr("spicesim.cli.audit.audit_samples", audit_once_both_are_here)
+    words = ["audit", str(path), "--sizes", "2", "--macros", "1", "--mismatch", "2"]
+    assert CliRunner().invoke(cli, words, catch_exceptions=False).exit_code == 0
 
 
 def test_an_audit_elsewhere_needs_a_climate(calibration, tmp_path):
