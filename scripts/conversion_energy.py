@@ -4,7 +4,7 @@ The logic is simulated once ideal and once of cells, whose codes and delay are t
 
     python scripts/conversion_energy.py gf180-1t1r --bits 8 --sample 40ns --bit 16ns --span 1.6
 
-One row of a table each; energies are of the mean conversion of three inputs over the range.
+One row of a table each; energies are of the mean conversion of eight inputs over the range.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from spicesim.calibration.conversions import read_codes
-from spicesim.calibration.energy import logic_power, supply_power
+from spicesim.calibration.energy import conversion_inputs, logic_power, mean_conversion, supply_power
 from spicesim.characterise.sar_adc import logic_delay
 from spicesim.chip import preset
 from spicesim.chip.blocks import ChargeDac, SarAdc
@@ -21,7 +21,6 @@ from spicesim.netlist.sar_adc import build_sar_adc
 from spicesim.ngspice.batch import BatchSimulator
 from spicesim.units import format_si, parse_quantity
 
-INPUTS = np.linspace(-0.4, 0.4, 3)
 METER = "vcomparator vdd vdd_comparator 0"
 HEAD = ("logic", "codes", "comparator", "switches", "references", "its logic", "all", "leakage", "delay")
 
@@ -29,14 +28,14 @@ HEAD = ("logic", "codes", "comparator", "switches", "references", "its logic", "
 def measure(chip, sizes):
     """Return a row of the table."""
     reference, half, supply = chip.sense_amplifier.v_reference, sizes.dac.span / 2, chip.process.supply
-    netlist = build_sar_adc(chip, reference + sizes.dac.span * INPUTS, sizes)
+    netlist = build_sar_adc(chip, conversion_inputs(chip, sizes), sizes)
     body = netlist.body.replace(" vdd 0 comparator ", " vdd_comparator 0 comparator ")
     netlist = replace(netlist, body=f"{body}\n{METER}", probes=(*netlist.probes, "i(vcomparator)"))
     results = BatchSimulator(timeout=3600.0).run(netlist)
     time = np.asarray(results[0].vectors["time"].real)
 
     def energy(power):
-        return float(np.trapezoid(power, time)) / len(INPUTS)
+        return mean_conversion(power, time, sizes)
 
     comparator = energy(-supply_power(results, {"vcomparator": supply}))  # a meter takes what a source gives
     switches = energy(supply_power(results, {"vdd": supply})) - comparator

@@ -30,10 +30,19 @@ from spicesim.netlist.step import STEP_TIME
 from spicesim.netlist.step_benches import build_current_steps, build_dac_steps
 from spicesim.ngspice.outcome import Results
 
-__all__ = ["calibrate_adc_energy", "calibrate_energy", "logic_power", "step_sources", "supply_power", "tile_sources"]
+__all__ = [
+    "calibrate_adc_energy",
+    "calibrate_energy",
+    "conversion_inputs",
+    "logic_power",
+    "mean_conversion",
+    "step_sources",
+    "supply_power",
+    "tile_sources",
+]
 
 _LOADS, _KNOTS = 129, 3
-_CONVERSIONS = 3
+_CONVERSIONS = 8
 _BUFFERS = 5
 
 
@@ -101,7 +110,7 @@ def calibrate_adc_energy(calibration: Calibration, campaign: Campaign) -> AdcEne
         return kind.energy(chip, campaign)
     if sizes is None:
         return None
-    netlist = build_sar_adc(chip, _adc_inputs(chip, sizes), sizes)
+    netlist = build_sar_adc(chip, conversion_inputs(chip, sizes), sizes)
     return _adc(chip, sizes, campaign.run([netlist], "calibrate energy")[0])
 
 
@@ -238,8 +247,33 @@ def _adc_sizes(calibration: Calibration) -> SarAdc | None:
     return sizes.model_copy(update={"dac": sizes.dac.model_copy(update={"bits": bits, "span": span, "errors": ()})})
 
 
-def _adc_inputs(chip: Chip, sizes: SarAdc) -> Floats:
-    return np.asarray(chip.sense_amplifier.v_reference + sizes.dac.span * np.linspace(-0.4, 0.4, _CONVERSIONS))
+def conversion_inputs(chip: Chip, sizes: SarAdc) -> Floats:
+    """Return inputs of a SAR ADC whose conversions take together what typical ones do, (conversions,) [V].
+
+    What references give goes with the input, and with the one before, whose code the array still has: over 1.6 V it is
+    2 to 25 pJ. So inputs are spread over the range in no order, and the last one comes at the beginning, too: each is
+    once what comes and once what was before, and the array ends as it began.
+    """
+    spread = (np.arange(_CONVERSIONS) + 0.5) / _CONVERSIONS - 0.5
+    order = np.random.default_rng(0).permutation(_CONVERSIONS)
+    return np.asarray(chip.sense_amplifier.v_reference + sizes.dac.span * spread[[order[-1], *order]])
+
+
+def mean_conversion(power: Floats, time: Floats, sizes: SarAdc) -> float:
+    """Return the energy of the mean conversion of :func:`conversion_inputs` [J].
+
+    Parameters
+    ----------
+    power : ndarray of shape (points,)
+        At each time [W].
+    time : ndarray of shape (points,)
+        Of a transient of these conversions [s].
+    sizes : SarAdc
+        What converts.
+    """
+    parts = np.diff(time) * (power[1:] + power[:-1]) / 2
+    first, last = np.interp([sizes.conversion, time[-1]], time, np.concatenate([[0.0], np.cumsum(parts)]))
+    return float(last - first) / _CONVERSIONS
 
 
 def _adc(chip: Chip, sizes: SarAdc, results: Results) -> AdcEnergy:
@@ -248,10 +282,10 @@ def _adc(chip: Chip, sizes: SarAdc, results: Results) -> AdcEnergy:
     # the references lie around the common one, which carries what they draw
     power = supply_power(results, {"vdd": chip.process.supply, "v0": reference + half, "v1": reference - half})
     time = _real(results, "time")
-    energy, logic, leakage = float(np.trapezoid(power, time)) / _CONVERSIONS, None, None
+    energy, logic, leakage = mean_conversion(power, time, sizes), None, None
     if sizes.logic == "cells":
         drawn = logic_power(chip, results)
-        logic, leakage = float(np.trapezoid(drawn, time)) / _CONVERSIONS, float(drawn[0])
+        logic, leakage = mean_conversion(drawn, time, sizes), float(drawn[0])
         energy += logic
     return AdcEnergy(
         bits=sizes.dac.bits, energy=energy, time=sizes.conversion, inputs=_CONVERSIONS, logic=logic, leakage=leakage

@@ -102,14 +102,19 @@ def own_supply(name: str) -> float:
 
 
 def voltage_chip(size: int, input_bits: int, output_bits: int, planes: str) -> Chip:
-    """Return the chip of floating lines, its cells of 1..4 uS as NeuRRAM's, whose lines settle in 40 ns."""
+    """Return the chip of floating lines, sized for little energy.
+
+    Its cells are of 1..4 uS as NeuRRAM's, and lines settle in 40 ns; a comparator of half the width makes more noise and
+    has a larger offset, which the widest span bears.
+    """
     return preset("gf180-voltage").changed(
         array={"rows": size, "columns": size},
         cell={"g_min": 1e-6, "g_max": 4e-6},
-        word_line_driver={"width": 8e-6},
+        word_line_driver={"width": 5e-6},
         dac={"bits": max(input_bits, 2)},
         hold={"planes": planes, "settle": 40e-9},
         adc={"bits": output_bits},
+        sar_adc={"comparator": {"input_width": 2e-6, "latch_width": 1e-6, "reset_width": 1e-6}},
     )
 
 

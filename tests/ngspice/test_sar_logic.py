@@ -8,7 +8,13 @@ import pytest
 from simulation import run
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.conversions import read_codes
-from spicesim.calibration.energy import calibrate_adc_energy, logic_power, supply_power
+from spicesim.calibration.energy import (
+    calibrate_adc_energy,
+    conversion_inputs,
+    logic_power,
+    mean_conversion,
+    supply_power,
+)
 from spicesim.characterise import Conditions, run_bench
 from spicesim.characterise import sar_adc as sheet_of_adc
 from spicesim.chip import preset
@@ -158,15 +164,16 @@ def test_the_energy_of_a_conversion_is_that_of_all_supplies():
     found = calibrate_adc_energy(_Bare(chip), campaign)
     plain = calibrate_adc_energy(_Bare(chip.changed(sar_adc={"logic": "ideal"})), campaign)
     reference, half = chip.sense_amplifier.v_reference, chip.sar_adc.dac.span / 2
-    _, results = convert(chip, reference + 2 * half * np.linspace(-0.4, 0.4, 3), chip.converter, "bipolar")
+    _, results = convert(chip, conversion_inputs(chip, chip.converter), chip.converter, "bipolar")
     vectors = {name: np.asarray(wave.real) for name, wave in results[0].vectors.items()}
     sources = {
         "vdd": chip.process.supply, "v0": reference + half, "v1": reference - half, "vdd_logic": chip.process.supply,
         "bstrobe": vectors["v(strobe)"], "vcommand": vectors["v(command)"],
     }  # fmt: skip
-    whole = np.trapezoid(supply_power(results, sources), vectors["time"]) / 3
+    whole = mean_conversion(supply_power(results, sources), vectors["time"], chip.converter)
     assert found.energy == pytest.approx(whole, rel=0.02)
-    assert found.logic == pytest.approx(np.trapezoid(logic_power(chip, results), vectors["time"]) / 3, rel=0.02)
+    logic = mean_conversion(logic_power(chip, results), vectors["time"], chip.converter)
+    assert found.logic == pytest.approx(logic, rel=0.02)
     assert plain.logic is plain.leakage is None
     assert found.energy - found.logic == pytest.approx(plain.energy, rel=0.1)
     # each strobe charges the clocks of its flip-flops and of the comparator at the least
