@@ -2,6 +2,7 @@
 
 import json
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 from fuzz.networks import two_layers
 from spicesim.audit import audit_samples
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.energy import calibrate_energy, supply_power
 from spicesim.calibration.hand_over import _amplifier_errors, find_hand_over, shift_hand_overs
 from spicesim.calibration.sar import SarFit, first_plates
 from spicesim.chip import preset
@@ -21,6 +23,7 @@ from spicesim.experiment.run import run
 from spicesim.netlist.hand_over import HandOver, build_hand_overs
 from spicesim.netlist.macro import MacroRead, build_macro, sampling_start
 from spicesim.netlist.step import STEP_TIME
+from spicesim.sampling import run_all
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +182,34 @@ def test_a_hand_over_of_another_sampling_time_is_refused(calibration):
         ValueError, match=r"hand_over must be of amplifiers, integrators or buffers, and of the chip's sar_adc\.sample"
     ):
         type(calibration).model_validate(document)
+
+
+def test_the_energy_of_a_macro_is_that_of_its_supplies(calibration):
+    """Within 2 %, converters included; what these add within a quarter, as six inputs are not all."""
+    chip, rng = calibration.chip, np.random.default_rng(4)
+    tile = Tile(
+        name="a", g=rng.uniform(*calibration.conductance_range, (4, 3)), polarity="bipolar", r_feedback=80e3,
+        adc=calibration.converter.range("bipolar"),
+    )  # fmt: skip
+    codes = rng.integers(0, 2**chip.code_bits, (2, 4))
+    netlists, read = MacroBench(calibration).netlists(tile, tile.adc, codes)
+    half, supply = read.sizes.dac.span / 2, chip.process.supply
+    # all but the supply lie around the common reference, which carries what they draw
+    sources = {
+        "vdd": supply, "vref": chip.sense_amplifier.v_reference, "v0": half, "v1": -half,
+        "vlo": -chip.dac.v_span, "vhi": chip.dac.v_span,
+    }  # fmt: skip
+    probes = tuple(f"i({name})" for name in sources)
+    found = run_all([replace(netlist, probes=(*netlist.probes, *probes)) for netlist in netlists])
+    times = [results[0].vectors["time"].real for results in found]
+    measured = [np.trapezoid(supply_power(r, sources), time) for r, time in zip(found, times, strict=True)]
+    behavioural = calibration.tile(calibration.cell.program(tile.g), "bipolar", tile.r_feedback)
+    state = behavioural.solve(codes)
+    model = calibrate_energy(calibration, Campaign())
+    told = model.tile_energy(behavioural, codes, state, float(times[0][-1]), before=(codes, state))
+    np.testing.assert_allclose(sum(told.values()), measured, rtol=0.02)
+    converters = measured - sum(part for name, part in told.items() if name != "adc")
+    assert np.mean(converters) == pytest.approx(np.mean(told["adc"]), rel=0.25)
 
 
 def test_the_audit_command_does_whole_macros(calibration, tmp_path):
