@@ -250,9 +250,9 @@ def _adc_sizes(calibration: Calibration) -> SarAdc | None:
 def conversion_inputs(chip: Chip, sizes: SarAdc) -> Floats:
     """Return inputs of a SAR ADC whose conversions take together what typical ones do, (conversions,) [V].
 
-    What references give goes with the input, and with the one before, whose code the array still has: 8 bits over 1.6 V
-    take 11 to 21 pJ. So inputs are spread over the range in no order, and the last one comes at the beginning, too: each
-    is once what comes and once what was before, and the array ends as it began.
+    What references give goes with the input, and with the one before, whose code the array still has: 8 bits over
+    1.6 V take 11 to 21 pJ. So inputs are spread over the range in no order, and the last one comes at the beginning,
+    too: each is once what comes and once what was before, and the array ends as it began.
     """
     spread = (np.arange(_CONVERSIONS) + 0.5) / _CONVERSIONS - 0.5
     order = np.random.default_rng(0).permutation(_CONVERSIONS)

@@ -104,8 +104,8 @@ def own_supply(name: str) -> float:
 def voltage_chip(size: int, input_bits: int, output_bits: int, planes: str) -> Chip:
     """Return the chip of floating lines, sized for little energy.
 
-    Its cells are of 1..4 uS as NeuRRAM's, and lines settle in 40 ns; a comparator of half the width makes more noise and
-    has a larger offset, which the widest span bears.
+    Its cells are of 1..4 uS as NeuRRAM's, and lines settle in 40 ns; a comparator of half the width makes more noise
+    and has a larger offset, which the widest span bears.
     """
     return preset("gf180-voltage").changed(
         array={"rows": size, "columns": size},
