@@ -9,7 +9,16 @@ from scipy.special import bdtrc, betaincinv
 
 from spicesim.errors import SpecError
 
-__all__ = ["CONFIDENCE", "CodeBound", "SampleBound", "exceeding_share", "share_interval", "strata_mean", "strata_share"]
+__all__ = [
+    "CONFIDENCE",
+    "CodeBound",
+    "SampleBound",
+    "exceeding_share",
+    "share_interval",
+    "share_text",
+    "strata_mean",
+    "strata_share",
+]
 
 CONFIDENCE = 0.95
 """Of all bounds, unless another is asked for."""
@@ -252,3 +261,8 @@ class CodeBound:
             "share_of_products_beyond": self.share,
             "confidence": self.confidence,
         }
+
+
+def share_text(share: float) -> str:
+    """Format a share in hundredths with two digits: 99.7 of them are 100, where a plain format says 1e+02."""
+    return f"{float(f'{100 * share:.2g}'):g}"

@@ -10,6 +10,7 @@ from spicesim.behavioural.hand_over import HandOverModel
 from spicesim.behavioural.hold_mismatch import HoldMismatch
 from spicesim.behavioural.integrator_mismatch import IntegratorMismatch
 from spicesim.behavioural.mismatch import DacMismatch, LevelMismatch, SenseAmplifierMismatch
+from spicesim.bound import share_text
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.mismatch_check import MismatchCheck
 from spicesim.calibration.tile_check import TileCheck
@@ -214,13 +215,13 @@ def format_audit(audit: Audit, behavioural_seconds: float) -> str:
         *_missed(audit),
         [
             f"all products, {bound.confidence:.0%} confidence",
-            f"at most {100 * bound.share:.2g} % above {100 * bound.limit:.5f} %",
-            f"at most {100 * other[1]:.2g} % with another code",
+            f"at most {share_text(bound.share)} % above {100 * bound.limit:.5f} %",
+            f"at most {share_text(other[1])} % with another code",
         ],
         [
             "all codes, the same",
             f"at least {100 * codes.least_identical:.2f} % identical",
-            f"at most {100 * codes.share:.2g} % of products off by more than {codes.largest} LSB",
+            f"at most {share_text(codes.share)} % of products off by more than {codes.largest} LSB",
         ],
         [
             "time a tile product",
@@ -249,8 +250,8 @@ def _format_audited_layers(audit: Audit) -> str:
             name,
             f"{own.bound.count} of {own.products}",
             f"{100 * own.bound.limit:.5f}",
-            f"{100 * own.bound.share:.2g}",
-            f"{100 * own.other_codes[1]:.2g}",
+            share_text(own.bound.share),
+            share_text(own.other_codes[1]),
             f"{own.codes.count}",
             f"{100 * own.codes.identical:.2f}",
             f"{100 * own.codes.least_identical:.2f}",

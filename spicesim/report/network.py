@@ -10,7 +10,7 @@ import numpy as np
 
 from spicesim.arrays import Integers
 from spicesim.audit import SEEN, Audit
-from spicesim.bound import CONFIDENCE
+from spicesim.bound import CONFIDENCE, share_text
 from spicesim.experiment.findings import Findings, IrDropMap, TileUse
 from spicesim.experiment.metric import Verdict
 from spicesim.network.result import LayerStats
@@ -259,10 +259,10 @@ def _audit_section(audit: Audit, engine: str, product_seconds: float | None) -> 
         ("codes worse", f"{100 * worse:.2f} %"),
         ("largest deviation of a code", f"{codes.largest} LSB"),
         ("outputs with another code, from the step to it", f"≤ {audit.code_misses.max(initial=0.0):.2g} LSB"),
-        ("all products: those with a larger error", f"≤ {100 * bound.share:.2g} %"),
-        ("all products: those with another code", f"≤ {100 * other[1]:.2g} %"),
+        ("all products: those with a larger error", f"≤ {share_text(bound.share)} %"),
+        ("all products: those with another code", f"≤ {share_text(other[1])} %"),
         ("all codes: those identical", f"≥ {100 * codes.least_identical:.2f} %"),
-        (f"all products: those with a code off by more than {codes.largest} LSB", f"≤ {100 * codes.share:.2g} %"),
+        (f"all products: those with a code off by more than {codes.largest} LSB", f"≤ {share_text(codes.share)} %"),
         ("ngspice, one product", quantity(audit.ngspice_seconds, "s", 3)),
     ]
     if product_seconds is not None:
@@ -301,8 +301,8 @@ def _audit_section(audit: Audit, engine: str, product_seconds: float | None) -> 
 
 def _audited_layers(audit: Audit) -> Table:
     rows = tuple(
-        (name, f"{own.bound.count}", f"{own.products}", percent(own.bound.limit), f"{100 * own.bound.share:.2g}",
-         f"{100 * own.other_codes[1]:.2g}", f"{own.codes.count}", f"{100 * own.codes.identical:.2f}",
+        (name, f"{own.bound.count}", f"{own.products}", percent(own.bound.limit), share_text(own.bound.share),
+         share_text(own.other_codes[1]), f"{own.codes.count}", f"{100 * own.codes.identical:.2f}",
          f"{100 * own.codes.least_identical:.2f}", f"{own.codes.largest}")
         for name, own in audit.by_layer.items()
     )  # fmt: skip

@@ -8,7 +8,15 @@ import pytest
 from scipy.optimize import minimize
 
 from spicesim.audit import audit_samples
-from spicesim.bound import CodeBound, SampleBound, exceeding_share, share_interval, strata_mean, strata_share
+from spicesim.bound import (
+    CodeBound,
+    SampleBound,
+    exceeding_share,
+    share_interval,
+    share_text,
+    strata_mean,
+    strata_share,
+)
 from spicesim.engine import ExactEngine
 from spicesim.errors import SpecError
 from spicesim.network import compile_network, digits_network, load_digits
@@ -38,6 +46,13 @@ def test_bounds_in_closed_form():
     assert share_interval(0, 10)[1] == exceeding_share(10)
     low, high = share_interval(3, 10)  # as published tables have it
     assert (low, high) == pytest.approx((0.0667, 0.6525), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(1.0, "100"), (0.9968, "100"), (0.994, "99"), (0.6026, "60"), (0.0031, "0.31"), (0.0, "0")]
+)
+def test_shares_are_told_in_hundredths_without_an_exponent(share, text):
+    assert share_text(share) == text
 
 
 def test_strata_in_closed_form():
