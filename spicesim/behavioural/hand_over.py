@@ -13,7 +13,7 @@ from typing import Self
 
 import numpy as np
 from pydantic import model_validator
-from scipy.interpolate import PchipInterpolator
+from scipy.interpolate import CubicSpline, PchipInterpolator
 
 from spicesim.arrays import Floats
 from spicesim.behavioural.arrays import FloatArray, Model, require_positive, require_rising, require_shape
@@ -29,6 +29,8 @@ class HandOverModel(Model):
 
     sample: float
     """Sampling time [s]."""
+    rows: FloatArray = np.ones(1)
+    """Rows of a tile, which make the capacitance of its lines, rising; one number stands for all."""
     r_feedback: FloatArray
     """Feedback resistances, rising [ohm]."""
     loads: FloatArray
@@ -36,13 +38,24 @@ class HandOverModel(Model):
     outputs: FloatArray
     """Even outputs below the reference, rising [V]."""
     errors: FloatArray
-    """By how much arrays that held the reference before are above settled outputs, shape (r_feedback, loads, outputs)
-    [V]."""
+    """By how much arrays that held the reference before are above settled outputs, shape (rows, r_feedback, loads,
+    outputs) [V]."""
     needed: FloatArray
     """Sampling time from which on no array is a quarter of a step away, whatever it held before, shape
     (r_feedback, loads) [s]; :attr:`watched` where that was not seen."""
     watched: float
     """How long hand-overs were watched [s]."""
+    held_out: FloatArray | None = None
+    """By how much hand-overs of other loads, rows and outputs than those above differ from what is told of them,
+    (hand-overs,) [V]; None where only outputs matter."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_all_rows(cls, values: object) -> object:
+        """Take errors of earlier calibrations, which stood for all rows."""
+        if isinstance(values, dict) and "errors" in values and np.ndim(values["errors"]) == 3:
+            return values | {"errors": [values["errors"]]}
+        return values
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -51,12 +64,13 @@ class HandOverModel(Model):
             require_rising(name, getattr(self, name), least)
         if self.r_feedback[0] <= 0 or self.loads[0] <= 0:
             raise ValueError("feedback resistances and loads must be positive")
+        require_rising("rows", self.rows, 1)
         shape = len(self.r_feedback), len(self.loads)
-        require_shape("errors", self.errors, *shape, len(self.outputs))
+        require_shape("errors", self.errors, len(self.rows), *shape, len(self.outputs))
         require_shape("needed", self.needed, *shape)
         return self
 
-    def curves(self, r_feedback: float, g: Floats) -> "HandOverCurves":
+    def curves(self, r_feedback: float, g: Floats, rows: int) -> "HandOverCurves":
         """Return the hand-over of each column.
 
         Parameters
@@ -65,10 +79,12 @@ class HandOverModel(Model):
             Of the amplifiers [ohm].
         g : ndarray of shape (columns,)
             Conductance of each column [S].
+        rows : int
+            Of the tile.
         """
-        errors, places = self._mixed(self.errors, r_feedback), self._places(r_feedback, g)
+        errors, places = self._mixed(self._in_rows(rows), r_feedback), self._places(r_feedback, g)
         if len(self.loads) > 1:
-            errors = PchipInterpolator(np.log(self.loads), errors)(places)
+            errors = CubicSpline(np.log(self.loads), errors)(places)
         by_column = np.broadcast_to(errors, (len(places), len(self.outputs)))
         pieces = PchipInterpolator(self.outputs, by_column, axis=1)
         return HandOverCurves(
@@ -91,6 +107,13 @@ class HandOverModel(Model):
     def _places(self, r_feedback: float, g: Floats) -> Floats:
         loads = np.log(np.maximum(r_feedback * np.asarray(g, dtype=float), LEAST_LOAD))
         return np.asarray(loads.clip(np.log(self.loads[0]), np.log(self.loads[-1])))
+
+    def _in_rows(self, rows: int) -> Floats:
+        """Return the errors in a tile of so many rows, by a polynomial through those that are known."""
+        known = self.rows
+        place = min(float(rows), known[-1])
+        weights = [np.prod([(place - x) / (own - x) for x in known if x != own]) for own in known]
+        return np.tensordot(weights, self.errors, axes=1)
 
     def _mixed(self, table: Floats, r_feedback: float) -> Floats:
         """Return a table at a feedback resistance, linear in its logarithm."""

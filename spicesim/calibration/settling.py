@@ -6,6 +6,7 @@ from spicesim.arrays import Floats
 from spicesim.behavioural.settling import AmplifierStages, DriverShapes, SettlingModel
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.charges import FREQUENCY, find_charge
 from spicesim.calibration.transients import build_step_cases, check_steps
 from spicesim.chip import Chip
 from spicesim.errors import CalibrationError
@@ -28,8 +29,6 @@ _INPUTS = (-0.6, 0.6, 10e-3)
 """How far the input is swept around the reference, and the step [V]."""
 _CAPACITANCES = 12
 """Voltages at which capacitances are taken."""
-_FREQUENCY = 1e6
-"""Of small signals [Hz]: low enough for capacitances, high enough to see them."""
 _HIGH = (100e6, 300e6)
 """Frequencies at which the resistors in series with the compensation show [Hz]."""
 _LOADS = (0.0, 0.05, 0.25, 1.0, 2.0)
@@ -72,7 +71,7 @@ def find_settling(calibration: Calibration, campaign: Campaign) -> SettlingModel
         )
         for load in _LOADS
     ]
-    cell = build_cell_response(chip, 0.5 * chip.cell.g_max, _FREQUENCY)
+    cell = build_cell_response(chip, 0.5 * chip.cell.g_max, FREQUENCY)
     passives = _build_passives(chip)
     found = campaign.run([*sweeps, *steps, cell, *passives], "calibrate settling")
     c_feedback, c_resistor = find_passives(chip, found[-1]) if passives else (chip.sense_amplifier.c_feedback, None)
@@ -101,7 +100,7 @@ def find_settling(calibration: Calibration, campaign: Campaign) -> SettlingModel
         c_feedback=c_feedback, c_resistor=c_resistor,
         driver=_shapes(np.array(_LOADS) * cells, codes, found[4 : 4 + len(steps)], longer),
         c_word_line=c_word,
-        c_bit_line=chip.array.c_bit_line + _charge(found[4 + len(steps)], "bit"),
+        c_bit_line=chip.array.c_bit_line + find_charge(found[4 + len(steps)], "bit"),
     )  # fmt: skip
 
 
@@ -109,13 +108,13 @@ def _build_passives(chip: Chip) -> list[Netlist]:
     """Return a testbench of the feedback, if it is of the process's resistors or capacitors."""
     if chip.process.resistor is None and chip.process.capacitor is None:
         return []
-    return [build_feedback_response(chip, max(chip.settings), _FREQUENCY)]
+    return [build_feedback_response(chip, max(chip.settings), FREQUENCY)]
 
 
 def find_passives(chip: Chip, results: Results) -> tuple[float, float]:
     """Return the feedback capacitor [F], and what a resistor has to ground at either end, by its resistance [F/ohm]."""
-    across = -_charge(results, "out")
-    return across, (_charge(results, "in") - across) / max(chip.settings)
+    across = -find_charge(results, "out")
+    return across, (find_charge(results, "in") - across) / max(chip.settings)
 
 
 def _grid(axis: tuple[float, float, float]) -> Floats:
@@ -131,11 +130,6 @@ def _short(values: Floats) -> Floats:
 
 def _current(results: Results, node: str) -> Floats:
     return np.asarray(results[0].vectors[f"i(v{node})"].real, dtype=float)
-
-
-def _charge(results: Results, node: str) -> float:
-    """Return the charge at a node for 1 V at what is shaken; the source takes the current that the circuit delivers."""
-    return -float(results[0].vectors[f"i(v{node})"][0].imag) / (2 * np.pi * _FREQUENCY)
 
 
 def _codes(chip: Chip) -> list[tuple[int, int]]:
@@ -180,18 +174,18 @@ def _capacitances(
     at_in = np.stack([volts, np.full(13, rest), np.full(13, np.interp(rest, nodes, rest_n)), np.full(13, reference)], 1)
     found = campaign.run(
         [
-            build_stage_response(chip, at_p, ["p"], _FREQUENCY),
-            build_stage_response(chip, at_p, ["out"], _FREQUENCY),
-            build_stage_response(chip, at_n, ["n"], _FREQUENCY),
-            build_stage_response(chip, at_n, ["out"], _FREQUENCY),
-            build_stage_response(chip, at_in, ["in"], _FREQUENCY),
+            build_stage_response(chip, at_p, ["p"], FREQUENCY),
+            build_stage_response(chip, at_p, ["out"], FREQUENCY),
+            build_stage_response(chip, at_n, ["n"], FREQUENCY),
+            build_stage_response(chip, at_n, ["out"], FREQUENCY),
+            build_stage_response(chip, at_in, ["in"], FREQUENCY),
             *(build_stage_response(chip, at_in[6:7], ["out"], frequency) for frequency in _HIGH),
         ],
         "calibrate settling",
     )
 
     def charge(k: int, name: str, count: int = node.size) -> Floats:
-        return np.array([_charge(found[k], f"{name}_{m}") for m in range(count)])
+        return np.array([find_charge(found[k], f"{name}_{m}") for m in range(count)])
 
     shape = len(levels), len(levels)
     upper = np.stack([charge(0, "p"), charge(1, "p"), charge(0, "out"), charge(1, "out")], axis=-1).reshape(*shape, 4)

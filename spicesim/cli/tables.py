@@ -165,7 +165,7 @@ def format_aspects(calibration: Calibration) -> str:
 
 def _format_hand_over(model: HandOverModel) -> str:
     """Format how long arrays take to have an output, and what they lack at the end of sampling."""
-    needed, lacking = model.needed.max(axis=0), np.abs(model.errors).max(axis=(0, 2))
+    needed, lacking = model.needed.max(axis=0), np.abs(model.errors).max(axis=(0, 1, 3))
     rows = [
         [
             f"{load:g}" if len(model.loads) > 1 else "any",
@@ -175,7 +175,13 @@ def _format_hand_over(model: HandOverModel) -> str:
         for load, time, volts in zip(model.loads, needed, lacking, strict=True)
     ]
     head = ["hand-over, r_feedback x conductance", "1/4 step [ns]", f"error at {1e9 * model.sample:g} ns [mV]"]
-    return format_table(head, rows)
+    table = format_table(head, rows)
+    if model.held_out is not None:
+        table += (
+            f"\n{len(model.held_out)} hand-overs, held out: within {1e3 * largest(model.held_out):.3f} mV, "
+            f"rms {1e3 * rms(model.held_out):.3f} mV"
+        )
+    return table
 
 
 def _describe_mismatch(

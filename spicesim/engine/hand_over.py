@@ -80,7 +80,7 @@ class HandOverEngine(Engine):
         if needed > self._model.sample:
             with self._lock:
                 self._short[tile.name] = needed
-        curves = self._model.curves(tile.r_feedback, g)
+        curves = self._model.curves(tile.r_feedback, g, len(tile.g))
         if curves.largest < NOTHING * adc.lsb:
             return under
         converters = replace(adc, hand_over=curves)

@@ -34,6 +34,8 @@ class HandOver:
     """Of the amplifier [ohm]."""
     g: float
     """Of all cells at its input together [S]."""
+    line: float = 0.0
+    """Capacitance of the line with its cells [F]."""
     v_out: float
     """Its output below the reference [V]."""
     held: float
@@ -42,11 +44,15 @@ class HandOver:
     """What r_feedback has become in a process with resistors of its own; None if it is as wanted [ohm]."""
 
     def lines(self, chip: Chip, k: int) -> list[str]:
-        """Format what stands before the switch: a resistor is the cells, a source behind it what drives them."""
+        """Format what stands before the switch.
+
+        A resistor is the cells, a source behind it what drives them, a capacitor the line.
+        """
         ohm = self.r_feedback if self.r_process is None else self.r_process
         return [
             f"vcells_{k} cells_{k} vref {spice_number(self.v_out / ohm / self.g)}",
             f"rcells_{k} cells_{k} sense_{k} {spice_number(1 / self.g)}",
+            *([f"cline_{k} sense_{k} 0 {spice_number(self.line)}"] if self.line else []),
             amplifier_line(chip, f"senseamp_{k}", f"sense_{k}", f"out_{k}", self.r_feedback),
         ]
 

@@ -8,6 +8,7 @@ from spicesim.behavioural.hand_over import HandOverModel
 from spicesim.behavioural.noise import NoiseModel
 from spicesim.behavioural.settling import SettlingCheck, SettlingModel
 from spicesim.calibration.calibration import Calibration
+from spicesim.metrics import largest
 from spicesim.plots.dynamics import (
     plot_driver_steps,
     plot_noise_sigma,
@@ -135,7 +136,7 @@ def _converter_section(converter: ConverterModel, kind: str) -> Section:
 
 
 def _hand_over_table(model: HandOverModel) -> Table:
-    needed, lacking = model.needed.max(axis=0), np.abs(model.errors).max(axis=(0, 2))
+    needed, lacking = model.needed.max(axis=0), np.abs(model.errors).max(axis=(0, 1, 3))
     rows = tuple(
         (
             f"{load:g}" if len(model.loads) > 1 else "any",
@@ -144,10 +145,16 @@ def _hand_over_table(model: HandOverModel) -> Table:
         )
         for load, time, volts in zip(model.loads, needed, lacking, strict=True)
     )
+    known = (
+        ""
+        if model.held_out is None
+        else f" {len(model.held_out)} others, held out: within {quantity(largest(model.held_out), 'V', 3)}."
+    )
     return Table(
         caption="Arrays on outputs, all of them transistors: how long one must be sampled until it "
         "is within a quarter of a step, whatever it held before, and what one that held the reference is away by at "
-        f"the end of the {quantity(model.sample, 's', 3)} that converters sample for. Codes of runs have that in them.",
+        f"the end of the {quantity(model.sample, 's', 3)} that converters sample for. Codes of runs have that in them."
+        f"{known}",
         columns=(Column(title="feedback x conductance of the column"), Column(title="sampling time needed"),
                  Column(title="largest error")),
         rows=rows,

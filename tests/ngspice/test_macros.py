@@ -10,9 +10,11 @@ from click.testing import CliRunner
 
 from fuzz.networks import two_layers
 from spicesim.audit import audit_samples
+from spicesim.calibration.amplifier_hand_over import Column, amplifier_errors, find_amplifiers
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.charges import find_line_capacitance
 from spicesim.calibration.energy import calibrate_energy, supply_power
-from spicesim.calibration.hand_over import _amplifier_errors, find_hand_over, shift_hand_overs
+from spicesim.calibration.hand_over import find_hand_over, shift_hand_overs
 from spicesim.calibration.sar import SarFit, first_plates
 from spicesim.chip import preset
 from spicesim.cli.main import cli
@@ -20,6 +22,7 @@ from spicesim.engine import ConverterEngine, ExactEngine, HandOverEngine, MacroB
 from spicesim.errors import CalibrationError, SpecError
 from spicesim.experiment.plan import make_plan
 from spicesim.experiment.run import run
+from spicesim.metrics import largest, rms
 from spicesim.netlist.hand_over import HandOver, build_hand_overs
 from spicesim.netlist.macro import MacroRead, build_macro, sampling_start
 from spicesim.netlist.step import STEP_TIME
@@ -98,30 +101,48 @@ def test_arrays_have_received_what_the_model_says(calibration):
     sizes, reference = chip.converter, chip.sense_amplifier.v_reference
     rng, half = np.random.default_rng(4), sizes.dac.span / 2
     loads, outputs = np.array([0.4, 3.0, 7.0, 16.0, 5.0, 22.0]), rng.uniform(-half, half, 6)
+    stop, campaign, rows = model.sample + sizes.bit, Campaign(), chip.array.rows
+    # as many cells as such a column can have
+    lines = find_line_capacitance(chip, campaign) * np.minimum(rows, loads / 80e3 / chip.cell.g_min)
     cases = [
-        HandOver(r_feedback=80e3, g=load / 80e3, v_out=v, held=0.0) for load, v in zip(loads, outputs, strict=True)
+        HandOver(r_feedback=80e3, g=load / 80e3, line=line, v_out=v, held=0.0)
+        for load, line, v in zip(loads, lines, outputs, strict=True)
     ]
-    stop, campaign = model.sample + sizes.bit, Campaign()
     (results,) = campaign.run([build_hand_overs(chip, sizes, cases, stop, opens=model.sample)], "")
     vectors, at = results[0].vectors, STEP_TIME + model.sample + 0.6 * sizes.bit
     held = np.array([vectors[f"v(out_{k})"].real[0] for k in range(6)]) - reference
     top = np.array([np.interp(at, vectors["time"].real, vectors[f"v(top_{k})"].real) for k in range(6)]) - reference
     ideal = first_plates([SarFit(chip, sizes, "bipolar", campaign)])([held])[0]
     gain = np.polyfit(held, ideal, 1)[0]
-    received = model.curves(80e3, loads / 80e3).received(outputs) - outputs
+    received = model.curves(80e3, loads / 80e3, rows).received(outputs) - outputs
     np.testing.assert_allclose(received, -(top - ideal) / gain, rtol=0, atol=0.05 * sizes.lsb)
+
+
+def test_arrays_that_are_cut_off_while_amplifiers_ring_are_known():
+    """Of loads and outputs between those of the table."""
+    chip = preset("generic-1t1r").changed(
+        array={"rows": 1, "columns": 1}, cell={"g_max": 500e-6}, sense_amplifier={"r_feedback": [20e3]},
+        adc={"kind": "sar", "bits": 6}, sar_adc={"sample": 15e-9, "dac": {"unit": 40e-15}},
+    )  # fmt: skip
+    model, step = find_amplifiers(chip, chip.converter, Campaign()), chip.converter.lsb
+    assert np.abs(model.errors[0, 0, 1:-1]).max() > step  # or they had settled
+    between = model.held_out[2:-3]  # they rise with outputs; the ends lie near rails
+    assert rms(between) < 0.01 * step
+    assert largest(between) < 0.03 * step
 
 
 def test_a_hand_over_is_another_elsewhere(calibration):
     """Of a column of a load that no bench had, at 125 C; the hand-over of the chip's own temperature is worse there."""
     own = calibration.converter.hand_over
     chip = calibration.chip.at(temperature_c=125.0)
-    sizes, campaign, outputs = chip.converter, Campaign(quick=True), own.outputs
+    sizes, campaign, outputs, column = chip.converter, Campaign(quick=True), own.outputs, np.array([10.0 / 80e3])
     plates = first_plates([SarFit(chip, sizes, "bipolar", campaign)])
     (there,) = shift_hand_overs(calibration.chip, own, [chip], campaign, plates)
-    ((found,),) = _amplifier_errors([chip], campaign, [(80e3, 10.0)], outputs)
+    ((found,),) = amplifier_errors(
+        [chip], campaign, [Column(80e3, 10.0, find_line_capacitance(chip, campaign) * chip.array.rows)], outputs
+    )
     left, before = (
-        np.abs(model.curves(80e3, np.array([10.0 / 80e3])).received(outputs[:, None])[:, 0] - outputs - found).max()
+        np.abs(model.curves(80e3, column, chip.array.rows).received(outputs[:, None])[:, 0] - outputs - found).max()
         for model in (there, own)
     )
     assert before > 0.02 * sizes.lsb  # or there is nothing to be seen
@@ -153,7 +174,7 @@ def test_the_switch_that_opens_parts_its_charge_otherwise_on_an_integrator():
     ideal = plates([held])[0]
     gain = np.polyfit(held, ideal, 1)[0]
     outputs = chip.sense_amplifier.volts(chip.sense_amplifier.v_reference + held)
-    received = model.curves(1.0, np.ones(2)).received(outputs) - outputs
+    received = model.curves(1.0, np.ones(2), 1).received(outputs) - outputs
     np.testing.assert_allclose(received, -(top - ideal) / gain, rtol=0, atol=0.03 * sizes.lsb)
 
 

@@ -5,10 +5,10 @@ import sys
 import numpy as np
 import pytest
 
+from spicesim.calibration.amplifier_hand_over import Case, Column, find_hand_overs
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.calibration import load_calibration
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.hand_over import _cases
 from spicesim.calibration.mismatch_bench import draw_chip
 from spicesim.calibration.patterns import adversarial_vectors, code_vectors, random_conductances
 from spicesim.calibration.sense_amplifier import plan_sense_amplifier
@@ -123,7 +123,7 @@ def test_converters_are_handed_the_outputs_that_are_wanted(corner):
     """Resistors a fifth beside the wanted ones are in the current of the cells; the offset of an input is left."""
     chip = CHIP.changed(array={"rows": 4, "columns": 2}, adc={"kind": "sar"}).at(corner=corner)
     campaign, wanted = Campaign(jobs=1), np.array([-0.4, 0.4])
-    (cases,) = _cases(chip, campaign, [(160e3, 3.0)], [(v, 0.0) for v in wanted.tolist()])
+    (cases,) = find_hand_overs(chip, campaign, [[Case(Column(160e3, 3.0), v) for v in wanted.tolist()]])
     (results,) = campaign.run([build_hand_overs(chip, chip.converter, cases, 1e-9)], "")
     outputs = [
         chip.sense_amplifier.v_reference - float(results[0].vectors[f"v(out_{k})"][0].real) for k in range(len(wanted))

@@ -34,35 +34,58 @@ def model():
 
 @pytest.mark.parametrize("k", range(2))
 def test_arrays_receive_what_was_calibrated(model, k):
-    curves = model.curves(RESISTANCES[k], LOADS / RESISTANCES[k])
+    curves = model.curves(RESISTANCES[k], LOADS / RESISTANCES[k], 4)
     received = curves.received(np.repeat(OUTPUTS[:, None], len(LOADS), axis=1))
-    np.testing.assert_allclose(received - OUTPUTS[:, None], model.errors[k].T, rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(received - OUTPUTS[:, None], model.errors[0, k].T, rtol=1e-9, atol=1e-15)
 
 
 def test_batches_lead_and_one_column_is_enough(model):
-    curves = model.curves(20e3, np.array([3e-5]))
+    curves = model.curves(20e3, np.array([3e-5]), 4)
     volts = np.linspace(-0.7, 1.4, 12)
     whole = curves.received(volts.reshape(3, 4, 1))
     np.testing.assert_array_equal(whole.ravel(), [curves.received(np.array([v]))[0] for v in volts])
 
 
 def test_one_load_stands_for_all(model):
-    alone = model.model_copy(update={"loads": np.ones(1), "errors": model.errors[:, :1], "needed": model.needed[:, :1]})
+    alone = model.model_copy(
+        update={"loads": np.ones(1), "errors": model.errors[:, :, :1], "needed": model.needed[:, :1]}
+    )
     columns, volts = np.array([0.0, 1e-6, 1e-3]), np.array([[-0.3], [0.9]])
-    received = alone.curves(RESISTANCES[0], columns).received(volts)
+    received = alone.curves(RESISTANCES[0], columns, 4).received(volts)
     assert received.shape == (2, 3)
     np.testing.assert_array_equal(received, received[:, :1] * np.ones(3))
     np.testing.assert_array_equal(alone.needed_for(RESISTANCES[0], columns), np.full(3, 30e-9))
 
 
+def test_errors_of_a_tile_are_those_of_its_rows(model):
+    """Through those that are known, by a polynomial, and no farther than the largest tile."""
+    rows, pattern = np.array([2.0, 8.0, 16.0]), model.errors[0]
+    of_rows = model.model_copy(
+        update={"rows": rows, "errors": np.stack([pattern * (1 + n + 0.1 * n**2) for n in rows])}
+    )
+    columns, volts = LOADS / 5e3, OUTPUTS[:, None]
+    for n, more in ((1, 2.1), (2, 3.4), (5, 8.5), (16, 42.6), (40, 42.6)):
+        found = of_rows.curves(5e3, columns, n).received(volts) - volts
+        np.testing.assert_allclose(found, more * pattern[0].T, rtol=1e-9, atol=1e-15)
+
+
+def test_calibrations_that_knew_no_rows_are_read(model):
+    document = model.model_dump(mode="json")
+    before = HandOverModel.model_validate(
+        {k: v for k, v in document.items() if k != "rows"} | {"errors": document["errors"][0]}
+    )
+    np.testing.assert_array_equal(before.errors, model.errors)
+    assert before.rows.tolist() == [1.0]
+
+
 def test_beyond_the_calibrated_outputs_and_loads_the_error_is_that_of_the_end(model):
-    near, far = (model.curves(5e3, np.array([g])) for g in (LOADS[-1] / 5e3, 1.0))
+    near, far = (model.curves(5e3, np.array([g]), 4) for g in (LOADS[-1] / 5e3, 1.0))
     volts = np.array([[-3.0], [-0.8], [0.3], [1.5], [3.0]])
     np.testing.assert_allclose(near.received(volts), far.received(volts), rtol=1e-12)
     errors = near.received(volts) - volts
     np.testing.assert_allclose(errors[[0, -1]], errors[[1, -2]], rtol=1e-9)
-    open_column = model.curves(5e3, np.array([0.0])).received(volts)
-    np.testing.assert_allclose(open_column, model.curves(5e3, np.array([0.1 / 5e3])).received(volts), rtol=1e-12)
+    open_column = model.curves(5e3, np.array([0.0]), 4).received(volts)
+    np.testing.assert_allclose(open_column, model.curves(5e3, np.array([0.1 / 5e3]), 4).received(volts), rtol=1e-12)
 
 
 def test_the_time_needed_is_the_longest_beside_a_load_and_unknown_beyond(model):

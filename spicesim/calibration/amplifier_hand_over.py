@@ -1,0 +1,285 @@
+"""Calibrate the hand-over from transimpedance amplifiers to converters: arrays put on amplifiers at rest."""
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+from scipy.interpolate import PchipInterpolator
+
+from spicesim.arrays import Floats
+from spicesim.behavioural.hand_over import HandOverModel
+from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.charges import find_line_capacitance
+from spicesim.calibration.sampled import OUTPUTS, WATCHED, at_strobe, parted, time_needed
+from spicesim.calibration.threshold import plate_switches
+from spicesim.chip import Chip
+from spicesim.chip.blocks import SarAdc
+from spicesim.netlist.hand_over import HandOver, SourceOver, build_hand_overs
+from spicesim.netlist.sense_amplifier import build_sense_amplifier
+
+__all__ = ["Case", "Column", "amplifier_errors", "find_amplifiers", "find_hand_overs", "shift_amplifiers"]
+
+LOADS = (0.1, 1.0, 3.0, 7.0, 16.0, 28.0, 45.0, 70.0, 110.0)
+"""Feedback resistance times conductance of a column [1]: from an amplifier that follows at once to one that takes a
+microsecond; dense where sampling ends before an amplifier has settled."""
+BETWEEN = (0.2, 0.4, 0.7, 1.5, 2.0, 5.0, 10.0)
+"""Loads between these, for arrays that are cut off as their amplifiers still ring."""
+ROWS = (0.125, 0.5, 1.0)
+"""Parts of a tile's rows, for the same: what a line holds makes an amplifier ring otherwise."""
+SLOW, SHORT = 0.5, 1.25
+"""Times the sampling time: amplifiers that take longer than the first are looked at again at other conditions, load by
+load; if any takes longer than the second, and a calibration is not quick, all of them with every feedback resistance,
+at twice as many outputs."""
+EVERY = {True: 2, False: 1}
+"""Of how many loads one is watched, by whether a calibration is quick."""
+HELD_OUT = 16
+"""Hand-overs of any resistance, load, line and output, that tell how well those are known that are in no table."""
+SMALL = 0.2
+"""Part of the reference to which an amplifier's output is moved to find its feedback resistance."""
+NEAR_RAIL = 0.95
+"""Part of an amplifier's swing up to which outputs are handed over."""
+_LABEL = "calibrate hand-over"
+
+
+class Column(NamedTuple):
+    """What an amplifier has at its input."""
+
+    r_feedback: float
+    """Of the amplifier [ohm]."""
+    load: float
+    """That times the conductance of all cells [1]."""
+    line: float = 0.0
+    """Capacitance of the line with its cells [F]."""
+
+
+class Case(NamedTuple):
+    """A hand-over that is wanted."""
+
+    column: Column
+    """What the amplifier has at its input."""
+    v_out: float
+    """Its output below the reference [V]."""
+    held: float = 0.0
+    """What the array holds from before, below the reference [V]."""
+
+
+def find_amplifiers(chip: Chip, sizes: SarAdc, campaign: Campaign) -> HandOverModel:
+    """Find what arrays have other than settled outputs, and how long they would take to lack nothing of them.
+
+    A resistor stands for the cells of a column, a capacitor for what its line holds. Of amplifiers that settle, only
+    the least and the largest feedback resistance are taken: it matters little beside its product with the conductance,
+    and the line nothing at all. What the opening of the switch does is in what arrays have at their first strobe: a
+    loaded amplifier gives way to its charge otherwise than one that follows at once.
+
+    Parameters
+    ----------
+    chip, sizes, campaign
+        The chip, its converters, and what runs the simulations.
+    """
+    half, reference, span = sizes.dac.span / 2, chip.sense_amplifier.v_reference, sizes.dac.span
+    low = -min(half, NEAR_RAIL * (chip.process.supply - reference))
+    high = min(span, NEAR_RAIL * reference)
+    outputs = np.linspace(low, high, OUTPUTS)
+    settings, rows = np.unique([chip.settings[0], chip.settings[-1]]), np.array([chip.array.rows], dtype=float)
+    line = find_line_capacitance(chip, campaign)
+    # whatever an array held before: the other end of a range, around the reference or below it
+    pairs = [(v, 0.0) for v in outputs[::2].tolist()] + [(low, half), (min(half, high), low), (0.0, high)]
+    stop = max(WATCHED, 1.25 * sizes.sample)
+
+    seen = np.array(LOADS[:: EVERY[campaign.quick]])
+    (switches,) = plate_switches([(chip, sizes)], campaign)
+    watched = [[Case(column, *pair) for pair in pairs] for column in _columns(chip, line, rows, settings, seen)]
+    built = [
+        build_hand_overs(chip, sizes, cases, stop, switches=switches)
+        for cases in find_hand_overs(chip, campaign, watched)
+    ]
+    found = campaign.run(built, _LABEL)
+    needed = np.reshape([time_needed(one, len(pairs), sizes, stop) for one in found], (len(settings), len(seen)))
+
+    loads = np.array(LOADS)
+    if _is_short(needed, sizes.sample) and not campaign.quick:
+        loads, outputs = np.sort(LOADS + BETWEEN), np.linspace(low, high, 2 * OUTPUTS - 1)
+        settings, needed = np.array(chip.settings), np.tile(needed.max(axis=0), (len(chip.settings), 1))
+        rows = np.unique(np.maximum(1.0, chip.array.rows * np.array(ROWS)))
+    # between two loads that were watched an array takes no longer than at the worse one
+    after = np.searchsorted(seen, loads)
+    needed = np.maximum(needed[:, after], needed[:, np.searchsorted(seen, loads, side="right") - 1])
+    columns = _columns(chip, line, rows, settings, loads)
+    (errors,) = amplifier_errors([chip], campaign, columns, outputs, [switches])
+    # what resistances in place of switches change is nearly the same whatever the load
+    light = len(columns) - len(loads)
+    ((own,),) = amplifier_errors([chip], campaign, columns[light : light + 1], outputs)
+    errors += own - errors[light]
+    model = HandOverModel(
+        sample=sizes.sample, rows=rows, r_feedback=settings, loads=loads, outputs=outputs,
+        errors=np.reshape(errors, (len(rows), len(settings), len(loads), -1)), needed=needed, watched=stop,
+    )  # fmt: skip
+    return model.model_copy(update={"held_out": _held_out(chip, line, model, campaign)})
+
+
+def shift_amplifiers(own: HandOverModel, chips: Sequence[Chip], campaign: Campaign) -> list[HandOverModel]:
+    """Find what arrays on amplifiers get on all chips but the first, which is at its own condition.
+
+    Parameters
+    ----------
+    own : HandOverModel
+        What they get there.
+    chips, campaign
+        The chips, and what runs the simulations.
+    """
+    few = np.isin(own.loads, LOADS) & (own.needed > SLOW * own.sample).any(axis=0)
+    few[0] = True
+    settings = own.r_feedback if _is_short(own.needed, own.sample) else own.r_feedback[-1:]
+    switches = plate_switches([(chip, _sizes(chip)) for chip in chips], campaign)
+    line, middle = find_line_capacitance(chips[0], campaign), len(own.rows) // 2
+    columns = _columns(chips[0], line, own.rows[middle : middle + 1], settings, own.loads[few])
+    outputs = own.outputs[:: (len(own.outputs) - 1) // (OUTPUTS - 1)]
+    here, *there = amplifier_errors(chips, campaign, columns, outputs, switches)
+    models = []
+    for found in there:
+        change = np.reshape(found - here, (len(settings), -1, len(outputs)))
+        for axis, all_of, some in ((2, own.outputs, outputs), (1, np.log(own.loads), np.log(own.loads[few]))):
+            change = np.apply_along_axis(partial(np.interp, all_of, some), axis, change)
+        models.append(own.model_copy(update={"errors": own.errors + change}))
+    return models
+
+
+def _is_short(needed: Floats, sample: float) -> bool:
+    """Return whether sampling ends long before all amplifiers have settled."""
+    return bool((needed > SHORT * sample).any())
+
+
+def _columns(chip: Chip, line: float, rows: Floats, settings: Floats, loads: Floats) -> list[Column]:
+    """Return columns of all rows, feedback resistances and loads.
+
+    Where cells of so many rows cannot make a load, they are as many as can.
+    """
+    every = product(rows.tolist(), settings.tolist(), loads.tolist())
+    least, most = chip.cell.g_min, chip.cell.g_max
+    return [
+        Column(r, load, line * float(np.clip(n, min(load / r / most, rows[-1]), max(load / r / least, 1.0))))
+        for n, r, load in every
+    ]
+
+
+def amplifier_errors(
+    chips: Sequence[Chip],
+    campaign: Campaign,
+    columns: Sequence[Column],
+    outputs: Floats,
+    switches: Sequence[Floats] | None = None,
+) -> list[Floats]:
+    """Return what arrays that held the reference have other than outputs, of each chip, (columns, outputs) [V].
+
+    Parameters
+    ----------
+    chips, campaign
+        The chips, and what runs the simulations.
+    columns : sequence of Column
+        What amplifiers have at their inputs.
+    outputs : ndarray of shape (outputs,)
+        Of the amplifiers, below the reference, rising [V].
+    switches : sequence of ndarray of shape (bits,), optional
+        Resistances that stand for the switches of each chip's arrays [ohm].
+    """
+    errors, different = [], list(dict.fromkeys(columns))
+    for found in _errors_nearby(chips, campaign, [[column] * len(outputs) for column in different], outputs, switches):
+        # amplifiers that give way to their load are not where they were wanted
+        curves = {column: PchipInterpolator(*one) for column, one in zip(different, found, strict=True)}
+        by_column = [curves[column] for column in columns]
+        errors.append(np.array([curve(outputs.clip(curve.x[0], curve.x[-1])) for curve in by_column]))
+    return errors
+
+
+def _errors_nearby(
+    chips: Sequence[Chip],
+    campaign: Campaign,
+    groups: Sequence[Sequence[Column]],
+    outputs: Floats,
+    switches: Sequence[Floats] | None = None,
+) -> list[list[tuple[Floats, Floats]]]:
+    """Return where amplifiers are, near what is wanted of them, and what their arrays have beyond that [V].
+
+    Parameters
+    ----------
+    chips, campaign, switches
+        As of :func:`amplifier_errors`.
+    groups : sequence of sequence of Column
+        What the amplifiers of a netlist have at their inputs.
+    outputs : ndarray of shape (hand-overs,)
+        What is wanted of them in every netlist [V].
+
+    Returns
+    -------
+    list of list of tuple
+        By chip and group, each of the tuple (hand-overs,).
+    """
+    wanted = outputs.tolist()
+    cases = [[Case(column, v) for column, v in zip(group, wanted, strict=True)] for group in groups]
+    sources = [SourceOver(v=v, held=0.0) for v in wanted]
+    netlists = []
+    for k, chip in enumerate(chips):
+        own, sizes = None if switches is None else switches[k], _sizes(chip)
+        built: list[Sequence[HandOver | SourceOver]] = [sources, *find_hand_overs(chip, campaign, cases)]
+        netlists += [
+            build_hand_overs(chip, sizes, one, sizes.sample + sizes.bit, opens=sizes.sample, switches=own)
+            for one in built
+        ]
+    found = iter(campaign.run(netlists, _LABEL))
+    errors = []
+    for chip in chips:
+        seen = [
+            at_strobe(next(found), _sizes(chip), len(outputs), chip.sense_amplifier.v_reference)
+            for _ in range(1 + len(groups))
+        ]
+        near, ideal = seen[0]
+        # outputs count below the reference
+        errors.append([(-held, -parted(held, first, near, ideal)) for held, first in seen[1:]])
+    return errors
+
+
+def _held_out(chip: Chip, line: float, model: HandOverModel, campaign: Campaign) -> Floats:
+    """Return by how much hand-overs that are in no table differ from the model, (hand-overs,) [V]."""
+    rng = np.random.default_rng(campaign.seed)
+    outputs = np.sort(rng.uniform(model.outputs[0], model.outputs[-1], HELD_OUT))
+    settings, rows = rng.choice(chip.settings, HELD_OUT), rng.integers(1, chip.array.rows + 1, HELD_OUT)
+    # columns that a tile can have, within the table
+    least, most = (settings * rows * g for g in (chip.cell.g_min, chip.cell.g_max))
+    low, high = (np.log(x.clip(model.loads[0], model.loads[-1])) for x in (least, most))
+    loads = np.exp(rng.uniform(low, high))
+    columns = [Column(r, load, line * n) for r, load, n in zip(settings, loads, rows, strict=True)]
+    (((before, more),),) = _errors_nearby([chip], campaign, [columns], outputs)
+    known = [
+        model.curves(r, np.array([load / r]), n).received(np.array([v]))[0] - v
+        for r, load, n, v in zip(settings, loads, rows, before, strict=True)
+    ]
+    return np.asarray(more - known)
+
+
+def find_hand_overs(chip: Chip, campaign: Campaign, groups: Sequence[Sequence[Case]]) -> list[list[HandOver]]:
+    """Return hand-overs as they are built, by group: cells drive what resistors have become."""
+    become: dict[float, float] = {}
+    if chip.process.resistor is not None:
+        wanted = sorted({case.column.r_feedback for group in groups for case in group})
+        limit = SMALL * chip.sense_amplifier.v_reference
+        found = campaign.run([build_sense_amplifier(chip, r, limit / r, 3) for r in wanted], _LABEL)
+        for r, (plot, *_) in zip(wanted, found, strict=True):
+            across = plot.vectors["v(sense)"].real - plot.vectors["v(out)"].real
+            become[r] = r * float(across[-1] - across[0]) / (2 * limit)
+    return [
+        [
+            HandOver(
+                r_feedback=r, g=load / r, line=line, v_out=case.v_out, held=case.held, r_process=become.get(r)
+            )
+            for case in group
+            for r, load, line in [case.column]
+        ]
+        for group in groups
+    ]  # fmt: skip
+
+
+def _sizes(chip: Chip) -> SarAdc:
+    assert chip.converter is not None
+    return chip.converter
