@@ -29,8 +29,8 @@ class HandOverModel(Model):
 
     sample: float
     """Sampling time [s]."""
-    rows: FloatArray = np.ones(1)
-    """Rows of a tile, which make the capacitance of its lines, rising; one number stands for all."""
+    rows: FloatArray | None = None
+    """Rows of a tile, which make the capacitance of its lines, rising; None where that does not matter."""
     r_feedback: FloatArray
     """Feedback resistances, rising [ohm]."""
     loads: FloatArray
@@ -39,7 +39,7 @@ class HandOverModel(Model):
     """Even outputs below the reference, rising [V]."""
     errors: FloatArray
     """By how much arrays that held the reference before are above settled outputs, shape (rows, r_feedback, loads,
-    outputs) [V]."""
+    outputs), without rows where there are none [V]."""
     needed: FloatArray
     """Sampling time from which on no array is a quarter of a step away, whatever it held before, shape
     (r_feedback, loads) [s]; :attr:`watched` where that was not seen."""
@@ -49,14 +49,6 @@ class HandOverModel(Model):
     """By how much hand-overs of other loads, rows and outputs than those above differ from what is told of them,
     (hand-overs,) [V]; None where only outputs matter."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _of_all_rows(cls, values: object) -> object:
-        """Take errors of earlier calibrations, which stood for all rows."""
-        if isinstance(values, dict) and "errors" in values and np.ndim(values["errors"]) == 3:
-            return values | {"errors": [values["errors"]]}
-        return values
-
     @model_validator(mode="after")
     def _check(self) -> Self:
         require_positive(sample=self.sample, watched=self.watched)
@@ -64,11 +56,20 @@ class HandOverModel(Model):
             require_rising(name, getattr(self, name), least)
         if self.r_feedback[0] <= 0 or self.loads[0] <= 0:
             raise ValueError("feedback resistances and loads must be positive")
-        require_rising("rows", self.rows, 1)
+        rows: tuple[int, ...] = ()
+        if self.rows is not None:
+            require_rising("rows", self.rows, 1)
+            rows = (len(self.rows),)
         shape = len(self.r_feedback), len(self.loads)
-        require_shape("errors", self.errors, len(self.rows), *shape, len(self.outputs))
+        require_shape("errors", self.errors, *rows, *shape, len(self.outputs))
         require_shape("needed", self.needed, *shape)
         return self
+
+    @property
+    def largest_errors(self) -> Floats:
+        """Largest errors at each load, (loads,) [V]."""
+        by_load = np.moveaxis(np.abs(self.errors), -2, 0)
+        return np.asarray(by_load.reshape(len(self.loads), -1).max(axis=1))
 
     def curves(self, r_feedback: float, g: Floats, rows: int) -> "HandOverCurves":
         """Return the hand-over of each column.
@@ -110,6 +111,8 @@ class HandOverModel(Model):
 
     def _in_rows(self, rows: int) -> Floats:
         """Return the errors in a tile of so many rows, by a polynomial through those that are known."""
+        if self.rows is None:
+            return self.errors
         known = self.rows
         place = min(float(rows), known[-1])
         weights = [np.prod([(place - x) / (own - x) for x in known if x != own]) for own in known]

@@ -82,7 +82,7 @@ def find_amplifiers(chip: Chip, sizes: SarAdc, campaign: Campaign) -> HandOverMo
     low = -min(half, NEAR_RAIL * (chip.process.supply - reference))
     high = min(span, NEAR_RAIL * reference)
     outputs = np.linspace(low, high, OUTPUTS)
-    settings, rows = np.unique([chip.settings[0], chip.settings[-1]]), np.array([chip.array.rows], dtype=float)
+    settings, rows = np.unique([chip.settings[0], chip.settings[-1]]), None
     line = find_line_capacitance(chip, campaign)
     # whatever an array held before: the other end of a range, around the reference or below it
     pairs = [(v, 0.0) for v in outputs[::2].tolist()] + [(low, half), (min(half, high), low), (0.0, high)]
@@ -114,7 +114,8 @@ def find_amplifiers(chip: Chip, sizes: SarAdc, campaign: Campaign) -> HandOverMo
     errors += own - errors[light]
     model = HandOverModel(
         sample=sizes.sample, rows=rows, r_feedback=settings, loads=loads, outputs=outputs,
-        errors=np.reshape(errors, (len(rows), len(settings), len(loads), -1)), needed=needed, watched=stop,
+        errors=np.reshape(errors, (*(() if rows is None else rows.shape), len(settings), len(loads), -1)),
+        needed=needed, watched=stop,
     )  # fmt: skip
     return model.model_copy(update={"held_out": _held_out(chip, line, model, campaign)})
 
@@ -133,8 +134,8 @@ def shift_amplifiers(own: HandOverModel, chips: Sequence[Chip], campaign: Campai
     few[0] = True
     settings = own.r_feedback if _is_short(own.needed, own.sample) else own.r_feedback[-1:]
     switches = plate_switches([(chip, _sizes(chip)) for chip in chips], campaign)
-    line, middle = find_line_capacitance(chips[0], campaign), len(own.rows) // 2
-    columns = _columns(chips[0], line, own.rows[middle : middle + 1], settings, own.loads[few])
+    rows = None if own.rows is None else own.rows[len(own.rows) // 2 :][:1]
+    columns = _columns(chips[0], find_line_capacitance(chips[0], campaign), rows, settings, own.loads[few])
     outputs = own.outputs[:: (len(own.outputs) - 1) // (OUTPUTS - 1)]
     here, *there = amplifier_errors(chips, campaign, columns, outputs, switches)
     models = []
@@ -151,15 +152,15 @@ def _is_short(needed: Floats, sample: float) -> bool:
     return bool((needed > SHORT * sample).any())
 
 
-def _columns(chip: Chip, line: float, rows: Floats, settings: Floats, loads: Floats) -> list[Column]:
-    """Return columns of all rows, feedback resistances and loads.
+def _columns(chip: Chip, line: float, rows: Floats | None, settings: Floats, loads: Floats) -> list[Column]:
+    """Return columns of all rows, by default those of a whole tile, of all feedback resistances and loads.
 
     Where cells of so many rows cannot make a load, they are as many as can.
     """
-    every = product(rows.tolist(), settings.tolist(), loads.tolist())
+    every = product([float(chip.array.rows)] if rows is None else rows.tolist(), settings.tolist(), loads.tolist())
     least, most = chip.cell.g_min, chip.cell.g_max
     return [
-        Column(r, load, line * float(np.clip(n, min(load / r / most, rows[-1]), max(load / r / least, 1.0))))
+        Column(r, load, line * float(np.clip(n, min(load / r / most, chip.array.rows), max(load / r / least, 1.0))))
         for n, r, load in every
     ]
 

@@ -163,7 +163,7 @@ def _buffered_over(chip: Chip, sizes: SarAdc, campaign: Campaign) -> HandOverMod
         )
     return HandOverModel(
         sample=sizes.sample, r_feedback=np.array(chip.settings[:1]), loads=np.ones(1), outputs=outputs,
-        errors=_buffer_errors(chip, sizes, campaign, outputs)[None, None, None], needed=np.full((1, 1), needed),
+        errors=_buffer_errors(chip, sizes, campaign, outputs)[None, None], needed=np.full((1, 1), needed),
         watched=stop,
     )  # fmt: skip
 
@@ -199,7 +199,7 @@ def _held_over(chip: Chip, sizes: SarAdc, campaign: Campaign, plates: Plates) ->
     (errors,) = _held_errors([chip], campaign, plates, outputs, HELD_CODES)
     return HandOverModel(
         sample=sizes.sample, r_feedback=np.array(chip.settings[:1]), loads=np.ones(1), outputs=outputs,
-        errors=errors[None, None, None],
+        errors=errors[None, None],
         needed=np.full((1, 1), sizes.sample), watched=sizes.sample,
     )  # fmt: skip
 

@@ -165,7 +165,7 @@ def format_aspects(calibration: Calibration) -> str:
 
 def _format_hand_over(model: HandOverModel) -> str:
     """Format how long arrays take to have an output, and what they lack at the end of sampling."""
-    needed, lacking = model.needed.max(axis=0), np.abs(model.errors).max(axis=(0, 1, 3))
+    needed, lacking = model.needed.max(axis=0), model.largest_errors
     rows = [
         [
             f"{load:g}" if len(model.loads) > 1 else "any",

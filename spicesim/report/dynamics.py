@@ -136,7 +136,7 @@ def _converter_section(converter: ConverterModel, kind: str) -> Section:
 
 
 def _hand_over_table(model: HandOverModel) -> Table:
-    needed, lacking = model.needed.max(axis=0), np.abs(model.errors).max(axis=(0, 1, 3))
+    needed, lacking = model.needed.max(axis=0), model.largest_errors
     rows = tuple(
         (
             f"{load:g}" if len(model.loads) > 1 else "any",

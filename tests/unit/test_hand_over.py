@@ -36,7 +36,7 @@ def model():
 def test_arrays_receive_what_was_calibrated(model, k):
     curves = model.curves(RESISTANCES[k], LOADS / RESISTANCES[k], 4)
     received = curves.received(np.repeat(OUTPUTS[:, None], len(LOADS), axis=1))
-    np.testing.assert_allclose(received - OUTPUTS[:, None], model.errors[0, k].T, rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(received - OUTPUTS[:, None], model.errors[k].T, rtol=1e-9, atol=1e-15)
 
 
 def test_batches_lead_and_one_column_is_enough(model):
@@ -47,9 +47,7 @@ def test_batches_lead_and_one_column_is_enough(model):
 
 
 def test_one_load_stands_for_all(model):
-    alone = model.model_copy(
-        update={"loads": np.ones(1), "errors": model.errors[:, :, :1], "needed": model.needed[:, :1]}
-    )
+    alone = model.model_copy(update={"loads": np.ones(1), "errors": model.errors[:, :1], "needed": model.needed[:, :1]})
     columns, volts = np.array([0.0, 1e-6, 1e-3]), np.array([[-0.3], [0.9]])
     received = alone.curves(RESISTANCES[0], columns, 4).received(volts)
     assert received.shape == (2, 3)
@@ -59,7 +57,7 @@ def test_one_load_stands_for_all(model):
 
 def test_errors_of_a_tile_are_those_of_its_rows(model):
     """Through those that are known, by a polynomial, and no farther than the largest tile."""
-    rows, pattern = np.array([2.0, 8.0, 16.0]), model.errors[0]
+    rows, pattern = np.array([2.0, 8.0, 16.0]), model.errors
     of_rows = model.model_copy(
         update={"rows": rows, "errors": np.stack([pattern * (1 + n + 0.1 * n**2) for n in rows])}
     )
@@ -67,15 +65,6 @@ def test_errors_of_a_tile_are_those_of_its_rows(model):
     for n, more in ((1, 2.1), (2, 3.4), (5, 8.5), (16, 42.6), (40, 42.6)):
         found = of_rows.curves(5e3, columns, n).received(volts) - volts
         np.testing.assert_allclose(found, more * pattern[0].T, rtol=1e-9, atol=1e-15)
-
-
-def test_calibrations_that_knew_no_rows_are_read(model):
-    document = model.model_dump(mode="json")
-    before = HandOverModel.model_validate(
-        {k: v for k, v in document.items() if k != "rows"} | {"errors": document["errors"][0]}
-    )
-    np.testing.assert_array_equal(before.errors, model.errors)
-    assert before.rows.tolist() == [1.0]
 
 
 def test_beyond_the_calibrated_outputs_and_loads_the_error_is_that_of_the_end(model):
@@ -96,7 +85,13 @@ def test_the_time_needed_is_the_longest_beside_a_load_and_unknown_beyond(model):
 
 def test_tables_of_other_shapes_are_refused(model):
     document = model.model_dump(mode="json")
-    for change in ({"errors": [[0.0]]}, {"needed": [[1e-9]]}, {"loads": [1.0, 0.5, 2.0]}, {"sample": 0.0}):
+    for change in (
+        {"errors": [[0.0]]},
+        {"needed": [[1e-9]]},
+        {"loads": [1.0, 0.5, 2.0]},
+        {"rows": [2.0, 1.0]},
+        {"sample": 0.0},
+    ):
         with pytest.raises(ValueError, match=next(iter(change))):
             HandOverModel.model_validate(document | change)
 
