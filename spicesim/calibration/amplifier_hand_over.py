@@ -99,7 +99,7 @@ def find_amplifiers(chip: Chip, sizes: SarAdc, campaign: Campaign) -> HandOverMo
     needed = np.reshape([time_needed(one, len(pairs), sizes, stop) for one in found], (len(settings), len(seen)))
 
     loads = np.array(LOADS)
-    if _is_short(needed, sizes.sample) and not campaign.quick:
+    if (needed > SHORT * sizes.sample).any() and not campaign.quick:
         loads, outputs = np.sort(LOADS + BETWEEN), np.linspace(low, high, 2 * OUTPUTS - 1)
         settings, needed = np.array(chip.settings), np.tile(needed.max(axis=0), (len(chip.settings), 1))
         rows = np.unique(np.maximum(1.0, chip.array.rows * np.array(ROWS)))
@@ -132,9 +132,11 @@ def shift_amplifiers(own: HandOverModel, chips: Sequence[Chip], campaign: Campai
     """
     few = np.isin(own.loads, LOADS) & (own.needed > SLOW * own.sample).any(axis=0)
     few[0] = True
-    settings = own.r_feedback if _is_short(own.needed, own.sample) else own.r_feedback[-1:]
+    # settled ones change alike
+    rows, settings = None, own.r_feedback[-1:]
+    if own.rows is not None:
+        rows, settings = own.rows[len(own.rows) // 2 :][:1], own.r_feedback
     switches = plate_switches([(chip, _sizes(chip)) for chip in chips], campaign)
-    rows = None if own.rows is None else own.rows[len(own.rows) // 2 :][:1]
     columns = _columns(chips[0], find_line_capacitance(chips[0], campaign), rows, settings, own.loads[few])
     outputs = own.outputs[:: (len(own.outputs) - 1) // (OUTPUTS - 1)]
     here, *there = amplifier_errors(chips, campaign, columns, outputs, switches)
@@ -145,11 +147,6 @@ def shift_amplifiers(own: HandOverModel, chips: Sequence[Chip], campaign: Campai
             change = np.apply_along_axis(partial(np.interp, all_of, some), axis, change)
         models.append(own.model_copy(update={"errors": own.errors + change}))
     return models
-
-
-def _is_short(needed: Floats, sample: float) -> bool:
-    """Return whether sampling ends long before all amplifiers have settled."""
-    return bool((needed > SHORT * sample).any())
 
 
 def _columns(chip: Chip, line: float, rows: Floats | None, settings: Floats, loads: Floats) -> list[Column]:
