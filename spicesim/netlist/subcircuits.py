@@ -81,7 +81,9 @@ def _call(line: str, known: Mapping[str, Subcircuit]) -> tuple[int, int] | None:
 
 
 def individual_subcircuits(text: str, change: Callable[[str, str], Sequence[str]], shared: Collection[str] = ()) -> str:
-    """Give every instance a subcircuit of its own, and change the lines of each.
+    """Give every instance that differs from others a subcircuit of its own, and change the lines of each.
+
+    One in which nothing changes keeps the common one: ngspice knows some two thousand subcircuits at most.
 
     Parameters
     ----------
@@ -101,6 +103,7 @@ def individual_subcircuits(text: str, change: Callable[[str, str], Sequence[str]
     known, rest = split_subcircuits(text)
     copies = ["\n".join([block.head, *block.lines, f".ends {name}"]) for name, block in known.items() if name in shared]
     known = {name: block for name, block in known.items() if name not in shared}
+    common: set[str] = set()
 
     def place(line: str, home: str) -> list[str]:
         span = _call(line, known)
@@ -112,6 +115,11 @@ def individual_subcircuits(text: str, change: Callable[[str, str], Sequence[str]
             raise SpecError(f"subcircuit {block.name!r} calls itself")
         own = f"{block.name}__{path.replace('.', '__')}"
         inside = [out for inner in block.lines for out in place(inner, path)]
+        if tuple(inside) == block.lines:
+            if block.name not in common:
+                common.add(block.name)
+                copies.append("\n".join([block.head, *inside, f".ends {block.name}"]))
+            return [line]
         head = re.sub(r"^(\s*\S+\s+)\S+", lambda found: found[1] + own, block.head)
         copies.append("\n".join([head, *inside, f".ends {own}"]))
         return [f"{line[: span[0]]}{own}{line[span[1] :]}"]

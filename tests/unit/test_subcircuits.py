@@ -23,8 +23,13 @@ def keep(home, line):
     return [line]
 
 
+def tell(home, line):
+    """Write the path behind each resistor."""
+    return [f"{line} $ {home}" if line.startswith("r") else line]
+
+
 def test_every_instance_calls_its_own_copy():
-    known, rest = split_subcircuits(individual_subcircuits(TEXT, keep))
+    known, rest = split_subcircuits(individual_subcircuits(TEXT, tell))
     assert set(known) == {
         f"{name}__{path}"
         for name, path in (
@@ -35,6 +40,16 @@ def test_every_instance_calls_its_own_copy():
     assert "xa 1 0 outer__xa" in rest
     assert known["outer__xa"].lines[0] == "x1 p m inner__xa__x1 r=2k $ a note"
     assert known["inner__xa__x1"].head == ".subckt inner__xa__x1 a b r=1k"
+    assert known["inner__xa__x1"].lines == ("r1 a b {r} $ xa.x1",)
+
+
+def test_instances_in_which_nothing_changes_share_a_copy():
+    """ngspice 44 ends with "N_SUBCKT_W_PARMS overflow" at some 2000 subcircuits: cells of drawn tiles have two each."""
+    known, rest = split_subcircuits(individual_subcircuits(TEXT, keep))
+    assert set(known) == {"outer", "inner"}
+    assert [line for line in rest if line[:1] in ("x", "v")] == ["xa 1 0 outer", "xb 1 0 outer", "v1 1 0 1"]
+    one = individual_subcircuits(TEXT, lambda home, line: tell(home, line) if home == "xb.x2" else [line])
+    assert set(split_subcircuits(one)[0]) == {"outer", "inner", "outer__xb", "inner__xb__x2"}
 
 
 def test_changes_are_told_the_path():
