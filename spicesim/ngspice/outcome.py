@@ -52,6 +52,11 @@ _FATAL = re.compile(
 _STUCK = re.compile(
     r"timestep too small|doanalyses: |no convergence|iteration limit|dc solution failed|out of range", re.IGNORECASE
 )
+_FULL = "N_SUBCKT_W_PARMS overflow"
+_FEWER = (
+    "; ngspice knows some 2000 subcircuits, and every cell, switch and amplifier of a drawn chip is one: "
+    "take fewer rows or columns"
+)
 _SINGULAR = re.compile(r"singular matrix:\s+check node (\S+)", re.IGNORECASE)
 _CRASHES = {-signal.SIGSEGV, -signal.SIGFPE, -signal.SIGABRT, -signal.SIGBUS}
 _HARMLESS = re.compile(
@@ -118,7 +123,8 @@ def find_problem(
     if exit_status < 0:
         return f"ngspice was killed by signal {-exit_status} ({signal.strsignal(-exit_status)}){because}", ()
     if exit_status > 0:
-        return f"ngspice ended with status {exit_status}{because}", ()
+        remedy = _FEWER if _FULL in output else ""
+        return f"ngspice ended with status {exit_status}{because}{remedy}", ()
     if plots is None:
         return f"ngspice wrote no results{because}", ()
     measured = isinstance(netlist, MeasuredNetlist)  # some of which may find nothing, and the others stand

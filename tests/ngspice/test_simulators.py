@@ -323,6 +323,8 @@ def test_rule_of_success_needs_finite_probes():
     assert "no points" in find_problem(netlist, 0, [], "")[0]
     assert "wrote no results" in find_problem(netlist, 0, None, "")[0]
     assert "status 1" in find_problem(netlist, 1, [plot], "")[0]
+    full = "ERROR: N_SUBCKT_W_PARMS overflow, more than 4000 subcircuits\n"  # as ngspice 44 ends at some 2000
+    assert "take fewer rows or columns" in find_problem(netlist, 1, None, full)[0]
     assert "killed by signal 9" in find_problem(netlist, -9, None, "")[0]
 
 
