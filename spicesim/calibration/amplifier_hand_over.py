@@ -70,7 +70,7 @@ def find_amplifiers(chip: Chip, sizes: SarAdc, campaign: Campaign) -> HandOverMo
 
     A resistor stands for the cells of a column, a capacitor for what its line holds. Of amplifiers that settle, only
     the least and the largest feedback resistance are taken: it matters little beside its product with the conductance,
-    and the line nothing at all. What the opening of the switch does is in what arrays have at their first strobe: a
+    and the line next to nothing. What the opening of the switch does is in what arrays have at their first strobe: a
     loaded amplifier gives way to its charge otherwise than one that follows at once.
 
     Parameters
@@ -135,7 +135,7 @@ def shift_amplifiers(own: HandOverModel, chips: Sequence[Chip], campaign: Campai
     # settled ones change alike
     rows, settings = None, own.r_feedback[-1:]
     if own.rows is not None:
-        rows, settings = own.rows[len(own.rows) // 2 :][:1], own.r_feedback
+        rows, settings = own.rows[[len(own.rows) // 2]], own.r_feedback
     switches = plate_switches([(chip, _sizes(chip)) for chip in chips], campaign)
     columns = _columns(chips[0], find_line_capacitance(chips[0], campaign), rows, settings, own.loads[few])
     outputs = own.outputs[:: (len(own.outputs) - 1) // (OUTPUTS - 1)]

@@ -44,7 +44,7 @@ def test_every_instance_calls_its_own_copy():
 
 
 def test_instances_in_which_nothing_changes_share_a_copy():
-    """ngspice 44 ends with "N_SUBCKT_W_PARMS overflow" at some 2000 subcircuits: cells of drawn tiles have two each."""
+    """ngspice 44 ends with "N_SUBCKT_W_PARMS overflow" at some 2000 subcircuits: cells of drawn tiles had two each."""
     known, rest = split_subcircuits(individual_subcircuits(TEXT, keep))
     assert set(known) == {"outer", "inner"}
     assert [line for line in rest if line[:1] in ("x", "v")] == ["xa 1 0 outer", "xb 1 0 outer", "v1 1 0 1"]
