@@ -71,15 +71,10 @@ def with_chip_mismatch(netlist: Netlist, calibration: Calibration, draw: Draw) -
     return draw_chip(netlist, calibration.chip, draw, resistors=_resistors(calibration))
 
 
-def draw_chip(
-    netlist: Netlist, chip: Chip, draw: Draw, *, resistors: float = RESISTORS, table: bool = False
-) -> Netlist:
-    """Draw all devices of a chip's netlist as :func:`with_chip_mismatch`, resistors by a spread of one's own [1].
-
-    Their numbers are parameters at its head if they are to stand in a table.
-    """
+def draw_chip(netlist: Netlist, chip: Chip, draw: Draw, *, resistors: float = RESISTORS) -> Netlist:
+    """Draw all devices of a chip's netlist as :func:`with_chip_mismatch`, resistors by a spread of one's own [1]."""
     return with_mismatch(
-        netlist, chip.process, _without_memory(draw), resistors=resistors, capacitors=_capacitors(chip), table=table
+        netlist, chip.process, _without_memory(draw), resistors=resistors, capacitors=_capacitors(chip)
     )
 
 

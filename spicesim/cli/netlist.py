@@ -391,7 +391,7 @@ def tile(
     if mismatch is not None:
         from spicesim.calibration.mismatch_bench import draw_chip  # takes long to import, and is rarely asked for
 
-        built = draw_chip(built, chip, ChipDraw(mismatch), table=True)
+        built = draw_chip(built, chip, ChipDraw(mismatch))
     if noise is not None:
         built = build_tile_noise(built, noise)
     finish(

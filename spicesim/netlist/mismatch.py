@@ -181,9 +181,11 @@ def with_mismatch(
     capacitors: Mapping[str, float] = MappingProxyType({}),
     everywhere: bool = False,
     transistors: bool = True,
-    table: bool = False,
 ) -> Netlist:
     """Give every transistor of a netlist its own threshold and gain.
+
+    The numbers that are drawn are parameters, in standard deviations, of the call of the subcircuit a device is in:
+    ``m1_vth=0.31 m1_gain=-1.2``.
 
     A transistor of ``m`` fingers has their common area. BSIM models take the shifts as ``delvto`` and ``mulu0``; for
     older ones and subcircuits a source at the gate shifts the threshold, and ``m`` takes the gain. Bias generators,
@@ -207,63 +209,53 @@ def with_mismatch(
         Whether resistors outside of all subcircuits vary, too, which those of testbenches do not.
     transistors : bool
         Whether there are any of the process, whose statistics are read.
-    table : bool
-        Whether the numbers stand in a table of parameters at the head, to be edited, and not where they are used.
     """
-    numbers: dict[str, tuple[str, ...]] = {}  # lines of the table by the device's path
-
-    def numbered(path: str, kinds: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the numbers of a device as text, or the parameters that have them."""
-        values = tuple(map(spice_number, draw(path)))[: len(kinds)]
-        if not table:
-            return values
-        names = tuple(f"d{kind}_{path.replace('.', '__')}" for kind in kinds)
-        numbers[path] = tuple(f"{name}={value}" for name, value in zip(names, values, strict=True))
-        return names
-
     statistics = {name.lower(): pelgrom for name, pelgrom in read_mismatch(process).items()} if transistors else {}
     copies: dict[str, str | None] = {}  # of subcircuits of the kit that are called, with their shifts as parameters
 
-    def change(home: str, line: str) -> list[str]:
+    def change(home: str, line: str) -> tuple[list[str], dict[str, str]]:
+        given: dict[str, str] = {}
+
+        def numbered(device: str, *kinds: str) -> tuple[str, ...]:
+            """Return the names of a device's numbers; in the netlist itself, which nothing calls, the numbers."""
+            values = tuple(map(spice_number, draw(f"{home}.{device}".lstrip(".").lower())))[: len(kinds)]
+            if not home:
+                return values
+            own = {f"{device}_{kind}".lower(): value for kind, value in zip(kinds, values, strict=True)}
+            given.update(own)
+            return tuple(own)
+
         if is_generator(home):
-            return [line]
+            return [line], given
         transistor = TRANSISTOR.match(line)
         if transistor and (name := transistor[6].lower()) in statistics:
-            path = f"{home}.{transistor[1]}".lstrip(".").lower()
             if line[0] in "xX" and statistics[name].level in _MODEL_WITH_INSTANCE_SHIFTS and name not in copies:
                 copies[name] = _shiftable(name, _texts(process))
-            return _shifted(
-                transistor, statistics[name], *numbered(path, ("vth", "gain")), shiftable=bool(copies.get(name))
-            )
+            shifts = numbered(transistor[1], "vth", "gain")
+            return _shifted(transistor, statistics[name], *shifts, shiftable=bool(copies.get(name))), given
+        spread: float | str = capacitors.get(home.rpartition("_")[0], 0.0)
         if passive := find_passive(process, line):
-            found, sizes = passive
-            name, before, value, more = found.groups()
-            spread: float | str = capacitors.get(home.rpartition("_")[0], 0.0)
+            (name, nodes, value, more), sizes = passive[0].groups(), passive[1]
             if isinstance(sizes, Resistor):
                 spread = resistor_spread(sizes, value.strip("{}'")) if sizes.matching else resistors
-            if not spread:
-                return [line]
-            own = _varied(name, value, spread, *numbered(f"{home}.{name}".lstrip(".").lower(), ("value",)))
-            return [f"x{name}{before}{own}{more}"]
-        resistor = _RESISTOR.match(line) if resistors and (home or everywhere) else None
-        if resistor:
-            return [_scaled(resistor, resistors, *numbered(f"{home}.{resistor[1]}".lstrip(".").lower(), ("value",)))]
-        usual = capacitors.get(home.rpartition("_")[0], 0.0)
-        capacitor = _CAPACITOR.match(line) if usual else None
-        if capacitor:
-            return [_scaled(capacitor, usual, *numbered(f"{home}.{capacitor[1]}".lower(), ("value",)))]
-        return [line]
+            before = f"x{name}{nodes}"
+        elif found := (_RESISTOR.match(line) if home or everywhere else None) or _CAPACITOR.match(line):
+            name, first, second, value, more = found.groups()
+            spread = resistors if line[0] in "rR" else spread
+            before = f"{name} {first} {second} "
+        else:
+            return [line], given
+        if not spread:
+            return [line], given
+        return [f"{before}{_varied(name, value, spread, *numbered(name, 'value'), given=given)}{more}"], given
 
     own_blocks = individual_subcircuits(netlist.body, change, {RESISTOR, CAPACITOR})
     body = "\n\n".join([own_blocks, *filter(None, copies.values())])
     options = netlist.options
     if any(pelgrom.level not in _MODEL_WITH_INSTANCE_SHIFTS for pelgrom in statistics.values()):
         options = options.replace(" klu", "")  # KLU loses its pivots among so many sources, and the time step with them
-    head = ["* every transistor has its own mismatch"]
-    if numbers:
-        head[0] += ": its threshold and gain, and values of resistors, in standard deviations; to be edited"
-        head += [f".param {' '.join(line)}" for line in numbers.values()]
-    return dataclasses.replace(netlist, body="\n".join([*head, body]), options=options)
+    head = "* every transistor has its own mismatch: numbers of standard deviations where its subcircuit is called"
+    return dataclasses.replace(netlist, body=f"{head}\n{body}", options=options)
 
 
 def _product(number: str, scale: float) -> str:
@@ -271,24 +263,15 @@ def _product(number: str, scale: float) -> str:
     return f"{number}*{spice_number(scale)}" if number.isidentifier() else spice_number(float(number) * scale)
 
 
-def _scaled(found: re.Match[str], spread: float, number: str) -> str:
-    """Give a passive device its own value."""
-    name, first, second, value, more = found.groups()
-    return f"{name} {first} {second} {_varied(name, value, spread, number)}{more}"
-
-
-def _varied(name: str, value: str, spread: float | str, number: str) -> str:
+def _varied(name: str, value: str, spread: float | str, number: str, *, given: Mapping[str, str]) -> str:
     """Return the value of a device that differs by a number of its standard deviations, which may be an expression."""
     bare = value.strip("{}'")
     if isinstance(spread, str):
         return f"{{({bare})*(1+({number})*{spread})}}"
-    if number.isidentifier():
-        factor = f"(1+{_product(number, spread)})"
-    elif (scale := 1 + spread * float(number)) > 0:
-        factor = spice_number(scale)
-    else:
+    factor = 1 + spread * float(given.get(number, number))
+    if factor <= 0:
         raise SpecError(f"devices such as {name} that vary by {spread:g} of their value can become negative")
-    return f"{{({bare})*{factor}}}"
+    return f"{{({bare})*{f'(1+{_product(number, spread)})' if number in given else spice_number(factor)}}}"
 
 
 @lru_cache(maxsize=16)

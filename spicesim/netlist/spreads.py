@@ -69,7 +69,7 @@ def draw_values(text: str, draw: Draw) -> str:
     """
     if not has_random_values(text):
         return text
-    return individual_subcircuits(text, lambda home, line: [_replace(line, home, draw)])
+    return individual_subcircuits(text, lambda home, line: ([_replace(line, home, draw)], {}))
 
 
 def _replace(line: str, home: str, draw: Draw) -> str:

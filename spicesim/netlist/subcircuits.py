@@ -11,6 +11,11 @@ __all__ = ["Subcircuit", "individual_subcircuits", "join_lines", "split_subcircu
 _ASSIGNMENT = re.compile(r"(\w+)\s*=\s*(\{[^}]*\}|'[^']*'|\S+)")
 
 
+Change = Callable[[str, str], tuple[Sequence[str], Mapping[str, str]]]
+"""Given the path of a line's home, such as ``"xtia_3.xa"`` (empty for the netlist itself), and the line: what to write
+instead, and parameters with numbers that it takes, which the home is called with."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subcircuit:
     """A subcircuit's text, cut open."""
@@ -80,49 +85,75 @@ def _call(line: str, known: Mapping[str, Subcircuit]) -> tuple[int, int] | None:
     return last.span(1) if last and last[1].lower() in known else None
 
 
-def individual_subcircuits(text: str, change: Callable[[str, str], Sequence[str]], shared: Collection[str] = ()) -> str:
-    """Give every instance that differs from others a subcircuit of its own, and change the lines of each.
+def _with_parameters(line: str, given: Mapping[str, str]) -> str:
+    """Add parameters to the line of an instance or of ``.subckt``, before a comment at its end."""
+    comment = re.search(r"\s+[$;].*$", line)
+    end = comment.start() if comment else len(line)
+    return " ".join([line[:end].rstrip(), *(f"{name}={value}" for name, value in given.items())]) + line[end:]
 
-    One in which nothing changes keeps the common one: ngspice knows some two thousand subcircuits at most.
+
+def individual_subcircuits(text: str, change: Change, shared: Collection[str] = ()) -> str:
+    """Let every instance differ from others: by parameters of its call, or else by a subcircuit of its own.
+
+    Instances whose text is the same share a subcircuit: ngspice knows some two thousand at most.
 
     Parameters
     ----------
     text : str
         A netlist without title. Subcircuits that nothing calls are left out.
     change : callable
-        Given the path of a line's home, such as ``"xtia_3.xa"`` (empty for the netlist itself), and the line, returns
-        what to write instead.
+        Called with each line of each instance, in the netlist's order. Lines of the netlist itself take no parameters.
     shared : collection of str
         Lower-case names of subcircuits that stay as they are; calls of them go to `change`.
 
     Returns
     -------
     str
-        The same circuit, where instance ``xa`` of ``opamp`` within ``xtia_3`` calls ``opamp__xtia_3__xa``.
+        The same circuit. Instance ``xc_0_1`` of ``cell`` calls ``cell_drawn``, as others do, with its parameters;
+        ``xtia_3`` of ``tia``, in which a call of another has some, calls ``tia__xtia_3``.
+
+    Raises
+    ------
+    SpecError
+        If a subcircuit does not end, holds another or calls itself, or has a name that a parameter would take.
     """
     known, rest = split_subcircuits(text)
     copies = ["\n".join([block.head, *block.lines, f".ends {name}"]) for name, block in known.items() if name in shared]
     known = {name: block for name, block in known.items() if name not in shared}
-    common: set[str] = set()
+    names: dict[tuple[str, ...], str] = {}  # by the text of a subcircuit
 
-    def place(line: str, home: str) -> list[str]:
+    def place(line: str, home: str) -> tuple[Sequence[str], Mapping[str, str]]:
         span = _call(line, known)
         if span is None:
-            return list(change(home, line))
+            return change(home, line)
         block = known[line[slice(*span)].lower()]
         path = f"{home}.{line.split(maxsplit=1)[0].lower()}".lstrip(".")
         if path.count(".") > 50:
             raise SpecError(f"subcircuit {block.name!r} calls itself")
-        own = f"{block.name}__{path.replace('.', '__')}"
-        inside = [out for inner in block.lines for out in place(inner, path)]
-        if tuple(inside) == block.lines:
-            if block.name not in common:
-                common.add(block.name)
-                copies.append("\n".join([block.head, *inside, f".ends {block.name}"]))
-            return [line]
-        head = re.sub(r"^(\s*\S+\s+)\S+", lambda found: found[1] + own, block.head)
-        copies.append("\n".join([head, *inside, f".ends {own}"]))
-        return [f"{line[: span[0]]}{own}{line[span[1] :]}"]
+        inside: list[str] = []
+        given: dict[str, str] = {}
+        alone = False  # whether a call within it differs, as in no other instance
+        for inner in block.lines:
+            lines, numbers = place(inner, path)
+            alone |= _call(inner, known) is not None and list(lines) != [inner]
+            inside += lines
+            given |= numbers
+        key = (block.name, *inside)
+        if key not in names:
+            for name in given:
+                if any(re.search(rf"\b{name}\b", line, re.IGNORECASE) for line in (block.head, *block.lines)):
+                    raise SpecError(
+                        f"{name!r} of subcircuit {block.name!r} is the name of a number to be drawn; rename it"
+                    )
+            names[key] = block.name
+            if tuple(inside) != block.lines:
+                drawn = f"{block.name}_drawn"
+                own = alone or not given or drawn in names.values() or drawn in known
+                names[key] = f"{block.name}__{path.replace('.', '__')}" if own else drawn
+            head = re.sub(r"^(\s*\S+\s+)\S+", lambda found: found[1] + names[key], block.head)
+            head = _with_parameters(head, dict.fromkeys(given, "0"))
+            copies.append("\n".join([head, *inside, f".ends {names[key]}"]))
+        return [_with_parameters(f"{line[: span[0]]}{names[key]}{line[span[1] :]}", given)], {}
 
-    main = [out for line in rest for out in place(line, "")]
+    main = [out for line in rest for out in place(line, "")[0]]
     return "\n\n".join([*copies, "\n".join(main)])

@@ -54,7 +54,7 @@ _STUCK = re.compile(
 )
 _FULL = "N_SUBCKT_W_PARMS overflow"
 _FEWER = (
-    "; ngspice knows some 2000 subcircuits, and every cell, switch and amplifier of a drawn chip is one: "
+    "; ngspice knows some 2000 subcircuits, and every driver, read-out and converter of a drawn chip is one or more: "
     "take fewer rows or columns"
 )
 _SINGULAR = re.compile(r"singular matrix:\s+check node (\S+)", re.IGNORECASE)

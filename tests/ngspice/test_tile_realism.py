@@ -94,12 +94,11 @@ def test_a_step_takes_one_delay_a_bit():
 
 
 @pytest.mark.parametrize("chip", ["gf180-1t1r", "generic-1t1r"])
-def test_drawn_numbers_stand_in_a_table_and_can_be_edited(chip, write):
+def test_drawn_numbers_stand_in_calls_and_can_be_edited(chip, write):
     words = ("--chip", chip, "--mismatch", 3)
     text, drawn = write(*words)
-    table = re.findall(r"\b(d(?:vth|gain|value)_\w+)=([-+.\de]+)", text)
-    assert {"dvth_xsenseamp_0__xa__m1", "dvalue_xdac_0__rleg0"} <= {name for name, _ in table}
+    assert {"m1_vth", "m1_gain", "rleg0_value"} <= set(re.findall(r"\b(\w+_(?:vth|gain|value))=-?\d", text))
     _, nominal = write("--chip", chip)
-    _, zero = write(*words, edit=lambda text: re.sub(r"\b(d(?:vth|gain|value)_\w+)=[-+.\de]+", r"\1=0", text))
+    _, zero = write(*words, edit=lambda text: re.sub(r"\b(\w+_(?:vth|gain|value))=-?\d[-+.\de]*", r"\1=0", text))
     assert zero["v(out_0)"][0] == pytest.approx(nominal["v(out_0)"][0], abs=1e-7)
     assert abs(drawn["v(out_0)"][0] - nominal["v(out_0)"][0]) > 1e-4

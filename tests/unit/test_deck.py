@@ -1,5 +1,7 @@
 """Decks from anybody: read as data, changed at places, drawn as ngspice would, and never run as anything else."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -200,9 +202,10 @@ def test_words_of_other_simulators_are_those_of_subcircuits_here(tmp_path, chip)
     )  # fmt: skip
     bench = deck_bench(read_deck(write(tmp_path, text)), chip, settings()[0])
     body = bench.drawn("tran", chip, ChipDraw(1)).body
-    assert ".subckt half__xa a r=1k" in body
-    assert "xa in half__xa r=2k" in body
-    assert len({line for line in body.splitlines() if line.startswith(".param vth_xm=")}) == 2
+    assert ".subckt half_drawn a r=1k xm_vth=0 xm_gain=0" in body
+    calls = re.findall(r"^(x[ab]) in half_drawn (r=2k )?xm_vth=(\S+) xm_gain=\S+$", body, re.MULTILINE)
+    assert [(name, more) for name, more, _ in calls] == [("xa", "r=2k "), ("xb", "")]
+    assert len({number for *_, number in calls}) == 2
 
 
 def test_what_a_deck_does_not_let_draw_is_told(tmp_path, chip):

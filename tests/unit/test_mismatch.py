@@ -53,7 +53,8 @@ def test_a_subcircuits_gain_is_drawn_by_area_width_and_length():
     chip = preset("ihp130-1t1r")
     netlist = with_mismatch(build_cell(chip, 1e-5), chip.process, lambda path: (2.0, -1.0))
     width, length = chip.cell.access_width, chip.cell.access_length
-    scope = {"w": width, "l": length}
+    scope = {"w": width, "l": length, "xm1_vth": 2.0, "xm1_gain": -1.0}
+    assert "xm1_vth=2.0 xm1_gain=-1.0" in netlist.body
     (gain,) = re.findall(r"^\.param gain_xm1=(.*)$", netlist.body, re.MULTILINE)
     sigma = math.hypot(5e-9 / math.sqrt(width * length), 4e-9 / width, 2e-9 / length)
     assert evaluate_expression(gain, scope) == pytest.approx(1 + sigma, rel=1e-9)
@@ -67,16 +68,17 @@ def test_a_transistors_shift_does_not_depend_on_what_else_is_there(name):
     shifted = []
     for bits in (2, 3):
         body = with_mismatch(build_dac(chip.changed(dac={"bits": bits})), chip.process, ChipDraw(3)).body
-        inside = re.search(r"^\.subckt switch__xdac__xsw0 .*?^\.ends", body, re.MULTILINE | re.DOTALL)
-        shifted.append(inside[0])
+        call = re.search(r"^xsw0 .* switch_drawn .*$", body, re.MULTILINE)
+        shifted.append(call[0])
     assert shifted[0] == shifted[1]
-    assert len(re.findall(r"delvto=|vshift_", shifted[0])) == 6
+    assert len(re.findall(r"\bm\d_(?:vth|gain)=", shifted[0])) == 12
 
 
-def test_without_draws_away_from_zero_nothing_changes():
+def test_numbers_of_the_typical_device_are_zero():
     chip = preset("generic-1t1r")
     body = with_mismatch(build_sense_amplifier(chip, 20e3, 1e-5), chip.process, lambda path: (0.0, 0.0)).body
-    assert "vshift_m1 inn gate_m1 {0.0/sqrt(" in body
+    assert "vshift_m1 inn gate_m1 {m1_vth*" in body
+    assert set(re.findall(r"\bm\d+_(?:vth|gain)=(\S+)", body)) == {"0", "0.0"}  # of the head, and of the call
 
 
 def test_devices_that_are_drawn_have_names():
