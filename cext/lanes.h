@@ -1,6 +1,6 @@
 /* Vectors of lanes: one lane is one input vector of the batch, so lanes never talk to each other.
  *
- * REAL, LANES and, for float, LANES_OF_FLOAT may be set before inclusion.
+ * REAL, LANES and, for float, LANES_OF_FLOAT may be set before inclusion, and LANES_FILL.
  */
 #ifndef SPICESIM_LANES_H
 #define SPICESIM_LANES_H
@@ -27,10 +27,17 @@ typedef int64_t lane_integer;
 typedef int32_t lane_integer;
 #endif
 
-/* One compiled clone for each generation of CPU, chosen when the module is loaded. */
+/* One compiled clone for each generation of CPU, chosen when the module is loaded. Where LANES_FILL says how many bits
+ * the lanes are to fill, it is for the CPUs with such registers alone: whoever calls chooses. */
 #if defined(__has_attribute) && defined(__x86_64__) && defined(__GLIBC__)
 #if __has_attribute(target_clones)
+#if LANES_FILL == 512
+#define CPU_CLONES __attribute__((target("arch=x86-64-v4")))
+#elif LANES_FILL == 256
+#define CPU_CLONES __attribute__((target_clones("arch=x86-64-v3", "default")))
+#else
 #define CPU_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#endif
 #endif
 #endif
 #ifndef CPU_CLONES

@@ -75,7 +75,9 @@ static inline const march_kernel *march_choose(int single)
 {
 #if defined(__x86_64__) && defined(__GNUC__)
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f"))
+    /* all that x86-64-v4 has, by name: compilers know the level itself only since GCC 12 */
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
         return single ? &march_float16 : &march_double8;
 #endif
     return single ? &march_float8 : &march_double4;
