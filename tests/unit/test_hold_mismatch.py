@@ -1,5 +1,7 @@
 """Hold switches that differ: what a drawn one adds to its line, and its numbers in model and netlist."""
 
+import re
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -105,7 +107,8 @@ def test_hold_capacitors_are_drawn_and_other_capacitors_are_not():
         return (2.0, 0.0) if path == "xhold_1.ch" else (0.0, 0.0)
 
     text = with_mismatch(netlist, CHIP.process, first, capacitors={"xhold": 0.01}).format()
-    assert text.count("{(c)*1.02}") == 1
+    assert text.count("{(c)*(1+ch_value*0.01)}") == 1  # shared by both
+    assert re.findall(r"\bch_value=(\d\S*)", text.partition(".ends hold_drawn")[2]) == ["0.0", "2.0"]
     with pytest.raises(SpecError, match="can become negative"):
         with_mismatch(netlist, CHIP.process, first, capacitors={"xhold": -0.5})
 
