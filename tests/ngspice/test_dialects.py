@@ -11,6 +11,7 @@ import pytest
 from spicesim.characterise import BLOCKS
 from spicesim.characterise.waveform import crossing
 from spicesim.chip import preset
+from spicesim.draws import ChipDraw
 from spicesim.netlist import (
     Parasitics,
     build_cell,
@@ -22,6 +23,7 @@ from spicesim.netlist import (
     format_netlist,
 )
 from spicesim.netlist.comparator import Clock
+from spicesim.netlist.mismatch import with_mismatch
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.batch import BatchSimulator
 
@@ -112,6 +114,14 @@ def test_bsim4_transistors(kind, bsim4, tmp_path):
         "tile": lambda: build_tile(bsim4, G, CODES, polarity="bipolar", r_feedback=40e3),
     }[kind]()
     assert_equal(netlist, tmp_path)
+
+
+def test_a_drawn_tile(bsim4, tmp_path):
+    """Numbers of devices are parameters of calls, and expressions hold them."""
+    law = {f"a_{what}_{kind}": 5e-9 for what in ("threshold", "gain") for kind in "np"}
+    chip = bsim4.changed(dac={"bits": 3}, process={"matching": law})
+    tile = build_tile(chip, G[:2, :2], [5, 2], polarity="unipolar", r_feedback=20e3)
+    assert_equal(with_mismatch(tile, chip.process, ChipDraw(1), resistors=0.01), tmp_path)
 
 
 def test_expressions(tmp_path):
