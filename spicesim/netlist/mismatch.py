@@ -271,7 +271,8 @@ def _varied(name: str, value: str, spread: float | str, number: str, *, given: M
     factor = 1 + spread * float(given.get(number, number))
     if factor <= 0:
         raise SpecError(f"devices such as {name} that vary by {spread:g} of their value can become negative")
-    return f"{{({bare})*{f'(1+{_product(number, spread)})' if number in given else spice_number(factor)}}}"
+    text = f"(1+{_product(number, spread)})" if number in given else spice_number(factor)
+    return f"{{({bare})*{text}}}"
 
 
 @lru_cache(maxsize=16)
