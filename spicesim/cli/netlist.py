@@ -7,16 +7,28 @@ from typing import Any
 import click
 import numpy as np
 
-from spicesim.arrays import Array, Codes
-from spicesim.chip import CORNERS, Chip
+from spicesim.arrays import Array
+from spicesim.chip import Chip
 from spicesim.chip.library import library_names, library_path, library_text
 from spicesim.cli.netlist_blocks import BlockGroup, block_commands
 from spicesim.cli.netlist_deck import deck
 from spicesim.cli.netlist_file import Form, file_options, finish, form_options, with_realism
+from spicesim.cli.netlist_inputs import (
+    Quantity,
+    feedback_option,
+    find_feedback,
+    find_place,
+    first_guesses,
+    place_options,
+    polarity_option,
+    read_codes,
+    step_from_rest,
+)
+from spicesim.cli.netlist_macro import macro
 from spicesim.cli.netlist_network import network
 from spicesim.cli.numbers import read_numbers
-from spicesim.cli.options import open_calibration, open_chip
-from spicesim.coding import POLARITIES, Polarity, rest_code
+from spicesim.cli.options import open_chip
+from spicesim.coding import Polarity, rest_code
 from spicesim.draws import ChipDraw
 from spicesim.errors import SpecError
 from spicesim.files import write_bytes
@@ -38,22 +50,9 @@ from spicesim.netlist import (
     read_parasitics,
 )
 from spicesim.netlist.arrangement import Kind
-from spicesim.netlist.macro import MacroRead, build_macro, sampling_start
 from spicesim.netlist.noise import build_tile_noise
-from spicesim.netlist.step import CodeStep
-from spicesim.units import parse_quantity
 
 __all__ = ["netlist"]
-
-
-class Quantity(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic in newer releases of click
-    """A number with an optional SI prefix."""
-
-    name = "quantity"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Parse it."""
-        return parse_quantity(value)
 
 
 def _print_list(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -87,10 +86,6 @@ parasitics_option = click.option(
     help="Extracted wires: segment, resistance, capacitance.  [default: the chip's]",
 )
 both_ends_option = click.option("--both-ends", is_flag=True, help="Drive the word lines from both ends.")
-polarity_option = click.option("--polarity", type=click.Choice(POLARITIES), default="unipolar", help="Input coding.")
-feedback_option = click.option(
-    "--r-feedback", type=Quantity(), metavar="R", help="Feedback resistor [ohm].  [default: the chip's middle one]"
-)
 conductance_option = click.option(
     "--conductance", metavar="G", help="Device conductances, (rows, columns) [S]: a file, or 10u,20u;30u,5u."
 )
@@ -152,15 +147,6 @@ def _wires(chip: Chip, path: str | None, cells: Any, both_ends: bool) -> Parasit
     return Parasitics.of_chip(chip, *g.shape, both_ends=both_ends) if path is None else read_parasitics(path, *g.shape)
 
 
-def _feedback(chip: Chip, wanted: float | None) -> float:
-    choices = chip.settings
-    if chip.sense_amplifier.kind != "tia" and wanted is not None:
-        raise SpecError(
-            f"a read-out of kind {chip.sense_amplifier.kind} has no feedback resistance; leave --r-feedback out"
-        )
-    return choices[len(choices) // 2] if wanted is None else wanted
-
-
 def _as_subcircuit(chip: Chip, built: Netlist, form: Form, name: str | None, usual: str) -> Embedded | None:
     """Return a circuit as a subcircuit, if it is wanted as one."""
     if form == "subckt":
@@ -174,15 +160,6 @@ def _sized(kind: str, g: Any) -> str:
     """Return the usual name of the subcircuit of an array."""
     rows, *columns = np.shape(g.g if isinstance(g, Arrangement) else g)
     return f"{kind}_{rows}x{columns[0] if columns else 1}"
-
-
-def _step(chip: Chip, codes: Codes, polarity: Polarity, stop: float, skew: float | None = None) -> CodeStep:
-    """Return the step from 0 V in all rows to codes, watched until a time after it [s]; bits may come over a time."""
-    rest, bits = np.full_like(codes, rest_code(polarity, chip.dac.code_bits)), chip.dac.level_bits
-    if skew is not None and bits < 2:
-        raise SpecError(f"drivers of kind {chip.dac.kind} take one bit at a time, which has no skew; leave it out")
-    delays = () if skew is None else tuple(np.linspace(0, skew, bits).tolist())
-    return CodeStep(before=rest.tolist(), after=codes.tolist(), stop=stop, delays=delays)
 
 
 @netlist.command(epilog="example: spicesim netlist cell --conductance 20u -o cell.cir")
@@ -202,7 +179,7 @@ def cell(chip_path: str | None, output: str | None, dialect: str, g: float | Non
 def sense_amplifier(chip_path: str | None, output: str | None, dialect: str, r_feedback: float | None) -> None:
     """Write one transimpedance amplifier, its current swept from rail to rail."""
     chip = open_chip(chip_path)
-    resistance = _feedback(chip, r_feedback)
+    resistance = find_feedback(chip, r_feedback)
     if not resistance > 0:
         raise SpecError(f"--r-feedback must be positive, got {resistance:g} ohm")
     finish(build_sense_amplifier(chip, resistance, 0.6 * chip.process.supply / resistance), output, dialect)
@@ -241,7 +218,7 @@ def column(
     """Write one bit line with its cells and its sense amplifier."""
     chip = open_chip(chip_path)
     g = read_numbers(conductance, "conductances")
-    built = build_column(chip, g, read_numbers(voltages, "voltages"), _feedback(chip, r_feedback))
+    built = build_column(chip, g, read_numbers(voltages, "voltages"), find_feedback(chip, r_feedback))
     finish(built, output, dialect, cells=True, embedded=_as_subcircuit(chip, built, form, name, _sized("column", g)))
 
 
@@ -293,19 +270,10 @@ def crossbar(
 @gates_option
 @parasitics_option
 @both_ends_option
-@click.option(
-    "--calibration", "calibration_path", metavar="CAL.json",
-    help="Predict first guesses of the operating point; large tiles need them.",
-)  # fmt: skip
-@click.option("--corner", type=click.Choice(CORNERS), help="Corner of the process.  [default: the chip's]")
-@click.option("--temperature", metavar="C", type=float, help="Temperature [C].  [default: the chip's]")
+@place_options
 @click.option(
     "--t-read", type=Quantity(), metavar="TIME", help="A transient from 0 V in all rows to this time after it."
 )
-@click.option(
-    "--mismatch", metavar="SEED", type=click.IntRange(0),
-    help="Draw the devices of a chip: transistors as their foundry says, resistors by .5 %.",
-)  # fmt: skip
 @click.option(
     "--bit-skew", type=Quantity(), metavar="TIME",
     help="Bits of a code come one after the other over this time, the least first; with --t-read.",
@@ -350,22 +318,12 @@ def tile(
     """Write a whole tile at transistor level: DACs, wires, cells, sense amplifiers.
 
     Beside the netlist goes FILE.cells.csv, which lists all cells: name, row, column, conductance. What --mismatch draws
-    are parameters at the head, in standard deviations, to be edited.
+    are parameters of calls, in standard deviations, to be edited.
     """
-    vector = read_numbers(codes, "codes")
-    vector = vector.astype(np.int64) if np.array_equal(vector, np.rint(vector)) else vector
-    calibration = None
-    if calibration_path is not None:
-        calibration = open_calibration(calibration_path)
-        if chip_path is not None:
-            calibration.require_chip(open_chip(chip_path), calibration_path)
-        if gates is not None or both_ends or parasitics is not None:
-            raise SpecError("a calibration predicts tiles as the chip has them; leave --calibration or the other wires")
-        if corner is not None or temperature is not None:
-            calibration = calibration.at(corner=corner, temperature_c=temperature)
-    chip = (
-        open_chip(chip_path).at(corner=corner, temperature_c=temperature) if calibration is None else calibration.chip
-    )
+    vector = read_codes(codes)
+    if calibration_path is not None and (gates is not None or both_ends or parasitics is not None):
+        raise SpecError("a calibration predicts tiles as the chip has them; leave --calibration or the other wires")
+    chip, calibration = find_place(chip_path, calibration_path, corner, temperature)
     if bit_skew is not None and t_read is None:
         raise SpecError("--bit-skew spreads the bits of a step in time; give --t-read, too")
     if noise is not None and (t_read is not None or form == "subckt"):
@@ -375,17 +333,14 @@ def tile(
     if given:
         chip = chip.changed(rails=chip.rails.model_dump() | given)
     g = _load_cells(chip, conductance, weights, arrangement, slices, cell_bits)
-    nodesets = None
+    feedback, nodesets = find_feedback(chip, r_feedback), None
     if calibration is not None:
-        from spicesim.calibration.tiles import predicted_nodesets
-
         devices = g.g if isinstance(g, Arrangement) else g
         before = vector if t_read is None else np.full_like(vector, rest_code(polarity, chip.dac.code_bits))
-        state = calibration.tile(devices, polarity, _feedback(chip, r_feedback)).solve(before[None, :])
-        nodesets = predicted_nodesets(state, 0, chip)
+        nodesets = first_guesses(calibration, devices, before, polarity, feedback)
     built = build_tile(
-        chip, g, vector if t_read is None else _step(chip, vector, polarity, t_read, bit_skew), polarity=polarity,
-        r_feedback=_feedback(chip, r_feedback), nodesets=nodesets,
+        chip, g, vector if t_read is None else step_from_rest(chip, vector, polarity, t_read, bit_skew),
+        polarity=polarity, r_feedback=feedback, nodesets=nodesets,
         parasitics=_wires(chip, parasitics, g, both_ends), gates=_load_gates(gates),
     )  # fmt: skip
     if mismatch is not None:
@@ -398,59 +353,6 @@ def tile(
         with_realism(built, chip), output, dialect, cells=True, mapped=g if isinstance(g, Arrangement) else None,
         embedded=_as_subcircuit(chip, built, form, name, _sized("tile", g)),
     )  # fmt: skip
-
-
-@netlist.command(
-    epilog="example: spicesim netlist macro --chip gf180-bits --conductance g.npy --codes codes.npy -o macro.cir"
-)
-@file_options
-@click.option(
-    "--conductance",
-    metavar="G",
-    required=True,
-    help="Device conductances, (rows, columns) [S]: a file, or 10u,20u;30u,5u.",
-)
-@click.option("--codes", metavar="CODES", required=True, help="DAC codes, (rows,): a file, or 200,30.")
-@polarity_option
-@feedback_option
-@click.option("--converters", metavar="J,J", help="Columns that are converted.  [default: all]")
-@click.option(
-    "--t-read", type=Quantity(), metavar="TIME",
-    help="From the change of codes, from 0 V in all rows, until sampling ends, settled or not.  [default: settled]",
-)  # fmt: skip
-def macro(
-    chip_path: str | None,
-    output: str | None,
-    dialect: str,
-    conductance: str,
-    codes: str,
-    polarity: Polarity,
-    r_feedback: float | None,
-    converters: str | None,
-    t_read: float | None,
-) -> None:
-    """Write a tile with SAR converters on its outputs, codes in and codes out, as one transient.
-
-    The bits of column J are v(xconverter_J.q_K), 0 or 1, at the end. All is transistors, but for the logic of
-    converters unless sar_adc.logic = cells. Beside the netlist goes FILE.cells.csv, which lists all cells.
-    """
-    chip = open_chip(chip_path)
-    g, vector = read_numbers(conductance, "conductances"), read_numbers(codes, "codes").astype(np.int64)
-    if chip.converter is None:
-        raise SpecError(f"adc.kind = {chip.adc.kind}, so there are no converters to write; set adc.kind = sar")
-    try:
-        chosen = range(np.shape(g)[1]) if converters is None else [int(word) for word in converters.split(",")]
-    except ValueError:
-        raise SpecError(f"--converters takes column numbers with commas, such as 0,3; got {converters!r}") from None
-    read = MacroRead(
-        converters=dict.fromkeys(chosen, chip.converter), polarity=chip.sense_amplifier.output_range(polarity),
-        t_read=sampling_start(chip, chip.converter, polarity, t_read), shared=chip.adc.columns,
-    )  # fmt: skip
-    # hold switches of single planes open some time after a step
-    steps = t_read is not None or (chip.sense_amplifier.kind == "voltage" and not chip.hold.adds_planes)
-    step = _step(chip, vector, polarity, read.stop) if steps else vector
-    built = build_macro(chip, g, step, read, polarity=polarity, r_feedback=_feedback(chip, r_feedback))
-    finish(with_realism(built, chip), output, dialect, cells=True)
 
 
 @netlist.command(epilog="example: spicesim netlist conductances tile.cir -o g.npy")
@@ -473,5 +375,5 @@ def conductances(path: str, output: str | None) -> None:
 
 
 _BENCHES = block_commands(apart=netlist.commands)
-for command in (deck, network, *_BENCHES):
+for command in (deck, macro, network, *_BENCHES):
     netlist.add_command(command)

@@ -1,7 +1,9 @@
 """Products of whole macros in ngspice: codes in, codes out, through one transient."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -21,10 +23,21 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.batch import BatchSimulator
 from spicesim.ngspice.outcome import Results
 
-__all__ = ["MOST_CONVERTERS", "MacroBench", "MacroProduct"]
+__all__ = ["MOST_CONVERTERS", "MacroBench", "MacroProduct", "converter_on_chip", "converter_path"]
 
 MOST_CONVERTERS = 8
 """Columns of a tile that are converted at most: a converter has as many transistors as half a dozen rows."""
+
+
+def converter_on_chip(sizes: SarAdc, draw: ChipDraw, which: int) -> SarAdc:
+    """Return the sizes of converter number `which` of a tile of a drawn chip, with the errors of its own capacitors."""
+    numbers = [draw(f"{CONVERTER}_{which}.{CAPACITOR}{k}")[0] for k in range(sizes.dac.bits)]
+    return sizes.model_copy(update={"dac": sizes.dac.varied(sizes.dac.spreads * numbers)})
+
+
+def converter_path(path: str, which: Sequence[int]) -> str:
+    """Return the path that a device's numbers are drawn by: converters have the names of columns, (columns,)."""
+    return re.sub(rf"^{CONVERTER}_(\d+)(?=\.)", lambda found: f"{CONVERTER}_{which[int(found[1])]}", path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -103,21 +116,13 @@ class MacroBench:
             polarity=self._chip.sense_amplifier.output_range(tile.polarity),
             t_read=sampling_start(self._chip, self._sizes, tile.polarity, self._t_read), shared=self._chip.adc.columns,
         )  # fmt: skip
-
-        def rename(path: str) -> str:
-            """Columns that share a converter have copies of it."""
-            return re.sub(rf"^{CONVERTER}_(\d+)(?=\.)", lambda found: f"{CONVERTER}_{which[int(found[1])]}", path)
-
+        rename = partial(converter_path, which=which.tolist())
         return self._engine.macros(self._engine.prepare(tile), codes, read, rename), read
 
     def _converter(self, tile: Tile, adc: AdcRange | None, which: int) -> SarAdc:
         """Return the sizes of a converter over the span of a range, with the errors of its own capacitors."""
         sizes = self._sizes.over(adc.span) if isinstance(adc, SarRange) else self._sizes
-        if self._seed is None:
-            return sizes
-        draw, dac = ChipDraw(self._seed, tile.place), sizes.dac
-        numbers = [draw(f"{CONVERTER}_{which}.{CAPACITOR}{k}")[0] for k in range(dac.bits)]
-        return sizes.model_copy(update={"dac": dac.varied(dac.spreads * numbers)})
+        return sizes if self._seed is None else converter_on_chip(sizes, ChipDraw(self._seed, tile.place), which)
 
     def product(self, results: Results, read: MacroRead, columns: int) -> MacroProduct:
         """Return what a transient gave."""

@@ -18,7 +18,7 @@ from spicesim.calibration.hand_over import find_hand_over, shift_hand_overs
 from spicesim.calibration.sar import SarFit, first_plates
 from spicesim.chip import preset
 from spicesim.cli.main import cli
-from spicesim.engine import ConverterEngine, ExactEngine, HandOverEngine, MacroBench, SampledMvm, Tile
+from spicesim.engine import ConverterEngine, ExactEngine, HandOverEngine, MacroBench, NgspiceEngine, SampledMvm, Tile
 from spicesim.errors import CalibrationError, SpecError
 from spicesim.experiment.plan import make_plan
 from spicesim.experiment.run import run
@@ -78,6 +78,28 @@ def test_a_macro_of_a_drawn_chip_has_its_own_converters(calibration):
     first, second, third = (read.converters[j].dac.errors for j in range(3))
     assert first == second != third
     assert netlist.body.count("every transistor has its own mismatch") == 1
+
+
+def test_the_command_writes_the_macro_that_an_audit_simulates(calibration, tmp_path, monkeypatch):
+    """Of a drawn chip, line by line, but for comments and first guesses, which are those of the nominal one."""
+    monkeypatch.chdir(tmp_path)
+    seed, codes = 5, [255, 40]
+    g = np.random.default_rng(3).uniform(*calibration.conductance_range, (2, 3))
+    tile = Tile(name="", g=g, polarity="bipolar", r_feedback=80e3, adc=calibration.converter.range("bipolar"))
+    adc = ConverterEngine(ExactEngine(calibration, mismatch_seed=seed), calibration, seed=seed).prepare(tile).adc
+    (audited,), _ = MacroBench(calibration, mismatch_seed=seed).netlists(tile, adc, np.array([codes]))
+    np.save("g.npy", NgspiceEngine(calibration, mismatch_seed=seed).prepare(tile).devices)
+    calibration.save("sar.cal.json")
+    words = "netlist macro --calibration sar.cal.json --conductance g.npy --codes 255,40 --polarity bipolar"
+    words += " --r-feedback 80k --mismatch 5 -o macro.cir"
+    result = CliRunner().invoke(cli, words.split())
+    assert result.exit_code == 0, result.output
+    written, simulated = (
+        [line for line in text.splitlines() if line and not line.startswith(("*", ".nodeset"))]
+        for text in ((tmp_path / "macro.cir").read_text(), audited.format())
+    )
+    assert written == simulated
+    assert "\n.nodeset v(out_2)=" in (tmp_path / "macro.cir").read_text()
 
 
 def test_arrays_are_near_after_the_time_needed_whatever_they_held(calibration):

@@ -1,6 +1,7 @@
 """The netlist command: dialects, tables of cells, extracted wires, and the way back."""
 
 import csv
+import re
 
 import numpy as np
 import pytest
@@ -162,10 +163,28 @@ def test_a_macro_has_converters_on_the_columns_that_are_named(run, tmp_path):
     assert "vrise" in run(*macro("--t-read", "600n"))  # from rest
 
 
+def test_a_macro_of_a_drawn_chip_at_a_corner_has_the_tile_of_that_chip(run):
+    """Its drivers and amplifiers get the numbers that those of a tile get; each converter has capacitors of its own."""
+    np.save("bits.npy", np.array([1, 0]))
+    place = ("--corner", "ss", "--temperature", "85", "--mismatch", "3")
+    drawn = run(*macro(*place))
+    assert "\n.temp 85.0\n" in drawn
+    whole = run("tile", "--chip", "gf180-bits", "--conductance", "g.npy", "--codes", "bits.npy", *place)
+    calls = [line for line in whole.splitlines() if line.startswith(("xdac_", "xsenseamp_", "xc_"))]
+    assert len(calls) == 2 + 3 + 5  # one cell is left open
+    assert set(calls) <= set(drawn.splitlines())
+    assert len(set(re.findall(r"^c7 top s7 (\S+)$", drawn, re.MULTILINE))) == 3
+    assert drawn != run(*macro(*place[:-1], "4"))
+
+
 def test_a_macro_without_converters_or_such_columns_is_refused(run):
     np.save("bits.npy", np.array([1, 0]))
     with pytest.raises(SpecError, match=r"adc\.kind = ideal, so there are no converters"):
         run("macro", "--chip", "generic-1t1r", "--conductance", "g.npy", "--codes", "codes.npy")
+    with pytest.raises(SpecError, match=r"needs conductances \(rows, columns\)"):
+        run("macro", "--chip", "gf180-bits", "--conductance", "10u,20u", "--codes", "1,0")
+    with pytest.raises(SpecError, match="codes must be integers"):
+        run("macro", "--chip", "gf180-bits", "--conductance", "g.npy", "--codes", "1,.5")
     with pytest.raises(SpecError, match="takes column numbers"):
         run(*macro("--converters", "a"))
     with pytest.raises(SpecError, match="the tile has 3 columns only"):
