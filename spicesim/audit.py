@@ -87,7 +87,8 @@ class Audit:
     ngspice_seconds: float
     """Median time of one product in ngspice [s]."""
     worst: Netlist
-    """The product with the largest error, to open and rerun."""
+    """The product with the largest error, or of macros that with an output farthest from the step to another code, to
+    open and rerun."""
     converter: str = "ideal"
     """Kind of the ADC on both sides: an ideal quantiser, or its model on one and its transistors on the other; macro if
     these were on the amplifiers themselves."""
@@ -308,7 +309,7 @@ def audit_samples(
         code_differences=np.concatenate([own.differences for own in done]),
         code_misses=np.concatenate([own.misses for own in done]),
         ngspice_seconds=float(np.median([own.seconds for own in done])),
-        worst=done[int(np.argmax(errors))].netlist,
+        worst=done[max(range(len(done)), key=lambda k: (macros * done[k].misses.max(), errors[k]))].netlist,
         converter=kind,
         alike=_alike(calibration.chip, kind, converter),
         converted=tuple(len(own.differences) for own in done) if macros else (),

@@ -20,6 +20,7 @@ from spicesim.engine import ConverterEngine, Engine, ExactEngine, HandOverEngine
 from spicesim.errors import SpecError
 from spicesim.experiment.outcome import audit_document
 from spicesim.files import write_text
+from spicesim.netlist import run_command
 from spicesim.network import compile_network, digits_network, load_digits
 from spicesim.ngspice.batch import BatchSimulator
 
@@ -49,6 +50,11 @@ __all__ = ["audit", "trained_matrices"]
 @click.option(
     "--json", "json_path", metavar="OUT.json", help="Write all compared voltages; of macros, what each chip gave."
 )
+@click.option(
+    "--worst", "worst_path", metavar="WORST.cir",
+    help="Of macros, write the product with an output farthest from the step to another code, or with the largest "
+    "error.",
+)  # fmt: skip
 @jobs_option
 @timeout_option
 def audit(
@@ -61,6 +67,7 @@ def audit(
     temperature: float | None,
     seed: int,
     json_path: str | None,
+    worst_path: str | None,
     jobs: int | None,
     timeout: float,
 ) -> None:
@@ -80,8 +87,13 @@ def audit(
     if min(numbers) < 2:
         raise SpecError(f"--sizes must be at least 2, got {min(numbers)}")
     campaign = Campaign(seed=seed, simulator=BatchSimulator(timeout=timeout), jobs=jobs, progress=True)
+    if worst_path is not None and macros is None:
+        raise SpecError("--worst is that of whole macros: add --macros 4")
     if macros is not None:
-        _audit_macros(calibration, campaign, macros, min(numbers), draws, json_path)
+        found = _audit_macros(calibration, campaign, macros, min(numbers), draws, json_path)
+        if worst_path is not None:
+            max(found, key=lambda chip: (chip.code_misses.max(), chip.max_error)).worst.write(worst_path)
+            click.echo(f"wrote {worst_path}; run: {run_command('ngspice').replace('THIS_FILE', worst_path)}")
         return
     if draws is not None:
         if draws < 2:
@@ -125,7 +137,7 @@ def _audit_mismatch(calibration: Calibration, campaign: Campaign, draws: int, si
 
 def _audit_macros(
     calibration: Calibration, campaign: Campaign, count: int, size: int, draws: int | None, json_path: str | None
-) -> None:
+) -> list[Audit]:
     """Compare codes of whole macros, of either coding, in columns that stay linear, on nominal or on drawn chips.
 
     No hold capacitor can drive a converter's array: where an ideal buffer stands between floating lines and converters,
@@ -163,6 +175,7 @@ def _audit_macros(
         chips = [{"chip": seed, **audit_document(outcome)} for seed, outcome in zip(seeds, found, strict=True)]
         write_text(json_path, json.dumps(chips, indent=1) + "\n")
         click.echo(f"wrote {json_path}")
+    return found
 
 
 def _audit_chip(calibration: Calibration, samples: Sequence[SampledMvm], seed: int | None, campaign: Campaign) -> Audit:

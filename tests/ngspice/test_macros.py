@@ -271,13 +271,23 @@ def test_the_audit_command_does_whole_macros(calibration, tmp_path):
 def test_the_audit_command_does_macros_of_drawn_chips(calibration, tmp_path):
     path = tmp_path / "chip.cal.json"
     calibration.save(path)
-    words = ["audit", str(path), "--sizes", "2", "--macros", "1", "--mismatch", "2"]
+    worst = tmp_path / "worst.cir"
+    words = ["audit", str(path), "--sizes", "2", "--macros", "1", "--mismatch", "2", "--worst", str(worst)]
     done = CliRunner().invoke(cli, words, catch_exceptions=False)
     chips = [line.split()[:2] for line in done.output.splitlines() if line.startswith("chip ")]
     assert chips == [["chip", "1"], ["chip", "2"]]
     last = next(line for line in done.output.splitlines() if line.startswith("all")).split()
     assert last[1:3] == ["2", "4"]
     assert float(last[5]) == 0  # none is off by more than one
+    assert f"wrote {worst}; run: ngspice " in done.output
+    assert "xconverter_1 out_1 " in worst.read_text()
+
+
+def test_the_worst_product_is_that_of_macros(calibration, tmp_path):
+    path = tmp_path / "chip.cal.json"
+    calibration.save(path)
+    with pytest.raises(SpecError, match=r"--worst is that of whole macros: add --macros 4"):
+        CliRunner().invoke(cli, ["audit", str(path), "--worst", "worst.cir"], catch_exceptions=False)
 
 
 def test_drawn_chips_are_audited_beside_each_other(calibration, tmp_path, monkeypatch):
