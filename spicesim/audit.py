@@ -296,6 +296,7 @@ def audit_samples(
     done = bench.macros(samples) if macros else bench.tiles(samples)
     full_scale = [calibration.readout(sample.tile.r_feedback).full_scale for sample in samples]
     errors = [np.abs(own.predicted - own.volts).max() / f for own, f in zip(done, full_scale, strict=True)]
+    ranks = [(own.misses.max() if macros else 0.0, error) for own, error in zip(done, errors, strict=True)]
     converter = find_converter(calibration.chip)
     kind = "macro" if macros else calibration.chip.adc.kind
     columns = [len(sample.volts) for sample in samples]
@@ -309,7 +310,7 @@ def audit_samples(
         code_differences=np.concatenate([own.differences for own in done]),
         code_misses=np.concatenate([own.misses for own in done]),
         ngspice_seconds=float(np.median([own.seconds for own in done])),
-        worst=done[max(range(len(done)), key=lambda k: (macros * done[k].misses.max(), errors[k]))].netlist,
+        worst=done[ranks.index(max(ranks))].netlist,
         converter=kind,
         alike=_alike(calibration.chip, kind, converter),
         converted=tuple(len(own.differences) for own in done) if macros else (),
