@@ -66,6 +66,11 @@ class HandOverModel(Model):
         return self
 
     @property
+    def rings(self) -> bool:
+        """Whether arrays are cut off as their amplifiers still ring, so that it matters what a line holds."""
+        return self.rows is not None
+
+    @property
     def largest_errors(self) -> Floats:
         """Largest errors at each load, (loads,) [V]."""
         by_load = np.moveaxis(np.abs(self.errors), -2, 0)

@@ -135,16 +135,17 @@ def shift_amplifiers(own: HandOverModel, chips: Sequence[Chip], campaign: Campai
         few[0] = True
         # settled ones change alike
         rows, settings, outputs = None, own.r_feedback[-1:], own.outputs[:: (len(own.outputs) - 1) // (OUTPUTS - 1)]
-    else:  # while they ring, light columns change by tens of millivolts, and within a few of them
+    else:  # while they ring, arrays change by tens of millivolts, and otherwise for each line, load and output
         few = np.ones(len(own.loads), bool)
-        rows, settings, outputs = own.rows[[len(own.rows) // 2]], own.r_feedback, own.outputs
+        rows, settings, outputs = own.rows, own.r_feedback, own.outputs
     switches = plate_switches([(chip, _sizes(chip)) for chip in chips], campaign)
     columns = _columns(chips[0], find_line_capacitance(chips[0], campaign), rows, settings, own.loads[few])
     here, *there = amplifier_errors(chips, campaign, columns, outputs, switches)
     models = []
     for found in there:
-        change = np.reshape(found - here, (len(settings), -1, len(outputs)))
-        for axis, all_of, some in ((2, own.outputs, outputs), (1, np.log(own.loads), np.log(own.loads[few]))):
+        lines = () if rows is None else rows.shape
+        change = np.reshape(found - here, (*lines, len(settings), -1, len(outputs)))
+        for axis, all_of, some in ((-1, own.outputs, outputs), (-2, np.log(own.loads), np.log(own.loads[few]))):
             change = np.apply_along_axis(partial(np.interp, all_of, some), axis, change)
         models.append(own.model_copy(update={"errors": own.errors + change}))
     return models

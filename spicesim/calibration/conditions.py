@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Self, TypeVar
+from typing import Literal, Self, TypeVar
 
 import numpy as np
 
@@ -43,17 +43,25 @@ class Conditions:
     corners: tuple[str, ...]
     """Corners beside the chip's own."""
     of_corners: tuple[float, ...]
-    """Temperatures of corners: both ends, or the chip's own as well; what both change is no sum [degree Celsius]."""
+    """Temperatures of corners [degree Celsius]."""
 
     @classmethod
-    def of(cls, chip: Chip, nodes: int, *, ends_alone: bool = False) -> Self:
-        """Choose conditions for polynomials through so many temperatures, and at which of these corners are."""
+    def of(cls, chip: Chip, nodes: int, at: Literal["ends", "own and ends", "all"] = "own and ends") -> Self:
+        """Choose conditions.
+
+        Parameters
+        ----------
+        chip : Chip
+            At its own condition.
+        nodes : int
+            Temperatures that polynomials go through.
+        at : {"ends", "own and ends", "all"}
+            At which of these corners are; what a corner and a temperature change is no sum.
+        """
         own, temperatures = chip.process.temperature_c, choose_temperatures(chip.process.temperature_c, nodes)
         ends = (temperatures[0], temperatures[-1])
-        return cls(
-            own=own, temperatures=temperatures, corners=other_corners(chip),
-            of_corners=ends if ends_alone else (own, *ends),
-        )  # fmt: skip
+        of_corners = {"ends": ends, "own and ends": (own, *ends), "all": (own, *temperatures)}
+        return cls(own=own, temperatures=temperatures, corners=other_corners(chip), of_corners=of_corners[at])
 
     @property
     def pairs(self) -> list[tuple[str | None, float]]:

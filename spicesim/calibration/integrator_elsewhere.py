@@ -38,7 +38,7 @@ def integrators_elsewhere(chip: Chip, own: IntegratorModel, campaign: Campaign) 
         If a simulation cannot be done; what was finished is kept.
     """
     nodes: int = QUICK_NODES if campaign.quick else NODES
-    conditions = Conditions.of(chip, nodes, ends_alone=campaign.quick)
+    conditions = Conditions.of(chip, nodes, "ends" if campaign.quick else "own and ends")
     kept = sorted({0, len(own.rows) // 2, len(own.rows) - 1})
     rows = [own.rows[k] for k in kept]
     plan = plan_integrator(chip, quick=True, seed=campaign.seed, counts=rows)

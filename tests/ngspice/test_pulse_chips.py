@@ -102,8 +102,8 @@ def test_integrators_elsewhere_follow_from_few_conditions(monkeypatch):
     """At a corner and a temperature in no fit, against integrators that are calibrated there."""
     of = Conditions.of
 
-    def at_ss(cls, chip, nodes, **options):
-        return dataclasses.replace(of(chip, nodes, **options), corners=("ss",))
+    def at_ss(cls, chip, nodes, *at):
+        return dataclasses.replace(of(chip, nodes, *at), corners=("ss",))
 
     monkeypatch.setattr(Conditions, "of", classmethod(at_ss))
     chip, campaign = small(array={"rows": 2, "columns": 2}), Campaign(quick=True)

@@ -219,8 +219,15 @@ def test_a_macro_has_a_subcircuit_for_each_kind_of_converter():
     assert "v(xconverter_1.q_0)" not in netlist.probes
 
 
-def test_changes_elsewhere_are_found_for_every_feedback_and_added_in_all_rows(model, monkeypatch):
-    """Where amplifiers still ring, at every load and output that is known; what is simulated is made up here."""
+def made_up_change(column, wanted):
+    return (column.r_feedback + 1e18 * column.line) * 1e-9 * np.sin(column.load + 9 * wanted)
+
+
+def test_changes_elsewhere_are_found_for_every_line_feedback_load_and_output(model, monkeypatch):
+    """Where amplifiers still ring; changes of the line in the middle told codes of short ones by up to .8 of a step.
+
+    What is simulated is made up here.
+    """
     rows, loads, outputs = np.array([2.0, 8.0, 16.0]), np.sort(LOADS_HERE + BETWEEN), np.linspace(-0.8, 1.5, 21)
     errors = 1e-3 * np.random.default_rng(1).normal(size=(3, 2, len(loads), len(outputs)))
     own = model.model_copy(
@@ -230,14 +237,16 @@ def test_changes_elsewhere_are_found_for_every_feedback_and_added_in_all_rows(mo
 
     def made_up_errors(chips, campaign, columns, wanted, switches):
         asked.extend(columns)
-        change = np.array([column.r_feedback * 1e-9 * np.sin(column.load + 9 * wanted) for column in columns])
+        change = np.array([made_up_change(column, wanted) for column in columns])
         return [0 * change, change, 2 * change]
 
     monkeypatch.setattr(amplifier_hand_over, "amplifier_errors", made_up_errors)
     monkeypatch.setattr(amplifier_hand_over, "plate_switches", lambda converters, campaign: [None] * 3)
     monkeypatch.setattr(amplifier_hand_over, "find_line_capacitance", lambda chip, campaign: 1e-15)
     found = shift_amplifiers(own, [CHIP] * 3, None)
-    expected = 1e-9 * RESISTANCES[:, None, None] * np.sin(loads[:, None] + 9 * outputs)
+    assert len(asked) == errors[..., 0].size
+    expected = np.reshape([made_up_change(column, outputs) for column in asked], errors.shape)
+    assert np.ptp(expected, axis=0).max() > 0.1 * np.abs(expected).max()
     for k, there in enumerate(found, 1):
-        np.testing.assert_allclose(there.errors - errors, np.broadcast_to(k * expected, errors.shape), rtol=1e-9)
+        np.testing.assert_allclose(there.errors - errors, k * expected, rtol=1e-9, atol=1e-15)
     assert {column.r_feedback for column in asked} == set(RESISTANCES)

@@ -16,12 +16,12 @@ from spicesim.netlist.together import row_groups, with_rows_together
 GF180 = preset("gf180-pulse")
 
 
-@pytest.mark.parametrize(("ends_alone", "temperatures"), [(True, 2), (False, 3)])
-def test_conditions_say_where_corners_are(ends_alone, temperatures):
-    conditions = Conditions.of(GF180, 3, ends_alone=ends_alone)
-    assert len(conditions.pairs) == 2 + 4 * temperatures
-    assert (27.0 in conditions.of_corners) != ends_alone
-    assert set(conditions.of_corners) <= {27.0, -40.0, 125.0}
+@pytest.mark.parametrize(("at", "temperatures"), [("ends", 2), ("own and ends", 3), ("all", 4)])
+def test_conditions_say_where_corners_are(at, temperatures):
+    conditions = Conditions.of(GF180, 4, at)
+    assert len(conditions.pairs) == 3 + 4 * temperatures
+    assert (27.0 in conditions.of_corners) == (at != "ends")
+    assert {-40.0, 125.0} <= set(conditions.of_corners) <= {27.0, *conditions.temperatures}
 
 
 @pytest.mark.parametrize("cells", [(1,), (1, 2, 4, 8, 16, 32, 64, 128), (5, 62, 62, 30), (128, 1)])
