@@ -119,6 +119,9 @@ class ClimateModel(Model):
     """The same by corner and temperature, such as "ss, 9 C", in no fit either."""
     corner_held_out_c: tuple[float, ...] = ()
     """These temperatures [degree Celsius]."""
+    hand_over_errors: tuple[float, ...] | None = None
+    """By how much hand-overs to converters that are in no table differ at most, at each of these temperatures and then
+    at each corner [V]; None where converters are on no amplifiers."""
     mismatch: Elsewhere[MismatchShift] | None = None
     """What conditions add to how blocks follow from their devices; this and what follows is None if the aspect is not
     calibrated."""
@@ -141,6 +144,9 @@ class ClimateModel(Model):
             raise ValueError("temperatures need one value each")
         if len(self.held_out_errors) != len(self.held_out_c) or len(self.corner_errors) != len(self.corner_held_out_c):
             raise ValueError("temperatures that were held out need one error each")
+        every = len(self.held_out_c) + len(self.corner_held_out_c)
+        if self.hand_over_errors is not None and len(self.hand_over_errors) != every:
+            raise ValueError("temperatures that were held out need one error of hand-overs each")
         if self.temperature_c in self.temperatures_c or len(set(self.temperatures_c)) < len(self.temperatures_c):
             raise ValueError("temperatures must differ")
         own = self.corner_temperatures_c

@@ -19,7 +19,15 @@ from spicesim.chip.blocks import SarAdc
 from spicesim.netlist.hand_over import HandOver, SourceOver, build_hand_overs
 from spicesim.netlist.sense_amplifier import build_sense_amplifier
 
-__all__ = ["Case", "Column", "amplifier_errors", "find_amplifiers", "find_hand_overs", "shift_amplifiers"]
+__all__ = [
+    "Case",
+    "Column",
+    "amplifier_errors",
+    "check_amplifiers",
+    "find_amplifiers",
+    "find_hand_overs",
+    "shift_amplifiers",
+]
 
 LOADS = (0.1, 1.0, 3.0, 7.0, 16.0, 28.0, 45.0, 70.0, 110.0)
 """Feedback resistance times conductance of a column [1]: from an amplifier that follows at once to one that takes a
@@ -117,7 +125,8 @@ def find_amplifiers(chip: Chip, sizes: SarAdc, campaign: Campaign) -> HandOverMo
         errors=np.reshape(errors, (*(() if rows is None else rows.shape), len(settings), len(loads), -1)),
         needed=needed, watched=stop,
     )  # fmt: skip
-    return model.model_copy(update={"held_out": _held_out(chip, line, model, campaign)})
+    (held_out,) = check_amplifiers([chip], [model], line, campaign)
+    return model.model_copy(update={"held_out": held_out})
 
 
 def shift_amplifiers(own: HandOverModel, chips: Sequence[Chip], campaign: Campaign) -> list[HandOverModel]:
@@ -240,8 +249,21 @@ def _errors_nearby(
     return errors
 
 
-def _held_out(chip: Chip, line: float, model: HandOverModel, campaign: Campaign) -> Floats:
-    """Return by how much hand-overs that are in no table differ from the model, (hand-overs,) [V]."""
+def check_amplifiers(
+    chips: Sequence[Chip], models: Sequence[HandOverModel], line: float, campaign: Campaign
+) -> list[Floats]:
+    """Return by how much hand-overs that are in no table differ from the model of each chip, (hand-overs,) [V].
+
+    Parameters
+    ----------
+    chips, models
+        A chip at some conditions, and what is told of its hand-overs there.
+    line : float
+        What a bit line takes for each of its cells [F].
+    campaign : Campaign
+        Runs the simulations.
+    """
+    chip, model = chips[0], models[0]
     rng = np.random.default_rng(campaign.seed)
     outputs = np.sort(rng.uniform(model.outputs[0], model.outputs[-1], HELD_OUT))
     settings, rows = rng.choice(chip.settings, HELD_OUT), rng.integers(1, chip.array.rows + 1, HELD_OUT)
@@ -250,12 +272,14 @@ def _held_out(chip: Chip, line: float, model: HandOverModel, campaign: Campaign)
     low, high = (np.log(x.clip(model.loads[0], model.loads[-1])) for x in (least, most))
     loads = np.exp(rng.uniform(low, high))
     columns = [Column(r, load, line * n) for r, load, n in zip(settings, loads, rows, strict=True)]
-    (((before, more),),) = _errors_nearby([chip], campaign, [columns], outputs)
-    known = [
-        model.curves(r, np.array([load / r]), n).received(np.array([v]))[0] - v
-        for r, load, n, v in zip(settings, loads, rows, before, strict=True)
-    ]
-    return np.asarray(more - known)
+    found = []
+    for own, ((before, more),) in zip(models, _errors_nearby(chips, campaign, [columns], outputs), strict=True):
+        known = [
+            own.curves(r, np.array([load / r]), n).received(np.array([v]))[0] - v
+            for r, load, n, v in zip(settings, loads, rows, before, strict=True)
+        ]
+        found.append(np.asarray(more - known))
+    return found
 
 
 def find_hand_overs(chip: Chip, campaign: Campaign, groups: Sequence[Sequence[Case]]) -> list[list[HandOver]]:

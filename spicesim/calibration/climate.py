@@ -19,6 +19,7 @@ from spicesim.calibration.cell import fit_changes, plan_cell
 from spicesim.calibration.cell_points import leakage_of
 from spicesim.calibration.conditions import choose_temperatures, other_corners
 from spicesim.calibration.elsewhere import aspects_elsewhere
+from spicesim.calibration.hand_over import check_hand_overs
 from spicesim.calibration.hold_elsewhere import holds_elsewhere
 from spicesim.calibration.integrator_elsewhere import integrators_elsewhere
 from spicesim.calibration.knees import is_tight, kept_points, swept_points
@@ -35,6 +36,7 @@ from spicesim.calibration.tiles import (
     tile_shape,
 )
 from spicesim.chip import Chip
+from spicesim.metrics import largest
 from spicesim.netlist.dac import build_dac
 from spicesim.netlist.ensemble import build_sense_amplifiers
 from spicesim.netlist.netlist import Netlist
@@ -246,8 +248,8 @@ def calibrate_climate(calibration: Calibration, campaign: Campaign) -> ClimateMo
     complete = calibration.model_copy(update={"climate": model})
     # corners at temperatures in no fit, each at another
     elsewhere = list(zip(corners, cycle(held_out[::-1])))
-    climates = [complete.at(temperature_c=t) for t in held_out]
-    climates += [complete.at(corner=corner, temperature_c=t) for corner, t in elsewhere]
+    places = [*((None, t) for t in held_out), *elsewhere]
+    climates = [complete.at(corner=corner, temperature_c=t) for corner, t in places]
 
     def check(own: Campaign) -> list[float]:
         size = 8 if own.quick else 16
@@ -257,9 +259,11 @@ def calibrate_climate(calibration: Calibration, campaign: Campaign) -> ClimateMo
     works: list[Callable[[Campaign], Any]] = [partial(aspects_elsewhere, complete), check]
     aspects, errors = campaign.beside(works)
     names = [f"{corner}, {t:g} C" for corner, t in elsewhere]
+    model = model.model_copy(update=aspects)
+    hand_overs = check_hand_overs(calibration.model_copy(update={"climate": model}), places, campaign)
     return model.model_copy(
-        update=aspects
-        | {
+        update={
+            "hand_over_errors": None if hand_overs is None else tuple(map(largest, hand_overs)),
             "held_out_c": held_out,
             "held_out_errors": tuple(errors[: len(held_out)]),
             "corner_errors": dict(zip(names, errors[len(held_out) :], strict=True)),

@@ -23,6 +23,7 @@ from spicesim.calibration.conditions import Conditions
 from spicesim.calibration.converter_mismatch import shift_converters
 from spicesim.calibration.converters import find_converter
 from spicesim.calibration.energy import calibrate_energy
+from spicesim.calibration.hand_over import known_hand_over
 from spicesim.calibration.mismatch import cell_responses
 from spicesim.calibration.mismatch_bench import MismatchBench, Planned
 from spicesim.calibration.noise import calibrate_noise
@@ -63,6 +64,7 @@ def aspects_elsewhere(calibration: Calibration, campaign: Campaign) -> dict[str,
         By the names of those aspects that are calibrated.
     """
     found: dict[str, Callable[[Campaign], Elsewhere[Any]]] = {}
+    hand_over = known_hand_over(calibration)
     for name, (kind, find) in _ASPECTS.items():
         if getattr(calibration, name) is None:
             continue
@@ -70,19 +72,13 @@ def aspects_elsewhere(calibration: Calibration, campaign: Campaign) -> dict[str,
         is_linear = campaign.quick and name in LINEAR and not (name == "mismatch" and calibration.senseamps)
         if is_linear:
             conditions = Conditions.of(calibration.chip, QUICK_NODES, "ends")
-        elif name == "converter" and _rings(calibration):
+        elif name == "converter" and hand_over is not None and hand_over.rings:
             conditions = Conditions.of(calibration.chip, RINGING, "all")
         else:
             conditions = Conditions.of(calibration.chip, NODES[name])
         places = [calibration.at(corner=corner, temperature_c=t) for corner, t in conditions.pairs]
         found[name] = partial(_at, calibration, places, find, conditions, kind or _of_converters(calibration))
     return dict(zip(found, campaign.beside(list(found.values())), strict=True))
-
-
-def _rings(calibration: Calibration) -> bool:
-    """Tell whether a chip's arrays are cut off as their amplifiers still ring."""
-    model = calibration.converter
-    return isinstance(model, SarModel) and model.hand_over is not None and model.hand_over.rings
 
 
 def _at(

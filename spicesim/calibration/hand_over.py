@@ -7,8 +7,11 @@ import numpy as np
 
 from spicesim.arrays import Floats
 from spicesim.behavioural.hand_over import HandOverModel
-from spicesim.calibration.amplifier_hand_over import find_amplifiers, shift_amplifiers
+from spicesim.behavioural.sar import SarModel
+from spicesim.calibration.amplifier_hand_over import check_amplifiers, find_amplifiers, shift_amplifiers
+from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
+from spicesim.calibration.charges import find_line_capacitance
 from spicesim.calibration.sampled import BAND, OUTPUTS, WATCHED, at_strobe, parted, time_needed
 from spicesim.calibration.top_plate import BEFORE_STROBE
 from spicesim.chip import Chip
@@ -20,7 +23,7 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.sar_adc import longest_step
 from spicesim.units import format_si, spice_number
 
-__all__ = ["find_hand_over", "require_handed_over", "shift_hand_overs"]
+__all__ = ["check_hand_overs", "find_hand_over", "known_hand_over", "require_handed_over", "shift_hand_overs"]
 
 Plates = Callable[[Sequence[Floats]], list[Floats]]
 """Inputs of the converters of some chips, above the reference, to their top plates at the first strobe [V]."""
@@ -95,6 +98,38 @@ def shift_hand_overs(
     else:
         errors = [_buffer_errors(chip, _sizes(chip), campaign, outputs) for chip in conditions]
     return [own.model_copy(update={"errors": np.broadcast_to(one, own.errors.shape).copy()}) for one in errors]
+
+
+def known_hand_over(calibration: Calibration) -> HandOverModel | None:
+    """Return what is known of a chip's hand-overs; None where there are none."""
+    return calibration.converter.hand_over if isinstance(calibration.converter, SarModel) else None
+
+
+def check_hand_overs(
+    calibration: Calibration, places: Sequence[tuple[str | None, float]], campaign: Campaign
+) -> list[Floats] | None:
+    """Compare hand-overs that are in no table with ngspice.
+
+    Parameters
+    ----------
+    calibration : Calibration
+        Of a chip, with its climate.
+    places : sequence of (str or None, float)
+        Corner, None for the chip's own, and temperature where to compare, in no fit [degree Celsius].
+    campaign : Campaign
+        Runs the simulations.
+
+    Returns
+    -------
+    list of ndarray of shape (hand-overs,), or None
+        By how much they differ at each place [V]; None of chips whose converters are on no amplifiers.
+    """
+    if calibration.chip.sense_amplifier.kind != "tia" or known_hand_over(calibration) is None:
+        return None
+    conditions = [calibration.at(corner=corner, temperature_c=t) for corner, t in places]
+    models = [own for at in conditions if (own := known_hand_over(at)) is not None]
+    line = find_line_capacitance(calibration.chip, campaign)
+    return check_amplifiers([at.chip for at in conditions], models, line, campaign)
 
 
 def _sizes(chip: Chip) -> SarAdc:

@@ -142,9 +142,12 @@ def format_aspects(calibration: Calibration) -> str:
     if (climate := calibration.climate) is not None:
         names = [*(f"{celsius:g} C, in no fit" for celsius in climate.held_out_c), *climate.corner_errors]
         errors = [*climate.held_out_errors, *climate.corner_errors.values()]
-        parts.append(
-            format_table(["tile in another climate", "max [%]"], list(zip(names, map(_percent, errors), strict=True)))
-        )
+        head = ["tile in another climate", "max [%]"]
+        rows = [[name, _percent(error)] for name, error in zip(names, errors, strict=True)]
+        if climate.hand_over_errors is not None:
+            head.append("hand-overs, held out [mV]")
+            rows = [[*row, f"{1e3 * e:.3f}"] for row, e in zip(rows, climate.hand_over_errors, strict=True)]
+        parts.append(format_table(head, rows))
     if (mismatch := calibration.mismatch) is not None:
         rows = [["DAC, " + polarity, *_describe_mismatch(m)] for polarity, m in mismatch.dacs.items()]
         rows += [[f"TIA, {m.r_feedback / 1e3:g} kohm", *_describe_mismatch(m)] for m in mismatch.senseamps]

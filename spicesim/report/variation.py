@@ -199,14 +199,13 @@ def _climate_section(calibration: Calibration, model: ClimateModel) -> Section:
             for t, e in zip(model.held_out_c, model.held_out_errors, strict=True)
         ]
         where += [(f"corner {name}", e) for name, e in model.corner_errors.items()]
-        blocks.append(
-            Table(
-                caption="The same in numbers.",
-                columns=(Column(title="condition", text=True), Column(title="largest error", unit="ppm FS")),
-                rows=tuple((name, parts_per_million(error)) for name, error in where),
-                wide=False,
-            )
-        )
+        columns = [Column(title="condition", text=True), Column(title="largest error", unit="ppm FS")]
+        rows: list[tuple[str, ...]] = [(name, parts_per_million(error)) for name, error in where]
+        if model.hand_over_errors is not None:
+            columns.append(Column(title="hand-overs in no table", unit="mV"))
+            rows = [(*row, f"{1e3 * e:.3f}") for row, e in zip(rows, model.hand_over_errors, strict=True)]
+        caption = "The same in numbers."
+        blocks.append(Table(caption=caption, columns=tuple(columns), rows=tuple(rows), wide=False))
     if model.corners:
         at = {name: _read_outs(calibration.at(corner=name)) for name in model.corners}
         blocks.append(

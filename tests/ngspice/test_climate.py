@@ -12,6 +12,7 @@ from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.climate import NODES, check_climate
 from spicesim.calibration.conditions import choose_temperatures
 from spicesim.cli.main import cli
+from spicesim.cli.tables import format_aspects
 from spicesim.errors import CalibrationError, SpecError
 from spicesim.netlist.sense_amplifier import build_sense_amplifier
 from spicesim.network import digits_network, load_digits
@@ -111,9 +112,17 @@ def test_a_climate_survives_its_file(calibration, calibration_file):
 
 
 def test_temperatures_and_corners_are_on_the_page(calibration, tmp_path):
-    write_calibration_report(calibration, tmp_path / "page.html")
+    made_up = tuple(0.001 * (k + 0.123) for k in range(len(calibration.climate.errors)))
+    climate = calibration.climate.model_copy(update={"hand_over_errors": made_up})
+    with_hand_overs = calibration.model_copy(update={"climate": climate})
+    write_calibration_report(with_hand_overs, tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     section = re.search(r'<section id="climate">.*?</section>', text, re.DOTALL)[0]
+    table = format_aspects(with_hand_overs)
+    for error in made_up:
+        assert f"{1e3 * error:.3f}</td>" in section
+        assert f"{1e3 * error:.3f}" in table.split()
+    assert "hand-over" not in format_aspects(calibration)
     for error in (*calibration.climate.held_out_errors, *calibration.climate.corner_errors.values()):
         assert parts_per_million(error) in section
     assert section.count("<figure") == 2

@@ -10,7 +10,14 @@ from click.testing import CliRunner
 
 from fuzz.networks import two_layers
 from spicesim.audit import audit_samples
-from spicesim.calibration.amplifier_hand_over import Column, amplifier_errors, find_amplifiers
+from spicesim.calibration.amplifier_hand_over import (
+    Column,
+    amplifier_errors,
+    check_amplifiers,
+    find_amplifiers,
+    shift_amplifiers,
+)
+from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.charges import find_line_capacitance
 from spicesim.calibration.energy import calibrate_energy, supply_power
@@ -151,6 +158,37 @@ def test_arrays_that_are_cut_off_while_amplifiers_ring_are_known():
     between = model.held_out[2:-3]  # they rise with outputs; the ends lie near rails
     assert rms(between) < 0.01 * step
     assert largest(between) < 0.03 * step
+
+
+def test_arrays_that_are_cut_off_elsewhere_are_known_for_lines_of_any_length():
+    """As long as what 125 C changes was found of the line in the middle alone, it was told to .2 of a step here."""
+    chip = preset("generic-1t1r").changed(
+        array={"rows": 16, "columns": 1}, sense_amplifier={"r_feedback": [20e3]},
+        adc={"kind": "sar", "bits": 6}, sar_adc={"sample": 25e-9, "dac": {"unit": 40e-15}},
+    )  # fmt: skip
+    hot, campaign, step = chip.at(temperature_c=125.0), Campaign(), chip.converter.lsb
+    own = find_amplifiers(chip, chip.converter, campaign)
+    assert own.rings
+    (there,) = shift_amplifiers(own, [chip, hot], campaign)
+    line = find_line_capacitance(chip, campaign)
+    left, before = (
+        largest(check_amplifiers([hot], [model], line, campaign)[0][2:-3])  # the ends lie near rails
+        for model in (there, own)
+    )
+    assert before > 0.5 * step  # or there is nothing to be seen
+    assert left < 0.08 * step
+
+
+@pytest.mark.long
+def test_a_climate_is_held_against_hand_overs_that_are_in_no_table():
+    chip = preset("generic-1t1r").changed(
+        array={"rows": 8, "columns": 2}, sense_amplifier={"r_feedback": [20e3]}, dac={"bits": 4},
+        adc={"kind": "sar", "bits": 6}, sar_adc={"sample": 25e-9, "bit": 16e-9, "dac": {"unit": 40e-15}},
+    )  # fmt: skip
+    climate = calibrate(chip, aspects=("converter", "climate"), accept="a test").climate
+    assert len(climate.converter.corner_temperatures_c) == 4  # they ring
+    assert len(climate.hand_over_errors) == len(climate.errors)
+    assert max(climate.hand_over_errors) < 0.3 * chip.converter.lsb
 
 
 def test_a_hand_over_is_another_elsewhere(calibration):
