@@ -42,8 +42,9 @@ load; if any takes longer than the second, and a calibration is not quick, all o
 at twice as many outputs."""
 EVERY = {True: 2, False: 1}
 """Of how many loads one is watched, by whether a calibration is quick."""
-HELD_OUT = 16
-"""Hand-overs of any resistance, load, line and output, that tell how well those are known that are in no table."""
+HELD_OUT, HELD_OUT_SETTLED = 16, 4
+"""Hand-overs of any resistance, load, line and output, that tell how well those are known that are in no table; the
+second at each other condition where arrays have settled, so that it changes all alike."""
 SMALL = 0.2
 """Part of the reference to which an amplifier's output is moved to find its feedback resistance."""
 NEAR_RAIL = 0.95
@@ -125,7 +126,7 @@ def find_amplifiers(chip: Chip, sizes: SarAdc, campaign: Campaign) -> HandOverMo
         errors=np.reshape(errors, (*(() if rows is None else rows.shape), len(settings), len(loads), -1)),
         needed=needed, watched=stop,
     )  # fmt: skip
-    (held_out,) = check_amplifiers([chip], [model], line, campaign)
+    (held_out,) = check_amplifiers([chip], [model], line, campaign, HELD_OUT)
     return model.model_copy(update={"held_out": held_out})
 
 
@@ -250,7 +251,7 @@ def _errors_nearby(
 
 
 def check_amplifiers(
-    chips: Sequence[Chip], models: Sequence[HandOverModel], line: float, campaign: Campaign
+    chips: Sequence[Chip], models: Sequence[HandOverModel], line: float, campaign: Campaign, count: int | None = None
 ) -> list[Floats]:
     """Return by how much hand-overs that are in no table differ from the model of each chip, (hand-overs,) [V].
 
@@ -262,11 +263,15 @@ def check_amplifiers(
         What a bit line takes for each of its cells [F].
     campaign : Campaign
         Runs the simulations.
+    count : int, optional
+        How many to look at; by default fewer where arrays have settled.
     """
     chip, model = chips[0], models[0]
+    if count is None:
+        count = HELD_OUT if model.rings else HELD_OUT_SETTLED
     rng = np.random.default_rng(campaign.seed)
-    outputs = np.sort(rng.uniform(model.outputs[0], model.outputs[-1], HELD_OUT))
-    settings, rows = rng.choice(chip.settings, HELD_OUT), rng.integers(1, chip.array.rows + 1, HELD_OUT)
+    outputs = np.sort(rng.uniform(model.outputs[0], model.outputs[-1], count))
+    settings, rows = rng.choice(chip.settings, count), rng.integers(1, chip.array.rows + 1, count)
     # columns that a tile can have, within the table
     least, most = (settings * rows * g for g in (chip.cell.g_min, chip.cell.g_max))
     low, high = (np.log(x.clip(model.loads[0], model.loads[-1])) for x in (least, most))
