@@ -113,7 +113,8 @@ def _shift_mismatch(
         Runs the simulations.
     """
     mismatch = calibration.require_mismatch()
-    drivers = _design(mismatch.dacs[calibration.chip.polarities[-1]].response, 0)
+    driver = mismatch.dacs[calibration.chip.polarities[-1]].response
+    drivers = _design(driver, 0)
     amplifier = mismatch.senseamps[len(mismatch.senseamps) // 2] if mismatch.senseamps else None
     amplifiers = None if amplifier is None else _design(amplifier.response, 1)
     buffers = None if mismatch.buffer is None else _design(mismatch.buffer.response, 0)
@@ -137,9 +138,12 @@ def _shift_mismatch(
             Shift(rest=float(there.rest[0] - here.rest[0]), slopes=there.slopes[0] - here.slopes[0])
             for there, here in zip(responses, own[2], strict=True)
         )
-        of_driver = _shift(drivers, offsets - own[0])
-        of_senseamp = None if amplifiers is None else _shift(amplifiers, lines - own[1])
-        of_buffer = None if buffers is None else _shift(buffers, held - own[3])
+        of_driver = _shift(driver, 0, drivers, offsets - own[0])
+        of_senseamp = of_buffer = None
+        if amplifier is not None and amplifiers is not None:
+            of_senseamp = _shift(amplifier.response, 1, amplifiers, lines - own[1])
+        if mismatch.buffer is not None and buffers is not None:
+            of_buffer = _shift(mismatch.buffer.response, 0, buffers, held - own[3])
         shifts.append(
             MismatchShift(
                 driver=of_driver, senseamp=of_senseamp, cell=cell_shift, other_half=other[0] if other else None,
@@ -150,22 +154,25 @@ def _shift_mismatch(
 
 
 def _design(response: Response, parameter: int) -> Planned:
-    """Choose numbers that tell the shares of all devices in a parameter: as many instances, and one.
-
-    Their differences between conditions are so small that what is not linear in them does not matter.
-    """
+    """Choose numbers that tell the shares of all devices in a parameter, in two halves of opposite sign."""
     share = response.slopes[parameter]
     counts = np.abs(share) > _SMALL * np.sqrt((share**2).sum())
-    instances = 1 + int(counts.sum())
-    random = np.random.default_rng(instances).standard_normal((instances, instances))
-    random[:, 0] = 1.0  # what all have in common
-    numbers = np.zeros((instances, len(share)))
-    numbers[:, counts] = np.sqrt(instances) * np.linalg.qr(random)[0][:, 1:]
-    return Planned(devices=response.devices, numbers=numbers)
+    pairs = int(counts.sum())
+    numbers = np.zeros((pairs, len(share)))
+    random = np.random.default_rng(pairs).standard_normal((pairs, pairs))
+    numbers[:, counts] = np.sqrt(pairs) * np.linalg.qr(random)[0]
+    return Planned(devices=response.devices, numbers=np.concatenate([numbers, -numbers]))
 
 
-def _shift(design: Planned, added: Floats) -> Shift:
-    return Shift(rest=float(added.mean()), slopes=added @ design.numbers / len(design))
+def _shift(response: Response, parameter: int, design: Planned, added: Floats) -> Shift:
+    """Find what a condition adds to a parameter, from what it adds to the instances of a design, (instances,)."""
+    pairs = len(design) // 2
+    numbers, first, second = design.numbers[:pairs], added[:pairs], added[pairs:]
+    along = numbers @ response.directions.T
+    bent = np.einsum("ia,ab,ib->i", along, response.bends[parameter], along)
+    basis = np.stack([np.ones(pairs), bent], axis=1)
+    rest, bend = np.linalg.lstsq(basis, 0.5 * (first + second), rcond=None)[0]
+    return Shift(rest=float(rest), slopes=0.5 * (first - second) @ numbers / pairs, bend=float(bend))
 
 
 def _each(find: Callable[[Calibration, Campaign], Model]) -> _Finder:

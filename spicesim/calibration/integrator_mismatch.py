@@ -9,7 +9,7 @@ from spicesim.arrays import Floats
 from spicesim.behavioural.integrator_mismatch import INTEGRATOR, IntegratorMismatch, line_basis
 from spicesim.calibration.integrator import AT, SHORTEST
 from spicesim.calibration.mismatch_bench import MismatchBench, Planned, fit_response, with_chip_mismatch
-from spicesim.calibration.twist import find_twist, twisted
+from spicesim.calibration.quadratic import find_quadratic, with_quadratic
 from spicesim.netlist.integrator import Window, build_integrators, build_resting_columns
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.pulses import PULSE_OPTIONS
@@ -46,7 +46,7 @@ def find_integrator_mismatch(bench: MismatchBench, held_out: int) -> IntegratorM
     names = ("gain [1]", *(f"component {k + 1} [1]" for k in range(len(components))))
     response = fit_response(INTEGRATOR, names, design, np.concatenate([gains[:, None], sizes], axis=1))
     # nearly all of the first component is the offset
-    response = twisted(response, 1, find_twist(bench, design.devices, looks.offsets), design, sizes[:, 0])
+    response = with_quadratic(response, 1, find_quadratic(bench, design.devices, looks.offsets), design, sizes[:, 0])
     of_lines = np.linalg.pinv(looks.basis)
     found = IntegratorMismatch(
         rows=looks.rows, g_cell=looks.g_cell, currents=looks.currents, inputs=components[:, :CURRENTS],

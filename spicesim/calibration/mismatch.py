@@ -26,7 +26,7 @@ from spicesim.calibration.mismatch_bench import (
     fit_response,
     table_points,
 )
-from spicesim.calibration.twist import find_twist, moved_twist, twisted
+from spicesim.calibration.quadratic import Quadratic, find_quadratic, moved_quadratic, with_quadratic
 from spicesim.coding import Polarity
 from spicesim.errors import SpecError
 from spicesim.netlist.ensemble import build_cells
@@ -77,10 +77,10 @@ def calibrate_mismatch(calibration: Calibration, campaign: Campaign) -> Mismatch
         integrator = find_integrator_mismatch(bench, held_out)
     elif calibration.hold is None:
         middle = calibration.senseamps[len(calibration.senseamps) // 2]
-        twist = find_twist(  # the same with any feedback
+        quadratic = find_quadratic(  # the same with any feedback
             bench, bench.amplifier_devices(middle), lambda planned: bench.amplifier_lines(middle, planned)[:, 1]
         )
-        amplifiers = tuple(_amplifier_response(bench, model, twist, held_out) for model in calibration.senseamps)
+        amplifiers = tuple(_amplifier_response(bench, model, quadratic, held_out) for model in calibration.senseamps)
     else:
         hold = find_hold_mismatch(bench, held_out)
         buffer = find_buffer_mismatch(bench, held_out) if calibration.chip.hold.is_buffered else None
@@ -90,7 +90,7 @@ def calibrate_mismatch(calibration: Calibration, campaign: Campaign) -> Mismatch
         if not calibration.chip.dac.is_dac:
             dacs[polarity] = LevelMismatch.alike(devices) if gated else _level_response(bench, dac, devices, held_out)
             continue
-        along = moved_twist(twist, bench.amplifier_devices(middle), devices)
+        along = moved_quadratic(quadratic, bench.amplifier_devices(middle), devices)
         dacs[polarity] = _dac_response(bench, dac, devices, along, held_out)
     cell, *other = cell_responses(bench)
     converter, residual = None, None
@@ -103,7 +103,7 @@ def calibrate_mismatch(calibration: Calibration, campaign: Campaign) -> Mismatch
 
 
 def _dac_response(
-    bench: MismatchBench, dac: DacModel, devices: tuple[str, ...], twist: Floats, held_out: int
+    bench: MismatchBench, dac: DacModel, devices: tuple[str, ...], quadratic: Quadratic, held_out: int
 ) -> DacMismatch:
     bits = bench.calibration.chip.dac.bits
     codes = _codes(bits)
@@ -111,7 +111,7 @@ def _dac_response(
     added = bench.dac_voltages(dac, design, codes)
     values = np.linalg.lstsq(code_basis(bits)[np.array(codes)], added.T, rcond=None)[0].T
     names = ("offset [V]", *(f"weight of bit {k} [V]" for k in range(bits)))
-    response = twisted(fit_response("xdac", names, design, values), 0, twist, design, values[:, 0])
+    response = with_quadratic(fit_response("xdac", names, design, values), 0, quadratic, design, values[:, 0])
     codes = _codes(bits, held_out=True)
     predicted = response.parameters(others.numbers) @ code_basis(bits)[np.array(codes)].T
     rest = bench.dac_voltages(dac, others, codes) - predicted
@@ -130,7 +130,7 @@ def _level_response(bench: MismatchBench, dac: DacModel, devices: tuple[str, ...
 
 
 def _amplifier_response(
-    bench: MismatchBench, amplifier: SenseAmplifierModel, twist: Floats, held_out: int
+    bench: MismatchBench, amplifier: SenseAmplifierModel, quadratic: Quadratic, held_out: int
 ) -> SenseAmplifierMismatch:
     points = table_points(amplifier)
     currents = amplifier.currents[np.array(points)]
@@ -144,7 +144,7 @@ def _amplifier_response(
     components = (directions[:count] * scale).reshape(count, 2, -1)
     values = np.concatenate([lines, _sizes(components, added)], axis=1)
     names = ("gain [1]", "offset [V]", *(f"component {k + 1} [1]" for k in range(count)))
-    response = twisted(fit_response("xsenseamp", names, design, values), 1, twist, design, lines[:, 1])
+    response = with_quadratic(fit_response("xsenseamp", names, design, values), 1, quadratic, design, lines[:, 1])
     predicted = response.parameters(others.numbers)
     tables = bench.amplifier_tables(amplifier, others, predicted[:, :2], points)
     rest = tables - np.einsum("jk,ktp->jtp", predicted[:, 2:], components)
