@@ -157,9 +157,9 @@ def _design(response: Response, parameter: int) -> Planned:
     """Choose numbers that tell the shares of all devices in a parameter, in two halves of opposite sign."""
     share = response.slopes[parameter]
     counts = np.abs(share) > _SMALL * np.sqrt((share**2).sum())
-    pairs = int(counts.sum())
+    pairs = max(1, int(counts.sum()))  # of drivers of gates no device has a share
     numbers = np.zeros((pairs, len(share)))
-    random = np.random.default_rng(pairs).standard_normal((pairs, pairs))
+    random = np.random.default_rng(pairs).standard_normal((pairs, int(counts.sum())))
     numbers[:, counts] = np.sqrt(pairs) * np.linalg.qr(random)[0]
     return Planned(devices=response.devices, numbers=np.concatenate([numbers, -numbers]))
 

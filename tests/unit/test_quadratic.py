@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from spicesim.behavioural.mismatch import LevelMismatch
 from spicesim.behavioural.response import Response, Shift
 from spicesim.calibration.elsewhere import _design, _shift
 from spicesim.calibration.mismatch_bench import Planned
@@ -93,3 +94,12 @@ def test_what_a_condition_adds_is_told_from_instances_of_either_sign():
     np.testing.assert_allclose(found.slopes, shift.slopes, rtol=1e-9)
     assert found.rest == pytest.approx(shift.rest, rel=1e-9)
     assert found.bend == pytest.approx(shift.bend, rel=1e-9)
+
+
+def test_where_no_device_has_a_share_a_condition_adds_alike():
+    response = LevelMismatch.alike(DEVICES).response
+    design = _design(response, 0)
+    found = _shift(response, 0, design, np.full(len(design), 0.2))
+    assert found.rest == pytest.approx(0.2)
+    assert not found.slopes.any()
+    assert not found.bend
