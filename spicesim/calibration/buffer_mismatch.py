@@ -7,6 +7,7 @@ from spicesim.behavioural.buffer import BUFFER, BufferMismatch
 from spicesim.calibration.buffer import BEYOND, read_followed
 from spicesim.calibration.designs import chebyshev_nodes
 from spicesim.calibration.mismatch_bench import MismatchBench, Planned, fit_response, with_chip_mismatch
+from spicesim.calibration.quadratic import find_quadratic, with_quadratic
 from spicesim.netlist.buffer import build_buffers
 from spicesim.netlist.mismatch import Draw
 
@@ -34,7 +35,9 @@ def find_buffer_mismatch(bench: MismatchBench, held_out: int) -> BufferMismatch:
     design, others = bench.plan(bench.devices(build_buffers(chip, [0.0]), f"{BUFFER}_0"), held_out)
     through = np.linalg.inv(np.vander(volts / limit, increasing=True))
     names = tuple(f"of voltage^{k} [V]" for k in range(VOLTS))
-    response = fit_response(BUFFER, names, design, _added(bench, volts, design) @ through.T)
+    powers = _added(bench, volts, design) @ through.T
+    quadratic = find_quadratic(bench, design.devices, lambda buffers: buffer_offsets(bench, buffers))
+    response = with_quadratic(fit_response(BUFFER, names, design, powers), 0, quadratic, design, powers[:, 0])
     drawn = np.random.default_rng([bench.campaign.seed, 43]).uniform(-limit, limit, VOLTS)
     predicted = response.parameters(others.numbers) @ np.vander(drawn / limit, VOLTS, increasing=True).T
     rest = _added(bench, drawn, others) - predicted
