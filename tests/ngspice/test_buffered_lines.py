@@ -113,7 +113,7 @@ def test_drawn_buffers_are_known_by_their_devices(calibration):
     """Offsets of chips that took no part in the fit, at voltages that did not, either."""
     kind = find_buffer_mismatch(MismatchBench(calibration=calibration, campaign=Campaign(quick=True)), 4)
     sigma = float(kind.response.distribution.sigma[0])
-    assert kind.residual < 0.15 * sigma
+    assert kind.residual < 2e-3 * sigma
     volts, draw = np.array([0.11, -0.07, 0.02, -0.16, 0.19]), ChipDraw(7, "a")
     netlists = [build_buffers(CHIP, volts)]
     netlists.append(with_chip_mismatch(netlists[0], calibration, draw))
@@ -124,4 +124,4 @@ def test_drawn_buffers_are_known_by_their_devices(calibration):
     model = calibration.hold.buffer
     added = model.output(volts, own) - model.output(volts)
     assert np.abs(drawn - nominal).max() > 0.5 * sigma
-    assert np.abs(added - (drawn - nominal)).max() < 0.15 * sigma
+    assert np.abs(added - (drawn - nominal)).max() < 2e-3 * sigma
