@@ -24,7 +24,7 @@ _TURNS = 20
 
 
 class Quadratic(NamedTuple):
-    """An offset's part of second order: the sum of squares along directions, of either sign."""
+    """An offset's part of second order: a sum of squares along directions, each of its own sign."""
 
     directions: Floats
     """Shape (directions, 2 devices)."""
@@ -110,7 +110,7 @@ def _within(devices: tuple[str, ...], circuit: str) -> dict[str, int]:
 def with_quadratic(
     response: Response, parameter: int, quadratic: Quadratic, design: Planned, offsets: Floats
 ) -> Response:
-    """Give an offset its quadratic part, as much as its own instances have of it, for what a fit of all had found."""
+    """Give an offset its quadratic part, as much as its own instances have of it, in place of what a fit found of it."""
     count, form = len(response.directions), quadratic.of(design.numbers)
     if not form.any():
         return response
