@@ -110,7 +110,7 @@ def _within(devices: tuple[str, ...], circuit: str) -> dict[str, int]:
 def with_quadratic(
     response: Response, parameter: int, quadratic: Quadratic, design: Planned, offsets: Floats
 ) -> Response:
-    """Give an offset its quadratic part, as much as its own instances have of it, in place of what a fit found of it."""
+    """Give an offset its quadratic part, as much as its instances have of it, in place of what a fit found of it."""
     count, form = len(response.directions), quadratic.of(design.numbers)
     if not form.any():
         return response
