@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
 from spicesim.arrays import Bools, Floats
 from spicesim.behavioural.sar import SarSearch
@@ -25,6 +26,9 @@ DECAYS = (0.5, 0.2)
 than others; how far each does of both is found."""
 EXPECTED = 12e-6
 """What a bit adds beyond that, and the memory [V]."""
+STATE = 40e-6
+"""What a bit that is set adds in the trials of others [V]: switches of either level hold the top plate against the
+strobe by other resistances. Without it thresholds of GF180MCU are 45 uV off, with it 20."""
 RECOVERY = 0.2e-3
 """What the first trial adds [V], which nothing else holds where no decision of it is near."""
 LIKE_BEFORE = 20e-6
@@ -41,20 +45,25 @@ class Threshold:
     """What the trial of each bit adds to it, (bits,) [V]."""
     memory: Floats
     """What it is higher by if the bit before, and the one before that, was rejected, (2,) [V]."""
+    states: Floats
+    """What it is higher by if a bit is set, half of it up and half of it down, (bits,) [V]."""
     middle: float
     """The rest [V]."""
     tilt: float
     """Its slope over the input [V]."""
     law: Floats
-    """All of it: what each bit adds, their recoveries, the memory, the middle, the tilt, (bits + 6,) [V]."""
+    """All of it: what each bit adds, their recoveries, the memory, the states, the middle, the tilt,
+    (2 bits + 6,) [V]."""
 
     def applied(self, search: SarSearch) -> SarSearch:
         """Return a search whose comparator decides here instead of at 0 V."""
         curve = search.curve.copy()
-        curve[:2] -= self.middle, self.tilt
+        curve[0] -= self.middle + float(self.states @ _levels(search.sampled, len(self.bits)))
+        curve[1] -= self.tilt
         return search.model_copy(
             update={
                 "curve": curve,
+                "weights": search.weights + self.states,
                 "trials": search.trials - self.bits,
                 "rejected": search.rejected - self.memory[0],
                 "earlier": search.earlier - float(self.memory[1]),
@@ -92,14 +101,15 @@ def find_threshold(seen: Seen, delays: DelayLaw, near: float = NEAR, like: Thres
     x = np.broadcast_to(seen.inputs[:, None], tops.shape)[..., None]
     recovery = np.power.outer(DECAYS, np.arange(count)[::-1]).T
     own = np.broadcast_to(np.column_stack([np.eye(count), recovery]), (*tops.shape, count + len(DECAYS)))
-    every = np.concatenate([own, seen.rejected, np.ones_like(x), x], axis=2)
+    every = np.concatenate([own, seen.rejected, _levels(seen.tried, count), np.ones_like(x), x], axis=2)
     numbers, own_end = every.shape[2], count + len(DECAYS)
-    law, spread = np.zeros(numbers), np.full(numbers, EXPECTED)
+    law, spread, states = np.zeros(numbers), np.full(numbers, EXPECTED), slice(own_end + 2, own_end + 2 + count)
+    spread[states] = STATE
     if like is None:
         law[-2] = 0.5 * (np.max(tops[decided == 0]) + np.min(tops[decided == 1]))
         spread[count:own_end], spread[-2:] = RECOVERY, np.inf
     else:
-        law, spread[[*range(count, own_end), -2, -1]] = like.law, LIKE_BEFORE
+        law, spread[count:own_end], spread[own_end + 2 :] = like.law, LIKE_BEFORE, LIKE_BEFORE
     start, distances = law, delays.distances(seen.delays, decided == 1)
     for _ in range(2):  # from about where it lies, other decisions are near
         over = tops - every @ law
@@ -108,9 +118,14 @@ def find_threshold(seen: Seen, delays: DelayLaw, near: float = NEAR, like: Thres
         rows = np.column_stack([side * distances[kept], every[kept]])
         law = start + _fit(rows, beyond, np.hypot(SCATTER, PART * over[kept]), spread)
     return Threshold(
-        bits=law[:count] + recovery @ law[count:own_end], memory=law[own_end : own_end + 2],
+        bits=law[:count] + recovery @ law[count:own_end], memory=law[own_end : own_end + 2], states=law[states],
         middle=float(law[-2]), tilt=float(law[-1]), law=law,
     )  # fmt: skip
+
+
+def _levels(codes: npt.ArrayLike, bits: int) -> Floats:
+    """Return one half for bits of codes that are set and less one half for others, (..., bits)."""
+    return np.asarray((np.asarray(codes)[..., None] >> np.arange(bits) & 1) - 0.5)
 
 
 def _nearest(over: Floats, known: Bools, near: float) -> Bools:

@@ -27,9 +27,6 @@ from spicesim.coding import Polarity
 
 __all__ = ["converters_elsewhere"]
 
-FORGETFUL = 6
-"""Inputs over the widest range elsewhere where arrays keep nothing of the input before; else all that home has: of six
-what such arrays keep is not told."""
 FEW, NARROW = 3, 0.85
 """Inputs spread over that part of each narrow range elsewhere."""
 
@@ -155,8 +152,7 @@ def _changed(
     chips = [at.chip.over(model.span) for at in (calibration, *conditions)]
     fits = [[_fit(chip, polarity, campaign) for polarity in model.searches] for chip in chips]
     every = [fit for group in fits for fit in group]
-    counts = [FORGETFUL if fit.forgets and fit not in fits[0] else None for fit in every]
-    seen = iter(convert_each(every, [fit.spread()[:count] for fit, count in zip(every, counts, strict=True)]))
+    seen = iter(convert_each(every, [fit.spread() for fit in every]))
     here, *others = [[next(seen) for _ in group] for group in fits]
     plates = [fit.fit_plate(own) for fit, own in zip(fits[0], here, strict=True)]
     found: list[dict[Polarity, _There]] = []

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from spicesim.behavioural.sar import SarSearch
 from spicesim.calibration import decisions
 from spicesim.calibration.decisions import find_threshold
 from spicesim.calibration.delays import DelayLaw
@@ -19,6 +20,7 @@ PLATE = Plate(
     memory=np.array([MEMORY]),
 )  # fmt: skip
 TILT, MIDDLE, FIRST = -0.5e-3, 4e-3, 0.3e-3
+STATES = np.array([-20e-6, -30e-6, -50e-6, 20e-6, 15e-6, 0.0])
 
 
 LAW = DelayLaw(rate=1 / 20e-12, middle=400e-12, terms=np.array([0.4e-3, 0.0, 0.0, 0.0]), lopsided=0.0, shortest=300e-12)
@@ -96,22 +98,33 @@ def test_a_comparator_that_always_decides_alike_has_no_threshold():
 
 
 def aimed(seed, lowest=-0.1e-3):
-    """Return tops within .1 mV of the threshold, or less below it, as aimed conversions have them, eight a bit."""
+    """Return tops within .1 mV of the threshold, or less below it, as aimed conversions have them, eight a bit.
+
+    The threshold moves with the bits that are set.
+    """
     rng = np.random.default_rng(seed)
     bits = np.tile(np.arange(BITS), 8)
     inputs, codes = rng.uniform(-1, 1, len(bits)), rng.integers(0, 2**BITS, len(bits))
     over = rng.uniform(lowest, 0.1e-3, len(bits))
     codes = np.where(over > 0, codes | 1 << bits, codes & ~(1 << bits))
-    tops = threshold(inputs[:, None], np.arange(BITS)) + np.where(codes[:, None] >> np.arange(BITS) & 1, 50e-3, -50e-3)
-    tops[np.arange(len(bits)), bits] = threshold(inputs, bits) + over
-    late = delays(tops - threshold(inputs[:, None], np.arange(BITS)))
-    return Seen(inputs=inputs, before=np.roll(inputs, 1), codes=codes, tops=tops, delays=late)
+    every = np.arange(BITS)
+    over = np.where(every == bits[:, None], over[:, None], np.where(codes[:, None] >> every & 1, 50e-3, -50e-3))
+    seen = Seen(inputs=inputs, before=np.roll(inputs, 1), codes=codes, tops=over, delays=delays(over))
+    return replace(seen, tops=over + threshold(inputs[:, None], every) + levels(seen.tried) @ STATES)
+
+
+def levels(codes):
+    return (codes[..., None] >> np.arange(BITS) & 1) - 0.5
 
 
 def errors(seed, lowest=-0.1e-3):
-    """Return by how much the threshold found is another, over bits and inputs [V]."""
-    found, x, bits = find_threshold(aimed(seed, lowest), LAW), np.linspace(-0.8, 0.8, 5)[:, None], np.arange(BITS)
-    return found.middle + found.tilt * x + found.bits - threshold(x, bits)
+    """Return by how much the threshold found is another, over other conversions [V]."""
+    found, others, bits = find_threshold(aimed(seed, lowest), LAW), aimed(1000 + seed), np.arange(BITS)
+    x = others.inputs[:, None]
+    return (
+        found.middle + found.tilt * x + found.bits - threshold(x, bits)
+        + levels(others.tried) @ (found.states - STATES) + others.rejected @ found.memory
+    )  # fmt: skip
 
 
 def test_a_threshold_that_recovers_is_found_at_every_bit(monkeypatch):
@@ -120,6 +133,19 @@ def test_a_threshold_that_recovers_is_found_at_every_bit(monkeypatch):
     assert found < 3e-6
     monkeypatch.setattr(decisions, "DECAYS", (1.0,))
     assert np.sqrt(np.mean(np.square([errors(seed) for seed in range(8)]))) > 1.5 * found
+
+
+def test_what_bits_that_are_set_add_to_the_threshold_belongs_to_their_weights(monkeypatch):
+    seen, others, bits = aimed(1), aimed(2), np.arange(BITS)
+    own = SarSearch(sampled=SAMPLED, middle=0.0, low=-0.8, high=0.8, **PLATE.search)
+    search = find_threshold(seen, LAW).applied(own)
+    found = PLATE.threshold(search, others)
+    x = others.inputs[:, None]
+    np.testing.assert_allclose(found, threshold(x, bits) + levels(others.tried) @ STATES, rtol=0, atol=15e-6)
+    monkeypatch.setattr(decisions, "STATE", 1e-12)
+    without = PLATE.threshold(find_threshold(seen, LAW).applied(own), others)
+    off = without - threshold(x, bits) - levels(others.tried) @ STATES
+    assert np.sqrt(np.mean(off**2)) > 15e-6
 
 
 def test_where_most_decisions_are_of_one_side_the_threshold_is_found_as_well():
@@ -138,7 +164,8 @@ def test_another_coding_tells_of_a_threshold_what_few_decisions_do_not():
             noisy = few.tops + 15e-6 + rng.normal(scale=15e-6, size=few.tops.shape)
             x, bits = np.linspace(-0.8, 0.8, 5)[:, None], np.arange(BITS)
             own = find_threshold(replace(few, tops=noisy), LAW, like=like if known else None)
-            found.append(own.middle + own.tilt * x + own.bits - threshold(x, bits) - 15e-6)
+            moved = levels(1 << bits) @ (own.states - STATES)
+            found.append(own.middle + own.tilt * x + own.bits + moved - threshold(x, bits) - 15e-6)
         rms[known] = np.sqrt(np.mean(np.square(found)))
     assert rms[True] < 25e-6
     assert rms[True] < 0.6 * rms[False]
