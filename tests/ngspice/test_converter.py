@@ -274,10 +274,27 @@ def test_decisions_on_either_side_tell_where_in_a_step_an_input_is(calibration):
     assert np.abs(fit.beyond(search, seen, delays)).max() < 0.1
 
 
-def test_a_condition_tilts_thresholds_of_gf180_as_its_transistors(calibrate_once):
-    """Told from the nearest decisions of all inputs together, codes at ss were .15 of a step off at an end."""
+def small_gf180(calibrate_once):
+    """Return a calibration of GF180 converters over one span, and its chip."""
     plain = preset("gf180-pulse").changed(array={"rows": 4, "columns": 2}, sar_adc={"spans": ()})
     home = calibrate_once("sar-gf180", lambda: calibrate(plain, quick=True, aspects=("converter",), accept="a test"))
+    return home, plain
+
+
+def test_steps_of_gf180_lie_where_codes_change_to_the_ends_of_the_range(calibrate_once):
+    """Beyond the outermost inputs of a fit they did not."""
+    home, plain = small_gf180(calibrate_once)
+    fit, search = SarFit(plain, plain.converter, "bipolar", Campaign()), home.require_converter().searches["bipolar"]
+    near, steps = fit.near(search, [np.repeat([-60e-6, 60e-6], 6)] * 3 + [np.zeros(0)] * 5), fit.steps(search)
+    ends = np.concatenate([steps[np.isfinite(steps)][k] for k in (slice(0, 12, 3), slice(-12, None, 3))])
+    inputs = np.concatenate([near, *(ends + side / fit.volts(1.0) for side in (-60e-6, 60e-6))])
+    codes, seen = fit.range(search).codes(-fit.volts(inputs)), fit.convert(inputs)
+    assert np.count_nonzero(codes != 255 - seen.codes) <= 3  # of 52
+
+
+def test_a_condition_tilts_thresholds_of_gf180_as_its_transistors(calibrate_once):
+    """Told from the nearest decisions of all inputs together, codes at ss were .15 of a step off at an end."""
+    home, plain = small_gf180(calibrate_once)
     assert min(check.identical for check in home.require_converter().checks.values()) > 0.985
     there, campaign = plain.at(corner="ss", temperature_c=125.0), Campaign()
     (found,) = converters_elsewhere(home, [home.model_copy(update={"chip": there, "converter": None})], campaign)
