@@ -1,8 +1,8 @@
 """Find steps of drawn SAR converters alone by their codes, and how far from the model's they lie.
 
-Each step is enclosed between an input that has its code and one that has not, down to some 20 uV. How long decisions
-took, which tells of nominal converters in a quarter of the conversions (`tell_codes.py`), tells another distance of
-each drawn comparator::
+Each step, over the widest span, is enclosed between an input that has its code and one that has not, down to 20 uV.
+How long decisions took, which tells of nominal converters from a conversion each (`tell_codes.py`), tells another
+distance of each drawn comparator::
 
     python scripts/find_steps.py CAL.json --converters 12 --steps 8 --conditions home,ss:85
 
@@ -16,6 +16,7 @@ from functools import partial
 import numpy as np
 
 from spicesim.behavioural.mismatch import CONVERTER
+from spicesim.behavioural.sar import SarModel
 from spicesim.calibration.calibration import load_calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.conversions import conversions, read_outputs
@@ -65,8 +66,10 @@ def main():
     parser.add_argument("--seed", type=int, default=5, help="of the chip and of the steps")
     parser.add_argument("--jobs", type=int, help="simulations at a time")
     wanted = parser.parse_args()
-    print(f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|", sep="\n", flush=True)
     own, campaign = load_calibration(wanted.calibration), Campaign(jobs=wanted.jobs)
+    if not isinstance(own.require_converter(), SarModel):
+        parser.error("the calibration's converters are no successive-approximation ADCs; set adc.kind = sar")
+    print(f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|", sep="\n", flush=True)
     for condition in wanted.conditions.split(","):
         there = own
         if condition != HOME:
@@ -77,7 +80,8 @@ def main():
             off = errors(there, polarity, wanted.converters, wanted.steps, wanted.seed, campaign)
             same = 100 * (1 - np.abs(off).mean() * 2**model.bits / model.span)
             row = [condition.replace(":", ", "), polarity, off.size]
-            row += [f"{1e6 * v:.0f}" for v in (np.sqrt((off**2).mean()), np.abs(off).max())]
+            beyond = np.abs(off).max() > REACH * (1 - 1.5 / 2**ROUNDS)  # the step was on neither side
+            row += [f"{1e6 * np.sqrt((off**2).mean()):.0f}", f"{'>' if beyond else ''}{1e6 * np.abs(off).max():.0f}"]
             row += [f"{1e6 * np.sqrt((off.mean(axis=1) ** 2).mean()):.0f}", f"{same:.1f}"]
             print(f"| {' | '.join(map(str, row))} |", flush=True)
 

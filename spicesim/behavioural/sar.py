@@ -2,7 +2,7 @@
 
 Before each strobe the top plate lies at a curve of the input, less the weights of the bits that are set; what has not
 settled by then adds a little to a trial, more if the bit before was rejected. The comparator's threshold, which the
-input moves a little, is part of the curve.
+input moves a little, is part of the curve, and what bits that are set move of it, of their weights.
 """
 
 from dataclasses import dataclass, replace
@@ -37,7 +37,7 @@ class SarSearch(Model):
     """Polynomial of the input, from its middle in halves of the span, lowest order first: the top plate with the
     sampled bits, above the threshold [V]."""
     weights: FloatArray
-    """What each bit takes from it, least significant first [V]."""
+    """What each bit takes from it, and raises the threshold by, least significant first [V]."""
     trials: FloatArray
     """What a trial adds, least significant bit first [V]."""
     rejected: FloatArray

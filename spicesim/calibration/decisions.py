@@ -28,7 +28,7 @@ EXPECTED = 12e-6
 """What a bit adds beyond that, and the memory [V]."""
 STATE = 40e-6
 """What a bit that is set adds in the trials of others [V]: switches of either level hold the top plate against the
-strobe by other resistances. Without it thresholds of GF180MCU are 45 uV off, with it 20."""
+strobe by other resistances. Without it steps of `gf180-bits` are 43 to 47 uV rms off, with it 25."""
 RECOVERY = 0.2e-3
 """What the first trial adds [V], which nothing else holds where no decision of it is near."""
 LIKE_BEFORE = 20e-6

@@ -282,7 +282,7 @@ def small_gf180(calibrate_once):
 
 
 def test_steps_of_gf180_lie_where_codes_change_to_the_ends_of_the_range(calibrate_once):
-    """Beyond the outermost inputs of a fit they did not."""
+    """To 60 uV, a fiftieth of a step: on either side codes are the model's."""
     home, plain = small_gf180(calibrate_once)
     fit, search = SarFit(plain, plain.converter, "bipolar", Campaign()), home.require_converter().searches["bipolar"]
     near, steps = fit.near(search, [np.repeat([-60e-6, 60e-6], 6)] * 3 + [np.zeros(0)] * 5), fit.steps(search)
