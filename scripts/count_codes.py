@@ -4,9 +4,9 @@ Needs a calibration with the aspects converter, mismatch and climate, of a chip 
 
     spicesim init --preset gf180-bits -o bits.toml   # rows and columns of 16
     spicesim calibrate bits.toml --quick --aspects converter,mismatch,climate -o bits.cal.json
-    python scripts/count_codes.py bits.cal.json --products 4 --chips 10
+    python scripts/count_codes.py bits.cal.json --products 4 --chips 10 --seeds 1,11
 
-Each row is one run of ``spicesim audit CAL.json --macros N``, which shows its own table, too. The product
+Each row is a run of ``spicesim audit CAL.json --macros N`` for each seed, which shows its own table, too. The product
 of a macro of 16x16 cells, of which 8 columns are converted, takes ngspice about a minute; products once simulated are
 kept, so that an interrupted count goes on where it was.
 """
@@ -25,10 +25,11 @@ HEAD = (
 )
 
 
-def count(calibration, where, products, chips, wanted):
-    """Return the row of a condition: of the nominal chip, or of so many drawn ones."""
-    words = [sys.executable, "-m", "spicesim", "audit", calibration, "--sizes", f"{wanted.size}"]
+def audit(where, products, chips, seed, wanted):
+    """Return what an audit found, chip by chip, of the nominal one, or of so many drawn ones from a seed on."""
+    words = [sys.executable, "-m", "spicesim", "audit", wanted.calibration, "--sizes", f"{wanted.size}"]
     words += ["--macros", f"{products}", "--jobs", f"{wanted.jobs}", "--timeout", f"{wanted.timeout}"]
+    words += ["--seed", f"{seed}"]
     if where != HOME:
         corner, celsius = where.split(":")
         words += ["--corner", corner, "--temperature", celsius]
@@ -38,7 +39,11 @@ def count(calibration, where, products, chips, wanted):
         path = Path(folder) / "found.json"
         if subprocess.run([*words, "--json", str(path)], check=False).returncode:
             sys.exit(f"the audit at {where} failed, as told above; what was simulated is kept: run this again")
-        found = json.loads(path.read_text())
+        return json.loads(path.read_text())
+
+
+def row(where, chips, found):
+    """Return the row of a condition, of all that its audits found."""
     codes = sum(chip["codes"] for chip in found)
     same, one, worse = (
         round(sum(chip[name] * chip["codes"] for chip in found))
@@ -58,18 +63,25 @@ def main():
     """Print a table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("calibration", metavar="CAL.json")
-    parser.add_argument("--products", type=int, default=4, help="of the nominal chip; drawn ones do one each")
+    parser.add_argument(
+        "--products", type=int, default=4, help="of the nominal chip, 0 for none; drawn ones do one each"
+    )
     parser.add_argument("--chips", type=int, default=10, help="drawn ones; 0 for none")
+    parser.add_argument(
+        "--seeds", default="1", help="of conductances and vectors; chips drawn are of seeds from each one on"
+    )
     parser.add_argument("--size", type=int, default=16, help="rows and columns")
     parser.add_argument("--conditions", default=f"{HOME},ss:85,ff:-40", help="corner and temperature [C] of each")
     parser.add_argument("--jobs", type=int, default=1, help="simulations at a time")
     parser.add_argument("--timeout", type=float, default=900.0, help="longest simulation [s]")
     wanted = parser.parse_args()
     rows = []
+    works = [(0, wanted.products)] if wanted.products else []
+    works += [(wanted.chips, 1)] if wanted.chips else []
     for where in wanted.conditions.split(","):
-        rows.append(count(wanted.calibration, where, wanted.products, 0, wanted))
-        if wanted.chips:
-            rows.append(count(wanted.calibration, where, 1, wanted.chips, wanted))
+        for chips, products in works:
+            each = (audit(where, products, chips, seed, wanted) for seed in wanted.seeds.split(","))
+            rows.append(row(where, chips, [chip for found in each for chip in found]))
     print("\n".join(["", HEAD, "|---" * HEAD.count(" | ") + "|---|", *rows]))
 
 

@@ -74,6 +74,8 @@ def aspects_elsewhere(calibration: Calibration, campaign: Campaign) -> dict[str,
             conditions = Conditions.of(calibration.chip, QUICK_NODES, "ends")
         elif name == "converter" and hand_over is not None and hand_over.rings:
             conditions = Conditions.of(calibration.chip, RINGING, "all")
+        elif name == "mismatch" and calibration.require_mismatch().converter is not None:
+            conditions = Conditions.of(calibration.chip, NODES[name], "all")  # 15 uV of a threshold count
         else:
             conditions = Conditions.of(calibration.chip, NODES[name])
         places = [calibration.at(corner=corner, temperature_c=t) for corner, t in conditions.pairs]

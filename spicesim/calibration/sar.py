@@ -48,7 +48,9 @@ SPREAD, WITHIN = 8, 0.98
 the sampling switch bends most, were up to .2 mV off. They are converted at other conditions, too: of six there top
 plates are .15 mV off, of eight .04."""
 AIM = 0.3e-3
-"""How far from the threshold inputs end at most in the trial of a bit, one a bit [V]."""
+"""How far from the threshold inputs end at most in the trial of a bit [V]."""
+BY_BIT, REST = (3, 2), 1
+"""Of these inputs, those of the last bits, which decide three steps of four, and of each of the rest."""
 HELD_OUT = 12
 """Inputs of a span, of all codings, that take no part in the fit; each tells how far it is from the model."""
 LABEL = "calibrate converter"
@@ -156,8 +158,7 @@ class SarFit:
         """Find the search, and the threshold in it, which may be like another one; ask for conversions of inputs."""
         seen = yield self.spread()
         search, _ = self._solve(seen, delays, like)
-        distances = AIM * ((2 * np.arange(self._bits) + 1) / self._bits - 1)  # they share a threshold
-        seen = seen + (yield self.near(search, list(distances[:, None])))
+        seen = seen + (yield self.near(search, self.aims(BY_BIT, REST)))
         return self._solve(seen, delays, like)
 
     def left(self, search: SarSearch, seen: Seen, plate: Plate, delays: DelayLaw) -> tuple[Floats, Floats]:
@@ -214,6 +215,13 @@ class SarFit:
         calm = np.isin(above[:-1] % 4, (1, 2)) & np.isfinite(steps[:-1]) & np.isfinite(steps[1:])
         middles = (steps[:-1][calm] + steps[1:][calm]) / 2
         return np.asarray(middles[np.abs(middles - inputs[:, None]).argmin(axis=1)])
+
+    def aims(self, by_bit: Sequence[int], rest: int = 0) -> list[Floats]:
+        """Return how far from a threshold inputs shall end, so many in the trial of each bit, from the last on [V]."""
+        counts = [*by_bit, *[rest] * self._bits][: self._bits]
+        count = sum(counts)  # they share a threshold
+        distances = self._rng.permutation(AIM * ((2 * np.arange(count) + 1) / count - 1))
+        return np.split(distances, np.cumsum(counts)[:-1])
 
     def near(self, search: SarSearch, distances: Sequence[Floats]) -> Floats:
         """Return inputs that end so far above a search's threshold, in random order.
