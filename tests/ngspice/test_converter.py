@@ -292,6 +292,20 @@ def test_steps_of_gf180_lie_where_codes_change_to_the_ends_of_the_range(calibrat
     assert np.count_nonzero(codes != 255 - seen.codes) <= 3  # of 52
 
 
+@pytest.mark.parametrize(("corner", "celsius"), [("ss", 125.0), ("ff", -40.0)])
+def test_steps_of_gf180_at_a_corner_lie_where_codes_change(calibrate_once, corner, celsius):
+    """To 40 uV: without conversions that end close to the threshold there 2 of 54 codes beside steps were others."""
+    home, plain = small_gf180(calibrate_once)
+    there, campaign = plain.at(corner=corner, temperature_c=celsius), Campaign()
+    (found,) = converters_elsewhere(home, [home.model_copy(update={"chip": there, "converter": None})], campaign)
+    assert there.converter is not None
+    fit, search = SarFit(there, there.converter, "unipolar", campaign), found.searches["unipolar"]
+    steps = fit.steps(search)
+    inputs = np.concatenate([steps[np.isfinite(steps)][4:-4:9] + side / fit.volts(0.0) for side in (-40e-6, 40e-6)])
+    codes, seen = fit.range(search).codes(-fit.volts(inputs)), fit.convert(inputs)
+    assert np.count_nonzero(codes != 255 - seen.codes) <= 1
+
+
 def test_a_condition_tilts_thresholds_of_gf180_as_its_transistors(calibrate_once):
     """Told from the nearest decisions of all inputs together, codes at ss were .15 of a step off at an end."""
     home, plain = small_gf180(calibrate_once)

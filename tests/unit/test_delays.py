@@ -116,6 +116,20 @@ def test_calm_inputs_are_next_to_trials_of_the_last_two_bits(fit):
     np.testing.assert_allclose((calm + 1) * 2 ** (BITS - 1) - codes, 0.5, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize(("by_bit", "rest"), [((3, 2, 1), 0), ((3, 2), 1), ((1,) * 30, 0)])
+def test_inputs_end_as_close_as_they_aim_in_the_trials_of_their_bits(fit, by_bit, rest):
+    """As many on either side of the threshold, none so close that time steps hide the side."""
+    aims = fit.aims(by_bit, rest)
+    assert [len(of_bit) for of_bit in aims] == [*by_bit, *[rest] * BITS][:BITS]
+    distances = np.concatenate(aims)
+    assert np.count_nonzero(distances > 0) == pytest.approx(len(distances) / 2, abs=0.5)
+    found = converted(fit.near(SEARCH, aims), 0.0)
+    closest = np.min(np.abs((found.inputs + 1)[:, None] * 2 ** (BITS - 1) - found.tried) * LSB, axis=1)
+    np.testing.assert_allclose(np.sort(closest), np.sort(np.abs(distances)), rtol=0, atol=1e-9)
+    steps = np.rint((found.inputs + 1) * 2 ** (BITS - 1)).astype(int)
+    assert sorted(np.log2(steps & -steps)) == [k for k, of_bit in enumerate(aims) for _ in of_bit]
+
+
 @pytest.mark.parametrize("decided", [0.0, 3.3])
 def test_a_threshold_beyond_the_bench_is_an_error_with_a_remedy(decided):
     """All decided alike, which no law follows from."""
