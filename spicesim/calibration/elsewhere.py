@@ -34,7 +34,8 @@ __all__ = ["aspects_elsewhere"]
 NODES = {"converter": 3, "mismatch": 4, "settling": 3, "noise": 3, "energy": 3}
 """Temperatures through which the polynomials of each aspect go, the chip's own among them.
 
-What corners add is calibrated at three: the chip's own and both ends. What a corner and a temperature change is no
+What corners add is calibrated at three: the chip's own and both ends; to thresholds of drawn comparators, of which 15 uV
+count, at all. What a corner and a temperature change is no
 sum: an amplifier's currents change by as much as they are with either, and its offsets by 10 uV, which a large feedback
 makes .05 % of full scale.
 """
@@ -75,7 +76,7 @@ def aspects_elsewhere(calibration: Calibration, campaign: Campaign) -> dict[str,
         elif name == "converter" and hand_over is not None and hand_over.rings:
             conditions = Conditions.of(calibration.chip, RINGING, "all")
         elif name == "mismatch" and calibration.require_mismatch().converter is not None:
-            conditions = Conditions.of(calibration.chip, NODES[name], "all")  # 15 uV of a threshold count
+            conditions = Conditions.of(calibration.chip, NODES[name], "all")
         else:
             conditions = Conditions.of(calibration.chip, NODES[name])
         places = [calibration.at(corner=corner, temperature_c=t) for corner, t in conditions.pairs]

@@ -1,7 +1,7 @@
 """Calibrate column converters elsewhere: what a condition changes, from few conversions.
 
 The same inputs at the chip's own condition and at another tell what changes of the top plate, and of the threshold, how
-it moves, tilts over the input, and recovers, with the widest span. References closer to each other, around the middle
+it moves, tilts over the input, and recovers, with the widest span; a few more end close to the threshold there. References closer to each other, around the middle
 where the array's switches conduct less, have it otherwise: .6 mV off for a span of 1.6 V at ss and 85 C.
 """
 
@@ -31,7 +31,7 @@ FEW, NARROW = 3, 0.85
 """Inputs spread over that part of each narrow range elsewhere."""
 BY_BIT = (3, 2, 1)
 """Inputs that end close to the threshold in the trials of the last bits: at ss and 125 C steps are 29 to 32 uV rms off
-with them, 52 to 63 and mostly to one side without; of as many for all bits 40 to 49."""
+with them, 52 to 63 and mostly to one side without, 40 to 49 with eight of them, one a bit."""
 
 
 def converters_elsewhere(

@@ -303,7 +303,7 @@ def test_steps_of_gf180_at_a_corner_lie_where_codes_change(calibrate_once, corne
     steps = fit.steps(search)
     inputs = np.concatenate([steps[np.isfinite(steps)][4:-4:9] + side / fit.volts(0.0) for side in (-40e-6, 40e-6)])
     codes, seen = fit.range(search).codes(-fit.volts(inputs)), fit.convert(inputs)
-    assert np.count_nonzero(codes != 255 - seen.codes) <= 1
+    assert np.count_nonzero(codes != 255 - seen.codes) <= 1  # of some 54
 
 
 def test_a_condition_tilts_thresholds_of_gf180_as_its_transistors(calibrate_once):

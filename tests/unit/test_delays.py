@@ -118,7 +118,7 @@ def test_calm_inputs_are_next_to_trials_of_the_last_two_bits(fit):
 
 @pytest.mark.parametrize(("by_bit", "rest"), [((3, 2, 1), 0), ((3, 2), 1), ((1,) * 30, 0)])
 def test_inputs_end_as_close_as_they_aim_in_the_trials_of_their_bits(fit, by_bit, rest):
-    """As many on either side of the threshold, none so close that time steps hide the side."""
+    """As many on either side of the threshold."""
     aims = fit.aims(by_bit, rest)
     assert [len(of_bit) for of_bit in aims] == [*by_bit, *[rest] * BITS][:BITS]
     distances = np.concatenate(aims)
