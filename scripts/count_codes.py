@@ -38,7 +38,9 @@ def audit(where, products, chips, seed, wanted):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "found.json"
         if subprocess.run([*words, "--json", str(path)], check=False).returncode:
-            sys.exit(f"the audit of seed {seed} at {where} failed, as told above; what was simulated is kept: run this again")
+            sys.exit(
+                f"the audit of seed {seed} at {where} failed, as told above; what was simulated is kept: run this again"
+            )
         return json.loads(path.read_text())
 
 

@@ -34,10 +34,10 @@ __all__ = ["aspects_elsewhere"]
 NODES = {"converter": 3, "mismatch": 4, "settling": 3, "noise": 3, "energy": 3}
 """Temperatures through which the polynomials of each aspect go, the chip's own among them.
 
-What corners add is calibrated at three: the chip's own and both ends; to thresholds of drawn comparators, of which 15 uV
-count, at all. What a corner and a temperature change is no
-sum: an amplifier's currents change by as much as they are with either, and its offsets by 10 uV, which a large feedback
-makes .05 % of full scale.
+What corners add is calibrated at three: the chip's own and both ends; what they add to mismatch at all four where
+converters are drawn: their thresholds at ss and 85 C are 11 uV off, not 15. What a corner and a temperature change is
+no sum: an amplifier's currents change by as much as they are with either, and its offsets by 10 uV, which a large
+feedback makes .05 % of full scale.
 """
 
 RINGING = 4

@@ -1,8 +1,9 @@
 """Calibrate column converters elsewhere: what a condition changes, from few conversions.
 
-The same inputs at the chip's own condition and at another tell what changes of the top plate, and of the threshold, how
-it moves, tilts over the input, and recovers, with the widest span; a few more end close to the threshold there. References closer to each other, around the middle
-where the array's switches conduct less, have it otherwise: .6 mV off for a span of 1.6 V at ss and 85 C.
+The same inputs at the chip's own condition and at another tell what changes of the top plate, and of the threshold,
+how it moves, tilts over the input, and recovers, with the widest span; a few more end close to the threshold there.
+References closer to each other, around the middle where the array's switches conduct less, have it otherwise: .6 mV
+off for a span of 1.6 V at ss and 85 C.
 """
 
 from collections.abc import Mapping, Sequence
