@@ -15,12 +15,11 @@ from functools import partial
 
 import numpy as np
 
-from spicesim.behavioural.mismatch import CONVERTER
 from spicesim.behavioural.sar import SarModel
 from spicesim.calibration.calibration import load_calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.conversions import conversions, read_outputs
-from spicesim.draws import ChipDraw
+from spicesim.draws import CONVERTER, ChipDraw
 
 HOME, PLACE = "home", "steps"
 REACH, ROUNDS, POINTS = 600e-6, 6, 2**20

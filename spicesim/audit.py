@@ -12,7 +12,6 @@ import numpy as np
 
 from spicesim.arrays import Bools, Codes, Floats
 from spicesim.behavioural.converter import ConverterRange
-from spicesim.behavioural.mismatch import CONVERTER
 from spicesim.behavioural.sar import SarRange
 from spicesim.bound import CONFIDENCE, CodeBound, SampleBound, share_interval, strata_share
 from spicesim.calibration.calibration import Calibration
@@ -21,7 +20,7 @@ from spicesim.calibration.converters import find_converter
 from spicesim.calibration.tiles import CHECK_TILES
 from spicesim.chip import Chip
 from spicesim.coding import AdcRange
-from spicesim.draws import ChipDraw
+from spicesim.draws import CONVERTER, ChipDraw
 from spicesim.engine import MacroBench, NgspiceEngine, SampledMvm, Tile
 from spicesim.errors import SpecError
 from spicesim.metrics import compare_codes, largest, rms

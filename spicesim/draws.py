@@ -8,7 +8,11 @@ import numpy as np
 
 from spicesim.arrays import Floats
 
-__all__ = ["ChipDraw"]
+__all__ = ["AMPLIFIER", "CAPACITOR", "CONVERTER", "ChipDraw"]
+
+AMPLIFIER, CONVERTER, CAPACITOR = "xsenseamp", "xconverter", "xdac.c"
+"""Names of a tile's amplifiers and column converters, without their index, and of a bit's capacitor in one of the
+latter, without the bit."""
 
 _PLACE = re.compile(r"(?P<stream>x\w+)_(?P<index>\d+)\.(?P<device>.+)")
 

@@ -6,6 +6,9 @@ feedback resistance, that times the conductance of the column, and the output.
 
 An integrator holds its charge whatever its output drives. But it is no ideal source, on which converters are
 calibrated: the switch that opens parts its charge otherwise.
+
+Amplifiers whose devices differ ring otherwise, and so do nominal ones behind such switches. What is lacking of the
+outputs that they have follows linearly from few sums of these devices' numbers.
 """
 
 from dataclasses import dataclass
@@ -15,17 +18,20 @@ import numpy as np
 from pydantic import model_validator
 from scipy.interpolate import CubicSpline, PchipInterpolator
 
-from spicesim.arrays import Floats
+from spicesim.arrays import Codes, Floats
 from spicesim.behavioural.arrays import FloatArray, Model, require_positive, require_rising, require_shape
+from spicesim.draws import CONVERTER, ChipDraw
 
-__all__ = ["HandOverCurves", "HandOverModel"]
+__all__ = ["HandOverCurves", "HandOverMismatch", "HandOverModel"]
 
+PIECES = 96
+"""Even pieces of a curve whose outputs are not even, each shorter than the rail's influence reaches."""
 LEAST_LOAD = 1e-6
 """Of an open column, whose logarithm is taken [1]."""
 
 
-class HandOverModel(Model):
-    """Hand-overs of a chip's amplifiers to its converters, at the converters' own sampling time."""
+class HandOverGrid(Model):
+    """Where hand-overs of amplifiers are known, and how they are told between."""
 
     sample: float
     """Sampling time [s]."""
@@ -36,7 +42,130 @@ class HandOverModel(Model):
     loads: FloatArray
     """Feedback resistance times conductance of a column, rising [1]; one alone stands for all."""
     outputs: FloatArray
-    """Even outputs below the reference, rising [V]."""
+    """Outputs below the reference, rising; even where arrays have settled [V]."""
+
+    @model_validator(mode="after")
+    def _check_grid(self) -> Self:
+        require_positive(sample=self.sample)
+        for name, least in (("r_feedback", 1), ("loads", 1), ("outputs", 2)):
+            require_rising(name, getattr(self, name), least)
+        if self.r_feedback[0] <= 0 or self.loads[0] <= 0:
+            raise ValueError("feedback resistances and loads must be positive")
+        if self.rows is not None:
+            require_rising("rows", self.rows, 1)
+        return self
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a table: (rows, r_feedback, loads, outputs), without rows where they do not matter."""
+        lines = () if self.rows is None else (len(self.rows),)
+        return *lines, len(self.r_feedback), len(self.loads), len(self.outputs)
+
+    def by_column(self, table: Floats, r_feedback: float, g: Floats, rows: int) -> Floats:
+        """Return what tables tell of each column.
+
+        Parameters
+        ----------
+        table : ndarray of shape (..., rows, r_feedback, loads, outputs)
+            Without rows where they do not matter.
+        r_feedback, g, rows
+            As of :meth:`HandOverModel.curves`.
+
+        Returns
+        -------
+        ndarray of shape (..., columns, outputs)
+        """
+        found, places = self._mixed(self._in_rows(table, rows), r_feedback), self._places(r_feedback, g)
+        if len(self.loads) > 1:
+            return np.asarray(CubicSpline(np.log(self.loads), found, axis=-2)(places))
+        return np.broadcast_to(found, (*found.shape[:-2], len(places), len(self.outputs)))
+
+    def _places(self, r_feedback: float, g: Floats) -> Floats:
+        loads = np.log(np.maximum(r_feedback * np.asarray(g, dtype=float), LEAST_LOAD))
+        return np.asarray(loads.clip(np.log(self.loads[0]), np.log(self.loads[-1])))
+
+    def _in_rows(self, table: Floats, rows: int) -> Floats:
+        """Return a table of a tile of so many rows, by a polynomial through those that are known."""
+        if self.rows is None:
+            return table
+        known = self.rows
+        place = min(float(rows), known[-1])
+        weights = [np.prod([(place - x) / (own - x) for x in known if x != own]) for own in known]
+        return np.asarray(np.tensordot(table, weights, axes=(-4, 0)))
+
+    def _mixed(self, table: Floats, r_feedback: float) -> Floats:
+        """Return a table (..., r_feedback, loads, outputs) at a feedback resistance, linear in its logarithm."""
+        if len(self.r_feedback) == 1:
+            return np.asarray(table[..., 0, :, :])
+        along = np.log(self.r_feedback)
+        place = float(np.interp(np.log(r_feedback), along, np.arange(len(along))))
+        k = min(int(place), len(along) - 2)
+        low, high = table[..., k, :, :], table[..., k + 1, :, :]
+        return np.asarray(low + (place - k) * (high - low))
+
+
+class HandOverMismatch(HandOverGrid):
+    """How hand-overs of amplifiers whose devices differ are other than those of nominal ones with the same outputs."""
+
+    devices: tuple[str, ...]
+    """Those of an amplifier and of the sampling switch of its converter, each as its block and its path within that."""
+    directions: FloatArray
+    """Sums of their numbers, two of each device in turn, by which hand-overs follow, (directions, 2 devices)."""
+    slopes: FloatArray
+    """What arrays have more for a unit of each sum, shape (directions, rows, r_feedback, loads, outputs), without rows
+    where there are none [V]."""
+    simulated: int
+    """Amplifiers from which the sums were chosen."""
+    residuals: FloatArray
+    """By how much hand-overs of other amplifiers, loads, rows and outputs differ from what is told of them beyond what
+    those of nominal ones do, (hand-overs,) [V]."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        require_shape("directions", self.directions, None, 2 * len(self.devices))
+        require_shape("slopes", self.slopes, len(self.directions), *self.shape)
+        return self
+
+    @property
+    def sigma(self) -> float:
+        """Standard deviation of what arrays have more, the median of all places [V]."""
+        return float(np.median(np.linalg.norm(self.slopes, axis=0)))
+
+    @property
+    def residual(self) -> float:
+        """Largest of :attr:`residuals` [V]."""
+        return float(np.abs(self.residuals).max())
+
+    def errors(self, numbers: Floats, outputs: Floats, r_feedback: float, g: Floats, rows: int) -> Floats:
+        """Return what arrays have more than those on nominal amplifiers, (columns, outputs) [V].
+
+        Parameters
+        ----------
+        numbers : ndarray of shape (columns, 2 devices)
+            Of the devices of amplifiers and switches.
+        outputs : ndarray of shape (outputs,)
+            Of the amplifiers, below the reference [V].
+        r_feedback, g, rows
+            As of :meth:`HandOverModel.curves`.
+        """
+        of_unit = self.by_column(self.slopes, r_feedback, g, rows)
+        more = np.einsum("jd,djv->jv", numbers @ self.directions.T, of_unit)
+        within = outputs.clip(self.outputs[0], self.outputs[-1])
+        return np.asarray(PchipInterpolator(self.outputs, more, axis=1)(within))
+
+    def draw(self, draw: ChipDraw, converters: Codes) -> Floats:
+        """Draw the numbers of a tile's columns, (columns, 2 devices), each of which the converter of a number reads."""
+        columns, numbers = np.arange(len(converters)), []
+        for path in self.devices:
+            block, _, device = path.partition(".")
+            which = converters if block == CONVERTER else columns
+            numbers.append(draw.numbers(block, device, int(which.max()) + 1)[which])
+        return np.concatenate(numbers, axis=1)
+
+
+class HandOverModel(HandOverGrid):
+    """Hand-overs of a chip's amplifiers to its converters, at the converters' own sampling time."""
+
     errors: FloatArray
     """By how much arrays that held the reference before are above settled outputs, shape (rows, r_feedback, loads,
     outputs), without rows where there are none [V]."""
@@ -51,18 +180,9 @@ class HandOverModel(Model):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        require_positive(sample=self.sample, watched=self.watched)
-        for name, least in (("r_feedback", 1), ("loads", 1), ("outputs", 2)):
-            require_rising(name, getattr(self, name), least)
-        if self.r_feedback[0] <= 0 or self.loads[0] <= 0:
-            raise ValueError("feedback resistances and loads must be positive")
-        rows: tuple[int, ...] = ()
-        if self.rows is not None:
-            require_rising("rows", self.rows, 1)
-            rows = (len(self.rows),)
-        shape = len(self.r_feedback), len(self.loads)
-        require_shape("errors", self.errors, *rows, *shape, len(self.outputs))
-        require_shape("needed", self.needed, *shape)
+        require_positive(watched=self.watched)
+        require_shape("errors", self.errors, *self.shape)
+        require_shape("needed", self.needed, len(self.r_feedback), len(self.loads))
         return self
 
     @property
@@ -71,12 +191,17 @@ class HandOverModel(Model):
         return self.rows is not None
 
     @property
+    def even(self) -> Floats:
+        """Even outputs, from and to which the pieces of a curve reach, rising [V]."""
+        return np.linspace(self.outputs[0], self.outputs[-1], PIECES + 1) if self.rings else self.outputs
+
+    @property
     def largest_errors(self) -> Floats:
         """Largest errors at each load, (loads,) [V]."""
         by_load = np.moveaxis(np.abs(self.errors), -2, 0)
         return np.asarray(by_load.reshape(len(self.loads), -1).max(axis=1))
 
-    def curves(self, r_feedback: float, g: Floats, rows: int) -> "HandOverCurves":
+    def curves(self, r_feedback: float, g: Floats, rows: int, more: Floats | None = None) -> "HandOverCurves":
         """Return the hand-over of each column.
 
         Parameters
@@ -87,15 +212,18 @@ class HandOverModel(Model):
             Conductance of each column [S].
         rows : int
             Of the tile.
+        more : ndarray of shape (columns, outputs), optional
+            What arrays on drawn amplifiers have more at :attr:`even` outputs [V].
         """
-        errors, places = self._mixed(self._in_rows(rows), r_feedback), self._places(r_feedback, g)
-        if len(self.loads) > 1:
-            errors = CubicSpline(np.log(self.loads), errors)(places)
-        by_column = np.broadcast_to(errors, (len(places), len(self.outputs)))
-        pieces = PchipInterpolator(self.outputs, by_column, axis=1)
+        errors, even = self.by_column(self.errors, r_feedback, g, rows), self.even
+        if self.rings:
+            errors = CubicSpline(self.outputs, errors, axis=1)(even)
+        if more is not None:
+            errors = errors + more
+        pieces = PchipInterpolator(even, errors, axis=1)
         return HandOverCurves(
-            start=float(self.outputs[0]), step=float(self.outputs[1] - self.outputs[0]),
-            end=float(self.outputs[-1]), pieces=np.ascontiguousarray(pieces.c),
+            start=float(even[0]), step=float(even[1] - even[0]), end=float(even[-1]),
+            pieces=np.ascontiguousarray(pieces.c),
         )  # fmt: skip
 
     def needed_for(self, r_feedback: float, g: Floats) -> Floats:
@@ -109,28 +237,6 @@ class HandOverModel(Model):
         longer[:, 0] = self.needed[:, 0]
         found = longer.max(axis=0)[index]
         return np.asarray(np.where(r_feedback * np.asarray(g) > self.loads[-1] * (1 + 1e-9), self.watched, found))
-
-    def _places(self, r_feedback: float, g: Floats) -> Floats:
-        loads = np.log(np.maximum(r_feedback * np.asarray(g, dtype=float), LEAST_LOAD))
-        return np.asarray(loads.clip(np.log(self.loads[0]), np.log(self.loads[-1])))
-
-    def _in_rows(self, rows: int) -> Floats:
-        """Return the errors in a tile of so many rows, by a polynomial through those that are known."""
-        if self.rows is None:
-            return self.errors
-        known = self.rows
-        place = min(float(rows), known[-1])
-        weights = [np.prod([(place - x) / (own - x) for x in known if x != own]) for own in known]
-        return np.tensordot(weights, self.errors, axes=1)
-
-    def _mixed(self, table: Floats, r_feedback: float) -> Floats:
-        """Return a table at a feedback resistance, linear in its logarithm."""
-        if len(self.r_feedback) == 1:
-            return np.asarray(table[0])
-        along = np.log(self.r_feedback)
-        place = float(np.interp(np.log(r_feedback), along, np.arange(len(along))))
-        k = min(int(place), len(along) - 2)
-        return np.asarray(table[k] + (place - k) * (table[k + 1] - table[k]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

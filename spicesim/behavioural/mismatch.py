@@ -12,6 +12,7 @@ from spicesim.arrays import Floats
 from spicesim.behavioural.arrays import FloatArray, Model, require_rising, require_shape
 from spicesim.behavioural.buffer import BufferMismatch, DrawnBuffers
 from spicesim.behavioural.feedback import find_amplifier
+from spicesim.behavioural.hand_over import HandOverMismatch
 from spicesim.behavioural.hold_mismatch import DrawnHolds, HoldMismatch
 from spicesim.behavioural.integrator_mismatch import IntegratorMismatch
 from spicesim.behavioural.response import Response, Shift
@@ -20,13 +21,11 @@ from spicesim.behavioural.tables import CubicTables
 from spicesim.chip import Chip
 from spicesim.chip.blocks import ChargeDac
 from spicesim.coding import Polarity
-from spicesim.draws import ChipDraw
+from spicesim.draws import CAPACITOR, CONVERTER, ChipDraw
 from spicesim.errors import CalibrationError
 from spicesim.ports import PortTables
 
 __all__ = [
-    "CAPACITOR",
-    "CONVERTER",
     "DacMismatch",
     "LevelMismatch",
     "MismatchModel",
@@ -35,10 +34,6 @@ __all__ = [
     "TileInstance",
     "code_basis",
 ]
-
-
-CONVERTER, CAPACITOR = "xconverter", "xdac.c"
-"""Names of a tile's column converters, without their index, and of a bit's capacitor in one, without the bit."""
 
 
 def code_basis(bits: int) -> Floats:
@@ -243,6 +238,8 @@ class MismatchShift(Model):
     """To the threshold of a column converter's comparator [V], beyond what it adds to a nominal one."""
     buffer: Shift | None = None
     """To the offset of a buffer behind a hold switch [V]."""
+    hand_over: FloatArray | None = None
+    """To what arrays have more for a unit of each sum of an amplifier's numbers, shaped as its slopes [V]."""
 
 
 class MismatchModel(Model):
@@ -268,6 +265,8 @@ class MismatchModel(Model):
     """Integrators; None where something else reads the bit lines."""
     buffer: BufferMismatch | None = None
     """Buffers behind hold switches; None where there are none, or ideal ones."""
+    hand_over: HandOverMismatch | None = None
+    """Hand-overs of amplifiers to converters; None where arrays are not cut off as amplifiers still ring."""
 
     def require_chip(self, chip: Chip) -> None:
         """Refuse to be of a chip whose blocks are others, by a ValueError."""
@@ -286,6 +285,9 @@ class MismatchModel(Model):
             raise ValueError("mismatch must have integrators for a chip of them, and for no other")
         if self.converter is not None and len(self.converter.names) != 1:
             raise ValueError("mismatch must have one parameter of converters")
+        sizes, handed = chip.converter, self.hand_over
+        if handed is not None and (sizes is None or abs(handed.sample - sizes.sample) > 1e-9 * sizes.sample):
+            raise ValueError("mismatch.hand_over must be of the chip's sar_adc.sample")
 
     def shifted(self, shift: MismatchShift) -> Self:
         """Return the same under a condition."""
@@ -306,7 +308,12 @@ class MismatchModel(Model):
         buffer = self.buffer
         if buffer is not None and shift.buffer is not None:
             buffer = buffer.model_copy(update={"response": buffer.response.shifted(0, shift.buffer)})
-        return self.model_copy(update={"dacs": dacs, "senseamps": senseamps, "buffer": buffer, **cells})
+        hand_over = self.hand_over
+        if hand_over is not None and shift.hand_over is not None:
+            hand_over = hand_over.model_copy(update={"slopes": hand_over.slopes + shift.hand_over})
+        return self.model_copy(
+            update={"dacs": dacs, "senseamps": senseamps, "buffer": buffer, "hand_over": hand_over, **cells}
+        )
 
     def within(self, *, array: bool, readouts: bool) -> Self:
         """Return the same with blocks that are all alike but those asked for; converters stay as they are.
@@ -327,6 +334,7 @@ class MismatchModel(Model):
             changes["senseamps"] = tuple(map(_alike, self.senseamps))
             changes["hold"] = None if self.hold is None else _alike(self.hold)
             changes["integrator"] = None if self.integrator is None else _alike(self.integrator)
+            changes["hand_over"] = None
         return self.model_copy(update=changes)
 
     def refined(self, bits: int) -> Self:

@@ -14,10 +14,10 @@ from pydantic import model_validator
 from spicesim.arrays import Floats
 from spicesim.behavioural.arrays import FloatArray, Model, require_positive, require_shape
 from spicesim.behavioural.converter import ConverterCheck, ConverterRange, StepTables
-from spicesim.behavioural.mismatch import CAPACITOR, CONVERTER, MismatchModel
+from spicesim.behavioural.mismatch import MismatchModel
 from spicesim.chip import Chip
 from spicesim.coding import Polarity
-from spicesim.draws import ChipDraw
+from spicesim.draws import CAPACITOR, CONVERTER, ChipDraw
 from spicesim.errors import CalibrationError
 from spicesim.own_code import is_own
 

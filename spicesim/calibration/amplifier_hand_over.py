@@ -6,6 +6,7 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy.interpolate import PchipInterpolator
 
 from spicesim.arrays import Floats
@@ -22,10 +23,14 @@ from spicesim.netlist.sense_amplifier import build_sense_amplifier
 __all__ = [
     "Case",
     "Column",
+    "amplifier_columns",
     "amplifier_errors",
     "check_amplifiers",
+    "columns_at_random",
+    "errors_told",
     "find_amplifiers",
     "find_hand_overs",
+    "ringing_outputs",
     "shift_amplifiers",
 ]
 
@@ -34,12 +39,16 @@ LOADS = (0.1, 1.0, 3.0, 7.0, 16.0, 28.0, 45.0, 70.0, 110.0)
 microsecond; dense where sampling ends before an amplifier has settled."""
 BETWEEN = (0.2, 0.4, 0.7, 1.5, 2.0, 5.0, 10.0)
 """Loads between these, for arrays that are cut off as their amplifiers still ring."""
-ROWS = (0.125, 0.5, 1.0)
+ROWS = (0.04, 0.15, 0.45, 1.0)
 """Parts of a tile's rows, for the same: what a line holds makes an amplifier ring otherwise."""
 SLOW, SHORT = 0.5, 1.25
 """Times the sampling time: amplifiers that take longer than the first are looked at again at other conditions, load by
 load; if any takes longer than the second, and a calibration is not quick, all of them with every feedback resistance,
-at twice as many outputs."""
+at more outputs."""
+REAL = 6
+"""Outputs at which what resistances in place of switches change is found, for the same."""
+NEAR, FAR = (0.05, 0.1, 0.16, 0.25, 0.38), (0.57, 0.76, 0.85, 0.89, 0.92, 0.945, 0.965, 0.985, 1.0)
+"""Parts of the range of outputs, for the same."""
 EVERY = {True: 2, False: 1}
 """Of how many loads one is watched, by whether a calibration is quick."""
 HELD_OUT, HELD_OUT_SETTLED = 16, 4
@@ -99,7 +108,9 @@ def find_amplifiers(chip: Chip, sizes: SarAdc, campaign: Campaign) -> HandOverMo
 
     seen = np.array(LOADS[:: EVERY[campaign.quick]])
     (switches,) = plate_switches([(chip, sizes)], campaign)
-    watched = [[Case(column, *pair) for pair in pairs] for column in _columns(chip, line, rows, settings, seen)]
+    watched = [
+        [Case(column, *pair) for pair in pairs] for column in amplifier_columns(chip, line, rows, settings, seen)
+    ]
     built = [
         build_hand_overs(chip, sizes, cases, stop, switches=switches)
         for cases in find_hand_overs(chip, campaign, watched)
@@ -109,18 +120,22 @@ def find_amplifiers(chip: Chip, sizes: SarAdc, campaign: Campaign) -> HandOverMo
 
     loads = np.array(LOADS)
     if (needed > SHORT * sizes.sample).any() and not campaign.quick:
-        loads, outputs = np.sort(LOADS + BETWEEN), np.linspace(low, high, 2 * OUTPUTS - 1)
+        loads, outputs = np.sort(LOADS + BETWEEN), ringing_outputs(low, high, NEAR + FAR)
         settings, needed = np.array(chip.settings), np.tile(needed.max(axis=0), (len(chip.settings), 1))
         rows = np.unique(np.maximum(1.0, chip.array.rows * np.array(ROWS)))
     # between two loads that were watched an array takes no longer than at the worse one
     after = np.searchsorted(seen, loads)
     needed = np.maximum(needed[:, after], needed[:, np.searchsorted(seen, loads, side="right") - 1])
-    columns = _columns(chip, line, rows, settings, loads)
+    columns = amplifier_columns(chip, line, rows, settings, loads)
     (errors,) = amplifier_errors([chip], campaign, columns, outputs, [switches])
-    # what resistances in place of switches change is nearly the same whatever the load
-    light = len(columns) - len(loads)
-    ((own,),) = amplifier_errors([chip], campaign, columns[light : light + 1], outputs)
-    errors += own - errors[light]
+    if rows is None:  # what resistances in place of switches change is nearly the same whatever the load
+        light = len(columns) - len(loads)
+        ((own,),) = amplifier_errors([chip], campaign, columns[light : light + 1], outputs)
+        errors += own - errors[light]
+    else:  # while amplifiers ring, up to .8 mV and of either sign
+        few = outputs[np.linspace(0, len(outputs) - 1, REAL).round().astype(int)]
+        (own,), (stood_for,) = (amplifier_errors([chip], campaign, columns, few, own) for own in (None, [switches]))
+        errors += PchipInterpolator(few, own - stood_for, axis=1)(outputs)
     model = HandOverModel(
         sample=sizes.sample, rows=rows, r_feedback=settings, loads=loads, outputs=outputs,
         errors=np.reshape(errors, (*(() if rows is None else rows.shape), len(settings), len(loads), -1)),
@@ -149,7 +164,7 @@ def shift_amplifiers(own: HandOverModel, chips: Sequence[Chip], campaign: Campai
         few = np.ones(len(own.loads), bool)
         rows, settings, outputs = own.rows, own.r_feedback, own.outputs
     switches = plate_switches([(chip, _sizes(chip)) for chip in chips], campaign)
-    columns = _columns(chips[0], find_line_capacitance(chips[0], campaign), rows, settings, own.loads[few])
+    columns = amplifier_columns(chips[0], find_line_capacitance(chips[0], campaign), rows, settings, own.loads[few])
     here, *there = amplifier_errors(chips, campaign, columns, outputs, switches)
     models = []
     for found in there:
@@ -161,17 +176,46 @@ def shift_amplifiers(own: HandOverModel, chips: Sequence[Chip], campaign: Campai
     return models
 
 
-def _columns(chip: Chip, line: float, rows: Floats | None, settings: Floats, loads: Floats) -> list[Column]:
-    """Return columns of all rows, by default those of a whole tile, of all feedback resistances and loads.
+def amplifier_columns(chip: Chip, line: float, rows: Floats | None, settings: Floats, loads: Floats) -> list[Column]:
+    """Return columns of all rows, feedback resistances and loads.
 
-    Where cells of so many rows cannot make a load, they are as many as can.
+    Where it matters, a line is of all rows, whether or not so many cells can make a load, so that what arrays have is
+    smooth in rows and loads.
+
+    Parameters
+    ----------
+    chip : Chip
+        The chip.
+    line : float
+        What a bit line takes for each of its cells [F].
+    rows : ndarray or None
+        Of tiles; None where the line hardly matters: it is of a whole tile then, or of as many cells as can make a
+        load.
+    settings, loads : ndarray
+        To take together.
     """
-    every = product([float(chip.array.rows)] if rows is None else rows.tolist(), settings.tolist(), loads.tolist())
-    least, most = chip.cell.g_min, chip.cell.g_max
-    return [
-        Column(r, load, line * float(np.clip(n, min(load / r / most, chip.array.rows), max(load / r / least, 1.0))))
-        for n, r, load in every
-    ]
+    by_line = product(settings.tolist(), loads.tolist())
+    if rows is None:
+        least, most = chip.cell.g_min, chip.array.rows
+        return [Column(r, load, line * min(most, max(load / r / least, 1.0))) for r, load in by_line]
+    return [Column(r, load, line * n) for n, (r, load) in product(rows.tolist(), by_line)]
+
+
+def ringing_outputs(low: float, high: float, parts: Sequence[float]) -> Floats:
+    """Return outputs from the least on, dense about the reference and the rail.
+
+    About the reference an array's charge is small enough for an amplifier to follow at its own pace; next to the rail
+    it drives less.
+
+    Parameters
+    ----------
+    low, high : float
+        Range of the outputs below the reference [V].
+    parts : sequence of float
+        Of `high` where to look, on either side of the reference.
+    """
+    known = {low, 0.0, *(side * part * high for part in parts for side in (-1, 1))}
+    return np.array(sorted(v for v in known if v >= low))
 
 
 def amplifier_errors(
@@ -271,20 +315,55 @@ def check_amplifiers(
         count = HELD_OUT if model.rings else HELD_OUT_SETTLED
     rng = np.random.default_rng(campaign.seed)
     outputs = np.sort(rng.uniform(model.outputs[0], model.outputs[-1], count))
+    columns = columns_at_random(chip, model, line, rng, count)
+    groups, found = [[column for _, column in columns]], []
+    for own, ((before, more),) in zip(models, _errors_nearby(chips, campaign, groups, outputs), strict=True):
+        told = [errors_told(own, rows, column, v)[0] for (rows, column), v in zip(columns, before, strict=True)]
+        found.append(np.asarray(more - told))
+    return found
+
+
+def errors_told(model: HandOverModel, rows: int, column: Column, outputs: npt.ArrayLike) -> Floats:
+    """Return what is told of arrays on nominal amplifiers, beyond outputs of a column of so many rows, (outputs,) [V].
+
+    Parameters
+    ----------
+    model, rows, column
+        What is known, and the column in a tile of so many rows.
+    outputs : array_like
+        Below the reference [V].
+    """
+    at = np.atleast_1d(np.asarray(outputs, dtype=float))
+    curves = model.curves(column.r_feedback, np.array([column.load / column.r_feedback]), rows)
+    return np.asarray(curves.received(at[:, None])[:, 0] - at)
+
+
+def columns_at_random(
+    chip: Chip, model: HandOverModel, line: float, rng: np.random.Generator, count: int
+) -> list[tuple[int, Column]]:
+    """Choose columns that tiles of a chip can have, each with its rows.
+
+    Parameters
+    ----------
+    chip : Chip
+        The chip.
+    model : HandOverModel
+        Within the loads of which they are.
+    line : float
+        What a bit line takes for each of its cells [F].
+    rng : numpy.random.Generator
+        Chooses.
+    count : int
+        How many.
+    """
     settings, rows = rng.choice(chip.settings, count), rng.integers(1, chip.array.rows + 1, count)
-    # columns that a tile can have, within the table
     least, most = (settings * rows * g for g in (chip.cell.g_min, chip.cell.g_max))
     low, high = (np.log(x.clip(model.loads[0], model.loads[-1])) for x in (least, most))
     loads = np.exp(rng.uniform(low, high))
-    columns = [Column(r, load, line * n) for r, load, n in zip(settings, loads, rows, strict=True)]
-    found = []
-    for own, ((before, more),) in zip(models, _errors_nearby(chips, campaign, [columns], outputs), strict=True):
-        known = [
-            own.curves(r, np.array([load / r]), n).received(np.array([v]))[0] - v
-            for r, load, n, v in zip(settings, loads, rows, before, strict=True)
-        ]
-        found.append(np.asarray(more - known))
-    return found
+    return [
+        (int(n), Column(float(r), float(load), line * int(n)))
+        for r, load, n in zip(settings, loads, rows, strict=True)
+    ]  # fmt: skip
 
 
 def find_hand_overs(chip: Chip, campaign: Campaign, groups: Sequence[Sequence[Case]]) -> list[list[HandOver]]:

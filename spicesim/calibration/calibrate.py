@@ -57,8 +57,9 @@ ASPECTS: dict[str, Callable[[Calibration, Campaign], Any]] = {
 its model is found from what there is so far."""
 CHECKS, LAST = "checks", "climate"
 """Fields of :class:`Calibration`: checks of whole tiles, and the aspect that looks at all others elsewhere."""
-NEEDED = {"settling": "energy"}
-"""What an aspect takes of another, if that is wanted: checks of settling are of energies, too."""
+NEEDED = {"settling": "energy", "mismatch": "converter"}
+"""What an aspect takes of another, if that is wanted: checks of settling are of energies, too, and hand-overs of drawn
+amplifiers are told beside nominal ones."""
 
 
 def calibrate(

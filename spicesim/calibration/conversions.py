@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 
 from spicesim.arrays import Codes, Floats
-from spicesim.behavioural.mismatch import CAPACITOR
 from spicesim.calibration.top_plate import BEFORE_STROBE
 from spicesim.chip import Chip
 from spicesim.chip.blocks import SarAdc
 from spicesim.coding import Polarity
+from spicesim.draws import CAPACITOR
 from spicesim.errors import ValidityError
 from spicesim.netlist.macro import MacroRead
 from spicesim.netlist.mismatch import Draw, with_mismatch

@@ -10,7 +10,6 @@ from dataclasses import replace
 import numpy as np
 
 from spicesim.arrays import Floats
-from spicesim.behavioural.mismatch import CONVERTER
 from spicesim.behavioural.response import Response, Shift
 from spicesim.calibration.bends import BENT, QUICK_BENT, bent
 from spicesim.calibration.calibration import Calibration
@@ -18,6 +17,7 @@ from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.converters import find_comparator
 from spicesim.calibration.mismatch_bench import MismatchBench, Planned, fit_response, used_numbers
 from spicesim.calibration.threshold import find_thresholds
+from spicesim.draws import CONVERTER
 from spicesim.netlist.sar_adc import build_thresholds
 
 __all__ = ["find_converter_mismatch", "shift_converters"]

@@ -22,6 +22,7 @@ from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.conditions import Conditions
 from spicesim.calibration.converter_mismatch import shift_converters
 from spicesim.calibration.converters import find_converter
+from spicesim.calibration.drawn_hand_over import shift_drawn
 from spicesim.calibration.energy import calibrate_energy
 from spicesim.calibration.hand_over import known_hand_over
 from spicesim.calibration.mismatch import cell_responses
@@ -135,8 +136,14 @@ def _shift_mismatch(
 
     own, *others = [look(at) for at in (calibration, *conditions)]
     of_converters = shift_converters(calibration, conditions, campaign)
+    known = known_hand_over(calibration)
+    of_hand_overs: Sequence[Floats | None] = [None] * len(conditions)
+    if known is not None and mismatch.hand_over is not None:
+        of_hand_overs = shift_drawn(mismatch.hand_over, known, [at.chip for at in conditions], campaign)
     shifts = []
-    for (offsets, lines, responses, held), of_converter in zip(others, of_converters, strict=True):
+    for (offsets, lines, responses, held), of_converter, of_hand_over in zip(
+        others, of_converters, of_hand_overs, strict=True
+    ):
         cell_shift, *other = (
             Shift(rest=float(there.rest[0] - here.rest[0]), slopes=there.slopes[0] - here.slopes[0])
             for there, here in zip(responses, own[2], strict=True)
@@ -150,7 +157,7 @@ def _shift_mismatch(
         shifts.append(
             MismatchShift(
                 driver=of_driver, senseamp=of_senseamp, cell=cell_shift, other_half=other[0] if other else None,
-                converter=of_converter, buffer=of_buffer,
+                converter=of_converter, buffer=of_buffer, hand_over=of_hand_over,
             )
         )  # fmt: skip
     return shifts

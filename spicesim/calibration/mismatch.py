@@ -18,6 +18,8 @@ from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.converter_mismatch import find_converter_mismatch
 from spicesim.calibration.converters import find_comparator
+from spicesim.calibration.drawn_hand_over import find_drawn
+from spicesim.calibration.hand_over import known_hand_over
 from spicesim.calibration.hold_mismatch import find_hold_mismatch
 from spicesim.calibration.integrator_mismatch import find_integrator_mismatch
 from spicesim.calibration.mismatch_bench import (
@@ -72,7 +74,7 @@ def calibrate_mismatch(calibration: Calibration, campaign: Campaign) -> Mismatch
     bench = MismatchBench(calibration=calibration, campaign=campaign)
     dacs: dict[Polarity, DacMismatch | LevelMismatch] = {}
     amplifiers: tuple[SenseAmplifierMismatch, ...] = ()
-    hold = integrator = buffer = None
+    hold = integrator = buffer = hand_over = None
     if calibration.integrator is not None:
         integrator = find_integrator_mismatch(bench, held_out)
     elif calibration.hold is None:
@@ -81,6 +83,9 @@ def calibrate_mismatch(calibration: Calibration, campaign: Campaign) -> Mismatch
             bench, bench.amplifier_devices(middle), lambda planned: bench.amplifier_lines(middle, planned)[:, 1]
         )
         amplifiers = tuple(_amplifier_response(bench, model, quadratic, held_out) for model in calibration.senseamps)
+        known = known_hand_over(calibration)
+        if known is not None and known.rings:
+            hand_over = find_drawn(calibration.chip, known, bench.amplifier_devices(middle), campaign)
     else:
         hold = find_hold_mismatch(bench, held_out)
         buffer = find_buffer_mismatch(bench, held_out) if calibration.chip.hold.is_buffered else None
@@ -99,6 +104,7 @@ def calibrate_mismatch(calibration: Calibration, campaign: Campaign) -> Mismatch
     return MismatchModel(
         resistors=RESISTORS, dacs=dacs, senseamps=amplifiers, cell=cell, other_half=other[0] if other else None,
         converter=converter, converter_residual=residual, hold=hold, integrator=integrator, buffer=buffer,
+        hand_over=hand_over,
     )  # fmt: skip
 
 

@@ -14,7 +14,6 @@ import numpy as np
 from spicesim.arrays import Codes, Floats
 from spicesim.behavioural.converter import BEYOND
 from spicesim.behavioural.energy import AdcEnergy
-from spicesim.behavioural.mismatch import CAPACITOR
 from spicesim.behavioural.steps import StepModel
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.converter import Conversions, Converter, check_codes, codings, step_search
@@ -22,6 +21,7 @@ from spicesim.calibration.converter_noise import converter_noise
 from spicesim.chip import Chip
 from spicesim.chip.blocks import ChargeDac, SarAdc
 from spicesim.coding import POLARITIES, Polarity
+from spicesim.draws import CAPACITOR
 from spicesim.errors import CalibrationError, ValidityError
 from spicesim.netlist.mismatch import Draw, with_mismatch
 from spicesim.netlist.netlist import Netlist

@@ -155,7 +155,7 @@ def _audit_macros(
     for number, seed in enumerate(seeds):
         engine: Engine = ExactEngine(calibration, mismatch_seed=seed)
         if model.hand_over is not None:
-            engine = HandOverEngine(engine, model.hand_over)
+            engine = HandOverEngine(engine, model.hand_over, calibration.mismatch, seed, calibration.chip.adc.columns)
         if seed is not None:
             engine = ConverterEngine(engine, calibration, seed=seed)
         start = time.monotonic()

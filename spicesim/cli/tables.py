@@ -157,6 +157,9 @@ def format_aspects(calibration: Calibration) -> str:
             rows.append(["buffer", *_describe_mismatch(mismatch.buffer)])
         if mismatch.integrator is not None:
             rows.append(["integrator", *_describe_mismatch(mismatch.integrator)])
+        if (handed := mismatch.hand_over) is not None:
+            sizes = [str(len(own)) for own in (handed.devices, handed.directions)]
+            rows.append(["hand-over", str(handed.simulated), *sizes, f"{1e6 * handed.residual:.1f}"])
         parts.append(format_table(["mismatch", "instances", "devices", "parameters", "residual, held out [uV]"], rows))
         if mismatch.converter is not None:
             spread = 1e3 * mismatch.converter.distribution.sigma[0]

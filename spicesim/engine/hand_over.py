@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from spicesim.behavioural.hand_over import HandOverModel
+from spicesim.behavioural.mismatch import MismatchModel
 from spicesim.behavioural.sar import SarRange
+from spicesim.draws import ChipDraw
 from spicesim.engine.protocol import Engine, PreparedTile, Tile, TileAround
 from spicesim.units import format_si
 
@@ -45,11 +47,25 @@ class HandOverEngine(Engine):
         What multiplies.
     model : HandOverModel
         Of the chip.
+    mismatch : MismatchModel, optional
+        How hand-overs of drawn amplifiers differ, as far as it knows; by default they are nominal.
+    seed : int, optional
+        Of the drawn chip.
+    columns_per_adc : int
+        Columns that share a converter.
     """
 
-    def __init__(self, engine: Engine, model: HandOverModel) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        model: HandOverModel,
+        mismatch: MismatchModel | None = None,
+        seed: int | None = None,
+        columns_per_adc: int = 1,
+    ) -> None:
         self.name = engine.name
-        self._engine, self._model = engine, model
+        self._engine, self._model, self._seed, self._shared = engine, model, seed, columns_per_adc
+        self._differ = None if mismatch is None or seed is None else mismatch.hand_over
         self._short: dict[str, float] = {}
         self._lock = threading.Lock()
 
@@ -80,7 +96,11 @@ class HandOverEngine(Engine):
         if needed > self._model.sample:
             with self._lock:
                 self._short[tile.name] = needed
-        curves = self._model.curves(tile.r_feedback, g, len(tile.g))
+        more = None
+        if self._differ is not None and self._seed is not None:
+            numbers = self._differ.draw(ChipDraw(self._seed, tile.place), np.arange(len(g)) // self._shared)
+            more = self._differ.errors(numbers, self._model.even, tile.r_feedback, g, len(tile.g))
+        curves = self._model.curves(tile.r_feedback, g, len(tile.g), more)
         if curves.largest < NOTHING * adc.lsb:
             return under
         converters = replace(adc, hand_over=curves)

@@ -8,13 +8,12 @@ from functools import partial
 import numpy as np
 
 from spicesim.arrays import Codes, Floats
-from spicesim.behavioural.mismatch import CAPACITOR, CONVERTER
 from spicesim.behavioural.sar import SarRange
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.conversions import read_macro
 from spicesim.chip.blocks import SarAdc
 from spicesim.coding import AdcRange
-from spicesim.draws import ChipDraw
+from spicesim.draws import CAPACITOR, CONVERTER, ChipDraw
 from spicesim.engine.protocol import Tile
 from spicesim.engine.transistor import NgspiceEngine
 from spicesim.errors import SpecError

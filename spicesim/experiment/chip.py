@@ -154,7 +154,7 @@ class ChipMaker:
 
         def find(word: str) -> Engine:
             if word not in engines:
-                engines[word] = self._handed_over(word, self._engine(word, seed))
+                engines[word] = self._handed_over(word, self._engine(word, seed), seed)
             return engines[word]
 
         places: Mapping[str, str] = self.plan.places
@@ -170,12 +170,16 @@ class ChipMaker:
             return engine
         return PartialConverterEngine(engine, self.converter_parts)
 
-    def _handed_over(self, word: str, engine: Engine) -> Engine:
+    def _handed_over(self, word: str, engine: Engine, seed: int) -> Engine:
         """Return an engine whose outputs are handed over to converters; ideal ones come from no amplifier."""
-        model = self.calibration.converter if isinstance(self.calibration, Calibration) else None
-        if word == "ideal" or model is None or model.hand_over is None:
+        calibration = self.calibration
+        if word == "ideal" or not isinstance(calibration, Calibration):
             return engine
-        return HandOverEngine(engine, model.hand_over)
+        model = calibration.converter
+        if model is None or model.hand_over is None:
+            return engine
+        shared = self.plan.shared_columns(calibration.chip)
+        return HandOverEngine(engine, model.hand_over, calibration.mismatch, self.mismatch(seed), shared)
 
     def _engine(self, word: str, seed: int) -> Engine:
         plan = self.plan

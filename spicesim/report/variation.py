@@ -134,6 +134,9 @@ def _spread_table(model: MismatchModel) -> Table:
                 quantity(own_integrator.residual, "V", 3),
             )
         )
+    if (handed := model.hand_over) is not None:
+        sigma, left = quantity(handed.sigma, "V", 3), quantity(handed.residual, "V", 3)
+        rows.append(("hand-over", "what arrays get of equal outputs", sigma, f"{handed.simulated}", left))
     resistance = quantity(float(model.cell.distribution.sigma[0]), "ohm", 3)
     rows.append(("cell", "resistance in series", resistance, f"{model.cell.simulated}", ""))
     if (own := model.converter) is not None:

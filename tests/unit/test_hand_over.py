@@ -1,16 +1,19 @@
 """What converters' arrays receive of amplifiers, and what is told of too short a time."""
 
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from spicesim.behavioural.hand_over import HandOverModel
+from spicesim.behavioural.hand_over import HandOverMismatch, HandOverModel
+from spicesim.behavioural.mismatch import MismatchModel
 from spicesim.calibration import amplifier_hand_over
 from spicesim.calibration.amplifier_hand_over import BETWEEN, shift_amplifiers
 from spicesim.calibration.amplifier_hand_over import LOADS as LOADS_HERE
 from spicesim.chip import preset
 from spicesim.coding import AdcRange
+from spicesim.draws import AMPLIFIER, CONVERTER, ChipDraw
 from spicesim.engine import HandOverEngine, IdealEngine, Tile
 from spicesim.errors import SpecError
 from spicesim.experiment.plan import make_plan
@@ -68,6 +71,73 @@ def test_errors_of_a_tile_are_those_of_its_rows(model):
     for n, more in ((1, 2.1), (2, 3.4), (5, 8.5), (16, 42.6), (40, 42.6)):
         found = of_rows.curves(5e3, columns, n).received(volts) - volts
         np.testing.assert_allclose(found, more * pattern[0].T, rtol=1e-9, atol=1e-15)
+
+
+def drawn_mismatch(model, **changes):
+    """Return one of two amplifiers' devices, of whose four numbers two sums matter."""
+    slopes = 1e-4 * np.random.default_rng(2).normal(size=(2, *model.errors.shape))
+    return HandOverMismatch(
+        sample=model.sample, rows=model.rows, r_feedback=RESISTANCES, loads=LOADS, outputs=OUTPUTS,
+        devices=(f"{AMPLIFIER}.xbias.m1", f"{CONVERTER}.xsample.m2"),
+        directions=np.array([[1.0, 0, 0, 0], [0, 0, 0.6, 0.8]]), slopes=slopes,
+        simulated=4, residuals=np.array([1e-6, -3e-6]),
+        **changes,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def ringing(model):
+    return model.model_copy(update={"rows": np.array([2.0, 8.0]), "errors": np.stack([model.errors, 2 * model.errors])})
+
+
+def test_arrays_on_drawn_amplifiers_receive_more_by_the_sums_of_their_numbers(ringing):
+    differ = drawn_mismatch(ringing)
+    numbers, columns = np.array([[1.0, 9.0, 0.0, 0.0], [0.0, -7.0, 1.0, 2.0], [0.0] * 4]), LOADS / 5e3
+    more = differ.errors(numbers, OUTPUTS, 5e3, columns, 8)
+    np.testing.assert_allclose(more[0], differ.slopes[0, 1, 0, 0], rtol=1e-9)
+    np.testing.assert_allclose(more[1], 2.2 * differ.slopes[1, 1, 0, 1], rtol=1e-9)
+    np.testing.assert_array_equal(more[2], 0.0)
+    ends = differ.errors(numbers, np.array([-9.0, 9.0]), 5e3, columns, 8)
+    np.testing.assert_allclose(ends, more[:, [0, -1]], rtol=1e-9)
+    at_even = differ.errors(numbers, ringing.even, 5e3, columns, 8)
+    nominal, drawn = (
+        ringing.curves(5e3, columns, 8, own).received(OUTPUTS[:, None]) - OUTPUTS[:, None] for own in (None, at_even)
+    )
+    np.testing.assert_allclose(drawn - nominal, more.T, rtol=1e-6, atol=1e-12)
+    assert differ.residual == 3e-6
+
+
+def test_a_drawn_chip_has_the_numbers_of_its_netlist_in_its_hand_overs(ringing):
+    """Another seed or tile gives others; columns 0 and 1 share a converter, and with it a sampling switch."""
+    differ, shared = drawn_mismatch(ringing), np.array([0, 0, 1])
+    numbers = differ.draw(ChipDraw(5, "a"), shared)
+    for k, converter in enumerate(shared):
+        paths = [f"{AMPLIFIER}_{k}.xbias.m1", f"{CONVERTER}_{converter}.xsample.m2"]
+        np.testing.assert_array_equal(numbers[k], np.ravel([ChipDraw(5, "a")(path) for path in paths]))
+    assert not np.isclose(numbers, differ.draw(ChipDraw(6, "a"), shared)).any()
+    assert not np.isclose(numbers, differ.draw(ChipDraw(5, "b"), shared)).any()
+
+
+def test_without_read_outs_that_differ_hand_overs_are_nominal(ringing):
+    differ = drawn_mismatch(ringing)
+    mismatch = MismatchModel.model_construct(
+        dacs={}, senseamps=(), cell=None, hold=None, integrator=None, buffer=None, converter=None, other_half=None,
+        hand_over=differ,
+    )  # fmt: skip
+    assert mismatch.within(array=True, readouts=False).hand_over is None
+    assert mismatch.within(array=True, readouts=True).hand_over is differ
+
+
+def test_drawn_hand_overs_of_another_sampling_time_are_refused(ringing):
+    differ, response = drawn_mismatch(ringing), SimpleNamespace(names=("r",))
+    mismatch = MismatchModel.model_construct(
+        dacs={}, senseamps=(), cell=response, hold=None, integrator=None, buffer=None, converter=None, other_half=None,
+        hand_over=differ,
+    )  # fmt: skip
+    mismatch.require_chip(CHIP.changed(sar_adc={"sample": 100e-9}))
+    for chip in (CHIP, preset("generic-1t1r")):
+        with pytest.raises(ValueError, match=r"sar_adc\.sample"):
+            mismatch.require_chip(chip)
 
 
 def test_beyond_the_calibrated_outputs_and_loads_the_error_is_that_of_the_end(model):
