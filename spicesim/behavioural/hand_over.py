@@ -22,7 +22,7 @@ from spicesim.arrays import Codes, Floats
 from spicesim.behavioural.arrays import FloatArray, Model, require_positive, require_rising, require_shape
 from spicesim.draws import CONVERTER, ChipDraw
 
-__all__ = ["HandOverCurves", "HandOverMismatch", "HandOverModel"]
+__all__ = ["HandOverCurves", "HandOverGrid", "HandOverMismatch", "HandOverModel"]
 
 PIECES = 96
 """Even pieces of a curve whose outputs are not even, each shorter than the rail's influence reaches."""

@@ -239,7 +239,7 @@ class MismatchShift(Model):
     buffer: Shift | None = None
     """To the offset of a buffer behind a hold switch [V]."""
     hand_over: FloatArray | None = None
-    """To what arrays have more for a unit of each sum of an amplifier's numbers, shaped as its slopes [V]."""
+    """To what arrays have more for a unit of each sum of numbers, shaped as its slopes [V]."""
 
 
 class MismatchModel(Model):

@@ -103,9 +103,8 @@ def _shift_mismatch(
 
     Only offsets, thresholds and the resistances of cells change by more than a microvolt, and offsets of drivers and
     amplifiers are those of their operational amplifiers at any code and with any feedback; so are those of buffers, at
-    any voltage. Drivers of levels have no
-    offset, and how far they differ from each other is taken to be the same everywhere. So is how far hold switches,
-    adders and integrators do.
+    any voltage. Hand-overs of amplifiers that ring change, too. Drivers of levels have no offset, and how far they
+    differ from each other is taken to be the same everywhere. So is how far hold switches, adders and integrators do.
 
     Parameters
     ----------
