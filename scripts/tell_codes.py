@@ -46,7 +46,7 @@ def main():
         for span in model.spans:
             for polarity, search in model.over(span).searches.items():
                 fit = SarFit(chip.over(span), chip.over(span).converter, polarity, campaign)
-                off = fit.beyond(search, fit.fresh(inputs), delays)
+                off = fit.beyond(search, fit.convert(inputs), delays)
                 off = off[np.isfinite(off)]
                 row = [condition.replace(":", ", "), f"{span:g}", polarity, len(off)]
                 row += [f"{100 * (1 - np.abs(off).mean()):.1f}", f"{off.mean():+.3f}", f"{np.abs(off).max():.3f}"]

@@ -151,6 +151,9 @@ class ConverterCheck(Model):
     """Fraction of codes that are the same: counted, or expected by how far conversions are from steps of the model."""
     worst: int
     """Largest difference of a code."""
+    in_turn: float | None = None
+    """As `identical`, of conversions right after each other, whose arrays keep something of the one before; None where
+    they keep nothing. The model's arrays held the reference before."""
 
 
 class ConverterModel(Protocol):

@@ -34,8 +34,8 @@ __all__ = [
     "starts_of",
 ]
 
-AT_A_TIME = {True: 4, False: 8}
-"""Conversions in one transient, by whether nothing is kept of the input before, so that none has to come before."""
+AT_A_TIME = 4
+"""Inputs converted in one transient."""
 DECISIONS = ("v(outp)", "v(outn)")
 """Outputs of the comparator, one of which rises when it has decided."""
 LAST_BIT = 0.2e-9
@@ -45,8 +45,8 @@ FORGOTTEN = 120e-9 * 5e-6 / 5.12e-12
 120 ns for 5.12 pF and 5 um, thirty time constants of GF180MCU at ss and 85 C [s m/F]."""
 
 
-def read_codes(results: Results, sizes: SarAdc, start: float = 0.0) -> Codes:
-    """Return the code of every conversion of a testbench by :func:`spicesim.netlist.sar_adc.build_sar_adc`.
+def read_codes(results: Results, sizes: SarAdc, starts: Floats | None = None) -> Codes:
+    """Return codes of conversions of a testbench by :func:`spicesim.netlist.sar_adc.build_sar_adc`.
 
     Parameters
     ----------
@@ -54,8 +54,8 @@ def read_codes(results: Results, sizes: SarAdc, start: float = 0.0) -> Codes:
         Of the testbench.
     sizes : SarAdc
         Of the converter.
-    start : float
-        When the first conversion that counts began [s].
+    starts : ndarray of shape (conversions,), optional
+        When they began [s]; by default every conversion is read, the first at 0.
 
     Raises
     ------
@@ -63,15 +63,19 @@ def read_codes(results: Results, sizes: SarAdc, start: float = 0.0) -> Codes:
         If a bit is neither 0 nor 1: the comparator had not decided.
     """
     time = real_vector(results, "time")
-    ends = starts_of(time, sizes, start) + sizes.conversion - LAST_BIT
+    if starts is None:
+        starts = np.arange(round(time[-1] / sizes.conversion)) * sizes.conversion
+    ends = starts + sizes.conversion - LAST_BIT
     bits = np.array([np.interp(ends, time, real_vector(results, f"v(q_{k})")) for k in range(sizes.dac.bits)])
     _require_decided(bits)
     return np.asarray((np.rint(bits).astype(np.int64) << np.arange(sizes.dac.bits)[:, None]).sum(axis=0))
 
 
-def starts_of(time: Floats, sizes: SarAdc, first: float) -> Floats:
-    """Return when conversions of a transient began, the first at a time, (conversions,) [s]."""
-    return np.asarray(first + np.arange(round((time[-1] - first) / sizes.conversion)) * sizes.conversion)
+def starts_of(results: Results, sizes: SarAdc, *, rests: bool = True) -> Floats:
+    """Return when conversions that count began in a transient of :func:`build_conversions`, (conversions,) [s]."""
+    first, end = first_start(sizes), float(real_vector(results, "time")[-1])
+    apart = sizes.conversion * (2 if rests and not forgets(sizes) else 1)
+    return np.asarray(first + np.arange(round((end + apart - sizes.conversion - first) / apart)) * apart)
 
 
 def read_delays(results: Results, strobes: Floats, sizes: SarAdc, supply: float) -> Floats:
@@ -104,10 +108,7 @@ def forgets(sizes: SarAdc) -> bool:
 
 
 def conversions(chip: Chip, polarity: Polarity, volts: Floats, draw: Draw | None = None) -> list[Netlist]:
-    """Build the conversions of outputs, one after the other.
-
-    Before the first of a transient comes another one of its last output: an array that has converted nothing yet keeps
-    other charge.
+    """Build the conversions of outputs; before each the array held the reference, as in macros.
 
     Parameters
     ----------
@@ -125,20 +126,19 @@ def conversions(chip: Chip, polarity: Polarity, volts: Floats, draw: Draw | None
     polarity = chip.sense_amplifier.output_range(polarity)
     sizes = chip.converter
     assert sizes is not None
-    count = AT_A_TIME[forgets(sizes)]
     if draw is not None:
         errors = sizes.dac.spreads * [draw(f"{CAPACITOR}{k}")[0] for k in range(sizes.dac.bits)]
         sizes = sizes.model_copy(update={"dac": sizes.dac.varied(errors)})
-    groups = [inputs[k : k + count] for k in range(0, len(inputs), count)]
-    netlists = [build_conversions(chip, part, part[-1], sizes, polarity) for part in groups]
+    groups = [inputs[k : k + AT_A_TIME] for k in range(0, len(inputs), AT_A_TIME)]
+    netlists = [build_conversions(chip, part, sizes, polarity) for part in groups]
     return netlists if draw is None else [with_mismatch(netlist, chip.process, draw) for netlist in netlists]
 
 
-def build_conversions(chip: Chip, inputs: Floats, before: float, sizes: SarAdc, polarity: Polarity) -> Netlist:
-    """Build conversions with ideal logic, also of chips that have it of cells, after one of another input.
+def build_conversions(chip: Chip, inputs: Floats, sizes: SarAdc, polarity: Polarity, *, rests: bool = True) -> Netlist:
+    """Build conversions with ideal logic, also of chips that have it of cells; of the reference before each.
 
     Cells take ten times the simulation for the same codes. In their place ideal logic lets the sampling switch open
-    before bits move, as they do. Where nothing is kept of the input before, a strobe stands for that conversion.
+    before bits move, as they do. Where nothing is kept of the input before, a strobe stands for what comes before.
 
     Parameters
     ----------
@@ -146,15 +146,17 @@ def build_conversions(chip: Chip, inputs: Floats, before: float, sizes: SarAdc, 
         With converters.
     inputs : ndarray of shape (conversions,)
         Voltages, one a conversion [V].
-    before : float
-        What the array held before [V].
     sizes : SarAdc
         Of the converter.
     polarity : {"unipolar", "bipolar"}
         Where the range lies.
+    rests : bool
+        Without, inputs that the array does not forget come right after each other, and the first does not count.
     """
     opened, own = OPENED if sizes.logic == "cells" else 0.0, sizes.with_ideal_logic
-    every, start = (inputs, first_start(own)) if forgets(own) else (np.append(before, inputs), 0.0)
+    every, start = inputs, first_start(own) if forgets(own) else 0.0
+    if rests and not forgets(own):
+        every = np.stack([np.full(len(inputs), chip.sense_amplifier.v_reference), inputs], axis=1).ravel()
     netlist = build_sar_adc(chip, every, own, polarity, opened=opened, start=start)
     return replace(netlist, options=converting(chip, sizes), probes=(*netlist.probes, *DECISIONS))
 
@@ -163,7 +165,7 @@ def read_outputs(results: Sequence[Results], chip: Chip) -> Codes:
     """Return the codes of :func:`conversions`, rising with outputs."""
     sizes = chip.converter
     assert sizes is not None
-    codes = np.concatenate([read_codes(one, sizes, first_start(sizes)) for one in results])
+    codes = np.concatenate([read_codes(one, sizes, starts_of(one, sizes)) for one in results])
     return codes if chip.sense_amplifier.kind == "voltage" else np.asarray(2**sizes.dac.bits - 1 - codes)
 
 

@@ -1,8 +1,8 @@
 """Calibrate the successive-approximation ADC: conversions of known voltages, the top plate before every strobe.
 
 The curve of the input and the weights follow by least squares from what the top plate says, the threshold from what the
-comparator said and how long that took. Inputs come in random order, so that the memory of the one before is not hidden;
-then some that end close to the threshold of each bit.
+comparator said and how long that took. Inputs are spread over the range, then some end close to the threshold of each
+bit. Before each the array holds the reference, as in macros; what it keeps of another one is found by held-out inputs.
 """
 
 from collections.abc import Generator, Mapping, Sequence
@@ -123,8 +123,8 @@ def _require_identical(checks: Mapping[Polarity, ConverterCheck]) -> None:
     if identical < LEAST_IDENTICAL:
         raise CalibrationError(
             f"the {' and '.join(checks)} converter's codes are what the model says for {100 * identical:.0f} % of "
-            f"{count} inputs only, wanted {100 * LEAST_IDENTICAL:.0f} %: its array does not settle, or "
-            "remembers the input before; give sar_adc.sample and sar_adc.bit more time, such as 40 ns and 16 ns"
+            f"{count} inputs only, wanted {100 * LEAST_IDENTICAL:.0f} %: its array does not settle; give "
+            "sar_adc.sample and sar_adc.bit more time, such as 40 ns and 16 ns"
         )
 
 
@@ -147,11 +147,6 @@ class SarFit:
         """Ideal step [V]."""
         return self._sizes.lsb
 
-    @property
-    def forgets(self) -> bool:
-        """Whether arrays keep nothing of the input before."""
-        return forgets(self._sizes)
-
     def run(
         self, delays: DelayLaw, like: Threshold | None = None
     ) -> Generator[Floats, Seen, tuple[SarSearch, Threshold]]:
@@ -161,17 +156,15 @@ class SarFit:
         seen = seen + (yield self.near(search, self.aims(BY_BIT, REST)))
         return self._solve(seen, delays, like)
 
-    def left(self, search: SarSearch, seen: Seen, plate: Plate, delays: DelayLaw) -> tuple[Floats, Floats]:
+    def left(self, search: SarSearch, seen: Seen, delays: DelayLaw) -> tuple[Floats, Floats]:
         """Return inputs that ended within the range, and how far above a search's steps, as :meth:`beyond`.
-
-        What the array keeps of the input before, as a plate has it, is taken off.
 
         Raises
         ------
         CalibrationError
             If that are fewer than half of them.
         """
-        beyond = self.beyond(search, seen, delays) - float(plate.memory[0]) * seen.before / self.lsb
+        beyond = self.beyond(search, seen, delays)
         kept = np.isfinite(beyond)
         if 2 * kept.sum() < len(kept):
             raise CalibrationError(
@@ -188,12 +181,25 @@ class SarFit:
         than what is left of a step. At the ends of the range codes count.
         """
         held = yield self._rng.uniform(-1, 1, count)
-        wrong = self.range(search).codes(-self.volts(held.inputs)) - (2**self._bits - 1 - held.codes)
-        beyond = np.abs(self.beyond(search, held, delays))
-        off = np.where(np.isnan(beyond), np.abs(wrong), beyond)
+        wrong, off = self._off(search, held, delays)
+        in_turn = None
+        if not forgets(self._sizes):
+            _, off_in_turn = self._off(search, self._convert_in_turn(held.inputs), delays)
+            in_turn = _identical(off_in_turn)
         return ConverterCheck(
-            conversions=len(wrong), identical=1 - float(np.mean(np.minimum(1.0, off))), worst=int(np.abs(wrong).max())
+            conversions=len(wrong), identical=_identical(off), worst=int(np.abs(wrong).max()), in_turn=in_turn
         )
+
+    def _off(self, search: SarSearch, seen: Seen, delays: DelayLaw) -> tuple[Codes, Floats]:
+        """Return by how many codes a search is wrong, and how far off it is, (conversions,) [codes], [steps]."""
+        wrong = self.range(search).codes(-self.volts(seen.inputs)) - (2**self._bits - 1 - seen.codes)
+        beyond = np.abs(self.beyond(search, seen, delays))
+        return wrong, np.where(np.isnan(beyond), np.abs(wrong), beyond)
+
+    def _convert_in_turn(self, inputs: Floats) -> Seen:
+        """Convert inputs right after each other, the first after the last."""
+        netlist = self._build(np.append(inputs[-1], inputs), rests=False)
+        return self.read(inputs, self._campaign.run([netlist], LABEL), rests=False)
 
     def volts(self, inputs: Floats) -> Floats:
         """Return inputs, from the middle of the range in halves of the span, above the reference [V]."""
@@ -261,23 +267,15 @@ class SarFit:
 
     def fit_plate(self, seen: Seen, before: Plate | None = None) -> Plate:
         """Fit the top plate of conversions; arguments as of :func:`spicesim.calibration.top_plate.fit_plate`."""
-        return fit_plate(seen, self._sampled, before, forgets=self.forgets)
+        return fit_plate(seen, self._sampled, before)
 
     def find_threshold(self, seen: Seen, delays: DelayLaw, like: Threshold | None = None) -> Threshold:
         """Find the threshold; arguments as of :func:`spicesim.calibration.decisions.find_threshold`."""
         return find_threshold(seen, delays, max(NEAR, self.lsb), like)
 
     def codes(self, inputs: Floats) -> Codes:
-        """Return codes of inputs, rising with them, (conversions,); before each the array held the reference."""
-        return self.fresh(inputs).codes
-
-    def fresh(self, inputs: Floats) -> Seen:
-        """Convert inputs; before each the array held the reference."""
-        if forgets(self._sizes):
-            return self.convert(inputs)
-        reference = np.full_like(inputs, -self._middle / self._half)
-        every = self.convert(np.stack([inputs, reference], axis=1).ravel())
-        return every[np.arange(len(every.codes)) % 2 == 0]
+        """Return codes of inputs, rising with them, (conversions,)."""
+        return self.convert(inputs).codes
 
     def convert(self, inputs: Floats) -> Seen:
         """Convert inputs at transistor level."""
@@ -286,19 +284,18 @@ class SarFit:
 
     def testbenches(self, inputs: Floats) -> list[Netlist]:
         """Build the conversions of inputs."""
-        reference, supply = self._chip.sense_amplifier.v_reference, self._chip.process.supply
-        volts, count = np.clip(reference + self.volts(inputs), 0, supply), AT_A_TIME[forgets(self._sizes)]
-        return [
-            build_conversions(self._chip, volts[k : k + count], volts[k - 1], self._sizes, self._polarity)
-            for k in range(0, len(volts), count)
-        ]
+        return [self._build(inputs[k : k + AT_A_TIME]) for k in range(0, len(inputs), AT_A_TIME)]
+
+    def _build(self, inputs: Floats, *, rests: bool = True) -> Netlist:
+        nodes = np.clip(self._chip.sense_amplifier.v_reference + self.volts(inputs), 0, self._chip.process.supply)
+        return build_conversions(self._chip, nodes, self._sizes, self._polarity, rests=rests)
 
     def first_trials(self, volts: Floats) -> list[Netlist]:
         """Build conversions of voltages above the reference, each by itself, until the first strobe."""
         reference, sizes = self._chip.sense_amplifier.v_reference, self._sizes
         stop = spice_number(first_start(sizes) + sizes.sample + 2 / 3 * sizes.bit)
         nodes = np.clip(reference + volts, 0, self._chip.process.supply)[:, None]
-        whole = [build_conversions(self._chip, one, reference, sizes, self._polarity) for one in nodes]
+        whole = [build_conversions(self._chip, one, sizes, self._polarity) for one in nodes]
         return [replace(one, analyses=(f".tran 0.5n {stop} 0 1n",)) for one in whole]
 
     def first_plate(self, results: Results) -> float:
@@ -306,25 +303,24 @@ class SarFit:
         time, top = real_vector(results, "time"), real_vector(results, "v(top)") - real_vector(results, "v(level)")
         return float(np.interp(time[-1] - BEFORE_STROBE, time, top))
 
-    def read(self, inputs: Floats, found: Sequence[Results]) -> Seen:
-        """Read what the conversions of inputs gave."""
+    def read(self, inputs: Floats, found: Sequence[Results], *, rests: bool = True) -> Seen:
+        """Read what the conversions of inputs gave; `rests` as they were built."""
         sizes, supply = self._sizes, self._chip.process.supply
-        strobes = [self._strobes(results) for results in found]
+        starts = [starts_of(results, sizes, rests=rests) for results in found]
+        strobes = [self._strobes(own) for own in starts]
         return Seen(
             inputs=inputs,
-            before=self.volts(np.roll(inputs, 1)),
-            codes=np.concatenate([read_codes(results, sizes, first_start(sizes)) for results in found]),
+            codes=np.concatenate([read_codes(results, sizes, own) for results, own in zip(found, starts, strict=True)]),
             tops=np.concatenate([_tops(results, own) for results, own in zip(found, strobes, strict=True)]),
             delays=np.concatenate([
                 read_delays(results, own, sizes, supply) for results, own in zip(found, strobes, strict=True)
             ]),
         )  # fmt: skip
 
-    def _strobes(self, results: Results) -> Floats:
-        """Return when strobes begin, (conversions, bits) [s]."""
+    def _strobes(self, starts: Floats) -> Floats:
+        """Return when strobes of conversions begin, (conversions, bits) [s]."""
         sizes, bits = self._sizes, self._bits
-        starts = starts_of(real_vector(results, "time"), sizes, first_start(sizes))[:, None]
-        return np.asarray(starts + sizes.sample + (bits - 1 - np.arange(bits) + 2 / 3) * sizes.bit)
+        return np.asarray(starts[:, None] + sizes.sample + (bits - 1 - np.arange(bits) + 2 / 3) * sizes.bit)
 
     def _solve(self, seen: Seen, delays: DelayLaw, like: Threshold | None) -> tuple[SarSearch, Threshold]:
         """Fit the top plate, then the threshold, which is not quite the same for all bits."""
@@ -338,19 +334,10 @@ class SarFit:
         )  # fmt: skip
         return threshold.applied(search), threshold
 
-    def require_settled(self, plate: Plate, seen: Seen) -> None:
-        """Refuse a top plate that remembers the input before by so much that codes are others too often.
 
-        A code is another where what the plate is beyond its fit leads over a step.
-        """
-        beyond = plate.beyond(seen, self._sampled)
-        identical = 1 - float(np.abs(beyond.mean(axis=1)).mean()) / self._sizes.lsb
-        if identical < LEAST_IDENTICAL:
-            raise CalibrationError(
-                f"at {self._chip.process.temperature_c:g} C the {self._polarity} converter's array remembers the input "
-                f"before: only {100 * identical:.0f} % of its codes can be told from the input, wanted "
-                f"{100 * LEAST_IDENTICAL:.0f} %; give sar_adc.sample more time"
-            )
+def _identical(off: Floats) -> float:
+    """Return what part of codes is the same, of how far off conversions are [steps]."""
+    return 1 - float(np.mean(np.minimum(1.0, off)))
 
 
 def _tops(results: Results, strobes: Floats) -> Floats:

@@ -130,8 +130,6 @@ class _There:
     home: SarSearch
     plate: Plate
     """At home."""
-    moved: Plate
-    """Elsewhere."""
     seen: Seen
     """Elsewhere: conversions of the same inputs, then others that ended close to the threshold."""
 
@@ -166,10 +164,9 @@ def _changed(
         own = {}
         for (polarity, home), fit, plate, now in zip(model.searches.items(), group, plates, seen_there, strict=True):
             there = fit.fit_plate(now, plate)
-            fit.require_settled(there, now)
             update = {name: getattr(home, name) + value - plate.search[name] for name, value in there.search.items()}
             moved = _with_line(home.model_copy(update=update), home, fit)
-            own[polarity] = _There(fit=fit, search=moved, home=home, plate=plate, moved=there, seen=now)
+            own[polarity] = _There(fit=fit, search=moved, home=home, plate=plate, seen=now)
         found.append(own)
     return found
 
@@ -216,7 +213,7 @@ def _narrow_laws(
     seen = convert_each(list(asked.values()), inputs)
     found: list[list[dict[Polarity, Threshold]]] = [[{} for _ in spans] for _ in laws]
     for ((k, n, polarity), fit), own in zip(asked.items(), seen, strict=True):
-        left = fit.left(searches[k, n, polarity], own, groups[k][polarity].moved, delays[k])
+        left = fit.left(searches[k, n, polarity], own, delays[k])
         tilt, middle = fit.lsb * np.polyfit(*left, 1)
         ratio = model.span / model.narrower[n].span
         found[k][n][polarity] = laws[k][polarity].without_line(middle, tilt * ratio)

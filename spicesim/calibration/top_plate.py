@@ -24,12 +24,10 @@ worst by a law, .1 mV at ss and 85 C; as much as any, they would move what the l
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """Conversions, each after another one, whose input the array held before."""
+    """Conversions; before each the array held the reference, or has forgotten what it held."""
 
     inputs: Floats
     """From the middle of the range, in halves of the span, (conversions,)."""
-    before: Floats
-    """Inputs of the conversions before, above the reference, (conversions,) [V]."""
     codes: Codes
     """As the comparator said, rising with the input."""
     tops: Floats
@@ -39,15 +37,13 @@ class Seen:
 
     def __add__(self, other: "Seen") -> "Seen":
         return Seen(
-            inputs=np.concatenate([self.inputs, other.inputs]), before=np.concatenate([self.before, other.before]),
-            codes=np.concatenate([self.codes, other.codes]), tops=np.concatenate([self.tops, other.tops]),
-            delays=np.concatenate([self.delays, other.delays]),
+            inputs=np.concatenate([self.inputs, other.inputs]), codes=np.concatenate([self.codes, other.codes]),
+            tops=np.concatenate([self.tops, other.tops]), delays=np.concatenate([self.delays, other.delays]),
         )  # fmt: skip
 
     def __getitem__(self, part: slice | Bools) -> "Seen":
         return Seen(
-            inputs=self.inputs[part], before=self.before[part], codes=self.codes[part], tops=self.tops[part],
-            delays=self.delays[part],
+            inputs=self.inputs[part], codes=self.codes[part], tops=self.tops[part], delays=self.delays[part],
         )  # fmt: skip
 
     @property
@@ -94,31 +90,25 @@ class Plate:
     weights: Floats
     trials: Floats
     rejected: Floats
-    memory: Floats
-    """What the array keeps of the input before, one number [V/V]; one that held the reference keeps nothing."""
 
     @property
     def numbers(self) -> Floats:
         """All of it, one after the other."""
-        return np.concatenate([self.curve, self.weights, self.trials, self.rejected, self.memory])
+        return np.concatenate([self.curve, self.weights, self.trials, self.rejected])
 
     @property
     def search(self) -> dict[str, Any]:
-        """What a search knows of it: arrays of macros held the reference before."""
+        """Numbers of a search."""
         return {"curve": self.curve, "weights": self.weights, "trials": self.trials, "rejected": self.rejected}
 
     def threshold(self, search: SarSearch, seen: Seen) -> Floats:
         """Return the threshold of a search for this plate, at the top plate of conversions, (conversions, bits) [V]."""
         law = np.concatenate([search.curve, search.weights, search.trials, search.rejected])
-        steady = _columns(seen, search.sampled)[..., :-1] @ (self.numbers[:-1] - law)
+        steady = _columns(seen, search.sampled) @ (self.numbers - law)
         return np.asarray(steady - search.earlier * seen.rejected[..., 1])
 
-    def beyond(self, seen: Seen, sampled: int) -> Floats:
-        """Return what conversions had beyond it, the memory included, (conversions, bits) [V]."""
-        return np.asarray(seen.tops - _columns(seen, sampled)[..., :-1] @ self.numbers[:-1])
 
-
-def fit_plate(seen: Seen, sampled: int, before: Plate | None = None, *, forgets: bool = False) -> Plate:
+def fit_plate(seen: Seen, sampled: int, before: Plate | None = None) -> Plate:
     """Fit the top plate by least squares, or what it changed by from another, whose curve is then less bent.
 
     Trials of bits that follow the law less well count less.
@@ -131,8 +121,6 @@ def fit_plate(seen: Seen, sampled: int, before: Plate | None = None, *, forgets:
         Bits that are set while it samples.
     before : Plate, optional
         The other one.
-    forgets : bool
-        Whether the array keeps nothing of the input before, or no more than it did: few conversions do not tell.
     """
     columns, bits = _columns(seen, sampled), seen.bits
     # the first bit is not late, and what the last one is late by is in its weight
@@ -142,7 +130,6 @@ def fit_plate(seen: Seen, sampled: int, before: Plate | None = None, *, forgets:
     start, wanted = np.zeros(len(fitted)), seen.tops
     if before is not None:
         fitted[CHANGE_ORDER + 1 : ORDER + 1] = False
-        fitted[-1] = not forgets
         start, wanted = before.numbers, seen.tops - columns @ before.numbers
     rows, solution, weights = columns[..., fitted], start.copy(), np.ones(bits)
     for _ in range(ROUNDS):
@@ -150,7 +137,7 @@ def fit_plate(seen: Seen, sampled: int, before: Plate | None = None, *, forgets:
         found = np.linalg.lstsq(system, (weights * wanted).ravel(), rcond=None)[0]
         weights = 1 / np.hypot(SCATTER, np.sqrt(np.mean((wanted - rows @ found) ** 2, axis=0)))
     solution[fitted] += found
-    return Plate(*np.split(solution, np.cumsum([ORDER + 1, bits, bits, bits])))
+    return Plate(*np.split(solution, np.cumsum([ORDER + 1, bits, bits])))
 
 
 def _columns(seen: Seen, sampled: int) -> Floats:
@@ -159,5 +146,4 @@ def _columns(seen: Seen, sampled: int) -> Floats:
     moved = (seen.tried[..., None] >> each & 1) - (sampled >> each & 1)
     powers = np.broadcast_to((seen.inputs[:, None] ** np.arange(ORDER + 1))[:, None, :], (*shape, ORDER + 1))
     own = np.broadcast_to(np.eye(bits), (*shape, bits))
-    memory = np.broadcast_to(seen.before[:, None, None], (*shape, 1))
-    return np.concatenate([powers, -moved, own, own * seen.rejected[..., :1], memory], axis=-1)
+    return np.concatenate([powers, -moved, own, own * seen.rejected[..., :1]], axis=-1)

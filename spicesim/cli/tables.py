@@ -116,12 +116,18 @@ def format_aspects(calibration: Calibration) -> str:
     parts = []
     if (converter := calibration.converter) is not None:
         rows = [
-            [name, f"{span:g}", str(check.conversions), f"{100 * check.identical:.1f}", str(check.worst)]
+            [name, f"{span:g}", str(check.conversions), f"{100 * check.identical:.1f}", str(check.worst),
+             "" if check.in_turn is None else f"{100 * check.in_turn:.1f}"]
             for span in converter.spans
             for name, check in converter.over(span).checks.items()
-        ]
-        head = ["conversions, held out", "span [V]", "count", "same code [%]", "worst [LSB]"]
+        ]  # fmt: skip
+        head = ["conversions, held out", "span [V]", "count", "same code [%]", "worst [LSB]", "in turn [%]"]
         table = format_table(head, rows)
+        if any(row[-1] for row in rows):
+            table += (
+                "\nin turn: right after each other, where arrays keep something of the one before; those of the model "
+                "held the\nreference, as after a pause. Where that matters, give sar_adc.sample more time"
+            )
         if (hand_over := converter.hand_over) is not None:
             table += f"\n\n{_format_hand_over(hand_over)}"
         noise = ", ".join(f"{_NOISES.get(what, what)} {1e6 * rms:.0f} uV" for what, rms in converter.noises.items())

@@ -101,7 +101,8 @@ _CONVERTERS = {"sar": "Successive approximation", "ramp": "Single slope"}
 
 def _converter_section(converter: ConverterModel, kind: str) -> Section:
     rows = tuple(
-        (polarity, quantity(own.span, "V"), str(check.conversions), percent(check.identical), f"{check.worst} LSB",
+        (polarity, quantity(own.span, "V"), str(check.conversions), percent(check.identical),
+         "forgotten" if check.in_turn is None else percent(check.in_turn), f"{check.worst} LSB",
          quantity(own.range(polarity).low, "V", 4), quantity(own.range(polarity).high, "V", 4))
         for own in map(converter.over, converter.spans)
         for polarity, check in own.checks.items()
@@ -123,10 +124,11 @@ def _converter_section(converter: ConverterModel, kind: str) -> Section:
         blocks=(
             Table(
                 caption="Conversions at transistor level that took no part in the fit, and the voltages that the first "
-                "and the last code stand for, by a straight line.",
+                "and the last code stand for, by a straight line. The model's arrays held the reference before; in "
+                "turn are conversions right after each other, where arrays have not forgotten the one before.",
                 columns=(Column(title="range", text=True), Column(title="span"), Column(title="held out"),
-                         Column(title="same code", unit="%"), Column(title="worst"), Column(title="first code"),
-                         Column(title="last code")),
+                         Column(title="same code", unit="%"), Column(title="in turn", unit="%"), Column(title="worst"),
+                         Column(title="first code"), Column(title="last code")),
                 rows=rows,
                 wide=False,
             ),

@@ -14,7 +14,7 @@ from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.conversions import conversions, read_outputs
 from spicesim.calibration.converter_mismatch import shift_converters
 from spicesim.calibration.mismatch_bench import MismatchBench, Planned
-from spicesim.calibration.sar import SarFit
+from spicesim.calibration.sar import SarFit, calibrate_converter
 from spicesim.calibration.sar_elsewhere import converters_elsewhere
 from spicesim.calibration.threshold import find_delays, read_thresholds
 from spicesim.chip import preset
@@ -65,6 +65,16 @@ def test_held_out_codes_are_those_of_the_transistors(calibration):
     for check in checks:
         assert check.identical >= 0.98
         assert check.worst <= 1
+
+
+def test_an_array_that_remembers_is_told_after_a_rest_and_said_to_remember():
+    """After 3 ns of sampling 1.3 pF keep so much of the conversion before that most codes are others."""
+    chip = CHIP.changed(sar_adc={"sample": 3e-9})
+    check = calibrate_converter(chip, Campaign(jobs=2)).checks["bipolar"]
+    assert check.identical >= 0.9
+    assert check.worst <= 1
+    assert check.in_turn < 0.7
+    assert calibrate_converter(CHIP, Campaign(jobs=2)).checks["bipolar"].in_turn is None
 
 
 def test_longer_time_steps_of_wide_steps_leave_thresholds_where_they_are():

@@ -13,7 +13,7 @@ from spicesim.calibration.conversions import decision_delays
 from spicesim.calibration.delays import DelayLaw, fit_delays
 from spicesim.calibration.sar import SarFit
 from spicesim.calibration.threshold import _read_delays
-from spicesim.calibration.top_plate import Plate, Seen
+from spicesim.calibration.top_plate import Seen
 from spicesim.errors import CalibrationError, ValidityError
 
 CHIP = sar_chip()
@@ -37,18 +37,13 @@ def converted(inputs, moved):
     inputs = np.asarray(inputs, dtype=float)
     places = (inputs + 1) * 2 ** (BITS - 1) + moved
     codes = np.floor(places).astype(int).clip(0, 2**BITS - 1)
-    seen = Seen(inputs=inputs, before=np.zeros(len(codes)), codes=codes, tops=np.zeros((len(codes), BITS)), delays=None)
+    seen = Seen(inputs=inputs, codes=codes, tops=np.zeros((len(codes), BITS)), delays=None)
     return replace(seen, delays=delays((places[:, None] - seen.tried) * LSB))
 
 
 @pytest.fixture
 def fit():
     return SarFit(CHIP, CHIP.converter, "bipolar", Campaign())
-
-
-def plate(memory):
-    """A top plate of which its memory alone matters here."""
-    return Plate(np.zeros(6), np.zeros(BITS), np.zeros(BITS), np.zeros(BITS), np.array([memory]))
 
 
 @pytest.mark.parametrize("bend", [0.0, 0.3])
@@ -93,18 +88,9 @@ def test_inputs_at_the_ends_say_nothing(fit):
     np.testing.assert_array_equal(np.isnan(beyond), [True, False, False, True])
 
 
-def test_what_the_array_keeps_of_the_input_before_is_taken_off(fit):
-    inputs = np.random.default_rng(2).uniform(-0.8, 0.8, 20)
-    before = np.roll(inputs, 1) * SPAN / 2
-    memory = 3 * fit.lsb / SPAN  # a step and a half for an end of the range
-    seen = replace(converted(inputs, 0.4 + memory * before / fit.lsb), before=before)
-    _, left = fit.left(SEARCH, seen, plate(memory), LAW)
-    np.testing.assert_allclose(left, 0.4, rtol=0, atol=1e-6)
-
-
 def test_a_threshold_that_left_the_range_is_an_error_with_a_remedy(fit):
     with pytest.raises(CalibrationError, match=r"2 of 6 conversions.*sar_adc\.comparator"):
-        fit.left(SEARCH, converted([-1.3, -1.2, 0.01, 0.11, 1.2, 1.3], 0.0), plate(0.0), LAW)
+        fit.left(SEARCH, converted([-1.3, -1.2, 0.01, 0.11, 1.2, 1.3], 0.0), LAW)
 
 
 def test_calm_inputs_are_next_to_trials_of_the_last_two_bits(fit):

@@ -12,12 +12,11 @@ from spicesim.calibration.delays import DelayLaw
 from spicesim.calibration.top_plate import Plate, Seen, _columns, fit_plate
 from spicesim.errors import CalibrationError
 
-BITS, SPAN, SAMPLED, MEMORY = 6, 1.6, 32, 3e-4
+BITS, SPAN, SAMPLED = 6, 1.6, 32
 WEIGHTS = SPAN / 2 ** np.arange(BITS, 0, -1)
 LATE = np.array([0.0, 40e-6, 30e-6, 20e-6, 10e-6, 0.0])
 PLATE = Plate(
     curve=np.array([2e-3, -0.79, 1e-4, -3e-4, 0.0, 1e-5]), weights=-WEIGHTS, trials=LATE, rejected=LATE / 2,
-    memory=np.array([MEMORY]),
 )  # fmt: skip
 TILT, MIDDLE, FIRST = -0.5e-3, 4e-3, 0.3e-3
 STATES = np.array([-20e-6, -30e-6, -50e-6, 20e-6, 15e-6, 0.0])
@@ -37,36 +36,32 @@ def threshold(inputs, bit):
 
 
 def convert(inputs):
-    """Convert as that converter does, each input after the one before it."""
-    before, bits = np.roll(inputs, 1) * SPAN / 2, np.arange(BITS)
+    """Convert as that converter does."""
+    bits = np.arange(BITS)
     codes, tops = np.zeros(len(inputs), int), np.zeros((len(inputs), BITS))
     for bit in reversed(bits):
-        seen = Seen(inputs=inputs, before=before, codes=codes, tops=tops, delays=tops)
+        seen = Seen(inputs=inputs, codes=codes, tops=tops, delays=tops)
         tops[:, bit] = (_columns(seen, SAMPLED) @ PLATE.numbers)[:, bit]
         codes = codes | (tops[:, bit] < threshold(inputs, bit)).astype(int) << bit
     # the comparator says it the other way round for a plate that falls with its input
     late = delays(tops - threshold(inputs[:, None], bits))
-    return Seen(inputs=inputs, before=before, codes=codes, tops=-tops, delays=late)
+    return Seen(inputs=inputs, codes=codes, tops=-tops, delays=late)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_plate_and_what_it_keeps_of_the_input_before_are_found(seed):
+def test_the_plate_is_found(seed):
     seen = convert(np.random.default_rng(seed).uniform(-1, 1, 32))
     found = fit_plate(seen, SAMPLED)
-    np.testing.assert_allclose(found.memory, -MEMORY, rtol=1e-6)
     np.testing.assert_allclose(_columns(seen, SAMPLED) @ found.numbers, seen.tops, rtol=0, atol=1e-9)
-    beyond = found.beyond(seen, SAMPLED)
-    np.testing.assert_allclose(beyond, np.broadcast_to(-MEMORY * seen.before[:, None], beyond.shape), atol=1e-8)
 
 
-def test_a_condition_that_adds_a_memory_is_found_from_few_conversions():
+def test_what_a_condition_changes_is_found_from_few_conversions():
     rng = np.random.default_rng(7)
     own = fit_plate(convert(rng.uniform(-1, 1, 32)), SAMPLED)
     seen = convert(rng.uniform(-1, 1, 8))
-    more = replace(seen, tops=seen.tops + 1e-3 * seen.before[:, None] + 2e-3)
+    more = replace(seen, tops=seen.tops + 2e-3 + 1e-3 * seen.inputs[:, None])
     found = fit_plate(more, SAMPLED, own)
-    np.testing.assert_allclose(found.memory - own.memory, 1e-3, rtol=1e-6)
-    np.testing.assert_allclose(found.curve[0] - own.curve[0], 2e-3, rtol=1e-6)
+    np.testing.assert_allclose(found.curve[:2] - own.curve[:2], [2e-3, 1e-3], rtol=1e-6)
 
 
 def test_delays_tell_a_threshold_without_aims():
@@ -109,7 +104,7 @@ def aimed(seed, lowest=-0.1e-3):
     codes = np.where(over > 0, codes | 1 << bits, codes & ~(1 << bits))
     every = np.arange(BITS)
     over = np.where(every == bits[:, None], over[:, None], np.where(codes[:, None] >> every & 1, 50e-3, -50e-3))
-    seen = Seen(inputs=inputs, before=np.roll(inputs, 1), codes=codes, tops=over, delays=delays(over))
+    seen = Seen(inputs=inputs, codes=codes, tops=over, delays=delays(over))
     return replace(seen, tops=over + threshold(inputs[:, None], every) + levels(seen.tried) @ STATES)
 
 
