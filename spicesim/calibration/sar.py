@@ -65,7 +65,8 @@ def calibrate_converter(chip: Chip, campaign: Campaign) -> SarModel:
     Raises
     ------
     CalibrationError
-        If conversions that took no part in the fit are other than the model says too often.
+        If conversions that took no part in the fit are other than the model says too often; right after each other,
+        too, where no hand-over tells of runs what arrays want.
     """
     sizes = chip.converter
     assert sizes is not None
@@ -74,12 +75,16 @@ def calibrate_converter(chip: Chip, campaign: Campaign) -> SarModel:
         require_handed_over(chip, sizes, campaign)
     whole, *narrower = _over_each(chip, (sizes.dac.span, *sizes.spans), tuple(codings), campaign)
     sampling, comparator = converter_noise(chip, sizes, campaign)
-    return SarModel(
+    model = SarModel(
         bits=sizes.dac.bits, span=whole.span, rising=chip.sense_amplifier.kind == "voltage", searches=whole.searches,
         checks=whole.checks, sampling_noise=sampling, comparator_noise=comparator,
         hand_over=find_hand_over(chip, sizes, campaign, first_plates([SarFit(chip, sizes, "bipolar", campaign)])),
         narrower=tuple(narrower),
     )  # fmt: skip
+    if model.hand_over is None:
+        for own in (whole, *narrower):
+            _require_forgotten(own.checks)
+    return model
 
 
 def _over_each(chip: Chip, spans: Sequence[float], codings: Sequence[Polarity], campaign: Campaign) -> list[SarSpan]:
@@ -126,6 +131,17 @@ def _require_identical(checks: Mapping[Polarity, ConverterCheck]) -> None:
             f"{count} inputs only, wanted {100 * LEAST_IDENTICAL:.0f} %: its array does not settle; give "
             "sar_adc.sample and sar_adc.bit more time, such as 40 ns and 16 ns"
         )
+
+
+def _require_forgotten(checks: Mapping[Polarity, ConverterCheck]) -> None:
+    """Refuse a span of which too many held-out codes are others without a rest."""
+    for polarity, check in checks.items():
+        if check.in_turn is not None and check.in_turn < LEAST_IDENTICAL:
+            raise CalibrationError(
+                f"the {polarity} converter's array remembers the conversion before: right after each other "
+                f"{100 * check.in_turn:.0f} % of {check.conversions} codes are what the model says, wanted "
+                f"{100 * LEAST_IDENTICAL:.0f} %; give sar_adc.sample more time"
+            )
 
 
 class SarFit:

@@ -77,6 +77,13 @@ def test_an_array_that_remembers_is_told_after_a_rest_and_said_to_remember():
     assert calibrate_converter(CHIP, Campaign(jobs=2)).checks["bipolar"].in_turn is None
 
 
+def test_an_array_behind_an_ideal_buffer_that_remembers_is_refused():
+    """No hand-over tells of runs what it wants."""
+    chip = preset("gf180-voltage").changed(sar_adc={"sample": 15e-9, "spans": ()})
+    with pytest.raises(CalibrationError, match=r"remembers the conversion before.*sar_adc\.sample"):
+        calibrate_converter(chip, Campaign(jobs=2))
+
+
 def test_longer_time_steps_of_wide_steps_leave_thresholds_where_they_are():
     chip = preset("gf180-bits")
     netlist = build_thresholds(chip, 2, starts=[4.1e-3, 4.5e-3], steps=3e-4 * 0.6 ** np.array([0, *range(9)]))
