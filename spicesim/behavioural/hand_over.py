@@ -20,6 +20,7 @@ from scipy.interpolate import CubicSpline, PchipInterpolator
 
 from spicesim.arrays import Codes, Floats
 from spicesim.behavioural.arrays import FloatArray, Model, require_positive, require_rising, require_shape
+from spicesim.coding import Polarity
 from spicesim.draws import CONVERTER, ChipDraw
 
 __all__ = ["HandOverCurves", "HandOverGrid", "HandOverMismatch", "HandOverModel"]
@@ -169,6 +170,9 @@ class HandOverModel(HandOverGrid):
     errors: FloatArray
     """By how much arrays that held the reference before are above settled outputs, shape (rows, r_feedback, loads,
     outputs), without rows where there are none [V]."""
+    unipolar: FloatArray | None = None
+    """The same of ranges below the reference: while sampling all bits are set, and other switches charge the array.
+    None where arrays have settled, or there is no such range."""
     needed: FloatArray
     """Sampling time from which on no array is a quarter of a step away, whatever it held before, shape
     (r_feedback, loads) [s]; :attr:`watched` where that was not seen."""
@@ -182,8 +186,14 @@ class HandOverModel(HandOverGrid):
     def _check(self) -> Self:
         require_positive(watched=self.watched)
         require_shape("errors", self.errors, *self.shape)
+        if self.unipolar is not None:
+            require_shape("unipolar", self.unipolar, *self.shape)
         require_shape("needed", self.needed, len(self.r_feedback), len(self.loads))
         return self
+
+    def errors_of(self, polarity: Polarity) -> Floats:
+        """Return :attr:`errors` of the range of outputs that inputs of a coding make [V]."""
+        return self.unipolar if polarity == "unipolar" and self.unipolar is not None else self.errors
 
     @property
     def rings(self) -> bool:
@@ -198,10 +208,13 @@ class HandOverModel(HandOverGrid):
     @property
     def largest_errors(self) -> Floats:
         """Largest errors at each load, (loads,) [V]."""
-        by_load = np.moveaxis(np.abs(self.errors), -2, 0)
+        largest = np.maximum(np.abs(self.errors), np.abs(self.errors_of("unipolar")))
+        by_load = np.moveaxis(largest, -2, 0)
         return np.asarray(by_load.reshape(len(self.loads), -1).max(axis=1))
 
-    def curves(self, r_feedback: float, g: Floats, rows: int, more: Floats | None = None) -> "HandOverCurves":
+    def curves(
+        self, r_feedback: float, g: Floats, rows: int, more: Floats | None = None, polarity: Polarity = "bipolar"
+    ) -> "HandOverCurves":
         """Return the hand-over of each column.
 
         Parameters
@@ -214,8 +227,10 @@ class HandOverModel(HandOverGrid):
             Of the tile.
         more : ndarray of shape (columns, outputs), optional
             What arrays on drawn amplifiers have more at :attr:`even` outputs [V].
+        polarity : {"unipolar", "bipolar"}
+            Of the inputs, whose coding says where the range lies.
         """
-        errors, even = self.by_column(self.errors, r_feedback, g, rows), self.even
+        errors, even = self.by_column(self.errors_of(polarity), r_feedback, g, rows), self.even
         if self.rings:
             errors = CubicSpline(self.outputs, errors, axis=1)(even)
         if more is not None:

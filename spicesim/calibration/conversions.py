@@ -12,20 +12,21 @@ from spicesim.chip.blocks import SarAdc
 from spicesim.coding import Polarity
 from spicesim.draws import CAPACITOR
 from spicesim.errors import ValidityError
-from spicesim.netlist.macro import MacroRead
+from spicesim.netlist.macro import AT_REST, MacroRead
 from spicesim.netlist.mismatch import Draw, with_mismatch
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.pace import converting
 from spicesim.netlist.sar_adc import OPENED, build_sar_adc
+from spicesim.netlist.step import STEP_TIME
 from spicesim.ngspice.outcome import Results
 
 __all__ = [
-    "AT_A_TIME",
     "build_conversions",
     "conversions",
     "decision_delays",
     "first_start",
     "forgets",
+    "parted_inputs",
     "read_codes",
     "read_delays",
     "read_macro",
@@ -35,7 +36,9 @@ __all__ = [
 ]
 
 AT_A_TIME = 4
-"""Inputs converted in one transient."""
+"""Inputs converted in one transient by arrays that forget; others have one for each, from rest on."""
+REST = STEP_TIME + AT_REST
+"""When these begin to sample, as in macros whose amplifiers have settled [s]."""
 DECISIONS = ("v(outp)", "v(outn)")
 """Outputs of the comparator, one of which rises when it has decided."""
 LAST_BIT = 0.2e-9
@@ -73,9 +76,8 @@ def read_codes(results: Results, sizes: SarAdc, starts: Floats | None = None) ->
 
 def starts_of(results: Results, sizes: SarAdc, *, rests: bool = True) -> Floats:
     """Return when conversions that count began in a transient of :func:`build_conversions`, (conversions,) [s]."""
-    first, end = first_start(sizes), float(real_vector(results, "time")[-1])
-    apart = sizes.conversion * (2 if rests and not forgets(sizes) else 1)
-    return np.asarray(first + np.arange(round((end + apart - sizes.conversion - first) / apart)) * apart)
+    first, end = first_start(sizes, rests=rests), float(real_vector(results, "time")[-1])
+    return np.asarray(first + np.arange(round((end - first) / sizes.conversion)) * sizes.conversion)
 
 
 def read_delays(results: Results, strobes: Floats, sizes: SarAdc, supply: float) -> Floats:
@@ -97,14 +99,22 @@ def decision_delays(time: Floats, risen: Floats, strobes: Floats, sizes: SarAdc,
     return np.where(delays <= sizes.bit / 3, delays, np.inf)
 
 
-def first_start(sizes: SarAdc) -> float:
+def first_start(sizes: SarAdc, *, rests: bool = True) -> float:
     """Return when the first conversion that counts begins in a transient of :func:`build_conversions` [s]."""
-    return sizes.bit if forgets(sizes) else sizes.conversion
+    if forgets(sizes):
+        return sizes.bit
+    return REST if rests else sizes.conversion
 
 
 def forgets(sizes: SarAdc) -> bool:
     """Whether sampling is so long that nothing is left of the input before."""
     return sizes.sample * sizes.switch_width >= FORGOTTEN * sizes.dac.unit * 2.0**sizes.dac.bits
+
+
+def parted_inputs(inputs: Floats, sizes: SarAdc) -> list[Floats]:
+    """Return inputs, (conversions,), by the transients of :func:`build_conversions` that convert them."""
+    count = AT_A_TIME if forgets(sizes) else 1
+    return [inputs[k : k + count] for k in range(0, len(inputs), count)]
 
 
 def conversions(chip: Chip, polarity: Polarity, volts: Floats, draw: Draw | None = None) -> list[Netlist]:
@@ -129,23 +139,24 @@ def conversions(chip: Chip, polarity: Polarity, volts: Floats, draw: Draw | None
     if draw is not None:
         errors = sizes.dac.spreads * [draw(f"{CAPACITOR}{k}")[0] for k in range(sizes.dac.bits)]
         sizes = sizes.model_copy(update={"dac": sizes.dac.varied(errors)})
-    groups = [inputs[k : k + AT_A_TIME] for k in range(0, len(inputs), AT_A_TIME)]
-    netlists = [build_conversions(chip, part, sizes, polarity) for part in groups]
+    netlists = [build_conversions(chip, part, sizes, polarity) for part in parted_inputs(inputs, sizes)]
     return netlists if draw is None else [with_mismatch(netlist, chip.process, draw) for netlist in netlists]
 
 
 def build_conversions(chip: Chip, inputs: Floats, sizes: SarAdc, polarity: Polarity, *, rests: bool = True) -> Netlist:
-    """Build conversions with ideal logic, also of chips that have it of cells; of the reference before each.
+    """Build conversions with ideal logic, also of chips that have it of cells.
 
     Cells take ten times the simulation for the same codes. In their place ideal logic lets the sampling switch open
-    before bits move, as they do. Where nothing is kept of the input before, a strobe stands for what comes before.
+    before bits move, as they do. Where nothing is kept of the input before, a strobe stands for what comes before;
+    other arrays are at the reference, with bits as while sampling: bits that move as it begins would be in what they
+    hold as it ends.
 
     Parameters
     ----------
     chip : Chip
         With converters.
     inputs : ndarray of shape (conversions,)
-        Voltages, one a conversion [V].
+        Voltages, one a conversion [V]: as many as :func:`parted_inputs` says.
     sizes : SarAdc
         Of the converter.
     polarity : {"unipolar", "bipolar"}
@@ -154,10 +165,9 @@ def build_conversions(chip: Chip, inputs: Floats, sizes: SarAdc, polarity: Polar
         Without, inputs that the array does not forget come right after each other, and the first does not count.
     """
     opened, own = OPENED if sizes.logic == "cells" else 0.0, sizes.with_ideal_logic
-    every, start = inputs, first_start(own) if forgets(own) else 0.0
-    if rests and not forgets(own):
-        every = np.stack([np.full(len(inputs), chip.sense_amplifier.v_reference), inputs], axis=1).ravel()
-    netlist = build_sar_adc(chip, every, own, polarity, opened=opened, start=start)
+    from_rest = rests and not forgets(own)
+    start = first_start(own) if rests or forgets(own) else 0.0
+    netlist = build_sar_adc(chip, inputs, own, polarity, opened=opened, start=start, rests=from_rest)
     return replace(netlist, options=converting(chip, sizes), probes=(*netlist.probes, *DECISIONS))
 
 

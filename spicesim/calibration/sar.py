@@ -16,10 +16,10 @@ from spicesim.behavioural.converter import ConverterCheck
 from spicesim.behavioural.sar import SarModel, SarRange, SarSearch, SarSpan
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.conversions import (
-    AT_A_TIME,
     build_conversions,
     first_start,
     forgets,
+    parted_inputs,
     read_codes,
     read_delays,
     real_vector,
@@ -300,7 +300,7 @@ class SarFit:
 
     def testbenches(self, inputs: Floats) -> list[Netlist]:
         """Build the conversions of inputs."""
-        return [self._build(inputs[k : k + AT_A_TIME]) for k in range(0, len(inputs), AT_A_TIME)]
+        return [self._build(part) for part in parted_inputs(inputs, self._sizes)]
 
     def _build(self, inputs: Floats, *, rests: bool = True) -> Netlist:
         nodes = np.clip(self._chip.sense_amplifier.v_reference + self.volts(inputs), 0, self._chip.process.supply)

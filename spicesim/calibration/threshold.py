@@ -15,6 +15,7 @@ from spicesim.calibration.delays import DelayLaw, fit_delays
 from spicesim.calibration.top_plate import BEFORE_STROBE
 from spicesim.chip import Chip
 from spicesim.chip.blocks import SarAdc
+from spicesim.coding import Polarity
 from spicesim.errors import ValidityError
 from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.sar_adc import PROBE_CURRENT, build_plate_switches, build_thresholds
@@ -186,8 +187,10 @@ def _read_delays(results: Results, converter: tuple[Chip, SarAdc]) -> DelayLaw:
     return fit_delays(np.concatenate(tops), np.concatenate(above), np.concatenate(delays))
 
 
-def plate_switches(converters: Sequence[tuple[Chip, SarAdc | None]], campaign: Campaign) -> list[Floats]:
-    """Find the resistances of the switches of converters' arrays while they stand still, each (bits,) [ohm].
+def plate_switches(
+    converters: Sequence[tuple[Chip, SarAdc | None]], campaign: Campaign, polarity: Polarity = "bipolar"
+) -> list[Floats]:
+    """Find the resistances of the switches of converters' arrays while they sample, each (bits,) [ohm].
 
     Parameters
     ----------
@@ -195,13 +198,16 @@ def plate_switches(converters: Sequence[tuple[Chip, SarAdc | None]], campaign: C
         Chips, and sizes of their converters; None for the chip's own.
     campaign : Campaign
         Runs the simulations.
+    polarity : {"bipolar", "unipolar"}
+        Where their range lies, which says what bits are set.
     """
-    netlists = [build_plate_switches(chip, sizes) for chip, sizes in converters]
+    netlists = [build_plate_switches(chip, sizes, polarity) for chip, sizes in converters]
     found = []
-    for results in campaign.run(netlists, _LABEL):
+    for results, (chip, given) in zip(campaign.run(netlists, _LABEL), converters, strict=True):
+        sizes = given or chip.converter or chip.sar_adc
         vectors = {name: float(values[0].real) for name, values in results[0].vectors.items()}
-        own = [vectors[f"v(s_{k})"] for k in range(len(vectors) - 2)]
-        drops = [*(volts - vectors["v(v0)"] for volts in own[:-1]), own[-1] - vectors["v(v1)"]]
+        leads = ["v(v1)" if sizes.sampled(polarity) >> k & 1 else "v(v0)" for k in range(sizes.dac.bits)]
+        drops = [vectors[f"v(s_{k})"] - vectors[lead] for k, lead in enumerate(leads)]
         found.append(np.array(drops) / PROBE_CURRENT)
     return found
 

@@ -100,7 +100,7 @@ class HandOverEngine(Engine):
         if self._differ is not None and self._seed is not None:
             numbers = self._differ.draw(ChipDraw(self._seed, tile.place), np.arange(len(g)) // self._shared)
             more = self._differ.errors(numbers, self._model.even, tile.r_feedback, g, len(tile.g))
-        curves = self._model.curves(tile.r_feedback, g, len(tile.g), more)
+        curves = self._model.curves(tile.r_feedback, g, len(tile.g), more, tile.polarity)
         if curves.largest < NOTHING * adc.lsb:
             return under
         converters = replace(adc, hand_over=curves)

@@ -8,12 +8,13 @@ import numpy.typing as npt
 
 from spicesim.chip import Chip
 from spicesim.chip.blocks import SarAdc
+from spicesim.coding import Polarity
 from spicesim.errors import SpecError
 from spicesim.netlist.buffer import buffer_blocks, buffer_line
 from spicesim.netlist.charge_dac import charge_dac_blocks, charge_references
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.pace import converting
-from spicesim.netlist.sar_adc import array_lines, multiplexer_line
+from spicesim.netlist.sar_adc import RESET, array_lines, multiplexer_line, reset_source
 from spicesim.netlist.sense_amplifier import amplifier_blocks, amplifier_line, supplies
 from spicesim.netlist.step import STEP_TIME
 from spicesim.units import format_si, spice_number
@@ -22,8 +23,6 @@ __all__ = ["BufferedOver", "HandOver", "SourceOver", "build_hand_overs"]
 
 EDGE = 0.1e-9
 """Rise and fall of the switches' gates, as in converters [s]."""
-_RESET = 1e-3
-"""Conductance that puts an array where it was left before [S]."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +75,7 @@ class BufferedOver:
         return [
             f"ckept_{k} kept_{k} 0 {spice_number(chip.hold.capacitor)}",
             f"rkept_{k} kept_{k} vref 1e12",  # for the operating point
-            f"bkept_{k} 0 kept_{k} i={spice_number(_RESET)}*v(reset)*({volts}-v(kept_{k}))",
+            f"bkept_{k} 0 kept_{k} i={spice_number(RESET)}*v(reset)*({volts}-v(kept_{k}))",
             buffer_line(chip, f"buffer_{k}", f"kept_{k}", f"out_{k}"),
         ]
 
@@ -105,11 +104,11 @@ class SourceOver:
 
 def build_hand_overs(
     chip: Chip, sizes: SarAdc, cases: Sequence[HandOver | BufferedOver | SourceOver], stop: float, *,
-    opens: float | None = None, switches: npt.ArrayLike | None = None,
+    opens: float | None = None, switches: npt.ArrayLike | None = None, polarity: Polarity = "bipolar",
 ) -> Netlist:  # fmt: skip
     """Build amplifiers, buffers or sources at rest, each of which gets the array of a converter at a time.
 
-    That is :data:`~spicesim.netlist.step.STEP_TIME`. Bits stay as they are set while sampling signed outputs.
+    That is :data:`~spicesim.netlist.step.STEP_TIME`. Bits stay as they are set while sampling.
 
     Parameters
     ----------
@@ -127,6 +126,8 @@ def build_hand_overs(
         Resistances that stand for the switches of the arrays, as found by
         :func:`~spicesim.netlist.sar_adc.build_plate_switches` [ohm]: a third of the time, but what arrays have beyond
         those on sources is up to 40 uV other.
+    polarity : {"bipolar", "unipolar"}
+        Where the range lies, which says what bits are set.
 
     Returns
     -------
@@ -136,7 +137,6 @@ def build_hand_overs(
     if not cases or not 0 < stop < np.inf:
         raise SpecError(f"a testbench of hand-overs needs cases and a time to watch, got {len(cases)} and {stop:g} s")
     supply, reference = chip.process.supply, chip.sense_amplifier.v_reference
-    first, last = spice_number(0.5 * STEP_TIME), spice_number(0.6 * STEP_TIME)
     high = spice_number(supply)
     switch = f"{spice_number(STEP_TIME - EDGE / 2)} 0 {spice_number(STEP_TIME + EDGE / 2)} {high}"
     if opens is not None:
@@ -145,7 +145,7 @@ def build_hand_overs(
     lines = [
         "* sampling switches are open at first, and arrays are put where they were left before",
         f"vsample sample 0 pwl(0 0 {switch})",
-        f"vreset reset 0 pwl(0 1 {first} 1 {last} 0)",
+        reset_source(),
         "* what is sampled, and arrays",
     ]
     shared = chip.adc.columns > 1 and not isinstance(cases[0], SourceOver)
@@ -157,8 +157,8 @@ def build_hand_overs(
             f"xsample_{k} {'common' if shared else 'out'}_{k} idle_{k} top_{k} sample vdd 0 switch"
             f" w={spice_number(sizes.switch_width)} l={length}",
             f"ridle_{k} idle_{k} out_{k} 1e9",
-            *array_lines(sizes, k, switches),
-            f"breset_{k} 0 top_{k} i={spice_number(_RESET)}*v(reset)*({held}-v(top_{k}))",
+            *array_lines(sizes, k, switches, polarity),
+            f"breset_{k} 0 top_{k} i={spice_number(RESET)}*v(reset)*({held}-v(top_{k}))",
         ]
     netlist = build_netlist(
         chip,

@@ -23,7 +23,14 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.pace import converting
 from spicesim.netlist.plane_adder import PlaneSteps
 from spicesim.netlist.pulses import PulseSchedule
-from spicesim.netlist.sar_adc import ConverterLogic, converter_lines, longest_step, multiplexer_line
+from spicesim.netlist.sar_adc import (
+    RESET,
+    ConverterLogic,
+    converter_lines,
+    longest_step,
+    multiplexer_line,
+    reset_source,
+)
 from spicesim.netlist.sar_logic import logic_blocks
 from spicesim.netlist.sizes import require_sizes
 from spicesim.netlist.step import STEP_TIME, CodeStep
@@ -35,8 +42,6 @@ __all__ = ["AT_REST", "MacroRead", "build_macro", "sampling_start"]
 AT_REST = 10e-9
 """From the beginning until converters sample where amplifiers are at rest with their codes, so that comparators strobe
 before [s]."""
-_RESET = 1e-3
-"""Conductance that puts an array where it was left before [S]; it is cut before anything happens."""
 _AFTER = 0.3e-9
 """How long to watch after the last bit [s]."""
 
@@ -240,17 +245,16 @@ def _converters(chip: Chip, read: MacroRead) -> tuple[list[str], str]:
                     "* parameters  held   voltage of the array before, for as long as reset is 1 [V]",
                     f".subckt converter{suffix} in {' '.join(ports)} held={spice_number(_held(chip, read))}",
                     *converter_lines(chip, sizes, "in", f"charge_dac{suffix}"),
-                    f"breset 0 top i={spice_number(_RESET)}*v(reset)*({{held}}-v(top))",
+                    f"breset 0 top i={spice_number(RESET)}*v(reset)*({{held}}-v(top))",
                     *logic.own(f"sar_logic{suffix}"),
                     f".ends converter{suffix}",
                 ]
             )
         )
-    first, last = spice_number(0.5 * STEP_TIME), spice_number(0.6 * STEP_TIME)
     lines = [
         charge_references(chip, read.sizes.dac, falling=True),
         f"* converters: they sample from {format_si(read.start, 's')} on; their clocks are sources of time",
-        f"vreset reset 0 pwl(0 1 {first} 1 {last} 0)",
+        reset_source(),
         *logic.sampling(),
         *logic.beginning(),
         *(line for k in range(read.sizes.dac.bits) for line in logic.trial(k)),

@@ -22,12 +22,14 @@ from spicesim.netlist.pace import converting
 from spicesim.netlist.process import block_text
 from spicesim.netlist.sar_logic import logic_blocks, logic_ports
 from spicesim.netlist.sense_amplifier import supplies
+from spicesim.netlist.step import STEP_TIME
 from spicesim.units import format_si, spice_number
 
 __all__ = [
     "LOGIC_PROBES",
     "OPENED",
     "PROBE_CURRENT",
+    "RESET",
     "ConverterLogic",
     "array_lines",
     "build_plate_switches",
@@ -37,6 +39,7 @@ __all__ = [
     "converter_lines",
     "longest_step",
     "multiplexer_line",
+    "reset_source",
 ]
 
 _OPTIONS = ".options klu reltol=1e-4 vntol=1e-6 abstol=1e-12"
@@ -47,6 +50,9 @@ PROBE_CURRENT = 1e-6
 
 OPENED = 0.5e-9
 """When bits move after sampling, where ideal logic stands for that of cells: when the switch has opened [s]."""
+
+RESET = 1e-3
+"""Conductance that puts an array where it was left before [S]; it is cut before anything happens."""
 
 LOGIC_PROBES = ("i(vdd_logic)", "v(strobe)", "i(bstrobe)", "v(command)", "i(vcommand)", "v(clk)")
 """What a testbench with logic of cells has beside: what it draws from its supply and its inputs, and the clock."""
@@ -233,6 +239,12 @@ def multiplexer_line(chip: Chip, sizes: SarAdc, name: str, node_in: str, node_ou
     ]
 
 
+def reset_source() -> str:
+    """Format the source of ``reset``, which is 1 until arrays are where they were left before."""
+    first, last = spice_number(0.5 * STEP_TIME), spice_number(0.6 * STEP_TIME)
+    return f"vreset reset 0 pwl(0 1 {first} 1 {last} 0)"
+
+
 def build_sar_adc(
     chip: Chip,
     voltages: npt.ArrayLike,
@@ -241,6 +253,7 @@ def build_sar_adc(
     *,
     opened: float = 0.0,
     start: float = 0.0,
+    rests: bool = False,
 ) -> Netlist:
     """Build a testbench that converts voltages one after the other.
 
@@ -258,6 +271,9 @@ def build_sar_adc(
         As :attr:`ConverterLogic.opened` [s]; :data:`OPENED` is as logic of cells has it.
     start : float
         When the first conversion begins [s]; before, the comparator strobes once, as in macros.
+    rests : bool
+        Whether the array is at the reference until then, as in macros; `start` must be later than
+        :data:`~spicesim.netlist.step.STEP_TIME`. By default nothing says where it is.
 
     Returns
     -------
@@ -272,6 +288,8 @@ def build_sar_adc(
     supply, period = chip.process.supply, sizes.conversion
     if values.min() < 0 or values.max() > supply:
         raise SpecError(f"inputs of an ADC must lie within the supply, 0..{supply:g} V")
+    if rests and start <= STEP_TIME:
+        raise SpecError(f"an array that rests must begin to sample after {STEP_TIME} s, got {start}")
     bits = range(sizes.dac.bits)
     times = np.arange(len(values)) * period
     times[1:] += start
@@ -285,6 +303,7 @@ def build_sar_adc(
         step_source("in", "in", times, values.tolist(), 0.2e-9),
         "* sampling switch, DAC, comparator",
         *converter_lines(chip, sizes, "in"),
+        *([reset_source(), f"breset 0 top i={spice_number(RESET)}*v(reset)*(v(vref)-v(top))"] if rests else ()),
         *_logic_lines(logic),
     ]
     probes = ["time", "v(top)", "v(level)", "i(vdd)", "i(v0)", "i(v1)", *(f"v(q_{k})" for k in bits)]
@@ -411,35 +430,37 @@ def build_thresholds(
     return dataclasses.replace(netlist, options=converting(chip, sizes.over(sizes.dac.span)))
 
 
-def array_lines(sizes: SarAdc, k: int, switches: npt.ArrayLike | None = None) -> list[str]:
-    """Format the array of converter `k` with its greatest bit set, as while it samples signed outputs.
+def array_lines(
+    sizes: SarAdc, k: int, switches: npt.ArrayLike | None = None, polarity: Polarity = "bipolar"
+) -> list[str]:
+    """Format the array of converter `k` with those bits set that are while it samples.
 
     Resistances stand for its switches where they are given, of shape (bits,) [ohm].
     """
-    top = sizes.dac.bits - 1
+    bits = [sizes.sampled(polarity) >> j & 1 for j in range(sizes.dac.bits)]
     if switches is None:
-        return [f"xdac_{k} top_{k} {' '.join(['0'] * top)} vdd v0 v1 vdd 0 charge_dac"]
+        return [f"xdac_{k} top_{k} {' '.join('vdd' if bit else '0' for bit in bits)} v0 v1 vdd 0 charge_dac"]
     lines = [f"cend_{k} top_{k} v0 {spice_number(sizes.dac.unit)}"]
     ohms = np.asarray(switches, dtype=float)
-    for j, (capacitor, ohm) in enumerate(zip(sizes.dac.capacitors, ohms, strict=True)):
+    for j, (capacitor, ohm, bit) in enumerate(zip(sizes.dac.capacitors, ohms, bits, strict=True)):
         lines.append(f"c{j}_{k} top_{k} s{j}_{k} {spice_number(capacitor)}")
-        lines.append(f"r{j}_{k} s{j}_{k} {'v1' if j == top else 'v0'} {spice_number(ohm)}")
+        lines.append(f"r{j}_{k} s{j}_{k} {'v1' if bit else 'v0'} {spice_number(ohm)}")
     return lines
 
 
-def build_plate_switches(chip: Chip, sizes: SarAdc | None = None) -> Netlist:
-    """Build a testbench of the switches of the DAC's bits, the greatest one set, each with :data:`PROBE_CURRENT`.
+def build_plate_switches(chip: Chip, sizes: SarAdc | None = None, polarity: Polarity = "bipolar") -> Netlist:
+    """Build a testbench of the switches of the DAC's bits, as while it samples, each with :data:`PROBE_CURRENT`.
 
     Returns
     -------
     Netlist
-        Probes ``v(s_K)``, and ``v(v0)``, where all but the last switch lead, and ``v(v1)``.
+        Probes ``v(s_K)``, and ``v(v0)``, where switches of bits that are not set lead, and ``v(v1)``.
     """
     sizes = sizes or chip.converter or chip.sar_adc
     bits, length = range(sizes.dac.bits), spice_number(chip.process.min_length)
     lines = ["* switches, and their currents"]
     for k, width in enumerate(switch_widths(sizes.dac)):
-        control = "vdd" if k == bits[-1] else "0"
+        control = "vdd" if sizes.sampled(polarity) >> k & 1 else "0"
         lines += [
             f"xsw_{k} s_{k} v0 v1 {control} vdd 0 switch w={spice_number(width)} l={length}",
             f"i_{k} 0 s_{k} {spice_number(PROBE_CURRENT)}",

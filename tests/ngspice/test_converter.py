@@ -11,7 +11,7 @@ from spicesim.audit import audit_samples
 from spicesim.behavioural.sar import SarRange
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.campaign import Campaign
-from spicesim.calibration.conversions import conversions, read_outputs
+from spicesim.calibration.conversions import build_conversions, conversions, read_outputs, real_vector, starts_of
 from spicesim.calibration.converter_mismatch import shift_converters
 from spicesim.calibration.mismatch_bench import MismatchBench, Planned
 from spicesim.calibration.sar import SarFit, calibrate_converter
@@ -75,6 +75,20 @@ def test_an_array_that_remembers_is_told_after_a_rest_and_said_to_remember():
     assert check.worst <= 1
     assert check.in_turn < 0.7
     assert calibrate_converter(CHIP, Campaign(jobs=2)).checks["bipolar"].in_turn is None
+
+
+@pytest.mark.parametrize("polarity", ["bipolar", "unipolar"])
+def test_an_array_that_remembers_begins_at_the_reference(polarity):
+    """With bits as while sampling; after a conversion of the reference those of signed outputs were about to move."""
+    chip = CHIP.changed(sar_adc={"sample": 3e-9})
+    sizes, reference = chip.converter, chip.sense_amplifier.v_reference
+    (results,) = Campaign().run([build_conversions(chip, np.array([reference - 0.1]), sizes, polarity)], "")
+    time, (start,) = real_vector(results, "time"), starts_of(results, sizes)
+    for node, expected in (("v(top)", reference), *((f"v(q_{k})", sizes.sampled(polarity) >> k & 1) for k in range(6))):
+        before, after = np.interp([start, start + 0.9 * sizes.sample], time, real_vector(results, node))
+        assert before == pytest.approx(expected, abs=2e-3)
+        if node != "v(top)":
+            assert after == pytest.approx(expected, abs=2e-3)
 
 
 def test_an_array_behind_an_ideal_buffer_that_remembers_is_refused():

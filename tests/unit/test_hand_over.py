@@ -301,17 +301,21 @@ def test_changes_elsewhere_are_found_for_every_line_feedback_load_and_output(mod
     rows, loads, outputs = np.array([2.0, 8.0, 16.0]), np.sort(LOADS_HERE + BETWEEN), np.linspace(-0.8, 1.5, 21)
     errors = 1e-3 * np.random.default_rng(1).normal(size=(3, 2, len(loads), len(outputs)))
     own = model.model_copy(
-        update={"rows": rows, "loads": loads, "outputs": outputs, "errors": errors, "needed": np.full((2, 16), 8e-7)}
-    )
-    asked = []
+        update={
+            "rows": rows, "loads": loads, "outputs": outputs, "errors": errors, "unipolar": 2 * errors,
+            "needed": np.full((2, 16), 8e-7),
+        }
+    )  # fmt: skip
+    asked, coded = [], {"bipolar": 1.0, "unipolar": 1.5}
 
-    def made_up_errors(chips, campaign, columns, wanted, switches):
-        asked.extend(columns)
-        change = np.array([made_up_change(column, wanted) for column in columns])
+    def made_up_errors(chips, campaign, columns, wanted, switches, polarity):
+        asked.extend(columns if polarity == "bipolar" else ())
+        assert (wanted < 0).sum() == (1 if polarity == "unipolar" else 7)
+        change = coded[polarity] * np.array([made_up_change(column, wanted) for column in columns])
         return [0 * change, change, 2 * change]
 
     monkeypatch.setattr(amplifier_hand_over, "amplifier_errors", made_up_errors)
-    monkeypatch.setattr(amplifier_hand_over, "plate_switches", lambda converters, campaign: [None] * 3)
+    monkeypatch.setattr(amplifier_hand_over, "plate_switches", lambda converters, campaign, polarity: [None] * 3)
     monkeypatch.setattr(amplifier_hand_over, "find_line_capacitance", lambda chip, campaign: 1e-15)
     found = shift_amplifiers(own, [CHIP] * 3, None)
     assert len(asked) == errors[..., 0].size
@@ -319,4 +323,6 @@ def test_changes_elsewhere_are_found_for_every_line_feedback_load_and_output(mod
     assert np.ptp(expected, axis=0).max() > 0.1 * np.abs(expected).max()
     for k, there in enumerate(found, 1):
         np.testing.assert_allclose(there.errors - errors, k * expected, rtol=1e-9, atol=1e-15)
+        changed = (there.unipolar - 2 * errors)[..., outputs >= 0]
+        np.testing.assert_allclose(changed, 1.5 * k * expected[..., outputs >= 0], rtol=1e-9, atol=1e-15)
     assert {column.r_feedback for column in asked} == set(RESISTANCES)
