@@ -14,9 +14,9 @@ from spicesim.netlist.buffer import buffer_blocks, buffer_line
 from spicesim.netlist.charge_dac import charge_dac_blocks, charge_references
 from spicesim.netlist.netlist import Netlist, build_netlist
 from spicesim.netlist.pace import converting
-from spicesim.netlist.sar_adc import RESET, array_lines, multiplexer_line, reset_source
+from spicesim.netlist.sar_adc import array_lines, multiplexer_line
 from spicesim.netlist.sense_amplifier import amplifier_blocks, amplifier_line, supplies
-from spicesim.netlist.step import STEP_TIME
+from spicesim.netlist.step import RESET, STEP_TIME, reset_source
 from spicesim.units import format_si, spice_number
 
 __all__ = ["BufferedOver", "HandOver", "SourceOver", "build_hand_overs"]

@@ -24,16 +24,14 @@ from spicesim.netlist.pace import converting
 from spicesim.netlist.plane_adder import PlaneSteps
 from spicesim.netlist.pulses import PulseSchedule
 from spicesim.netlist.sar_adc import (
-    RESET,
     ConverterLogic,
     converter_lines,
     longest_step,
     multiplexer_line,
-    reset_source,
 )
 from spicesim.netlist.sar_logic import logic_blocks
 from spicesim.netlist.sizes import require_sizes
-from spicesim.netlist.step import STEP_TIME, CodeStep
+from spicesim.netlist.step import RESET, STEP_TIME, CodeStep, reset_source
 from spicesim.netlist.tile import build_tile
 from spicesim.units import format_si, spice_number
 

@@ -22,14 +22,13 @@ from spicesim.netlist.pace import converting
 from spicesim.netlist.process import block_text
 from spicesim.netlist.sar_logic import logic_blocks, logic_ports
 from spicesim.netlist.sense_amplifier import supplies
-from spicesim.netlist.step import STEP_TIME
+from spicesim.netlist.step import RESET, STEP_TIME, reset_source
 from spicesim.units import format_si, spice_number
 
 __all__ = [
     "LOGIC_PROBES",
     "OPENED",
     "PROBE_CURRENT",
-    "RESET",
     "ConverterLogic",
     "array_lines",
     "build_plate_switches",
@@ -39,7 +38,6 @@ __all__ = [
     "converter_lines",
     "longest_step",
     "multiplexer_line",
-    "reset_source",
 ]
 
 _OPTIONS = ".options klu reltol=1e-4 vntol=1e-6 abstol=1e-12"
@@ -50,9 +48,6 @@ PROBE_CURRENT = 1e-6
 
 OPENED = 0.5e-9
 """When bits move after sampling, where ideal logic stands for that of cells: when the switch has opened [s]."""
-
-RESET = 1e-3
-"""Conductance that puts an array where it was left before [S]; it is cut before anything happens."""
 
 LOGIC_PROBES = ("i(vdd_logic)", "v(strobe)", "i(bstrobe)", "v(command)", "i(vcommand)", "v(clk)")
 """What a testbench with logic of cells has beside: what it draws from its supply and its inputs, and the clock."""
@@ -237,12 +232,6 @@ def multiplexer_line(chip: Chip, sizes: SarAdc, name: str, node_in: str, node_ou
         f"x{name} {node_in} idle_{name} {node_out} {control} vdd 0 switch w={width} l={length}",
         f"ridle_{name} idle_{name} {node_in} 1e9",
     ]
-
-
-def reset_source() -> str:
-    """Format the source of ``reset``, which is 1 until arrays are where they were left before."""
-    first, last = spice_number(0.5 * STEP_TIME), spice_number(0.6 * STEP_TIME)
-    return f"vreset reset 0 pwl(0 1 {first} 1 {last} 0)"
 
 
 def build_sar_adc(

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from spicesim.errors import SpecError
 from spicesim.units import spice_number
 
-__all__ = ["SKEWED_OPTIONS", "STEP_TIME", "CodeStep"]
+__all__ = ["RESET", "SKEWED_OPTIONS", "STEP_TIME", "CodeStep", "reset_source"]
 
 SKEWED_OPTIONS = ".options klu reltol=1e-6 vntol=1e-9 abstol=1e-12"
 """With bits one by one: at less than a picoampere ngspice's steps in time shrink to nothing at the first edge."""
 
 STEP_TIME = 1e-9
 """When codes and currents step [s]."""
+RESET = 1e-3
+"""Conductance that puts an array where it was left before [S]; it is cut before anything happens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,3 +97,9 @@ class CodeStep:
         """The analysis card."""
         resolution = spice_number(self.resolution)
         return f".tran {resolution} {spice_number(self.start + self.stop)} 0 {resolution}"
+
+
+def reset_source() -> str:
+    """Format the source of ``reset``, which is 1 until arrays are where they were left before."""
+    first, last = spice_number(0.5 * STEP_TIME), spice_number(0.6 * STEP_TIME)
+    return f"vreset reset 0 pwl(0 1 {first} 1 {last} 0)"
