@@ -1,6 +1,6 @@
 """Calibrate the hand-over from transimpedance amplifiers to converters: arrays put on amplifiers at rest."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from spicesim.arrays import Floats
 from spicesim.behavioural.hand_over import HandOverModel
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.charges import find_line_capacitance
-from spicesim.calibration.sampled import OUTPUTS, WATCHED, at_strobe, parted, time_needed
+from spicesim.calibration.sampled import OUTPUTS, WATCHED, at_strobe, parted, source_outputs, time_needed
 from spicesim.calibration.threshold import plate_switches
 from spicesim.chip import Chip
 from spicesim.chip.blocks import SarAdc
@@ -48,6 +48,8 @@ load; if any takes longer than the second, and a calibration is not quick, all o
 at more outputs."""
 REAL = 6
 """Outputs at which what resistances in place of switches change is found, for the same."""
+SWITCHED = 4
+"""Loads at which what conditions change of that is found."""
 NEAR, FAR = (0.05, 0.1, 0.16, 0.25, 0.38), (0.57, 0.76, 0.85, 0.89, 0.92, 0.945, 0.965, 0.985, 1.0)
 """Parts of the range of outputs, for the same."""
 EVERY = {True: 2, False: 1}
@@ -134,7 +136,11 @@ def find_amplifiers(chip: Chip, sizes: SarAdc, campaign: Campaign) -> HandOverMo
         ((own,),) = amplifier_errors([chip], campaign, columns[light : light + 1], outputs)
         by_coding = {"errors": errors + own - errors[light]}
     else:  # while amplifiers ring, up to .8 mV and of either sign
-        by_coding = {name: own for name, (own,) in _ringing([chip], campaign, columns, outputs, real=True).items()}
+        charged, more = (
+            _by_range(chip, outputs, partial(look, [chip], campaign, columns))
+            for look in (_with_resistances, _more_with_switches)
+        )
+        by_coding = {name: charged[name][0] + more[name][0] for name in charged}
     shape = (*(() if rows is None else rows.shape), len(settings), len(loads), -1)
     model = HandOverModel(
         sample=sizes.sample, rows=rows, r_feedback=settings, loads=loads, outputs=outputs,
@@ -162,61 +168,65 @@ def shift_amplifiers(own: HandOverModel, chips: Sequence[Chip], campaign: Campai
     else:  # while they ring, arrays change by tens of millivolts, and otherwise for each line, load and output
         few = np.ones(len(own.loads), bool)
         rows, settings, outputs = own.rows, own.r_feedback, own.outputs
-    columns = amplifier_columns(chips[0], find_line_capacitance(chips[0], campaign), rows, settings, own.loads[few])
+    line, loads = find_line_capacitance(chips[0], campaign), own.loads[few]
+    columns = amplifier_columns(chips[0], line, rows, settings, loads)
     if rows is None:
         switches = plate_switches([(chip, _sizes(chip)) for chip in chips], campaign)
         by_coding = {"errors": amplifier_errors(chips, campaign, columns, outputs, switches)}
     else:
-        by_coding = _ringing(chips, campaign, columns, outputs)
+        by_coding = _by_range(chips[0], outputs, partial(_with_resistances, chips, campaign, columns))
+        # what switches of transistors have more changes nearly alike in all lines
+        seen = loads[:: (len(loads) - 1) // (SWITCHED - 1)]
+        at = amplifier_columns(chips[0], line, rows[len(rows) // 2 :][:1], settings[-1:], seen)
+        for name, more in _by_range(chips[0], outputs, partial(_more_with_switches, chips, campaign, at)).items():
+            for errors, few_errors in zip(by_coding[name], more, strict=True):
+                of_loads = PchipInterpolator(np.log(seen), few_errors)(np.log(loads))
+                errors += np.tile(of_loads, (len(errors) // len(loads), 1))
     models = []
     for k in range(1, len(chips)):
         changed = {}
         for name, found in by_coding.items():
             lines = () if rows is None else rows.shape
             change = np.reshape(found[k] - found[0], (*lines, len(settings), -1, len(outputs)))
-            for axis, all_of, some in ((-1, own.outputs, outputs), (-2, np.log(own.loads), np.log(own.loads[few]))):
+            for axis, all_of, some in ((-1, own.outputs, outputs), (-2, np.log(own.loads), np.log(loads))):
                 change = np.apply_along_axis(partial(np.interp, all_of, some), axis, change)
             changed[name] = getattr(own, name) + change
         models.append(own.model_copy(update=changed))
     return models
 
 
-def _ringing(
-    chips: Sequence[Chip], campaign: Campaign, columns: Sequence[Column], outputs: Floats, *, real: bool = False
-) -> dict[str, list[Floats]]:
-    """Return what arrays have other than outputs, of each chip, (columns, outputs), by the name of a model's table [V].
+def _by_range(chip: Chip, outputs: Floats, look: Callable[[Polarity, Floats], list[Floats]]) -> dict[str, list[Floats]]:
+    """Return what a look at outputs of each range finds, of each chip, (columns, outputs), by a model's table [V].
 
     What switches are closed while sampling, and so how fast an array is charged, follows from the coding. At 20 ns
     that is 2.3 mV.
-
-    Parameters
-    ----------
-    chips, campaign, columns, outputs
-        As of :func:`amplifier_errors`.
-    real : bool
-        Whether to add what resistances in place of switches change.
     """
-    first = int(np.searchsorted(outputs, 0.0)) - 1  # no range below the reference has less
-    ranges: list[tuple[str, Polarity, Floats]] = [("errors", "bipolar", outputs)]
-    if "unipolar" in chips[0].polarities:
-        ranges.append(("unipolar", "unipolar", outputs[first:]))
-    found: dict[str, list[Floats]] = {}
-    for name, polarity, own in ranges:
-        switches = plate_switches([(chip, _sizes(chip)) for chip in chips], campaign, polarity)
-        found[name] = amplifier_errors(chips, campaign, columns, own, switches, polarity)
-        if real:
-            few = own[np.linspace(0, len(own) - 1, REAL).round().astype(int)]
-            of_real, stood_for = (
-                amplifier_errors(chips, campaign, columns, few, by, polarity) for by in (None, switches)
-            )
-            for errors, more, less in zip(found[name], of_real, stood_for, strict=True):
-                errors += PchipInterpolator(few, more - less, axis=1)(own)
-    if "unipolar" in found:  # where it has no outputs it goes on as that of signed ones
+    found = {"errors": look("bipolar", outputs)}
+    if "unipolar" in chip.polarities:  # where that has no outputs it goes on as that of signed ones
+        first = int(np.searchsorted(outputs, 0.0)) - 1  # no range below the reference has less
         found["unipolar"] = [
             np.concatenate([signed[:, :first] + own[:, :1] - signed[:, first : first + 1], own], axis=1)
-            for own, signed in zip(found["unipolar"], found["errors"], strict=True)
+            for own, signed in zip(look("unipolar", outputs[first:]), found["errors"], strict=True)
         ]
     return found
+
+
+def _with_resistances(
+    chips: Sequence[Chip], campaign: Campaign, columns: Sequence[Column], polarity: Polarity, outputs: Floats
+) -> list[Floats]:
+    """Return what arrays whose switches are resistances have other than outputs; as :func:`amplifier_errors`."""
+    switches = plate_switches([(chip, _sizes(chip)) for chip in chips], campaign, polarity)
+    return amplifier_errors(chips, campaign, columns, outputs, switches, polarity)
+
+
+def _more_with_switches(
+    chips: Sequence[Chip], campaign: Campaign, columns: Sequence[Column], polarity: Polarity, outputs: Floats
+) -> list[Floats]:
+    """Return what arrays with switches of transistors have more, from few outputs; as :func:`amplifier_errors`."""
+    few = outputs[np.linspace(0, len(outputs) - 1, REAL).round().astype(int)]
+    of_real = amplifier_errors(chips, campaign, columns, few, polarity=polarity)
+    stood_for = _with_resistances(chips, campaign, columns, polarity, few)
+    return [PchipInterpolator(few, more - less, axis=1)(outputs) for more, less in zip(of_real, stood_for, strict=True)]
 
 
 def amplifier_columns(chip: Chip, line: float, rows: Floats | None, settings: Floats, loads: Floats) -> list[Column]:
@@ -320,7 +330,8 @@ def _errors_nearby(
     """
     wanted = outputs.tolist()
     cases = [[Case(column, v) for column, v in zip(group, wanted, strict=True)] for group in groups]
-    sources = [SourceOver(v=v, held=0.0) for v in wanted]
+    reference = chips[0].sense_amplifier.v_reference
+    sources = [SourceOver(v=v, held=0.0) for v in source_outputs(outputs, chips[0].process.supply, reference).tolist()]
     netlists = []
     for k, chip in enumerate(chips):
         own, sizes = None if switches is None else switches[k], _sizes(chip)
@@ -334,13 +345,10 @@ def _errors_nearby(
     found = iter(campaign.run(netlists, _LABEL))
     errors = []
     for chip in chips:
-        seen = [
-            at_strobe(next(found), _sizes(chip), len(outputs), chip.sense_amplifier.v_reference)
-            for _ in range(1 + len(groups))
-        ]
-        near, ideal = seen[0]
+        inputs, plates = at_strobe(next(found), _sizes(chip), len(sources), reference)
+        seen = [at_strobe(next(found), _sizes(chip), len(group), reference) for group in groups]
         # outputs count below the reference
-        errors.append([(-held, -parted(held, first, near, ideal)) for held, first in seen[1:]])
+        errors.append([(-held, -parted(held, first, inputs, plates)) for held, first in seen])
     return errors
 
 

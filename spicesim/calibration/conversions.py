@@ -22,6 +22,7 @@ from spicesim.ngspice.outcome import Results
 
 __all__ = [
     "build_conversions",
+    "charges",
     "conversions",
     "decision_delays",
     "first_start",
@@ -43,9 +44,12 @@ DECISIONS = ("v(outp)", "v(outn)")
 """Outputs of the comparator, one of which rises when it has decided."""
 LAST_BIT = 0.2e-9
 """From the last bit to the end of a conversion, when bits are read [s]."""
-FORGOTTEN = 120e-9 * 5e-6 / 5.12e-12
-"""Sampling times the width of its switch, for each farad of an array, after which nothing is left of the input before:
-120 ns for 5.12 pF and 5 um, thirty time constants of GF180MCU at ss and 85 C [s m/F]."""
+TIME_CONSTANT = 4e-9 * 5e-6 / 5.12e-12
+"""Of sampling, times the width of its switch, for each farad of an array: 4 ns for 5.12 pF and 5 um of GF180MCU at ss
+and 85 C [s m/F]."""
+FORGOTTEN, CHARGED = 30.0, 8.0
+"""Time constants after which nothing is left of the input before, and after which top plates follow inputs in a smooth
+curve: after five they bend by 6 mV."""
 
 
 def read_codes(results: Results, sizes: SarAdc, starts: Floats | None = None) -> Codes:
@@ -108,7 +112,16 @@ def first_start(sizes: SarAdc, *, rests: bool = True) -> float:
 
 def forgets(sizes: SarAdc) -> bool:
     """Whether sampling is so long that nothing is left of the input before."""
-    return sizes.sample * sizes.switch_width >= FORGOTTEN * sizes.dac.unit * 2.0**sizes.dac.bits
+    return _time_constants(sizes) >= FORGOTTEN
+
+
+def charges(sizes: SarAdc) -> bool:
+    """Whether sampling is so long that ideal sources charge arrays all but whole."""
+    return _time_constants(sizes) >= CHARGED
+
+
+def _time_constants(sizes: SarAdc) -> float:
+    return sizes.sample * sizes.switch_width / (TIME_CONSTANT * sizes.dac.unit * 2.0**sizes.dac.bits)
 
 
 def parted_inputs(inputs: Floats, sizes: SarAdc) -> list[Floats]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
+from scipy.interpolate import CubicSpline, PchipInterpolator
 
 from spicesim.arrays import Floats
 from spicesim.behavioural.hand_over import HandOverGrid, HandOverMismatch, HandOverModel
@@ -27,7 +27,7 @@ from spicesim.calibration.amplifier_hand_over import (
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.charges import find_line_capacitance
 from spicesim.calibration.mismatch_bench import RESISTORS, Planned, draw_chip, used_numbers
-from spicesim.calibration.sampled import at_strobe, parted
+from spicesim.calibration.sampled import at_strobe, parted, source_outputs
 from spicesim.calibration.threshold import plate_switches
 from spicesim.chip import Chip
 from spicesim.chip.blocks import SarAdc
@@ -243,6 +243,8 @@ def _beyond(
     parts = [wanted[k : k + AT_A_TIME] for k in range(0, len(wanted), AT_A_TIME)]
     source_parts = [sources[k : k + AT_A_TIME] for k in range(0, len(sources), AT_A_TIME)]
     switches = plate_switches([(chip, _sizes(chip)) for chip in chips], campaign)
+    reference = chips[0].sense_amplifier.v_reference
+    nominal = source_outputs(model.outputs, chips[0].process.supply, reference).tolist()
     netlists = []
     for chip, own, offsets in zip(chips, switches, _offsets(chips, planned, campaign), strict=True):
         # outputs follow offsets the more, the more cells load an input
@@ -250,6 +252,7 @@ def _beyond(
             [Case(one.column, one.v_out - offsets[one.instance] * (1 + one.column.load)) for one in part]
             for part in parts
         ]
+        netlists.append(_hand_overs(chip, [SourceOver(v=v, held=0.0) for v in nominal], own))
         for pairs in source_parts:
             given = _hand_overs(chip, [SourceOver(v=v, held=0.0) for _, v in pairs], own)
             netlists.append(_drawn(given, chip, planned, [k for k, _ in pairs]))
@@ -258,13 +261,15 @@ def _beyond(
     results = iter(campaign.run(netlists, _LABEL))
     found = []
     for chip in chips:
+        inputs, plates = _seen(results, chip, [nominal])
         near, ideal = _seen(results, chip, source_parts)
+        drawn = ideal - CubicSpline(inputs[::-1], plates[::-1])(near)  # by their switches
         held, first = _seen(results, chip, parts)
         told = np.zeros(len(wanted))
         for column, rows in dict.fromkeys((one.column, one.rows) for one in wanted):
             its = np.array([(one.column, one.rows) == (column, rows) for one in wanted])
             told[its] = errors_told(model, rows, column, -held[its])
-        found.append((-held, -parted(held, first, near[which], ideal[which]) - told))  # outputs count below
+        found.append((-held, -parted(held, first - drawn[which], inputs, plates) - told))  # outputs count below
     return found
 
 

@@ -17,6 +17,7 @@ from spicesim.behavioural.sar import SarModel, SarRange, SarSearch, SarSpan
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.conversions import (
     build_conversions,
+    charges,
     first_start,
     forgets,
     parted_inputs,
@@ -36,6 +37,7 @@ from spicesim.chip.blocks import SarAdc
 from spicesim.coding import POLARITIES, Polarity
 from spicesim.errors import CalibrationError
 from spicesim.netlist.netlist import Netlist
+from spicesim.netlist.sar_adc import longest_step
 from spicesim.ngspice.outcome import Results
 from spicesim.units import spice_number
 
@@ -47,6 +49,8 @@ SPREAD, WITHIN = 8, 0.98
 """Inputs spread over that part of the range, from one end of it to the other: steps beyond the outermost inputs, where
 the sampling switch bends most, were up to .2 mV off. They are converted at other conditions, too: of six there top
 plates are .15 mV off, of eight .04."""
+SPREAD_BENT = 24
+"""The same where sources do not charge arrays whole."""
 AIM = 0.3e-3
 """How far from the threshold inputs end at most in the trial of a bit [V]."""
 BY_BIT, REST = (3, 2), 1
@@ -225,8 +229,10 @@ class SarFit:
         """Return the converter of a search."""
         return SarRange(low=search.low, high=search.high, bits=self._bits, search=search, span=2 * self._half)
 
-    def spread(self, count: int = SPREAD, within: float = WITHIN) -> Floats:
+    def spread(self, count: int | None = None, within: float = WITHIN) -> Floats:
         """Return inputs spread over part of the range, its ends among them, in random order; the same anywhere."""
+        if count is None:
+            count = SPREAD if charges(self._sizes) else SPREAD_BENT
         places = np.arange(count) + self._rng.random(count)
         inputs = 2 * (places - places[0]) / (places[-1] - places[0]) - 1
         return within * self._rng.permutation(inputs)
@@ -283,7 +289,7 @@ class SarFit:
 
     def fit_plate(self, seen: Seen, before: Plate | None = None) -> Plate:
         """Fit the top plate of conversions; arguments as of :func:`spicesim.calibration.top_plate.fit_plate`."""
-        return fit_plate(seen, self._sampled, before)
+        return fit_plate(seen, self._sampled, before, bent=not charges(self._sizes))
 
     def find_threshold(self, seen: Seen, delays: DelayLaw, like: Threshold | None = None) -> Threshold:
         """Find the threshold; arguments as of :func:`spicesim.calibration.decisions.find_threshold`."""
@@ -312,7 +318,8 @@ class SarFit:
         stop = spice_number(first_start(sizes) + sizes.sample + 2 / 3 * sizes.bit)
         nodes = np.clip(reference + volts, 0, self._chip.process.supply)[:, None]
         whole = [build_conversions(self._chip, one, sizes, self._polarity) for one in nodes]
-        return [replace(one, analyses=(f".tran 0.5n {stop} 0 1n",)) for one in whole]
+        longest = spice_number(longest_step(sizes))
+        return [replace(one, analyses=(f".tran 0.5n {stop} 0 {longest}",)) for one in whole]
 
     def first_plate(self, results: Results) -> float:
         """Return the top plate before the strobe that ends one of these [V]."""

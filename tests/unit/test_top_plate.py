@@ -55,6 +55,22 @@ def test_the_plate_is_found(seed):
     np.testing.assert_allclose(_columns(seen, SAMPLED) @ found.numbers, seen.tops, rtol=0, atol=1e-9)
 
 
+def test_a_plate_that_bends_is_found_with_what_changes_of_it():
+    """As where sources do not charge arrays whole."""
+    rng = np.random.default_rng(7)
+    own = fit_plate(convert(rng.uniform(-1, 1, 32)), SAMPLED, bent=True)
+    seen, others = (convert(rng.uniform(-1, 1, count)) for count in (24, 64))
+
+    def bend(one):
+        return replace(one, tops=one.tops + 5e-3 * np.sin(3 * one.inputs)[:, None])
+
+    found = fit_plate(bend(seen), SAMPLED, own, bent=True)
+    told = _columns(others, SAMPLED, len(found.curve) - 1) @ found.numbers
+    np.testing.assert_allclose(told, bend(others).tops, rtol=0, atol=20e-6)
+    smooth = fit_plate(bend(seen), SAMPLED, fit_plate(seen, SAMPLED))
+    assert np.abs(_columns(others, SAMPLED) @ smooth.numbers - bend(others).tops).max() > 100e-6
+
+
 def test_what_a_condition_changes_is_found_from_few_conversions():
     rng = np.random.default_rng(7)
     own = fit_plate(convert(rng.uniform(-1, 1, 32)), SAMPLED)
