@@ -47,7 +47,7 @@ def test_what_drawn_amplifiers_hand_over_follows_from_their_numbers(chip, nomina
     alike = drawn.model_copy(update={"slopes": 0 * drawn.slopes})
     left, before = (typical(check_drawn(chip, nominal, own, Campaign())) for own in (drawn, alike))
     np.testing.assert_allclose(left, typical(drawn.residuals), rtol=1e-6)
-    assert before > 0.01 * chip.converter.lsb  # or there is nothing to be seen
+    assert before > 100e-6  # or there is nothing to be seen: steps in time leave 20 uV
     assert left < 0.2 * before
 
 
