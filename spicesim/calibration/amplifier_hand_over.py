@@ -176,7 +176,7 @@ def shift_amplifiers(own: HandOverModel, chips: Sequence[Chip], campaign: Campai
     else:
         by_coding = _by_range(chips[0], outputs, partial(_with_resistances, chips, campaign, columns))
         # what switches of transistors have more changes nearly alike in all lines
-        seen = loads[:: (len(loads) - 1) // (SWITCHED - 1)]
+        seen = loads[np.linspace(0, len(loads) - 1, SWITCHED).round().astype(int)]
         at = amplifier_columns(chips[0], line, rows[len(rows) // 2 :][:1], settings[-1:], seen)
         for name, more in _by_range(chips[0], outputs, partial(_more_with_switches, chips, campaign, at)).items():
             for errors, few_errors in zip(by_coding[name], more, strict=True):

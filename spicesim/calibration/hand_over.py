@@ -73,7 +73,8 @@ def shift_hand_overs(
 
     The charge of the switch changes alike for all amplifiers that have settled, so the one with the least load stands
     for them; those that hardly settle are slower or faster there, each by itself. What changes is seen with resistances
-    for the switches of arrays, there as at the chip's own condition. How long arrays take stays as it is there.
+    for the switches of arrays, there as at the chip's own condition, and where amplifiers ring with transistors for a
+    few loads, too. How long arrays take stays as it is there.
 
     Parameters
     ----------

@@ -125,7 +125,7 @@ def build_hand_overs(
     switches : array_like of shape (bits,), optional
         Resistances that stand for the switches of the arrays, as found by
         :func:`~spicesim.netlist.sar_adc.build_plate_switches` [ohm]: a third of the time, but what arrays have beyond
-        those on sources is up to 40 uV other.
+        those on sources is up to 40 uV other where they settle, and .6 mV after 20 ns at ss and 85 C.
     polarity : {"bipolar", "unipolar"}
         Where the range lies, which says what bits are set.
 
