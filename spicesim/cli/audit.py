@@ -1,22 +1,22 @@
 """The audit command: a calibration against whole tiles it has not seen."""
 
 import json
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import click
 import numpy as np
 
+from spicesim.apart import ConversionApart, take_apart
 from spicesim.arrays import Floats
 from spicesim.audit import Audit, audit_samples
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.mismatch_check import check_mismatch
-from spicesim.calibration.tiles import TileCase, build_adversarial_cases, build_cases, check_tiles, random_matrices
+from spicesim.calibration.tiles import build_adversarial_cases, build_cases, check_tiles, random_matrices
 from spicesim.cli.options import jobs_option, open_calibration, timeout_option
-from spicesim.cli.tables import format_audit, format_checks, format_macros, format_mismatch
-from spicesim.engine import ConverterEngine, Engine, ExactEngine, HandOverEngine, SampledMvm, Tile
+from spicesim.cli.tables import format_apart, format_audit, format_checks, format_macros, format_mismatch
+from spicesim.engine import SampledMvm, random_products
 from spicesim.errors import SpecError
 from spicesim.experiment.outcome import audit_document
 from spicesim.files import write_text
@@ -44,6 +44,12 @@ __all__ = ["audit", "trained_matrices"]
     help="Instead, do N products of tiles of the least size with converters on their amplifiers, or behind ideal "
     "buffers on floating lines, codes in, codes out; with --mismatch on each chip.",
 )  # fmt: skip
+@click.option(
+    "--apart",
+    is_flag=True,
+    help="Of macros with SARs, show beside each code that of the same converter behind an ideal source: whether the "
+    "hand-over or the converter makes one another.",
+)
 @click.option("--corner", metavar="NAME", help="Another corner of the process than the chip's own, if calibrated.")
 @click.option("--temperature", metavar="C", type=float, help="Another temperature than the chip's own [C].")
 @click.option("--seed", metavar="S", type=int, default=1, help="Seed of conductances and vectors.")
@@ -63,6 +69,7 @@ def audit(
     vectors: int,
     draws: int | None,
     macros: int | None,
+    apart: bool,
     corner: str | None,
     temperature: float | None,
     seed: int,
@@ -89,8 +96,10 @@ def audit(
     campaign = Campaign(seed=seed, simulator=BatchSimulator(timeout=timeout), jobs=jobs, progress=True)
     if worst_path is not None and macros is None:
         raise SpecError("--worst is that of whole macros: add --macros 4")
+    if apart and macros is None:
+        raise SpecError("--apart is of whole macros: add --macros 4")
     if macros is not None:
-        found = _audit_macros(calibration, campaign, macros, min(numbers), draws, json_path)
+        found = _audit_macros(calibration, campaign, macros, min(numbers), draws, json_path, apart=apart)
         if worst_path is not None:
             max(found, key=lambda chip: (chip.code_misses.max(), chip.max_error)).worst.write(worst_path)
             click.echo(f"wrote {worst_path}; run: {run_command('ngspice').replace('THIS_FILE', worst_path)}")
@@ -136,41 +145,35 @@ def _audit_mismatch(calibration: Calibration, campaign: Campaign, draws: int, si
 
 
 def _audit_macros(
-    calibration: Calibration, campaign: Campaign, count: int, size: int, draws: int | None, json_path: str | None
-) -> list[Audit]:
+    calibration: Calibration, campaign: Campaign, count: int, size: int, draws: int | None, json_path: str | None,
+    *, apart: bool = False,
+) -> list[Audit]:  # fmt: skip
     """Compare codes of whole macros, of either coding, in columns that stay linear, on nominal or on drawn chips.
 
     No hold capacitor can drive a converter's array: where an ideal buffer stands between floating lines and converters,
     both have transients of their own.
     """
-    model = calibration.require_converter()
-    if model is None:
-        raise SpecError("this chip's converters are ideal, so it has no macros; set adc.kind = sar and calibrate again")
-    matrices = random_matrices(calibration.chip, [size], campaign.seed)
-    cases = build_cases(calibration.chip, calibration.tile, matrices, random_vectors=6, seed=campaign.seed)
-    linear = [case for case in cases if "saturating" not in case.name]
     seeds = [None] if draws is None else list(range(campaign.seed, campaign.seed + draws))
-    works: list[Callable[[Campaign], Audit]] = []
+    samples: list[list[SampledMvm]] = []
     notes: list[str] = []
     for number, seed in enumerate(seeds):
-        engine: Engine = ExactEngine(calibration, mismatch_seed=seed)
-        if model.hand_over is not None:
-            engine = HandOverEngine(engine, model.hand_over, calibration.mismatch, seed, calibration.chip.adc.columns)
-        if seed is not None:
-            engine = ConverterEngine(engine, calibration, seed=seed)
-        start = time.monotonic()
-        samples = [sample for case in linear for sample in _multiply(engine, calibration, case)]
-        seconds = (time.monotonic() - start) / len(samples)
-        chosen = np.random.default_rng([campaign.seed, number]).permutation(len(samples))[:count]
-        works.append(partial(_audit_chip, calibration, [samples[k] for k in chosen], seed))
-        notes += [f"note: {note}" for note in engine.notes]
+        products = random_products(calibration, size, seed=campaign.seed, mismatch_seed=seed)
+        samples.append(products.chosen(count, campaign.seed, number))
+        notes += [f"note: {note}" for note in products.notes]
+    works = [partial(_audit_chip, calibration, own, seed) for own, seed in zip(samples, seeds, strict=True)]
     found = campaign.beside(works)  # of a product each, one chip alone would leave processors idle
     if draws is None:
-        click.echo(format_audit(found[0], seconds))
+        click.echo(format_audit(found[0], products.seconds))
     for note in notes:
         click.echo(note)
     if draws is not None:
         click.echo(format_macros(found, seeds))
+    if apart:
+        parts = campaign.beside(
+            [partial(_take_apart, calibration, own, seed) for own, seed in zip(samples, seeds, strict=True)]
+        )
+        each = [seed for seed, part in zip(seeds, parts, strict=True) for _ in part]
+        click.echo(f"\n{format_apart([one for part in parts for one in part], each)}")
     if json_path is not None:
         chips = [{"chip": seed, **audit_document(outcome)} for seed, outcome in zip(seeds, found, strict=True)]
         write_text(json_path, json.dumps(chips, indent=1) + "\n")
@@ -187,21 +190,14 @@ def _audit_chip(calibration: Calibration, samples: Sequence[SampledMvm], seed: i
     )  # fmt: skip
 
 
-def _multiply(engine: Engine, calibration: Calibration, case: TileCase) -> list[SampledMvm]:
-    """Return what an engine makes of the vectors of a case."""
-    polarity = case.tile.dac.polarity
-    model = calibration.require_converter()
-    assert model is not None
-    tile = Tile(
-        name=case.name, g=np.asarray(calibration.cell.read_conductance(case.tile.g)), polarity=polarity,
-        r_feedback=case.tile.setting, adc=model.range(polarity),
+def _take_apart(
+    calibration: Calibration, samples: Sequence[SampledMvm], seed: int | None, campaign: Campaign
+) -> list[ConversionApart]:
+    """Hold the same macros, which were kept, against their converters behind ideal sources."""
+    return take_apart(
+        samples, calibration, simulator=campaign.simulator, jobs=campaign.jobs,
+        progress="apart" if seed is None else f"chip {seed} apart", mismatch_seed=seed,
     )  # fmt: skip
-    ready, codes = engine.prepare(tile), np.stack(list(case.codes.values()))
-    adc = ready.adc or model.range(polarity)
-    return [
-        SampledMvm(layer=case.name, tile=tile, adc=adc, codes=vector, volts=volts)
-        for vector, volts in zip(codes, ready.mvm(codes), strict=True)
-    ]
 
 
 def trained_matrices(calibration: Calibration, sizes: Sequence[int]) -> dict[str, Floats]:

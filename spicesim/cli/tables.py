@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from spicesim.apart import ConversionApart
 from spicesim.audit import SEEN, Audit
 from spicesim.behavioural.buffer import BufferMismatch
 from spicesim.behavioural.hand_over import HandOverModel
@@ -22,6 +23,7 @@ from spicesim.metrics import compare_codes, largest, rms
 from spicesim.units import format_si
 
 __all__ = [
+    "format_apart",
     "format_aspects",
     "format_audit",
     "format_blocks",
@@ -298,6 +300,30 @@ def format_macros(audits: Sequence[Audit], seeds: Sequence[int | None]) -> str:
     head.append("outputs, max [%]")
     rows = [row(f"chip {seed}", [chip]) for seed, chip in zip(seeds, audits, strict=True)]
     return f"{format_table(head, [*rows, row('all', audits)])}\nin ngspice, {audits[0].pieces}"
+
+
+def format_apart(found: Sequence[ConversionApart], seeds: Sequence[int | None]) -> str:
+    """Format conversions of whole macros beside those behind ideal sources, each with the seed of its chip."""
+    rows = [
+        [
+            "nominal" if seed is None else f"chip {seed}", one.sample.tile.polarity, f"{one.load:.3g}",
+            str(one.column), f"{one.measured:.4f}", f"{one.place:.3f}", str(one.model), str(one.of_source),
+            str(one.code), f"{1e3 * one.hand_over:.3f}", f"{one.hand_over / one.sample.adc.lsb:.4f}",
+        ]
+        for one, seed in zip(found, seeds, strict=True)
+    ]  # fmt: skip
+    head = ["macros", "inputs", "load", "column", "output [V]", "model", "code", "of source", "of macro"]
+    head += ["hand-over off [mV]", "[LSB]"]
+    offs = 1e3 * np.array([one.hand_over for one in found if one.is_within])
+    others = sum(one.code != one.model for one in found), sum(one.of_source != one.model for one in found)
+    about = (
+        f"{len(found)} conversions: {others[0]} codes of macros are not the model's, and {others[1]} of the same "
+        "converters behind\nsources at what the model says that arrays receive. "
+        f"Hand-overs of the {len(offs)} within the range are off by "
+        f"{rms(offs):.3f} mV\nrms, {largest(offs):.3f} at most. "
+        "load: feedback resistance times conductance of the column"
+    )
+    return f"{format_table(head, rows)}\n{about}"
 
 
 def format_layers(experiment: Experiment) -> str:

@@ -18,6 +18,7 @@ from spicesim.engine.macro import MacroBench, MacroProduct
 from spicesim.engine.mixed import MixedEngine
 from spicesim.engine.noisy import NoisyEngine, NoisyTile
 from spicesim.engine.parts import CONVERTER_PARTS, PartialConverterEngine
+from spicesim.engine.products import RandomProducts, random_products
 from spicesim.engine.protocol import Codes, Engine, PreparedTile, Tile, TileAround
 from spicesim.engine.sample import SampledMvm
 from spicesim.engine.sampled import SampledEngine, SampledTile
@@ -51,6 +52,7 @@ __all__ = [
     "NoisyTile",
     "PartialConverterEngine",
     "PreparedTile",
+    "RandomProducts",
     "SampledEngine",
     "SampledMvm",
     "SampledTile",
@@ -60,4 +62,5 @@ __all__ = [
     "TransferTile",
     "WriteVerify",
     "build_engine",
+    "random_products",
 ]
