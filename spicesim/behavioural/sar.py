@@ -192,8 +192,7 @@ class SarModel(Model):
         if set(self.searches) != codings or self.rising != (amplifier.kind == "voltage"):
             raise ValueError(f"converter must have searches for {' and '.join(sorted(codings))}, of such a read-out")
         own = self.hand_over
-        ideal = amplifier.kind == "voltage" and not chip.hold.is_buffered
-        if own is not None and (ideal or abs(own.sample - sizes.sample) > 1e-9 * sizes.sample):
+        if own is not None and (chip.has_ideal_buffers or abs(own.sample - sizes.sample) > 1e-9 * sizes.sample):
             raise ValueError(
                 "converter.hand_over must be of amplifiers, integrators or buffers, and of the chip's sar_adc.sample"
             )

@@ -11,11 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import tomlkit
-from pydantic import (
-    BeforeValidator,
-    ConfigDict,
-    model_validator,
-)
+from pydantic import BeforeValidator, ConfigDict, model_validator
 
 from spicesim.arrays import Floats
 from spicesim.chip.blocks import (
@@ -299,6 +295,11 @@ class Chip(Section):
         own = self.sar_adc.dac
         update = {"bits": self.adc.bits, "mismatch": self.capacitor_spread(own.unit, own.mismatch)}
         return self.sar_adc.model_copy(update={"dac": own.model_copy(update=update)})
+
+    @property
+    def has_ideal_buffers(self) -> bool:
+        """Whether ideal buffers stand between read-outs and converters: no hold capacitor can drive an array."""
+        return self.sense_amplifier.kind == "voltage" and not self.hold.is_buffered
 
     def over(self, span: float) -> Self:
         """Return the same with SAR ADCs of one span [V]; of other converters this chip."""

@@ -98,6 +98,8 @@ def audit(
         raise SpecError("--worst is that of whole macros: add --macros 4")
     if apart and macros is None:
         raise SpecError("--apart is of whole macros: add --macros 4")
+    if apart and (calibration.chip.converter is None or calibration.chip.has_ideal_buffers):
+        raise SpecError("--apart tells SARs from read-outs that drive them, and this chip has none such: leave it out")
     if macros is not None:
         found = _audit_macros(calibration, campaign, macros, min(numbers), draws, json_path, apart=apart)
         if worst_path is not None:
@@ -186,7 +188,7 @@ def _audit_chip(calibration: Calibration, samples: Sequence[SampledMvm], seed: i
     return audit_samples(
         samples, calibration, simulator=campaign.simulator, jobs=campaign.jobs,
         progress="audit" if seed is None else f"audit of chip {seed}",
-        macros=calibration.hold is None or calibration.hold.buffer is not None, mismatch_seed=seed,
+        macros=not calibration.chip.has_ideal_buffers, mismatch_seed=seed,
     )  # fmt: skip
 
 

@@ -82,7 +82,7 @@ class MacroBench:
     ) -> None:
         chip = calibration.chip
         sizes = chip.converter
-        if sizes is None or (chip.sense_amplifier.kind == "voltage" and not chip.hold.is_buffered):
+        if sizes is None or chip.has_ideal_buffers:
             what, key = ("buffers", "hold.buffer") if sizes is not None else ("converters", "adc.kind")
             raise SpecError(
                 f"whole macros in ngspice need read-outs that drive SAR converters, and of this chip {what} are "

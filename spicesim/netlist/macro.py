@@ -190,7 +190,7 @@ def build_macro(
     SpecError
         If ideal buffers read floating bit lines, a converter has no column, and as :func:`build_tile`.
     """
-    if chip.sense_amplifier.kind == "voltage" and not chip.hold.is_buffered:
+    if chip.has_ideal_buffers:
         raise SpecError(
             f"a hold capacitor of {format_si(chip.hold.capacitor, 'F')} cannot drive a converter's array of "
             f"{format_si(read.sizes.dac.total, 'F')}: there is no macro of floating bit lines without a buffer between "

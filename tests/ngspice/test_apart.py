@@ -76,6 +76,15 @@ def test_the_command_shows_each_conversion(calibration, tmp_path, monkeypatch):
     assert "add --macros" in str(result.exception)
 
 
+def test_macros_without_sars_on_read_outs_are_refused_before_they_run(gf180_calibration, tmp_path, monkeypatch):
+    """There is no hand-over to tell; --macros alone says what is missing."""
+    monkeypatch.chdir(tmp_path)
+    gf180_calibration.save("ideal.cal.json")
+    result = CliRunner().invoke(cli, ["audit", "ideal.cal.json", "--macros", "1", "--apart"])
+    assert isinstance(result.exception, SpecError)
+    assert "leave it out" in str(result.exception)
+
+
 def _told(sample, more):
     """Return a product whose model says that arrays receive so much more."""
     columns = sample.tile.g.shape[1]
