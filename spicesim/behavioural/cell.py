@@ -20,6 +20,8 @@ ONSET = 1e-6
 """Current at which a selector's voltage is given [A]."""
 _NO_LEAKAGE = np.zeros(1)
 _NO_LEAKAGE.flags.writeable = False
+SMALL_SIGNALS, _CHANGE = 33, 1e-3
+"""Conductances at which that is found, a smooth curve, and the change of the bit line either way [V]."""
 FLATTEST = 200.0
 """Voltage of a selector at that current over that of a factor e, at most: its current at rest is e^-200 of it."""
 
@@ -58,6 +60,24 @@ class ProgrammableCell(Model):
     def chord(self, g: npt.ArrayLike) -> Floats:
         """Return the conductance of the resistors that stand for cells where these have to be linear [S]."""
         return self.read_conductance(g)
+
+    def small_signal(self, g_cell: npt.ArrayLike, drive: float) -> Floats:
+        """Return what cells conduct of small changes of their bit lines, with `drive` across them either way [S].
+
+        Parameters
+        ----------
+        g_cell : array_like
+            Conductances of whole cells at the read voltage [S].
+        drive : float
+            Voltage across the cells [V].
+        """
+        device = np.geomspace(*self.g_limits, SMALL_SIGNALS)
+        change = sum(
+            self.current(device, v + _CHANGE, -_CHANGE) - self.current(device, v - _CHANGE, _CHANGE)
+            for v in (-drive, drive)
+        )
+        g, read = np.asarray(g_cell, dtype=float), self.read_conductance(device)
+        return np.asarray(g * np.interp(g, read, change / (4 * _CHANGE) / read))
 
     def _check_range(self) -> None:
         """Refuse a cell that cannot be programmed."""

@@ -63,9 +63,7 @@ def random_products(
         raise SpecError("this chip's converters are ideal, so it has no macros; set adc.kind = sar and calibrate again")
     matrices = random_matrices(chip, [size], seed)
     cases = build_cases(chip, calibration.tile, matrices, random_vectors=VECTORS, seed=seed)
-    engine: Engine = ExactEngine(calibration, mismatch_seed=mismatch_seed)
-    if model.hand_over is not None:
-        engine = HandOverEngine(engine, model.hand_over, calibration.mismatch, mismatch_seed, chip.adc.columns)
+    engine = HandOverEngine.of(ExactEngine(calibration, mismatch_seed=mismatch_seed), calibration, mismatch_seed)
     if mismatch_seed is not None:
         engine = ConverterEngine(engine, calibration, seed=mismatch_seed)
     start = time.monotonic()

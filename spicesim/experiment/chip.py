@@ -175,11 +175,8 @@ class ChipMaker:
         calibration = self.calibration
         if word == "ideal" or not isinstance(calibration, Calibration):
             return engine
-        model = calibration.converter
-        if model is None or model.hand_over is None:
-            return engine
         shared = self.plan.shared_columns(calibration.chip)
-        return HandOverEngine(engine, model.hand_over, calibration.mismatch, self.mismatch(seed), shared)
+        return HandOverEngine.of(engine, calibration, self.mismatch(seed), shared)
 
     def _engine(self, word: str, seed: int) -> Engine:
         plan = self.plan

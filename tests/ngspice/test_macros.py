@@ -48,7 +48,7 @@ def products(calibration, polarity, shape, vectors, engine=None):
     g[:, -1], g[:, 0] = high, low
     adc = calibration.converter.range(polarity)
     tile = Tile(name=polarity, g=g, polarity=polarity, r_feedback=80e3, adc=adc)
-    ready = HandOverEngine(engine or ExactEngine(calibration), calibration.converter.hand_over).prepare(tile)
+    ready = HandOverEngine.of(engine or ExactEngine(calibration), calibration).prepare(tile)
     return [
         SampledMvm(layer="a", tile=tile, adc=ready.adc, codes=codes, volts=volts)
         for codes, volts in zip(vectors, ready.mvm(vectors), strict=True)
@@ -66,6 +66,22 @@ def test_codes_of_a_macro_are_those_of_the_model(calibration):
     assert audit.max_error < 1e-3
     assert "in one transient" in audit.pieces
     assert "ideal buffer" not in audit.unseen
+
+
+def test_amplifiers_are_loaded_by_what_cells_conduct_of_small_changes(calibration):
+    """At .7 of the largest inputs, which is more than write-verify reads; a macro of others has what is read."""
+    model, g = calibration.converter.hand_over, np.full((8, 2), calibration.conductance_range[1])
+    adc = calibration.converter.range("bipolar")
+    tile = Tile(name="", g=g, polarity="bipolar", r_feedback=80e3, adc=adc)
+    of_changes = calibration.cell.small_signal(g, np.sqrt(0.5) * calibration.chip.dac.v_span)
+    assert np.all(of_changes > 1.001 * g)
+    volts = np.array([[-0.6, 0.7]])
+    for engine, seen in (
+        (HandOverEngine.of(ExactEngine(calibration), calibration), of_changes),
+        (HandOverEngine(ExactEngine(calibration), model), g),
+    ):
+        expected = model.curves(80e3, seen.sum(axis=0), 8).received(volts)
+        np.testing.assert_allclose(engine.prepare(tile).adc.received(volts), expected, rtol=1e-12)
 
 
 def test_one_cell_is_a_macro(calibration):

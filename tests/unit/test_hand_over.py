@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from spicesim.behavioural.cell import CellModel
 from spicesim.behavioural.hand_over import HandOverMismatch, HandOverModel
 from spicesim.behavioural.mismatch import MismatchModel
 from spicesim.calibration import amplifier_hand_over
@@ -169,6 +170,20 @@ def test_tables_of_other_shapes_are_refused(model):
     ):
         with pytest.raises(ValueError, match=next(iter(change))):
             HandOverModel.model_validate(document | change)
+
+
+@pytest.mark.parametrize("drive", [0.0, 0.1, 0.3])
+def test_cells_conduct_of_small_changes_what_their_law_says(drive):
+    """The derivative of g (V + a V^3), over what write-verify reads of it; a resistor's is what is read."""
+    a, v_read = 2.0, 0.1
+    cell = CellModel(
+        coefficients=np.array([1.0, 0.0, a]).reshape(3, 1, 1), g_reference=1.0, g_limits=(1e-6, 1e-4),
+        v_limits=(-0.5, 0.5), u_limits=(-0.1, 0.1), v_read=v_read,
+    )  # fmt: skip
+    g = cell.read_conductance(np.array([[1e-6, 3e-5], [2e-5, 1e-4]]))
+    expected = (1 + 3 * a * drive**2) / (1 + a * v_read**2)
+    np.testing.assert_allclose(cell.small_signal(g, drive), expected * g, rtol=1e-5)
+    np.testing.assert_allclose(cell.ideal().small_signal(g, drive), g, rtol=1e-9)
 
 
 def test_ideal_converters_receive_all_and_nothing_is_told(model):
