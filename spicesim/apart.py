@@ -12,14 +12,13 @@ import numpy as np
 from spicesim.arrays import Floats
 from spicesim.behavioural.sar import SarRange
 from spicesim.calibration.calibration import Calibration
-from spicesim.calibration.conversions import conversions, read_outputs, real_vector, starts_of
+from spicesim.calibration.conversions import conversions, read_outputs, real_vector, starts_of, strobes_of
 from spicesim.calibration.top_plate import BEFORE_STROBE
 from spicesim.chip.blocks import SarAdc
 from spicesim.draws import CONVERTER, ChipDraw
 from spicesim.engine import MacroBench, SampledMvm
 from spicesim.errors import SpecError
 from spicesim.netlist.macro import MacroRead
-from spicesim.netlist.mismatch import Draw
 from spicesim.netlist.netlist import Netlist
 from spicesim.ngspice.batch import BatchSimulator
 from spicesim.ngspice.outcome import Results
@@ -38,10 +37,6 @@ class ConversionApart:
     """Of the tile."""
     measured: float
     """Its output in the macro [V]."""
-    received: float
-    """What its array receives, as the model has it [V]."""
-    place: float
-    """Code of the model, without steps."""
     code: int
     """Of the macro."""
     of_source: int
@@ -49,6 +44,11 @@ class ConversionApart:
     off: Floats
     """What the macro's array holds beyond that behind the source, as an output, before each strobe, highest bit first,
     (trials,) [V]: up to the first decision that differs."""
+
+    @property
+    def place(self) -> float:
+        """Code of the model, without steps."""
+        return float(self.sample.adc.places(self.sample.volts)[self.column])
 
     @property
     def model(self) -> int:
@@ -128,33 +128,23 @@ def take_apart(
         off = rises * (_tops(macros[k], read, column) - _tops_of_source(source, read.sizes))
         found.append(
             ConversionApart(
-                sample=sample, column=column, measured=float(product.volts[column]),
-                received=float(_range(sample).received(sample.volts)[column]),
-                place=float(sample.adc.places(sample.volts)[column]), code=code, of_source=int(of_source),
-                off=off[:same],
+                sample=sample, column=column, measured=float(product.volts[column]), code=code,
+                of_source=int(of_source), off=off[:same],
             )
         )  # fmt: skip
     return found
 
 
-def _range(sample: SampledMvm) -> SarRange:
-    if not isinstance(sample.adc, SarRange):
-        raise SpecError("only macros with SAR converters, as calibrated, can be taken apart; set adc.kind = sar")
-    return sample.adc
-
-
 def _of_source(sample: SampledMvm, column: int, calibration: Calibration, seed: int | None) -> Netlist:
     """Build the conversion of one column behind an ideal source, by its own converter."""
-    adc, draw = _range(sample), None
+    adc, draw = sample.adc, None
+    if not isinstance(adc, SarRange):
+        raise SpecError("only macros with SAR converters, as calibrated, can be taken apart; set adc.kind = sar")
     if seed is not None and adc.drawn is not None:
-        draw = _device(ChipDraw(seed, sample.tile.place), f"{CONVERTER}_{adc.drawn.which[column]}")
+        draw = ChipDraw(seed, sample.tile.place).within(f"{CONVERTER}_{adc.drawn.which[column]}")
     received = adc.received(sample.volts)[[column]]
     (netlist,) = conversions(calibration.chip.over(adc.span), sample.tile.polarity, received, draw)
     return netlist
-
-
-def _device(draw: ChipDraw, block: str) -> Draw:
-    return lambda path: draw(f"{block}.{path}")
 
 
 def _same_decisions(code: int, other: int, bits: int) -> int:
@@ -173,5 +163,5 @@ def _tops_of_source(results: Results, sizes: SarAdc) -> Floats:
 
 
 def _before_strobes(results: Results, probe: str, start: float, sizes: SarAdc) -> Floats:
-    strobes = start + sizes.sample + (np.arange(sizes.dac.bits) + 2 / 3) * sizes.bit
+    strobes = strobes_of(np.array([start]), sizes)[0, ::-1]
     return np.asarray(np.interp(strobes - BEFORE_STROBE, real_vector(results, "time"), real_vector(results, probe)))

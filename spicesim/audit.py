@@ -6,7 +6,6 @@ Cells are programmed on either side by itself, in the circuit without the calibr
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import numpy as np
 
@@ -455,12 +454,8 @@ def _conversions(converter: Converter, chip: Chip, sample: SampledMvm, volts: Fl
     if drawn is None or seed is None:
         return converter.conversions(chip, sample.tile.polarity, volts)
     draw = ChipDraw(seed, sample.tile.place)
-    own = {k: partial(_device, draw, f"{CONVERTER}_{k}") for k in np.unique(drawn.which)}
+    own = {k: draw.within(f"{CONVERTER}_{k}") for k in np.unique(drawn.which)}
     return converter.conversions(chip, sample.tile.polarity, volts, [own[k] for k in drawn.which])
-
-
-def _device(draw: ChipDraw, block: str, path: str) -> tuple[float, float]:
-    return draw(f"{block}.{path}")
 
 
 def _convert(

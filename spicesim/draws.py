@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +47,10 @@ class ChipDraw:
         """
         key = "\n".join((str(self.seed), self.tile, stream, device)).encode()
         return np.random.default_rng(list(hashlib.sha256(key).digest())).standard_normal((count, 2))
+
+    def within(self, block: str) -> Callable[[str], tuple[float, float]]:
+        """Return what gives the numbers of devices by their paths within one block, such as ``"xconverter_3"``."""
+        return lambda path: self(f"{block}.{path}")
 
     def __call__(self, path: str) -> tuple[float, float]:
         """Return the numbers of the device at a path of the tile's netlist."""

@@ -20,10 +20,10 @@ ONSET = 1e-6
 """Current at which a selector's voltage is given [A]."""
 _NO_LEAKAGE = np.zeros(1)
 _NO_LEAKAGE.flags.writeable = False
-SMALL_SIGNALS, _CHANGE = 33, 1e-3
-"""Conductances at which that is found, a smooth curve, and the change of the bit line either way [V]."""
 FLATTEST = 200.0
 """Voltage of a selector at that current over that of a factor e, at most: its current at rest is e^-200 of it."""
+SMALL_SIGNALS, _CHANGE = 33, 1e-3
+"""Conductances at which that of small changes is found, a smooth curve, and the bit line's change either way [V]."""
 
 
 class ProgrammableCell(Model):

@@ -34,6 +34,7 @@ __all__ = [
     "read_outputs",
     "real_vector",
     "starts_of",
+    "strobes_of",
 ]
 
 AT_A_TIME = 4
@@ -82,6 +83,12 @@ def starts_of(results: Results, sizes: SarAdc, *, rests: bool = True) -> Floats:
     """Return when conversions that count began in a transient of :func:`build_conversions`, (conversions,) [s]."""
     first, end = first_start(sizes, rests=rests), float(real_vector(results, "time")[-1])
     return np.asarray(first + np.arange(round((end - first) / sizes.conversion)) * sizes.conversion)
+
+
+def strobes_of(starts: Floats, sizes: SarAdc) -> Floats:
+    """Return when strobes of conversions begin, by bit, least significant first, (conversions, bits) [s]."""
+    bits = sizes.dac.bits
+    return np.asarray(starts[:, None] + sizes.sample + (bits - 1 - np.arange(bits) + 2 / 3) * sizes.bit)
 
 
 def read_delays(results: Results, strobes: Floats, sizes: SarAdc, supply: float) -> Floats:

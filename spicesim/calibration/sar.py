@@ -25,6 +25,7 @@ from spicesim.calibration.conversions import (
     read_delays,
     real_vector,
     starts_of,
+    strobes_of,
 )
 from spicesim.calibration.converter_noise import converter_noise
 from spicesim.calibration.decisions import NEAR, Threshold, find_threshold
@@ -330,7 +331,7 @@ class SarFit:
         """Read what the conversions of inputs gave; `rests` as they were built."""
         sizes, supply = self._sizes, self._chip.process.supply
         starts = [starts_of(results, sizes, rests=rests) for results in found]
-        strobes = [self._strobes(own) for own in starts]
+        strobes = [strobes_of(own, sizes) for own in starts]
         return Seen(
             inputs=inputs,
             codes=np.concatenate([read_codes(results, sizes, own) for results, own in zip(found, starts, strict=True)]),
@@ -339,11 +340,6 @@ class SarFit:
                 read_delays(results, own, sizes, supply) for results, own in zip(found, strobes, strict=True)
             ]),
         )  # fmt: skip
-
-    def _strobes(self, starts: Floats) -> Floats:
-        """Return when strobes of conversions begin, (conversions, bits) [s]."""
-        sizes, bits = self._sizes, self._bits
-        return np.asarray(starts[:, None] + sizes.sample + (bits - 1 - np.arange(bits) + 2 / 3) * sizes.bit)
 
     def _solve(self, seen: Seen, delays: DelayLaw, like: Threshold | None) -> tuple[SarSearch, Threshold]:
         """Fit the top plate, then the threshold, which is not quite the same for all bits."""

@@ -57,6 +57,8 @@ def random_products(
     ------
     SpecError
         If the chip's converters are ideal.
+    CalibrationError
+        If they were not calibrated, at this corner and temperature, or their mismatch was not.
     """
     model, chip = calibration.require_converter(), calibration.chip
     if model is None:
