@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spicesim.arrays import Floats
-from spicesim.behavioural.sar import SarRange
+from spicesim.behavioural.converter import ConverterRange
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.conversions import conversions, read_outputs, real_vector, starts_of, strobes_of
 from spicesim.calibration.top_plate import BEFORE_STROBE
@@ -48,12 +48,12 @@ class ConversionApart:
     @property
     def place(self) -> float:
         """Code of the model, without steps."""
-        return float(self.sample.adc.places(self.sample.volts)[self.column])
+        return float(self.sample.adc.places(self.sample.received)[self.column])
 
     @property
     def model(self) -> int:
         """Code of the model."""
-        return int(self.sample.adc.codes(self.sample.volts)[self.column])
+        return int(self.sample.adc.codes(self.sample.received)[self.column])
 
     @property
     def load(self) -> float:
@@ -138,11 +138,11 @@ def take_apart(
 def _of_source(sample: SampledMvm, column: int, calibration: Calibration, seed: int | None) -> Netlist:
     """Build the conversion of one column behind an ideal source, by its own converter."""
     adc, draw = sample.adc, None
-    if not isinstance(adc, SarRange):
+    if not isinstance(adc, ConverterRange):
         raise SpecError("only macros with SAR converters, as calibrated, can be taken apart; set adc.kind = sar")
     if seed is not None and adc.drawn is not None:
         draw = ChipDraw(seed, sample.tile.place).within(f"{CONVERTER}_{adc.drawn.which[column]}")
-    received = adc.received(sample.volts)[[column]]
+    received = sample.received[[column]]
     (netlist,) = conversions(calibration.chip.over(adc.span), sample.tile.polarity, received, draw)
     return netlist
 

@@ -11,14 +11,12 @@ import numpy as np
 
 from spicesim.arrays import Bools, Codes, Floats
 from spicesim.behavioural.converter import ConverterRange
-from spicesim.behavioural.sar import SarRange
 from spicesim.bound import CONFIDENCE, CodeBound, SampleBound, share_interval, strata_share
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.converter import Conversions, Converter
 from spicesim.calibration.converters import find_converter
 from spicesim.calibration.tiles import CHECK_TILES
 from spicesim.chip import Chip
-from spicesim.coding import AdcRange
 from spicesim.draws import CONVERTER, ChipDraw
 from spicesim.engine import MacroBench, NgspiceEngine, SampledMvm, Tile
 from spicesim.errors import SpecError
@@ -367,8 +365,7 @@ class _Bench:
         ordered = [netlists[k] for k in range(len(samples))]
         results = run_all(ordered, simulator=self._simulator, jobs=self._jobs, progress=self._progress)
         measured = [engine.outputs(r, len(s.volts)) for r, s in zip(results, samples, strict=True)]
-        handed = [_handed(s.adc) for s in samples]
-        codes, converter = [adc.codes(m) for adc, m in zip(handed, measured, strict=True)], find_converter(chip)
+        codes, converter = [s.adc.codes(m) for s, m in zip(samples, measured, strict=True)], find_converter(chip)
         if converter is not None:
             found = [
                 _conversions(converter, chip, s, volts, self._seed) for s, volts in zip(samples, measured, strict=True)
@@ -376,14 +373,12 @@ class _Bench:
             label = f"{self._progress}, conversions" if self._progress else ""
             codes = _convert(found, simulator=self._simulator, jobs=self._jobs, progress=label)
         done = []
-        for netlist, volts, s, adc, own, result in zip(
-            ordered, measured, samples, handed, codes, results, strict=True
-        ):  # fmt: skip
-            differences = adc.codes(s.volts) - own
+        for netlist, volts, s, own, result in zip(ordered, measured, samples, codes, results, strict=True):
+            differences = s.adc.codes(s.volts) - own  # of converters that ideal sources hand outputs to
             done.append(
                 _Done(
                     netlist=netlist, volts=volts, predicted=s.volts, differences=differences,
-                    misses=_misses(adc.places(s.volts), own, differences), seconds=result.seconds,
+                    misses=_misses(s.adc.places(s.volts), own, differences), seconds=result.seconds,
                 )
             )  # fmt: skip
         return done
@@ -404,12 +399,12 @@ class _Bench:
         done = []
         for (netlist, read), sample, result in zip(ordered, samples, results, strict=True):
             found = bench.product(result, read, len(sample.volts))
-            predicted = sample.volts if self._t_read is None else _received(sample)
-            differences = sample.adc.codes(sample.volts)[found.columns] - found.codes
+            predicted = sample.volts if self._t_read is None else sample.received
+            differences = sample.adc.codes(sample.received)[found.columns] - found.codes
             done.append(
                 _Done(
                     netlist=netlist, volts=found.volts, predicted=predicted, differences=differences,
-                    misses=_misses(sample.adc.places(sample.volts)[found.columns], found.codes, differences),
+                    misses=_misses(sample.adc.places(sample.received)[found.columns], found.codes, differences),
                     seconds=result.seconds,
                 )
             )  # fmt: skip
@@ -433,17 +428,6 @@ def _by_tile(samples: Sequence[SampledMvm]) -> dict[Tile, list[int]]:
     for k, sample in enumerate(samples):
         tiles.setdefault(sample.tile, []).append(k)
     return tiles
-
-
-def _handed(adc: AdcRange) -> AdcRange:
-    """Return converters that are handed outputs by ideal sources."""
-    return replace(adc, hand_over=None) if isinstance(adc, SarRange) else adc
-
-
-def _received(sample: SampledMvm) -> Floats:
-    """Return outputs at the end of sampling, which their converters' arrays have disturbed [V]."""
-    adc = sample.adc
-    return adc.hand_over.received(sample.volts) if isinstance(adc, SarRange) and adc.hand_over else sample.volts
 
 
 def _conversions(converter: Converter, chip: Chip, sample: SampledMvm, volts: Floats, seed: int | None) -> Conversions:

@@ -62,7 +62,7 @@ class ProgrammableCell(Model):
         return self.read_conductance(g)
 
     def small_signal(self, g_cell: npt.ArrayLike, drive: float) -> Floats:
-        """Return what cells conduct of small changes of their bit lines, with `drive` across them either way [S].
+        """Return what open cells conduct of small changes of their bit lines, with `drive` across them either way [S].
 
         Parameters
         ----------

@@ -125,21 +125,17 @@ class ConverterRange(AdcRange):
 
     def codes(self, volts: npt.ArrayLike) -> Codes:
         """Convert outputs below the reference, of any shape, or (..., columns) if drawn [V]; codes rise with them."""
-        tables, sampled = self.drawn or self.search.tables, self.received(volts)
+        tables, sampled = self.drawn or self.search.tables, np.asarray(volts, dtype=float)
         if self.rising:  # an input above the reference is a negative output of an amplifier
             return np.asarray(2**self.bits - 1 - tables.codes(-sampled, self.search, self.span / 2))
         return tables.codes(sampled, self.search, self.span / 2)
 
     def places(self, volts: npt.ArrayLike) -> Floats:
         """Return what :meth:`codes` would be without steps, by :meth:`StepTables.places`."""
-        tables, sampled = self.drawn or self.search.tables, self.received(volts)
+        tables, sampled = self.drawn or self.search.tables, np.asarray(volts, dtype=float)
         if self.rising:
             return np.asarray(2**self.bits - 1 - tables.places(-sampled, self.search, self.span / 2))
         return tables.places(sampled, self.search, self.span / 2)
-
-    def received(self, volts: npt.ArrayLike) -> Floats:
-        """Return what converters sample of outputs [V]: all."""
-        return np.asarray(volts, dtype=float)
 
 
 class ConverterCheck(Model):

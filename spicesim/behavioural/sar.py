@@ -5,7 +5,7 @@ settled by then adds a little to a trial, more if the bit before was rejected. T
 input moves a little, is part of the curve, and what bits that are set move of it, of their weights.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Self
 
@@ -16,14 +16,14 @@ from pydantic import model_validator
 from spicesim.arrays import Floats
 from spicesim.behavioural.arrays import FloatArray, Model, require_positive, require_shape
 from spicesim.behavioural.converter import ConverterCheck, ConverterRange, StepTables
-from spicesim.behavioural.hand_over import HandOverCurves, HandOverModel
+from spicesim.behavioural.hand_over import HandOverModel
 from spicesim.behavioural.mismatch import MismatchModel
 from spicesim.chip import Chip
 from spicesim.coding import Polarity
 from spicesim.draws import ChipDraw
 from spicesim.errors import CalibrationError
 
-__all__ = ["SarModel", "SarRange", "SarSearch", "SarSpan"]
+__all__ = ["SarModel", "SarSearch", "SarSpan"]
 
 
 class SarSearch(Model):
@@ -197,11 +197,11 @@ class SarModel(Model):
                 "converter.hand_over must be of amplifiers, integrators or buffers, and of the chip's sar_adc.sample"
             )
 
-    def range(self, polarity: Polarity) -> "SarRange":
+    def range(self, polarity: Polarity) -> ConverterRange:
         """Return the converter as a layer uses it."""
         search = self.search(polarity)
         low, high = (-search.high, -search.low) if self.rising else (search.low, search.high)
-        return SarRange(low=low, high=high, bits=self.bits, search=search, span=self.span, rising=self.rising)
+        return ConverterRange(low=low, high=high, bits=self.bits, search=search, span=self.span, rising=self.rising)
 
     def search(self, polarity: Polarity) -> SarSearch:
         """Return the search over the outputs that inputs of a coding make."""
@@ -229,7 +229,7 @@ class SarModel(Model):
             )
         return float(np.hypot(self.sampling_noise, self.comparator_noise))
 
-    def drawn(self, polarity: Polarity, offsets: Floats, errors: Floats, which: npt.ArrayLike) -> "SarRange":
+    def drawn(self, polarity: Polarity, offsets: Floats, errors: Floats, which: npt.ArrayLike) -> ConverterRange:
         """Return the converters of a tile of a drawn chip as a layer uses them.
 
         A capacitor that is larger takes more with its bit, and all others less, as it loads the top plate.
@@ -251,7 +251,7 @@ class SarModel(Model):
 
     def on_chip(
         self, mismatch: MismatchModel, chip: Chip, polarity: Polarity, which: npt.ArrayLike, draw: ChipDraw
-    ) -> "SarRange":
+    ) -> ConverterRange:
         """Return the converters of a tile of a drawn chip as a layer uses them.
 
         Raises
@@ -267,16 +267,3 @@ class SarModel(Model):
     def reach(self, polarity: Polarity) -> float:
         """Return the largest output that it converts [V]."""
         return self.span if polarity == "unipolar" and not self.rising else self.span / 2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SarRange(ConverterRange):
-    """A calibrated converter in the place of the uniform quantiser."""
-
-    hand_over: HandOverCurves | None = None
-    """What arrays receive of outputs of the tile's columns; None where they receive all."""
-
-    def received(self, volts: npt.ArrayLike) -> Floats:
-        """Return what arrays receive of outputs [V]."""
-        array = np.asarray(volts, dtype=float)
-        return array if self.hand_over is None else self.hand_over.received(array)

@@ -12,8 +12,8 @@ from typing import TypeVar
 import numpy as np
 
 from spicesim.arrays import Codes, Floats
-from spicesim.behavioural.converter import ConverterCheck
-from spicesim.behavioural.sar import SarModel, SarRange, SarSearch, SarSpan
+from spicesim.behavioural.converter import ConverterCheck, ConverterRange
+from spicesim.behavioural.sar import SarModel, SarSearch, SarSpan
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.conversions import (
     build_conversions,
@@ -226,9 +226,9 @@ class SarFit:
         """Return inputs, from the middle of the range in halves of the span, above the reference [V]."""
         return np.asarray(self._middle + self._half * inputs)
 
-    def range(self, search: SarSearch) -> SarRange:
+    def range(self, search: SarSearch) -> ConverterRange:
         """Return the converter of a search."""
-        return SarRange(low=search.low, high=search.high, bits=self._bits, search=search, span=2 * self._half)
+        return ConverterRange(low=search.low, high=search.high, bits=self._bits, search=search, span=2 * self._half)
 
     def spread(self, count: int | None = None, within: float = WITHIN) -> Floats:
         """Return inputs spread over part of the range, its ends among them, in random order; the same anywhere."""

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from spicesim.arrays import Floats
-from spicesim.behavioural.sar import SarModel, SarRange, SarSearch, SarSpan
+from spicesim.behavioural.converter import ConverterRange
+from spicesim.behavioural.sar import SarModel, SarSearch, SarSpan
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.converter_noise import converter_noise
@@ -238,7 +239,7 @@ def _with_line(search: SarSearch, own: SarSearch, fit: SarFit) -> SarSearch:
 
 def _line(search: SarSearch, fit: SarFit) -> Floats:
     """Return the outputs of the first and the last code, by a straight line through conversions [V]."""
-    own: SarRange = fit.range(search)
+    own: ConverterRange = fit.range(search)
     volts = -search.middle + np.linspace(-1, 1, 2001) * own.span / 2
     codes = own.codes(volts)
     kept = (codes > 0) & (codes < 2**own.bits - 1)

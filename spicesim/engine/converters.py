@@ -1,11 +1,10 @@
 """Column converters of a drawn chip around any engine: each tile's have offsets and weights of their own."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from spicesim.behavioural.converter import ConverterRange
-from spicesim.behavioural.sar import SarRange
 from spicesim.calibration.calibration import Calibration
 from spicesim.draws import ChipDraw
 from spicesim.engine.protocol import Engine, PreparedTile, Tile, TileAround
@@ -72,6 +71,4 @@ class ConverterEngine(Engine):
             self._calibration.require_mismatch(), self._calibration.chip, tile.polarity, which,
             ChipDraw(self._seed, tile.place),
         )  # fmt: skip
-        if isinstance(under.adc, SarRange) and isinstance(drawn, SarRange):
-            drawn = replace(drawn, hand_over=under.adc.hand_over)
         return ConvertedTile(tile=tile, under=under, converters=drawn)

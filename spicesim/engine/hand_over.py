@@ -2,27 +2,75 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
+from typing import Self
 
 import numpy as np
 
-from spicesim.arrays import Floats
-from spicesim.behavioural.hand_over import HandOverModel
+from spicesim.arrays import Codes, Floats
+from spicesim.behavioural.cell import ProgrammableCell
+from spicesim.behavioural.converter import ConverterRange
+from spicesim.behavioural.hand_over import HandOverCurves, HandOverModel
 from spicesim.behavioural.mismatch import MismatchModel
-from spicesim.behavioural.sar import SarRange
 from spicesim.calibration.calibration import Calibration
+from spicesim.chip import Chip
 from spicesim.draws import ChipDraw
 from spicesim.engine.protocol import Engine, PreparedTile, Tile, TileAround
 from spicesim.units import format_si
 
-__all__ = ["HandOverEngine", "HandOverTile"]
+__all__ = ["CellLoads", "HandOverEngine", "HandOverTile"]
 
 NOTHING = 0.02
 """Part of a step of the converter that an array may lack without being asked for it, output by output."""
-DRIVE = np.sqrt(0.5)
-"""Of inputs over their span, RMS, at which an amplifier sees its cells: between .58 of uniform inputs and 1 of those at
-the rails. At .2 V cells of kappa 1 conduct 1.8 % more of small changes than as they are read at .1 V."""
+DRIVES = 17
+"""Voltages at which it is found what cells conduct of small changes, a smooth curve."""
+APART, LEAST = 1.2, 0.01
+"""Between loads by inputs at which hand-overs are found, and the least one next to the largest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CellLoads:
+    """What the cells of a tile load its amplifiers with, by their inputs.
+
+    Cells conduct of small changes what they conduct at their own input. Columns share inputs, and with them a factor.
+    """
+
+    columns: Floats
+    """Conductance of each column with all inputs at the end of their span, (columns,) [S]."""
+    shares: Floats
+    """Of rows in all cells, (rows,)."""
+    factors: Floats
+    """Conductance with all inputs at a code over :attr:`columns`, (codes,); one where inputs do not matter."""
+
+    @classmethod
+    def of(cls, tile: Tile, cell: ProgrammableCell, chip: Chip) -> Self:
+        """Return those of a tile that amplifiers hold at the reference."""
+        columns = cell.small_signal(tile.g, chip.dac.v_span).sum(axis=0)
+        drives = np.linspace(0.0, chip.dac.v_span, DRIVES)
+        sums = np.array([cell.small_signal(tile.g, drive).sum() for drive in drives])
+        volts = np.abs(chip.dac.volts(np.arange(2**chip.dac.code_bits), tile.polarity))
+        factors = np.interp(volts, drives, sums) / columns.sum()
+        if chip.cell.is_gated:  # a row that is off conducts nothing
+            factors = np.where(volts > 0, factors, 0.0)
+        return cls(columns=columns, shares=tile.g.sum(axis=1) / tile.g.sum(), factors=factors)
+
+    @classmethod
+    def as_read(cls, tile: Tile) -> Self:
+        """Return those of cells that conduct the same whatever their inputs."""
+        return cls(columns=tile.g.sum(axis=0), shares=np.full(len(tile.g), 1 / len(tile.g)), factors=np.ones(1))
+
+    @property
+    def nodes(self) -> Floats:
+        """Factors, rising, between which hand-overs are linear; one where inputs do not matter."""
+        high = float(self.factors.max())
+        low = max(float(self.factors.min()), LEAST * high)
+        count = int(np.ceil(np.log(high / low) / np.log(APART) - 1e-9))
+        return np.geomspace(low, high, count + 1) if high > low * (1 + 1e-6) else np.array([high])
+
+    def of_inputs(self, codes: Codes) -> Floats:
+        """Return the factor of each vector of codes (batch, rows), (batch,)."""
+        return np.asarray(np.take(self.factors, codes) @ self.shares)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -33,13 +81,23 @@ class HandOverTile(TileAround):
     """What was wanted."""
     under: PreparedTile
     """What the engine beneath prepared of it."""
-    converters: SarRange
-    """The converters, with what their arrays receive of each column."""
+    loads: CellLoads
+    """What loads its amplifiers."""
+    curves: tuple[HandOverCurves, ...]
+    """What arrays have of outputs, at each of the nodes of the loads."""
 
-    @property
-    def adc(self) -> SarRange:
-        """The tile's converters."""
-        return self.converters
+    def received(self, codes: Codes, volts: Floats) -> Floats:
+        """Return what arrays have of outputs as sampling ends."""
+        settled = self.under.received(codes, volts)
+        if len(self.curves) == 1:
+            return self.curves[0].received(settled)
+        places = np.interp(self.loads.of_inputs(codes), self.loads.nodes, np.arange(len(self.curves)))
+        found = np.zeros(np.shape(settled))
+        for k, curves in enumerate(self.curves):
+            shares = np.maximum(1 - np.abs(places - k), 0.0)
+            here = np.flatnonzero(shares)
+            found[here] += shares[here, None] * curves.received(settled[here])
+        return found
 
 
 class HandOverEngine(Engine):
@@ -60,9 +118,8 @@ class HandOverEngine(Engine):
         Of the drawn chip.
     columns_per_adc : int
         Columns that share a converter.
-    cells : callable, optional
-        Gives what cells of a tile conduct of small changes of their bit lines, of what they conduct as they are read
-        [S]; by default the same.
+    loads : callable
+        Gives what the cells of a tile load its amplifiers with; by default what they conduct as they are read.
     """
 
     def __init__(
@@ -72,12 +129,12 @@ class HandOverEngine(Engine):
         mismatch: MismatchModel | None = None,
         seed: int | None = None,
         columns_per_adc: int = 1,
-        cells: Callable[[Floats], Floats] = np.asarray,
+        loads: Callable[[Tile], CellLoads] = CellLoads.as_read,
     ) -> None:
         self.name = engine.name
         self._engine, self._model, self._seed, self._shared = engine, model, seed, columns_per_adc
         self._differ = None if mismatch is None or seed is None else mismatch.hand_over
-        self._cells = cells
+        self._loads = loads
         self._short: dict[str, float] = {}
         self._lock = threading.Lock()
 
@@ -102,10 +159,10 @@ class HandOverEngine(Engine):
         if model is None or model.hand_over is None:
             return engine
         shared = columns_per_adc or chip.adc.columns
-        cells: Callable[[Floats], Floats] = np.asarray
-        if chip.sense_amplifier.kind == "tia":  # others are sampled with nothing across their cells
-            cells = partial(calibration.cell.small_signal, drive=DRIVE * chip.dac.v_span)
-        return cls(engine, model.hand_over, calibration.mismatch, seed, shared, cells)
+        if chip.sense_amplifier.kind != "tia":  # others are sampled with nothing across their cells
+            return cls(engine, model.hand_over, calibration.mismatch, seed, shared)
+        loads = partial(CellLoads.of, cell=calibration.cell, chip=chip)
+        return cls(engine, model.hand_over, calibration.mismatch, seed, shared, loads)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -127,19 +184,22 @@ class HandOverEngine(Engine):
         """Prepare a tile beneath, and what its converters receive, unless ideal ones read it."""
         under = self._engine.prepare(tile)
         adc = under.adc
-        if not isinstance(adc, SarRange):
+        if not isinstance(adc, ConverterRange):
             return under
-        g = self._cells(tile.g).sum(axis=0)
-        needed = float(np.max(self._model.needed_for(tile.r_feedback, g)))
+        loads = self._loads(tile)
+        needed = float(np.max(self._model.needed_for(tile.r_feedback, loads.columns)))
         if needed > self._model.sample:
             with self._lock:
                 self._short[tile.name] = needed
+        curves = tuple(self._curves(tile, factor * loads.columns) for factor in loads.nodes)
+        if max(own.largest for own in curves) < NOTHING * adc.lsb:
+            return under
+        return HandOverTile(tile=tile, under=under, loads=loads, curves=curves)
+
+    def _curves(self, tile: Tile, g: Floats) -> HandOverCurves:
+        """Return what arrays receive of columns of such conductances (columns,) [S]."""
         more = None
         if self._differ is not None and self._seed is not None:
             numbers = self._differ.draw(ChipDraw(self._seed, tile.place), np.arange(len(g)) // self._shared)
             more = self._differ.errors(numbers, self._model.even, tile.r_feedback, g, len(tile.g))
-        curves = self._model.curves(tile.r_feedback, g, len(tile.g), more, tile.polarity)
-        if curves.largest < NOTHING * adc.lsb:
-            return under
-        converters = replace(adc, hand_over=curves)
-        return HandOverTile(tile=tile, under=under, converters=converters)
+        return self._model.curves(tile.r_feedback, g, len(tile.g), more, tile.polarity)

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from spicesim.arrays import Codes, Floats
-from spicesim.behavioural.sar import SarRange
+from spicesim.behavioural.converter import ConverterRange
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.conversions import read_macro
 from spicesim.chip.blocks import SarAdc
@@ -107,7 +107,7 @@ class MacroBench:
         """
         columns = tile.g.shape[1]
         chosen = np.unique(np.linspace(0, columns - 1, min(columns, MOST_CONVERTERS)).round().astype(np.int64))
-        drawn = adc.drawn if isinstance(adc, SarRange) else None
+        drawn = adc.drawn if isinstance(adc, ConverterRange) else None
         # nominal converters are all alike
         which = np.resize([0] if drawn is None else drawn.which, columns).astype(np.int64)
         read = MacroRead(
@@ -120,7 +120,7 @@ class MacroBench:
 
     def _converter(self, tile: Tile, adc: AdcRange | None, which: int) -> SarAdc:
         """Return the sizes of a converter over the span of a range, with the errors of its own capacitors."""
-        sizes = self._sizes.over(adc.span) if isinstance(adc, SarRange) else self._sizes
+        sizes = self._sizes.over(adc.span) if isinstance(adc, ConverterRange) else self._sizes
         return sizes if self._seed is None else converter_on_chip(sizes, ChipDraw(self._seed, tile.place), which)
 
     def product(self, results: Results, read: MacroRead, columns: int) -> MacroProduct:

@@ -55,6 +55,12 @@ class PartialTile(TileAround):
     """What the engine beneath prepared of it."""
     converters: PartialRange
     """The converters."""
+    hands_over: bool
+    """Whether they have what is beneath hands over, or all."""
+
+    def received(self, codes: Codes, volts: Floats) -> Floats:
+        """Hand over as what is beneath, or all."""
+        return self.under.received(codes, volts) if self.hands_over else volts
 
     @property
     def adc(self) -> PartialRange:
@@ -99,5 +105,6 @@ class PartialConverterEngine(Engine):
                 errs.append((adc, nominal))
         bits = adc.bits if "output bits" in self._parts else max(FINE, adc.bits)
         return PartialTile(
-            tile=tile, under=under, converters=PartialRange(low=adc.low, high=adc.high, bits=bits, errs=tuple(errs))
-        )
+            tile=tile, under=under, converters=PartialRange(low=adc.low, high=adc.high, bits=bits, errs=tuple(errs)),
+            hands_over="converters" in self._parts,
+        )  # fmt: skip

@@ -85,8 +85,5 @@ def _multiply(engine: Engine, calibration: Calibration, case: TileCase) -> list[
         r_feedback=case.tile.setting, adc=model.range(polarity),
     )  # fmt: skip
     ready, codes = engine.prepare(tile), np.stack(list(case.codes.values()))
-    adc = ready.adc or model.range(polarity)
-    return [
-        SampledMvm(layer=case.name, tile=tile, adc=adc, codes=vector, volts=volts)
-        for vector, volts in zip(codes, ready.mvm(codes), strict=True)
-    ]
+    volts = ready.mvm(codes)
+    return [SampledMvm.of(ready, vector, own, layer=case.name) for vector, own in zip(codes, volts, strict=True)]

@@ -77,6 +77,18 @@ class PreparedTile(ABC):
         """
         return volts
 
+    def received(self, codes: Codes, volts: Floats) -> Floats:
+        """Return what converters have of outputs as they begin to convert; by default all.
+
+        Parameters
+        ----------
+        codes : ndarray of int, shape (batch, rows)
+            What was driven.
+        volts : ndarray of shape (batch, columns)
+            Outputs, with noise or without [V].
+        """
+        return volts
+
     @property
     def adc(self) -> AdcRange | None:
         """Converters that read it, if they are known; by default those that the tile names."""
@@ -129,6 +141,10 @@ class TileAround(PreparedTile):
     def read(self, codes: Codes, volts: Floats) -> Floats:
         """Read as what is beneath."""
         return self.under.read(codes, volts)
+
+    def received(self, codes: Codes, volts: Floats) -> Floats:
+        """Hand over as what is beneath."""
+        return self.under.received(codes, volts)
 
     @property
     def adc(self) -> AdcRange | None:

@@ -270,7 +270,7 @@ class AnalogLayer:
                 plane = np.ascontiguousarray(plane)
                 volts = ready.read(plane, self._volts(k, plane, ready))
                 usable &= ~mapped.any_column(ranges.clipped(volts))
-                seen, _ = ranges.read(volts, ready.adc)
+                seen, _ = ranges.read(ready.received(plane, volts), ready.adc)
                 share += weight * self._decode(seen, ready, plane, self.programmed[k], ranges, 1.0)
             target = vectors[:, mapped.rows] @ mapped.weights
             found.append(fit_tile_gains(share, target / scales, usable))
@@ -359,7 +359,7 @@ class AnalogLayer:
             for weight, plane, product in block.products[k]:
                 volts, seconds = product.result()
                 observe(k, plane, volts)
-                volts = ready.read(plane, volts)
+                volts = ready.received(plane, ready.read(plane, volts))
                 seen, clipped = ranges.read(volts, ready.adc)
                 share += weight * self._decode(seen, ready, plane, self.programmed[k], ranges, scales)
                 meter.mvms += len(plane)

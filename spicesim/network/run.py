@@ -142,7 +142,7 @@ class _Course:
         k = self.places[node]
         layer, ranges, gains = self.prepared.compiled.layers[k], self.prepared.ranges[k], self.prepared.gains
         reservoir = self.reservoirs[k if len(self.reservoirs) > 1 else 0]
-        observe = sample_products(reservoir, node.name, ready[k], ranges.adc, self.numbers[k])
+        observe = sample_products(reservoir, node.name, ready[k], self.numbers[k])
         self.meters[k].see(ready[k], self.prepared.stock.size(k))
         return layer.run(
             x, ranges, ready[k], self.meters[k], observe, None if gains is None else gains[k], workers=self.workers

@@ -6,7 +6,6 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from spicesim.arrays import Codes, Floats
-from spicesim.coding import AdcRange
 from spicesim.engine import PreparedTile, SampledMvm
 from spicesim.network.layer import Observer
 
@@ -54,15 +53,13 @@ class Reservoir(Generic[T]):
 
 
 def sample_products(
-    reservoir: Reservoir[SampledMvm], layer: str, tiles: Sequence[PreparedTile], adc: AdcRange, number: int
+    reservoir: Reservoir[SampledMvm], layer: str, tiles: Sequence[PreparedTile], number: int
 ) -> Observer:
     """Return a function that offers a layer's products, of tiles counted from `number`, to the reservoir."""
 
     def observe(k: int, codes: Codes, volts: Floats) -> None:
         def keep(i: int) -> SampledMvm:
-            return SampledMvm(
-                layer=layer, tile=tiles[k].tile, adc=tiles[k].adc or adc, codes=codes[i].copy(), volts=volts[i].copy()
-            )
+            return SampledMvm.of(tiles[k], codes[i], volts[i], layer=layer)
 
         reservoir.offer(number + k, len(codes), keep)
 

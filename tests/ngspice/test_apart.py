@@ -8,7 +8,6 @@ import pytest
 from click.testing import CliRunner
 
 from spicesim.apart import take_apart
-from spicesim.behavioural.hand_over import HandOverCurves
 from spicesim.cli.main import cli
 from spicesim.engine import random_products
 from spicesim.errors import SpecError
@@ -23,7 +22,7 @@ def calibration(sar_calibration):
 def samples(calibration):
     """Two products of 3x3 cells, well within the converters' range."""
     made = random_products(calibration, 3, seed=1).samples
-    inner = [one for one in made if np.all(np.abs(one.adc.places(one.volts) - 127.5) < 120)]
+    inner = [one for one in made if np.all(np.abs(one.adc.places(one.received) - 127.5) < 120)]
     return [next(one for one in inner if one.tile.polarity == polarity) for polarity in ("unipolar", "bipolar")]
 
 
@@ -87,12 +86,7 @@ def test_macros_without_sars_on_read_outs_are_refused_before_they_run(gf180_cali
 
 def _told(sample, more):
     """Return a product whose model says that arrays receive so much more."""
-    columns = sample.tile.g.shape[1]
-    nothing = HandOverCurves(start=-1.0, step=2.0, end=1.0, pieces=np.zeros((4, 1, columns)))
-    own = sample.adc.hand_over or nothing
-    pieces = own.pieces.copy()
-    pieces[-1] += more
-    return replace(sample, adc=replace(sample.adc, hand_over=replace(own, pieces=pieces)))
+    return replace(sample, received=sample.received + more)
 
 
 def _heavier(adc):

@@ -80,7 +80,7 @@ def test_shared_converters_read_column_after_column(calibration):
     made = tile(calibration, (4, 4), seed=5)
     ready = HandOverEngine(ExactEngine(calibration), calibration.converter.hand_over).prepare(made)
     samples = [
-        SampledMvm(layer="a", tile=made, adc=ready.adc or made.adc, codes=codes, volts=volts)
+        SampledMvm.of(ready, codes, volts, layer="a")
         for codes, volts in zip(vectors(4), ready.mvm(vectors(4)), strict=True)
     ]
     (netlist,), read = MacroBench(calibration).netlists(made, made.adc, vectors(4)[:1])

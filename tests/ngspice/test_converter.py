@@ -8,7 +8,7 @@ import pytest
 from fuzz.calibrations import sar_chip
 from fuzz.networks import two_layers
 from spicesim.audit import audit_samples
-from spicesim.behavioural.sar import SarRange
+from spicesim.behavioural.converter import ConverterRange
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.conversions import build_conversions, conversions, read_outputs, real_vector, starts_of
@@ -52,10 +52,7 @@ def products(calibration, count, seed, engine=None):
         tile = Tile(name=f"{polarity} {seed}", g=g, polarity=polarity, r_feedback=80e3, adc=adc)
         codes = rng.integers(0, 2**CHIP.dac.bits, (count, 8)) // (1 if polarity == "bipolar" else 4)
         ready = engine.prepare(tile)
-        found += [
-            SampledMvm(layer="a", tile=tile, adc=ready.adc, codes=c, volts=v)
-            for c, v in zip(codes, ready.mvm(codes), strict=True)
-        ]
+        found += [SampledMvm.of(ready, c, v, layer="a") for c, v in zip(codes, ready.mvm(codes), strict=True)]
     return found
 
 
@@ -223,7 +220,7 @@ def test_codes_of_clipped_outputs_and_of_zero_are_right(calibration):
     results = run_all(conversions(CHIP, "bipolar", volts))
     found = read_outputs(results, CHIP)
     model = calibration.converter.range("bipolar")
-    assert isinstance(model, SarRange)
+    assert isinstance(model, ConverterRange)
     np.testing.assert_allclose(model.codes(volts), found, atol=1)
     assert found[0] == 0
     assert found[-1] == 63
@@ -266,7 +263,7 @@ def test_a_network_runs_through_the_converters_and_each_front_door_says_so(calib
     document = found.document()
     assert document["converter"]["kind"] == "sar"
     assert document["audit"]["codes_worse"] == 0
-    assert {type(own.adc) for own in found.network.ranges} == {SarRange}
+    assert {type(own.adc) for own in found.network.ranges} == {ConverterRange}
     budget = found.findings.budget  # its first row is the run, and its bits are what converters cost
     np.testing.assert_array_equal(budget.whole.errors[0], (found.first.result.logits - found.first.digital)[:4])
     assert budget.estimates()["alone output bits"].value > 0

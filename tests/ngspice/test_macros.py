@@ -50,8 +50,7 @@ def products(calibration, polarity, shape, vectors, engine=None):
     tile = Tile(name=polarity, g=g, polarity=polarity, r_feedback=80e3, adc=adc)
     ready = HandOverEngine.of(engine or ExactEngine(calibration), calibration).prepare(tile)
     return [
-        SampledMvm(layer="a", tile=tile, adc=ready.adc, codes=codes, volts=volts)
-        for codes, volts in zip(vectors, ready.mvm(vectors), strict=True)
+        SampledMvm.of(ready, codes, volts, layer="a") for codes, volts in zip(vectors, ready.mvm(vectors), strict=True)
     ]
 
 
@@ -69,19 +68,20 @@ def test_codes_of_a_macro_are_those_of_the_model(calibration):
 
 
 def test_amplifiers_are_loaded_by_what_cells_conduct_of_small_changes(calibration):
-    """At .7 of the largest inputs, which is more than write-verify reads; a macro of others has what is read."""
+    """At their own inputs, more at the rails than write-verify reads; a macro of others has what is read."""
     model, g = calibration.converter.hand_over, np.full((8, 2), calibration.conductance_range[1])
     adc = calibration.converter.range("bipolar")
     tile = Tile(name="", g=g, polarity="bipolar", r_feedback=80e3, adc=adc)
-    of_changes = calibration.cell.small_signal(g, np.sqrt(0.5) * calibration.chip.dac.v_span)
-    assert np.all(of_changes > 1.001 * g)
-    volts = np.array([[-0.6, 0.7]])
-    for engine, seen in (
-        (HandOverEngine.of(ExactEngine(calibration), calibration), of_changes),
-        (HandOverEngine(ExactEngine(calibration), model), g),
-    ):
-        expected = model.curves(80e3, seen.sum(axis=0), 8).received(volts)
-        np.testing.assert_allclose(engine.prepare(tile).adc.received(volts), expected, rtol=1e-12)
+    at_rest, at_rails = (calibration.cell.small_signal(g, v) for v in (0.0, calibration.chip.dac.v_span))
+    assert np.all(at_rails > 1.001 * g)
+    codes, volts = np.array([[128] * 8, [0] * 8]), np.array([[-0.6, 0.7]] * 2)
+    by_inputs = HandOverEngine.of(ExactEngine(calibration), calibration)
+    as_read = HandOverEngine(ExactEngine(calibration), model)
+    for engine, seen in ((by_inputs, (at_rest, at_rails)), (as_read, (g, g))):
+        found = engine.prepare(tile).received(codes, volts)
+        for own, alone, output in zip(found, seen, volts, strict=True):
+            expected = model.curves(80e3, alone.sum(axis=0), 8).received(output)
+            np.testing.assert_allclose(own, expected, rtol=1e-9)
 
 
 def test_one_cell_is_a_macro(calibration):

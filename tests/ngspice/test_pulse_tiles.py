@@ -110,11 +110,11 @@ def test_engines_agree_with_the_ideal_one_but_for_a_per_cent(calibration):
 
 def test_an_audit_finds_the_exact_engine_right(calibration):
     g = np.random.default_rng(5).uniform(1.2e-6, 4.5e-6, (3, 2))
-    tile = Tile(name="t", g=g, polarity="bipolar", r_feedback=calibration.chip.settings[0])
-    codes = np.array([31, 0, 9])
-    volts = ExactEngine(calibration).prepare(tile).mvm(codes[None])[0]
     adc = AdcRange(low=-0.5, high=0.5, bits=8)
-    audit = audit_samples([SampledMvm(layer="l", tile=tile, codes=codes, volts=volts, adc=adc)], calibration, jobs=1)
+    tile = Tile(name="t", g=g, polarity="bipolar", r_feedback=calibration.chip.settings[0], adc=adc)
+    ready, codes = ExactEngine(calibration).prepare(tile), np.array([31, 0, 9])
+    (volts,) = ready.mvm(codes[None])
+    audit = audit_samples([SampledMvm.of(ready, codes, volts, layer="l")], calibration, jobs=1)
     assert audit.max_error < LEVEL_1
 
 

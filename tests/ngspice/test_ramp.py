@@ -66,10 +66,7 @@ def products(calibration, count, engine):
         adc=calibration.converter.range("bipolar"),
     )  # fmt: skip
     codes, ready = rng.integers(0, 2**CHIP.dac.bits, (count, 4)), engine.prepare(tile)
-    return [
-        SampledMvm(layer="a", tile=tile, adc=ready.adc, codes=c, volts=v)
-        for c, v in zip(codes, ready.mvm(codes), strict=True)
-    ]
+    return [SampledMvm.of(ready, c, v, layer="a") for c, v in zip(codes, ready.mvm(codes), strict=True)]
 
 
 def test_an_audit_ends_in_the_codes_of_the_transistors(calibration):

@@ -6,7 +6,7 @@ import pytest
 from fuzz.calibrations import sar_chip
 from fuzz.networks import two_layers
 from spicesim.audit import audit_samples
-from spicesim.behavioural.sar import SarRange
+from spicesim.behavioural.converter import ConverterRange
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.conversions import conversions, read_outputs
@@ -96,7 +96,7 @@ def test_a_layer_of_small_outputs_takes_a_narrow_span_and_its_audit_ends_in_its_
     wide = compile_network(two_layers(), calibration.model_copy(update={"converter": alone(calibration)}))
     wide.fit_ranges(x)
     for own, other in zip(network.ranges, wide.ranges, strict=True):
-        assert isinstance(own.adc, SarRange)
+        assert isinstance(own.adc, ConverterRange)
         assert own.r_feedback == other.r_feedback
         assert own.adc.span == own.span <= other.adc.span == WIDE
     result = network.run(x, FastEngine(calibration), sample=4, seed=1)

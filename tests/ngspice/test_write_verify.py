@@ -59,10 +59,8 @@ def audit_cell(calibration, cell):
     other, tile = calibration.model_copy(update={"cell": cell}), wanted_tile(calibration)
     codes = np.random.default_rng(3).integers(128, 256, (3, SIZE))
     engine = ExactEngine(other)
-    volts = engine.prepare(tile).mvm(codes)
-    samples = [
-        SampledMvm(layer="t", tile=tile, codes=c, volts=v, adc=tile.adc) for c, v in zip(codes, volts, strict=True)
-    ]
+    ready = engine.prepare(tile)
+    samples = [SampledMvm.of(ready, c, v, layer="t") for c, v in zip(codes, ready.mvm(codes), strict=True)]
     audit = audit_samples(samples, other)
     return np.abs(audit.predicted / audit.measured - 1)
 

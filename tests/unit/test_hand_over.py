@@ -17,7 +17,8 @@ from spicesim.calibration.sampled import parted, source_outputs
 from spicesim.chip import preset
 from spicesim.coding import AdcRange
 from spicesim.draws import AMPLIFIER, CONVERTER, ChipDraw
-from spicesim.engine import HandOverEngine, IdealEngine, Tile
+from spicesim.engine import HandOverEngine, HandOverTile, IdealEngine, PartialConverterEngine, Tile
+from spicesim.engine.hand_over import APART, CellLoads
 from spicesim.errors import SpecError
 from spicesim.experiment.plan import make_plan
 from spicesim.netlist.hand_over import HandOver, build_hand_overs
@@ -184,6 +185,89 @@ def test_cells_conduct_of_small_changes_what_their_law_says(drive):
     expected = (1 + 3 * a * drive**2) / (1 + a * v_read**2)
     np.testing.assert_allclose(cell.small_signal(g, drive), expected * g, rtol=1e-5)
     np.testing.assert_allclose(cell.ideal().small_signal(g, drive), g, rtol=1e-9)
+
+
+@pytest.fixture(scope="module")
+def cubic():
+    """Cells of current g (V + 2 V^3), which conduct g (1 + 6 V^2) of small changes."""
+    return CellModel(
+        coefficients=np.array([1.0, 0.0, 2.0]).reshape(3, 1, 1), g_reference=1.0, g_limits=(1e-6, 1e-4),
+        v_limits=(-0.5, 0.5), u_limits=(-0.1, 0.1), v_read=0.1,
+    )  # fmt: skip
+
+
+def tile_of(g, polarity="bipolar"):
+    return Tile(name="a", g=np.asarray(g), polarity=polarity, r_feedback=5e3)
+
+
+@pytest.mark.parametrize("polarity", ["bipolar", "unipolar"])
+def test_columns_are_loaded_by_the_squares_of_their_inputs(cubic, polarity):
+    """Rows count by what they conduct."""
+    chip, g = CHIP.changed(dac={"v_span": 0.3}), np.array([[1e-5, 3e-5], [4e-5, 4e-5], [8e-5, 2e-6]])
+    loads = CellLoads.of(tile_of(g, polarity), cubic, chip)
+    codes = np.random.default_rng(3).integers(0, 256, (20, 3))
+    volts = chip.dac.volts(codes, polarity)
+    as_read = 1 + 2 * 0.1**2
+    np.testing.assert_allclose(loads.columns, g.sum(axis=0) * (1 + 6 * 0.3**2) / as_read, rtol=1e-5)
+    expected = (1 + 6 * volts**2) @ g.sum(axis=1) / as_read
+    np.testing.assert_allclose(loads.of_inputs(codes) * loads.columns.sum(), expected, rtol=1e-3)
+    assert loads.nodes[0] <= loads.of_inputs(codes).min()
+    assert loads.nodes[-1] >= loads.of_inputs(codes).max()
+
+
+def test_rows_whose_gates_are_off_load_nothing(cubic):
+    chip = preset("gf180-1t1r").changed(dac={"kind": "bits"}, cell={"inputs": "gate"})
+    loads = CellLoads.of(tile_of([[1e-5], [3e-5]], "unipolar"), cubic, chip)
+    np.testing.assert_allclose(loads.of_inputs(np.array([[0, 0], [1, 0], [0, 1], [1, 1]])), [0, 0.25, 0.75, 1])
+    assert all(high < APART * low * (1 + 1e-9) for low, high in pairwise(loads.nodes))
+
+
+def test_linear_cells_load_the_same_whatever_their_inputs(cubic):
+    loads = CellLoads.of(tile_of([[1e-5, 2e-5]]), cubic.ideal(), CHIP)
+    assert len(loads.nodes) == 1
+    np.testing.assert_allclose(loads.columns, [1e-5, 2e-5], rtol=1e-9)
+
+
+def received_of(model, shares, factors):
+    """Return what arrays have of 1 V by inputs all 0, all 1 and half of each, and of nodes alone."""
+    tile = tile_of(np.full((2, 1), 2e-4))
+    loads = CellLoads(columns=np.array([4e-4]), shares=np.array(shares), factors=np.array(factors))
+    under = IdealEngine(CHIP).prepare(tile)
+    nodes = tuple(model.curves(5e3, f * loads.columns, 2) for f in loads.nodes)
+    ready = HandOverTile(tile=tile, under=under, loads=loads, curves=nodes)
+    found = ready.received(np.array([[0, 0], [1, 1], [0, 1], [1, 0]]), np.ones((4, 1)))
+    return found[:, 0], [own.received(np.ones((1, 1)))[0, 0] for own in nodes]
+
+
+def test_hand_overs_are_linear_between_loads_and_exact_at_them(model):
+    found, nodes = received_of(model, [0.25, 0.75], [0.9, 1.0])
+    assert len(nodes) == 2
+    np.testing.assert_allclose(found[:2], nodes, rtol=1e-12)
+    np.testing.assert_allclose(
+        found[2:], [nodes[0] + 0.75 * (nodes[1] - nodes[0]), nodes[0] + 0.25 * (nodes[1] - nodes[0])]
+    )
+
+
+def test_no_inputs_at_all_have_the_hand_over_of_the_least_load(model):
+    found, nodes = received_of(model, [0.5, 0.5], [0.0, 1.0])
+    assert len(nodes) > 20
+    np.testing.assert_allclose(found[:2], [nodes[0], nodes[-1]], rtol=1e-12)
+
+
+def test_converters_without_imperfections_receive_all(model):
+    """And those with them what is beneath hands over, whatever else they have."""
+    tile = Tile(
+        name="a", g=np.full((2, 1), 2e-4), polarity="bipolar", r_feedback=5e3, adc=AdcRange(low=-0.8, high=0.8, bits=4)
+    )
+    curves = model.curves(5e3, np.array([4e-4]), 2)
+    handed = HandOverTile(
+        tile=tile, under=IdealEngine(CHIP).prepare(tile), loads=CellLoads.as_read(tile), curves=(curves,)
+    )
+    engine = SimpleNamespace(name="", prepare=lambda _: handed)
+    codes, volts = np.zeros((1, 2), dtype=np.int64), np.array([[0.3]])
+    for parts, expected in ((["output bits"], volts), (["converters"], curves.received(volts))):
+        ready = PartialConverterEngine(engine, parts).prepare(tile)
+        np.testing.assert_array_equal(ready.received(codes, volts), expected)
 
 
 def test_ideal_converters_receive_all_and_nothing_is_told(model):

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spicesim.behavioural.converter import ConverterRange
 from spicesim.behavioural.elsewhere import Elsewhere
 from spicesim.behavioural.noise import AmplifierNoise, NoiseModel
-from spicesim.behavioural.sar import SarModel, SarRange, SarSearch, SarSpan
+from spicesim.behavioural.sar import SarModel, SarSearch, SarSpan
 from spicesim.chip import preset
 from spicesim.coding import AdcRange
 from spicesim.engine import CONVERTER_PARTS, IdealEngine, NoisyEngine, PartialConverterEngine, Tile
@@ -51,7 +52,7 @@ def trial_by_trial(found, volts):
 
 
 def converter(found):
-    return SarRange(low=found.low, high=found.high, bits=BITS, search=found, span=SPAN)
+    return ConverterRange(low=found.low, high=found.high, bits=BITS, search=found, span=SPAN)
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["bipolar", "unipolar"]))
@@ -208,7 +209,7 @@ def test_outputs_reach_the_span_of_their_side():
         bits=BITS, span=SPAN, searches={"bipolar": search(), "unipolar": search("unipolar")}, checks={}, **QUIET
     )
     assert (model.reach("bipolar"), model.reach("unipolar")) == (SPAN / 2, SPAN)
-    assert isinstance(model.range("unipolar"), SarRange)
+    assert isinstance(model.range("unipolar"), ConverterRange)
     assert dataclasses.replace(model.range("bipolar"), low=-1.0).low == -1.0
 
 
