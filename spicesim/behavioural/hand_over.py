@@ -11,6 +11,7 @@ Amplifiers whose devices differ ring otherwise, and so do nominal ones behind su
 outputs that they have follows linearly from few sums of these devices' numbers.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -18,6 +19,7 @@ import numpy as np
 from pydantic import model_validator
 from scipy.interpolate import CubicSpline, PchipInterpolator
 
+from spicesim._cext import hand_over as kernel
 from spicesim.arrays import Codes, Floats
 from spicesim.behavioural.arrays import FloatArray, Model, require_positive, require_rising, require_shape
 from spicesim.coding import Polarity
@@ -236,10 +238,8 @@ class HandOverModel(HandOverGrid):
         if more is not None:
             errors = errors + more
         pieces = PchipInterpolator(even, errors, axis=1)
-        return HandOverCurves(
-            start=float(even[0]), step=float(even[1] - even[0]), end=float(even[-1]),
-            pieces=np.ascontiguousarray(pieces.c),
-        )  # fmt: skip
+        by_column = np.ascontiguousarray(np.moveaxis(pieces.c, (2, 1, 0), (0, 1, 2)))
+        return HandOverCurves(start=float(even[0]), step=float(even[1] - even[0]), pieces=by_column[None])
 
     def needed_for(self, r_feedback: float, g: Floats) -> Floats:
         """Return how long each column must be sampled, (columns,) [s]; arguments as of :meth:`curves`."""
@@ -256,30 +256,45 @@ class HandOverModel(HandOverGrid):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HandOverCurves:
-    """What arrays have of the outputs of their columns."""
+    """What arrays have of the outputs of their columns, at one load of each or more."""
 
     start: float
-    """Least output that the curves know; below it, and above :attr:`end`, the error is that of the end [V]."""
+    """Least output that the curves know; below it, and above the last piece, the error is that of the end [V]."""
     step: float
     """From one piece to the next [V]."""
-    end: float
-    """Largest output [V]."""
     pieces: Floats
-    """Cubics of the distance from each piece's beginning, highest power first, shape (4, pieces, columns) [V]."""
+    """Cubics of the distance from each piece's beginning, highest power first, (loads, columns, pieces, 4) [V]."""
+
+    @classmethod
+    def beside(cls, curves: Sequence[Self]) -> Self:
+        """Return curves of the same columns and outputs at one load after the other."""
+        pieces = np.concatenate([own.pieces for own in curves])
+        return cls(start=curves[0].start, step=curves[0].step, pieces=pieces)
 
     @property
     def largest(self) -> float:
         """Largest error of an output at the beginning and end of the pieces [V]."""
-        columns = self.pieces.shape[2]
-        outputs = np.repeat(self.start + self.step * np.arange(self.pieces.shape[1] + 1)[:, None], columns, axis=1)
-        return float(np.abs(self.received(outputs) - outputs).max())
+        begins = np.abs(self.pieces[..., 3]).max()
+        ends = np.abs(np.polyval(np.moveaxis(self.pieces[..., -1, :], -1, 0), self.step)).max()
+        return float(max(begins, ends))
 
-    def received(self, volts: Floats) -> Floats:
-        """Return what arrays have of settled outputs (..., columns) [V]."""
-        inside = np.clip(volts, self.start, self.end) - self.start
-        k = np.minimum((inside / self.step).astype(np.int64), self.pieces.shape[1] - 1)
-        x, columns = inside - k * self.step, np.arange(self.pieces.shape[2])
-        error = self.pieces[0][k, columns]
-        for power in self.pieces[1:]:
-            error = error * x + power[k, columns]
-        return np.asarray(volts + error)
+    def received(self, volts: Floats, places: Floats | None = None) -> Floats:
+        """Return what arrays have of settled outputs [V].
+
+        Parameters
+        ----------
+        volts : ndarray of shape (..., columns)
+            Outputs [V].
+        places : ndarray of shape (...,), optional
+            Between which loads each is, 0 for the first; by default all are at the first.
+        """
+        columns = self.pieces.shape[1]
+        settled = np.ascontiguousarray(np.broadcast_to(volts, (*np.shape(volts)[:-1], columns)), dtype=float)
+        found = np.empty(settled.shape)
+        along = (
+            np.zeros(settled.size // columns) if places is None else np.ascontiguousarray(places, dtype=float).ravel()
+        )
+        kernel.receive(
+            settled.reshape(-1, columns), along, self.pieces, self.start, self.step, found.reshape(-1, columns)
+        )
+        return found

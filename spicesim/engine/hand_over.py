@@ -72,6 +72,11 @@ class CellLoads:
         """Return the factor of each vector of codes (batch, rows), (batch,)."""
         return np.asarray(np.take(self.factors, codes) @ self.shares)
 
+    def places(self, codes: Codes) -> Floats | None:
+        """Return between which nodes each vector of codes (batch, rows) is, (batch,); None where there is but one."""
+        nodes = self.nodes
+        return None if len(nodes) == 1 else np.interp(self.of_inputs(codes), nodes, np.arange(len(nodes)))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HandOverTile(TileAround):
@@ -83,21 +88,12 @@ class HandOverTile(TileAround):
     """What the engine beneath prepared of it."""
     loads: CellLoads
     """What loads its amplifiers."""
-    curves: tuple[HandOverCurves, ...]
+    curves: HandOverCurves
     """What arrays have of outputs, at each of the nodes of the loads."""
 
     def received(self, codes: Codes, volts: Floats) -> Floats:
         """Return what arrays have of outputs as sampling ends."""
-        settled = self.under.received(codes, volts)
-        if len(self.curves) == 1:
-            return self.curves[0].received(settled)
-        places = np.interp(self.loads.of_inputs(codes), self.loads.nodes, np.arange(len(self.curves)))
-        found = np.zeros(np.shape(settled))
-        for k, curves in enumerate(self.curves):
-            shares = np.maximum(1 - np.abs(places - k), 0.0)
-            here = np.flatnonzero(shares)
-            found[here] += shares[here, None] * curves.received(settled[here])
-        return found
+        return self.curves.received(self.under.received(codes, volts), self.loads.places(codes))
 
 
 class HandOverEngine(Engine):
@@ -191,8 +187,8 @@ class HandOverEngine(Engine):
         if needed > self._model.sample:
             with self._lock:
                 self._short[tile.name] = needed
-        curves = tuple(self._curves(tile, factor * loads.columns) for factor in loads.nodes)
-        if max(own.largest for own in curves) < NOTHING * adc.lsb:
+        curves = HandOverCurves.beside([self._curves(tile, factor * loads.columns) for factor in loads.nodes])
+        if curves.largest < NOTHING * adc.lsb:
             return under
         return HandOverTile(tile=tile, under=under, loads=loads, curves=curves)
 

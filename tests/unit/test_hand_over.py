@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from spicesim.behavioural.cell import CellModel
-from spicesim.behavioural.hand_over import HandOverMismatch, HandOverModel
+from spicesim.behavioural.hand_over import HandOverCurves, HandOverMismatch, HandOverModel
 from spicesim.behavioural.mismatch import MismatchModel
 from spicesim.calibration import amplifier_hand_over
 from spicesim.calibration.amplifier_hand_over import BETWEEN, shift_amplifiers
@@ -196,6 +196,27 @@ def cubic():
     )  # fmt: skip
 
 
+def test_the_kernel_adds_cubics_and_is_linear_between_loads():
+    """Of any shape and order of memory, at, between and beyond the pieces; what is no number stays none."""
+    rng = np.random.default_rng(5)
+    start, step, loads, columns, count = -0.6, 0.25, 3, 4, 6
+    curves = HandOverCurves(start=start, step=step, pieces=rng.normal(size=(loads, columns, count, 4)))
+    volts = np.asfortranarray(rng.uniform(-1.2, 1.5, (5, 7, columns)))
+    volts[0, 0] = [start, start + step, start + count * step, np.nan]
+    places = rng.uniform(0, loads - 1, (5, 7))
+    places[0, :3] = 0.0, 1.0, loads - 1
+    found = curves.received(volts, places)
+    for index in np.ndindex(5, 7, columns):
+        v, column = volts[index], index[-1]
+        x = np.clip(v - start, 0.0, count * step)
+        k = min(int(x / step + 1e-12), count - 1) if v == v else 0
+        errors = [np.polyval(curves.pieces[n, column, k], x - k * step) for n in range(loads)]
+        expected = v + np.interp(places[index[:2]], np.arange(loads), errors)
+        np.testing.assert_allclose(found[index], expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(curves.received(volts), curves.received(volts, np.zeros((5, 7))))
+    assert curves.received(volts[:0]).shape == (0, 7, columns)
+
+
 def tile_of(g, polarity="bipolar"):
     return Tile(name="a", g=np.asarray(g), polarity=polarity, r_feedback=5e3)
 
@@ -233,8 +254,8 @@ def received_of(model, shares, factors):
     tile = tile_of(np.full((2, 1), 2e-4))
     loads = CellLoads(columns=np.array([4e-4]), shares=np.array(shares), factors=np.array(factors))
     under = IdealEngine(CHIP).prepare(tile)
-    nodes = tuple(model.curves(5e3, f * loads.columns, 2) for f in loads.nodes)
-    ready = HandOverTile(tile=tile, under=under, loads=loads, curves=nodes)
+    nodes = [model.curves(5e3, f * loads.columns, 2) for f in loads.nodes]
+    ready = HandOverTile(tile=tile, under=under, loads=loads, curves=HandOverCurves.beside(nodes))
     found = ready.received(np.array([[0, 0], [1, 1], [0, 1], [1, 0]]), np.ones((4, 1)))
     return found[:, 0], [own.received(np.ones((1, 1)))[0, 0] for own in nodes]
 
@@ -261,7 +282,7 @@ def test_converters_without_imperfections_receive_all(model):
     )
     curves = model.curves(5e3, np.array([4e-4]), 2)
     handed = HandOverTile(
-        tile=tile, under=IdealEngine(CHIP).prepare(tile), loads=CellLoads.as_read(tile), curves=(curves,)
+        tile=tile, under=IdealEngine(CHIP).prepare(tile), loads=CellLoads.as_read(tile), curves=curves
     )
     engine = SimpleNamespace(name="", prepare=lambda _: handed)
     codes, volts = np.zeros((1, 2), dtype=np.int64), np.array([[0.3]])

@@ -1,0 +1,3 @@
+from spicesim.arrays import Floats
+
+def receive(volts: Floats, places: Floats, pieces: Floats, start: float, step: float, out: Floats) -> None: ...
