@@ -15,7 +15,7 @@ __all__ = ["FastPulseTile"]
 
 POINTS = (3, 4, 6, 8, 12, 16, 24)
 """Operating points of a product that are tried, by their cost."""
-CHECKED, SMALL, PORTION = 24, 24, 1024
+CHECKED, SMALL, PORTION = 24, 24, 128
 """Held-out vectors that are solved exactly, and of small inputs more; vectors at a time."""
 
 
