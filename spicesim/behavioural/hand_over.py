@@ -290,11 +290,10 @@ class HandOverCurves:
         """
         columns = self.pieces.shape[1]
         settled = np.ascontiguousarray(np.broadcast_to(volts, (*np.shape(volts)[:-1], columns)), dtype=float)
+        wanted = np.zeros(()) if places is None else places
+        along = np.ascontiguousarray(np.broadcast_to(wanted, settled.shape[:-1]), dtype=float)
         found = np.empty(settled.shape)
-        along = (
-            np.zeros(settled.size // columns) if places is None else np.ascontiguousarray(places, dtype=float).ravel()
-        )
         kernel.receive(
-            settled.reshape(-1, columns), along, self.pieces, self.start, self.step, found.reshape(-1, columns)
+            settled.reshape(-1, columns), along.ravel(), self.pieces, self.start, self.step, found.reshape(-1, columns)
         )
         return found

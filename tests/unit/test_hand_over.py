@@ -215,6 +215,8 @@ def test_the_kernel_adds_cubics_and_is_linear_between_loads():
         np.testing.assert_allclose(found[index], expected, rtol=1e-9, atol=1e-12)
     np.testing.assert_array_equal(curves.received(volts), curves.received(volts, np.zeros((5, 7))))
     assert curves.received(volts[:0]).shape == (0, 7, columns)
+    with pytest.raises(ValueError, match="broadcast"):
+        curves.received(volts, places[:2])
 
 
 def tile_of(g, polarity="bipolar"):
