@@ -69,8 +69,9 @@ class CellLoads:
         return np.geomspace(low, high, count + 1) if high > low * (1 + 1e-6) else np.array([high])
 
     def of_inputs(self, codes: Codes) -> Floats:
-        """Return the factor of each vector of codes (batch, rows), (batch,)."""
-        return np.asarray(np.take(self.factors, codes) @ self.shares)
+        """Return the factor of each vector of codes (batch, rows), (batch,), the same whatever comes with it."""
+        # BLAS sums single vectors in another order
+        return np.asarray(np.einsum("br,r->b", np.take(self.factors, codes), self.shares))
 
     def places(self, codes: Codes) -> Floats | None:
         """Return between which nodes each vector of codes (batch, rows) is, (batch,); None where there is but one."""

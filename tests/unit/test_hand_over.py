@@ -234,6 +234,8 @@ def test_columns_are_loaded_by_the_squares_of_their_inputs(cubic, polarity):
     np.testing.assert_allclose(loads.columns, g.sum(axis=0) * (1 + 6 * 0.3**2) / as_read, rtol=1e-5)
     expected = (1 + 6 * volts**2) @ g.sum(axis=1) / as_read
     np.testing.assert_allclose(loads.of_inputs(codes) * loads.columns.sum(), expected, rtol=1e-3)
+    alone = [loads.of_inputs(own[None])[0] for own in codes]
+    np.testing.assert_array_equal(loads.of_inputs(codes), alone)
     assert loads.nodes[0] <= loads.of_inputs(codes).min()
     assert loads.nodes[-1] >= loads.of_inputs(codes).max()
 
