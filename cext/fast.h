@@ -87,18 +87,18 @@ static void fast_add_row(int count, int columns, const float *constant, float *t
 
 enum { BLOCK = 64 }; /* columns at a time: their numbers stay in the first cache */
 
-/* Voltages z of open feet, in halves of the range: Newton on z = linear + sum_m t_m z^m, from the linear one. The sums of
- * one vector are (1 + rank + terms + tilts rank, columns): linear; features; t_m; what each feature adds to the first
- * t_m, tilts of them a feature. */
+/* Voltages z of open feet, in halves of the range: Newton on z = sum_m t_m z^m, from t_0, what linear cells make of the
+ * line among it. The sums of one vector are (terms + rank + tilts rank, columns): t_m; features; what each feature adds to
+ * the first t_m, tilts of them a feature. */
 CPU_CLONES
 static void fast_feet_row(int columns, int rank, int terms, int tilts, int steps, const float *sums, const float *middle,
-                          float half, float *out)
+                          float half, double *out)
 {
     float t[16][BLOCK], z[BLOCK], value[BLOCK], slope[BLOCK];
     for (int first = 0; first < columns; first += BLOCK) {
         const int size = columns - first < BLOCK ? columns - first : BLOCK;
-        const float *linear = sums + first, *features = linear + columns, *term = features + (int64_t)rank * columns,
-                    *tilt = term + (int64_t)terms * columns;
+        const float *term = sums + first, *features = term + (int64_t)terms * columns,
+                    *tilt = features + (int64_t)rank * columns;
         for (int m = 0; m < terms; m++)
             for (int j = 0; j < size; j++)
                 t[m][j] = term[(int64_t)m * columns + j];
@@ -107,7 +107,7 @@ static void fast_feet_row(int columns, int rank, int terms, int tilts, int steps
                 for (int j = 0; j < size; j++)
                     t[m][j] += features[(int64_t)r * columns + j] * tilt[((int64_t)r * tilts + m) * columns + j];
         for (int j = 0; j < size; j++)
-            z[j] = linear[j];
+            z[j] = t[0][j];
         for (int step = 0; step < steps; step++) {
             for (int j = 0; j < size; j++) {
                 value[j] = t[terms - 1][j];
@@ -119,7 +119,7 @@ static void fast_feet_row(int columns, int rank, int terms, int tilts, int steps
                     value[j] = value[j] * z[j] + t[m][j];
                 }
             for (int j = 0; j < size; j++)
-                z[j] -= (z[j] - linear[j] - value[j]) / (1 - slope[j]);
+                z[j] -= (z[j] - value[j]) / (1 - slope[j]);
         }
         for (int j = 0; j < size; j++)
             out[first + j] = middle[first + j] + half * z[j];
@@ -138,17 +138,23 @@ typedef struct {
 
 enum { JOINS = 4 };
 
+/* One of the JOINS polynomials of the sum before, written out: loops in loops over columns are not vectorised. */
+INLINE double fast_join(const double *join, int64_t columns, int m, double y)
+{
+    const double *c = join + m * JOINS * columns;
+    return ((c[3 * columns] * y + c[2 * columns]) * y + c[columns]) * y + c[0];
+}
+
 /* Sums of one vector, whose feet are `stride` apart from plane to plane; largest: of lines, and of both capacitors. */
 CPU_CLONES
 static void fast_planes_row(const plane_adders *a, const double *feet, int64_t stride, double *out, double *largest)
 {
-    double before[BLOCK], line[BLOCK], added[BLOCK], lines[BLOCK], sums[BLOCK];
+    double stored[BLOCK], before[BLOCK], line[BLOCK], added[BLOCK], lines[BLOCK], sums[BLOCK];
     const int columns = a->columns;
     const double per_line = 1 / a->v_line, per_sum = 1 / a->v_sum;
     for (int first = 0; first < columns; first += BLOCK) {
         const int size = columns - first < BLOCK ? columns - first : BLOCK;
         const double *left = a->left + first, *alone = a->alone + first, *join = a->joins + first;
-        double *stored = out + first;
         for (int j = 0; j < size; j++) {
             stored[j] = a->stored[first + j];
             before[j] = a->before[first + j];
@@ -166,16 +172,12 @@ static void fast_planes_row(const plane_adders *a, const double *feet, int64_t s
                     added[j] = added[j] * (line[j] * per_line) + a->law[(int64_t)m * columns + first + j];
             for (int j = 0; j < size; j++) {
                 const double held = line[j] + added[j], x = held * per_sum, y = stored[j] * per_sum;
-                double sum = 0, parted;
-                for (int m = JOINS - 1; m >= 0; m--) {
-                    double of_stored = 0;
-                    for (int n = JOINS - 1; n >= 0; n--)
-                        of_stored = of_stored * y + join[(int64_t)(m * JOINS + n) * columns + j];
-                    sum = sum * x + of_stored;
-                }
+                const double sum =
+                    ((fast_join(join + j, columns, 3, y) * x + fast_join(join + j, columns, 2, y)) * x +
+                     fast_join(join + j, columns, 1, y)) * x + fast_join(join + j, columns, 0, y);
                 stored[j] = sum;
                 /* the charge of the gates was shared by line and capacitor as it came, and both give it back */
-                parted = foot[j] + alone[j] * (held - foot[j]);
+                const double parted = foot[j] + alone[j] * (held - foot[j]);
                 before[j] = parted + a->mine * (sum - parted) - added[j];
                 lines[j] = fabs(line[j]) > lines[j] ? fabs(line[j]) : lines[j];
                 sums[j] = fabs(held) > sums[j] ? fabs(held) : sums[j];
@@ -183,6 +185,7 @@ static void fast_planes_row(const plane_adders *a, const double *feet, int64_t s
             }
         }
         for (int j = 0; j < size; j++) {
+            out[first + j] = stored[j];
             largest[0] = lines[j] > largest[0] ? lines[j] : largest[0];
             largest[1] = sums[j] > largest[1] ? sums[j] : largest[1];
         }

@@ -12,7 +12,7 @@ cdef extern from "fast.h" nogil:
     double fast_powers_of_floats(int, int, int, const float *, double, double, float *) noexcept
     void fast_add(int, int, int, const int32_t *, const float *, const float *, const float *, float *) noexcept
     void fast_add_row(int, int, const float *, float *) noexcept
-    void fast_feet_row(int, int, int, int, int, const float *, const float *, float, float *) noexcept
+    void fast_feet_row(int, int, int, int, int, const float *, const float *, float, double *) noexcept
     void fast_store_doubles(int64_t, const float *, double *) noexcept
     ctypedef struct plane_adders:
         int planes, columns, orders
@@ -51,7 +51,7 @@ cdef extern from "fast_ports.h" nogil:
                            const double *, const double *, double *, double *) noexcept
     double fast_turn_row(int, const double *, const double *, const double *, int, double *, double *) noexcept
     int fast_load_row(int, const port_tables *, const int64_t *, const int64_t *, double, double, const double *,
-                      const double *, double *, double *) noexcept
+                      const float *, const float *, double *, double *) noexcept
     int fast_read_row(const fast_readout *, int, const double *, double *) noexcept
 
 cdef extern from "fast_cells.h" nogil:
@@ -173,11 +173,11 @@ def evaluate(
 
 
 def feet(
-    const float[:, ::1] sums,  # IN (batch, (1 + rank + terms + tilts rank) columns), batch > 0, of halves of the range
+    const float[:, ::1] sums,  # IN (batch, (terms + rank + tilts rank) columns), batch > 0, of halves of the range
     int rank, int terms, int tilts, int steps,  # IN terms <= 16, tilts <= terms
     const float[::1] middle, float half,  # IN (columns,) [V]
     int threads,
-    float[:, ::1] out,  # OUT (batch, columns) [V]
+    double[:, ::1] out,  # OUT (batch, columns) [V]
 ):
     """Fill out with the voltages of open feet, each from its own equation."""
     cdef int64_t k, batch = sums.shape[0]
@@ -248,7 +248,7 @@ def open_voltages(
     const int64_t[:, ::1] codes,  # IN (batch, rows), batch > 0, of the table
     double centre,  # IN [V]
     int threads,
-    double[:, ::1] out,  # OUT (batch, rows) [V]
+    float[:, ::1] out,  # OUT (batch, rows) [V]
 ):
     """Fill out with the unloaded voltages of codes, from the centre on."""
     cdef int64_t k, batch = codes.shape[0]
@@ -262,9 +262,10 @@ def load(
     const double[:, ::1] values, const double[:, ::1] slopes, double start, double step,  # IN droops (tables, points)
     const int64_t[:, ::1] codes, const int64_t[::1] first,  # IN (batch, rows), batch > 0, (rows,): add up to a table
     double r_out, double centre, const double[::1] more,  # IN [ohm], [V], (rows,) [A]
-    const double[:, ::1] open,  # IN (batch, rows) unloaded, from the centre on [V]
+    const float[:, ::1] open,  # IN (batch, rows) unloaded, from the centre on [V]
+    const float[:, ::1] taken,  # IN (batch, rows) by the array, without `more` [A]
     int threads,
-    double[:, ::1] delivered,  # IN (batch, rows) without `more`, OUT with it [A]
+    double[:, ::1] delivered,  # OUT (batch, rows) [A]
     double[:, ::1] v,  # OUT (batch, rows) sources behind r_out [V]
 ):
     """Load the drivers; return how many leave their tables."""
@@ -273,7 +274,7 @@ def load(
     cdef int rows = <int>codes.shape[1]
     for k in prange(batch, nogil=True, num_threads=threads, schedule="static"):
         outside += fast_load_row(rows, &p, &codes[k, 0], &first[0], r_out, centre, &more[0], &open[k, 0],
-                                 &delivered[k, 0], &v[k, 0])
+                                 &taken[k, 0], &delivered[k, 0], &v[k, 0])
     return outside
 
 

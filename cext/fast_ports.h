@@ -180,16 +180,24 @@ static double fast_turn_row(int columns, const double *currents, const double *t
  * stands for each, resistance and all; returns how many leave their tables. */
 CPU_CLONES
 static int fast_load_row(int rows, const port_tables *tables, const int64_t *codes, const int64_t *first, double r_out,
-                         double centre, const double *more, const double *open /* beyond the centre */,
-                         double *delivered, double *v)
+                         double centre, const double *more, const float *open /* beyond the centre */,
+                         const float *taken /* by the array, without `more` */, double *delivered, double *v)
 {
     const double low = tables->start, high = tables->start + tables->step * (double)(tables->points - 1);
     int outside = 0;
-    for (int i = 0; i < rows; i++) {
-        const double current = delivered[i] + more[i];
-        delivered[i] = current;
-        v[i] = open[i] + centre - fast_interpolate(tables, codes[i] + first[i], current) + r_out * current;
-        outside += !(current >= low && current <= high);
+    for (int begin = 0; begin < rows; begin += LANES) {
+        const int size = rows - begin < LANES ? rows - begin : LANES;
+        int64_t at[LANES];
+        lanes current, from, slope;
+        for (int l = 0; l < LANES; l++) {
+            const int i = begin + (l < size ? l : 0);
+            at[l] = (codes[i] + first[i]) * tables->points;
+            current[l] = taken[i] + more[i];
+            from[l] = open[i] + centre;
+            outside += l < size && !(current[l] >= low && current[l] <= high);
+        }
+        lanes_store(delivered + begin, size, current);
+        lanes_store(v + begin, size, from - fast_voltage(tables, at, current, &slope) + r_out * current);
     }
     return outside;
 }

@@ -21,7 +21,7 @@ def feet(
     middle: Singles,
     half: float,
     threads: int,
-    out: Singles,
+    out: Floats,
 ) -> None: ...
 def add_planes(
     feet: Floats,
@@ -47,7 +47,7 @@ def interpolate(
     threads: int,
     out: Floats,
 ) -> None: ...
-def open_voltages(table: Floats, codes: Integers, centre: float, threads: int, out: Floats) -> None: ...
+def open_voltages(table: Floats, codes: Integers, centre: float, threads: int, out: Singles) -> None: ...
 def load(
     values: Floats,
     slopes: Floats,
@@ -58,7 +58,8 @@ def load(
     r_out: float,
     centre: float,
     more: Floats,
-    open: Floats,
+    open: Singles,
+    taken: Singles,
     threads: int,
     delivered: Floats,
     v: Floats,

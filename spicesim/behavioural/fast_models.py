@@ -152,14 +152,14 @@ class _Driven(TileModel[Orders]):
         expansion = Expansion(loaded, low - margin, high + margin, senses=amplifiers, threads=threads)
         return expansion, {
             "driver": np.array([r_out, expansion.centre]), "row_currents": expansion.row_currents,
-            "admittance": np.ascontiguousarray(expansion.fields.row_admittance),
+            "admittance": expansion.fields.row_admittance.astype(np.float32),
         }  # fmt: skip
 
     def _set(self, numbers: Numbers) -> None:
         self._drivers, rows = self._tile.drivers, len(self._tile.g)
         self._r_out, self._centre = (float(x) for x in take(numbers, "driver", (2,)))
         self._row_currents = take(numbers, "row_currents", (rows,))
-        self._admittance = take(numbers, "admittance", (rows, rows))
+        self._admittance = take(numbers, "admittance", (rows, rows), np.float32)
 
     @property
     def numbers(self) -> dict[str, Array]:
@@ -173,14 +173,13 @@ class _Driven(TileModel[Orders]):
         """Return what drivers deliver, what stands for the sources, and whether all are within their tables."""
         tile, d = self._tile, self._drivers
         shape = codes.shape
-        open_, v = np.empty(shape), np.empty(shape)
+        open_, delivered, v = np.empty(shape, np.float32), np.empty(shape), np.empty(shape)
         if not v.size:
-            return np.zeros(shape), v, True
+            return delivered, v, True
         fast.open_voltages(tile.v_open, codes, self._centre, threads, open_)
-        delivered = open_ @ self._admittance
         outside = fast.load(
             d.values, d.slopes, d.start, d.step, codes, tile.first_table, self._r_out, self._centre,
-            self._row_currents, open_, threads, delivered, v,
+            self._row_currents, open_, open_ @ self._admittance, threads, delivered, v,
         )  # fmt: skip
         return delivered, v, not outside
 
@@ -315,7 +314,7 @@ class _Floating(_Driven[FloatingOrders]):
     def _feet(self, delivered: Floats, v: Floats, fits: bool, threads: int) -> Floats:
         if not fits:
             self._drivers.check(delivered, "driver of row")
-        return np.asarray(self.form.evaluate(v, threads)[0], dtype=float)
+        return self.form.evaluate(v, threads)
 
 
 class _Gated(TileModel[FormOrders]):

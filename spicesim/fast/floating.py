@@ -2,7 +2,7 @@
 
 A floating line moves as far as its inputs do, so an expansion in what linear cells would make of it converges slowly.
 Here the current of a cell beyond its slope is a polynomial in its own input and in the voltage y of its foot, and
-``y = y_linear + sum_m c_m(x) y^m`` is solved for each output: the sums over rows, c_m, are linear in powers of x.
+``y = sum_m c_m(x) y^m`` is solved for each output: the sums over rows, c_m, are linear in powers of x.
 """
 
 from dataclasses import dataclass
@@ -19,8 +19,6 @@ from spicesim.fast.numbers import Numbers, take, take_scalar
 
 __all__ = ["FLOATING_FORMS", "FloatingForm", "FloatingOrders", "build_floating"]
 
-FOOT_ORDER = 4
-"""Order of the polynomials in the voltage of the foot."""
 FOOT_NODES = 7
 """Voltages of the foot at which cells are evaluated."""
 FEATURE_TERMS = 2
@@ -37,17 +35,28 @@ class FloatingOrders:
     """Order of the polynomials in the inputs: 1 is exact where each has two values."""
     rank: int
     """Features of a column beside its foot: how unevenly other inputs lift it, and lower the word lines."""
+    foot: int
+    """Order of the polynomials in the voltage of the foot."""
+
+    @property
+    def sums(self) -> int:
+        """Sums of a column over its inputs."""
+        return 1 + self.foot + (1 + FEATURE_TERMS) * self.rank
 
     @property
     def cost(self) -> int:
         """Products of a (batch, rows) by a (rows, columns) matrix."""
-        return 1 + self.rank + (FOOT_ORDER + 1 + FEATURE_TERMS * self.rank) * self.inputs
+        return self.inputs * self.sums
 
     def __str__(self) -> str:
-        return f"floating, rank {self.rank}, order {self.inputs}"
+        return f"floating, rank {self.rank}, order {self.inputs}, {self.foot} of the foot"
 
 
-FLOATING_FORMS = tuple(FloatingOrders(inputs, rank) for inputs in (1, 3, 5) for rank in (0, 1, 2, 3))
+FLOATING_FORMS = tuple(
+    FloatingOrders(inputs, rank, foot)
+    for inputs in (1, 3, 5)
+    for rank, foot in ((0, 2), (0, 3), (0, 4), (1, 4), (2, 4), (3, 4))
+)
 """Those that are tried, by their cost for each order."""
 
 
@@ -64,8 +73,8 @@ class FloatingForm:
     middle: Floats
     """Voltages of the feet there, (columns,) [V]."""
     constants: Singles
-    """What the sums are at the centre, in halves of the range, (1, sums columns): linear cells, features, the powers of
-    the foot, and those of the foot times each feature."""
+    """What the sums are at the centre, in halves of the range, (1, sums columns): the powers of the foot, linear cells
+    among the first; features; and powers of the foot times each feature."""
     weights: Singles
     """Coefficients of the powers of inputs, (inputs rows, sums columns), in one row."""
 
@@ -78,8 +87,9 @@ class FloatingForm:
     def numbers(self) -> Numbers:
         """What :meth:`of` makes the form of again."""
         return {
-            "inputs": np.array(self.shape.inputs), "rank": np.array(self.shape.rank), "centre": np.array(self.centre),
-            "half": np.array(self.half), "middle": self.middle, "constants": self.constants, "weights": self.weights,
+            "inputs": np.array(self.shape.inputs), "rank": np.array(self.shape.rank), "foot": np.array(self.shape.foot),
+            "centre": np.array(self.centre), "half": np.array(self.half), "middle": self.middle,
+            "constants": self.constants, "weights": self.weights,
         }  # fmt: skip
 
     @classmethod
@@ -91,11 +101,10 @@ class FloatingForm:
         SpecError
             If they are not those of such a form.
         """
-        orders = [take_scalar(numbers, name, np.int64) for name in ("inputs", "rank")]
-        shape = next((s for s in FLOATING_FORMS if [s.inputs, s.rank] == orders), None)
-        if shape is None:
+        shape = FloatingOrders(*(int(take_scalar(numbers, name, np.int64)) for name in ("inputs", "rank", "foot")))
+        if shape not in FLOATING_FORMS:
             raise SpecError("what was kept of a tile has a form of unknown orders")
-        sums = (1 + shape.rank + FOOT_ORDER + 1 + FEATURE_TERMS * shape.rank) * columns
+        sums = shape.sums * columns
         return cls(
             shape=shape,
             centre=take_scalar(numbers, "centre"),
@@ -105,30 +114,30 @@ class FloatingForm:
             weights=take(numbers, "weights", (shape.inputs * rows * sums,), np.float32),
         )
 
-    def evaluate(self, v: Reals, threads: int = 1) -> tuple[Reals, float]:
-        """Return voltages of the feet, (batch, columns) [V], and how far the farthest input lies from the centre.
+    def evaluate(self, v: Floats, threads: int = 1) -> Floats:
+        """Return voltages of the feet, (batch, columns) [V].
 
         Parameters
         ----------
-        v : ndarray of float64 or float32, shape (batch, rows)
-            Source voltages, contiguous [V].
+        v : ndarray of shape (batch, rows)
+            Source voltages [V].
         threads : int
             Threads; the result is the same for any number.
         """
-        columns, rank = len(self.middle), self.shape.rank
+        feet = np.empty((len(v), len(self.middle)))
         if not len(v):
-            return np.empty((0, columns), v.dtype), 0.0
+            return feet
         sums = np.empty((len(v), self.constants.shape[1]), np.float32)
         with one_blas_thread():
-            reached = fast.evaluate(
+            fast.evaluate(
                 np.ascontiguousarray(v, np.float32), self.centre, self.half, np.empty(0, np.float32), _NO_FEATURES,
                 np.array([self.shape.inputs], np.int32), self.constants, self.weights, threads, sums,
             )  # fmt: skip
-        feet = np.empty((len(v), columns), np.float32)
         fast.feet(
-            sums, rank, FOOT_ORDER + 1, FEATURE_TERMS, STEPS, self.middle.astype(np.float32), self.half, threads, feet
-        )
-        return feet.astype(v.dtype), reached
+            sums, self.shape.rank, self.shape.foot + 1, FEATURE_TERMS, STEPS, self.middle.astype(np.float32),
+            self.half, threads, feet,
+        )  # fmt: skip
+        return feet
 
 
 _NO_FEATURES: Shorts = np.zeros((1, 1), np.int32)
@@ -153,7 +162,7 @@ def build_floating(expansion: Expansion, shape: FloatingOrders) -> FloatingForm:
     x = _nodes(powers)
     z = _nodes(FOOT_NODES)
     fit_x = np.linalg.inv(x[:, None] ** np.arange(powers))
-    fit_z = np.linalg.pinv(z[:, None] ** np.arange(FOOT_ORDER + 1))
+    fit_z = np.linalg.pinv(z[:, None] ** np.arange(shape.foot + 1))
     ends = np.array([-0.6, 0.6])
     fit_ends = np.linalg.inv(ends[:, None] ** np.arange(FEATURE_TERMS))
 
@@ -177,10 +186,11 @@ def build_floating(expansion: Expansion, shape: FloatingOrders) -> FloatingForm:
     with one_blas_thread():  # what cells of other columns do, with their own feet at rest
         all_columns = np.matmul(across.transpose(1, 0, 2), f.adjoint.transpose(1, 0, 2)).transpose(1, 0, 2)
     terms[0] += all_columns - across * diagonal
-    linear = np.zeros((1 + shape.rank, powers, rows, columns))
-    linear[0, 1] = transfer * half
-    linear[1:, 1] = features.transpose(0, 2, 1) * half
-    whole = np.concatenate([linear, terms]) / half  # (sums, powers, rows, columns)
+    terms[0, 1] += transfer * half
+    uneven = np.zeros((shape.rank, powers, rows, columns))
+    uneven[:, 1] = features.transpose(0, 2, 1) * half
+    foot = shape.foot + 1
+    whole = np.concatenate([terms[:foot], uneven, terms[foot:]]) / half  # (sums, powers, rows, columns)
     return FloatingForm(
         shape=shape,
         centre=expansion.centre,

@@ -32,9 +32,19 @@ def _vectors(rows, seed=1):
 def test_without_wires_the_cheapest_form_is_exact_for_inputs_of_two_values():
     """Fourth order in the voltage of a line is all that is left out."""
     array, v = _array(24, 0.0), _vectors(24)
-    form = build_floating(Expansion(array, -0.2, 0.2), FloatingOrders(1, 0))
+    form = build_floating(Expansion(array, -0.2, 0.2), FloatingOrders(1, 0, 4))
     truth = array.solve(v, tolerance=1e-11).foot_voltages
-    assert np.abs(form.evaluate(v)[0] - truth).max() <= 3e-6 * 0.2
+    assert np.abs(form.evaluate(v) - truth).max() <= 3e-6 * 0.2
+
+
+def test_each_power_of_the_foot_leaves_less():
+    array, v = _array(24, 0.0), _vectors(24)
+    expansion, truth = Expansion(array, -0.2, 0.2), array.solve(v, tolerance=1e-11).foot_voltages
+    errors = [
+        np.abs(build_floating(expansion, FloatingOrders(1, 0, foot)).evaluate(v) - truth).max() / 0.2
+        for foot in (2, 3, 4)
+    ]
+    assert errors[2] < 0.5 * errors[1] < 0.25 * errors[0] < 1e-2
 
 
 @pytest.mark.parametrize("size", [16, 48])
@@ -42,7 +52,7 @@ def test_features_follow_what_wires_and_drivers_do(size):
     array, v = _array(size, 1.0), _vectors(size)
     expansion, truth = Expansion(array, -0.2, 0.2), array.solve(v, tolerance=1e-11).foot_voltages
     errors = [
-        np.abs(build_floating(expansion, FloatingOrders(1, rank)).evaluate(v)[0] - truth).max() / 0.2 for rank in (0, 1)
+        np.abs(build_floating(expansion, FloatingOrders(1, rank, 4)).evaluate(v) - truth).max() / 0.2 for rank in (0, 1)
     ]
     assert errors[1] <= 3e-4
     assert errors[1] < errors[0]
@@ -53,17 +63,17 @@ def test_inputs_between_two_values_take_higher_orders():
     v = np.random.default_rng(2).uniform(-0.2, 0.2, (60, 16))
     expansion, truth = Expansion(array, -0.2, 0.2), array.solve(v, tolerance=1e-11).foot_voltages
     errors = {
-        order: np.abs(build_floating(expansion, FloatingOrders(order, 1)).evaluate(v)[0] - truth).max() / 0.2
+        order: np.abs(build_floating(expansion, FloatingOrders(order, 1, 4)).evaluate(v) - truth).max() / 0.2
         for order in (1, 3)
     }
     assert errors[3] <= 3e-4 < errors[1]
 
 
 def test_forms_rise_in_cost_within_an_order_and_evaluate_nothing_for_no_vectors():
-    costs = [form.cost for form in FLOATING_FORMS[:4]]
+    costs = [form.cost for form in FLOATING_FORMS[:6]]
     assert costs == sorted(costs)
     form = build_floating(Expansion(_array(4, 1.0), -0.2, 0.2), FLOATING_FORMS[0])
-    assert form.evaluate(np.empty((0, 4)))[0].shape == (0, 4)
+    assert form.evaluate(np.empty((0, 4))).shape == (0, 4)
 
 
 def _tile(size, seed=0):
