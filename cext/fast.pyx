@@ -342,7 +342,7 @@ def read_out(
     int threads,
     double[:, ::1] out,  # OUT (batch, columns) [V]
 ):
-    """Fill out with the outputs; return how many columns leave their tables or limits."""
+    """Fill out with the outputs; return 0 if no column leaves its tables or limits."""
     cdef fast_readout r
     cdef int64_t k, batch = currents.shape[0], outside = 0
     cdef int columns = <int>currents.shape[1]

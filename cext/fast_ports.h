@@ -209,20 +209,31 @@ typedef struct {
     double low, high;          /* of the bit line [V] */
 } fast_readout;
 
-/* The read-outs of one vector; returns how many columns leave their tables, or the limits of their cells. */
+/* The read-outs of one vector; returns 0 if no column leaves its tables, or the limits of its cells. */
 CPU_CLONES
 static int fast_read_row(const fast_readout *r, int columns, const double *current, double *out)
 {
     const port_tables *t = &r->input;
     const double low = t->start, high = t->start + t->step * (double)(t->points - 1);
-    int outside = 0;
-    for (int j = 0; j < columns; j++) {
-        const double i = current[j], foot = fast_interpolate(t, r->index[j], i), top = foot + r->lift[j] * i;
-        const double least = foot < top ? foot : top, most = foot < top ? top : foot;
-        out[j] = fast_interpolate(&r->output, r->index[j], i);
-        outside += !(i >= low && i <= high && least >= r->low && most <= r->high);
+    lane_mask outside = {0};
+    for (int begin = 0; begin < columns; begin += LANES) {
+        const int size = columns - begin < LANES ? columns - begin : LANES;
+        const lanes i = lanes_load(current + begin, size);
+        int64_t in[LANES], put_out[LANES];
+        lanes slope;
+        for (int l = 0; l < LANES; l++) {
+            const int64_t table = r->index[begin + (l < size ? l : 0)];
+            in[l] = table * t->points;
+            put_out[l] = table * r->output.points;
+        }
+        const lanes foot = fast_voltage(t, in, i, &slope), top = foot + lanes_load(r->lift + begin, size) * i;
+        lanes_store(out + begin, size, fast_voltage(&r->output, put_out, i, &slope));
+        outside -= ~((i >= low) & (i <= high) & (lanes_min(foot, top) >= r->low) & (lanes_max(foot, top) <= r->high));
     }
-    return outside;
+    int count = 0;
+    for (int l = 0; l < LANES; l++)
+        count += (int)outside[l];
+    return count;
 }
 
 #endif

@@ -4,13 +4,14 @@ Three kinds of read-out and drive: bit lines held by amplifiers, bit lines that 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 
 from spicesim._cext import fast
 from spicesim.arrays import Array, Bools, Codes, Floats, Integers
+from spicesim.behavioural.tables import CubicTables
 from spicesim.behavioural.tile import Amplifiers, BehaviouralTile
 from spicesim.errors import SpecError
 from spicesim.fast.expansion import ArrayExpansion, Expansion
@@ -105,14 +106,14 @@ class TileModel(ABC, Generic[Orders]):
         Those of the bits of images repeat, and many are all off.
         """
         if self._tile.code_bits > 1:
-            return self._all_outputs(codes, threads)
+            return _joined(self._outputs(part, threads) for part in self._portions(codes))
         first, back = _distinct(codes)
-        outputs, lifted = self._all_outputs(codes[first], threads)
+        outputs, lifted = _joined(self._outputs(part, threads) for part in self._portions(codes[first]))
         return outputs[back], lifted[back]
 
-    def _all_outputs(self, codes: Codes, threads: int) -> tuple[Floats, Bools]:
-        outputs, lifted = zip(*(self._outputs(part, threads) for part in self._portions(codes)), strict=True)
-        return np.concatenate(outputs), np.concatenate(lifted)
+    def totals(self, codes: Codes, threads: int) -> tuple[Floats, Bools]:
+        """Return what amplifiers take, with what cells leak, (batch, columns) [A], and which vectors are lifted."""
+        return _joined(self._totals(part, threads) for part in self._portions(codes))
 
     def _portions(self, codes: Codes) -> Iterator[Codes]:
         """Split a batch into what the caches hold."""
@@ -125,6 +126,15 @@ class TileModel(ABC, Generic[Orders]):
 
     @abstractmethod
     def _outputs(self, codes: Codes, threads: int) -> tuple[Floats, Bools]: ...
+
+    def _totals(self, codes: Codes, threads: int) -> tuple[Floats, Bools]:
+        (_, v_in, _, currents, _), lifted = self._state(codes, threads)
+        return currents + self._tile.leaked(v_in), lifted
+
+
+def _joined(parts: Iterable[tuple[Floats, Bools]]) -> tuple[Floats, Bools]:
+    found, lifted = zip(*parts, strict=True)
+    return np.concatenate(found), np.concatenate(lifted)
 
 
 def _join_planes(parts: Sequence[Floats], planes: int) -> Floats:
@@ -236,19 +246,22 @@ class _Held(_Driven[FormOrders]):
     def _state(self, codes: Codes, threads: int) -> tuple[tuple[Floats, Floats, Floats, Floats, Floats], Bools]:
         currents, v, delivered, lifted, _ = self._solve(codes, threads)
         v_in = self._check(currents, delivered, lifted, threads)
-        output, _ = self._read_out(currents, threads)
+        output, _ = self._coupling.read_out(currents, self._amplifiers.outputs, self._amplifiers.index, threads)
         return (output, v_in, v - self._r_out * delivered, currents, delivered), lifted
 
     def _outputs(self, codes: Codes, threads: int) -> tuple[Floats, Bools]:
+        return self._read(codes, self._amplifiers.outputs, threads)
+
+    def _totals(self, codes: Codes, threads: int) -> tuple[Floats, Bools]:
+        return self._read(codes, self._amplifiers.totals, threads)
+
+    def _read(self, codes: Codes, tables: CubicTables, threads: int) -> tuple[Floats, Bools]:
+        """Return what tables have at the currents."""
         currents, _, delivered, lifted, fits = self._solve(codes, threads)
-        output, within = self._read_out(currents, threads)
+        found, within = self._coupling.read_out(currents, tables, self._amplifiers.index, threads)
         if not (within and fits):
             self._check(currents, delivered, lifted, threads)
-        return output, lifted
-
-    def _read_out(self, currents: Floats, threads: int) -> tuple[Floats, bool]:
-        a = self._amplifiers
-        return self._coupling.read_out(currents, a.outputs, a.index, threads)
+        return found, lifted
 
     def _check(self, currents: Floats, delivered: Floats, lifted: Bools, threads: int) -> Floats:
         """Return the amplifiers' inputs, after a look at whether all are where they were calibrated."""
@@ -395,7 +408,7 @@ def _answered(values: Floats, lifted: Bools) -> Floats:
 def _distinct(bits: Codes) -> tuple[Integers, Integers]:
     """Return which vectors of bits (batch, rows) stand for all, and which of these stands for each."""
     packed = np.packbits(bits.astype(bool), axis=1)
-    words = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8)))
+    words = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))) if packed.shape[1] % 8 else packed
     kind = np.uint64 if words.shape[1] == 8 else np.dtype((np.void, words.shape[1]))  # numbers sort faster
     _, first, back = np.unique(words.view(kind)[:, 0], return_index=True, return_inverse=True)
     return first, back

@@ -154,8 +154,7 @@ class FastPulseTile:
         return self.tile.outputs(np.concatenate(parts))
 
     def _currents(self, on: Integers, threads: int, tolerance: float | None = None) -> Floats:
-        state = self._static.solve(on, threads=threads)
-        return np.asarray(state.currents + self.tile.static.leaked(state.v_in))
+        return self._static.totals(on, threads=threads)
 
 
 def _small_codes(rows: int, zero: int, top: int, seed: int) -> Floats:

@@ -267,6 +267,17 @@ class FastTile:
         self.tally.add(len(found), int(np.count_nonzero(lifted)))
         return found
 
+    def totals(self, codes: Codes, *, threads: int = 1) -> Floats:
+        """Return what amplifiers take of cells, with what they leak, shape (batch, columns) [A]."""
+        checked = self.tile.checked(codes)
+        found, lifted = np.empty((len(checked), self.tile.g.shape[1])), np.ones(len(checked), bool)
+        if self._model is not None:
+            found, lifted = self._model.totals(checked, threads)
+        if lifted.any():
+            _, v_in, _, currents, _ = self._apart(checked[lifted], threads)
+            found[lifted] = currents + self.tile.leaked(v_in)
+        return found
+
     def _apart(self, codes: Codes, threads: int) -> tuple[Floats, Floats, Floats, Floats, Floats]:
         """Solve lifted vectors exactly, and forget what only that needs: there are few."""
         state = self.tile.solve(codes, **truth_of(self.tolerance), threads=threads)

@@ -67,6 +67,8 @@ class Amplifiers:
     """Inputs against currents."""
     outputs: CubicTables
     """Outputs against currents."""
+    totals: CubicTables
+    """What they take, with what cells leak, against currents."""
     index: Integers
     """Table of each column, (columns,)."""
     linear_currents: tuple[float, float]
@@ -83,7 +85,9 @@ class Amplifiers:
             v_in, outputs = instance.amplifiers.tables(model, instance.amplifier_parameters)
             senses = v_in.ports("sense amplifier")
         low, high = (v / (model.feedback * largest) for v in model.linear_limits)
-        return cls(senses=senses, outputs=outputs, index=index, linear_currents=(low, high))
+        grid = _grid(senses)
+        totals = CubicTables.of(grid, np.tile(grid, (len(senses.values), 1)))
+        return cls(senses=senses, outputs=outputs, totals=totals, index=index, linear_currents=(low, high))
 
     def leaking(self, cell: ProgrammableCell, cells: Integers) -> Self:
         """Return them with what so many cells (columns,) leak through their inputs: it is no current of the array.
@@ -96,7 +100,7 @@ class Amplifiers:
         alike = len(self.senses.values) == 1 and np.ptp(cells) == 0
         index, tables = (self.index, self.index[:1]) if alike else (np.arange(len(cells)), self.index)
         inputs, counts = CubicTables.like(self.senses), cells[: len(tables)]
-        grid: Floats = np.asarray(self.senses.start + self.senses.step * np.arange(inputs.values.shape[1]), dtype=float)
+        grid = _grid(self.senses)
         without = np.repeat(grid[:, None], len(tables), axis=1)
         currents, before = without, without
         for _ in range(_MOST_STEPS):
@@ -110,7 +114,7 @@ class Amplifiers:
             )
         senses = CubicTables.of(grid, inputs.evaluate(currents, tables).T).ports(self.senses.name)
         outputs = CubicTables.of(grid, self.outputs.evaluate(currents, tables).T)
-        return replace(self, senses=senses, outputs=outputs, index=index)
+        return replace(self, senses=senses, outputs=outputs, totals=CubicTables.of(grid, currents.T), index=index)
 
     @property
     def chosen(self) -> ChosenTables:
@@ -119,8 +123,7 @@ class Amplifiers:
 
     def moved(self, rails: TileRails, droops: Droops) -> ChosenTables:
         """Return the tables of the inputs of nominal amplifiers where the rails have moved, those of one vector."""
-        points = np.arange(self.senses.values.shape[1])
-        grid: Floats = np.asarray(self.senses.start + self.senses.step * points, dtype=float)
+        grid = _grid(self.senses)
         values = self.input_moved(rails, droops, grid[None])
         # where knees have moved, what is interpolated may bend an input back by less than a microvolt
         tables = PortTables.from_samples(grid, np.maximum.accumulate(values, axis=1), name=self.senses.name)
@@ -150,6 +153,11 @@ class Amplifiers:
     def input(self, currents: Floats, threads: int = 1) -> Floats:
         """Return the inputs above the reference for currents (batch, columns) [V]."""
         return CubicTables.like(self.senses).evaluate(currents, self.index, threads)
+
+
+def _grid(ports: PortTables) -> Floats:
+    """Return the currents at which tables are known, (points,) [A]."""
+    return np.asarray(ports.start + ports.step * np.arange(ports.values.shape[1]), dtype=float)
 
 
 class BehaviouralTile:

@@ -23,7 +23,7 @@ FOOT_NODES = 7
 """Voltages of the foot at which cells are evaluated."""
 FEATURE_TERMS = 2
 """Powers of the foot, from none on, with each feature."""
-STEPS = 4
+STEPS = 3
 """Newton steps from what linear cells make of the line; each squares an error of some per cent."""
 
 

@@ -196,11 +196,15 @@ class SenseCoupling:
         for turns in range(SWEEPS_LIMIT):
             if not moving.any():
                 return found, excess, largest
-            active, turn = active[moving], turn.of(moving)
-            tilts = None if tilts is None else np.ascontiguousarray(tilts[:, moving])
-            felt = None if felt is None else felt[moving]
+            which = slice(None) if moving.all() else moving  # views, as long as all move
+            active, turn = active[which], turn.of(which)
+            tilts = None if tilts is None else np.ascontiguousarray(tilts[:, which])
+            felt = None if felt is None else felt[which]
             self._turn(turn, tilts, felt, threads, known=turns > 0)
-            found[active], excess[active], largest[active] = turn.found, turn.rise, turn.changes[:, 1]
+            if len(active) == len(found):
+                found, excess, largest = turn.found, turn.rise, turn.changes[:, 1].copy()
+            else:
+                found[active], excess[active], largest[active] = turn.found, turn.rise, turn.changes[:, 1]
             moving = turn.changes[:, 0] > bound
         left = float(turn.changes[:, 0].max())
         raise ConvergenceError(
@@ -294,8 +298,8 @@ class _Turn:
         object.__setattr__(self, "rise", np.empty_like(self.linear))
         object.__setattr__(self, "changes", np.empty((len(self.linear), 2)))
 
-    def of(self, which: Bools) -> "_Turn":
-        """Return those of some vectors, for the next turn."""
+    def of(self, which: Bools | slice) -> "_Turn":
+        """Return those of some vectors, for the next turn; of a slice as views, which that turn changes."""
         linear = self.linear[which]
         past = np.empty((len(linear), 2, linear.shape[1])) if self.past is None else self.past[which]
         return _Turn(linear=linear, wanted=self.wanted[which], found=self.found[which], past=past)

@@ -34,6 +34,16 @@ def plain(gf180_calibration):
     return tile_of(gf180_calibration, "unipolar", saturating=False)
 
 
+@pytest.mark.parametrize("tolerance", [TOLERANCE, 1e-9], ids=["form", "exact"])
+def test_totals_are_what_cells_conduct_and_leak(gf180_calibration, tolerance):
+    fast = FastTile(tile_of(gf180_calibration, "bipolar", saturating=False, shape=(16, 8)), tolerance=tolerance)
+    assert (fast.form == "exact") == (tolerance < 1e-6)
+    codes = np.random.default_rng(2).integers(0, 256, (30, 16))
+    state = fast.solve(codes)
+    totals = state.currents + fast.tile.leaked(state.v_in)
+    np.testing.assert_allclose(fast.totals(codes), totals, rtol=0, atol=1e-9 * fast.tile.senseamp.i_limit)
+
+
 @pytest.mark.parametrize("polarity", ["unipolar", "bipolar"])
 @pytest.mark.parametrize("saturating", [False, True])
 def test_outputs_equal_the_exact_tile_within_the_tolerance(gf180_calibration, polarity, saturating):
@@ -82,6 +92,8 @@ def test_lifted_inputs_are_solved_exactly_where_a_form_errs_too_much_on_them(gf1
     assert alone[~lifted].max() <= fast.max_error * scale
     state = fast.solve(codes, threads=2)
     np.testing.assert_array_equal(state.v_out, found)
+    totals = state.currents + exact.leaked(state.v_in)
+    np.testing.assert_allclose(fast.totals(codes), totals, rtol=0, atol=1e-9 * exact.senseamp.i_limit)
     one_by_one = exact.solve(codes[lifted], tolerance=1e-10)
     np.testing.assert_allclose(state.v_in[lifted], one_by_one.v_in, rtol=0, atol=1e-5)
     np.testing.assert_allclose(state.v_word_line[lifted], one_by_one.v_word_line, rtol=0, atol=1e-5)

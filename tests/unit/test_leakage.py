@@ -47,6 +47,8 @@ def test_leakage_flows_through_the_amplifier_of_its_line_which_follows(cells):
     v_out = R_FEEDBACK * (currents + counts * (AT_REST + SLOPE * v_in)) - v_in
     np.testing.assert_allclose(amplifiers.input(currents), v_in, rtol=0, atol=1e-12)
     np.testing.assert_allclose(amplifiers.output(currents), v_out, rtol=0, atol=1e-12)
+    totals = amplifiers.totals.evaluate(currents, amplifiers.index)
+    np.testing.assert_allclose(totals, currents + counts * (AT_REST + SLOPE * v_in), rtol=0, atol=1e-12 / R_FEEDBACK)
     assert len(amplifiers.senses.values) == (1 if len(set(cells)) == 1 else 3)
 
 
