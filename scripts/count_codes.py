@@ -28,6 +28,7 @@ HEAD = (
 def audit(where, products, chips, seed, wanted):
     """Return what an audit found, chip by chip, of the nominal one, or of so many drawn ones from a seed on."""
     words = [sys.executable, "-m", "spicesim", "audit", wanted.calibration, "--sizes", f"{wanted.size}"]
+    words += [] if wanted.columns is None else ["--columns", f"{wanted.columns}"]
     words += ["--macros", f"{products}", "--jobs", f"{wanted.jobs}", "--timeout", f"{wanted.timeout}"]
     words += ["--seed", f"{seed}"]
     if where != HOME:
@@ -73,6 +74,7 @@ def main():
         "--seeds", default="1", help="of conductances and vectors; chips drawn are of seeds from each one on"
     )
     parser.add_argument("--size", type=int, default=16, help="rows and columns")
+    parser.add_argument("--columns", type=int, help="columns, at most, of pulses and of bits that are added as charge")
     parser.add_argument("--conditions", default=f"{HOME},ss:85,ff:-40", help="corner and temperature [C] of each")
     parser.add_argument("--jobs", type=int, default=1, help="simulations at a time")
     parser.add_argument("--timeout", type=float, default=900.0, help="longest simulation [s]")

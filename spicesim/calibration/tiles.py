@@ -39,6 +39,7 @@ from spicesim.ngspice.outcome import Results
 
 __all__ = [
     "CHECK_TILES",
+    "COLUMNS_IN_TIME",
     "TileCase",
     "adversarial_feedbacks",
     "adversarial_matrices",
@@ -70,7 +71,7 @@ MOST_ROWS = 256
 AnyTile = BehaviouralTile | PulseTile
 """A behavioural tile, with its inputs and outputs at rest or in time."""
 COLUMNS_IN_TIME = 4
-"""Columns of a tile whose product is a transient of all bits or of the longest pulse, which takes minutes with 32."""
+"""Columns of a tile whose product is a transient of all bits or of the longest pulse, unless others are asked for."""
 
 TileBuilder = Callable[[Floats, Polarity, float], AnyTile]
 """Conductances of the devices (rows, columns) [S], polarity, feedback resistance [ohm]."""
@@ -192,13 +193,13 @@ def adversarial_feedbacks(chip: Chip, g: Floats) -> list[float]:
     return sorted({max(chip.settings), choose_feedback(chip, g, saturating=False)})
 
 
-def random_matrices(chip: Chip, sizes: Sequence[int], seed: int) -> dict[str, Floats]:
+def random_matrices(chip: Chip, sizes: Sequence[int], seed: int, columns: int = COLUMNS_IN_TIME) -> dict[str, Floats]:
     """Draw conductance matrices of so many rows by name; sizes beyond the chip's array are cut to it.
 
-    They are square, but for chips whose product is a long transient.
+    They are square, but for chips whose product is a long transient: of so many columns at most.
     """
     matrices = {}
-    for shape in dict.fromkeys(tile_shape(chip, size) for size in sizes):
+    for shape in dict.fromkeys(tile_shape(chip, size, columns) for size in sizes):
         rng = np.random.default_rng([seed, shape[0]])
         matrices[f"{shape[0]}x{shape[1]} random"] = random_conductances(
             shape, chip.cell.g_min, chip.cell.g_max, rng, 0.25 * chip.cell.g_max
@@ -211,15 +212,15 @@ def takes_time(chip: Chip) -> bool:
     return chip.hold.adds_planes or chip.dac.kind == "pulse"
 
 
-def tile_shape(chip: Chip, size: int) -> tuple[int, int]:
+def tile_shape(chip: Chip, size: int, columns: int = COLUMNS_IN_TIME) -> tuple[int, int]:
     """Return rows and columns of a tile of so many rows, or of as many as the chip has: square, if that takes no time.
 
-    Where a product is a long transient it has few columns.
+    Where a product is a long transient it has so many columns at most.
     """
-    rows, columns = chip.array.rows, chip.array.columns
+    array = chip.array
     if takes_time(chip):
-        return min(size, rows), min(size, columns, COLUMNS_IN_TIME)
-    size = min(size, rows, columns)
+        return min(size, array.rows), min(size, array.columns, columns)
+    size = min(size, array.rows, array.columns)
     size -= size % (1 + chip.cell.is_paired)
     return size, size
 

@@ -13,7 +13,13 @@ from spicesim.audit import Audit, audit_samples
 from spicesim.calibration.calibration import Calibration
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.mismatch_check import check_mismatch
-from spicesim.calibration.tiles import build_adversarial_cases, build_cases, check_tiles, random_matrices
+from spicesim.calibration.tiles import (
+    COLUMNS_IN_TIME,
+    build_adversarial_cases,
+    build_cases,
+    check_tiles,
+    random_matrices,
+)
 from spicesim.cli.options import jobs_option, open_calibration, timeout_option
 from spicesim.cli.tables import format_apart, format_audit, format_checks, format_macros, format_mismatch
 from spicesim.engine import SampledMvm, random_products
@@ -33,6 +39,10 @@ __all__ = ["audit", "trained_matrices"]
 )
 @click.argument("calibration_path", metavar="CAL.json")
 @click.option("--sizes", metavar="N,N", default="16,32", help="Rows and columns of the square tiles.")
+@click.option(
+    "--columns", metavar="N", type=click.IntRange(1), default=COLUMNS_IN_TIME, show_default=True,
+    help="Columns, at most, where products take minutes: of pulses, and of bits that are added as charge.",
+)  # fmt: skip
 @click.option("--vectors", metavar="N", type=click.IntRange(0), default=6, help="Random vectors a tile.")
 @click.option(
     "--mismatch", "draws", metavar="N", type=click.IntRange(1),
@@ -66,6 +76,7 @@ __all__ = ["audit", "trained_matrices"]
 def audit(
     calibration_path: str,
     sizes: str,
+    columns: int,
     vectors: int,
     draws: int | None,
     macros: int | None,
@@ -101,7 +112,7 @@ def audit(
     if apart and (calibration.chip.converter is None or calibration.chip.has_ideal_buffers):
         raise SpecError("--apart tells SARs from read-outs that drive them, and this chip has none such: leave it out")
     if macros is not None:
-        found = _audit_macros(calibration, campaign, macros, min(numbers), draws, json_path, apart=apart)
+        found = _audit_macros(calibration, campaign, macros, (min(numbers), columns), draws, json_path, apart=apart)
         if worst_path is not None:
             max(found, key=lambda chip: (chip.code_misses.max(), chip.max_error)).worst.write(worst_path)
             click.echo(f"wrote {worst_path}; run: {run_command('ngspice').replace('THIS_FILE', worst_path)}")
@@ -112,7 +123,7 @@ def audit(
         _audit_mismatch(calibration, campaign, draws, min(numbers), json_path)
         return
     chip = calibration.chip
-    matrices = random_matrices(chip, numbers, seed) | trained_matrices(calibration, numbers)
+    matrices = random_matrices(chip, numbers, seed, columns) | trained_matrices(calibration, numbers)
     cases = build_cases(chip, calibration.tile, matrices, random_vectors=vectors, seed=seed)
     cases += build_adversarial_cases(chip, calibration.tile, numbers, seed=seed, every_feedback=True)
     checks = check_tiles(chip, cases, campaign, "audit")
@@ -147,8 +158,8 @@ def _audit_mismatch(calibration: Calibration, campaign: Campaign, draws: int, si
 
 
 def _audit_macros(
-    calibration: Calibration, campaign: Campaign, count: int, size: int, draws: int | None, json_path: str | None,
-    *, apart: bool = False,
+    calibration: Calibration, campaign: Campaign, count: int, shape: tuple[int, int], draws: int | None,
+    json_path: str | None, *, apart: bool = False,
 ) -> list[Audit]:  # fmt: skip
     """Compare codes of whole macros, of either coding, in columns that stay linear, on nominal or on drawn chips.
 
@@ -159,7 +170,7 @@ def _audit_macros(
     samples: list[list[SampledMvm]] = []
     notes: list[str] = []
     for number, seed in enumerate(seeds):
-        products = random_products(calibration, size, seed=campaign.seed, mismatch_seed=seed)
+        products = random_products(calibration, shape[0], seed=campaign.seed, mismatch_seed=seed, columns=shape[1])
         samples.append(products.chosen(count, campaign.seed, number))
         notes += [f"note: {note}" for note in products.notes]
     works = [partial(_audit_chip, calibration, own, seed) for own, seed in zip(samples, seeds, strict=True)]

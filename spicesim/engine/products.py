@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spicesim.calibration.calibration import Calibration
-from spicesim.calibration.tiles import TileCase, build_cases, random_matrices
+from spicesim.calibration.tiles import COLUMNS_IN_TIME, TileCase, build_cases, random_matrices
 from spicesim.engine.converters import ConverterEngine
 from spicesim.engine.exact import ExactEngine
 from spicesim.engine.hand_over import HandOverEngine
@@ -38,7 +38,7 @@ class RandomProducts:
 
 
 def random_products(
-    calibration: Calibration, size: int, *, seed: int, mismatch_seed: int | None = None
+    calibration: Calibration, size: int, *, seed: int, mismatch_seed: int | None = None, columns: int = COLUMNS_IN_TIME
 ) -> RandomProducts:
     """Multiply vectors by tiles of random conductances, random vectors and those that hurt most.
 
@@ -52,6 +52,8 @@ def random_products(
         Of conductances and vectors.
     mismatch_seed : int, optional
         Of a drawn chip; by default it is nominal.
+    columns : int
+        Of tiles whose product is a long transient, at most.
 
     Raises
     ------
@@ -63,7 +65,7 @@ def random_products(
     model, chip = calibration.require_converter(), calibration.chip
     if model is None:
         raise SpecError("this chip's converters are ideal, so it has no macros; set adc.kind = sar and calibrate again")
-    matrices = random_matrices(chip, [size], seed)
+    matrices = random_matrices(chip, [size], seed, columns)
     cases = build_cases(chip, calibration.tile, matrices, random_vectors=VECTORS, seed=seed)
     engine = HandOverEngine.of(ExactEngine(calibration, mismatch_seed=mismatch_seed), calibration, mismatch_seed)
     if mismatch_seed is not None:

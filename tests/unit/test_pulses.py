@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from spicesim.calibration.tiles import random_matrices
 from spicesim.chip import Chip, preset
 from spicesim.errors import SpecError
 from spicesim.fast.pulses import superpose
@@ -33,6 +34,19 @@ def integral(values: dict[tuple[bool, ...], float], lengths: np.ndarray) -> floa
     """Integrate what depends on which rows are on, over the time of a product."""
     edges = np.unique(np.concatenate([[0.0], lengths]))
     return sum((b - a) * values[tuple(lengths > (a + b) / 2)] for a, b in itertools.pairwise(edges))
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "found"), [(16, None, (16, 4)), (16, 16, (16, 16)), (16, 32, (16, 16)), (64, 64, (20, 18))]
+)
+def test_tiles_of_pulses_have_few_columns_unless_others_are_asked_for(rows, columns, found):
+    chip = pulsed(array={"rows": 20, "columns": 18})
+    asked = {} if columns is None else {"columns": columns}
+    (g,) = random_matrices(chip, [rows], 0, **asked).values()
+    assert g.shape == found
+    square = preset("generic-1t1r").changed(array={"rows": 20, "columns": 18})
+    (g,) = random_matrices(square, [rows], 0, **asked).values()
+    assert g.shape == (min(rows, 18),) * 2
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 5])
