@@ -236,6 +236,8 @@ class MismatchShift(Model):
     """The same of the second half of a cell of two bit lines."""
     converter: Shift | None = None
     """To the threshold of a column converter's comparator [V], beyond what it adds to a nominal one."""
+    converter_levels: FloatArray | None = None
+    """To what bits that are set add to it, by the numbers of devices, (bits, 2 devices) [V]; None for no such ADC."""
     buffer: Shift | None = None
     """To the offset of a buffer behind a hold switch [V]."""
     hand_over: FloatArray | None = None
@@ -254,7 +256,8 @@ class MismatchModel(Model):
     cell: Response
     """Of the resistance in series with a cell [ohm]."""
     converter: Response | None = None
-    """Of the threshold of a column converter's comparator [V]; None where converters are ideal."""
+    """Of the threshold of a column converter's comparator, and of what each bit of one of kind `sar` that is set adds
+    to it, half of it up and half of it down [V]; None where converters are ideal."""
     converter_residual: float | None = None
     """Largest error of a threshold that it tells, over held-out comparators [V]."""
     other_half: Response | None = None
@@ -283,9 +286,10 @@ class MismatchModel(Model):
             raise ValueError("mismatch must have buffers for a chip of hold.buffer = opamp, and for no other")
         if (self.integrator is not None) != (chip.sense_amplifier.kind == "integrator"):
             raise ValueError("mismatch must have integrators for a chip of them, and for no other")
-        if self.converter is not None and len(self.converter.names) != 1:
-            raise ValueError("mismatch must have one parameter of converters")
         sizes, handed = chip.converter, self.hand_over
+        bits = 0 if sizes is None else sizes.dac.bits
+        if self.converter is not None and len(self.converter.names) != 1 + bits:
+            raise ValueError(f"mismatch must have 1 + {bits} parameters of converters: of a threshold and of bits")
         if handed is not None and (sizes is None or abs(handed.sample - sizes.sample) > 1e-9 * sizes.sample):
             raise ValueError("mismatch.hand_over must be of the chip's sar_adc.sample")
 
@@ -302,7 +306,11 @@ class MismatchModel(Model):
             )
         cells = {"cell": self.cell.shifted(0, shift.cell)}
         if self.converter is not None and shift.converter is not None:
-            cells["converter"] = self.converter.shifted(0, shift.converter)
+            moved = self.converter.shifted(0, shift.converter)
+            if shift.converter_levels is not None:
+                slopes = np.concatenate([moved.slopes[:1], moved.slopes[1:] + shift.converter_levels])
+                moved = moved.model_copy(update={"slopes": slopes})
+            cells["converter"] = moved
         if self.other_half is not None and shift.other_half is not None:
             cells["other_half"] = self.other_half.shifted(0, shift.other_half)
         buffer = self.buffer
@@ -371,8 +379,9 @@ class MismatchModel(Model):
 
         Returns
         -------
-        offsets : ndarray of shape (converters,)
-            Of their thresholds [V].
+        thresholds : ndarray of shape (converters, 1 + bits)
+            What they add to those of nominal ones, and each bit to that if it is set, half of it up and half of it
+            down [V].
         errors : ndarray of shape (converters, bits)
             Relative ones of their capacitors [1].
 
@@ -383,7 +392,7 @@ class MismatchModel(Model):
         """
         response, draw = self.require_converter(), ChipDraw(seed, name)
         numbers = [draw.numbers(CONVERTER, f"{CAPACITOR}{k}", count)[:, 0] for k in range(sizes.bits)]
-        return response.draw(draw, count)[:, 0], np.stack(numbers, axis=1) * sizes.spreads
+        return response.draw(draw, count), np.stack(numbers, axis=1) * sizes.spreads
 
     @property
     def threshold_spread(self) -> float:

@@ -229,7 +229,7 @@ class SarModel(Model):
             )
         return float(np.hypot(self.sampling_noise, self.comparator_noise))
 
-    def drawn(self, polarity: Polarity, offsets: Floats, errors: Floats, which: npt.ArrayLike) -> ConverterRange:
+    def drawn(self, polarity: Polarity, thresholds: Floats, errors: Floats, which: npt.ArrayLike) -> ConverterRange:
         """Return the converters of a tile of a drawn chip as a layer uses them.
 
         A capacitor that is larger takes more with its bit, and all others less, as it loads the top plate.
@@ -238,8 +238,8 @@ class SarModel(Model):
         ----------
         polarity : {"unipolar", "bipolar"}
             Coding of the tile's inputs.
-        offsets : ndarray of shape (converters,)
-            Of their thresholds [V].
+        thresholds : ndarray of shape (converters, 1 + bits)
+            What they have more, and what each bit adds to them if it is set, half of it up and half of it down [V].
         errors : ndarray of shape (converters, bits)
             Relative ones of their capacitors, least significant first [1].
         which : array_like of int, shape (columns,)
@@ -247,7 +247,10 @@ class SarModel(Model):
         """
         search = self.search(polarity)
         weights = search.weights * (1 + errors) / (1 + errors @ search.weights / self.span)[:, None]
-        return replace(self.range(polarity), drawn=search.drawn(offsets, weights, which))
+        levels = thresholds[:, 1:]
+        sampled = (search.sampled >> np.arange(self.bits) & 1) - 0.5
+        offsets = thresholds[:, 0] + levels @ sampled
+        return replace(self.range(polarity), drawn=search.drawn(offsets, weights + levels, which))
 
     def on_chip(
         self, mismatch: MismatchModel, chip: Chip, polarity: Polarity, which: npt.ArrayLike, draw: ChipDraw
@@ -261,8 +264,8 @@ class SarModel(Model):
         """
         assert chip.converter is not None
         count = int(np.max(which)) + 1
-        offsets, errors = mismatch.draw_converters(chip.converter.dac, count, seed=draw.seed, name=draw.tile)
-        return self.drawn(polarity, offsets, errors, which)
+        thresholds, errors = mismatch.draw_converters(chip.converter.dac, count, seed=draw.seed, name=draw.tile)
+        return self.drawn(polarity, thresholds, errors, which)
 
     def reach(self, polarity: Polarity) -> float:
         """Return the largest output that it converts [V]."""

@@ -156,7 +156,8 @@ def _shift_mismatch(
         shifts.append(
             MismatchShift(
                 driver=of_driver, senseamp=of_senseamp, cell=cell_shift, other_half=other[0] if other else None,
-                converter=of_converter, buffer=of_buffer, hand_over=of_hand_over,
+                converter=of_converter[0], converter_levels=of_converter[1], buffer=of_buffer,
+                hand_over=of_hand_over,
             )
         )  # fmt: skip
     return shifts

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from spicesim.arrays import Floats
 from spicesim.calibration.campaign import Campaign
@@ -21,7 +22,15 @@ from spicesim.netlist.netlist import Netlist
 from spicesim.netlist.sar_adc import PROBE_CURRENT, build_plate_switches, build_thresholds
 from spicesim.ngspice.outcome import Results
 
-__all__ = ["WIDE", "ThresholdSearch", "find_delays", "find_thresholds", "plate_switches", "read_thresholds"]
+__all__ = [
+    "WIDE",
+    "ThresholdSearch",
+    "find_delays",
+    "find_thresholds",
+    "plate_switches",
+    "read_switches",
+    "read_thresholds",
+]
 
 COMPARATORS = 10
 """Comparators in one netlist; in larger ones one that decides late delays all others."""
@@ -58,11 +67,14 @@ class ThresholdSearch:
     """Where the searches begin, (comparators,) [V]."""
     drawn: Callable[[Netlist, range], Netlist] = lambda netlist, part: netlist
     """Draws the devices of some of the comparators in their netlist; by default all are nominal."""
+    shares: npt.ArrayLike = 1.0
+    """Resistances of the switches of their arrays, of those of nominal ones, (comparators, bits) [1]."""
 
     def netlists(self, steps: Floats, switches: Floats) -> list[Netlist]:
-        """Build the searches by these steps, with these resistances of the array's switches [ohm]."""
+        """Build the searches by these steps, with these resistances of nominal arrays' switches [ohm]."""
+        held = switches * np.broadcast_to(self.shares, (len(self.starts), len(switches)))
         return [
-            self.drawn(build_thresholds(self.chip, len(part), self.sizes, self.starts[part], steps, switches), part)
+            self.drawn(build_thresholds(self.chip, len(part), self.sizes, self.starts[part], steps, held[part]), part)
             for part in self._parts()
         ]
 
@@ -201,15 +213,20 @@ def plate_switches(
     polarity : {"bipolar", "unipolar"}
         Where their range lies, which says what bits are set.
     """
-    netlists = [build_plate_switches(chip, sizes, polarity) for chip, sizes in converters]
-    found = []
-    for results, (chip, given) in zip(campaign.run(netlists, _LABEL), converters, strict=True):
-        sizes = given or chip.converter or chip.sar_adc
-        vectors = {name: float(values[0].real) for name, values in results[0].vectors.items()}
-        leads = ["v(v1)" if sizes.sampled(polarity) >> k & 1 else "v(v0)" for k in range(sizes.dac.bits)]
-        drops = [vectors[f"v(s_{k})"] - vectors[lead] for k, lead in enumerate(leads)]
-        found.append(np.array(drops) / PROBE_CURRENT)
-    return found
+    own = [sizes or chip.converter or chip.sar_adc for chip, sizes in converters]
+    codes = [sizes.sampled(polarity) for sizes in own]
+    netlists = [
+        build_plate_switches(chip, code, sizes) for (chip, _), code, sizes in zip(converters, codes, own, strict=True)
+    ]
+    return [read_switches(results, code) for results, code in zip(campaign.run(netlists, _LABEL), codes, strict=True)]
+
+
+def read_switches(results: Results, code: int) -> Floats:
+    """Return the resistances of :func:`~spicesim.netlist.sar_adc.build_plate_switches`, (bits,) [ohm]."""
+    vectors = {name: float(values[0].real) for name, values in results[0].vectors.items()}
+    bits = range(sum(name.startswith("v(s_") for name in vectors))
+    drops = [vectors[f"v(s_{k})"] - vectors["v(v1)" if code >> k & 1 else "v(v0)"] for k in bits]
+    return np.array(drops) / PROBE_CURRENT
 
 
 def _search_steps(reach: float, finest: float) -> Floats:

@@ -365,7 +365,7 @@ def build_thresholds(
         Where each search begins, above the reference [V].
     steps : array_like
         By how much it goes on after each decision [V]; by default there is one.
-    switches : array_like of shape (bits,), optional
+    switches : array_like of shape (bits,) or (count, bits), optional
         Resistances that stand for the switches of the arrays, as found by :func:`build_plate_switches` [ohm]; most of
         the time goes into transistors that stand still.
 
@@ -391,9 +391,10 @@ def build_thresholds(
         f"vstep step 0 pwl({' '.join(points)})",
         "* comparators, each with its array and its level",
     ]
+    held = [None] * count if switches is None else np.broadcast_to(switches, (count, sizes.dac.bits))
     for k, start in enumerate(np.broadcast_to(starts, count)):
         lines += [
-            *array_lines(sizes, k, switches),
+            *array_lines(sizes, k, held[k]),
             f"vstart_{k} start_{k} vref {spice_number(start)}",
             f"rtop_{k} top_{k} start_{k} 1e12",  # for the operating point
             f"btop_{k} 0 top_{k} i=v(step)*(1-2*v(outp_{k})/{spice_number(supply)})",
@@ -439,8 +440,8 @@ def array_lines(
     return lines
 
 
-def build_plate_switches(chip: Chip, sizes: SarAdc | None = None, polarity: Polarity = "bipolar") -> Netlist:
-    """Build a testbench of the switches of the DAC's bits, as while it samples, each with :data:`PROBE_CURRENT`.
+def build_plate_switches(chip: Chip, code: int, sizes: SarAdc | None = None) -> Netlist:
+    """Build a testbench of the switches of the DAC's bits, set as in a code, each with :data:`PROBE_CURRENT`.
 
     Returns
     -------
@@ -451,7 +452,7 @@ def build_plate_switches(chip: Chip, sizes: SarAdc | None = None, polarity: Pola
     bits, length = range(sizes.dac.bits), spice_number(chip.process.min_length)
     lines = ["* switches, and their currents"]
     for k, width in enumerate(switch_widths(sizes.dac)):
-        control = "vdd" if sizes.sampled(polarity) >> k & 1 else "0"
+        control = "vdd" if code >> k & 1 else "0"
         lines += [
             f"xsw_{k} s_{k} v0 v1 {control} vdd 0 switch w={spice_number(width)} l={length}",
             f"i_{k} 0 s_{k} {spice_number(PROBE_CURRENT)}",

@@ -1,6 +1,7 @@
 """Converters at transistor level in the chain: held-out codes, networks, audits that end in codes."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,11 +10,12 @@ from fuzz.calibrations import sar_chip
 from fuzz.networks import two_layers
 from spicesim.audit import audit_samples
 from spicesim.behavioural.converter import ConverterRange
+from spicesim.calibration.array_switches import find_array_switches
 from spicesim.calibration.calibrate import calibrate
 from spicesim.calibration.campaign import Campaign
 from spicesim.calibration.conversions import build_conversions, conversions, read_outputs, real_vector, starts_of
 from spicesim.calibration.converter_mismatch import shift_converters
-from spicesim.calibration.mismatch_bench import MismatchBench, Planned
+from spicesim.calibration.mismatch_bench import MismatchBench, Planned, draw_chip
 from spicesim.calibration.sar import SarFit, calibrate_converter
 from spicesim.calibration.sar_elsewhere import converters_elsewhere
 from spicesim.calibration.threshold import find_delays, read_thresholds
@@ -120,13 +122,13 @@ def test_an_audit_ends_in_the_codes_of_the_converters(calibration):
 
 def test_drawn_converters_have_the_codes_of_their_own_transistors_and_capacitors(calibration):
     model, sizes, seed = calibration.converter, CHIP.converter, 5
-    offsets, errors = calibration.mismatch.draw_converters(sizes.dac, 3, seed=seed, name="tile")
+    thresholds, errors = calibration.mismatch.draw_converters(sizes.dac, 3, seed=seed, name="tile")
     rng, draw, wrong, nominal = np.random.default_rng(0), ChipDraw(seed, "tile"), [], []
     for k in range(3):
         volts = rng.uniform(-0.85, 0.85, 16)
         results = run_all(conversions(CHIP, "bipolar", volts, lambda path, k=k: draw(f"xconverter_{k}.{path}")))
         found = read_outputs(results, CHIP)
-        wrong.append(model.drawn("bipolar", offsets, errors, [k]).codes(volts) - found)
+        wrong.append(model.drawn("bipolar", thresholds, errors, [k]).codes(volts) - found)
         nominal.append(model.range("bipolar").codes(volts) - found)
     assert np.mean(np.concatenate(wrong) == 0) >= 0.95
     assert np.abs(wrong).max() <= 1
@@ -150,9 +152,33 @@ def test_thresholds_of_drawn_comparators_follow_from_products_of_their_devices(c
     assert {"xsample.m5", "xsample.m6"} < set(model.converter.devices)
 
 
+@pytest.mark.parametrize("celsius", [27.0, 85.0])
+def test_switches_of_drawn_arrays_move_thresholds(celsius):
+    """Told by their resistances, held against the transistors of arrays that stand still."""
+    chip, count = preset("gf180-voltage").at(temperature_c=celsius), 9
+    sizes = chip.converter
+    bench = MismatchBench(calibration=SimpleNamespace(chip=chip, mismatch=None), campaign=Campaign())
+    devices, (slopes,) = find_array_switches([bench])
+    assert {device.partition(".")[2] for device in devices} <= {"m3", "m4", "m5", "m6"}  # no inverters
+    numbers = np.random.default_rng(2).standard_normal((count, 2 * len(devices)))
+    numbers[0] = 0.0
+    own = Planned(devices=devices, numbers=numbers)
+
+    def draw(path):
+        block, _, device = path.partition(".")
+        return own(path) if block.startswith("xdac_") and device in devices else (0.0, 0.0)
+
+    steps = 0.1 * 0.6 ** np.append(0, np.arange(21))
+    (results,) = run_all([draw_chip(build_thresholds(chip, count, sizes, 0.0, steps), chip, draw)])
+    nominal, *found = read_thresholds(results, chip, count, sizes)
+    levels = (sizes.sampled("bipolar") >> np.arange(sizes.dac.bits) & 1) - 0.5
+    off = numbers[1:] @ slopes.T @ np.append(1.0, levels) - (np.array(found) - nominal)
+    assert np.std(off) < 0.15 * np.std(found)  # decisions of searches are up to 8 uV apart
+
+
 def test_a_condition_moves_the_thresholds_of_drawn_comparators(calibration):
     hot = calibration.model_copy(update={"chip": CHIP.at(temperature_c=100.0)})
-    (shift,) = shift_converters(calibration, [hot], Campaign())
+    ((shift, _),) = shift_converters(calibration, [hot], Campaign())
     response = calibration.mismatch.converter
     there = response.shifted(0, shift)
     devices = tuple(d.removeprefix("xcomparator.") for d in response.devices if d.startswith("xcomparator"))

@@ -104,9 +104,10 @@ def test_a_condition_changes_slopes_and_lets_all_bends_grow(monkeypatch):
     monkeypatch.setattr(converter_mismatch, "find_thresholds", planted)
     mismatch = SimpleNamespace(converter=home)
     places = [SimpleNamespace(name=name, require_mismatch=lambda: mismatch) for name in truth]
-    (shift,) = shift_converters(places[0], places[1:], SimpleNamespace(quick=False))
+    ((shift, levels),) = shift_converters(places[0], places[1:], SimpleNamespace(quick=False))
     numbers = rng.standard_normal((20, 10))
     found, wanted = (one.parameters(numbers) for one in (home.shifted(0, shift), there))
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-9)
     assert np.abs(home.parameters(numbers) - wanted).max() > 1e-3
     assert shift.bend == pytest.approx(0.4, rel=1e-6)
+    assert levels is None  # no switches of arrays are known

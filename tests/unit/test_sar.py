@@ -32,8 +32,8 @@ def search(polarity="bipolar", weights=None, trials=0.0, rejected=0.0, curve=(0.
     )  # fmt: skip
 
 
-def trial_by_trial(found, volts):
-    """Search as the circuit does, one voltage at a time."""
+def trial_by_trial(found, volts, threshold=0.0, levels=0.0):
+    """Search as the circuit does, one voltage at a time; bits that are set, or are not, move the threshold."""
     codes = []
     for u in volts:
         place = np.clip((-u - found.middle) / (SPAN / 2), -1.1, 1.1)
@@ -43,6 +43,8 @@ def trial_by_trial(found, volts):
         for k in reversed(range(BITS)):
             left = top - found.weights[k] + found.trials[k] + (0.0 if kept else found.rejected[k])
             left += 0.0 if before else found.earlier
+            tried = (code | 1 << k) >> np.arange(BITS) & 1
+            left -= threshold + np.sum(levels * (tried - 0.5))
             before, kept = kept, left > 0
             if kept:
                 top -= found.weights[k]
@@ -254,10 +256,22 @@ def test_a_larger_capacitor_takes_more_and_loads_the_array():
     model = SarModel(bits=BITS, span=SPAN, searches={"bipolar": search()}, checks={}, **QUIET)
     errors = np.zeros((1, BITS))
     errors[0, -1] = 0.01  # half of the array: the array is .5 % larger
-    drawn = model.drawn("bipolar", np.zeros(1), errors, [0])
+    drawn = model.drawn("bipolar", np.zeros((1, 1 + model.bits)), errors, [0])
     expected = search(weights=search().weights * np.where(np.arange(BITS) == BITS - 1, 1.01, 1.0) / 1.005)
     volts = np.linspace(-1, 1, 997)
     np.testing.assert_array_equal(drawn.codes(volts), converter(expected).codes(volts))
+
+
+@pytest.mark.parametrize("polarity", ["bipolar", "unipolar"])
+def test_a_drawn_threshold_goes_with_the_levels_of_bits(polarity):
+    own, lsb = search(polarity), SPAN / 2**BITS
+    model = SarModel(bits=BITS, span=SPAN, searches={polarity: own}, checks={}, **QUIET)
+    threshold, *levels = thresholds = np.random.default_rng(3).normal(0, 0.4 * lsb, 1 + BITS)
+    drawn = model.drawn(polarity, thresholds[None], np.zeros((1, BITS)), [0])
+    volts = own.middle * -1 + np.linspace(-0.9, 0.9, 997) * SPAN / 2
+    wanted = np.array(trial_by_trial(own, volts, threshold, np.array(levels)))
+    np.testing.assert_array_equal(drawn.codes(volts), wanted)
+    assert np.mean(wanted != converter(own).codes(volts)) > 0.2
 
 
 def test_noise_adds_up_and_is_refused_where_the_comparators_is_unknown():
